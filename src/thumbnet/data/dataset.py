@@ -1,0 +1,150 @@
+"""What a dataset is: uint8 images and integer labels in memory, split in train, val and test, with their source.
+
+Everything downstream takes these types; every source in this package returns them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from thumbnet.errors import ConfigError, DataError
+
+SPLIT_NAMES = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a dataset: images uint8 [N,C,H,W] (0 to 255), labels int64 [N], and file paths where there are any."""
+
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int64[Tensor, " n"]
+    paths: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        assert len(self.images) == len(self.labels)
+        assert self.paths is None or len(self.paths) == len(self.labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, indices: Sequence[int] | Int64[Tensor, " m"]) -> Split:
+        """The images at `indices`, in that order, as a new split."""
+        positions = [int(index) for index in indices]
+        return Split(
+            self.images[positions],
+            self.labels[positions],
+            None if self.paths is None else tuple(self.paths[position] for position in positions),
+        )
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset came from.
+
+    `name` is what `--data` takes (`cifar10`, `digits`, `folder:PATH`); `description` is a sentence for people;
+    `verified` is True where every file matched its published checksum, False where it did not and the user allowed it,
+    and None where nothing is published to check against; `note` says why another source stands in, if one does.
+    """
+
+    name: str
+    description: str
+    verified: bool | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Splits in memory with what a model must know of them; `val` is None where no image is held out for validation.
+
+    `mean` and `std` are per channel, of pixels scaled to 0..1; `mirror_keeps_labels` says whether a mirrored image
+    still belongs to its class; `split_seed` and `val_fraction` are those that the split was drawn with.
+    """
+
+    train: Split
+    val: Split | None
+    test: Split
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    mirror_keeps_labels: bool
+    source: Source
+    split_seed: int = 0
+    val_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        for split in (self.train, self.val, self.test):
+            if split is not None and tuple(split.images.shape[1:]) != self.image_shape:
+                raise DataError(
+                    f"splits differ in image shape: train has {self.image_shape}, another {tuple(split.images.shape[1:])}",
+                    hint="every image of a dataset has the same number of channels, height and width",
+                )
+        if len(self.mean) != self.num_channels or len(self.std) != self.num_channels:
+            raise ConfigError(
+                f"mean has {len(self.mean)} and std {len(self.std)} values, but the images have {self.num_channels} channels",
+                hint="give one value per channel, or none: they are then computed from the training split",
+            )
+        if min(self.std) <= 0:
+            raise DataError(
+                f"a channel's standard deviation is {min(self.std)}: every training image is the same flat colour",
+                hint="check the images, or give `std` in the recipe",
+            )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
+
+    @property
+    def num_channels(self) -> int:
+        return self.image_shape[0]
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def split(self, name: str) -> Split:
+        """The split called `name` (train, val or test); ConfigError for another name or a split that is not there."""
+        if name not in SPLIT_NAMES:
+            raise ConfigError(f"unknown split {name!r}", hint=f"choose one of {', '.join(SPLIT_NAMES)}")
+        split: Split | None = getattr(self, name)
+        if split is None:
+            raise ConfigError(
+                "this dataset has no validation split (val_fraction is 0)",
+                hint="set val_fraction above 0 in the recipe, or use another split",
+            )
+        return split
+
+    def with_train(self, train: Split) -> Dataset:
+        """The same dataset trained on other images, for instance `dataset.with_train(dataset.train.select(range(5000)))`."""
+        return replace(self, train=train)
+
+    def checksum(self) -> str:
+        """SHA-256 of the pixels and labels of all splits in order, as hexadecimal digits: equal data, equal text."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.val, self.test):
+            if split is not None:
+                digest.update(repr(tuple(split.images.shape)).encode())
+                digest.update(split.images.contiguous().numpy().data)
+                digest.update(split.labels.contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class SourceSplits:
+    """What a source hands over before images are held out for validation: the splits that it defines itself.
+
+    `val` and `test` are None where the source has none of its own; `load_dataset` then takes them from `train`.
+    """
+
+    train: Split
+    val: Split | None
+    test: Split | None
+    class_names: tuple[str, ...]
+    mirror_keeps_labels: bool
+    source: Source

@@ -1,0 +1,75 @@
+"""Every error that thumbnet raises for a user's mistake or a broken input.
+
+    ThumbnetError            root; a ValueError with a `hint`
+    ├── ConfigError          a recipe, an option or an argument is wrong
+    ├── DataError            a dataset cannot be used
+    │   ├── DatasetNotFoundError   it is not where it was looked for
+    │   ├── ChecksumError          a file is not the official one
+    │   ├── DownloadError          no source could be reached, or all failed
+    │   └── ImageError             an image file cannot be read
+    ├── ModelError           a model cannot be built or cannot take this input
+    ├── TrainingError        training cannot go on
+    │   └── NonFiniteLossError     the loss became NaN or infinite
+    └── RunError             a run folder cannot be read, written or resumed
+        └── CheckpointError        weights do not fit the model or are damaged
+
+`except ThumbnetError` catches them all; anything else is a bug of ours.
+"""
+
+from __future__ import annotations
+
+
+class ThumbnetError(ValueError):
+    """A user's error: `message` says what happened and what was expected, `hint` how to fix it."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+
+class ConfigError(ThumbnetError):
+    """A recipe, an option or an argument is wrong."""
+
+
+class DataError(ThumbnetError):
+    """A dataset cannot be used."""
+
+
+class DatasetNotFoundError(DataError):
+    """A dataset is not where it was looked for."""
+
+
+class ChecksumError(DataError):
+    """A file is not the official one."""
+
+
+class DownloadError(DataError):
+    """No source could be reached, or all of them failed."""
+
+
+class ImageError(DataError):
+    """An image file cannot be read."""
+
+
+class ModelError(ThumbnetError):
+    """A model cannot be built, or cannot take this input."""
+
+
+class TrainingError(ThumbnetError):
+    """Training cannot go on."""
+
+
+class NonFiniteLossError(TrainingError):
+    """The loss became NaN or infinite."""
+
+
+class RunError(ThumbnetError):
+    """A run folder cannot be read, written or resumed."""
+
+
+class CheckpointError(RunError):
+    """Weights are damaged or do not fit the model."""

@@ -1,0 +1,1 @@
+"""EVALUATION: predictions and the figures made from them."""

@@ -1,0 +1,104 @@
+"""The models by name. To add one: write its file, then add its line to MODELS."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from thumbnet.errors import ModelError
+from thumbnet.models.dilated import DilatedFixedNet, DilatedNet
+from thumbnet.models.resnet8 import ResNet8
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "dilated": DilatedNet,
+    "dilated-fixed": DilatedFixedNet,
+    "resnet8": ResNet8,
+}
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A line of `thumbnet models`: its name, what it is, and its parameters for ten classes and three channels."""
+
+    name: str
+    description: str
+    num_params: int
+
+
+def list_models() -> list[str]:
+    """The names that `create_model` takes."""
+    return list(MODELS)
+
+
+def describe_models() -> list[ModelInfo]:
+    """Name, description and parameter count of every model."""
+    return [
+        ModelInfo(name, (inspect.getdoc(factory) or "").splitlines()[0], num_params(create_model(name)))
+        for name, factory in MODELS.items()
+    ]
+
+
+def create_model(
+    name: str,
+    *,
+    num_classes: int = 10,
+    in_channels: int = 3,
+    image_size: int = 32,
+    seed: int | None = None,
+    **options: float | int | bool | str,
+) -> nn.Module:
+    """A new model with random weights.
+
+    Args:
+        name: one of `list_models()`.
+        num_classes: number of logits, at least 2.
+        in_channels: 1 (grey) or 3 (colour).
+        image_size: side in pixels of the images it will be given, checked against what the network can take.
+        seed: of the random weights; None draws them from PyTorch's global generator.
+        options: what this model takes besides, for instance `dropout` for `dilated`.
+
+    Raises:
+        ModelError: an unknown name or option, or a size that this network cannot take.
+    """
+    factory = MODELS.get(name)
+    if factory is None:
+        raise ModelError(f"unknown model {name!r}", hint=f"choose one of {', '.join(MODELS)}")
+    if num_classes < 2:
+        raise ModelError(f"num_classes is {num_classes}", hint="a classifier needs at least 2 classes")
+    if in_channels not in (1, 3):
+        raise ModelError(f"in_channels is {in_channels}", hint="give 1 for grey images or 3 for colour")
+    known = [key for key in inspect.signature(factory).parameters if key not in ("num_classes", "in_channels")]
+    for key in options:
+        if key not in known:
+            choices = f"{name} takes {', '.join(known)}" if known else f"{name} takes no options"
+            raise ModelError(f"model {name!r} has no option {key!r}", hint=choices)
+    _check_image_size(name, factory, image_size)
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        try:
+            return factory(num_classes=num_classes, in_channels=in_channels, **options)
+        except (TypeError, ValueError) as error:
+            raise ModelError(
+                f"model {name!r} refused its options {options}: {error}", hint="see `thumbnet models` for its options"
+            ) from error
+
+
+def num_params(model: nn.Module) -> int:
+    """How many numbers the model learns or keeps frozen: all its parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _check_image_size(name: str, factory: Callable[..., nn.Module], image_size: int) -> None:
+    min_size = getattr(factory, "min_image_size", 1)
+    max_size = getattr(factory, "max_image_size", None)
+    if image_size < min_size or (max_size is not None and image_size > max_size):
+        allowed = f"at least {min_size}" if max_size is None else f"{min_size} to {max_size}"
+        raise ModelError(
+            f"model {name!r} takes images of {allowed} pixels a side, not {image_size}",
+            hint="set another image_size or model",
+        )

@@ -1,0 +1,1 @@
+"""TRAINING: fit a model, with its schedule and optimizer; find a learning rate; resume exactly."""

@@ -1,0 +1,1 @@
+"""UTILITIES to look at: summary, graph, curves, galleries. The only package that imports a plotting library."""
