@@ -1,5 +1,60 @@
-"""thumbnet: train, understand and ship image classifiers under 200,000 parameters, on a laptop, in minutes."""
+"""thumbnet: train, understand and ship image classifiers under 200,000 parameters, on a laptop, in minutes.
+
+The public names are imported when they are first used, so that `import thumbnet` and `thumbnet --help` are quick.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 __version__ = "0.1.0"
+
+_MODULE_OF = {
+    "Dataset": "thumbnet.data.dataset",
+    "Split": "thumbnet.data.dataset",
+    "Evaluation": "thumbnet.evaluation.metrics",
+    "History": "thumbnet.training.history",
+    "OneCycle": "thumbnet.training.schedules",
+    "Run": "thumbnet.run_dir",
+    "StepSchedule": "thumbnet.training.schedules",
+    "ThumbnetError": "thumbnet.errors",
+    "TrainConfig": "thumbnet.config",
+    "create_model": "thumbnet.models.registry",
+    "create_policy": "thumbnet.augment",
+    "curves_of": "thumbnet.views.curves",
+    "draw_confusion": "thumbnet.views.confusion",
+    "draw_curves": "thumbnet.views.curves",
+    "draw_gallery": "thumbnet.views.gallery",
+    "draw_graph": "thumbnet.views.graph",
+    "draw_preview": "thumbnet.views.preview",
+    "evaluate": "thumbnet.evaluation.metrics",
+    "find_lr": "thumbnet.training.lr_finder",
+    "fit": "thumbnet.training.fit",
+    "list_models": "thumbnet.models.registry",
+    "list_recipes": "thumbnet.recipes",
+    "load_dataset": "thumbnet.data.sources",
+    "load_recipe": "thumbnet.recipes",
+    "load_run": "thumbnet.run_dir",
+    "misclassified": "thumbnet.evaluation.metrics",
+    "predict": "thumbnet.run",
+    "resume": "thumbnet.run",
+    "save_figure": "thumbnet.views.figure",
+    "summarize": "thumbnet.views.summary",
+    "train": "thumbnet.run",
+}
+
+__all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604  # ruff cannot see that these are all texts
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'thumbnet' has no attribute {name!r}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -124,6 +124,10 @@ class Dataset:
         """The same dataset trained on other images, for instance `dataset.with_train(dataset.train.select(range(5000)))`."""
         return replace(self, train=train)
 
+    def with_statistics(self, mean: Sequence[float], std: Sequence[float]) -> Dataset:
+        """The same dataset normalised with other per-channel statistics, of pixels in 0..1."""
+        return replace(self, mean=tuple(mean), std=tuple(std))
+
     def checksum(self) -> str:
         """SHA-256 of the pixels and labels of all splits in order, as hexadecimal digits: equal data, equal text."""
         digest = hashlib.sha256()

@@ -32,7 +32,7 @@ class SeparableConv2d(nn.Module):
 def check_images(
     images: Float[Tensor, "n c h w"], *, in_channels: int, min_size: int, max_size: int | None = None
 ) -> None:
-    """Refuse images that a network cannot take: ModelError for other channels or a side outside min_size..max_size pixels."""
+    """ModelError for images that a network cannot take: other channels, or a side outside min_size..max_size pixels."""
     channels, *sides = images.shape[1:]
     if channels != in_channels:
         raise ModelError(

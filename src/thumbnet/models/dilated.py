@@ -2,7 +2,7 @@
 
 32x32 -> 28 -> 24 -> (26 ->) 22 pixels, 198,660 parameters, 136 M multiply-accumulates an image; receptive field 25
 pixels before the pool and 44 with it. Two oddities of the published network are kept, since they are part of it: the
-"depthwise" convolution has a 1x1 kernel (and its padding adds a ring of zeros), and the pool covers 20 of the 22 pixels.
+"depthwise" convolution has a 1x1 kernel (its padding adds a ring of zeros), and the pool covers 20 of the 22 pixels.
 `dilated-fixed` repairs both: a 3x3 depthwise kernel and a global pool. Images [N,C,H,W] in, logits [N,K] out; the
 published log-softmax is in the loss.
 """
@@ -48,9 +48,7 @@ class DilatedNet(nn.Module):
         return nn.AvgPool2d(POOL_SIZE)
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        check_images(
-            images, in_channels=self.in_channels, min_size=self.min_image_size, max_size=self.max_image_size
-        )
+        check_images(images, in_channels=self.in_channels, min_size=self.min_image_size, max_size=self.max_image_size)
         maps = self.stem(images)
         maps = self.shrink1(F.relu(self.stage1(maps) + maps))
         maps = self.shrink2(F.relu(self.stage2(maps) + maps))
@@ -71,7 +69,9 @@ class DilatedFixedNet(DilatedNet):
         return nn.AdaptiveAvgPool2d(1)
 
 
-def _block(in_channels: int, out_channels: int, dropout: float, *, padding: int = 1, dilation: int = 1) -> nn.Sequential:
+def _block(
+    in_channels: int, out_channels: int, dropout: float, *, padding: int = 1, dilation: int = 1
+) -> nn.Sequential:
     """Convolution 3x3 -> ReLU -> BatchNorm -> Dropout, in the published order."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, padding=padding, dilation=dilation, bias=False),

@@ -1,0 +1,71 @@
+"""What an augmentation is, and how a batch goes through several. Images are uint8 [N,C,H,W] throughout."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Shaped, UInt8
+from torch import Tensor
+
+from thumbnet.errors import ConfigError
+
+Draws = dict[str, Tensor]  # what was drawn, by name: tensors [N] on the CPU, one entry an image
+
+
+class Augmentation(ABC):
+    """A random change to images, with its parameters as fields; equal parameters make equal values."""
+
+    @abstractmethod
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        """Refuse images [C,H,W] that these parameters do not fit: ConfigError."""
+
+    @abstractmethod
+    def draw(self, num_images: int, image_shape: tuple[int, int, int], generator: torch.Generator) -> Draws:
+        """Random choices for each of `num_images` images of `image_shape` [C,H,W], from a CPU generator.
+
+        Raises:
+            ConfigError: as `check`.
+        """
+
+    @abstractmethod
+    def apply(self, images: UInt8[Tensor, "n c h w"], draws: Draws) -> UInt8[Tensor, "n c h w"]:
+        """The images changed as drawn, on their device; the given tensor stays as it is."""
+
+
+def augment(
+    images: UInt8[Tensor, "n c h w"], augmentations: Sequence[Augmentation], generator: torch.Generator
+) -> UInt8[Tensor, "n c h w"]:
+    """The images after each augmentation in turn; without any, the given tensor itself.
+
+    Args:
+        images: pixels from 0 to 255, on any device.
+        augmentations: applied in this order.
+        generator: a CPU generator; equal states draw equal choices, whatever the images' device.
+
+    Raises:
+        ConfigError: an augmentation's parameters do not fit the size or the channels of the images.
+    """
+    num_images, channels, height, width = images.shape
+    for augmentation in augmentations:
+        draws = augmentation.draw(num_images, (channels, height, width), generator)
+        images = augmentation.apply(images, draws)
+    return images
+
+
+def draw_selected(num_images: int, p: float, generator: torch.Generator) -> Bool[Tensor, " n"]:
+    """Which images an augmentation of probability `p` changes: none at 0, all at 1."""
+    return torch.rand(num_images, generator=generator, dtype=torch.float64) < p
+
+
+def drawn_for(images: UInt8[Tensor, "n c h w"], draw: Shaped[Tensor, " n"]) -> Shaped[Tensor, " n"]:
+    """One entry of the draws on the images' device."""
+    assert len(draw) == len(images), f"draws for {len(draw)} images applied to {len(images)}"
+    return draw.to(images.device)
+
+
+def check_probability(p: float) -> None:
+    """ConfigError unless `p` is from 0 to 1."""
+    if not 0 <= p <= 1:
+        raise ConfigError(f"p is {p}, but a probability is from 0 to 1", hint="give 0.5 to change every second image")

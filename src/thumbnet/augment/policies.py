@@ -1,0 +1,49 @@
+"""The augmentation policies that a recipe names: what the published run did, what its documentation says, and none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from thumbnet.augment.augmentation import Augmentation
+from thumbnet.augment.dropout import CoarseDropout
+from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRotate
+from thumbnet.errors import ConfigError
+
+POLICIES = ("none", "crop-flip", "albumentations")
+
+
+def create_policy(name: str, *, flip: bool, mean: Sequence[float]) -> tuple[Augmentation, ...]:
+    """The augmentations of the policy called `name`, in the order in which they are applied.
+
+    Args:
+        name: `none`; `crop-flip`, the published run (4 pixels of black padding); or `albumentations`, the published
+            documentation (shift-scale-rotate at Albumentations' defaults, a hole of 16x16 pixels in the mean colour).
+        flip: whether images are mirrored with probability 0.5, in every policy.
+        mean: the dataset's, per channel, of pixels scaled to 0..1; only `albumentations` paints with it.
+
+    Raises:
+        ConfigError: an unknown name, or a mean outside 0..1.
+    """
+    _check_name(name)
+    mirror = (HorizontalFlip(),) if flip else ()
+    if name == "none":
+        return mirror
+    if name == "crop-flip":
+        return (RandomCrop(padding=4, border="zero"), *mirror)
+    fill = tuple(round(channel_mean * 255) for channel_mean in mean)
+    return (*mirror, ShiftScaleRotate(), CoarseDropout(size=16, p=0.5, fill=fill))
+
+
+def policy_flips(name: str) -> bool:
+    """Whether the policy mirrors images when `flip` is left to "auto" and mirroring keeps the dataset's labels.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    _check_name(name)
+    return name != "none"
+
+
+def _check_name(name: str) -> None:
+    if name not in POLICIES:
+        raise ConfigError(f"unknown augmentation policy {name!r}", hint=f"choose one of {', '.join(POLICIES)}")

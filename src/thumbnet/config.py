@@ -1,0 +1,199 @@
+"""What a training run is asked to do: one flat, frozen dataclass, read from a recipe file and options.
+
+Imports no torch, so that a wrong option is refused at once. A field that is None is not given: either its meaning is
+stated here, or a cross-check demands or forbids it, so that no field is ever silently ignored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+from thumbnet.errors import ConfigError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Schedule = Literal["step", "one-cycle"]
+ScoreTest = Literal["end", "each-epoch"]
+Option = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A recipe with its options applied. Times are in epochs, rates are per step, fractions are from 0 to 1."""
+
+    recipe: str
+    model: str
+    epochs: int
+    lr: float
+    schedule: Schedule
+    model_options: Mapping[str, Option] = field(default_factory=dict)  # what the model takes besides, as `dropout`
+
+    data: str = "auto"
+    data_dir: str | None = None  # None: THUMBNET_DATA, else the user's cache folder
+    allow_unverified: bool = False
+    image_size: int = 32  # side in pixels that a folder's images are resized to
+    val_fraction: float = 0.1
+    split_seed: int = 0
+    mean: tuple[float, ...] | None = None  # per channel, of pixels in 0..1; None: computed from the training split
+    std: tuple[float, ...] | None = None
+
+    augmentation: str = "crop-flip"
+    flip: bool | Literal["auto"] = "auto"  # auto: where the dataset says that mirroring keeps the label
+
+    batch_size: int = 128
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    step_epochs: int | None = None  # schedule "step": epochs between two drops of the learning rate
+    gamma: float | None = None  # schedule "step": the factor of each drop
+    num_drops: int | None = None  # schedule "step": how many drops at the most; None: no limit
+    warmup_fraction: float | None = None  # schedule "one-cycle": share of the steps in which the rate rises
+
+    score_test: ScoreTest = "end"
+    seed: int = 0
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        self._check_ranges()
+        self._check_schedule()
+        if (self.mean is None) != (self.std is None):
+            raise ConfigError("only one of mean and std is given", hint="give both, or neither")
+        if self.nesterov and self.momentum == 0:
+            raise ConfigError("nesterov is true but momentum is 0", hint="set momentum above 0, or nesterov = false")
+
+    def _check_ranges(self) -> None:
+        _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
+        _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2 (batch normalisation needs two)")
+        _require(0 < self.lr < float("inf"), "lr", self.lr, "above 0")
+        _require(0 <= self.momentum < 1, "momentum", self.momentum, "at least 0 and below 1")
+        _require(0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "at least 0")
+        _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "at least 0 and below 1")
+        _require(0 <= self.val_fraction <= 0.5, "val_fraction", self.val_fraction, "0 to 0.5")
+        _require(self.image_size >= 4, "image_size", self.image_size, "at least 4 pixels")
+        _require(self.seed >= 0, "seed", self.seed, "at least 0")
+        _require(self.split_seed >= 0, "split_seed", self.split_seed, "at least 0")
+        _require(self.std is None or min(self.std) > 0, "std", self.std, "above 0 in every channel")
+
+    def _check_schedule(self) -> None:
+        fields_of = {"step": ("step_epochs", "gamma", "num_drops"), "one-cycle": ("warmup_fraction",)}
+        for schedule, names in fields_of.items():
+            for name in names:
+                if getattr(self, name) is not None and schedule != self.schedule:
+                    raise ConfigError(
+                        f"{name} is given, but schedule is {self.schedule!r}, which has no such field",
+                        hint=f"leave {name} out, or set schedule = {schedule!r}",
+                    )
+        if self.schedule == "step" and (self.step_epochs is None or self.gamma is None):
+            raise ConfigError("schedule 'step' needs step_epochs and gamma", hint="for instance 14 and 0.1")
+        if self.schedule == "one-cycle" and self.warmup_fraction is None:
+            raise ConfigError("schedule 'one-cycle' needs warmup_fraction", hint="for instance 0.2")
+        _require(self.step_epochs is None or self.step_epochs >= 1, "step_epochs", self.step_epochs, "at least 1")
+        _require(self.gamma is None or 0 < self.gamma <= 1, "gamma", self.gamma, "above 0 and at most 1")
+        _require(self.num_drops is None or self.num_drops >= 1, "num_drops", self.num_drops, "at least 1")
+        warmup = self.warmup_fraction
+        _require(warmup is None or 0 <= warmup < 1, "warmup_fraction", warmup, "at least 0 and below 1")
+
+    def replace(self, **changes: Any) -> TrainConfig:
+        """A copy with some fields changed, checked anew."""
+        return dataclasses.replace(self, **changes)
+
+
+def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
+    """A config from plain values, as TOML gives them; ConfigError names an unknown, missing or wrongly typed field."""
+    hints = get_type_hints(TrainConfig)
+    for name in values:
+        if name not in hints:
+            raise ConfigError(f"unknown field {name!r}", hint=f"the fields are {', '.join(sorted(hints))}")
+    required = [f.name for f in dataclasses.fields(TrainConfig) if _has_no_default(f)]
+    missing = [name for name in required if name not in values]
+    if missing:
+        raise ConfigError(f"missing: {', '.join(missing)}", hint="every recipe states these fields")
+    return TrainConfig(**{name: _checked(name, value, hints[name]) for name, value in values.items()})
+
+
+def config_to_toml(config: TrainConfig) -> str:
+    """The config as TOML text, fields that are None left out."""
+    values = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
+    tables = {name: value for name, value in values.items() if isinstance(value, Mapping)}
+    plain = {name: value for name, value in values.items() if name not in tables}
+    return tomli_w.dumps({**plain, **{name: dict(table) for name, table in tables.items() if table}})
+
+
+def config_from_toml(text: str, *, name: str) -> TrainConfig:
+    """The config in a TOML text; `name` says in errors where the text came from."""
+    return config_from_dict(parse_toml(text, name=name))
+
+
+def parse_toml(text: str, *, name: str) -> dict[str, Any]:
+    """The values of a TOML text, or ConfigError naming where it came from and the line."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name} is not valid TOML: {error}", hint='texts need quotes: model = "dilated"') from error
+
+
+def parse_setting(setting: str) -> dict[str, Any]:
+    """`KEY=VALUE` of the command line as a nested dict; VALUE is TOML, or a bare word for a string; dots nest."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"{setting!r} is not KEY=VALUE", hint="for instance --set momentum=0.95")
+    try:
+        value: Any = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    nested: Any = value
+    for part in reversed(key.strip().split(".")):
+        nested = {part: nested}
+    return dict(nested)
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name} is {value}", hint=f"{name} must be {expected}")
+
+
+def _has_no_default(item: dataclasses.Field[Any]) -> bool:
+    return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    """The value in the field's type (an integer where a fraction is expected is fine), or ConfigError."""
+    if get_origin(hint) in (types.UnionType, typing.Union):
+        return _checked_union(name, value, [arm for arm in get_args(hint) if arm is not types.NoneType])
+    if get_origin(hint) is Literal:
+        if value in get_args(hint) and isinstance(value, str):
+            return value
+        raise ConfigError(f"{name} is {value!r}", hint=f"{name} is one of {', '.join(get_args(hint))}")
+    if get_origin(hint) is tuple:
+        if isinstance(value, (list, tuple)):
+            return tuple(_checked(name, item, float) for item in value)
+    elif get_origin(hint) is Mapping:
+        if isinstance(value, dict) and all(isinstance(item, (str, int, float)) for item in value.values()):
+            return value
+    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    elif hint in (int, str, bool) and type(value) is hint:
+        return value
+    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+    expected = words.get(hint) or ("a list of numbers" if get_origin(hint) is tuple else "a table of plain values")
+    raise ConfigError(f"{name} is {value!r}", hint=f"{name} must be {expected}")
+
+
+def _checked_union(name: str, value: Any, arms: list[Any]) -> Any:
+    refusals = []
+    for arm in arms:
+        try:
+            return _checked(name, value, arm)
+        except ConfigError as error:
+            refusals.append(error.hint)
+    raise ConfigError(f"{name} is {value!r}", hint="; or ".join(refusals))

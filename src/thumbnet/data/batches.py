@@ -1,0 +1,39 @@
+"""Batches from images in memory: whole-batch operations on uint8 [N,C,H,W], no workers, nothing per image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+MAX_GREY_LEVEL = 255.0
+
+
+def shuffled_batches(num_images: int, batch_size: int, generator: torch.Generator) -> Iterator[Int64[Tensor, " b"]]:
+    """The indices of one epoch in random order, `batch_size` at a time, the smaller last batch kept.
+
+    A last batch of one image is joined to the one before: batch normalisation cannot train on a single image.
+    """
+    order = torch.randperm(num_images, generator=generator)
+    starts = list(range(0, num_images, batch_size))
+    if len(starts) > 1 and num_images - starts[-1] == 1:
+        starts.pop()
+    for start, end in zip(starts, [*starts[1:], num_images], strict=True):
+        yield order[start:end]
+
+
+def num_batches(num_images: int, batch_size: int) -> int:
+    """How many batches `shuffled_batches` gives."""
+    full, rest = divmod(num_images, batch_size)
+    return max(1, full + (rest > 1 or (rest == 1 and full == 0)))
+
+
+def normalise(
+    images: UInt8[Tensor, "n c h w"], mean: Sequence[float], std: Sequence[float]
+) -> Float[Tensor, "n c h w"]:
+    """Grey levels 0..255 to (x / 255 - mean) / std per channel, float32 in channels_last order in memory."""
+    scale = torch.tensor([1 / (MAX_GREY_LEVEL * s) for s in std], device=images.device).view(1, -1, 1, 1)
+    shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)], device=images.device).view(1, -1, 1, 1)
+    return images.to(torch.float32, memory_format=torch.channels_last).mul_(scale).sub_(shift)

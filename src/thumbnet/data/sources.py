@@ -1,0 +1,109 @@
+"""From a name to a dataset: `auto`, `cifar10`, `digits`, `folder:PATH`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import platformdirs
+
+from thumbnet.data.cifar import read_cifar10
+from thumbnet.data.dataset import Dataset, SourceSplits
+from thumbnet.data.digits import read_digits
+from thumbnet.data.download import download_cifar10
+from thumbnet.data.folder import read_folder
+from thumbnet.data.splits import complete_splits
+from thumbnet.data.statistics import channel_statistics
+from thumbnet.errors import ConfigError, DatasetNotFoundError, DownloadError
+
+DATA_DIR_VARIABLE = "THUMBNET_DATA"
+FOLDER_PREFIX = "folder:"
+
+
+def load_dataset(
+    data: str = "auto",
+    *,
+    data_dir: str | Path | None = None,
+    allow_unverified: bool = False,
+    image_size: int = 32,
+    val_fraction: float = 0.1,
+    split_seed: int = 0,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Dataset:
+    """A dataset in memory, split in train, val and test.
+
+    Args:
+        data: `cifar10`; `digits` (scikit-learn's 8x8 digits, embedded); `folder:PATH` (one sub-folder per class); or
+            `auto`: CIFAR-10 where it is on disk or can be downloaded, otherwise the digits, with a `source.note`.
+        data_dir: the folder that holds CIFAR-10 or gets it; None: THUMBNET_DATA, else the user's cache folder.
+        allow_unverified: accept CIFAR-10 files that are not the official ones; `source.verified` is then False.
+        image_size: side in pixels that a folder's images are resized to.
+        val_fraction: share of the training images held out for validation, class by class; 0 for none.
+        split_seed: of the held-out images: the split depends on it, on val_fraction and on the data alone.
+        mean: per channel, of pixels in 0..1; None: computed from the training split, as is `std`.
+        std: likewise.
+
+    Raises:
+        DataError: not found, damaged, not official, not to be downloaded; ConfigError: an unknown name.
+    """
+    splits = _read(data, data_folder(data_dir), allow_unverified=allow_unverified, image_size=image_size)
+    train, val, test = complete_splits(splits, val_fraction=val_fraction, split_seed=split_seed)
+    if (mean is None) != (std is None):
+        raise ConfigError("only one of mean and std is given", hint="give both, or neither")
+    if mean is None or std is None:
+        statistics = channel_statistics(train.images)
+        mean, std = statistics.mean, statistics.std
+    return Dataset(
+        train=train,
+        val=val,
+        test=test,
+        class_names=splits.class_names,
+        mean=tuple(mean),
+        std=tuple(std),
+        mirror_keeps_labels=splits.mirror_keeps_labels,
+        source=splits.source,
+        split_seed=split_seed,
+        val_fraction=val_fraction,
+    )
+
+
+def data_folder(data_dir: str | Path | None = None) -> Path:
+    """Where CIFAR-10 is looked for and downloaded to: `data_dir`, else THUMBNET_DATA, else the user's cache folder."""
+    chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE) or platformdirs.user_cache_dir("thumbnet")
+    return Path(chosen).expanduser()
+
+
+def _read(data: str, folder: Path, *, allow_unverified: bool, image_size: int) -> SourceSplits:
+    if data == "auto":
+        return _read_auto(folder, allow_unverified=allow_unverified)
+    if data == "cifar10":
+        return _read_or_download(folder, allow_unverified=allow_unverified)
+    if data == "digits":
+        return read_digits()
+    if data.startswith(FOLDER_PREFIX):
+        return read_folder(Path(data.removeprefix(FOLDER_PREFIX)).expanduser(), image_size=image_size)
+    raise ConfigError(f"unknown data {data!r}", hint="choose auto, cifar10, digits or folder:PATH")
+
+
+def _read_or_download(folder: Path, *, allow_unverified: bool) -> SourceSplits:
+    try:
+        return read_cifar10(folder, allow_unverified=allow_unverified)
+    except DatasetNotFoundError:
+        download_cifar10(folder)
+        return read_cifar10(folder, allow_unverified=allow_unverified)
+
+
+def _read_auto(folder: Path, *, allow_unverified: bool) -> SourceSplits:
+    """CIFAR-10, or the digits where it is neither on disk nor to be downloaded; every other trouble is an error."""
+    try:
+        return _read_or_download(folder, allow_unverified=allow_unverified)
+    except DownloadError as error:
+        digits = read_digits()
+        note = (
+            f"CIFAR-10 is not in {folder} and could not be downloaded ({error.message}). "
+            f"The embedded handwritten digits stand in for it: {digits.source.description}"
+        )
+        return replace(digits, source=replace(digits.source, note=note))

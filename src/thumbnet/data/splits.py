@@ -1,0 +1,123 @@
+"""Which images are held out of the training images: class by class, the same every time.
+
+Not scikit-learn's `train_test_split(stratify=...)`: it may leave a class of few images out of a split altogether, and
+refuses a split smaller than the number of classes; here every class appears in every split. The draw takes raw numbers
+of the PCG64 generator, which NumPy promises never to change (`shuffle` and `permutation` come without that promise).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from thumbnet.data.dataset import SourceSplits, Split
+from thumbnet.errors import ConfigError, DataError
+
+TEST_FRACTION = 0.1  # of the images of a source that has no test split of its own
+MAX_VAL_FRACTION = 0.5
+
+
+class SplitIndices(NamedTuple):
+    """Which images go where: positions in ascending order, together each image once; empty where the fraction is 0."""
+
+    train: Int64[Tensor, " train"]
+    val: Int64[Tensor, " val"]
+    test: Int64[Tensor, " test"]
+
+
+class CompleteSplits(NamedTuple):
+    """The splits of a dataset; `val` is None where no image is held out for validation."""
+
+    train: Split
+    val: Split | None
+    test: Split
+
+
+def complete_splits(splits: SourceSplits, *, val_fraction: float, split_seed: int) -> CompleteSplits:
+    """Hold out of `splits.train` what the source does not define itself.
+
+    Test: the source's own; else a stratified TEST_FRACTION of `train`, whichever `val_fraction` is.
+    Validation: the source's own, and `val_fraction` then does not apply; else a stratified `val_fraction` of the
+    source's `train` (so for bare class folders both fractions are of all images); None where it is 0.
+    The outcome depends on the labels, `val_fraction` and `split_seed` alone.
+
+    Raises:
+        ConfigError: `val_fraction` is outside 0..0.5, or `split_seed` negative.
+        DataError: a class has too few images to appear in every split.
+    """
+    if not 0 <= val_fraction <= MAX_VAL_FRACTION:
+        raise ConfigError(
+            f"val_fraction is {val_fraction}, expected 0 to {MAX_VAL_FRACTION}",
+            hint="set val_fraction to 0.1, or to 0 for no validation split",
+        )
+    if split_seed < 0:
+        raise ConfigError(f"split_seed is {split_seed}, expected 0 or more", hint="set split_seed to 0")
+    indices = hold_out(
+        splits.train.labels,
+        val_fraction=val_fraction if splits.val is None else 0.0,
+        test_fraction=TEST_FRACTION if splits.test is None else 0.0,
+        seed=split_seed,
+        class_names=splits.class_names,
+    )
+    held_out = len(indices.train) < len(splits.train)
+    held_for_val = splits.train.select(indices.val) if len(indices.val) else None
+    return CompleteSplits(
+        train=splits.train.select(indices.train) if held_out else splits.train,
+        val=held_for_val if splits.val is None else splits.val,
+        test=splits.train.select(indices.test) if splits.test is None else splits.test,
+    )
+
+
+def hold_out(
+    labels: Int64[Tensor, " n"],
+    *,
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    class_names: Sequence[str],
+) -> SplitIndices:
+    """Draw images for validation and test, of each class the same share: its images times the fraction, rounded.
+
+    A fraction above 0 takes at least one image of each class, and one at least stays for training: where a class is
+    so small that they would all go, the larger share gives way. The test images do not depend on `val_fraction`
+    (but in such a class). `class_names` are for the error only.
+
+    Raises:
+        DataError: a class has fewer images than there are splits to fill.
+    """
+    assert val_fraction >= 0
+    assert test_fraction >= 0
+    assert val_fraction + test_fraction < 1
+    ranks = np.random.PCG64(seed).random_raw(len(labels))
+    classes = labels.numpy()
+    parts: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
+    for label in np.unique(classes).tolist():
+        members = np.flatnonzero(classes == label)
+        num_test, num_val = _shares(
+            len(members), fractions=(test_fraction, val_fraction), class_name=class_names[label]
+        )
+        drawn = members[np.argsort(ranks[members], kind="stable")]
+        test, val, train = np.split(drawn, [num_test, num_test + num_val])
+        for name, part in (("train", train), ("val", val), ("test", test)):
+            parts[name].append(part)
+    return SplitIndices(**{name: torch.from_numpy(np.sort(np.concatenate(part))) for name, part in parts.items()})
+
+
+def _shares(num_images: int, *, fractions: tuple[float, ...], class_name: str) -> list[int]:
+    """How many of a class's `num_images` each fraction takes."""
+    needed = 1 + sum(fraction > 0 for fraction in fractions)
+    if num_images < needed:
+        raise DataError(
+            f"class {class_name!r} has {num_images} image(s) for {needed} splits, expected at least {needed}",
+            hint="add images of this class, take it out, or set val_fraction to 0",
+        )
+    shares = [max(math.ceil(fraction), round(num_images * fraction)) for fraction in fractions]
+    while sum(shares) >= num_images:
+        shares[shares.index(max(shares))] -= 1
+    return shares

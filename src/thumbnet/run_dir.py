@@ -1,0 +1,309 @@
+"""What a run leaves on disk, and how it is read back. Every file is written atomically; metrics.json comes last."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from thumbnet.atomic import write_atomically
+from thumbnet.config import Option, TrainConfig, config_from_toml, config_to_toml
+from thumbnet.data.dataset import Dataset, Split
+from thumbnet.data.sources import load_dataset
+from thumbnet.errors import CheckpointError, RunError
+from thumbnet.evaluation.predictions import Predictions
+from thumbnet.models.registry import create_model
+from thumbnet.training.fit import TrainingState
+from thumbnet.training.history import History, history_from_csv, history_from_rows
+
+CONFIG = "config.toml"
+HISTORY = "history.csv"
+CHECKPOINT = "checkpoint-last.pt"
+WEIGHTS = "model.safetensors"
+MODEL_CARD = "model.json"
+PREDICTIONS = "predictions.csv"
+METRICS = "metrics.json"
+
+PREDICTION_COLUMNS = ("index", "path", "label", "prediction", "class_name", "predicted_name", "probability")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """model.json: what must be known to use the weights, and where they came from.
+
+    `mean` and `std` are per channel, of pixels in 0..1; `image_shape` is channels, height, width; `data_checksum` is
+    the SHA-256 of all pixels and labels; `data_verified` is None where nothing is published to check against; `commit`
+    is that of the checkout it was trained in, if it was one.
+    """
+
+    model: str
+    model_options: Mapping[str, Option]
+    num_params: int
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_shape: tuple[int, int, int]
+    recipe: str
+    data: str
+    data_description: str
+    data_note: str
+    data_checksum: str
+    data_verified: bool | None
+    num_train: int
+    num_val: int
+    num_test: int
+    versions: Mapping[str, str]
+    commit: str | None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after an epoch, with the data it belongs to and the seconds that the run has taken so far."""
+
+    state: TrainingState
+    data_checksum: str
+    total_s: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, read back: its folder, config, trained model (in evaluation mode), card, history and metrics."""
+
+    path: Path
+    config: TrainConfig
+    model: nn.Module
+    card: ModelCard
+    history: History
+    metrics: Mapping[str, Any]
+
+    def load_dataset(
+        self, data: str | None = None, *, data_dir: str | Path | None = None, allow_unverified: bool | None = None
+    ) -> Dataset:
+        """The data that the run was trained on, or other data of the same classes, with the run's mean and std.
+
+        Raises:
+            RunError: the other data has other classes or another image shape than the model was trained for.
+        """
+        config = self.config
+        dataset = load_dataset(
+            config.data if data is None else data,
+            data_dir=config.data_dir if data_dir is None else data_dir,
+            allow_unverified=config.allow_unverified if allow_unverified is None else allow_unverified,
+            image_size=config.image_size,
+            val_fraction=config.val_fraction,
+            split_seed=config.split_seed,
+            mean=self.card.mean,
+            std=self.card.std,
+        )
+        if dataset.class_names != self.card.class_names:
+            raise RunError(
+                f"the run was trained on the classes {_short_list(self.card.class_names)}, "
+                f"but the data has {_short_list(dataset.class_names)}",
+                hint="score a run on data with the same classes in the same order",
+            )
+        return dataset
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The folder of one run."""
+
+    path: Path
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run came to its end: metrics.json is there."""
+        return (self.path / METRICS).exists()
+
+    def write(self, name: str, content: bytes | str) -> None:
+        """Write one file of the folder, atomically."""
+        try:
+            write_atomically(self.path / name, content)
+        except OSError as error:
+            raise RunError(
+                f"{self.path / name} cannot be written: {error}", hint="check space and permissions"
+            ) from error
+
+    def write_json(self, name: str, values: Mapping[str, Any]) -> None:
+        self.write(name, json.dumps(values, indent=2) + "\n")
+
+    def write_config(self, config: TrainConfig, *, note: str = "") -> None:
+        """config.toml, with what a reader should know first as comments."""
+        comments = "".join(f"# {line}\n" for line in note.splitlines())
+        self.write(CONFIG, comments + config_to_toml(config))
+
+    def read_config(self) -> TrainConfig:
+        return config_from_toml(self._read_text(CONFIG), name=str(self.path / CONFIG))
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """checkpoint-last.pt: tensors, numbers and texts only, so that loading it runs no code. Then history.csv."""
+        buffer = io.BytesIO()
+        torch.save(
+            {
+                "epoch": checkpoint.state.epoch,
+                "model": dict(checkpoint.state.model),
+                "optimizer": dict(checkpoint.state.optimizer),
+                "history": checkpoint.state.history.to_rows(),
+                "data_checksum": checkpoint.data_checksum,
+                "total_s": checkpoint.total_s,
+            },
+            buffer,
+        )
+        self.write(CHECKPOINT, buffer.getvalue())
+        self.write(HISTORY, checkpoint.state.history.to_csv())
+
+    def read_checkpoint(self) -> Checkpoint | None:
+        """The last checkpoint, None where there is none; CheckpointError where it is damaged."""
+        path = self.path / CHECKPOINT
+        if not path.exists():
+            return None
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            return Checkpoint(
+                TrainingState(saved["epoch"], saved["model"], saved["optimizer"], history_from_rows(saved["history"])),
+                saved["data_checksum"],
+                saved["total_s"],
+            )
+        except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise CheckpointError(
+                f"the checkpoint {path} is damaged: {error}", hint="delete it: --resume then starts the run again"
+            ) from error
+
+    def write_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """model.safetensors: tensors only, so equal weights are equal bytes."""
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        self.write(WEIGHTS, safetensors.torch.save(tensors))
+
+    def write_card(self, card: ModelCard) -> None:
+        self.write_json(MODEL_CARD, asdict(card))
+
+    def write_predictions(self, predictions: Predictions, split: Split, class_names: tuple[str, ...]) -> None:
+        """predictions.csv: a row for every image; `probability` is that of the predicted class."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(PREDICTION_COLUMNS)
+        rows = zip(
+            split.paths or [""] * len(split),
+            predictions.labels.tolist(),
+            predictions.predicted.tolist(),
+            predictions.confidence.tolist(),
+            strict=True,
+        )
+        for index, (path, label, predicted, probability) in enumerate(rows):
+            names = class_names[label], class_names[predicted]
+            writer.writerow([index, path, label, predicted, *names, f"{probability:.6f}"])
+        self.write(PREDICTIONS, text.getvalue())
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        try:
+            values: dict[str, Any] = json.loads(self._read_text(name))
+        except json.JSONDecodeError as error:
+            raise RunError(f"{self.path / name} is damaged: {error}", hint="train again, or resume the run") from error
+        return values
+
+    def _read_text(self, name: str) -> str:
+        try:
+            return (self.path / name).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"{self.path / name} cannot be read: {error}", hint="is this a run folder?") from error
+
+
+def create_run_dir(recipe: str, path: str | Path | None = None, *, parent: str | Path = "runs") -> RunDir:
+    """A new folder for a run: `path`, which must be new or empty, or `parent/<recipe>-<n>` with the next free n."""
+    try:
+        if path is not None:
+            chosen = Path(path)
+            chosen.mkdir(parents=True, exist_ok=True)
+            if any(chosen.iterdir()):
+                raise RunError(
+                    f"the run folder {chosen} is not empty", hint="name a new folder, or go on with --resume"
+                )
+            _check_writable(chosen)
+            return RunDir(chosen)
+        number = 1
+        while True:
+            chosen = Path(parent) / f"{recipe}-{number}"
+            try:
+                chosen.mkdir(parents=True)
+            except FileExistsError:
+                number += 1
+            else:
+                return RunDir(chosen)
+    except OSError as error:
+        raise RunError(
+            f"the run folder {chosen} cannot be created: {error}", hint="name one that you may write, with --run-dir"
+        ) from error
+
+
+def open_run_dir(path: str | Path) -> RunDir:
+    """The folder of a run that was begun before; RunError where it is none."""
+    folder = RunDir(Path(path))
+    if not (folder.path / CONFIG).exists():
+        raise RunError(f"{path} is not a run folder: it has no {CONFIG}", hint="give a folder that `train` made")
+    return folder
+
+
+def load_run(path: str | Path) -> Run:
+    """A finished run, with its trained model on the CPU.
+
+    Raises:
+        RunError: no such run, or it is not finished; CheckpointError: its weights are damaged or do not fit.
+    """
+    folder = open_run_dir(path)
+    if not folder.is_complete:
+        raise RunError(f"the run {path} is not finished", hint=f"finish it with: thumbnet train --resume {path}")
+    config = folder.read_config()
+    card = _read_card(folder)
+    model = create_model(
+        card.model,
+        num_classes=len(card.class_names),
+        in_channels=card.image_shape[0],
+        image_size=card.image_shape[1],
+        **card.model_options,
+    )
+    load_weights(model, folder.path / WEIGHTS)
+    history = history_from_csv(folder._read_text(HISTORY))
+    return Run(folder.path, config, model.eval(), card, history, folder.read_json(METRICS))
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Put the tensors of a safetensors file in the model; CheckpointError where they are damaged or do not fit."""
+    try:
+        model.load_state_dict(safetensors.torch.load_file(path))
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"the weights {path} cannot be read: {error}", hint="train again") from error
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the weights {path} do not fit the model: {error}",
+            hint="they belong to another model or number of classes",
+        ) from error
+
+
+def _read_card(folder: RunDir) -> ModelCard:
+    values = folder.read_json(MODEL_CARD)
+    try:
+        return ModelCard(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    except TypeError as error:
+        raise RunError(f"{folder.path / MODEL_CARD} is damaged: {error}", hint="train again") from error
+
+
+def _check_writable(path: Path) -> None:
+    probe = path / ".probe"
+    probe.touch()
+    probe.unlink()
+
+
+def _short_list(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:10])
+    return f"{shown}, ... ({len(names)})" if len(names) > 10 else shown

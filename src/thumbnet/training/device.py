@@ -1,0 +1,48 @@
+"""Where the arithmetic happens, and how the machine is prepared for it."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import resource
+import sys
+
+import torch
+
+from thumbnet.config import DEVICES
+from thumbnet.errors import ConfigError
+
+M_TRIM_THRESHOLD = -1  # parameters of glibc's mallopt, from its malloc.h
+M_MMAP_THRESHOLD = -3
+KEPT_BYTES = 1 << 30  # buffers up to this size stay with the process from step to step
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device called `name`; `auto` is the first of cuda, mps and cpu that is here. ConfigError if it is not."""
+    if name not in DEVICES:
+        raise ConfigError(f"unknown device {name!r}", hint=f"choose one of {', '.join(DEVICES)}")
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(candidate for candidate, is_here in available.items() if is_here)
+    if not available[name]:
+        raise ConfigError(f"device {name!r} is not available on this machine", hint="use --device auto")
+    return torch.device(name)
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep freed buffers for the next step, instead of returning them and faulting them in again.
+
+    True where it was done: on Linux with glibc. It holds for the whole process and changes no result.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    return bool(libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES) and libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory held so far: on the GPU for cuda, else resident in this process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS and in KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,262 @@
+"""TRAINING: the loop. A model and a dataset in, a history out; every epoch can be resumed from exactly.
+
+Nothing random survives an epoch: shuffling, augmentation and dropout are drawn from the seed and the epoch's number
+(see docs/decisions/), so the state to resume from is the model, the optimizer and the history.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from thumbnet.augment import Augmentation, augment, create_policy, policy_flips
+from thumbnet.data.batches import normalise, num_batches, shuffled_batches
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError, NonFiniteLossError
+from thumbnet.evaluation.metrics import evaluate
+from thumbnet.training.device import keep_freed_memory, pick_device
+from thumbnet.training.history import EpochRecord, History
+from thumbnet.training.progress import EpochPlan, Progress, StepReport, pick_progress
+from thumbnet.training.schedules import OneCycle, Schedule
+
+CPU_STEPS_BETWEEN_CHECKS = 1
+GPU_STEPS_BETWEEN_CHECKS = 20  # reading the loss makes a GPU wait for it
+
+ScoredSplit = Literal["val", "test"]
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that is needed to go on after an epoch: tensors, numbers and texts only."""
+
+    epoch: int
+    model: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+    history: History
+
+
+def fit(
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    epochs: int,
+    batch_size: int = 128,
+    lr: float = 0.1,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    label_smoothing: float = 0.0,
+    schedule: Schedule | None = None,
+    augmentation: str | Sequence[Augmentation] = "crop-flip",
+    seed: int = 0,
+    device: str = "auto",
+    score: Sequence[ScoredSplit] = (),
+    progress: Progress | None = None,
+    on_epoch_end: Callable[[TrainingState], None] | None = None,
+    resume_from: TrainingState | None = None,
+) -> History:
+    """Train `model` in place on `dataset.train`, by stochastic gradient descent on the cross-entropy of its logits.
+
+    Args:
+        model: takes normalised float images [N,C,H,W], returns logits [N,K]; it is moved to the device.
+        epochs: passes over the training images, those before `resume_from` included.
+        lr: base learning rate, per step; `schedule` (None: `OneCycle()`) multiplies it.
+        augmentation: a policy's name (it mirrors images where `dataset.mirror_keeps_labels`), or the augmentations.
+        seed: of shuffling, augmentation and dropout. The model's weights have their own seed, in `create_model`.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        score: the splits to score after every epoch, `val` or `test`.
+        progress: is told of steps and epochs; None picks what suits the terminal, the notebook or the log file.
+        on_epoch_end: gets the state after each epoch, to keep it.
+        resume_from: a state to go on from; the end is the same as without the interruption.
+
+    Returns:
+        History: one record an epoch.
+
+    Raises:
+        NonFiniteLossError: with the step and the likely cause; ConfigError or ModelError: arguments that do not fit.
+    """
+    _check_arguments(dataset, epochs=epochs, batch_size=batch_size, score=score)
+    keep_freed_memory()
+    progress = pick_progress() if progress is None else progress
+    if isinstance(augmentation, str):
+        augmentation = default_policy(augmentation, dataset)
+    to_device = pick_device(device)
+    model.to(to_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
+    )
+    history = History()
+    if resume_from is not None:
+        model.load_state_dict(resume_from.model)
+        optimizer.load_state_dict(dict(resume_from.optimizer))
+        history = resume_from.history
+    steps_per_epoch = num_batches(len(dataset.train), batch_size)
+    loop = _Loop(
+        model=model,
+        optimizer=optimizer,
+        images=dataset.train.images.to(to_device),
+        labels=dataset.train.labels.to(to_device),
+        mean=dataset.mean,
+        std=dataset.std,
+        augmentations=augmentation,
+        batch_size=batch_size,
+        label_smoothing=label_smoothing,
+        lr=lr,
+        schedule=OneCycle() if schedule is None else schedule,
+        num_epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        seed=seed,
+        progress=progress,
+    )
+    for epoch in range(len(history) + 1, epochs + 1):
+        trained = _train_epoch(loop, epoch)
+        scores = {split: evaluate(model, dataset, split) for split in score}
+        val, test = scores.get("val"), scores.get("test")
+        record = EpochRecord(
+            epoch=epoch,
+            lr=loop.lr_at(epoch * steps_per_epoch - 1),
+            train_loss=trained.mean_loss,
+            train_accuracy=trained.accuracy,
+            val_loss=val and val.loss,
+            val_accuracy=val and val.accuracy,
+            test_loss=test and test.loss,
+            test_accuracy=test and test.accuracy,
+            train_s=trained.num_images / trained.images_per_s,
+            images_per_s=trained.images_per_s,
+        )
+        history = history.appended(record)
+        progress.epoch_ends(record)
+        if on_epoch_end is not None:
+            on_epoch_end(TrainingState(epoch, model.state_dict(), optimizer.state_dict(), history))
+    return history
+
+
+def default_policy(name: str, dataset: Dataset) -> tuple[Augmentation, ...]:
+    """The policy called `name`, mirroring if it does so by itself and the dataset's labels allow it."""
+    return create_policy(name, flip=policy_flips(name) and dataset.mirror_keeps_labels, mean=dataset.mean)
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """What stays the same from epoch to epoch."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int64[Tensor, " n"]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augmentations: Sequence[Augmentation]
+    batch_size: int
+    label_smoothing: float
+    lr: float
+    schedule: Schedule
+    num_epochs: int
+    steps_per_epoch: int
+    seed: int
+    progress: Progress
+
+    def lr_at(self, step: int) -> float:
+        num_steps = self.num_epochs * self.steps_per_epoch
+        return self.lr * self.schedule.factor(step, num_steps=num_steps, steps_per_epoch=self.steps_per_epoch)
+
+
+def _train_epoch(loop: _Loop, epoch: int) -> StepReport:
+    first_step = (epoch - 1) * loop.steps_per_epoch
+    on_cpu = loop.images.device.type == "cpu"
+    check_every = CPU_STEPS_BETWEEN_CHECKS if on_cpu else GPU_STEPS_BETWEEN_CHECKS
+    loop.progress.epoch_begins(
+        EpochPlan(epoch, loop.num_epochs, loop.lr_at(first_step), len(loop.labels), loop.steps_per_epoch)
+    )
+    loop.model.train()
+    tally = _Tally(first_step)
+    with _epoch_randomness(loop.seed, epoch, loop.images.device) as generator:
+        for index, chosen in enumerate(shuffled_batches(len(loop.labels), loop.batch_size, generator)):
+            rate = loop.lr_at(first_step + index)
+            for group in loop.optimizer.param_groups:
+                group["lr"] = rate
+            tally.add(*_train_step(loop, chosen.to(loop.labels.device), generator))
+            if (index + 1) % check_every == 0 or index + 1 == loop.steps_per_epoch:
+                report = tally.report()
+                loop.progress.step_ends(report)
+    return report
+
+
+def _train_step(loop: _Loop, chosen: Int64[Tensor, " b"], generator: torch.Generator) -> tuple[Tensor, Tensor, int]:
+    """One step on the images `chosen`: its loss, how many it got right, and of how many."""
+    labels = loop.labels[chosen]
+    images = normalise(augment(loop.images[chosen], loop.augmentations, generator), loop.mean, loop.std)
+    logits = loop.model(images)
+    loss = F.cross_entropy(logits, labels, label_smoothing=loop.label_smoothing)
+    loop.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    loop.optimizer.step()
+    return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum(), len(labels)
+
+
+class _Tally:
+    """Sums over an epoch, read from the device only when a report is asked for."""
+
+    def __init__(self, first_step: int) -> None:
+        self.first_step = first_step
+        self.begin_s = time.perf_counter()
+        self.unread: list[tuple[Tensor, Tensor, int]] = []
+        self.num_steps = self.num_images = self.num_correct = 0
+        self.loss_sum = 0.0
+
+    def add(self, loss: Tensor, num_correct: Tensor, num_images: int) -> None:
+        self.unread.append((loss, num_correct, num_images))
+
+    def report(self) -> StepReport:
+        """The sums so far; NonFiniteLossError names the first step whose loss is not finite."""
+        for loss, num_correct, num_images in self.unread:
+            last_loss = float(loss)
+            self.num_steps += 1
+            if not math.isfinite(last_loss):
+                raise NonFiniteLossError(
+                    f"the loss became {last_loss} at step {self.first_step + self.num_steps} "
+                    f"(step {self.num_steps} of its epoch)",
+                    hint="the learning rate is the likely cause: divide lr by 3, or ask `thumbnet find-lr`",
+                )
+            self.loss_sum += last_loss * num_images
+            self.num_correct += int(num_correct)
+            self.num_images += num_images
+        self.unread.clear()
+        return StepReport(
+            num_steps=self.num_steps,
+            num_images=self.num_images,
+            mean_loss=self.loss_sum / self.num_images,
+            accuracy=self.num_correct / self.num_images,
+            last_loss=last_loss,
+            images_per_s=self.num_images / (time.perf_counter() - self.begin_s),
+        )
+
+
+def _check_arguments(dataset: Dataset, *, epochs: int, batch_size: int, score: Sequence[str]) -> None:
+    if epochs < 1:
+        raise ConfigError(f"epochs is {epochs}", hint="epochs must be at least 1")
+    if batch_size < 2:
+        raise ConfigError(f"batch_size is {batch_size}", hint="batch normalisation needs at least 2 images a batch")
+    if len(dataset.train) < 2:
+        raise ConfigError(f"there are {len(dataset.train)} training images", hint="at least 2 are needed")
+    for split in score:
+        dataset.split(split)
+
+
+@contextmanager
+def _epoch_randomness(seed: int, epoch: int, device: torch.device) -> Iterator[torch.Generator]:
+    """A generator to shuffle and augment with; PyTorch's global ones (dropout) are seeded for the epoch and restored."""
+    batches_seed, dropout_seed = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint32)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(dropout_seed))
+        yield torch.Generator().manual_seed(int(batches_seed))

@@ -1,0 +1,43 @@
+"""Learning-rate schedules: values that give the factor of the base learning rate at each step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+
+class Schedule(ABC):
+    """A course of the learning rate; steps count from 0."""
+
+    @abstractmethod
+    def factor(self, step: int, *, num_steps: int, steps_per_epoch: int) -> float:
+        """What the base learning rate is multiplied with at `step` of `num_steps`."""
+
+
+@dataclass(frozen=True)
+class StepSchedule(Schedule):
+    """The rate falls by `gamma` every `step_epochs` epochs, at most `num_drops` times (None: without limit)."""
+
+    step_epochs: int
+    gamma: float
+    num_drops: int | None = None
+
+    def factor(self, step: int, *, num_steps: int, steps_per_epoch: int) -> float:
+        drops = step // (steps_per_epoch * self.step_epochs)
+        return self.gamma ** (drops if self.num_drops is None else min(drops, self.num_drops))
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """The rate rises in a straight line over `warmup_fraction` of the steps, then falls in one to almost zero.
+
+    The last step still has a rate above zero. Source of the shape: Smith, "Super-convergence" (2018), without its tail.
+    """
+
+    warmup_fraction: float = 0.2
+
+    def factor(self, step: int, *, num_steps: int, steps_per_epoch: int) -> float:
+        peak = self.warmup_fraction * num_steps
+        if step + 1 <= peak:
+            return (step + 1) / peak
+        return (num_steps - step) / (num_steps - peak + 1)

@@ -1,0 +1,164 @@
+"""Training curves: four panels of loss and accuracy by epoch, for one history or several; and the LR finder's trial.
+
+Above, the training split; below, the split that was scored after each epoch (validation or test).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+
+from thumbnet.training.history import History
+from thumbnet.training.lr_finder import LrTrial
+from thumbnet.views.figure import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    SKY,
+    TEXT_PT,
+    VERMILION,
+    new_figure,
+    styled,
+    text_width_px,
+)
+
+WIDTH_PX, HEIGHT_PX = 1080, 780
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+DASHES = ("-", "--", ":", "-.")  # beside the colours, for a print in grey
+ROUND_STEPS = (1, 2, 5, 10)  # between ticks
+SPLIT_TITLES = {"val": "validation", "test": "test"}
+MAX_DOTS = 40  # epochs; above it dots would merge
+LEGEND_HANDLE_PX = 90  # the line before a label, and the space after it
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One history: a value per epoch, None where it was not scored. Accuracies are fractions from 0 to 1.
+
+    `label` names it in the legend; `eval_split` (val or test) is what eval_loss and eval_accuracy were scored on.
+    """
+
+    label: str
+    epochs: Sequence[int]
+    train_loss: Sequence[float | None]
+    train_accuracy: Sequence[float | None]
+    eval_loss: Sequence[float | None]
+    eval_accuracy: Sequence[float | None]
+    eval_split: str
+
+    def __post_init__(self) -> None:
+        assert self.epochs
+        assert self.eval_split in SPLIT_TITLES
+        for values in (self.train_loss, self.train_accuracy, self.eval_loss, self.eval_accuracy):
+            assert len(values) == len(self.epochs)
+
+
+def curves_of(history: History, *, label: str) -> Curves:
+    """The curves of a run's history, with the test set where it was scored as often as validation, else validation."""
+    test_scores, val_scores = (
+        [loss for loss in history.column(name) if loss is not None] for name in ("test_loss", "val_loss")
+    )
+    eval_split = "test" if test_scores and len(test_scores) >= len(val_scores) else "val"
+    return Curves(
+        label=label,
+        epochs=history.column("epoch"),
+        train_loss=history.column("train_loss"),
+        train_accuracy=history.column("train_accuracy"),
+        eval_loss=history.column(f"{eval_split}_loss"),
+        eval_accuracy=history.column(f"{eval_split}_accuracy"),
+        eval_split=eval_split,
+    )
+
+
+@styled
+def draw_curves(series: Sequence[Curves]) -> Figure:
+    """Loss (left) and accuracy in per cent (right) by epoch, training above and evaluation below, with one legend.
+
+    The first history is a solid line, the following ones dashed and dotted. Panels of a column share their scale, so
+    that training and evaluation compare at a glance.
+    """
+    assert series
+    splits = list(dict.fromkeys(SPLIT_TITLES[curves.eval_split] for curves in series))
+    eval_title = " and ".join(splits).capitalize()
+
+    figure = new_figure(WIDTH_PX, HEIGHT_PX)
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1, wspace=0.03, hspace=0.04)
+    panels = figure.subplots(2, 2, sharex=True, sharey="col")
+    _draw_panel(panels[0, 0], "Training loss", series, [curves.train_loss for curves in series])
+    _draw_panel(panels[0, 1], "Training accuracy", series, [_per_cent(curves.train_accuracy) for curves in series])
+    _draw_panel(panels[1, 0], f"{eval_title} loss", series, [curves.eval_loss for curves in series])
+    _draw_panel(panels[1, 1], f"{eval_title} accuracy", series, [_per_cent(curves.eval_accuracy) for curves in series])
+    _set_scales(panels[0, 0], panels[0, 1], series)
+
+    labels = [
+        curves.label if len(splits) == 1 else f"{curves.label} ({SPLIT_TITLES[curves.eval_split]})" for curves in series
+    ]
+    widest_px = max(text_width_px(label, TEXT_PT) for label in labels) + LEGEND_HANDLE_PX
+    ncols = min(len(series), max(1, int(WIDTH_PX / widest_px)))
+    figure.legend(panels[0, 0].get_lines(), labels, loc="outside upper left", ncols=ncols, handlelength=2.6)
+    return figure
+
+
+@styled
+def draw_lr_trial(trial: LrTrial) -> Figure:
+    """The LR finder's losses, as they came and smoothed, against the learning rate, with the one that it chose."""
+    figure = new_figure(840, 540)
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+    axes = figure.subplots()
+    axes.set_title(f"Learning rate finder: {trial.lr:.3g}")
+    axes.plot(trial.lrs, trial.losses, ".", color=SKY, alpha=0.6, label="training loss of a step")
+    axes.plot(trial.lrs, trial.smoothed_losses, color=BLUE, label="smoothed")
+    axes.axvline(trial.lr, color=VERMILION, linestyle="--", label="chosen: the steepest fall")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda lr, _: f"{lr:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss")
+    axes.legend(labelcolor=INK)
+    return figure
+
+
+def _per_cent(fractions: Sequence[float | None]) -> list[float | None]:
+    return [None if fraction is None else 100 * fraction for fraction in fractions]
+
+
+def _draw_panel(axes: Axes, title: str, series: Sequence[Curves], values: Sequence[Sequence[float | None]]) -> None:
+    """One line per history through its scored epochs, with a dot at each: a single epoch shows too."""
+    axes.set_title(title)
+    axes.set_xlabel("epoch")
+    axes.tick_params(labelbottom=True)
+    for number, (curves, history) in enumerate(zip(series, values, strict=True)):
+        scored = [(epoch, value) for epoch, value in zip(curves.epochs, history, strict=True) if value is not None]
+        axes.plot(
+            [epoch for epoch, _ in scored],
+            [value for _, value in scored],
+            color=COLOURS[number % len(COLOURS)],
+            linestyle=DASHES[number % len(DASHES)],
+            marker="o" if len(scored) <= MAX_DOTS else "",
+            clip_on=False,  # or the axis would cut a dot at 100 % in half
+            in_layout=False,  # as an empty, unclipped line counts as a point in the figure's corner
+        )
+    if all(value is None for history in values for value in history):
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "not scored", transform=axes.transAxes, ha="center", va="center", color=MUTED)
+
+
+def _set_scales(loss: Axes, accuracy: Axes, series: Sequence[Curves]) -> None:
+    """Whole epochs, few and round ticks, and no accuracy below 0 or above 100 %, for panels that share these scales."""
+    first = min(min(curves.epochs) for curves in series)
+    last = max(max(curves.epochs) for curves in series)
+    margin = max(0.5, 0.02 * (last - first))
+    loss.set_xlim(first - margin, last + margin)
+    loss.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=ROUND_STEPS, integer=True, min_n_ticks=1))
+    for axes in (loss, accuracy):
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=ROUND_STEPS))
+    low, high = accuracy.get_ylim()
+    accuracy.set_ylim(max(low, 0), min(high, 100))
+    accuracy.yaxis.set_major_formatter(PercentFormatter(symbol=" %"))

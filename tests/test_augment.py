@@ -1,0 +1,308 @@
+"""The augmenter's own promises; tests/test_augment_parity.py compares it with Albumentations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jaxtyping import TypeCheckError, UInt8
+from torch import Tensor
+
+from thumbnet.augment import (
+    POLICIES,
+    Augmentation,
+    CoarseDropout,
+    Draws,
+    HorizontalFlip,
+    RandomCrop,
+    ShiftScaleRotate,
+    augment,
+    create_policy,
+    policy_flips,
+)
+from thumbnet.errors import ConfigError
+
+CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
+STEP_SHARE_MS = 50.0  # 5 % of a training step of about 1 s: 128 images, the reference network, two cores
+
+any_time = settings(deadline=None)  # a busy machine is no bug
+
+
+@st.composite
+def image_batches(draw: st.DrawFn, max_images: int = 5) -> UInt8[Tensor, "n c h w"]:
+    """Grey and colour batches, square or not, down to a single pixel and to no image at all."""
+    num_images, channels = draw(st.integers(0, max_images)), draw(st.sampled_from((1, 3)))
+    height, width = draw(st.integers(1, 20)), draw(st.integers(1, 20))
+    return _noise(num_images, channels, height, width, seed=draw(st.integers(0, 2**16)))
+
+
+@any_time
+@given(st.data(), image_batches(), st.integers(0, 2**32))
+def test_every_augmentation_keeps_shape_input_and_determinism(
+    data: st.DataObject, images: UInt8[Tensor, "n c h w"], seed: int
+) -> None:
+    num_images, channels, height, width = images.shape
+    chain = [_any_augmentation(data, (channels, height, width)) for _ in range(2)]
+    before = images.clone()
+    first = augment(images, chain, torch.Generator().manual_seed(seed))
+    assert torch.equal(images, before)
+    assert first.shape == images.shape
+    assert first.dtype == torch.uint8
+    assert torch.equal(first, augment(images, chain, torch.Generator().manual_seed(seed)))
+    for augmentation in chain:
+        draws = augmentation.draw(num_images, (channels, height, width), torch.Generator().manual_seed(seed))
+        assert all(draw.device.type == "cpu" and draw.shape == (num_images,) for draw in draws.values())
+
+
+@any_time
+@given(image_batches())
+def test_flip_twice_is_identity_and_keeps_the_pixels(images: UInt8[Tensor, "n c h w"]) -> None:
+    flip = HorizontalFlip()
+    draws = {"selected": torch.ones(len(images), dtype=torch.bool)}
+    flipped = flip.apply(images, draws)
+    assert torch.equal(flipped[..., 0], images[..., -1])
+    assert torch.equal(flip.apply(flipped, draws), images)
+    assert torch.equal(flipped.sort(dim=3).values, images.sort(dim=3).values)
+
+
+@any_time
+@given(image_batches(), st.integers(0, 6), st.sampled_from(("zero", "reflect")))
+def test_centred_crop_is_identity(images: UInt8[Tensor, "n c h w"], padding: int, border: str) -> None:
+    padding = padding if border == "zero" else min(padding, min(images.shape[2:]) - 1)
+    offsets = torch.full((len(images),), padding)
+    crop = RandomCrop(padding, "zero" if border == "zero" else "reflect")
+    assert torch.equal(crop.apply(images, {"top": offsets, "left": offsets}), images)
+
+
+def test_crop_at_the_corner_shows_the_border() -> None:
+    images = torch.arange(12, dtype=torch.uint8).reshape(1, 1, 3, 4)
+    corner = {"top": torch.tensor([0]), "left": torch.tensor([3])}
+    assert RandomCrop(2, "zero").apply(images, corner)[0, 0].tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [1, 2, 3, 0]]
+    reflected = RandomCrop(2, "reflect").apply(images, corner)[0, 0].tolist()
+    assert reflected == [[9, 10, 11, 10], [5, 6, 7, 6], [1, 2, 3, 2]]
+
+
+@any_time
+@given(st.data(), image_batches(), st.floats(0, 1))
+def test_hole_is_exactly_its_size_and_only_where_selected(
+    data: st.DataObject, images: UInt8[Tensor, "n c h w"], p: float
+) -> None:
+    num_images, channels, height, width = images.shape
+    images = images.clamp(max=254)
+    size = data.draw(st.integers(1, min(height, width)))
+    dropout = CoarseDropout(size, p, fill=(255,) * channels)
+    draws = dropout.draw(num_images, (channels, height, width), torch.Generator().manual_seed(0))
+    dropped = dropout.apply(images, draws)
+    hidden = dropped == 255
+    assert torch.equal(hidden.sum(dim=(1, 2, 3)), draws["selected"] * (size * size * channels))
+    assert torch.equal(dropped[~hidden], images[~hidden])
+
+
+@any_time
+@given(image_batches(max_images=8), st.integers(0, 2**32))
+def test_images_not_selected_stay(images: UInt8[Tensor, "n c h w"], seed: int) -> None:
+    num_images, channels, height, width = images.shape
+    fill = (0,) * channels
+    for augmentation in (HorizontalFlip(), ShiftScaleRotate(), CoarseDropout(1, fill=fill)):
+        draws = augmentation.draw(num_images, (channels, height, width), torch.Generator().manual_seed(seed))
+        kept = ~draws["selected"]
+        assert torch.equal(augmentation.apply(images, draws)[kept], images[kept])
+
+
+@any_time
+@given(image_batches(), st.integers(-40, 40), st.integers(-40, 40))
+def test_pure_shift_moves_and_reflects(images: UInt8[Tensor, "n c h w"], shift_x: int, shift_y: int) -> None:
+    """By an index formula of its own: reflect-101 is a triangle wave of period 2 * (length - 1)."""
+    num_images, _, height, width = images.shape
+    moved = ShiftScaleRotate().apply(images, _moves(num_images, shift_x=shift_x, shift_y=shift_y))
+    rows = [_reflected(row - shift_y, height) for row in range(height)]
+    columns = [_reflected(column - shift_x, width) for column in range(width)]
+    assert torch.equal(moved, images[:, :, rows][:, :, :, columns])
+
+
+@any_time
+@given(image_batches(), st.sampled_from((-180, -90, 0, 90, 180)))
+def test_quarter_turns_are_exact(images: UInt8[Tensor, "n c h w"], degrees: int) -> None:
+    num_images, _, height, width = images.shape
+    side = min(height, width)
+    images = images[:, :, :side, :side]
+    turned = ShiftScaleRotate().apply(images, _moves(num_images, degrees=degrees))
+    assert torch.equal(turned, images.rot90(degrees // 90, dims=(2, 3)))  # rot90 turns anticlockwise
+
+
+def test_scale_enlarges_about_the_centre() -> None:
+    images = torch.tensor([[0, 40, 80, 120, 160]], dtype=torch.uint8).expand(1, 1, 5, 5)
+    doubled = ShiftScaleRotate().apply(images, _moves(1, scale_x=2.0))
+    assert doubled[0, 0, 0].tolist() == [40, 60, 80, 100, 120]
+    assert torch.equal(ShiftScaleRotate().apply(images, _moves(1, scale_y=2.0)), images)
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [RandomCrop(), HorizontalFlip(), ShiftScaleRotate(), CoarseDropout(fill=(0, 0, 0))],
+    ids=lambda augmentation: type(augmentation).__name__,
+)
+def test_different_images_get_different_draws(augmentation: Augmentation) -> None:
+    same = _noise(1, 3, 32, 32).expand(64, 3, 32, 32)
+    generator = torch.Generator().manual_seed(0)
+    first, second = augment(same, [augmentation], generator), augment(same, [augmentation], generator)
+    assert not torch.equal(first, first[:1].expand_as(first))
+    assert not torch.equal(first, second)
+
+
+def test_augmentations_run_in_turn() -> None:
+    images = _noise(16, 3, 32, 32)
+    chain = [HorizontalFlip(), CoarseDropout(p=1.0, fill=(9, 8, 7)), RandomCrop()]
+    generator = torch.Generator().manual_seed(3)
+    expected = images
+    for augmentation in chain:
+        expected = augmentation.apply(expected, augmentation.draw(16, (3, 32, 32), generator))
+    assert torch.equal(augment(images, chain, torch.Generator().manual_seed(3)), expected)
+    assert augment(images, [], torch.Generator()) is images
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_pixels_stay_on_the_device_of_the_images(name: str) -> None:
+    """The meta device refuses to mix with CPU tensors and has no pixels to look at."""
+    images = _noise(8, 3, 32, 32).to("meta")
+    augmented = augment(images, create_policy(name, flip=True, mean=CIFAR10_MEAN), torch.Generator().manual_seed(0))
+    assert augmented.device.type == "meta"
+    assert augmented.shape == images.shape
+
+
+def test_policies_are_the_published_ones() -> None:
+    published = HorizontalFlip(p=0.5)
+    documented = (
+        ShiftScaleRotate(shift=0.0625, scale=0.1, rotate_degrees=45.0, p=0.5),
+        CoarseDropout(size=16, p=0.5, fill=(125, 123, 114)),
+    )
+    expected = {
+        ("none", False): (),
+        ("none", True): (published,),
+        ("crop-flip", False): (RandomCrop(padding=4, border="zero"),),
+        ("crop-flip", True): (RandomCrop(padding=4, border="zero"), published),
+        ("albumentations", False): documented,
+        ("albumentations", True): (published, *documented),
+    }
+    assert {name for name, _ in expected} == set(POLICIES)
+    for (name, flip), policy in expected.items():
+        assert create_policy(name, flip=flip, mean=CIFAR10_MEAN) == policy
+    assert [policy_flips(name) for name in POLICIES] == [False, True, True]
+
+
+def test_unknown_policy_lists_the_choices() -> None:
+    with pytest.raises(ConfigError, match="unknown augmentation policy 'mixup'") as caught:
+        create_policy("mixup", flip=True, mean=CIFAR10_MEAN)
+    assert all(name in caught.value.hint for name in POLICIES)
+    with pytest.raises(ConfigError, match="choose one of none, crop-flip, albumentations"):
+        policy_flips("mixup")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RandomCrop(padding=-1), "padding is -1"),
+        (lambda: HorizontalFlip(p=1.5), r"p is 1\.5"),
+        (lambda: HorizontalFlip(p=float("nan")), "p is nan"),
+        (lambda: ShiftScaleRotate(p=-0.1), r"p is -0\.1"),
+        (lambda: ShiftScaleRotate(shift=-0.1), r"shift is -0\.1"),
+        (lambda: ShiftScaleRotate(scale=1.0), r"scale is 1\.0"),
+        (lambda: ShiftScaleRotate(rotate_degrees=-45.0), r"rotate_degrees is -45\.0"),
+        (lambda: CoarseDropout(p=2.0, fill=(0,)), r"p is 2\.0"),
+        (lambda: CoarseDropout(size=0, fill=(0,)), "size is 0"),
+        (lambda: CoarseDropout(fill=(0, 256, 0)), "has 256, which is no whole grey level"),
+        (lambda: CoarseDropout(fill=CIFAR10_MEAN), r"has 0\.4914, which is no whole grey level"),
+        (lambda: create_policy("albumentations", flip=True, mean=(125.3, 123.0, 113.9)), "no whole grey level"),
+    ],
+)
+def test_bad_parameters_are_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        make()
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "image_shape", "message"),
+    [
+        (RandomCrop(padding=8, border="reflect"), (1, 8, 9), "cannot be reflected from an image of 9x8"),
+        (CoarseDropout(size=16, fill=(0,)), (1, 15, 20), "16x16 pixels does not fit in an image of 20x15"),
+        (CoarseDropout(size=4, fill=(0, 0, 0)), (1, 8, 8), "3 grey levels, but the images have 1 channels"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(
+    augmentation: Augmentation, image_shape: tuple[int, int, int], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        augmentation.check(image_shape)
+    with pytest.raises(ConfigError, match=message) as caught:
+        augment(_noise(2, *image_shape), [augmentation], torch.Generator())
+    assert caught.value.hint
+
+
+def test_draws_for_another_batch_are_a_bug() -> None:
+    images = _noise(4, 3, 32, 32)
+    for augmentation in (RandomCrop(), HorizontalFlip(), ShiftScaleRotate(), CoarseDropout(fill=(0, 0, 0))):
+        draws = augmentation.draw(1, (3, 32, 32), torch.Generator())
+        with pytest.raises((AssertionError, TypeCheckError)):  # the latter only under test
+            augmentation.apply(images, draws)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_batch_takes_under_a_twentieth_of_a_training_step(name: str) -> None:
+    images = _noise(128, 3, 32, 32)
+    policy = create_policy(name, flip=True, mean=CIFAR10_MEAN)
+    generator = torch.Generator().manual_seed(0)
+    times_ms = []
+    for _ in range(20):
+        start_s = time.perf_counter()
+        augment(images, policy, generator)
+        times_ms.append((time.perf_counter() - start_s) * 1000)
+    assert min(times_ms) < STEP_SHARE_MS
+
+
+def _any_augmentation(data: st.DataObject, image_shape: tuple[int, int, int]) -> Augmentation:
+    """One that fits images of this shape (not a strategy: in there, beartype's use of `random` would be refused)."""
+    channels, height, width = image_shape
+    shortest = min(height, width)
+    p = data.draw(st.sampled_from((0.0, 0.5, 1.0)))
+    pixels = data.draw(st.integers(1, shortest))
+    choices = (
+        RandomCrop(padding=pixels),
+        RandomCrop(padding=pixels - 1, border="reflect"),
+        HorizontalFlip(p=p),
+        ShiftScaleRotate(shift=0.5, scale=0.5, rotate_degrees=180.0, p=p),
+        CoarseDropout(size=pixels, p=p, fill=(7,) * channels),
+    )
+    return choices[data.draw(st.integers(0, len(choices) - 1))]
+
+
+def _noise(num_images: int, channels: int, height: int, width: int, *, seed: int = 0) -> UInt8[Tensor, "n c h w"]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (num_images, channels, height, width), dtype=torch.uint8, generator=generator)
+
+
+def _moves(
+    num_images: int,
+    *,
+    degrees: float = 0.0,
+    scale_x: float = 1.0,
+    scale_y: float = 1.0,
+    shift_x: int = 0,
+    shift_y: int = 0,
+) -> Draws:
+    """The same shift-scale-rotate for every image."""
+    values = {"degrees": float(degrees), "scale_x": scale_x, "scale_y": scale_y}
+    draws = {name: torch.full((num_images,), value, dtype=torch.float64) for name, value in values.items()}
+    shifts = {name: torch.full((num_images,), value) for name, value in (("shift_x", shift_x), ("shift_y", shift_y))}
+    return draws | shifts | {"selected": torch.ones(num_images, dtype=torch.bool)}
+
+
+def _reflected(position: int, length: int) -> int:
+    if length == 1:
+        return 0
+    position %= 2 * (length - 1)
+    return min(position, 2 * (length - 1) - position)

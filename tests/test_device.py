@@ -1,0 +1,40 @@
+"""device: what is here is picked, what is not is refused; the memory figure is a memory figure."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+import torch
+
+from thumbnet.errors import ConfigError
+from thumbnet.training.device import keep_freed_memory, peak_memory_bytes, pick_device
+
+
+def test_auto_picks_the_best_device_that_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cuda, mps, expected in ((True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda mps=mps: mps)
+        assert pick_device("auto").type == expected
+
+
+def test_absent_and_unknown_devices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="'cuda' is not available"):
+        pick_device("cuda")
+    with pytest.raises(ConfigError, match="unknown device 'tpu'"):
+        pick_device("tpu")
+
+
+def test_peak_memory_grows_with_what_is_held() -> None:
+    before = peak_memory_bytes(torch.device("cpu"))
+    held = torch.ones(before // 4 + 25_000_000)  # four bytes each: as much again, and 100 MB
+    assert peak_memory_bytes(torch.device("cpu")) > before + 50_000_000
+    assert held.sum() > 0
+    assert 50_000_000 < before < 100_000_000_000
+
+
+def test_memory_is_kept_on_glibc_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert keep_freed_memory() == (platform.libc_ver()[0] == "glibc")
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    assert not keep_freed_memory()

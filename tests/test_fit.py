@@ -1,0 +1,184 @@
+"""fit: learns, repeats itself, resumes exactly, obeys its arguments, and stops where the loss is lost."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from thumbnet.augment import HorizontalFlip
+from thumbnet.data.batches import normalise, shuffled_batches
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError, NonFiniteLossError
+from thumbnet.evaluation.metrics import evaluate
+from thumbnet.models.registry import create_model
+from thumbnet.training.fit import TrainingState, _epoch_randomness, fit
+from thumbnet.training.history import History
+from thumbnet.training.progress import EpochPlan, Progress, Silent, StepReport
+from thumbnet.training.schedules import OneCycle, StepSchedule
+
+
+def small_net(dropout: float = 0.1) -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(dropout), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 3),
+    )  # fmt: skip
+
+
+def quick_fit(model: nn.Module, dataset: Dataset, **changes: object) -> History:
+    arguments = {"epochs": 3, "batch_size": 16, "lr": 0.1, "seed": 5, "device": "cpu", "progress": Silent(), **changes}
+    return fit(model, dataset, **arguments)  # type: ignore[arg-type]
+
+
+def without_times(history: History) -> list[dict[str, object]]:
+    return [
+        {name: value for name, value in row.items() if name not in ("train_s", "images_per_s")}
+        for row in history.to_rows()
+    ]
+
+
+def test_a_fit_learns(tiny_dataset: Dataset) -> None:
+    model = create_model("resnet8", num_classes=3, image_size=12, seed=0)
+    history = quick_fit(model, tiny_dataset, epochs=8, score=("val", "test"))
+    assert evaluate(model, tiny_dataset).accuracy >= 0.9
+    assert history[-1].test_accuracy == evaluate(model, tiny_dataset).accuracy
+    assert history[-1].val_accuracy == evaluate(model, tiny_dataset, "val").accuracy
+    assert history[-1].train_loss < history[0].train_loss / 2
+    assert [record.epoch for record in history] == list(range(1, 9))
+
+
+def test_a_fit_equals_the_loop_written_out_plainly(tiny_dataset: Dataset) -> None:
+    model, plain = small_net(), small_net()
+    history = quick_fit(model, tiny_dataset, epochs=2, augmentation="none", schedule=OneCycle(0.5), weight_decay=0.01)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
+    step = 0
+    for epoch in (1, 2):
+        losses, num_correct = [], 0
+        with _epoch_randomness(5, epoch, torch.device("cpu")) as generator:
+            for chosen in shuffled_batches(96, 16, generator):
+                optimizer.param_groups[0]["lr"] = 0.1 * OneCycle(0.5).factor(step, num_steps=12, steps_per_epoch=6)
+                images = normalise(tiny_dataset.train.images[chosen], tiny_dataset.mean, tiny_dataset.std)
+                logits = plain(images)
+                loss = F.cross_entropy(logits, tiny_dataset.train.labels[chosen])
+                num_correct += int((logits.argmax(1) == tiny_dataset.train.labels[chosen]).sum())
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+                step += 1
+        assert history[epoch - 1].train_loss == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+        assert history[epoch - 1].train_accuracy == pytest.approx(num_correct / 96)
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_history_and_another_does_not(tiny_dataset: Dataset) -> None:
+    histories = [without_times(quick_fit(small_net(), tiny_dataset, seed=seed)) for seed in (5, 5, 6)]
+    assert histories[0] == histories[1]
+    assert histories[0] != histories[2]
+
+
+def test_a_fit_leaves_the_global_random_state_alone(tiny_dataset: Dataset) -> None:
+    model = small_net()
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    quick_fit(model, tiny_dataset)
+    assert torch.rand(3).equal(expected)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_a_resumed_fit_ends_as_one_never_stopped(tiny_dataset: Dataset, stop_after: int) -> None:
+    states: list[TrainingState] = []
+    whole = small_net()
+
+    def keep(state: TrainingState) -> None:
+        weights = {name: tensor.clone() for name, tensor in state.model.items()}
+        momenta = torch.utils._pytree.tree_map(
+            lambda x: x.clone() if isinstance(x, torch.Tensor) else x, state.optimizer
+        )
+        states.append(dataclasses.replace(state, model=weights, optimizer=momenta))
+
+    expected = quick_fit(whole, tiny_dataset, on_epoch_end=keep, score=("val",))
+    resumed = small_net()
+    history = quick_fit(resumed, tiny_dataset, resume_from=states[stop_after - 1], score=("val",))
+    assert without_times(history) == without_times(expected)
+    assert all(a.equal(b) for a, b in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True))
+
+
+def test_dropout_and_augmentation_differ_from_epoch_to_epoch() -> None:
+    drawn = []
+    for epoch in (1, 2, 1):
+        with _epoch_randomness(0, epoch, torch.device("cpu")) as generator:
+            drawn.append((torch.rand(5), torch.rand(5, generator=generator)))
+    assert drawn[0][0].equal(drawn[2][0])
+    assert drawn[0][1].equal(drawn[2][1])
+    assert not drawn[0][0].equal(drawn[1][0])
+    assert not drawn[0][1].equal(drawn[1][1])
+    assert not drawn[0][0].equal(drawn[0][1])
+
+
+def test_a_named_policy_mirrors_only_where_the_labels_allow_it(tiny_dataset: Dataset) -> None:
+    still = dataclasses.replace(tiny_dataset, mirror_keeps_labels=False)
+    mirrored, plain, none = (
+        without_times(quick_fit(small_net(), dataset, epochs=1, augmentation=policy))
+        for dataset, policy in ((tiny_dataset, "crop-flip"), (still, "crop-flip"), (still, ()))
+    )
+    assert mirrored != plain
+    assert plain != none
+    assert without_times(quick_fit(small_net(), tiny_dataset, epochs=1, augmentation="none")) == none
+    assert without_times(quick_fit(small_net(), still, epochs=1, augmentation=(HorizontalFlip(p=0.0),))) != mirrored
+
+
+def test_the_history_tells_the_rate_of_each_epochs_last_step(tiny_dataset: Dataset) -> None:
+    history = quick_fit(small_net(), tiny_dataset, schedule=StepSchedule(1, 0.5), epochs=3)
+    assert history.column("lr") == [0.1, 0.05, 0.025]
+
+
+def test_label_smoothing_raises_the_loss_of_a_model_that_is_sure(tiny_dataset: Dataset) -> None:
+    plain, smooth = (
+        quick_fit(small_net(0.0), tiny_dataset, epochs=1, lr=1e-9, label_smoothing=smoothing)[0].train_loss
+        for smoothing in (0.0, 0.5)
+    )
+    assert plain != smooth
+
+
+def test_progress_is_told_every_step_and_epoch(tiny_dataset: Dataset) -> None:
+    class Recorder(Progress):
+        def __init__(self) -> None:
+            self.events: list[object] = []
+
+        def epoch_begins(self, plan: EpochPlan) -> None:
+            self.events.append(plan)
+
+        def step_ends(self, report: StepReport) -> None:
+            self.events.append((report.num_steps, report.num_images))
+
+        def epoch_ends(self, record: object) -> None:
+            self.events.append("end")
+
+    recorder = Recorder()
+    quick_fit(small_net(), tiny_dataset, epochs=1, batch_size=40, progress=recorder, schedule=StepSchedule(9, 0.1))
+    assert recorder.events == [EpochPlan(1, 1, 0.1, 96, 3), (1, 40), (2, 80), (3, 96), "end"]
+
+
+def test_a_lost_loss_stops_the_run_with_step_and_cause(tiny_dataset: Dataset) -> None:
+    with pytest.raises(NonFiniteLossError, match=r"at step \d+") as caught:
+        quick_fit(small_net(), tiny_dataset, lr=1e38, schedule=StepSchedule(9, 0.1))
+    assert "learning rate" in caught.value.hint
+
+
+def test_arguments_that_do_not_fit_are_refused(tiny_dataset: Dataset) -> None:
+    bad = [{"epochs": 0}, {"batch_size": 1}, {"device": "abacus"}, {"augmentation": "blur"}]
+    for change in bad:
+        with pytest.raises(ConfigError):
+            quick_fit(small_net(), tiny_dataset, **change)
+    without_val = dataclasses.replace(tiny_dataset, val=None)
+    with pytest.raises(ConfigError, match="no validation split"):
+        quick_fit(small_net(), without_val, score=("val",))
+    with pytest.raises(ConfigError, match="1 training image"):
+        quick_fit(small_net(), tiny_dataset.with_train(tiny_dataset.train.select([0])))

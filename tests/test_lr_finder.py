@@ -1,0 +1,69 @@
+"""find_lr: a number that trains, from a trial that leaves no trace."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError, TrainingError
+from thumbnet.models.registry import create_model
+from thumbnet.training.fit import fit
+from thumbnet.training.lr_finder import DIVERGED, SKIPPED_FIRST, SKIPPED_LAST, find_lr, suggest_lr
+from thumbnet.training.progress import Silent
+
+
+def test_the_rate_found_trains_the_model(tiny_dataset: Dataset) -> None:
+    model = create_model("resnet8", num_classes=3, image_size=12, seed=0)
+    trial = find_lr(model, tiny_dataset, num_steps=60, batch_size=32, device="cpu")
+    assert 1e-3 < trial.lr < 2
+    assert trial.lr in trial.lrs
+    history = fit(model, tiny_dataset, epochs=4, batch_size=16, lr=trial.lr, device="cpu", progress=Silent())
+    assert history[-1].train_loss < math.log(3) / 2
+
+
+def test_model_and_random_state_stay_as_they_are(tiny_dataset: Dataset) -> None:
+    model = create_model("resnet8", num_classes=3, image_size=12, seed=0)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    random_state = torch.get_rng_state()
+    first = find_lr(model, tiny_dataset, num_steps=30, batch_size=8, device="cpu", seed=4)
+    assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert torch.get_rng_state().equal(random_state)
+    assert find_lr(model, tiny_dataset, num_steps=30, batch_size=8, device="cpu", seed=4) == first
+
+
+def test_the_trial_stops_where_the_loss_diverges(tiny_dataset: Dataset) -> None:
+    model = create_model("resnet8", num_classes=3, image_size=12, seed=0)
+    trial = find_lr(model, tiny_dataset, num_steps=100, max_lr=1e6, batch_size=8, device="cpu")
+    assert len(trial.lrs) < 100
+    assert len(trial.lrs) == len(trial.losses) == len(trial.smoothed_losses)
+    assert trial.smoothed_losses[-1] > DIVERGED * min(trial.smoothed_losses) or trial.lrs[-1] < 1e6
+
+
+def test_the_steepest_fall_is_the_answer_and_the_ends_do_not_count() -> None:
+    lrs = np.geomspace(1e-4, 10, 101).tolist()
+    falling = 1 / (1 + np.exp(4 * (np.log10(lrs) + 1.5)))  # steepest at 10^-1.5
+    assert suggest_lr(lrs, falling.tolist()) == pytest.approx(10**-1.5, rel=0.2)
+    spoilt = falling.copy()
+    spoilt[: SKIPPED_FIRST - 1] += np.linspace(100, 0, SKIPPED_FIRST - 1)
+    spoilt[len(spoilt) - SKIPPED_LAST + 1 :] -= 100
+    assert suggest_lr(lrs, spoilt.tolist()) == suggest_lr(lrs, falling.tolist())
+
+
+def test_hopeless_trials_are_errors() -> None:
+    lrs = np.geomspace(1e-4, 1, 40).tolist()
+    with pytest.raises(TrainingError, match="no learning rate"):
+        suggest_lr(lrs, np.linspace(1, 2, 40).tolist())
+    with pytest.raises(TrainingError, match="diverged after 5 steps"):
+        suggest_lr(lrs[:5], [1.0] * 5)
+
+
+def test_rates_and_steps_are_checked(tiny_dataset: Dataset) -> None:
+    model = create_model("resnet8", num_classes=3, image_size=12)
+    for arguments in ({"min_lr": 1.0, "max_lr": 0.1}, {"min_lr": 0.0}, {"num_steps": 5}):
+        with pytest.raises(ConfigError, match="cannot try"):
+            find_lr(model, tiny_dataset, **arguments)  # type: ignore[arg-type]

@@ -1,0 +1,115 @@
+"""progress: what a terminal, a log file, a notebook and the reference style are told."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+from thumbnet.training.history import EpochRecord
+from thumbnet.training.progress import (
+    Bar,
+    EpochPlan,
+    Lines,
+    NotebookTable,
+    Progress,
+    ReferenceLog,
+    StepReport,
+    pick_progress,
+)
+
+PLAN = EpochPlan(epoch=1, num_epochs=20, lr=0.1, num_images=50_000, num_steps=391)
+HALF_WAY = StepReport(
+    num_steps=195, num_images=25_000, mean_loss=1.7, accuracy=0.35, last_loss=1.5, images_per_s=1234.0
+)
+LAST = StepReport(
+    num_steps=391, num_images=50_000, mean_loss=1.5, accuracy=0.42698, last_loss=1.06561, images_per_s=1600.0
+)
+RECORD = EpochRecord(1, 0.1, 1.5, 0.42698, None, 0.5, 1.30071, 0.5258, 31.25, 1600.0)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def tell(progress: Progress) -> None:
+    progress.epoch_begins(PLAN)
+    progress.step_ends(HALF_WAY)
+    progress.step_ends(LAST)
+    progress.epoch_ends(RECORD)
+
+
+def test_reference_log_lines_have_the_published_format() -> None:
+    stream = io.StringIO()
+    tell(ReferenceLog(stream, num_test_images=10_000, last_stepped_epoch=15))
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "Adjusting learning rate of group 0 to 1.0000e-01."
+    assert lines[1] == "Epoch 1"
+    assert re.fullmatch(
+        r"Train: Loss=1\.0656 Batch_id=390 Accuracy=42\.70: 100%\|.+\| 391/391 \[\d\d:\d\d<\d\d:\d\d, .+\]", lines[2]
+    )
+    assert lines[3] == "Test set: Average loss: 1.3007, Accuracy: 5258/10000 (52.58%)"
+
+
+def test_reference_log_tells_the_rate_only_while_the_schedule_is_stepped() -> None:
+    stream = io.StringIO()
+    log = ReferenceLog(stream, num_test_images=10_000, last_stepped_epoch=15)
+    for epoch in (15, 16):
+        log.epoch_begins(EpochPlan(epoch, 20, 0.01, 50_000, 391))
+    assert stream.getvalue() == "Adjusting learning rate of group 0 to 1.0000e-02.\nEpoch 15\nEpoch 16\n"
+
+
+def test_reference_log_moves_a_bar_on_a_terminal() -> None:
+    stream = Terminal()
+    tell(ReferenceLog(stream, num_test_images=10_000))
+    assert "391/391" in stream.getvalue()
+    assert "Accuracy=42.70" in stream.getvalue()
+
+
+def test_lines_come_every_ten_seconds_and_after_each_epoch() -> None:
+    stream = io.StringIO()
+    times = iter([0.0, 5.0, 11.0, 11.0, 22.0])
+    lines = Lines(stream, now=lambda: next(times))
+    lines.epoch_begins(PLAN)
+    lines.step_ends(HALF_WAY)
+    assert stream.getvalue() == ""
+    lines.step_ends(HALF_WAY)
+    assert stream.getvalue() == "epoch  1/20   50%  loss 1.7000  accuracy 35.00%  1,234 images/s\n"
+    lines.step_ends(LAST)
+    lines.epoch_ends(RECORD)
+    last_line = stream.getvalue().splitlines()[-1]
+    assert last_line == (
+        "epoch  1/20  loss 1.5000  accuracy 42.70%  val accuracy 50.00%  test accuracy 52.58%  1,600 images/s  31.2 s"
+    )
+
+
+def test_bar_shows_loss_accuracy_and_speed_and_leaves_a_line() -> None:
+    stream = Terminal()
+    tell(Bar(stream))
+    assert "loss 1.500, accuracy 42.7%" in stream.getvalue()
+    assert " images/s" in stream.getvalue()
+    assert stream.getvalue().endswith("31.2 s\n")
+
+
+def test_notebook_table_updates_one_output() -> None:
+    shown: list[str] = []
+
+    class Handle:
+        def update(self, bundle: dict[str, str], raw: bool) -> None:
+            shown.append(bundle["text/plain"])
+
+    def display(bundle: dict[str, str], raw: bool, display_id: bool) -> Any:
+        return Handle()
+
+    times = iter([0.0, 0.1, 1.0, 1.0])  # at the start, at the first report, and twice at the second
+    tell(NotebookTable(display, now=lambda: next(times)))
+    assert shown[0] == "epoch  1/20 ..."
+    assert shown[1].startswith("epoch  1/20  100%  loss 1.500")
+    assert shown[2].endswith("31.2 s")
+    assert len(shown) == 3
+
+
+def test_the_place_picks_its_progress() -> None:
+    assert isinstance(pick_progress(Terminal()), Bar)
+    assert isinstance(pick_progress(io.StringIO()), Lines)
