@@ -103,7 +103,7 @@ def write_archive(data_dir: Path, release: Release = BINARY, batches: list[FakeB
 
 
 def pack(release: Release, files: Mapping[str, bytes]) -> bytes:
-    """A .tar.gz with `files` in the release's folder, and a readme.html as official ones have; equal files, equal bytes."""
+    """A .tar.gz of `files` in the release's folder and the readme.html that official ones have; equal files, equal bytes."""
     tar_bytes = io.BytesIO()
     with tarfile.open(fileobj=tar_bytes, mode="w") as archive:
         top = tarfile.TarInfo(release.folder)

@@ -220,9 +220,6 @@ def _train_in(
     trace = trace_model(model, dataset.image_shape)
     folder.write_weights(model.state_dict())
     folder.write_card(_model_card(config, dataset, trace, data_checksum))
-    folder.write(
-        "history.csv", history.to_csv()
-    )  # again: a run that was stopped between its last checkpoint and here has no later chance
     folder.write_predictions(evaluation.predictions, dataset.test, dataset.class_names)
     _write_views(folder, model, dataset, history, evaluation)
     device = next(model.parameters()).device

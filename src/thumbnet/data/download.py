@@ -7,6 +7,7 @@ by the next call, from the same source or another.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import shutil
@@ -39,12 +40,15 @@ READ_TIMEOUT_S = 20.0
 CHUNK_BYTES = 1 << 16
 LOG_INTERVAL_S = 10.0  # between progress lines where nobody watches a terminal
 
+if sys.platform != "win32":
+    import fcntl
+
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ResumingDownloader:
-    """A downloader for pooch that keeps what arrived in `partial_path` and asks for the rest after a broken connection."""
+    """A downloader for pooch: keeps what arrived in `partial_path` and asks for the rest after a broken connection."""
 
     partial_path: Path
     show_progress: bool
@@ -132,46 +136,35 @@ def download_cifar10(
                     data_dir, work_dir, sources, releases, show_progress=show_progress, give_up_s=give_up_s
                 )
                 folder = _install(archive_path, release, work_dir, data_dir, releases)
-            for leftover in work_dir.iterdir():
-                leftover.unlink()
+            shutil.rmtree(work_dir)
             return folder
     except OSError as error:
         raise DataError(
-            f"cannot write CIFAR-10 to {data_dir}: {error.strerror or error}",
+            f"cannot put CIFAR-10 in {data_dir}: {error.strerror or error}",
             hint="give a folder that can be written to and has 400 MB free (--data-dir), or use `--data digits`",
         ) from error
 
 
 @contextlib.contextmanager
 def _locked_work_dir(data_dir: Path) -> Iterator[Path]:
+    """The folder to work in, for one process at a time: two that write to one partial file would spoil it."""
     work_dir = data_dir / WORK_DIR
     work_dir.mkdir(parents=True, exist_ok=True)
-    with _lock(work_dir):
+    with contextlib.ExitStack() as stack:
+        if sys.platform != "win32":  # which cannot lock a folder
+            descriptor = os.open(work_dir, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise DataError(
+                    f"another process is downloading CIFAR-10 to {data_dir}", hint="wait until it has finished"
+                ) from error
         try:
             yield work_dir
         finally:
             with contextlib.suppress(OSError):  # it stays where a partial file is in it
                 work_dir.rmdir()
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Two processes that write to one partial file would spoil it. Windows cannot lock a folder: there it is left out."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise DataError(
-            f"another process is downloading CIFAR-10 to {folder.parent}", hint="wait until it has finished"
-        ) from error
-    finally:
-        os.close(descriptor)
 
 
 def _official_folder(data_dir: Path, releases: Sequence[Release]) -> Path | None:
@@ -216,15 +209,15 @@ def _fetch(
             failures.append(f"{source} ({_reason(error)})")
             continue
         for release in releases:
+            url = _url(source, release)
             try:
-                return _retrieve(_url(source, release), release, work_dir, show_progress=show_progress), release
-            except requests.HTTPError as error:
-                failures.append(f"{_url(source, release)} (answered {error.response.status_code})")
+                return _retrieve(url, release, work_dir, show_progress=show_progress), release
             except requests.RequestException as error:
-                failures.append(f"{_url(source, release)} ({_reason(error)})")
-                break  # its other archive would come over the same line
+                failures.append(f"{url} ({_reason(error)})")
+                if not isinstance(error, requests.HTTPError):
+                    break  # its other archive would come over the same line
             except ValueError:
-                failures.append(f"{_url(source, release)} (sent another file: its SHA-256 is not the published one)")
+                failures.append(f"{url} (another file: its SHA-256 is not the published one)")
     raise DownloadError(
         f"CIFAR-10 could not be downloaded: {'; '.join(failures)}",
         hint=f"fetch {' or '.join(release.archive for release in releases)} by hand and put it in {data_dir}, "
@@ -233,7 +226,7 @@ def _fetch(
 
 
 def _probe(url: str, timeout_s: float) -> Future[None]:
-    """Whether anything answers at `url`, whatever it answers; asked in a daemon thread, as a name lookup has no time-out."""
+    """Resolved when anything answers at `url`, be it an error; in a daemon thread, as a name lookup has no time-out."""
     answer: Future[None] = Future()
 
     def ask() -> None:
@@ -251,25 +244,33 @@ def _probe(url: str, timeout_s: float) -> Future[None]:
 def _retrieve(url: str, release: Release, work_dir: Path, *, show_progress: bool) -> Path:
     """The archive at `url`, by pooch: ValueError if its checksum is wrong, and it is then deleted."""
     partial_path = work_dir / f"{release.archive}.partial"
-    downloader = ResumingDownloader(partial_path, show_progress)
-    num_tries = (
-        2 if partial_path.exists() else 1
-    )  # what was there may be of another file: then once more, from the start
+    retrieve = functools.partial(
+        pooch.retrieve,
+        url,
+        f"sha256:{release.archive_sha256}",
+        fname=release.archive,
+        path=work_dir,
+        downloader=ResumingDownloader(partial_path, show_progress),
+    )
+    resumes = partial_path.exists()
+    with _quiet_pooch():
+        try:
+            return Path(retrieve())
+        except ValueError:
+            if not resumes:
+                raise
+            return Path(retrieve())  # the wrong part may have been there before: now from the start
+
+
+@contextlib.contextmanager
+def _quiet_pooch() -> Iterator[None]:
     pooch_logger = pooch.get_logger()
     level = pooch_logger.level
     pooch_logger.setLevel(logging.WARNING)  # the progress bar says the same
     try:
-        for _ in range(num_tries - 1):
-            with contextlib.suppress(ValueError):
-                return _pooch_retrieve(url, release, work_dir, downloader)
-        return _pooch_retrieve(url, release, work_dir, downloader)
+        yield
     finally:
         pooch_logger.setLevel(level)
-
-
-def _pooch_retrieve(url: str, release: Release, work_dir: Path, downloader: ResumingDownloader) -> Path:
-    known_hash = f"sha256:{release.archive_sha256}"
-    return Path(pooch.retrieve(url, known_hash, fname=release.archive, path=work_dir, downloader=downloader))
 
 
 def _install(archive_path: Path, release: Release, work_dir: Path, data_dir: Path, releases: Sequence[Release]) -> Path:
@@ -305,6 +306,8 @@ def _reason(error: BaseException) -> str:
     """A few words from the innermost cause: requests' own messages nest three others."""
     if isinstance(error, TimeoutError | requests.Timeout):
         return "no answer"
+    if isinstance(error, requests.HTTPError):
+        return str(error).partition(" for url")[0]
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

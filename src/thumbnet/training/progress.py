@@ -94,6 +94,8 @@ class Bar(Progress):
     def step_ends(self, report: StepReport) -> None:
         self.bar.set_postfix_str(f"loss {report.mean_loss:.3f}, accuracy {report.accuracy:.1%}", refresh=False)
         self.bar.update(report.num_images - self.bar.n)
+        if report.num_steps == self.plan.num_steps:
+            self.bar.refresh()
 
     def epoch_ends(self, record: EpochRecord) -> None:
         self.bar.close()

@@ -1,0 +1,68 @@
+"""A module imports only what stands above it in this order; only views draw; the public names are all there."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import thumbnet
+
+SOURCE = Path(thumbnet.__file__).parent
+ORDER = (
+    "errors", "atomic", "config", "recipes", "data", "augment", "models", "evaluation", "training", "views", "run_dir",
+    "run", "cli", "__main__",
+)  # fmt: skip
+DRAWING = ("matplotlib", "seaborn", "plotly")
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+
+
+def place_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def modules() -> list[Path]:
+    return [path for path in sorted(SOURCE.rglob("*.py")) if path != SOURCE / "__init__.py"]
+
+
+def test_every_module_has_its_place_in_the_order() -> None:
+    assert {place_of(path) for path in modules()} == set(ORDER)
+
+
+def test_imports_point_upwards_only() -> None:
+    for path in modules():
+        for name in imports_of(path):
+            parts = name.split(".")
+            if parts[0] == "thumbnet" and len(parts) > 1:
+                assert ORDER.index(parts[1]) <= ORDER.index(place_of(path)), f"{path} imports {name}"
+
+
+def test_no_module_is_a_drawer() -> None:
+    assert not [path for path in modules() if path.stem in ("utils", "common", "helpers", "misc")]
+
+
+def test_only_views_import_a_plotting_library() -> None:
+    for path in modules():
+        if place_of(path) != "views":
+            assert not [name for name in imports_of(path) if name.split(".")[0] in DRAWING], path
+
+
+def test_every_public_name_is_there() -> None:
+    for name in thumbnet.__all__:
+        assert getattr(thumbnet, name) is not None
+    assert set(dir(thumbnet)) == set(thumbnet.__all__)
+
+
+def test_importing_the_package_is_light() -> None:
+    code = "import thumbnet, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
