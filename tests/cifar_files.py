@@ -44,7 +44,7 @@ def make_batches(num_images: int = 20, *, seed: int = 0) -> list[FakeBatch]:
 
 def binary_batch(batch: FakeBatch) -> bytes:
     """The bytes of `data_batch_1.bin`: a label and 3072 pixels for each image."""
-    planes = batch.images.reshape(len(batch.labels), -1)
+    planes = batch.images.reshape(-1, 3072)
     return b"".join(bytes([label]) + row.tobytes() for label, row in zip(batch.labels, planes, strict=True))
 
 
@@ -103,7 +103,7 @@ def write_archive(data_dir: Path, release: Release = BINARY, batches: list[FakeB
 
 
 def pack(release: Release, files: Mapping[str, bytes]) -> bytes:
-    """A .tar.gz of `files` in the release's folder and the readme.html that official ones have; equal files, equal bytes."""
+    """A .tar.gz of `files` in the release's folder, with a readme.html as official ones have; equal for equal files."""
     tar_bytes = io.BytesIO()
     with tarfile.open(fileobj=tar_bytes, mode="w") as archive:
         top = tarfile.TarInfo(release.folder)

@@ -101,8 +101,9 @@ def _add_data_verbs(verbs: Any) -> None:
 
 def _train(parsed: argparse.Namespace) -> None:
     from thumbnet.run import resume, train
+    from thumbnet.training.progress import LogStyle
 
-    log_style = parsed.log_style or "auto"
+    log_style: LogStyle = parsed.log_style or "auto"
     try:
         if parsed.resume is None:
             run = train(_recipe_config(parsed), run_dir=parsed.run_dir, log_style=log_style)
@@ -235,10 +236,10 @@ def _data_prepare(parsed: argparse.Namespace) -> None:
 
 
 def _data_preview(parsed: argparse.Namespace) -> None:
-    from thumbnet.run import preview_batch
+    from thumbnet.run import preview_augmentation
     from thumbnet.views.figure import save_figure
 
-    figure = preview_batch(
+    figure = preview_augmentation(
         parsed.data or "auto",
         data_dir=parsed.data_dir,
         allow_unverified=parsed.allow_unverified,

@@ -49,6 +49,7 @@ class TrainConfig:
     augmentation: str = "crop-flip"
     flip: bool | Literal["auto"] = "auto"  # auto: where the dataset says that mirroring keeps the label
 
+    min_steps: int | None = None  # on small data, as many more epochs as this takes; resolved into epochs
     batch_size: int = 128
     momentum: float = 0.9
     nesterov: bool = False
@@ -74,6 +75,7 @@ class TrainConfig:
     def _check_ranges(self) -> None:
         _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2 (batch normalisation needs two)")
+        _require(self.min_steps is None or self.min_steps >= 1, "min_steps", self.min_steps, "at least 1")
         _require(0 < self.lr < float("inf"), "lr", self.lr, "above 0")
         _require(0 <= self.momentum < 1, "momentum", self.momentum, "at least 0 and below 1")
         _require(0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "at least 0")

@@ -265,12 +265,13 @@ def load_run(path: str | Path) -> Run:
         raise RunError(f"the run {path} is not finished", hint=f"finish it with: thumbnet train --resume {path}")
     config = folder.read_config()
     card = _read_card(folder)
+    options: dict[str, Any] = dict(card.model_options)
     model = create_model(
         card.model,
         num_classes=len(card.class_names),
         in_channels=card.image_shape[0],
         image_size=card.image_shape[1],
-        **card.model_options,
+        **options,
     )
     load_weights(model, folder.path / WEIGHTS)
     history = history_from_csv(folder._read_text(HISTORY))
@@ -291,9 +292,10 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def _read_card(folder: RunDir) -> ModelCard:
-    values = folder.read_json(MODEL_CARD)
+    read = folder.read_json(MODEL_CARD)
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in read.items()}
     try:
-        return ModelCard(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        return ModelCard(**values)
     except TypeError as error:
         raise RunError(f"{folder.path / MODEL_CARD} is damaged: {error}", hint="train again") from error
 

@@ -12,14 +12,13 @@ import io
 import pickle
 import tarfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
-from numpy._core.multiarray import _reconstruct
 
 from thumbnet.data.checksums import RELEASES, Release
 from thumbnet.data.dataset import Source, SourceSplits, Split
@@ -32,16 +31,6 @@ IMAGE_BYTES = 3 * 32 * 32
 RECORD_BYTES = 1 + IMAGE_BYTES
 
 REPAIR_HINT = "`thumbnet data prepare` fetches the official files"
-
-# All that the official pickles name, and where each name leads. NumPy 2 moved the first; the codec is how Python 3
-# writes byte strings in the same protocol, and `str.encode`, unlike `codecs.encode`, takes text encodings only.
-PICKLE_NAMES: dict[tuple[str, str], Callable[..., object]] = {
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): str.encode,
-}
 
 
 @dataclass(frozen=True)
@@ -140,30 +129,65 @@ def decode_python_batch(content: bytes, path: Path) -> Batch:
         fields = _BatchUnpickler(io.BytesIO(content), encoding="bytes").load()
     except Exception as error:  # a damaged pickle raises almost anything
         raise DataError(f"{path} is damaged, or no CIFAR-10 pickle: {error}", hint=REPAIR_HINT) from error
-    images, labels = (fields.get(key) for key in (b"data", b"labels")) if isinstance(fields, dict) else (None, None)
-    if not (
-        isinstance(images, np.ndarray)
-        and images.dtype == np.uint8
-        and images.ndim == 2
-        and images.shape[1] == IMAGE_BYTES
-        and isinstance(labels, list)
-        and len(labels) == len(images) > 0
-        and all(type(label) is int for label in labels)
-    ):
-        raise DataError(
-            f"{path} is damaged: expected `data`, a uint8 array [N,{IMAGE_BYTES}], and `labels`, a list of N integers",
-            hint=REPAIR_HINT,
-        )
-    _check_labels(min(labels), path)
-    _check_labels(max(labels), path)
-    return Batch(images, np.array(labels, np.int64))
+    match fields:
+        case {
+            b"data": _PickledArray(
+                state=(1, (int(num_images), 3072), _PickledDtype(args=(b"u1" | "u1", *_)), False, bytes(pixels))
+            ),
+            b"labels": [*labels],
+        } if (
+            len(pixels) == num_images * IMAGE_BYTES
+            and len(labels) == num_images > 0
+            and all(type(label) is int for label in labels)
+        ):
+            _check_labels(min(labels), path)
+            _check_labels(max(labels), path)
+            return Batch(np.frombuffer(pixels, np.uint8).reshape(-1, IMAGE_BYTES), np.array(labels, np.int64))
+    raise DataError(
+        f"{path} is damaged: expected `data`, a uint8 array [N,{IMAGE_BYTES}], and `labels`, a list of N integers",
+        hint=REPAIR_HINT,
+    )
+
+
+class _Pickled:
+    """Stands in for an object of NumPy and keeps what the pickle gives it.
+
+    NumPy's own are not let near a file that may be damaged: one wrong byte is enough for their `__setstate__` to crash
+    the process.
+    """
+
+    def __init__(self, *args: object) -> None:
+        self.args = args
+        self.state: object = None
+
+    def __setstate__(self, state: object) -> None:
+        self.state = state
+
+
+class _PickledArray(_Pickled):
+    """args (ndarray, (0,), b"b"); state (1, shape, dtype, is_fortran, pixels)."""
+
+
+class _PickledDtype(_Pickled):
+    """args ("u1", 0, 1)."""
+
+
+# All that the official files name, and where each name leads. NumPy 2 moved the first; the codec is how Python 3 writes
+# byte strings in the files' protocol, and `str.encode`, unlike `codecs.encode`, takes text encodings only.
+PICKLE_NAMES: dict[tuple[str, str], object] = {
+    ("numpy.core.multiarray", "_reconstruct"): _PickledArray,
+    ("numpy._core.multiarray", "_reconstruct"): _PickledArray,
+    ("numpy", "ndarray"): "ndarray",
+    ("numpy", "dtype"): _PickledDtype,
+    ("_codecs", "encode"): str.encode,
+}
 
 
 # Python's own unpickler rather than the one in C: that one, given damaged bytes, may reserve gigabytes for its memo.
 class _BatchUnpickler(pickle._Unpickler):
     """Builds what the official files contain and refuses everything else before it is looked up, let alone run."""
 
-    def find_class(self, module_name: str, global_name: str) -> Callable[..., object]:
+    def find_class(self, module_name: str, global_name: str) -> object:
         found = PICKLE_NAMES.get((module_name, global_name))
         if found is None:
             raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}, which no official file contains")

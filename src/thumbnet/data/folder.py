@@ -43,7 +43,7 @@ def read_folder(path: Path, *, image_size: int = 32) -> SourceSplits:
         ImageError: a file cannot be read as an image.
     """
     folders = _split_folders(path)
-    for folder in {path, *folders.values()}:
+    for folder in (path, *folders.values()):
         _refuse_strays(folder)
     class_names = _class_names(folders)
     files = {name: _labelled_files(folder, class_names) for name, folder in folders.items()}

@@ -142,7 +142,8 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _white_level(image: Image.Image) -> float:
     """The level that stands for white in an image of mode I;16, I or F."""
-    if image.mode.startswith("I;16") or image.format == "PPM":  # Pillow scales a deep PGM to 16 bits
+    is_deep_pgm = image.mode == "I" and image.format == "PPM"  # Pillow scales its levels to 16 bits
+    if image.mode.startswith("I;16") or is_deep_pgm:
         return INTEGER_WHITES[1]
     levels = np.asarray(image)
     whites = FLOAT_WHITES if image.mode == "F" else INTEGER_WHITES

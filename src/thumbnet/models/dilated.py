@@ -53,7 +53,8 @@ class DilatedNet(nn.Module):
         maps = self.shrink1(F.relu(self.stage1(maps) + maps))
         maps = self.shrink2(F.relu(self.stage2(maps) + maps))
         maps = self.stage3(maps)
-        return self.head(self.pool(maps)).flatten(1)
+        logits: Tensor = self.head(self.pool(maps)).flatten(1)
+        return logits
 
 
 class DilatedFixedNet(DilatedNet):

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from torch import Tensor, nn
+from torch import Tensor
 
-WINDOWED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d)
 # The positional arguments of the functions that slide a window, as PyTorch documents them.
 WINDOW_ARGUMENTS = {
     "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
@@ -73,54 +72,44 @@ def next_reach(
 ) -> Reach:
     """What each position of a call's result sees, of several inputs the widest.
 
-    `kind` is the layer's class or the function's name; `in_shape` the shape of the first input, `shape` the result's.
+    `kind` is the function's name; `in_shape` the shape of the first input, `shape` the result's.
     """
-    merged = tuple(
-        Axis(max(a.field for a in axes), max(a.jump for a in axes), max(a.positions for a in axes))
-        for axes in zip(*inputs, strict=True)
-    )
-    is_map, name = len(shape) == 3, kind.lower()
+    merged = tuple(_merge(axes) for axes in zip(*inputs, strict=True))
+    is_map = len(shape) == 3
     if window is not None:
         steps = zip(merged, window.kernel, window.stride, window.dilation, shape[-2:], strict=True)
         return tuple(axis.slide(*step) for axis, *step in steps)
-    if name.startswith("adaptive") and is_map:
+    if kind.startswith("adaptive") and is_map:
         return tuple(axis.divide(parts) for axis, parts in zip(merged, shape[-2:], strict=True))
-    if "pad" in name and is_map:
+    if kind == "pad" and is_map:
         return tuple(Axis(axis.field, axis.jump, side) for axis, side in zip(merged, shape[-2:], strict=True))
     keeps_positions = shape[-2:] == in_shape[-2:] if is_map else len(shape) >= len(in_shape)
-    is_flat_linear = name == "linear" and len(shape) == 1
-    if name in RESHAPES or (keeps_positions and name not in MIXERS and not is_flat_linear):
+    is_flat_linear = kind == "linear" and len(shape) == 1
+    if kind in RESHAPES or (keeps_positions and kind not in MIXERS and not is_flat_linear):
         return merged
     return tuple(axis.divide(1) for axis in merged)
 
 
-def layer_window(module: nn.Module) -> Window | None:
-    """The window that a layer slides, if it does."""
-    return _window(vars(module)) if isinstance(module, WINDOWED) else None
-
-
-def function_window(kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Window | None, Tensor | None]:
-    """The window that a function slides, if it does, and the weight of a convolution or a linear map."""
-    if kind == "linear":
-        return None, args[1] if len(args) > 1 else kwargs["weight"]
+def window_of(kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Window | None:
+    """The window that a function slides with these arguments, None if it slides none."""
     if kind not in WINDOW_ARGUMENTS:
-        return None, None
+        return None
     given = {**dict(zip(WINDOW_ARGUMENTS[kind], args, strict=False)), **kwargs}
     weight: Tensor | None = given.get("weight")
-    if weight is not None:
-        given = {"stride": 1, **given, "kernel_size": tuple(weight.shape[2:])}
-    return _window(given), weight
-
-
-def _window(given: dict[str, Any]) -> Window:
-    kernel, dilation = _pair(given["kernel_size"]), _pair(given.get("dilation", 1))
-    padding = given.get("padding", 0)
+    kernel = _pair(given["kernel_size"] if weight is None else tuple(weight.shape[2:]))
+    stride = given.get("stride") or (kernel if weight is None else 1)  # a pool's default is its kernel
+    dilation, padding = _pair(given.get("dilation", 1)), given.get("padding", 0)
     if padding == "same":
         padding = (dilation[0] * (kernel[0] - 1) // 2, dilation[1] * (kernel[1] - 1) // 2)
     elif padding == "valid":
         padding = 0
-    stride = given.get("stride") or kernel  # a pool's default
     return Window(kernel, _pair(stride), _pair(padding), dilation, given.get("groups", 1))
+
+
+def _merge(axes: Sequence[Axis]) -> Axis:
+    """The widest view; the spacing of the largest map, onto which a smaller one is spread (squeeze and excitation)."""
+    largest = max(axes, key=lambda axis: (axis.positions, axis.jump))
+    return Axis(max(axis.field for axis in axes), largest.jump, largest.positions)
 
 
 def _pair(value: int | Sequence[int]) -> Pair:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from thumbnet.config import Option
 from thumbnet.errors import ModelError
 from thumbnet.models.dilated import DilatedFixedNet, DilatedNet
 from thumbnet.models.resnet8 import ResNet8
@@ -49,7 +50,7 @@ def create_model(
     in_channels: int = 3,
     image_size: int = 32,
     seed: int | None = None,
-    **options: float | int | bool | str,
+    **options: Option,
 ) -> nn.Module:
     """A new model with random weights.
 

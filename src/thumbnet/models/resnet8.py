@@ -33,7 +33,8 @@ class ResNet8(nn.Module):
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         check_images(images, in_channels=self.in_channels, min_size=self.min_image_size)
-        return self.head(self.pool(self.stages(self.stem(images))).flatten(1))
+        logits: Tensor = self.head(self.pool(self.stages(self.stem(images))).flatten(1))
+        return logits
 
 
 class _ResidualBlock(nn.Module):

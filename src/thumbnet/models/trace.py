@@ -1,14 +1,14 @@
 """What happens to an image inside a network: its layers and tensor functions in call order, and what each one costs.
 
-The model runs once, in evaluation mode, on one zero image. Hooks see the layers; a TorchFunctionMode sees the functions
-called between them (add, relu, cat, ...). MACs are the multiply-accumulates of convolutions and linear layers. Shapes
-leave the batch axis out.
+The model runs once, in evaluation mode, on one zero image. A TorchFunctionMode sees every function called on what comes
+from the image (conv2d, relu, add, ...); hooks see where a layer begins and ends, and put the calls in between together
+to one node. MACs are the multiply-accumulates of convolutions and linear maps. Shapes leave the batch axis out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from thumbnet.errors import ModelError
-from thumbnet.models.receptive_field import Reach, Window, function_window, image_reach, layer_window, next_reach
+from thumbnet.models.receptive_field import Reach, Window, image_reach, next_reach, window_of
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+WEIGHTED = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear")
 ALIASES = {"rsub": "sub", "rdiv": "div", "concat": "cat", "concatenate": "cat"}
 COPIES = {"contiguous", "to", "float", "double", "half", "bfloat16", "clone", "detach", "data"}  # the same values
 
@@ -121,25 +120,11 @@ def _in_eval_mode(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-@dataclass(frozen=True)
-class _Call:
-    """A call as it was seen: its tensors with the count of changes that each had before it, and its own weights."""
-
-    name: str
-    kind: str
-    role: Role
-    before: list[tuple[Tensor, int]]
-    parameters: tuple[nn.Parameter, ...] = ()
-    window: Window | None = None
-    weight: Tensor | None = None
-    is_transposed: bool = False
-
-
 class _Recorder(TorchFunctionMode):
-    """Notes layers by hooks, and functions outside them as a TorchFunctionMode.
+    """Notes functions as a TorchFunctionMode, and by hooks the layers that they belong to.
 
     A tensor is known by its object, kept alive so that no other takes its id. What returns its argument unchanged
-    (Dropout in evaluation mode) is made to return a view instead: otherwise a branch taken before it and one after it
+    (dropout in evaluation mode) is made to return a view instead: otherwise a branch taken before it and one after it
     would be the same object. What changes its argument in place (a rectifier) becomes the producer of that object.
     """
 
@@ -150,16 +135,18 @@ class _Recorder(TorchFunctionMode):
         self._producers: dict[int, tuple[Tensor, int]] = {id(image): (image, 0)}
         self._weights_behind: dict[int, tuple[Tensor, list[nn.Parameter]]] = {}
         self._counted: set[nn.Parameter] = set()
-        self._open_layers: list[list[tuple[Tensor, int]]] = []
+        self._open_layers: list[tuple[int, list[tuple[Tensor, int]]]] = []  # first node, arguments
 
     @contextmanager
     def hooked(self, model: nn.Module) -> Iterator[None]:
         handles = []
         for name, module in model.named_modules():
-            is_leaf = next(module.children(), None) is None
+            # A model without children that is not one of torch's layers calls functions itself: they are its nodes.
+            is_model = module is model and not type(module).__module__.startswith("torch.nn")
+            is_leaf = next(module.children(), None) is None and not is_model
             if is_leaf and not isinstance(module, nn.Identity):
                 handles.append(module.register_forward_pre_hook(self._enter_layer, with_kwargs=True))
-                handles.append(module.register_forward_hook(self._leave_layer(name), with_kwargs=True))
+                handles.append(module.register_forward_hook(self._leave_layer(name)))
             elif getattr(module, "one_layer", False):
                 handles.append(module.register_forward_hook(self._leave_group(name)))
         try:
@@ -172,75 +159,95 @@ class _Recorder(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if self._open_layers:
-            return func(*args, **kwargs)
         before = _versions((args, kwargs))
         result = func(*args, **kwargs)
+        arguments = [tensor for tensor, _ in before]
+        changed = [tensor for tensor, version in before if tensor._version != version]
+        if any(result is tensor for tensor in arguments) and not changed:
+            result = result.view(result.shape)
+        outputs, used = [*_tensors(result), *changed], self._weights_among(arguments)
+        inputs = tuple(dict.fromkeys(self._producers[id(item)][1] for item in arguments if id(item) in self._producers))
         kind = _function_kind(func)
-        window, weight = function_window(kind, args, kwargs)
-        return self._note(_Call(kind, kind, "function", before, window=window, weight=weight), result)
+        if not inputs or not outputs:
+            self._weights_behind.update({id(output): (output, used) for output in outputs if used})
+        elif kind in COPIES:
+            self._producers.update({id(output): (output, inputs[0]) for output in outputs})
+        else:
+            in_shape, shape = self.nodes[inputs[0]].output_shape, tuple(outputs[0].shape[1:])
+            window = window_of(kind, args, kwargs)
+            reach = next_reach([self._reaches[index] for index in inputs], kind, window, in_shape, shape)
+            weight = (args[1] if len(args) > 1 else kwargs["weight"]) if kind in WEIGHTED else None
+            macs = 0 if weight is None else _macs(kind, weight, in_shape, shape)
+            num_params, num_trainable = self._count(used)
+            field = max(axis.field for axis in reach)
+            node = Node(kind, kind, "function", inputs, shape, num_params, num_trainable, macs, field, window)
+            self._add(node, reach, outputs)
+        return result
 
     def _enter_layer(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._open_layers.append(_versions((args, kwargs)))
+        self._open_layers.append((len(self.nodes), _versions((args, kwargs))))
 
     def _leave_layer(self, name: str) -> Callable[..., Any]:
-        def leave(module: nn.Module, _args: tuple[Any, ...], _kwargs: dict[str, Any], result: Any) -> Any:
-            if len(self._open_layers) == 1:  # otherwise a layer called from inside another, which stands for both
-                kind, parameters = type(module).__name__, tuple(module.parameters())
-                weight = module.weight if isinstance(module, (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)) else None
-                window, is_transposed = layer_window(module), isinstance(module, TRANSPOSED)
-                before = self._open_layers[0]
-                call = _Call(name or kind, kind, "layer", before, parameters, window, weight, is_transposed)
-                result = self._note(call, result)
-            self._open_layers.pop()
+        def leave(module: nn.Module, _args: tuple[Any, ...], result: Any) -> Any:
+            first, before = self._open_layers.pop()
+            if any(result is tensor and tensor._version == version for tensor, version in before):
+                result = result.view(result.shape)  # a call like any other: it is seen
+            outputs = [
+                tensor for tensor in _tensors(result) if self._producers.get(id(tensor), (tensor, 0))[1] >= first
+            ]
+            if outputs:
+                self._join(first, outputs, name or type(module).__name__, module)
             return result
 
         return leave
 
     def _leave_group(self, name: str) -> Callable[..., None]:
         def leave(module: nn.Module, _args: tuple[Any, ...], result: Any) -> None:
-            kind = type(module).__name__
-            self._note(_Call(name or kind, kind, "group", _versions(result)), result)
+            outputs = [tensor for tensor in _tensors(result) if id(tensor) in self._producers]
+            if outputs:
+                last = self._producers[id(outputs[0])][1]
+                part, kind = self.nodes[last], type(module).__name__
+                node = Node(
+                    name or kind, kind, "group", (last,), part.output_shape, receptive_field=part.receptive_field
+                )
+                self._add(node, self._reaches[last], outputs)
 
         return leave
 
-    def _note(self, call: _Call, result: Any) -> Any:
-        """Add the node of a call; return its result, as a view where it is an argument itself and unchanged."""
-        arguments = [tensor for tensor, _ in call.before]
-        changed = [tensor for tensor, version in call.before if tensor._version != version]
-        if call.role != "group" and any(result is item for item in arguments) and not changed:
-            result = result.view(result.shape)
-        outputs = [*_tensors(result), *changed]
-        used = [*call.parameters, *self._weights_of(arguments)]
-        inputs = tuple(dict.fromkeys(self._producers[id(item)][1] for item in arguments if id(item) in self._producers))
-        if not inputs or not outputs:
-            self._weights_behind.update({id(output): (output, used) for output in outputs if used})
-            return result
-        if call.kind in COPIES:
-            self._producers.update({id(output): (output, inputs[0]) for output in outputs})
-            return result
-        in_shape, shape = self.nodes[inputs[0]].output_shape, tuple(outputs[0].shape[1:])
-        reach = next_reach([self._reaches[index] for index in inputs], call.kind, call.window, in_shape, shape)
-        new = [item for item in dict.fromkeys(used) if item not in self._counted]
+    def _join(self, first: int, outputs: list[Tensor], name: str, module: nn.Module) -> None:
+        """Put one node for a layer in the place of the calls that it made, those from `first` on."""
+        calls, last = self.nodes[first:], self._producers[id(outputs[0])][1]
+        inner = [tensor for tensor, index in self._producers.values() if index >= first]
+        windows = [call.window for call in calls if call.window is not None]
+        num_params, num_trainable = self._count(module.parameters())
         node = Node(
-            call.name,
-            call.kind,
-            call.role,
-            inputs,
-            shape,
-            num_params=sum(parameter.numel() for parameter in new),
-            num_trainable=sum(parameter.numel() for parameter in new if parameter.requires_grad),
-            macs=_macs(call, in_shape, shape),
-            receptive_field=max(axis.field for axis in reach),
-            window=call.window,
+            name,
+            type(module).__name__,
+            "layer",
+            tuple(dict.fromkeys(source for call in calls for source in call.inputs if source < first)),
+            self.nodes[last].output_shape,
+            num_params=num_params + sum(call.num_params for call in calls),
+            num_trainable=num_trainable + sum(call.num_trainable for call in calls),
+            macs=sum(call.macs for call in calls),
+            receptive_field=self.nodes[last].receptive_field,
+            window=windows[0] if len(windows) == 1 else None,
         )
-        self._counted.update(new)
-        self._producers.update({id(output): (output, len(self.nodes)) for output in outputs})
-        self._reaches.append(reach)
-        self.nodes.append(node)
-        return result
+        reach = self._reaches[last]
+        del self.nodes[first:], self._reaches[first:]
+        self._add(node, reach, inner)
 
-    def _weights_of(self, tensors: Sequence[Tensor]) -> list[nn.Parameter]:
+    def _add(self, node: Node, reach: Reach, outputs: list[Tensor]) -> None:
+        self._producers.update({id(output): (output, len(self.nodes)) for output in outputs})
+        self.nodes.append(node)
+        self._reaches.append(reach)
+
+    def _count(self, parameters: Iterable[nn.Parameter]) -> tuple[int, int]:
+        """The numbers, and the trainable ones, in the parameters that have not been counted yet."""
+        new = [parameter for parameter in dict.fromkeys(parameters) if parameter not in self._counted]
+        self._counted.update(new)
+        return sum(item.numel() for item in new), sum(item.numel() for item in new if item.requires_grad)
+
+    def _weights_among(self, tensors: Sequence[Tensor]) -> list[nn.Parameter]:
         """The parameters among the tensors, and those that the others were computed from without the image."""
         found = [tensor for tensor in tensors if isinstance(tensor, nn.Parameter)]
         for tensor in tensors:
@@ -248,14 +255,11 @@ class _Recorder(TorchFunctionMode):
         return found
 
 
-def _macs(call: _Call, in_shape: tuple[int, ...], shape: tuple[int, ...]) -> int:
+def _macs(kind: str, weight: Tensor, in_shape: tuple[int, ...], shape: tuple[int, ...]) -> int:
     """Every weight is used once at every position: of the result, or of the input where a convolution is transposed."""
-    if call.weight is None:
-        return 0
-    if call.is_transposed:
-        return math.prod(in_shape[1:]) * call.weight.numel()
-    positions = shape[:-1] if call.weight.dim() == 2 else shape[1:]
-    return math.prod(positions) * call.weight.numel()
+    if kind == "linear":
+        return math.prod(shape[:-1]) * weight.numel()
+    return math.prod((in_shape if "transpose" in kind else shape)[1:]) * weight.numel()
 
 
 def _function_kind(func: Callable[..., Any]) -> str:

@@ -15,9 +15,10 @@ from thumbnet.config import TrainConfig, config_from_dict, parse_setting, parse_
 from thumbnet.errors import ConfigError
 
 DEFAULT_RECIPE = "quick"
-DEPENDENT_FIELDS = {  # where another schedule or model is chosen, what the recipe said of its own goes with it
+DEPENDENT_FIELDS = {  # where one is chosen that is not the recipe's, these of the recipe's fields go with it
     "schedule": ("step_epochs", "gamma", "num_drops", "warmup_fraction"),
     "model": ("model_options",),
+    "epochs": ("min_steps",),
 }
 
 

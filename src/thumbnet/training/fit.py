@@ -120,17 +120,17 @@ def fit(
     )
     for epoch in range(len(history) + 1, epochs + 1):
         trained = _train_epoch(loop, epoch)
-        scores = {split: evaluate(model, dataset, split) for split in score}
-        val, test = scores.get("val"), scores.get("test")
+        val = evaluate(model, dataset, "val") if "val" in score else None
+        test = evaluate(model, dataset, "test") if "test" in score else None
         record = EpochRecord(
             epoch=epoch,
             lr=loop.lr_at(epoch * steps_per_epoch - 1),
             train_loss=trained.mean_loss,
             train_accuracy=trained.accuracy,
-            val_loss=val and val.loss,
-            val_accuracy=val and val.accuracy,
-            test_loss=test and test.loss,
-            test_accuracy=test and test.accuracy,
+            val_loss=None if val is None else val.loss,
+            val_accuracy=None if val is None else val.accuracy,
+            test_loss=None if test is None else test.loss,
+            test_accuracy=None if test is None else test.accuracy,
             train_s=trained.num_images / trained.images_per_s,
             images_per_s=trained.images_per_s,
         )
@@ -255,7 +255,7 @@ def _check_arguments(dataset: Dataset, *, epochs: int, batch_size: int, score: S
 
 @contextmanager
 def _epoch_randomness(seed: int, epoch: int, device: torch.device) -> Iterator[torch.Generator]:
-    """A generator to shuffle and augment with; PyTorch's global ones (dropout) are seeded for the epoch and restored."""
+    """A generator to shuffle and augment with; PyTorch's own (dropout) are seeded for the epoch, then restored."""
     batches_seed, dropout_seed = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint32)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(dropout_seed))

@@ -228,7 +228,7 @@ def _notebook_display() -> Callable[..., Any] | None:
         return None
     from IPython.display import display
 
-    return display  # type: ignore[no-any-return]
+    return display
 
 
 def _epoch_name(plan: EpochPlan) -> str:

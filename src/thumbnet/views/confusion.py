@@ -6,24 +6,24 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
-from thumbnet.views.figure import INK, TEXT_PT, line_height_px, new_figure, styled, text_width_px
+from thumbnet.views.figure import INK, MUTED, TEXT_PT, line_height_px, new_figure, styled, text_width_px
 
 MAX_COUNTED_CLASSES = 20  # above it the cells are too small for numbers
-CELL_PX = 66
-MIN_SIDE_PX, MAX_SIDE_PX = 300, 1020
-MARGIN_PX, GAP_PX, TITLE_PX, BAR_PX, BAR_LABEL_PX = 24, 12, 54, 18, 70
-MAX_NAME_PX = 150  # longer class names are cut
-# The square root of the fraction: one error in a hundred is as visible as the difference of 90 and 100 % right.
+MAX_CELL_PX, MIN_SIDE_PX, MAX_SIDE_PX = 66, 240, 960
+MARGIN_PX, GAP_PX, TITLE_PX, BAR_PX = 24, 10, 50, 18
+COUNT_FILL = 0.8  # of a cell's width at most
+NAME_PT = 9
+# By the square root of the fraction: else one error in a hundred looks like none.
 NORM = PowerNorm(0.5, vmin=0, vmax=1)
 BAR_TICKS = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1)
-DARK_FROM = 0.36  # row fraction at which the colour needs white numbers
+DARK_FROM = 0.3  # row fraction from which the colour needs white numbers
 
 
 @styled
@@ -32,50 +32,69 @@ def draw_confusion(
 ) -> Figure:
     """Coloured by the fraction of the row's images, with the counts above 0 in the cells up to 20 classes.
 
-    A class without images is an empty row. With many classes every second or third tick has its name, as fits.
+    A class without images is an empty row. Where there are more classes than lines of text fit, only every second (or
+    third, ...) row and column is named.
     """
     counts = np.asarray(matrix)
     num_classes = len(class_names)
     assert counts.shape == (num_classes, num_classes)
     totals = counts.sum(axis=1, keepdims=True)
     fractions = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    side = float(np.clip(CELL_PX * num_classes, MIN_SIDE_PX, MAX_SIDE_PX))
-    names_px = min(max(text_width_px(name, TEXT_PT) for name in class_names), MAX_NAME_PX) + GAP_PX
-    line_px = line_height_px(TEXT_PT)
-    left, top = MARGIN_PX + line_px + names_px, TITLE_PX
-    figure = new_figure(left + side + 3 * GAP_PX + BAR_PX + BAR_LABEL_PX, top + side + names_px + line_px + MARGIN_PX)
-    width, height = figure.bbox.width, figure.bbox.height
-    axes = figure.add_axes((left / width, 1 - (top + side) / height, side / width, side / height))
+
+    cell_px = min(max(MAX_CELL_PX, MIN_SIDE_PX / num_classes), MAX_SIDE_PX / num_classes)
+    side_px = num_classes * cell_px
+    step = math.ceil(line_height_px(NAME_PT) / cell_px)
+    named = range(0, num_classes, step)
+    name_px = max(text_width_px(class_names[index], NAME_PT) for index in named)
+    line_px = line_height_px(NAME_PT)
+    angle = 0 if name_px < 0.9 * cell_px else 90 if num_classes > MAX_COUNTED_CLASSES else 45
+    below_px = {0: line_px, 45: (name_px + line_px) / math.sqrt(2), 90: name_px}[angle] + GAP_PX
+    left_px = MARGIN_PX + line_px + GAP_PX + name_px + GAP_PX
+    bar_left_px = left_px + side_px + 2 * GAP_PX
+    bar_label_px = text_width_px("100 %", NAME_PT) + 2 * GAP_PX + line_px
+
+    title = f"{counts.sum():,} images, {_per_cent_right(counts)} right"
+    width_px = max(bar_left_px + BAR_PX + bar_label_px, left_px + text_width_px(title, 11)) + MARGIN_PX
+    figure = new_figure(width_px, TITLE_PX + side_px + below_px + line_px + MARGIN_PX)
+    axes = _axes_at(figure, left_px, side_px, side_px)
+    axes.set_title(title)
     image = axes.imshow(fractions, cmap="Blues", norm=NORM, aspect="auto", interpolation="nearest")
-    _label_axes(axes, class_names, cell_px=side / num_classes)
+    names = [class_names[index] for index in named]
+    axes.set_yticks(named, names, fontsize=NAME_PT)
+    turned = {0: {}, 45: {"ha": "right", "rotation_mode": "anchor", "va": "center"}, 90: {}}[angle]
+    axes.set_xticks(named, names, fontsize=NAME_PT, rotation=angle, **turned)
+    axes.text(0.5, -below_px / side_px, "prediction", transform=axes.transAxes, ha="center", va="top", color=MUTED)
+    truth_x = (MARGIN_PX - left_px) / side_px
+    axes.text(truth_x, 0.5, "truth", transform=axes.transAxes, ha="left", va="center", rotation=90, color=MUTED)
+    axes.grid(visible=False)
     if num_classes <= MAX_COUNTED_CLASSES:
-        for (row, column), count in np.ndenumerate(counts):
-            if count:
-                colour = "white" if fractions[row, column] > DARK_FROM else INK
-                axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=TEXT_PT)
-    bar_axes = figure.add_axes(
-        ((left + side + 2 * GAP_PX) / width, 1 - (top + side) / height, BAR_PX / width, side / height)
-    )
-    bar = figure.colorbar(image, cax=bar_axes, ticks=BAR_TICKS, format=PercentFormatter(1, decimals=0))
-    bar.outline.set_visible(False)  # type: ignore[operator]  # its stubs take it for a property
+        _write_counts(axes, counts, fractions, cell_px)
+
+    bar = figure.colorbar(image, cax=_axes_at(figure, bar_left_px, BAR_PX, side_px), ticks=BAR_TICKS)
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+    bar.ax.tick_params(labelsize=NAME_PT)
+    bar.set_label("share of the row's images")
+    bar.outline.set_visible(False)
     return figure
 
 
-def _label_axes(axes: Axes, class_names: Sequence[str], *, cell_px: float) -> None:
-    step = math.ceil(line_height_px(TEXT_PT) / cell_px)
-    ticks = range(0, len(class_names), step)
-    names = [_shortened(class_names[index]) for index in ticks]
-    axes.set_xticks(ticks, names, rotation=90)
-    axes.set_yticks(ticks, names)
-    axes.set(title="Confusion matrix: images by class, colour by share of the row", xlabel="prediction", ylabel="truth")
-    axes.grid(visible=False)
-    axes.spines[:].set(visible=False)
+def _axes_at(figure: Figure, left_px: float, width_px: float, height_px: float) -> Axes:
+    """Axes under the title, this far from the figure's left edge."""
+    canvas_width, canvas_height = figure.bbox.width, figure.bbox.height
+    bottom = 1 - (TITLE_PX + height_px) / canvas_height
+    return figure.add_axes((left_px / canvas_width, bottom, width_px / canvas_width, height_px / canvas_height))
 
 
-def _shortened(name: str) -> str:
-    """The name, its end replaced by an ellipsis where it is too long for the margin."""
-    if text_width_px(name, TEXT_PT) <= MAX_NAME_PX:
-        return name
-    while text_width_px(f"{name}…", TEXT_PT) > MAX_NAME_PX:
-        name = name[:-1]
-    return f"{name}…"
+def _per_cent_right(counts: Int[np.ndarray, "k k"]) -> str:
+    total = counts.sum()
+    return f"{100 * np.trace(counts) / total:.2f} %" if total else "none"
+
+
+def _write_counts(
+    axes: Axes, counts: Int[np.ndarray, "k k"], fractions: Float[np.ndarray, "k k"], cell_px: float
+) -> None:
+    widest_px = text_width_px(f"{counts.max()}", TEXT_PT)
+    size_pt = TEXT_PT * min(1, COUNT_FILL * cell_px / widest_px)
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        colour = "white" if fractions[row, column] >= DARK_FROM else INK
+        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=size_pt)

@@ -1,4 +1,4 @@
-"""What the pictures share: one style, images shown pixel by pixel, text that fits, and a PNG written whole or not at all.
+"""What the pictures share: one style, images shown pixel by pixel, text that fits, a PNG written whole or not at all.
 
 Lengths are pixels of the saved file (`_px`) at DPI; text sizes are points. pyplot and its global list of figures are
 never used, and the user's matplotlib settings neither change a picture nor are changed by one.
@@ -113,7 +113,7 @@ def display_images(images: Images) -> list[UInt8[np.ndarray, "..."]]:
 def image_scale(images: Images, max_side_px: int) -> float:
     """The largest whole magnification at which images fit a square of `max_side_px`; below 1 for larger images."""
     side = max(images.shape[2:])
-    return max_side_px // side if side <= max_side_px else max_side_px / side
+    return float(max_side_px // side) if side <= max_side_px else max_side_px / side
 
 
 def place_image(

@@ -1,9 +1,9 @@
 """Where the boxes of a network graph stand and how its edges run, in pixels, x to the right and y downwards.
 
 Every block has a row: one below the last of its inputs. The longest path is the main chain and runs straight down; what
-branches off runs beside it in lanes, the shortest branch nearest. Edges leave downwards, change lanes in the gaps between
-rows only, and enter from above or from the right, so none crosses a box. A long chain continues in a next column,
-broken where nothing runs beside it.
+branches off runs beside it in lanes, the shortest branch nearest. Edges leave downwards, change lanes only in the gaps
+between rows, and enter from above or from the right, so that none crosses a box. A long chain continues in a next
+column, broken where nothing runs beside it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
-GAP = 26.0  # between rows
+GAP = 32.0  # between rows
 STUB = 13.0  # from a box to the first bend below or above it
 LEVEL = 12.0  # between edges that change lanes in the same gap
 TRACK = 14.0  # width of a lane that holds only an edge
@@ -23,7 +24,7 @@ GUTTER = 56.0  # between columns
 # A block's place on the rows: (block, row); on a row below its own it is the block's edge passing by.
 Cell: TypeAlias = tuple[int, int]
 Point: TypeAlias = tuple[float, float]
-Step: TypeAlias = Literal["straight", "out", "in", "side", "wrap"]
+Step: TypeAlias = Literal["straight", "out", "in", "side"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Edge:
-    """A line with corners at `points` from block `source` to block `target`; `is_skip` where it leaves the main chain."""
+    """A line with corners at `points` from block to block; `is_skip` unless it is part of the main chain."""
 
     source: int
     target: int
@@ -79,55 +80,69 @@ def place_blocks(inputs: Sequence[tuple[int, ...]], sizes: Sequence[Size], *, ma
     steps = {path: graph.steps(path, xs) for path in graph.paths}
     levels = graph.levels(steps)
     gaps = [max(GAP, 2 * STUB + LEVEL * (len(level) - 1)) for level in levels]
-    columns = graph.columns(gaps, max_height)
-
-    top = 2 * STUB if len(columns) > 1 else 0.0
-    tops: dict[int, float] = {}
-    shifts: dict[int, float] = {}  # x of the main chain, by row
-    bottoms: list[float] = []
-    right = -GUTTER
-    for rows in columns:
-        shift = right + GUTTER + graph.half_width
-        y = top
-        for row in rows:
-            tops[row], shifts[row] = y, shift
-            y += graph.heights[row] + gaps[row]
-        bottoms.append(y - gaps[rows[-1]])
-        cells = [cell for row in rows for cell in graph.rows[row]]
-        right = shift + max(graph.half_width, *(xs[cell] + graph.cell_width(cell) / 2 for cell in cells))
-
+    rows = _place_rows(graph, xs, gaps, graph.columns(gaps, max_height))
     boxes = tuple(
         Box(
-            shifts[row] + xs[block, row] - size.width / 2,
-            tops[row] + (graph.heights[row] - size.height) / 2,
+            rows.shifts[row] + xs[block, row] - size.width / 2,
+            rows.tops[row] + (graph.heights[row] - size.height) / 2,
             size.width,
             size.height,
         )
         for block, (row, size) in enumerate(zip(graph.row_of, sizes, strict=True))
     )
-    edges = []
-    for path in graph.paths:
-        source, target = path[0][0], path[-1][0]
-        x, y = boxes[source].middle
-        points = [(x, boxes[source].top + boxes[source].height)]
+
+    def route(path: tuple[Cell, ...]) -> Edge:
+        source, target = boxes[path[0][0]], boxes[path[-1][0]]
+        points = [(source.middle[0], source.top + source.height)]
         for (start, row), end, step in zip(path, path[1:], steps[path], strict=False):
-            x, next_x = shifts[row] + xs[start, row], shifts[row + 1] + xs[end]
-            if row in (rows[-1] for rows in columns):
-                below, above = max(bottoms) + STUB, top - STUB
-                gutter = shifts[row + 1] - graph.half_width - GUTTER / 2
+            x, next_x = rows.shifts[row] + xs[start, row], rows.shifts[row + 1] + xs[end]
+            below = rows.tops[row] + graph.heights[row] + STUB
+            if row in rows.breaks:
+                gutter, above = next_x - graph.half_width - GUTTER / 2, rows.tops[row + 1] - STUB
                 points += [(x, below), (gutter, below), (gutter, above), (next_x, above)]
             elif step in ("out", "in"):
-                key = (step, path[0][0] if step == "out" else end[0])
-                y = tops[row] + graph.heights[row] + STUB + LEVEL * levels[row].index(key)
+                y = below + LEVEL * levels[row].index(_level_key(path, end, step))
                 points += [(x, y), (next_x, y)]
             elif step == "side":
-                y = boxes[target].middle[1]
-                points += [(x, y), (next_x + sizes[target].shape_width / 2, y)]
+                y = target.middle[1]
+                points += [(x, y), (next_x + sizes[end[0]].shape_width / 2, y)]
         if steps[path][-1] != "side":
-            points.append((boxes[target].middle[0], boxes[target].top))
-        edges.append(Edge(source, target, tuple(points), is_skip=set(steps[path]) != {"straight"}))
-    height = max(bottoms) + (2 * STUB if len(columns) > 1 else 0.0)
-    return Layout(boxes, tuple(edges), right, height)
+            points.append((target.middle[0], target.top))
+        return Edge(path[0][0], path[-1][0], tuple(points), is_skip=not graph.main.issuperset(path) or len(path) > 2)
+
+    return Layout(boxes, tuple(route(path) for path in graph.paths), rows.width, rows.height)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The top of each row, the x of its main chain, the rows that end a column before the last, and the whole size."""
+
+    tops: dict[int, float]
+    shifts: dict[int, float]
+    breaks: set[int]
+    width: float
+    height: float
+
+
+def _place_rows(graph: _Graph, xs: dict[Cell, float], gaps: Sequence[float], columns: Sequence[range]) -> _Rows:
+    margin = 2 * STUB if len(columns) > 1 else 0.0  # above and below, for the lines between columns
+    tops: dict[int, float] = {}
+    shifts: dict[int, float] = {}
+    right, height = -GUTTER, 0.0
+    for rows in columns:
+        shift, y = right + GUTTER + graph.half_width, margin
+        for row in rows:
+            tops[row], shifts[row] = y, shift
+            y += graph.heights[row] + gaps[row]
+        height = max(height, y - gaps[rows[-1]] + margin)
+        cells = [cell for row in rows for cell in graph.rows[row]]
+        right = shift + max(graph.half_width, *(xs[cell] + graph.cell_width(cell) / 2 for cell in cells))
+    return _Rows(tops, shifts, {rows[-1] for rows in columns[:-1]}, right, height)
+
+
+def _level_key(path: tuple[Cell, ...], end: Cell, step: Step) -> tuple[str, int]:
+    """Edges that leave a block early share a height in the gap, and so do those that reach a block late."""
+    return step, path[0][0] if step == "out" else end[0]
 
 
 class _Graph:
@@ -185,18 +200,14 @@ class _Graph:
         """The cells beside the main chain, as vertical runs: a cell continues the run of one that leads to it."""
         above: dict[Cell, list[Cell]] = {}
         for path in self.paths:
-            for start, end in zip(path, path[1:], strict=False):
+            for start, end in pairwise(path):
                 above.setdefault(end, []).append(start)
         lane_ending: dict[Cell, list[Cell]] = {}
         lanes: list[list[Cell]] = []
         for cells in self.rows:
             ending, lane_ending = lane_ending, {}
-            # Passing edges first, since they cannot bend; then blocks, then edges that start here.
-            order = sorted(
-                (cell for cell in cells if cell not in self.main),
-                key=lambda cell: (self.is_block(cell), 0) if not self._starts(cell) else (True, 1),
-            )
-            for cell in order:
+            beside = [cell for cell in cells if cell not in self.main]
+            for cell in sorted(beside, key=self._lane_order):
                 lane = next((ending.pop(start) for start in above.get(cell, []) if start in ending), None)
                 if lane is None:
                     lane = []
@@ -205,14 +216,15 @@ class _Graph:
                 lane_ending[cell] = lane
         return lanes
 
-    def _starts(self, cell: Cell) -> bool:
-        """Whether this is an edge in the first row below its block."""
-        return self.row_of[cell[0]] == cell[1] - 1
+    def _lane_order(self, cell: Cell) -> int:
+        """Passing edges come first, since they cannot bend, then blocks, then edges that start in the row above."""
+        num_rows = cell[1] - self.row_of[cell[0]]
+        return (1, 2, 0)[min(num_rows, 2)]
 
     def steps(self, path: tuple[Cell, ...], xs: dict[Cell, float]) -> tuple[Step, ...]:
         """How an edge gets from each row to the next: straight, or changing lanes early (out) or late (in, side)."""
         found: list[Step] = []
-        for start, end in zip(path, path[1:], strict=False):
+        for start, end in pairwise(path):
             if xs[start] == xs[end]:
                 found.append("straight")
             elif self.is_block(end) and start not in self.main and self._is_open(end, xs[start], xs):
@@ -231,13 +243,13 @@ class _Graph:
         )
 
     def levels(self, steps: dict[tuple[Cell, ...], tuple[Step, ...]]) -> list[list[tuple[str, int]]]:
-        """By row, the heights used in the gap below it: one for all edges out of a block, one for all into a block."""
-        found: list[list[tuple[str, int]]] = [[] for _ in self.rows]
+        """By row, the heights used in the gap below it, from the top."""
+        found: list[set[tuple[str, int]]] = [set() for _ in self.rows]
         for path, names in steps.items():
             for (_, row), end, step in zip(path, path[1:], names, strict=False):
                 if step in ("out", "in"):
-                    found[row].append((step, path[0][0] if step == "out" else end[0]))
-        return [sorted(set(keys), key=lambda key: (key[0] != "out", key[1])) for keys in found]
+                    found[row].add(_level_key(path, end, step))
+        return [sorted(keys, key=lambda key: (key[0] != "out", key[1])) for keys in found]
 
     def columns(self, gaps: Sequence[float], max_height: float) -> list[range]:
         """The rows of each column: broken where only the main chain passes, nearest to columns of equal height."""

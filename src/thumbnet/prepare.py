@@ -1,0 +1,134 @@
+"""From a config to what training needs: data, model, augmentation, schedule, progress; what was `auto` is resolved."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+
+from torch import nn
+
+from thumbnet.augment import Augmentation, create_policy, policy_flips
+from thumbnet.config import TrainConfig
+from thumbnet.data.batches import num_batches
+from thumbnet.data.dataset import Dataset
+from thumbnet.data.sources import data_folder, load_dataset
+from thumbnet.errors import ConfigError
+from thumbnet.models.registry import create_model
+from thumbnet.recipes import load_recipe
+from thumbnet.training.fit import ScoredSplit
+from thumbnet.training.progress import LogStyle, Progress, ReferenceLog, Silent, pick_progress
+from thumbnet.training.schedules import OneCycle, Schedule, StepSchedule
+
+Say = Callable[[str], None]
+
+
+def load_data(config: TrainConfig, *, say: Say) -> tuple[Dataset, TrainConfig]:
+    """The dataset that a config asks for, and the config resolved: what was `auto` or computed is written out."""
+    dataset = load_dataset(
+        config.data,
+        data_dir=config.data_dir,
+        allow_unverified=config.allow_unverified,
+        image_size=config.image_size,
+        val_fraction=config.val_fraction,
+        split_seed=config.split_seed,
+    )
+    if dataset.source.note:
+        say(dataset.source.note)
+    dataset = _with_given_statistics(dataset, config, say=say)
+    flip = config.flip
+    if flip == "auto":
+        flip = policy_flips(config.augmentation) and dataset.mirror_keeps_labels
+    uses_data_dir = dataset.source.name == "cifar10"
+    steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
+    return dataset, config.replace(
+        epochs=max(config.epochs, math.ceil((config.min_steps or 0) / steps_per_epoch)),
+        min_steps=None,
+        data=dataset.source.name,
+        data_dir=str(data_folder(config.data_dir).resolve()) if uses_data_dir else None,
+        mean=dataset.mean,
+        std=dataset.std,
+        flip=flip,
+    )
+
+
+def build_model(config: TrainConfig, dataset: Dataset) -> nn.Module:
+    """The config's model for the dataset's classes, channels and image size, with weights drawn from the seed."""
+    return create_model(
+        config.model,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.num_channels,
+        image_size=dataset.image_shape[1],
+        seed=config.seed,
+        **config.model_options,
+    )
+
+
+def build_policy(config: TrainConfig, dataset: Dataset) -> tuple[Augmentation, ...]:
+    """The augmentations of a resolved config."""
+    assert config.flip != "auto"
+    return create_policy(config.augmentation, flip=config.flip, mean=dataset.mean)
+
+
+def build_schedule(config: TrainConfig) -> Schedule:
+    """The config's course of the learning rate."""
+    if config.schedule == "one-cycle":
+        assert config.warmup_fraction is not None
+        return OneCycle(config.warmup_fraction)
+    assert config.step_epochs is not None
+    assert config.gamma is not None
+    return StepSchedule(config.step_epochs, config.gamma, config.num_drops)
+
+
+def scored_splits(config: TrainConfig, dataset: Dataset) -> tuple[ScoredSplit, ...]:
+    """What is scored after every epoch: validation where there is one, the test set only where the recipe says so."""
+    splits: tuple[ScoredSplit, ...] = () if dataset.val is None else ("val",)
+    return (*splits, "test") if config.score_test == "each-epoch" else splits
+
+
+def build_progress(config: TrainConfig, dataset: Dataset, log_style: LogStyle) -> Progress:
+    """Who is told of the training."""
+    if log_style == "silent":
+        return Silent()
+    if log_style == "auto":
+        return pick_progress()
+    stepped = None
+    if config.step_epochs is not None and config.num_drops is not None:
+        stepped = config.step_epochs * config.num_drops + 1
+    return ReferenceLog(sys.stderr, num_test_images=len(dataset.test), last_stepped_epoch=stepped)
+
+
+def speaker(log_style: LogStyle) -> Say:
+    """Where sentences for people go: stderr, or nowhere."""
+    if log_style not in ("auto", "reference", "silent"):
+        raise ConfigError(f"unknown log style {log_style!r}", hint="choose auto, reference or silent")
+    return (lambda text: None) if log_style == "silent" else (lambda text: print(text, file=sys.stderr, flush=True))
+
+
+def describe_data(dataset: Dataset) -> str:
+    """What the data is, whether it was verified, and why it stands in for other data if it does: lines for people."""
+    verified = {True: "", False: "These are NOT the official files (--allow-unverified).", None: ""}
+    lines = [dataset.source.note, f"Data: {dataset.source.description}", verified[dataset.source.verified]]
+    return "\n".join(line for line in lines if line)
+
+
+def _with_given_statistics(dataset: Dataset, config: TrainConfig, *, say: Say) -> Dataset:
+    """The dataset with the config's mean and std, if it gives them; a colour recipe's own do not bind grey images."""
+    if config.mean is None or config.std is None:
+        return dataset
+    if len(config.mean) != dataset.num_channels and _is_from_recipe(config):
+        say(
+            f"The recipe's mean and std are for {len(config.mean)} channels and these images have "
+            f"{dataset.num_channels}: they are computed from the training images instead."
+        )
+        return dataset
+    return dataset.with_statistics(config.mean, config.std)
+
+
+def _is_from_recipe(config: TrainConfig) -> bool:
+    """Whether the config's mean and std are those that its named recipe states, rather than the user's own."""
+    try:
+        recipe = load_recipe(config.recipe)
+    except ConfigError:  # a file of the user's own
+        return False
+    return (recipe.mean, recipe.std) == (config.mean, config.std)

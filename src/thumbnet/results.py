@@ -1,0 +1,149 @@
+"""What a finished training leaves in its run folder: weights, card, predictions, views, metrics."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import thumbnet
+from thumbnet.config import TrainConfig
+from thumbnet.data.dataset import Dataset
+from thumbnet.evaluation.metrics import Evaluation, misclassified
+from thumbnet.models.trace import Trace, trace_model
+from thumbnet.run_dir import METRICS, ModelCard, RunDir
+from thumbnet.training.device import peak_memory_bytes
+from thumbnet.training.history import History
+from thumbnet.views.confusion import draw_confusion
+from thumbnet.views.curves import curves_of, draw_curves
+from thumbnet.views.figure import png_bytes
+from thumbnet.views.gallery import draw_gallery
+from thumbnet.views.graph import draw_graph
+from thumbnet.views.summary import summarize
+
+NUM_GALLERY_IMAGES = 10
+RECORDED_PACKAGES = ("torch", "numpy", "pillow", "scikit-learn")
+
+
+def write_results(
+    folder: RunDir,
+    *,
+    config: TrainConfig,
+    dataset: Dataset,
+    model: nn.Module,
+    history: History,
+    evaluation: Evaluation,
+    data_checksum: str,
+) -> dict[str, Any]:
+    """Write everything but metrics.json, and return the metrics, to be completed and written last."""
+    trace = trace_model(model, dataset.image_shape)
+    folder.write_weights(model.state_dict())
+    folder.write_card(_model_card(config, dataset, trace, data_checksum))
+    folder.write_predictions(evaluation.predictions, dataset.test, dataset.class_names)
+    _write_views(folder, model, dataset, history, evaluation)
+    return _metrics(config, dataset, trace, history, evaluation)
+
+
+def write_metrics(folder: RunDir, metrics: dict[str, Any], *, total_s: float, device: torch.device) -> None:
+    """metrics.json, whose presence says that the run is complete."""
+    measured = {
+        "total_s": total_s,
+        "peak_memory_bytes": peak_memory_bytes(device),
+        "device": str(device),
+        "num_threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+    }
+    folder.write_json(METRICS, {**metrics, **measured})
+
+
+def _write_views(folder: RunDir, model: nn.Module, dataset: Dataset, history: History, evaluation: Evaluation) -> None:
+    """The pictures and the table for people."""
+    worst = misclassified(evaluation.predictions)[:NUM_GALLERY_IMAGES]
+    folder.write("summary.txt", f"{summarize(model, dataset.image_shape)}\n")
+    folder.write("graph.svg", draw_graph(model, dataset.image_shape, "svg"))
+    folder.write("curves.png", png_bytes(draw_curves([curves_of(history, label=folder.path.name)])))
+    folder.write("confusion.png", png_bytes(draw_confusion(evaluation.confusion, dataset.class_names)))
+    gallery = draw_gallery(
+        dataset.test.images[worst],
+        evaluation.predictions.labels[worst],
+        evaluation.predictions.predicted[worst],
+        evaluation.predictions.confidence[worst],
+        dataset.class_names,
+    )
+    folder.write("misclassified.png", png_bytes(gallery))
+
+
+def _metrics(
+    config: TrainConfig, dataset: Dataset, trace: Trace, history: History, evaluation: Evaluation
+) -> dict[str, Any]:
+    last = history[-1]
+    metrics = {
+        "recipe": config.recipe,
+        "model": config.model,
+        "data": config.data,
+        "data_verified": dataset.source.verified,
+        "test_accuracy": evaluation.accuracy,
+        "test_loss": evaluation.loss,
+        "num_test": evaluation.num_images,
+        "num_params": trace.num_params,
+        "macs": trace.macs,
+        "epochs": config.epochs,
+        "best_train_accuracy": max(history.column("train_accuracy")),
+        "train_s": history.train_s,
+        "images_per_s": len(history) * len(dataset.train) / history.train_s,
+        "seed": config.seed,
+    }
+    if last.val_accuracy is not None:
+        metrics |= {"val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
+    best = history.best_test_epoch()
+    if best is not None:
+        metrics |= {"best_test_accuracy": best.test_accuracy, "best_test_epoch": best.epoch}
+    return metrics
+
+
+def _model_card(config: TrainConfig, dataset: Dataset, trace: Trace, data_checksum: str) -> ModelCard:
+    return ModelCard(
+        model=config.model,
+        model_options=dict(config.model_options),
+        num_params=trace.num_params,
+        class_names=dataset.class_names,
+        mean=dataset.mean,
+        std=dataset.std,
+        image_shape=dataset.image_shape,
+        recipe=config.recipe,
+        data=dataset.source.name,
+        data_description=dataset.source.description,
+        data_note=dataset.source.note,
+        data_checksum=data_checksum,
+        data_verified=dataset.source.verified,
+        num_train=len(dataset.train),
+        num_val=0 if dataset.val is None else len(dataset.val),
+        num_test=len(dataset.test),
+        versions={
+            "thumbnet": thumbnet.__version__,
+            **{name: metadata.version(name) for name in RECORDED_PACKAGES},
+            "python": platform.python_version(),
+        },
+        commit=_commit(),
+    )
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package runs from, None where it is none (an installed wheel)."""
+    folder = Path(__file__).parent
+    try:
+        found = subprocess.run(  # noqa: S603  # a fixed command
+            ["git", "-C", str(folder), "log", "-1", "--format=%H", "--", "."],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,257 @@
+"""run: one call leaves a complete folder; a killed run resumes to the same end; what was asked is what was done."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+import thumbnet.data.sources as sources
+from thumbnet.config import TrainConfig, config_from_toml
+from thumbnet.errors import CheckpointError, ConfigError, DownloadError, RunError, ThumbnetError
+from thumbnet.evaluation.metrics import evaluate
+from thumbnet.recipes import load_recipe
+from thumbnet.run import find_recipe_lr, predict, preview_augmentation, resume, train
+from thumbnet.run_dir import Run, RunDir, load_run
+from thumbnet.training.history import history_from_csv
+
+FILES = {
+    "config.toml", "history.csv", "checkpoint-last.pt", "model.safetensors", "model.json", "predictions.csv",
+    "summary.txt", "graph.svg", "curves.png", "misclassified.png", "confusion.png", "metrics.json",
+}  # fmt: skip
+METRICS = {
+    "test_accuracy", "test_loss", "num_params", "macs", "epochs", "best_train_accuracy", "train_s", "total_s",
+    "images_per_s", "peak_memory_bytes", "seed", "device",
+}  # fmt: skip
+
+
+def quick_config(**options: object) -> TrainConfig:
+    return load_recipe(options={"data": "digits", "epochs": 2, "batch_size": 256, "device": "cpu", **options})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(quick_config(seed=3), run_dir=tmp_path_factory.mktemp("run"), log_style="silent")
+
+
+def test_a_run_leaves_a_complete_folder(run: Run) -> None:
+    assert {path.name for path in run.path.iterdir()} == FILES
+    metrics = json.loads((run.path / "metrics.json").read_text())
+    assert set(metrics) >= METRICS
+    assert metrics["epochs"] == len(run.history) == 2
+    assert metrics["seed"] == 3
+    assert 0 < metrics["train_s"] < metrics["total_s"]
+    assert "best_test_accuracy" not in metrics
+    assert metrics["val_accuracy"] == run.history[-1].val_accuracy
+
+
+def test_figures_agree_between_files_model_and_a_new_evaluation(run: Run) -> None:
+    dataset = run.load_dataset()
+    evaluation = evaluate(run.model, dataset)
+    assert run.metrics["test_accuracy"] == pytest.approx(evaluation.accuracy, abs=1e-9)
+    rows = [line.split(",") for line in (run.path / "predictions.csv").read_text().splitlines()[1:]]
+    assert len(rows) == len(dataset.test) == 359
+    assert sum(row[2] == row[3] for row in rows) == round(evaluation.accuracy * 359)
+    assert (run.path / "summary.txt").read_text().count("Conv2d") == 9
+    assert f"{run.card.num_params:,}" in (run.path / "summary.txt").read_text()
+
+
+def test_the_resolved_config_says_what_was_done(run: Run) -> None:
+    text = (run.path / "config.toml").read_text()
+    assert text.startswith("# Data: scikit-learn's 1,797 real handwritten digits")
+    config = config_from_toml(text, name="it")
+    assert config == run.config
+    assert config.data == "digits"
+    assert config.flip is False
+    assert config.mean == run.card.mean
+    assert len(config.mean) == 1
+
+
+def test_the_card_tells_where_the_weights_come_from(run: Run) -> None:
+    assert run.card.class_names == tuple("0123456789")
+    assert run.card.image_shape == (1, 32, 32)
+    assert (run.card.num_train, run.card.num_val, run.card.num_test) == (1295, 143, 359)
+    assert run.card.versions["torch"] == torch.__version__
+    assert run.card.data_checksum == run.load_dataset().checksum()
+
+
+def test_the_weights_file_holds_the_models_tensors_and_nothing_else(run: Run) -> None:
+    saved = safetensors.torch.load_file(run.path / "model.safetensors")
+    assert saved.keys() == run.model.state_dict().keys()
+    assert b"__metadata__" not in (run.path / "model.safetensors").read_bytes()[:4000]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(run: Run, tmp_path: Path) -> None:
+    again = train(quick_config(seed=3), run_dir=tmp_path / "again", log_style="silent")
+    other = train(quick_config(seed=4), run_dir=tmp_path / "other", log_style="silent")
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (run.path, again.path, other.path)]
+    assert weights[0] == weights[1] != weights[2]
+    assert again.card.data_checksum == other.card.data_checksum
+
+
+def kill_after_first_epoch(run_dir: Path, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "thumbnet", "train", *arguments, "--run-dir", str(run_dir)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        deadline_s = time.monotonic() + 60
+        while not (run_dir / "history.csv").exists() and process.poll() is None and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert not (run_dir / "metrics.json").exists()
+
+
+def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path) -> None:
+    whole = train(quick_config(epochs=4), run_dir=tmp_path / "whole", log_style="silent")
+    options = ["--data", "digits", "--epochs", "4", "--batch-size", "256", "--device", "cpu"]
+    kill_after_first_epoch(tmp_path / "killed", options)
+    done = len(history_from_csv((tmp_path / "killed" / "history.csv").read_text()))
+    assert 1 <= done < 4
+    resumed = resume(tmp_path / "killed", log_style="silent")
+    for name in ("model.safetensors", "predictions.csv"):
+        assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
+    for ours, theirs in zip(resumed.history, whole.history, strict=True):
+        assert [*vars(ours).values()][:-2] == [*vars(theirs).values()][:-2]
+    assert resumed.metrics["total_s"] > resumed.metrics["train_s"]
+
+
+def test_a_run_without_a_checkpoint_starts_again_and_a_finished_one_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    RunDir(tmp_path).write_config(quick_config(epochs=1))
+    started = resume(tmp_path, log_style="silent")
+    assert len(started.history) == 1
+    before = (tmp_path / "metrics.json").read_bytes()
+    assert resume(tmp_path).metrics == started.metrics
+    assert "is finished: nothing to resume" in capsys.readouterr().err
+    assert (tmp_path / "metrics.json").read_bytes() == before
+
+
+def test_a_run_is_not_resumed_on_other_data(run: Run, tmp_path: Path) -> None:
+    folder = RunDir(tmp_path)
+    folder.write_config(run.config.replace(epochs=3, split_seed=9))
+    (tmp_path / "checkpoint-last.pt").write_bytes((run.path / "checkpoint-last.pt").read_bytes())
+    with pytest.raises(CheckpointError, match="begun on other data"):
+        resume(tmp_path, log_style="silent")
+
+
+def test_the_test_set_is_scored_each_epoch_only_where_the_recipe_says_so(tmp_path: Path, run: Run) -> None:
+    assert run.history.column("test_accuracy") == [None, None]
+    config = quick_config(score_test="each-epoch", val_fraction=0.0)
+    scored = train(config, run_dir=tmp_path / "run", log_style="silent")
+    accuracies = scored.history.column("test_accuracy")
+    assert scored.metrics["best_test_accuracy"] == max(accuracies)
+    assert scored.metrics["best_test_epoch"] == 1 + accuracies.index(max(accuracies))
+    assert scored.metrics["test_accuracy"] == accuracies[-1]
+    assert scored.history.column("val_accuracy") == [None, None]
+    assert scored.card.num_val == 0
+
+
+def test_small_data_gets_its_minimum_of_steps_unless_epochs_are_given() -> None:
+    from thumbnet.prepare import load_data
+
+    default = load_recipe(options={"data": "digits"})
+    assert default.min_steps == 600
+    _, resolved = load_data(default, say=lambda text: None)
+    assert resolved.epochs == 55  # 11 steps of 128 images an epoch
+    _, resolved = load_data(load_recipe(options={"data": "digits", "epochs": 2}), say=lambda text: None)
+    assert resolved.epochs == 2
+
+
+def test_auto_turns_to_digits_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unreachable(folder: Path) -> Path:
+        raise DownloadError("no source could be reached", hint="")
+
+    monkeypatch.setattr(sources, "download_cifar10", unreachable)
+    config = quick_config(data="auto", data_dir=str(tmp_path / "nothing"), epochs=1)
+    fallback = train(config, run_dir=tmp_path / "run")
+    told = capsys.readouterr().err
+    note = f"CIFAR-10 is not in {tmp_path / 'nothing'} and could not be downloaded"
+    assert told.index(note) < told.index("epoch")
+    assert note in (tmp_path / "run" / "config.toml").read_text()
+    assert note in fallback.card.data_note
+    assert fallback.config.data == "digits"
+    with pytest.raises(DownloadError):
+        train(config.replace(data="cifar10"), run_dir=tmp_path / "other", log_style="silent")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_damaged_copy_is_an_error_for_auto_too(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-batches-bin").mkdir()
+    (tmp_path / "cifar-10-batches-bin" / "data_batch_1.bin").write_bytes(b"\x00" * 100)
+    with pytest.raises(ThumbnetError, match="cifar-10-batches-bin"):
+        train(quick_config(data="auto", data_dir=str(tmp_path)), run_dir=tmp_path / "run", log_style="silent")
+
+
+def test_colour_statistics_of_a_recipe_do_not_bind_on_grey_but_the_users_own_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from thumbnet.prepare import load_data
+
+    config = load_recipe("reference", options={"data": "digits"})
+    dataset, resolved = load_data(config, say=print)
+    assert "computed from the training images instead" in capsys.readouterr().out
+    assert resolved.mean == dataset.mean
+    assert len(dataset.mean) == 1
+    with pytest.raises(ConfigError, match="3 values"):
+        load_data(config.replace(mean=(0.5, 0.5, 0.4)), say=print)
+    grey = config.replace(mean=(0.5,), std=(0.25,))
+    assert load_data(grey, say=print)[0].mean == (0.5,)
+
+
+def test_what_cannot_be_built_leaves_no_folder(tmp_path: Path) -> None:
+    for change in ({"model": "resnet9"}, {"augmentation": "blur"}, {"model_options": {"dropuot": 0.1}}):
+        with pytest.raises(ThumbnetError):
+            train(quick_config(**change), run_dir=tmp_path / "run", log_style="silent")
+    assert not (tmp_path / "run").exists()
+
+
+def test_predict_names_a_picture(run: Run, tmp_path: Path) -> None:
+    from PIL import Image
+
+    dataset = run.load_dataset()
+    Image.fromarray(dataset.test.images[0, 0].numpy()).resize((200, 320)).save(tmp_path / "digit.png")
+    (prediction,) = predict(run, [tmp_path / "digit.png"], num_top=10)
+    assert prediction.path == str(tmp_path / "digit.png")
+    assert prediction.class_name == prediction.top[0].class_name
+    assert sum(guess.probability for guess in prediction.top) == pytest.approx(1, abs=1e-5)
+    probabilities = [guess.probability for guess in prediction.top]
+    assert probabilities == sorted(probabilities, reverse=True)
+
+
+def test_a_run_is_scored_on_its_own_classes_only(run: Run, tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for index in range(4):
+            Image.new("L", (40, 40), 40 * index).save(tmp_path / name / f"{index}.png")
+    with pytest.raises(RunError, match="was trained on the classes 0, 1"):
+        run.load_dataset(f"folder:{tmp_path}")
+
+
+def test_the_lr_of_a_recipe_is_a_number() -> None:
+    trial = find_recipe_lr(quick_config(batch_size=32), log_style="silent")
+    assert 1e-4 < trial.lr < 10
+
+
+def test_a_preview_shows_a_batch_before_and_after() -> None:
+    figure = preview_augmentation("digits", augmentation="crop-flip", seed=1)
+    assert len(figure.axes) == 32
+
+
+def test_load_run_gives_back_a_run(run: Run) -> None:
+    loaded = load_run(run.path)
+    assert not loaded.model.training
+    assert loaded.history == run.history
+    images = torch.zeros(2, 1, 32, 32)
+    assert loaded.model(images).equal(run.model(images))
