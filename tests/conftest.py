@@ -11,7 +11,7 @@ from jaxtyping import install_import_hook
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 os.environ["MPLBACKEND"] = "agg"
 
-hook = install_import_hook("thumbnet", "beartype.beartype")  # before the package's own imports
+hook = install_import_hook("thumbnet", "shape_checks.check")  # before the package's own imports
 
 from thumbnet.data.dataset import Dataset, Source, Split  # noqa: E402
 

@@ -185,7 +185,9 @@ def test_labels_above_nine_are_an_error() -> None:
         decode_python_batch(negative, PATH)
 
 
-@pytest.mark.parametrize("damage", ["tail", "middle", "end", "no-gzip", "no-tar", "folder", "checksum"])
+@pytest.mark.parametrize(
+    "damage", ["tail", "middle", "end", "no-gzip", "no-tar", "folder", "checksum", "late-checksum"]
+)
 def test_a_damaged_archive_is_an_error_even_where_unverified_files_are_allowed(tmp_path: Path, damage: str) -> None:
     path = write_archive(tmp_path, BINARY)
     content = path.read_bytes()
@@ -202,6 +204,7 @@ def test_a_damaged_archive_is_an_error_even_where_unverified_files_are_allowed(t
                 "no-gzip": b"<html>not found</html>",
                 "no-tar": gzip.compress(b"no tar" * 1000),
                 "checksum": content[:-8] + bytes(8),
+                "late-checksum": gzip.compress(gzip.decompress(content) + bytes(4 << 20))[:-8] + bytes(8),
             }[damage]
         )
     with pytest.raises(DataError, match=f"{path} is damaged or cannot be read") as caught:
@@ -251,8 +254,8 @@ def test_no_other_name_is_looked_up(name: str) -> None:
 
 
 def test_a_pickle_cannot_reach_beyond_text_encodings() -> None:
-    content = b"c_codecs\nencode\n(U\x01aU\x04zlibtR."
-    with pytest.raises(DataError, match="data_batch_1"):
+    content = b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x05\x00\x00\x00rot13tR."
+    with pytest.raises(DataError, match="not a text encoding"):
         decode_python_batch(content, PATH)
 
 
@@ -290,6 +293,13 @@ def test_a_batch_without_images_is_an_error() -> None:
     for decode, write in ((decode_binary_batch, binary_batch), (decode_python_batch, python_batch)):
         with pytest.raises(DataError, match=r"data_batch_1 is .*damaged"):
             decode(write(make_batches(0)[0]), PATH)
+
+
+def test_pixels_that_do_not_fill_the_stated_shape_are_an_error() -> None:
+    batch = make_batches(2)[0]
+    for images, labels in ((batch.images, batch.labels[:1]), (batch.images[:1], batch.labels)):
+        with pytest.raises(DataError, match="data_batch_1 is damaged: expected `data`"):
+            decode_python_batch(python_batch(FakeBatch(images, labels)), PATH)
 
 
 def test_a_flipped_bit_is_read_or_refused_but_never_crashes() -> None:

@@ -113,6 +113,20 @@ def test_a_value_read_twice_is_not_hidden_in_a_block() -> None:
     ]
 
 
+def test_what_changes_the_image_or_the_number_of_values_has_its_own_block() -> None:
+    class Sliced(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Conv2d(3, 4, 1)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.body(images * 2)[:, :3]
+
+    assert [(block.title, block.inputs) for block in blocks_of(Sliced())] == [
+        ("Image", ()), ("mul", (0,)), ("Conv 1×1, 3 → 4", (1,)), ("getitem", (2,)),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", list_models())
 def test_blocks_count_every_parameter(name: str) -> None:
     model = create_model(name)
@@ -153,6 +167,17 @@ def crosses(box: Box, start: Point, end: Point) -> bool:
     )
 
 
+def coincide(start: Point, end: Point, other_start: Point, other_end: Point) -> bool:
+    """Whether two horizontal or two vertical segments lie on one line and have a part in common."""
+    for along, across in ((0, 1), (1, 0)):
+        is_parallel = max(abs(a[across] - start[across]) for a in (end, other_start, other_end)) < SLACK
+        first, last = sorted((start[along], end[along]))
+        other_first, other_last = sorted((other_start[along], other_end[along]))
+        if is_parallel and min(last, other_last) - max(first, other_first) > SLACK:
+            return True
+    return False
+
+
 @settings(deadline=None, max_examples=150)
 @given(graph=graphs(), max_height=st.sampled_from([200.0, 500.0, 5000.0]))
 def test_nothing_overlaps(graph: tuple[list[tuple[int, ...]], list[Size]], max_height: float) -> None:
@@ -177,16 +202,20 @@ def test_nothing_overlaps(graph: tuple[list[tuple[int, ...]], list[Size]], max_h
         for block, box in enumerate(layout.boxes):
             # The last part may pass the room at the right of its target's shape.
             assert block in (source, target) or not crosses(box, start, end), (block, source, target)
+    for (source, target, *ends), (other_source, other_target, *other_ends) in combinations(segments(layout), 2):
+        # Edges of one block may share a line, as far as they go the same way.
+        assert source == other_source or target == other_target or not coincide(*ends, *other_ends)
 
 
 @settings(deadline=None, max_examples=100)
 @given(graph=graphs())
 def test_every_input_has_its_edge(graph: tuple[list[tuple[int, ...]], list[Size]]) -> None:
     inputs, sizes = graph
-    layout = place_blocks(inputs, sizes, max_height=600.0)
+    layout = place_blocks(inputs, sizes, max_height=10_000.0)
     wanted = [(source, target) for target, sources in enumerate(inputs) for source in sources]
     assert sorted((edge.source, edge.target) for edge in layout.edges) == sorted(wanted)
     for edge in layout.edges:
+        assert len(edge.points) <= 6, "it changes lanes once to run beside the chain and once to return"
         source, target = layout.boxes[edge.source], layout.boxes[edge.target]
         assert edge.points[0] == pytest.approx((source.middle[0], source.top + source.height))
         from_above = (target.middle[0], target.top)
@@ -233,7 +262,7 @@ def test_texts_fit_and_do_not_overlap(model: nn.Module) -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_equal_models_give_equal_bytes(format: str) -> None:  # noqa: A002  # the argument's name
     first = draw_graph(create_model("dilated", seed=1), SHAPE, format)
-    with mpl.rc_context({"font.size": 30, "lines.linewidth": 9, "savefig.dpi": 10, "svg.hashsalt": "other"}):
+    with mpl.rc_context({"font.size": 30, "lines.linewidth": 9, "savefig.bbox": "tight", "svg.hashsalt": "other"}):
         assert draw_graph(create_model("dilated", seed=2), SHAPE, format) == first
     assert draw_graph(create_model("dilated-fixed"), SHAPE, format) != first
 

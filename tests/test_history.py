@@ -13,7 +13,7 @@ FINITE = st.floats(0, 1e6)
 RECORDS = st.builds(
     EpochRecord,
     epoch=st.integers(1, 999),
-    **{name: FINITE for name in ("lr", "train_loss", "train_accuracy", "train_s", "images_per_s")},
+    **dict.fromkeys(("lr", "train_loss", "train_accuracy", "train_s", "images_per_s"), FINITE),
     **{name: st.none() | FINITE for name in ("val_loss", "val_accuracy", "test_loss", "test_accuracy")},
 )
 HEADER = "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,test_loss,test_accuracy,train_s,images_per_s"

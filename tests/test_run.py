@@ -19,9 +19,10 @@ from thumbnet.config import TrainConfig, config_from_toml
 from thumbnet.errors import CheckpointError, ConfigError, DownloadError, RunError, ThumbnetError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.recipes import load_recipe
-from thumbnet.run import find_recipe_lr, predict, preview_augmentation, resume, train
+from thumbnet.run import find_recipe_lr, predict, resume, train
 from thumbnet.run_dir import Run, RunDir, load_run
 from thumbnet.training.history import history_from_csv
+from thumbnet.views.preview import preview_augmentation
 
 FILES = {
     "config.toml", "history.csv", "checkpoint-last.pt", "model.safetensors", "model.json", "predictions.csv",

@@ -236,8 +236,8 @@ def _data_prepare(parsed: argparse.Namespace) -> None:
 
 
 def _data_preview(parsed: argparse.Namespace) -> None:
-    from thumbnet.run import preview_augmentation
     from thumbnet.views.figure import save_figure
+    from thumbnet.views.preview import preview_augmentation
 
     figure = preview_augmentation(
         parsed.data or "auto",

@@ -6,13 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from matplotlib.figure import Figure
-
-from thumbnet.augment import augment, create_policy, policy_flips
 from thumbnet.config import Device, TrainConfig
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.sources import load_dataset
 from thumbnet.errors import CheckpointError
 from thumbnet.evaluation.images import ImagePrediction, predict_files
 from thumbnet.evaluation.metrics import evaluate
@@ -33,9 +28,6 @@ from thumbnet.training.device import pick_device
 from thumbnet.training.fit import TrainingState, fit
 from thumbnet.training.lr_finder import LrTrial, find_lr
 from thumbnet.training.progress import LogStyle
-from thumbnet.views.preview import draw_preview
-
-NUM_PREVIEW_IMAGES = 16
 
 
 def train(config: TrainConfig | None = None, *, run_dir: str | Path | None = None, log_style: LogStyle = "auto") -> Run:
@@ -129,25 +121,6 @@ def find_recipe_lr(config: TrainConfig, *, log_style: LogStyle = "auto") -> LrTr
         seed=config.seed,
         device=config.device,
     )
-
-
-def preview_augmentation(
-    data: str = "auto",
-    *,
-    data_dir: str | Path | None = None,
-    allow_unverified: bool = False,
-    augmentation: str = "crop-flip",
-    seed: int = 0,
-) -> Figure:
-    """A few training images of a dataset before and after a named augmentation policy."""
-    dataset = load_dataset(data, data_dir=data_dir, allow_unverified=allow_unverified)
-    flip = policy_flips(augmentation) and dataset.mirror_keeps_labels
-    policy = create_policy(augmentation, flip=flip, mean=dataset.mean)
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(dataset.train), generator=generator)[:NUM_PREVIEW_IMAGES]
-    images = dataset.train.images[chosen]
-    names = [dataset.class_names[label] for label in dataset.train.labels[chosen].tolist()]
-    return draw_preview(images, augment(images, policy, generator), names)
 
 
 def _train_in(

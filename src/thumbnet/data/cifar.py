@@ -96,7 +96,7 @@ def read_archive(path: Path, release: Release) -> dict[str, bytes]:
         with gzip.open(path) as stream:
             with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as archive:
                 for member in archive:
-                    content = archive.extractfile(member) if member.name in members and member.isfile() else None
+                    content = archive.extractfile(member) if member.name in members else None
                     if content is not None:
                         contents[members[member.name]] = content.read()
             while stream.read(1 << 20):  # gzip compares its own checksum at the end only

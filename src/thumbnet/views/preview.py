@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import torch
 from matplotlib.figure import Figure
 
+from thumbnet.augment import augment, create_policy, policy_flips
+from thumbnet.data.sources import load_dataset
 from thumbnet.views.figure import (
     MUTED,
     TEXT_PT,
@@ -21,11 +25,31 @@ from thumbnet.views.figure import (
     wrap_text,
 )
 
+NUM_PREVIEW_IMAGES = 16
 COLUMNS = 8
 IMAGE_PX = 128  # four pixels for each of a 32x32 image
 CAPTION_PT = 8.5
 MARGIN_PX, GAP_PX, PAIR_GAP_PX, ROW_GAP_PX = 22, 12, 6, 22
 ROW_LABELS = ("before", "after")
+
+
+def preview_augmentation(
+    data: str = "auto",
+    *,
+    data_dir: str | Path | None = None,
+    allow_unverified: bool = False,
+    augmentation: str = "crop-flip",
+    seed: int = 0,
+) -> Figure:
+    """A few training images of a dataset before and after a named augmentation policy."""
+    dataset = load_dataset(data, data_dir=data_dir, allow_unverified=allow_unverified)
+    flip = policy_flips(augmentation) and dataset.mirror_keeps_labels
+    policy = create_policy(augmentation, flip=flip, mean=dataset.mean)
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(dataset.train), generator=generator)[:NUM_PREVIEW_IMAGES]
+    images = dataset.train.images[chosen]
+    names = [dataset.class_names[label] for label in dataset.train.labels[chosen].tolist()]
+    return draw_preview(images, augment(images, policy, generator), names)
 
 
 @styled

@@ -1,0 +1,206 @@
+"""The command line: keys of the JSON outputs, exit codes, what is refused with a hint and no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import thumbnet.data.sources as sources
+from thumbnet.cli import main
+from thumbnet.errors import DownloadError
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "run"
+    arguments = ["--data", "digits", "--epochs", "1", "--batch-size", "256", "--run-dir", str(path)]
+    assert main(["train", *arguments, "--log-style", "silent"]) == 0
+    return path
+
+
+def json_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
+    capsys.readouterr()
+    assert main([*arguments, "--json"]) == 0
+    values: dict[str, object] = json.loads(capsys.readouterr().out)
+    return values
+
+
+def test_json_has_the_documented_keys(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluated = json_of(capsys, "evaluate", str(run_dir))
+    assert set(evaluated) == {"model", "num_params", "data", "split", "num_images", "accuracy", "loss"}
+    assert (evaluated["split"], evaluated["num_images"]) == ("test", 359)
+    assert evaluated["accuracy"] == json.loads((run_dir / "metrics.json").read_text())["test_accuracy"]
+    assert json_of(capsys, "evaluate", str(run_dir), "--split", "val")["num_images"] == 143
+    Image.new("RGB", (50, 70), "red").save(tmp_path / "red.png")
+    (prediction,) = json_of(capsys, "predict", str(tmp_path / "red.png"), "--run", str(run_dir))["predictions"]  # type: ignore[misc]
+    assert set(prediction) == {"path", "class_name", "probability", "top"}
+    summary = json_of(capsys, "summary", "dilated")
+    assert (summary["num_params"], summary["macs"], summary["receptive_field"]) == (198660, 136161672, 44)
+    assert len(summary["layers"]) == 46  # type: ignore[arg-type]
+    info = json_of(capsys, "data", "info", "--data", "digits")
+    assert set(info) == {
+        "source", "num_train", "num_val", "num_test", "class_names", "image_shape", "mean", "std", "verified"
+    }  # fmt: skip
+    assert len(json_of(capsys, "models")["models"]) == 3  # type: ignore[arg-type]
+    assert len(json_of(capsys, "recipes")["recipes"]) >= 3  # type: ignore[arg-type]
+    lr = json_of(capsys, "find-lr", "--data", "digits", "--batch-size", "16")["lr"]
+    assert 1e-4 < lr < 10  # type: ignore[operator]
+
+
+def test_help_is_quick() -> None:
+    times = []
+    for _ in range(3):
+        begin_s = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "thumbnet", "--help"], check=True, capture_output=True)
+        times.append(time.perf_counter() - begin_s)
+    assert min(times) < 0.5
+
+
+def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, list[str]]:
+    """Every mistake that a user is likely to make once."""
+    bins = tmp_path / "part" / "cifar-10-batches-bin"
+    bins.mkdir(parents=True)
+    (bins / "data_batch_1.bin").write_bytes(bytes(3073))
+    damaged = tmp_path / "damaged" / "cifar-10-batches-bin"
+    damaged.mkdir(parents=True)
+    for name in ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"):
+        (damaged / f"{name}.bin").write_bytes(bytes(3073 + 5))
+    other = tmp_path / "other" / "cifar-10-batches-bin"
+    other.mkdir(parents=True)
+    for name in ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"):
+        (other / f"{name}.bin").write_bytes(bytes(3073))
+    Image.new("RGB", (40, 40)).save(tmp_path / "whole.png")
+    content = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text.png").write_text("not a picture")
+    for folder, classes in {"one": ["cat"], "empty": ["cat", "dog"], "broken": ["cat", "dog"]}.items():
+        for name in classes:
+            (tmp_path / folder / name).mkdir(parents=True)
+            for index in range(5):
+                if (folder, name) != ("empty", "dog"):
+                    Image.new("RGB", (40, 40), (index, 0, 0)).save(tmp_path / folder / name / f"{index}.png")
+    (tmp_path / "broken" / "dog" / "3.png").write_bytes(content[:40])
+    (tmp_path / "bad.toml").write_text("epochs = many")
+    (tmp_path / "file").touch()
+    digits = ["train", "--data", "digits"]
+    return {
+        "unknown recipe": ["train", "--recipe", "refrence"],
+        "unknown model": [*digits, "--model", "resnet9"],
+        "unknown data": ["train", "--data", "mnist"],
+        "unknown field": [*digits, "--set", "momentun=0.9"],
+        "no value": [*digits, "--set", "momentum"],
+        "wrong type": [*digits, "--set", "epochs=many"],
+        "epochs 0": [*digits, "--epochs", "0"],
+        "negative lr": [*digits, "--lr", "-1"],
+        "batch of 1": [*digits, "--batch-size", "1"],
+        "unknown policy": [*digits, "--set", "augmentation=blur"],
+        "unknown option of the model": [*digits, "--set", "model_options.dropout=0.1"],
+        "broken recipe file": ["train", "--recipe", str(tmp_path / "bad.toml")],
+        "absent recipe file": ["train", "--recipe", str(tmp_path / "absent.toml")],
+        "partial CIFAR-10": ["train", "--data", "cifar10", "--data-dir", str(tmp_path / "part")],
+        "partial CIFAR-10, auto": ["train", "--data-dir", str(tmp_path / "part")],
+        "damaged CIFAR-10": ["train", "--data-dir", str(tmp_path / "damaged"), "--allow-unverified"],
+        "unofficial CIFAR-10": ["train", "--data-dir", str(tmp_path / "other")],
+        "absent folder": ["train", "--data", f"folder:{tmp_path / 'absent'}"],
+        "one class": ["train", "--data", f"folder:{tmp_path / 'one'}"],
+        "empty class folder": ["train", "--data", f"folder:{tmp_path / 'empty'}"],
+        "broken picture in a folder": ["train", "--data", f"folder:{tmp_path / 'broken'}"],
+        "run folder in use": [*digits, "--run-dir", str(run_dir)],
+        "run folder is a file": [*digits, "--run-dir", str(tmp_path / "file")],
+        "resume what is no run": ["train", "--resume", str(tmp_path)],
+        "resume with options": ["train", "--resume", str(run_dir), "--epochs", "3"],
+        "evaluate what is no run": ["evaluate", str(tmp_path / "absent")],
+        "no validation split": ["evaluate", str(run_dir), "--split", "dev"],
+        "other classes": ["evaluate", str(run_dir), "--data", f"folder:{tmp_path / 'absent'}"],
+        "truncated picture": ["predict", str(tmp_path / "cut.png"), "--run", str(run_dir)],
+        "no picture": ["predict", str(tmp_path / "text.png"), "--run", str(run_dir)],
+        "absent picture": ["predict", str(tmp_path / "absent.png"), "--run", str(run_dir)],
+        "summary of an unknown model": ["summary", "alexnet"],
+        "image too small": ["summary", "dilated", "--image-size", "16"],
+        "one class in a model": ["graph", "dilated", "--num-classes", "1"],
+        "graph as what": ["graph", "dilated", "--out", str(tmp_path / "graph.bmp")],
+        "graph nowhere": ["graph", "dilated", "--out", str(tmp_path / "absent" / "graph.svg")],
+        "prepare what": ["data", "prepare", "--data", "digits"],
+        "no verb": [],
+        "unknown verb": ["fly"],
+        "too large a val_fraction": [*digits, "--set", "val_fraction=0.9"],
+    }
+
+
+def test_bad_input_is_refused_with_a_hint_and_nothing_is_lost(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cases = bad_inputs(tmp_path, run_dir)
+    assert len(cases) >= 15
+    before = sorted(path for path in tmp_path.rglob("*"))
+    kept = {path.name: path.read_bytes() for path in run_dir.iterdir()}
+    for name, arguments in cases.items():
+        capsys.readouterr()
+        try:
+            code = main(arguments)
+            told = capsys.readouterr().err
+            assert "thumbnet: error: " in told, name
+            assert "\nhint: " in told, name
+        except SystemExit as refusal:  # argparse's own
+            code, told = int(refusal.code or 0), capsys.readouterr().err
+            assert "usage:" in told, name
+        assert code == 2, name
+        assert "Traceback" not in told, name
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+    assert {path.name: path.read_bytes() for path in run_dir.iterdir()} == kept
+
+
+def test_a_mismatched_or_damaged_checkpoint_is_refused(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("config.toml", "checkpoint-last.pt", "model.safetensors", "model.json", "history.csv"):
+        (tmp_path / name).write_bytes((run_dir / name).read_bytes())
+    (tmp_path / "checkpoint-last.pt").write_bytes(b"damaged")
+    assert main(["train", "--resume", str(tmp_path)]) == 2
+    (tmp_path / "metrics.json").write_text("{}")
+    card = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**card, "model": "dilated"}))
+    assert main(["evaluate", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert "is damaged" in told
+    assert "do not fit" in told
+
+
+def test_without_network_auto_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unreachable(folder: Path) -> Path:
+        raise DownloadError("no source answered", hint="")
+
+    monkeypatch.setattr(sources, "download_cifar10", unreachable)
+    assert main(["data", "info", "--data-dir", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert "could not be downloaded" in told.err
+    assert "digits" in told.out
+    assert main(["data", "info", "--data", "cifar10", "--data-dir", str(tmp_path)]) == 2
+
+
+def test_an_interruption_keeps_the_last_epoch_and_exits_with_130(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "thumbnet", "train", "--data", "digits", "--epochs", "500", "--run-dir", str(run)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        deadline_s = time.monotonic() + 60
+        while not (run / "history.csv").exists() and process.poll() is None and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert "--resume" in told
+    assert "Traceback" not in told
+    assert (run / "checkpoint-last.pt").exists()
+    assert not (run / "metrics.json").exists()

@@ -1,0 +1,94 @@
+"""README and docs are true: their commands run on digits in a scratch folder, or, if marked long, are parsed."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import thumbnet
+from thumbnet.cli import build_parser, main
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def load_script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_run_or_parse(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["thumbnet"])
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for line in "".join(blocks(page, "sh")).splitlines():
+        words = shlex.split(line, comments=True)
+        if not words:
+            continue
+        if words[0] == "make":
+            assert words[1] in targets, line
+        elif words[0] == "thumbnet" and "# long" in line:
+            build_parser().parse_args(words[1:])
+        else:
+            assert words[0] == "thumbnet", f"{page}: neither run nor parsed: {line}"
+            assert main(words[1:]) == 0, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for code in blocks(page, "python"):
+        exec(compile(code, str(page), "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="argparse words its help differently in other versions")
+def test_the_help_in_the_docs_is_the_help() -> None:
+    assert (ROOT / "docs" / "cli.md").read_text() == load_script("build_cli").render()
+
+
+def test_every_field_of_a_recipe_is_documented() -> None:
+    table = (ROOT / "docs" / "guides" / "recipes.md").read_text()
+    fields = set(thumbnet.TrainConfig.__dataclass_fields__) - {"recipe"}
+    assert not [name for name in fields if name not in table]
+
+
+def test_changelog_and_version_agree() -> None:
+    first = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first is not None
+    assert first.group(1) == thumbnet.__version__
+    assert f'version = "{thumbnet.__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_reference_page_is_made_from_a_run(tmp_path: Path) -> None:
+    config = thumbnet.load_recipe("reference", options={"data": "digits", "epochs": 1, "model": "resnet8"})
+    run = thumbnet.train(config, run_dir=tmp_path / "run", log_style="silent")
+    builder = load_script("build_reference")
+    page = builder.build_page(run.path, tmp_path).read_text()
+    assert f"| last test | 85.51% | {run.metrics['test_accuracy']:.2%} |" in page
+    assert "This run has 1 of the recipe's 20 epochs" in page
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", page):
+        assert (tmp_path / picture).stat().st_size > 1000
+    published = builder.published_curves()
+    assert (max(published.eval_accuracy), published.eval_accuracy[-1]) == (0.8566, 0.8551)
