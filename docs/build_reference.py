@@ -66,6 +66,7 @@ def describe(run: thumbnet.Run, summary: str) -> str:
         if metrics["epochs"] < PUBLISHED["epochs"]
         else ""
     )
+    command = f"thumbnet train --recipe {run.card.recipe} --epochs {metrics['epochs']} --seed {metrics['seed']}"
     return f"""# The reference system, published and ours
 
 The network `dilated`, trained by the recipe `{run.card.recipe}`; made by `python docs/build_reference.py RUN`.
@@ -74,12 +75,13 @@ The network `dilated`, trained by the recipe `{run.card.recipe}`; made by `pytho
 |---|---|---|
 {chr(10).join(rows)}
 
-Data: {run.card.data_description}. State results as "on CIFAR-10 (test set exact but for 20 images)" where the
-description says that the test batch is not as published. Seed {metrics["seed"]}, {metrics["train_s"]:,.0f} s of training
-on {metrics["num_threads"]} threads of an {metrics["machine"]} processor, torch {run.card.versions["torch"]}; the command:
+Data: {run.card.data_description}. Where this says that
+the test batch is not as published, the test set is exact but for 20 images. Seed {metrics["seed"]},
+{metrics["train_s"]:,.0f} s of training on {metrics["num_threads"]} threads of an {metrics["machine"]} processor,
+torch {run.card.versions["torch"]}; the command:
 
 ```sh
-thumbnet train --recipe reference --epochs {metrics["epochs"]} --data cifar10 --allow-unverified --seed {metrics["seed"]}  # long
+{command} --allow-unverified  # long
 ```
 
 ## Layers

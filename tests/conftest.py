@@ -1,4 +1,4 @@
-"""Array shapes in signatures are checked while the tests run: jaxtyping and beartype, on every function of the package."""
+"""Array shapes in signatures are checked while the tests run, on every function of the package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ torch.set_num_threads(1)  # the tests' tensors are small: a second thread would 
 
 @pytest.fixture
 def tiny_dataset() -> Dataset:
-    """Three classes of 12x12 colour noise that differ in their brightest channel: learnt in seconds, 10 % of it noise."""
+    """Three classes of 12x12 colour noise that differ in their brightest channel: learnt in seconds."""
     generator = torch.Generator().manual_seed(0)
 
     def split(num_images: int) -> Split:

@@ -1,4 +1,4 @@
-"""What checks the package's annotations under test: beartype, taking an int where a float is expected, as PEP 484 does."""
+"""What checks annotations under test: beartype, taking an int where a float is expected, as PEP 484 does."""
 
 from __future__ import annotations
 

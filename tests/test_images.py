@@ -292,7 +292,7 @@ def test_too_many_pixels_are_refused_whatever_the_warning_filters(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         filters = list(warnings.filters)
-        with pytest.raises(ImageError, match="too large.*1000 pixels"):
+        with pytest.raises(ImageError, match=r"too large.*1000 pixels"):
             read_image(path)
         assert warnings.filters == filters
 

@@ -167,7 +167,7 @@ def test_images_labels_and_paths_stay_together() -> None:
 
 @pytest.mark.parametrize("val_fraction", [-0.1, 0.51, float("nan")])
 def test_val_fraction_outside_its_range_is_refused(val_fraction: float) -> None:
-    with pytest.raises(ConfigError, match="val_fraction is .* 0 to 0.5"):
+    with pytest.raises(ConfigError, match=r"val_fraction is .* 0 to 0\.5"):
         complete_splits(source_of([50, 100]), val_fraction=val_fraction, split_seed=0)
 
 

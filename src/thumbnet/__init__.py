@@ -22,6 +22,7 @@ _MODULE_OF = {
     "TrainConfig": "thumbnet.config",
     "create_model": "thumbnet.models.registry",
     "create_policy": "thumbnet.augment",
+    "draw_batch": "thumbnet.views.preview",
     "curves_of": "thumbnet.views.curves",
     "draw_confusion": "thumbnet.views.confusion",
     "draw_curves": "thumbnet.views.curves",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -61,7 +62,7 @@ def draw_confusion(
     image = axes.imshow(fractions, cmap="Blues", norm=NORM, aspect="auto", interpolation="nearest")
     names = [class_names[index] for index in named]
     axes.set_yticks(named, names, fontsize=NAME_PT)
-    turned = {0: {}, 45: {"ha": "right", "rotation_mode": "anchor", "va": "center"}, 90: {}}[angle]
+    turned: dict[str, Any] = {0: {}, 45: {"ha": "right", "rotation_mode": "anchor", "va": "center"}, 90: {}}[angle]
     axes.set_xticks(named, names, fontsize=NAME_PT, rotation=angle, **turned)
     axes.text(0.5, -below_px / side_px, "prediction", transform=axes.transAxes, ha="center", va="top", color=MUTED)
     truth_x = (MARGIN_PX - left_px) / side_px

@@ -81,7 +81,7 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     def draw_styled(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
         with matplotlib.style.context(STYLE, after_reset=True):
             figure = draw(*args, **kwargs)
-            figure.draw_without_rendering()  # type: ignore[no-untyped-call]  # ticks take their style when first drawn
+            figure.draw_without_rendering()  # ticks take their style when first drawn
             figure.set_layout_engine("none")
         return figure
 

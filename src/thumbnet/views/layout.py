@@ -197,18 +197,23 @@ class _Graph:
         return xs
 
     def _lanes(self) -> list[list[Cell]]:
-        """The cells beside the main chain, as vertical runs: a cell continues the run of one that leads to it."""
-        above: dict[Cell, list[Cell]] = {}
-        for path in self.paths:
-            for start, end in pairwise(path):
-                above.setdefault(end, []).append(start)
+        """The cells beside the main chain, as vertical runs.
+
+        An edge passing by keeps its lane. A block continues the lane of a cell that leads to nothing else: what leaves
+        a lane would otherwise share a piece of it with what arrives there.
+        """
+        above: dict[Cell, dict[Cell, None]] = {}
+        below: dict[Cell, dict[Cell, None]] = {}
+        for start, end in (pair for path in self.paths for pair in pairwise(path)):
+            above.setdefault(end, {})[start] = None
+            below.setdefault(start, {})[end] = None
         lane_ending: dict[Cell, list[Cell]] = {}
         lanes: list[list[Cell]] = []
         for cells in self.rows:
             ending, lane_ending = lane_ending, {}
-            beside = [cell for cell in cells if cell not in self.main]
-            for cell in sorted(beside, key=self._lane_order):
-                lane = next((ending.pop(start) for start in above.get(cell, []) if start in ending), None)
+            for cell in (cell for cell in cells if cell not in self.main):
+                starts = [start for start in above.get(cell, {}) if not self.is_block(cell) or len(below[start]) == 1]
+                lane = next((ending.pop(start) for start in starts if start in ending), None)
                 if lane is None:
                     lane = []
                     lanes.append(lane)
@@ -216,23 +221,16 @@ class _Graph:
                 lane_ending[cell] = lane
         return lanes
 
-    def _lane_order(self, cell: Cell) -> int:
-        """Passing edges come first, since they cannot bend, then blocks, then edges that start in the row above."""
-        num_rows = cell[1] - self.row_of[cell[0]]
-        return (1, 2, 0)[min(num_rows, 2)]
-
     def steps(self, path: tuple[Cell, ...], xs: dict[Cell, float]) -> tuple[Step, ...]:
         """How an edge gets from each row to the next: straight, or changing lanes early (out) or late (in, side)."""
         found: list[Step] = []
         for start, end in pairwise(path):
             if xs[start] == xs[end]:
                 found.append("straight")
-            elif self.is_block(end) and start not in self.main and self._is_open(end, xs[start], xs):
-                found.append("side")
-            elif self.is_block(end) and (not self.is_block(start) or end in self.main):
-                found.append("in")
-            else:
+            elif start in self.main or not self.is_block(end):
                 found.append("out")
+            else:
+                found.append("side" if self._is_open(end, xs[start], xs) else "in")
         return tuple(found)
 
     def _is_open(self, cell: Cell, x: float, xs: dict[Cell, float]) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from thumbnet.augment import augment, create_policy, policy_flips
+from thumbnet.augment import Augmentation, augment, create_policy, policy_flips
+from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
 from thumbnet.views.figure import (
     MUTED,
@@ -44,12 +45,16 @@ def preview_augmentation(
     """A few training images of a dataset before and after a named augmentation policy."""
     dataset = load_dataset(data, data_dir=data_dir, allow_unverified=allow_unverified)
     flip = policy_flips(augmentation) and dataset.mirror_keeps_labels
-    policy = create_policy(augmentation, flip=flip, mean=dataset.mean)
+    return draw_batch(dataset, create_policy(augmentation, flip=flip, mean=dataset.mean), seed=seed)
+
+
+def draw_batch(dataset: Dataset, augmentations: Sequence[Augmentation], *, seed: int = 0) -> Figure:
+    """Some training images, drawn from the seed, before and after augmentation."""
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(dataset.train), generator=generator)[:NUM_PREVIEW_IMAGES]
     images = dataset.train.images[chosen]
     names = [dataset.class_names[label] for label in dataset.train.labels[chosen].tolist()]
-    return draw_preview(images, augment(images, policy, generator), names)
+    return draw_preview(images, augment(images, augmentations, generator), names)
 
 
 @styled
