@@ -17,7 +17,7 @@ def make(folder: Path, classes: tuple[str, ...] = ("cat", "dog"), num_images: in
         (folder / name).mkdir(parents=True)
         for index in range(num_images):
             level = 20 * index + 10 * classes.index(name)
-            colour = level if mode == "L" else (level, 0, 0)
+            colour = level if mode == "L" else (level, level // 2, 200 - level)
             Image.new(mode, (40 + index, 60), colour).save(folder / name / f"{index}.png")
     return folder
 
