@@ -61,7 +61,8 @@ def test_logits_do_not_depend_on_the_batch_size_or_the_mode(tiny_dataset: Datase
 
 
 def test_evaluating_restores_the_mode_even_after_an_error() -> None:
-    model = nn.Linear(2, 2).train()
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2).eval()).train()
+    model[1].eval()  # frozen
 
     def fail_in_evaluation() -> None:
         with evaluating(model):
@@ -71,7 +72,7 @@ def test_evaluating_restores_the_mode_even_after_an_error() -> None:
 
     with pytest.raises(KeyError):
         fail_in_evaluation()
-    assert model.training
+    assert [module.training for module in (model, model[0], model[1])] == [True, True, False]
 
 
 def test_evaluate_names_its_split_and_refuses_what_does_not_fit(tiny_dataset: Dataset) -> None:

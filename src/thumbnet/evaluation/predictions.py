@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Split
+from thumbnet.models.trace import in_eval_mode
 
 EVAL_BATCH_SIZE = 250  # 10,000 images in 40 batches; larger ones were no faster on two cores
 
@@ -47,14 +48,9 @@ class Predictions:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """The model in evaluation mode and without gradients; its mode is restored afterwards."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield model
-    finally:
-        model.train(was_training)
+    """The model in evaluation mode and without gradients; each part's mode is restored afterwards."""
+    with in_eval_mode(model), torch.inference_mode():
+        yield model
 
 
 def predict_split(

@@ -93,7 +93,7 @@ def trace_model(model: nn.Module, image_shape: tuple[int, int, int]) -> Trace:
     like = parameters[0] if parameters else torch.empty(0)
     image = torch.zeros(1, *image_shape, device=like.device, dtype=like.dtype)
     recorder = _Recorder(image)
-    with _in_eval_mode(model), recorder.hooked(model), torch.no_grad(), recorder:
+    with in_eval_mode(model), recorder.hooked(model), torch.no_grad(), recorder:
         try:
             model(image)
         except RuntimeError as error:
@@ -109,7 +109,7 @@ def trace_model(model: nn.Module, image_shape: tuple[int, int, int]) -> Trace:
 
 
 @contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, and each module's own mode afterwards: a frozen part stays frozen."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
