@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 import thumbnet.data.sources as sources
+from cifar_files import make_batches, write_folder
 from thumbnet.cli import main
+from thumbnet.data.checksums import BINARY
 from thumbnet.errors import DownloadError
 
 
@@ -187,6 +189,19 @@ def test_without_network_auto_says_so(
     assert "could not be downloaded" in told.err
     assert "digits" in told.out
     assert main(["data", "info", "--data", "cifar10", "--data-dir", str(tmp_path)]) == 2
+
+
+def test_prepare_fetches_what_is_not_official_unless_that_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder(tmp_path, BINARY, make_batches())
+    asked: list[Path] = []
+    monkeypatch.setattr(sources, "download_cifar10", asked.append)
+    assert main(["data", "prepare", "--data-dir", str(tmp_path), "--allow-unverified"]) == 0
+    assert asked == []
+    assert "not as published" in capsys.readouterr().out
+    assert main(["data", "prepare", "--data-dir", str(tmp_path)]) == 2  # nothing was fetched here
+    assert asked == [tmp_path]
 
 
 def test_an_interruption_keeps_the_last_epoch_and_exits_with_130(tmp_path: Path) -> None:

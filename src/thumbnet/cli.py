@@ -227,12 +227,12 @@ def _data_info(parsed: argparse.Namespace) -> None:
 
 
 def _data_prepare(parsed: argparse.Namespace) -> None:
-    from thumbnet.data.sources import data_folder, load_dataset
+    from thumbnet.data.sources import data_folder, prepare_cifar10
 
     if parsed.data not in (None, "cifar10"):
         raise ConfigError(f"{parsed.data!r} needs no preparation", hint="only cifar10 is downloaded")
-    dataset = load_dataset("cifar10", data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified)
-    print(f"{dataset.source.description}\n{data_folder(parsed.data_dir)}")
+    splits = prepare_cifar10(parsed.data_dir, allow_unverified=parsed.allow_unverified)
+    print(f"{splits.source.description}\n{data_folder(parsed.data_dir)}")
 
 
 def _data_preview(parsed: argparse.Namespace) -> None:

@@ -70,6 +70,18 @@ def load_dataset(
     )
 
 
+def prepare_cifar10(data_dir: str | Path | None = None, *, allow_unverified: bool = False) -> SourceSplits:
+    """See that CIFAR-10 is in its folder and read it: what is absent, damaged or not official is downloaded.
+
+    With `allow_unverified`, a copy that is not official is left as it is; errors are those of `load_dataset`.
+    """
+    folder = data_folder(data_dir)
+    if allow_unverified:
+        return _read_or_download(folder, allow_unverified=True)
+    download_cifar10(folder)
+    return read_cifar10(folder)
+
+
 def data_folder(data_dir: str | Path | None = None) -> Path:
     """Where CIFAR-10 is looked for and downloaded to: `data_dir`, else THUMBNET_DATA, else the user's cache folder."""
     chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE) or platformdirs.user_cache_dir("thumbnet")
