@@ -121,6 +121,7 @@ def draw_lr_trial(trial: LrTrial) -> Figure:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss")
+    axes.set_ylim(0, 2 * trial.smoothed_losses[0])  # what diverges at the end would flatten the rest
     axes.legend(labelcolor=INK)
     return figure
 
