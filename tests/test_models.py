@@ -175,13 +175,11 @@ def test_sizes_are_taken_or_refused(name: str, min_size: int, max_size: int | No
             assert model(torch.zeros(1, 3, height, width)).shape == (1, 10)
     model = create_model(name)
     for size in [min_size - 1, *([max_size + 1] if max_size else [])]:
-        with pytest.raises(ModelError, match=f"not {size}") as caught:
+        with pytest.raises(ModelError, match=f"{size}"):
             create_model(name, image_size=size)
-        assert "image_size" in caught.value.hint
-        for height, width in [(size, 32), (32, size)]:
-            with pytest.raises(ModelError, match=f"the images are {width}x{height} pixels") as caught:
-                model(torch.zeros(1, 3, height, width))
-            assert "image_size" in caught.value.hint
+        for shape in [(1, 3, size, 32), (1, 3, 32, size)]:
+            with pytest.raises(ModelError, match=f"{size}"):
+                model(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("name", list_models())
