@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.errors import ModelError
+from thumbnet.errors import ConfigError, ModelError
 from thumbnet.models.registry import create_model, describe_models, list_models, num_params
 
 # The published counts, in the order of the table in the design's seed.md.
@@ -20,6 +23,8 @@ CONVOLUTION_COUNTS = [864, 9216, 18432, 2048, 9216, 17856, 40176, 2304, 9216, 18
 BATCH_NORM_COUNTS = [64, 64, 128, 64, 124, 144, 64, 128, 168, 168]
 # A letter for each convolution of the table; "b" is one with a BatchNorm after it.
 TABLE_ORDER = "bbb.bbb.bb.bb."
+# Without the tests' check of annotations, which would refuse a wrong type first.
+unchecked_create_model = inspect.unwrap(create_model)
 
 
 def published_network(images: Tensor, parameters: Iterator[Tensor], statistics: Iterator[Tensor]) -> Tensor:
@@ -175,11 +180,13 @@ def test_sizes_are_taken_or_refused(name: str, min_size: int, max_size: int | No
             assert model(torch.zeros(1, 3, height, width)).shape == (1, 10)
     model = create_model(name)
     for size in [min_size - 1, *([max_size + 1] if max_size else [])]:
-        with pytest.raises(ModelError, match=f"{size}"):
+        with pytest.raises(ModelError, match=f"not {size}") as caught:
             create_model(name, image_size=size)
-        for shape in [(1, 3, size, 32), (1, 3, 32, size)]:
-            with pytest.raises(ModelError, match=f"{size}"):
-                model(torch.zeros(shape))
+        assert "image_size" in caught.value.hint
+        for height, width in [(size, 32), (32, size)]:
+            with pytest.raises(ModelError, match=f"the images are {width}x{height} pixels") as caught:
+                model(torch.zeros(1, 3, height, width))
+            assert "image_size" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -199,10 +206,30 @@ def test_wrong_arguments_are_refused_with_a_hint() -> None:
         create_model("resnet8", dropout=0.1)
     with pytest.raises(ModelError, match=r"dropout.*1\.5"):
         create_model("dilated", dropout=1.5)
-    with pytest.raises(ModelError, match="num_classes is 1"):
-        create_model("dilated", num_classes=1)
     with pytest.raises(ModelError, match="in_channels is 2"):
         create_model("dilated", in_channels=2)
+
+
+@pytest.mark.parametrize("num_classes", [1, 0, -3, 2.0, 10.5, "10", None, True])
+def test_other_numbers_of_classes_than_integers_from_2_are_refused(num_classes: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^num_classes is {num_classes!r}") as caught:
+        unchecked_create_model("resnet8", num_classes=num_classes)
+    assert "at least 2" in caught.value.hint
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.0, "1", True])
+def test_other_seeds_than_integers_of_64_bits_are_refused(seed: Any) -> None:
+    before = torch.get_rng_state()
+    with pytest.raises(ConfigError, match=f"^seed is {seed!r}") as caught:
+        unchecked_create_model("resnet8", seed=seed)
+    assert "0 to 2^64 - 1" in caught.value.hint
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_numpys_integers_are_integers() -> None:
+    plain = create_model("resnet8", num_classes=3, seed=2**64 - 1).state_dict()
+    numpys = unchecked_create_model("resnet8", num_classes=np.int64(3), seed=np.uint64(2**64 - 1)).state_dict()
+    assert all(torch.equal(plain[key], numpys[key]) for key in plain)
 
 
 def test_dropout_is_obeyed_everywhere() -> None:
@@ -220,6 +247,16 @@ def test_a_seed_gives_the_same_weights_and_leaves_the_global_generator_alone(nam
     assert not all(torch.equal(first[key], other[key]) for key in first)
     unseeded = [create_model(name).state_dict() for _ in range(2)]
     assert not all(torch.equal(unseeded[0][key], unseeded[1][key]) for key in first)
+
+
+def test_a_seed_leaves_the_gpus_generators_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    reseeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded.append)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+    assert len(reseeded) == 1, "PyTorch still reseeds GPUs this way"
+    create_model("resnet8", seed=5)
+    assert len(reseeded) == 1
 
 
 def test_models_are_described() -> None:

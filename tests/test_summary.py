@@ -73,6 +73,20 @@ def test_the_published_table_adds_up() -> None:
     check_totals(golden, 3 * 32 * 32)
 
 
+def test_printed_macs_are_parameters_times_positions() -> None:
+    """Without biases, every parameter of a convolution is used once at each position of its map; no other row costs."""
+    rows = printed_rows(str(dilated_summary()))
+    expected = []
+    for row in rows:
+        _, height, width = (int(side) for side in row["shape"].split(", "))
+        expected.append(number(row["params"]) * height * width if row["kind"] == "Conv2d" else 0)
+    assert [number(row["macs"]) for row in rows] == expected
+    assert sum(expected) == 136_161_672
+    assert [(row["kind"], number(row["field"])) for row in rows[-3:]] == [
+        ("Dropout", 25), ("AvgPool2d", 44), ("Conv2d", 44),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", list_models())
 @pytest.mark.parametrize("image_shape", [(3, 32, 32), (1, 40, 36)])
 def test_printed_columns_add_up(name: str, image_shape: tuple[int, int, int]) -> None:

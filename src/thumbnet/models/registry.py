@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import nn
 
 from thumbnet.config import Option
-from thumbnet.errors import ModelError
+from thumbnet.errors import ConfigError, ModelError
 from thumbnet.models.dilated import DilatedFixedNet, DilatedNet
 from thumbnet.models.resnet8 import ResNet8
 
@@ -19,6 +20,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "dilated-fixed": DilatedFixedNet,
     "resnet8": ResNet8,
 }
+MAX_SEED = 2**64 - 1  # of PyTorch's generators
 
 
 @dataclass(frozen=True)
@@ -59,17 +61,22 @@ def create_model(
         num_classes: number of logits, at least 2.
         in_channels: 1 (grey) or 3 (colour).
         image_size: side in pixels of the images it will be given, checked against what the network can take.
-        seed: of the random weights; None draws them from PyTorch's global generator.
+        seed: of the random weights, from 0 to 2^64 - 1; None draws them from PyTorch's global generator.
         options: what this model takes besides, for instance `dropout` for `dilated`.
 
     Raises:
-        ModelError: an unknown name or option, or a size that this network cannot take.
+        ModelError: an unknown name or option, or a size that this network cannot take; ConfigError: num_classes or seed
+            is not a whole number in its range.
     """
     factory = MODELS.get(name)
     if factory is None:
         raise ModelError(f"unknown model {name!r}", hint=f"choose one of {', '.join(MODELS)}")
-    if num_classes < 2:
-        raise ModelError(f"num_classes is {num_classes}", hint="a classifier needs at least 2 classes")
+    if not _is_integer(num_classes) or num_classes < 2:
+        raise ConfigError(f"num_classes is {num_classes!r}", hint="give the number of classes: an integer, at least 2")
+    if seed is not None and not (_is_integer(seed) and 0 <= seed <= MAX_SEED):
+        raise ConfigError(
+            f"seed is {seed!r}", hint="give an integer from 0 to 2^64 - 1, or None to draw without a seed"
+        )
     if in_channels not in (1, 3):
         raise ModelError(f"in_channels is {in_channels}", hint="give 1 for grey images or 3 for colour")
     known = [key for key in inspect.signature(factory).parameters if key not in ("num_classes", "in_channels")]
@@ -80,9 +87,9 @@ def create_model(
     _check_image_size(name, factory, image_size)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(int(seed))  # torch.manual_seed would also reseed every GPU
         try:
-            return factory(num_classes=num_classes, in_channels=in_channels, **options)
+            return factory(num_classes=int(num_classes), in_channels=in_channels, **options)
         except (TypeError, ValueError) as error:
             raise ModelError(
                 f"model {name!r} refused its options {options}: {error}", hint="see `thumbnet models` for its options"
@@ -92,6 +99,11 @@ def create_model(
 def num_params(model: nn.Module) -> int:
     """How many numbers the model learns or keeps frozen: all its parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _is_integer(value: object) -> bool:
+    """Also one of numpy's; `True` counts nothing."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _check_image_size(name: str, factory: Callable[..., nn.Module], image_size: int) -> None:

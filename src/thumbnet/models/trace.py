@@ -2,15 +2,15 @@
 
 The model runs once, in evaluation mode, on one zero image. A TorchFunctionMode sees every function called on what comes
 from the image (conv2d, relu, add, ...); hooks see where a layer begins and ends, and put the calls in between together
-to one node. MACs are the multiply-accumulates of convolutions and linear maps. Shapes leave the batch axis out.
+to one node. MACs are the multiply-accumulates of 2-D convolutions and linear maps. Shapes leave the batch axis out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -20,10 +20,6 @@ from torch.overrides import TorchFunctionMode
 from thumbnet.errors import ModelError
 from thumbnet.models.receptive_field import Reach, Window, image_reach, next_reach, window_of
 
-WEIGHTED = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear")
-ALIASES = {"rsub": "sub", "rdiv": "div", "concat": "cat", "concatenate": "cat"}
-COPIES = {"contiguous", "to", "float", "double", "half", "bfloat16", "clone", "detach", "data"}  # the same values
-
 Role: TypeAlias = Literal["image", "layer", "group", "function"]
 
 
@@ -32,8 +28,8 @@ class Node:
     """One call: a layer, a group of layers that has a row of its own (`one_layer`), or a function between layers.
 
     `name` is the module's path (`stem.0`) or the function's name; `kind` the class or function (`Conv2d`, `add`);
-    `inputs` the indices of the nodes whose values it takes; `output_shape` has no batch axis. Parameters used by
-    several calls count at the first.
+    `inputs` the indices of the nodes whose values it takes; `output_shape` has no batch axis. Parameters that
+    several calls use count at the first.
     """
 
     name: str
@@ -62,17 +58,13 @@ class Trace:
     num_trainable: int
 
     @property
-    def image_shape(self) -> tuple[int, ...]:
-        return self.nodes[0].output_shape
-
-    @property
     def layers(self) -> tuple[Node, ...]:
         """The nodes with a row in the summary."""
         return tuple(node for node in self.nodes if node.is_listed)
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates for one image."""
+        """Multiply-accumulates for one image in its conv2d and linear calls; no other call counts any."""
         return sum(node.macs for node in self.nodes)
 
     @property
@@ -91,11 +83,13 @@ def trace_model(model: nn.Module, image_shape: tuple[int, int, int]) -> Trace:
         raise ModelError(f"an image of shape {image_shape} is empty", hint="give channels, height and width above 0")
     parameters = list(model.parameters())
     like = parameters[0] if parameters else torch.empty(0)
-    image = torch.zeros(1, *image_shape, device=like.device, dtype=like.dtype)
-    recorder = _Recorder(image)
-    with in_eval_mode(model), recorder.hooked(model), torch.no_grad(), recorder:
+    # Under a caller's inference mode tensors would not count their changes, by which calls in place are recognised.
+    with torch.inference_mode(False), torch.no_grad(), in_eval_mode(model):
+        image = torch.zeros(1, *image_shape, device=like.device, dtype=like.dtype)
+        recorder = _Recorder(image)
         try:
-            model(image)
+            with recorder.hooked(model), recorder:
+                model(image)
         except RuntimeError as error:
             raise ModelError(
                 f"the model cannot take an image of shape {image_shape}: {str(error).splitlines()[0]}",
@@ -133,19 +127,15 @@ class _Recorder(TorchFunctionMode):
         self.nodes = [Node("image", "Image", "image", (), tuple(image.shape[1:]))]
         self._reaches: list[Reach] = [image_reach(image.shape[2:])]
         self._producers: dict[int, tuple[Tensor, int]] = {id(image): (image, 0)}
-        self._weights_behind: dict[int, tuple[Tensor, list[nn.Parameter]]] = {}
         self._counted: set[nn.Parameter] = set()
-        self._open_layers: list[tuple[int, list[tuple[Tensor, int]]]] = []  # first node, arguments
+        self._open_layers: list[tuple[int, tuple[int, int]]] = []  # first node, parameters
 
     @contextmanager
     def hooked(self, model: nn.Module) -> Iterator[None]:
         handles = []
         for name, module in model.named_modules():
-            # A model without children that is not one of torch's layers calls functions itself: they are its nodes.
-            is_model = module is model and not type(module).__module__.startswith("torch.nn")
-            is_leaf = next(module.children(), None) is None and not is_model
-            if is_leaf and not isinstance(module, nn.Identity):
-                handles.append(module.register_forward_pre_hook(self._enter_layer, with_kwargs=True))
+            if next(module.children(), None) is None:
+                handles.append(module.register_forward_pre_hook(self._enter_layer))
                 handles.append(module.register_forward_hook(self._leave_layer(name)))
             elif getattr(module, "one_layer", False):
                 handles.append(module.register_forward_hook(self._leave_group(name)))
@@ -159,121 +149,85 @@ class _Recorder(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        before = _versions((args, kwargs))
+        arguments = _tensors((args, kwargs))
+        traced = [tensor for tensor in arguments if id(tensor) in self._producers]
+        versions = [tensor._version for tensor in traced]
         result = func(*args, **kwargs)
-        arguments = [tensor for tensor, _ in before]
-        changed = [tensor for tensor, version in before if tensor._version != version]
-        if any(result is tensor for tensor in arguments) and not changed:
+        changed = [tensor for tensor, version in zip(traced, versions, strict=True) if tensor._version != version]
+        if any(result is tensor for tensor in traced) and not changed:
             result = result.view(result.shape)
-        outputs, used = [*_tensors(result), *changed], self._weights_among(arguments)
-        inputs = tuple(dict.fromkeys(self._producers[id(item)][1] for item in arguments if id(item) in self._producers))
-        kind = _function_kind(func)
-        if not inputs or not outputs:
-            self._weights_behind.update({id(output): (output, used) for output in outputs if used})
-        elif kind in COPIES:
-            self._producers.update({id(output): (output, inputs[0]) for output in outputs})
-        else:
-            in_shape, shape = self.nodes[inputs[0]].output_shape, tuple(outputs[0].shape[1:])
-            window = window_of(kind, args, kwargs)
-            reach = next_reach([self._reaches[index] for index in inputs], kind, window, in_shape, shape)
-            weight = (args[1] if len(args) > 1 else kwargs["weight"]) if kind in WEIGHTED else None
-            macs = 0 if weight is None else _macs(kind, weight, in_shape, shape)
-            num_params, num_trainable = self._count(used)
-            field = max(axis.field for axis in reach)
-            node = Node(kind, kind, "function", inputs, shape, num_params, num_trainable, macs, field, window)
-            self._add(node, reach, outputs)
+        outputs = [*_tensors(result), *changed]
+        if not traced or not outputs:
+            return result
+        kind = func.__name__.strip("_")  # `add` for Tensor.add, add_ and __add__
+        inputs = tuple(dict.fromkeys(self._producers[id(tensor)][1] for tensor in traced))
+        in_shape, shape = self.nodes[inputs[0]].output_shape, tuple(outputs[0].shape[1:])
+        window = window_of(kind, args, kwargs)
+        reach = next_reach([self._reaches[index] for index in inputs], kind, window, in_shape, shape)
+        macs = _macs(kind, args, kwargs, shape)
+        field = max(axis.field for axis in reach)
+        node = Node(kind, kind, "function", inputs, shape, *self._count(arguments), macs, field, window)
+        self._add(node, reach, outputs)
         return result
 
-    def _enter_layer(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._open_layers.append((len(self.nodes), _versions((args, kwargs))))
+    def _enter_layer(self, module: nn.Module, _args: tuple[Any, ...]) -> None:
+        self._open_layers.append((len(self.nodes), self._count(module.parameters())))
 
-    def _leave_layer(self, name: str) -> Callable[..., Any]:
-        def leave(module: nn.Module, _args: tuple[Any, ...], result: Any) -> Any:
-            first, before = self._open_layers.pop()
-            if any(result is tensor and tensor._version == version for tensor, version in before):
-                result = result.view(result.shape)  # a call like any other: it is seen
-            outputs = [
-                tensor for tensor in _tensors(result) if self._producers.get(id(tensor), (tensor, 0))[1] >= first
-            ]
-            if outputs:
-                self._join(first, outputs, name or type(module).__name__, module)
-            return result
+    def _leave_layer(self, name: str) -> Callable[..., None]:
+        """Put one node for a layer in the place of the calls that it made; one that made none leaves no trace."""
+
+        def leave(module: nn.Module, _args: tuple[Any, ...], result: Any) -> None:
+            first, (num_params, num_trainable) = self._open_layers.pop()
+            calls = self.nodes[first:]
+            if not calls:
+                return
+            last = self._producers[id(_tensors(result)[0])][1]
+            inner = [tensor for tensor, index in self._producers.values() if index >= first]
+            windows = [call.window for call in calls if call.window is not None]
+            node = replace(
+                self.nodes[last],
+                name=name or type(module).__name__,
+                kind=type(module).__name__,
+                role="layer",
+                inputs=tuple(dict.fromkeys(source for call in calls for source in call.inputs if source < first)),
+                num_params=num_params,
+                num_trainable=num_trainable,
+                macs=sum(call.macs for call in calls),
+                window=windows[0] if len(windows) == 1 else None,
+            )
+            reach = self._reaches[last]
+            del self.nodes[first:], self._reaches[first:]
+            self._add(node, reach, inner)
 
         return leave
 
     def _leave_group(self, name: str) -> Callable[..., None]:
-        def leave(module: nn.Module, _args: tuple[Any, ...], result: Any) -> None:
-            outputs = [tensor for tensor in _tensors(result) if id(tensor) in self._producers]
-            if outputs:
-                last = self._producers[id(outputs[0])][1]
-                part, kind = self.nodes[last], type(module).__name__
-                node = Node(
-                    name or kind, kind, "group", (last,), part.output_shape, receptive_field=part.receptive_field
-                )
-                self._add(node, self._reaches[last], outputs)
+        def leave(module: nn.Module, _args: tuple[Any, ...], result: Tensor) -> None:
+            last = self._producers[id(result)][1]
+            part, kind = self.nodes[last], type(module).__name__
+            node = Node(name or kind, kind, "group", (last,), part.output_shape, receptive_field=part.receptive_field)
+            self._add(node, self._reaches[last], [result])
 
         return leave
-
-    def _join(self, first: int, outputs: list[Tensor], name: str, module: nn.Module) -> None:
-        """Put one node for a layer in the place of the calls that it made, those from `first` on."""
-        calls, last = self.nodes[first:], self._producers[id(outputs[0])][1]
-        inner = [tensor for tensor, index in self._producers.values() if index >= first]
-        windows = [call.window for call in calls if call.window is not None]
-        num_params, num_trainable = self._count(module.parameters())
-        node = Node(
-            name,
-            type(module).__name__,
-            "layer",
-            tuple(dict.fromkeys(source for call in calls for source in call.inputs if source < first)),
-            self.nodes[last].output_shape,
-            num_params=num_params + sum(call.num_params for call in calls),
-            num_trainable=num_trainable + sum(call.num_trainable for call in calls),
-            macs=sum(call.macs for call in calls),
-            receptive_field=self.nodes[last].receptive_field,
-            window=windows[0] if len(windows) == 1 else None,
-        )
-        reach = self._reaches[last]
-        del self.nodes[first:], self._reaches[first:]
-        self._add(node, reach, inner)
 
     def _add(self, node: Node, reach: Reach, outputs: list[Tensor]) -> None:
         self._producers.update({id(output): (output, len(self.nodes)) for output in outputs})
         self.nodes.append(node)
         self._reaches.append(reach)
 
-    def _count(self, parameters: Iterable[nn.Parameter]) -> tuple[int, int]:
-        """The numbers, and the trainable ones, in the parameters that have not been counted yet."""
-        new = [parameter for parameter in dict.fromkeys(parameters) if parameter not in self._counted]
+    def _count(self, tensors: Iterable[Tensor]) -> tuple[int, int]:
+        """The numbers, and the trainable ones, in the parameters among the tensors that have not been counted yet."""
+        new = [item for item in dict.fromkeys(tensors) if isinstance(item, nn.Parameter) and item not in self._counted]
         self._counted.update(new)
         return sum(item.numel() for item in new), sum(item.numel() for item in new if item.requires_grad)
 
-    def _weights_among(self, tensors: Sequence[Tensor]) -> list[nn.Parameter]:
-        """The parameters among the tensors, and those that the others were computed from without the image."""
-        found = [tensor for tensor in tensors if isinstance(tensor, nn.Parameter)]
-        for tensor in tensors:
-            found += self._weights_behind.get(id(tensor), (tensor, []))[1]
-        return found
 
-
-def _macs(kind: str, weight: Tensor, in_shape: tuple[int, ...], shape: tuple[int, ...]) -> int:
-    """Every weight is used once at every position: of the result, or of the input where a convolution is transposed."""
-    if kind == "linear":
-        return math.prod(shape[:-1]) * weight.numel()
-    return math.prod((in_shape if "transpose" in kind else shape)[1:]) * weight.numel()
-
-
-def _function_kind(func: Callable[..., Any]) -> str:
-    """`add` for Tensor.add, add_ and __add__; the property's name where it is one (`mT`)."""
-    name = func.__name__
-    if name == "__get__":
-        name = getattr(func, "__self__").__name__  # noqa: B009  # a Callable has no such attribute to mypy
-    name = name.strip("_")
-    return ALIASES.get(name, name)
-
-
-def _versions(value: Any) -> list[tuple[Tensor, int]]:
-    """The tensors in a call's arguments with the count of changes that each has seen."""
-    return [(tensor, tensor._version) for tensor in _tensors(value)]
+def _macs(kind: str, args: tuple[Any, ...], kwargs: dict[str, Any], shape: tuple[int, ...]) -> int:
+    """Of a conv2d or linear call, in which every weight is used once at each position of the result; else none."""
+    if kind not in ("conv2d", "linear"):
+        return 0
+    weight: Tensor = args[1] if len(args) > 1 else kwargs["weight"]
+    return weight.numel() * math.prod(shape[:-1] if kind == "linear" else shape[1:])
 
 
 def _tensors(value: Any) -> list[Tensor]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from thumbnet.training.history import History
 from thumbnet.training.lr_finder import LrTrial
@@ -162,4 +162,4 @@ def _set_scales(loss: Axes, accuracy: Axes, series: Sequence[Curves]) -> None:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=ROUND_STEPS))
     low, high = accuracy.get_ylim()
     accuracy.set_ylim(max(low, 0), min(high, 100))
-    accuracy.yaxis.set_major_formatter(PercentFormatter(symbol=" %"))
+    accuracy.yaxis.set_major_formatter(FuncFormatter(lambda per_cent, _: f"{per_cent:g} %"))

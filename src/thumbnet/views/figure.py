@@ -32,6 +32,7 @@ TEXT_PT = 9.5
 INK, MUTED, FRAME, GRID = "#222222", "#666666", "#c8c8c8", "#e6e6e6"
 # Okabe and Ito's palette, told apart by colour-blind readers (jfly.uni-koeln.de/color), less its black and its yellow.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
+DEEP_VERMILION = "#b34f00"  # for text, with a contrast above 4.5 on white
 STYLE: dict[str, str | float | bool] = {
     "figure.dpi": DPI,
     "savefig.dpi": DPI,
@@ -75,14 +76,13 @@ class View(Figure):
 
 
 def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
-    """Decorate a drawing function: it runs in our style, and what it returns is laid out, so each save is the same."""
+    """Decorate a drawing function: it runs in our style, and its figure looks the same however it is shown later."""
 
     @wraps(draw)
     def draw_styled(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
         with matplotlib.style.context(STYLE, after_reset=True):
             figure = draw(*args, **kwargs)
             figure.draw_without_rendering()  # ticks take their style when first drawn
-            figure.set_layout_engine("none")
         return figure
 
     return draw_styled
@@ -103,11 +103,11 @@ def message_figure(message: str) -> Figure:
     return figure
 
 
-def display_images(images: Images) -> list[UInt8[np.ndarray, "..."]]:
-    """Images [N,C,H,W] as N arrays that matplotlib shows: [H,W] where grey, [H,W,3] where coloured."""
+def display_images(images: Images) -> list[UInt8[np.ndarray, "h w 3"]]:
+    """Images [N,C,H,W], grey or coloured, as N arrays [H,W,3]: matplotlib shows these values unchanged."""
     array = images.cpu().numpy() if isinstance(images, Tensor) else images
     assert array.shape[1] in (1, 3)
-    return [image[0] if len(image) == 1 else image.transpose(1, 2, 0) for image in array]
+    return [np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0) for image in array]
 
 
 def image_scale(images: Images, max_side_px: int) -> float:
@@ -117,7 +117,7 @@ def image_scale(images: Images, max_side_px: int) -> float:
 
 
 def place_image(
-    figure: Figure, image: UInt8[np.ndarray, "h w *rgb"], *, left_px: float, top_px: float, scale: float
+    figure: Figure, image: UInt8[np.ndarray, "h w 3"], *, left_px: float, top_px: float, scale: float
 ) -> Axes:
     """Show an image magnified `scale` times, without ticks, its upper left corner at this place from the upper left."""
     canvas_width, canvas_height = figure.bbox.width, figure.bbox.height
@@ -126,7 +126,7 @@ def place_image(
     axes = figure.add_axes(box, xticks=[], yticks=[])
     # Enlarged pixels stay squares; a reduced image is smoothed, or it would lose whole rows.
     interpolation = "nearest" if scale >= 1 else "hanning"
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation=interpolation, aspect="auto")
+    axes.imshow(image, interpolation=interpolation, aspect="auto")
     axes.spines[:].set(visible=False)
     return axes
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from thumbnet.views.figure import (
     BLUE,
+    DEEP_VERMILION,
     TEXT_PT,
-    VERMILION,
     Images,
     display_images,
     image_scale,
@@ -99,6 +99,6 @@ def draw_gallery(
             guesses[number],
             transform=axes.transAxes,
             va="top",
-            color=BLUE if is_right else VERMILION,
+            color=BLUE if is_right else DEEP_VERMILION,
         )
     return figure
