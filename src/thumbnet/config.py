@@ -19,8 +19,11 @@ import tomli_w
 from thumbnet.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Optimizer = Literal["sgd", "muon"]
 Schedule = Literal["step", "one-cycle"]
 ScoreTest = Literal["end", "each-epoch"]
 Option = str | int | float | bool
@@ -51,10 +54,16 @@ class TrainConfig:
 
     min_steps: int | None = None  # on small data, as many more epochs as this takes; resolved into epochs
     batch_size: int = 128
+    optimizer: Optimizer = "sgd"
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 0.0
+    vector_lr: float | None = None  # optimizer "muon": of biases, norms and depthwise filters, which it steps by SGD
+    vector_momentum: float | None = None  # optimizer "muon": of that SGD
+    head_lr: float | None = None  # optimizer "muon": of the layers that give the logits, by the same SGD
     label_smoothing: float = 0.0
+    scales: tuple[float, ...] = (1.0,)  # growing images: their sides over the full ones, not below 16 pixels
+    scale_starts: tuple[float, ...] = (0.0,)  # growing images: from which share of the steps on each scale holds
     step_epochs: int | None = None  # schedule "step": epochs between two drops of the learning rate
     gamma: float | None = None  # schedule "step": the factor of each drop
     num_drops: int | None = None  # schedule "step": how many drops at the most; None: no limit
@@ -63,10 +72,13 @@ class TrainConfig:
     score_test: ScoreTest = "end"
     seed: int = 0
     device: Device = "auto"
+    precision: Precision = "float32"  # auto: bfloat16 where the device multiplies it natively
+    compiled: bool = False  # train through torch.compile: for GPUs
 
     def __post_init__(self) -> None:
         self._check_ranges()
         self._check_schedule()
+        self._check_optimizer()
         if (self.mean is None) != (self.std is None):
             raise ConfigError("only one of mean and std is given", hint="give both, or neither")
         if self.nesterov and self.momentum == 0:
@@ -104,6 +116,24 @@ class TrainConfig:
         _require(self.num_drops is None or self.num_drops >= 1, "num_drops", self.num_drops, "at least 1")
         warmup = self.warmup_fraction
         _require(warmup is None or 0 <= warmup < 1, "warmup_fraction", warmup, "at least 0 and below 1")
+
+    def _check_optimizer(self) -> None:
+        for name in ("vector_lr", "vector_momentum", "head_lr"):
+            value = getattr(self, name)
+            if (value is None) == (self.optimizer == "muon"):
+                raise ConfigError(
+                    f"{name} is {'missing' if value is None else 'given'}, but optimizer is {self.optimizer!r}",
+                    hint=f"muon needs {name}, sgd has no such field",
+                )
+            _require(value is None or 0 < value < float("inf"), name, value, "above 0")
+        _require(
+            self.vector_momentum is None or self.vector_momentum < 1, "vector_momentum", self.vector_momentum, "below 1"
+        )
+        if self.optimizer == "muon" and (self.nesterov or self.weight_decay):
+            raise ConfigError(
+                f"optimizer is 'muon', but nesterov is {self.nesterov} and weight_decay {self.weight_decay}",
+                hint="leave both out: Muon always takes Nesterov's step and fixes the filters' norms",
+            )
 
     def replace(self, **changes: Any) -> TrainConfig:
         """A copy with some fields changed, checked anew."""

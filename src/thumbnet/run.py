@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thumbnet.config import Device, TrainConfig
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import CheckpointError
+from thumbnet.errors import CheckpointError, ConfigError
 from thumbnet.evaluation.images import ImagePrediction, predict_files
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.prepare import (
@@ -108,6 +108,11 @@ def predict(run: Run, paths: Sequence[str | Path], *, num_top: int = 3) -> list[
 
 def find_recipe_lr(config: TrainConfig, *, log_style: LogStyle = "auto") -> LrTrial:
     """The learning rate that the LR finder gives for a recipe's model, data, batch size and optimizer."""
+    if config.optimizer != "sgd":
+        raise ConfigError(
+            f"the LR finder is for SGD, and this recipe's optimizer is {config.optimizer!r}",
+            hint="set optimizer=sgd, or try a few rates",
+        )
     dataset, config = load_data(config, say=speaker(log_style))
     return find_lr(
         build_model(config, dataset),
@@ -138,15 +143,23 @@ def _train_in(
         dataset,
         epochs=config.epochs,
         batch_size=config.batch_size,
+        optimizer=config.optimizer,
         lr=config.lr,
         momentum=config.momentum,
         nesterov=config.nesterov,
         weight_decay=config.weight_decay,
+        vector_lr=config.vector_lr,
+        vector_momentum=config.vector_momentum,
+        head_lr=config.head_lr,
         label_smoothing=config.label_smoothing,
+        scales=config.scales,
+        scale_starts=config.scale_starts,
         schedule=build_schedule(config),
         augmentation=build_policy(config, dataset),
         seed=config.seed,
         device=config.device,
+        precision=config.precision,
+        compiled=config.compiled,
         score=scored_splits(config, dataset),
         progress=build_progress(config, dataset, log_style),
         on_epoch_end=keep,

@@ -9,14 +9,15 @@ from thumbnet.augment.dropout import CoarseDropout
 from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRotate
 from thumbnet.errors import ConfigError
 
-POLICIES = ("none", "crop-flip", "albumentations")
+POLICIES = ("none", "crop-flip", "shift-flip", "albumentations")
 
 
 def create_policy(name: str, *, flip: bool, mean: Sequence[float]) -> tuple[Augmentation, ...]:
     """The augmentations of the policy called `name`, in the order in which they are applied.
 
     Args:
-        name: `none`; `crop-flip`, the published run (4 pixels of black padding); or `albumentations`, the published
+        name: `none`; `crop-flip`, the published run (4 pixels of black padding); `shift-flip`, for short trainings (at
+            most one pixel either way, reflected at the border); or `albumentations`, the published
             documentation (shift-scale-rotate at Albumentations' defaults, a hole of 16x16 pixels in the mean colour).
         flip: whether images are mirrored with probability 0.5, in every policy.
         mean: the dataset's, per channel, of pixels scaled to 0..1; only `albumentations` paints with it.
@@ -30,6 +31,8 @@ def create_policy(name: str, *, flip: bool, mean: Sequence[float]) -> tuple[Augm
         return mirror
     if name == "crop-flip":
         return (RandomCrop(padding=4, border="zero"), *mirror)
+    if name == "shift-flip":
+        return (RandomCrop(padding=1, border="reflect"), *mirror)
     fill = tuple(round(channel_mean * 255) for channel_mean in mean)
     return (*mirror, ShiftScaleRotate(), CoarseDropout(size=16, p=0.5, fill=fill))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -11,6 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thumbnet.errors import ModelError
+
+
+@runtime_checkable
+class LearnsFromImages(Protocol):
+    """A model that looks at normalised training images [N,C,H,W] once, before its first step."""
+
+    def learn_from_images(self, images: Tensor) -> None: ...
 
 
 class Conv2d(nn.Conv2d):

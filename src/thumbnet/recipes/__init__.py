@@ -19,6 +19,7 @@ DEPENDENT_FIELDS = {  # where one is chosen that is not the recipe's, these of t
     "schedule": ("step_epochs", "gamma", "num_drops", "warmup_fraction"),
     "model": ("model_options",),
     "epochs": ("min_steps",),
+    "optimizer": ("momentum", "nesterov", "weight_decay", "vector_lr", "vector_momentum", "head_lr"),
 }
 
 

@@ -9,7 +9,7 @@ import sys
 
 import torch
 
-from thumbnet.config import DEVICES
+from thumbnet.config import DEVICES, PRECISIONS
 from thumbnet.errors import ConfigError
 
 M_TRIM_THRESHOLD = -1  # parameters of glibc's mallopt, from its malloc.h
@@ -27,6 +27,28 @@ def pick_device(name: str = "auto") -> torch.device:
     if not available[name]:
         raise ConfigError(f"device {name!r} is not available on this machine", hint="use --device auto")
     return torch.device(name)
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """The number format of convolutions and matrix products; weights, losses and updates are float32 in any case.
+
+    `auto` is bfloat16 where the device multiplies it natively, since it is twice as fast there, else float32.
+    """
+    if name not in PRECISIONS:
+        raise ConfigError(f"unknown precision {name!r}", hint=f"choose one of {', '.join(PRECISIONS)}")
+    if name == "auto":
+        name = "bfloat16" if has_native_bfloat16(device) else "float32"
+    return torch.bfloat16 if name == "bfloat16" else torch.float32
+
+
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices in hardware: GPUs since 2020, server processors of some makes."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
 def keep_freed_memory() -> bool:

@@ -6,6 +6,7 @@ Nothing random survives an epoch: shuffling, augmentation and dropout are drawn 
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,12 +25,16 @@ from thumbnet.data.batches import normalise, num_batches, shuffled_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, NonFiniteLossError
 from thumbnet.evaluation.metrics import evaluate
-from thumbnet.training.device import keep_freed_memory, pick_device
+from thumbnet.models.blocks import LearnsFromImages
+from thumbnet.training.device import keep_freed_memory, pick_device, pick_precision
 from thumbnet.training.history import EpochRecord, History
+from thumbnet.training.optimizers import create_optimizer
 from thumbnet.training.progress import EpochPlan, Progress, StepReport, pick_progress
 from thumbnet.training.schedules import OneCycle, Schedule
 
 CPU_STEPS_BETWEEN_CHECKS = 1
+NUM_SAMPLE_IMAGES = 2_000  # that a model which starts from images is shown
+MIN_GROWING_SIDE = 16  # pixels: smaller images than these are not made smaller still
 GPU_STEPS_BETWEEN_CHECKS = 20  # reading the loss makes a GPU wait for it
 
 ScoredSplit = Literal["val", "test"]
@@ -51,29 +56,42 @@ def fit(
     *,
     epochs: int,
     batch_size: int = 128,
+    optimizer: str = "sgd",
     lr: float = 0.1,
     momentum: float = 0.9,
     nesterov: bool = False,
     weight_decay: float = 0.0,
+    vector_lr: float | None = None,
+    vector_momentum: float | None = None,
+    head_lr: float | None = None,
     label_smoothing: float = 0.0,
     schedule: Schedule | None = None,
     augmentation: str | Sequence[Augmentation] = "crop-flip",
+    scales: Sequence[float] = (1.0,),
+    scale_starts: Sequence[float] = (0.0,),
     seed: int = 0,
     device: str = "auto",
+    precision: str = "float32",
+    compiled: bool = False,
     score: Sequence[ScoredSplit] = (),
     progress: Progress | None = None,
     on_epoch_end: Callable[[TrainingState], None] | None = None,
     resume_from: TrainingState | None = None,
 ) -> History:
-    """Train `model` in place on `dataset.train`, by stochastic gradient descent on the cross-entropy of its logits.
+    """Train `model` in place on `dataset.train`, to lower the cross-entropy of its logits.
 
     Args:
         model: takes normalised float images [N,C,H,W], returns logits [N,K]; it is moved to the device.
         epochs: passes over the training images, those before `resume_from` included.
-        lr: base learning rate, per step; `schedule` (None: `OneCycle()`) multiplies it.
+        optimizer, momentum, nesterov, weight_decay, vector_lr, vector_momentum, head_lr: see `create_optimizer`.
+        lr: base learning rate, per step; `schedule` (None: `OneCycle()`) multiplies it and the other rates.
         augmentation: a policy's name (it mirrors images where `dataset.mirror_keeps_labels`), or the augmentations.
+        scales, scale_starts: growing images: from the share `scale_starts[i]` of the steps on, the images' sides are
+            `scales[i]` times the full ones, but not below 16 pixels. Small images train faster.
         seed: of shuffling, augmentation and dropout. The model's weights have their own seed, in `create_model`.
         device: `auto`, `cpu`, `cuda` or `mps`.
+        precision: of convolutions and matrix products: `float32`, `bfloat16`, or `auto` (see `pick_precision`).
+        compiled: train through `torch.compile`: for GPUs; on a CPU it needs a C++ compiler and a minute to warm up.
         score: the splits to score after every epoch, `val` or `test`.
         progress: is told of steps and epochs; None picks what suits the terminal, the notebook or the log file.
         on_epoch_end: gets the state after each epoch, to keep it.
@@ -86,29 +104,47 @@ def fit(
         NonFiniteLossError: with the step and the likely cause; ConfigError or ModelError: arguments that do not fit.
     """
     _check_arguments(dataset, epochs=epochs, batch_size=batch_size, score=score)
+    check_growth(scales, scale_starts)
     keep_freed_memory()
+    begin_s = time.perf_counter()
     progress = pick_progress() if progress is None else progress
     if isinstance(augmentation, str):
         augmentation = default_policy(augmentation, dataset)
     to_device = pick_device(device)
     model.to(to_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
+    made = create_optimizer(
+        optimizer,
+        model,
+        lr=lr,
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=weight_decay,
+        vector_lr=vector_lr,
+        vector_momentum=vector_momentum,
+        head_lr=head_lr,
     )
+    base_lrs = [float(group["lr"]) for group in made.param_groups]
     history = History()
     if resume_from is not None:
         model.load_state_dict(resume_from.model)
-        optimizer.load_state_dict(dict(resume_from.optimizer))
+        made.load_state_dict(dict(resume_from.optimizer))
         history = resume_from.history
+    elif isinstance(model, LearnsFromImages):
+        model.learn_from_images(_sample(dataset, seed).to(to_device))
     steps_per_epoch = num_batches(len(dataset.train), batch_size)
     loop = _Loop(
         model=model,
-        optimizer=optimizer,
+        forward=torch.compile(model) if compiled else model,
+        optimizer=made,
+        base_lrs=base_lrs,
+        precision=pick_precision(precision, to_device),
         images=dataset.train.images.to(to_device),
         labels=dataset.train.labels.to(to_device),
         mean=dataset.mean,
         std=dataset.std,
         augmentations=augmentation,
+        scales=scales,
+        scale_starts=scale_starts,
         batch_size=batch_size,
         label_smoothing=label_smoothing,
         lr=lr,
@@ -118,6 +154,7 @@ def fit(
         seed=seed,
         progress=progress,
     )
+    setup_s = time.perf_counter() - begin_s
     for epoch in range(len(history) + 1, epochs + 1):
         trained = _train_epoch(loop, epoch)
         val = evaluate(model, dataset, "val") if "val" in score else None
@@ -131,13 +168,14 @@ def fit(
             val_accuracy=None if val is None else val.accuracy,
             test_loss=None if test is None else test.loss,
             test_accuracy=None if test is None else test.accuracy,
-            train_s=trained.num_images / trained.images_per_s,
+            train_s=trained.num_images / trained.images_per_s + setup_s,
             images_per_s=trained.images_per_s,
         )
+        setup_s = 0.0
         history = history.appended(record)
         progress.epoch_ends(record)
         if on_epoch_end is not None:
-            on_epoch_end(TrainingState(epoch, model.state_dict(), optimizer.state_dict(), history))
+            on_epoch_end(TrainingState(epoch, model.state_dict(), made.state_dict(), history))
     return history
 
 
@@ -151,12 +189,17 @@ class _Loop:
     """What stays the same from epoch to epoch."""
 
     model: nn.Module
+    forward: Callable[[Tensor], Tensor]
     optimizer: torch.optim.Optimizer
+    base_lrs: Sequence[float]
+    precision: torch.dtype
     images: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentations: Sequence[Augmentation]
+    scales: Sequence[float]
+    scale_starts: Sequence[float]
     batch_size: int
     label_smoothing: float
     lr: float
@@ -166,9 +209,21 @@ class _Loop:
     seed: int
     progress: Progress
 
+    @property
+    def num_steps(self) -> int:
+        return self.num_epochs * self.steps_per_epoch
+
+    def factor_at(self, step: int) -> float:
+        return self.schedule.factor(step, num_steps=self.num_steps, steps_per_epoch=self.steps_per_epoch)
+
     def lr_at(self, step: int) -> float:
-        num_steps = self.num_epochs * self.steps_per_epoch
-        return self.lr * self.schedule.factor(step, num_steps=num_steps, steps_per_epoch=self.steps_per_epoch)
+        return self.lr * self.factor_at(step)
+
+    def sides_at(self, step: int) -> tuple[int, int]:
+        """Height and width in pixels of the images at this step."""
+        begun = sum(start <= step / self.num_steps for start in self.scale_starts)
+        height, width = self.images.shape[2:]
+        return _scaled_side(height, self.scales[begun - 1]), _scaled_side(width, self.scales[begun - 1])
 
 
 def _train_epoch(loop: _Loop, epoch: int) -> StepReport:
@@ -182,21 +237,28 @@ def _train_epoch(loop: _Loop, epoch: int) -> StepReport:
     tally = _Tally(first_step)
     with _epoch_randomness(loop.seed, epoch, loop.images.device) as generator:
         for index, chosen in enumerate(shuffled_batches(len(loop.labels), loop.batch_size, generator)):
-            rate = loop.lr_at(first_step + index)
-            for group in loop.optimizer.param_groups:
-                group["lr"] = rate
-            tally.add(*_train_step(loop, chosen.to(loop.labels.device), generator))
+            factor = loop.factor_at(first_step + index)
+            for group, base_lr in zip(loop.optimizer.param_groups, loop.base_lrs, strict=True):
+                group["lr"] = base_lr * factor
+            sides = loop.sides_at(first_step + index)
+            tally.add(*_train_step(loop, chosen.to(loop.labels.device), sides, generator))
             if (index + 1) % check_every == 0 or index + 1 == loop.steps_per_epoch:
                 report = tally.report()
                 loop.progress.step_ends(report)
     return report
 
 
-def _train_step(loop: _Loop, chosen: Int64[Tensor, " b"], generator: torch.Generator) -> tuple[Tensor, Tensor, int]:
+def _train_step(
+    loop: _Loop, chosen: Int64[Tensor, " b"], sides: tuple[int, int], generator: torch.Generator
+) -> tuple[Tensor, Tensor, int]:
     """One step on the images `chosen`: its loss, how many it got right, and of how many."""
     labels = loop.labels[chosen]
-    images = normalise(augment(loop.images[chosen], loop.augmentations, generator), loop.mean, loop.std)
-    logits = loop.model(images)
+    pixels = augment(loop.images[chosen], loop.augmentations, generator)
+    if tuple(pixels.shape[2:]) != sides:
+        pixels = F.interpolate(pixels, size=sides, mode="bilinear", antialias=True)
+    images = normalise(pixels, loop.mean, loop.std)
+    with torch.autocast(images.device.type, loop.precision, enabled=loop.precision != torch.float32):
+        logits = loop.forward(images).float()
     loss = F.cross_entropy(logits, labels, label_smoothing=loop.label_smoothing)
     loop.optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -240,6 +302,31 @@ class _Tally:
             last_loss=last_loss,
             images_per_s=self.num_images / (time.perf_counter() - self.begin_s),
         )
+
+
+def check_growth(scales: Sequence[float], starts: Sequence[float]) -> None:
+    """ConfigError unless the images grow step by step from the start of the training to their full size."""
+    ordered = all(a < b for values in (scales, starts) for a, b in itertools.pairwise(values))
+    if len(scales) != len(starts) or not scales or not ordered:
+        raise ConfigError(
+            f"scales is {list(scales)} and scale_starts is {list(starts)}",
+            hint="give as many starts as scales, both growing, as [0.5, 1.0] and [0.0, 0.6]",
+        )
+    if starts[0] != 0 or starts[-1] >= 1 or scales[0] <= 0 or scales[-1] != 1:
+        raise ConfigError(
+            f"scales go from {scales[0]} to {scales[-1]}, their starts from {starts[0]} to {starts[-1]}",
+            hint="the starts begin with 0 and stay below 1; the scales are above 0 and end with 1, the full size",
+        )
+
+
+def _scaled_side(side: int, scale: float) -> int:
+    return max(min(side, MIN_GROWING_SIDE), round(side * scale))
+
+
+def _sample(dataset: Dataset, seed: int) -> Tensor:
+    """Some training images, normalised: float32 [N,C,H,W]."""
+    order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))
+    return normalise(dataset.train.images[order[:NUM_SAMPLE_IMAGES]], dataset.mean, dataset.std)
 
 
 def _check_arguments(dataset: Dataset, *, epochs: int, batch_size: int, score: Sequence[str]) -> None:

@@ -1,0 +1,62 @@
+"""Muon and the choice of an optimizer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from thumbnet.errors import ConfigError
+from thumbnet.models.registry import create_model
+from thumbnet.training.optimizers import Muon, create_optimizer, orthogonalise
+
+MUON = {"lr": 0.2, "momentum": 0.6, "vector_lr": 0.1, "vector_momentum": 0.85, "head_lr": 1.0}
+
+
+@pytest.mark.parametrize("shape", [(8, 40), (40, 8)])
+def test_orthogonalise_brings_singular_values_near_one_and_keeps_directions(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    result = orthogonalise(matrix)
+    values = torch.linalg.svdvals(result)
+    assert values.min() > 0.5
+    assert values.max() < 1.3
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    assert torch.linalg.matrix_norm(result - left @ right) < 0.35 * min(shape) ** 0.5
+
+
+def test_muon_takes_filters_and_leaves_the_rest_to_sgd() -> None:
+    model = create_model("sprint", seed=0)
+    optimizer = create_optimizer("muon", model, **MUON)
+    filters, vectors, heads = (group["params"] for group in optimizer.param_groups)
+    assert all(parameter.ndim == 4 for parameter in filters)
+    assert len(filters) == 4
+    assert all(parameter.ndim == 1 for parameter in vectors)
+    assert [tuple(parameter.shape) for parameter in heads] == [(10, 96)]
+
+
+def test_plain_groups_equal_sgd_with_nesterov_momentum() -> None:
+    ours, theirs = (nn.Parameter(torch.ones(5)) for _ in range(2))
+    muon = Muon([{"params": [ours], "lr": 0.1, "momentum": 0.9, "orthogonal": False}])
+    sgd = torch.optim.SGD([theirs], lr=0.1, momentum=0.9, nesterov=True)
+    for step in range(4):
+        for parameter, optimizer in ((ours, muon), (theirs, sgd)):
+            parameter.grad = torch.arange(5.0) + step
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_a_filter_keeps_its_norm_but_for_the_step() -> None:
+    weight = nn.Parameter(torch.randn(8, 4, 3, 3))
+    muon = Muon([{"params": [weight], "lr": 1e-6, "momentum": 0.6, "orthogonal": True}])
+    weight.grad = torch.randn_like(weight)
+    muon.step()
+    assert weight.norm().item() == pytest.approx(8**0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [("adam", {}, "unknown optimizer"), ("sgd", {"vector_lr": 0.1}, "vector_lr"), ("muon", {"lr": 0.1}, "lacks")],
+)
+def test_what_does_not_fit_is_refused(name: str, change: dict[str, float], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        create_optimizer(name, nn.Linear(2, 2), **{"lr": 0.1, "momentum": 0.9, **change})

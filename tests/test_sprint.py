@@ -1,0 +1,95 @@
+"""The fast parts: sprint's whitening, growing images, dropout masks, depthwise products."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError
+from thumbnet.models.blocks import Conv2d, Dropout, draw_positions
+from thumbnet.models.registry import create_model, num_params
+from thumbnet.models.sprint import SprintNet
+from thumbnet.training.fit import check_growth, fit
+from thumbnet.training.progress import Silent
+
+
+def test_sprint_whitens_patches() -> None:
+    model = create_model("sprint", seed=0)
+    assert isinstance(model, SprintNet)
+    assert num_params(model) == 165_432
+    images = torch.randn(500, 3, 16, 16) @ torch.randn(16, 16)  # neighbours depend on each other
+    model.learn_from_images(images)
+    with torch.no_grad():
+        maps = model.whiten(images)[:, :12, ::2, ::2].transpose(0, 1).flatten(1)
+    torch.testing.assert_close(maps @ maps.T / maps.shape[1], torch.eye(12), atol=0.05, rtol=0)
+    torch.testing.assert_close(model.whiten.weight[:12], -model.whiten.weight[12:])
+
+
+def test_sprint_trains_with_muon_and_growing_images(tiny_dataset: Dataset) -> None:
+    torch.manual_seed(0)
+    model = create_model("sprint", num_classes=tiny_dataset.num_classes, in_channels=tiny_dataset.num_channels, seed=0)
+    sides = []
+    model.register_forward_pre_hook(lambda _, inputs: sides.append(inputs[0].shape[-1]))
+    history = fit(
+        model, tiny_dataset, epochs=6, batch_size=32, optimizer="muon", lr=0.1, momentum=0.6, vector_lr=0.05,
+        vector_momentum=0.85, head_lr=0.5, scales=(0.5, 1.0), scale_starts=(0.0, 0.5), progress=Silent(),
+    )  # fmt: skip
+    assert history[-1].train_loss < history[0].train_loss
+    full = tiny_dataset.image_shape[2]
+    assert sides[0] == max(min(full, 16), round(full / 2))
+    assert sides[-1] == full
+
+
+@pytest.mark.parametrize(
+    ("scales", "starts"), [((), ()), ((1.0,), (0.0, 0.5)), ((1.0, 0.5), (0.0, 0.5)), ((0.5,), (0.0,)), ((1.0,), (0.5,))]
+)
+def test_a_growth_that_does_not_end_at_the_full_size_is_refused(
+    scales: tuple[float, ...], starts: tuple[float, ...]
+) -> None:
+    with pytest.raises(ConfigError):
+        check_growth(scales, starts)
+
+
+@pytest.mark.parametrize("p", [0.05, 0.5])
+def test_dropout_masks_are_fresh_independent_and_of_the_rate(p: float) -> None:
+    torch.manual_seed(0)
+    dropout = Dropout(p)
+    ones = torch.ones(4_000_000)
+    first, second = (dropout(ones) == 0 for _ in range(2))
+    for mask in (first, second):
+        assert mask.float().mean().item() == pytest.approx(p, abs=0.0008)
+        assert (mask[1:] & mask[:-1]).float().mean().item() == pytest.approx(p * p, abs=0.0008)
+    assert (first & second).float().mean().item() == pytest.approx(p * p, abs=0.0008)
+    assert dropout.eval()(ones) is ones
+
+
+def test_dropout_passes_gradients_where_it_kept_whatever_the_layout() -> None:
+    maps = torch.randn(4, 8, 6, 6).contiguous(memory_format=torch.channels_last).requires_grad_()
+    result = Dropout(0.3)(maps)
+    result.backward(torch.ones(4, 8, 6, 6))
+    assert maps.grad is not None
+    torch.testing.assert_close(result, maps * maps.grad)
+    assert set(maps.grad.flatten().tolist()) == {0.0, pytest.approx(1 / 0.7)}
+
+
+def test_positions_reach_the_end() -> None:
+    positions = torch.cat([draw_positions(50, 0.1) for _ in range(2_000)])
+    assert positions.max() == 49
+    assert positions.min() == 0
+
+
+def test_a_depthwise_1x1_convolution_trains_as_the_product_it_is() -> None:
+    conv = Conv2d(6, 6, 1, padding=1, groups=6, bias=False)
+    maps = torch.randn(2, 6, 5, 5, requires_grad=True)
+    ours = conv(maps)
+    theirs = F.conv2d(maps, conv.weight, padding=1, groups=6)
+    torch.testing.assert_close(ours, theirs)
+    weights = torch.randn_like(ours)
+    for mine, other in zip(
+        *(torch.autograd.grad((y * weights).sum(), [maps, conv.weight]) for y in (ours, theirs)), strict=True
+    ):
+        torch.testing.assert_close(mine, other)
+    assert isinstance(conv, nn.Conv2d)
