@@ -185,20 +185,22 @@ def test_policies_are_the_published_ones() -> None:
         ("none", True): (published,),
         ("crop-flip", False): (RandomCrop(padding=4, border="zero"),),
         ("crop-flip", True): (RandomCrop(padding=4, border="zero"), published),
+        ("shift-flip", False): (RandomCrop(padding=1, border="reflect"),),
+        ("shift-flip", True): (RandomCrop(padding=1, border="reflect"), published),
         ("albumentations", False): documented,
         ("albumentations", True): (published, *documented),
     }
     assert {name for name, _ in expected} == set(POLICIES)
     for (name, flip), policy in expected.items():
         assert create_policy(name, flip=flip, mean=CIFAR10_MEAN) == policy
-    assert [policy_flips(name) for name in POLICIES] == [False, True, True]
+    assert [policy_flips(name) for name in POLICIES] == [False, True, True, True]
 
 
 def test_unknown_policy_lists_the_choices() -> None:
     with pytest.raises(ConfigError, match="unknown augmentation policy 'mixup'") as caught:
         create_policy("mixup", flip=True, mean=CIFAR10_MEAN)
     assert all(name in caught.value.hint for name in POLICIES)
-    with pytest.raises(ConfigError, match="choose one of none, crop-flip, albumentations"):
+    with pytest.raises(ConfigError, match="choose one of none, crop-flip, shift-flip, albumentations"):
         policy_flips("mixup")
 
 

@@ -51,7 +51,7 @@ def test_json_has_the_documented_keys(run_dir: Path, tmp_path: Path, capsys: pyt
     assert set(info) == {
         "source", "num_train", "num_val", "num_test", "class_names", "image_shape", "mean", "std", "verified"
     }  # fmt: skip
-    assert len(json_of(capsys, "models")["models"]) == 3  # type: ignore[arg-type]
+    assert len(json_of(capsys, "models")["models"]) == 4  # type: ignore[arg-type]
     assert len(json_of(capsys, "recipes")["recipes"]) >= 3  # type: ignore[arg-type]
     lr = json_of(capsys, "find-lr", "--data", "digits", "--batch-size", "16")["lr"]
     assert 1e-4 < lr < 10  # type: ignore[operator]
