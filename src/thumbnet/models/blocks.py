@@ -60,7 +60,7 @@ class Dropout(nn.Dropout):
     def forward(self, maps: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         if not self.training or not 0 < self.p < 1 or maps.device.type != "cpu":
             return super().forward(maps)
-        dropped: Tensor = _ZeroAt.apply(maps, draw_positions(maps.numel(), self.p), 1 / (1 - self.p))
+        dropped: Tensor = _ZeroAt.apply(maps, draw_positions(maps.numel(), self.p), 1 / (1 - self.p))  # type: ignore[no-untyped-call]
         return dropped
 
 

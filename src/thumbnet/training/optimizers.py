@@ -62,7 +62,7 @@ def create_optimizer(
     filters = [parameter for parameter in trained if _is_filter(parameter)]
     heads = [parameter for parameter in trained if parameter.ndim == 2]
     vectors = [parameter for parameter in trained if parameter.ndim != 2 and not _is_filter(parameter)]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": filters, "lr": lr, "momentum": momentum, "orthogonal": True},
         {"params": vectors, "lr": vector_lr, "momentum": vector_momentum, "orthogonal": False},
         {"params": heads, "lr": head_lr, "momentum": vector_momentum, "orthogonal": False},
