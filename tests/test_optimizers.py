@@ -8,6 +8,7 @@ from torch import nn
 
 from thumbnet.errors import ConfigError
 from thumbnet.models.registry import create_model
+from thumbnet.recipes import load_recipe
 from thumbnet.training.optimizers import Muon, create_optimizer, orthogonalise
 
 MUON = {"lr": 0.2, "momentum": 0.6, "vector_lr": 0.1, "vector_momentum": 0.85, "head_lr": 1.0}
@@ -60,3 +61,34 @@ def test_a_filter_keeps_its_norm_but_for_the_step() -> None:
 def test_what_does_not_fit_is_refused(name: str, change: dict[str, float], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         create_optimizer(name, nn.Linear(2, 2), **{"lr": 0.1, "momentum": 0.9, **change})
+
+
+def test_muon_is_refused_for_a_model_without_a_linear_layer() -> None:
+    with pytest.raises(ConfigError, match="linear layer"):
+        create_optimizer("muon", create_model("dilated"), **MUON)
+
+
+def test_orthogonalise_leaves_what_is_near_zero_small() -> None:
+    result = orthogonalise(torch.diag(torch.tensor([1.0, 0.5, 0.1, 1e-4])))
+    values = result.diagonal()
+    assert values[:3].min() > 0.5
+    assert values[:3].max() < 1.3
+    assert values[3] < 0.05
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["vector_lr=0.1"],
+        ["optimizer=muon"],
+        [*(f"{k}={v}" for k, v in MUON.items()), "optimizer=muon", "nesterov=true"],
+    ],
+)
+def test_a_recipe_with_fields_of_another_optimizer_is_refused(settings: list[str]) -> None:
+    with pytest.raises(ConfigError):
+        load_recipe("quick", settings=["nesterov=false", "weight_decay=0", *settings])
+
+
+def test_sprint_takes_sgd_when_told() -> None:
+    config = load_recipe("sprint", options={"optimizer": "sgd"})
+    assert (config.vector_lr, config.momentum) == (None, 0.9)

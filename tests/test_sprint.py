@@ -12,7 +12,8 @@ from thumbnet.errors import ConfigError
 from thumbnet.models.blocks import Conv2d, Dropout, draw_positions
 from thumbnet.models.registry import create_model, num_params
 from thumbnet.models.sprint import SprintNet
-from thumbnet.training.fit import check_growth, fit
+from thumbnet.training.fit import fit
+from thumbnet.training.growth import Growth
 from thumbnet.training.progress import Silent
 
 
@@ -29,13 +30,12 @@ def test_sprint_whitens_patches() -> None:
 
 
 def test_sprint_trains_with_muon_and_growing_images(tiny_dataset: Dataset) -> None:
-    torch.manual_seed(0)
     model = create_model("sprint", num_classes=tiny_dataset.num_classes, in_channels=tiny_dataset.num_channels, seed=0)
     sides = []
     model.register_forward_pre_hook(lambda _, inputs: sides.append(inputs[0].shape[-1]))
     history = fit(
         model, tiny_dataset, epochs=6, batch_size=32, optimizer="muon", lr=0.1, momentum=0.6, vector_lr=0.05,
-        vector_momentum=0.85, head_lr=0.5, scales=(0.5, 1.0), scale_starts=(0.0, 0.5), progress=Silent(),
+        vector_momentum=0.85, head_lr=0.5, growth=Growth((0.5, 1.0), (0.0, 0.5)), progress=Silent(),
     )  # fmt: skip
     assert history[-1].train_loss < history[0].train_loss
     full = tiny_dataset.image_shape[2]
@@ -50,19 +50,19 @@ def test_a_growth_that_does_not_end_at_the_full_size_is_refused(
     scales: tuple[float, ...], starts: tuple[float, ...]
 ) -> None:
     with pytest.raises(ConfigError):
-        check_growth(scales, starts)
+        Growth(scales, starts)
 
 
 @pytest.mark.parametrize("p", [0.05, 0.5])
 def test_dropout_masks_are_fresh_independent_and_of_the_rate(p: float) -> None:
     torch.manual_seed(0)
     dropout = Dropout(p)
-    ones = torch.ones(4_000_000)
+    ones = torch.ones(16_000_000)
     first, second = (dropout(ones) == 0 for _ in range(2))
     for mask in (first, second):
-        assert mask.float().mean().item() == pytest.approx(p, abs=0.0008)
-        assert (mask[1:] & mask[:-1]).float().mean().item() == pytest.approx(p * p, abs=0.0008)
-    assert (first & second).float().mean().item() == pytest.approx(p * p, abs=0.0008)
+        assert mask.double().mean().item() == pytest.approx(p, abs=0.0005)
+        assert (mask[1:] & mask[:-1]).double().mean().item() == pytest.approx(p * p, abs=0.0005)
+    assert (first & second).double().mean().item() == pytest.approx(p * p, abs=0.0005)
     assert dropout.eval()(ones) is ones
 
 
@@ -95,3 +95,37 @@ def test_a_depthwise_1x1_convolution_trains_as_the_product_it_is() -> None:
     ):
         torch.testing.assert_close(mine, other)
     assert isinstance(conv, nn.Conv2d)
+
+
+def test_dropout_of_maps_with_gaps_in_memory() -> None:
+    maps = torch.randn(40, 8, 6, 6)[:, ::2].transpose(2, 3).requires_grad_()
+    result = Dropout(0.3)(maps)
+    result.sum().backward()
+    assert maps.grad is not None
+    torch.testing.assert_close(result, maps * maps.grad)
+
+
+def test_growth_keeps_small_images_and_begins_where_told() -> None:
+    growth = Growth((0.5, 0.75, 1.0), (0.0, 0.4, 0.9))
+    assert [growth.sides((48, 32), step, 10) for step in (0, 3, 4, 8, 9)] == [
+        (24, 16), (24, 16), (36, 24), (36, 24), (48, 32),
+    ]  # fmt: skip
+    assert growth.sides((8, 8), 0, 10) == (8, 8)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_precision_and_the_compiled_model_are_used(
+    precision: str, tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = create_model("sprint", num_classes=tiny_dataset.num_classes, in_channels=tiny_dataset.num_channels, seed=0)
+    kinds = set()
+
+    def compiled(inner: nn.Module) -> nn.Module:
+        inner.blocks.register_forward_hook(lambda _module, _inputs, output: kinds.add(str(output.dtype)))  # type: ignore[union-attr]
+        return inner
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    fit(model, tiny_dataset, epochs=1, lr=0.01, precision=precision, progress=Silent())
+    assert not kinds
+    fit(model, tiny_dataset, epochs=1, lr=0.01, precision=precision, compiled=True, progress=Silent())
+    assert kinds == {f"torch.{precision}"}

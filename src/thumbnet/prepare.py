@@ -17,6 +17,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.models.registry import create_model
 from thumbnet.recipes import load_recipe
 from thumbnet.training.fit import ScoredSplit
+from thumbnet.training.growth import Growth
 from thumbnet.training.progress import LogStyle, Progress, ReferenceLog, Silent, pick_progress
 from thumbnet.training.schedules import OneCycle, Schedule, StepSchedule
 
@@ -78,6 +79,11 @@ def build_schedule(config: TrainConfig) -> Schedule:
     assert config.step_epochs is not None
     assert config.gamma is not None
     return StepSchedule(config.step_epochs, config.gamma, config.num_drops)
+
+
+def build_growth(config: TrainConfig) -> Growth:
+    """The config's growth of the images."""
+    return Growth(config.scales, config.scale_starts)
 
 
 def scored_splits(config: TrainConfig, dataset: Dataset) -> tuple[ScoredSplit, ...]:

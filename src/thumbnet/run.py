@@ -12,6 +12,7 @@ from thumbnet.errors import CheckpointError, ConfigError
 from thumbnet.evaluation.images import ImagePrediction, predict_files
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.prepare import (
+    build_growth,
     build_model,
     build_policy,
     build_progress,
@@ -50,6 +51,7 @@ def train(config: TrainConfig | None = None, *, run_dir: str | Path | None = Non
     dataset, config = load_data(config, say=say)
     build_model(config, dataset)  # what cannot be built is refused before there is a folder
     build_policy(config, dataset)
+    build_growth(config)
     folder = create_run_dir(config.recipe, run_dir)
     folder.write_config(config, note=describe_data(dataset))
     say(f"Run folder: {folder.path}")
@@ -152,8 +154,7 @@ def _train_in(
         vector_momentum=config.vector_momentum,
         head_lr=config.head_lr,
         label_smoothing=config.label_smoothing,
-        scales=config.scales,
-        scale_starts=config.scale_starts,
+        growth=build_growth(config),
         schedule=build_schedule(config),
         augmentation=build_policy(config, dataset),
         seed=config.seed,

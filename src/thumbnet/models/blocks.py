@@ -25,7 +25,13 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h2 w2"]:
         is_product = self.kernel_size == (1, 1) and self.groups == self.in_channels == self.out_channels
-        if not (self.training and is_product and self.stride == (1, 1) and self.bias is None):
+        if not (
+            self.training
+            and is_product
+            and self.stride == (1, 1)
+            and self.bias is None
+            and self.padding_mode == "zeros"
+        ):
             return super().forward(maps)
         columns, _, rows, _ = self._reversed_padding_repeated_twice
         return F.pad(maps * self.weight.view(1, -1, 1, 1), (columns, columns, rows, rows))
@@ -58,7 +64,7 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, maps: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        if not self.training or not 0 < self.p < 1 or maps.device.type != "cpu":
+        if not self.training or self.inplace or not 0 < self.p < 1 or maps.device.type != "cpu":
             return super().forward(maps)
         dropped: Tensor = _ZeroAt.apply(maps, draw_positions(maps.numel(), self.p), 1 / (1 - self.p))  # type: ignore[no-untyped-call]
         return dropped
@@ -85,8 +91,9 @@ class _ZeroAt(torch.autograd.Function):
     def forward(ctx: Any, maps: Tensor, positions: Tensor, scale: float) -> Tensor:
         ctx.save_for_backward(positions)
         ctx.scale = scale
-        ctx.strides = maps.stride()
-        return _scaled_with_zeros(maps, positions, scale)
+        result = _scaled_with_zeros(maps, positions, scale)
+        ctx.strides = result.stride()
+        return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -99,6 +106,7 @@ class _ZeroAt(torch.autograd.Function):
 
 
 def _scaled_with_zeros(maps: Tensor, positions: Tensor, scale: float) -> Tensor:
+    """A new tensor, which a product always lays out without gaps."""
     scaled = maps * scale
     scaled.as_strided((scaled.numel(),), (1,)).index_fill_(0, positions, 0.0)
     return scaled

@@ -6,7 +6,6 @@ Nothing random survives an epoch: shuffling, augmentation and dropout are drawn 
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,15 +26,15 @@ from thumbnet.errors import ConfigError, NonFiniteLossError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.blocks import LearnsFromImages
 from thumbnet.training.device import keep_freed_memory, pick_device, pick_precision
+from thumbnet.training.growth import Growth
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.optimizers import create_optimizer
 from thumbnet.training.progress import EpochPlan, Progress, StepReport, pick_progress
 from thumbnet.training.schedules import OneCycle, Schedule
 
 CPU_STEPS_BETWEEN_CHECKS = 1
-NUM_SAMPLE_IMAGES = 2_000  # that a model which starts from images is shown
-MIN_GROWING_SIDE = 16  # pixels: smaller images than these are not made smaller still
 GPU_STEPS_BETWEEN_CHECKS = 20  # reading the loss makes a GPU wait for it
+NUM_SAMPLE_IMAGES = 2_000  # that a model which learns from images before its first step is shown
 
 ScoredSplit = Literal["val", "test"]
 
@@ -67,8 +66,7 @@ def fit(
     label_smoothing: float = 0.0,
     schedule: Schedule | None = None,
     augmentation: str | Sequence[Augmentation] = "crop-flip",
-    scales: Sequence[float] = (1.0,),
-    scale_starts: Sequence[float] = (0.0,),
+    growth: Growth | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: str = "float32",
@@ -86,8 +84,7 @@ def fit(
         optimizer, momentum, nesterov, weight_decay, vector_lr, vector_momentum, head_lr: see `create_optimizer`.
         lr: base learning rate, per step; `schedule` (None: `OneCycle()`) multiplies it and the other rates.
         augmentation: a policy's name (it mirrors images where `dataset.mirror_keeps_labels`), or the augmentations.
-        scales, scale_starts: growing images: from the share `scale_starts[i]` of the steps on, the images' sides are
-            `scales[i]` times the full ones, but not below 16 pixels. Small images train faster.
+        growth: of the images over the training; None: full size from the start.
         seed: of shuffling, augmentation and dropout. The model's weights have their own seed, in `create_model`.
         device: `auto`, `cpu`, `cuda` or `mps`.
         precision: of convolutions and matrix products: `float32`, `bfloat16`, or `auto` (see `pick_precision`).
@@ -104,7 +101,6 @@ def fit(
         NonFiniteLossError: with the step and the likely cause; ConfigError or ModelError: arguments that do not fit.
     """
     _check_arguments(dataset, epochs=epochs, batch_size=batch_size, score=score)
-    check_growth(scales, scale_starts)
     keep_freed_memory()
     begin_s = time.perf_counter()
     progress = pick_progress() if progress is None else progress
@@ -129,8 +125,8 @@ def fit(
         model.load_state_dict(resume_from.model)
         made.load_state_dict(dict(resume_from.optimizer))
         history = resume_from.history
-    elif isinstance(model, LearnsFromImages):
-        model.learn_from_images(_sample(dataset, seed).to(to_device))
+    else:
+        show_images(model, dataset, seed=seed)
     steps_per_epoch = num_batches(len(dataset.train), batch_size)
     loop = _Loop(
         model=model,
@@ -143,8 +139,7 @@ def fit(
         mean=dataset.mean,
         std=dataset.std,
         augmentations=augmentation,
-        scales=scales,
-        scale_starts=scale_starts,
+        growth=Growth() if growth is None else growth,
         batch_size=batch_size,
         label_smoothing=label_smoothing,
         lr=lr,
@@ -198,8 +193,7 @@ class _Loop:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentations: Sequence[Augmentation]
-    scales: Sequence[float]
-    scale_starts: Sequence[float]
+    growth: Growth
     batch_size: int
     label_smoothing: float
     lr: float
@@ -221,9 +215,8 @@ class _Loop:
 
     def sides_at(self, step: int) -> tuple[int, int]:
         """Height and width in pixels of the images at this step."""
-        begun = sum(start <= step / self.num_steps for start in self.scale_starts)
         height, width = self.images.shape[2:]
-        return _scaled_side(height, self.scales[begun - 1]), _scaled_side(width, self.scales[begun - 1])
+        return self.growth.sides((height, width), step, self.num_steps)
 
 
 def _train_epoch(loop: _Loop, epoch: int) -> StepReport:
@@ -304,29 +297,12 @@ class _Tally:
         )
 
 
-def check_growth(scales: Sequence[float], starts: Sequence[float]) -> None:
-    """ConfigError unless the images grow step by step from the start of the training to their full size."""
-    ordered = all(a < b for values in (scales, starts) for a, b in itertools.pairwise(values))
-    if len(scales) != len(starts) or not scales or not ordered:
-        raise ConfigError(
-            f"scales is {list(scales)} and scale_starts is {list(starts)}",
-            hint="give as many starts as scales, both growing, as [0.5, 1.0] and [0.0, 0.6]",
-        )
-    if starts[0] != 0 or starts[-1] >= 1 or scales[0] <= 0 or scales[-1] != 1:
-        raise ConfigError(
-            f"scales go from {scales[0]} to {scales[-1]}, their starts from {starts[0]} to {starts[-1]}",
-            hint="the starts begin with 0 and stay below 1; the scales are above 0 and end with 1, the full size",
-        )
-
-
-def _scaled_side(side: int, scale: float) -> int:
-    return max(min(side, MIN_GROWING_SIDE), round(side * scale))
-
-
-def _sample(dataset: Dataset, seed: int) -> Tensor:
-    """Some training images, normalised: float32 [N,C,H,W]."""
-    order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))
-    return normalise(dataset.train.images[order[:NUM_SAMPLE_IMAGES]], dataset.mean, dataset.std)
+def show_images(model: nn.Module, dataset: Dataset, *, seed: int) -> None:
+    """Show some normalised training images, drawn from the seed, to a model that learns from them before it trains."""
+    if isinstance(model, LearnsFromImages):
+        chosen = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))[:NUM_SAMPLE_IMAGES]
+        images = dataset.train.images[chosen].to(next(model.parameters()).device)
+        model.learn_from_images(normalise(images, dataset.mean, dataset.std))
 
 
 def _check_arguments(dataset: Dataset, *, epochs: int, batch_size: int, score: Sequence[str]) -> None:

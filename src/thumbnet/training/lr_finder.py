@@ -22,7 +22,7 @@ from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, TrainingError
 from thumbnet.training.device import keep_freed_memory, pick_device
-from thumbnet.training.fit import default_policy
+from thumbnet.training.fit import default_policy, show_images
 
 SMOOTHING = 0.9  # of the exponential moving average of the loss, bias-corrected
 DIVERGED = 4.0  # the trial stops where the smoothed loss is this many times its minimum
@@ -71,6 +71,7 @@ def find_lr(
     if isinstance(augmentation, str):
         augmentation = default_policy(augmentation, dataset)
     trial = copy.deepcopy(model).to(to_device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    show_images(trial, dataset, seed=seed)
     optimizer = torch.optim.SGD(
         trial.parameters(), lr=min_lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
     )
