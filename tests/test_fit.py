@@ -11,11 +11,12 @@ from torch.nn import functional as F
 
 from thumbnet.augment import HorizontalFlip
 from thumbnet.data.batches import normalise, shuffled_batches
-from thumbnet.data.dataset import Dataset
+from thumbnet.data.dataset import Dataset, Split
 from thumbnet.errors import ConfigError, NonFiniteLossError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.registry import create_model
 from thumbnet.training.fit import TrainingState, _epoch_randomness, fit
+from thumbnet.training.growth import Growth
 from thumbnet.training.history import History
 from thumbnet.training.progress import EpochPlan, Progress, Silent, StepReport
 from thumbnet.training.schedules import OneCycle, StepSchedule
@@ -182,3 +183,29 @@ def test_arguments_that_do_not_fit_are_refused(tiny_dataset: Dataset) -> None:
         quick_fit(small_net(), without_val, score=("val",))
     with pytest.raises(ConfigError, match="1 training image"):
         quick_fit(small_net(), tiny_dataset.with_train(tiny_dataset.train.select([0])))
+
+
+def test_the_forecast_weighs_steps_by_the_area_of_their_images(
+    tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that counts areas, the forecast is exact: growing images make the later steps dearer."""
+    clock = {"s": 0.0}
+
+    class Forecasts(Silent):
+        told: list[float]
+
+        def forecast(self, train_s: float) -> None:
+            self.told.append(train_s)
+
+    progress = Forecasts()
+    progress.told = []
+    model = small_net()
+    model.register_forward_pre_hook(
+        lambda _, inputs: clock.update(s=clock["s"] + inputs[0].shape[-1] * inputs[0].shape[-2] / 100)
+    )
+    monkeypatch.setattr("thumbnet.training.fit.time.perf_counter", lambda: clock["s"])
+    big = Split(F.interpolate(tiny_dataset.train.images, size=(32, 32)), tiny_dataset.train.labels)
+    dataset = dataclasses.replace(tiny_dataset, train=big, val=None, test=big)
+    growth = Growth((0.5, 1.0), (0.0, 0.5))
+    quick_fit(model, dataset, epochs=4, batch_size=8, growth=growth, augmentation="none", progress=progress)
+    assert progress.told == [pytest.approx(24 * 2.56 + 24 * 10.24)]

@@ -13,7 +13,7 @@ import thumbnet
 SOURCE = Path(thumbnet.__file__).parent
 ORDER = (
     "errors", "atomic", "config", "recipes", "data", "augment", "models", "evaluation", "training", "views", "run_dir",
-    "prepare", "results", "run", "cli", "__main__",
+    "prepare", "bench", "results", "run", "cli", "__main__",
 )  # fmt: skip
 DRAWING = ("matplotlib", "seaborn", "plotly")
 

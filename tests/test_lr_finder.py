@@ -67,3 +67,15 @@ def test_rates_and_steps_are_checked(tiny_dataset: Dataset) -> None:
     for arguments in ({"min_lr": 1.0, "max_lr": 0.1}, {"min_lr": 0.0}, {"num_steps": 5}):
         with pytest.raises(ConfigError, match="cannot try"):
             find_lr(model, tiny_dataset, **arguments)  # type: ignore[arg-type]
+
+
+def test_muons_other_rates_keep_their_ratio(tiny_dataset: Dataset) -> None:
+    model = create_model("sprint", num_classes=3, seed=0)
+    arguments = {"optimizer": "muon", "momentum": 0.6, "vector_momentum": 0.85, "num_steps": 40, "batch_size": 16}
+    rates = {"lr": 0.2, "vector_lr": 0.1, "head_lr": 1.0}
+    trial = find_lr(model, tiny_dataset, max_lr=1.0, device="cpu", **arguments, **rates)  # type: ignore[arg-type]
+    doubled = {name: 2 * rate for name, rate in rates.items()}
+    again = find_lr(model, tiny_dataset, max_lr=1.0, device="cpu", **arguments, **doubled)  # type: ignore[arg-type]
+    assert again == trial  # only the ratios count
+    still = {**rates, "head_lr": 1e-9, "vector_lr": 1e-9}
+    assert find_lr(model, tiny_dataset, max_lr=1.0, device="cpu", **arguments, **still) != trial  # type: ignore[arg-type]

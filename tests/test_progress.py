@@ -15,6 +15,7 @@ from thumbnet.training.progress import (
     Progress,
     ReferenceLog,
     StepReport,
+    duration,
     pick_progress,
 )
 
@@ -113,3 +114,23 @@ def test_notebook_table_updates_one_output() -> None:
 def test_the_place_picks_its_progress() -> None:
     assert isinstance(pick_progress(Terminal()), Bar)
     assert isinstance(pick_progress(io.StringIO()), Lines)
+
+
+def test_a_forecast_is_told_once_above_what_moves() -> None:
+    for stream in (io.StringIO(), Terminal()):
+        progress = pick_progress(stream)
+        progress.epoch_begins(PLAN)
+        progress.step_ends(HALF_WAY)
+        progress.forecast(67.4)
+        progress.step_ends(LAST)
+        progress.epoch_ends(RECORD)
+        assert stream.getvalue().count("About 1 min 7 s of training on this machine") == 1
+    reference = io.StringIO()
+    log = ReferenceLog(reference, num_test_images=10_000)
+    log.forecast(67.4)
+    assert reference.getvalue() == ""  # its lines are the published ones
+
+
+def test_durations_are_for_people() -> None:
+    told = {0.4: "0 s", 59.4: "59 s", 59.6: "1 min 0 s", 320: "5 min 20 s", 3599.7: "1 h 0 min", 9900: "2 h 45 min"}
+    assert {seconds: duration(seconds) for seconds in told} == told

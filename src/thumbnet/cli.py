@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from thumbnet import __version__
-from thumbnet.config import DEVICES, TrainConfig
+from thumbnet.config import DEVICES, PRECISIONS, TrainConfig
 from thumbnet.errors import ConfigError, ThumbnetError
 from thumbnet.recipes import DEFAULT_RECIPE, describe_recipes, load_recipe
 
@@ -76,6 +76,14 @@ def build_parser() -> argparse.ArgumentParser:
     _add_recipe_options(find_lr)
     find_lr.add_argument("--plot", metavar="FILE", help="draw the trial as a PNG, too")
     _add_json(find_lr)
+
+    bench = _add_verb(verbs, "bench", _bench, "measure this machine, the models' speed and what the recipes take")
+    bench.add_argument("--models", metavar="NAME", nargs="*", help="default: all of them")
+    bench.add_argument("--recipes", metavar="NAME", nargs="*", help="names or .toml files (default: all of them)")
+    bench.add_argument("--batch-size", type=int, default=128, help="images a step, for the models (default: 128)")
+    bench.add_argument("--precision", choices=PRECISIONS, default="auto", help="for the models (default: auto)")
+    bench.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
+    _add_json(bench)
 
     _add_data_verbs(verbs)
     _add_json(_add_verb(verbs, "models", _models, "list the models"))
@@ -192,6 +200,20 @@ def _find_lr(parsed: argparse.Namespace) -> None:
     if parsed.plot is not None:
         _write_file(parsed.plot, lambda path: save_figure(draw_lr_trial(trial), path))
     print(json.dumps({"lr": trial.lr}) if parsed.json else f"lr {trial.lr:.3g}")
+
+
+def _bench(parsed: argparse.Namespace) -> None:
+    from thumbnet.bench import run_bench
+
+    bench = run_bench(
+        models=parsed.models,
+        recipes=parsed.recipes,
+        batch_size=parsed.batch_size,
+        precision=parsed.precision,
+        device=parsed.device,
+        say=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    print(json.dumps(bench.to_dict()) if parsed.json else bench)
 
 
 def _data_info(parsed: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -37,12 +38,17 @@ def load_data(config: TrainConfig, *, say: Say) -> tuple[Dataset, TrainConfig]:
     if dataset.source.note:
         say(dataset.source.note)
     dataset = _with_given_statistics(dataset, config, say=say)
+    return dataset, resolve_config(config, dataset)
+
+
+def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """The config as it is for this dataset: what was `auto` or is to be computed is written out."""
     flip = config.flip
     if flip == "auto":
         flip = policy_flips(config.augmentation) and dataset.mirror_keeps_labels
     uses_data_dir = dataset.source.name == "cifar10"
     steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
-    return dataset, config.replace(
+    return config.replace(
         epochs=max(config.epochs, math.ceil((config.min_steps or 0) / steps_per_epoch)),
         min_steps=None,
         data=dataset.source.name,
@@ -84,6 +90,28 @@ def build_schedule(config: TrainConfig) -> Schedule:
 def build_growth(config: TrainConfig) -> Growth:
     """The config's growth of the images."""
     return Growth(config.scales, config.scale_starts)
+
+
+def optimizer_arguments(config: TrainConfig) -> dict[str, Any]:
+    """What `create_optimizer` takes, and `fit` and `find_lr` hand on."""
+    fields = ("optimizer", "lr", "momentum", "nesterov", "weight_decay", "vector_lr", "vector_momentum", "head_lr")
+    return {name: getattr(config, name) for name in fields}
+
+
+def fit_arguments(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
+    """What `fit` takes from a resolved config, but for its epochs and what is to be scored and told."""
+    return {
+        **optimizer_arguments(config),
+        "batch_size": config.batch_size,
+        "label_smoothing": config.label_smoothing,
+        "schedule": build_schedule(config),
+        "augmentation": build_policy(config, dataset),
+        "growth": build_growth(config),
+        "seed": config.seed,
+        "device": config.device,
+        "precision": config.precision,
+        "compiled": config.compiled,
+    }
 
 
 def scored_splits(config: TrainConfig, dataset: Dataset) -> tuple[ScoredSplit, ...]:

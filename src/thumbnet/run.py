@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thumbnet.config import Device, TrainConfig
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import CheckpointError, ConfigError
+from thumbnet.errors import CheckpointError
 from thumbnet.evaluation.images import ImagePrediction, predict_files
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.prepare import (
@@ -16,9 +16,10 @@ from thumbnet.prepare import (
     build_model,
     build_policy,
     build_progress,
-    build_schedule,
     describe_data,
+    fit_arguments,
     load_data,
+    optimizer_arguments,
     scored_splits,
     speaker,
 )
@@ -110,19 +111,12 @@ def predict(run: Run, paths: Sequence[str | Path], *, num_top: int = 3) -> list[
 
 def find_recipe_lr(config: TrainConfig, *, log_style: LogStyle = "auto") -> LrTrial:
     """The learning rate that the LR finder gives for a recipe's model, data, batch size and optimizer."""
-    if config.optimizer != "sgd":
-        raise ConfigError(
-            f"the LR finder is for SGD, and this recipe's optimizer is {config.optimizer!r}",
-            hint="set optimizer=sgd, or try a few rates",
-        )
     dataset, config = load_data(config, say=speaker(log_style))
     return find_lr(
         build_model(config, dataset),
         dataset,
+        **optimizer_arguments(config),
         batch_size=config.batch_size,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        weight_decay=config.weight_decay,
         label_smoothing=config.label_smoothing,
         augmentation=build_policy(config, dataset),
         seed=config.seed,
@@ -144,23 +138,7 @@ def _train_in(
         model,
         dataset,
         epochs=config.epochs,
-        batch_size=config.batch_size,
-        optimizer=config.optimizer,
-        lr=config.lr,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        weight_decay=config.weight_decay,
-        vector_lr=config.vector_lr,
-        vector_momentum=config.vector_momentum,
-        head_lr=config.head_lr,
-        label_smoothing=config.label_smoothing,
-        growth=build_growth(config),
-        schedule=build_schedule(config),
-        augmentation=build_policy(config, dataset),
-        seed=config.seed,
-        device=config.device,
-        precision=config.precision,
-        compiled=config.compiled,
+        **fit_arguments(config, dataset),
         score=scored_splits(config, dataset),
         progress=build_progress(config, dataset, log_style),
         on_epoch_end=keep,

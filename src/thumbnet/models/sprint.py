@@ -1,8 +1,10 @@
-"""`sprint`, made to be trained in about a minute on two cores: frozen whitening of 2x2 patches, plain 3x3 blocks.
+"""`sprint`, made to be trained in less than a minute on two cores: frozen whitening of 2x2 patches, plain 3x3 blocks.
 
-165,432 parameters for ten classes of colour images, frozen ones included. Takes images of any size from 3 pixels up.
+176,896 parameters for ten classes of colour images, frozen ones included. Takes images of any size from 3 pixels up.
 Source of the whitening and the plain blocks: Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024,
-arXiv:2404.00498). Images [N,C,H,W] in, logits [N,K] out.
+arXiv:2404.00498). Here the first block strides, since a pool would leave it two thirds of all arithmetic, and the
+whitening has no bias, since training one would cost the gradient of the largest map. Images [N,C,H,W] in, logits [N,K]
+out.
 """
 
 from __future__ import annotations
@@ -15,14 +17,13 @@ from torch.nn import functional as F
 from thumbnet.models.blocks import check_images
 
 PATCH = 2  # pixels a side
-WIDTHS = (32, 64, 96)  # of the blocks that pool
-LAST_WIDTH = 96
+WIDTHS = (32, 64, 80)  # of the three stages
 STATISTICS_MOMENTUM = 0.6  # the running statistics must follow a training of few steps
 SMALLEST_VARIANCE = 5e-4  # added to each direction's variance, so that noise is not blown up
 
 
 class SprintNet(nn.Module):
-    """Whitened patches and four plain blocks: images of at least 3 pixels a side."""
+    """Whitened patches and six plain blocks: images of at least 3 pixels a side."""
 
     min_image_size = 3
     max_image_size: int | None = None
@@ -31,15 +32,19 @@ class SprintNet(nn.Module):
         super().__init__()
         self.in_channels = in_channels
         num_directions = in_channels * PATCH * PATCH
-        self.whiten = nn.Conv2d(in_channels, 2 * num_directions, PATCH)
+        self.whiten = nn.Conv2d(in_channels, 2 * num_directions, PATCH, bias=False)
         self.whiten.weight.requires_grad_(False)
-        assert self.whiten.bias is not None
-        nn.init.zeros_(self.whiten.bias)
-        widths = (2 * num_directions, *WIDTHS)
-        pooled = [_Block(before, after, pools=True) for before, after in zip(widths, WIDTHS, strict=False)]
-        self.blocks = nn.Sequential(*pooled, _Block(WIDTHS[-1], LAST_WIDTH, pools=False))
+        small, middle, large = WIDTHS
+        self.blocks = nn.Sequential(
+            _Block(2 * num_directions, small, stride=2),
+            _Block(small, small),
+            _Block(small, middle, pools=True),
+            _Block(middle, middle),
+            _Block(middle, large, pools=True),
+            _Block(large, large),
+        )
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Linear(LAST_WIDTH, num_classes, bias=False)
+        self.head = nn.Linear(large, num_classes, bias=False)
 
     @torch.no_grad()
     def learn_from_images(self, images: Float[Tensor, "n c h w"]) -> None:
@@ -61,10 +66,10 @@ class SprintNet(nn.Module):
 class _Block(nn.Module):
     """Convolution 3x3, max-pool where the map has 2 pixels or more and the block `pools`, BatchNorm, SiLU."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, pools: bool) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, pools: bool = False) -> None:
         super().__init__()
         self.pools = pools
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
         nn.init.dirac_(self.conv.weight[: min(in_channels, out_channels)])  # as many channels as can pass unchanged
         self.norm = nn.BatchNorm2d(out_channels, momentum=STATISTICS_MOMENTUM)
         self.norm.weight.requires_grad_(False)

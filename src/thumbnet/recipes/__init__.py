@@ -14,7 +14,7 @@ from typing import Any
 from thumbnet.config import TrainConfig, config_from_dict, parse_setting, parse_toml
 from thumbnet.errors import ConfigError
 
-DEFAULT_RECIPE = "quick"
+DEFAULT_RECIPE = "sprint"
 DEPENDENT_FIELDS = {  # where one is chosen that is not the recipe's, these of the recipe's fields go with it
     "schedule": ("step_epochs", "gamma", "num_drops", "warmup_fraction"),
     "model": ("model_options",),

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,6 +34,8 @@ from thumbnet.training.schedules import OneCycle, Schedule
 
 CPU_STEPS_BETWEEN_CHECKS = 1
 GPU_STEPS_BETWEEN_CHECKS = 20  # reading the loss makes a GPU wait for it
+FORECAST_WARM_UP_STEPS = 3  # the first ones allocate memory and prepare kernels
+FORECAST_AFTER_S = 3.0  # of steps watched
 NUM_SAMPLE_IMAGES = 2_000  # that a model which learns from images before its first step is shown
 
 ScoredSplit = Literal["val", "test"]
@@ -150,8 +152,9 @@ def fit(
         progress=progress,
     )
     setup_s = time.perf_counter() - begin_s
+    forecast = _Forecast(loop, first_step=len(history) * steps_per_epoch)
     for epoch in range(len(history) + 1, epochs + 1):
-        trained = _train_epoch(loop, epoch)
+        trained = _train_epoch(loop, epoch, forecast)
         val = evaluate(model, dataset, "val") if "val" in score else None
         test = evaluate(model, dataset, "test") if "test" in score else None
         record = EpochRecord(
@@ -219,7 +222,7 @@ class _Loop:
         return self.growth.sides((height, width), step, self.num_steps)
 
 
-def _train_epoch(loop: _Loop, epoch: int) -> StepReport:
+def _train_epoch(loop: _Loop, epoch: int, forecast: _Forecast) -> StepReport:
     first_step = (epoch - 1) * loop.steps_per_epoch
     on_cpu = loop.images.device.type == "cpu"
     check_every = CPU_STEPS_BETWEEN_CHECKS if on_cpu else GPU_STEPS_BETWEEN_CHECKS
@@ -238,6 +241,7 @@ def _train_epoch(loop: _Loop, epoch: int) -> StepReport:
             if (index + 1) % check_every == 0 or index + 1 == loop.steps_per_epoch:
                 report = tally.report()
                 loop.progress.step_ends(report)
+                forecast.step_ends(first_step + index)
     return report
 
 
@@ -246,10 +250,7 @@ def _train_step(
 ) -> tuple[Tensor, Tensor, int]:
     """One step on the images `chosen`: its loss, how many it got right, and of how many."""
     labels = loop.labels[chosen]
-    pixels = augment(loop.images[chosen], loop.augmentations, generator)
-    if tuple(pixels.shape[2:]) != sides:
-        pixels = F.interpolate(pixels, size=sides, mode="bilinear", antialias=True)
-    images = normalise(pixels, loop.mean, loop.std)
+    images = make_batch(loop.images[chosen], loop.augmentations, generator, mean=loop.mean, std=loop.std, sides=sides)
     with torch.autocast(images.device.type, loop.precision, enabled=loop.precision != torch.float32):
         logits = loop.forward(images).float()
     loss = F.cross_entropy(logits, labels, label_smoothing=loop.label_smoothing)
@@ -257,6 +258,50 @@ def _train_step(
     loss.backward()
     loop.optimizer.step()
     return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum(), len(labels)
+
+
+def make_batch(
+    images: UInt8[Tensor, "n c h w"],
+    augmentations: Sequence[Augmentation],
+    generator: torch.Generator,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    sides: tuple[int, int] | None = None,
+) -> Float[Tensor, "n c h2 w2"]:
+    """Images as a model is trained on them: augmented, resized to `sides` (height and width) if given, normalised."""
+    pixels = augment(images, augmentations, generator)
+    if sides is not None and tuple(pixels.shape[2:]) != sides:
+        pixels = F.interpolate(pixels, size=sides, mode="bilinear", antialias=True)
+    return normalise(pixels, mean, std)
+
+
+class _Forecast:
+    """Tells once, from the first steps, how long the training takes; a step's cost goes with the area of its images."""
+
+    def __init__(self, loop: _Loop, *, first_step: int) -> None:
+        self.loop = loop
+        self.begin_s = time.perf_counter()
+        self.warm_step = first_step + FORECAST_WARM_UP_STEPS - 1
+        self.watched_from: tuple[int, float] | None = None  # a step and when it ended
+        self.is_told = False
+
+    def step_ends(self, step: int) -> None:
+        """Called where the device has caught up."""
+        if self.is_told or step < self.warm_step:
+            return
+        now_s = time.perf_counter()
+        if self.watched_from is None:
+            self.watched_from = (step, now_s)
+            return
+        last_warm, watched_from_s = self.watched_from
+        if now_s - watched_from_s < FORECAST_AFTER_S:
+            return
+        areas = [math.prod(self.loop.sides_at(index)) for index in range(last_warm + 1, self.loop.num_steps)]
+        num_watched = step - last_warm
+        remaining_s = (now_s - watched_from_s) * sum(areas[num_watched:]) / sum(areas[:num_watched])
+        self.loop.progress.forecast(now_s - self.begin_s + remaining_s)
+        self.is_told = True
 
 
 class _Tally:

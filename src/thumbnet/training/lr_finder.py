@@ -17,12 +17,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from thumbnet.augment import Augmentation, augment
-from thumbnet.data.batches import normalise
+from thumbnet.augment import Augmentation
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, TrainingError
 from thumbnet.training.device import keep_freed_memory, pick_device
-from thumbnet.training.fit import default_policy, show_images
+from thumbnet.training.fit import default_policy, make_batch, show_images
+from thumbnet.training.optimizers import create_optimizer
 
 SMOOTHING = 0.9  # of the exponential moving average of the loss, bias-corrected
 DIVERGED = 4.0  # the trial stops where the smoothed loss is this many times its minimum
@@ -48,15 +48,23 @@ def find_lr(
     max_lr: float = 10.0,
     num_steps: int = 100,
     batch_size: int = 128,
+    optimizer: str = "sgd",
+    lr: float = 0.1,
     momentum: float = 0.9,
     nesterov: bool = False,
     weight_decay: float = 0.0,
+    vector_lr: float | None = None,
+    vector_momentum: float | None = None,
+    head_lr: float | None = None,
     label_smoothing: float = 0.0,
     augmentation: str | Sequence[Augmentation] = "crop-flip",
     seed: int = 0,
     device: str = "auto",
 ) -> LrTrial:
     """Try rates from `min_lr` to `max_lr`, multiplied by the same factor at each of `num_steps` steps.
+
+    The arguments from `optimizer` to `head_lr` are those of `create_optimizer`. What is tried is `lr`; `vector_lr` and
+    `head_lr` keep their ratios to it.
 
     Raises:
         TrainingError: no rate made the loss fall; ConfigError: arguments that do not fit.
@@ -72,9 +80,18 @@ def find_lr(
         augmentation = default_policy(augmentation, dataset)
     trial = copy.deepcopy(model).to(to_device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     show_images(trial, dataset, seed=seed)
-    optimizer = torch.optim.SGD(
-        trial.parameters(), lr=min_lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
+    made = create_optimizer(
+        optimizer,
+        trial,
+        lr=lr,
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=weight_decay,
+        vector_lr=vector_lr,
+        vector_momentum=vector_momentum,
+        head_lr=head_lr,
     )
+    ratios = [group["lr"] / lr for group in made.param_groups]
     generator = torch.Generator().manual_seed(seed)
     lrs = np.geomspace(min_lr, max_lr, num_steps)
     losses: list[float] = []
@@ -82,14 +99,14 @@ def find_lr(
     average = 0.0
     with torch.random.fork_rng(devices=[to_device] if to_device.type == "cuda" else []):
         torch.manual_seed(seed)
-        for step, lr in enumerate(lrs):
-            optimizer.param_groups[0]["lr"] = float(lr)
+        for step, tried_lr in enumerate(lrs):
+            for group, ratio in zip(made.param_groups, ratios, strict=True):
+                group["lr"] = float(tried_lr) * ratio
             chosen = torch.randint(len(dataset.train), (batch_size,), generator=generator)
-            images = augment(dataset.train.images[chosen].to(to_device), augmentation, generator)
+            pixels = dataset.train.images[chosen].to(to_device)
+            images = make_batch(pixels, augmentation, generator, mean=dataset.mean, std=dataset.std)
             labels = dataset.train.labels[chosen].to(to_device)
-            loss = F.cross_entropy(
-                trial(normalise(images, dataset.mean, dataset.std)), labels, label_smoothing=label_smoothing
-            )
+            loss = F.cross_entropy(trial(images), labels, label_smoothing=label_smoothing)
             value = float(loss.detach())
             average = SMOOTHING * average + (1 - SMOOTHING) * value
             if not math.isfinite(value):
@@ -98,10 +115,10 @@ def find_lr(
             smoothed.append(average / (1 - SMOOTHING ** (step + 1)))
             if step > SKIPPED_FIRST and smoothed[-1] > DIVERGED * min(smoothed):
                 break
-            optimizer.zero_grad(set_to_none=True)
+            made.zero_grad(set_to_none=True)
             loss.backward()
-            optimizer.step()
-    tried = tuple(float(lr) for lr in lrs[: len(losses)])
+            made.step()
+    tried = tuple(float(tried_lr) for tried_lr in lrs[: len(losses)])
     return LrTrial(suggest_lr(tried, smoothed), tried, tuple(losses), tuple(smoothed))
 
 

@@ -124,14 +124,22 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 
     Newton and Schulz's iteration, in its quintic form: matrix products only, so it is fast on any device. After its
     three steps, singular values of a tenth of the Frobenius norm or more come to 0.6 to 1.3; smaller ones stay smaller.
+    Every step multiplies `matrix` by a polynomial of its Gram matrix [K,K], so the polynomials are multiplied first.
     """
     is_tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if is_tall else matrix
     x = x / (x.norm() + SMALL)
     a, b, c = NEWTON_SCHULZ
-    for _ in range(NUM_NEWTON_SCHULZ_STEPS):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    gram = x @ x.T
+    product: Tensor | None = None
+    for step in range(NUM_NEWTON_SCHULZ_STEPS):
+        polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        polynomial.diagonal().add_(a)
+        product = polynomial if product is None else polynomial @ product
+        if step + 1 < NUM_NEWTON_SCHULZ_STEPS:
+            gram = polynomial @ gram @ polynomial  # all of these are symmetric, and commute
+    assert product is not None
+    x = product @ x
     return x.T if is_tall else x
 
 

@@ -68,6 +68,9 @@ class Progress(ABC):
     @abstractmethod
     def epoch_ends(self, record: EpochRecord) -> None: ...
 
+    def forecast(self, train_s: float) -> None:  # noqa: B027  # not every place has room for it
+        """Told once, after the first steps: the seconds that the training will take from where it began."""
+
 
 class Silent(Progress):
     """Says nothing."""
@@ -97,6 +100,9 @@ class Bar(Progress):
         if report.num_steps == self.plan.num_steps:
             self.bar.refresh()
 
+    def forecast(self, train_s: float) -> None:
+        tqdm.write(_forecast_line(train_s), file=self.stream)  # above the bar
+
     def epoch_ends(self, record: EpochRecord) -> None:
         self.bar.close()
         print(f"{_epoch_name(self.plan)}  {_describe(record)}", file=self.stream, flush=True)
@@ -122,6 +128,9 @@ class Lines(Progress):
             f"{_epoch_name(self.plan)}  {share:4.0%}  loss {report.mean_loss:.4f}  accuracy {report.accuracy:.2%}  "
             f"{report.images_per_s:,.0f} images/s"
         )
+
+    def forecast(self, train_s: float) -> None:
+        self._print(_forecast_line(train_s))
 
     def epoch_ends(self, record: EpochRecord) -> None:
         self._print(f"{_epoch_name(self.plan)}  {_describe(record)}")
@@ -152,6 +161,9 @@ class NotebookTable(Progress):
             f"{_epoch_name(self.plan)}  {share:4.0%}  loss {report.mean_loss:.3f}  accuracy {report.accuracy:.1%}  "
             f"{report.images_per_s:,.0f} images/s"
         )
+
+    def forecast(self, train_s: float) -> None:
+        self.lines.append(_forecast_line(train_s))
 
     def epoch_ends(self, record: EpochRecord) -> None:
         self.lines.append(f"{_epoch_name(self.plan)}  {_describe(record)}")
@@ -229,6 +241,21 @@ def _notebook_display() -> Callable[..., Any] | None:
     from IPython.display import display
 
     return display
+
+
+def duration(seconds: float) -> str:
+    """A duration for people: `48 s`, `5 min 20 s`, `2 h 45 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _forecast_line(train_s: float) -> str:
+    return f"About {duration(train_s)} of training on this machine, going by the first steps."
 
 
 def _epoch_name(plan: EpochPlan) -> str:

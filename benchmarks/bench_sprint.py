@@ -1,0 +1,143 @@
+"""A recipe on several seeds: accuracy and time, against this machine's matrix peak and against the plain way.
+
+python benchmarks/bench_sprint.py [--recipe sprint] [--seeds 0 1 2 3 4] [--epochs 8] [--data-dir DIR]
+
+Each run is `thumbnet train` in a process of its own; nothing else may run beside it. In the same sitting the plain way
+of training the reference network is timed over 60 steps (left out by --no-plain). Writes
+benchmarks/results/<recipe>_<hardware>_<date>.md and .json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from measuring import (
+    Worker,
+    cifar_folder,
+    circumstances,
+    describe_circumstances,
+    plain_work,
+    workers,
+    write_results,
+)
+
+from thumbnet.bench import matrix_gflops
+
+PLAIN_STEPS = 60
+PLAIN_WARM_UP = 3
+PLAIN_BATCH = 128
+REFERENCE_IMAGES = 17 * 50_000  # to the published network's best epoch
+ALLOWED_S = 90.0  # for a sprint where the matrix peak is as follows, and in proportion elsewhere
+ALLOWED_GFLOPS = 110.0
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="sprint", help="default: sprint")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="default: 0 to 4")
+    parser.add_argument("--epochs", type=int, nargs="+", help="one or several (default: the recipe's)")
+    parser.add_argument("--theme", help="of the files with the results (default: the recipe)")
+    parser.add_argument("--no-plain", action="store_true", help="do not time the plain way")
+    parser.add_argument("--data-dir", help="where CIFAR-10's binary files are")
+    parsed = parser.parse_args()
+    folder = cifar_folder(parsed.data_dir)
+    values: dict[str, Any] = circumstances() | {"recipe": parsed.recipe, "matrix_gflops": [matrix_gflops()]}
+    values["plain_images_per_s"] = None if parsed.no_plain else plain_images_per_s(folder)
+    values["runs"] = []
+    for epochs in parsed.epochs or [None]:
+        for seed in parsed.seeds:
+            run = train(parsed.recipe, seed, epochs, folder)
+            values["runs"].append(run)
+            values["matrix_gflops"].append(matrix_gflops())
+            print(
+                f"seed {seed}, {run['epochs']} epochs: {run['test_accuracy']:.2%}, train_s {run['train_s']:.1f}, "
+                f"whole command {run['command_s']:.1f} s",
+                flush=True,
+            )
+    report = describe(values)
+    print(report)
+    print(write_results(parsed.theme or parsed.recipe, values, report))
+
+
+def plain_images_per_s(folder: str) -> float:
+    """Of the reference network trained the plain way."""
+    worker = Worker(plain_work, "train", folder, 50_000)
+    with workers(worker):
+        worker.run(PLAIN_WARM_UP)
+        seconds: float = worker.run(PLAIN_STEPS)[0]
+    return PLAIN_STEPS * PLAIN_BATCH / seconds
+
+
+def train(recipe: str, seed: int, epochs: int | None, folder: str) -> dict[str, Any]:
+    """One run's metrics, and the time of its whole command."""
+    with tempfile.TemporaryDirectory() as scratch:
+        run_dir = Path(scratch, "run")
+        command = [sys.executable, "-m", "thumbnet", "train", "--recipe", recipe, "--seed", str(seed)]
+        command += ["--data", "cifar10", "--data-dir", folder, "--allow-unverified", "--run-dir", str(run_dir)]
+        command += [] if epochs is None else ["--epochs", str(epochs)]
+        begin_s = time.perf_counter()
+        subprocess.run([*command, "--log-style", "silent"], check=True, stdout=subprocess.DEVNULL)
+        command_s = time.perf_counter() - begin_s
+        metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
+    return {**metrics, "command_s": command_s}
+
+
+def describe(values: dict[str, Any]) -> str:
+    """The report for people, in Markdown: one table, and figures for each number of epochs."""
+    runs, peaks = values["runs"], values["matrix_gflops"]
+    lines = [
+        f"# Recipe `{values['recipe']}` on CIFAR-10",
+        "",
+        describe_circumstances(values),
+        "",
+        (
+            "Last epoch, one view; the test set is exact but for 20 images. Matrix peak (float32, the best of 1024 to "
+            f"4096): **{max(peaks):.0f} GFLOP/s** (over the sitting {min(peaks):.0f} to {max(peaks):.0f})."
+        ),
+        "",
+        "| epochs | seed | test accuracy | train_s | whole command, s | peak memory, MB |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {run['epochs']} | {run['seed']} | {run['test_accuracy']:.2%} | {run['train_s']:.1f} | "
+        f"{run['command_s']:.1f} | {run['peak_memory_bytes'] / 2**20:,.0f} |"
+        for run in runs
+    ]
+    for epochs in sorted({run["epochs"] for run in runs}):
+        some = [run for run in runs if run["epochs"] == epochs]
+        lines += ["", describe_epochs(epochs, some, max(peaks), values["plain_images_per_s"])]
+    return "\n".join([*lines, ""])
+
+
+def describe_epochs(epochs: int, runs: list[dict[str, Any]], peak: float, plain_images_per_s: float | None) -> str:
+    """The figures of the runs with so many epochs, in one paragraph."""
+    accuracies = [run["test_accuracy"] for run in runs]
+    train_s = statistics.median(run["train_s"] for run in runs)
+    more_s = statistics.median(run["command_s"] - run["train_s"] for run in runs)
+    deviation = f" ± {statistics.stdev(accuracies):.2%}" if len(runs) > 1 else ""
+    allowed_s = ALLOWED_S * ALLOWED_GFLOPS / peak
+    text = (
+        f"{epochs} epochs: **{statistics.mean(accuracies):.2%}{deviation}** (n = {len(runs)}), median train_s "
+        f"**{train_s:.1f} s**, the whole command {more_s:.1f} s more. {ALLOWED_S:.0f} s where the peak is "
+        f"{ALLOWED_GFLOPS:.0f} GFLOP/s are {allowed_s:.1f} s here: {train_s / allowed_s:.2f} of it was used."
+    )
+    if plain_images_per_s is not None:
+        plain_s = REFERENCE_IMAGES / plain_images_per_s
+        text += (
+            f" The plain way trains the reference network at {plain_images_per_s:.1f} images/s ({PLAIN_STEPS} steps, "
+            f"same sitting): {plain_s:,.0f} s to its 17th epoch, **{plain_s / train_s:.0f} times as long**."
+        )
+    return text
+
+
+if __name__ == "__main__":
+    main()

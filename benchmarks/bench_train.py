@@ -1,0 +1,187 @@
+"""How fast the reference network trains: the plain way against ours, alternating in one run, with nothing beside it.
+
+python benchmarks/bench_train.py [--data-dir DIR]     (six minutes on two cores)
+
+Both do the same arithmetic in float32 on batches of 128. Ours is `thumbnet.fit`, as `train --recipe reference` calls
+it. Writes benchmarks/results/train_<hardware>_<date>.md and .json.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import torch
+from measuring import (
+    Work,
+    Worker,
+    cifar_folder,
+    circumstances,
+    describe_circumstances,
+    plain_work,
+    workers,
+    write_results,
+)
+
+from thumbnet.bench import StepWatch, matrix_gflops
+from thumbnet.data.sources import load_dataset
+from thumbnet.models.registry import create_model
+from thumbnet.models.trace import trace_model
+from thumbnet.training.device import peak_memory_bytes
+from thumbnet.training.fit import fit
+
+BATCH_SIZE = 128
+STEPS_A_TURN = 15
+NUM_TURNS = 5
+WARM_UP_STEPS = 4
+NUM_PROFILED_STEPS = 6
+FITS = {"lr": 0.1, "momentum": 0.9, "batch_size": BATCH_SIZE, "augmentation": "crop-flip", "precision": "float32"}
+PARTS = {  # of PyTorch's operations, by words in their names; the first that fits counts
+    "convolutions": ("conv",),
+    "batch normalisation": ("batch_norm",),
+    "rectifiers": ("relu", "threshold", "clamp_min"),
+    "dropout": ("_ZeroAt", "index_fill", "rand", "cumsum", "log_", "searchsorted"),
+    "optimizer": ("Optimizer", "_foreach", "addcdiv", "add_"),
+}
+
+
+def ours(folder: str) -> Work:
+    """Steps of `fit` on the reference network; the last gives what it took, its memory or its profile."""
+    dataset = load_dataset("cifar10", data_dir=folder, allow_unverified=True, val_fraction=0.0)
+
+    def work(num_steps: int) -> dict[str, Any]:
+        part = dataset.with_train(dataset.train.select(range(num_steps * BATCH_SIZE)))
+        history = fit(create_model("dilated", seed=0), part, epochs=1, progress=StepWatch(), device="cpu", **FITS)
+        return {"train_s": history.train_s, "peak_memory_bytes": peak_memory_bytes(torch.device("cpu"))}
+
+    return work
+
+
+def profile_of_ours(folder: str) -> Work:
+    """Where the time of some steps goes: seconds by part, and the operations that take longest."""
+    work = ours(folder)
+
+    def profiled(num_steps: int) -> dict[str, Any]:
+        work(WARM_UP_STEPS)
+        with torch.profiler.profile() as profile:
+            train_s = work(num_steps)["train_s"]
+        events = sorted(profile.key_averages(), key=lambda event: -event.self_cpu_time_total)
+        seconds = dict.fromkeys([*PARTS, "other operations"], 0.0)
+        for event in events:
+            part = next((part for part, words in PARTS.items() if any(w in event.key for w in words)), None)
+            seconds[part or "other operations"] += event.self_cpu_time_total / 1e6
+        longest = {event.key: event.self_cpu_time_total / 1e6 for event in events[:15]}
+        return {"train_s": train_s, "parts": seconds, "longest": longest}
+
+    return profiled
+
+
+def flops_of_training(images: int) -> float:
+    """Floating-point operations of convolutions for so many images: forward, and twice that backward.
+
+    No gradient of the images themselves is computed: the first layer's is left out.
+    """
+    trace = trace_model(create_model("dilated"), (3, 32, 32))
+    first = next(node for node in trace.nodes if node.macs)
+    return 2.0 * images * (3 * trace.macs - first.macs)
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", help="where CIFAR-10's binary files are")
+    folder = cifar_folder(parser.parse_args().data_dir)
+    values: dict[str, Any] = circumstances()
+    peaks = [matrix_gflops()]
+    plain = Worker(plain_work, "train", folder, 50_000)
+    model_only = Worker(plain_work, "train_on_one_batch", folder, 1000)
+    our = Worker(ours, folder)
+    profiler = Worker(profile_of_ours, folder)
+    with workers(plain, model_only, our, profiler):
+        for worker in (plain, model_only, our):
+            worker.run(WARM_UP_STEPS)
+        seconds: dict[str, list[float]] = {"plain": [], "plain, model only": [], "ours": []}
+        for turn in range(NUM_TURNS):
+            seconds["plain"].append(plain.run(STEPS_A_TURN)[0])
+            seconds["ours"].append(our.run(STEPS_A_TURN)["train_s"])
+            seconds["plain, model only"].append(model_only.run(STEPS_A_TURN)[0])
+            peaks.append(matrix_gflops())
+            print(f"turn {turn + 1} of {NUM_TURNS}: " + ", ".join(f"{k} {v[-1]:.1f} s" for k, v in seconds.items()))
+        by_length = {steps: our.run(steps)["train_s"] for steps in (10, 20, 40, 80)}
+        memory = our.run(STEPS_A_TURN)["peak_memory_bytes"]
+        profile = profiler.run(NUM_PROFILED_STEPS)
+        peaks.append(matrix_gflops())
+    images = STEPS_A_TURN * BATCH_SIZE
+    rates = {name: NUM_TURNS * images / sum(times) for name, times in seconds.items()}
+    step_flops = flops_of_training(BATCH_SIZE)
+    peak = max(peaks)
+    convolution_s = profile["parts"]["convolutions"] / NUM_PROFILED_STEPS
+    values |= {
+        "matrix_gflops": peaks,
+        "steps": NUM_TURNS * STEPS_A_TURN,
+        "batch_size": BATCH_SIZE,
+        "seconds": seconds,
+        "images_per_s": rates,
+        "factor": rates["ours"] / rates["plain"],
+        "flops_per_step": step_flops,
+        "floor_s_per_step": step_flops / peak / 1e9,
+        "convolution_s_per_step": convolution_s,
+        "convolution_share_of_peak": step_flops / convolution_s / 1e9 / peak,
+        "train_s_by_steps": by_length,
+        "peak_memory_bytes": memory,
+        "profile": profile,
+    }
+    report = describe(values)
+    print(report)
+    print(write_results("train", values, report))
+
+
+def describe(values: dict[str, Any]) -> str:
+    """The report for people, in Markdown."""
+    rates, peaks, batch_size = values["images_per_s"], values["matrix_gflops"], values["batch_size"]
+    parts = {part: seconds / NUM_PROFILED_STEPS for part, seconds in values["profile"]["parts"].items()}
+    longest = [f"`{name}` {seconds / NUM_PROFILED_STEPS:.3f}" for name, seconds in values["profile"]["longest"].items()]
+    lines = ["# Training the reference network", "", describe_circumstances(values), ""]
+    lines += [f"| way, float32, batches of {batch_size} | images/s ({values['steps']} steps) | s of each turn |"]
+    lines += ["|---|---|---|"]
+    lines += [
+        f"| {name} | {rate:.1f} | {', '.join(f'{s:.1f}' for s in values['seconds'][name])} |"
+        for name, rate in rates.items()
+    ]
+    lines += [
+        "",
+        (
+            f"Ours is **{values['factor']:.2f} times** as fast as the plain way. Peak memory of its process: "
+            f"{values['peak_memory_bytes'] / 2**20:,.0f} MB."
+        ),
+        "",
+        (
+            f"Matrix peak (float32, the best of 1024 to 4096): {max(peaks):.0f} GFLOP/s (over the sitting "
+            f"{min(peaks):.0f} to {max(peaks):.0f}). Convolutions take "
+            f"{values['flops_per_step'] / 1e9:.1f} GFLOP a step: "
+            f"{values['floor_s_per_step']:.3f} s at the peak, the floor. They took "
+            f"{values['convolution_s_per_step']:.3f} s, **{values['convolution_share_of_peak']:.0%} of the peak**; the "
+            f"whole step took {batch_size / rates['ours']:.3f} s."
+        ),
+        "",
+        "## Is an epoch's cost linear in its images?",
+        "",
+        "| steps | s | images/s |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {steps} | {s:.2f} | {int(steps) * batch_size / s:.1f} |" for steps, s in values["train_s_by_steps"].items()
+    ]
+    lines += [
+        "",
+        f"## Where a step's time goes (PyTorch's profiler, {NUM_PROFILED_STEPS} steps)",
+        "",
+        "| part | s a step | share |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {part} | {s:.3f} | {s / sum(parts.values()):.0%} |" for part, s in parts.items()]
+    return "\n".join([*lines, "", f"The operations that take longest, s a step: {', '.join(longest)}.", ""])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""What the benchmarks share: work in processes of their own, told when to run, and results as files."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thumbnet.bench import processor_name
+from thumbnet.data.sources import data_folder
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+
+Work = Callable[[int], Any]  # does so many steps and returns something
+
+
+class Worker:
+    """A process of its own that works when asked: `make(*arguments)` is called in it and gives the work."""
+
+    def __init__(self, make: Callable[..., Work], *arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")  # nothing of this process's settings
+        self.connection, other = context.Pipe()
+        self.process = context.Process(target=_serve, args=(other, make, arguments), daemon=True)
+        self.process.start()
+
+    def run(self, num_steps: int) -> Any:
+        self.connection.send(num_steps)
+        try:
+            return self.connection.recv()
+        except EOFError:
+            raise SystemExit("a benchmark's process failed; its error stands above") from None
+
+    def close(self) -> None:
+        self.connection.close()
+        self.process.join()
+
+
+@contextmanager
+def workers(*all_of_them: Worker) -> Iterator[None]:
+    """Closed at the end."""
+    try:
+        yield
+    finally:
+        for worker in all_of_them:
+            worker.close()
+
+
+def plain_work(kind: str, folder: str, num_images: int) -> Work:
+    """Steps of `plain_reference`: `train` or `train_on_one_batch`. Gives (seconds, losses) of so many steps."""
+    sys.path.insert(0, str(HERE))
+    import plain_reference
+
+    dataset = plain_reference.CifarImages(folder, num_images)
+    steps = getattr(plain_reference, kind)(plain_reference.PlainNet(), dataset)
+
+    def work(num_steps: int) -> tuple[float, list[float]]:
+        pairs = [next(steps) for _ in range(num_steps)]
+        return sum(seconds for _, seconds in pairs), [loss for loss, _ in pairs]
+
+    return work
+
+
+def cifar_folder(data_dir: str | None) -> str:
+    """Where CIFAR-10's binary files are, or an end with what to do."""
+    folder = data_folder(data_dir)
+    if not list(folder.glob("**/data_batch_1.bin")):
+        raise SystemExit(f"CIFAR-10 is not in {folder}: fetch it with `thumbnet data prepare`, or give --data-dir")
+    return str(folder)
+
+
+def circumstances() -> dict[str, Any]:
+    """Hardware, versions, date and command: what stands beside every figure."""
+    return {
+        "processor": processor_name(),
+        "num_threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": sys.version.split()[0],
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "command": " ".join(["python", *sys.argv]),
+    }
+
+
+def describe_circumstances(values: dict[str, Any]) -> str:
+    """Those of `circumstances` in a line."""
+    return (
+        f"{values['processor']}, {values['num_threads']} threads, torch {values['torch']}, Python {values['python']}, "
+        f"{values['date']}; `{values['command']}`"
+    )
+
+
+def write_results(theme: str, values: dict[str, Any], report: str) -> Path:
+    """`results/<theme>_<hardware>_<date>`, as .json and .md; the latter's path."""
+    hardware = re.sub(r"[^a-z0-9]+", "-", values["processor"].lower()).strip("-")
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{theme}_{hardware}_{values['date']}.md"
+    path.write_text(report)
+    path.with_suffix(".json").write_text(json.dumps(values, indent=1) + "\n")
+    return path
+
+
+def _serve(connection: Connection, make: Callable[..., Work], arguments: tuple[Any, ...]) -> None:
+    work = make(*arguments)
+    while True:
+        try:
+            num_steps = connection.recv()
+        except EOFError:
+            return
+        connection.send(work(num_steps))

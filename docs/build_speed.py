@@ -1,0 +1,149 @@
+"""Write docs/speed.md and docs/speed.png, accuracy against time, from benchmarks/results: python docs/build_speed.py"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from thumbnet.training.progress import duration
+from thumbnet.views.figure import new_figure, save_figure, styled
+
+DOCS = Path(__file__).parent
+RESULTS = DOCS.parent / "benchmarks" / "results"
+PUBLISHED_ACCURACY = 0.8551  # the last of its 20 epochs
+REFERENCE_EPOCHS = 20
+TICKS_S = (5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
+
+
+@dataclass(frozen=True)
+class Point:
+    """Trainings of one length: median seconds, mean test accuracy, its sample deviation where there are several."""
+
+    series: str
+    epochs: int
+    train_s: float
+    accuracy: float
+    deviation: float | None
+    num_runs: int
+
+
+def points_of(values: dict[str, Any]) -> list[Point]:
+    """A result of bench_sprint.py: one point for each number of epochs."""
+    by_epochs: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for run in values["runs"]:
+        by_epochs[run["epochs"]].append(run)
+    return [
+        Point(
+            f"`{values['recipe']}`",
+            epochs,
+            statistics.median(run["train_s"] for run in runs),
+            statistics.mean(run["test_accuracy"] for run in runs),
+            statistics.stdev(run["test_accuracy"] for run in runs) if len(runs) > 1 else None,
+            len(runs),
+        )
+        for epochs, runs in sorted(by_epochs.items())
+    ]
+
+
+def newest(theme: str) -> dict[str, Any] | None:
+    """The newest result of a theme, None where there is none."""
+    files = sorted(RESULTS.glob(f"{theme}_*.json"), key=lambda file: file.stem.rpartition("_")[2])
+    return json.loads(files[-1].read_text()) if files else None
+
+
+def collect() -> list[Point]:
+    """Every point there is a result for, the reference network's at the end."""
+    points = []
+    for theme in ("sprint", "epochs", "sprint-long"):
+        values = newest(theme)
+        points += [] if values is None else points_of(values)
+    several = {(point.series, point.epochs) for point in points if point.num_runs > 1}
+    points = [point for point in points if point.num_runs > 1 or (point.series, point.epochs) not in several]
+    train = newest("train")
+    if train is not None:
+        seconds = REFERENCE_EPOCHS * 50_000 / train["images_per_s"]["plain"]
+        name = "reference network: published accuracy, the plain way's time here"
+        points.append(Point(name, REFERENCE_EPOCHS, seconds, PUBLISHED_ACCURACY, None, 1))
+    metrics = json.loads((DOCS / "results" / "reference" / "metrics.json").read_text())
+    if metrics["epochs"] == REFERENCE_EPOCHS:
+        ours = "reference network: our run"
+        points.append(Point(ours, REFERENCE_EPOCHS, metrics["train_s"], metrics["test_accuracy"], None, 1))
+    return points
+
+
+@styled
+def draw(points: list[Point]) -> Figure:
+    """Test accuracy in per cent against seconds of training, one line a recipe."""
+    figure = new_figure(1000, 600)
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+    axes = figure.subplots()
+    axes.set_title("CIFAR-10 under 200,000 parameters on two CPU cores")
+    for series in dict.fromkeys(point.series for point in points):
+        chosen = sorted((point for point in points if point.series == series), key=lambda point: point.train_s)
+        axes.errorbar(
+            [point.train_s for point in chosen],
+            [100 * point.accuracy for point in chosen],
+            yerr=[100 * (point.deviation or 0) for point in chosen],
+            marker="o",
+            capsize=3,
+            label=series.replace("`", ""),
+        )
+        for point in chosen:
+            axes.annotate(
+                f"{point.epochs} epoch{'s' * (point.epochs > 1)}",
+                (point.train_s, 100 * point.accuracy),
+                xytext=(6, -14),
+                textcoords="offset points",
+            )
+    axes.set_xscale("log")
+    axes.set_xticks([tick for tick in TICKS_S if points[0].train_s / 6 < tick < 20_000])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: duration(seconds).replace(" 0 s", "")))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("time of training")
+    axes.set_ylabel("test accuracy (last epoch, one view), %")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def describe(points: list[Point]) -> str:
+    """The page's text."""
+    train, sprint = newest("train"), newest("sprint")
+    lines = [
+        "# Accuracy against time on two CPU cores",
+        "",
+        "Made by `python docs/build_speed.py` from benchmarks/results. CIFAR-10, whose test set is exact but for 20",
+        "images here; last epoch, one view; seeds fixed beforehand.",
+        "",
+        "![Accuracy against time](speed.png)",
+        "",
+        "| training | epochs | test accuracy | n | time of training |",
+        "|---|---|---|---|---|",
+    ]
+    for point in points:
+        deviation = "" if point.deviation is None else f" ± {100 * point.deviation:.2f}"
+        lines.append(
+            f"| {point.series} | {point.epochs} | {100 * point.accuracy:.2f}{deviation} % | {point.num_runs} | "
+            f"{duration(point.train_s)} |"
+        )
+    for values in (train, sprint):
+        if values is not None:
+            lines += ["", f"`{values['command']}`: {values['processor']}, torch {values['torch']}, {values['date']}."]
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Draw and write."""
+    points = collect()
+    save_figure(draw(points), DOCS / "speed.png")
+    (DOCS / "speed.md").write_text(describe(points))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,362 @@
+"""BENCH: how fast this machine is: its matrix products, the models forward and in training, what the recipes take.
+
+It needs no data: speed does not depend on what is in the pictures, so it takes random ones, as many and as large as
+CIFAR-10's. Each model and each recipe is measured in a process of its own, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from thumbnet.config import TrainConfig
+from thumbnet.data.batches import num_batches
+from thumbnet.data.dataset import Dataset, Source, Split
+from thumbnet.errors import ConfigError
+from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.models.registry import create_model, list_models, num_params
+from thumbnet.prepare import build_growth, build_model, fit_arguments, resolve_config
+from thumbnet.recipes import list_recipes, load_recipe
+from thumbnet.training.device import peak_memory_bytes, pick_device, pick_precision
+from thumbnet.training.fit import default_policy, fit, make_batch
+from thumbnet.training.growth import Growth
+from thumbnet.training.history import EpochRecord
+from thumbnet.training.progress import EpochPlan, Progress, StepReport, duration
+
+MATRIX_SIZES = (1024, 2048, 4096)  # sides of the square matrices
+MATRIX_REPEATS = 6
+NUM_IMAGES = 50_000  # CIFAR-10's training images
+IMAGE_SHAPE = (3, 32, 32)
+NUM_CLASSES = 10
+AUGMENTATION = "crop-flip"  # for models, which have none of their own
+CPU_STEPS = 10  # measured for each size of images, the first ones left out
+GPU_STEPS = 60
+WARM_UP_STEPS = 2
+NUM_PROFILED_STEPS = 4
+FORWARD_S = 1.0  # at least this long
+
+Say = Callable[[str], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ModelSpeed:
+    """A model's speed on 32x32 colour images. Shares are of the time of a training step and add up to 1.
+
+    `convolution_share` and `rest_share` are None where PyTorch's profiler does not see the device (mps).
+    """
+
+    model: str
+    num_params: int
+    forward_images_per_s: float
+    training_images_per_s: float
+    data_share: float
+    convolution_share: float | None
+    rest_share: float | None
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class RecipeTime:
+    """What a recipe's training will take here on CIFAR-10: `train_s`, as a run's metrics have it, and peak memory."""
+
+    recipe: str
+    model: str
+    epochs: int
+    num_steps: int
+    train_s: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that was measured; `str(bench)` is the table. `matrix_gflops` is in 10^9 operations/s, float32."""
+
+    processor: str
+    num_threads: int
+    torch_version: str
+    device: str
+    precision: str
+    batch_size: int
+    matrix_gflops: float
+    models: tuple[ModelSpeed, ...]
+    recipes: tuple[RecipeTime, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.processor}, {self.num_threads} threads, torch {self.torch_version}, {self.device}",
+            f"Matrix products: {self.matrix_gflops:,.0f} GFLOP/s (float32)",
+        ]
+        if self.models:
+            lines += ["", f"Models on 32x32 colour images, {self.precision}, trained {self.batch_size} a step:"]
+            lines += [
+                (
+                    f"{'model':16}{'parameters':>11}{'forward':>15}{'training':>15}{'data':>7}{'conv':>6}{'rest':>6}"
+                    f"{'peak memory':>13}"
+                )
+            ]
+            lines += [_model_line(speed) for speed in self.models]
+        if self.recipes:
+            lines += ["", f"Recipes on CIFAR-10 ({NUM_IMAGES:,} images), training alone:"]
+            lines += [f"{'recipe':24}{'model':16}{'epochs':>7}{'about':>14}{'peak memory':>13}"]
+            lines += [_recipe_line(recipe) for recipe in self.recipes]
+        return "\n".join(lines)
+
+
+def run_bench(
+    *,
+    models: Sequence[str] | None = None,
+    recipes: Sequence[str] | None = None,
+    batch_size: int = 128,
+    precision: str = "auto",
+    device: str = "auto",
+    say: Say = lambda text: None,
+) -> Bench:
+    """Measure this machine; let nothing else run beside it.
+
+    Args:
+        models, recipes: names; None: all of them.
+        batch_size, precision: to train the models with; recipes have their own.
+        say: is told what is being measured.
+
+    Raises:
+        ConfigError: an unknown name, a batch size below 2, or a device that is not here.
+    """
+    models = list_models() if models is None else models
+    for name in models:
+        create_model(name)
+    configs = [load_recipe(name) for name in (list_recipes() if recipes is None else recipes)]
+    if batch_size < 2:
+        raise ConfigError(f"batch_size is {batch_size}", hint="batch normalisation needs at least 2 images a batch")
+    on = pick_device(device)
+    dtype = pick_precision(precision, on)
+    say("matrix products ...")
+    peak = matrix_gflops(on)
+    speeds = []
+    for name in models:
+        say(f"model {name} ...")
+        speeds.append(_in_own_process(measure_model, name, batch_size, precision, on.type))
+    times = []
+    for config in configs:
+        say(f"recipe {config.recipe} ...")
+        times.append(_in_own_process(time_recipe, config.replace(device=on.type)))
+    return Bench(
+        processor=processor_name(),
+        num_threads=torch.get_num_threads(),
+        torch_version=torch.__version__,
+        device=on.type,
+        precision=str(dtype).removeprefix("torch."),
+        batch_size=batch_size,
+        matrix_gflops=peak,
+        models=tuple(speeds),
+        recipes=tuple(times),
+    )
+
+
+def matrix_gflops(device: torch.device | str = "cpu") -> float:
+    """The best of several float32 products of square matrices, in 10^9 floating-point operations a second."""
+    best = 0.0
+    for side in MATRIX_SIZES:
+        a, b = torch.randn(2, side, side, device=device)
+        for _ in range(MATRIX_REPEATS):
+            begin_s = time.perf_counter()
+            torch.mm(a, b)[0, 0].item()  # reading a number waits for a GPU
+            best = max(best, 2 * side**3 / (time.perf_counter() - begin_s) / 1e9)
+    return best
+
+
+def measure_model(name: str, batch_size: int, precision: str, device: str) -> ModelSpeed:
+    """A model's speed in this process."""
+    num_steps = CPU_STEPS if device == "cpu" else GPU_STEPS
+    dataset = random_dataset(batch_size * num_steps)
+    model = create_model(name)
+    count = num_params(model)
+    arguments: dict[str, Any] = {
+        "epochs": 1,
+        "batch_size": batch_size,
+        "lr": 0.01,
+        "augmentation": AUGMENTATION,
+        "precision": precision,
+        "device": device,
+    }
+    watch = StepWatch()
+    fit(model, dataset, progress=watch, **arguments)
+    step_s = watch.seconds_per_step(WARM_UP_STEPS, num_steps)
+    data_s = _seconds_of_data(dataset, batch_size, torch.device(device))
+    convolution_s = None
+    if device != "mps":
+        short = dataset.with_train(dataset.train.select(range(NUM_PROFILED_STEPS * batch_size)))
+        convolution_s = _seconds_of_convolutions(lambda: fit(model, short, progress=StepWatch(), **arguments))
+        convolution_s /= NUM_PROFILED_STEPS
+    peak = peak_memory_bytes(torch.device(device))
+    return ModelSpeed(
+        model=name,
+        num_params=count,
+        forward_images_per_s=_forward_images_per_s(model, dataset),
+        training_images_per_s=batch_size / step_s,
+        data_share=data_s / step_s,
+        convolution_share=None if convolution_s is None else convolution_s / step_s,
+        rest_share=None if convolution_s is None else max(0.0, 1 - (data_s + convolution_s) / step_s),
+        peak_memory_bytes=peak,
+    )
+
+
+def time_recipe(config: TrainConfig) -> RecipeTime:
+    """What a recipe's training takes on CIFAR-10, from some steps at each size that its images have."""
+    dataset = random_dataset(round(NUM_IMAGES * (1 - config.val_fraction)))
+    config = resolve_config(config, dataset)
+    growth = build_growth(config)
+    steps_per_size = CPU_STEPS if config.device == "cpu" else GPU_STEPS
+    num_sizes = len(growth.scales)
+    first = Split(dataset.train.images, dataset.train.labels).select(
+        range(min(len(dataset.train), steps_per_size * num_sizes * config.batch_size))
+    )
+    evenly = Growth(growth.scales, [index / num_sizes for index in range(num_sizes)])
+    watch = StepWatch()
+    arguments = {**fit_arguments(config, dataset), "growth": evenly}
+    fit(build_model(config, dataset), dataset.with_train(first), epochs=1, progress=watch, **arguments)
+    seconds = {
+        evenly.sides(IMAGE_SHAPE[1:], index * steps_per_size, num_sizes * steps_per_size): watch.seconds_per_step(
+            index * steps_per_size + WARM_UP_STEPS, (index + 1) * steps_per_size
+        )
+        for index in range(num_sizes)
+    }
+    num_steps = config.epochs * num_batches(len(dataset.train), config.batch_size)
+    counts = Counter(growth.sides(IMAGE_SHAPE[1:], step, num_steps) for step in range(num_steps))
+    return RecipeTime(
+        recipe=config.recipe,
+        model=config.model,
+        epochs=config.epochs,
+        num_steps=num_steps,
+        train_s=sum(seconds[sides] * count for sides, count in counts.items()),
+        peak_memory_bytes=peak_memory_bytes(torch.device(config.device)),
+    )
+
+
+class StepWatch(Progress):
+    """Notes when the steps of one epoch end."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[int, float]] = []  # steps done, and when
+
+    def epoch_begins(self, plan: EpochPlan) -> None: ...
+
+    def step_ends(self, report: StepReport) -> None:
+        self.ends.append((report.num_steps, time.perf_counter()))
+
+    def epoch_ends(self, record: EpochRecord) -> None: ...
+
+    def seconds_per_step(self, after: int, until: int) -> float:
+        """Mean over the steps from the first report at `after` or later to the last one up to `until`."""
+        ends = [end for end in self.ends if after <= end[0] <= until]
+        (first, first_s), (last, last_s) = ends[0], ends[-1]
+        return (last_s - first_s) / (last - first)
+
+
+def random_dataset(num_train: int) -> Dataset:
+    """Random 32x32 colour images of ten classes."""
+    generator = torch.Generator().manual_seed(0)
+
+    def split(num_images: int) -> Split:
+        images = torch.randint(256, (num_images, *IMAGE_SHAPE), generator=generator, dtype=torch.uint8)
+        return Split(images, torch.arange(num_images) % NUM_CLASSES)
+
+    channels = IMAGE_SHAPE[0]
+    return Dataset(
+        train=split(num_train),
+        val=None,
+        test=split(NUM_CLASSES),
+        class_names=tuple(f"class {index}" for index in range(NUM_CLASSES)),
+        mean=(0.5,) * channels,
+        std=(0.25,) * channels,
+        mirror_keeps_labels=True,
+        source=Source("random", "random images"),
+    )
+
+
+def processor_name() -> str:
+    """The processor's make, as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name} ({os.cpu_count()} cores)"
+
+
+def _seconds_of_data(dataset: Dataset, batch_size: int, device: torch.device) -> float:
+    """For one batch as it is trained on."""
+    augmentations = default_policy(AUGMENTATION, dataset)
+    generator = torch.Generator().manual_seed(0)
+    images = dataset.train.images.to(device)
+
+    def one_batch() -> None:
+        chosen = torch.randperm(len(images), generator=generator)[:batch_size].to(device)
+        batch = make_batch(images[chosen], augmentations, generator, mean=dataset.mean, std=dataset.std)
+        batch[0, 0, 0, 0].item()  # waits for a GPU
+
+    return _seconds_per_call(one_batch, at_least_s=0.2)
+
+
+def _seconds_of_convolutions(run: Callable[[], object]) -> float:
+    """Spent in convolutions, forward and backward, while `run` goes on."""
+    with torch.profiler.profile() as profile:
+        run()
+    events = [event for event in profile.key_averages() if "conv" in event.key]
+    on_device = sum(event.self_device_time_total for event in events)
+    return float(on_device or sum(event.self_cpu_time_total for event in events)) / 1e6
+
+
+def _forward_images_per_s(model: torch.nn.Module, dataset: Dataset) -> float:
+    images = dataset.train.images[:500]
+    return len(images) / _seconds_per_call(
+        lambda: predict_logits(model, images, mean=dataset.mean, std=dataset.std), at_least_s=FORWARD_S
+    )
+
+
+def _seconds_per_call(call: Callable[[], object], *, at_least_s: float) -> float:
+    call()
+    begin_s = time.perf_counter()
+    num_calls = 0
+    while (elapsed_s := time.perf_counter() - begin_s) < at_least_s or num_calls == 0:
+        call()
+        num_calls += 1
+    return elapsed_s / num_calls
+
+
+def _in_own_process(function: Callable[..., T], *arguments: Any) -> T:
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _model_line(speed: ModelSpeed) -> str:
+    shares = "".join(
+        f"{'-' if share is None else f'{share:.0%}':>{width}}"
+        for share, width in ((speed.data_share, 7), (speed.convolution_share, 6), (speed.rest_share, 6))
+    )
+    return (
+        f"{speed.model:16}{speed.num_params:>11,}{speed.forward_images_per_s:>7,.0f} images/s"
+        f"{speed.training_images_per_s:>6,.0f} images/s{shares}{speed.peak_memory_bytes / 2**20:>10,.0f} MB"
+    )
+
+
+def _recipe_line(recipe: RecipeTime) -> str:
+    return (
+        f"{recipe.recipe:24}{recipe.model:16}{recipe.epochs:>7}{duration(recipe.train_s):>14}"
+        f"{recipe.peak_memory_bytes / 2**20:>10,.0f} MB"
+    )

@@ -1,0 +1,102 @@
+"""benchmarks/: the plain way is the published network, ours does the same arithmetic, the scripts say what they do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from cifar_files import write_folder
+from thumbnet.data.dataset import Dataset, Source, Split
+from thumbnet.models.registry import create_model
+from thumbnet.training.fit import fit
+from thumbnet.training.progress import Silent
+from thumbnet.training.schedules import StepSchedule
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+NUM_STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def plain() -> Any:
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import plain_reference
+
+        return plain_reference
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+def same_weights(plain_net: nn.Module, ours: nn.Module) -> None:
+    """Give the plain network our weights, layer by layer in the order of the forward pass."""
+    theirs, mine = plain_net.state_dict(), ours.state_dict()
+    assert [value.shape for value in theirs.values()] == [value.shape for value in mine.values()]
+    plain_net.load_state_dict(dict(zip(theirs, mine.values(), strict=True)))
+
+
+def test_the_plain_network_is_the_published_one(plain: Any) -> None:
+    plain_net, ours = plain.PlainNet().eval(), create_model("dilated", seed=0).eval()
+    assert sum(parameter.numel() for parameter in plain_net.parameters()) == 198_660
+    same_weights(plain_net, ours)
+    images = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(plain_net(images), ours(images).log_softmax(dim=1), atol=1e-5, rtol=1e-5)
+
+
+def test_without_dropout_our_losses_are_those_of_plain_pytorch(plain: Any) -> None:
+    """Bar: within 1e-3 relative for 20 steps on the same batches. Each epoch is one batch of all images."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (16, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(16) % 10
+    split = Split(images, labels)
+    mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+    names = tuple("abcdefghij")
+    dataset = Dataset(split, None, split, names, mean, std, True, Source("random", "random images"))
+    ours = create_model("dilated", seed=1, dropout=0.0)
+    plain_net = plain.PlainNet(dropout=0.0)
+    same_weights(plain_net, ours)
+    history = fit(
+        ours, dataset, epochs=NUM_STEPS, batch_size=16, lr=0.004, momentum=0.9, nesterov=True, weight_decay=5e-4,
+        schedule=StepSchedule(NUM_STEPS, 0.1), augmentation="none", device="cpu", progress=Silent(),
+    )  # fmt: skip
+    optimizer = torch.optim.SGD(plain_net.parameters(), lr=0.004, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    batch = (images.float() / 255 - 0.5) / 0.25
+    losses = []
+    for _ in range(NUM_STEPS):
+        loss = F.nll_loss(plain_net(batch), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
+    assert [record.train_loss for record in history] == pytest.approx(losses, rel=1e-3)
+
+
+def test_the_plain_way_trains_on_cifar_files(plain: Any, tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    dataset = plain.CifarImages(tmp_path)
+    image, label = dataset[0]
+    assert image.shape == (3, 32, 32)
+    assert 0 <= label < 10
+    small = torch.utils.data.Subset(dataset, range(4))
+    for steps in (plain.train, plain.train_on_one_batch):
+        loss, seconds = next(steps(plain.PlainNet(), small))
+        assert 1 < loss < 5
+        assert seconds > 0
+
+
+@pytest.mark.parametrize("script", ["bench_train.py", "bench_sprint.py", "check_losses.py"])
+def test_a_benchmark_says_what_it_does(script: str, tmp_path: Path) -> None:
+    run = [sys.executable, str(BENCHMARKS / script)]
+    told = subprocess.run([*run, "--help"], capture_output=True, text=True, check=True)
+    assert f"python benchmarks/{script}" in told.stdout
+    refused = subprocess.run([*run, "--data-dir", str(tmp_path)], capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "thumbnet data prepare" in refused.stderr
