@@ -42,6 +42,8 @@ def test_commands_run_or_parse(page: Path, tmp_path: Path, monkeypatch: pytest.M
             continue
         if words[0] == "make":
             assert words[1] in targets, line
+        elif words[0] == "python" and "# long" in line:
+            assert (ROOT / words[1]).is_file(), line  # its options are looked at in tests/test_benchmarks.py
         elif words[0] == "thumbnet" and "# long" in line:
             build_parser().parse_args(words[1:])
         else:
@@ -66,6 +68,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="argparse words its help differently in other versions")
 def test_the_help_in_the_docs_is_the_help() -> None:
     assert (ROOT / "docs" / "cli.md").read_text() == load_script("build_cli").render()
+
+
+def test_the_page_on_speed_is_made_from_the_results() -> None:
+    builder = load_script("build_speed")
+    points = builder.collect()
+    assert (ROOT / "docs" / "speed.md").read_text() == builder.describe(points)
+    assert [point.epochs for point in points if point.series == "`sprint`"] == [1, 2, 4, 5, 8, 16]
+    assert len(builder.draw(points).axes) == 1
 
 
 def test_every_field_of_a_recipe_is_documented() -> None:

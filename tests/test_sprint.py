@@ -20,7 +20,7 @@ from thumbnet.training.progress import Silent
 def test_sprint_whitens_patches() -> None:
     model = create_model("sprint", seed=0)
     assert isinstance(model, SprintNet)
-    assert num_params(model) == 176_896
+    assert num_params(model) == 194_464
     images = torch.randn(500, 3, 16, 16) @ torch.randn(16, 16)  # neighbours depend on each other
     model.learn_from_images(images)
     with torch.no_grad():

@@ -272,6 +272,7 @@ def make_batch(
     """Images as a model is trained on them: augmented, resized to `sides` (height and width) if given, normalised."""
     pixels = augment(images, augmentations, generator)
     if sides is not None and tuple(pixels.shape[2:]) != sides:
+        pixels = pixels.contiguous(memory_format=torch.channels_last)  # resized almost twice as fast
         pixels = F.interpolate(pixels, size=sides, mode="bilinear", antialias=True)
     return normalise(pixels, mean, std)
 
