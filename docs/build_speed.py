@@ -19,7 +19,7 @@ DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
 PUBLISHED_ACCURACY = 0.8551  # the last of its 20 epochs
 REFERENCE_EPOCHS = 20
-TICKS_S = (5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
+TICKS_S = (5, 10, 30, 60, 120, 300, 600, 1800, 3600, 10800)
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def collect() -> list[Point]:
         points += [] if values is None else points_of(values)
     several = {(point.series, point.epochs) for point in points if point.num_runs > 1}
     points = [point for point in points if point.num_runs > 1 or (point.series, point.epochs) not in several]
+    points.sort(key=lambda point: (point.series, point.epochs))
     train = newest("train")
     if train is not None:
         seconds = REFERENCE_EPOCHS * 50_000 / train["images_per_s"]["plain"]
@@ -104,7 +105,9 @@ def draw(points: list[Point]) -> Figure:
             )
     axes.set_xscale("log")
     axes.set_xticks([tick for tick in TICKS_S if points[0].train_s / 6 < tick < 20_000])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: duration(seconds).replace(" 0 s", "")))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda seconds, _: duration(seconds).removesuffix(" 0 s").removesuffix(" 0 min"))
+    )
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("time of training")
     axes.set_ylabel("test accuracy (last epoch, one view), %")

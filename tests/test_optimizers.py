@@ -30,9 +30,9 @@ def test_muon_takes_filters_and_leaves_the_rest_to_sgd() -> None:
     optimizer = create_optimizer("muon", model, **MUON)
     filters, vectors, heads = (group["params"] for group in optimizer.param_groups)
     assert all(parameter.ndim == 4 for parameter in filters)
-    assert len(filters) == 4
+    assert len(filters) == 6
     assert all(parameter.ndim == 1 for parameter in vectors)
-    assert [tuple(parameter.shape) for parameter in heads] == [(10, 96)]
+    assert [tuple(parameter.shape) for parameter in heads] == [(10, 104)]
 
 
 def test_plain_groups_equal_sgd_with_nesterov_momentum() -> None:

@@ -139,8 +139,8 @@ def orthogonalise(matrix: Tensor) -> Tensor:
         if step + 1 < NUM_NEWTON_SCHULZ_STEPS:
             gram = polynomial @ gram @ polynomial  # all of these are symmetric, and commute
     assert product is not None
-    x = product @ x
-    return x.T if is_tall else x
+    moved: Tensor = product @ x
+    return moved.T if is_tall else moved
 
 
 def _is_filter(parameter: Tensor) -> bool:
