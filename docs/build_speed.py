@@ -106,7 +106,7 @@ def draw(points: list[Point]) -> Figure:
     axes.set_xscale("log")
     axes.set_xticks([tick for tick in TICKS_S if points[0].train_s / 6 < tick < 20_000])
     axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda seconds, _: duration(seconds).removesuffix(" 0 s").removesuffix(" 0 min"))
+        FuncFormatter(lambda seconds, _: duration(float(seconds)).removesuffix(" 0 s").removesuffix(" 0 min"))
     )
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("time of training")
