@@ -9,7 +9,6 @@ benchmarks/results/<recipe>_<hardware>_<date>.md and .json.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -24,12 +23,13 @@ from measuring import (
     cifar_folder,
     circumstances,
     describe_circumstances,
+    make_parser,
     plain_work,
     workers,
     write_results,
 )
 
-from thumbnet.bench import matrix_gflops
+from thumbnet.bench.measure import matrix_gflops
 
 PLAIN_STEPS = 60
 PLAIN_WARM_UP = 3
@@ -41,13 +41,12 @@ ALLOWED_GFLOPS = 110.0
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--recipe", default="sprint", help="default: sprint")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="default: 0 to 4")
     parser.add_argument("--epochs", type=int, nargs="+", help="one or several (default: the recipe's)")
     parser.add_argument("--theme", help="of the files with the results (default: the recipe)")
     parser.add_argument("--no-plain", action="store_true", help="do not time the plain way")
-    parser.add_argument("--data-dir", help="where CIFAR-10's binary files are")
     parsed = parser.parse_args()
     folder = cifar_folder(parsed.data_dir)
     values: dict[str, Any] = circumstances() | {"recipe": parsed.recipe, "matrix_gflops": [matrix_gflops()]}

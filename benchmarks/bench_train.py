@@ -8,7 +8,6 @@ it. Writes benchmarks/results/train_<hardware>_<date>.md and .json.
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 import torch
@@ -18,12 +17,13 @@ from measuring import (
     cifar_folder,
     circumstances,
     describe_circumstances,
+    make_parser,
     plain_work,
     workers,
     write_results,
 )
 
-from thumbnet.bench import StepWatch, matrix_gflops
+from thumbnet.bench.measure import StepWatch, matrix_gflops
 from thumbnet.data.sources import load_dataset
 from thumbnet.models.registry import create_model
 from thumbnet.models.trace import trace_model
@@ -46,7 +46,7 @@ PARTS = {  # of PyTorch's operations, by words in their names; the first that fi
 
 
 def ours(folder: str) -> Work:
-    """Steps of `fit` on the reference network; the last gives what it took, its memory or its profile."""
+    """Steps of `fit` on the reference network: what they took, and the most memory that the process has held so far."""
     dataset = load_dataset("cifar10", data_dir=folder, allow_unverified=True, val_fraction=0.0)
 
     def work(num_steps: int) -> dict[str, Any]:
@@ -88,9 +88,7 @@ def flops_of_training(images: int) -> float:
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", help="where CIFAR-10's binary files are")
-    folder = cifar_folder(parser.parse_args().data_dir)
+    folder = cifar_folder(make_parser(__doc__).parse_args().data_dir)
     values: dict[str, Any] = circumstances()
     peaks = [matrix_gflops()]
     plain = Worker(plain_work, "train", folder, 50_000)

@@ -8,14 +8,13 @@ final loss is the mean of the last 10 of 40 steps. Writes benchmarks/results/los
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import statistics
 from typing import Any
 
 import plain_reference
 import torch
-from measuring import cifar_folder, circumstances, describe_circumstances, write_results
+from measuring import cifar_folder, circumstances, describe_circumstances, make_parser, write_results
 
 from thumbnet.data.sources import load_dataset
 from thumbnet.models.registry import create_model
@@ -74,9 +73,7 @@ def our_loss(seed: int, folder: str) -> float:
 
 def main() -> None:
     """Train, compare, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", help="where CIFAR-10's binary files are")
-    folder = cifar_folder(parser.parse_args().data_dir)
+    folder = cifar_folder(make_parser(__doc__).parse_args().data_dir)
     plain = [plain_loss(seed, folder) for seed in SEEDS]
     ours = [our_loss(seed, folder) for seed in SEEDS]
     difference = statistics.mean(ours) - statistics.mean(plain)

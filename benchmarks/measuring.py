@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from typing import Any
 
 import torch
 
-from thumbnet.bench import processor_name
+from thumbnet.bench.measure import processor_name
 from thumbnet.data.sources import data_folder
 
 HERE = Path(__file__).parent
@@ -70,6 +72,13 @@ def plain_work(kind: str, folder: str, num_images: int) -> Work:
     return work
 
 
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with what all of the benchmarks take."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", help="where CIFAR-10's binary files are")
+    return parser
+
+
 def cifar_folder(data_dir: str | None) -> str:
     """Where CIFAR-10's binary files are, or an end with what to do."""
     folder = data_folder(data_dir)
@@ -80,12 +89,15 @@ def cifar_folder(data_dir: str | None) -> str:
 
 def circumstances() -> dict[str, Any]:
     """Hardware, versions, date and command: what stands beside every figure."""
+    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=10"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=True)
     return {
         "processor": processor_name(),
         "num_threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": sys.version.split()[0],
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": commit.stdout.strip(),
         "command": " ".join(["python", *sys.argv]),
     }
 
@@ -94,7 +106,7 @@ def describe_circumstances(values: dict[str, Any]) -> str:
     """Those of `circumstances` in a line."""
     return (
         f"{values['processor']}, {values['num_threads']} threads, torch {values['torch']}, Python {values['python']}, "
-        f"{values['date']}; `{values['command']}`"
+        f"{values['date']}, commit {values['commit']}; `{values['command']}`"
     )
 
 

@@ -203,7 +203,7 @@ def test_the_forecast_weighs_steps_by_the_area_of_their_images(
     model.register_forward_pre_hook(
         lambda _, inputs: clock.update(s=clock["s"] + inputs[0].shape[-1] * inputs[0].shape[-2] / 100)
     )
-    monkeypatch.setattr("thumbnet.training.fit.time.perf_counter", lambda: clock["s"])
+    monkeypatch.setattr("thumbnet.training.forecast.time.perf_counter", lambda: clock["s"])
     big = Split(F.interpolate(tiny_dataset.train.images, size=(32, 32)), tiny_dataset.train.labels)
     dataset = dataclasses.replace(tiny_dataset, train=big, val=None, test=big)
     growth = Growth((0.5, 1.0), (0.0, 0.5))

@@ -159,9 +159,9 @@ def test_small_data_gets_its_minimum_of_steps_unless_epochs_are_given() -> None:
     from thumbnet.prepare import load_data
 
     default = load_recipe(options={"data": "digits"})
-    assert default.min_steps == 250
+    assert default.min_steps == 150
     _, resolved = load_data(default, say=lambda text: None)
-    assert resolved.epochs == 84  # 3 steps of 512 images an epoch
+    assert resolved.epochs == 50  # 3 steps of 512 images an epoch
     _, resolved = load_data(load_recipe(options={"data": "digits", "epochs": 2}), say=lambda text: None)
     assert resolved.epochs == 2
 

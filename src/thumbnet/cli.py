@@ -203,7 +203,7 @@ def _find_lr(parsed: argparse.Namespace) -> None:
 
 
 def _bench(parsed: argparse.Namespace) -> None:
-    from thumbnet.bench import run_bench
+    from thumbnet.bench.measure import run_bench
 
     bench = run_bench(
         models=parsed.models,

@@ -15,28 +15,26 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.augment import Augmentation, augment, create_policy, policy_flips
-from thumbnet.data.batches import normalise, num_batches, shuffled_batches
+from thumbnet.augment import Augmentation
+from thumbnet.data.batches import num_batches, shuffled_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, NonFiniteLossError
 from thumbnet.evaluation.metrics import evaluate
-from thumbnet.models.blocks import LearnsFromImages
 from thumbnet.training.device import keep_freed_memory, pick_device, pick_precision
+from thumbnet.training.forecast import Forecast
 from thumbnet.training.growth import Growth
 from thumbnet.training.history import EpochRecord, History
+from thumbnet.training.inputs import default_policy, make_batch, show_images
 from thumbnet.training.optimizers import create_optimizer
 from thumbnet.training.progress import EpochPlan, Progress, StepReport, pick_progress
 from thumbnet.training.schedules import OneCycle, Schedule
 
 CPU_STEPS_BETWEEN_CHECKS = 1
 GPU_STEPS_BETWEEN_CHECKS = 20  # reading the loss makes a GPU wait for it
-FORECAST_WARM_UP_STEPS = 3  # the first ones allocate memory and prepare kernels
-FORECAST_AFTER_S = 3.0  # of steps watched
-NUM_SAMPLE_IMAGES = 2_000  # that a model which learns from images before its first step is shown
 
 ScoredSplit = Literal["val", "test"]
 
@@ -152,7 +150,8 @@ def fit(
         progress=progress,
     )
     setup_s = time.perf_counter() - begin_s
-    forecast = _Forecast(loop, first_step=len(history) * steps_per_epoch)
+    areas = [math.prod(loop.sides_at(step)) for step in range(loop.num_steps)]
+    forecast = Forecast(progress, areas, first_step=len(history) * steps_per_epoch)
     for epoch in range(len(history) + 1, epochs + 1):
         trained = _train_epoch(loop, epoch, forecast)
         val = evaluate(model, dataset, "val") if "val" in score else None
@@ -175,11 +174,6 @@ def fit(
         if on_epoch_end is not None:
             on_epoch_end(TrainingState(epoch, model.state_dict(), made.state_dict(), history))
     return history
-
-
-def default_policy(name: str, dataset: Dataset) -> tuple[Augmentation, ...]:
-    """The policy called `name`, mirroring if it does so by itself and the dataset's labels allow it."""
-    return create_policy(name, flip=policy_flips(name) and dataset.mirror_keeps_labels, mean=dataset.mean)
 
 
 @dataclass(frozen=True)
@@ -222,7 +216,7 @@ class _Loop:
         return self.growth.sides((height, width), step, self.num_steps)
 
 
-def _train_epoch(loop: _Loop, epoch: int, forecast: _Forecast) -> StepReport:
+def _train_epoch(loop: _Loop, epoch: int, forecast: Forecast) -> StepReport:
     first_step = (epoch - 1) * loop.steps_per_epoch
     on_cpu = loop.images.device.type == "cpu"
     check_every = CPU_STEPS_BETWEEN_CHECKS if on_cpu else GPU_STEPS_BETWEEN_CHECKS
@@ -250,7 +244,8 @@ def _train_step(
 ) -> tuple[Tensor, Tensor, int]:
     """One step on the images `chosen`: its loss, how many it got right, and of how many."""
     labels = loop.labels[chosen]
-    images = make_batch(loop.images[chosen], loop.augmentations, generator, mean=loop.mean, std=loop.std, sides=sides)
+    chosen_images = loop.images.index_select(0, chosen)  # on a CPU 20 times faster than an index in brackets
+    images = make_batch(chosen_images, loop.augmentations, generator, mean=loop.mean, std=loop.std, sides=sides)
     with torch.autocast(images.device.type, loop.precision, enabled=loop.precision != torch.float32):
         logits = loop.forward(images).float()
     loss = F.cross_entropy(logits, labels, label_smoothing=loop.label_smoothing)
@@ -258,51 +253,6 @@ def _train_step(
     loss.backward()
     loop.optimizer.step()
     return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum(), len(labels)
-
-
-def make_batch(
-    images: UInt8[Tensor, "n c h w"],
-    augmentations: Sequence[Augmentation],
-    generator: torch.Generator,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    sides: tuple[int, int] | None = None,
-) -> Float[Tensor, "n c h2 w2"]:
-    """Images as a model is trained on them: augmented, resized to `sides` (height and width) if given, normalised."""
-    pixels = augment(images, augmentations, generator)
-    if sides is not None and tuple(pixels.shape[2:]) != sides:
-        pixels = pixels.contiguous(memory_format=torch.channels_last)  # resized almost twice as fast
-        pixels = F.interpolate(pixels, size=sides, mode="bilinear", antialias=True)
-    return normalise(pixels, mean, std)
-
-
-class _Forecast:
-    """Tells once, from the first steps, how long the training takes; a step's cost goes with the area of its images."""
-
-    def __init__(self, loop: _Loop, *, first_step: int) -> None:
-        self.loop = loop
-        self.begin_s = time.perf_counter()
-        self.warm_step = first_step + FORECAST_WARM_UP_STEPS - 1
-        self.watched_from: tuple[int, float] | None = None  # a step and when it ended
-        self.is_told = False
-
-    def step_ends(self, step: int) -> None:
-        """Called where the device has caught up."""
-        if self.is_told or step < self.warm_step:
-            return
-        now_s = time.perf_counter()
-        if self.watched_from is None:
-            self.watched_from = (step, now_s)
-            return
-        last_warm, watched_from_s = self.watched_from
-        if now_s - watched_from_s < FORECAST_AFTER_S:
-            return
-        areas = [math.prod(self.loop.sides_at(index)) for index in range(last_warm + 1, self.loop.num_steps)]
-        num_watched = step - last_warm
-        remaining_s = (now_s - watched_from_s) * sum(areas[num_watched:]) / sum(areas[:num_watched])
-        self.loop.progress.forecast(now_s - self.begin_s + remaining_s)
-        self.is_told = True
 
 
 class _Tally:
@@ -341,14 +291,6 @@ class _Tally:
             last_loss=last_loss,
             images_per_s=self.num_images / (time.perf_counter() - self.begin_s),
         )
-
-
-def show_images(model: nn.Module, dataset: Dataset, *, seed: int) -> None:
-    """Show some normalised training images, drawn from the seed, to a model that learns from them before it trains."""
-    if isinstance(model, LearnsFromImages):
-        chosen = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))[:NUM_SAMPLE_IMAGES]
-        images = dataset.train.images[chosen].to(next(model.parameters()).device)
-        model.learn_from_images(normalise(images, dataset.mean, dataset.std))
 
 
 def _check_arguments(dataset: Dataset, *, epochs: int, batch_size: int, score: Sequence[str]) -> None:

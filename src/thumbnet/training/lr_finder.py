@@ -21,7 +21,7 @@ from thumbnet.augment import Augmentation
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, TrainingError
 from thumbnet.training.device import keep_freed_memory, pick_device
-from thumbnet.training.fit import default_policy, make_batch, show_images
+from thumbnet.training.inputs import default_policy, make_batch, show_images
 from thumbnet.training.optimizers import create_optimizer
 
 SMOOTHING = 0.9  # of the exponential moving average of the loss, bias-corrected
@@ -103,7 +103,7 @@ def find_lr(
             for group, ratio in zip(made.param_groups, ratios, strict=True):
                 group["lr"] = float(tried_lr) * ratio
             chosen = torch.randint(len(dataset.train), (batch_size,), generator=generator)
-            pixels = dataset.train.images[chosen].to(to_device)
+            pixels = dataset.train.images.index_select(0, chosen).to(to_device)
             images = make_batch(pixels, augmentation, generator, mean=dataset.mean, std=dataset.std)
             labels = dataset.train.labels[chosen].to(to_device)
             loss = F.cross_entropy(trial(images), labels, label_smoothing=label_smoothing)

@@ -1,7 +1,6 @@
-"""BENCH: how fast this machine is: its matrix products, the models forward and in training, what the recipes take.
+"""The measuring, on random images: speed does not depend on what is in the pictures, so no data is needed.
 
-It needs no data: speed does not depend on what is in the pictures, so it takes random ones, as many and as large as
-CIFAR-10's. Each model and each recipe is measured in a process of its own, so that its peak memory is its own.
+Each model and each recipe is measured in a process of its own, so that its peak memory is its own.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from thumbnet.bench.report import NUM_IMAGES, Bench, ModelSpeed, RecipeTime
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset, Source, Split
@@ -28,14 +27,14 @@ from thumbnet.models.registry import create_model, list_models, num_params
 from thumbnet.prepare import build_growth, build_model, fit_arguments, resolve_config
 from thumbnet.recipes import list_recipes, load_recipe
 from thumbnet.training.device import peak_memory_bytes, pick_device, pick_precision
-from thumbnet.training.fit import default_policy, fit, make_batch
+from thumbnet.training.fit import fit
 from thumbnet.training.growth import Growth
-from thumbnet.training.history import EpochRecord
-from thumbnet.training.progress import EpochPlan, Progress, StepReport, duration
+from thumbnet.training.history import EpochRecord, History
+from thumbnet.training.inputs import default_policy, make_batch
+from thumbnet.training.progress import EpochPlan, Progress, StepReport
 
 MATRIX_SIZES = (1024, 2048, 4096)  # sides of the square matrices
 MATRIX_REPEATS = 6
-NUM_IMAGES = 50_000  # CIFAR-10's training images
 IMAGE_SHAPE = (3, 32, 32)
 NUM_CLASSES = 10
 AUGMENTATION = "crop-flip"  # for models, which have none of their own
@@ -47,74 +46,6 @@ FORWARD_S = 1.0  # at least this long
 
 Say = Callable[[str], None]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ModelSpeed:
-    """A model's speed on 32x32 colour images. Shares are of the time of a training step and add up to 1.
-
-    `convolution_share` and `rest_share` are None where PyTorch's profiler does not see the device (mps).
-    """
-
-    model: str
-    num_params: int
-    forward_images_per_s: float
-    training_images_per_s: float
-    data_share: float
-    convolution_share: float | None
-    rest_share: float | None
-    peak_memory_bytes: int
-
-
-@dataclass(frozen=True)
-class RecipeTime:
-    """What a recipe's training will take here on CIFAR-10: `train_s`, as a run's metrics have it, and peak memory."""
-
-    recipe: str
-    model: str
-    epochs: int
-    num_steps: int
-    train_s: float
-    peak_memory_bytes: int
-
-
-@dataclass(frozen=True)
-class Bench:
-    """All that was measured; `str(bench)` is the table. `matrix_gflops` is in 10^9 operations/s, float32."""
-
-    processor: str
-    num_threads: int
-    torch_version: str
-    device: str
-    precision: str
-    batch_size: int
-    matrix_gflops: float
-    models: tuple[ModelSpeed, ...]
-    recipes: tuple[RecipeTime, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.processor}, {self.num_threads} threads, torch {self.torch_version}, {self.device}",
-            f"Matrix products: {self.matrix_gflops:,.0f} GFLOP/s (float32)",
-        ]
-        if self.models:
-            lines += ["", f"Models on 32x32 colour images, {self.precision}, trained {self.batch_size} a step:"]
-            lines += [
-                (
-                    f"{'model':16}{'parameters':>11}{'forward':>15}{'training':>15}{'data':>7}{'conv':>6}{'rest':>6}"
-                    f"{'peak memory':>13}"
-                )
-            ]
-            lines += [_model_line(speed) for speed in self.models]
-        if self.recipes:
-            lines += ["", f"Recipes on CIFAR-10 ({NUM_IMAGES:,} images), training alone:"]
-            lines += [f"{'recipe':24}{'model':16}{'epochs':>7}{'about':>14}{'peak memory':>13}"]
-            lines += [_recipe_line(recipe) for recipe in self.recipes]
-        return "\n".join(lines)
 
 
 def run_bench(
@@ -197,20 +128,20 @@ def measure_model(name: str, batch_size: int, precision: str, device: str) -> Mo
     fit(model, dataset, progress=watch, **arguments)
     step_s = watch.seconds_per_step(WARM_UP_STEPS, num_steps)
     data_s = _seconds_of_data(dataset, batch_size, torch.device(device))
-    convolution_s = None
+    convolution_share = None
     if device != "mps":
         short = dataset.with_train(dataset.train.select(range(NUM_PROFILED_STEPS * batch_size)))
-        convolution_s = _seconds_of_convolutions(lambda: fit(model, short, progress=StepWatch(), **arguments))
-        convolution_s /= NUM_PROFILED_STEPS
+        convolution_share = _share_of_convolutions(lambda: fit(model, short, progress=StepWatch(), **arguments))
+    data_share = data_s / step_s
     peak = peak_memory_bytes(torch.device(device))
     return ModelSpeed(
         model=name,
         num_params=count,
         forward_images_per_s=_forward_images_per_s(model, dataset),
         training_images_per_s=batch_size / step_s,
-        data_share=data_s / step_s,
-        convolution_share=None if convolution_s is None else convolution_s / step_s,
-        rest_share=None if convolution_s is None else max(0.0, 1 - (data_s + convolution_s) / step_s),
+        data_share=data_share,
+        convolution_share=convolution_share,
+        rest_share=None if convolution_share is None else 1 - data_share - convolution_share,
         peak_memory_bytes=peak,
     )
 
@@ -222,13 +153,17 @@ def time_recipe(config: TrainConfig) -> RecipeTime:
     growth = build_growth(config)
     steps_per_size = CPU_STEPS if config.device == "cpu" else GPU_STEPS
     num_sizes = len(growth.scales)
-    first = Split(dataset.train.images, dataset.train.labels).select(
-        range(min(len(dataset.train), steps_per_size * num_sizes * config.batch_size))
-    )
+    positions = torch.arange(steps_per_size * num_sizes * config.batch_size) % len(dataset.train)
     evenly = Growth(growth.scales, [index / num_sizes for index in range(num_sizes)])
     watch = StepWatch()
     arguments = {**fit_arguments(config, dataset), "growth": evenly}
-    fit(build_model(config, dataset), dataset.with_train(first), epochs=1, progress=watch, **arguments)
+    fit(
+        build_model(config, dataset),
+        dataset.with_train(dataset.train.select(positions)),
+        epochs=1,
+        progress=watch,
+        **arguments,
+    )
     seconds = {
         evenly.sides(IMAGE_SHAPE[1:], index * steps_per_size, num_sizes * steps_per_size): watch.seconds_per_step(
             index * steps_per_size + WARM_UP_STEPS, (index + 1) * steps_per_size
@@ -307,19 +242,20 @@ def _seconds_of_data(dataset: Dataset, batch_size: int, device: torch.device) ->
 
     def one_batch() -> None:
         chosen = torch.randperm(len(images), generator=generator)[:batch_size].to(device)
-        batch = make_batch(images[chosen], augmentations, generator, mean=dataset.mean, std=dataset.std)
+        batch = make_batch(images.index_select(0, chosen), augmentations, generator, mean=dataset.mean, std=dataset.std)
         batch[0, 0, 0, 0].item()  # waits for a GPU
 
     return _seconds_per_call(one_batch, at_least_s=0.2)
 
 
-def _seconds_of_convolutions(run: Callable[[], object]) -> float:
-    """Spent in convolutions, forward and backward, while `run` goes on."""
+def _share_of_convolutions(train: Callable[[], History]) -> float:
+    """The share of `train`'s time that is spent in convolutions, forward and backward."""
     with torch.profiler.profile() as profile:
-        run()
-    events = [event for event in profile.key_averages() if "conv" in event.key]
+        history = train()
+    events = [event for event in profile.key_averages() if event.key.startswith("aten::") and "conv" in event.key]
     on_device = sum(event.self_device_time_total for event in events)
-    return float(on_device or sum(event.self_cpu_time_total for event in events)) / 1e6
+    seconds = float(on_device or sum(event.self_cpu_time_total for event in events)) / 1e6
+    return seconds / history.train_s
 
 
 def _forward_images_per_s(model: torch.nn.Module, dataset: Dataset) -> float:
@@ -342,21 +278,3 @@ def _seconds_per_call(call: Callable[[], object], *, at_least_s: float) -> float
 def _in_own_process(function: Callable[..., T], *arguments: Any) -> T:
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
-
-
-def _model_line(speed: ModelSpeed) -> str:
-    shares = "".join(
-        f"{'-' if share is None else f'{share:.0%}':>{width}}"
-        for share, width in ((speed.data_share, 7), (speed.convolution_share, 6), (speed.rest_share, 6))
-    )
-    return (
-        f"{speed.model:16}{speed.num_params:>11,}{speed.forward_images_per_s:>7,.0f} images/s"
-        f"{speed.training_images_per_s:>6,.0f} images/s{shares}{speed.peak_memory_bytes / 2**20:>10,.0f} MB"
-    )
-
-
-def _recipe_line(recipe: RecipeTime) -> str:
-    return (
-        f"{recipe.recipe:24}{recipe.model:16}{recipe.epochs:>7}{duration(recipe.train_s):>14}"
-        f"{recipe.peak_memory_bytes / 2**20:>10,.0f} MB"
-    )

@@ -1,0 +1,96 @@
+"""What a bench measured, as values and as a table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from thumbnet.training.progress import duration
+
+NUM_IMAGES = 50_000  # CIFAR-10's training images
+
+
+@dataclass(frozen=True)
+class ModelSpeed:
+    """A model's speed on 32x32 colour images. Shares are of the time of a training step and add up to 1.
+
+    `convolution_share` and `rest_share` are None where PyTorch's profiler does not see the device (mps).
+    """
+
+    model: str
+    num_params: int
+    forward_images_per_s: float
+    training_images_per_s: float
+    data_share: float
+    convolution_share: float | None
+    rest_share: float | None
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class RecipeTime:
+    """What a recipe's training will take here on CIFAR-10: `train_s`, as a run's metrics have it, and peak memory."""
+
+    recipe: str
+    model: str
+    epochs: int
+    num_steps: int
+    train_s: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that was measured; `str(bench)` is the table. `matrix_gflops` is in 10^9 operations/s, float32."""
+
+    processor: str
+    num_threads: int
+    torch_version: str
+    device: str
+    precision: str
+    batch_size: int
+    matrix_gflops: float
+    models: tuple[ModelSpeed, ...]
+    recipes: tuple[RecipeTime, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.processor}, {self.num_threads} threads, torch {self.torch_version}, {self.device}",
+            f"Matrix products: {self.matrix_gflops:,.0f} GFLOP/s (float32)",
+        ]
+        if self.models:
+            lines += ["", f"Models on 32x32 colour images, {self.precision}, trained {self.batch_size} a step:"]
+            lines += [
+                (
+                    f"{'model':16}{'parameters':>11}{'forward':>15}{'training':>15}{'data':>7}{'conv':>6}{'rest':>6}"
+                    f"{'peak memory':>13}"
+                )
+            ]
+            lines += [_model_line(speed) for speed in self.models]
+        if self.recipes:
+            lines += ["", f"Recipes on CIFAR-10 ({NUM_IMAGES:,} images), training alone:"]
+            lines += [f"{'recipe':24}{'model':16}{'epochs':>7}{'about':>14}{'peak memory':>13}"]
+            lines += [_recipe_line(recipe) for recipe in self.recipes]
+        return "\n".join(lines)
+
+
+def _model_line(speed: ModelSpeed) -> str:
+    shares = "".join(
+        f"{'-' if share is None else f'{share:.0%}':>{width}}"
+        for share, width in ((speed.data_share, 7), (speed.convolution_share, 6), (speed.rest_share, 6))
+    )
+    return (
+        f"{speed.model:16}{speed.num_params:>11,}{speed.forward_images_per_s:>7,.0f} images/s"
+        f"{speed.training_images_per_s:>6,.0f} images/s{shares}{speed.peak_memory_bytes / 2**20:>10,.0f} MB"
+    )
+
+
+def _recipe_line(recipe: RecipeTime) -> str:
+    return (
+        f"{recipe.recipe:24}{recipe.model:16}{recipe.epochs:>7}{duration(recipe.train_s):>14}"
+        f"{recipe.peak_memory_bytes / 2**20:>10,.0f} MB"
+    )
