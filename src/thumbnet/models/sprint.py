@@ -3,8 +3,8 @@
 194,464 parameters for ten classes of colour images, frozen ones included. Takes images of any size from 3 pixels up.
 Source of the whitening and the plain blocks: Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024,
 arXiv:2404.00498). Here the first block strides, since a pool would leave it two thirds of all arithmetic, and the
-whitening has no bias, since training one would cost the gradient of the largest map. Images [N,C,H,W] in, logits [N,K]
-out.
+whitening has no bias, since training one would cost the gradient of the largest map, and a ReLU after it, both faster
+and better there than SiLU. Images [N,C,H,W] in, logits [N,K] out.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class SprintNet(nn.Module):
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         check_images(images, in_channels=self.in_channels, min_size=self.min_image_size)
-        maps = self.blocks(F.silu(self.whiten(images)))
+        maps = self.blocks(F.relu(self.whiten(images)))
         logits: Tensor = self.head(self.pool(maps).flatten(1))
         return logits
 

@@ -102,7 +102,6 @@ def fit(
     """
     _check_arguments(dataset, epochs=epochs, batch_size=batch_size, score=score)
     keep_freed_memory()
-    begin_s = time.perf_counter()
     progress = pick_progress() if progress is None else progress
     if isinstance(augmentation, str):
         augmentation = default_policy(augmentation, dataset)
@@ -119,6 +118,7 @@ def fit(
         vector_momentum=vector_momentum,
         head_lr=head_lr,
     )
+    begin_s = time.perf_counter()  # not before: the first optimizer of a process has PyTorch import its compiler (1 s)
     base_lrs = [float(group["lr"]) for group in made.param_groups]
     history = History()
     if resume_from is not None:
