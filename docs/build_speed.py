@@ -19,6 +19,7 @@ DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
 PUBLISHED_ACCURACY = 0.8551  # the last of its 20 epochs
 REFERENCE_EPOCHS = 20
+THEMES = ("sprint", "epochs", "sprint-long")  # results of bench_sprint.py
 TICKS_S = (5, 10, 30, 60, 120, 300, 600, 1800, 3600, 10800)
 
 
@@ -61,7 +62,7 @@ def newest(theme: str) -> dict[str, Any] | None:
 def collect() -> list[Point]:
     """Every point there is a result for, the reference network's at the end."""
     points = []
-    for theme in ("sprint", "epochs", "sprint-long"):
+    for theme in THEMES:
         values = newest(theme)
         points += [] if values is None else points_of(values)
     several = {(point.series, point.epochs) for point in points if point.num_runs > 1}
@@ -117,7 +118,6 @@ def draw(points: list[Point]) -> Figure:
 
 def describe(points: list[Point]) -> str:
     """The page's text."""
-    train, sprint = newest("train"), newest("sprint")
     lines = [
         "# Accuracy against time on two CPU cores",
         "",
@@ -135,7 +135,7 @@ def describe(points: list[Point]) -> str:
             f"| {point.series} | {point.epochs} | {100 * point.accuracy:.2f}{deviation} % | {point.num_runs} | "
             f"{duration(point.train_s)} |"
         )
-    for values in (train, sprint):
+    for values in map(newest, ("train", *THEMES)):
         if values is not None:
             lines += ["", f"`{values['command']}`: {values['processor']}, torch {values['torch']}, {values['date']}."]
     return "\n".join([*lines, ""])
