@@ -14,13 +14,14 @@ from thumbnet.config import Option
 from thumbnet.errors import ConfigError, ModelError
 from thumbnet.models.dilated import DilatedFixedNet, DilatedNet
 from thumbnet.models.resnet8 import ResNet8
-from thumbnet.models.sprint import SprintNet
+from thumbnet.models.sprint import SprintLongNet, SprintNet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "dilated": DilatedNet,
     "dilated-fixed": DilatedFixedNet,
     "resnet8": ResNet8,
     "sprint": SprintNet,
+    "sprint-long": SprintLongNet,
 }
 MAX_SEED = 2**64 - 1  # of PyTorch's generators
 
