@@ -11,7 +11,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.models.blocks import Conv2d, Dropout, draw_positions
 from thumbnet.models.registry import create_model, num_params
-from thumbnet.models.sprint import SprintNet
+from thumbnet.models.sprint import SprintLongNet, SprintNet
 from thumbnet.training.fit import fit
 from thumbnet.training.growth import Growth
 from thumbnet.training.progress import Silent
@@ -27,6 +27,18 @@ def test_sprint_whitens_patches() -> None:
         maps = model.whiten(images)[:, :12, ::2, ::2].transpose(0, 1).flatten(1)
     torch.testing.assert_close(maps @ maps.T / maps.shape[1], torch.eye(12), atol=0.05, rtol=0)
     torch.testing.assert_close(model.whiten.weight[:12], -model.whiten.weight[12:])
+
+
+def test_sprint_long_adds_a_blocks_input_where_the_shape_stays() -> None:
+    model = create_model("sprint-long", seed=0).eval()
+    assert isinstance(model, SprintLongNet)
+    maps = torch.randn(2, 48, 7, 7)
+    with torch.no_grad():
+        for block in model.blocks:
+            block.conv.weight.zero_()  # what it changes is now nothing, since SiLU(0) is 0
+        torch.testing.assert_close(model.blocks[3](maps), maps)
+        assert not model.blocks[5](maps).any()  # widens and pools
+        assert not model.blocks[0](torch.randn(2, 24, 7, 7)).equal(torch.zeros(2, 24, 7, 7))
 
 
 def test_sprint_trains_with_muon_and_growing_images(tiny_dataset: Dataset) -> None:

@@ -82,17 +82,19 @@ class SprintNet(nn.Module):
 
 
 class SprintLongNet(SprintNet):
-    """Whitened patches and eight blocks, most with a shortcut: images of at least 3 pixels a side."""
+    """Whitened patches and ten blocks, most with a shortcut: images of at least 3 pixels a side."""
 
     layers = (
         Layer(24),
         Layer(24),
-        Layer(48, pools=True),
-        Layer(48),
-        Layer(48),
-        Layer(72, pools=True),
-        Layer(72),
-        Layer(72),
+        Layer(24),
+        Layer(44, pools=True),
+        Layer(44),
+        Layer(44),
+        Layer(44),
+        Layer(66, pools=True),
+        Layer(66),
+        Layer(66),
     )
     has_shortcuts = True
 
