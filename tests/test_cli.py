@@ -18,6 +18,7 @@ from cifar_files import make_batches, write_folder
 from thumbnet.cli import main
 from thumbnet.data.checksums import BINARY
 from thumbnet.errors import DownloadError
+from thumbnet.models.registry import list_models
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,8 @@ def test_json_has_the_documented_keys(run_dir: Path, tmp_path: Path, capsys: pyt
     assert set(info) == {
         "source", "num_train", "num_val", "num_test", "class_names", "image_shape", "mean", "std", "verified"
     }  # fmt: skip
-    assert len(json_of(capsys, "models")["models"]) == 4  # type: ignore[arg-type]
+    models = json_of(capsys, "models")["models"]
+    assert [model["name"] for model in models] == list_models()  # type: ignore[attr-defined]
     assert len(json_of(capsys, "recipes")["recipes"]) >= 3  # type: ignore[arg-type]
     lr = json_of(capsys, "find-lr", "--data", "digits", "--batch-size", "16")["lr"]
     assert 1e-4 < lr < 10  # type: ignore[operator]

@@ -47,7 +47,7 @@ class SprintNet(nn.Module):
         Layer(80, pools=True),
         Layer(104),
     )
-    has_shortcuts = False  # around the blocks that keep their maps' shape
+    is_deep = False  # then blocks that keep their maps' shape have a shortcut, and norms learn their scale
 
     def __init__(self, *, num_classes: int = 10, in_channels: int = 3) -> None:
         super().__init__()
@@ -55,10 +55,12 @@ class SprintNet(nn.Module):
         num_directions = in_channels * PATCH * PATCH
         self.whiten = nn.Conv2d(in_channels, 2 * num_directions, PATCH, bias=False)
         self.whiten.weight.requires_grad_(False)
-        blocks = []
+        blocks: list[nn.Module] = []
         channels = 2 * num_directions
         for layer in self.layers:
-            blocks.append(_Block(channels, layer, has_shortcut=self.has_shortcuts))
+            keeps_shape = channels == layer.channels and layer.stride == 1 and not layer.pools
+            has_shortcut = self.is_deep and keeps_shape and len(blocks) > 0
+            blocks.append(_Block(channels, layer, has_shortcut=has_shortcut, learns_scale=self.is_deep))
             channels = layer.channels
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -96,21 +98,21 @@ class SprintLongNet(SprintNet):
         Layer(66),
         Layer(66),
     )
-    has_shortcuts = True
+    is_deep = True
 
 
 class _Block(nn.Module):
     """Convolution 3x3, max-pool where it `pools` and the map has 2 pixels or more, BatchNorm, SiLU; the input added to
-    that where it `has_shortcut` and the shapes are the same."""
+    that where it `has_shortcut`."""
 
-    def __init__(self, in_channels: int, layer: Layer, *, has_shortcut: bool) -> None:
+    def __init__(self, in_channels: int, layer: Layer, *, has_shortcut: bool, learns_scale: bool) -> None:
         super().__init__()
         self.pools = layer.pools
-        self.has_shortcut = has_shortcut and in_channels == layer.channels and layer.stride == 1 and not layer.pools
+        self.has_shortcut = has_shortcut
         self.conv = nn.Conv2d(in_channels, layer.channels, 3, stride=layer.stride, padding=1, bias=False)
         nn.init.dirac_(self.conv.weight[: min(in_channels, layer.channels)])  # as many as can pass unchanged
         self.norm = nn.BatchNorm2d(layer.channels, momentum=STATISTICS_MOMENTUM)
-        self.norm.weight.requires_grad_(False)
+        self.norm.weight.requires_grad_(learns_scale)
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h2 w2"]:
         changed = self.conv(maps)
