@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import shutil
 import sys
+from datetime import date
 from pathlib import Path
 
 import thumbnet
@@ -66,6 +67,7 @@ def describe(run: thumbnet.Run, summary: str) -> str:
         if metrics["epochs"] < PUBLISHED["epochs"]
         else ""
     )
+    finished = date.fromtimestamp((run.path / "metrics.json").stat().st_mtime)
     command = f"thumbnet train --recipe {run.card.recipe} --epochs {metrics['epochs']} --seed {metrics['seed']}"
     return f"""# The reference system, published and ours
 
@@ -77,8 +79,8 @@ The network `dilated`, trained by the recipe `{run.card.recipe}`; made by `pytho
 
 Data: {run.card.data_description}. Where this says that
 the test batch is not as published, the test set is exact but for 20 images. Seed {metrics["seed"]},
-{metrics["train_s"]:,.0f} s of training on {metrics["num_threads"]} threads of an {metrics["machine"]} processor,
-torch {run.card.versions["torch"]}; the command:
+{metrics["train_s"]:,.0f} s of training on an {metrics["machine"]} processor (threads at its end: {metrics["num_threads"]}),
+torch {run.card.versions["torch"]}, finished on {finished}; the command:
 
 ```sh
 {command} --allow-unverified  # long
