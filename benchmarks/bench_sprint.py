@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="default: 0 to 4")
     parser.add_argument("--epochs", type=int, nargs="+", help="one or several (default: the recipe's)")
     parser.add_argument("--theme", help="of the files with the results (default: the recipe)")
+    parser.add_argument("--keep", metavar="DIR", help="keep the run folders there, and go on with those that are")
     parser.add_argument("--no-plain", action="store_true", help="do not time the plain way")
     parsed = parser.parse_args()
     folder = cifar_folder(parsed.data_dir)
@@ -54,7 +55,9 @@ def main() -> None:
     values["runs"] = []
     for epochs in parsed.epochs or [None]:
         for seed in parsed.seeds:
-            run = train(parsed.recipe, seed, epochs, folder)
+            with tempfile.TemporaryDirectory() as scratch:
+                run_dir = Path(parsed.keep or scratch, f"{epochs or 'recipe'}-{seed}")
+                run = train(parsed.recipe, seed, epochs, folder, run_dir)
             values["runs"].append(run)
             values["matrix_gflops"].append(matrix_gflops())
             print(
@@ -76,18 +79,21 @@ def plain_images_per_s(folder: str) -> float:
     return PLAIN_STEPS * PLAIN_BATCH / seconds
 
 
-def train(recipe: str, seed: int, epochs: int | None, folder: str) -> dict[str, Any]:
-    """One run's metrics, and the time of its whole command."""
-    with tempfile.TemporaryDirectory() as scratch:
-        run_dir = Path(scratch, "run")
-        command = [sys.executable, "-m", "thumbnet", "train", "--recipe", recipe, "--seed", str(seed)]
-        command += ["--data", "cifar10", "--data-dir", folder, "--allow-unverified", "--run-dir", str(run_dir)]
+def train(recipe: str, seed: int, epochs: int | None, folder: str, run_dir: Path) -> dict[str, Any]:
+    """One run's metrics, and the time of its whole command; of a run gone on with, that of all its sittings."""
+    command = [sys.executable, "-m", "thumbnet", "train", "--log-style", "silent"]
+    is_new = not (run_dir / "config.toml").exists()
+    if is_new:
+        command += ["--recipe", recipe, "--seed", str(seed), "--run-dir", str(run_dir)]
+        command += ["--data", "cifar10", "--data-dir", folder, "--allow-unverified"]
         command += [] if epochs is None else ["--epochs", str(epochs)]
-        begin_s = time.perf_counter()
-        subprocess.run([*command, "--log-style", "silent"], check=True, stdout=subprocess.DEVNULL)
-        command_s = time.perf_counter() - begin_s
-        metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
-    return {**metrics, "command_s": command_s}
+    else:
+        command += ["--resume", str(run_dir), "--data-dir", folder]
+    begin_s = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    command_s = time.perf_counter() - begin_s
+    metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
+    return {**metrics, "command_s": command_s if is_new else metrics["total_s"]}
 
 
 def describe(values: dict[str, Any]) -> str:

@@ -32,13 +32,13 @@ def test_sprint_whitens_patches() -> None:
 def test_sprint_long_adds_a_blocks_input_where_the_shape_stays() -> None:
     model = create_model("sprint-long", seed=0).eval()
     assert isinstance(model, SprintLongNet)
-    assert num_params(model) == 183_712
-    maps = torch.randn(2, 44, 7, 7)
+    assert num_params(model) == 193_776
+    maps = torch.randn(2, 48, 7, 7)
     with torch.no_grad():
         for block in model.blocks:
             block.conv.weight.zero_()  # what it changes is now nothing, since SiLU(0) is 0
-        torch.testing.assert_close(model.blocks[4](maps), maps)
-        assert not model.blocks[7](maps).any()  # widens and pools
+        torch.testing.assert_close(model.blocks[5](maps), maps)
+        assert not model.blocks[9](maps).any()  # widens and pools
         assert not model.blocks[0](torch.randn(2, 24, 7, 7)).any()  # the first one has none
 
 

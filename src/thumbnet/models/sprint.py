@@ -21,7 +21,6 @@ from torch.nn import functional as F
 from thumbnet.models.blocks import check_images
 
 PATCH = 2  # pixels a side
-STATISTICS_MOMENTUM = 0.6  # the running statistics must follow a training of few steps
 SMALLEST_VARIANCE = 5e-4  # added to each direction's variance, so that noise is not blown up
 
 
@@ -48,6 +47,7 @@ class SprintNet(nn.Module):
         Layer(104),
     )
     is_deep = False  # then blocks that keep their maps' shape have a shortcut, and norms learn their scale
+    statistics_momentum = 0.6  # of the norms: their running statistics must follow a training of few steps
 
     def __init__(self, *, num_classes: int = 10, in_channels: int = 3) -> None:
         super().__init__()
@@ -60,7 +60,10 @@ class SprintNet(nn.Module):
         for layer in self.layers:
             keeps_shape = channels == layer.channels and layer.stride == 1 and not layer.pools
             has_shortcut = self.is_deep and keeps_shape and len(blocks) > 0
-            blocks.append(_Block(channels, layer, has_shortcut=has_shortcut, learns_scale=self.is_deep))
+            block = _Block(channels, layer, has_shortcut=has_shortcut)
+            block.norm.weight.requires_grad_(self.is_deep)
+            block.norm.momentum = self.statistics_momentum
+            blocks.append(block)
             channels = layer.channels
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -84,35 +87,30 @@ class SprintNet(nn.Module):
 
 
 class SprintLongNet(SprintNet):
-    """Whitened patches and ten blocks, most with a shortcut: images of at least 3 pixels a side."""
+    """Whitened patches and eleven blocks, most with a shortcut: images of at least 3 pixels a side."""
 
     layers = (
-        Layer(24),
-        Layer(24),
-        Layer(24),
-        Layer(44, pools=True),
-        Layer(44),
-        Layer(44),
-        Layer(44),
-        Layer(66, pools=True),
-        Layer(66),
-        Layer(66),
+        *(Layer(24),) * 4,
+        Layer(48, pools=True),
+        *(Layer(48),) * 4,
+        Layer(72, pools=True),
+        Layer(72),
     )
     is_deep = True
+    statistics_momentum = 0.1
 
 
 class _Block(nn.Module):
     """Convolution 3x3, max-pool where it `pools` and the map has 2 pixels or more, BatchNorm, SiLU; the input added to
     that where it `has_shortcut`."""
 
-    def __init__(self, in_channels: int, layer: Layer, *, has_shortcut: bool, learns_scale: bool) -> None:
+    def __init__(self, in_channels: int, layer: Layer, *, has_shortcut: bool) -> None:
         super().__init__()
         self.pools = layer.pools
         self.has_shortcut = has_shortcut
         self.conv = nn.Conv2d(in_channels, layer.channels, 3, stride=layer.stride, padding=1, bias=False)
         nn.init.dirac_(self.conv.weight[: min(in_channels, layer.channels)])  # as many as can pass unchanged
-        self.norm = nn.BatchNorm2d(layer.channels, momentum=STATISTICS_MOMENTUM)
-        self.norm.weight.requires_grad_(learns_scale)
+        self.norm = nn.BatchNorm2d(layer.channels)
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h2 w2"]:
         changed = self.conv(maps)
