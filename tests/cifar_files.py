@@ -1,4 +1,4 @@
-"""Writes small CIFAR-10 files in the official formats, for tests: both releases, as a folder and as a .tar.gz."""
+"""Writes small CIFAR files in the official formats, for tests: both releases, as a folder and as a .tar.gz."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from thumbnet.data.checksums import BINARY, Release
+from thumbnet.data.checksums import BINARY, PYTHON, Release
 from thumbnet.data.cifar import CLASS_NAMES
 
 NUM_BATCHES = 6
@@ -27,28 +27,32 @@ class FakeBatch:
     labels: list[int]
 
 
-def make_batches(num_images: int = 20, *, seed: int = 0) -> list[FakeBatch]:
+def make_batches(
+    num_images: int = 20, *, seed: int = 0, num_batches: int = NUM_BATCHES, num_classes: int = len(CLASS_NAMES)
+) -> list[FakeBatch]:
     """Five training batches and a test batch of `num_images` each.
 
     The classes take turns, and a class is a grey level with noise, so that a model can learn them.
     """
     rng = np.random.default_rng(seed)
     batches = []
-    for _ in range(NUM_BATCHES):
-        labels = [int(label) for label in rng.permutation(np.arange(num_images) % len(CLASS_NAMES))]
-        noise = rng.integers(0, 24, (num_images, 3, 32, 32))
-        images = (24 * np.array(labels).reshape(-1, 1, 1, 1) + noise).astype(np.uint8)
+    level = 240 // num_classes
+    for _ in range(num_batches):
+        labels = [int(label) for label in rng.permutation(np.arange(num_images) % num_classes)]
+        noise = rng.integers(0, level, (num_images, 3, 32, 32))
+        images = (level * np.array(labels).reshape(-1, 1, 1, 1) + noise).astype(np.uint8)
         batches.append(FakeBatch(images, labels))
     return batches
 
 
-def binary_batch(batch: FakeBatch) -> bytes:
-    """The bytes of `data_batch_1.bin`: a label and 3072 pixels for each image."""
+def binary_batch(batch: FakeBatch, release: Release = BINARY) -> bytes:
+    """The bytes of `data_batch_1.bin`: a label (in CIFAR-100 after a coarse one) and 3072 pixels for each image."""
     planes = batch.images.reshape(-1, 3072)
-    return b"".join(bytes([label]) + row.tobytes() for label, row in zip(batch.labels, planes, strict=True))
+    coarse = bytes([9]) * (release.label_bytes - 1)
+    return b"".join(coarse + bytes([label]) + row.tobytes() for label, row in zip(batch.labels, planes, strict=True))
 
 
-def python_batch(batch: FakeBatch, title: bytes = b"training batch 1 of 5") -> bytes:
+def python_batch(batch: FakeBatch, release: Release = PYTHON, title: bytes = b"training batch 1 of 5") -> bytes:
     """The bytes of `data_batch_1`: the very opcodes that Python 2.7's cPickle and NumPy 1 wrote (protocol 2).
 
     Python 3 cannot write these itself: its byte strings become calls of `_codecs.encode`.
@@ -67,7 +71,7 @@ def python_batch(batch: FakeBatch, title: bytes = b"training batch 1 of 5") -> b
     return (
         b"\x80\x02}" + memo.put() + b"("
         + _py2_str(b"batch_label") + memo.put() + _py2_str(title) + memo.put()
-        + _py2_str(b"labels") + memo.put() + b"]" + memo.put() + b"(" + labels + b"e"
+        + _py2_str(release.label_key) + memo.put() + b"]" + memo.put() + b"(" + labels + b"e"
         + _py2_str(b"data") + memo.put() + array
         + _py2_str(b"filenames") + memo.put() + b"]" + memo.put() + b"(" + names + b"e"
         + b"u."
@@ -77,11 +81,11 @@ def python_batch(batch: FakeBatch, title: bytes = b"training batch 1 of 5") -> b
 def release_files(release: Release, batches: list[FakeBatch]) -> dict[str, bytes]:
     """The content of every file of a release, by file name."""
     write = binary_batch if release.name == BINARY.name else python_batch
-    files = {file: write(batch) for file, batch in zip(release.batch_files, batches, strict=True)}
+    files = {file: write(batch, release) for file, batch in zip(release.batch_files, batches, strict=True)}
     if release.name == BINARY.name:
-        files[release.meta_file] = "\n".join((*CLASS_NAMES, "")).encode()
+        files[release.meta_file] = "\n".join((*release.class_names, "")).encode()
     else:
-        names = b"".join(_py2_str(name.encode()) for name in CLASS_NAMES)
+        names = b"".join(_py2_str(name.encode()) for name in release.class_names)
         files[release.meta_file] = b"\x80\x02}" + _py2_str(b"label_names") + b"](" + names + b"es."
     return files
 

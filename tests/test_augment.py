@@ -196,6 +196,13 @@ def test_policies_are_the_published_ones() -> None:
     assert [policy_flips(name) for name in POLICIES] == [False, True, True, True]
 
 
+@pytest.mark.parametrize("name", POLICIES)
+def test_cutout_comes_last_in_every_policy_and_in_every_image(name: str) -> None:
+    policy = create_policy(name, flip=True, mean=(0.5, 0.2, 0.1), cutout=8)
+    assert policy[:-1] == create_policy(name, flip=True, mean=(0.5, 0.2, 0.1))
+    assert policy[-1] == CoarseDropout(size=8, p=1.0, fill=(128, 51, 26))
+
+
 def test_unknown_policy_lists_the_choices() -> None:
     with pytest.raises(ConfigError, match="unknown augmentation policy 'mixup'") as caught:
         create_policy("mixup", flip=True, mean=CIFAR10_MEAN)

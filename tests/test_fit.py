@@ -93,7 +93,10 @@ def test_a_fit_leaves_the_global_random_state_alone(tiny_dataset: Dataset) -> No
 
 
 @pytest.mark.parametrize("stop_after", [1, 2])
-def test_a_resumed_fit_ends_as_one_never_stopped(tiny_dataset: Dataset, stop_after: int) -> None:
+@pytest.mark.parametrize("changes", [{}, {"average_decay": 0.9, "mixup": 0.5}])
+def test_a_resumed_fit_ends_as_one_never_stopped(
+    tiny_dataset: Dataset, stop_after: int, changes: dict[str, float]
+) -> None:
     states: list[TrainingState] = []
     whole = small_net()
 
@@ -102,11 +105,12 @@ def test_a_resumed_fit_ends_as_one_never_stopped(tiny_dataset: Dataset, stop_aft
         momenta = torch.utils._pytree.tree_map(
             lambda x: x.clone() if isinstance(x, torch.Tensor) else x, state.optimizer
         )
-        states.append(dataclasses.replace(state, model=weights, optimizer=momenta))
+        average = None if state.average is None else {name: tensor.clone() for name, tensor in state.average.items()}
+        states.append(dataclasses.replace(state, model=weights, optimizer=momenta, average=average))
 
-    expected = quick_fit(whole, tiny_dataset, on_epoch_end=keep, score=("val",))
+    expected = quick_fit(whole, tiny_dataset, on_epoch_end=keep, score=("val",), **changes)
     resumed = small_net()
-    history = quick_fit(resumed, tiny_dataset, resume_from=states[stop_after - 1], score=("val",))
+    history = quick_fit(resumed, tiny_dataset, resume_from=states[stop_after - 1], score=("val",), **changes)
     assert without_times(history) == without_times(expected)
     assert all(a.equal(b) for a, b in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True))
 
@@ -209,3 +213,33 @@ def test_the_forecast_weighs_steps_by_the_area_of_their_images(
     growth = Growth((0.5, 1.0), (0.0, 0.5))
     quick_fit(model, dataset, epochs=4, batch_size=8, growth=growth, augmentation="none", progress=progress)
     assert progress.told == [pytest.approx(24 * 2.56 + 24 * 10.24)]
+
+
+def test_an_averaged_fit_ends_with_the_average_of_its_steps(tiny_dataset: Dataset) -> None:
+    model, plain = small_net(), small_net()
+    states: list[TrainingState] = []
+    steps: list[dict[str, torch.Tensor]] = []
+
+    class Recorder(Silent):
+        def step_ends(self, report: StepReport) -> None:
+            steps.append({name: tensor.clone() for name, tensor in plain.state_dict().items()})
+
+    quick_fit(plain, tiny_dataset, progress=Recorder())
+    begin = {name: tensor.clone() for name, tensor in small_net().state_dict().items()}
+    history = quick_fit(model, tiny_dataset, average_decay=0.8, on_epoch_end=states.append, score=("val",))
+    expected = begin["0.weight"]
+    for step, state in enumerate(steps):
+        share = min(0.8, (1 + step) / (10 + step))
+        expected = share * expected + (1 - share) * state["0.weight"]
+    torch.testing.assert_close(model.state_dict()["0.weight"], expected)
+    assert model.state_dict()["1.num_batches_tracked"] == len(steps) == 18
+    assert history[-1].val_accuracy == evaluate(model, tiny_dataset, "val").accuracy
+    assert states[-1].average is not None
+
+
+@pytest.mark.parametrize("changes", [{"mixup": 1.0}, {"average_decay": 0.5}])
+def test_mixing_and_averaging_change_the_end(tiny_dataset: Dataset, changes: dict[str, float]) -> None:
+    model, plain = small_net(), small_net()
+    quick_fit(plain, tiny_dataset)
+    quick_fit(model, tiny_dataset, **changes)
+    assert not model.state_dict()["0.weight"].equal(plain.state_dict()["0.weight"])

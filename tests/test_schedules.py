@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumbnet.training.schedules import OneCycle, StepSchedule
+from thumbnet.training.schedules import Cosine, OneCycle, Schedule, StepSchedule
 
 
 def test_published_schedule_is_a_tenth_from_epoch_15_to_the_end() -> None:
@@ -24,9 +26,12 @@ def test_without_a_limit_the_rate_falls_again_and_again() -> None:
     assert factors == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
 
 
+@pytest.mark.parametrize("shape", [OneCycle, Cosine])
 @given(num_steps=st.integers(1, 500), warmup_fraction=st.floats(0, 0.99))
-def test_one_cycle_rises_then_falls_and_never_is_zero(num_steps: int, warmup_fraction: float) -> None:
-    schedule = OneCycle(warmup_fraction)
+def test_a_warmed_schedule_rises_then_falls_and_never_is_zero(
+    shape: Callable[[float], Schedule], num_steps: int, warmup_fraction: float
+) -> None:
+    schedule = shape(warmup_fraction)
     factors = [schedule.factor(step, num_steps=num_steps, steps_per_epoch=1) for step in range(num_steps)]
     assert all(0 < factor <= 1 + 1e-9 for factor in factors)
     top = factors.index(max(factors))
@@ -39,3 +44,9 @@ def test_one_cycle_peaks_at_one() -> None:
     assert OneCycle(0.25).factor(24, num_steps=100, steps_per_epoch=10) == 1.0
     assert OneCycle(0.0).factor(0, num_steps=100, steps_per_epoch=10) == pytest.approx(100 / 101)
     assert OneCycle(0.25).factor(99, num_steps=100, steps_per_epoch=10) == pytest.approx(1 / 76)
+
+
+def test_cosine_is_half_a_period() -> None:
+    schedule = Cosine(0.0)
+    factors = [schedule.factor(step, num_steps=99, steps_per_epoch=9) for step in (24, 49, 74, 98)]
+    assert factors == pytest.approx([0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5, 0.000246720], rel=1e-5)

@@ -308,9 +308,13 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_data_options(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument("--data", metavar="SOURCE", help=f"auto, cifar10, digits or folder:PATH (default: {default})")
     parser.add_argument(
-        "--data-dir", metavar="DIR", help="where CIFAR-10 is, or goes (default: THUMBNET_DATA, else the cache folder)"
+        "--data",
+        metavar="SOURCE",
+        help=f"auto, cifar10, cifar100, digits, folder:PATH or npz:FILE (default: {default})",
+    )
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="where CIFAR is, or goes (default: THUMBNET_DATA, else the cache folder)"
     )
     parser.add_argument(
         "--allow-unverified", action="store_true", help="accept files that differ from the official ones"

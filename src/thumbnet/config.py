@@ -24,7 +24,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["sgd", "muon"]
-Schedule = Literal["step", "one-cycle"]
+Schedule = Literal["step", "one-cycle", "cosine"]
 ScoreTest = Literal["end", "each-epoch"]
 Option = str | int | float | bool
 
@@ -51,6 +51,8 @@ class TrainConfig:
 
     augmentation: str = "crop-flip"
     flip: bool | Literal["auto"] = "auto"  # auto: where the dataset says that mirroring keeps the label
+    cutout: int = 0  # side in pixels of a square in the mean colour, painted into every training image; 0: none
+    mixup: float = 0.0  # alpha of the Beta distribution of the share that a second image gets; 0: none
 
     min_steps: int | None = None  # on small data, as many more epochs as this takes; resolved into epochs
     batch_size: int = 128
@@ -62,12 +64,13 @@ class TrainConfig:
     vector_momentum: float | None = None  # optimizer "muon": of that SGD
     head_lr: float | None = None  # optimizer "muon": of the layers that give the logits, by the same SGD
     label_smoothing: float = 0.0
+    average_decay: float = 0.0  # of the weights' moving average, which is then what is scored and kept; 0: none
     scales: tuple[float, ...] = (1.0,)  # growing images: their sides over the full ones, not below 16 pixels
     scale_starts: tuple[float, ...] = (0.0,)  # growing images: from which share of the steps on each scale holds
     step_epochs: int | None = None  # schedule "step": epochs between two drops of the learning rate
     gamma: float | None = None  # schedule "step": the factor of each drop
     num_drops: int | None = None  # schedule "step": how many drops at the most; None: no limit
-    warmup_fraction: float | None = None  # schedule "one-cycle": share of the steps in which the rate rises
+    warmup_fraction: float | None = None  # schedules "one-cycle", "cosine": share of steps in which the rate rises
 
     score_test: ScoreTest = "end"
     seed: int = 0
@@ -92,6 +95,9 @@ class TrainConfig:
         _require(0 <= self.momentum < 1, "momentum", self.momentum, "at least 0 and below 1")
         _require(0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "at least 0")
         _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "at least 0 and below 1")
+        _require(0 <= self.average_decay < 1, "average_decay", self.average_decay, "at least 0 and below 1")
+        _require(self.cutout >= 0, "cutout", self.cutout, "at least 0")
+        _require(0 <= self.mixup < float("inf"), "mixup", self.mixup, "at least 0")
         _require(0 <= self.val_fraction <= 0.5, "val_fraction", self.val_fraction, "0 to 0.5")
         _require(self.image_size >= 4, "image_size", self.image_size, "at least 4 pixels")
         _require(self.seed >= 0, "seed", self.seed, "at least 0")
@@ -99,18 +105,22 @@ class TrainConfig:
         _require(self.std is None or min(self.std) > 0, "std", self.std, "above 0 in every channel")
 
     def _check_schedule(self) -> None:
-        fields_of = {"step": ("step_epochs", "gamma", "num_drops"), "one-cycle": ("warmup_fraction",)}
-        for schedule, names in fields_of.items():
-            for name in names:
-                if getattr(self, name) is not None and schedule != self.schedule:
-                    raise ConfigError(
-                        f"{name} is given, but schedule is {self.schedule!r}, which has no such field",
-                        hint=f"leave {name} out, or set schedule = {schedule!r}",
-                    )
+        schedules_of: dict[str, tuple[str, ...]] = {
+            "step_epochs": ("step",),
+            "gamma": ("step",),
+            "num_drops": ("step",),
+            "warmup_fraction": ("one-cycle", "cosine"),
+        }
+        for name, schedules in schedules_of.items():
+            if getattr(self, name) is not None and self.schedule not in schedules:
+                raise ConfigError(
+                    f"{name} is given, but schedule is {self.schedule!r}, which has no such field",
+                    hint=f"leave {name} out, or set schedule = {schedules[0]!r}",
+                )
         if self.schedule == "step" and (self.step_epochs is None or self.gamma is None):
             raise ConfigError("schedule 'step' needs step_epochs and gamma", hint="for instance 14 and 0.1")
-        if self.schedule == "one-cycle" and self.warmup_fraction is None:
-            raise ConfigError("schedule 'one-cycle' needs warmup_fraction", hint="for instance 0.2")
+        if self.schedule != "step" and self.warmup_fraction is None:
+            raise ConfigError(f"schedule {self.schedule!r} needs warmup_fraction", hint="for instance 0.2")
         _require(self.step_epochs is None or self.step_epochs >= 1, "step_epochs", self.step_epochs, "at least 1")
         _require(self.gamma is None or 0 < self.gamma <= 1, "gamma", self.gamma, "above 0 and at most 1")
         _require(self.num_drops is None or self.num_drops >= 1, "num_drops", self.num_drops, "at least 1")

@@ -20,7 +20,7 @@ from thumbnet.recipes import load_recipe
 from thumbnet.training.fit import ScoredSplit
 from thumbnet.training.growth import Growth
 from thumbnet.training.progress import LogStyle, Progress, ReferenceLog, Silent, pick_progress
-from thumbnet.training.schedules import OneCycle, Schedule, StepSchedule
+from thumbnet.training.schedules import Cosine, OneCycle, Schedule, StepSchedule
 
 Say = Callable[[str], None]
 
@@ -46,7 +46,7 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     flip = config.flip
     if flip == "auto":
         flip = policy_flips(config.augmentation) and dataset.mirror_keeps_labels
-    uses_data_dir = dataset.source.name == "cifar10"
+    uses_data_dir = dataset.source.name in ("cifar10", "cifar100")
     steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
     return config.replace(
         epochs=max(config.epochs, math.ceil((config.min_steps or 0) / steps_per_epoch)),
@@ -74,7 +74,7 @@ def build_model(config: TrainConfig, dataset: Dataset) -> nn.Module:
 def build_policy(config: TrainConfig, dataset: Dataset) -> tuple[Augmentation, ...]:
     """The augmentations of a resolved config."""
     assert config.flip != "auto"
-    return create_policy(config.augmentation, flip=config.flip, mean=dataset.mean)
+    return create_policy(config.augmentation, flip=config.flip, mean=dataset.mean, cutout=config.cutout)
 
 
 def build_schedule(config: TrainConfig) -> Schedule:
@@ -82,6 +82,9 @@ def build_schedule(config: TrainConfig) -> Schedule:
     if config.schedule == "one-cycle":
         assert config.warmup_fraction is not None
         return OneCycle(config.warmup_fraction)
+    if config.schedule == "cosine":
+        assert config.warmup_fraction is not None
+        return Cosine(config.warmup_fraction)
     assert config.step_epochs is not None
     assert config.gamma is not None
     return StepSchedule(config.step_epochs, config.gamma, config.num_drops)
@@ -107,6 +110,8 @@ def fit_arguments(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
         "schedule": build_schedule(config),
         "augmentation": build_policy(config, dataset),
         "growth": build_growth(config),
+        "mixup": config.mixup,
+        "average_decay": config.average_decay,
         "seed": config.seed,
         "device": config.device,
         "precision": config.precision,

@@ -154,6 +154,7 @@ class RunDir:
                 "epoch": checkpoint.state.epoch,
                 "model": dict(checkpoint.state.model),
                 "optimizer": dict(checkpoint.state.optimizer),
+                "average": None if checkpoint.state.average is None else dict(checkpoint.state.average),
                 "history": checkpoint.state.history.to_rows(),
                 "data_checksum": checkpoint.data_checksum,
                 "total_s": checkpoint.total_s,
@@ -170,11 +171,9 @@ class RunDir:
             return None
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
-            return Checkpoint(
-                TrainingState(saved["epoch"], saved["model"], saved["optimizer"], history_from_rows(saved["history"])),
-                saved["data_checksum"],
-                saved["total_s"],
-            )
+            history = history_from_rows(saved["history"])
+            state = TrainingState(saved["epoch"], saved["model"], saved["optimizer"], history, saved["average"])
+            return Checkpoint(state, saved["data_checksum"], saved["total_s"])
         except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise CheckpointError(
                 f"the checkpoint {path} is damaged: {error}", hint="delete it: --resume then starts the run again"

@@ -12,7 +12,7 @@ from thumbnet.errors import ConfigError
 POLICIES = ("none", "crop-flip", "shift-flip", "albumentations")
 
 
-def create_policy(name: str, *, flip: bool, mean: Sequence[float]) -> tuple[Augmentation, ...]:
+def create_policy(name: str, *, flip: bool, mean: Sequence[float], cutout: int = 0) -> tuple[Augmentation, ...]:
     """The augmentations of the policy called `name`, in the order in which they are applied.
 
     Args:
@@ -20,21 +20,23 @@ def create_policy(name: str, *, flip: bool, mean: Sequence[float]) -> tuple[Augm
             most one pixel either way, reflected at the border); or `albumentations`, the published
             documentation (shift-scale-rotate at Albumentations' defaults, a hole of 16x16 pixels in the mean colour).
         flip: whether images are mirrored with probability 0.5, in every policy.
-        mean: the dataset's, per channel, of pixels scaled to 0..1; only `albumentations` paints with it.
+        mean: the dataset's, per channel, of pixels scaled to 0..1: the colour of holes.
+        cutout: side in pixels of a hole in every image, in any policy; 0: none.
 
     Raises:
         ConfigError: an unknown name, or a mean outside 0..1.
     """
     _check_name(name)
     mirror = (HorizontalFlip(),) if flip else ()
-    if name == "none":
-        return mirror
-    if name == "crop-flip":
-        return (RandomCrop(padding=4, border="zero"), *mirror)
-    if name == "shift-flip":
-        return (RandomCrop(padding=1, border="reflect"), *mirror)
     fill = tuple(round(channel_mean * 255) for channel_mean in mean)
-    return (*mirror, ShiftScaleRotate(), CoarseDropout(size=16, p=0.5, fill=fill))
+    hole = (CoarseDropout(size=cutout, p=1.0, fill=fill),) if cutout else ()
+    if name == "none":
+        return (*mirror, *hole)
+    if name == "crop-flip":
+        return (RandomCrop(padding=4, border="zero"), *mirror, *hole)
+    if name == "shift-flip":
+        return (RandomCrop(padding=1, border="reflect"), *mirror, *hole)
+    return (*mirror, ShiftScaleRotate(), CoarseDropout(size=16, p=0.5, fill=fill), *hole)
 
 
 def policy_flips(name: str) -> bool:

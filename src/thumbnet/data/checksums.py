@@ -1,7 +1,9 @@
-"""The two forms in which CIFAR-10 is published, and the checksums of their files.
+"""The two forms in which CIFAR-10 and CIFAR-100 are published, and the checksums of their files.
 
-Source: the release of https://www.cs.toronto.edu/~kriz/cifar.html; its checksums are the list that this project was
-given with its own copy of the data. Only the official release is listed, no other copy.
+Source: the release of https://www.cs.toronto.edu/~kriz/cifar.html. CIFAR-10's checksums are the list that this project
+was given with its own copy of the data; CIFAR-100's are those that Keras, TensorFlow Datasets and torchvision check
+(none is published for the files in its binary form: there, only the archive can be verified). Only the official
+releases are listed, no other copy.
 """
 
 from __future__ import annotations
@@ -11,13 +13,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+# fmt: off
+CIFAR100_CLASSES = (  # the fine ones, in the order of their labels
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy",
+    "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock",
+    "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish", "forest",
+    "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion", "lizard",
+    "lobster", "man", "maple_tree", "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid",
+    "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine", "possum",
+    "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper",
+    "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone",
+    "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf",
+    "woman", "worm",
+)
+# fmt: on
+
 
 @dataclass(frozen=True)
 class Release:
     """One published form: the archive, the folder that it holds, and the files in that folder.
 
-    `batch_files` are in reading order, the test batch last. `file_checksums` has hexadecimal digests of `algorithm`
-    (`sha1` or `md5`) for every batch file, and for `meta_file` where one is published.
+    `dataset` is the name for people. `batch_files` are in reading order, the test batch last. `file_checksums` has
+    hexadecimal digests of `algorithm` (`sha1` or `md5`) for every batch file, and for `meta_file`, where they are
+    published. `label_key` is that of the labels in a python batch; a binary record has `label_bytes` before its pixels,
+    the last of them the label.
     """
 
     name: str
@@ -28,6 +48,15 @@ class Release:
     meta_file: str
     algorithm: str
     file_checksums: Mapping[str, str]
+    dataset: str = "CIFAR-10"
+    class_names: tuple[str, ...] = CIFAR10_CLASSES
+    label_key: bytes = b"labels"
+    label_bytes: int = 1
+
+    @property
+    def can_be_verified(self) -> bool:
+        """Whether a published checksum is known of every batch file."""
+        return all(file in self.file_checksums for file in self.batch_files)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -83,3 +112,37 @@ PYTHON = Release(
 )
 
 RELEASES = (BINARY, PYTHON)
+
+CIFAR100_BINARY = Release(
+    name="binary",
+    folder="cifar-100-binary",
+    archive="cifar-100-binary.tar.gz",
+    archive_sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+    batch_files=("train.bin", "test.bin"),
+    meta_file="fine_label_names.txt",
+    algorithm="md5",
+    file_checksums={},
+    dataset="CIFAR-100",
+    class_names=CIFAR100_CLASSES,
+    label_bytes=2,
+)
+
+CIFAR100_PYTHON = Release(
+    name="python",
+    folder="cifar-100-python",
+    archive="cifar-100-python.tar.gz",
+    archive_sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+    batch_files=("train", "test"),
+    meta_file="meta",
+    algorithm="md5",
+    file_checksums={
+        "train": "16019d7e3df5f24257cddd939b257f8d",
+        "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+        "meta": "7973b15100ade9c7d40fb424638fde48",
+    },
+    dataset="CIFAR-100",
+    class_names=CIFAR100_CLASSES,
+    label_key=b"fine_labels",
+)
+
+CIFAR100_RELEASES = (CIFAR100_PYTHON, CIFAR100_BINARY)

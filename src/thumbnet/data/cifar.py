@@ -1,8 +1,9 @@
-"""CIFAR-10 from the official files: the binary or the python release, extracted or as the .tar.gz.
+"""CIFAR-10 and CIFAR-100 from the official files: the binary or the python release, extracted or as the .tar.gz.
 
-50,000 training and 10,000 test images, uint8 [N,3,32,32], of ten classes. Formats: https://www.cs.toronto.edu/~kriz/cifar.html.
-A binary batch is a row of records of 3073 bytes: the label, then the red, green and blue plane, each row by row. A
-python batch is a pickle of a dictionary, written by Python 2, with the same planes as the rows of an array.
+50,000 training and 10,000 test images, uint8 [N,3,32,32], of 10 or 100 classes. Formats: https://www.cs.toronto.edu/~kriz/cifar.html.
+A binary batch is a row of records of 3073 or 3074 bytes: the label (after the coarse one, in CIFAR-100), then the red,
+green and blue plane, each row by row. A python batch is a pickle of a dictionary, written by Python 2, with the same
+planes as the rows of an array.
 """
 
 from __future__ import annotations
@@ -20,22 +21,24 @@ import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 
-from thumbnet.data.checksums import RELEASES, Release
+from thumbnet.data.checksums import BINARY, CIFAR10_CLASSES, CIFAR100_RELEASES, PYTHON, RELEASES, Release
 from thumbnet.data.dataset import Source, SourceSplits, Split
 from thumbnet.errors import ChecksumError, DataError, DatasetNotFoundError
 
-CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-NUM_CLASSES = len(CLASS_NAMES)
+CLASS_NAMES = CIFAR10_CLASSES
 IMAGE_SHAPE = (3, 32, 32)
 IMAGE_BYTES = 3 * 32 * 32
-RECORD_BYTES = 1 + IMAGE_BYTES
 
 REPAIR_HINT = "`thumbnet data prepare` fetches the official files"
+REPAIR_HINTS = {
+    "CIFAR-10": REPAIR_HINT,
+    "CIFAR-100": "fetch its archive anew from https://www.cs.toronto.edu/~kriz/cifar.html",
+}
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The images uint8 [N,3072] and labels int64 [N] (0 to 9) of one file."""
+    """The images uint8 [N,3072] and labels int64 [N] (from 0) of one file."""
 
     images: UInt8[np.ndarray, "n 3072"]
     labels: Int64[np.ndarray, " n"]
@@ -60,28 +63,49 @@ def read_cifar10(
         ChecksumError: a file is not the official one.
         DataError: a file is missing, truncated or malformed.
     """
+    return _read_release(data_dir, "cifar10", releases, allow_unverified=allow_unverified)
+
+
+def read_cifar100(
+    data_dir: Path, *, allow_unverified: bool = False, releases: Sequence[Release] = CIFAR100_RELEASES
+) -> SourceSplits:
+    """CIFAR-100's own training and test split, with its 100 fine classes; otherwise as `read_cifar10`.
+
+    In order of preference, `data_dir` holds `cifar-100-python/`, `cifar-100-binary/` or one of their .tar.gz. Of
+    the extracted binary files no checksum is published: `source.verified` is then None.
+    """
+    return _read_release(data_dir, "cifar100", releases, allow_unverified=allow_unverified)
+
+
+def _read_release(data_dir: Path, name: str, releases: Sequence[Release], *, allow_unverified: bool) -> SourceSplits:
     release, path = _find_release(data_dir, releases)
     if path.name == release.folder:
         contents = _read_folder(path, release)
         differing = [file for file, content in contents.items() if not release.is_official(file, content)]
+        verified = None if not release.can_be_verified else not differing
     else:
         contents = read_archive(path, release)
         differing = [] if release.is_official_archive(path) else [release.archive]
+        verified = not differing
     decode = decode_binary_batch if release.name == "binary" else decode_python_batch
-    batches = [decode(contents[file], path / file) for file in release.batch_files]
+    batches = [decode(contents[file], path / file, release) for file in release.batch_files]
     if differing and not allow_unverified:
         raise ChecksumError(
             f"{path if path.is_dir() else data_dir} holds what differs from the published file: {', '.join(differing)}",
-            hint=f"{REPAIR_HINT} if the data is damaged; --allow-unverified reads it as it is, and a run records that",
+            hint=f"{REPAIR_HINTS[release.dataset]} if the data is damaged; --allow-unverified reads it as it is, "
+            "and a run records that",
         )
     state = f"not as published: {', '.join(differing)}" if differing else "every file as published"
+    if verified is None:
+        state = "its files' checksums are not published"
+    description = f"{release.dataset}, {release.name} release ({path.name}), {state}"
     return SourceSplits(
         train=_join(batches[:-1]),
         val=None,
         test=_join(batches[-1:]),
-        class_names=CLASS_NAMES,
+        class_names=release.class_names,
         mirror_keeps_labels=True,
-        source=Source("cifar10", f"CIFAR-10, {release.name} release ({path.name}), {state}", verified=not differing),
+        source=Source(name, description, verified=verified),
     )
 
 
@@ -102,50 +126,54 @@ def read_archive(path: Path, release: Release) -> dict[str, bytes]:
             while stream.read(1 << 20):  # gzip compares its own checksum at the end only
                 pass
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise DataError(f"{path} is damaged or cannot be read: {error}", hint=REPAIR_HINT) from error
+        raise DataError(f"{path} is damaged or cannot be read: {error}", hint=REPAIR_HINTS[release.dataset]) from error
     _check_complete(path, contents, release)
     return contents
 
 
-def decode_binary_batch(content: bytes, path: Path) -> Batch:
+def decode_binary_batch(content: bytes, path: Path, release: Release = BINARY) -> Batch:
     """The images and labels of a binary batch file; DataError naming `path` if its form is wrong."""
-    if not content or len(content) % RECORD_BYTES:
+    record_bytes = release.label_bytes + IMAGE_BYTES
+    if not content or len(content) % record_bytes:
         raise DataError(
-            f"{path} is truncated or damaged: {len(content)} bytes, expected records of {RECORD_BYTES}",
-            hint=REPAIR_HINT,
+            f"{path} is truncated or damaged: {len(content)} bytes, expected records of {record_bytes}",
+            hint=REPAIR_HINTS[release.dataset],
         )
-    records = np.frombuffer(content, np.uint8).reshape(-1, RECORD_BYTES)
-    labels = records[:, 0].astype(np.int64)
-    _check_labels(int(labels.max()), path)
-    return Batch(records[:, 1:], labels)
+    records = np.frombuffer(content, np.uint8).reshape(-1, record_bytes)
+    labels = records[:, release.label_bytes - 1].astype(np.int64)
+    _check_label(int(labels.max()), path, release)
+    return Batch(records[:, release.label_bytes :], labels)
 
 
-def decode_python_batch(content: bytes, path: Path) -> Batch:
+def decode_python_batch(content: bytes, path: Path, release: Release = PYTHON) -> Batch:
     """The images and labels of a python batch file; DataError naming `path` if its form is wrong.
 
     Of what a pickle may ask for, only a dictionary of lists, byte strings and a NumPy array is ever built.
     """
+    hint = REPAIR_HINTS[release.dataset]
     try:
         fields = _BatchUnpickler(io.BytesIO(content), encoding="bytes").load()
     except Exception as error:  # a damaged pickle raises almost anything
-        raise DataError(f"{path} is damaged, or no CIFAR-10 pickle: {error}", hint=REPAIR_HINT) from error
+        raise DataError(f"{path} is damaged, or no {release.dataset} pickle: {error}", hint=hint) from error
+    labels = fields.get(release.label_key) if isinstance(fields, dict) else None
     match fields:
         case {
             b"data": _PickledArray(
                 state=(1, (int(num_images), 3072), _PickledDtype(args=(b"u1" | "u1", *_)), False, bytes(pixels))
-            ),
-            b"labels": [*labels],
+            )
         } if (
-            len(pixels) == num_images * IMAGE_BYTES
+            isinstance(labels, list)
+            and len(pixels) == num_images * IMAGE_BYTES
             and len(labels) == num_images > 0
             and all(type(label) is int for label in labels)
         ):
-            _check_labels(min(labels), path)
-            _check_labels(max(labels), path)
+            _check_label(min(labels), path, release)
+            _check_label(max(labels), path, release)
             return Batch(np.frombuffer(pixels, np.uint8).reshape(-1, IMAGE_BYTES), np.array(labels, np.int64))
+    key = release.label_key.decode()
     raise DataError(
-        f"{path} is damaged: expected `data`, a uint8 array [N,{IMAGE_BYTES}], and `labels`, a list of N integers",
-        hint=REPAIR_HINT,
+        f"{path} is damaged: expected `data`, a uint8 array [N,{IMAGE_BYTES}], and `{key}`, a list of N integers",
+        hint=hint,
     )
 
 
@@ -201,11 +229,13 @@ def _find_release(data_dir: Path, releases: Sequence[Release]) -> tuple[Release,
         if path.exists():
             return release, path
     names = [path.name for _, path in candidates]
+    dataset = releases[0].dataset
     if data_dir.resolve().name in names:
         hint = f"give the folder that holds it instead: {data_dir.resolve().parent}"
     else:
-        hint = "`thumbnet data prepare` downloads it there; --data-dir or THUMBNET_DATA name another folder"
-    raise DatasetNotFoundError(f"no CIFAR-10 in {data_dir}: looked for {', '.join(names)}", hint=hint)
+        verb = "`thumbnet data prepare` downloads it there" if dataset == "CIFAR-10" else REPAIR_HINTS[dataset]
+        hint = f"{verb}; --data-dir or THUMBNET_DATA name another folder"
+    raise DatasetNotFoundError(f"no {dataset} in {data_dir}: looked for {', '.join(names)}", hint=hint)
 
 
 def _read_folder(folder: Path, release: Release) -> dict[str, bytes]:
@@ -226,12 +256,18 @@ def _read_folder(folder: Path, release: Release) -> dict[str, bytes]:
 def _check_complete(path: Path, contents: dict[str, bytes], release: Release) -> None:
     missing = [file for file in release.batch_files if file not in contents]
     if missing:
-        raise DataError(f"{path} is only a part of CIFAR-10: {', '.join(missing)} missing", hint=REPAIR_HINT)
+        raise DataError(
+            f"{path} is only a part of {release.dataset}: {', '.join(missing)} missing",
+            hint=REPAIR_HINTS[release.dataset],
+        )
 
 
-def _check_labels(label: int, path: Path) -> None:
-    if not 0 <= label < NUM_CLASSES:
-        raise DataError(f"{path} is damaged: label {label}, expected 0 to {NUM_CLASSES - 1}", hint=REPAIR_HINT)
+def _check_label(label: int, path: Path, release: Release) -> None:
+    largest = len(release.class_names) - 1
+    if not 0 <= label <= largest:
+        raise DataError(
+            f"{path} is damaged: label {label}, expected 0 to {largest}", hint=REPAIR_HINTS[release.dataset]
+        )
 
 
 def _join(batches: Sequence[Batch]) -> Split:

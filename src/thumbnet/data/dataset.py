@@ -46,9 +46,9 @@ class Split:
 class Source:
     """Where a dataset came from.
 
-    `name` is what `--data` takes (`cifar10`, `digits`, `folder:PATH`); `description` is a sentence for people;
-    `verified` is True where every file matched its published checksum, False where it did not and the user allowed it,
-    and None where nothing is published to check against; `note` says why another source stands in, if one does.
+    `name` is what `--data` takes, as `cifar10` or `folder:PATH`; `description` is a sentence for people; `verified` is
+    True where every file matched its published checksum, False where it did not and the user allowed it, and None where
+    nothing is published to check against; `note` says why another source stands in, if one does.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""From a name to a dataset: `auto`, `cifar10`, `digits`, `folder:PATH`."""
+"""From a name to a dataset: `auto`, `cifar10`, `cifar100`, `digits`, `folder:PATH`, `npz:FILE`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from pathlib import Path
 
 import platformdirs
 
-from thumbnet.data.cifar import read_cifar10
+from thumbnet.data.cifar import read_cifar10, read_cifar100
 from thumbnet.data.dataset import Dataset, SourceSplits
 from thumbnet.data.digits import read_digits
 from thumbnet.data.download import download_cifar10
 from thumbnet.data.folder import read_folder
+from thumbnet.data.npz import read_npz
 from thumbnet.data.splits import complete_splits
 from thumbnet.data.statistics import channel_statistics
 from thumbnet.errors import ConfigError, DatasetNotFoundError, DownloadError
 
 DATA_DIR_VARIABLE = "THUMBNET_DATA"
 FOLDER_PREFIX = "folder:"
+NPZ_PREFIX = "npz:"
+CHOICES = "auto, cifar10, cifar100, digits, folder:PATH or npz:FILE"
 
 
 def load_dataset(
@@ -36,10 +39,12 @@ def load_dataset(
     """A dataset in memory, split in train, val and test.
 
     Args:
-        data: `cifar10`; `digits` (scikit-learn's 8x8 digits, embedded); `folder:PATH` (one sub-folder per class); or
-            `auto`: CIFAR-10 where it is on disk or can be downloaded, otherwise the digits, with a `source.note`.
-        data_dir: the folder that holds CIFAR-10 or gets it; None: THUMBNET_DATA, else the user's cache folder.
-        allow_unverified: accept CIFAR-10 files that are not the official ones; `source.verified` is then False.
+        data: `cifar10`; `cifar100`; `digits` (scikit-learn's 8x8 digits, embedded); `folder:PATH` (one sub-folder per
+            class); `npz:FILE` (see `read_npz`); or `auto`: CIFAR-10 where it is on disk or can be downloaded,
+            otherwise the digits, with a `source.note`.
+        data_dir: the folder that holds CIFAR-10 or gets it, or that holds CIFAR-100; None: THUMBNET_DATA, else the
+            user's cache folder.
+        allow_unverified: accept CIFAR files that are not the official ones; `source.verified` is then False.
         image_size: side in pixels that a folder's images are resized to.
         val_fraction: share of the training images held out for validation, class by class; 0 for none.
         split_seed: of the held-out images: the split depends on it, on val_fraction and on the data alone.
@@ -93,11 +98,15 @@ def _read(data: str, folder: Path, *, allow_unverified: bool, image_size: int) -
         return _read_auto(folder, allow_unverified=allow_unverified)
     if data == "cifar10":
         return _read_or_download(folder, allow_unverified=allow_unverified)
+    if data == "cifar100":
+        return read_cifar100(folder, allow_unverified=allow_unverified)
     if data == "digits":
         return read_digits()
+    if data.startswith(NPZ_PREFIX):
+        return read_npz(Path(data.removeprefix(NPZ_PREFIX)).expanduser())
     if data.startswith(FOLDER_PREFIX):
         return read_folder(Path(data.removeprefix(FOLDER_PREFIX)).expanduser(), image_size=image_size)
-    raise ConfigError(f"unknown data {data!r}", hint="choose auto, cifar10, digits or folder:PATH")
+    raise ConfigError(f"unknown data {data!r}", hint=f"choose {CHOICES}")
 
 
 def _read_or_download(folder: Path, *, allow_unverified: bool) -> SourceSplits:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,18 +17,19 @@ import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from thumbnet.augment import Augmentation
 from thumbnet.data.batches import num_batches, shuffled_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, NonFiniteLossError
 from thumbnet.evaluation.metrics import evaluate
+from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.device import keep_freed_memory, pick_device, pick_precision
 from thumbnet.training.forecast import Forecast
 from thumbnet.training.growth import Growth
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.inputs import default_policy, make_batch, show_images
+from thumbnet.training.mixup import mix
 from thumbnet.training.optimizers import create_optimizer
 from thumbnet.training.progress import EpochPlan, Progress, StepReport, pick_progress
 from thumbnet.training.schedules import OneCycle, Schedule
@@ -41,12 +42,13 @@ ScoredSplit = Literal["val", "test"]
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that is needed to go on after an epoch: tensors, numbers and texts only."""
+    """All that is needed to go on after an epoch: tensors, numbers and texts only. `average` is that of the weights."""
 
     epoch: int
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
     history: History
+    average: Mapping[str, Tensor] | None = None
 
 
 def fit(
@@ -67,6 +69,8 @@ def fit(
     schedule: Schedule | None = None,
     augmentation: str | Sequence[Augmentation] = "crop-flip",
     growth: Growth | None = None,
+    mixup: float = 0.0,
+    average_decay: float = 0.0,
     seed: int = 0,
     device: str = "auto",
     precision: str = "float32",
@@ -85,6 +89,8 @@ def fit(
         lr: base learning rate, per step; `schedule` (None: `OneCycle()`) multiplies it and the other rates.
         augmentation: a policy's name (it mirrors images where `dataset.mirror_keeps_labels`), or the augmentations.
         growth: of the images over the training; None: full size from the start.
+        mixup: alpha of the Beta distribution of the share that a second image gets; 0: images are not mixed.
+        average_decay: of the weights' moving average, which is scored and is what `model` ends with; 0: no average.
         seed: of shuffling, augmentation and dropout. The model's weights have their own seed, in `create_model`.
         device: `auto`, `cpu`, `cuda` or `mps`.
         precision: of convolutions and matrix products: `float32`, `bfloat16`, or `auto` (see `pick_precision`).
@@ -127,6 +133,9 @@ def fit(
         history = resume_from.history
     else:
         show_images(model, dataset, seed=seed)
+    average = WeightAverage(model, decay=average_decay) if average_decay else None
+    if average is not None and resume_from is not None and resume_from.average is not None:
+        average.load(resume_from.average)
     steps_per_epoch = num_batches(len(dataset.train), batch_size)
     loop = _Loop(
         model=model,
@@ -140,6 +149,8 @@ def fit(
         std=dataset.std,
         augmentations=augmentation,
         growth=Growth() if growth is None else growth,
+        mixup=mixup,
+        average=average,
         batch_size=batch_size,
         label_smoothing=label_smoothing,
         lr=lr,
@@ -154,8 +165,9 @@ def fit(
     forecast = Forecast(progress, areas, first_step=len(history) * steps_per_epoch)
     for epoch in range(len(history) + 1, epochs + 1):
         trained = _train_epoch(loop, epoch, forecast)
-        val = evaluate(model, dataset, "val") if "val" in score else None
-        test = evaluate(model, dataset, "test") if "test" in score else None
+        with nullcontext() if average is None else average.applied():
+            val = evaluate(model, dataset, "val") if "val" in score else None
+            test = evaluate(model, dataset, "test") if "test" in score else None
         record = EpochRecord(
             epoch=epoch,
             lr=loop.lr_at(epoch * steps_per_epoch - 1),
@@ -172,7 +184,10 @@ def fit(
         history = history.appended(record)
         progress.epoch_ends(record)
         if on_epoch_end is not None:
-            on_epoch_end(TrainingState(epoch, model.state_dict(), made.state_dict(), history))
+            averaged = None if average is None else average.averaged
+            on_epoch_end(TrainingState(epoch, model.state_dict(), made.state_dict(), history, averaged))
+    if average is not None:
+        model.load_state_dict(average.averaged)
     return history
 
 
@@ -191,6 +206,8 @@ class _Loop:
     std: tuple[float, ...]
     augmentations: Sequence[Augmentation]
     growth: Growth
+    mixup: float
+    average: WeightAverage | None
     batch_size: int
     label_smoothing: float
     lr: float
@@ -232,6 +249,8 @@ def _train_epoch(loop: _Loop, epoch: int, forecast: Forecast) -> StepReport:
                 group["lr"] = base_lr * factor
             sides = loop.sides_at(first_step + index)
             tally.add(*_train_step(loop, chosen.to(loop.labels.device), sides, generator))
+            if loop.average is not None:
+                loop.average.update(first_step + index)
             if (index + 1) % check_every == 0 or index + 1 == loop.steps_per_epoch:
                 report = tally.report()
                 loop.progress.step_ends(report)
@@ -246,13 +265,14 @@ def _train_step(
     labels = loop.labels[chosen]
     chosen_images = loop.images.index_select(0, chosen)  # on a CPU 20 times faster than an index in brackets
     images = make_batch(chosen_images, loop.augmentations, generator, mean=loop.mean, std=loop.std, sides=sides)
+    mixed = mix(images, labels, alpha=loop.mixup)
     with torch.autocast(images.device.type, loop.precision, enabled=loop.precision != torch.float32):
-        logits = loop.forward(images).float()
-    loss = F.cross_entropy(logits, labels, label_smoothing=loop.label_smoothing)
+        logits = loop.forward(mixed.images).float()
+    loss = mixed.loss(logits, label_smoothing=loop.label_smoothing)
     loop.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     loop.optimizer.step()
-    return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum(), len(labels)
+    return loss.detach(), mixed.num_correct(logits.detach()), len(labels)
 
 
 class _Tally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -41,3 +42,19 @@ class OneCycle(Schedule):
         if step + 1 <= peak:
             return (step + 1) / peak
         return (num_steps - step) / (num_steps - peak + 1)
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """The rate rises in a straight line over `warmup_fraction` of the steps, then falls along half a cosine to zero.
+
+    Source: Loshchilov and Hutter, "SGDR" (2017, arXiv:1608.03983), one period of it.
+    """
+
+    warmup_fraction: float = 0.0
+
+    def factor(self, step: int, *, num_steps: int, steps_per_epoch: int) -> float:
+        peak = self.warmup_fraction * num_steps
+        if step + 1 <= peak:
+            return (step + 1) / peak
+        return (1 + math.cos(math.pi * (step + 1 - peak) / (num_steps - peak + 1))) / 2
