@@ -12,8 +12,8 @@ import thumbnet
 
 SOURCE = Path(thumbnet.__file__).parent
 ORDER = (
-    "errors", "atomic", "config", "recipes", "data", "augment", "models", "evaluation", "training", "views", "run_dir",
-    "prepare", "bench", "results", "run", "cli", "__main__",
+    "errors", "atomic", "config", "recipes", "data", "augment", "models", "evaluation", "training", "views",
+    "model_card", "run_dir", "prepare", "bench", "results", "run", "seeds", "cli", "__main__",
 )  # fmt: skip
 DRAWING = ("matplotlib", "seaborn", "plotly")
 

@@ -14,8 +14,9 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.registry import create_model
+from thumbnet.models.weights import load_weights
 from thumbnet.recipes import load_recipe
-from thumbnet.run_dir import Checkpoint, RunDir, create_run_dir, load_run, load_weights, open_run_dir
+from thumbnet.run_dir import Checkpoint, RunDir, create_run_dir, load_run, open_run_dir
 from thumbnet.training.fit import TrainingState, fit
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.progress import Silent

@@ -18,7 +18,19 @@ from thumbnet.config import DEVICES, PRECISIONS, TrainConfig
 from thumbnet.errors import ConfigError, ThumbnetError
 from thumbnet.recipes import DEFAULT_RECIPE, describe_recipes, load_recipe
 
-RECIPE_OPTIONS = ("model", "data", "data_dir", "allow_unverified", "epochs", "batch_size", "lr", "seed", "device")
+DEFAULT_PRETRAINED = "sprint"
+RECIPE_OPTIONS = (
+    "model",
+    "init",
+    "data",
+    "data_dir",
+    "allow_unverified",
+    "epochs",
+    "batch_size",
+    "lr",
+    "seed",
+    "device",
+)
 RESUME_OPTIONS = ("data_dir", "device", "log_style")  # all others are taken from the run that goes on
 
 
@@ -50,17 +62,24 @@ def build_parser() -> argparse.ArgumentParser:
     place = train.add_mutually_exclusive_group()
     place.add_argument("--run-dir", metavar="DIR", help="a new or empty folder (default: runs/<recipe>-<n>)")
     place.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped")
+    train.add_argument("--init", metavar="NAME_OR_RUN", help="begin with trained weights, under a new head")
+    train.add_argument("--seeds", metavar="N", type=int, help="train with N seeds, from --seed on, a run folder each")
     train.add_argument("--log-style", choices=("auto", "reference", "silent"), help="how to tell of the progress")
 
     evaluate = _add_verb(verbs, "evaluate", _evaluate, "score a run's model on a split")
-    evaluate.add_argument("run", metavar="RUN", help="a run folder")
+    which = evaluate.add_mutually_exclusive_group(required=True)
+    which.add_argument("run", metavar="RUN", nargs="?", help="a run folder")
+    which.add_argument("--pretrained", metavar="NAME", help="a model whose weights come with the package")
+    evaluate.add_argument("--tta", action="store_true", help="score the mean of several views, too")
     evaluate.add_argument("--split", choices=("test", "val", "train"), default="test", help="default: test")
     _add_data_options(evaluate, "the run's own")
     _add_json(evaluate)
 
     predict = _add_verb(verbs, "predict", _predict, "say what is in pictures")
     predict.add_argument("images", metavar="IMAGE", nargs="+", help="picture files of any size")
-    predict.add_argument("--run", metavar="RUN", required=True, help="the run folder whose model to use")
+    whose = predict.add_mutually_exclusive_group()
+    whose.add_argument("--run", metavar="RUN", help="the run folder whose model to use")
+    whose.add_argument("--pretrained", metavar="NAME", help=f"a model of the package (default: {DEFAULT_PRETRAINED})")
     _add_json(predict)
 
     summary = _add_verb(verbs, "summary", _summary, "list a model's layers, parameters and cost")
@@ -109,56 +128,92 @@ def _add_data_verbs(verbs: Any) -> None:
 
 def _train(parsed: argparse.Namespace) -> None:
     from thumbnet.run import resume, train
+    from thumbnet.seeds import is_seed_runs, resume_seeds, train_seeds
     from thumbnet.training.progress import LogStyle
 
     log_style: LogStyle = parsed.log_style or "auto"
     try:
-        if parsed.resume is None:
-            run = train(_recipe_config(parsed), run_dir=parsed.run_dir, log_style=log_style)
-        else:
+        if parsed.resume is not None:
             _refuse_options_of_resume(parsed)
-            run = resume(parsed.resume, data_dir=parsed.data_dir, device=parsed.device, log_style=log_style)
+            go_on = resume_seeds if is_seed_runs(parsed.resume) else resume
+            done = go_on(parsed.resume, data_dir=parsed.data_dir, device=parsed.device, log_style=log_style)
+        elif parsed.seeds is not None:
+            done = train_seeds(
+                _recipe_config(parsed), num_seeds=parsed.seeds, run_dir=parsed.run_dir, log_style=log_style
+            )
+        else:
+            done = train(_recipe_config(parsed), run_dir=parsed.run_dir, log_style=log_style)
     except KeyboardInterrupt:
         print("\nStopped. The last finished epoch is kept; go on with: thumbnet train --resume RUN", file=sys.stderr)
         raise
-    metrics = run.metrics
-    print(
-        f"test accuracy {metrics['test_accuracy']:.2%} ({metrics['num_test']:,} images of {metrics['data']}) "
-        f"after {metrics['epochs']} epochs, {metrics['train_s']:.0f} s of training"
-    )
-    print(f"results: {run.path}")
+    metrics = done.metrics
+    if "n" in metrics:
+        deviation = metrics["test_accuracy_std"]
+        spread = "" if deviation is None else f" ± {deviation:.2%}"
+        print(
+            f"test accuracy {metrics['test_accuracy']:.2%}{spread} (n = {metrics['n']}, seeds "
+            f"{', '.join(map(str, metrics['seeds']))}), {metrics['train_s']:.0f} s of training each"
+        )
+    else:
+        print(
+            f"test accuracy {metrics['test_accuracy']:.2%} ({metrics['num_test']:,} images of {metrics['data']}) "
+            f"after {metrics['epochs']} epochs, {metrics['train_s']:.0f} s of training"
+        )
+    print(f"results: {done.path}")
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
     from thumbnet.evaluation.metrics import evaluate
+    from thumbnet.evaluation.tta import evaluate_views
+    from thumbnet.model_card import TrainedModel, load_pretrained, load_test_data
     from thumbnet.run_dir import load_run
 
-    run = load_run(parsed.run)
-    dataset = run.load_dataset(parsed.data, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified or None)
-    evaluation = evaluate(run.model, dataset, parsed.split)
+    trained: TrainedModel
+    if parsed.pretrained is not None:
+        if parsed.split != "test":
+            raise ConfigError(
+                f"--split {parsed.split} is given with --pretrained: which images were held out, its file does not say",
+                hint="score the test split, or a run of your own",
+            )
+        trained = load_pretrained(parsed.pretrained)
+        dataset = load_test_data(
+            trained, parsed.data, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified
+        )
+    else:
+        trained = run = load_run(parsed.run)
+        dataset = run.load_dataset(
+            parsed.data, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified or None
+        )
+    evaluation = evaluate(trained.model, dataset, parsed.split)
     values = {
-        "model": run.card.model,
-        "num_params": run.card.num_params,
+        "model": trained.card.model,
+        "num_params": trained.card.num_params,
         "data": dataset.source.name,
         "split": parsed.split,
         "num_images": evaluation.num_images,
         "accuracy": evaluation.accuracy,
         "loss": evaluation.loss,
     }
+    if parsed.tta:
+        values["tta_accuracy"] = evaluate_views(trained.model, dataset, parsed.split).accuracy
     if parsed.json:
         print(json.dumps(values))
         return
     print(
-        f"{run.card.model} ({run.card.num_params:,} parameters) on {dataset.source.name}, {parsed.split} split: "
-        f"accuracy {evaluation.accuracy:.2%}, loss {evaluation.loss:.4f} ({evaluation.num_images:,} images)"
+        f"{trained.card.model} ({trained.card.num_params:,} parameters) on {dataset.source.name}, {parsed.split} "
+        f"split: accuracy {evaluation.accuracy:.2%}, loss {evaluation.loss:.4f} ({evaluation.num_images:,} images)"
     )
+    if parsed.tta:
+        print(f"with test-time augmentation: accuracy {values['tta_accuracy']:.2%}")
 
 
 def _predict(parsed: argparse.Namespace) -> None:
+    from thumbnet.model_card import load_pretrained
     from thumbnet.run import predict
     from thumbnet.run_dir import load_run
 
-    predictions = predict(load_run(parsed.run), parsed.images)
+    trained = load_pretrained(parsed.pretrained or DEFAULT_PRETRAINED) if parsed.run is None else load_run(parsed.run)
+    predictions = predict(trained, parsed.images)
     if parsed.json:
         print(json.dumps({"predictions": [asdict(prediction) for prediction in predictions]}))
         return
@@ -349,13 +404,13 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _recipe_config(parsed: argparse.Namespace) -> TrainConfig:
-    options = {name: getattr(parsed, name) for name in RECIPE_OPTIONS}
+    options = {name: getattr(parsed, name, None) for name in RECIPE_OPTIONS}
     given = {name: value for name, value in options.items() if value is not None and value is not False}
     return load_recipe(parsed.recipe or DEFAULT_RECIPE, options=given, settings=parsed.settings or ())
 
 
 def _refuse_options_of_resume(parsed: argparse.Namespace) -> None:
-    for name in ("recipe", "settings", *RECIPE_OPTIONS):
+    for name in ("recipe", "settings", "seeds", *RECIPE_OPTIONS):
         if name not in RESUME_OPTIONS and getattr(parsed, name) not in (None, False):
             option = "--set" if name == "settings" else f"--{name.replace('_', '-')}"
             raise ConfigError(

@@ -39,6 +39,7 @@ class TrainConfig:
     lr: float
     schedule: Schedule
     model_options: Mapping[str, Option] = field(default_factory=dict)  # what the model takes besides, as `dropout`
+    init: str | None = None  # trained weights to begin with, under a new head: a pretrained model's name, or a run
 
     data: str = "auto"
     data_dir: str | None = None  # None: THUMBNET_DATA, else the user's cache folder

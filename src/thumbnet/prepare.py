@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -15,8 +16,11 @@ from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import data_folder, load_dataset
 from thumbnet.errors import ConfigError
+from thumbnet.model_card import TrainedModel, load_pretrained
 from thumbnet.models.registry import create_model
+from thumbnet.models.weights import list_pretrained, load_all_but_head
 from thumbnet.recipes import load_recipe
+from thumbnet.run_dir import load_run
 from thumbnet.training.fit import ScoredSplit
 from thumbnet.training.growth import Growth
 from thumbnet.training.progress import LogStyle, Progress, ReferenceLog, Silent, pick_progress
@@ -37,8 +41,47 @@ def load_data(config: TrainConfig, *, say: Say) -> tuple[Dataset, TrainConfig]:
     )
     if dataset.source.note:
         say(dataset.source.note)
+    if config.init is not None and config.mean is None:
+        card = load_init(config.init).card
+        if len(card.mean) == dataset.num_channels:
+            config = config.replace(mean=card.mean, std=card.std)  # the images as its weights know them
     dataset = _with_given_statistics(dataset, config, say=say)
     return dataset, resolve_config(config, dataset)
+
+
+def _resolved_init(init: str | None) -> str | None:
+    """A run's folder as a whole path; a pretrained model's name as it is."""
+    return init if init is None or init in list_pretrained() else str(Path(init).resolve())
+
+
+def load_init(init: str) -> TrainedModel:
+    """The trained model that `init` names: one that comes with the package, or a finished run's."""
+    if init in list_pretrained():
+        return load_pretrained(init)
+    if not Path(init).is_dir():
+        raise ConfigError(
+            f"init is {init!r}, which is neither a pretrained model nor a folder",
+            hint=f"choose one of {', '.join(list_pretrained())}, or give a run's folder",
+        )
+    return load_run(init)
+
+
+def begin_with_trained_weights(model: nn.Module, config: TrainConfig, dataset: Dataset) -> None:
+    """Put the weights that `config.init` names in `model`, whose head stays new; without `init`, nothing is done.
+
+    Raises:
+        ConfigError: they are of another model or for another number of channels.
+    """
+    if config.init is None:
+        return
+    trained = load_init(config.init)
+    known, wanted = (trained.card.model, trained.card.image_shape[0]), (config.model, dataset.num_channels)
+    if known != wanted:
+        raise ConfigError(
+            f"init is of model {known[0]} for {known[1]} channels, but this is {wanted[0]} for {wanted[1]}",
+            hint="give --model the model of the trained weights, and images with as many channels",
+        )
+    load_all_but_head(model, trained.model.state_dict())
 
 
 def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
@@ -53,6 +96,9 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         min_steps=None,
         data=dataset.source.name,
         data_dir=str(data_folder(config.data_dir).resolve()) if uses_data_dir else None,
+        init=str(Path(config.init).resolve())
+        if config.init is not None and Path(config.init).is_dir()
+        else config.init,
         mean=dataset.mean,
         std=dataset.std,
         flip=flip,
@@ -61,13 +107,14 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
 
 def build_model(config: TrainConfig, dataset: Dataset) -> nn.Module:
     """The config's model for the dataset's classes, channels and image size, with weights drawn from the seed."""
+    options: dict[str, Any] = dict(config.model_options)
     return create_model(
         config.model,
         num_classes=dataset.num_classes,
         in_channels=dataset.num_channels,
         image_size=dataset.image_shape[1],
         seed=config.seed,
-        **config.model_options,
+        **options,
     )
 
 
@@ -112,6 +159,7 @@ def fit_arguments(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
         "growth": build_growth(config),
         "mixup": config.mixup,
         "average_decay": config.average_decay,
+        "is_trained": config.init is not None,
         "seed": config.seed,
         "device": config.device,
         "precision": config.precision,

@@ -15,8 +15,9 @@ import thumbnet
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.metrics import Evaluation, misclassified
+from thumbnet.model_card import ModelCard
 from thumbnet.models.trace import Trace, trace_model
-from thumbnet.run_dir import METRICS, ModelCard, RunDir
+from thumbnet.run_dir import METRICS, RunDir
 from thumbnet.training.device import peak_memory_bytes
 from thumbnet.training.history import History
 from thumbnet.views.confusion import draw_confusion

@@ -11,7 +11,9 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.errors import CheckpointError
 from thumbnet.evaluation.images import ImagePrediction, predict_files
 from thumbnet.evaluation.metrics import evaluate
+from thumbnet.model_card import TrainedModel
 from thumbnet.prepare import (
+    begin_with_trained_weights,
     build_growth,
     build_model,
     build_policy,
@@ -50,7 +52,7 @@ def train(config: TrainConfig | None = None, *, run_dir: str | Path | None = Non
     say = speaker(log_style)
     pick_device(config.device)
     dataset, config = load_data(config, say=say)
-    build_model(config, dataset)  # what cannot be built is refused before there is a folder
+    begin_with_trained_weights(build_model(config, dataset), config, dataset)  # refused before there is a folder
     build_policy(config, dataset)
     build_growth(config)
     folder = create_run_dir(config.recipe, run_dir)
@@ -95,11 +97,11 @@ def resume(
     return _train_in(folder, config, dataset, log_style=log_style, checkpoint=checkpoint)
 
 
-def predict(run: Run, paths: Sequence[str | Path], *, num_top: int = 3) -> list[ImagePrediction]:
-    """What a run's model says of image files of any size; ImageError names a file that cannot be read."""
-    card = run.card
+def predict(trained: TrainedModel, paths: Sequence[str | Path], *, num_top: int = 3) -> list[ImagePrediction]:
+    """What a run's model, or a pretrained one, says of pictures of any size; ImageError names what cannot be read."""
+    card = trained.card
     return predict_files(
-        run.model,
+        trained.model,
         paths,
         class_names=card.class_names,
         image_shape=card.image_shape,
@@ -112,13 +114,16 @@ def predict(run: Run, paths: Sequence[str | Path], *, num_top: int = 3) -> list[
 def find_recipe_lr(config: TrainConfig, *, log_style: LogStyle = "auto") -> LrTrial:
     """The learning rate that the LR finder gives for a recipe's model, data, batch size and optimizer."""
     dataset, config = load_data(config, say=speaker(log_style))
+    model = build_model(config, dataset)
+    begin_with_trained_weights(model, config, dataset)
     return find_lr(
-        build_model(config, dataset),
+        model,
         dataset,
         **optimizer_arguments(config),
         batch_size=config.batch_size,
         label_smoothing=config.label_smoothing,
         augmentation=build_policy(config, dataset),
+        is_trained=config.init is not None,
         seed=config.seed,
         device=config.device,
     )
@@ -134,6 +139,8 @@ def _train_in(
         folder.write_checkpoint(Checkpoint(state, data_checksum, time.perf_counter() - begin_s))
 
     model = build_model(config, dataset)
+    if checkpoint is None:
+        begin_with_trained_weights(model, config, dataset)
     history = fit(
         model,
         dataset,

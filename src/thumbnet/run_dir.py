@@ -15,15 +15,16 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from thumbnet.atomic import write_atomically
-from thumbnet.config import Option, TrainConfig, config_from_toml, config_to_toml
+from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
 from thumbnet.data.dataset import Dataset, Split
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.predictions import Predictions
-from thumbnet.models.registry import create_model
+from thumbnet.model_card import ModelCard, TrainedModel, card_from_dict, check_classes, create_from_card
+from thumbnet.models.weights import load_weights
 from thumbnet.training.fit import TrainingState
 from thumbnet.training.history import History, history_from_csv, history_from_rows
 
@@ -39,35 +40,6 @@ PREDICTION_COLUMNS = ("index", "path", "label", "prediction", "class_name", "pre
 
 
 @dataclass(frozen=True)
-class ModelCard:
-    """model.json: what must be known to use the weights, and where they came from.
-
-    `mean` and `std` are per channel, of pixels in 0..1; `image_shape` is channels, height, width; `data_checksum` is
-    the SHA-256 of all pixels and labels; `data_verified` is None where nothing is published to check against; `commit`
-    is that of the checkout it was trained in, if it was one.
-    """
-
-    model: str
-    model_options: Mapping[str, Option]
-    num_params: int
-    class_names: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    image_shape: tuple[int, int, int]
-    recipe: str
-    data: str
-    data_description: str
-    data_note: str
-    data_checksum: str
-    data_verified: bool | None
-    num_train: int
-    num_val: int
-    num_test: int
-    versions: Mapping[str, str]
-    commit: str | None
-
-
-@dataclass(frozen=True)
 class Checkpoint:
     """The state after an epoch, with the data it belongs to and the seconds that the run has taken so far."""
 
@@ -77,13 +49,11 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A finished run, read back: its folder, config, trained model (in evaluation mode), card, history and metrics."""
+class Run(TrainedModel):
+    """A finished run, read back: its trained model (in evaluation mode), card, folder, config, history and metrics."""
 
     path: Path
     config: TrainConfig
-    model: nn.Module
-    card: ModelCard
     history: History
     metrics: Mapping[str, Any]
 
@@ -106,12 +76,7 @@ class Run:
             mean=self.card.mean,
             std=self.card.std,
         )
-        if dataset.class_names != self.card.class_names:
-            raise RunError(
-                f"the run was trained on the classes {_short_list(self.card.class_names)}, "
-                f"but the data has {_short_list(dataset.class_names)}",
-                hint="score a run on data with the same classes in the same order",
-            )
+        check_classes(self.card, dataset)
         return dataset
 
 
@@ -143,8 +108,8 @@ class RunDir:
         comments = "".join(f"# {line}\n" for line in note.splitlines())
         self.write(CONFIG, comments + config_to_toml(config))
 
-    def read_config(self) -> TrainConfig:
-        return config_from_toml(self._read_text(CONFIG), name=str(self.path / CONFIG))
+    def read_config(self, name: str = CONFIG) -> TrainConfig:
+        return config_from_toml(self._read_text(name), name=str(self.path / name))
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """checkpoint-last.pt: tensors, numbers and texts only, so that loading it runs no code. Then history.csv."""
@@ -264,47 +229,17 @@ def load_run(path: str | Path) -> Run:
         raise RunError(f"the run {path} is not finished", hint=f"finish it with: thumbnet train --resume {path}")
     config = folder.read_config()
     card = _read_card(folder)
-    options: dict[str, Any] = dict(card.model_options)
-    model = create_model(
-        card.model,
-        num_classes=len(card.class_names),
-        in_channels=card.image_shape[0],
-        image_size=card.image_shape[1],
-        **options,
-    )
+    model = create_from_card(card)
     load_weights(model, folder.path / WEIGHTS)
     history = history_from_csv(folder._read_text(HISTORY))
-    return Run(folder.path, config, model.eval(), card, history, folder.read_json(METRICS))
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Put the tensors of a safetensors file in the model; CheckpointError where they are damaged or do not fit."""
-    try:
-        model.load_state_dict(safetensors.torch.load_file(path))
-    except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"the weights {path} cannot be read: {error}", hint="train again") from error
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"the weights {path} do not fit the model: {error}",
-            hint="they belong to another model or number of classes",
-        ) from error
+    return Run(model.eval(), card, folder.path, config, history, folder.read_json(METRICS))
 
 
 def _read_card(folder: RunDir) -> ModelCard:
-    read = folder.read_json(MODEL_CARD)
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in read.items()}
-    try:
-        return ModelCard(**values)
-    except TypeError as error:
-        raise RunError(f"{folder.path / MODEL_CARD} is damaged: {error}", hint="train again") from error
+    return card_from_dict(folder.read_json(MODEL_CARD), name=str(folder.path / MODEL_CARD))
 
 
 def _check_writable(path: Path) -> None:
     probe = path / ".probe"
     probe.touch()
     probe.unlink()
-
-
-def _short_list(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:10])
-    return f"{shown}, ... ({len(names)})" if len(names) > 10 else shown

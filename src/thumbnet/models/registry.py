@@ -15,6 +15,7 @@ from thumbnet.errors import ConfigError, ModelError
 from thumbnet.models.dilated import DilatedFixedNet, DilatedNet
 from thumbnet.models.resnet8 import ResNet8
 from thumbnet.models.sprint import SprintLongNet, SprintNet
+from thumbnet.models.weights import load_weights, pretrained_path, read_pretrained_card
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "dilated": DilatedNet,
@@ -55,9 +56,10 @@ def create_model(
     in_channels: int = 3,
     image_size: int = 32,
     seed: int | None = None,
+    pretrained: bool = False,
     **options: Option,
 ) -> nn.Module:
-    """A new model with random weights.
+    """A new model, with random weights or those that come with the package.
 
     Args:
         name: one of `list_models()`.
@@ -65,12 +67,15 @@ def create_model(
         in_channels: 1 (grey) or 3 (colour).
         image_size: side in pixels of the images it will be given, checked against what the network can take.
         seed: of the random weights, from 0 to 2^64 - 1; None draws them from PyTorch's global generator.
+        pretrained: with trained weights, of a model of `list_pretrained()` for its classes and channels.
         options: what this model takes besides, for instance `dropout` for `dilated`.
 
     Raises:
         ModelError: an unknown name or option, or a size that this network cannot take; ConfigError: num_classes or seed
-            is not a whole number in its range.
+            is not a whole number in its range, or not that of the trained weights.
     """
+    if pretrained:
+        _check_pretrained(name, num_classes=num_classes, in_channels=in_channels, seed=seed)
     factory = MODELS.get(name)
     if factory is None:
         raise ModelError(f"unknown model {name!r}", hint=f"choose one of {', '.join(MODELS)}")
@@ -92,16 +97,32 @@ def create_model(
         if seed is not None:
             torch.default_generator.manual_seed(int(seed))  # torch.manual_seed would also reseed every GPU
         try:
-            return factory(num_classes=int(num_classes), in_channels=in_channels, **options)
+            model = factory(num_classes=int(num_classes), in_channels=in_channels, **options)
         except (TypeError, ValueError) as error:
             raise ModelError(
                 f"model {name!r} refused its options {options}: {error}", hint="see `thumbnet models` for its options"
             ) from error
+    if pretrained:
+        load_weights(model, pretrained_path(name))
+    return model
 
 
 def num_params(model: nn.Module) -> int:
     """How many numbers the model learns or keeps frozen: all its parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _check_pretrained(name: str, *, num_classes: int, in_channels: int, seed: int | None) -> None:
+    card = read_pretrained_card(name)
+    trained_for = len(card["class_names"]), card["image_shape"][0]
+    if (num_classes, in_channels) != trained_for:
+        raise ConfigError(
+            f"the trained weights of {name} are for {trained_for[0]} classes and {trained_for[1]} channels, not for "
+            f"{num_classes} and {in_channels}",
+            hint="for other classes, fine-tune them: thumbnet train --init",
+        )
+    if seed is not None:
+        raise ConfigError("seed is given, but the weights are trained ones", hint="leave seed out")
 
 
 def _is_integer(value: object) -> bool:

@@ -17,7 +17,7 @@ from thumbnet.errors import ConfigError
 DEFAULT_RECIPE = "sprint"
 DEPENDENT_FIELDS = {  # where one is chosen that is not the recipe's, these of the recipe's fields go with it
     "schedule": ("step_epochs", "gamma", "num_drops", "warmup_fraction"),
-    "model": ("model_options",),
+    "model": ("model_options", "init"),
     "epochs": ("min_steps",),
     "optimizer": ("momentum", "nesterov", "weight_decay", "vector_lr", "vector_momentum", "head_lr"),
 }

@@ -71,6 +71,7 @@ def fit(
     growth: Growth | None = None,
     mixup: float = 0.0,
     average_decay: float = 0.0,
+    is_trained: bool = False,
     seed: int = 0,
     device: str = "auto",
     precision: str = "float32",
@@ -91,6 +92,7 @@ def fit(
         growth: of the images over the training; None: full size from the start.
         mixup: alpha of the Beta distribution of the share that a second image gets; 0: images are not mixed.
         average_decay: of the weights' moving average, which is scored and is what `model` ends with; 0: no average.
+        is_trained: the weights are trained ones: what a model would learn from images before its first step is kept.
         seed: of shuffling, augmentation and dropout. The model's weights have their own seed, in `create_model`.
         device: `auto`, `cpu`, `cuda` or `mps`.
         precision: of convolutions and matrix products: `float32`, `bfloat16`, or `auto` (see `pick_precision`).
@@ -131,7 +133,7 @@ def fit(
         model.load_state_dict(resume_from.model)
         made.load_state_dict(dict(resume_from.optimizer))
         history = resume_from.history
-    else:
+    elif not is_trained:
         show_images(model, dataset, seed=seed)
     average = WeightAverage(model, decay=average_decay) if average_decay else None
     if average is not None and resume_from is not None and resume_from.average is not None:

@@ -58,13 +58,14 @@ def find_lr(
     head_lr: float | None = None,
     label_smoothing: float = 0.0,
     augmentation: str | Sequence[Augmentation] = "crop-flip",
+    is_trained: bool = False,
     seed: int = 0,
     device: str = "auto",
 ) -> LrTrial:
     """Try rates from `min_lr` to `max_lr`, multiplied by the same factor at each of `num_steps` steps.
 
     The arguments from `optimizer` to `head_lr` are those of `create_optimizer`. What is tried is `lr`; `vector_lr` and
-    `head_lr` keep their ratios to it.
+    `head_lr` keep their ratios to it. `is_trained` is as in `fit`.
 
     Raises:
         TrainingError: no rate made the loss fall; ConfigError: arguments that do not fit.
@@ -79,7 +80,8 @@ def find_lr(
     if isinstance(augmentation, str):
         augmentation = default_policy(augmentation, dataset)
     trial = copy.deepcopy(model).to(to_device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    show_images(trial, dataset, seed=seed)
+    if not is_trained:
+        show_images(trial, dataset, seed=seed)
     made = create_optimizer(
         optimizer,
         trial,

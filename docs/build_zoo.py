@@ -1,0 +1,59 @@
+"""Write the README's table of trained models from docs/results/zoo: python docs/build_zoo.py"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from thumbnet.training.progress import duration
+
+DOCS = Path(__file__).parent
+README = DOCS.parent / "README.md"
+ZOO = DOCS / "results" / "zoo"
+BEGIN, END = "<!-- zoo, made by docs/build_zoo.py -->\n", "<!-- end of zoo -->"
+HEAD = (
+    "| model | parameters | MACs | accuracy (n) | shipped file | with test-time augmentation | training | "
+    "images/s forward | size |\n|---|---|---|---|---|---|---|---|---|\n"
+)
+
+
+def row(folder: Path) -> str:
+    """A model's line of the table."""
+    shipped: dict[str, Any] = json.loads((folder / "shipped.json").read_text())
+    runs: list[dict[str, Any]] = [json.loads(path.read_text()) for path in sorted(folder.glob("seed-*/metrics.json"))]
+    accuracies = [run["test_accuracy"] for run in runs]
+    deviation = f" ± {100 * statistics.stdev(accuracies):.2f}" if len(runs) > 1 else ""
+    train_s = statistics.median(run["train_s"] for run in runs)
+    return (
+        f"| `{shipped['model']}` | {runs[0]['num_params']:,} | {runs[0]['macs'] / 1e6:.1f} M | "
+        f"{100 * statistics.mean(accuracies):.2f}{deviation} % ({len(runs)}) | {shipped['accuracy']:.2%} | "
+        f"{shipped['tta_accuracy']:.2%} | {duration(train_s)} | {shipped['forward_images_per_s']:,.0f} | "
+        f"{shipped['num_bytes'] / 1000:,.0f} kB |\n"
+    )
+
+
+def table() -> str:
+    """The whole table, the smallest model first, and where it was measured."""
+    folders = [path.parent for path in ZOO.glob("*/shipped.json")]
+    folders.sort(key=lambda folder: json.loads((folder / "seed-0" / "metrics.json").read_text())["num_params"])
+    machines = {json.loads((folder / "shipped.json").read_text())["processor"] for folder in folders}
+    dates = sorted(json.loads((folder / "shipped.json").read_text())["date"] for folder in folders)
+    return (
+        HEAD + "".join(map(row, folders)) + "\nCIFAR-10 test set (exact but for 20 images here), last epoch, one view; "
+        f"training and images/s on two cores ({', '.join(sorted(machines))}), {dates[0]} to {dates[-1]}. Seed 0 is "
+        "shipped, whatever it scored. Each run's config, history and metrics: docs/results/zoo.\n"
+    )
+
+
+def main() -> None:
+    """Put the table in its place in the README."""
+    before, _, rest = README.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert end, f"README.md has no place for the table: {BEGIN}{END}"
+    README.write_text(before + BEGIN + "\n" + table() + "\n" + END + after)
+
+
+if __name__ == "__main__":
+    main()

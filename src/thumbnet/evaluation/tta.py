@@ -1,0 +1,45 @@
+"""Test-time augmentation: one prediction from several views of an image. Its figure is never mixed with others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from thumbnet.data.dataset import Dataset
+from thumbnet.evaluation.metrics import Evaluation, summarise_predictions
+from thumbnet.evaluation.predictions import Predictions, predict_logits
+
+SHIFT = 1  # pixels, either way
+
+
+def evaluate_views(model: nn.Module, dataset: Dataset, split: str = "test") -> Evaluation:
+    """Score a split as `evaluate` does, on the mean logits of several views.
+
+    They are the image and, with the same weight together, the image one pixel up and left and one down and right; each
+    of the three is joined by its mirror image where the dataset says that mirroring keeps the labels.
+    Source: Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024, arXiv:2404.00498), section 3.5.
+    """
+    chosen = dataset.split(split)
+    logits = predict_views(model, chosen.images, mean=dataset.mean, std=dataset.std, mirror=dataset.mirror_keeps_labels)
+    return summarise_predictions(Predictions(logits, chosen.labels), split=split)
+
+
+def predict_views(
+    model: nn.Module, images: UInt8[Tensor, "n c h w"], *, mean: Sequence[float], std: Sequence[float], mirror: bool
+) -> Float[Tensor, "n k"]:
+    """The mean logits of the views of every image, on the CPU."""
+
+    def logits_of(views: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        logits = predict_logits(model, views, mean=mean, std=std)
+        if not mirror:
+            return logits
+        return (logits + predict_logits(model, views.flip(3), mean=mean, std=std)) / 2
+
+    height, width = images.shape[2:]
+    padded = F.pad(images.float(), (SHIFT,) * 4, mode="reflect").to(torch.uint8)
+    shifted = [padded[:, :, at : at + height, at : at + width] for at in (0, 2 * SHIFT)]
+    return (logits_of(images) + (logits_of(shifted[0]) + logits_of(shifted[1])) / 2) / 2

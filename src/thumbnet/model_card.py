@@ -1,0 +1,125 @@
+"""What must be known of a trained model to use it, and models that come with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from thumbnet.config import Option
+from thumbnet.data.dataset import Dataset
+from thumbnet.data.sources import load_dataset
+from thumbnet.errors import RunError
+from thumbnet.models.registry import create_model
+from thumbnet.models.weights import load_weights, pretrained_path, read_pretrained_card
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """model.json: what must be known to use the weights, and where they came from.
+
+    `mean` and `std` are per channel, of pixels in 0..1; `image_shape` is channels, height, width; `data_checksum` is
+    the SHA-256 of all pixels and labels; `data_verified` is None where nothing is published to check against; `commit`
+    is that of the checkout it was trained in, if it was one.
+    """
+
+    model: str
+    model_options: Mapping[str, Option]
+    num_params: int
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_shape: tuple[int, int, int]
+    recipe: str
+    data: str
+    data_description: str
+    data_note: str
+    data_checksum: str
+    data_verified: bool | None
+    num_train: int
+    num_val: int
+    num_test: int
+    versions: Mapping[str, str]
+    commit: str | None
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained model, in evaluation mode, with its card."""
+
+    model: nn.Module
+    card: ModelCard
+
+
+def card_from_dict(values: Mapping[str, Any], *, name: str) -> ModelCard:
+    """The card in the values of a JSON object; `name` says in errors where they came from."""
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    try:
+        return ModelCard(**fields)
+    except TypeError as error:
+        raise RunError(f"{name} is damaged: {error}", hint="train again") from error
+
+
+def create_from_card(card: ModelCard) -> nn.Module:
+    """The model that a card describes, with random weights."""
+    options: dict[str, Any] = dict(card.model_options)
+    return create_model(
+        card.model,
+        num_classes=len(card.class_names),
+        in_channels=card.image_shape[0],
+        image_size=card.image_shape[1],
+        **options,
+    )
+
+
+def load_pretrained(name: str) -> TrainedModel:
+    """A model with the trained weights that come with the package, on the CPU; ModelError where there are none."""
+    card = card_from_dict(read_pretrained_card(name), name=str(pretrained_path(name)))
+    model = create_from_card(card)
+    load_weights(model, pretrained_path(name))
+    return TrainedModel(model.eval(), card)
+
+
+def load_test_data(
+    trained: TrainedModel,
+    data: str | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    allow_unverified: bool = False,
+) -> Dataset:
+    """The data that a model was trained on, or other data of the same classes, with the model's mean and std.
+
+    Of it only the test split is sure to be unseen: which images were held out for validation, a card does not say.
+
+    Raises:
+        RunError: the other data has other classes than the model was trained for.
+    """
+    card = trained.card
+    dataset = load_dataset(
+        card.data if data is None else data,
+        data_dir=data_dir,
+        allow_unverified=allow_unverified,
+        image_size=card.image_shape[1],
+        mean=card.mean,
+        std=card.std,
+    )
+    check_classes(card, dataset)
+    return dataset
+
+
+def check_classes(card: ModelCard, dataset: Dataset) -> None:
+    """RunError where the data has other classes than the model was trained for."""
+    if dataset.class_names != card.class_names:
+        raise RunError(
+            f"the run was trained on the classes {_short_list(card.class_names)}, "
+            f"but the data has {_short_list(dataset.class_names)}",
+            hint="score a run on data with the same classes in the same order",
+        )
+
+
+def _short_list(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:10])
+    return f"{shown}, ... ({len(names)})" if len(names) > 10 else shown

@@ -1,0 +1,98 @@
+"""One recipe trained with several seeds: a folder of whole runs, and what they have in common."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thumbnet.config import Device, TrainConfig, config_to_toml
+from thumbnet.errors import ConfigError, RunError
+from thumbnet.recipes import load_recipe
+from thumbnet.run import resume, train
+from thumbnet.run_dir import CONFIG, METRICS, Run, RunDir, create_run_dir
+from thumbnet.training.progress import LogStyle
+
+SEEDS = "seeds.json"
+SHARED_CONFIG = "shared.toml"  # not config.toml: that would make the folder a run
+
+
+@dataclass(frozen=True)
+class SeedRuns:
+    """The finished runs, one a seed, and their metrics: `n`, `seeds`, `test_accuracy` (mean), `test_accuracy_std` (of
+    the sample; None for one seed), `train_s` (median)."""
+
+    path: Path
+    runs: tuple[Run, ...]
+    metrics: Mapping[str, Any]
+
+
+def train_seeds(
+    config: TrainConfig | None = None,
+    *,
+    num_seeds: int,
+    run_dir: str | Path | None = None,
+    log_style: LogStyle = "auto",
+) -> SeedRuns:
+    """Train with the seeds `config.seed`, `config.seed + 1`, ... into `run_dir/seed-<k>/`, then write metrics.json.
+
+    Args:
+        config: None: the default recipe.
+        num_seeds: how many, at least 1.
+        run_dir: a new or empty folder; None: `runs/<recipe>-<n>`.
+        log_style: as in `train`.
+
+    Raises:
+        ThumbnetError: as `train`; ConfigError: `num_seeds` is below 1.
+    """
+    if num_seeds < 1:
+        raise ConfigError(f"seeds is {num_seeds}", hint="give how many runs to make, at least 1")
+    config = load_recipe() if config is None else config
+    folder = create_run_dir(config.recipe, run_dir)
+    folder.write(SHARED_CONFIG, config_to_toml(config))
+    folder.write_json(SEEDS, {"seeds": [config.seed + index for index in range(num_seeds)]})
+    return _finish(folder, data_dir=None, device=None, log_style=log_style)
+
+
+def is_seed_runs(path: str | Path) -> bool:
+    """Whether the folder holds runs with several seeds."""
+    return (Path(path) / SEEDS).exists()
+
+
+def resume_seeds(
+    run_dir: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    device: Device | None = None,
+    log_style: LogStyle = "auto",
+) -> SeedRuns:
+    """Go on with what is missing: a run that was stopped, those not begun, the metrics. Arguments as in `resume`."""
+    if not is_seed_runs(run_dir):
+        raise RunError(f"{run_dir} holds no runs with several seeds", hint="give a folder that `train --seeds` made")
+    return _finish(RunDir(Path(run_dir)), data_dir=data_dir, device=device, log_style=log_style)
+
+
+def _finish(folder: RunDir, *, data_dir: str | Path | None, device: Device | None, log_style: LogStyle) -> SeedRuns:
+    config = folder.read_config(SHARED_CONFIG)
+    seeds: Sequence[int] = folder.read_json(SEEDS)["seeds"]
+    runs = []
+    for seed in seeds:
+        path = folder.path / f"seed-{seed}"
+        if (path / CONFIG).exists():
+            runs.append(resume(path, data_dir=data_dir, device=device, log_style=log_style))
+            continue
+        changes = {"data_dir": None if data_dir is None else str(data_dir), "device": device}
+        given = {name: value for name, value in changes.items() if value is not None}
+        runs.append(train(config.replace(seed=seed, **given), run_dir=path, log_style=log_style))
+    accuracies = [run.metrics["test_accuracy"] for run in runs]
+    metrics = {
+        "n": len(runs),
+        "seeds": list(seeds),
+        "test_accuracy": statistics.mean(accuracies),
+        "test_accuracy_std": statistics.stdev(accuracies) if len(runs) > 1 else None,
+        "train_s": statistics.median(run.metrics["train_s"] for run in runs),
+    }
+    folder.write_json(METRICS, metrics)
+    return SeedRuns(folder.path, tuple(runs), metrics)

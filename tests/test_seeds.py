@@ -1,0 +1,71 @@
+"""Several seeds: a folder of whole runs with their mean and deviation, which goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+from pathlib import Path
+
+import pytest
+
+from thumbnet.cli import main
+from thumbnet.errors import ConfigError, RunError
+from thumbnet.recipes import load_recipe
+from thumbnet.run_dir import load_run
+from thumbnet.seeds import SeedRuns, is_seed_runs, resume_seeds, train_seeds
+
+CONFIG = load_recipe(options={"data": "digits", "epochs": 1, "batch_size": 256, "device": "cpu", "seed": 4})
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> SeedRuns:
+    return train_seeds(CONFIG, num_seeds=3, run_dir=tmp_path_factory.mktemp("seeds"), log_style="silent")
+
+
+def test_each_seed_leaves_a_whole_run_and_the_folder_their_figures(done: SeedRuns) -> None:
+    metrics = json.loads((done.path / "metrics.json").read_text())
+    runs = [load_run(done.path / f"seed-{seed}") for seed in (4, 5, 6)]
+    accuracies = [run.metrics["test_accuracy"] for run in runs]
+    assert [run.config.seed for run in runs] == metrics["seeds"] == [4, 5, 6]
+    assert metrics == {
+        "n": 3,
+        "seeds": [4, 5, 6],
+        "test_accuracy": pytest.approx(sum(accuracies) / 3),
+        "test_accuracy_std": pytest.approx(statistics.stdev(accuracies)),
+        "train_s": sorted(run.metrics["train_s"] for run in runs)[1],
+    }
+    assert len(set(accuracies)) > 1
+    assert is_seed_runs(done.path)
+    assert not is_seed_runs(runs[0].path)
+
+
+def test_what_is_missing_is_made(done: SeedRuns, tmp_path: Path) -> None:
+    folder = tmp_path / "stopped"
+    shutil.copytree(done.path, folder)
+    (folder / "metrics.json").unlink()
+    (folder / "seed-5" / "metrics.json").unlink()
+    shutil.rmtree(folder / "seed-6")
+    kept = (folder / "seed-4" / "metrics.json").read_text()
+    resumed = resume_seeds(folder, log_style="silent")
+    for name in ("n", "seeds", "test_accuracy", "test_accuracy_std"):
+        assert resumed.metrics[name] == done.metrics[name]
+    assert (folder / "seed-4" / "metrics.json").read_text() == kept
+
+
+def test_one_seed_has_no_deviation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", "digits", "--epochs", "1", "--batch-size", "256", "--log-style", "silent"]
+    assert main(["train", *arguments, "--seeds", "1", "--run-dir", str(tmp_path / "one")]) == 0
+    assert "(n = 1, seeds 0)" in capsys.readouterr().out
+    assert json.loads((tmp_path / "one" / "metrics.json").read_text())["test_accuracy_std"] is None
+    assert main(["train", "--resume", str(tmp_path / "one")]) == 0
+    assert "(n = 1, seeds 0)" in capsys.readouterr().out
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match="seeds is 0"):
+        train_seeds(CONFIG, num_seeds=0, run_dir=tmp_path / "none")
+    with pytest.raises(RunError, match="holds no runs"):
+        resume_seeds(tmp_path)
+    assert main(["train", "--resume", str(tmp_path), "--seeds", "3"]) == 2
+    assert "--seeds cannot be given with --resume" in capsys.readouterr().err
