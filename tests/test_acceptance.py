@@ -8,6 +8,7 @@ import statistics
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -95,3 +96,29 @@ def test_the_default_recipe_reaches_its_accuracy(tmp_path: Path, capsys: pytest.
 
 
 DEFAULT_ACCURACY = 0.845  # of `sprint`, whose promise is higher: seeds and machines differ
+
+
+def save_part(path: Path, dataset: Dataset, labels: list[int], *, most: int | None = None) -> str:
+    """An .npz of CIFAR-10's images with these labels, at most `most` training images of each, seed 0."""
+    arrays = {}
+    for name, split in (("train", dataset.train), ("test", dataset.test)):
+        order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
+        limit = most if name == "train" else None
+        chosen = torch.cat([order[split.labels[order] == label][:limit] for label in labels])
+        arrays[f"{name}_images"] = split.images[chosen].numpy()
+        arrays[f"{name}_labels"] = np.array([labels.index(int(label)) for label in split.labels[chosen]])
+    np.savez(path, **arrays)
+    return f"npz:{path}"
+
+
+def test_fine_tuning_beats_training_from_scratch(reference_data: Dataset, tmp_path: Path) -> None:
+    """A `sprint` of five classes, then 50 images of each of the other five, 3 seeds."""
+    known = save_part(tmp_path / "known.npz", reference_data, [0, 2, 4, 6, 8])
+    new = save_part(tmp_path / "new.npz", reference_data, [1, 3, 5, 7, 9], most=50)
+    assert main(["train", "--data", known, "--run-dir", str(tmp_path / "known"), "--log-style", "silent"]) == 0
+    means = {}
+    for name, more in (("scratch", []), ("init", ["--init", str(tmp_path / "known")])):
+        arguments = ["train", "--data", new, "--set", "val_fraction=0", "--seeds", "3", "--log-style", "silent", *more]
+        assert main([*arguments, "--run-dir", str(tmp_path / name)]) == 0
+        means[name] = json.loads((tmp_path / name / "metrics.json").read_text())["test_accuracy"]
+    assert means["init"] > means["scratch"] + 0.03, means
