@@ -105,7 +105,8 @@ def draw(points: list[Point]) -> Figure:
                 textcoords="offset points",
             )
     axes.set_xscale("log")
-    axes.set_xticks([tick for tick in TICKS_S if points[0].train_s / 6 < tick < 20_000])
+    shortest_s = min(point.train_s for point in points)
+    axes.set_xticks([tick for tick in TICKS_S if shortest_s / 3 < tick < 20_000])
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda seconds, _: duration(float(seconds)).removesuffix(" 0 s").removesuffix(" 0 min"))
     )
