@@ -2,9 +2,9 @@
 
     python docs/build_pretrained.py RUN
 
-RUN is a run on CIFAR-10, or a folder of several seeds, of which the first is taken, whatever it scored. Filters and the
-head go in half precision, norms and biases in full, if that leaves the accuracy within 0.03 points; otherwise all stay
-in full precision.
+RUN is a run on CIFAR-10, or a folder of several seeds, of which the first is taken, whatever it scored. What was
+learnt of filters and head goes in half precision, the rest in full, if that leaves the accuracy within 0.03 points;
+otherwise all stays in full precision.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
     half = copy.deepcopy(run.model)
     with torch.no_grad():
         for parameter in half.parameters():
-            if parameter.ndim > 1:
+            if is_large(parameter):
                 parameter.copy_(parameter.half())
     halved = evaluate(half, dataset).accuracy
     is_half = abs(halved - full) <= SAME_ACCURACY
@@ -75,10 +75,16 @@ def main() -> None:
     print(record)
 
 
+def is_large(parameter: torch.nn.Parameter) -> bool:
+    """Whether it is worth half precision: a trained filter or head (frozen whitening spans orders of magnitude)."""
+    return parameter.ndim > 1 and parameter.requires_grad
+
+
 def write_weights(run: Run, *, is_half: bool) -> Path:
     """The file of the package, with the run's card in its metadata."""
+    large = {name for name, parameter in run.model.named_parameters() if is_large(parameter)}
     tensors = {
-        name: (tensor.half() if is_half and tensor.ndim > 1 else tensor).contiguous()
+        name: (tensor.half() if is_half and name in large else tensor).contiguous()
         for name, tensor in run.model.state_dict().items()
     }
     PRETRAINED.mkdir(exist_ok=True)

@@ -103,11 +103,9 @@ def load_test_data(
         data_dir=data_dir,
         allow_unverified=allow_unverified,
         image_size=card.image_shape[1],
-        mean=card.mean,
-        std=card.std,
     )
     check_classes(card, dataset)
-    return dataset
+    return dataset.with_statistics(card.mean, card.std)
 
 
 def check_classes(card: ModelCard, dataset: Dataset) -> None:
