@@ -69,7 +69,7 @@ def test_a_trained_models_whitening_is_not_learnt_again(tiny_dataset: Dataset) -
     assert not model.state_dict()["whiten.weight"].equal(before)
 
 
-def save_images(path: Path, *, num_classes: int, labels: list[int]) -> str:
+def save_images(path: Path, labels: list[int]) -> str:
     """An .npz of the digits with these labels, as colour images."""
     digits = load_dataset("digits", val_fraction=0.0).train
     chosen = [index for index, label in enumerate(digits.labels.tolist()) if label in labels]
@@ -80,7 +80,7 @@ def save_images(path: Path, *, num_classes: int, labels: list[int]) -> str:
 
 
 def test_a_run_begins_with_another_runs_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = [save_images(tmp_path / f"{labels[0]}.npz", num_classes=5, labels=labels) for labels in ([0, 1, 2], [3, 4])]
+    data = [save_images(tmp_path / f"{labels[0]}.npz", labels) for labels in ([0, 1, 2], [3, 4])]
     options = {"epochs": 1, "batch_size": 64, "device": "cpu", "flip": False}
     first = train(load_recipe(options={**options, "data": data[0]}), run_dir=tmp_path / "first", log_style="silent")
     config = load_recipe(options={**options, "data": data[1], "init": str(first.path), "lr": 1e-9, "vector_lr": 1e-9})
@@ -98,6 +98,14 @@ def test_a_run_begins_with_another_runs_weights(tmp_path: Path, capsys: pytest.C
     assert main([*arguments, "--model", "resnet8", "--set", "optimizer=sgd", "--init", str(first.path)]) == 2
     assert "init is of model sprint" in capsys.readouterr().err
     assert not (tmp_path / "third").exists()
+
+
+def test_a_pretrained_models_name_is_not_taken_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = save_images(tmp_path / "digits.npz", [3, 4])
+    (tmp_path / "sprint").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config = load_recipe(options={"data": data, "epochs": 1, "batch_size": 64, "device": "cpu", "init": "sprint"})
+    assert train(config, run_dir=tmp_path / "run", log_style="silent").config.init == "sprint"
 
 
 def test_predict_and_evaluate_take_a_pretrained_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,9 +112,9 @@ def check_classes(card: ModelCard, dataset: Dataset) -> None:
     """RunError where the data has other classes than the model was trained for."""
     if dataset.class_names != card.class_names:
         raise RunError(
-            f"the run was trained on the classes {_short_list(card.class_names)}, "
+            f"the model was trained on the classes {_short_list(card.class_names)}, "
             f"but the data has {_short_list(dataset.class_names)}",
-            hint="score a run on data with the same classes in the same order",
+            hint="score it on data with the same classes in the same order",
         )
 
 

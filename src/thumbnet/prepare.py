@@ -96,9 +96,7 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         min_steps=None,
         data=dataset.source.name,
         data_dir=str(data_folder(config.data_dir).resolve()) if uses_data_dir else None,
-        init=str(Path(config.init).resolve())
-        if config.init is not None and Path(config.init).is_dir()
-        else config.init,
+        init=_resolved_init(config.init),
         mean=dataset.mean,
         std=dataset.std,
         flip=flip,
