@@ -137,7 +137,7 @@ class RunDir:
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
             history = history_from_rows(saved["history"])
-            state = TrainingState(saved["epoch"], saved["model"], saved["optimizer"], history, saved["average"])
+            state = TrainingState(saved["epoch"], saved["model"], saved["optimizer"], history, saved.get("average"))
             return Checkpoint(state, saved["data_checksum"], saved["total_s"])
         except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise CheckpointError(
