@@ -18,8 +18,9 @@ import thumbnet.data.sources as sources
 from thumbnet.config import TrainConfig, config_from_toml
 from thumbnet.errors import CheckpointError, ConfigError, DownloadError, RunError, ThumbnetError
 from thumbnet.evaluation.metrics import evaluate
+from thumbnet.model_card import predict
 from thumbnet.recipes import load_recipe
-from thumbnet.run import find_recipe_lr, predict, resume, train
+from thumbnet.run import find_recipe_lr, resume, train
 from thumbnet.run_dir import Run, RunDir, load_run
 from thumbnet.training.history import history_from_csv
 from thumbnet.views.preview import preview_augmentation

@@ -34,15 +34,18 @@ _MODULE_OF = {
     "fit": "thumbnet.training.fit",
     "list_models": "thumbnet.models.registry",
     "list_recipes": "thumbnet.recipes",
+    "list_pretrained": "thumbnet.models.weights",
     "load_dataset": "thumbnet.data.sources",
+    "load_pretrained": "thumbnet.model_card",
     "load_recipe": "thumbnet.recipes",
     "load_run": "thumbnet.run_dir",
     "misclassified": "thumbnet.evaluation.metrics",
-    "predict": "thumbnet.run",
+    "predict": "thumbnet.model_card",
     "resume": "thumbnet.run",
     "save_figure": "thumbnet.views.figure",
     "summarize": "thumbnet.views.summary",
     "train": "thumbnet.run",
+    "train_seeds": "thumbnet.seeds",
 }
 
 __all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604  # ruff cannot see that these are all texts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from thumbnet.config import Option
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import RunError
+from thumbnet.evaluation.images import ImagePrediction, predict_files
 from thumbnet.models.registry import create_model
 from thumbnet.models.weights import load_weights, pretrained_path, read_pretrained_card
 
@@ -81,6 +82,20 @@ def load_pretrained(name: str) -> TrainedModel:
     model = create_from_card(card)
     load_weights(model, pretrained_path(name))
     return TrainedModel(model.eval(), card)
+
+
+def predict(trained: TrainedModel, paths: Sequence[str | Path], *, num_top: int = 3) -> list[ImagePrediction]:
+    """What a run's model, or a pretrained one, says of pictures of any size; ImageError names what cannot be read."""
+    card = trained.card
+    return predict_files(
+        trained.model,
+        paths,
+        class_names=card.class_names,
+        image_shape=card.image_shape,
+        mean=card.mean,
+        std=card.std,
+        num_top=num_top,
+    )
 
 
 def load_test_data(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from thumbnet.config import Device, TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import CheckpointError
-from thumbnet.evaluation.images import ImagePrediction, predict_files
 from thumbnet.evaluation.metrics import evaluate
-from thumbnet.model_card import TrainedModel
 from thumbnet.prepare import (
     begin_with_trained_weights,
     build_growth,
@@ -95,20 +92,6 @@ def resume(
     done = 0 if checkpoint is None else checkpoint.state.epoch
     say(f"Resuming {folder.path} after epoch {done} of {config.epochs}.")
     return _train_in(folder, config, dataset, log_style=log_style, checkpoint=checkpoint)
-
-
-def predict(trained: TrainedModel, paths: Sequence[str | Path], *, num_top: int = 3) -> list[ImagePrediction]:
-    """What a run's model, or a pretrained one, says of pictures of any size; ImageError names what cannot be read."""
-    card = trained.card
-    return predict_files(
-        trained.model,
-        paths,
-        class_names=card.class_names,
-        image_shape=card.image_shape,
-        mean=card.mean,
-        std=card.std,
-        num_top=num_top,
-    )
 
 
 def find_recipe_lr(config: TrainConfig, *, log_style: LogStyle = "auto") -> LrTrial:

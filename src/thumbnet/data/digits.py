@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from thumbnet.data.dataset import Source, SourceSplits, Split
 from thumbnet.data.images import image_to_tensor
@@ -25,6 +24,8 @@ TEST_SEED = 0  # a constant, so the test images are the same in every run
 
 def read_digits() -> SourceSplits:
     """The digits: a stratified fifth, always the same, is the test split; no validation split; classes "0" to "9"."""
+    from sklearn.datasets import load_digits  # takes a second, which other data need not wait for
+
     digits = load_digits()
     images = torch.stack([_enlarged(levels) for levels in digits.images])
     everything = Split(images, torch.from_numpy(digits.target.astype(np.int64)))
