@@ -66,3 +66,10 @@ def test_every_public_name_is_there() -> None:
 def test_importing_the_package_is_light() -> None:
     code = "import thumbnet, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_predicting_imports_neither_scikit_learn_nor_a_plotting_library() -> None:
+    code = "from thumbnet import load_pretrained, predict; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "thumbnet.model_card" in done.stdout.split()
+    assert not set(done.stdout.split()) & {"sklearn", *DRAWING}
