@@ -15,6 +15,7 @@ from thumbnet.data.dataset import Dataset, Split
 from thumbnet.errors import ConfigError, NonFiniteLossError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.registry import create_model
+from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.fit import TrainingState, _epoch_randomness, fit
 from thumbnet.training.growth import Growth
 from thumbnet.training.history import History
@@ -93,7 +94,7 @@ def test_a_fit_leaves_the_global_random_state_alone(tiny_dataset: Dataset) -> No
 
 
 @pytest.mark.parametrize("stop_after", [1, 2])
-@pytest.mark.parametrize("changes", [{}, {"average_decay": 0.9, "mixup": 0.5}])
+@pytest.mark.parametrize("changes", [{}, {"average_decay": 0.9, "mixup": 0.5}, {"alternating_flip": True}])
 def test_a_resumed_fit_ends_as_one_never_stopped(
     tiny_dataset: Dataset, stop_after: int, changes: dict[str, float]
 ) -> None:
@@ -237,9 +238,39 @@ def test_an_averaged_fit_ends_with_the_average_of_its_steps(tiny_dataset: Datase
     assert states[-1].average is not None
 
 
-@pytest.mark.parametrize("changes", [{"mixup": 1.0}, {"average_decay": 0.5}])
-def test_mixing_and_averaging_change_the_end(tiny_dataset: Dataset, changes: dict[str, float]) -> None:
+@pytest.mark.parametrize("changes", [{"mixup": 1.0}, {"average_decay": 0.5}, {"alternating_flip": True}])
+def test_mixing_averaging_and_flipping_in_turn_change_the_end(tiny_dataset: Dataset, changes: dict[str, float]) -> None:
     model, plain = small_net(), small_net()
     quick_fit(plain, tiny_dataset)
     quick_fit(model, tiny_dataset, **changes)
     assert not model.state_dict()["0.weight"].equal(plain.state_dict()["0.weight"])
+
+
+def test_an_alternating_flip_shows_every_image_both_ways_in_two_epochs() -> None:
+    images = torch.arange(7 * 3 * 2 * 4, dtype=torch.uint8).view(7, 3, 2, 4)
+    flip = AlternatingFlip(7, seed=0)
+    order = torch.tensor([6, 0, 3, 1, 2, 5, 4])
+    shown = [flip.apply(images[order], order, epoch) for epoch in (1, 2, 3)]
+    mirrored = [(batch == images[order].flip(3)).all(dim=(1, 2, 3)) for batch in shown]
+    assert mirrored[0].sum() == 4
+    assert mirrored[1].equal(~mirrored[0])
+    assert shown[2].equal(shown[0])
+    others = AlternatingFlip(1000, seed=1).begins_mirrored != AlternatingFlip(1000, seed=2).begins_mirrored
+    assert 400 < others.sum() < 600
+
+
+def test_an_alternating_flip_takes_the_place_of_a_random_one(tiny_dataset: Dataset) -> None:
+    train = tiny_dataset.train
+    symmetric = Split(torch.cat([train.images, train.images.flip(3)], dim=3), train.labels)
+    dataset = dataclasses.replace(tiny_dataset, train=symmetric, val=None, test=symmetric)
+    ends = []
+    for alternating_flip in (False, True):
+        model = small_net(dropout=0.0)
+        fit(
+            model, dataset, epochs=2, augmentation="none", alternating_flip=alternating_flip, seed=5, device="cpu",
+            progress=Silent(),
+        )  # fmt: skip
+        ends.append(model.state_dict()["0.weight"])
+    torch.testing.assert_close(*ends)  # mirroring changes none of these images
+    with pytest.raises(ConfigError, match="augmentations mirror images, too"):
+        quick_fit(small_net(), tiny_dataset, augmentation=[HorizontalFlip()], alternating_flip=True)

@@ -52,6 +52,7 @@ class TrainConfig:
 
     augmentation: str = "crop-flip"
     flip: bool | Literal["auto"] = "auto"  # auto: where the dataset says that mirroring keeps the label
+    alternating_flip: bool = False  # where images are mirrored: in every second epoch, not at random
     cutout: int = 0  # side in pixels of a square in the mean colour, painted into every training image; 0: none
     mixup: float = 0.0  # alpha of the Beta distribution of the share that a second image gets; 0: none
 
@@ -85,6 +86,8 @@ class TrainConfig:
         self._check_optimizer()
         if (self.mean is None) != (self.std is None):
             raise ConfigError("only one of mean and std is given", hint="give both, or neither")
+        if self.alternating_flip and self.flip is False:
+            raise ConfigError("alternating_flip is true but flip is false", hint="leave one of the two out")
         if self.nesterov and self.momentum == 0:
             raise ConfigError("nesterov is true but momentum is 0", hint="set momentum above 0, or nesterov = false")
 

@@ -100,6 +100,7 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         mean=dataset.mean,
         std=dataset.std,
         flip=flip,
+        alternating_flip=config.alternating_flip and flip,
     )
 
 
@@ -117,9 +118,10 @@ def build_model(config: TrainConfig, dataset: Dataset) -> nn.Module:
 
 
 def build_policy(config: TrainConfig, dataset: Dataset) -> tuple[Augmentation, ...]:
-    """The augmentations of a resolved config."""
+    """The augmentations of a resolved config, but for an alternating flip."""
     assert config.flip != "auto"
-    return create_policy(config.augmentation, flip=config.flip, mean=dataset.mean, cutout=config.cutout)
+    flip = config.flip and not config.alternating_flip
+    return create_policy(config.augmentation, flip=flip, mean=dataset.mean, cutout=config.cutout)
 
 
 def build_schedule(config: TrainConfig) -> Schedule:
@@ -154,6 +156,7 @@ def fit_arguments(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
         "label_smoothing": config.label_smoothing,
         "schedule": build_schedule(config),
         "augmentation": build_policy(config, dataset),
+        "alternating_flip": config.alternating_flip,
         "growth": build_growth(config),
         "mixup": config.mixup,
         "average_decay": config.average_decay,

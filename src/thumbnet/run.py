@@ -105,7 +105,7 @@ def find_recipe_lr(config: TrainConfig, *, log_style: LogStyle = "auto") -> LrTr
         **optimizer_arguments(config),
         batch_size=config.batch_size,
         label_smoothing=config.label_smoothing,
-        augmentation=build_policy(config, dataset),
+        augmentation=build_policy(config.replace(alternating_flip=False), dataset),  # the same within one epoch
         is_trained=config.init is not None,
         seed=config.seed,
         device=config.device,

@@ -46,6 +46,7 @@ class SprintNet(nn.Module):
         Layer(80, pools=True),
         Layer(104),
     )
+    whiten_padding = 0  # pixels of zeros around the images, for maps whose sides the pools halve without a rest
     is_deep = False  # then blocks that keep their maps' shape have a shortcut, and norms learn their scale
     statistics_momentum = 0.6  # of the norms: their running statistics must follow a training of few steps
 
@@ -53,7 +54,7 @@ class SprintNet(nn.Module):
         super().__init__()
         self.in_channels = in_channels
         num_directions = in_channels * PATCH * PATCH
-        self.whiten = nn.Conv2d(in_channels, 2 * num_directions, PATCH, bias=False)
+        self.whiten = nn.Conv2d(in_channels, 2 * num_directions, PATCH, padding=self.whiten_padding, bias=False)
         self.whiten.weight.requires_grad_(False)
         blocks: list[nn.Module] = []
         channels = 2 * num_directions
@@ -87,15 +88,16 @@ class SprintNet(nn.Module):
 
 
 class SprintLongNet(SprintNet):
-    """Whitened patches and eleven blocks, most with a shortcut: images of at least 3 pixels a side."""
+    """Whitened patches and thirteen blocks, most with a shortcut: images of at least 3 pixels a side."""
 
     layers = (
-        *(Layer(24),) * 4,
+        *(Layer(24),) * 6,
         Layer(48, pools=True),
         *(Layer(48),) * 4,
-        Layer(72, pools=True),
-        Layer(72),
+        Layer(64, pools=True),
+        Layer(64),
     )
+    whiten_padding = 1
     is_deep = True
     statistics_momentum = 0.1
 

@@ -18,11 +18,12 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
-from thumbnet.augment import Augmentation
+from thumbnet.augment import Augmentation, HorizontalFlip
 from thumbnet.data.batches import num_batches, shuffled_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, NonFiniteLossError
 from thumbnet.evaluation.metrics import evaluate
+from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.device import keep_freed_memory, pick_device, pick_precision
 from thumbnet.training.forecast import Forecast
@@ -68,6 +69,7 @@ def fit(
     label_smoothing: float = 0.0,
     schedule: Schedule | None = None,
     augmentation: str | Sequence[Augmentation] = "crop-flip",
+    alternating_flip: bool = False,
     growth: Growth | None = None,
     mixup: float = 0.0,
     average_decay: float = 0.0,
@@ -89,6 +91,7 @@ def fit(
         optimizer, momentum, nesterov, weight_decay, vector_lr, vector_momentum, head_lr: see `create_optimizer`.
         lr: base learning rate, per step; `schedule` (None: `OneCycle()`) multiplies it and the other rates.
         augmentation: a policy's name (it mirrors images where `dataset.mirror_keeps_labels`), or the augmentations.
+        alternating_flip: mirror every image in every second epoch, instead of at random: see `AlternatingFlip`.
         growth: of the images over the training; None: full size from the start.
         mixup: alpha of the Beta distribution of the share that a second image gets; 0: images are not mixed.
         average_decay: of the weights' moving average, which is scored and is what `model` ends with; 0: no average.
@@ -108,11 +111,15 @@ def fit(
     Raises:
         NonFiniteLossError: with the step and the likely cause; ConfigError or ModelError: arguments that do not fit.
     """
-    _check_arguments(dataset, epochs=epochs, batch_size=batch_size, score=score)
     keep_freed_memory()
     progress = pick_progress() if progress is None else progress
     if isinstance(augmentation, str):
-        augmentation = default_policy(augmentation, dataset)
+        augmentation = default_policy(augmentation, dataset, may_flip=not alternating_flip)
+    _check_arguments(dataset, epochs=epochs, batch_size=batch_size, score=score)
+    if alternating_flip and any(isinstance(step, HorizontalFlip) for step in augmentation):
+        raise ConfigError(
+            "alternating_flip is given, but the augmentations mirror images, too", hint="leave one of the two out"
+        )
     to_device = pick_device(device)
     model.to(to_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     made = create_optimizer(
@@ -150,6 +157,7 @@ def fit(
         mean=dataset.mean,
         std=dataset.std,
         augmentations=augmentation,
+        flip=AlternatingFlip(len(dataset.train), seed=seed) if alternating_flip else None,
         growth=Growth() if growth is None else growth,
         mixup=mixup,
         average=average,
@@ -207,6 +215,7 @@ class _Loop:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentations: Sequence[Augmentation]
+    flip: AlternatingFlip | None
     growth: Growth
     mixup: float
     average: WeightAverage | None
@@ -250,7 +259,7 @@ def _train_epoch(loop: _Loop, epoch: int, forecast: Forecast) -> StepReport:
             for group, base_lr in zip(loop.optimizer.param_groups, loop.base_lrs, strict=True):
                 group["lr"] = base_lr * factor
             sides = loop.sides_at(first_step + index)
-            tally.add(*_train_step(loop, chosen.to(loop.labels.device), sides, generator))
+            tally.add(*_train_step(loop, chosen.to(loop.labels.device), epoch, sides, generator))
             if loop.average is not None:
                 loop.average.update(first_step + index)
             if (index + 1) % check_every == 0 or index + 1 == loop.steps_per_epoch:
@@ -261,11 +270,13 @@ def _train_epoch(loop: _Loop, epoch: int, forecast: Forecast) -> StepReport:
 
 
 def _train_step(
-    loop: _Loop, chosen: Int64[Tensor, " b"], sides: tuple[int, int], generator: torch.Generator
+    loop: _Loop, chosen: Int64[Tensor, " b"], epoch: int, sides: tuple[int, int], generator: torch.Generator
 ) -> tuple[Tensor, Tensor, int]:
-    """One step on the images `chosen`: its loss, how many it got right, and of how many."""
+    """One step of an epoch, on the images `chosen`: its loss, how many it got right, and of how many."""
     labels = loop.labels[chosen]
     chosen_images = loop.images.index_select(0, chosen)  # on a CPU 20 times faster than an index in brackets
+    if loop.flip is not None:
+        chosen_images = loop.flip.apply(chosen_images, chosen, epoch)
     images = make_batch(chosen_images, loop.augmentations, generator, mean=loop.mean, std=loop.std, sides=sides)
     mixed = mix(images, labels, alpha=loop.mixup)
     with torch.autocast(images.device.type, loop.precision, enabled=loop.precision != torch.float32):

@@ -17,9 +17,10 @@ from thumbnet.models.blocks import LearnsFromImages
 NUM_SAMPLE_IMAGES = 2_000  # that a model which learns from images before its first step is shown
 
 
-def default_policy(name: str, dataset: Dataset) -> tuple[Augmentation, ...]:
-    """The policy called `name`, mirroring if it does so by itself and the dataset's labels allow it."""
-    return create_policy(name, flip=policy_flips(name) and dataset.mirror_keeps_labels, mean=dataset.mean)
+def default_policy(name: str, dataset: Dataset, *, may_flip: bool = True) -> tuple[Augmentation, ...]:
+    """The policy called `name`, mirroring if it does so by itself, the dataset's labels allow it and it may."""
+    flips = may_flip and policy_flips(name) and dataset.mirror_keeps_labels
+    return create_policy(name, flip=flips, mean=dataset.mean)
 
 
 def make_batch(
