@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,40 @@ def test_a_benchmark_says_what_it_does(script: str, tmp_path: Path) -> None:
     refused = subprocess.run([*run, "--data-dir", str(tmp_path)], capture_output=True, text=True)
     assert refused.returncode == 1
     assert "thumbnet data prepare" in refused.stderr
+
+
+def test_ablations_train_what_is_missing_and_tell_of_validation_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_ablations
+    import measuring
+
+    write_folder(tmp_path / "data")
+    (tmp_path / "tiny.toml").write_text(
+        'recipe = "sprint"\nseeds = [1, 2]\n'
+        'settings = ["epochs=1", "min_steps=1", "val_fraction=0.2", "model_options.blocks=c8s c16p"]\n'
+        '[variants]\n"as it is" = []\n"small batches" = ["batch_size=16"]\n'
+    )
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
+    kept, data = tmp_path / "kept", tmp_path / "data"
+    arguments = ["it", str(tmp_path / "tiny.toml"), "--keep", str(kept), "--data-dir", str(data)]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--only", "small batches"])
+    bench_ablations.main()
+    table = capsys.readouterr().out
+    assert "| as it is |  | not trained | 0 |" in table
+    assert "| small batches | `batch_size=16` | " in table
+    (report,) = (tmp_path / "results").glob("ablations-tiny_*.md")
+    assert report.read_text() in table
+    first = kept / "small-batches-1" / "metrics.json"
+    written = first.stat().st_mtime_ns
+    (kept / "small-batches-2" / "metrics.json").unlink()
+    bench_ablations.main()
+    assert capsys.readouterr().out == table
+    assert first.stat().st_mtime_ns == written
+    values = json.loads(report.with_suffix(".json").read_text())
+    assert [run["seed"] for run in values["variants"]["small batches"]] == [1, 2]
+    assert not [key for run in values["variants"]["small batches"] for key in run if "test" in key]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--only", "nothing"])
+    with pytest.raises(SystemExit, match="no such variant: nothing"):
+        bench_ablations.main()

@@ -66,6 +66,9 @@ class TrainConfig:
     vector_momentum: float | None = None  # optimizer "muon": of that SGD
     head_lr: float | None = None  # optimizer "muon": of the layers that give the logits, by the same SGD
     label_smoothing: float = 0.0
+    teacher: str | None = None  # a finished run's folder, on the same data: the student also learns what that says
+    teacher_weight: float | None = None  # with a teacher: its share of the loss; None: 0.9
+    teacher_temperature: float | None = None  # with a teacher: both answers are softened by it; None: 2
     average_decay: float = 0.0  # of the weights' moving average, which is then what is scored and kept; 0: none
     scales: tuple[float, ...] = (1.0,)  # growing images: their sides over the full ones, not below 16 pixels
     scale_starts: tuple[float, ...] = (0.0,)  # growing images: from which share of the steps on each scale holds
@@ -84,6 +87,7 @@ class TrainConfig:
         self._check_ranges()
         self._check_schedule()
         self._check_optimizer()
+        self._check_teacher()
         if (self.mean is None) != (self.std is None):
             raise ConfigError("only one of mean and std is given", hint="give both, or neither")
         if self.alternating_flip and self.flip is False:
@@ -147,6 +151,20 @@ class TrainConfig:
             raise ConfigError(
                 f"optimizer is 'muon', but nesterov is {self.nesterov} and weight_decay {self.weight_decay}",
                 hint="leave both out: Muon always takes Nesterov's step and fixes the filters' norms",
+            )
+
+    def _check_teacher(self) -> None:
+        given = [name for name in ("teacher_weight", "teacher_temperature") if getattr(self, name) is not None]
+        if self.teacher is None and given:
+            raise ConfigError(f"{given[0]} is given, but there is no teacher", hint="give --teacher RUN")
+        weight, temperature = self.teacher_weight, self.teacher_temperature
+        _require(weight is None or 0 < weight <= 1, "teacher_weight", weight, "above 0 and at most 1")
+        _require(temperature is None or 0 < temperature < float("inf"), "teacher_temperature", temperature, "above 0")
+        if self.teacher is not None and (self.augmentation != "grid-crop-flip" or self.alternating_flip):
+            raise ConfigError(
+                f"a teacher is given, but augmentation is {self.augmentation!r} and alternating_flip is "
+                f"{str(self.alternating_flip).lower()}",
+                hint="a teacher is asked beforehand of what 'grid-crop-flip' makes: set that, and no alternating_flip",
             )
 
     def replace(self, **changes: Any) -> TrainConfig:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from thumbnet.augment import Augmentation, create_policy, policy_flips
+from thumbnet.augment import Augmentation, GridCrop, create_policy, policy_flips
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
@@ -21,12 +21,17 @@ from thumbnet.models.registry import create_model
 from thumbnet.models.weights import list_pretrained, load_all_but_head
 from thumbnet.recipes import load_recipe
 from thumbnet.run_dir import load_run
+from thumbnet.teacher import learn_lessons, load_teacher
+from thumbnet.training.distillation import Lessons
 from thumbnet.training.fit import ScoredSplit
 from thumbnet.training.growth import Growth
 from thumbnet.training.progress import LogStyle, Progress, ReferenceLog, Silent, pick_progress
 from thumbnet.training.schedules import Cosine, OneCycle, Schedule, StepSchedule
 
 Say = Callable[[str], None]
+
+TEACHER_WEIGHT = 0.9  # where a config with a teacher does not say
+TEACHER_TEMPERATURE = 2.0
 
 
 def load_data(config: TrainConfig, *, say: Say) -> tuple[Dataset, TrainConfig]:
@@ -101,6 +106,38 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         std=dataset.std,
         flip=flip,
         alternating_flip=config.alternating_flip and flip,
+        **_resolved_teacher(config),
+    )
+
+
+def _resolved_teacher(config: TrainConfig) -> dict[str, Any]:
+    """The fields of a config that has a teacher: a whole path, and numbers."""
+    if config.teacher is None:
+        return {}
+    weight, temperature = config.teacher_weight, config.teacher_temperature
+    return {
+        "teacher": str(Path(config.teacher).resolve()),
+        "teacher_weight": TEACHER_WEIGHT if weight is None else weight,
+        "teacher_temperature": TEACHER_TEMPERATURE if temperature is None else temperature,
+    }
+
+
+def build_lessons(config: TrainConfig, dataset: Dataset, *, say: Say) -> Lessons | None:
+    """What the teacher of a resolved config says of the training images; None where it has no teacher."""
+    if config.teacher is None:
+        return None
+    grid = build_policy(config, dataset)[0]
+    assert isinstance(grid, GridCrop)
+    assert config.teacher_weight is not None
+    assert config.teacher_temperature is not None
+    return learn_lessons(
+        load_teacher(config.teacher, dataset),
+        dataset,
+        grid,
+        weight=config.teacher_weight,
+        temperature=config.teacher_temperature,
+        device=config.device,
+        say=say,
     )
 
 

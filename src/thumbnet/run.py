@@ -12,6 +12,7 @@ from thumbnet.evaluation.metrics import evaluate
 from thumbnet.prepare import (
     begin_with_trained_weights,
     build_growth,
+    build_lessons,
     build_model,
     build_policy,
     build_progress,
@@ -25,6 +26,7 @@ from thumbnet.prepare import (
 from thumbnet.recipes import load_recipe
 from thumbnet.results import write_metrics, write_results
 from thumbnet.run_dir import Checkpoint, Run, RunDir, create_run_dir, load_run, open_run_dir
+from thumbnet.teacher import load_teacher
 from thumbnet.training.device import pick_device
 from thumbnet.training.fit import TrainingState, fit
 from thumbnet.training.lr_finder import LrTrial, find_lr
@@ -52,6 +54,8 @@ def train(config: TrainConfig | None = None, *, run_dir: str | Path | None = Non
     begin_with_trained_weights(build_model(config, dataset), config, dataset)  # refused before there is a folder
     build_policy(config, dataset)
     build_growth(config)
+    if config.teacher is not None:
+        load_teacher(config.teacher, dataset)
     folder = create_run_dir(config.recipe, run_dir)
     folder.write_config(config, note=describe_data(dataset))
     say(f"Run folder: {folder.path}")
@@ -124,11 +128,13 @@ def _train_in(
     model = build_model(config, dataset)
     if checkpoint is None:
         begin_with_trained_weights(model, config, dataset)
+    lessons = build_lessons(config, dataset, say=speaker(log_style))
     history = fit(
         model,
         dataset,
         epochs=config.epochs,
         **fit_arguments(config, dataset),
+        lessons=lessons,
         score=scored_splits(config, dataset),
         progress=build_progress(config, dataset, log_style),
         on_epoch_end=keep,

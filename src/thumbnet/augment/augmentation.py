@@ -35,7 +35,11 @@ class Augmentation(ABC):
 
 
 def augment(
-    images: UInt8[Tensor, "n c h w"], augmentations: Sequence[Augmentation], generator: torch.Generator
+    images: UInt8[Tensor, "n c h w"],
+    augmentations: Sequence[Augmentation],
+    generator: torch.Generator,
+    *,
+    drawn: Draws | None = None,
 ) -> UInt8[Tensor, "n c h w"]:
     """The images after each augmentation in turn; without any, the given tensor itself.
 
@@ -43,6 +47,7 @@ def augment(
         images: pixels from 0 to 255, on any device.
         augmentations: applied in this order.
         generator: a CPU generator; equal states draw equal choices, whatever the images' device.
+        drawn: gets what was drawn, a later augmentation's draw in the place of an earlier one's of the same name.
 
     Raises:
         ConfigError: an augmentation's parameters do not fit the size or the channels of the images.
@@ -51,6 +56,8 @@ def augment(
     for augmentation in augmentations:
         draws = augmentation.draw(num_images, (channels, height, width), generator)
         images = augmentation.apply(images, draws)
+        if drawn is not None:
+            drawn.update(draws)
     return images
 
 

@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from thumbnet.augment import Augmentation, HorizontalFlip
+from thumbnet.augment import Augmentation, GridCrop, HorizontalFlip
 from thumbnet.data.batches import num_batches, shuffled_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, NonFiniteLossError
@@ -26,11 +27,12 @@ from thumbnet.evaluation.metrics import evaluate
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.device import keep_freed_memory, pick_device, pick_precision
+from thumbnet.training.distillation import Lessons
 from thumbnet.training.forecast import Forecast
 from thumbnet.training.growth import Growth
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.inputs import default_policy, make_batch, show_images
-from thumbnet.training.mixup import mix
+from thumbnet.training.mixup import Targets, mix
 from thumbnet.training.optimizers import create_optimizer
 from thumbnet.training.progress import EpochPlan, Progress, StepReport, pick_progress
 from thumbnet.training.schedules import OneCycle, Schedule
@@ -73,6 +75,7 @@ def fit(
     growth: Growth | None = None,
     mixup: float = 0.0,
     average_decay: float = 0.0,
+    lessons: Lessons | None = None,
     is_trained: bool = False,
     seed: int = 0,
     device: str = "auto",
@@ -95,6 +98,8 @@ def fit(
         growth: of the images over the training; None: full size from the start.
         mixup: alpha of the Beta distribution of the share that a second image gets; 0: images are not mixed.
         average_decay: of the weights' moving average, which is scored and is what `model` ends with; 0: no average.
+        lessons: what a teacher says of the training images; the first augmentation must then be the `GridCrop` that
+            they were made with.
         is_trained: the weights are trained ones: what a model would learn from images before its first step is kept.
         seed: of shuffling, augmentation and dropout. The model's weights have their own seed, in `create_model`.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -116,10 +121,8 @@ def fit(
     if isinstance(augmentation, str):
         augmentation = default_policy(augmentation, dataset, may_flip=not alternating_flip)
     _check_arguments(dataset, epochs=epochs, batch_size=batch_size, score=score)
-    if alternating_flip and any(isinstance(step, HorizontalFlip) for step in augmentation):
-        raise ConfigError(
-            "alternating_flip is given, but the augmentations mirror images, too", hint="leave one of the two out"
-        )
+    _check_mirroring(alternating_flip, augmentation, has_lessons=lessons is not None)
+    _check_lessons(lessons, augmentation, num_images=len(dataset.train))
     to_device = pick_device(device)
     model.to(to_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     made = create_optimizer(
@@ -161,6 +164,7 @@ def fit(
         growth=Growth() if growth is None else growth,
         mixup=mixup,
         average=average,
+        lessons=lessons,
         batch_size=batch_size,
         label_smoothing=label_smoothing,
         lr=lr,
@@ -219,6 +223,7 @@ class _Loop:
     growth: Growth
     mixup: float
     average: WeightAverage | None
+    lessons: Lessons | None
     batch_size: int
     label_smoothing: float
     lr: float
@@ -277,15 +282,26 @@ def _train_step(
     chosen_images = loop.images.index_select(0, chosen)  # on a CPU 20 times faster than an index in brackets
     if loop.flip is not None:
         chosen_images = loop.flip.apply(chosen_images, chosen, epoch)
-    images = make_batch(chosen_images, loop.augmentations, generator, mean=loop.mean, std=loop.std, sides=sides)
-    mixed = mix(images, labels, alpha=loop.mixup)
+    drawn: dict[str, Tensor] = {}
+    images = make_batch(
+        chosen_images, loop.augmentations, generator, mean=loop.mean, std=loop.std, sides=sides, drawn=drawn
+    )
+    taught = None if loop.lessons is None else loop.lessons.of(chosen, drawn["variant"])
+    mixed = mix(images, Targets(labels, taught), alpha=loop.mixup)
     with torch.autocast(images.device.type, loop.precision, enabled=loop.precision != torch.float32):
         logits = loop.forward(mixed.images).float()
-    loss = mixed.loss(logits, label_smoothing=loop.label_smoothing)
+    loss = mixed.loss(lambda targets: _loss(loop, logits, targets))
     loop.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     loop.optimizer.step()
     return loss.detach(), mixed.num_correct(logits.detach()), len(labels)
+
+
+def _loss(loop: _Loop, logits: Float[Tensor, "b k"], targets: Targets) -> Float[Tensor, ""]:
+    loss = F.cross_entropy(logits, targets.labels, label_smoothing=loop.label_smoothing)
+    if loop.lessons is None or targets.taught is None:
+        return loss
+    return loop.lessons.loss(logits, targets.taught, loss)
 
 
 class _Tally:
@@ -335,6 +351,35 @@ def _check_arguments(dataset: Dataset, *, epochs: int, batch_size: int, score: S
         raise ConfigError(f"there are {len(dataset.train)} training images", hint="at least 2 are needed")
     for split in score:
         dataset.split(split)
+
+
+def _check_mirroring(alternating: bool, augmentations: Sequence[Augmentation], *, has_lessons: bool) -> None:
+    if not alternating:
+        return
+    if any(isinstance(each, HorizontalFlip) or (isinstance(each, GridCrop) and each.flips) for each in augmentations):
+        raise ConfigError(
+            "alternating_flip is given, but the augmentations mirror images, too", hint="leave one of the two out"
+        )
+    if has_lessons:
+        raise ConfigError(
+            "alternating_flip is given with lessons, which know nothing of it", hint="leave alternating_flip out"
+        )
+
+
+def _check_lessons(lessons: Lessons | None, augmentations: Sequence[Augmentation], *, num_images: int) -> None:
+    if lessons is None:
+        return
+    first = augmentations[0] if augmentations else None
+    if first != lessons.grid or any(isinstance(later, GridCrop) for later in augmentations[1:]):
+        raise ConfigError(
+            f"the lessons are of {lessons.grid}, but the first augmentation is {first}",
+            hint="augment with that first, and with no other one",
+        )
+    if len(lessons.logits) != num_images:
+        raise ConfigError(
+            f"the lessons are of {len(lessons.logits)} images, but there are {num_images} training images",
+            hint="ask the teacher of the training images, in their order",
+        )
 
 
 @contextmanager

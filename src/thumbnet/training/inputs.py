@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.augment import Augmentation, augment, create_policy, policy_flips
+from thumbnet.augment import Augmentation, Draws, augment, create_policy, policy_flips
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
 from thumbnet.models.blocks import LearnsFromImages
@@ -31,9 +31,13 @@ def make_batch(
     mean: Sequence[float],
     std: Sequence[float],
     sides: tuple[int, int] | None = None,
+    drawn: Draws | None = None,
 ) -> Float[Tensor, "n c h2 w2"]:
-    """Images as a model is trained on them: augmented, resized to `sides` (height and width) if given, normalised."""
-    pixels = augment(images, augmentations, generator)
+    """Images as a model is trained on them: augmented, resized to `sides` (height and width) if given, normalised.
+
+    `drawn` is as in `augment`.
+    """
+    pixels = augment(images, augmentations, generator, drawn=drawn)
     if sides is not None and tuple(pixels.shape[2:]) != sides:
         pixels = pixels.contiguous(memory_format=torch.channels_last)  # resized almost twice as fast
         pixels = F.interpolate(pixels, size=sides, mode="bilinear", antialias=True)

@@ -1,0 +1,125 @@
+"""What each ingredient gives: variants of one recipe, scored on validation images only.
+
+python benchmarks/bench_ablations.py benchmarks/ablations/NAME.toml --keep DIR [--only VARIANT ...] [--data-dir DIR]
+
+The file names the recipe, the seeds, `settings` of all variants and, in the table [variants], each one's own, as
+KEY=VALUE texts. Each run is `thumbnet train` in a process of its own, with its folder under --keep: a run that was
+stopped is gone on with, and a finished one is not repeated. --only trains some variants, so that two may run side by
+side (with OMP_NUM_THREADS=1). Writes benchmarks/results/ablations-<name>_<hardware>_<date>.md and .json, of all that
+is finished.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from measuring import cifar_folder, circumstances, describe_circumstances, make_parser, write_results
+
+from thumbnet.training.history import history_from_csv
+from thumbnet.training.progress import duration
+
+
+def main() -> None:
+    """Train what is missing, print and write."""
+    parser = make_parser(__doc__)
+    parser.add_argument("file", type=Path, help="the .toml with the variants")
+    parser.add_argument("--keep", type=Path, required=True, metavar="DIR", help="where the run folders are, or go")
+    parser.add_argument("--only", metavar="VARIANT", nargs="+", help="train these variants only")
+    parsed = parser.parse_args()
+    plan = tomllib.loads(parsed.file.read_text())
+    unknown = set(parsed.only or ()) - set(plan["variants"])
+    if unknown:
+        raise SystemExit(f"no such variant: {', '.join(unknown)}; there are {', '.join(plan['variants'])}")
+    folder = cifar_folder(parsed.data_dir)
+    for seed in plan["seeds"]:
+        for name in parsed.only or plan["variants"]:
+            train(plan, name, seed, folder, run_folder(parsed.keep, name, seed))
+            print(f"{name}, seed {seed}: done", flush=True)
+    variants = {name: collect(plan, name, parsed.keep) for name in plan["variants"]}
+    values = circumstances() | {"plan": plan, "variants": variants}
+    report = describe(parsed.file.stem, values)
+    print(report)
+    print(write_results(f"ablations-{parsed.file.stem}", values, report))
+
+
+def run_folder(keep: Path, name: str, seed: int) -> Path:
+    """Where a variant's run is."""
+    return keep / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}-{seed}"
+
+
+def train(plan: dict[str, Any], name: str, seed: int, folder: str, run_dir: Path) -> None:
+    """Train one run, go on with it, or leave it as it is where it is finished."""
+    if (run_dir / "metrics.json").exists():
+        return
+    command = [sys.executable, "-m", "thumbnet", "train", "--log-style", "silent"]
+    if (run_dir / "config.toml").exists():
+        command += ["--resume", str(run_dir), "--data-dir", folder]
+    else:
+        command += ["--recipe", plan["recipe"], "--seed", str(seed), "--run-dir", str(run_dir)]
+        command += ["--data", "cifar10", "--data-dir", folder, "--allow-unverified"]
+        for setting in [*plan["settings"], *plan["variants"][name]]:
+            command += ["--set", setting]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def collect(plan: dict[str, Any], name: str, keep: Path) -> list[dict[str, Any]]:
+    """The figures of a variant's finished runs; those of the test set are left where they are."""
+    found = []
+    for seed in plan["seeds"]:
+        run_dir = run_folder(keep, name, seed)
+        if not (run_dir / "metrics.json").exists():
+            continue
+        metrics = json.loads((run_dir / "metrics.json").read_text())
+        last = history_from_csv((run_dir / "history.csv").read_text())[-1]
+        found.append(
+            {"seed": seed, "val_accuracy": last.val_accuracy, "train_accuracy": last.train_accuracy}
+            | {key: metrics[key] for key in ("num_params", "macs", "epochs", "train_s", "num_threads")}
+        )
+    return found
+
+
+def describe(name: str, values: dict[str, Any]) -> str:
+    """The report for people, in Markdown."""
+    plan = values["plan"]
+    lines = [
+        f"# Ablations: {name}",
+        "",
+        describe_circumstances(values),
+        "",
+        (
+            f"Recipe `{plan['recipe']}`{''.join(f', `{setting}`' for setting in plan['settings'])}; seeds "
+            f"{', '.join(map(str, plan['seeds']))}; validation accuracy after the last epoch, mean ± sample deviation."
+        ),
+        "",
+        "| variant | settings | validation | n | training | parameters | MACs | time |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for variant, runs in values["variants"].items():
+        settings = " ".join(f"`{setting}`" for setting in plan["variants"][variant])
+        lines.append(f"| {variant} | {settings} | {describe_runs(runs)} |")
+    return "\n".join([*lines, ""])
+
+
+def describe_runs(runs: list[dict[str, Any]]) -> str:
+    """The cells of a variant's figures."""
+    if not runs:
+        return "not trained | 0 | | | |"
+    accuracies = [run["val_accuracy"] for run in runs]
+    deviation = f" ± {statistics.stdev(accuracies):.2%}" if len(runs) > 1 else ""
+    training = statistics.mean(run["train_accuracy"] for run in runs)
+    seconds = statistics.median(run["train_s"] for run in runs)
+    return (
+        f"{statistics.mean(accuracies):.2%}{deviation} | {len(runs)} | {training:.2%} | {runs[0]['num_params']:,} | "
+        f"{runs[0]['macs'] / 1e6:.1f} M | {duration(seconds)}, threads: {runs[0]['num_threads']}"
+    )
+
+
+if __name__ == "__main__":
+    main()

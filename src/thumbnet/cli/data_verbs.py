@@ -1,0 +1,75 @@
+"""The verbs of `thumbnet data`: info, prepare, preview."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from thumbnet.cli.output import write_file
+from thumbnet.errors import ConfigError
+
+
+def info(parsed: argparse.Namespace) -> None:
+    """Print what a dataset holds."""
+    from thumbnet.data.sources import load_dataset
+
+    dataset = load_dataset(
+        parsed.data or "auto",
+        data_dir=parsed.data_dir,
+        allow_unverified=parsed.allow_unverified,
+        image_size=parsed.image_size,
+        val_fraction=parsed.val_fraction,
+        split_seed=parsed.split_seed,
+    )
+    values = {
+        "source": dataset.source.name,
+        "num_train": len(dataset.train),
+        "num_val": 0 if dataset.val is None else len(dataset.val),
+        "num_test": len(dataset.test),
+        "class_names": dataset.class_names,
+        "image_shape": dataset.image_shape,
+        "mean": dataset.mean,
+        "std": dataset.std,
+        "verified": dataset.source.verified,
+    }
+    if dataset.source.note:
+        print(dataset.source.note, file=sys.stderr)
+    if parsed.json:
+        print(json.dumps(values))
+        return
+    print(dataset.source.description)
+    for name, value in values.items():
+        print(f"{name:12} {_plain(value)}")
+
+
+def prepare(parsed: argparse.Namespace) -> None:
+    """Fetch CIFAR-10 where it is not there."""
+    from thumbnet.data.sources import data_folder, prepare_cifar10
+
+    if parsed.data not in (None, "cifar10"):
+        raise ConfigError(f"{parsed.data!r} needs no preparation", hint="only cifar10 is downloaded")
+    splits = prepare_cifar10(parsed.data_dir, allow_unverified=parsed.allow_unverified)
+    print(f"{splits.source.description}\n{data_folder(parsed.data_dir)}")
+
+
+def preview(parsed: argparse.Namespace) -> None:
+    """Write a picture of augmented images."""
+    from thumbnet.views.figure import save_figure
+    from thumbnet.views.preview import preview_augmentation
+
+    figure = preview_augmentation(
+        parsed.data or "auto",
+        data_dir=parsed.data_dir,
+        allow_unverified=parsed.allow_unverified,
+        augmentation=parsed.augmentation,
+        seed=parsed.seed,
+    )
+    write_file(parsed.out, lambda path: save_figure(figure, path))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return ", ".join(f"{item:.4f}" if isinstance(item, float) else str(item) for item in value)
+    return str(value)

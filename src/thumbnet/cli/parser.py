@@ -1,0 +1,148 @@
+"""The parser: every verb with its options; each sets `verb` to the function that carries it out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from thumbnet import __version__
+from thumbnet.cli import data_verbs, model_verbs, training_verbs
+from thumbnet.cli.model_verbs import DEFAULT_PRETRAINED
+from thumbnet.config import DEVICES, PRECISIONS
+from thumbnet.recipes import DEFAULT_RECIPE
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of every verb; each sets `verb` to the function that carries it out."""
+    parser = argparse.ArgumentParser(
+        prog="thumbnet", description="Train, understand and ship image classifiers under 200,000 parameters."
+    )
+    parser.add_argument("--version", action="version", version=f"thumbnet {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    train = _add_verb(verbs, "train", training_verbs.train, "train a model and leave a run folder")
+    _add_recipe_options(train)
+    place = train.add_mutually_exclusive_group()
+    place.add_argument("--run-dir", metavar="DIR", help="a new or empty folder (default: runs/<recipe>-<n>)")
+    place.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped")
+    train.add_argument("--init", metavar="NAME_OR_RUN", help="begin with trained weights, under a new head")
+    train.add_argument("--teacher", metavar="RUN", help="learn also what this finished run on the same data says")
+    train.add_argument("--seeds", metavar="N", type=int, help="train with N seeds, from --seed on, a run folder each")
+    train.add_argument("--log-style", choices=("auto", "reference", "silent"), help="how to tell of the progress")
+
+    evaluate = _add_verb(verbs, "evaluate", model_verbs.evaluate, "score a run's model on a split")
+    which = evaluate.add_mutually_exclusive_group(required=True)
+    which.add_argument("run", metavar="RUN", nargs="?", help="a run folder")
+    which.add_argument("--pretrained", metavar="NAME", help="a model whose weights come with the package")
+    evaluate.add_argument("--tta", action="store_true", help="score the mean of several views, too")
+    evaluate.add_argument("--split", choices=("test", "val", "train"), default="test", help="default: test")
+    _add_data_options(evaluate, "the run's own")
+    _add_json(evaluate)
+
+    predict = _add_verb(verbs, "predict", model_verbs.predict, "say what is in pictures")
+    predict.add_argument("images", metavar="IMAGE", nargs="+", help="picture files of any size")
+    whose = predict.add_mutually_exclusive_group()
+    whose.add_argument("--run", metavar="RUN", help="the run folder whose model to use")
+    whose.add_argument("--pretrained", metavar="NAME", help=f"a model of the package (default: {DEFAULT_PRETRAINED})")
+    _add_json(predict)
+
+    summary = _add_verb(verbs, "summary", model_verbs.summary, "list a model's layers, parameters and cost")
+    _add_model_options(summary)
+    _add_json(summary)
+
+    graph = _add_verb(verbs, "graph", model_verbs.graph, "draw a model as a graph")
+    _add_model_options(graph)
+    graph.add_argument("--format", choices=("svg", "png", "dot"), help="default: that of --out's name, else svg")
+    graph.add_argument("--out", metavar="FILE", help="where to write it (default: stdout; png needs a file)")
+
+    find_lr = _add_verb(verbs, "find-lr", training_verbs.find_lr, "find a learning rate for a recipe")
+    _add_recipe_options(find_lr)
+    find_lr.add_argument("--plot", metavar="FILE", help="draw the trial as a PNG, too")
+    _add_json(find_lr)
+
+    bench = _add_verb(
+        verbs, "bench", model_verbs.bench, "measure this machine, the models' speed and what the recipes take"
+    )
+    bench.add_argument("--models", metavar="NAME", nargs="*", help="default: all of them")
+    bench.add_argument("--recipes", metavar="NAME", nargs="*", help="names or .toml files (default: all of them)")
+    bench.add_argument("--batch-size", type=int, default=128, help="images a step, for the models (default: 128)")
+    bench.add_argument("--precision", choices=PRECISIONS, default="auto", help="for the models (default: auto)")
+    bench.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
+    _add_json(bench)
+
+    _add_data_verbs(verbs)
+    _add_json(_add_verb(verbs, "models", model_verbs.list_models, "list the models"))
+    _add_json(_add_verb(verbs, "recipes", model_verbs.list_recipes, "list the recipes and what they promise"))
+    return parser
+
+
+def _add_data_verbs(verbs: Any) -> None:
+    data = verbs.add_parser("data", help="look at a dataset, or fetch it")
+    parts = data.add_subparsers(title="verbs", metavar="VERB", required=True)
+    info = _add_verb(parts, "info", data_verbs.info, "what a dataset holds")
+    _add_data_options(info, "auto")
+    _add_split_options(info)
+    _add_json(info)
+    prepare = _add_verb(parts, "prepare", data_verbs.prepare, "download CIFAR-10 if it is not there, and verify it")
+    _add_data_options(prepare, "cifar10")
+    preview = _add_verb(parts, "preview", data_verbs.preview, "draw a batch before and after augmentation")
+    _add_data_options(preview, "auto")
+    preview.add_argument("--augmentation", metavar="POLICY", default="crop-flip", help="default: crop-flip")
+    preview.add_argument("--seed", type=int, default=0, help="of the batch and its augmentation (default: 0)")
+    preview.add_argument("--out", metavar="FILE", default="preview.png", help="default: preview.png")
+
+
+def _add_verb(
+    verbs: Any, name: str, verb: Callable[[argparse.Namespace], None], description: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name, help=description, description=f"{description[0].upper()}{description[1:]}."
+    )
+    parser.set_defaults(verb=verb)
+    return parser
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_data_options(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help=f"auto, cifar10, cifar100, digits, folder:PATH or npz:FILE (default: {default})",
+    )
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="where CIFAR is, or goes (default: THUMBNET_DATA, else the cache folder)"
+    )
+    parser.add_argument(
+        "--allow-unverified", action="store_true", help="accept files that differ from the official ones"
+    )
+
+
+def _add_split_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--image-size", type=int, default=32, help="side that a folder's images get (default: 32)")
+    parser.add_argument("--val-fraction", type=float, default=0.1, help="held out for validation (default: 0.1)")
+    parser.add_argument("--split-seed", type=int, default=0, help="of the held-out images (default: 0)")
+
+
+def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--recipe", metavar="NAME", help=f"a recipe or a .toml file (default: {DEFAULT_RECIPE})")
+    parser.add_argument("--model", metavar="NAME", help="another model than the recipe's")
+    parser.add_argument("--epochs", type=int, help="passes over the training images")
+    parser.add_argument("--batch-size", type=int, help="images a step")
+    parser.add_argument("--lr", type=float, help="base learning rate")
+    parser.add_argument("--seed", type=int, help="of weights, shuffling, augmentation and dropout")
+    parser.add_argument("--device", choices=DEVICES, help="default: auto")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", dest="settings", help="any other field of the recipe; repeatable"
+    )
+    _add_data_options(parser, "the recipe's, auto as a rule")
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a name that `thumbnet models` lists")
+    parser.add_argument("--num-classes", type=int, default=10, help="default: 10")
+    parser.add_argument("--in-channels", type=int, default=3, help="1 or 3 (default: 3)")
+    parser.add_argument("--image-size", type=int, default=32, help="side in pixels (default: 32)")

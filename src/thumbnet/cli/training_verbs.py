@@ -1,0 +1,92 @@
+"""The verbs that train: train, find-lr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from thumbnet.cli.output import write_file
+from thumbnet.config import TrainConfig
+from thumbnet.errors import ConfigError
+from thumbnet.recipes import DEFAULT_RECIPE, load_recipe
+
+RECIPE_OPTIONS = (
+    "model",
+    "init",
+    "teacher",
+    "data",
+    "data_dir",
+    "allow_unverified",
+    "epochs",
+    "batch_size",
+    "lr",
+    "seed",
+    "device",
+)
+RESUME_OPTIONS = ("data_dir", "device", "log_style")  # all others are taken from the run that goes on
+
+
+def train(parsed: argparse.Namespace) -> None:
+    """Train, or go on with a run, and tell its accuracy."""
+    from thumbnet import run
+    from thumbnet.seeds import is_seed_runs, resume_seeds, train_seeds
+    from thumbnet.training.progress import LogStyle
+
+    log_style: LogStyle = parsed.log_style or "auto"
+    try:
+        if parsed.resume is not None:
+            _refuse_options_of_resume(parsed)
+            go_on = resume_seeds if is_seed_runs(parsed.resume) else run.resume
+            done = go_on(parsed.resume, data_dir=parsed.data_dir, device=parsed.device, log_style=log_style)
+        elif parsed.seeds is not None:
+            done = train_seeds(
+                _recipe_config(parsed), num_seeds=parsed.seeds, run_dir=parsed.run_dir, log_style=log_style
+            )
+        else:
+            done = run.train(_recipe_config(parsed), run_dir=parsed.run_dir, log_style=log_style)
+    except KeyboardInterrupt:
+        print("\nStopped. The last finished epoch is kept; go on with: thumbnet train --resume RUN", file=sys.stderr)
+        raise
+    metrics = done.metrics
+    if "n" in metrics:
+        deviation = metrics["test_accuracy_std"]
+        spread = "" if deviation is None else f" ± {deviation:.2%}"
+        print(
+            f"test accuracy {metrics['test_accuracy']:.2%}{spread} (n = {metrics['n']}, seeds "
+            f"{', '.join(map(str, metrics['seeds']))}), {metrics['train_s']:.0f} s of training each"
+        )
+    else:
+        print(
+            f"test accuracy {metrics['test_accuracy']:.2%} ({metrics['num_test']:,} images of {metrics['data']}) "
+            f"after {metrics['epochs']} epochs, {metrics['train_s']:.0f} s of training"
+        )
+    print(f"results: {done.path}")
+
+
+def find_lr(parsed: argparse.Namespace) -> None:
+    """Print the learning rate found."""
+    from thumbnet.run import find_recipe_lr
+    from thumbnet.views.curves import draw_lr_trial
+    from thumbnet.views.figure import save_figure
+
+    trial = find_recipe_lr(_recipe_config(parsed))
+    if parsed.plot is not None:
+        write_file(parsed.plot, lambda path: save_figure(draw_lr_trial(trial), path))
+    print(json.dumps({"lr": trial.lr}) if parsed.json else f"lr {trial.lr:.3g}")
+
+
+def _recipe_config(parsed: argparse.Namespace) -> TrainConfig:
+    options = {name: getattr(parsed, name, None) for name in RECIPE_OPTIONS}
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    return load_recipe(parsed.recipe or DEFAULT_RECIPE, options=given, settings=parsed.settings or ())
+
+
+def _refuse_options_of_resume(parsed: argparse.Namespace) -> None:
+    for name in ("recipe", "settings", "seeds", *RECIPE_OPTIONS):
+        if name not in RESUME_OPTIONS and getattr(parsed, name) not in (None, False):
+            option = "--set" if name == "settings" else f"--{name.replace('_', '-')}"
+            raise ConfigError(
+                f"{option} cannot be given with --resume: the run goes on with its own config",
+                hint=f"leave {option} out, or begin a new run",
+            )

@@ -1,0 +1,100 @@
+"""How far a model's probabilities can be trusted: reliability, temperature, and accuracy where it may abstain."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.optimize import minimize_scalar
+from torch.nn import functional as F
+
+from thumbnet.evaluation.predictions import Predictions
+
+NUM_BINS = 15  # of equal width, as in the paper
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The images whose confidence is above `low` and at most `high`: how many, their mean confidence and accuracy
+    (None where there are none)."""
+
+    low: float
+    high: float
+    num_images: int
+    confidence: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The reliability curve, and its expected calibration error: the mean gap of the bins, weighted by images.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks" (2017, arXiv:1706.04599).
+    """
+
+    bins: tuple[ReliabilityBin, ...]
+    error: float
+
+
+def calibrate(predictions: Predictions, *, num_bins: int = NUM_BINS) -> Calibration:
+    """How well confidence, the probability of the predicted class, foretells accuracy, in bins of equal width."""
+    confidence = predictions.confidence.double().numpy()
+    right = (predictions.predicted == predictions.labels).numpy()
+    edges = np.linspace(0.0, 1.0, num_bins + 1)
+    places = np.clip(np.digitize(confidence, edges, right=True) - 1, 0, num_bins - 1)
+    bins, error = [], 0.0
+    for index in range(num_bins):
+        inside = places == index
+        count = int(inside.sum())
+        mean_confidence, accuracy = (float(x[inside].mean()) if count else None for x in (confidence, right))
+        bins.append(ReliabilityBin(float(edges[index]), float(edges[index + 1]), count, mean_confidence, accuracy))
+        if mean_confidence is not None and accuracy is not None:
+            error += count / len(confidence) * abs(accuracy - mean_confidence)
+    return Calibration(tuple(bins), error)
+
+
+def fit_temperature(predictions: Predictions) -> float:
+    """The number to divide logits by, for the lowest loss on these predictions: of images the model was not trained on,
+    nor is scored on. Above 1 the model was too sure of itself, below 1 too modest. Source: as `Calibration`."""
+    logits, labels = predictions.logits.double(), predictions.labels
+
+    def loss(log_temperature: float) -> float:
+        return float(F.cross_entropy(logits / math.exp(log_temperature), labels))
+
+    bounds = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
+    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-5}).x)
+
+
+def at_temperature(predictions: Predictions, temperature: float) -> Predictions:
+    """The same predictions with softer (above 1) or sharper probabilities."""
+    return Predictions(predictions.logits / temperature, predictions.labels)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What if the model may abstain where it is least confident: the accuracy on the share `coverage` of the images it
+    answers, the most confident first, and the confidence that it then asks for."""
+
+    coverage: Float[np.ndarray, " n"]
+    accuracy: Float[np.ndarray, " n"]
+    threshold: Float[np.ndarray, " n"]
+
+    def accuracy_at(self, coverage: float) -> float:
+        """Answering at least this share of the images, from above 0 to 1."""
+        return float(self.accuracy[np.searchsorted(self.coverage, coverage - 1e-12)])
+
+
+def cover(predictions: Predictions) -> Coverage:
+    """Accuracy against coverage, one point for each image that is let in."""
+    order = predictions.confidence.argsort(descending=True, stable=True)
+    right = (predictions.predicted == predictions.labels)[order].double()
+    answered = torch.arange(1, len(order) + 1, dtype=torch.float64)
+    return Coverage(
+        (answered / len(order)).numpy(),
+        (right.cumsum(0) / answered).numpy(),
+        predictions.confidence[order].double().numpy(),
+    )

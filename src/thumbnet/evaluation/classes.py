@@ -1,0 +1,77 @@
+"""Figures class by class, and which classes are taken for which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+from sklearn.metrics import precision_recall_fscore_support
+from torch import Tensor
+
+from thumbnet.evaluation.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """One class: how many images it has; which share of those called so are (precision; 0 where none is called so), of
+    those that are is called so (recall), and the harmonic mean of both (F1)."""
+
+    class_name: str
+    num_images: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """How many images of the class `truth`, and which share of its images, are taken for `prediction`."""
+
+    truth: str
+    prediction: str
+    num_images: int
+    share: float
+
+
+def figures_by_class(predictions: Predictions, class_names: Sequence[str]) -> tuple[ClassFigures, ...]:
+    """The figures of every class, in the order of their names."""
+    precision, recall, f1, num_images = precision_recall_fscore_support(
+        predictions.labels.numpy(), predictions.predicted.numpy(), labels=range(len(class_names)), zero_division=0.0
+    )
+    rows = zip(class_names, map(int, num_images), precision.tolist(), recall.tolist(), f1.tolist(), strict=True)
+    return tuple(ClassFigures(*row) for row in rows)
+
+
+def confused_pairs(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[str]) -> tuple[ConfusedPair, ...]:
+    """The pairs of classes that are confused at all, the most frequent first; `confusion` has the truth by row."""
+    pairs = [
+        ConfusedPair(class_names[truth], class_names[prediction], int(count), float(count / confusion[truth].sum()))
+        for (truth, prediction), count in np.ndenumerate(confusion)
+        if truth != prediction and count > 0
+    ]
+    return tuple(sorted(pairs, key=lambda pair: -pair.num_images))
+
+
+def top_accuracy(predictions: Predictions, k: int = 2) -> float:
+    """The share of images whose label is among the `k` most probable classes."""
+    ranked = predictions.logits.topk(min(k, predictions.logits.shape[1]), dim=1).indices
+    return float((ranked == predictions.labels[:, None]).any(dim=1).double().mean())
+
+
+def highest_losses(predictions: Predictions, num_images: int) -> Int64[Tensor, " m"]:
+    """Indices of the images with the highest loss, highest first."""
+    return predictions.losses.argsort(descending=True, stable=True)[:num_images]
+
+
+def least_confident_correct(predictions: Predictions, num_images: int) -> Int64[Tensor, " m"]:
+    """Indices of the images that are predicted right with the least confidence, least first."""
+    right = (predictions.predicted == predictions.labels).nonzero().flatten()
+    return right[predictions.confidence[right].argsort(stable=True)][:num_images]
+
+
+def most_confident_wrong(predictions: Predictions, num_images: int) -> Int64[Tensor, " m"]:
+    """Indices of the images that are predicted wrong with the most confidence, most first."""
+    wrong = (predictions.predicted != predictions.labels).nonzero().flatten()
+    return wrong[predictions.confidence[wrong].argsort(descending=True, stable=True)][:num_images]

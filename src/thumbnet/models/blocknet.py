@@ -1,0 +1,125 @@
+"""Networks built from a line of text: whitened patches, then plain or blueprint-separable blocks, then the mean.
+
+Images of any size from 3 pixels up: [N,C,H,W] in, logits [N,K] out.
+Sources: the whitening and the plain blocks, Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024,
+arXiv:2404.00498); the blueprint-separable convolution, Haase and Amthor, "Rethinking Depthwise Separable Convolutions"
+(2020, arXiv:2003.13549), its unconstrained form.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from thumbnet.errors import ModelError
+from thumbnet.models.blocks import check_images
+from thumbnet.models.whitening import Whitening
+
+WORD = re.compile(r"([cb])(\d+)([sp]?)(?:x(\d+))?")
+EXAMPLE = "c24x3 b48p b48x2"
+HOW_TO_WRITE = (
+    f"write for instance {EXAMPLE!r}: kind (c plain 3x3, b blueprint-separable), channels, s where it strides or p "
+    "where it pools, x and how many of them"
+)
+MAX_CHANNELS = 4096
+MAX_REPEATS = 100
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A block: its output channels, whether its convolution is blueprint-separable, and how it halves the maps' sides,
+    if it does: its convolution strides, or a max-pool follows that."""
+
+    channels: int
+    is_blueprint: bool = False
+    strides: bool = False
+    pools: bool = False
+
+
+def parse_blocks(text: str) -> tuple[Layer, ...]:
+    """The blocks that a text names, as "c24x3 b48p b48x2": words of a kind (`c`: plain 3x3 convolution, `b`: blueprint-
+    separable), the output channels, `s` or `p` where it strides or pools, and how many there are of them.
+
+    Raises:
+        ModelError: a word that is none of this, or no word at all.
+    """
+    layers: list[Layer] = []
+    for word in text.split():
+        match = WORD.fullmatch(word)
+        channels, repeats = (int(match[2]), int(match[4] or 1)) if match else (0, 0)
+        if match is None or not 1 <= channels <= MAX_CHANNELS or not 1 <= repeats <= MAX_REPEATS:
+            raise ModelError(f"{word!r} names no blocks", hint=HOW_TO_WRITE)
+        layers += [Layer(channels, match[1] == "b", match[3] == "s", match[3] == "p")] * repeats
+    if not layers:
+        raise ModelError("the text names no blocks", hint=HOW_TO_WRITE)
+    return tuple(layers)
+
+
+class BlockNet(nn.Module):
+    """Whitened patches and the blocks that a text names: images of at least 3 pixels a side."""
+
+    min_image_size = 3
+    max_image_size: int | None = None
+    default_blocks = EXAMPLE
+    whiten_padding = 1  # pixels of zeros around the images: the maps' sides are then halved without a rest
+    has_shortcuts = True  # around blocks that keep their maps' shape, but for the first
+    learns_scales = True  # of the norms
+    statistics_momentum = 0.1  # of the norms
+
+    def __init__(self, *, num_classes: int = 10, in_channels: int = 3, blocks: str | None = None) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.whiten = Whitening(in_channels, padding=self.whiten_padding)
+        channels = self.whiten.out_channels
+        made: list[nn.Module] = []
+        for layer in parse_blocks(self.default_blocks if blocks is None else blocks):
+            keeps_shape = channels == layer.channels and not layer.strides and not layer.pools
+            block = _Block(channels, layer, has_shortcut=self.has_shortcuts and keeps_shape and len(made) > 0)
+            block.norm.weight.requires_grad_(self.learns_scales)
+            block.norm.momentum = self.statistics_momentum
+            made.append(block)
+            channels = layer.channels
+        self.blocks = nn.Sequential(*made)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(channels, num_classes, bias=False)
+
+    def learn_from_images(self, images: Float[Tensor, "n c h w"]) -> None:
+        """Let the first convolution whiten these images' patches."""
+        self.whiten.learn_from_images(images)
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        check_images(images, in_channels=self.in_channels, min_size=self.min_image_size)
+        maps = self.blocks(F.relu(self.whiten(images)))
+        logits: Tensor = self.head(self.pool(maps).flatten(1))
+        return logits
+
+
+class _Block(nn.Module):
+    """Convolution, max-pool where it `pools` and the map has 2 pixels or more, BatchNorm, SiLU; the input added to that
+    where it `has_shortcut`."""
+
+    def __init__(self, in_channels: int, layer: Layer, *, has_shortcut: bool) -> None:
+        super().__init__()
+        self.pools = layer.pools
+        self.has_shortcut = has_shortcut
+        out_channels, size, stride = layer.channels, 1 if layer.is_blueprint else 3, 2 if layer.strides else 1
+        self.depthwise: nn.Module = nn.Identity()
+        if layer.is_blueprint:
+            self.depthwise = nn.Conv2d(
+                out_channels, out_channels, 3, stride=stride, padding=1, groups=out_channels, bias=False
+            )
+            stride = 1
+        self.conv = nn.Conv2d(in_channels, out_channels, size, stride=stride, padding=size // 2, bias=False)
+        nn.init.dirac_(self.conv.weight[: min(in_channels, out_channels)])  # as many as can pass unchanged
+        self.norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h2 w2"]:
+        changed = self.depthwise(self.conv(maps))
+        if self.pools and min(changed.shape[2:]) >= 2:
+            changed = F.max_pool2d(changed, 2)
+        changed = F.silu(self.norm(changed))
+        return maps + changed if self.has_shortcut else changed

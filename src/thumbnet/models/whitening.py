@@ -1,0 +1,33 @@
+"""A frozen first convolution that whitens patches: its directions are learnt from images before the first step.
+
+Source: Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024, arXiv:2404.00498). It has no bias here, since
+training one would cost the gradient of the largest map.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PATCH = 2  # pixels a side
+SMALLEST_VARIANCE = 5e-4  # added to each direction's variance, so that noise is not blown up
+
+
+class Whitening(nn.Conv2d):
+    """Images [N,C,H,W] to maps [N,8C,H',W'] of 2x2 patches; `padding` pixels of zeros are put around the images."""
+
+    def __init__(self, in_channels: int, *, padding: int = 0) -> None:
+        super().__init__(in_channels, 2 * in_channels * PATCH * PATCH, PATCH, padding=padding, bias=False)
+        self.weight.requires_grad_(False)
+
+    @torch.no_grad()
+    def learn_from_images(self, images: Float[Tensor, "n c h w"]) -> None:
+        """Set the filters to the principal directions of the images' patches, scaled to equal variance, and to their
+        negatives, so that no sign is lost in the activation after them."""
+        patches = F.unfold(images, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1).double()
+        variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
+        whitening = (directions / (variances + SMALLEST_VARIANCE).sqrt()).T.flip(0)
+        filters = whitening.view(-1, self.in_channels, PATCH, PATCH)
+        self.weight.copy_(torch.cat([filters, -filters]))

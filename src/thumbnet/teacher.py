@@ -1,0 +1,75 @@
+"""A finished run as the teacher of another: what it says of the training images, asked once and kept in its folder."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float16
+from torch import Tensor
+
+from thumbnet.augment import GridCrop
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError
+from thumbnet.run_dir import Run, RunDir, load_run
+from thumbnet.training.device import pick_device
+from thumbnet.training.distillation import Lessons, ask_teacher
+
+
+def load_teacher(path: str, dataset: Dataset) -> Run:
+    """The finished run at `path`, which must have been trained on the very images of `dataset`, split alike.
+
+    Raises:
+        RunError: no such run; ConfigError: it was trained on others, perhaps on some that are held out here.
+    """
+    run = load_run(path)
+    if run.card.data_checksum != dataset.checksum():
+        raise ConfigError(
+            f"the teacher {path} was trained on {run.card.data} with other training, validation or test images",
+            hint="train both on the same data with the same val_fraction and split_seed",
+        )
+    return run
+
+
+def learn_lessons(
+    teacher: Run,
+    dataset: Dataset,
+    grid: GridCrop,
+    *,
+    weight: float,
+    temperature: float,
+    device: str,
+    say: Callable[[str], None],
+) -> Lessons:
+    """What the teacher says of the training images: read from its folder, or asked now and kept there."""
+    folder = RunDir(teacher.path)
+    name = f"lessons-{grid.padding}-{grid.step}{'-flip' if grid.flips else ''}.npy"
+    shape = len(dataset.train), grid.num_variants, dataset.num_classes
+    logits = _read_logits(folder, name, shape)
+    if logits is None:
+        say(f"Asking the teacher {folder.path} of {shape[0]:,} images in {shape[1]} variants, once ...")
+        begin_s = time.perf_counter()
+        logits = ask_teacher(
+            teacher.model.to(pick_device(device), memory_format=torch.channels_last),  # type: ignore[call-overload]
+            dataset.train.images,
+            grid,
+            mean=teacher.card.mean,
+            std=teacher.card.std,
+        )
+        content = io.BytesIO()
+        np.save(content, logits.numpy())
+        folder.write(name, content.getvalue())
+        say(f"... done in {time.perf_counter() - begin_s:.0f} s; its answers are kept in {folder.path / name}")
+    return Lessons(grid, logits, weight, temperature)
+
+
+def _read_logits(folder: RunDir, name: str, shape: tuple[int, int, int]) -> Float16[Tensor, "n v k"] | None:
+    """What was kept; None where nothing was, or nothing of use."""
+    try:
+        kept = np.load(folder.path / name)
+    except (OSError, ValueError):
+        return None
+    return torch.from_numpy(kept) if kept.shape == shape and kept.dtype == np.float16 else None

@@ -1,0 +1,75 @@
+"""Figures by class, confused pairs, and the images worth a look."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import classification_report, top_k_accuracy_score
+
+from thumbnet.evaluation.classes import (
+    ConfusedPair,
+    confused_pairs,
+    figures_by_class,
+    highest_losses,
+    least_confident_correct,
+    most_confident_wrong,
+    top_accuracy,
+)
+from thumbnet.evaluation.predictions import Predictions
+
+NAMES = ("a", "b", "c", "d")
+
+
+def random_predictions(num_images: int, seed: int) -> Predictions:
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(4, (num_images,), generator=generator)
+    return Predictions(torch.randn(num_images, 4, generator=generator), labels)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), st.integers(0, 999))
+def test_figures_by_class_equal_plain_counting(num_images: int, seed: int) -> None:
+    predictions = random_predictions(num_images, seed)
+    labels, predicted = predictions.labels.tolist(), predictions.predicted.tolist()
+    for index, figures in enumerate(figures_by_class(predictions, NAMES)):
+        both = sum(truth == guess == index for truth, guess in zip(labels, predicted, strict=True))
+        called, there = predicted.count(index), labels.count(index)
+        assert figures.class_name == NAMES[index]
+        assert figures.num_images == there
+        assert figures.precision == pytest.approx(both / called if called else 0)
+        assert figures.recall == pytest.approx(both / there if there else 0)
+        assert figures.f1 == pytest.approx(2 * both / (called + there) if called + there else 0)
+
+
+def test_figures_and_top_accuracy_equal_scikit_learns() -> None:
+    predictions = random_predictions(500, 0)
+    report = classification_report(
+        predictions.labels, predictions.predicted, target_names=NAMES, output_dict=True, zero_division=0.0
+    )
+    for figures in figures_by_class(predictions, NAMES):
+        theirs = report[figures.class_name]
+        assert (figures.precision, figures.recall, figures.f1, figures.num_images) == pytest.approx(
+            (theirs["precision"], theirs["recall"], theirs["f1-score"], theirs["support"])
+        )
+    for k in (1, 2, 3):
+        theirs = top_k_accuracy_score(predictions.labels, predictions.logits.numpy(), k=k)
+        assert top_accuracy(predictions, k) == pytest.approx(theirs)
+    assert top_accuracy(predictions, 9) == 1
+
+
+def test_confused_pairs_come_most_frequent_first() -> None:
+    confusion = np.array([[7, 2, 1], [0, 5, 0], [4, 0, 0]], dtype=np.int64)
+    assert confused_pairs(confusion, "xyz") == (
+        ConfusedPair("z", "x", 4, 1.0), ConfusedPair("x", "y", 2, 0.2), ConfusedPair("x", "z", 1, 0.1),
+    )  # fmt: skip
+
+
+def test_images_worth_a_look() -> None:
+    logits = torch.tensor([[3.0, 0.0], [0.5, 0.0], [2.0, 0.0], [0.0, 0.1], [0.0, 1.0]])
+    predictions = Predictions(logits, torch.tensor([0, 0, 1, 0, 1]))  # right, right, wrong, wrong, right
+    assert highest_losses(predictions, 2).tolist() == [2, 3]
+    assert least_confident_correct(predictions, 5).tolist() == [1, 4, 0]
+    assert most_confident_wrong(predictions, 5).tolist() == [2, 3]
