@@ -17,7 +17,8 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.metrics import Evaluation, misclassified
 from thumbnet.model_card import ModelCard
 from thumbnet.models.trace import Trace, trace_model
-from thumbnet.run_dir import METRICS, RunDir
+from thumbnet.reporting import build_report
+from thumbnet.run_dir import METRICS, REPORT, RunDir
 from thumbnet.training.device import peak_memory_bytes
 from thumbnet.training.history import History
 from thumbnet.views.confusion import draw_confusion
@@ -47,19 +48,24 @@ def write_results(
     folder.write_card(_model_card(config, dataset, trace, data_checksum))
     folder.write_predictions(evaluation.predictions, dataset.test, dataset.class_names)
     _write_views(folder, model, dataset, history, evaluation)
-    return _metrics(config, dataset, trace, history, evaluation)
+    device = next(model.parameters()).device
+    metrics = _metrics(config, dataset, trace, history, evaluation, device)
+    report = build_report(
+        config=config,
+        dataset=dataset,
+        model=model,
+        history=history,
+        evaluation=evaluation,
+        metrics=metrics,
+        title=folder.path.resolve().name,
+    )
+    folder.write(REPORT, report)
+    return metrics
 
 
 def write_metrics(folder: RunDir, metrics: dict[str, Any], *, total_s: float, device: torch.device) -> None:
     """metrics.json, whose presence says that the run is complete."""
-    measured = {
-        "total_s": total_s,
-        "peak_memory_bytes": peak_memory_bytes(device),
-        "device": str(device),
-        "num_threads": torch.get_num_threads(),
-        "machine": platform.machine(),
-    }
-    folder.write_json(METRICS, {**metrics, **measured})
+    folder.write_json(METRICS, {**metrics, "total_s": total_s, "peak_memory_bytes": peak_memory_bytes(device)})
 
 
 def _write_views(folder: RunDir, model: nn.Module, dataset: Dataset, history: History, evaluation: Evaluation) -> None:
@@ -80,7 +86,12 @@ def _write_views(folder: RunDir, model: nn.Module, dataset: Dataset, history: Hi
 
 
 def _metrics(
-    config: TrainConfig, dataset: Dataset, trace: Trace, history: History, evaluation: Evaluation
+    config: TrainConfig,
+    dataset: Dataset,
+    trace: Trace,
+    history: History,
+    evaluation: Evaluation,
+    device: torch.device,
 ) -> dict[str, Any]:
     last = history[-1]
     metrics = {
@@ -98,6 +109,9 @@ def _metrics(
         "train_s": history.train_s,
         "images_per_s": len(history) * len(dataset.train) / history.train_s,
         "seed": config.seed,
+        "device": str(device),
+        "num_threads": torch.get_num_threads(),
+        "machine": platform.machine(),
     }
     if last.val_accuracy is not None:
         metrics |= {"val_accuracy": last.val_accuracy, "val_loss": last.val_loss}

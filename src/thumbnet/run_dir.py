@@ -35,6 +35,7 @@ WEIGHTS = "model.safetensors"
 MODEL_CARD = "model.json"
 PREDICTIONS = "predictions.csv"
 METRICS = "metrics.json"
+REPORT = "report.html"
 
 PREDICTION_COLUMNS = ("index", "path", "label", "prediction", "class_name", "predicted_name", "probability")
 

@@ -31,14 +31,24 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--seeds", metavar="N", type=int, help="train with N seeds, from --seed on, a run folder each")
     train.add_argument("--log-style", choices=("auto", "reference", "silent"), help="how to tell of the progress")
 
-    evaluate = _add_verb(verbs, "evaluate", model_verbs.evaluate, "score a run's model on a split")
+    evaluate = _add_verb(
+        verbs, "evaluate", model_verbs.evaluate, "tell how good a run's model is on a split, and where it is wrong"
+    )
     which = evaluate.add_mutually_exclusive_group(required=True)
     which.add_argument("run", metavar="RUN", nargs="?", help="a run folder")
     which.add_argument("--pretrained", metavar="NAME", help="a model whose weights come with the package")
+    evaluate.add_argument(
+        "--temperature", action="store_true", help="fit a temperature on the run's validation split, too"
+    )
     evaluate.add_argument("--tta", action="store_true", help="score the mean of several views, too")
     evaluate.add_argument("--split", choices=("test", "val", "train"), default="test", help="default: test")
     _add_data_options(evaluate, "the run's own")
     _add_json(evaluate)
+
+    report = _add_verb(verbs, "report", model_verbs.report, "write a run's report anew: one HTML file")
+    report.add_argument("run", metavar="RUN", help="a run folder")
+    report.add_argument("--out", metavar="FILE", help="default: report.html in the run folder")
+    _add_data_folder_options(report)
 
     predict = _add_verb(verbs, "predict", model_verbs.predict, "say what is in pictures")
     predict.add_argument("images", metavar="IMAGE", nargs="+", help="picture files of any size")
@@ -113,6 +123,10 @@ def _add_data_options(parser: argparse.ArgumentParser, default: str) -> None:
         metavar="SOURCE",
         help=f"auto, cifar10, cifar100, digits, folder:PATH or npz:FILE (default: {default})",
     )
+    _add_data_folder_options(parser)
+
+
+def _add_data_folder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir", metavar="DIR", help="where CIFAR is, or goes (default: THUMBNET_DATA, else the cache folder)"
     )

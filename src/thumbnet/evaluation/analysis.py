@@ -1,0 +1,152 @@
+"""All figures of a model on a split in one place: what `thumbnet evaluate` prints and the report shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jaxtyping import Int64
+from torch import Tensor
+
+from thumbnet.evaluation.calibration import Calibration, Coverage, at_temperature, calibrate, cover, fit_temperature
+from thumbnet.evaluation.classes import (
+    ClassFigures,
+    ConfusedPair,
+    confused_pairs,
+    figures_by_class,
+    highest_losses,
+    least_confident_correct,
+    most_confident_wrong,
+    top_accuracy,
+)
+from thumbnet.evaluation.metrics import Evaluation
+from thumbnet.evaluation.predictions import Predictions
+
+SHOWN_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
+NUM_LISTED_IMAGES = 10
+NUM_PAIRS_IN_TEXT, NUM_IMAGES_IN_TEXT = 5, 5
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The figures of one split. Accuracies and errors are fractions.
+
+    `standard_error` is that of the accuracy, from the number of images; `temperature` and `calibrated`, the calibration
+    with that temperature, are None where there were no held-out predictions to fit it on.
+    """
+
+    evaluation: Evaluation
+    class_names: tuple[str, ...]
+    standard_error: float
+    top2_accuracy: float
+    classes: tuple[ClassFigures, ...]
+    confused: tuple[ConfusedPair, ...]
+    calibration: Calibration
+    coverage: Coverage
+    temperature: float | None
+    calibrated: Calibration | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; images are listed by their index in the split."""
+        values: dict[str, Any] = {
+            "num_images": self.evaluation.num_images,
+            "accuracy": self.evaluation.accuracy,
+            "accuracy_standard_error": self.standard_error,
+            "top2_accuracy": self.top2_accuracy,
+            "loss": self.evaluation.loss,
+            "calibration_error": self.calibration.error,
+            "reliability": [asdict(each) for each in self.calibration.bins],
+            "coverage": [
+                {"coverage": share, "accuracy": self.coverage.accuracy_at(share)} for share in SHOWN_COVERAGES
+            ],
+            "classes": [asdict(figures) for figures in self.classes],
+            "confusion": self.evaluation.confusion.tolist(),
+            "most_confused": [asdict(pair) for pair in self.confused[:NUM_LISTED_IMAGES]],
+            **{name: self._listed(indices) for name, indices in self._lists().items()},
+        }
+        if self.temperature is not None and self.calibrated is not None:
+            values |= {"temperature": self.temperature, "calibration_error_at_temperature": self.calibrated.error}
+        return values
+
+    def __str__(self) -> str:
+        """The figures for people, in lines."""
+        evaluation, coverage = self.evaluation, self.coverage
+        abstaining = ", ".join(f"{share:.0%}: {coverage.accuracy_at(share):.2%}" for share in SHOWN_COVERAGES[1:])
+        lines = [
+            f"accuracy {evaluation.accuracy:.2%} ± {self.standard_error:.2%}",
+            f"top-2 accuracy {self.top2_accuracy:.2%}, loss {evaluation.loss:.4f}",
+            f"expected calibration error {self.calibration.error:.2%}",
+        ]
+        if self.temperature is not None and self.calibrated is not None:
+            lines[-1] += f", with temperature {self.temperature:.3f} {self.calibrated.error:.2%}"
+        lines += [f"accuracy where it answers only the most confident: {abstaining}", ""]
+        width = max(len("class"), *(len(name) for name in self.class_names))
+        lines.append(f"{'class':{width}}  images  precision   recall       F1")
+        lines += [
+            f"{each.class_name:{width}}  {each.num_images:6,}  {each.precision:9.2%}  {each.recall:7.2%}  "
+            f"{each.f1:7.2%}"
+            for each in self.classes
+        ]
+        pairs = [
+            f"{pair.truth} taken for {pair.prediction} {pair.num_images} ({pair.share:.1%})"
+            for pair in self.confused[:NUM_PAIRS_IN_TEXT]
+        ]
+        lines += ["", f"most confused: {'; '.join(pairs) or 'none'}"]
+        for name, indices in self._lists().items():
+            listed = [
+                f"{each['index']} ({each['label']} as {each['prediction']}, {each['probability']:.0%})"
+                for each in self._listed(indices[:NUM_IMAGES_IN_TEXT])
+            ]
+            lines.append(f"{name.replace('_', ' ')}: {', '.join(listed) or 'none'}")
+        return "\n".join(lines)
+
+    def _lists(self) -> dict[str, Int64[Tensor, " m"]]:
+        predictions = self.evaluation.predictions
+        return {
+            "top_losses": highest_losses(predictions, NUM_LISTED_IMAGES),
+            "least_confident_correct": least_confident_correct(predictions, NUM_LISTED_IMAGES),
+            "most_confident_wrong": most_confident_wrong(predictions, NUM_LISTED_IMAGES),
+        }
+
+    def _listed(self, indices: Int64[Tensor, " m"]) -> list[dict[str, Any]]:
+        predictions = self.evaluation.predictions
+        return [
+            {
+                "index": index,
+                "label": self.class_names[int(predictions.labels[index])],
+                "prediction": self.class_names[int(predictions.predicted[index])],
+                "probability": float(predictions.confidence[index]),
+                "loss": float(predictions.losses[index]),
+            }
+            for index in indices.tolist()
+        ]
+
+
+def analyse(evaluation: Evaluation, class_names: Sequence[str], *, held_out: Predictions | None = None) -> Analysis:
+    """All figures of a split that was scored before.
+
+    Args:
+        class_names: in the order of the labels.
+        held_out: predictions of images that were neither trained on nor are scored here, to fit the temperature on.
+    """
+    predictions = evaluation.predictions
+    temperature = None if held_out is None else fit_temperature(held_out)
+    return Analysis(
+        evaluation=evaluation,
+        class_names=tuple(class_names),
+        standard_error=standard_error(evaluation.accuracy, evaluation.num_images),
+        top2_accuracy=top_accuracy(predictions, 2),
+        classes=figures_by_class(predictions, class_names),
+        confused=confused_pairs(evaluation.confusion, class_names),
+        calibration=calibrate(predictions),
+        coverage=cover(predictions),
+        temperature=temperature,
+        calibrated=None if temperature is None else calibrate(at_temperature(predictions, temperature)),
+    )
+
+
+def standard_error(accuracy: float, num_images: int) -> float:
+    """Of an accuracy measured on so many images: the deviation of a binomial share."""
+    return math.sqrt(accuracy * (1 - accuracy) / num_images)

@@ -1,0 +1,199 @@
+"""The report of a run: what `report.html` shows, collected from its folder, its model and its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from thumbnet.atomic import write_atomically
+from thumbnet.config import TrainConfig, config_to_toml
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import RunError
+from thumbnet.evaluation.analysis import Analysis, analyse
+from thumbnet.evaluation.metrics import Evaluation, evaluate
+from thumbnet.evaluation.predictions import Predictions, predict_split
+from thumbnet.evaluation.robustness import Robustness
+from thumbnet.evaluation.saliency import SaliencyMaps, saliency_maps
+from thumbnet.reproduce import reproducing_command
+from thumbnet.run_dir import REPORT, load_run
+from thumbnet.training.history import History
+from thumbnet.views.graph import draw_graph
+from thumbnet.views.report.page import NUM_SALIENT, Headline, ReportContent, render_report
+from thumbnet.views.report.shots import choose_shots
+from thumbnet.views.summary import summarize
+
+SALIENCY_KINDS = {
+    "cam": "Where it looked: the class activation map of the predicted class, exact here; the rest is dimmed.",
+    "grad-cam": "Where it looked: Grad-CAM of the predicted class, an approximation; the rest is dimmed.",
+}
+
+
+def write_report(
+    run_dir: str | Path,
+    out: str | Path | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    allow_unverified: bool | None = None,
+) -> Path:
+    """Write the report of a finished run anew, and return its path.
+
+    Args:
+        run_dir: the run's folder.
+        out: the file to write; None: report.html in the run's folder.
+        data_dir, allow_unverified: of the run's data, if not as recorded.
+
+    Raises:
+        ThumbnetError: the run is not finished, its data is not there or has changed, or the file cannot be written.
+    """
+    run = load_run(run_dir)
+    dataset = run.load_dataset(data_dir=data_dir, allow_unverified=allow_unverified)
+    if dataset.checksum() != run.card.data_checksum:
+        raise RunError(
+            f"the data of {run.path} has changed: the checksum of its images and labels differs",
+            hint="name the folder of the data that it was trained on (--data-dir)",
+        )
+    text = build_report(
+        config=run.config,
+        dataset=dataset,
+        model=run.model,
+        history=run.history,
+        evaluation=evaluate(run.model, dataset),
+        metrics=run.metrics,
+        title=run.path.resolve().name,
+        robustness=None,
+    )
+    path = run.path / REPORT if out is None else Path(out)
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written: {error}", hint="name a file that you may write, with --out"
+        ) from error
+    return path
+
+
+def build_report(
+    *,
+    config: TrainConfig,
+    dataset: Dataset,
+    model: nn.Module,
+    history: History,
+    evaluation: Evaluation,
+    metrics: Mapping[str, Any],
+    title: str,
+    robustness: Robustness | None = None,
+) -> str:
+    """The report of a training, as HTML text.
+
+    Args:
+        config: as resolved, for the command that trains the same again.
+        evaluation: of the test split.
+        metrics: what metrics.json holds.
+        title: the run's name.
+        robustness: as measured before; None: no such section.
+    """
+    shots = choose_shots(evaluation.predictions)
+    saliency = _saliency(model, dataset, evaluation.predictions, shots[:NUM_SALIENT])
+    analysis = analyse(evaluation, dataset.class_names, held_out=_held_out(model, dataset))
+    summary = summarize(model, dataset.image_shape)
+    graph = draw_graph(model, dataset.image_shape, "svg")
+    assert isinstance(graph, str)
+    return render_report(
+        ReportContent(
+            title=title,
+            lead=f"{config.model} on {dataset.source.description}",
+            headlines=_headlines(analysis, metrics),
+            facts=_facts(config, dataset, metrics),
+            notes=_notes(config, dataset),
+            history=history,
+            analysis=analysis,
+            images=dataset.test.images,
+            paths=dataset.test.paths,
+            shots=shots,
+            saliency=saliency.maps,
+            saliency_note=SALIENCY_KINDS[saliency.kind],
+            robustness=robustness,
+            summary=summary,
+            graph_svg=graph,
+            command=reproducing_command(config, dataset),
+            config_toml=config_to_toml(config.replace(data_dir=None)),
+        )
+    )
+
+
+def _saliency(model: nn.Module, dataset: Dataset, predictions: Predictions, shots: Sequence[int]) -> SaliencyMaps:
+    chosen = list(shots)
+    return saliency_maps(
+        model, dataset.test.images[chosen], predictions.predicted[chosen], mean=dataset.mean, std=dataset.std
+    )
+
+
+def _held_out(model: nn.Module, dataset: Dataset) -> Predictions | None:
+    """Predictions of the validation split, to fit a temperature on."""
+    if dataset.val is None:
+        return None
+    return predict_split(model, dataset.val, mean=dataset.mean, std=dataset.std)
+
+
+def _headlines(analysis: Analysis, metrics: Mapping[str, Any]) -> list[Headline]:
+    evaluation = analysis.evaluation
+    made = [
+        Headline(
+            "test accuracy",
+            f"{evaluation.accuracy:.2%}",
+            f"± {analysis.standard_error:.2%} standard error, {evaluation.num_images:,} images",
+        ),
+        Headline("right or second", f"{analysis.top2_accuracy:.2%}", "top-2 accuracy"),
+        Headline("test loss", f"{evaluation.loss:.4f}", "negative log-likelihood"),
+        Headline("calibration error", f"{analysis.calibration.error:.2%}", "expected, before any temperature"),
+        Headline("parameters", f"{metrics['num_params']:,}", f"{metrics['macs'] / 1e6:.1f} M multiply-accumulates"),
+        Headline("training", _duration(metrics["train_s"]), f"{metrics['images_per_s']:,.0f} images/s"),
+    ]
+    if "val_accuracy" in metrics:
+        made.insert(1, Headline("validation accuracy", f"{metrics['val_accuracy']:.2%}"))
+    return made
+
+
+def _facts(config: TrainConfig, dataset: Dataset, metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    channels, height, width = dataset.image_shape
+    num_val = 0 if dataset.val is None else len(dataset.val)
+    return [
+        ("recipe", config.recipe),
+        ("model", " ".join([config.model, *(f"{name}={value}" for name, value in config.model_options.items())])),
+        ("data", dataset.source.name),
+        ("images", f"{len(dataset.train):,} training, {num_val:,} validation, {len(dataset.test):,} test"),
+        ("each", f"{width}x{height} pixels, {'grey' if channels == 1 else 'colour'}"),
+        ("epochs", f"{config.epochs}, {config.batch_size} images a step"),
+        ("augmentation", config.augmentation),
+        ("optimizer", f"{config.optimizer}, learning rate {config.lr:g}, {config.schedule}"),
+        ("seed", str(config.seed)),
+        ("computed on", f"{metrics['device']}, {metrics['num_threads']} threads, {metrics['machine']}"),
+    ]
+
+
+def _notes(config: TrainConfig, dataset: Dataset) -> list[str]:
+    """What a reader must know to take the figures for what they are."""
+    scored = {
+        "end": "The test set was scored once, after the last epoch, in one view; it picked nothing.",
+        "each-epoch": "The test set was scored after every epoch; the figures are those of the last one.",
+    }
+    notes = [scored[config.score_test]]
+    if dataset.source.verified is False:
+        notes.append("The data is not the official files: their checksums differ (--allow-unverified).")
+    if dataset.source.note:
+        notes.append(dataset.source.note)
+    if dataset.val is None:
+        notes.append("No images were held out for validation.")
+    return notes
+
+
+def _duration(seconds: float) -> str:
+    """Seconds, minutes or hours for people."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"

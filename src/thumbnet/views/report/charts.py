@@ -1,0 +1,154 @@
+"""Line charts as SVG text in the report's colours, with what a reader may hover over, and their values as a table.
+
+Positions are in the units of the SVG's own box of WIDTH by HEIGHT. Colours and dashes are classes of the style sheet,
+so that a chart follows the reader's colour scheme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
+
+WIDTH, HEIGHT = 420.0, 260.0
+LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 12.0, 40.0
+NUM_STYLES = 4  # line-0, line-1, ... of the style sheet
+MAX_DOTS = 40  # points of a line; above it dots would merge
+ROUND_STEPS = (1, 2, 5, 10)
+
+Format = Callable[[float], str]
+
+
+def plain(value: float) -> str:
+    """A number for people, with four digits at most."""
+    return f"{value:.4g}"
+
+
+def per_cent(value: float) -> str:
+    """A fraction as per cent, to a decimal where that is not 0."""
+    return f"{round(100 * value, 1):g} %"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A labelled line through the points whose y is not None; `style` picks colour and dashes."""
+
+    label: str
+    xs: Sequence[float]
+    ys: Sequence[float | None]
+    style: int = 0
+
+    def __post_init__(self) -> None:
+        assert len(self.xs) == len(self.ys)
+        assert 0 <= self.style < NUM_STYLES
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        return [(x, y) for x, y in zip(self.xs, self.ys, strict=True) if y is not None]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A place where a reader may hover: its position in the chart, what x is there, and the value of each line."""
+
+    position: float
+    x: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawn chart: `svg` is safe to put into a page; labels and styles are the lines', the stops their values."""
+
+    title: str
+    x_label: str
+    svg: Markup
+    labels: tuple[str, ...]
+    styles: tuple[int, ...]
+    stops: tuple[Stop, ...]
+
+    def hover_values(self) -> dict[str, Any]:
+        """What the page's script needs to tell the values where the reader points."""
+        stops = [[stop.position, stop.x, *stop.values] for stop in self.stops]
+        return {"width": WIDTH, "x_label": self.x_label, "labels": self.labels, "stops": stops}
+
+
+def draw_lines(
+    title: str,
+    lines: Sequence[Line],
+    *,
+    x_label: str,
+    y_format: Format = plain,
+    x_format: Format = plain,
+    x_range: tuple[float, float] | None = None,
+    y_range: tuple[float, float] | None = None,
+    diagonal: bool = False,
+) -> Chart:
+    """Draw lines over common axes, whose ranges are those of the points where not given.
+
+    `diagonal` draws x = y, thin: what a perfectly calibrated model would have, for instance.
+    """
+    points = [point for line in lines for point in line.points]
+    assert points
+    x_low, x_high = x_range or _range([x for x, _ in points])
+    y_low, y_high = y_range or _range([y for _, y in points])
+
+    def across(x: float) -> float:
+        return LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
+
+    def down(y: float) -> float:
+        return HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
+
+    parts = [Markup('<svg viewBox="0 0 {:g} {:g}" aria-hidden="true" focusable="false">').format(WIDTH, HEIGHT)]
+    for y in _ticks(y_low, y_high):
+        at = down(y)
+        parts.append(_line("grid", LEFT, at, WIDTH - RIGHT, at))
+        parts.append(_text("tick end", LEFT - 6, at + 4, y_format(y)))
+    parts += [_text("tick middle", across(x), HEIGHT - BOTTOM + 16, x_format(x)) for x in _ticks(x_low, x_high)]
+    parts.append(_text("tick middle", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x_label))
+    if diagonal:
+        low, high = max(x_low, y_low), min(x_high, y_high)
+        parts.append(_line("diagonal", across(low), down(low), across(high), down(high)))
+    for line in lines:
+        drawn = [(across(x), down(y)) for x, y in line.points]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in drawn)
+        parts.append(Markup('<polyline class="line line-{}" points="{}"/>').format(line.style, path))
+        if len(drawn) <= MAX_DOTS:
+            dot = Markup('<circle class="dot dot-{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>')
+            parts += [dot.format(line.style, x, y) for x, y in drawn]
+    bottom = HEIGHT - BOTTOM
+    parts.append(Markup('<line class="cursor" x1="0" x2="0" y1="{:g}" y2="{:g}"/></svg>').format(TOP, bottom))
+    stops = tuple(
+        Stop(round(across(x), 1), x_format(x), tuple(_value_at(line, x, y_format) for line in lines))
+        for x in sorted({x for x, _ in points})
+    )
+    labels, styles = tuple(line.label for line in lines), tuple(line.style for line in lines)
+    return Chart(title, x_label, Markup("").join(parts), labels, styles, stops)
+
+
+def _value_at(line: Line, x: float, y_format: Format) -> str:
+    return next((y_format(y) for at, y in line.points if at == x), "")
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    """From the least to the greatest value with some room, so that no line runs along the frame."""
+    low, high = min(values), max(values)
+    room = 0.05 * (high - low) or max(0.5, abs(low) * 0.1)
+    return low - room, high + room
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    values = MaxNLocator(nbins=6, steps=ROUND_STEPS).tick_values(low, high)
+    return [float(value) for value in values if low <= value <= high]
+
+
+def _line(name: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
+    text = Markup('<line class="{}" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>')
+    return text.format(name, x1, y1, x2, y2)
+
+
+def _text(name: str, x: float, y: float, words: str) -> Markup:
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(name, x, y, words)

@@ -1,0 +1,208 @@
+"use strict";
+// The gallery with its filters, the confusion matrix that sets them, tables that sort, charts that tell their values.
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const values = JSON.parse(byId("gallery-values").textContent);
+  const PAGE = 60; // images shown at once, and added by "Show more"
+  const [INDEX, TRUTH, PREDICTION, CONFIDENCE, LOSS, PATH] = [0, 1, 2, 3, 4, 5];
+  const percent = (share) => `${(100 * share).toFixed(0)}\u00a0%`;
+
+  function charts() {
+    for (const chart of document.querySelectorAll(".chart")) {
+      const { width, x_label, labels, stops } = JSON.parse(chart.querySelector("script").textContent);
+      const svg = chart.querySelector("svg");
+      const cursor = svg.querySelector(".cursor");
+      const tooltip = chart.querySelector(".tooltip");
+      let current = -1;
+      const show = (index) => {
+        current = index;
+        const [position, x, ...readings] = stops[index];
+        const lines = readings.map((reading, number) => reading && `${labels[number]}: ${reading}`).filter(Boolean);
+        tooltip.textContent = [`${x_label}: ${x}`, ...lines].join("\n");
+        tooltip.hidden = false;
+        cursor.setAttribute("x1", position);
+        cursor.setAttribute("x2", position);
+        cursor.style.visibility = "visible";
+        const at = (position / width) * svg.clientWidth;
+        tooltip.style.left = `${Math.max(0, Math.min(at + 12, chart.clientWidth - tooltip.offsetWidth))}px`;
+      };
+      const hide = () => {
+        tooltip.hidden = true;
+        cursor.style.visibility = "hidden";
+      };
+      svg.addEventListener("pointermove", (event) => {
+        const box = svg.getBoundingClientRect();
+        const at = ((event.clientX - box.left) / box.width) * width;
+        let nearest = 0;
+        stops.forEach(([position], index) => {
+          if (Math.abs(position - at) < Math.abs(stops[nearest][0] - at)) nearest = index;
+        });
+        show(nearest);
+      });
+      svg.addEventListener("pointerleave", hide);
+      chart.addEventListener("blur", hide);
+      chart.addEventListener("keydown", (event) => {
+        const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+        if (event.target !== chart || !step) return;
+        event.preventDefault();
+        show(Math.max(0, Math.min(current + step, stops.length - 1)));
+      });
+    }
+  }
+
+  function sorting() {
+    const table = byId("class-table");
+    const body = table.tBodies[0];
+    const headers = [...table.tHead.rows[0].cells];
+    headers.forEach((header, column) => {
+      const button = header.querySelector("button");
+      button.addEventListener("click", () => {
+        const direction = header.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
+        for (const other of headers) other.setAttribute("aria-sort", "none");
+        header.setAttribute("aria-sort", direction);
+        const value = (row) => row.cells[column].dataset.value;
+        const order = button.dataset.kind === "number"
+          ? (a, b) => value(a) - value(b)
+          : (a, b) => value(a).localeCompare(value(b));
+        const rows = [...body.rows].sort(order);
+        body.append(...(direction === "ascending" ? rows : rows.reverse()));
+      });
+    });
+  }
+
+  const loaded = (sheet) => {
+    if (sheet === null) return Promise.resolve(null);
+    const picture = new Image();
+    picture.src = sheet.url;
+    return picture.decode().then(() => picture);
+  };
+
+  async function gallery() {
+    const [images, shades] = await Promise.all([loaded(values.images), loaded(values.shades)]);
+    const { classes, confusion, shots } = values;
+    const [truth, prediction, confidence] = ["truth", "prediction", "confidence"].map((name) => byId(`filter-${name}`));
+    const saliency = byId("show-saliency");
+    const [grid, more, count] = [byId("gallery-grid"), byId("gallery-more"), byId("gallery-count")];
+    let matching = [];
+    let number = PAGE;
+
+    const draw = (canvas, position) => {
+      const { width, height, columns } = values.images;
+      const pen = canvas.getContext("2d");
+      const place = [(position % columns) * width, Math.floor(position / columns) * height, width, height];
+      pen.clearRect(0, 0, width, height);
+      pen.drawImage(images, ...place, 0, 0, width, height);
+      if (saliency.checked && shades !== null && position < values.shades.tiles) {
+        const [across, down] = [position % values.shades.columns, Math.floor(position / values.shades.columns)];
+        pen.drawImage(shades, across * width, down * height, width, height, 0, 0, width, height);
+      }
+    };
+    const add = (parent, tag, text, name) => {
+      const element = document.createElement(tag);
+      element.textContent = text;
+      if (name) element.className = name;
+      parent.append(element);
+    };
+    const card = (position) => {
+      const shot = shots[position];
+      const [is, guess] = [classes[shot[TRUTH]], classes[shot[PREDICTION]]];
+      const figure = document.createElement("figure");
+      Object.assign(figure.dataset, { truth: shot[TRUTH], prediction: shot[PREDICTION], confidence: shot[CONFIDENCE] });
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [values.images.width, values.images.height];
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", `image ${shot[INDEX]}: truth ${is}, prediction ${guess}`);
+      draw(canvas, position);
+      const caption = document.createElement("figcaption");
+      add(caption, "b", is);
+      caption.append(" → ");
+      add(caption, "span", `${guess} ${percent(shot[CONFIDENCE])}`, "guess");
+      add(caption, "span", `#${shot[INDEX]}, loss ${shot[LOSS].toFixed(2)}`, "details");
+      if (shot.length > PATH) add(caption, "span", shot[PATH], "details");
+      figure.append(canvas, caption);
+      return figure;
+    };
+    const wrongInMatrix = () => {
+      let sum = 0;
+      const rows = truth.value === "" ? classes.keys() : [Number(truth.value)];
+      for (const row of rows) {
+        const columns = prediction.value === "" ? classes.keys() : [Number(prediction.value)];
+        for (const column of columns) if (row !== column) sum += confusion[row][column];
+      }
+      return sum;
+    };
+    const render = () => {
+      const shown = matching.slice(0, number);
+      grid.replaceChildren(...shown.map(card));
+      more.hidden = matching.length <= number;
+      const whole = wrongInMatrix();
+      const hidden = matching.length < whole && confidence.value === "0" ? ": the others have a lower loss" : "";
+      const of = confidence.value === "0" ? whole : shots.length;
+      count.textContent = `${matching.length} of ${of} images${hidden}`;
+    };
+    const filter = () => {
+      number = PAGE;
+      const fits = (chosen, value) => chosen === "" || Number(chosen) === value;
+      matching = [...shots.keys()].filter((position) => {
+        const shot = shots[position];
+        return fits(truth.value, shot[TRUTH]) && fits(prediction.value, shot[PREDICTION])
+          && shot[CONFIDENCE] >= confidence.value / 100;
+      });
+      byId("confidence-shown").textContent = `${confidence.value} %`;
+      for (const cell of document.querySelectorAll("button[data-truth]")) {
+        const pressed = cell.dataset.truth === truth.value && cell.dataset.prediction === prediction.value;
+        cell.setAttribute("aria-pressed", pressed);
+      }
+      render();
+    };
+    const choose = (row, column) => {
+      [truth.value, prediction.value, confidence.value] = [row, column, 0];
+      filter();
+      byId("gallery").scrollIntoView();
+    };
+
+    for (const input of [truth, prediction, confidence]) input.addEventListener("input", filter);
+    saliency.addEventListener("change", render);
+    byId("filter-clear").addEventListener("click", () => {
+      [truth.value, prediction.value, confidence.value] = ["", "", 0];
+      filter();
+    });
+    more.addEventListener("click", () => {
+      number += PAGE;
+      render();
+    });
+    for (const cell of document.querySelectorAll("button[data-truth]")) {
+      cell.addEventListener("click", () => choose(cell.dataset.truth, cell.dataset.prediction));
+    }
+    const map = byId("confusion-map");
+    if (map !== null) {
+      map.addEventListener("click", (event) => {
+        const box = map.getBoundingClientRect();
+        const place = (at, side) => Math.min(classes.length - 1, Math.floor((at / side) * classes.length));
+        choose(place(event.clientY - box.top, box.height), place(event.clientX - box.left, box.width));
+      });
+    }
+    filter();
+  }
+
+  function confusionMap() {
+    const map = byId("confusion-map");
+    if (map === null) return;
+    const side = map.width / values.classes.length;
+    const pen = map.getContext("2d");
+    values.confusion.forEach((row, truth) => {
+      const total = row.reduce((sum, count) => sum + count, 0);
+      row.forEach((count, prediction) => {
+        if (count === 0) return;
+        pen.globalAlpha = 0.15 + 0.85 * Math.sqrt(count / total);
+        pen.fillStyle = truth === prediction ? "#0072b2" : "#d55e00";
+        pen.fillRect(prediction * side, truth * side, side, side);
+      });
+    });
+  }
+
+  charts();
+  sorting();
+  confusionMap();
+  if (values.images !== null) gallery();
+})();

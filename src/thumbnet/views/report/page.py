@@ -1,0 +1,220 @@
+"""The report's page: figures, charts, the confusion matrix and the gallery put into the template beside this file.
+
+What it needs comes as plain values; `thumbnet.reporting` collects them from a run.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int64, UInt8
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+from torch import Tensor
+
+import thumbnet
+from thumbnet.evaluation.analysis import SHOWN_COVERAGES, Analysis
+from thumbnet.evaluation.calibration import Calibration
+from thumbnet.evaluation.robustness import Robustness
+from thumbnet.training.history import History
+from thumbnet.views.report.charts import Chart, Line, draw_lines, per_cent
+from thumbnet.views.report.shots import MAX_PER_CELL, MAX_SHOTS, Sheet, make_image_sheet, make_shade_sheet
+from thumbnet.views.summary import Summary
+
+MAX_TABLE_CLASSES = 20  # above it the matrix is a picture, and its largest cells a list
+NUM_PAIRS = 30  # of that list; beside a table it is shorter
+NUM_PAIRS_BESIDE_TABLE = 10
+NUM_SALIENT = 100  # the worst images, which have saliency
+NUM_COVERAGE_POINTS = 100
+MOST_HEAT = 50.0  # per cent of a cell's colour
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A headline figure: what it is, its value, and how sure or how measured it is."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """All that a report shows.
+
+    `facts` say what was trained, on what and how long; `images` uint8 [N,C,H,W] and `paths` are those of the split that
+    the analysis is of; `shots` are the gallery's images among them; `saliency`, from 0 to 1, is of the first M of those
+    (NUM_SALIENT at most), and `saliency_note` says how it was made; `command` trains the same again.
+    """
+
+    title: str
+    lead: str
+    headlines: Sequence[Headline]
+    facts: Sequence[tuple[str, str]]
+    notes: Sequence[str]
+    history: History
+    analysis: Analysis
+    images: UInt8[Tensor, "n c h w"]
+    paths: Sequence[str] | None
+    shots: Sequence[int]
+    saliency: Float[Tensor, "m h w"]
+    saliency_note: str
+    robustness: Robustness | None
+    summary: Summary
+    graph_svg: str
+    command: str
+    config_toml: str
+
+
+def render_report(content: ReportContent) -> str:
+    """The page, as HTML text."""
+    analysis = content.analysis
+    evaluation = analysis.evaluation
+    predictions = evaluation.predictions
+    has_table = len(analysis.class_names) <= MAX_TABLE_CLASSES
+    image_sheet = make_image_sheet(content.images[list(content.shots)]) if content.shots else None
+    shade_sheet = make_shade_sheet(content.saliency) if len(content.saliency) else None
+    return _template().render(
+        content=content,
+        analysis=analysis,
+        evaluation=evaluation,
+        style=_asset("page.css"),
+        script=_asset("page.js"),
+        graph=_bare_svg(content.graph_svg),
+        curves=_draw_curves(content.history),
+        calibration_charts=_draw_calibration(analysis),
+        robustness_charts=[] if content.robustness is None else _draw_robustness(content.robustness),
+        coverages=[(share, analysis.coverage.accuracy_at(share)) for share in SHOWN_COVERAGES],
+        has_table=has_table,
+        matrix=evaluation.confusion.tolist(),
+        heats=_heats(evaluation.confusion),
+        shown=Counter((int(predictions.labels[index]), int(predictions.predicted[index])) for index in content.shots),
+        pairs=analysis.confused[: NUM_PAIRS_BESIDE_TABLE if has_table else NUM_PAIRS],
+        index_of={name: index for index, name in enumerate(analysis.class_names)},
+        num_wrong=int(evaluation.confusion.sum() - evaluation.confusion.trace()),
+        gallery=_gallery_values(content, image_sheet, shade_sheet),
+        most_per_cell=MAX_PER_CELL,
+        most_shots=MAX_SHOTS,
+        per_cent=per_cent,
+        version=thumbnet.__version__,
+    )
+
+
+def _bare_svg(text: str) -> Markup:
+    """An SVG file of ours as an element of a page: without its XML header and its metadata, full of web addresses."""
+    element = text[text.index("<svg") :]
+    return Markup(re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL))  # noqa: S704  # escaped by its maker
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("thumbnet.views.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.jinja")
+
+
+def _asset(name: str) -> Markup:
+    return Markup((resources.files("thumbnet.views.report") / name).read_text())  # noqa: S704  # a file of ours
+
+
+def _heats(confusion: Int64[np.ndarray, "k k"]) -> list[list[float]]:
+    """How much colour each cell of the matrix gets, in per cent: little enough that its number stays readable."""
+    fractions = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    heats = MOST_HEAT * np.where(np.eye(len(confusion), dtype=bool), fractions, np.sqrt(fractions))
+    return [[round(float(heat), 1) for heat in row] for row in heats]
+
+
+def _draw_curves(history: History) -> list[Chart]:
+    """Loss, accuracy and learning rate by epoch."""
+    epochs = history.column("epoch")
+    names = {"train": "training", "val": "validation", "test": "test"}
+
+    def lines(column: str) -> list[Line]:
+        made = [
+            Line(name, epochs, history.column(f"{split}_{column}"), style)
+            for style, (split, name) in enumerate(names.items())
+        ]
+        return [line for line in made if line.points]
+
+    return [
+        draw_lines("Accuracy", lines("accuracy"), x_label="epoch", y_format=per_cent),
+        draw_lines("Loss", lines("loss"), x_label="epoch"),
+        draw_lines("Learning rate", [Line("learning rate", epochs, history.column("lr"), 3)], x_label="epoch"),
+    ]
+
+
+def _draw_calibration(analysis: Analysis) -> list[Chart]:
+    """Accuracy against confidence, before and after the temperature, and accuracy against coverage."""
+
+    def line(label: str, calibration: Calibration, style: int) -> Line:
+        filled = [each for each in calibration.bins if each.confidence is not None]
+        return Line(label, [each.confidence or 0.0 for each in filled], [each.accuracy for each in filled], style)
+
+    reliability = [line("as it is", analysis.calibration, 0)]
+    if analysis.calibrated is not None:
+        reliability.append(line("with the temperature", analysis.calibrated, 1))
+    wanted = [(1 + index) / NUM_COVERAGE_POINTS for index in range(NUM_COVERAGE_POINTS)]
+    coverage = Line("accuracy", wanted, [analysis.coverage.accuracy_at(share) for share in wanted])
+    return [
+        draw_lines(
+            "Reliability", reliability, x_label="confidence", x_format=per_cent, y_format=per_cent,
+            x_range=(0, 1), y_range=(0, 1), diagonal=True,
+        ),
+        draw_lines(
+            "Accuracy where it may abstain", [coverage], x_label="share of the images answered, most confident first",
+            x_format=per_cent, y_format=per_cent, x_range=(0, 1),
+        ),
+    ]  # fmt: skip
+
+
+def _draw_robustness(robustness: Robustness) -> list[Chart]:
+    raise NotImplementedError
+
+
+def _gallery_values(content: ReportContent, images: Sheet | None, shades: Sheet | None) -> dict[str, Any]:
+    """What the page's script needs: names, the matrix, the sheets, and a row for every image of the gallery."""
+    analysis = content.analysis
+    predictions = analysis.evaluation.predictions
+    rows = [
+        [
+            index,
+            int(predictions.labels[index]),
+            int(predictions.predicted[index]),
+            round(float(predictions.confidence[index]), 4),
+            round(float(predictions.losses[index]), 3),
+            *([content.paths[index]] if content.paths is not None else []),
+        ]
+        for index in content.shots
+    ]
+    return {
+        "classes": analysis.class_names,
+        "confusion": analysis.evaluation.confusion.tolist(),
+        "shots": rows,
+        "images": _sheet_values(images),
+        "shades": _sheet_values(shades),
+    }
+
+
+def _sheet_values(sheet: Sheet | None) -> dict[str, Any] | None:
+    if sheet is None:
+        return None
+    return {
+        "url": f"data:image/webp;base64,{base64.b64encode(sheet.content).decode()}",
+        "tiles": sheet.num_tiles,
+        "columns": sheet.num_columns,
+        "width": sheet.tile_width,
+        "height": sheet.tile_height,
+    }

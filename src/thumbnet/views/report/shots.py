@@ -1,0 +1,89 @@
+"""The report's gallery: which misclassified images are in it, and all their pixels as one picture, a sheet.
+
+A report stays under 5 MB, whatever the data: a cell of the confusion matrix shows MAX_PER_CELL images and the gallery
+MAX_SHOTS, large images are reduced, and a sheet that is too heavy without loss is compressed with some.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from thumbnet.evaluation.metrics import misclassified
+from thumbnet.evaluation.predictions import Predictions
+
+MAX_SHOTS = 1500
+MAX_PER_CELL = 30
+MAX_TILE_PX = 64
+COLUMNS = 40
+MAX_SHEET_BYTES = 3_200_000  # 4.3 MB in base64
+QUALITIES = (90, 75, 50, 25)  # of WebP, where the sheet without loss is too heavy
+DIMMED = 0.8  # how dark the least salient pixels become
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Tiles of one size, row by row, as the bytes of a WebP picture."""
+
+    content: bytes
+    num_tiles: int
+    num_columns: int
+    tile_width: int
+    tile_height: int
+
+
+def choose_shots(predictions: Predictions) -> list[int]:
+    """Indices of the gallery's images, misclassified, highest loss first: MAX_PER_CELL of a cell, MAX_SHOTS at most."""
+    per_cell: Counter[tuple[int, int]] = Counter()
+    chosen = []
+    for index in misclassified(predictions).tolist():
+        cell = int(predictions.labels[index]), int(predictions.predicted[index])
+        if per_cell[cell] < MAX_PER_CELL:
+            per_cell[cell] += 1
+            chosen.append(index)
+        if len(chosen) == MAX_SHOTS:
+            break
+    return chosen
+
+
+def make_image_sheet(images: UInt8[Tensor, "n c h w"]) -> Sheet:
+    """The images, grey or RGB, on a sheet: reduced to MAX_TILE_PX where they are larger."""
+    pixels = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
+    return _make_sheet([Image.fromarray(image) for image in pixels], "RGB")
+
+
+def make_shade_sheet(maps: Float[Tensor, "n h w"]) -> Sheet:
+    """What to lay over images so that the salient keeps its brightness: black, transparent where a map is 1."""
+    opacities = (255 * DIMMED * (1 - maps.clamp(0, 1))).round().byte().numpy()
+    black = [np.zeros(opacities.shape[1:], np.uint8)] * 3
+    return _make_sheet([Image.fromarray(np.dstack([*black, opacity])) for opacity in opacities], "RGBA")
+
+
+def _make_sheet(tiles: list[Image.Image], mode: str) -> Sheet:
+    width, height = tiles[0].size
+    scale = min(1.0, MAX_TILE_PX / max(width, height))
+    width, height = max(1, round(width * scale)), max(1, round(height * scale))
+    columns = min(COLUMNS, len(tiles))
+    sheet = Image.new(mode, (columns * width, math.ceil(len(tiles) / columns) * height))
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, columns)
+        reduced = tile.resize((width, height), Image.Resampling.BOX) if scale < 1 else tile
+        sheet.paste(reduced, (column * width, row * height))
+    content = next(content for content in _encodings(sheet) if len(content) <= MAX_SHEET_BYTES)
+    return Sheet(content, len(tiles), columns, width, height)
+
+
+def _encodings(sheet: Image.Image) -> Iterable[bytes]:
+    """The sheet as WebP, smaller and smaller."""
+    for options in ({"lossless": True, "method": 2}, *({"quality": quality} for quality in QUALITIES)):
+        buffer = io.BytesIO()
+        sheet.save(buffer, "WEBP", **options)
+        yield buffer.getvalue()

@@ -1,0 +1,79 @@
+"""All figures of a split: against scikit-learn and plain re-computation, as JSON and as text."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import top_k_accuracy_score
+
+from thumbnet.evaluation.analysis import Analysis, analyse, standard_error
+from thumbnet.evaluation.metrics import summarise_predictions
+from thumbnet.evaluation.predictions import Predictions
+
+NAMES = ("cat", "dog", "frog")
+
+
+def predictions(num_images: int, *, seed: int = 0) -> Predictions:
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 3, (num_images,), generator=generator)
+    logits = torch.randn(num_images, 3, generator=generator)
+    logits[torch.arange(num_images), labels] += 1
+    return Predictions(4 * logits, labels)
+
+
+@pytest.fixture(scope="module")
+def analysis() -> Analysis:
+    evaluation = summarise_predictions(predictions(400), split="test")
+    return analyse(evaluation, NAMES, held_out=predictions(300, seed=1))
+
+
+def test_figures_agree_with_scikit_learn(analysis: Analysis) -> None:
+    scored = analysis.evaluation.predictions
+    assert analysis.top2_accuracy == pytest.approx(top_k_accuracy_score(scored.labels, scored.logits.numpy(), k=2))
+    right = (scored.predicted == scored.labels).double().numpy()
+    assert analysis.standard_error == pytest.approx(np.std(right) / np.sqrt(len(right)))
+    assert standard_error(0.5, 2500) == 0.01
+
+
+def test_a_temperature_helps_the_overconfident(analysis: Analysis) -> None:
+    assert analysis.temperature is not None
+    assert analysis.temperature > 2
+    assert analysis.calibrated is not None
+    assert analysis.calibrated.error < analysis.calibration.error / 2
+
+
+def test_without_held_out_predictions_there_is_no_temperature(analysis: Analysis) -> None:
+    bare = analyse(analysis.evaluation, NAMES)
+    assert bare.temperature is None
+    assert bare.calibrated is None
+    assert "temperature" not in bare.to_dict()
+    assert "temperature" not in str(bare)
+
+
+def test_json_lists_the_worst_first(analysis: Analysis) -> None:
+    values = json.loads(json.dumps(analysis.to_dict()))
+    assert np.trace(values["confusion"]) / values["num_images"] == pytest.approx(values["accuracy"])
+    losses = [each["loss"] for each in values["top_losses"]]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] == pytest.approx(float(analysis.evaluation.predictions.losses.max()))
+    for each in values["most_confident_wrong"]:
+        assert each["label"] != each["prediction"]
+    for each in values["least_confident_correct"]:
+        assert each["label"] == each["prediction"]
+    assert values["coverage"][0] == {"coverage": 1.0, "accuracy": pytest.approx(values["accuracy"])}
+    assert sum(each["num_images"] for each in values["reliability"]) == values["num_images"]
+
+
+def test_text_has_every_class_and_the_worst_pair(analysis: Analysis) -> None:
+    text = str(analysis)
+    assert f"accuracy {analysis.evaluation.accuracy:.2%} ± {analysis.standard_error:.2%}" in text
+    for figures in analysis.classes:
+        line = next(line for line in text.splitlines() if line.startswith(figures.class_name))
+        assert line.split()[1:] == [
+            str(figures.num_images), f"{figures.precision:.2%}", f"{figures.recall:.2%}", f"{figures.f1:.2%}",
+        ]  # fmt: skip
+    worst = analysis.confused[0]
+    assert f"most confused: {worst.truth} taken for {worst.prediction} {worst.num_images}" in text
