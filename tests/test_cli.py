@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,7 +40,13 @@ def json_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, ob
 
 def test_json_has_the_documented_keys(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evaluated = json_of(capsys, "evaluate", str(run_dir))
-    assert set(evaluated) == {"model", "num_params", "data", "split", "num_images", "accuracy", "loss"}
+    assert set(evaluated) == {
+        "model", "num_params", "data", "split", "num_images", "accuracy", "accuracy_standard_error", "top2_accuracy",
+        "loss", "calibration_error", "reliability", "coverage", "classes", "confusion", "most_confused", "top_losses",
+        "least_confident_correct", "most_confident_wrong",
+    }  # fmt: skip
+    calibrated = json_of(capsys, "evaluate", str(run_dir), "--temperature")
+    assert set(calibrated) - set(evaluated) == {"temperature", "calibration_error_at_temperature"}
     assert (evaluated["split"], evaluated["num_images"]) == ("test", 359)
     assert evaluated["accuracy"] == json.loads((run_dir / "metrics.json").read_text())["test_accuracy"]
     assert json_of(capsys, "evaluate", str(run_dir), "--split", "val")["num_images"] == 30
@@ -68,6 +76,15 @@ def test_help_is_quick() -> None:
     assert min(times) < 0.5
 
 
+def changed_copy(run_dir: Path, copy: Path, pattern: str, replacement: str) -> Path:
+    """A run's folder again, with another config."""
+    shutil.copytree(run_dir, copy)
+    config, num_changes = re.subn(pattern, replacement, (copy / "config.toml").read_text())
+    assert num_changes == 1
+    (copy / "config.toml").write_text(config)
+    return copy
+
+
 def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, list[str]]:
     """Every mistake that a user is likely to make once."""
     bins = tmp_path / "part" / "cifar-10-batches-bin"
@@ -91,6 +108,8 @@ def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, list[str]]:
             for index in range(5):
                 if (folder, name) != ("empty", "dog"):
                     Image.new("RGB", (40, 40), (index, 0, 0)).save(tmp_path / folder / name / f"{index}.png")
+    without_val = changed_copy(run_dir, tmp_path / "without-val", r"val_fraction = .*", "val_fraction = 0.0")
+    other_split = changed_copy(run_dir, tmp_path / "other-split", r"split_seed = .*", "split_seed = 1")
     (tmp_path / "broken" / "dog" / "3.png").write_bytes(content[:40])
     (tmp_path / "bad.toml").write_text("epochs = many")
     (tmp_path / "file").touch()
@@ -124,6 +143,12 @@ def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, list[str]]:
         "evaluate what is no run": ["evaluate", str(tmp_path / "absent")],
         "no validation split": ["evaluate", str(run_dir), "--split", "dev"],
         "other classes": ["evaluate", str(run_dir), "--data", f"folder:{tmp_path / 'absent'}"],
+        "temperature of what it is fitted on": ["evaluate", str(run_dir), "--split", "val", "--temperature"],
+        "temperature of a pretrained model": ["evaluate", "--pretrained", "sprint", "--temperature"],
+        "temperature without validation": ["evaluate", str(without_val), "--temperature"],
+        "report of no run": ["report", str(tmp_path)],
+        "report in no folder": ["report", str(run_dir), "--out", str(tmp_path / "absent" / "report.html")],
+        "report on other data": ["report", str(other_split)],
         "truncated picture": ["predict", str(tmp_path / "cut.png"), "--run", str(run_dir)],
         "no picture": ["predict", str(tmp_path / "text.png"), "--run", str(run_dir)],
         "absent picture": ["predict", str(tmp_path / "absent.png"), "--run", str(run_dir)],

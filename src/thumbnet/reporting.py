@@ -20,6 +20,7 @@ from thumbnet.evaluation.saliency import SaliencyMaps, saliency_maps
 from thumbnet.reproduce import reproducing_command
 from thumbnet.run_dir import REPORT, load_run
 from thumbnet.training.history import History
+from thumbnet.training.progress import duration
 from thumbnet.views.graph import draw_graph
 from thumbnet.views.report.page import NUM_SALIENT, Headline, ReportContent, render_report
 from thumbnet.views.report.shots import choose_shots
@@ -150,7 +151,7 @@ def _headlines(analysis: Analysis, metrics: Mapping[str, Any]) -> list[Headline]
         Headline("test loss", f"{evaluation.loss:.4f}", "negative log-likelihood"),
         Headline("calibration error", f"{analysis.calibration.error:.2%}", "expected, before any temperature"),
         Headline("parameters", f"{metrics['num_params']:,}", f"{metrics['macs'] / 1e6:.1f} M multiply-accumulates"),
-        Headline("training", _duration(metrics["train_s"]), f"{metrics['images_per_s']:,.0f} images/s"),
+        Headline("training", duration(metrics["train_s"]), f"{metrics['images_per_s']:,.0f} images/s"),
     ]
     if "val_accuracy" in metrics:
         made.insert(1, Headline("validation accuracy", f"{metrics['val_accuracy']:.2%}"))
@@ -188,12 +189,3 @@ def _notes(config: TrainConfig, dataset: Dataset) -> list[str]:
     if dataset.val is None:
         notes.append("No images were held out for validation.")
     return notes
-
-
-def _duration(seconds: float) -> str:
-    """Seconds, minutes or hours for people."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -181,7 +181,16 @@ def _draw_calibration(analysis: Analysis) -> list[Chart]:
 
 
 def _draw_robustness(robustness: Robustness) -> list[Chart]:
-    raise NotImplementedError
+    """Accuracy against strength, corruption by corruption, with that on the images as they are for comparison."""
+    charts = []
+    for name, rows in robustness.by_corruption().items():
+        strengths = [row.strength for row in rows]
+        lines = [
+            Line("corrupted", strengths, [row.accuracy for row in rows]),
+            Line("as they are", strengths, [robustness.accuracy] * len(rows), 1),
+        ]
+        charts.append(draw_lines(name, lines, x_label=rows[0].unit, y_format=per_cent, y_range=(0, 1)))
+    return charts
 
 
 def _gallery_values(content: ReportContent, images: Sheet | None, shades: Sheet | None) -> dict[str, Any]:
