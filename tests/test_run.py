@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -10,19 +11,24 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 import thumbnet.data.sources as sources
 from thumbnet.config import TrainConfig, config_from_toml
 from thumbnet.errors import CheckpointError, ConfigError, DownloadError, RunError, ThumbnetError
-from thumbnet.evaluation.metrics import evaluate
+from thumbnet.evaluation.metrics import evaluate, misclassified
+from thumbnet.evaluation.saliency import saliency_maps
 from thumbnet.model_card import predict
 from thumbnet.recipes import load_recipe
 from thumbnet.run import find_recipe_lr, resume, train
 from thumbnet.run_dir import Run, RunDir, load_run
 from thumbnet.training.history import history_from_csv
+from thumbnet.views.figure import png_bytes
+from thumbnet.views.gallery import draw_gallery
 from thumbnet.views.preview import preview_augmentation
 
 FILES = {
@@ -64,6 +70,24 @@ def test_figures_agree_between_files_model_and_a_new_evaluation(run: Run) -> Non
     assert sum(row[2] == row[3] for row in rows) == round(evaluation.accuracy * 359)
     assert (run.path / "summary.txt").read_text().count("Conv2d") == 7
     assert f"{run.card.num_params:,}" in (run.path / "summary.txt").read_text()
+
+
+def test_the_misclassified_images_stand_beside_the_saliency_of_their_predictions(run: Run) -> None:
+    dataset = run.load_dataset()
+    predictions = evaluate(run.model, dataset).predictions
+    worst = misclassified(predictions)[:10]
+    images, guesses = dataset.test.images[worst], predictions.predicted[worst]
+    saliency = saliency_maps(run.model, images, guesses, mean=run.card.mean, std=run.card.std).maps
+    assert len(saliency) > 0
+    labels, confidence = dataset.test.labels[worst], predictions.confidence[worst]
+    figure = draw_gallery(images, labels, guesses, confidence, dataset.class_names, saliency=saliency)
+    drawn, expected = (
+        np.asarray(Image.open(file).convert("RGB")).astype(int)
+        for file in (run.path / "misclassified.png", io.BytesIO(png_bytes(figure)))
+    )
+    assert (
+        np.abs(drawn - expected).max() <= 2
+    )  # the trained model's memory layout rounds otherwise than the loaded one's
 
 
 def test_the_resolved_config_says_what_was_done(run: Run) -> None:

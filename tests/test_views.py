@@ -36,6 +36,7 @@ from thumbnet.views.figure import (
     wrap_text,
 )
 from thumbnet.views.gallery import draw_gallery
+from thumbnet.views.overlay import colour_scale, overlay_saliency
 from thumbnet.views.preview import draw_batch, draw_preview
 
 LONG_NAMES = (
@@ -300,6 +301,77 @@ def test_large_images_are_reduced_to_fit() -> None:
     images = torch.zeros((1, 3, 300, 400), dtype=torch.uint8)
     (axes,) = draw_gallery(images, [0], [1], [0.5], ["cat", "dog"]).axes
     assert (round(axes.bbox.width), round(axes.bbox.height)) == (160, 120)
+
+
+def luminance(pixels: np.ndarray) -> np.ndarray:
+    return np.array([contrast(tuple(pixel / 255), "black") for pixel in pixels.reshape(-1, 3)])
+
+
+def test_an_overlay_is_half_the_grey_image_and_half_the_colour() -> None:
+    image = np.array([[[255, 255, 255], [0, 0, 0], [255, 0, 0], [10, 20, 30]]], dtype=np.uint8)
+    overlay = overlay_saliency(image, np.array([[0.0, 1.0, 1.0, 0.0]], dtype=np.float32))
+    nothing, most = (68, 1, 84), (253, 231, 37)  # the ends of viridis
+    greys = (255, 0, 0.299 * 255, 0.299 * 10 + 0.587 * 20 + 0.114 * 30)
+    expected = [np.add(grey, colour) / 2 for grey, colour in zip(greys, (nothing, most, most, nothing), strict=True)]
+    assert np.abs(overlay[0] - np.array(expected)).max() <= 0.75
+
+
+def test_more_salient_places_and_brighter_ones_are_brighter_in_an_overlay() -> None:
+    """So a map is read without its colours, and the image under it at any saliency."""
+    scale = colour_scale(90)
+    assert scale.shape == (1, 90, 3)
+    assert (np.diff(luminance(scale)[::10]) > 0).all()
+    steps = np.repeat(np.arange(0, 256, 15, dtype=np.uint8), 3).reshape(1, -1, 3)
+    for value in (0.0, 0.3, 0.7, 1.0):
+        seen = luminance(overlay_saliency(steps, np.full((1, 18), value)))
+        assert (np.diff(seen) > 0).all()
+        assert seen[-1] / seen[0] > 2.5
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 8, 8), (3, 20, 33)])
+def test_the_gallery_shows_each_image_beside_itself_under_its_saliency(shape: tuple[int, int, int]) -> None:
+    images, saliency = torch.randint(0, 256, (3, *shape), dtype=torch.uint8), torch.rand(3, *shape[1:])
+    figure = draw_gallery(images, [0, 1, 0], [1, 0, 1], [0.9, 0.5, 1.0], ["cat", "dog"], saliency=saliency)
+    pixels = np.asarray(Image.open(io.BytesIO(png_bytes(figure))).convert("RGB"))
+    scale = 160 // max(shape[1:])
+    height, width = shape[1] * scale, shape[2] * scale
+    _key, *galleried = figure.axes
+    for axes, image, values in zip(galleried, display_images(images), saliency.numpy(), strict=True):
+        left, top, right = round(axes.bbox.x0), round(figure.bbox.height - axes.bbox.y1), round(axes.bbox.x1)
+        seen = pixels[top : top + height, left:right]
+        large = [picture.repeat(scale, 0).repeat(scale, 1) for picture in (image, overlay_saliency(image, values))]
+        assert np.array_equal(seen[:, :width], large[0])
+        assert np.array_equal(seen[:, -width:], large[1])
+        between = seen[:, width:-width]
+        assert between.shape[1] == scale * max(1, round(5 / scale))
+        assert (between == 255).all()
+        assert min(text.get_window_extent().x0 for text in axes.texts) > axes.bbox.x1
+
+
+def test_a_gallery_with_saliency_explains_its_colours_and_is_readable() -> None:
+    images, names = torch.zeros((4, 3, 32, 32), dtype=torch.uint8), LONG_NAMES
+    saliency = np.zeros((4, 32, 32), dtype=np.float32)
+    for columns, count in ((1, 1), (2, 4), (3, 4)):
+        figure = draw_gallery(
+            images[:count], [0, 1, 2, 3][:count], [1, 0, 3, 2][:count], [0.5] * count, names,
+            columns=columns, saliency=saliency[:count],
+        )  # fmt: skip
+        assert_readable(figure)
+        first, last = figure.texts
+        assert (first.get_text(), last.get_text()) == ("Speaks for the prediction: not at all", "most")
+        scale, *galleried = figure.axes
+        assert np.array_equal(np.asarray(scale.images[0].get_array())[0], colour_scale(90)[0])
+        assert first.get_window_extent().x1 < scale.bbox.x0 < scale.bbox.x1 < last.get_window_extent().x0
+        assert max(scale.bbox.y1, first.get_window_extent().y1) < min(axes.bbox.y0 for axes in galleried)
+    narrow = draw_gallery(images[:1, :, :, :4], [0], [1], [0.5], ["a", "b"], saliency=saliency[:1, :, :4])
+    assert_readable(narrow)
+    assert "No image is misclassified" in texts_of(draw_gallery(images[:0], [], [], [], names, saliency=saliency[:0]))
+
+
+def test_large_images_with_saliency_are_reduced_to_fit() -> None:
+    images, saliency = torch.zeros((1, 3, 300, 400), dtype=torch.uint8), torch.zeros(1, 300, 400)
+    _key, axes = draw_gallery(images, [0], [1], [0.5], ["cat", "dog"], saliency=saliency).axes
+    assert (round(axes.bbox.width), round(axes.bbox.height)) == (160 + 5 + 160, 120)
 
 
 def test_preview_pairs_each_image_with_its_augmented_self() -> None:

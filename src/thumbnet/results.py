@@ -15,6 +15,7 @@ import thumbnet
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.metrics import Evaluation, misclassified
+from thumbnet.evaluation.saliency import saliency_maps
 from thumbnet.model_card import ModelCard
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.reporting import build_report
@@ -75,12 +76,15 @@ def _write_views(folder: RunDir, model: nn.Module, dataset: Dataset, history: Hi
     folder.write("graph.svg", draw_graph(model, dataset.image_shape, "svg"))
     folder.write("curves.png", png_bytes(draw_curves([curves_of(history, label=folder.path.name)])))
     folder.write("confusion.png", png_bytes(draw_confusion(evaluation.confusion, dataset.class_names)))
+    images, predicted = dataset.test.images[worst], evaluation.predictions.predicted[worst]
+    saliency = saliency_maps(model, images, predicted, mean=dataset.mean, std=dataset.std)
     gallery = draw_gallery(
-        dataset.test.images[worst],
+        images,
         evaluation.predictions.labels[worst],
-        evaluation.predictions.predicted[worst],
+        predicted,
         evaluation.predictions.confidence[worst],
         dataset.class_names,
+        saliency=saliency.maps,
     )
     folder.write("misclassified.png", png_bytes(gallery))
 

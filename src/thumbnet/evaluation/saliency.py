@@ -1,0 +1,245 @@
+"""Where in an image a class is seen: class activation maps, or Grad-CAM where a network does not end in a global mean.
+
+Both weight the last maps and add them up. A map's weight is here the sum over its positions of the logit's gradient:
+for a network that ends in a global average and a linear layer (or a 1x1 convolution) that is the layer's own weight,
+and the result the class activation map, whose mean and the layer's bias make up the logit. For any other network it is
+Grad-CAM's weight times the number of positions. Which of them it is, is found by running the network, not by its name.
+Sources: Zhou et al., "Learning Deep Features for Discriminative Localization" (2016, arXiv:1512.04150); Selvaraju et
+al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization" (2017, arXiv:1610.02391).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from thumbnet.data.batches import normalise
+from thumbnet.errors import ModelError
+
+SALIENCY_BATCH_SIZE = 50  # with gradients a batch keeps its maps in memory: 10 MB an image for `dilated`
+NUM_PROBES = 8  # images made to see how a network ends
+TOLERANCE = 1e-4  # of the largest number compared; rounding in float32 stays below 1e-5
+MAX_LISTED = 12  # layers in a hint
+
+Kind: TypeAlias = Literal["cam", "grad-cam"]
+
+
+@dataclass(frozen=True)
+class ClassActivation:
+    """Maps float32 [N,H',W'] as large as the layer's and with either sign, on the CPU: what speaks for a class there.
+
+    `bias` is the logit less its map's mean: with `kind` "cam" the bias of the last layer. `layer` is as in
+    `SaliencyMaps`.
+    """
+
+    maps: Float[Tensor, "n h w"]
+    bias: Float[Tensor, " n"]
+    kind: Kind
+    layer: str
+
+
+@dataclass(frozen=True)
+class SaliencyMaps:
+    """Maps float32 [N,H,W] as large as the images, on the CPU, from 0 to their maximum 1; all 0 where nothing speaks
+    for the class.
+
+    `kind` is "cam" for exact class activation maps, "grad-cam" otherwise. `layer` is the path of the module whose maps
+    were weighted (of several that pass the same maps on, the last), or the name of a function that no module's result
+    is, such as `relu`.
+    """
+
+    maps: Float[Tensor, "n h w"]
+    kind: Kind
+    layer: str
+
+
+def saliency_maps(
+    model: nn.Module,
+    images: UInt8[Tensor, "n c h w"],
+    classes: Int64[Tensor, " n"],
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    layer: str | None = None,
+    batch_size: int = SALIENCY_BATCH_SIZE,
+) -> SaliencyMaps:
+    """Where each image shows what speaks for a class, as the papers draw it: what speaks against it counts nothing.
+
+    The layer's maps are stretched bilinearly over the whole image, also those of a network that lost its border.
+
+    Args:
+        model: any network whose logits are [N,K]; in evaluation mode a copy of it is run, on its device.
+        images: grey levels 0..255; `mean` and `std` are of pixels in 0..1.
+        classes: which logit each map explains.
+        layer: the path of the module whose maps are weighted, as in `model.named_modules()`; by default the last maps
+            of more than one position.
+
+    Raises:
+        ModelError: no such layer or class, or no maps there; the logits are none of these maps, or not finite.
+    """
+    activation = class_activation(model, images, classes, mean=mean, std=std, layer=layer, batch_size=batch_size)
+    height, width = images.shape[2:]
+    maps = activation.maps.clamp_min(0)
+    if len(maps):
+        maps = F.interpolate(maps[:, None], size=(height, width), mode="bilinear", align_corners=False)[:, 0]
+    else:
+        maps = maps.new_zeros(0, height, width)
+    highest = maps.amax(dim=(1, 2), keepdim=True)
+    return SaliencyMaps(torch.where(highest > 0, maps / highest, 0.0), activation.kind, activation.layer)
+
+
+def class_activation(
+    model: nn.Module,
+    images: UInt8[Tensor, "n c h w"],
+    classes: Int64[Tensor, " n"],
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    layer: str | None = None,
+    batch_size: int = SALIENCY_BATCH_SIZE,
+) -> ClassActivation:
+    """The weighted maps as they are; arguments and errors are those of `saliency_maps`."""
+    assert len(images) == len(classes)
+    assert batch_size >= 1
+    device = next(model.parameters()).device
+    maps, bias = [], []
+    with torch.inference_mode(False), torch.enable_grad():
+        watched = _Watched(model, layer)
+        probes = torch.cat([images[:batch_size], _probes((images.shape[1], images.shape[2], images.shape[3]), images)])
+        ending: Kind = "cam" if _ends_in_mean(watched, normalise(probes.to(device), mean, std)) else "grad-cam"
+        for batch, indices in zip(images.split(batch_size), classes.split(batch_size), strict=True):
+            values, logits = watched.run(normalise(batch.to(device), mean, std))
+            _check_classes(indices, num_classes=logits.shape[1])
+            # Cloned, since a tensor made in inference mode cannot be kept for gradients.
+            chosen = logits.gather(1, indices.to(device).clone()[:, None])[:, 0]
+            weights = watched.gradient(chosen).sum(dim=(2, 3), keepdim=True)
+            weighted = (weights * values).sum(dim=1).detach()
+            maps.append(weighted.float().cpu())
+            bias.append((chosen.detach() - weighted.mean(dim=(1, 2))).float().cpu())
+    sides = watched.maps.shape[2:]
+    found = ClassActivation(
+        torch.cat([torch.zeros(0, *sides), *maps]), torch.cat([torch.zeros(0), *bias]), ending, watched.name
+    )
+    if not found.maps.isfinite().all():
+        raise ModelError("the maps of the model are not all finite", hint="its weights are damaged: train again")
+    return found
+
+
+class _Watched(TorchFunctionMode):
+    """A copy of a model, and its last maps of more than one position that come from the images, or those of `layer`.
+
+    Its parameters are frozen and the images are not: so what needs a gradient comes from the images. The copy keeps
+    the model as it was found, and makes common tensors of weights that were loaded in inference mode.
+    """
+
+    def __init__(self, model: nn.Module, layer: str | None) -> None:
+        super().__init__()
+        self.name = ""
+        self.maps = torch.empty(0)
+        self._layer = layer
+        self._layers_with_maps: list[str] = []
+        self._model = copy.deepcopy(model).requires_grad_(False).eval()
+        self._paths = [path for path, _ in self._model.named_modules(remove_duplicate=False) if path]
+        for path in self._paths:
+            self._model.get_submodule(path).register_forward_hook(self._leave(path))
+
+    def run(self, images: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n m h2 w2"], Float[Tensor, "n k"]]:
+        """The maps and the logits of normalised images."""
+        self.name, self._layers_with_maps = "", []
+        copied = images.requires_grad_().clone()  # the model may change it in place, as it could not change a leaf
+        with self:
+            logits: Tensor = self._model(copied)
+        if not self.name:
+            raise self._no_maps()
+        return self.maps, logits
+
+    def gradient(self, values: Float[Tensor, " n"]) -> Float[Tensor, "n m h2 w2"]:
+        """Of each image's value, made of the logits of the last run, by its maps."""
+        gradient = None
+        if values.requires_grad:
+            (gradient,) = torch.autograd.grad(values.sum(), self.maps, allow_unused=True)
+        if gradient is None:
+            raise ModelError(f"the logits do not come from the maps of {self.name!r}", hint=self._hint())
+        return gradient
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if self._layer is None and _are_maps(result):
+            self.maps, self.name = result, func.__name__.strip("_")
+        return result
+
+    def _leave(self, path: str) -> Callable[..., Tensor | None]:
+        def leave(_module: nn.Module, _args: tuple[Any, ...], result: Any) -> Tensor | None:
+            if not _are_maps(result):
+                return None
+            self._layers_with_maps.append(path)
+            if self._layer is None:
+                self.name = path if result is self.maps else self.name
+                return None
+            if path != self._layer:
+                return None
+            self.maps, self.name = result, path
+            kept: Tensor = result.clone()  # what follows may change it in place
+            return kept
+
+        return leave
+
+    def _no_maps(self) -> ModelError:
+        if self._layer is None:
+            return ModelError("the model has no maps of more than one position", hint="saliency needs a convolution")
+        if self._layer not in self._paths:
+            return ModelError(f"the model has no layer {self._layer!r}", hint=self._hint())
+        return ModelError(f"the layer {self._layer!r} gives no maps of more than one position", hint=self._hint())
+
+    def _hint(self) -> str:
+        names = list(dict.fromkeys(self._layers_with_maps))
+        more = f" (the last of {len(names)})" if len(names) > MAX_LISTED else ""
+        return f"choose one of {', '.join(names[-MAX_LISTED:])}{more}" if names else "no layer of it gives maps"
+
+
+def _are_maps(result: Any) -> bool:
+    """Whether these come from the images, [N,M,H,W] of more than one position."""
+    return isinstance(result, Tensor) and result.dim() == 4 and max(result.shape[2:]) > 1 and result.requires_grad
+
+
+def _ends_in_mean(watched: _Watched, images: Float[Tensor, "n c h w"]) -> bool:
+    """Whether logits are the same weighted sum of the maps' means for all these images, and a constant.
+
+    Seen in a mixture of the logits with random weights: its gradient is the same at every position of every image, and
+    so is what the maps leave of it.
+    """
+    maps, logits = watched.run(images)
+    mixture = logits @ torch.randn(logits.shape[1], generator=torch.Generator().manual_seed(0)).to(logits)
+    gradient = watched.gradient(mixture)
+    parts = gradient * maps
+    rest = mixture - parts.sum(dim=(1, 2, 3))
+    is_uniform = (gradient - gradient[:1, :, :1, :1]).abs().max() <= TOLERANCE * gradient.abs().max()
+    is_constant = (rest - rest[0]).abs().max() <= TOLERANCE * (rest.abs() + parts.abs().sum(dim=(1, 2, 3))).max()
+    return bool(is_uniform and is_constant)
+
+
+def _probes(shape: tuple[int, int, int], like: Tensor) -> UInt8[Tensor, "p c h w"]:
+    """Flat colours and noise: images as different from each other as can be."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (NUM_PROBES, *shape), generator=generator, dtype=torch.uint8)
+    noise[::2] = noise[::2, :, :1, :1]
+    return noise.to(like.device)
+
+
+def _check_classes(classes: Int64[Tensor, " n"], *, num_classes: int) -> None:
+    for label in classes.unique().tolist():
+        if not 0 <= label < num_classes:
+            raise ModelError(
+                f"class {label} is to be explained, but the model tells {num_classes} apart",
+                hint=f"give classes from 0 to {num_classes - 1}",
+            )
