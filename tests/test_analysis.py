@@ -9,8 +9,8 @@ import pytest
 import torch
 from sklearn.metrics import top_k_accuracy_score
 
-from thumbnet.evaluation.analysis import Analysis, analyse, standard_error
-from thumbnet.evaluation.metrics import summarise_predictions
+from thumbnet.evaluation.analysis import Analysis, analyse
+from thumbnet.evaluation.metrics import standard_error, summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
 
 NAMES = ("cat", "dog", "frog")

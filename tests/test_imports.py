@@ -13,8 +13,8 @@ import thumbnet
 SOURCE = Path(thumbnet.__file__).parent
 ORDER = (
     "errors", "atomic", "config", "recipes", "data", "augment", "models", "evaluation", "training", "views",
-    "model_card", "run_dir", "teacher", "prepare", "bench", "reproduce", "reporting", "results", "run", "seeds", "cli",
-    "__main__",
+    "model_card", "run_dir", "same_test", "teacher", "prepare", "bench", "reproduce", "reporting", "results", "run",
+    "seeds", "compare", "cli", "__main__",
 )  # fmt: skip
 DRAWING = ("matplotlib", "seaborn", "plotly")
 

@@ -23,6 +23,11 @@ _MODULE_OF = {
     "create_model": "thumbnet.models.registry",
     "create_policy": "thumbnet.augment",
     "draw_batch": "thumbnet.views.preview",
+    "RunComparison": "thumbnet.compare",
+    "SaliencyMaps": "thumbnet.evaluation.saliency",
+    "Analysis": "thumbnet.evaluation.analysis",
+    "analyse": "thumbnet.evaluation.analysis",
+    "compare_runs": "thumbnet.compare",
     "curves_of": "thumbnet.views.curves",
     "draw_confusion": "thumbnet.views.confusion",
     "draw_curves": "thumbnet.views.curves",
@@ -42,10 +47,13 @@ _MODULE_OF = {
     "misclassified": "thumbnet.evaluation.metrics",
     "predict": "thumbnet.model_card",
     "resume": "thumbnet.run",
+    "saliency_maps": "thumbnet.evaluation.saliency",
     "save_figure": "thumbnet.views.figure",
     "summarize": "thumbnet.views.summary",
     "train": "thumbnet.run",
     "train_seeds": "thumbnet.seeds",
+    "write_comparison": "thumbnet.compare",
+    "write_report": "thumbnet.reporting",
 }
 
 __all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604  # ruff cannot see that these are all texts

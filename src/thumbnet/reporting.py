@@ -19,6 +19,7 @@ from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.saliency import SaliencyMaps, saliency_maps
 from thumbnet.reproduce import reproducing_command
 from thumbnet.run_dir import REPORT, load_run
+from thumbnet.same_test import load_own_dataset
 from thumbnet.training.history import History
 from thumbnet.training.progress import duration
 from thumbnet.views.graph import draw_graph
@@ -50,12 +51,7 @@ def write_report(
         ThumbnetError: the run is not finished, its data is not there or has changed, or the file cannot be written.
     """
     run = load_run(run_dir)
-    dataset = run.load_dataset(data_dir=data_dir, allow_unverified=allow_unverified)
-    if dataset.checksum() != run.card.data_checksum:
-        raise RunError(
-            f"the data of {run.path} has changed: the checksum of its images and labels differs",
-            hint="name the folder of the data that it was trained on (--data-dir)",
-        )
+    dataset = load_own_dataset(run, {"data_dir": data_dir, "allow_unverified": allow_unverified})
     text = build_report(
         config=run.config,
         dataset=dataset,

@@ -22,7 +22,7 @@ from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
 from thumbnet.data.dataset import Dataset, Split
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import CheckpointError, RunError
-from thumbnet.evaluation.predictions import Predictions
+from thumbnet.evaluation.predictions import Answers, Predictions
 from thumbnet.model_card import ModelCard, TrainedModel, card_from_dict, check_classes, create_from_card
 from thumbnet.models.weights import load_weights
 from thumbnet.training.fit import TrainingState
@@ -169,6 +169,25 @@ class RunDir:
             names = class_names[label], class_names[predicted]
             writer.writerow([index, path, label, predicted, *names, f"{probability:.6f}"])
         self.write(PREDICTIONS, text.getvalue())
+
+    def read_predictions(self) -> Answers:
+        """What predictions.csv says of every test image; RunError where it is not there or is damaged."""
+        reader = csv.DictReader(io.StringIO(self._read_text(PREDICTIONS)))
+        try:
+            if tuple(reader.fieldnames or ()) != PREDICTION_COLUMNS:
+                raise ValueError(f"its columns are {reader.fieldnames}")
+            rows = list(reader)
+            if [int(row["index"]) for row in rows] != list(range(len(rows))):
+                raise ValueError("its rows are not numbered from 0 on")
+            paths = tuple(row["path"] for row in rows)
+            return Answers(
+                torch.tensor([int(row["label"]) for row in rows], dtype=torch.int64),
+                torch.tensor([int(row["prediction"]) for row in rows], dtype=torch.int64),
+                torch.tensor([float(row["probability"]) for row in rows], dtype=torch.float64),
+                paths if any(paths) else None,
+            )
+        except (TypeError, ValueError, csv.Error) as error:
+            raise RunError(f"{self.path / PREDICTIONS} is damaged: {error}", hint="train again") from error
 
     def read_json(self, name: str) -> dict[str, Any]:
         try:

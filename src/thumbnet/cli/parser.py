@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from thumbnet import __version__
-from thumbnet.cli import data_verbs, model_verbs, training_verbs
+from thumbnet.cli import comparison_verbs, data_verbs, model_verbs, training_verbs
 from thumbnet.cli.model_verbs import DEFAULT_PRETRAINED
 from thumbnet.config import DEVICES, PRECISIONS
 from thumbnet.recipes import DEFAULT_RECIPE
@@ -49,6 +49,15 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("run", metavar="RUN", help="a run folder")
     report.add_argument("--out", metavar="FILE", help="default: report.html in the run folder")
     _add_data_folder_options(report)
+
+    compare = _add_verb(
+        verbs, "compare", comparison_verbs.compare, "compare finished runs on the same test images with the first"
+    )
+    compare.add_argument("baseline", metavar="RUN", help="the run folder to compare the others with")
+    compare.add_argument("runs", metavar="RUN", nargs="+", help="other run folders")
+    compare.add_argument("--out", metavar="DIR", help="a new or empty folder for pictures and comparison.json")
+    _add_data_options(compare, "the runs' own")
+    _add_json(compare)
 
     predict = _add_verb(verbs, "predict", model_verbs.predict, "say what is in pictures")
     predict.add_argument("images", metavar="IMAGE", nargs="+", help="picture files of any size")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from thumbnet.evaluation.classes import (
     most_confident_wrong,
     top_accuracy,
 )
-from thumbnet.evaluation.metrics import Evaluation
+from thumbnet.evaluation.metrics import Evaluation, standard_error
 from thumbnet.evaluation.predictions import Predictions
 
 SHOWN_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
@@ -145,8 +144,3 @@ def analyse(evaluation: Evaluation, class_names: Sequence[str], *, held_out: Pre
         temperature=temperature,
         calibrated=None if temperature is None else calibrate(at_temperature(predictions, temperature)),
     )
-
-
-def standard_error(accuracy: float, num_images: int) -> float:
-    """Of an accuracy measured on so many images: the deviation of a binomial share."""
-    return math.sqrt(accuracy * (1 - accuracy) / num_images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,11 @@ def summarise_predictions(predictions: Predictions, *, split: str) -> Evaluation
         confusion=confusion_matrix(labels, predicted, labels=range(num_classes)).astype(np.int64),
         predictions=predictions,
     )
+
+
+def standard_error(accuracy: float, num_images: int) -> float:
+    """Of an accuracy, a fraction, on so many images: the deviation that other images of the same kind would give."""
+    return math.sqrt(accuracy * (1 - accuracy) / num_images)
 
 
 def misclassified(predictions: Predictions) -> Int64[Tensor, " m"]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -44,6 +44,25 @@ class Predictions:
     def losses(self) -> Float[Tensor, " n"]:
         """Negative log-likelihood of the label, image by image."""
         return F.cross_entropy(self.logits, self.labels, reduction="none")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is kept of predictions: the labels and the predicted classes int64 [N] of a split, the probability of the
+    predicted class [N], and the images' paths where they have any; all in the split's order."""
+
+    labels: Int64[Tensor, " n"]
+    predicted: Int64[Tensor, " n"]
+    confidence: Float[Tensor, " n"]
+    paths: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def right(self) -> Bool[Tensor, " n"]:
+        """Whether the predicted class is the label."""
+        return self.predicted == self.labels
 
 
 @contextmanager

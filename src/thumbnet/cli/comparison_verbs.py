@@ -1,0 +1,26 @@
+"""The verb that sets runs side by side: compare."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+
+def compare(parsed: argparse.Namespace) -> None:
+    """Print runs against the first of them, and write pictures of it where asked to."""
+    from thumbnet.compare import compare_runs, write_comparison
+
+    source = {
+        "data": parsed.data,
+        "data_dir": parsed.data_dir,
+        "allow_unverified": parsed.allow_unverified or None,
+    }
+    comparison = compare_runs([parsed.baseline, *parsed.runs], **source)
+    if parsed.out is not None:
+        write_comparison(comparison, parsed.out, **source)
+    if parsed.json:
+        print(json.dumps(comparison.to_dict()))
+        return
+    print(comparison)
+    if parsed.out is not None:
+        print(f"results: {parsed.out}")

@@ -1,0 +1,247 @@
+"""Finished runs on the same test images, compared from what their folders keep: no model is run again.
+
+The first run is the baseline, and every other one is compared with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thumbnet.errors import ConfigError, RunError
+from thumbnet.evaluation.comparison import (
+    CONFIDENCE_LEVEL,
+    INTERVAL_METHOD,
+    TEST_METHOD,
+    PairedComparison,
+    RunFigures,
+    compare_with_baseline,
+)
+from thumbnet.evaluation.metrics import standard_error
+from thumbnet.evaluation.predictions import Answers
+from thumbnet.run_dir import METRICS, PREDICTIONS, Run, RunDir, load_run
+from thumbnet.same_test import check_same_test, load_own_dataset
+from thumbnet.seeds import is_seed_runs
+from thumbnet.views.comparison import describe_comparison, draw_costs
+from thumbnet.views.curves import curves_of, draw_curves
+from thumbnet.views.disagreements import disagreements_of, draw_disagreements
+from thumbnet.views.figure import png_bytes
+
+COMPARISON = "comparison.json"
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Runs with their figures, the first being the baseline; `str(comparison)` is the table.
+
+    `answers` are on the test images, run by run as `figures`; `comparisons` are of the second run, the third, ... with
+    the first; `notes` say what a reader must know besides.
+    """
+
+    runs: tuple[Run, ...]
+    answers: tuple[Answers, ...]
+    figures: tuple[RunFigures, ...]
+    comparisons: tuple[PairedComparison, ...]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return describe_comparison(self.figures, self.comparisons, self.notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; the images that one run alone gets right come as in `PairedComparison`."""
+        others = zip(self.figures[1:], self.comparisons, self.answers[1:], strict=True)
+        return {
+            "baseline": self.figures[0].name,
+            "num_images": self.figures[0].num_images,
+            "confidence_level": CONFIDENCE_LEVEL,
+            "interval_method": INTERVAL_METHOD,
+            "test_method": TEST_METHOD,
+            "runs": [asdict(figures) for figures in self.figures],
+            "comparisons": [
+                {
+                    "run": figures.name,
+                    "difference": comparison.difference,
+                    "low": comparison.interval.low,
+                    "high": comparison.interval.high,
+                    "p_value": comparison.p_value,
+                    "holm_p_value": comparison.holm_p_value,
+                    "num_both_right": comparison.num_both_right,
+                    "num_only_baseline": len(comparison.only_baseline),
+                    "num_only_run": len(comparison.only_other),
+                    "num_both_wrong": comparison.num_both_wrong,
+                    "only_baseline": self._images(comparison.only_baseline.tolist(), answers),
+                    "only_run": self._images(comparison.only_other.tolist(), answers),
+                }
+                for figures, comparison, answers in others
+            ],
+            "notes": list(self.notes),
+        }
+
+    def _images(self, indices: Sequence[int], other: Answers) -> list[dict[str, Any]]:
+        baseline, class_names = self.answers[0], self.runs[0].card.class_names
+        return [
+            {
+                "index": index,
+                "path": "" if baseline.paths is None else baseline.paths[index],
+                "class_name": class_names[int(baseline.labels[index])],
+                "baseline_predicted_name": class_names[int(baseline.predicted[index])],
+                "baseline_probability": float(baseline.confidence[index]),
+                "run_predicted_name": class_names[int(other.predicted[index])],
+                "run_probability": float(other.confidence[index]),
+            }
+            for index in indices
+        ]
+
+
+def compare_runs(
+    runs: Sequence[str | Path | Run],
+    *,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    allow_unverified: bool | None = None,
+) -> RunComparison:
+    """Compare finished runs, or their folders, with the first of them.
+
+    Args:
+        runs: two or more, scored on the same test images.
+        data, data_dir, allow_unverified: where the images are now, as in `Run.load_dataset`. They are only looked at
+            where the checksums of the runs' data differ.
+
+    Raises:
+        ConfigError: fewer than two runs, or one given twice.
+        RunError: no finished run, a damaged one, or one on other test images; DataError: their images cannot be read.
+    """
+    if len(runs) < 2:
+        raise ConfigError(f"{len(runs)} run given to compare", hint="name two runs or more")
+    opened = tuple(run if isinstance(run, Run) else _open_run(run) for run in runs)
+    names = distinct_names([run.path for run in opened])
+    answers = tuple(_read_answers(run) for run in opened)
+    source = {"data": data, "data_dir": data_dir, "allow_unverified": allow_unverified}
+    notes = [
+        check_same_test(opened[0], answers[0], run, run_answers, name=name, source=source)
+        for run, run_answers, name in zip(opened[1:], answers[1:], names[1:], strict=True)
+    ]
+    figures = tuple(_figures_of(*row) for row in zip(names, opened, answers, strict=True))
+    return RunComparison(
+        runs=opened,
+        answers=answers,
+        figures=figures,
+        comparisons=compare_with_baseline(answers[0], answers[1:]),
+        notes=tuple(note for note in (*notes, _note_on_times(names, opened)) if note),
+    )
+
+
+def write_comparison(
+    comparison: RunComparison,
+    out_dir: str | Path,
+    *,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    allow_unverified: bool | None = None,
+) -> None:
+    """Write curves.png, cost.png, disagreements.png and, last of all, comparison.json to a new or empty folder.
+
+    Args:
+        data, data_dir, allow_unverified: where the images are now, as in `Run.load_dataset`.
+
+    Raises:
+        ConfigError: the folder is not empty; DataError: the images cannot be read.
+        RunError: they are not those of the run, or the folder cannot be written.
+    """
+    folder = RunDir(Path(out_dir))
+    _check_new_or_empty(folder.path)
+    source = {"data": data, "data_dir": data_dir, "allow_unverified": allow_unverified}
+    dataset = load_own_dataset(comparison.runs[0], source)
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"the folder {folder.path} cannot be created: {error}", hint="name another") from error
+    names = [figures.name for figures in comparison.figures]
+    curves = [curves_of(run.history, label=name) for run, name in zip(comparison.runs, names, strict=True)]
+    folder.write("curves.png", png_bytes(draw_curves(curves)))
+    folder.write("cost.png", png_bytes(draw_costs(comparison.figures)))
+    disagreements = [
+        disagreements_of(names[0], comparison.answers[0], name, answers, pair, dataset.test.images)
+        for name, answers, pair in zip(names[1:], comparison.answers[1:], comparison.comparisons, strict=True)
+    ]
+    folder.write("disagreements.png", png_bytes(draw_disagreements(disagreements, dataset.class_names)))
+    folder.write_json(COMPARISON, comparison.to_dict())
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """The folders' names, with as many folders above as tell them apart; ConfigError where one is given twice."""
+    whole = [path.resolve() for path in paths]
+    for path in whole:
+        if whole.count(path) > 1:
+            raise ConfigError(f"the run {path} is given twice", hint="name each run once")
+    depths = [1] * len(whole)
+    while True:
+        names = [Path(*path.parts[-depth:]).as_posix() for path, depth in zip(whole, depths, strict=True)]
+        if len(set(names)) == len(names):
+            return names
+        depths = [depth + (names.count(name) > 1) for depth, name in zip(depths, names, strict=True)]
+
+
+def _open_run(path: str | Path) -> Run:
+    if is_seed_runs(path):
+        runs = " ".join(str(child) for child in sorted(Path(path).glob("seed-*")))
+        raise RunError(
+            f"{path} holds runs with several seeds, but it is trained models that are compared, image by image",
+            hint=f"name the runs in it: {runs}",
+        )
+    return load_run(path)
+
+
+def _read_answers(run: Run) -> Answers:
+    answers = RunDir(run.path).read_predictions()
+    num_classes = len(run.card.class_names)
+    if len(answers) != run.card.num_test:
+        raise RunError(
+            f"{run.path / PREDICTIONS} is damaged: it has {len(answers)} rows for {run.card.num_test} test images",
+            hint="train again",
+        )
+    classes = torch.cat([answers.labels, answers.predicted])
+    if int(classes.min()) < 0 or int(classes.max()) >= num_classes:
+        raise RunError(
+            f"{run.path / PREDICTIONS} is damaged: a class is not one of the {num_classes}", hint="train again"
+        )
+    return answers
+
+
+def _figures_of(name: str, run: Run, answers: Answers) -> RunFigures:
+    accuracy = float(answers.right.double().mean())
+    try:
+        return RunFigures(
+            name=name,
+            path=str(run.path),
+            model=run.card.model,
+            num_params=run.metrics["num_params"],
+            macs=run.metrics["macs"],
+            num_images=len(answers),
+            accuracy=accuracy,
+            standard_error=standard_error(accuracy, len(answers)),
+            train_s=run.metrics["train_s"],
+            epochs=run.metrics["epochs"],
+        )
+    except KeyError as error:
+        raise RunError(f"{run.path / METRICS} is damaged: it has no {error}", hint="train again") from error
+
+
+def _note_on_times(names: Sequence[str], runs: Sequence[Run]) -> str:
+    """Says where the times of training were not taken in the same way."""
+    places = [(run.metrics.get("device"), run.metrics.get("num_threads")) for run in runs]
+    if len(set(places)) == 1:
+        return ""
+    told = ", ".join(
+        f"{name} on {device} ({threads} threads)" for name, (device, threads) in zip(names, places, strict=True)
+    )
+    return f"The times of training do not compare: {told}."
+
+
+def _check_new_or_empty(path: Path) -> None:
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise ConfigError(f"{path} is there already and is no empty folder", hint="name a new or empty folder")

@@ -1,0 +1,62 @@
+"""Whether runs were scored on the same test images, for figures that compare them image by image.
+
+Classes, labels and paths must agree. Where the checksums of the runs' whole data differ (another `val_fraction` is
+enough for that), this would not prove it: images sorted by class have the same labels whichever they are. Then the
+images themselves are read and compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import RunError
+from thumbnet.evaluation.predictions import Answers
+from thumbnet.run_dir import Run
+
+
+def check_same_test(
+    baseline: Run, baseline_answers: Answers, run: Run, answers: Answers, *, name: str, source: Mapping[str, Any]
+) -> str:
+    """RunError where the run was scored on other test images than the baseline; else a note, where there is one."""
+    if run.card.class_names != baseline.card.class_names:
+        raise _other_test(run, baseline, "the classes differ")
+    if len(answers) != len(baseline_answers):
+        raise _other_test(run, baseline, f"there are {len(answers)} instead of {len(baseline_answers)}")
+    num_other = int((answers.labels != baseline_answers.labels).sum())
+    if num_other:
+        raise _other_test(run, baseline, f"{num_other} of {len(answers)} labels differ")
+    if answers.paths is not None and baseline_answers.paths is not None and answers.paths != baseline_answers.paths:
+        raise _other_test(run, baseline, "the paths of the images differ")
+    if run.card.data_checksum == baseline.card.data_checksum:
+        return ""
+    images = load_own_dataset(run, source).test.images
+    baseline_images = load_own_dataset(baseline, source).test.images
+    if images.shape != baseline_images.shape:
+        if answers.paths is None or run.card.data != baseline.card.data:
+            raise _other_test(run, baseline, "their size differs")
+        return f"{name} saw the same test images at another size than the baseline."
+    num_other = int((images != baseline_images).flatten(1).any(dim=1).sum())
+    if num_other:
+        raise _other_test(run, baseline, f"{num_other} of {len(images)} differ, although the labels are the same")
+    return f"{name} had other training or validation images than the baseline; the test images are the same."
+
+
+def load_own_dataset(run: Run, source: Mapping[str, Any]) -> Dataset:
+    """The run's data, surely that which it was trained and scored on."""
+    dataset = run.load_dataset(**source)
+    if dataset.checksum() != run.card.data_checksum:
+        raise RunError(
+            f"the images of {dataset.source.name} are not those that {run.path} was trained and scored on: "
+            "their checksum differs",
+            hint="say where its own data is now, with --data or --data-dir",
+        )
+    return dataset
+
+
+def _other_test(run: Run, baseline: Run, difference: str) -> RunError:
+    return RunError(
+        f"{run.path} and {baseline.path} were not scored on the same test images: {difference}",
+        hint="compare runs on the same data; where it has no test split of its own, with the same split_seed",
+    )

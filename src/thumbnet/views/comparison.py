@@ -1,0 +1,149 @@
+"""Runs against the first of them: a table for the terminal, and accuracy against what it costs as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, FixedLocator, Formatter, FuncFormatter, NullLocator
+
+from thumbnet.evaluation.comparison import (
+    CONFIDENCE_LEVEL,
+    INTERVAL_METHOD,
+    TEST_METHOD,
+    PairedComparison,
+    RunFigures,
+)
+from thumbnet.training.progress import duration
+from thumbnet.views.curves import COLOURS, LEGEND_HANDLE_PX
+from thumbnet.views.figure import TEXT_PT, new_figure, styled, text_width_px
+
+WIDTH_PX, HEIGHT_PX = 1260, 480
+MARKERS = ("o", "s", "^", "D", "v")  # five beside six colours: thirty runs differ
+MARKER_PT = 7
+MAX_TICKS = 5
+MIN_SPAN = 6.0  # highest over lowest value of an axis: less would show a tiny difference as a large one
+MARGIN = 1.5  # of an axis, beyond its lowest and highest point
+TICKS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600, 7200, 18_000, 36_000, 86_400, 259_200)
+COUNTS = tuple(float(digit * 10**power) for power in range(13) for digit in (1, 2, 5))
+
+
+def describe_comparison(
+    figures: Sequence[RunFigures], comparisons: Sequence[PairedComparison], notes: Sequence[str]
+) -> str:
+    """The table: a line for each run, then each of the others against the first, then what to know besides."""
+    rows = [("run", "model", "parameters", "MACs", "test accuracy", "training", "epochs")]
+    rows += [
+        (
+            run.name,
+            run.model,
+            f"{run.num_params:,}",
+            f"{run.macs / 1e6:,.1f} M",
+            f"{run.accuracy:.2%} ± {run.standard_error:.2%}",
+            duration(run.train_s),
+            f"{run.epochs}",
+        )
+        for run in figures
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            text.ljust(width) if column < 2 else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    baseline = figures[0].name
+    for run, comparison in zip(figures[1:], comparisons, strict=True):
+        lines += ["", *_pair_lines(run.name, baseline, comparison, len(comparisons))]
+    methods = f"interval: {INTERVAL_METHOD}; p: {TEST_METHOD}{', corrected by Holm' * (len(comparisons) > 1)}"
+    lines += [
+        "",
+        f"{figures[0].num_images:,} test images; ±: standard error; {methods}.",
+        "All of it is about these trained models: the same recipe with another seed gives another model.",
+    ]
+    return "\n".join([*lines, *notes])
+
+
+@styled
+def draw_costs(figures: Sequence[RunFigures]) -> Figure:
+    """Test accuracy in per cent, with its standard error, against time of training, MACs and parameters (logarithmic):
+    one mark a run, in the colours that `draw_curves` gives to the same runs."""
+    assert figures
+    figure = new_figure(WIDTH_PX, HEIGHT_PX)
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1, wspace=0.03)
+    panels = figure.subplots(1, 3, sharey=True)
+    seconds = FuncFormatter(lambda value, _: _round_duration(float(value)))
+    counts = EngFormatter(sep=" ")
+    _draw_panel(panels[0], "Time of training", figures, lambda run: run.train_s, TICKS_S, seconds)
+    _draw_panel(panels[1], "Multiply-accumulates of an image", figures, lambda run: run.macs, COUNTS, counts)
+    _draw_panel(panels[2], "Parameters", figures, lambda run: run.num_params, COUNTS, counts)
+    panels[0].set_ylabel("test accuracy ± standard error")
+    panels[0].yaxis.set_major_formatter(FuncFormatter(lambda per_cent, _: f"{per_cent:g} %"))
+    low, high = panels[0].get_ylim()
+    panels[0].set_ylim(low, min(high, 100 + 0.05 * (high - low)))  # no tick above 100 %, yet a whole mark there
+    labels = [run.name for run in figures]
+    widest_px = max(text_width_px(label, TEXT_PT) for label in labels) + LEGEND_HANDLE_PX
+    ncols = min(len(labels), max(1, int(WIDTH_PX / widest_px)))
+    figure.legend(panels[0].containers, labels, loc="outside upper left", ncols=ncols)
+    return figure
+
+
+def _pair_lines(name: str, baseline: str, comparison: PairedComparison, num_comparisons: int) -> tuple[str, ...]:
+    low, high = comparison.interval.low, comparison.interval.high
+    interval = f"{CONFIDENCE_LEVEL:.0%} interval {100 * low:+.2f} to {100 * high:+.2f}"
+    corrected = f" ({_p_text(comparison.holm_p_value)} corrected)" if num_comparisons > 1 else ""
+    counts = (
+        f"both {comparison.num_both_right:,}",
+        f"only {name} {len(comparison.only_other):,}",
+        f"only {baseline} {len(comparison.only_baseline):,}",
+        f"neither {comparison.num_both_wrong:,}",
+    )
+    difference = f"{100 * comparison.difference:+.2f} points ({interval}), {_p_text(comparison.p_value)}{corrected}"
+    return f"{name} against {baseline}:", f"    {difference}", f"    right: {', '.join(counts)}"
+
+
+def _p_text(p_value: float) -> str:
+    return "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.2g}"
+
+
+def _draw_panel(
+    axes: Axes,
+    title: str,
+    figures: Sequence[RunFigures],
+    cost: Callable[[RunFigures], float],
+    ticks: Sequence[float],
+    formatter: Formatter,
+) -> None:
+    axes.set_title(title)
+    axes.set_xscale("log")
+    for number, run in enumerate(figures):
+        axes.errorbar(
+            [cost(run)],
+            [100 * run.accuracy],
+            yerr=[100 * run.standard_error],
+            color=COLOURS[number % len(COLOURS)],
+            marker=MARKERS[number % len(MARKERS)],
+            markersize=MARKER_PT,
+            fillstyle="none",  # runs of one model stand at the same cost, and may hide each other
+            linestyle="none",
+            capsize=3,
+        )
+    costs = [cost(run) for run in figures]
+    lowest, highest = min(costs) / MARGIN, max(costs) * MARGIN
+    wider = max(1.0, MIN_SPAN * lowest / highest) ** 0.5
+    lowest, highest = lowest / wider, highest * wider
+    axes.set_xlim(lowest, highest)
+    shown = [tick for tick in ticks if lowest <= tick <= highest]
+    step = -(-len(shown) // MAX_TICKS)
+    axes.xaxis.set_major_locator(FixedLocator(shown[:: max(step, 1)]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(formatter)
+
+
+def _round_duration(seconds: float) -> str:
+    """A tick's time: `0.5 s`, `20 s`, `5 min`, `2 h`."""
+    if seconds < 1:
+        return f"{seconds:g} s"
+    return duration(seconds).removesuffix(" 0 s").removesuffix(" 0 min")
