@@ -54,6 +54,7 @@ class Net(nn.Module):
     head: nn.Linear
     side: nn.Conv2d
     relu: nn.ReLU
+    skip: nn.Identity
 
     def __init__(self, end: Callable[[Net, Tensor], Tensor], **layers: nn.Module) -> None:
         super().__init__()
@@ -155,7 +156,12 @@ def test_a_global_mean_is_recognised_however_it_is_written(model: nn.Module, lay
 
 
 def test_the_maps_may_come_from_a_function() -> None:
-    model = Net(lambda net, maps: net.head(F.relu(maps - 100).mean((2, 3))))
+    def end(net: Net, maps: Tensor) -> Tensor:
+        rectified = F.relu(maps - 100)
+        net.skip(maps)  # passes earlier maps on, which are not the last for that
+        return net.head(rectified.mean((2, 3)))
+
+    model = Net(end, skip=nn.Identity())
     images, classes = noise(2, 1, 3, 4), torch.tensor([0, 2])
     found = class_activation(model, images, classes, **GREY)
     assert (found.kind, found.layer) == ("cam", "relu")
@@ -225,6 +231,21 @@ def test_a_named_layer_gives_its_own_maps_although_the_next_works_in_place() -> 
     # Maps [[-3, -1], [1, 17]] and [[5, 4], [3, -5]]: the rectifier passes 2 of 4, then 3 of 4, positions on.
     assert named.maps[0].tolist() == [[-3 / 2 + 5 * 3 / 2, -1 / 2 + 4 * 3 / 2], [1 / 2 + 3 * 3 / 2, 17 / 2 - 5 * 3 / 2]]
     assert last.maps[0].tolist() == [[10.0, 8.0], [7.0, 17.0]]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda net, maps: net.head(maps.mean((2, 3))) + net.side.weight.expand(1, 2, 3, 4).mean(),
+        lambda net, maps: net.head(maps.reshape(-1, 1, 3, 4).mean((2, 3)).view(-1, 2)),
+        lambda net, maps: (maps.flatten(2), net.head(maps.mean((2, 3))))[1],
+    ],
+)
+def test_what_is_no_map_of_an_image_is_not_weighted(end: Callable[[Net, Tensor], Tensor]) -> None:
+    """A tensor of as many axes that comes from parameters alone, or whose first axis is not the images'."""
+    model = Net(end, side=nn.Conv2d(2, 1, 1, bias=False))
+    found = class_activation(model, noise(1, 1, 3, 4), torch.tensor([0]), **GREY)
+    assert (found.kind, found.layer) == ("cam", "maps")
 
 
 def test_a_layer_called_twice_gives_its_last_maps() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -113,8 +113,8 @@ def class_activation(
     maps, bias = [], []
     with torch.inference_mode(False), torch.enable_grad():
         watched = _Watched(model, layer)
-        probes = torch.cat([images[:batch_size], _probes((images.shape[1], images.shape[2], images.shape[3]), images)])
-        ending: Kind = "cam" if _ends_in_mean(watched, normalise(probes.to(device), mean, std)) else "grad-cam"
+        varied = torch.cat([images[:batch_size], _probes(images)])
+        kind: Kind = "cam" if _ends_in_mean(watched, normalise(varied.to(device), mean, std)) else "grad-cam"
         for batch, indices in zip(images.split(batch_size), classes.split(batch_size), strict=True):
             values, logits = watched.run(normalise(batch.to(device), mean, std))
             _check_classes(indices, num_classes=logits.shape[1])
@@ -126,7 +126,7 @@ def class_activation(
             bias.append((chosen.detach() - weighted.mean(dim=(1, 2))).float().cpu())
     sides = watched.maps.shape[2:]
     found = ClassActivation(
-        torch.cat([torch.zeros(0, *sides), *maps]), torch.cat([torch.zeros(0), *bias]), ending, watched.name
+        torch.cat([torch.zeros(0, *sides), *maps]), torch.cat([torch.zeros(0), *bias]), kind, watched.name
     )
     if not found.maps.isfinite().all():
         raise ModelError("the maps of the model are not all finite", hint="its weights are damaged: train again")
@@ -145,6 +145,7 @@ class _Watched(TorchFunctionMode):
         self.name = ""
         self.maps = torch.empty(0)
         self._layer = layer
+        self._num_images = 0
         self._layers_with_maps: list[str] = []
         self._model = copy.deepcopy(model).requires_grad_(False).eval()
         self._paths = [path for path, _ in self._model.named_modules(remove_duplicate=False) if path]
@@ -153,7 +154,7 @@ class _Watched(TorchFunctionMode):
 
     def run(self, images: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n m h2 w2"], Float[Tensor, "n k"]]:
         """The maps and the logits of normalised images."""
-        self.name, self._layers_with_maps = "", []
+        self.name, self._layers_with_maps, self._num_images = "", [], len(images)
         copied = images.requires_grad_().clone()  # the model may change it in place, as it could not change a leaf
         with self:
             logits: Tensor = self._model(copied)
@@ -174,13 +175,13 @@ class _Watched(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        if self._layer is None and _are_maps(result):
+        if self._layer is None and self._are_maps(result):
             self.maps, self.name = result, func.__name__.strip("_")
         return result
 
     def _leave(self, path: str) -> Callable[..., Tensor | None]:
         def leave(_module: nn.Module, _args: tuple[Any, ...], result: Any) -> Tensor | None:
-            if not _are_maps(result):
+            if not self._are_maps(result):
                 return None
             self._layers_with_maps.append(path)
             if self._layer is None:
@@ -206,10 +207,15 @@ class _Watched(TorchFunctionMode):
         more = f" (the last of {len(names)})" if len(names) > MAX_LISTED else ""
         return f"choose one of {', '.join(names[-MAX_LISTED:])}{more}" if names else "no layer of it gives maps"
 
-
-def _are_maps(result: Any) -> bool:
-    """Whether these come from the images, [N,M,H,W] of more than one position."""
-    return isinstance(result, Tensor) and result.dim() == 4 and max(result.shape[2:]) > 1 and result.requires_grad
+    def _are_maps(self, result: Any) -> TypeGuard[Tensor]:
+        """Whether these come from the images, [N,M,H,W] of more than one position."""
+        return (
+            isinstance(result, Tensor)
+            and result.dim() == 4
+            and len(result) == self._num_images
+            and max(result.shape[2:]) > 1
+            and result.requires_grad
+        )
 
 
 def _ends_in_mean(watched: _Watched, images: Float[Tensor, "n c h w"]) -> bool:
@@ -228,12 +234,12 @@ def _ends_in_mean(watched: _Watched, images: Float[Tensor, "n c h w"]) -> bool:
     return bool(is_uniform and is_constant)
 
 
-def _probes(shape: tuple[int, int, int], like: Tensor) -> UInt8[Tensor, "p c h w"]:
-    """Flat colours and noise: images as different from each other as can be."""
+def _probes(images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "p c h w"]:
+    """Images of that size, half flat colours and half noise: as different from each other as can be."""
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randint(0, 256, (NUM_PROBES, *shape), generator=generator, dtype=torch.uint8)
+    noise = torch.randint(0, 256, (NUM_PROBES, *images.shape[1:]), generator=generator, dtype=torch.uint8)
     noise[::2] = noise[::2, :, :1, :1]
-    return noise.to(like.device)
+    return noise.to(images.device)
 
 
 def _check_classes(classes: Int64[Tensor, " n"], *, num_classes: int) -> None:
