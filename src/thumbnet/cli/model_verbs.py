@@ -18,6 +18,7 @@ DEFAULT_PRETRAINED = "sprint"
 
 def evaluate(parsed: argparse.Namespace) -> None:
     """Print the scores of a trained model."""
+    from thumbnet.cli.robustness import measure
     from thumbnet.evaluation.metrics import evaluate
     from thumbnet.evaluation.tta import evaluate_views
     from thumbnet.model_card import TrainedModel, load_pretrained, load_test_data
@@ -39,6 +40,7 @@ def evaluate(parsed: argparse.Namespace) -> None:
         dataset = run.load_dataset(
             parsed.data, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified or None
         )
+    robustness = measure(parsed, trained, dataset) if parsed.robustness else None
     evaluation = evaluate(trained.model, dataset, parsed.split)
     values = {
         "model": trained.card.model,
@@ -51,6 +53,8 @@ def evaluate(parsed: argparse.Namespace) -> None:
     }
     if parsed.tta:
         values["tta_accuracy"] = evaluate_views(trained.model, dataset, parsed.split).accuracy
+    if robustness is not None:
+        values["robustness"] = robustness.to_dict()
     if parsed.json:
         print(json.dumps(values))
         return
@@ -60,6 +64,8 @@ def evaluate(parsed: argparse.Namespace) -> None:
     )
     if parsed.tta:
         print(f"with test-time augmentation: accuracy {values['tta_accuracy']:.2%}")
+    if robustness is not None:
+        print(robustness)
 
 
 def predict(parsed: argparse.Namespace) -> None:

@@ -36,6 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
     which.add_argument("run", metavar="RUN", nargs="?", help="a run folder")
     which.add_argument("--pretrained", metavar="NAME", help="a model whose weights come with the package")
     evaluate.add_argument("--tta", action="store_true", help="score the mean of several views, too")
+    evaluate.add_argument(
+        "--robustness", action="store_true", help="score under noise, blur and the like, too, on 2,000 test images"
+    )
     evaluate.add_argument("--split", choices=("test", "val", "train"), default="test", help="default: test")
     _add_data_options(evaluate, "the run's own")
     _add_json(evaluate)
