@@ -18,7 +18,7 @@ from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.saliency import SaliencyMaps, saliency_maps
 from thumbnet.reproduce import reproducing_command
-from thumbnet.run_dir import REPORT, load_run
+from thumbnet.run_dir import REPORT, RunDir, load_run, read_robustness
 from thumbnet.same_test import load_own_dataset
 from thumbnet.training.history import History
 from thumbnet.training.progress import duration
@@ -60,7 +60,7 @@ def write_report(
         evaluation=evaluate(run.model, dataset),
         metrics=run.metrics,
         title=run.path.resolve().name,
-        robustness=None,
+        robustness=read_robustness(RunDir(run.path)),
     )
     path = run.path / REPORT if out is None else Path(out)
     try:

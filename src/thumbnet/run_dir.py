@@ -23,6 +23,7 @@ from thumbnet.data.dataset import Dataset, Split
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.predictions import Answers, Predictions
+from thumbnet.evaluation.robustness import Robustness, robustness_from_dict
 from thumbnet.model_card import ModelCard, TrainedModel, card_from_dict, check_classes, create_from_card
 from thumbnet.models.weights import load_weights
 from thumbnet.training.fit import TrainingState
@@ -36,6 +37,8 @@ MODEL_CARD = "model.json"
 PREDICTIONS = "predictions.csv"
 METRICS = "metrics.json"
 REPORT = "report.html"
+ROBUSTNESS = "robustness.json"  # only where it was measured
+ROBUSTNESS_PLOT = "robustness.png"
 
 PREDICTION_COLUMNS = ("index", "path", "label", "prediction", "class_name", "predicted_name", "probability")
 
@@ -253,6 +256,19 @@ def load_run(path: str | Path) -> Run:
     load_weights(model, folder.path / WEIGHTS)
     history = history_from_csv(folder._read_text(HISTORY))
     return Run(model.eval(), card, folder.path, config, history, folder.read_json(METRICS))
+
+
+def read_robustness(folder: RunDir) -> Robustness | None:
+    """The run's robustness, None where it was not measured; RunError where the file is damaged."""
+    path = folder.path / ROBUSTNESS
+    if not path.exists():
+        return None
+    try:
+        return robustness_from_dict(json.loads(folder._read_text(ROBUSTNESS)))
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{path} is damaged: {error!r}", hint=f"measure again: thumbnet evaluate {folder.path} --robustness"
+        ) from error
 
 
 def _read_card(folder: RunDir) -> ModelCard:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from thumbnet import __version__
-from thumbnet.cli import comparison_verbs, data_verbs, model_verbs, training_verbs
+from thumbnet.cli import comparison_verbs, data_verbs, evaluation_verbs, model_verbs, training_verbs
 from thumbnet.cli.model_verbs import DEFAULT_PRETRAINED
 from thumbnet.config import DEVICES, PRECISIONS
 from thumbnet.recipes import DEFAULT_RECIPE
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--log-style", choices=("auto", "reference", "silent"), help="how to tell of the progress")
 
     evaluate = _add_verb(
-        verbs, "evaluate", model_verbs.evaluate, "tell how good a run's model is on a split, and where it is wrong"
+        verbs, "evaluate", evaluation_verbs.evaluate, "tell how good a run's model is on a split, and where it is wrong"
     )
     which = evaluate.add_mutually_exclusive_group(required=True)
     which.add_argument("run", metavar="RUN", nargs="?", help="a run folder")
@@ -41,11 +41,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--temperature", action="store_true", help="fit a temperature on the run's validation split, too"
     )
     evaluate.add_argument("--tta", action="store_true", help="score the mean of several views, too")
+    evaluate.add_argument(
+        "--robustness", action="store_true", help="score under noise, blur and the like, too, on 2,000 test images"
+    )
     evaluate.add_argument("--split", choices=("test", "val", "train"), default="test", help="default: test")
     _add_data_options(evaluate, "the run's own")
     _add_json(evaluate)
 
-    report = _add_verb(verbs, "report", model_verbs.report, "write a run's report anew: one HTML file")
+    report = _add_verb(verbs, "report", evaluation_verbs.report, "write a run's report anew: one HTML file")
     report.add_argument("run", metavar="RUN", help="a run folder")
     report.add_argument("--out", metavar="FILE", help="default: report.html in the run folder")
     _add_data_folder_options(report)

@@ -1,0 +1,54 @@
+"""What `thumbnet evaluate --robustness` does beside the other figures. It imports torch: only verbs import it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError
+from thumbnet.evaluation.robustness import Robustness, measure_robustness
+from thumbnet.model_card import TrainedModel
+from thumbnet.run_dir import ROBUSTNESS, ROBUSTNESS_PLOT, Run, RunDir
+
+
+def measure(parsed: argparse.Namespace, trained: TrainedModel, dataset: Dataset) -> Robustness:
+    """The model's robustness; a run's on its own data is written into its folder, with its plot, for the report.
+
+    Raises:
+        ConfigError: another split than test was asked for; RunError: the folder cannot be written.
+    """
+    if parsed.split != "test":
+        raise ConfigError(
+            f"--robustness is given with --split {parsed.split}: it is measured on test images",
+            hint="leave --split out, or --robustness",
+        )
+    robustness = measure_robustness(trained.model, dataset, say=_tell)
+    if isinstance(trained, Run):
+        if dataset.checksum() == trained.card.data_checksum:
+            _write(RunDir(trained.path), robustness)
+            _tell(f"{_report_again(parsed, trained)} shows it, too")
+        else:
+            _tell("these images are not all the run's own, so its folder stays as it is")
+    return robustness
+
+
+def _report_again(parsed: argparse.Namespace, run: Run) -> Path:
+    """The run's report, written anew."""
+    from thumbnet.reporting import write_report
+
+    return write_report(run.path, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified or None)
+
+
+def _write(folder: RunDir, robustness: Robustness) -> None:
+    from thumbnet.views.figure import png_bytes  # takes a second, which `--pretrained` need not wait for
+    from thumbnet.views.robustness import draw_robustness
+
+    folder.write_json(ROBUSTNESS, robustness.to_dict())
+    folder.write(ROBUSTNESS_PLOT, png_bytes(draw_robustness(robustness)))
+    _tell(f"written to {folder.path}: {ROBUSTNESS}, {ROBUSTNESS_PLOT}")
+
+
+def _tell(text: str) -> None:
+    print(f"robustness: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,216 @@
+"""Robustness: the sample, the accuracies against a plain re-computation, the file and the picture, the command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from test_views import assert_readable
+from thumbnet.cli import main
+from thumbnet.data.dataset import Dataset
+from thumbnet.data.sources import load_dataset
+from thumbnet.errors import ConfigError, ModelError, RunError
+from thumbnet.evaluation.corruptions import CORRUPTIONS, corrupt
+from thumbnet.evaluation.metrics import evaluate
+from thumbnet.evaluation.robustness import (
+    CorruptedAccuracy,
+    Robustness,
+    draw_sample,
+    measure_robustness,
+    robustness_from_dict,
+)
+from thumbnet.run_dir import RunDir, load_run, read_robustness
+from thumbnet.views.robustness import draw_robustness
+
+
+class BrightestCorner(nn.Module):
+    """Says red, green or blue, whichever of the channels is brightest in the upper left of an image."""
+
+    def __init__(self, num_classes: int = 3) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(num_classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return corner(images)[:, [0, 1, 2, 0][: len(self.scale)]] * self.scale
+
+
+def corner(images: Tensor) -> Tensor:
+    return images[:, :, :6, :6].mean(dim=(2, 3))
+
+
+def some_robustness(**fields: object) -> Robustness:
+    rows = tuple(
+        CorruptedAccuracy(corruption.name, strength, corruption.unit, 0.9 - 0.1 * number)
+        for corruption in CORRUPTIONS
+        for number, strength in enumerate(corruption.strengths)
+    )
+    return replace(Robustness(num_images=2_000, seed=0, accuracy=0.92, rows=rows), **fields)  # type: ignore[arg-type]
+
+
+def test_accuracies_are_those_of_the_corrupted_sample(tiny_dataset: Dataset) -> None:
+    model, told = BrightestCorner(), []
+    robustness = measure_robustness(model, tiny_dataset, num_images=40, seed=3, say=told.append)
+    sample = tiny_dataset.test.select(draw_sample(45, 40, seed=3))
+    assert robustness.num_images == 40
+    assert robustness.accuracy == evaluate(model, replace(tiny_dataset, test=sample)).accuracy > 0.9
+    assert told == [f"{corruption.name} ..." for corruption in CORRUPTIONS]
+    rows = iter(robustness.rows)
+    for corruption in CORRUPTIONS:
+        for strength in corruption.strengths:
+            images = corrupt(sample.images, corruption, strength, torch.Generator().manual_seed(3))
+            right = corner(images.double()).argmax(dim=1) == sample.labels
+            expected = CorruptedAccuracy(corruption.name, strength, corruption.unit, right.double().mean().item())
+            assert next(rows) == expected
+    assert list(rows) == []
+    assert robustness.mean_accuracy == pytest.approx(np.mean([row.accuracy for row in robustness.rows]))
+    assert 1 / 3 < robustness.mean_accuracy < robustness.accuracy
+
+
+def test_every_image_is_scored_in_several_batches(tiny_dataset: Dataset) -> None:
+    many = tiny_dataset.test.select([*range(45)] * 6)  # 270 images, and a batch has 250
+    robustness = measure_robustness(BrightestCorner(), replace(tiny_dataset, test=many))
+    alone = measure_robustness(BrightestCorner(), tiny_dataset)
+    without_chance = [
+        corruption.name for corruption in CORRUPTIONS if not corruption.draw((1, 1, 1, 1), torch.Generator())
+    ]
+    assert len(without_chance) == 6
+    assert (robustness.num_images, alone.num_images) == (270, 45)
+    for name in without_chance:
+        assert robustness.by_corruption()[name] == alone.by_corruption()[name]
+
+
+def test_the_sample_is_fixed_without_repeats_and_all_where_there_are_few() -> None:
+    sample = draw_sample(10_000, 2_000, seed=0)
+    assert sample[:8].tolist() == [2, 3, 11, 13, 15, 20, 21, 32]
+    assert len(sample.unique()) == 2_000
+    assert sample.equal(sample.sort().values)
+    assert np.histogram(sample.numpy(), bins=10, range=(0, 10_000))[0].min() > 160
+    assert not sample.equal(draw_sample(10_000, 2_000, seed=1))
+    assert draw_sample(30, 2_000, seed=0).tolist() == list(range(30))
+
+
+def test_what_cannot_be_measured_is_refused(tiny_dataset: Dataset) -> None:
+    with pytest.raises(ConfigError, match="num_images is 0"):
+        measure_robustness(BrightestCorner(), tiny_dataset, num_images=0)
+    with pytest.raises(ConfigError, match="seed is -1"):
+        measure_robustness(BrightestCorner(), tiny_dataset, seed=-1)
+    with pytest.raises(ModelError, match="tells 4 classes apart"):
+        measure_robustness(BrightestCorner(4), tiny_dataset)
+
+
+def test_it_comes_back_from_json_and_damage_is_told(tmp_path: Path) -> None:
+    robustness, folder = some_robustness(), RunDir(tmp_path)
+    assert robustness_from_dict(json.loads(json.dumps(robustness.to_dict()))) == robustness
+    assert read_robustness(folder) is None
+    folder.write_json("robustness.json", robustness.to_dict())
+    assert read_robustness(folder) == robustness
+    for damage in ("{", "{}", "[]", '{"rows": [1]}', '{"rows": [{"corruption": "noise"}]}', '{"rows": []}'):
+        (tmp_path / "robustness.json").write_text(damage)
+        with pytest.raises(RunError, match=r"robustness.json is damaged") as caught:
+            read_robustness(folder)
+        assert f"evaluate {tmp_path} --robustness" in caught.value.hint
+
+
+def test_the_table_has_every_figure_and_fits_a_terminal() -> None:
+    lines = str(some_robustness()).splitlines()
+    assert lines[0].startswith("robustness, on 2,000 test images: accuracy 92.0%")
+    assert "70.0% on average" in lines[0]
+    assert len(lines) == 1 + 2 * len(CORRUPTIONS)
+    for corruption, strengths, accuracies in zip(CORRUPTIONS, lines[1::2], lines[2::2], strict=True):
+        assert strengths.split()[: 1 + 5] == [corruption.name, *(f"{strength:g}" for strength in corruption.strengths)]
+        assert strengths.endswith(corruption.unit)
+        assert accuracies.split() == ["90.0%", "80.0%", "70.0%", "60.0%", "50.0%"]
+        assert len(strengths) <= 100
+
+
+@pytest.mark.parametrize("num_kinds", [1, 4, len(CORRUPTIONS)])
+def test_the_plot_shows_every_figure_and_is_readable(num_kinds: int) -> None:
+    robustness = some_robustness(rows=some_robustness().rows[: 5 * num_kinds])
+    figure = draw_robustness(robustness)
+    assert_readable(figure)
+    shown = figure.axes[:num_kinds]
+    assert not any(axes.axison for axes in figure.axes[num_kinds:])
+    assert [axes.get_title(loc="left") for axes in shown] == list(robustness.by_corruption())
+    for axes, rows in zip(shown, robustness.by_corruption().values(), strict=True):
+        corrupted, clean = axes.get_lines()
+        assert corrupted.get_xdata().tolist() == [row.strength for row in rows]  # type: ignore[union-attr]
+        assert corrupted.get_ydata() == pytest.approx([100 * row.accuracy for row in rows])
+        assert list(clean.get_ydata()) == pytest.approx([92, 92])
+        first, last = (axes.transData.transform((row.strength, 0))[0] for row in (rows[0], rows[-1]))
+        assert first < last
+        assert axes.get_xlabel() == rows[0].unit
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 120 digits, of which 12 will be test images."""
+    digits = load_dataset("digits")
+    path = tmp_path_factory.mktemp("pictures")
+    for number, (image, label) in enumerate(zip(digits.train.images[:120], digits.train.labels.tolist(), strict=False)):
+        (path / str(label)).mkdir(exist_ok=True)
+        Image.fromarray(image[0].numpy()).save(path / str(label) / f"{number:03}.png")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_dir(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("robustness") / "run"
+    arguments = [
+        "--recipe",
+        "quick",
+        "--epochs",
+        "1",
+        "--set",
+        "image_size=16",
+        "--batch-size",
+        "64",
+        "--run-dir",
+        str(path),
+    ]
+    assert main(["train", "--data", f"folder:{pictures}", *arguments, "--log-style", "silent"]) == 0
+    return path
+
+
+def test_the_command_prints_it_and_writes_it_for_the_runs_own_data(
+    run_dir: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copytree(pictures, tmp_path / "other")
+    Image.new("L", (32, 32)).save(next(other.glob("0/*.png")))
+    assert main(["evaluate", str(run_dir), "--robustness", "--data", f"folder:{other}"]) == 0
+    told = capsys.readouterr()
+    assert "not all the run's own" in told.err
+    assert "robustness, on 1" in told.out
+    assert read_robustness(RunDir(run_dir)) is None
+    assert '<section id="robustness"' not in (run_dir / "report.html").read_text()
+
+    assert main(["evaluate", str(run_dir), "--robustness", "--json"]) == 0
+    told = capsys.readouterr()
+    values = json.loads(told.out)
+    assert f"written to {run_dir}: robustness.json, robustness.png" in told.err
+    robustness = read_robustness(RunDir(run_dir))
+    assert robustness is not None
+    assert values["robustness"] == json.loads(json.dumps(robustness.to_dict()))
+    assert (robustness.num_images, robustness.accuracy) == (values["num_images"], values["accuracy"])
+    run = load_run(run_dir)
+    assert robustness == measure_robustness(run.model, run.load_dataset())
+    report = (run_dir / "report.html").read_text()
+    assert '<section id="robustness"' in report
+    assert all(f"<figcaption>{name}</figcaption>" in report for name in robustness.by_corruption())
+    with Image.open(run_dir / "robustness.png") as picture:
+        assert picture.width == 1080
+
+
+def test_it_is_measured_on_test_images_only(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split in ("val", "train"):
+        assert main(["evaluate", str(run_dir), "--robustness", "--split", split]) == 2
+        told = capsys.readouterr()
+        assert f"--robustness is given with --split {split}" in told.err
+        assert told.out == ""
