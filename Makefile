@@ -4,11 +4,12 @@ PYTHON ?= python3
 # A Linux machine without a GPU that pip would give a CUDA build to:
 #   make setup TORCH="torch==2.13.0+cpu --index-url https://download.pytorch.org/whl/cpu"
 TORCH ?= torch==2.13.0
+AXE := 4.14.1
 BIN := .venv/bin
 # Trainings and tests use the machine's own tools only, whatever the caller has activated.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: setup train test lint format lock clean
+.PHONY: setup setup-browser train test test-browser lint format lock clean
 
 setup: .venv/.ready
 
@@ -21,11 +22,30 @@ setup: .venv/.ready
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# What the browser tests need beside .venv: Chromium and its driver, from Debian unless they are there, and axe-core.
+setup-browser: setup .browser/axe-$(AXE)
+	@missing=; \
+	command -v chromium >/dev/null || missing+=" chromium"; \
+	command -v chromedriver >/dev/null || missing+=" chromium-driver"; \
+	[ -n "$$missing" ] || exit 0; \
+	command -v apt-get >/dev/null || { echo "no apt-get to install$$missing with; put chromium and chromedriver on the PATH" >&2; exit 1; }; \
+	root=; [ "$$(id -u)" = 0 ] || ! command -v sudo >/dev/null || root=sudo; \
+	echo "Installing$$missing: about 440 MB, half a minute ..."; \
+	$$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing
+
+.browser/axe-$(AXE):
+	@command -v npm >/dev/null || { echo "no npm to install axe-core with; install Node.js with npm" >&2; exit 1; }
+	@npm install --silent --no-save --no-audit --no-fund --prefix .browser axe-core@$(AXE)
+	@touch $@
+
 train: setup
 	@$(BIN)/thumbnet train
 
 test: setup
 	@$(BIN)/python -m pytest
+
+test-browser: setup-browser
+	@$(BIN)/python -m pytest -m browser -rs
 
 lint: setup
 	$(BIN)/ruff format --check
@@ -37,11 +57,13 @@ format: setup
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-# The lock holds every dependency but torch and what only its CUDA build brings (docs/decisions/0002-lock.md). Needs uv.
+# The lock holds every dependency but torch and what only its CUDA build brings (docs/decisions/0002-lock.md). Needs uv,
+# which keeps the versions that stand there as far as pyproject.toml lets it.
 lock:
 	uv pip compile pyproject.toml --extra dev --constraint <(echo torch==2.13.0) --universal --generate-hashes \
-		--python-version 3.11 --quiet --no-annotate --no-header \
-		| awk '/^[a-z]/ { keep = $$0 !~ /^(torch|triton|nvidia-|cuda-)/ } keep' > requirements.lock
+		--python-version 3.11 --quiet --no-annotate --no-header --output-file requirements.lock >/dev/null
+	awk '/^[a-z]/ { keep = $$0 !~ /^(torch|triton|nvidia-|cuda-)/ } keep' requirements.lock > requirements.lock.kept
+	mv requirements.lock.kept requirements.lock
 
 clean:
-	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .browser dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
