@@ -33,6 +33,7 @@ FLAGS = (
 )
 DESKTOP = (1280, 900)
 PHONE = (390, 844)  # CSS pixels of a common phone
+SCRIPT_TIMEOUT_S = 120.0  # a machine that trains besides is slow
 TALLEST_PX = 16_000  # Chromium paints no taller picture
 PRINTED = {"landscape": False, "printBackground": False, "paperWidth": 8.27, "paperHeight": 11.69}  # A4, in inches
 
@@ -49,6 +50,7 @@ def open_browser(profile: Path) -> Iterator[Chrome]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     browser = Chrome(options=options, service=Service(driver))
+    browser.set_script_timeout(SCRIPT_TIMEOUT_S)
     try:
         yield browser
     finally:
