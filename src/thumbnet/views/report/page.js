@@ -131,10 +131,13 @@
       }
       return sum;
     };
-    const render = () => {
-      const shown = matching.slice(0, number);
-      grid.replaceChildren(...shown.map(card));
+    const append = (first) => {
+      grid.append(...matching.slice(first, number).map(card));
       more.hidden = matching.length <= number;
+    };
+    const render = () => {
+      grid.replaceChildren();
+      append(0);
       const whole = wrongInMatrix();
       const hidden = matching.length < whole && confidence.value === "0" ? ": the others have a lower loss" : "";
       const of = confidence.value === "0" ? whole : shots.length;
@@ -169,7 +172,7 @@
     });
     more.addEventListener("click", () => {
       number += PAGE;
-      render();
+      append(number - PAGE);
     });
     for (const cell of document.querySelectorAll("button[data-truth]")) {
       cell.addEventListener("click", () => choose(cell.dataset.truth, cell.dataset.prediction));
