@@ -73,6 +73,7 @@ MEASURED = {
     "num_threads": 2,
     "machine": "x86_64",
 }
+PAPER = (718, 1047)  # CSS pixels of A4 between margins of 1 cm
 MAX_REPORT_BYTES = 5_000_000
 MAX_PER_CELL = 30  # images of a cell of the confusion matrix that the gallery holds
 MAX_IMAGES = 1500  # and in all
@@ -337,7 +338,14 @@ def test_no_serious_violation_at_any_width_in_any_scheme(
 
 def test_it_can_be_printed(page: Chrome, tmp_path: Path) -> None:
     """Everything is on paper, and dark on light even where the screen is dark."""
-    emulate(page, scheme="dark", media="print")
+    emulate(page, size=PAPER, scheme="dark", media="print")
+    page.execute_script("dispatchEvent(new Event('beforeprint'))")
+    cut = page.execute_script(
+        "return [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth"
+        " && !e.closest('svg') && e.checkVisibility()).map(e => e.outerHTML.slice(0, 100))"
+    )
+    assert cut == []
+    assert [each.text for each in find_all(page, "#architecture details") if each.get_attribute("open") is None] == []
     for name in SECTIONS:
         assert find(page, f"section#{name}").rect["height"] > 40, name
     assert luminance(page, "color") < 0.2

@@ -204,8 +204,20 @@
     });
   }
 
+  function printing() {
+    let opened = [];
+    window.addEventListener("beforeprint", () => {
+      opened = [...document.querySelectorAll("details:not([open])")];
+      for (const details of opened) details.open = true;
+    });
+    window.addEventListener("afterprint", () => {
+      for (const details of opened) details.open = false;
+    });
+  }
+
   charts();
   sorting();
+  printing();
   confusionMap();
   if (values.images !== null) gallery();
 })();
