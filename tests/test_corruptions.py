@@ -119,8 +119,8 @@ def test_blur_is_the_sum_of_neighbours_under_a_gaussian(sigma: float) -> None:
 def test_brightness_is_added_and_cut_off() -> None:
     images = random_images(2, 3, 9, 7)
     values = images.numpy().astype(float)
-    assert np.array_equal(brighten(images, 0.2).numpy(), levels(values + 51))
-    assert np.array_equal(darken(images, 0.2).numpy(), levels(values - 51))
+    assert np.array_equal(brighten(images, 0.6).numpy(), levels(values + 153))
+    assert np.array_equal(darken(images, 0.6).numpy(), levels(values - 153))
     assert brighten(images, 1.0).eq(255).all()
     assert darken(images, 1.0).eq(0).all()
 
