@@ -13,7 +13,7 @@ import thumbnet
 SOURCE = Path(thumbnet.__file__).parent
 ORDER = (
     "errors", "atomic", "config", "recipes", "data", "augment", "models", "evaluation", "training", "views",
-    "model_card", "run_dir", "teacher", "prepare", "bench", "results", "run", "seeds", "cli", "__main__",
+    "model_card", "run_dir", "teacher", "prepare", "bench", "results", "run", "seeds", "data_check", "cli", "__main__",
 )  # fmt: skip
 DRAWING = ("matplotlib", "seaborn", "plotly")
 
