@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -93,7 +94,7 @@ def test_the_plain_way_trains_on_cifar_files(plain: Any, tmp_path: Path) -> None
         assert seconds > 0
 
 
-@pytest.mark.parametrize("script", ["bench_train.py", "bench_sprint.py", "check_losses.py"])
+@pytest.mark.parametrize("script", ["bench_train.py", "bench_sprint.py", "check_losses.py", "bench_label_issues.py"])
 def test_a_benchmark_says_what_it_does(script: str, tmp_path: Path) -> None:
     run = [sys.executable, str(BENCHMARKS / script)]
     told = subprocess.run([*run, "--help"], capture_output=True, text=True, check=True)
@@ -101,6 +102,40 @@ def test_a_benchmark_says_what_it_does(script: str, tmp_path: Path) -> None:
     refused = subprocess.run([*run, "--data-dir", str(tmp_path)], capture_output=True, text=True)
     assert refused.returncode == 1
     assert "thumbnet data prepare" in refused.stderr
+
+
+def test_the_label_benchmark_compares_with_what_it_planted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_label_issues
+    import measuring
+
+    write_folder(tmp_path / "data")
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
+    arguments = ["it", "--data-dir", str(tmp_path / "data"), "--num-planted", "10", "--keep", str(tmp_path / "kept")]
+    options = [
+        "--folds",
+        "2",
+        "--repeats",
+        "1",
+        "--epochs",
+        "1",
+        "--set",
+        "model_options.blocks=c8s",
+        "--device",
+        "cpu",
+    ]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--", *options])
+    bench_label_issues.main()
+    (report,) = (tmp_path / "results").glob("label-issues_*.md")
+    assert report.read_text() in capsys.readouterr().out
+    values = json.loads(report.with_suffix(".json").read_text())
+    clean = bench_label_issues.read_cifar10(tmp_path / "data", allow_unverified=True).train.labels.numpy()
+    with np.load(tmp_path / "kept" / "noisy.npz") as noisy:
+        assert (noisy["train_labels"] != clean).sum() == 10
+    assert values["num_listed"] == values["suspects"]["label"]
+    assert values["recall"] == values["num_found"] / 10
 
 
 def test_ablations_train_what_is_missing_and_tell_of_validation_only(

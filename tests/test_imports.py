@@ -14,7 +14,7 @@ SOURCE = Path(thumbnet.__file__).parent
 ORDER = (
     "errors", "atomic", "config", "recipes", "data", "augment", "models", "evaluation", "training", "views",
     "model_card", "run_dir", "same_test", "teacher", "prepare", "bench", "reproduce", "reporting", "results", "run",
-    "seeds", "compare", "cli", "__main__",
+    "seeds", "compare", "data_check", "cli", "__main__",
 )  # fmt: skip
 DRAWING = ("matplotlib", "seaborn", "plotly")
 

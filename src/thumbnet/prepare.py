@@ -43,6 +43,7 @@ def load_data(config: TrainConfig, *, say: Say) -> tuple[Dataset, TrainConfig]:
         image_size=config.image_size,
         val_fraction=config.val_fraction,
         split_seed=config.split_seed,
+        exclude=config.exclude,
     )
     if dataset.source.note:
         say(dataset.source.note)
@@ -101,6 +102,7 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         min_steps=None,
         data=dataset.source.name,
         data_dir=str(data_folder(config.data_dir).resolve()) if uses_data_dir else None,
+        exclude=None if config.exclude is None else str(Path(config.exclude).resolve()),
         init=_resolved_init(config.init),
         mean=dataset.mean,
         std=dataset.std,
@@ -233,7 +235,8 @@ def speaker(log_style: LogStyle) -> Say:
 def describe_data(dataset: Dataset) -> str:
     """What the data is, whether it was verified, and why it stands in for other data if it does: lines for people."""
     verified = {True: "", False: "These are NOT the official files (--allow-unverified).", None: ""}
-    lines = [dataset.source.note, f"Data: {dataset.source.description}", verified[dataset.source.verified]]
+    excluded = f"Left out: {dataset.num_excluded:,} images that a file lists (exclude)." if dataset.num_excluded else ""
+    lines = [dataset.source.note, f"Data: {dataset.source.description}", verified[dataset.source.verified], excluded]
     return "\n".join(line for line in lines if line)
 
 

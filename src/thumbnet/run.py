@@ -57,6 +57,7 @@ def train(config: TrainConfig | None = None, *, run_dir: str | Path | None = Non
     if config.teacher is not None:
         load_teacher(config.teacher, dataset)
     folder = create_run_dir(config.recipe, run_dir)
+    folder.keep_exclusions(config)
     folder.write_config(config, note=describe_data(dataset))
     say(f"Run folder: {folder.path}")
     return _train_in(folder, config, dataset, log_style=log_style, checkpoint=None)
@@ -86,6 +87,7 @@ def resume(
         return load_run(folder.path)
     changes = {"data_dir": None if data_dir is None else str(data_dir), "device": device}
     config = folder.read_config().replace(**{name: value for name, value in changes.items() if value is not None})
+    config = config.replace(exclude=folder.exclusions(config))
     checkpoint = folder.read_checkpoint()
     dataset, config = load_data(config, say=say)
     if checkpoint is not None and checkpoint.data_checksum != dataset.checksum():

@@ -39,6 +39,8 @@ METRICS = "metrics.json"
 REPORT = "report.html"
 ROBUSTNESS = "robustness.json"  # only where it was measured
 ROBUSTNESS_PLOT = "robustness.png"
+EXCLUDED = "excluded.csv"
+RUN_DIR_OPTION = "--run-dir"
 
 PREDICTION_COLUMNS = ("index", "path", "label", "prediction", "class_name", "predicted_name", "probability")
 
@@ -79,6 +81,7 @@ class Run(TrainedModel):
             split_seed=config.split_seed,
             mean=self.card.mean,
             std=self.card.std,
+            exclude=RunDir(self.path).exclusions(config) if data in (None, config.data) else None,
         )
         check_classes(self.card, dataset)
         return dataset
@@ -114,6 +117,16 @@ class RunDir:
 
     def read_config(self, name: str = CONFIG) -> TrainConfig:
         return config_from_toml(self._read_text(name), name=str(self.path / name))
+
+    def keep_exclusions(self, config: TrainConfig) -> None:
+        """excluded.csv, a copy of the file that the config excludes by, so that the run does not need that any more."""
+        if config.exclude is not None:
+            self.write(EXCLUDED, Path(config.exclude).read_bytes())
+
+    def exclusions(self, config: TrainConfig) -> str | None:
+        """The file that the config excludes by: the folder's copy where there is one."""
+        kept = self.path / EXCLUDED
+        return str(kept) if config.exclude is not None and kept.exists() else config.exclude
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """checkpoint-last.pt: tensors, numbers and texts only, so that loading it runs no code. Then history.csv."""
@@ -206,16 +219,20 @@ class RunDir:
             raise RunError(f"{self.path / name} cannot be read: {error}", hint="is this a run folder?") from error
 
 
-def create_run_dir(recipe: str, path: str | Path | None = None, *, parent: str | Path = "runs") -> RunDir:
-    """A new folder for a run: `path`, which must be new or empty, or `parent/<recipe>-<n>` with the next free n."""
+def create_run_dir(
+    recipe: str, path: str | Path | None = None, *, parent: str | Path = "runs", option: str = RUN_DIR_OPTION
+) -> RunDir:
+    """A new folder for a run: `path`, which must be new or empty, or `parent/<recipe>-<n>` with the next free n.
+
+    `option` is what the command calls `path`, for the hints of errors.
+    """
     try:
         if path is not None:
             chosen = Path(path)
             chosen.mkdir(parents=True, exist_ok=True)
             if any(chosen.iterdir()):
-                raise RunError(
-                    f"the run folder {chosen} is not empty", hint="name a new folder, or go on with --resume"
-                )
+                or_else = ", or go on with --resume" if option == RUN_DIR_OPTION else ""
+                raise RunError(f"the folder {chosen} is not empty", hint=f"name a new one with {option}{or_else}")
             _check_writable(chosen)
             return RunDir(chosen)
         number = 1
@@ -229,7 +246,7 @@ def create_run_dir(recipe: str, path: str | Path | None = None, *, parent: str |
                 return RunDir(chosen)
     except OSError as error:
         raise RunError(
-            f"the run folder {chosen} cannot be created: {error}", hint="name one that you may write, with --run-dir"
+            f"the folder {chosen} cannot be created: {error}", hint=f"name one that you may write, with {option}"
         ) from error
 
 

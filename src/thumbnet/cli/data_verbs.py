@@ -1,4 +1,4 @@
-"""The verbs of `thumbnet data`: info, prepare, preview."""
+"""The verbs of `thumbnet data`: info, prepare, preview, check."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from thumbnet.cli.output import write_file
+from thumbnet.cli.training_verbs import recipe_config
 from thumbnet.errors import ConfigError
 
 
@@ -67,6 +68,38 @@ def preview(parsed: argparse.Namespace) -> None:
         seed=parsed.seed,
     )
     write_file(parsed.out, lambda path: save_figure(figure, path))
+
+
+def check(parsed: argparse.Namespace) -> None:
+    """Check a dataset, and tell how many images are suspected of what."""
+    from thumbnet.data_check.check import SUSPECTS, check_data
+
+    done = check_data(
+        recipe_config(parsed), num_folds=parsed.folds, num_repeats=parsed.repeats, out=parsed.out, log_style="auto"
+    )
+    if parsed.json:
+        print(json.dumps({**done.summary, "path": str(done.path)}))
+        return
+    summary = done.summary
+    print(
+        f"{summary['num_images']:,} training images of {summary['data']}; "
+        f"{summary['accuracy']:.1%} of the labels are what models predict that have not seen the image"
+    )
+    for kind, num_suspects in summary["suspects"].items():
+        print(f"{kind:10} {num_suspects:>7,}{_remark(kind, summary)}")
+    print(f"results: {done.path}\nto leave the suspects out: thumbnet train --exclude {done.path / SUSPECTS}")
+
+
+def _remark(kind: str, summary: dict[str, Any]) -> str:
+    if kind == "label" and summary["suspects"]["label"]:
+        return (
+            f"   probably wrong labels: about {summary['label_precision']:.0%} of these, which are "
+            f"{summary['label_recall']:.0%} of about {summary['num_label_errors']:,.0f}"
+        )
+    if kind == "duplicate" and summary["duplicates"]:
+        across = sum(pair["first"]["split"] != pair["second"]["split"] for pair in summary["duplicates"])
+        return f"   of {len(summary['duplicates']):,} pairs in all splits, {across:,} across splits"
+    return ""
 
 
 def _plain(value: Any) -> str:

@@ -28,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     place.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped")
     train.add_argument("--init", metavar="NAME_OR_RUN", help="begin with trained weights, under a new head")
     train.add_argument("--teacher", metavar="RUN", help="learn also what this finished run on the same data says")
+    train.add_argument("--exclude", metavar="FILE", help="leave out the images that `data check` wrote to suspects.csv")
     train.add_argument("--seeds", metavar="N", type=int, help="train with N seeds, from --seed on, a run folder each")
     train.add_argument("--log-style", choices=("auto", "reference", "silent"), help="how to tell of the progress")
 
@@ -113,6 +114,12 @@ def _add_data_verbs(verbs: Any) -> None:
     preview.add_argument("--augmentation", metavar="POLICY", default="crop-flip", help="default: crop-flip")
     preview.add_argument("--seed", type=int, default=0, help="of the batch and its augmentation (default: 0)")
     preview.add_argument("--out", metavar="FILE", default="preview.png", help="default: preview.png")
+    check = _add_verb(parts, "check", data_verbs.check, "find wrong labels, duplicates, outliers, dark or flat images")
+    _add_recipe_options(check)
+    check.add_argument("--folds", metavar="K", type=int, default=4, help="train on all but one of K parts (default: 4)")
+    check.add_argument("--repeats", metavar="N", type=int, default=3, help="divide and train N times (default: 3)")
+    check.add_argument("--out", metavar="DIR", help="a new or empty folder (default: runs/data-check-<n>)")
+    _add_json(check)
 
 
 def _add_verb(

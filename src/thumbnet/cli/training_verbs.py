@@ -15,6 +15,7 @@ RECIPE_OPTIONS = (
     "model",
     "init",
     "teacher",
+    "exclude",
     "data",
     "data_dir",
     "allow_unverified",
@@ -41,10 +42,10 @@ def train(parsed: argparse.Namespace) -> None:
             done = go_on(parsed.resume, data_dir=parsed.data_dir, device=parsed.device, log_style=log_style)
         elif parsed.seeds is not None:
             done = train_seeds(
-                _recipe_config(parsed), num_seeds=parsed.seeds, run_dir=parsed.run_dir, log_style=log_style
+                recipe_config(parsed), num_seeds=parsed.seeds, run_dir=parsed.run_dir, log_style=log_style
             )
         else:
-            done = run.train(_recipe_config(parsed), run_dir=parsed.run_dir, log_style=log_style)
+            done = run.train(recipe_config(parsed), run_dir=parsed.run_dir, log_style=log_style)
     except KeyboardInterrupt:
         print("\nStopped. The last finished epoch is kept; go on with: thumbnet train --resume RUN", file=sys.stderr)
         raise
@@ -70,13 +71,14 @@ def find_lr(parsed: argparse.Namespace) -> None:
     from thumbnet.views.curves import draw_lr_trial
     from thumbnet.views.figure import save_figure
 
-    trial = find_recipe_lr(_recipe_config(parsed))
+    trial = find_recipe_lr(recipe_config(parsed))
     if parsed.plot is not None:
         write_file(parsed.plot, lambda path: save_figure(draw_lr_trial(trial), path))
     print(json.dumps({"lr": trial.lr}) if parsed.json else f"lr {trial.lr:.3g}")
 
 
-def _recipe_config(parsed: argparse.Namespace) -> TrainConfig:
+def recipe_config(parsed: argparse.Namespace) -> TrainConfig:
+    """The recipe that was named, with the options that were given."""
     options = {name: getattr(parsed, name, None) for name in RECIPE_OPTIONS}
     given = {name: value for name, value in options.items() if value is not None and value is not False}
     return load_recipe(parsed.recipe or DEFAULT_RECIPE, options=given, settings=parsed.settings or ())

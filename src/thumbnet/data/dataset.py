@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
@@ -19,11 +20,15 @@ SPLIT_NAMES = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a dataset: images uint8 [N,C,H,W] (0 to 255), labels int64 [N], file paths where there are any."""
+    """One part of a dataset: images uint8 [N,C,H,W] (0 to 255), labels int64 [N], file paths where there are any.
+
+    `positions` are those of the images in the split that they were selected from; None where this is that split itself.
+    """
 
     images: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"]
     paths: tuple[str, ...] | None = None
+    positions: Int64[Tensor, " n"] | None = None
 
     def __post_init__(self) -> None:
         assert len(self.images) == len(self.labels)
@@ -34,11 +39,12 @@ class Split:
 
     def select(self, indices: Sequence[int] | Int64[Tensor, " m"]) -> Split:
         """The images at `indices`, in that order, as a new split."""
-        positions = [int(index) for index in indices]
+        chosen = [int(index) for index in indices]
         return Split(
-            self.images[positions],
-            self.labels[positions],
-            None if self.paths is None else tuple(self.paths[position] for position in positions),
+            self.images[chosen],
+            self.labels[chosen],
+            None if self.paths is None else tuple(self.paths[index] for index in chosen),
+            torch.tensor(chosen, dtype=torch.int64) if self.positions is None else self.positions[chosen],
         )
 
 
@@ -62,7 +68,8 @@ class Dataset:
     """Splits in memory with what a model must know of them; `val` is None where no image is held out for validation.
 
     `mean` and `std` are per channel, of pixels scaled to 0..1; `mirror_keeps_labels` says whether a mirrored image
-    still belongs to its class; `split_seed` and `val_fraction` are those that the split was drawn with.
+    still belongs to its class; `split_seed` and `val_fraction` are those that the split was drawn with, and
+    `num_excluded` is how many images were left out of train and val because a file lists them.
     """
 
     train: Split
@@ -75,6 +82,7 @@ class Dataset:
     source: Source
     split_seed: int = 0
     val_fraction: float = 0.0
+    num_excluded: int = 0
 
     def __post_init__(self) -> None:
         for split in (self.train, self.val, self.test):

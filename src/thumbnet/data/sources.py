@@ -13,6 +13,7 @@ from thumbnet.data.cifar import read_cifar10, read_cifar100
 from thumbnet.data.dataset import Dataset, SourceSplits
 from thumbnet.data.digits import read_digits
 from thumbnet.data.download import download_cifar10
+from thumbnet.data.exclusion import read_exclusions
 from thumbnet.data.folder import read_folder
 from thumbnet.data.npz import read_npz
 from thumbnet.data.splits import complete_splits
@@ -35,6 +36,7 @@ def load_dataset(
     split_seed: int = 0,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    exclude: str | Path | None = None,
 ) -> Dataset:
     """A dataset in memory, split in train, val and test.
 
@@ -50,12 +52,16 @@ def load_dataset(
         split_seed: of the held-out images: the split depends on it, on val_fraction and on the data alone.
         mean: per channel, of pixels in 0..1; None: computed from the training split, as is `std`.
         std: likewise.
+        exclude: a file as `thumbnet data check` writes it (see `read_exclusions`): its images are left out of train and
+            val, which otherwise stay as they are.
 
     Raises:
-        DataError: not found, damaged, not official, not to be downloaded; ConfigError: an unknown name.
+        DataError: not found, damaged, not official, not to be downloaded, or not that which `exclude` is of;
+            ConfigError: an unknown name.
     """
     splits = _read(data, data_folder(data_dir), allow_unverified=allow_unverified, image_size=image_size)
-    train, val, test = complete_splits(splits, val_fraction=val_fraction, split_seed=split_seed)
+    excluded = frozenset() if exclude is None else read_exclusions(exclude, splits.train, splits.class_names)
+    train, val, test = complete_splits(splits, val_fraction=val_fraction, split_seed=split_seed, excluded=excluded)
     if (mean is None) != (std is None):
         raise ConfigError("only one of mean and std is given", hint="give both, or neither")
     if mean is None or std is None:
@@ -72,6 +78,7 @@ def load_dataset(
         source=splits.source,
         split_seed=split_seed,
         val_fraction=val_fraction,
+        num_excluded=len(excluded),
     )
 
 

@@ -8,7 +8,7 @@ of the PCG64 generator, which NumPy promises never to change (`shuffle` and `per
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,17 +39,21 @@ class CompleteSplits(NamedTuple):
     test: Split
 
 
-def complete_splits(splits: SourceSplits, *, val_fraction: float, split_seed: int) -> CompleteSplits:
+def complete_splits(
+    splits: SourceSplits, *, val_fraction: float, split_seed: int, excluded: Collection[int] = ()
+) -> CompleteSplits:
     """Hold out of `splits.train` what the source does not define itself.
 
     Test: the source's own; else a stratified TEST_FRACTION of `train`, whichever `val_fraction` is.
     Validation: the source's own, and `val_fraction` then does not apply; else a stratified `val_fraction` of the
     source's `train` (so for bare class folders both fractions are of all images); None where it is 0.
-    The outcome depends on the labels, `val_fraction` and `split_seed` alone.
+    The outcome depends on the labels, `val_fraction` and `split_seed` alone. Then the images at the positions
+    `excluded` of the source's `train` are left out: the others stay in their splits, and the test images are untouched.
 
     Raises:
         ConfigError: `val_fraction` is outside 0..0.5, or `split_seed` negative.
-        DataError: a class has too few images to appear in every split.
+        DataError: a class has too few images to appear in every split; an excluded image is held out for test, or the
+            others leave a class without training images.
     """
     if not 0 <= val_fraction <= MAX_VAL_FRACTION:
         raise ConfigError(
@@ -65,6 +69,8 @@ def complete_splits(splits: SourceSplits, *, val_fraction: float, split_seed: in
         seed=split_seed,
         class_names=splits.class_names,
     )
+    if excluded:
+        indices = _without(indices, excluded, splits)
     held_out = len(indices.train) < len(splits.train)
     held_for_val = splits.train.select(indices.val) if len(indices.val) else None
     return CompleteSplits(
@@ -107,6 +113,25 @@ def hold_out(
         for name, part in (("train", train), ("val", val), ("test", test)):
             parts[name].append(part)
     return SplitIndices(**{name: torch.from_numpy(np.sort(np.concatenate(part))) for name, part in parts.items()})
+
+
+def _without(indices: SplitIndices, excluded: Collection[int], splits: SourceSplits) -> SplitIndices:
+    """The same splits less the excluded positions."""
+    left_out = torch.tensor(sorted(excluded))
+    in_test = left_out[torch.isin(left_out, indices.test)].tolist()
+    if in_test:
+        raise DataError(
+            f"image {in_test[0]} is to be excluded, but it is held out for test ({len(in_test)} such image(s))",
+            hint="check the data with the same split_seed, or take these lines out of the file",
+        )
+    train, val = (part[~torch.isin(part, left_out)] for part in (indices.train, indices.val))
+    missing = sorted(set(splits.train.labels.tolist()) - set(splits.train.labels[train].tolist()))
+    if missing:
+        raise DataError(
+            f"without the excluded images, class {splits.class_names[missing[0]]!r} has none to train on",
+            hint="take some of its lines out of the file that lists them",
+        )
+    return SplitIndices(train, val, indices.test)
 
 
 def _shares(num_images: int, *, fractions: tuple[float, ...], class_name: str) -> list[int]:

@@ -1,0 +1,70 @@
+"""Images that a file lists, to be left out of the training: `suspects.csv`, as `thumbnet data check` writes it.
+
+`index` counts the source's own training images, in its order and before any are held out: for CIFAR-10 the 50,000, for
+a folder without splits all of its images.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from thumbnet.data.dataset import Split
+from thumbnet.errors import DataError, DatasetNotFoundError
+
+SUSPECT_COLUMNS = ("index", "path", "label", "suggested", "score", "kind")
+
+
+def read_exclusions(path: str | Path, train: Split, class_names: Sequence[str]) -> frozenset[int]:
+    """The positions in `train` that the file lists, whatever their kind; it must be of these very images.
+
+    Args:
+        path: a .csv file with at least SUSPECT_COLUMNS, of which index, path and label are compared with `train`.
+        train: the source's own training images.
+
+    Raises:
+        DatasetNotFoundError: no such file.
+        DataError: it is no such file, or a line is of another image than the one at its index.
+    """
+    positions = set()
+    for line, row in _read_rows(Path(path)):
+        where = f"{path}, line {line}"
+        try:
+            position = int(row["index"])
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{where}: the index is {row['index']!r}", hint="it counts images, from 0") from error
+        if not 0 <= position < len(train):
+            raise DataError(
+                f"{where}: the index is {position}, but the source has {len(train):,} training images",
+                hint="exclude with a file that was written for this data",
+            )
+        known = {
+            "path": "" if train.paths is None else train.paths[position],
+            "label": class_names[int(train.labels[position])],
+        }
+        for column, value in known.items():
+            if row[column] != value:
+                raise DataError(
+                    f"{where}: the {column} of image {position} is {row[column]!r}, but here {value!r}",
+                    hint="exclude with a file that was written for this data: check it again if it has changed",
+                )
+        positions.add(position)
+    return frozenset(positions)
+
+
+def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows by column, each with the number of its line."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet may put a mark at the beginning
+            reader = csv.DictReader(file, restval="")
+            missing = [column for column in SUSPECT_COLUMNS if column not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(
+                    f"{path} has no column {missing[0]!r}", hint=f"its first line is {','.join(SUSPECT_COLUMNS)}"
+                )
+            return [(reader.line_num, row) for row in reader]
+    except FileNotFoundError as error:
+        raise DatasetNotFoundError(f"there is no file {path}", hint="`thumbnet data check` writes one") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read: {error}", hint="give a .csv file in UTF-8") from error

@@ -1,0 +1,102 @@
+"""The quality of a dataset in one call: a folder with suspects.csv, check.json and pictures of the suspects.
+
+Checked are the source's training images, all of them: none is held out for validation. Duplicates are looked for in the
+other splits, too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from thumbnet.config import TrainConfig
+from thumbnet.data_check.folds import NUM_FOLDS, NUM_REPEATS, OutOfFold, check_folds, predict_out_of_fold
+from thumbnet.data_check.pictures import draw_pictures
+from thumbnet.data_check.suspects import (
+    Duplicate,
+    Suspect,
+    SuspectKind,
+    collect_suspects,
+    find_duplicates_across,
+    suspects_to_csv,
+)
+from thumbnet.evaluation.label_issues import LabelIssues, find_label_issues
+from thumbnet.prepare import build_growth, build_model, build_policy, load_data, speaker
+from thumbnet.recipes import load_recipe
+from thumbnet.run_dir import create_run_dir
+from thumbnet.training.device import pick_device
+from thumbnet.training.progress import LogStyle
+
+SUSPECTS = "suspects.csv"
+SUMMARY = "check.json"
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """What was found: the folder with the files, the suspects (by kind, the worst first), every pair of duplicates, how
+    the label errors were found, what the models said, and check.json's values."""
+
+    path: Path
+    suspects: tuple[Suspect, ...]
+    duplicates: tuple[Duplicate, ...]
+    label_issues: LabelIssues
+    out_of_fold: OutOfFold
+    summary: dict[str, Any]
+
+
+def check_data(
+    config: TrainConfig | None = None,
+    *,
+    num_folds: int = NUM_FOLDS,
+    num_repeats: int = NUM_REPEATS,
+    out: str | Path | None = None,
+    log_style: LogStyle = "auto",
+) -> DataCheck:
+    """Check the training images of a config's data, and leave a folder with suspects.csv, check.json and pictures.
+
+    Args:
+        config: of the data, and of the models that tell which labels are wrong; None: the default recipe. Its
+            `val_fraction` does not apply.
+        num_folds, num_repeats: as in `predict_out_of_fold`.
+        out: a new or empty folder; None: `runs/data-check-<n>`.
+        log_style: as in `train`.
+
+    Raises:
+        ThumbnetError: as `train` and `predict_out_of_fold`.
+    """
+    config = load_recipe() if config is None else config
+    say = speaker(log_style)
+    pick_device(config.device)
+    dataset, config = load_data(config.replace(val_fraction=0.0), say=say)
+    build_model(config, dataset)  # refused before there is a folder
+    build_policy(config, dataset)
+    build_growth(config)
+    check_folds(config, dataset, num_folds=num_folds, num_repeats=num_repeats)
+    folder = create_run_dir("data-check", out, option="--out")
+    say(f"Folder: {folder.path}\nLooking for duplicates ...")
+    duplicates = find_duplicates_across(dataset)
+    out_of_fold = predict_out_of_fold(
+        config, dataset, num_folds=num_folds, num_repeats=num_repeats, log_style=log_style
+    )
+    issues = find_label_issues(out_of_fold.probabilities, dataset.train.labels.numpy())
+    suspects = collect_suspects(dataset, duplicates, out_of_fold, issues)
+    predicted = out_of_fold.probabilities.argmax(axis=1)
+    summary = {
+        "data": dataset.source.name,
+        "num_images": len(dataset.train),
+        "num_folds": num_folds,
+        "num_repeats": num_repeats,
+        "accuracy": float((predicted == dataset.train.labels.numpy()).mean()),
+        "suspects": dict.fromkeys(get_args(SuspectKind), 0) | Counter(suspect.kind for suspect in suspects),
+        "num_label_errors": issues.num_errors,
+        "label_precision": issues.precision,
+        "label_recall": issues.recall,
+        "duplicates": [asdict(duplicate) for duplicate in duplicates],
+    }
+    folder.write(SUSPECTS, suspects_to_csv(suspects))
+    for name, picture in draw_pictures(dataset, suspects, duplicates, out_of_fold).items():
+        folder.write(name, picture)
+    folder.write_json(SUMMARY, summary)
+    return DataCheck(folder.path, suspects, duplicates, issues, out_of_fold, summary)

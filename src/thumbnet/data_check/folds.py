@@ -1,0 +1,138 @@
+"""What models say of images that they were not trained on: k-fold training with a recipe, repeated.
+
+In each repeat the training images are divided anew, class by class, into folds; for each fold a model is trained on all
+the others and asked of it. Two views of an image are averaged where mirroring keeps the label, and so are the repeats:
+that both ranks the images better and tells more honestly how sure one can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from sklearn.model_selection import StratifiedKFold
+from torch import Tensor, nn
+
+from thumbnet.config import TrainConfig
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError, DataError
+from thumbnet.evaluation.outliers import outlyingness
+from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.models.weights import HEAD_PREFIX
+from thumbnet.prepare import build_model, build_progress, fit_arguments, speaker
+from thumbnet.training.fit import fit
+from thumbnet.training.progress import LogStyle
+
+NUM_FOLDS = 4  # a model then sees three quarters of the images, and a repeat costs as much as three whole trainings
+NUM_REPEATS = 3
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Of each training image, in order: the classes' probabilities and how far it lies from others (`outlyingness`), by
+    models that were not trained on it."""
+
+    probabilities: Float[np.ndarray, "n k"]
+    relative_distances: Float[np.ndarray, " n"]
+
+
+def predict_out_of_fold(
+    config: TrainConfig,
+    dataset: Dataset,
+    *,
+    num_folds: int = NUM_FOLDS,
+    num_repeats: int = NUM_REPEATS,
+    log_style: LogStyle = "auto",
+) -> OutOfFold:
+    """Train `num_folds` x `num_repeats` models as a resolved config says, and ask each of the images it has not seen.
+
+    Each has another seed, from `config.seed` on. `dataset.val` and `dataset.test` are not looked at.
+
+    Raises:
+        ConfigError: fewer than two folds or no repeat, or a config with trained weights or a teacher, which may have
+            seen the images; DataError: a class has fewer images than there are folds.
+    """
+    check_folds(config, dataset, num_folds=num_folds, num_repeats=num_repeats)
+    say = speaker(log_style)
+    labels = dataset.train.labels.numpy()
+    probabilities = np.zeros((len(labels), dataset.num_classes))
+    distances = np.zeros(len(labels))
+    for repeat in range(num_repeats):
+        folds = StratifiedKFold(num_folds, shuffle=True, random_state=config.seed + repeat)
+        for number, (seen, unseen) in enumerate(folds.split(labels, labels)):
+            training = repeat * num_folds + number
+            say(f"Training {training + 1} of {num_folds * num_repeats}: fold {number + 1} of {num_folds} is held out.")
+            part = dataset.with_train(dataset.train.select(seen.tolist()))
+            model = _train(config.replace(seed=config.seed + training), part, log_style=log_style)
+            images = dataset.train.images[torch.from_numpy(unseen)]
+            answer = _ask(model, images, dataset)
+            probabilities[unseen] += answer.probabilities
+            distances[unseen] += outlyingness(answer.features)
+    return OutOfFold(probabilities / num_repeats, distances / num_repeats)
+
+
+def check_folds(config: TrainConfig, dataset: Dataset, *, num_folds: int, num_repeats: int) -> None:
+    """Raise what `predict_out_of_fold` would, before anything is trained."""
+    if num_folds < 2:
+        raise ConfigError(f"folds is {num_folds}", hint="give at least 2: each image is left out of a training once")
+    if num_repeats < 1:
+        raise ConfigError(f"repeats is {num_repeats}", hint="give at least 1")
+    for name in ("init", "teacher"):
+        if getattr(config, name) is not None:
+            raise ConfigError(
+                f"{name} is {getattr(config, name)!r}, which may have seen the images that are to be checked",
+                hint=f"leave {name} out",
+            )
+    counts: Int64[Tensor, " k"] = dataset.train.labels.bincount(minlength=dataset.num_classes)
+    rarest = int(counts.argmin())
+    if counts[rarest] < num_folds:
+        raise DataError(
+            f"class {dataset.class_names[rarest]!r} has {int(counts[rarest])} image(s) for {num_folds} folds",
+            hint="every fold needs an image of each class: give fewer --folds, or add images",
+        )
+
+
+def _train(config: TrainConfig, dataset: Dataset, *, log_style: LogStyle) -> nn.Module:
+    model = build_model(config, dataset)
+    fit(
+        model,
+        dataset,
+        epochs=config.epochs,
+        **fit_arguments(config, dataset),
+        progress=build_progress(config, dataset, log_style),
+    )
+    return model
+
+
+class _Answer(NamedTuple):
+    """Probabilities of the views' mean logits, and what the layer that gives the logits was given in the first view."""
+
+    probabilities: Float[np.ndarray, "n k"]
+    features: Float[np.ndarray, "n d"]
+
+
+def _ask(model: nn.Module, images: UInt8[Tensor, "n c h w"], dataset: Dataset) -> _Answer:
+    with _collecting_head_inputs(model) as collected:
+        logits = predict_logits(model, images, mean=dataset.mean, std=dataset.std)
+    views = [logits]
+    if dataset.mirror_keeps_labels:
+        views.append(predict_logits(model, images.flip(3), mean=dataset.mean, std=dataset.std))
+    probabilities = torch.stack(views).double().mean(dim=0).softmax(dim=1)
+    return _Answer(probabilities.numpy(), torch.cat(collected).numpy())
+
+
+@contextmanager
+def _collecting_head_inputs(model: nn.Module) -> Iterator[list[Tensor]]:
+    collected: list[Tensor] = []
+    hook = model.get_submodule(HEAD_PREFIX.removesuffix(".")).register_forward_pre_hook(
+        lambda _, inputs: collected.append(inputs[0].flatten(1).float().cpu())
+    )
+    try:
+        yield collected
+    finally:
+        hook.remove()

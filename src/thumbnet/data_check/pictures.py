@@ -1,0 +1,86 @@
+"""The pictures that a data check leaves: a gallery for each kind of suspects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from thumbnet.data.dataset import Dataset
+from thumbnet.data_check.folds import OutOfFold
+from thumbnet.data_check.suspects import Duplicate, Place, Suspect, SuspectKind, class_name, source_index
+from thumbnet.views.figure import png_bytes
+from thumbnet.views.suspects import draw_suspects
+
+Group: TypeAlias = UInt8[Tensor, "g c h w"]
+
+MAX_PICTURED = 80  # of each kind
+TITLES: Mapping[SuspectKind, str] = {
+    "label": "Labels that are probably wrong",
+    "duplicate": "Duplicates",
+    "outlier": "Images like no other",
+    "dark": "Dark images",
+    "bright": "Bright images",
+    "flat": "Flat images",
+}
+
+
+def draw_pictures(
+    dataset: Dataset, suspects: Sequence[Suspect], duplicates: Sequence[Duplicate], out_of_fold: OutOfFold
+) -> dict[str, bytes]:
+    """PNG files by name, `<kind>.png` of each kind that was found: the worst of them; of duplicates, pairs."""
+    pictures = {}
+    for kind, title in TITLES.items():
+        if kind == "duplicate":
+            num_found = len(duplicates)
+            groups, captions = _picture_duplicates(dataset, duplicates[:MAX_PICTURED])
+        else:
+            some = [suspect for suspect in suspects if suspect.kind == kind]
+            num_found = len(some)
+            groups, captions = _picture_suspects(dataset, some[:MAX_PICTURED], out_of_fold.probabilities)
+        if groups:
+            shown = "" if num_found == len(groups) else f", of which these {len(groups)} come first"
+            figure = draw_suspects(groups, captions, title=f"{title}: {num_found:,}{shown}")
+            pictures[f"{kind}.png"] = png_bytes(figure)
+    return pictures
+
+
+def _picture_suspects(
+    dataset: Dataset, suspects: Sequence[Suspect], probabilities: Float[np.ndarray, "n k"]
+) -> tuple[list[Group], list[str]]:
+    """The images, and captions with index, label and, where another is suggested, that with its probability."""
+    train = dataset.train
+    index_of = {source_index(train, index): index for index in range(len(train))}
+    groups: list[Group] = []
+    captions = []
+    for suspect in suspects:
+        index = index_of[suspect.index]
+        groups.append(train.images[[index]])
+        lines = [f"{suspect.index}: {suspect.label}"]
+        if suspect.suggested:
+            probability = probabilities[index, dataset.class_names.index(suspect.suggested)]
+            lines.append(f"rather {suspect.suggested} ({probability:.0%})")
+        captions.append("\n".join(lines))
+    return groups, captions
+
+
+def _picture_duplicates(dataset: Dataset, duplicates: Sequence[Duplicate]) -> tuple[list[Group], list[str]]:
+    """Both images of each pair, and captions with where they are and what they are labelled as."""
+    groups: list[Group] = []
+    captions = []
+    for pair in duplicates:
+        places = (pair.first, pair.second)
+        groups.append(torch.stack([dataset.split(place.split).images[place.index] for place in places]))
+        likeness = "equal" if pair.likeness == 1 else f"{pair.likeness:.2f} alike"
+        lines = [*(_describe(dataset, place) for place in places), f"{likeness}{', mirrored' if pair.mirrored else ''}"]
+        captions.append("\n".join(lines))
+    return groups, captions
+
+
+def _describe(dataset: Dataset, place: Place) -> str:
+    index = source_index(dataset.split(place.split), place.index)
+    return f"{place.split} {index}: {class_name(dataset, place)}"

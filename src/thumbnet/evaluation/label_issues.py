@@ -1,0 +1,109 @@
+"""Labels that are probably wrong, by confident learning, from probabilities of models that have not seen the images.
+
+Source: Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels" (2021,
+arXiv:1911.00068). As there: the images that are confidently of a class, by a threshold of its own, are counted by the
+label they were given (the confident joint), which tells how often which label is given in place of which; and images
+are ranked by self-confidence, the probability of the given label.
+
+Unlike there, the threshold of a class is not the mean confidence of its images but a high one, that only a share of
+those predicted so reach (CONFIDENT_SHARE). A network that was trained for a minute makes honest mistakes above the
+mean: on CIFAR-10 with 5 % of the labels replaced, almost half of those off the joint's diagonal were labelled right.
+
+How many to list is told by the same assumption, that a wrong label depends on the class only and not on the image: the
+probabilities that the models give to every *other* class of every image then show how many of the wrong labels lie
+below any self-confidence. So precision and recall of each length of the list can be foretold; the one with the highest
+F1 is taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+
+CONFIDENT_SHARE = 0.2  # 0.1 to 0.3 gave lists of the same length, within 3 %, on CIFAR-10
+
+
+@dataclass(frozen=True)
+class LabelIssues:
+    """The suspects, the most suspect first, and how they were found.
+
+    `indices` are of images, `suggested` their most probable class, `scores` 1 less the probability of their label;
+    `thresholds` by class and `confident_joint`, given label by row and confident class by column, are described above.
+    `num_errors` is how many labels are estimated to be wrong, whether listed or not; `precision` and `recall` are those
+    expected of the list.
+    """
+
+    indices: Int64[np.ndarray, " m"]
+    suggested: Int64[np.ndarray, " m"]
+    scores: Float[np.ndarray, " m"]
+    thresholds: Float[np.ndarray, " k"]
+    confident_joint: Int64[np.ndarray, "k k"]
+    num_errors: float
+    precision: float
+    recall: float
+
+
+def find_label_issues(probabilities: Float[np.ndarray, "n k"], labels: Int64[np.ndarray, " n"]) -> LabelIssues:
+    """The images whose label is probably wrong.
+
+    Args:
+        probabilities: of each class, by models that were not trained on the image.
+        labels: as given, right or wrong, from 0.
+    """
+    num_images, num_classes = probabilities.shape
+    assert np.isfinite(probabilities).all()
+    assert ((labels >= 0) & (labels < num_classes)).all()
+    everyone = np.arange(num_images)
+    predicted = probabilities.argmax(axis=1)
+    thresholds = _thresholds(probabilities, predicted)
+    is_confident = probabilities[everyone, predicted] >= thresholds[predicted]
+    joint = np.zeros((num_classes, num_classes), dtype=np.int64)
+    np.add.at(joint, (labels[is_confident], predicted[is_confident]), 1)
+
+    given_in_place_of = joint / np.maximum(joint.sum(axis=0), 1)  # the share of each label among those of a true class
+    wrong = given_in_place_of.T[predicted]  # [n,k]: how probably each label is given to this image, and is wrong
+    wrong[everyone, predicted] = 0.0
+    num_errors = float(wrong.sum())
+
+    self_confidence = probabilities[everyone, labels]
+    suspects = np.flatnonzero(predicted != labels)
+    ranked = suspects[np.argsort(self_confidence[suspects], kind="stable")]
+    lengths = np.arange(len(ranked) + 1)
+    expected = np.concatenate([[0.0], _mass_up_to(self_confidence[ranked], probabilities, wrong)])
+    expected = np.minimum(expected, lengths)  # of a list, no more than all are wrong
+    f1 = 2 * expected / np.maximum(lengths + num_errors, 1e-12)
+    length = int(f1.argmax())
+    indices = ranked[:length]
+    return LabelIssues(
+        indices=indices,
+        suggested=predicted[indices],
+        scores=1.0 - self_confidence[indices],
+        thresholds=thresholds,
+        confident_joint=joint,
+        num_errors=num_errors,
+        precision=float(expected[length] / max(length, 1)),
+        recall=float(expected[length] / max(num_errors, 1e-12)),
+    )
+
+
+def _thresholds(probabilities: Float[np.ndarray, "n k"], predicted: Int64[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
+    """For each class, the probability that CONFIDENT_SHARE of the images predicted so reach; 1 where there are none."""
+    thresholds = np.ones(probabilities.shape[1])
+    for label in range(probabilities.shape[1]):
+        confidences = probabilities[predicted == label, label]
+        if len(confidences):
+            thresholds[label] = np.quantile(confidences, 1 - CONFIDENT_SHARE, method="lower")
+    return thresholds
+
+
+def _mass_up_to(
+    limits: Float[np.ndarray, " m"], probabilities: Float[np.ndarray, "n k"], weights: Float[np.ndarray, "n k"]
+) -> Float[np.ndarray, " m"]:
+    """For each limit, the sum of the weights whose probability is at most so high."""
+    counted: Bool[np.ndarray, "n k"] = weights > 0
+    values, masses = probabilities[counted], weights[counted]
+    order = np.argsort(values, kind="stable")
+    sums = np.concatenate([[0.0], np.cumsum(masses[order])])
+    return sums[np.searchsorted(values[order], limits, side="right")]

@@ -1,0 +1,38 @@
+"""Images that are like no other: far from their nearest neighbours in the features of a network that never saw them.
+
+Pixels will not do: a fine photograph with a busy background is far from all others in pixels. Nor does low confidence:
+it finds images that lie between two classes. What the last layer is given shows what the network sees at all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int64
+from sklearn.neighbors import NearestNeighbors
+
+NUM_NEIGHBOURS = 10
+# In deviations of the logarithm, robustly estimated: of 50,000 values in a bell curve 16 lie above.
+MAX_DEVIATIONS = 3.4
+DEVIATION_OF_MEDIAN = 1.4826  # a bell curve's deviation over the median of its absolute deviations
+
+
+def outlyingness(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """The distance of each image to its tenth nearest neighbour, over the median of these.
+
+    Distances are Euclidean: those of directions alone missed half of what was planted in the digits, since features may
+    be far too strong as well as odd. Being relative, values of several networks can be averaged.
+    """
+    num_neighbours = min(NUM_NEIGHBOURS, len(features) - 1)
+    assert num_neighbours >= 1
+    distances, _ = NearestNeighbors(algorithm="brute").fit(features).kneighbors(n_neighbors=num_neighbours)
+    farthest = distances[:, -1]
+    return np.asarray(farthest / max(np.median(farthest), 1e-12), dtype=np.float64)
+
+
+def find_outliers(relative_distances: Float[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
+    """Indices of the images whose distance is out of all proportion, the farthest first."""
+    logs = np.log(np.maximum(relative_distances, 1e-12))
+    middle = np.median(logs)
+    deviation = DEVIATION_OF_MEDIAN * np.median(np.abs(logs - middle))
+    far = np.flatnonzero(logs > middle + MAX_DEVIATIONS * deviation)
+    return far[np.argsort(-logs[far], kind="stable")]
