@@ -28,6 +28,7 @@ _MODULE_OF = {
     "SaliencyMaps": "thumbnet.evaluation.saliency",
     "Analysis": "thumbnet.evaluation.analysis",
     "analyse": "thumbnet.evaluation.analysis",
+    "check_data": "thumbnet.data_check.check",
     "compare_runs": "thumbnet.compare",
     "curves_of": "thumbnet.views.curves",
     "draw_confusion": "thumbnet.views.confusion",

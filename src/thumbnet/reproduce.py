@@ -20,6 +20,7 @@ OPTIONS = (
     "model",
     "init",
     "teacher",
+    "exclude",
     "epochs",
     "batch_size",
     "lr",
