@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from thumbnet.cli import build_parser
-from thumbnet.cli.training_verbs import _recipe_config
+from thumbnet.cli.training_verbs import recipe_config
 from thumbnet.config import TrainConfig
 from thumbnet.prepare import load_data
 from thumbnet.recipes import load_recipe
@@ -21,7 +21,7 @@ def resolved(config: TrainConfig) -> str:
     command = reproducing_command(config, dataset)
     if command != WITH_CONFIG:
         parsed = build_parser().parse_args(shlex.split(command)[1:])
-        assert load_data(_recipe_config(parsed), say=lambda _: None)[1] == config
+        assert load_data(recipe_config(parsed), say=lambda _: None)[1] == config
     return command
 
 
