@@ -56,8 +56,11 @@ def find_duplicates(images: UInt8[Tensor, "n c h w"], *, mirror: bool) -> tuple[
     equal = _equal_pairs(images)
     later = {pair.second for pair in equal}
     distinct = torch.tensor([index for index in range(len(images)) if index not in later])
-    near = {(pair.first, pair.second): pair for pair in _near_pairs(images, distinct, mirrored=False)}
-    for pair in _near_pairs(images, distinct, mirrored=True) if mirror else ():
+    if len(distinct) < 2:
+        return tuple(equal)
+    limits = _limit(images, distinct, _coarse, COARSE_SHARE), _limit(images, distinct, _fine, FINE_SHARE)
+    near = {(pair.first, pair.second): pair for pair in _near_pairs(images, distinct, limits, mirrored=False)}
+    for pair in _near_pairs(images, distinct, limits, mirrored=True) if mirror else ():
         known = near.get((pair.first, pair.second))
         if known is None or known.likeness < pair.likeness:
             near[pair.first, pair.second] = pair
@@ -75,14 +78,10 @@ def _equal_pairs(images: UInt8[Tensor, "n c h w"]) -> list[DuplicatePair]:
 
 
 def _near_pairs(
-    images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"], *, mirrored: bool
+    images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"], limits: tuple[float, float], *, mirrored: bool
 ) -> Iterator[DuplicatePair]:
-    """Among the images at `distinct`, which differ."""
-    if len(distinct) < 2:
-        return
-    coarse_limit, fine_limit = (
-        _limit(images, distinct, describe, share) for describe, share in ((_coarse, COARSE_SHARE), (_fine, FINE_SHARE))
-    )
+    """Among the images at `distinct`, which differ; `limits` are of the coarse and the fine correlation."""
+    coarse_limit, fine_limit = limits
     blocks = distinct.split(BLOCK_IMAGES)
     coarse = [_coarse(images[block]) for block in blocks]
     others = [_coarse(images[block].flip(3)) for block in blocks] if mirrored else coarse
