@@ -43,7 +43,7 @@ class BrightestCorner(nn.Module):
 
 
 def corner(images: Tensor) -> Tensor:
-    return images[:, :, :6, :6].mean(dim=(2, 3))
+    return images[:, :, :3, :3].mean(dim=(2, 3))
 
 
 def some_robustness(**fields: object) -> Robustness:
@@ -60,7 +60,8 @@ def test_accuracies_are_those_of_the_corrupted_sample(tiny_dataset: Dataset) -> 
     robustness = measure_robustness(model, tiny_dataset, num_images=40, seed=3, say=told.append)
     sample = tiny_dataset.test.select(draw_sample(45, 40, seed=3))
     assert robustness.num_images == 40
-    assert robustness.accuracy == evaluate(model, replace(tiny_dataset, test=sample)).accuracy > 0.9
+    assert robustness.accuracy == evaluate(model, replace(tiny_dataset, test=sample)).accuracy
+    assert robustness.accuracy != evaluate(model, tiny_dataset).accuracy
     assert told == [f"{corruption.name} ..." for corruption in CORRUPTIONS]
     rows = iter(robustness.rows)
     for corruption in CORRUPTIONS:
@@ -71,7 +72,7 @@ def test_accuracies_are_those_of_the_corrupted_sample(tiny_dataset: Dataset) -> 
             assert next(rows) == expected
     assert list(rows) == []
     assert robustness.mean_accuracy == pytest.approx(np.mean([row.accuracy for row in robustness.rows]))
-    assert 1 / 3 < robustness.mean_accuracy < robustness.accuracy
+    assert len({row.accuracy for row in robustness.rows}) > 3
 
 
 def test_every_image_is_scored_in_several_batches(tiny_dataset: Dataset) -> None:
