@@ -42,7 +42,7 @@ train: setup
 	@$(BIN)/thumbnet train
 
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-browser: setup-browser
 	@$(BIN)/python -m pytest -m browser -rs

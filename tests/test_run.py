@@ -33,7 +33,7 @@ from thumbnet.views.preview import preview_augmentation
 
 FILES = {
     "config.toml", "history.csv", "checkpoint-last.pt", "model.safetensors", "model.json", "predictions.csv",
-    "summary.txt", "graph.svg", "curves.png", "misclassified.png", "confusion.png", "metrics.json",
+    "summary.txt", "graph.svg", "curves.png", "misclassified.png", "confusion.png", "metrics.json", "report.html",
 }  # fmt: skip
 METRICS = {
     "test_accuracy", "test_loss", "num_params", "macs", "epochs", "best_train_accuracy", "train_s", "total_s",
@@ -68,7 +68,8 @@ def test_figures_agree_between_files_model_and_a_new_evaluation(run: Run) -> Non
     rows = [line.split(",") for line in (run.path / "predictions.csv").read_text().splitlines()[1:]]
     assert len(rows) == len(dataset.test) == 359
     assert sum(row[2] == row[3] for row in rows) == round(evaluation.accuracy * 359)
-    assert (run.path / "summary.txt").read_text().count("Conv2d") == 7
+    summary = (run.path / "summary.txt").read_text()
+    assert (summary.count("Whitening"), summary.count("Conv2d")) == (1, 6)
     assert f"{run.card.num_params:,}" in (run.path / "summary.txt").read_text()
 
 
