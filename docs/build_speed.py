@@ -138,7 +138,8 @@ def describe(points: list[Point]) -> str:
         )
     for values in map(newest, ("train", *THEMES)):
         if values is not None:
-            lines += ["", f"`{values['command']}`: {values['processor']}, torch {values['torch']}, {values['date']}."]
+            line = f"`{values['command']}`: {values['processor']}, torch {values['torch']}, {values['date']}."
+            lines += ["", f"{line} {values['note']}" if values.get("note") else line]
     return "\n".join([*lines, ""])
 
 
