@@ -32,7 +32,7 @@ def test_sprint_whitens_patches() -> None:
 def test_sprint_long_adds_a_blocks_input_where_the_shape_stays() -> None:
     model = create_model("sprint-long", seed=0).eval()
     assert isinstance(model, SprintLongNet)
-    assert num_params(model) == 190_880
+    assert num_params(model) == 195_488
     maps = torch.randn(2, 48, 7, 7)
     with torch.no_grad():
         for block in model.blocks:
