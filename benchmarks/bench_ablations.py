@@ -55,7 +55,13 @@ def run_folder(keep: Path, name: str, seed: int) -> Path:
 
 
 def train(plan: dict[str, Any], name: str, seed: int, folder: str, run_dir: Path) -> None:
-    """Train one run, go on with it, or leave it as it is where it is finished."""
+    """Train one run, go on with it, or leave it as it is where it is finished: as the plan says, or SystemExit."""
+    asked = [plan["recipe"], *plan["settings"], *plan["variants"][name]]
+    kept = run_dir.with_name(f"{run_dir.name}.json")
+    if kept.exists() and json.loads(kept.read_text()) != asked:
+        raise SystemExit(f"{run_dir} was trained with {json.loads(kept.read_text())}, not {asked}: delete it")
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(asked))
     if (run_dir / "metrics.json").exists():
         return
     command = [sys.executable, "-m", "thumbnet", "train", "--log-style", "silent"]

@@ -59,7 +59,7 @@ def main() -> None:
     for epochs in parsed.epochs or [None]:
         for seed in parsed.seeds:
             with tempfile.TemporaryDirectory() as scratch:
-                run_dir = Path(parsed.keep or scratch, f"{epochs or 'recipe'}-{seed}")
+                run_dir = Path(parsed.keep or scratch, f"{Path(parsed.recipe).stem}-{epochs or 'recipe'}-{seed}")
                 run = train(parsed.recipe, seed, epochs, folder, run_dir)
             values["runs"].append(run)
             values["matrix_gflops"].append(matrix_gflops())

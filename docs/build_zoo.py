@@ -37,7 +37,7 @@ def row(folder: Path) -> str:
 def table() -> str:
     """The whole table, the smallest model first, and where it was measured."""
     folders = [path.parent for path in ZOO.glob("*/shipped.json")]
-    folders.sort(key=lambda folder: json.loads((folder / "seed-0" / "metrics.json").read_text())["num_params"])
+    folders.sort(key=lambda folder: json.loads(next(folder.glob("seed-*/metrics.json")).read_text())["num_params"])
     machines = {json.loads((folder / "shipped.json").read_text())["processor"] for folder in folders}
     dates = sorted(json.loads((folder / "shipped.json").read_text())["date"] for folder in folders)
     return (

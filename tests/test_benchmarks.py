@@ -173,3 +173,8 @@ def test_ablations_train_what_is_missing_and_tell_of_validation_only(
     monkeypatch.setattr(sys, "argv", [*arguments, "--only", "nothing"])
     with pytest.raises(SystemExit, match="no such variant: nothing"):
         bench_ablations.main()
+    plan = (tmp_path / "tiny.toml").read_text()
+    (tmp_path / "tiny.toml").write_text(plan.replace("batch_size=16", "batch_size=8"))
+    monkeypatch.setattr(sys, "argv", [*arguments, "--only", "small batches"])
+    with pytest.raises(SystemExit, match=r"was trained with .*batch_size=16"):
+        bench_ablations.main()

@@ -40,8 +40,8 @@ def test_figures_by_class_equal_plain_counting(num_images: int, seed: int) -> No
         assert figures.class_name == NAMES[index]
         assert figures.num_images == there
         assert figures.precision == pytest.approx(both / called if called else 0)
-        assert figures.recall == pytest.approx(both / there if there else 0)
-        assert figures.f1 == pytest.approx(2 * both / (called + there) if called + there else 0)
+        assert figures.recall == (pytest.approx(both / there) if there else None)
+        assert figures.f1 == (pytest.approx(2 * both / (called + there)) if there else None)
 
 
 def test_figures_and_top_accuracy_equal_scikit_learns() -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -63,7 +64,9 @@ def test_json_has_the_documented_keys(run_dir: Path, tmp_path: Path, capsys: pyt
     models = json_of(capsys, "models")["models"]
     assert [model["name"] for model in models] == list_models()  # type: ignore[attr-defined]
     assert len(json_of(capsys, "recipes")["recipes"]) >= 3  # type: ignore[arg-type]
-    lr = json_of(capsys, "find-lr", "--data", "digits", "--batch-size", "16")["lr"]
+    plot = tmp_path / "lr.png"
+    lr = json_of(capsys, "find-lr", "--data", "digits", "--batch-size", "16", "--plot", str(plot))["lr"]
+    assert plot.exists()
     assert 1e-4 < lr < 10  # type: ignore[operator]
 
 
@@ -112,6 +115,9 @@ def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, list[str]]:
     other_split = changed_copy(run_dir, tmp_path / "other-split", r"split_seed = .*", "split_seed = 1")
     (tmp_path / "broken" / "dog" / "3.png").write_bytes(content[:40])
     (tmp_path / "bad.toml").write_text("epochs = many")
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    small = np.zeros((20, 28, 28, 3), np.uint8)
+    np.savez(tmp_path / "small.npz", images=small, labels=np.arange(20) % 10, class_names=names)
     (tmp_path / "file").touch()
     digits = ["train", "--data", "digits"]
     return {
@@ -140,12 +146,16 @@ def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, list[str]]:
         "run folder is a file": [*digits, "--run-dir", str(tmp_path / "file")],
         "resume what is no run": ["train", "--resume", str(tmp_path)],
         "resume with options": ["train", "--resume", str(run_dir), "--epochs", "3"],
+        "resume with another seed": ["train", "--resume", str(run_dir), "--seed", "0"],
+        "several seeds of nothing": ["train", "--seeds", "2", "--data", f"folder:{tmp_path / 'absent'}"],
         "evaluate what is no run": ["evaluate", str(tmp_path / "absent")],
         "no validation split": ["evaluate", str(run_dir), "--split", "dev"],
         "other classes": ["evaluate", str(run_dir), "--data", f"folder:{tmp_path / 'absent'}"],
         "temperature of what it is fitted on": ["evaluate", str(run_dir), "--split", "val", "--temperature"],
         "temperature of a pretrained model": ["evaluate", "--pretrained", "sprint", "--temperature"],
-        "temperature without validation": ["evaluate", str(without_val), "--temperature"],
+        "temperature without validation": ["evaluate", str(without_val), "--data", "digits", "--temperature"],
+        "no longer the run's own data": ["evaluate", str(other_split)],
+        "images of another size": ["evaluate", "--pretrained", "sprint", "--data", f"npz:{tmp_path / 'small.npz'}"],
         "report of no run": ["report", str(tmp_path)],
         "report in no folder": ["report", str(run_dir), "--out", str(tmp_path / "absent" / "report.html")],
         "report on other data": ["report", str(other_split)],
@@ -158,6 +168,8 @@ def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, list[str]]:
         "graph as what": ["graph", "dilated", "--out", str(tmp_path / "graph.bmp")],
         "graph nowhere": ["graph", "dilated", "--out", str(tmp_path / "absent" / "graph.svg")],
         "prepare what": ["data", "prepare", "--data", "digits"],
+        "epochs of the LR finder": ["find-lr", "--data", "digits", "--set", "epochs=3"],
+        "images held out of a check": ["data", "check", "--data", "digits", "--set", "val_fraction=0.2"],
         "no verb": [],
         "unknown verb": ["fly"],
         "too large a val_fraction": [*digits, "--set", "val_fraction=0.9"],

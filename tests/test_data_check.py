@@ -25,8 +25,10 @@ from thumbnet.errors import ConfigError, DataError, RunError, ThumbnetError
 from thumbnet.models.registry import create_model, list_models
 from thumbnet.prepare import load_data
 from thumbnet.recipes import load_recipe
+from thumbnet.reporting import write_report
 from thumbnet.run import resume, train
 from thumbnet.run_dir import load_run
+from thumbnet.same_test import load_own_dataset
 
 FLIPPED = np.arange(10, 610, 20)  # 30 of the 700 labels used
 COPY_OF_TEST, FIRST_COPY, SECOND_COPY, DARK = 603, 605, 607, 609
@@ -171,7 +173,13 @@ def test_train_leaves_the_listed_images_out(check: DataCheck, data: Path, tmp_pa
         assert split.positions is not None
         assert split.positions.tolist() == [index for index in before.positions.tolist() if index not in listed]  # type: ignore[union-attr]
     assert torch.equal(rest.test.images, whole.test.images)
-    assert run.load_dataset(f"npz:{data}").num_excluded == 0 or run.config.data == f"npz:{data}"
+    moved = tmp_path / "moved.npz"
+    moved.write_bytes(data.read_bytes())
+    assert run.load_dataset(f"npz:{moved}").num_excluded == 0  # for all that is known, other data
+    assert load_own_dataset(run, {"data": f"npz:{moved}"}).num_excluded == len(listed)
+    report = write_report(run.path, tmp_path / "report.html", data=f"npz:{moved}").read_text()
+    assert f"{len(listed)} images that a file lists were left out" in report
+    assert run.metrics["num_excluded"] == len(listed)
     weights = (run.path / "model.safetensors").read_bytes()
     for name in ("metrics.json", "model.safetensors", "checkpoint-last.pt"):
         (run.path / name).unlink()

@@ -11,6 +11,8 @@ from thumbnet.errors import ConfigError
 from thumbnet.models.registry import create_model
 from thumbnet.recipes import DEFAULT_RECIPE, describe_recipes, list_recipes, load_recipe
 
+SGD = ["optimizer=sgd"]
+
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_recipe_loads_and_builds_its_model(name: str) -> None:
@@ -68,6 +70,24 @@ def test_another_schedule_drops_the_fields_of_the_recipes_own() -> None:
 def test_another_model_drops_the_options_of_the_recipes_own() -> None:
     assert load_recipe("reference", options={"model": "resnet8"}).model_options == {}
     assert load_recipe("reference", options={"model": "dilated"}).model_options == {"dropout": 0.05}
+
+
+def test_epochs_that_are_given_are_obeyed_also_where_they_are_the_recipes_own() -> None:
+    recipe = load_recipe("sprint")
+    assert recipe.min_steps == 150
+    for epochs in (recipe.epochs, recipe.epochs + 1):
+        assert load_recipe("sprint", options={"epochs": epochs}).min_steps is None
+    assert load_recipe("sprint", settings=["min_steps=9", "epochs=5"]).min_steps == 9
+
+
+def test_what_is_given_stays_whatever_the_order() -> None:
+    given = load_recipe("reference", options={"init": "runs/x"}, settings=["model=resnet8", "model_options.a=1"])
+    assert (given.init, given.model, given.model_options) == ("runs/x", "resnet8", {"a": 1})
+    assert load_recipe("sprint", settings=["momentum=0.8", *SGD]).momentum == 0.8
+    assert load_recipe("sprint", settings=SGD).momentum == 0.9  # sprint's own is Muon's
+    settings = ["model_options.dropout=0.2", "model=dilated", "warmup_fraction=0.3", "schedule=cosine"]
+    given = load_recipe("reference", settings=settings)
+    assert (given.model_options, given.warmup_fraction) == ({"dropout": 0.2}, 0.3)
 
 
 def test_a_file_is_a_recipe_and_a_resolved_config_is_one_too(tmp_path: Path) -> None:

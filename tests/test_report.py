@@ -191,6 +191,16 @@ def test_a_flat_line_has_room_around_it() -> None:
     assert "nan" not in str(chart.svg)
 
 
+def test_an_axis_keeps_to_what_its_values_can_be() -> None:
+    def ticks(ys: list[float | None], **limits: tuple[float, float]) -> list[str]:
+        chart = draw_lines("t", [Line("a", [1, 2], ys)], x_label="epoch", y_format=per_cent, **limits)
+        return re.findall(r'class="tick end"[^>]*>([^<]*)', str(chart.svg))
+
+    assert ticks([1.0, 1.0], y_limits=(0, 1))[-1] == "100 %"
+    assert ticks([0.0, 0.0], y_limits=(0, 1))[0] == "0 %"
+    assert ticks([1.0, 1.0])[-1] != "100 %"
+
+
 def test_train_and_report_write_the_same_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     options = ["--data", "digits", "--epochs", "1", "--log-style", "silent"]

@@ -192,7 +192,8 @@ def test_the_command_prints_it_and_writes_it_for_the_runs_own_data(
     assert read_robustness(RunDir(run_dir)) is None
     assert '<section id="robustness"' not in (run_dir / "report.html").read_text()
 
-    assert main(["evaluate", str(run_dir), "--robustness", "--json"]) == 0
+    moved = shutil.copytree(pictures, tmp_path / "moved")
+    assert main(["evaluate", str(run_dir), "--robustness", "--json", "--data", f"folder:{moved}"]) == 0
     told = capsys.readouterr()
     values = json.loads(told.out)
     assert f"written to {run_dir}: robustness.json, robustness.png" in told.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from thumbnet.errors import CheckpointError, ConfigError, DownloadError, RunErro
 from thumbnet.evaluation.metrics import evaluate, misclassified
 from thumbnet.evaluation.saliency import saliency_maps
 from thumbnet.model_card import predict
+from thumbnet.models.sprint import SprintNet
 from thumbnet.recipes import load_recipe
 from thumbnet.run import find_recipe_lr, resume, train
 from thumbnet.run_dir import Run, RunDir, load_run
@@ -35,6 +37,7 @@ FILES = {
     "config.toml", "history.csv", "checkpoint-last.pt", "model.safetensors", "model.json", "predictions.csv",
     "summary.txt", "graph.svg", "curves.png", "misclassified.png", "confusion.png", "metrics.json", "report.html",
 }  # fmt: skip
+MUON = ["optimizer=muon", "vector_lr=0.1", "vector_momentum=0.85", "head_lr=1.0"]
 METRICS = {
     "test_accuracy", "test_loss", "num_params", "macs", "epochs", "best_train_accuracy", "train_s", "total_s",
     "images_per_s", "peak_memory_bytes", "seed", "device",
@@ -240,6 +243,49 @@ def test_what_cannot_be_built_leaves_no_folder(tmp_path: Path) -> None:
         with pytest.raises(ThumbnetError):
             train(quick_config(**change), run_dir=tmp_path / "run", log_style="silent")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["model=dilated"], "muon needs a model that ends in a linear layer"),
+        (["cutout=40"], "40"),
+        (["model=dilated", "optimizer=sgd", "scales=[0.5, 1.0]", "scale_starts=[0.0, 0.5]"], "scales"),
+    ],
+)
+def test_what_would_fail_at_the_first_step_leaves_no_folder(tmp_path: Path, settings: list[str], message: str) -> None:
+    config = load_recipe("quick", options={"data": "digits"}, settings=[*MUON, *settings])
+    with pytest.raises(ConfigError, match=message):
+        train(config, run_dir=tmp_path / "run", log_style="silent")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_keeps_its_network_when_a_default_changes(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run.config.model_options == run.card.model_options == {"blocks": SprintNet.default_blocks}
+    resumed = tmp_path / "begun"
+    shutil.copytree(run.path, resumed)
+    (resumed / "metrics.json").unlink()
+    monkeypatch.setattr(SprintNet, "default_blocks", "c8s c8")
+    assert evaluate(load_run(run.path).model, run.load_dataset()).accuracy == run.metrics["test_accuracy"]
+    assert resume(resumed, log_style="silent").metrics["test_loss"] == run.metrics["test_loss"]
+    config = (resumed / "config.toml").read_text()
+    (resumed / "metrics.json").unlink()
+    (resumed / "config.toml").write_text(config.replace(run.config.model_options["blocks"], "c8s c8"))  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match="does not fit the model"):
+        resume(resumed, log_style="silent")
+
+
+def test_pictures_are_cut_to_the_shape_that_a_model_was_trained_on(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 24, 32, 3), np.uint8)
+    np.savez(tmp_path / "wide.npz", images=pixels, labels=np.arange(40) % 2)
+    wide = train(quick_config(data=f"npz:{tmp_path / 'wide.npz'}"), run_dir=tmp_path / "run", log_style="silent")
+    test = wide.load_dataset().test
+    Image.fromarray(test.images[0].permute(1, 2, 0).numpy()).save(tmp_path / "one.png")
+    (said,) = predict(wide, [tmp_path / "one.png"])
+    evaluated = evaluate(wide.model, wide.load_dataset()).predictions
+    assert said.probability == pytest.approx(float(evaluated.confidence[0]), abs=1e-5)
 
 
 def test_predict_names_a_picture(run: Run, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from thumbnet.cli import main
-from thumbnet.errors import ConfigError, RunError
+from thumbnet.config import config_from_toml
+from thumbnet.errors import ConfigError, DatasetNotFoundError, RunError
 from thumbnet.recipes import load_recipe
 from thumbnet.run_dir import load_run
 from thumbnet.seeds import SeedRuns, is_seed_runs, resume_seeds, train_seeds
@@ -43,6 +44,8 @@ def test_each_seed_leaves_a_whole_run_and_the_folder_their_figures(done: SeedRun
 def test_what_is_missing_is_made(done: SeedRuns, tmp_path: Path) -> None:
     folder = tmp_path / "stopped"
     shutil.copytree(done.path, folder)
+    shared = config_from_toml((folder / "shared.toml").read_text(), name="shared.toml")
+    assert shared == load_run(done.path / "seed-4").config  # resolved once, for all of them
     (folder / "metrics.json").unlink()
     (folder / "seed-5" / "metrics.json").unlink()
     shutil.rmtree(folder / "seed-6")
@@ -51,6 +54,28 @@ def test_what_is_missing_is_made(done: SeedRuns, tmp_path: Path) -> None:
     for name in ("n", "seeds", "test_accuracy", "test_accuracy_std"):
         assert resumed.metrics[name] == done.metrics[name]
     assert (folder / "seed-4" / "metrics.json").read_text() == kept
+
+
+def test_runs_on_different_data_have_no_mean(done: SeedRuns, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    shutil.copytree(done.path, folder)
+    (folder / "metrics.json").unlink()
+    card = json.loads((folder / "seed-5" / "model.json").read_text())
+    (folder / "seed-5" / "model.json").write_text(json.dumps({**card, "data_checksum": "0" * 64}))
+    with pytest.raises(RunError, match="seed-5 was trained on other images or labels"):
+        resume_seeds(folder, log_style="silent")
+    assert not (folder / "metrics.json").exists()
+
+
+def test_what_is_excluded_is_kept_for_all_seeds(tmp_path: Path) -> None:
+    listed = tmp_path / "suspects.csv"
+    listed.write_text("index,path,label,suggested,score,kind\n0,,0,,1,dark\n")
+    done = train_seeds(CONFIG.replace(exclude=str(listed)), num_seeds=2, run_dir=tmp_path / "runs", log_style="silent")
+    listed.unlink()
+    shutil.rmtree(done.path / "seed-5")
+    again = resume_seeds(done.path, log_style="silent")
+    assert [run.metrics["num_excluded"] for run in again.runs] == [1, 1]
+    assert again.metrics["test_accuracy"] == done.metrics["test_accuracy"]
 
 
 def test_one_seed_has_no_deviation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,6 +90,9 @@ def test_one_seed_has_no_deviation(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_what_does_not_fit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match="seeds is 0"):
         train_seeds(CONFIG, num_seeds=0, run_dir=tmp_path / "none")
+    with pytest.raises(DatasetNotFoundError):
+        train_seeds(CONFIG.replace(data=f"folder:{tmp_path / 'typo'}"), num_seeds=2, run_dir=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
     with pytest.raises(RunError, match="holds no runs"):
         resume_seeds(tmp_path)
     assert main(["train", "--resume", str(tmp_path), "--seeds", "3"]) == 2

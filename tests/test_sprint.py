@@ -14,6 +14,7 @@ from thumbnet.models.registry import create_model, num_params
 from thumbnet.models.sprint import SprintLongNet, SprintNet
 from thumbnet.training.fit import fit
 from thumbnet.training.growth import Growth
+from thumbnet.training.inputs import resize
 from thumbnet.training.progress import Silent
 
 
@@ -55,6 +56,12 @@ def test_sprint_trains_with_muon_and_growing_images(tiny_dataset: Dataset) -> No
     full = tiny_dataset.image_shape[2]
     assert sides[0] == max(min(full, 16), round(full / 2))
     assert sides[-1] == full
+
+
+def test_images_are_resized_where_no_integers_can_be() -> None:
+    elsewhere = torch.empty(2, 3, 32, 30, dtype=torch.uint8, device="meta")
+    resized = resize(elsewhere, (16, 20))
+    assert (resized.dtype, resized.shape, resized.device.type) == (torch.uint8, (2, 3, 16, 20), "meta")
 
 
 @pytest.mark.parametrize(

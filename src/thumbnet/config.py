@@ -111,7 +111,11 @@ class TrainConfig:
         _require(self.image_size >= 4, "image_size", self.image_size, "at least 4 pixels")
         _require(self.seed >= 0, "seed", self.seed, "at least 0")
         _require(self.split_seed >= 0, "split_seed", self.split_seed, "at least 0")
-        _require(self.std is None or min(self.std) > 0, "std", self.std, "above 0 in every channel")
+        mean, std = self.mean, self.std
+        _require(mean is None or all(0 <= each <= 1 for each in mean), "mean", mean, "0 to 1 in every channel")
+        _require(
+            std is None or all(0 < each <= 1 for each in std), "std", std, "above 0 and at most 1 in every channel"
+        )
 
     def _check_schedule(self) -> None:
         schedules_of: dict[str, tuple[str, ...]] = {

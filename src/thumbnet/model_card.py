@@ -110,7 +110,7 @@ def load_test_data(
     Of it only the test split is sure to be unseen: which images were held out for validation, a card does not say.
 
     Raises:
-        RunError: the other data has other classes than the model was trained for.
+        RunError: the other data has other classes or another image shape than the model was trained for.
     """
     card = trained.card
     dataset = load_dataset(
@@ -119,18 +119,29 @@ def load_test_data(
         allow_unverified=allow_unverified,
         image_size=card.image_shape[1],
     )
-    check_classes(card, dataset)
+    check_fits(card, dataset)
     return dataset.with_statistics(card.mean, card.std)
 
 
-def check_classes(card: ModelCard, dataset: Dataset) -> None:
-    """RunError where the data has other classes than the model was trained for."""
+def check_fits(card: ModelCard, dataset: Dataset) -> None:
+    """RunError where the data has other classes or another image shape than the model was trained for."""
     if dataset.class_names != card.class_names:
         raise RunError(
             f"the model was trained on the classes {_short_list(card.class_names)}, "
             f"but the data has {_short_list(dataset.class_names)}",
             hint="score it on data with the same classes in the same order",
         )
+    if dataset.image_shape != card.image_shape:
+        raise RunError(
+            f"the model was trained on images of {_shape(card.image_shape)}, but the data has "
+            f"{_shape(dataset.image_shape)}",
+            hint="score it on images of the same size and colours",
+        )
+
+
+def _shape(image_shape: tuple[int, int, int]) -> str:
+    channels, height, width = image_shape
+    return f"{width}x{height} pixels in {'grey' if channels == 1 else 'colour'}"
 
 
 def _short_list(names: tuple[str, ...]) -> str:

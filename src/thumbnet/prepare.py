@@ -15,9 +15,9 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import data_folder, load_dataset
-from thumbnet.errors import ConfigError
+from thumbnet.errors import ConfigError, ModelError
 from thumbnet.model_card import TrainedModel, load_pretrained
-from thumbnet.models.registry import create_model
+from thumbnet.models.registry import check_image_size, create_model, resolved_options
 from thumbnet.models.weights import list_pretrained, load_all_but_head
 from thumbnet.recipes import load_recipe
 from thumbnet.run_dir import load_run
@@ -100,6 +100,7 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     return config.replace(
         epochs=max(config.epochs, math.ceil((config.min_steps or 0) / steps_per_epoch)),
         min_steps=None,
+        model_options=resolved_options(config.model, config.model_options),
         data=dataset.source.name,
         data_dir=str(data_folder(config.data_dir).resolve()) if uses_data_dir else None,
         exclude=None if config.exclude is None else str(Path(config.exclude).resolve()),
@@ -139,6 +140,7 @@ def build_lessons(config: TrainConfig, dataset: Dataset, *, say: Say) -> Lessons
         weight=config.teacher_weight,
         temperature=config.teacher_temperature,
         device=config.device,
+        precision=config.precision,
         say=say,
     )
 
@@ -146,6 +148,8 @@ def build_lessons(config: TrainConfig, dataset: Dataset, *, say: Say) -> Lessons
 def build_model(config: TrainConfig, dataset: Dataset) -> nn.Module:
     """The config's model for the dataset's classes, channels and image size, with weights drawn from the seed."""
     options: dict[str, Any] = dict(config.model_options)
+    for side in dataset.image_shape[1:]:
+        check_image_size(config.model, side)
     return create_model(
         config.model,
         num_classes=dataset.num_classes,
@@ -176,9 +180,19 @@ def build_schedule(config: TrainConfig) -> Schedule:
     return StepSchedule(config.step_epochs, config.gamma, config.num_drops)
 
 
-def build_growth(config: TrainConfig) -> Growth:
-    """The config's growth of the images."""
-    return Growth(config.scales, config.scale_starts)
+def build_growth(config: TrainConfig, dataset: Dataset) -> Growth:
+    """The config's growth of the dataset's images; ConfigError where they begin smaller than its model can take."""
+    growth = Growth(config.scales, config.scale_starts)
+    _, height, width = dataset.image_shape
+    try:
+        for side in growth.sides((height, width), 0, 1):
+            check_image_size(config.model, side)
+    except ModelError as error:
+        raise ConfigError(
+            f"the images begin with {growth.scales[0]:g} times their size (scales), and {error.message}",
+            hint="set scales = [1.0] and scale_starts = [0.0], or choose another model",
+        ) from error
+    return growth
 
 
 def optimizer_arguments(config: TrainConfig) -> dict[str, Any]:
@@ -196,7 +210,7 @@ def fit_arguments(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
         "schedule": build_schedule(config),
         "augmentation": build_policy(config, dataset),
         "alternating_flip": config.alternating_flip,
-        "growth": build_growth(config),
+        "growth": build_growth(config, dataset),
         "mixup": config.mixup,
         "average_decay": config.average_decay,
         "is_trained": config.init is not None,

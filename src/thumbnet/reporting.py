@@ -37,6 +37,7 @@ def write_report(
     run_dir: str | Path,
     out: str | Path | None = None,
     *,
+    data: str | None = None,
     data_dir: str | Path | None = None,
     allow_unverified: bool | None = None,
 ) -> Path:
@@ -45,13 +46,13 @@ def write_report(
     Args:
         run_dir: the run's folder.
         out: the file to write; None: report.html in the run's folder.
-        data_dir, allow_unverified: of the run's data, if not as recorded.
+        data, data_dir, allow_unverified: where the run's data is now, if not as recorded.
 
     Raises:
         ThumbnetError: the run is not finished, its data is not there or has changed, or the file cannot be written.
     """
     run = load_run(run_dir)
-    dataset = load_own_dataset(run, {"data_dir": data_dir, "allow_unverified": allow_unverified})
+    dataset = load_own_dataset(run, {"data": data, "data_dir": data_dir, "allow_unverified": allow_unverified})
     text = build_report(
         config=run.config,
         dataset=dataset,
@@ -182,6 +183,11 @@ def _notes(config: TrainConfig, dataset: Dataset) -> list[str]:
         notes.append("The data is not the official files: their checksums differ (--allow-unverified).")
     if dataset.source.note:
         notes.append(dataset.source.note)
+    if dataset.num_excluded:
+        notes.append(
+            f"{dataset.num_excluded:,} images that a file lists were left out of training and validation (exclude): "
+            "validation figures do not compare with those of runs that kept them."
+        )
     if dataset.val is None:
         notes.append("No images were held out for validation.")
     return notes

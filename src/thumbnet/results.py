@@ -106,6 +106,7 @@ def _metrics(
         "test_accuracy": evaluation.accuracy,
         "test_loss": evaluation.loss,
         "num_test": evaluation.num_images,
+        "num_excluded": dataset.num_excluded,
         "num_params": trace.num_params,
         "macs": trace.macs,
         "epochs": config.epochs,

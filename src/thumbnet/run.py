@@ -10,6 +10,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.errors import CheckpointError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.prepare import (
+    Say,
     begin_with_trained_weights,
     build_growth,
     build_lessons,
@@ -30,6 +31,7 @@ from thumbnet.teacher import load_teacher
 from thumbnet.training.device import pick_device
 from thumbnet.training.fit import TrainingState, fit
 from thumbnet.training.lr_finder import LrTrial, find_lr
+from thumbnet.training.optimizers import create_optimizer
 from thumbnet.training.progress import LogStyle
 
 
@@ -49,18 +51,28 @@ def train(config: TrainConfig | None = None, *, run_dir: str | Path | None = Non
     """
     config = load_recipe() if config is None else config
     say = speaker(log_style)
-    pick_device(config.device)
-    dataset, config = load_data(config, say=say)
-    begin_with_trained_weights(build_model(config, dataset), config, dataset)  # refused before there is a folder
-    build_policy(config, dataset)
-    build_growth(config)
-    if config.teacher is not None:
-        load_teacher(config.teacher, dataset)
+    dataset, config = load_checked(config, say=say)  # refused before there is a folder
     folder = create_run_dir(config.recipe, run_dir)
     folder.keep_exclusions(config)
     folder.write_config(config, note=describe_data(dataset))
     say(f"Run folder: {folder.path}")
     return _train_in(folder, config, dataset, log_style=log_style, checkpoint=None)
+
+
+def load_checked(config: TrainConfig, *, say: Say) -> tuple[Dataset, TrainConfig]:
+    """The data of a config and the config resolved, as `load_data`, where `train` would refuse none of it."""
+    pick_device(config.device)
+    dataset, config = load_data(config, say=say)
+    model = build_model(config, dataset)
+    begin_with_trained_weights(model, config, dataset)
+    rates = optimizer_arguments(config)
+    create_optimizer(rates.pop("optimizer"), model, **rates)
+    for augmentation in build_policy(config, dataset):
+        augmentation.check(dataset.image_shape)
+    build_growth(config, dataset)
+    if config.teacher is not None:
+        load_teacher(config.teacher, dataset)
+    return dataset, config
 
 
 def resume(

@@ -24,7 +24,7 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.predictions import Answers, Predictions
 from thumbnet.evaluation.robustness import Robustness, robustness_from_dict
-from thumbnet.model_card import ModelCard, TrainedModel, card_from_dict, check_classes, create_from_card
+from thumbnet.model_card import ModelCard, TrainedModel, card_from_dict, check_fits, create_from_card
 from thumbnet.models.weights import load_weights
 from thumbnet.training.fit import TrainingState
 from thumbnet.training.history import History, history_from_csv, history_from_rows
@@ -64,14 +64,26 @@ class Run(TrainedModel):
     metrics: Mapping[str, Any]
 
     def load_dataset(
-        self, data: str | None = None, *, data_dir: str | Path | None = None, allow_unverified: bool | None = None
+        self,
+        data: str | None = None,
+        *,
+        data_dir: str | Path | None = None,
+        allow_unverified: bool | None = None,
+        is_own: bool | None = None,
     ) -> Dataset:
         """The data that the run was trained on, or other data of the same classes, with the run's mean and std.
+
+        Args:
+            data, data_dir, allow_unverified: as in `load_dataset`; None: as the run had them.
+            is_own: whether this is the run's own data, in another place perhaps, so that what the run excluded is left
+                out here, too; None: where `data` is None, or what the run had.
 
         Raises:
             RunError: the other data has other classes or another image shape than the model was trained for.
         """
         config = self.config
+        if is_own is None:
+            is_own = data in (None, config.data)
         dataset = load_dataset(
             config.data if data is None else data,
             data_dir=config.data_dir if data_dir is None else data_dir,
@@ -79,12 +91,10 @@ class Run(TrainedModel):
             image_size=config.image_size,
             val_fraction=config.val_fraction,
             split_seed=config.split_seed,
-            mean=self.card.mean,
-            std=self.card.std,
-            exclude=RunDir(self.path).exclusions(config) if data in (None, config.data) else None,
+            exclude=RunDir(self.path).exclusions(config) if is_own else None,
         )
-        check_classes(self.card, dataset)
-        return dataset
+        check_fits(self.card, dataset)
+        return dataset.with_statistics(self.card.mean, self.card.std)
 
 
 @dataclass(frozen=True)
@@ -233,7 +243,7 @@ def create_run_dir(
             if any(chosen.iterdir()):
                 or_else = ", or go on with --resume" if option == RUN_DIR_OPTION else ""
                 raise RunError(f"the folder {chosen} is not empty", hint=f"name a new one with {option}{or_else}")
-            _check_writable(chosen)
+            check_writable(chosen)
             return RunDir(chosen)
         number = 1
         while True:
@@ -254,7 +264,9 @@ def open_run_dir(path: str | Path) -> RunDir:
     """The folder of a run that was begun before; RunError where it is none."""
     folder = RunDir(Path(path))
     if not (folder.path / CONFIG).exists():
-        raise RunError(f"{path} is not a run folder: it has no {CONFIG}", hint="give a folder that `train` made")
+        runs = sorted(inner.name for inner in folder.path.glob("seed-*") if (inner / CONFIG).exists())
+        hint = f"give one of the runs in it: {', '.join(runs)}" if runs else "give a folder that `train` made"
+        raise RunError(f"{path} is not a run folder: it has no {CONFIG}", hint=hint)
     return folder
 
 
@@ -292,7 +304,11 @@ def _read_card(folder: RunDir) -> ModelCard:
     return card_from_dict(folder.read_json(MODEL_CARD), name=str(folder.path / MODEL_CARD))
 
 
-def _check_writable(path: Path) -> None:
+def check_writable(path: Path) -> None:
+    """RunError where no file can be made in the folder."""
     probe = path / ".probe"
-    probe.touch()
-    probe.unlink()
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RunError(f"the folder {path} cannot be written: {error}", hint="check its permissions") from error

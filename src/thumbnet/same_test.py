@@ -45,12 +45,12 @@ def check_same_test(
 
 def load_own_dataset(run: Run, source: Mapping[str, Any]) -> Dataset:
     """The run's data, surely that which it was trained and scored on."""
-    dataset = run.load_dataset(**source)
+    dataset = run.load_dataset(**source, is_own=True)
     if dataset.checksum() != run.card.data_checksum:
         raise RunError(
             f"the images of {dataset.source.name} are not those that {run.path} was trained and scored on: "
             "their checksum differs",
-            hint="say where its own data is now, with --data or --data-dir",
+            hint="say where its own data is now, with --data or --data-dir; a folder must hold the same files as then",
         )
     return dataset
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from thumbnet.config import Device, TrainConfig, config_to_toml
 from thumbnet.errors import ConfigError, RunError
+from thumbnet.prepare import speaker
 from thumbnet.recipes import load_recipe
-from thumbnet.run import resume, train
+from thumbnet.run import load_checked, resume, train
 from thumbnet.run_dir import CONFIG, METRICS, Run, RunDir, create_run_dir
 from thumbnet.training.progress import LogStyle
 
@@ -50,7 +51,9 @@ def train_seeds(
     if num_seeds < 1:
         raise ConfigError(f"seeds is {num_seeds}", hint="give how many runs to make, at least 1")
     config = load_recipe() if config is None else config
+    _, config = load_checked(config, say=speaker("silent"))  # refused before there is a folder
     folder = create_run_dir(config.recipe, run_dir)
+    folder.keep_exclusions(config)
     folder.write(SHARED_CONFIG, config_to_toml(config))
     folder.write_json(SEEDS, {"seeds": [config.seed + index for index in range(num_seeds)]})
     return _finish(folder, data_dir=None, device=None, log_style=log_style)
@@ -76,16 +79,23 @@ def resume_seeds(
 
 def _finish(folder: RunDir, *, data_dir: str | Path | None, device: Device | None, log_style: LogStyle) -> SeedRuns:
     config = folder.read_config(SHARED_CONFIG)
+    config = config.replace(exclude=folder.exclusions(config))
     seeds: Sequence[int] = folder.read_json(SEEDS)["seeds"]
-    runs = []
+    changes = {"data_dir": None if data_dir is None else str(data_dir), "device": device}
+    given = {name: value for name, value in changes.items() if value is not None}
+    runs: list[Run] = []
     for seed in seeds:
         path = folder.path / f"seed-{seed}"
         if (path / CONFIG).exists():
-            runs.append(resume(path, data_dir=data_dir, device=device, log_style=log_style))
-            continue
-        changes = {"data_dir": None if data_dir is None else str(data_dir), "device": device}
-        given = {name: value for name, value in changes.items() if value is not None}
-        runs.append(train(config.replace(seed=seed, **given), run_dir=path, log_style=log_style))
+            run = resume(path, data_dir=data_dir, device=device, log_style=log_style)
+        else:
+            run = train(config.replace(seed=seed, **given), run_dir=path, log_style=log_style)
+        if runs and run.card.data_checksum != runs[0].card.data_checksum:
+            raise RunError(
+                f"{run.path} was trained on other images or labels than {runs[0].path}: their checksums differ",
+                hint=f"delete {run.path} and go on where the first one's data is, or train all of them anew",
+            )
+        runs.append(run)
     accuracies = [run.metrics["test_accuracy"] for run in runs]
     metrics = {
         "n": len(runs),

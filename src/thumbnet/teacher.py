@@ -13,9 +13,9 @@ from torch import Tensor
 
 from thumbnet.augment import GridCrop
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import ConfigError
-from thumbnet.run_dir import Run, RunDir, load_run
-from thumbnet.training.device import pick_device
+from thumbnet.errors import ConfigError, RunError
+from thumbnet.run_dir import Run, RunDir, check_writable, load_run
+from thumbnet.training.device import pick_device, pick_precision
 from thumbnet.training.distillation import Lessons, ask_teacher
 
 
@@ -42,22 +42,27 @@ def learn_lessons(
     weight: float,
     temperature: float,
     device: str,
+    precision: str,
     say: Callable[[str], None],
 ) -> Lessons:
     """What the teacher says of the training images: read from its folder, or asked now and kept there."""
     folder = RunDir(teacher.path)
-    name = f"lessons-{grid.padding}-{grid.step}{'-flip' if grid.flips else ''}.npy"
+    to_device = pick_device(device)
+    number_format = "float32" if pick_precision(precision, to_device) == torch.float32 else "bfloat16"
+    name = f"lessons-{grid.padding}-{grid.step}{'-flip' if grid.flips else ''}-{number_format}.npy"
     shape = len(dataset.train), grid.num_variants, dataset.num_classes
     logits = _read_logits(folder, name, shape)
     if logits is None:
         say(f"Asking the teacher {folder.path} of {shape[0]:,} images in {shape[1]} variants, once ...")
+        check_writable(folder.path)  # now, rather than after all the work
         begin_s = time.perf_counter()
         logits = ask_teacher(
-            teacher.model.to(pick_device(device), memory_format=torch.channels_last),  # type: ignore[call-overload]
+            teacher.model.to(to_device, memory_format=torch.channels_last),  # type: ignore[call-overload]
             dataset.train.images,
             grid,
             mean=teacher.card.mean,
             std=teacher.card.std,
+            precision=number_format,
         )
         content = io.BytesIO()
         np.save(content, logits.numpy())
@@ -67,9 +72,11 @@ def learn_lessons(
 
 
 def _read_logits(folder: RunDir, name: str, shape: tuple[int, int, int]) -> Float16[Tensor, "n v k"] | None:
-    """What was kept; None where nothing was, or nothing of use."""
+    """What was kept; None where nothing was, or the file is damaged."""
     try:
         kept = np.load(folder.path / name)
-    except (OSError, ValueError):
+    except (FileNotFoundError, EOFError, ValueError):
         return None
+    except OSError as error:
+        raise RunError(f"{folder.path / name} cannot be read: {error}", hint="check its permissions") from error
     return torch.from_numpy(kept) if kept.shape == shape and kept.dtype == np.float16 else None

@@ -128,12 +128,12 @@ def measure_model(name: str, batch_size: int, precision: str, device: str) -> Mo
     fit(model, dataset, progress=watch, **arguments)
     step_s = watch.seconds_per_step(WARM_UP_STEPS, num_steps)
     data_s = _seconds_of_data(dataset, batch_size, torch.device(device))
+    peak = peak_memory_bytes(torch.device(device))
     convolution_share = None
     if device != "mps":
         short = dataset.with_train(dataset.train.select(range(NUM_PROFILED_STEPS * batch_size)))
         convolution_share = _share_of_convolutions(lambda: fit(model, short, progress=StepWatch(), **arguments))
     data_share = data_s / step_s
-    peak = peak_memory_bytes(torch.device(device))
     return ModelSpeed(
         model=name,
         num_params=count,
@@ -150,7 +150,7 @@ def time_recipe(config: TrainConfig) -> RecipeTime:
     """What a recipe's training takes on CIFAR-10, from some steps at each size that its images have."""
     dataset = random_dataset(round(NUM_IMAGES * (1 - config.val_fraction)))
     config = resolve_config(config, dataset)
-    growth = build_growth(config)
+    growth = build_growth(config, dataset)
     steps_per_size = CPU_STEPS if config.device == "cpu" else GPU_STEPS
     num_sizes = len(growth.scales)
     positions = torch.arange(steps_per_size * num_sizes * config.batch_size) % len(dataset.train)

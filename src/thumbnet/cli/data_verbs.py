@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from typing import Any
 
@@ -49,8 +50,6 @@ def prepare(parsed: argparse.Namespace) -> None:
     """Fetch CIFAR-10 where it is not there."""
     from thumbnet.data.sources import data_folder, prepare_cifar10
 
-    if parsed.data not in (None, "cifar10"):
-        raise ConfigError(f"{parsed.data!r} needs no preparation", hint="only cifar10 is downloaded")
     splits = prepare_cifar10(parsed.data_dir, allow_unverified=parsed.allow_unverified)
     print(f"{splits.source.description}\n{data_folder(parsed.data_dir)}")
 
@@ -74,6 +73,11 @@ def check(parsed: argparse.Namespace) -> None:
     """Check a dataset, and tell how many images are suspected of what."""
     from thumbnet.data_check.check import SUSPECTS, check_data
 
+    if any(setting.split("=")[0].strip() == "val_fraction" for setting in parsed.settings or ()):
+        raise ConfigError(
+            "val_fraction is set, but `data check` holds no images out: it looks at all of them",
+            hint="leave val_fraction out",
+        )
     done = check_data(
         recipe_config(parsed), num_folds=parsed.folds, num_repeats=parsed.repeats, out=parsed.out, log_style="auto"
     )
@@ -87,7 +91,10 @@ def check(parsed: argparse.Namespace) -> None:
     )
     for kind, num_suspects in summary["suspects"].items():
         print(f"{kind:10} {num_suspects:>7,}{_remark(kind, summary)}")
-    print(f"results: {done.path}\nto leave the suspects out: thumbnet train --exclude {done.path / SUSPECTS}")
+    print(f"results: {done.path}")
+    if done.suspects:
+        command = ["thumbnet", "train", "--data", summary["data"], "--exclude", str(done.path / SUSPECTS)]
+        print(f"to leave the suspects out: {shlex.join(command)}")
 
 
 def _remark(kind: str, summary: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 from thumbnet.errors import ConfigError
@@ -18,12 +19,15 @@ def evaluate(parsed: argparse.Namespace) -> None:
     from thumbnet.evaluation.tta import evaluate_views
 
     trained, dataset = _trained_with_data(parsed)
+    if parsed.temperature:
+        _check_temperature(parsed, has_val=dataset.val is not None)
     robustness = measure(parsed, trained, dataset) if parsed.robustness else None
     held_out = None
     if parsed.temperature:
-        _check_temperature(parsed, has_val=dataset.val is not None)
         held_out = predict_split(trained.model, dataset.split("val"), mean=dataset.mean, std=dataset.std)
     analysis = analyse(evaluate(trained.model, dataset, parsed.split), dataset.class_names, held_out=held_out)
+    if parsed.temperature and analysis.temperature is None:
+        print("no temperature is best for the validation images: their loss falls on and on", file=sys.stderr)
     values = {
         "model": trained.card.model,
         "num_params": trained.card.num_params,
@@ -53,12 +57,17 @@ def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any]:
     """The trained model that `evaluate` is asked of, and its data or the data named."""
     from thumbnet.model_card import load_pretrained, load_test_data
     from thumbnet.run_dir import load_run
+    from thumbnet.same_test import load_own_dataset
 
     if parsed.pretrained is None:
         run = load_run(parsed.run)
-        return run, run.load_dataset(
-            parsed.data, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified or None
-        )
+        source = {"data_dir": parsed.data_dir, "allow_unverified": parsed.allow_unverified or None}
+        if parsed.data is None:
+            return run, load_own_dataset(run, source)
+        dataset = run.load_dataset(parsed.data, **source)
+        if dataset.checksum() != run.card.data_checksum:
+            print(f"{parsed.data} is not all the run's own data: it may have been trained on some", file=sys.stderr)
+        return run, dataset
     if parsed.split != "test":
         raise ConfigError(
             f"--split {parsed.split} is given with --pretrained: which images were held out, its file does not say",
@@ -94,6 +103,10 @@ def report(parsed: argparse.Namespace) -> None:
     from thumbnet.reporting import write_report
 
     path = write_report(
-        parsed.run, parsed.out, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified or None
+        parsed.run,
+        parsed.out,
+        data=parsed.data,
+        data_dir=parsed.data_dir,
+        allow_unverified=parsed.allow_unverified or None,
     )
     print(path)

@@ -8,12 +8,13 @@ from pathlib import Path
 from thumbnet.errors import ConfigError
 
 
-def write_file(name: str, write: Callable[[Path], None]) -> None:
-    """Let `write` make the file, and print its name; ConfigError where it cannot be written."""
+def write_file(name: str, write: Callable[[Path], None], *, tell: bool = True) -> None:
+    """Let `write` make the file, and `tell` its name on stdout; ConfigError where it cannot be written."""
     try:
         write(Path(name))
     except OSError as error:
         raise ConfigError(
             f"{name} cannot be written: {error}", hint="name a file in a folder that you may write"
         ) from error
-    print(name)
+    if tell:
+        print(name)

@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     report = _add_verb(verbs, "report", evaluation_verbs.report, "write a run's report anew: one HTML file")
     report.add_argument("run", metavar="RUN", help="a run folder")
     report.add_argument("--out", metavar="FILE", help="default: report.html in the run folder")
-    _add_data_folder_options(report)
+    _add_data_options(report, "the run's own")
 
     compare = _add_verb(
         verbs, "compare", comparison_verbs.compare, "compare finished runs on the same test images with the first"
@@ -79,8 +79,8 @@ def build_parser() -> argparse.ArgumentParser:
     graph.add_argument("--format", choices=("svg", "png", "dot"), help="default: that of --out's name, else svg")
     graph.add_argument("--out", metavar="FILE", help="where to write it (default: stdout; png needs a file)")
 
-    find_lr = _add_verb(verbs, "find-lr", training_verbs.find_lr, "find a learning rate for a recipe")
-    _add_recipe_options(find_lr)
+    find_lr = _add_verb(verbs, "find-lr", training_verbs.find_lr, "find a learning rate for a recipe's model and data")
+    _add_recipe_options(find_lr, has_epochs=False)
     find_lr.add_argument("--plot", metavar="FILE", help="draw the trial as a PNG, too")
     _add_json(find_lr)
 
@@ -108,7 +108,7 @@ def _add_data_verbs(verbs: Any) -> None:
     _add_split_options(info)
     _add_json(info)
     prepare = _add_verb(parts, "prepare", data_verbs.prepare, "download CIFAR-10 if it is not there, and verify it")
-    _add_data_options(prepare, "cifar10")
+    _add_data_folder_options(prepare)
     preview = _add_verb(parts, "preview", data_verbs.preview, "draw a batch before and after augmentation")
     _add_data_options(preview, "auto")
     preview.add_argument("--augmentation", metavar="POLICY", default="crop-flip", help="default: crop-flip")
@@ -160,10 +160,11 @@ def _add_split_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split-seed", type=int, default=0, help="of the held-out images (default: 0)")
 
 
-def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
+def _add_recipe_options(parser: argparse.ArgumentParser, *, has_epochs: bool = True) -> None:
     parser.add_argument("--recipe", metavar="NAME", help=f"a recipe or a .toml file (default: {DEFAULT_RECIPE})")
     parser.add_argument("--model", metavar="NAME", help="another model than the recipe's")
-    parser.add_argument("--epochs", type=int, help="passes over the training images")
+    if has_epochs:
+        parser.add_argument("--epochs", type=int, help="passes over the training images")
     parser.add_argument("--batch-size", type=int, help="images a step")
     parser.add_argument("--lr", type=float, help="base learning rate")
     parser.add_argument("--seed", type=int, help="of weights, shuffling, augmentation and dropout")

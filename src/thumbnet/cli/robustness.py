@@ -38,7 +38,9 @@ def _report_again(parsed: argparse.Namespace, run: Run) -> Path:
     """The run's report, written anew."""
     from thumbnet.reporting import write_report
 
-    return write_report(run.path, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified or None)
+    return write_report(
+        run.path, data=parsed.data, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified or None
+    )
 
 
 def _write(folder: RunDir, robustness: Robustness) -> None:

@@ -25,6 +25,22 @@ RECIPE_OPTIONS = (
     "seed",
     "device",
 )
+# Fields of a recipe that `find-lr` has no use for: it makes some steps on full-size images, in float32.
+UNUSED_BY_FIND_LR = frozenset(
+    {
+        "epochs",
+        "min_steps",
+        "schedule",
+        "warmup_fraction",
+        "step_epochs",
+        "gamma",
+        "num_drops",
+        "scales",
+        "scale_starts",
+    }
+    | {"alternating_flip", "mixup", "average_decay", "precision", "compiled", "score_test"}
+    | {"teacher", "teacher_weight", "teacher_temperature"}
+)
 RESUME_OPTIONS = ("data_dir", "device", "log_style")  # all others are taken from the run that goes on
 
 
@@ -71,9 +87,16 @@ def find_lr(parsed: argparse.Namespace) -> None:
     from thumbnet.views.curves import draw_lr_trial
     from thumbnet.views.figure import save_figure
 
+    for setting in parsed.settings or ():
+        field = setting.partition("=")[0].strip()
+        if field in UNUSED_BY_FIND_LR:
+            raise ConfigError(
+                f"{field} is set, but find-lr has no use for it: it makes some steps on full-size images, in float32",
+                hint=f"leave {field} out",
+            )
     trial = find_recipe_lr(recipe_config(parsed))
     if parsed.plot is not None:
-        write_file(parsed.plot, lambda path: save_figure(draw_lr_trial(trial), path))
+        write_file(parsed.plot, lambda path: save_figure(draw_lr_trial(trial), path), tell=not parsed.json)
     print(json.dumps({"lr": trial.lr}) if parsed.json else f"lr {trial.lr:.3g}")
 
 
@@ -86,7 +109,8 @@ def recipe_config(parsed: argparse.Namespace) -> TrainConfig:
 
 def _refuse_options_of_resume(parsed: argparse.Namespace) -> None:
     for name in ("recipe", "settings", "seeds", *RECIPE_OPTIONS):
-        if name not in RESUME_OPTIONS and getattr(parsed, name) not in (None, False):
+        value = getattr(parsed, name)
+        if name not in RESUME_OPTIONS and value is not None and value is not False:
             option = "--set" if name == "settings" else f"--{name.replace('_', '-')}"
             raise ConfigError(
                 f"{option} cannot be given with --resume: the run goes on with its own config",

@@ -100,8 +100,8 @@ class Dataset:
             )
         if min(self.std) <= 0:
             raise DataError(
-                f"a channel's standard deviation is {min(self.std)}: every training image is the same flat colour",
-                hint="check the images, or give `std` in the recipe",
+                f"a channel's standard deviation is {min(self.std)}: it has the same level in every training image",
+                hint="check the images; where all of them are grey, save them in greys",
             )
 
     @property

@@ -63,7 +63,9 @@ def read_folder(path: Path, *, image_size: int = 32) -> SourceSplits:
         test=splits.get("test"),
         class_names=class_names,
         mirror_keeps_labels=True,
-        source=Source(f"folder:{path}", f"{num_images:,} images of {len(class_names)} classes in the folder {path}"),
+        source=Source(
+            f"folder:{path.resolve()}", f"{num_images:,} images of {len(class_names)} classes in the folder {path}"
+        ),
     )
 
 

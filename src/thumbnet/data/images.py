@@ -31,15 +31,17 @@ FLOAT_WHITES = (1.0, *INTEGER_WHITES)
 _warning_filters = threading.Lock()  # `warnings.catch_warnings` is not thread-safe before Python 3.14
 
 
-def read_image_tensor(path: Path, *, image_size: int, num_channels: int | None = None) -> UInt8[Tensor, "c h w"]:
+def read_image_tensor(
+    path: Path, *, image_size: int | tuple[int, int], num_channels: int | None = None
+) -> UInt8[Tensor, "c h w"]:
     """The file at `path` as a network sees it: uint8 [C, image_size, image_size], the centre square, 0 to 255.
 
-    `num_channels` is 1 or 3; None takes the file's own: 1 if it is stored in greys, else 3. Errors: those of
-    `read_image` and `image_to_tensor`.
+    `image_size` may be a height and a width instead, for the centre part of that shape. `num_channels` is 1 or 3; None
+    takes the file's own: 1 if it is stored in greys, else 3. Errors: those of `read_image` and `image_to_tensor`.
     """
     image = read_image(path)
     own_channels = 1 if image.mode == "L" else 3
-    return _centre_square(image, image_size, own_channels if num_channels is None else num_channels)
+    return _centre_part(image, image_size, own_channels if num_channels is None else num_channels)
 
 
 def read_image(path: Path) -> Image.Image:
@@ -84,7 +86,7 @@ def image_to_tensor(image: Image.Image, *, image_size: int, num_channels: int) -
         ConfigError: `image_size` is below 1.
         ImageError: the image has no pixels, or levels that cannot be brought to 8 bits.
     """
-    return _centre_square(standardise(image), image_size, num_channels)
+    return _centre_part(standardise(image), image_size, num_channels)
 
 
 def standardise(image: Image.Image) -> Image.Image:
@@ -113,13 +115,14 @@ def _open(path: Path) -> Image.Image:
         return Image.open(path)
 
 
-def _centre_square(image: Image.Image, image_size: int, num_channels: int) -> UInt8[Tensor, "c h w"]:
+def _centre_part(image: Image.Image, image_size: int | tuple[int, int], num_channels: int) -> UInt8[Tensor, "c h w"]:
     assert num_channels in (1, 3)
-    if image_size < 1:
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if min(height, width) < 1:
         raise ConfigError(f"image_size is {image_size}", hint="give a side in pixels, for instance 32")
     channels = image.convert("L" if num_channels == 1 else "RGB")
-    square = ImageOps.fit(channels, (image_size, image_size), method=RESAMPLING)
-    pixels = torch.from_numpy(np.array(square)).reshape(image_size, image_size, num_channels)
+    part = ImageOps.fit(channels, (width, height), method=RESAMPLING)
+    pixels = torch.from_numpy(np.array(part)).reshape(height, width, num_channels)
     return pixels.permute(2, 0, 1).contiguous()
 
 

@@ -23,10 +23,10 @@ from thumbnet.data_check.suspects import (
     suspects_to_csv,
 )
 from thumbnet.evaluation.label_issues import LabelIssues, find_label_issues
-from thumbnet.prepare import build_growth, build_model, build_policy, load_data, speaker
+from thumbnet.prepare import speaker
 from thumbnet.recipes import load_recipe
+from thumbnet.run import load_checked
 from thumbnet.run_dir import create_run_dir
-from thumbnet.training.device import pick_device
 from thumbnet.training.progress import LogStyle
 
 SUSPECTS = "suspects.csv"
@@ -68,11 +68,7 @@ def check_data(
     """
     config = load_recipe() if config is None else config
     say = speaker(log_style)
-    pick_device(config.device)
-    dataset, config = load_data(config.replace(val_fraction=0.0), say=say)
-    build_model(config, dataset)  # refused before there is a folder
-    build_policy(config, dataset)
-    build_growth(config)
+    dataset, config = load_checked(config.replace(val_fraction=0.0), say=say)  # refused before there is a folder
     check_folds(config, dataset, num_folds=num_folds, num_repeats=num_repeats)
     folder = create_run_dir("data-check", out, option="--out")
     say(f"Folder: {folder.path}\nLooking for duplicates ...")

@@ -33,7 +33,7 @@ class Analysis:
     """The figures of one split. Accuracies and errors are fractions.
 
     `standard_error` is that of the accuracy, from the number of images; `temperature` and `calibrated`, the calibration
-    with that temperature, are None where there were no held-out predictions to fit it on.
+    with that temperature, are None where there were no held-out predictions to fit it on, or none could be fitted.
     """
 
     evaluation: Evaluation
@@ -84,8 +84,8 @@ class Analysis:
         width = max(len("class"), *(len(name) for name in self.class_names))
         lines.append(f"{'class':{width}}  images  precision   recall       F1")
         lines += [
-            f"{each.class_name:{width}}  {each.num_images:6,}  {each.precision:9.2%}  {each.recall:7.2%}  "
-            f"{each.f1:7.2%}"
+            f"{each.class_name:{width}}  {each.num_images:6,}  {each.precision:9.2%}  {_share(each.recall)}  "
+            f"{_share(each.f1)}"
             for each in self.classes
         ]
         pairs = [
@@ -121,6 +121,10 @@ class Analysis:
             }
             for index in indices.tolist()
         ]
+
+
+def _share(value: float | None) -> str:
+    return f"{'-':>7}" if value is None else f"{value:7.2%}"
 
 
 def analyse(evaluation: Evaluation, class_names: Sequence[str], *, held_out: Predictions | None = None) -> Analysis:

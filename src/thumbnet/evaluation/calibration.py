@@ -15,6 +15,7 @@ from thumbnet.evaluation.predictions import Predictions
 
 NUM_BINS = 15  # of equal width, as in the paper
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+AT_BOUND = 1e-3  # in the logarithm
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,21 @@ def calibrate(predictions: Predictions, *, num_bins: int = NUM_BINS) -> Calibrat
     return Calibration(tuple(bins), error)
 
 
-def fit_temperature(predictions: Predictions) -> float:
+def fit_temperature(predictions: Predictions) -> float | None:
     """The number to divide logits by, for the lowest loss on these predictions: of images the model was not trained on,
-    nor is scored on. Above 1 the model was too sure of itself, below 1 too modest. Source: as `Calibration`."""
+    nor is scored on. Above 1 the model was too sure of itself, below 1 too modest. None where none is best, since the
+    loss falls on and on towards 0 or infinity: where all predictions are right, for instance. Source: as `Calibration`.
+    """
     logits, labels = predictions.logits.double(), predictions.labels
 
     def loss(log_temperature: float) -> float:
         return float(F.cross_entropy(logits / math.exp(log_temperature), labels))
 
     bounds = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
-    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-5}).x)
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-5})
+    best = float(found.x)
+    is_at_bound = min(loss(bound) for bound in bounds) <= float(found.fun)
+    return None if is_at_bound or min(abs(best - bound) for bound in bounds) < AT_BOUND else math.exp(best)
 
 
 def at_temperature(predictions: Predictions, temperature: float) -> Predictions:
@@ -77,11 +83,10 @@ def at_temperature(predictions: Predictions, temperature: float) -> Predictions:
 @dataclass(frozen=True)
 class Coverage:
     """What if the model may abstain where it is least confident: the accuracy on the share `coverage` of the images it
-    answers, the most confident first, and the confidence that it then asks for."""
+    answers, the most confident first."""
 
     coverage: Float[np.ndarray, " n"]
     accuracy: Float[np.ndarray, " n"]
-    threshold: Float[np.ndarray, " n"]
 
     def accuracy_at(self, coverage: float) -> float:
         """Answering at least this share of the images, from above 0 to 1."""
@@ -96,5 +101,4 @@ def cover(predictions: Predictions) -> Coverage:
     return Coverage(
         (answered / len(order)).numpy(),
         (right.cumsum(0) / answered).numpy(),
-        predictions.confidence[order].double().numpy(),
     )

@@ -16,13 +16,13 @@ from thumbnet.evaluation.predictions import Predictions
 @dataclass(frozen=True)
 class ClassFigures:
     """One class: how many images it has; which share of those called so are (precision; 0 where none is called so), of
-    those that are is called so (recall), and the harmonic mean of both (F1)."""
+    those that are is called so (recall), and the harmonic mean of both (F1), both None where the class has no image."""
 
     class_name: str
     num_images: int
     precision: float
-    recall: float
-    f1: float
+    recall: float | None
+    f1: float | None
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,10 @@ def figures_by_class(predictions: Predictions, class_names: Sequence[str]) -> tu
         predictions.labels.numpy(), predictions.predicted.numpy(), labels=range(len(class_names)), zero_division=0.0
     )
     rows = zip(class_names, map(int, num_images), precision.tolist(), recall.tolist(), f1.tolist(), strict=True)
-    return tuple(ClassFigures(*row) for row in rows)
+    return tuple(
+        ClassFigures(name, count, share, *((found, mean) if count else (None, None)))
+        for name, count, share, found, mean in rows
+    )
 
 
 def confused_pairs(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[str]) -> tuple[ConfusedPair, ...]:

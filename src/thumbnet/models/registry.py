@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -24,6 +24,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "sprint": SprintNet,
     "sprint-long": SprintLongNet,
 }
+COMMON_ARGUMENTS = ("num_classes", "in_channels")  # of every model; what else it takes are its options
 MAX_SEED = 2**64 - 1  # of PyTorch's generators
 
 
@@ -87,12 +88,12 @@ def create_model(
         )
     if in_channels not in (1, 3):
         raise ModelError(f"in_channels is {in_channels}", hint="give 1 for grey images or 3 for colour")
-    known = [key for key in inspect.signature(factory).parameters if key not in ("num_classes", "in_channels")]
+    known = [key for key in inspect.signature(factory).parameters if key not in COMMON_ARGUMENTS]
     for key in options:
         if key not in known:
             choices = f"{name} takes {', '.join(known)}" if known else f"{name} takes no options"
             raise ModelError(f"model {name!r} has no option {key!r}", hint=choices)
-    _check_image_size(name, factory, image_size)
+    check_image_size(name, image_size)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.default_generator.manual_seed(int(seed))  # torch.manual_seed would also reseed every GPU
@@ -130,7 +131,21 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _check_image_size(name: str, factory: Callable[..., nn.Module], image_size: int) -> None:
+def resolved_options(name: str, options: Mapping[str, Option]) -> dict[str, Option]:
+    """The options of the model called `name`, with its defaults for those not given: what makes the same network again
+    when a default has changed."""
+    factory = MODELS.get(name)
+    if factory is None:
+        return dict(options)  # refused where it is created
+    parameters = inspect.signature(factory).parameters
+    defaults = {key: parameter.default for key, parameter in parameters.items() if key not in COMMON_ARGUMENTS}
+    unset = {key: getattr(factory, f"default_{key}") for key, default in defaults.items() if default is None}
+    return {**defaults, **unset, **options}
+
+
+def check_image_size(name: str, image_size: int) -> None:
+    """ModelError where the model called `name` takes no images of this side in pixels."""
+    factory = MODELS.get(name)
     min_size = getattr(factory, "min_image_size", 1)
     max_size = getattr(factory, "max_image_size", None)
     if image_size < min_size or (max_size is not None and image_size > max_size):

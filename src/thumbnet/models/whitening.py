@@ -26,7 +26,8 @@ class Whitening(nn.Conv2d):
     def learn_from_images(self, images: Float[Tensor, "n c h w"]) -> None:
         """Set the filters to the principal directions of the images' patches, scaled to equal variance, and to their
         negatives, so that no sign is lost in the activation after them."""
-        patches = F.unfold(images, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1).double()
+        on_cpu = images.cpu()  # Apple's GPUs have no float64
+        patches = F.unfold(on_cpu, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1).double()
         variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
         whitening = (directions / (variances + SMALLEST_VARIANCE).sqrt()).T.flip(0)
         filters = whitening.view(-1, self.in_channels, PATCH, PATCH)

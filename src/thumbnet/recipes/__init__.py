@@ -15,7 +15,7 @@ from thumbnet.config import TrainConfig, config_from_dict, parse_setting, parse_
 from thumbnet.errors import ConfigError
 
 DEFAULT_RECIPE = "sprint"
-DEPENDENT_FIELDS = {  # where one is chosen that is not the recipe's, these of the recipe's fields go with it
+DEPENDENT_FIELDS = {  # where one is given that is not the recipe's, these of the recipe's own fields go with it
     "schedule": ("step_epochs", "gamma", "num_drops", "warmup_fraction"),
     "model": ("model_options", "init"),
     "epochs": ("min_steps",),
@@ -57,8 +57,14 @@ def load_recipe(
     """
     values = parse_toml(_read(recipe), name=f"recipe {recipe}")
     values.setdefault("recipe", Path(recipe).stem)
-    changes = [{name: value} for name, value in (options or {}).items()]
-    for change in [*changes, *(parse_setting(setting) for setting in settings)]:
+    given = [{name: value} for name, value in (options or {}).items()]
+    given += [dict(parse_setting(setting)) for setting in settings]
+    last = {name: value for change in given for name, value in change.items()}
+    for name, dependent in DEPENDENT_FIELDS.items():
+        if name in last and (name == "epochs" or last[name] != values.get(name)):  # so many epochs, and no more
+            for stale in dependent:
+                values.pop(stale, None)
+    for change in given:
         _merge(values, change)
     return config_from_dict(values)
 
@@ -68,9 +74,6 @@ def _merge(values: dict[str, Any], change: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping) and isinstance(values.get(name), dict):
             _merge(values[name], value)
         else:
-            if value != values.get(name):
-                for stale in DEPENDENT_FIELDS.get(name, ()):
-                    values.pop(stale, None)
             values[name] = value
 
 

@@ -6,6 +6,7 @@ Nothing random survives an epoch: shuffling, augmentation and dropout are drawn 
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from torch.nn import functional as F
 from thumbnet.augment import Augmentation, GridCrop, HorizontalFlip
 from thumbnet.data.batches import num_batches, shuffled_batches
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import ConfigError, NonFiniteLossError
+from thumbnet.errors import CheckpointError, ConfigError, NonFiniteLossError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
@@ -140,13 +141,18 @@ def fit(
     base_lrs = [float(group["lr"]) for group in made.param_groups]
     history = History()
     if resume_from is not None:
-        model.load_state_dict(resume_from.model)
-        made.load_state_dict(dict(resume_from.optimizer))
+        _load_state(model, resume_from)
+        made.load_state_dict(copy.deepcopy(dict(resume_from.optimizer)))
         history = resume_from.history
     elif not is_trained:
         show_images(model, dataset, seed=seed)
     average = WeightAverage(model, decay=average_decay) if average_decay else None
-    if average is not None and resume_from is not None and resume_from.average is not None:
+    if average is not None and resume_from is not None:
+        if resume_from.average is None:
+            raise CheckpointError(
+                f"average_decay is {average_decay}, but the state after epoch {resume_from.epoch} has no average",
+                hint="go on as it was begun, without average_decay, or begin anew",
+            )
         average.load(resume_from.average)
     steps_per_epoch = num_batches(len(dataset.train), batch_size)
     loop = _Loop(
@@ -199,7 +205,8 @@ def fit(
         progress.epoch_ends(record)
         if on_epoch_end is not None:
             averaged = None if average is None else average.averaged
-            on_epoch_end(TrainingState(epoch, model.state_dict(), made.state_dict(), history, averaged))
+            state = TrainingState(epoch, model.state_dict(), made.state_dict(), history, averaged)
+            on_epoch_end(copy.deepcopy(state))  # the next epoch changes these tensors
     if average is not None:
         model.load_state_dict(average.averaged)
     return history
@@ -364,6 +371,16 @@ def _check_mirroring(alternating: bool, augmentations: Sequence[Augmentation], *
         raise ConfigError(
             "alternating_flip is given with lessons, which know nothing of it", hint="leave alternating_flip out"
         )
+
+
+def _load_state(model: nn.Module, state: TrainingState) -> None:
+    try:
+        model.load_state_dict(state.model)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the state after epoch {state.epoch} does not fit the model: {error}",
+            hint="go on with the model and the number of classes that it was begun with, or begin anew",
+        ) from error
 
 
 def _check_lessons(lessons: Lessons | None, augmentations: Sequence[Augmentation], *, num_images: int) -> None:

@@ -39,9 +39,17 @@ def make_batch(
     """
     pixels = augment(images, augmentations, generator, drawn=drawn)
     if sides is not None and tuple(pixels.shape[2:]) != sides:
-        pixels = pixels.contiguous(memory_format=torch.channels_last)  # resized almost twice as fast
-        pixels = F.interpolate(pixels, size=sides, mode="bilinear", antialias=True)
+        pixels = resize(pixels, sides)
     return normalise(pixels, mean, std)
+
+
+def resize(pixels: UInt8[Tensor, "n c h w"], sides: tuple[int, int]) -> UInt8[Tensor, "n c h2 w2"]:
+    """Images of another height and width, by bilinear interpolation with antialiasing."""
+    pixels = pixels.contiguous(memory_format=torch.channels_last)  # almost twice as fast
+    if pixels.device.type == "cpu":
+        return F.interpolate(pixels, size=sides, mode="bilinear", antialias=True)
+    resized = F.interpolate(pixels.float(), size=sides, mode="bilinear", antialias=True)  # GPUs resize no integers
+    return resized.round().clamp(0, 255).to(torch.uint8)
 
 
 def show_images(model: nn.Module, dataset: Dataset, *, seed: int) -> None:

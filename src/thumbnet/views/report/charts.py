@@ -6,6 +6,7 @@ so that a chart follows the reader's colour scheme.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,16 +86,18 @@ def draw_lines(
     x_format: Format = plain,
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
+    y_limits: tuple[float, float] = (-math.inf, math.inf),
     diagonal: bool = False,
 ) -> Chart:
     """Draw lines over common axes, whose ranges are those of the points where not given.
 
+    `y_limits` are values that y cannot pass, and its axis therefore does not.
     `diagonal` draws x = y, thin: what a perfectly calibrated model would have, for instance.
     """
     points = [point for line in lines for point in line.points]
     assert points
     x_low, x_high = x_range or _range([x for x, _ in points])
-    y_low, y_high = y_range or _range([y for _, y in points])
+    y_low, y_high = y_range or _range([y for _, y in points], y_limits)
 
     def across(x: float) -> float:
         return LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
@@ -133,11 +136,11 @@ def _value_at(line: Line, x: float, y_format: Format) -> str:
     return next((y_format(y) for at, y in line.points if at == x), "")
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    """From the least to the greatest value with some room, so that no line runs along the frame."""
+def _range(values: Sequence[float], limits: tuple[float, float] = (-math.inf, math.inf)) -> tuple[float, float]:
+    """From the least to the greatest value with some room, so that no line runs along the frame, within the limits."""
     low, high = min(values), max(values)
     room = 0.05 * (high - low) or max(0.5, abs(low) * 0.1)
-    return low - room, high + room
+    return max(low - room, limits[0]), min(high + room, limits[1])
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -139,7 +139,8 @@
       grid.replaceChildren();
       append(0);
       const whole = wrongInMatrix();
-      const hidden = matching.length < whole && confidence.value === "0" ? ": the others have a lower loss" : "";
+      const oneCell = truth.value !== "" && prediction.value !== "";
+      const hidden = oneCell && matching.length < whole && confidence.value === "0" ? ": the others have a lower loss" : "";
       const of = confidence.value === "0" ? whole : shots.length;
       count.textContent = `${matching.length} of ${of} images${hidden}`;
     };

@@ -6,6 +6,7 @@ What it needs comes as plain values; `thumbnet.reporting` collects them from a r
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ NUM_PAIRS = 30  # of that list; beside a table it is shorter
 NUM_PAIRS_BESIDE_TABLE = 10
 NUM_SALIENT = 100  # the worst images, which have saliency
 NUM_COVERAGE_POINTS = 100
+FRACTION, POSITIVE = (0.0, 1.0), (0.0, math.inf)  # what a chart's y cannot pass
 MOST_HEAT = 50.0  # per cent of a cell's colour
 
 
@@ -140,6 +142,7 @@ def _heats(confusion: Int64[np.ndarray, "k k"]) -> list[list[float]]:
 def _draw_curves(history: History) -> list[Chart]:
     """Loss, accuracy and learning rate by epoch."""
     epochs = history.column("epoch")
+    rates = [Line("learning rate", epochs, history.column("lr"), 3)]
     names = {"train": "training", "val": "validation", "test": "test"}
 
     def lines(column: str) -> list[Line]:
@@ -150,9 +153,9 @@ def _draw_curves(history: History) -> list[Chart]:
         return [line for line in made if line.points]
 
     return [
-        draw_lines("Accuracy", lines("accuracy"), x_label="epoch", y_format=per_cent),
-        draw_lines("Loss", lines("loss"), x_label="epoch"),
-        draw_lines("Learning rate", [Line("learning rate", epochs, history.column("lr"), 3)], x_label="epoch"),
+        draw_lines("Accuracy", lines("accuracy"), x_label="epoch", y_format=per_cent, y_limits=FRACTION),
+        draw_lines("Loss", lines("loss"), x_label="epoch", y_limits=POSITIVE),
+        draw_lines("Learning rate", rates, x_label="epoch", y_limits=POSITIVE),
     ]
 
 
@@ -175,7 +178,7 @@ def _draw_calibration(analysis: Analysis) -> list[Chart]:
         ),
         draw_lines(
             "Accuracy where it may abstain", [coverage], x_label="share of the images answered, most confident first",
-            x_format=per_cent, y_format=per_cent, x_range=(0, 1),
+            x_format=per_cent, y_format=per_cent, x_range=(0, 1), y_limits=FRACTION,
         ),
     ]  # fmt: skip
 
