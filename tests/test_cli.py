@@ -209,7 +209,7 @@ def test_a_mismatched_or_damaged_checkpoint_is_refused(
     assert main(["train", "--resume", str(tmp_path)]) == 2
     (tmp_path / "metrics.json").write_text("{}")
     card = json.loads((tmp_path / "model.json").read_text())
-    (tmp_path / "model.json").write_text(json.dumps({**card, "model": "dilated"}))
+    (tmp_path / "model.json").write_text(json.dumps({**card, "model": "dilated", "model_options": {}}))
     assert main(["evaluate", str(tmp_path)]) == 2
     told = capsys.readouterr().err
     assert "is damaged" in told

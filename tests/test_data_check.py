@@ -278,7 +278,7 @@ def test_the_command_prints_a_summary_or_json(tmp_path: Path, capsys: pytest.Cap
     told = capsys.readouterr()
     assert "60 training images of npz:" in told.out
     assert re.search(r"^duplicate +\d+ +of \d+ pairs in all splits, 9 across splits$", told.out, re.MULTILINE)
-    assert f"thumbnet train --exclude {tmp_path / 'one' / 'suspects.csv'}" in told.out
+    assert f"thumbnet train --data npz:{few} --exclude {tmp_path / 'one' / 'suspects.csv'}" in told.out
     assert "Training 2 of 2: fold 2 of 2 is held out." in told.err
     assert main([*arguments, "--out", str(tmp_path / "two"), "--json"]) == 0
     values = json.loads(capsys.readouterr().out)

@@ -113,6 +113,9 @@ def build_report(
             shots=shots,
             saliency=saliency.maps,
             saliency_note=SALIENCY_KINDS[saliency.kind],
+            no_temperature=(
+                "the run held no images out for validation" if dataset.val is None else "none is best on those held out"
+            ),
             robustness=robustness,
             summary=summary,
             graph_svg=graph,

@@ -63,6 +63,12 @@ def load_checked(config: TrainConfig, *, say: Say) -> tuple[Dataset, TrainConfig
     """The data of a config and the config resolved, as `load_data`, where `train` would refuse none of it."""
     pick_device(config.device)
     dataset, config = load_data(config, say=say)
+    check_trainable(config, dataset)
+    return dataset, config
+
+
+def check_trainable(config: TrainConfig, dataset: Dataset) -> None:
+    """Whatever would be refused in training with a resolved config: its ThumbnetError, but now."""
     model = build_model(config, dataset)
     begin_with_trained_weights(model, config, dataset)
     rates = optimizer_arguments(config)
@@ -72,7 +78,6 @@ def load_checked(config: TrainConfig, *, say: Say) -> tuple[Dataset, TrainConfig
     build_growth(config, dataset)
     if config.teacher is not None:
         load_teacher(config.teacher, dataset)
-    return dataset, config
 
 
 def resume(

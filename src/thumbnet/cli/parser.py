@@ -16,7 +16,9 @@ from thumbnet.recipes import DEFAULT_RECIPE
 def build_parser() -> argparse.ArgumentParser:
     """The parser of every verb; each sets `verb` to the function that carries it out."""
     parser = argparse.ArgumentParser(
-        prog="thumbnet", description="Train, understand and ship image classifiers under 200,000 parameters."
+        prog="thumbnet",
+        allow_abbrev=False,
+        description="Train, understand and ship image classifiers under 200,000 parameters.",
     )
     parser.add_argument("--version", action="version", version=f"thumbnet {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
@@ -126,7 +128,7 @@ def _add_verb(
     verbs: Any, name: str, verb: Callable[[argparse.Namespace], None], description: str
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(
-        name, help=description, description=f"{description[0].upper()}{description[1:]}."
+        name, allow_abbrev=False, help=description, description=f"{description[0].upper()}{description[1:]}."
     )
     parser.set_defaults(verb=verb)
     return parser

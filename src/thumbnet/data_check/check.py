@@ -23,10 +23,11 @@ from thumbnet.data_check.suspects import (
     suspects_to_csv,
 )
 from thumbnet.evaluation.label_issues import LabelIssues, find_label_issues
-from thumbnet.prepare import speaker
+from thumbnet.prepare import load_data, speaker
 from thumbnet.recipes import load_recipe
-from thumbnet.run import load_checked
+from thumbnet.run import check_trainable
 from thumbnet.run_dir import create_run_dir
+from thumbnet.training.device import pick_device
 from thumbnet.training.progress import LogStyle
 
 SUSPECTS = "suspects.csv"
@@ -68,8 +69,10 @@ def check_data(
     """
     config = load_recipe() if config is None else config
     say = speaker(log_style)
-    dataset, config = load_checked(config.replace(val_fraction=0.0), say=say)  # refused before there is a folder
+    pick_device(config.device)
+    dataset, config = load_data(config.replace(val_fraction=0.0), say=say)
     check_folds(config, dataset, num_folds=num_folds, num_repeats=num_repeats)
+    check_trainable(config, dataset)
     folder = create_run_dir("data-check", out, option="--out")
     say(f"Folder: {folder.path}\nLooking for duplicates ...")
     duplicates = find_duplicates_across(dataset)

@@ -65,7 +65,10 @@ def ask_teacher(
     precision: str = "auto",
     say: Callable[[int, int], None] = lambda done, whole: None,
 ) -> Float16[Tensor, "n v k"]:
-    """The teacher's logits of every image in every variant; `say` is told how many of how many are done."""
+    """The teacher's logits of every image in every variant; `say` is told how many of how many are done.
+
+    A crop and its mirror image both get the mean of their logits, which is right more often than either.
+    """
     device = next(teacher.parameters()).device
     number_format = pick_precision(precision, device)
     pieces = []
@@ -74,4 +77,8 @@ def ask_teacher(
         with torch.autocast(device.type, number_format, enabled=number_format != torch.float32):
             pieces.append(predict_logits(teacher, crops, mean=mean, std=std).half())
         say(variant + 1, grid.num_variants)
-    return torch.stack(pieces, dim=1)
+    logits = torch.stack(pieces, dim=1)
+    if grid.flips:
+        mirrored = logits.unflatten(1, (-1, 2))
+        mirrored.copy_(mirrored.float().mean(dim=2, keepdim=True))
+    return logits

@@ -54,7 +54,8 @@ class ReportContent:
 
     `facts` say what was trained, on what and how long; `images` uint8 [N,C,H,W] and `paths` are those of the split that
     the analysis is of; `shots` are the gallery's images among them; `saliency`, from 0 to 1, is of the first M of those
-    (NUM_SALIENT at most), and `saliency_note` says how it was made; `command` trains the same again.
+    (NUM_SALIENT at most), and `saliency_note` says how it was made; `no_temperature` says why none was fitted, where
+    that is so; `command` trains the same again.
     """
 
     title: str
@@ -69,6 +70,7 @@ class ReportContent:
     shots: Sequence[int]
     saliency: Float[Tensor, "m h w"]
     saliency_note: str
+    no_temperature: str
     robustness: Robustness | None
     summary: Summary
     graph_svg: str
