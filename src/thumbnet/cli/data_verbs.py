@@ -9,8 +9,7 @@ import sys
 from typing import Any
 
 from thumbnet.cli.output import write_file
-from thumbnet.cli.training_verbs import recipe_config
-from thumbnet.errors import ConfigError
+from thumbnet.cli.training_verbs import recipe_config, refuse_settings
 
 
 def info(parsed: argparse.Namespace) -> None:
@@ -73,11 +72,7 @@ def check(parsed: argparse.Namespace) -> None:
     """Check a dataset, and tell how many images are suspected of what."""
     from thumbnet.data_check.check import SUSPECTS, check_data
 
-    if any(setting.split("=")[0].strip() == "val_fraction" for setting in parsed.settings or ()):
-        raise ConfigError(
-            "val_fraction is set, but `data check` holds no images out: it looks at all of them",
-            hint="leave val_fraction out",
-        )
+    refuse_settings(parsed, ["val_fraction"], "data check holds no images out, since it looks at all of them")
     done = check_data(
         recipe_config(parsed), num_folds=parsed.folds, num_repeats=parsed.repeats, out=parsed.out, log_style="auto"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Collection
 
 from thumbnet.cli.output import write_file
 from thumbnet.config import TrainConfig
@@ -25,20 +26,10 @@ RECIPE_OPTIONS = (
     "seed",
     "device",
 )
-# Fields of a recipe that `find-lr` has no use for: it makes some steps on full-size images, in float32.
+# Fields of a recipe that `find-lr` has no use for.
 UNUSED_BY_FIND_LR = frozenset(
-    {
-        "epochs",
-        "min_steps",
-        "schedule",
-        "warmup_fraction",
-        "step_epochs",
-        "gamma",
-        "num_drops",
-        "scales",
-        "scale_starts",
-    }
-    | {"alternating_flip", "mixup", "average_decay", "precision", "compiled", "score_test"}
+    {"epochs", "min_steps", "schedule", "warmup_fraction", "step_epochs", "gamma", "num_drops"}
+    | {"scales", "scale_starts", "alternating_flip", "mixup", "average_decay", "precision", "compiled", "score_test"}
     | {"teacher", "teacher_weight", "teacher_temperature"}
 )
 RESUME_OPTIONS = ("data_dir", "device", "log_style")  # all others are taken from the run that goes on
@@ -87,13 +78,7 @@ def find_lr(parsed: argparse.Namespace) -> None:
     from thumbnet.views.curves import draw_lr_trial
     from thumbnet.views.figure import save_figure
 
-    for setting in parsed.settings or ():
-        field = setting.partition("=")[0].strip()
-        if field in UNUSED_BY_FIND_LR:
-            raise ConfigError(
-                f"{field} is set, but find-lr has no use for it: it makes some steps on full-size images, in float32",
-                hint=f"leave {field} out",
-            )
+    refuse_settings(parsed, UNUSED_BY_FIND_LR, "find-lr makes some steps on full-size images, in float32")
     trial = find_recipe_lr(recipe_config(parsed))
     if parsed.plot is not None:
         write_file(parsed.plot, lambda path: save_figure(draw_lr_trial(trial), path), tell=not parsed.json)
@@ -105,6 +90,14 @@ def recipe_config(parsed: argparse.Namespace) -> TrainConfig:
     options = {name: getattr(parsed, name, None) for name in RECIPE_OPTIONS}
     given = {name: value for name, value in options.items() if value is not None and value is not False}
     return load_recipe(parsed.recipe or DEFAULT_RECIPE, options=given, settings=parsed.settings or ())
+
+
+def refuse_settings(parsed: argparse.Namespace, fields: Collection[str], reason: str) -> None:
+    """ConfigError where `--set` gives one of these fields of a recipe, which the verb has no use for."""
+    for setting in parsed.settings or ():
+        field = setting.partition("=")[0].strip()
+        if field in fields:
+            raise ConfigError(f"{field} is set, but has no effect here: {reason}", hint=f"leave {field} out")
 
 
 def _refuse_options_of_resume(parsed: argparse.Namespace) -> None:
