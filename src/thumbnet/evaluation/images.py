@@ -46,9 +46,9 @@ def predict_files(
     Raises:
         ImageError: a file cannot be read as an image.
     """
-    num_channels, *sides = image_shape
+    num_channels, height, width = image_shape
     images = torch.stack(
-        [read_image_tensor(Path(path), image_size=(sides[0], sides[1]), num_channels=num_channels) for path in paths]
+        [read_image_tensor(Path(path), image_size=(height, width), num_channels=num_channels) for path in paths]
     )
     probabilities = predict_logits(model, images, mean=mean, std=std).softmax(dim=1)
     predictions = []
