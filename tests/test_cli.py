@@ -247,6 +247,7 @@ def test_an_interruption_keeps_the_last_epoch_and_exits_with_130(tmp_path: Path)
     run = tmp_path / "run"
     command = [sys.executable, "-m", "thumbnet", "train", "--data", "digits", "--epochs", "500", "--run-dir", str(run)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and theirs, ignore it
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         deadline_s = time.monotonic() + 60
         while not (run / "history.csv").exists() and process.poll() is None and time.monotonic() < deadline_s:
