@@ -17,7 +17,6 @@ from thumbnet.augment import (
     Augmentation,
     CoarseDropout,
     Draws,
-    GridCrop,
     HorizontalFlip,
     RandomCrop,
     ShiftScaleRotate,
@@ -186,8 +185,6 @@ def test_policies_are_the_published_ones() -> None:
         ("none", True): (published,),
         ("crop-flip", False): (RandomCrop(padding=4, border="zero"),),
         ("crop-flip", True): (RandomCrop(padding=4, border="zero"), published),
-        ("grid-crop-flip", False): (GridCrop(padding=4, step=2, flips=False),),
-        ("grid-crop-flip", True): (GridCrop(padding=4, step=2, flips=True),),
         ("shift-flip", False): (RandomCrop(padding=1, border="reflect"),),
         ("shift-flip", True): (RandomCrop(padding=1, border="reflect"), published),
         ("albumentations", False): documented,
@@ -196,7 +193,7 @@ def test_policies_are_the_published_ones() -> None:
     assert {name for name, _ in expected} == set(POLICIES)
     for (name, flip), policy in expected.items():
         assert create_policy(name, flip=flip, mean=CIFAR10_MEAN) == policy
-    assert [policy_flips(name) for name in POLICIES] == [False, True, True, True, True]
+    assert [policy_flips(name) for name in POLICIES] == [False, True, True, True]
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -210,7 +207,7 @@ def test_unknown_policy_lists_the_choices() -> None:
     with pytest.raises(ConfigError, match="unknown augmentation policy 'mixup'") as caught:
         create_policy("mixup", flip=True, mean=CIFAR10_MEAN)
     assert all(name in caught.value.hint for name in POLICIES)
-    with pytest.raises(ConfigError, match="choose one of none, crop-flip, grid-crop-flip, shift-flip, albumentations"):
+    with pytest.raises(ConfigError, match="choose one of none, crop-flip, shift-flip, albumentations"):
         policy_flips("mixup")
 
 
@@ -299,7 +296,6 @@ def _any_augmentation(data: st.DataObject, image_shape: tuple[int, int, int]) ->
     choices = (
         RandomCrop(padding=pixels),
         RandomCrop(padding=pixels - 1, border="reflect"),
-        GridCrop(padding=pixels, step=2),
         HorizontalFlip(p=p),
         ShiftScaleRotate(shift=0.5, scale=0.5, rotate_degrees=180.0, p=p),
         CoarseDropout(size=pixels, p=p, fill=(7,) * channels),

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from thumbnet.augment import GridCrop, HorizontalFlip, RandomCrop
+from thumbnet.augment import CoarseDropout, HorizontalFlip, RandomCrop
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
@@ -22,35 +22,23 @@ from thumbnet.training.distillation import Lessons, ask_teacher
 from thumbnet.training.fit import TrainingState, fit
 from thumbnet.training.progress import Silent
 
-GRID = GridCrop(padding=1, step=1)
+CROP = RandomCrop(padding=2)
 
 
-@pytest.mark.parametrize("flips", [True, False])
-def test_a_variant_is_a_crop_that_may_be_mirrored(flips: bool) -> None:
-    grid = GridCrop(padding=3, step=2, flips=flips)
-    assert grid.num_variants == 4 * 4 * (2 if flips else 1)
-    images = torch.randint(0, 256, (grid.num_variants, 3, 9, 10), dtype=torch.uint8)
-    made = grid.apply(images, {"variant": torch.arange(grid.num_variants)})
-    index = 0
-    for top in (0, 2, 4, 6):
-        for left in (0, 2, 4, 6):
-            for mirrored in (False, True)[: 2 if flips else 1]:
-                one = images[index : index + 1]
-                expected = RandomCrop(3).apply(one, {"top": torch.tensor([top]), "left": torch.tensor([left])})
-                assert made[index].equal(expected[0].flip(2) if mirrored else expected[0])
-                index += 1
+def _lessons_of(logits: torch.Tensor, crop: RandomCrop = CROP, weight: float = 1.0) -> Lessons:
+    return Lessons(crop, logits.half(), weight, 1.0)
 
 
-def test_every_variant_is_drawn_as_often() -> None:
-    drawn = GRID.draw(18_000, (3, 9, 9), torch.Generator().manual_seed(0))["variant"]
-    counts = drawn.bincount(minlength=GRID.num_variants)
-    assert len(counts) == 18
-    assert 850 < counts.min() < counts.max() < 1_150
-
-
-def test_steps_that_do_not_meet_the_far_side_are_refused() -> None:
-    with pytest.raises(ConfigError, match="cannot cross 8 pixels in steps of 3"):
-        GridCrop(padding=4, step=3)
+@pytest.mark.parametrize("padding", [0, 1, 4])
+def test_an_answer_between_two_crops_is_interpolated(padding: int) -> None:
+    """Bilinear interpolation gives back what is linear in the corner's place."""
+    places = torch.arange(3) * padding
+    logits = torch.stack(torch.broadcast_tensors(2.0 * places[:, None], -0.5 * places + 1), dim=-1)
+    lessons = _lessons_of(torch.stack([logits, logits + 3]), RandomCrop(padding))
+    top, left = torch.cartesian_prod(torch.arange(2 * padding + 1), torch.arange(2 * padding + 1)).view(-1, 2).T
+    expected = torch.stack([2.0 * top, -0.5 * left + 1], dim=1)
+    for image, more in ((0, 0), (1, 3)):
+        torch.testing.assert_close(lessons.of(torch.full_like(top, image), top, left), expected + more)
 
 
 @pytest.mark.parametrize("weight", [0.3, 1.0])
@@ -58,33 +46,67 @@ def test_steps_that_do_not_meet_the_far_side_are_refused() -> None:
 def test_the_loss_is_hintons(weight: float, temperature: float) -> None:
     torch.manual_seed(0)
     ours, theirs, labels = torch.randn(5, 3), torch.randn(5, 3), torch.tensor([0, 1, 2, 1, 0])
-    lessons = Lessons(GRID, torch.zeros(5, 18, 3, dtype=torch.float16), weight, temperature)
+    lessons = Lessons(CROP, torch.zeros(5, 3, 3, 3, dtype=torch.float16), weight, temperature)
     p, q = ((logits / temperature).softmax(1) for logits in (theirs, ours))
     divergence = (p * (p / q).log()).sum(dim=1).mean() * temperature**2
     label_loss = F.cross_entropy(ours, labels)
     torch.testing.assert_close(lessons.loss(ours, theirs, label_loss), (1 - weight) * label_loss + weight * divergence)
 
 
-def test_a_teacher_is_asked_of_the_very_crops_that_a_student_sees(tiny_dataset: Dataset) -> None:
+@pytest.mark.parametrize("mirrors", [True, False])
+def test_a_teacher_is_asked_of_the_very_crops_that_a_student_sees(tiny_dataset: Dataset, mirrors: bool) -> None:
     teacher = create_model("sprint", num_classes=3, image_size=12, seed=0).eval()
     images, mean, std = tiny_dataset.train.images[:6], tiny_dataset.mean, tiny_dataset.std
-    told: list[tuple[int, int]] = []
-    logits = ask_teacher(
-        teacher, images, GRID, mean=mean, std=std, precision="float32", say=lambda *now: told.append(now)
-    )
-    assert told[-1] == (18, 18)
-    lessons = Lessons(GRID, logits, 1.0, 1.0)
-    chosen, variants = torch.tensor([5, 0, 3]), torch.tensor([17, 4, 9])
+    logits = ask_teacher(teacher, images, CROP, mirrors=mirrors, mean=mean, std=std, precision="float32")
+    chosen, top, left = torch.tensor([5, 0, 3]), torch.tensor([0, 4, 2]), torch.tensor([4, 2, 0])
     with torch.no_grad():
-        crops = normalise(GRID.apply(images[chosen], {"variant": variants}), mean, std)
-        expected = (teacher(crops) + teacher(crops.flip(3))) / 2
-    torch.testing.assert_close(lessons.of(chosen, variants), expected, atol=2e-3, rtol=2e-3)
+        crops = normalise(CROP.apply(images[chosen], {"top": top, "left": left}), mean, std)
+        expected = (teacher(crops) + teacher(crops.flip(3))) / 2 if mirrors else teacher(crops)
+    torch.testing.assert_close(_lessons_of(logits).of(chosen, top, left), expected, atol=2e-3, rtol=2e-3)
 
 
 def _lessons(dataset: Dataset, weight: float) -> Lessons:
-    """Of a teacher who takes each class for the next one, in every variant."""
-    answers = F.one_hot((dataset.train.labels + 1) % 3, 3).half() * 8
-    return Lessons(GRID, answers[:, None].expand(-1, GRID.num_variants, -1).contiguous(), weight, 1.0)
+    """Of a teacher who takes each class for the next one, wherever the image is cropped."""
+    answers = F.one_hot((dataset.train.labels + 1) % 3, 3) * 8
+    return _lessons_of(answers[:, None, None].expand(-1, 3, 3, -1), weight=weight)
+
+
+@pytest.mark.parametrize("alternating", [True, False])
+def test_the_answer_is_to_the_crop_that_was_drawn(
+    tiny_dataset: Dataset, alternating: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The teacher answers with the crop's place; a hole, which draws a place of its own, does not change that.
+
+    Every image is a ramp to the right, so its crop's left column tells where it was cut, and a falling one that it was
+    mirrored before.
+    """
+    ramp = torch.arange(12, dtype=torch.uint8).mul(10).add(100).expand(96, 3, 12, 12).contiguous()
+    dataset = tiny_dataset.with_train(dataclasses.replace(tiny_dataset.train, images=ramp))
+    columns = torch.tensor([0.0, 2.0, 4.0])  # of the window, where it is asked about
+    lessons = _lessons_of(columns[None, None, :, None].expand(96, 3, 3, 3))
+    told: list[torch.Tensor] = []
+    shown: list[torch.Tensor] = []
+    answer = Lessons.of
+
+    def keep(self: Lessons, *arguments: torch.Tensor) -> torch.Tensor:
+        told.append(answer(self, *arguments)[:, 0])
+        return answer(self, *arguments)
+
+    monkeypatch.setattr(Lessons, "of", keep)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(432, 3))
+    model.register_forward_pre_hook(lambda _, images: shown.append(images[0].detach()))
+    fit(
+        model, dataset, epochs=2, augmentation=[CROP, CoarseDropout(size=1, p=1.0, fill=(0, 0, 0))], batch_size=32,
+        alternating_flip=alternating, lessons=lessons, lr=0.01, device="cpu", progress=Silent(),
+    )  # fmt: skip
+    pixels = torch.cat(shown) * torch.tensor(dataset.std).view(1, 3, 1, 1) + torch.tensor(dataset.mean).view(1, 3, 1, 1)
+    row = (pixels * 255).round()[:, 0].median(dim=1).values  # the window's middle row, padding and hole aside
+    falls = row[:, 5] > row[:, 6]
+    from_left = (row[:, 5] - 100) / 10  # where the window's sixth pixel was in the image as it came
+    expected = torch.where(falls, from_left - 6 + 2, from_left - 5 + 2)  # the sixth from the right, where mirrored
+    assert falls.any() == alternating
+    assert len(set(expected.tolist())) == 5
+    torch.testing.assert_close(torch.cat(told), expected, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(("weight", "mixup"), [(1.0, 0.0), (0.9, 0.0), (1.0, 0.2)])
@@ -93,7 +115,7 @@ def test_a_student_learns_from_its_teacher_rather_than_from_labels(
 ) -> None:
     student = create_model("resnet8", num_classes=3, image_size=12, seed=0)
     fit(
-        student, tiny_dataset, epochs=8, batch_size=16, lr=0.1, augmentation=[GRID], mixup=mixup, seed=5, device="cpu",
+        student, tiny_dataset, epochs=8, batch_size=16, lr=0.1, augmentation=[CROP], mixup=mixup, seed=5, device="cpu",
         lessons=_lessons(tiny_dataset, weight), progress=Silent(),
     )  # fmt: skip
     test = tiny_dataset.test
@@ -105,19 +127,15 @@ def test_a_student_learns_from_its_teacher_rather_than_from_labels(
 def test_lessons_that_do_not_fit_the_training_are_refused(tiny_dataset: Dataset) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(432, 3))
     lessons = _lessons(tiny_dataset, 1.0)
-    for augmentation in ([], [RandomCrop(1)], [GridCrop(2, 1)], [HorizontalFlip(), GRID], [GRID, GRID]):
+    for augmentation in ([], [RandomCrop(1)], [RandomCrop(2, "reflect")], [HorizontalFlip(), CROP], [CROP, CROP]):
         with pytest.raises(ConfigError, match="the first augmentation is"):
             fit(model, tiny_dataset, epochs=1, augmentation=augmentation, lessons=lessons, progress=Silent())
     fewer = tiny_dataset.with_train(tiny_dataset.train.select(range(50)))
     with pytest.raises(ConfigError, match="of 96 images, but there are 50"):
-        fit(model, fewer, epochs=1, augmentation=[GRID], lessons=lessons, progress=Silent())
-    still = GridCrop(1, 1, flips=False)
-    lessons = Lessons(still, torch.zeros(96, 9, 3, dtype=torch.float16), 1.0, 1.0)
-    with pytest.raises(ConfigError, match="know nothing of it"):
-        fit(model, tiny_dataset, epochs=1, augmentation=[still], alternating_flip=True, lessons=lessons)
+        fit(model, fewer, epochs=1, augmentation=[CROP], lessons=lessons, progress=Silent())
     for weight, temperature in ((0.0, 1.0), (1.1, 1.0), (0.5, 0.0)):
         with pytest.raises(ConfigError, match="teacher_"):
-            Lessons(still, lessons.logits, weight, temperature)
+            Lessons(CROP, lessons.logits, weight, temperature)
 
 
 def test_a_student_resumed_ends_as_one_never_stopped(tiny_dataset: Dataset) -> None:
@@ -131,7 +149,7 @@ def test_a_student_resumed_ends_as_one_never_stopped(tiny_dataset: Dataset) -> N
             states.append(dataclasses.replace(state, model=weights, optimizer=_cloned(state.optimizer)))
 
         fit(
-            model, tiny_dataset, epochs=3, lr=0.01, augmentation=[GRID], seed=5, device="cpu", progress=Silent(),
+            model, tiny_dataset, epochs=3, lr=0.01, augmentation=[CROP], seed=5, device="cpu", progress=Silent(),
             lessons=_lessons(tiny_dataset, 0.5), on_epoch_end=keep, resume_from=None if state is None else states[0],
         )  # fmt: skip
         ends.append(model[1].weight)
@@ -155,7 +173,7 @@ def _student_options(teacher: Run, **changes: object) -> dict[str, object]:
     }  # fmt: skip
 
 
-SETTINGS = ["min_steps=1", "augmentation=grid-crop-flip"]
+SETTINGS = ["min_steps=1"]
 
 
 def test_a_run_learns_from_a_teacher_that_is_asked_once(
@@ -164,7 +182,7 @@ def test_a_run_learns_from_a_teacher_that_is_asked_once(
     # Digits are not mirrored, so neither is what the teacher is asked of.
     config = load_recipe(options=_student_options(teacher), settings=SETTINGS)
     student = train(config, run_dir=tmp_path / "a")
-    (kept,) = teacher.path.glob("lessons-4-2-*.npy")
+    (kept,) = teacher.path.glob("lessons-reflect-1-*.npy")
     assert f"its answers are kept in {kept}" in capsys.readouterr().err
     written = kept.stat().st_mtime_ns
     assert (student.config.teacher, student.config.teacher_weight) == (str(teacher.path.resolve()), 0.9)
@@ -187,8 +205,7 @@ def test_a_run_learns_from_a_teacher_that_is_asked_once(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["min_steps=1"], "augmentation is 'shift-flip'"),
-        ([*SETTINGS, "alternating_flip=true"], "alternating_flip is true"),
+        ([*SETTINGS, "augmentation=none"], "augmentation is 'none'"),
         ([*SETTINGS, "split_seed=1"], "other training, validation or test images"),
         ([*SETTINGS, "teacher_weight=0.0"], "teacher_weight is 0.0"),
         ([*SETTINGS, "teacher_temperature=-1"], "teacher_temperature is -1"),

@@ -20,6 +20,7 @@ from thumbnet.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
+POLICIES_OF_STUDENTS = ("crop-flip", "shift-flip")  # augmentations that begin with a crop
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -165,11 +166,11 @@ class TrainConfig:
         weight, temperature = self.teacher_weight, self.teacher_temperature
         _require(weight is None or 0 < weight <= 1, "teacher_weight", weight, "above 0 and at most 1")
         _require(temperature is None or 0 < temperature < float("inf"), "teacher_temperature", temperature, "above 0")
-        if self.teacher is not None and (self.augmentation != "grid-crop-flip" or self.alternating_flip):
+        if self.teacher is not None and self.augmentation not in POLICIES_OF_STUDENTS:
             raise ConfigError(
-                f"a teacher is given, but augmentation is {self.augmentation!r} and alternating_flip is "
-                f"{str(self.alternating_flip).lower()}",
-                hint="a teacher is asked beforehand of what 'grid-crop-flip' makes: set that, and no alternating_flip",
+                f"a teacher is given, but augmentation is {self.augmentation!r}",
+                hint="a teacher is asked beforehand of crops: set augmentation to "
+                + " or ".join(map(repr, POLICIES_OF_STUDENTS)),
             )
 
     def replace(self, **changes: Any) -> TrainConfig:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from thumbnet.augment import Augmentation, GridCrop, create_policy, policy_flips
+from thumbnet.augment import Augmentation, RandomCrop, create_policy, policy_flips
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
@@ -129,14 +129,16 @@ def build_lessons(config: TrainConfig, dataset: Dataset, *, say: Say) -> Lessons
     """What the teacher of a resolved config says of the training images; None where it has no teacher."""
     if config.teacher is None:
         return None
-    grid = build_policy(config, dataset)[0]
-    assert isinstance(grid, GridCrop)
+    crop = build_policy(config, dataset)[0]
+    assert isinstance(crop, RandomCrop)
+    assert config.flip != "auto"
     assert config.teacher_weight is not None
     assert config.teacher_temperature is not None
     return learn_lessons(
         load_teacher(config.teacher, dataset),
         dataset,
-        grid,
+        crop,
+        mirrors=config.flip,
         weight=config.teacher_weight,
         temperature=config.teacher_temperature,
         device=config.device,

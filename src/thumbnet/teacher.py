@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float16
 from torch import Tensor
 
-from thumbnet.augment import GridCrop
+from thumbnet.augment import RandomCrop
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.run_dir import Run, RunDir, check_writable, load_run
 from thumbnet.training.device import pick_device, pick_precision
-from thumbnet.training.distillation import Lessons, ask_teacher
+from thumbnet.training.distillation import PLACES, Lessons, ask_teacher
 
 
 def load_teacher(path: str, dataset: Dataset) -> Run:
@@ -37,29 +37,35 @@ def load_teacher(path: str, dataset: Dataset) -> Run:
 def learn_lessons(
     teacher: Run,
     dataset: Dataset,
-    grid: GridCrop,
+    crop: RandomCrop,
     *,
+    mirrors: bool,
     weight: float,
     temperature: float,
     device: str,
     precision: str,
     say: Callable[[str], None],
 ) -> Lessons:
-    """What the teacher says of the training images: read from its folder, or asked now and kept there."""
+    """What the teacher says of the training images: read from its folder, or asked now and kept there.
+
+    `mirrors` says whether the student sees mirror images, too.
+    """
     folder = RunDir(teacher.path)
     to_device = pick_device(device)
     number_format = "float32" if pick_precision(precision, to_device) == torch.float32 else "bfloat16"
-    name = f"lessons-{grid.padding}-{grid.step}{'-flip' if grid.flips else ''}-{number_format}.npy"
-    shape = len(dataset.train), grid.num_variants, dataset.num_classes
+    name = f"lessons-{crop.border}-{crop.padding}{'-flip' if mirrors else ''}-{number_format}.npy"
+    shape = len(dataset.train), PLACES, PLACES, dataset.num_classes
     logits = _read_logits(folder, name, shape)
     if logits is None:
-        say(f"Asking the teacher {folder.path} of {shape[0]:,} images in {shape[1]} variants, once ...")
+        crops = f"{PLACES**2} crops{', mirrored, too' if mirrors else ''}"
+        say(f"Asking the teacher {folder.path} of {shape[0]:,} images in {crops}, once ...")
         check_writable(folder.path)  # now, rather than after all the work
         begin_s = time.perf_counter()
         logits = ask_teacher(
             teacher.model.to(to_device, memory_format=torch.channels_last),  # type: ignore[call-overload]
             dataset.train.images,
-            grid,
+            crop,
+            mirrors=mirrors,
             mean=teacher.card.mean,
             std=teacher.card.std,
             precision=number_format,
@@ -68,10 +74,10 @@ def learn_lessons(
         np.save(content, logits.numpy())
         folder.write(name, content.getvalue())
         say(f"... done in {time.perf_counter() - begin_s:.0f} s; its answers are kept in {folder.path / name}")
-    return Lessons(grid, logits, weight, temperature)
+    return Lessons(crop, logits, weight, temperature)
 
 
-def _read_logits(folder: RunDir, name: str, shape: tuple[int, int, int]) -> Float16[Tensor, "n v k"] | None:
+def _read_logits(folder: RunDir, name: str, shape: tuple[int, ...]) -> Float16[Tensor, "n 3 3 k"] | None:
     """What was kept; None where nothing was, or the file is damaged."""
     try:
         kept = np.load(folder.path / name)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from thumbnet.augment.augmentation import Augmentation, Draws, augment
 from thumbnet.augment.dropout import CoarseDropout
 from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRotate
-from thumbnet.augment.grid import GridCrop
 from thumbnet.augment.policies import POLICIES, create_policy, policy_flips
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "Augmentation",
     "CoarseDropout",
     "Draws",
-    "GridCrop",
     "HorizontalFlip",
     "RandomCrop",
     "ShiftScaleRotate",

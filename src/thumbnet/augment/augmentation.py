@@ -39,7 +39,7 @@ def augment(
     augmentations: Sequence[Augmentation],
     generator: torch.Generator,
     *,
-    drawn: Draws | None = None,
+    drawn: list[Draws] | None = None,
 ) -> UInt8[Tensor, "n c h w"]:
     """The images after each augmentation in turn; without any, the given tensor itself.
 
@@ -47,7 +47,7 @@ def augment(
         images: pixels from 0 to 255, on any device.
         augmentations: applied in this order.
         generator: a CPU generator; equal states draw equal choices, whatever the images' device.
-        drawn: gets what was drawn, a later augmentation's draw in the place of an earlier one's of the same name.
+        drawn: gets what was drawn, one entry an augmentation.
 
     Raises:
         ConfigError: an augmentation's parameters do not fit the size or the channels of the images.
@@ -57,7 +57,7 @@ def augment(
         draws = augmentation.draw(num_images, (channels, height, width), generator)
         images = augmentation.apply(images, draws)
         if drawn is not None:
-            drawn.update(draws)
+            drawn.append(draws)
     return images
 
 

@@ -7,20 +7,18 @@ from collections.abc import Sequence
 from thumbnet.augment.augmentation import Augmentation
 from thumbnet.augment.dropout import CoarseDropout
 from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRotate
-from thumbnet.augment.grid import GridCrop
 from thumbnet.errors import ConfigError
 
-POLICIES = ("none", "crop-flip", "grid-crop-flip", "shift-flip", "albumentations")
+POLICIES = ("none", "crop-flip", "shift-flip", "albumentations")
 
 
 def create_policy(name: str, *, flip: bool, mean: Sequence[float], cutout: int = 0) -> tuple[Augmentation, ...]:
     """The augmentations of the policy called `name`, in the order in which they are applied.
 
     Args:
-        name: `none`; `crop-flip`, the published run (4 pixels of black padding); `grid-crop-flip`, the same at every
-            second pixel, for students of a teacher; `shift-flip`, for short trainings (at most one pixel either way,
-            reflected at the border); or `albumentations`, the published documentation (shift-scale-rotate at
-            Albumentations' defaults, a hole of 16x16 pixels in the mean colour).
+        name: `none`; `crop-flip`, the published run (4 pixels of black padding); `shift-flip`, for short trainings (at
+            most one pixel either way, reflected at the border); or `albumentations`, the published documentation
+            (shift-scale-rotate at Albumentations' defaults, a hole of 16x16 pixels in the mean colour).
         flip: whether images are mirrored with probability 0.5, in every policy.
         mean: the dataset's, per channel, of pixels scaled to 0..1: the colour of holes.
         cutout: side in pixels of a hole in every image, in any policy; 0: none.
@@ -36,8 +34,6 @@ def create_policy(name: str, *, flip: bool, mean: Sequence[float], cutout: int =
         return (*mirror, *hole)
     if name == "crop-flip":
         return (RandomCrop(padding=4, border="zero"), *mirror, *hole)
-    if name == "grid-crop-flip":
-        return (GridCrop(flips=flip), *hole)
     if name == "shift-flip":
         return (RandomCrop(padding=1, border="reflect"), *mirror, *hole)
     return (*mirror, ShiftScaleRotate(), CoarseDropout(size=16, p=0.5, fill=fill), *hole)

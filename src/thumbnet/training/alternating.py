@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from thumbnet.augment import HorizontalFlip
@@ -20,7 +20,11 @@ class AlternatingFlip:
         order = torch.randperm(num_images, generator=torch.Generator().manual_seed(seed))
         self.begins_mirrored = order < num_images / 2
 
+    def mirrored(self, chosen: Int64[Tensor, " b"], epoch: int) -> Bool[Tensor, " b"]:
+        """Which of the training images with the indices `chosen` are mirrored in this epoch, counted from 1."""
+        selected: Tensor = self.begins_mirrored[chosen.cpu()]
+        return selected if epoch % 2 else ~selected
+
     def apply(self, images: UInt8[Tensor, "b c h w"], chosen: Int64[Tensor, " b"], epoch: int) -> Tensor:
         """The training images with the indices `chosen`, as they are shown in this epoch, counted from 1."""
-        selected = self.begins_mirrored[chosen.cpu()]
-        return HorizontalFlip().apply(images, {"selected": selected if epoch % 2 else ~selected})
+        return HorizontalFlip().apply(images, {"selected": self.mirrored(chosen, epoch)})

@@ -20,13 +20,14 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.augment import Augmentation, GridCrop, HorizontalFlip
+from thumbnet.augment import Augmentation, Draws
 from thumbnet.data.batches import num_batches, shuffled_batches
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import CheckpointError, ConfigError, NonFiniteLossError
+from thumbnet.errors import CheckpointError, NonFiniteLossError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
+from thumbnet.training.checks import check_arguments, check_lessons, check_mirroring
 from thumbnet.training.device import keep_freed_memory, pick_device, pick_precision
 from thumbnet.training.distillation import Lessons
 from thumbnet.training.forecast import Forecast
@@ -99,8 +100,8 @@ def fit(
         growth: of the images over the training; None: full size from the start.
         mixup: alpha of the Beta distribution of the share that a second image gets; 0: images are not mixed.
         average_decay: of the weights' moving average, which is scored and is what `model` ends with; 0: no average.
-        lessons: what a teacher says of the training images; the first augmentation must then be the `GridCrop` that
-            they were made with.
+        lessons: what a teacher says of the training images; the first augmentation must then be the crop that they are
+            of.
         is_trained: the weights are trained ones: what a model would learn from images before its first step is kept.
         seed: of shuffling, augmentation and dropout. The model's weights have their own seed, in `create_model`.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -121,9 +122,9 @@ def fit(
     progress = pick_progress() if progress is None else progress
     if isinstance(augmentation, str):
         augmentation = default_policy(augmentation, dataset, may_flip=not alternating_flip)
-    _check_arguments(dataset, epochs=epochs, batch_size=batch_size, score=score)
-    _check_mirroring(alternating_flip, augmentation, has_lessons=lessons is not None)
-    _check_lessons(lessons, augmentation, num_images=len(dataset.train))
+    check_arguments(dataset, epochs=epochs, batch_size=batch_size, score=score)
+    check_mirroring(augmentation, alternating=alternating_flip)
+    check_lessons(lessons, augmentation, num_images=len(dataset.train))
     to_device = pick_device(device)
     model.to(to_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     made = create_optimizer(
@@ -289,12 +290,11 @@ def _train_step(
     chosen_images = loop.images.index_select(0, chosen)  # on a CPU 20 times faster than an index in brackets
     if loop.flip is not None:
         chosen_images = loop.flip.apply(chosen_images, chosen, epoch)
-    drawn: dict[str, Tensor] = {}
+    drawn: list[Draws] = []
     images = make_batch(
         chosen_images, loop.augmentations, generator, mean=loop.mean, std=loop.std, sides=sides, drawn=drawn
     )
-    taught = None if loop.lessons is None else loop.lessons.of(chosen, drawn["variant"])
-    mixed = mix(images, Targets(labels, taught), alpha=loop.mixup)
+    mixed = mix(images, Targets(labels, _taught(loop, chosen, drawn, epoch)), alpha=loop.mixup)
     with torch.autocast(images.device.type, loop.precision, enabled=loop.precision != torch.float32):
         logits = loop.forward(mixed.images).float()
     loss = mixed.loss(lambda targets: _loss(loop, logits, targets))
@@ -302,6 +302,18 @@ def _train_step(
     loss.backward()
     loop.optimizer.step()
     return loss.detach(), mixed.num_correct(logits.detach()), len(labels)
+
+
+def _taught(
+    loop: _Loop, chosen: Int64[Tensor, " b"], drawn: Sequence[Draws], epoch: int
+) -> Float[Tensor, "b k"] | None:
+    """What the teacher says of the images `chosen`, cropped as drawn; None where there is none."""
+    if loop.lessons is None:
+        return None
+    top, left = drawn[0]["top"], drawn[0]["left"]
+    if loop.flip is not None:  # before the crop: the same image as that of the mirrored window, mirrored
+        left = torch.where(loop.flip.mirrored(chosen, epoch), 2 * loop.lessons.crop.padding - left, left)
+    return loop.lessons.of(chosen, top, left)
 
 
 def _loss(loop: _Loop, logits: Float[Tensor, "b k"], targets: Targets) -> Float[Tensor, ""]:
@@ -349,30 +361,6 @@ class _Tally:
         )
 
 
-def _check_arguments(dataset: Dataset, *, epochs: int, batch_size: int, score: Sequence[str]) -> None:
-    if epochs < 1:
-        raise ConfigError(f"epochs is {epochs}", hint="epochs must be at least 1")
-    if batch_size < 2:
-        raise ConfigError(f"batch_size is {batch_size}", hint="batch normalisation needs at least 2 images a batch")
-    if len(dataset.train) < 2:
-        raise ConfigError(f"there are {len(dataset.train)} training images", hint="at least 2 are needed")
-    for split in score:
-        dataset.split(split)
-
-
-def _check_mirroring(alternating: bool, augmentations: Sequence[Augmentation], *, has_lessons: bool) -> None:
-    if not alternating:
-        return
-    if any(isinstance(each, HorizontalFlip) or (isinstance(each, GridCrop) and each.flips) for each in augmentations):
-        raise ConfigError(
-            "alternating_flip is given, but the augmentations mirror images, too", hint="leave one of the two out"
-        )
-    if has_lessons:
-        raise ConfigError(
-            "alternating_flip is given with lessons, which know nothing of it", hint="leave alternating_flip out"
-        )
-
-
 def _load_state(model: nn.Module, state: TrainingState) -> None:
     try:
         model.load_state_dict(state.model)
@@ -381,22 +369,6 @@ def _load_state(model: nn.Module, state: TrainingState) -> None:
             f"the state after epoch {state.epoch} does not fit the model: {error}",
             hint="go on with the model and the number of classes that it was begun with, or begin anew",
         ) from error
-
-
-def _check_lessons(lessons: Lessons | None, augmentations: Sequence[Augmentation], *, num_images: int) -> None:
-    if lessons is None:
-        return
-    first = augmentations[0] if augmentations else None
-    if first != lessons.grid or any(isinstance(later, GridCrop) for later in augmentations[1:]):
-        raise ConfigError(
-            f"the lessons are of {lessons.grid}, but the first augmentation is {first}",
-            hint="augment with that first, and with no other one",
-        )
-    if len(lessons.logits) != num_images:
-        raise ConfigError(
-            f"the lessons are of {len(lessons.logits)} images, but there are {num_images} training images",
-            hint="ask the teacher of the training images, in their order",
-        )
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def make_batch(
     mean: Sequence[float],
     std: Sequence[float],
     sides: tuple[int, int] | None = None,
-    drawn: Draws | None = None,
+    drawn: list[Draws] | None = None,
 ) -> Float[Tensor, "n c h2 w2"]:
     """Images as a model is trained on them: augmented, resized to `sides` (height and width) if given, normalised.
 

@@ -1,0 +1,50 @@
+"""Arguments of a training that do not fit each other or the data: refused before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from thumbnet.augment import Augmentation, HorizontalFlip, RandomCrop
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError
+from thumbnet.training.distillation import Lessons
+
+
+def check_arguments(dataset: Dataset, *, epochs: int, batch_size: int, score: Sequence[str]) -> None:
+    """ConfigError for numbers too small to train with; DataError for a split to score that is not there."""
+    if epochs < 1:
+        raise ConfigError(f"epochs is {epochs}", hint="epochs must be at least 1")
+    if batch_size < 2:
+        raise ConfigError(f"batch_size is {batch_size}", hint="batch normalisation needs at least 2 images a batch")
+    if len(dataset.train) < 2:
+        raise ConfigError(f"there are {len(dataset.train)} training images", hint="at least 2 are needed")
+    for split in score:
+        dataset.split(split)
+
+
+def check_mirroring(augmentations: Sequence[Augmentation], *, alternating: bool) -> None:
+    """ConfigError where images would be mirrored twice over."""
+    if alternating and any(isinstance(each, HorizontalFlip) for each in augmentations):
+        raise ConfigError(
+            "alternating_flip is given, but the augmentations mirror images, too", hint="leave one of the two out"
+        )
+
+
+def check_lessons(lessons: Lessons | None, augmentations: Sequence[Augmentation], *, num_images: int) -> None:
+    """ConfigError where a teacher was asked of other images, or of others than the student will see.
+
+    After the crop an image may be mirrored, or lose pixels that the teacher saw, but not be moved again.
+    """
+    if lessons is None:
+        return
+    first = augmentations[0] if augmentations else None
+    if first != lessons.crop or any(isinstance(later, RandomCrop) for later in augmentations[1:]):
+        raise ConfigError(
+            f"the lessons are of {lessons.crop}, but the first augmentation is {first}",
+            hint="augment with that first, and with no other crop",
+        )
+    if len(lessons.logits) != num_images:
+        raise ConfigError(
+            f"the lessons are of {len(lessons.logits)} images, but there are {num_images} training images",
+            hint="ask the teacher of the training images, in their order",
+        )
