@@ -3,7 +3,8 @@
 python benchmarks/bench_ablations.py benchmarks/ablations/NAME.toml --keep DIR [--only VARIANT ...] [--data-dir DIR]
 
 The file names the recipe, the seeds, `settings` of all variants and, in the table [variants], each one's own, as
-KEY=VALUE texts. Each run is `thumbnet train` in a process of its own, with its folder under --keep: a run that was
+KEY=VALUE texts. `teacher`, if it is there, has those of a run that is trained first, once, with the first seed; it is in
+DIR/teacher, which the others' settings may name as {keep}/teacher. Each run is `thumbnet train` in a process of its own, with its folder under --keep: a run that was
 stopped is gone on with, and a finished one is not repeated. --only trains some variants, so that two may run side by
 side (with OMP_NUM_THREADS=1). Writes benchmarks/results/ablations-<name>_<hardware>_<date>.md and .json, of all that
 is finished.
@@ -38,9 +39,13 @@ def main() -> None:
     if unknown:
         raise SystemExit(f"no such variant: {', '.join(unknown)}; there are {', '.join(plan['variants'])}")
     folder = cifar_folder(parsed.data_dir)
+    if "teacher" in plan:
+        train(plan["recipe"], plan["teacher"], plan["seeds"][0], folder, parsed.keep / "teacher")
+        print("teacher: done", flush=True)
     for seed in plan["seeds"]:
         for name in parsed.only or plan["variants"]:
-            train(plan, name, seed, folder, run_folder(parsed.keep, name, seed))
+            settings = [*plan["settings"], *plan["variants"][name]]
+            train(plan["recipe"], settings, seed, folder, run_folder(parsed.keep, name, seed))
             print(f"{name}, seed {seed}: done", flush=True)
     variants = {name: collect(plan, name, parsed.keep) for name in plan["variants"]}
     values = circumstances() | {"plan": plan, "variants": variants}
@@ -54,9 +59,9 @@ def run_folder(keep: Path, name: str, seed: int) -> Path:
     return keep / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}-{seed}"
 
 
-def train(plan: dict[str, Any], name: str, seed: int, folder: str, run_dir: Path) -> None:
-    """Train one run, go on with it, or leave it as it is where it is finished: as the plan says, or SystemExit."""
-    asked = [plan["recipe"], *plan["settings"], *plan["variants"][name]]
+def train(recipe: str, settings: list[str], seed: int, folder: str, run_dir: Path) -> None:
+    """Train one run, go on with it, or leave it as it is where it is finished; SystemExit where it was another."""
+    asked = [recipe, *settings]
     kept = run_dir.with_name(f"{run_dir.name}.json")
     if kept.exists() and json.loads(kept.read_text()) != asked:
         raise SystemExit(f"{run_dir} was trained with {json.loads(kept.read_text())}, not {asked}: delete it")
@@ -68,10 +73,10 @@ def train(plan: dict[str, Any], name: str, seed: int, folder: str, run_dir: Path
     if (run_dir / "config.toml").exists():
         command += ["--resume", str(run_dir), "--data-dir", folder]
     else:
-        command += ["--recipe", plan["recipe"], "--seed", str(seed), "--run-dir", str(run_dir)]
+        command += ["--recipe", recipe, "--seed", str(seed), "--run-dir", str(run_dir)]
         command += ["--data", "cifar10", "--data-dir", folder, "--allow-unverified"]
-        for setting in [*plan["settings"], *plan["variants"][name]]:
-            command += ["--set", setting]
+        for setting in settings:
+            command += ["--set", setting.replace("{keep}", str(run_dir.parent))]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 

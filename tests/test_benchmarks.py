@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from cifar_files import write_folder
+from thumbnet.config import config_from_toml
 from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.models.registry import create_model
 from thumbnet.training.fit import fit
@@ -149,7 +150,8 @@ def test_ablations_train_what_is_missing_and_tell_of_validation_only(
     (tmp_path / "tiny.toml").write_text(
         'recipe = "sprint"\nseeds = [1, 2]\n'
         'settings = ["epochs=1", "min_steps=1", "val_fraction=0.2", "model_options.blocks=c8s c16p"]\n'
-        '[variants]\n"as it is" = []\n"small batches" = ["batch_size=16"]\n'
+        'teacher = ["epochs=1", "min_steps=1", "val_fraction=0.2", "model_options.blocks=c8s c16p"]\n'
+        '[variants]\n"as it is" = []\n"small batches" = ["batch_size=16"]\n"taught" = ["teacher={keep}/teacher"]\n'
     )
     monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
     kept, data = tmp_path / "kept", tmp_path / "data"
@@ -158,6 +160,9 @@ def test_ablations_train_what_is_missing_and_tell_of_validation_only(
     bench_ablations.main()
     table = capsys.readouterr().out
     assert "| as it is |  | not trained | 0 |" in table
+    assert not (kept / "taught-1").exists()
+    taught = config_from_toml((kept / "teacher" / "config.toml").read_text(), name="config.toml")
+    assert (taught.seed, taught.teacher) == (1, None)
     assert "| small batches | `batch_size=16` | " in table
     (report,) = (tmp_path / "results").glob("ablations-tiny_*.md")
     assert report.read_text() in table
@@ -170,6 +175,12 @@ def test_ablations_train_what_is_missing_and_tell_of_validation_only(
     values = json.loads(report.with_suffix(".json").read_text())
     assert [run["seed"] for run in values["variants"]["small batches"]] == [1, 2]
     assert not [key for run in values["variants"]["small batches"] for key in run if "test" in key]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--only", "taught"])
+    bench_ablations.main()
+    capsys.readouterr()
+    for seed in (1, 2):
+        taught = config_from_toml((kept / f"taught-{seed}" / "config.toml").read_text(), name="config.toml")
+        assert taught.teacher == str(kept / "teacher")
     monkeypatch.setattr(sys, "argv", [*arguments, "--only", "nothing"])
     with pytest.raises(SystemExit, match="no such variant: nothing"):
         bench_ablations.main()
