@@ -3,11 +3,10 @@
 python benchmarks/bench_ablations.py benchmarks/ablations/NAME.toml --keep DIR [--only VARIANT ...] [--data-dir DIR]
 
 The file names the recipe, the seeds, `settings` of all variants and, in the table [variants], each one's own, as
-KEY=VALUE texts. `teacher`, if it is there, has those of a run that is trained first, once, with the first seed; it is in
-DIR/teacher, which the others' settings may name as {keep}/teacher. Each run is `thumbnet train` in a process of its own, with its folder under --keep: a run that was
-stopped is gone on with, and a finished one is not repeated. --only trains some variants, so that two may run side by
-side (with OMP_NUM_THREADS=1). Writes benchmarks/results/ablations-<name>_<hardware>_<date>.md and .json, of all that
-is finished.
+KEY=VALUE texts. `teacher`, if it is there, has those of a run that is trained first, once, with the first seed, in
+DIR/teacher; the others' settings may name that as {keep}/teacher. Each run is `thumbnet train` in a process of its own,
+with its folder under --keep: a run that was stopped is gone on with, and a finished one is not repeated. --only trains
+some variants. Writes benchmarks/results/ablations-<name>_<hardware>_<date>.md and .json, of all that is finished.
 """
 
 from __future__ import annotations

@@ -1,10 +1,14 @@
 """Take a run's trained weights into the package, and its record into docs/results/zoo/.
 
     python docs/build_pretrained.py RUN
+    python docs/build_pretrained.py RUN --as-teacher
 
 RUN is a run on CIFAR-10, or a folder of several seeds, of which the first is taken, whatever it scored. What was
 learnt of filters and head goes in half precision, the rest in full, if that leaves the accuracy within 0.03 points;
 otherwise all stays in full precision.
+
+As the teacher, a run goes with its weights to docs/results/teacher/, a run folder that `train --teacher` takes, and not
+into the package.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ from thumbnet.seeds import is_seed_runs
 ROOT = Path(__file__).parent.parent
 PRETRAINED = ROOT / "src/thumbnet/models/pretrained"
 ZOO = ROOT / "docs/results/zoo"
+TEACHER = ROOT / "docs/results/teacher"
+RECORD = ("config.toml", "history.csv", "metrics.json", "model.json")
 SAME_ACCURACY = 3e-4
 
 
@@ -37,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--data-dir", metavar="DIR")
+    parser.add_argument("--as-teacher", action="store_true", help="keep it as docs/results/teacher instead")
     parsed = parser.parse_args()
     metrics = json.loads((parsed.run / "metrics.json").read_text())
     seeds = metrics["seeds"] if is_seed_runs(parsed.run) else [metrics["seed"]]
@@ -52,14 +59,17 @@ def main() -> None:
                 parameter.copy_(parameter.half())
     halved = evaluate(half, dataset).accuracy
     is_half = abs(halved - full) <= SAME_ACCURACY
-    path = write_weights(run, is_half=is_half)
-
+    if parsed.as_teacher:
+        copy_record(paths[0], TEACHER)
+        write_weights(run, TEACHER / "model.safetensors", is_half=is_half)
+        print({"half_precision": is_half, "accuracy": halved if is_half else full})
+        return
+    path = PRETRAINED / f"{run.card.model}.safetensors"
+    write_weights(run, path, is_half=is_half)
     folder = ZOO / run.card.model
     shutil.rmtree(folder, ignore_errors=True)
     for seed, source in zip(seeds, paths, strict=True):
-        (folder / f"seed-{seed}").mkdir(parents=True)
-        for name in ("config.toml", "history.csv", "metrics.json", "model.json"):
-            shutil.copy(source / name, folder / f"seed-{seed}" / name)
+        copy_record(source, folder / f"seed-{seed}")
     record = {
         "model": run.card.model,
         "shipped_seed": seeds[0],
@@ -80,17 +90,22 @@ def is_large(parameter: torch.nn.Parameter) -> bool:
     return parameter.ndim > 1 and parameter.requires_grad
 
 
-def write_weights(run: Run, *, is_half: bool) -> Path:
-    """The file of the package, with the run's card in its metadata."""
+def copy_record(source: Path, folder: Path) -> None:
+    """What is kept of a run: all that is small."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in RECORD:
+        shutil.copy(source / name, folder / name)
+
+
+def write_weights(run: Run, path: Path, *, is_half: bool) -> None:
+    """The weights, with the run's card in their metadata."""
     large = {name for name, parameter in run.model.named_parameters() if is_large(parameter)}
     tensors = {
         name: (tensor.half() if is_half and name in large else tensor).contiguous()
         for name, tensor in run.model.state_dict().items()
     }
-    PRETRAINED.mkdir(exist_ok=True)
-    path = PRETRAINED / f"{run.card.model}.safetensors"
     path.write_bytes(safetensors.torch.save(tensors, metadata={"card": json.dumps(asdict(run.card))}))
-    return path
 
 
 if __name__ == "__main__":
