@@ -283,6 +283,7 @@ def load_run(path: str | Path) -> Run:
     card = _read_card(folder)
     model = create_from_card(card)
     load_weights(model, folder.path / WEIGHTS)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in training: the same to the last bit
     history = history_from_csv(folder._read_text(HISTORY))
     return Run(model.eval(), card, folder.path, config, history, folder.read_json(METRICS))
 
