@@ -92,6 +92,8 @@ def is_large(parameter: torch.nn.Parameter) -> bool:
 
 def copy_record(source: Path, folder: Path) -> None:
     """What is kept of a run: all that is small."""
+    if source.resolve() == folder.resolve():
+        raise SystemExit(f"{source} is where the record goes: give the run that it was made from")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in RECORD:

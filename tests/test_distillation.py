@@ -10,14 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from thumbnet.augment import CoarseDropout, HorizontalFlip, RandomCrop
+from thumbnet.augment import POLICIES, CoarseDropout, HorizontalFlip, RandomCrop, create_policy
+from thumbnet.config import POLICIES_OF_STUDENTS
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
-from thumbnet.models.registry import create_model
-from thumbnet.recipes import load_recipe
+from thumbnet.models.registry import create_model, num_params
+from thumbnet.recipes import describe_recipes, load_recipe
 from thumbnet.run import resume, train
-from thumbnet.run_dir import Run
+from thumbnet.run_dir import Run, load_run
 from thumbnet.training.distillation import Lessons, ask_teacher
 from thumbnet.training.fit import TrainingState, fit
 from thumbnet.training.progress import Silent
@@ -57,7 +58,11 @@ def test_the_loss_is_hintons(weight: float, temperature: float) -> None:
 def test_a_teacher_is_asked_of_the_very_crops_that_a_student_sees(tiny_dataset: Dataset, mirrors: bool) -> None:
     teacher = create_model("sprint", num_classes=3, image_size=12, seed=0).eval()
     images, mean, std = tiny_dataset.train.images[:6], tiny_dataset.mean, tiny_dataset.std
-    logits = ask_teacher(teacher, images, CROP, mirrors=mirrors, mean=mean, std=std, precision="float32")
+    told: list[str] = []
+    logits = ask_teacher(
+        teacher, images, CROP, mirrors=mirrors, mean=mean, std=std, precision="float32", say=told.append
+    )
+    assert (len(told), told[-1]) == (9, "... 9 of 9 crops")
     chosen, top, left = torch.tensor([5, 0, 3]), torch.tensor([0, 4, 2]), torch.tensor([4, 2, 0])
     with torch.no_grad():
         crops = normalise(CROP.apply(images[chosen], {"top": top, "left": left}), mean, std)
@@ -217,6 +222,20 @@ def test_a_teacher_that_does_not_fit_is_refused(
     with pytest.raises(ConfigError, match=message):
         train(load_recipe(options=_student_options(teacher), settings=settings), run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_students_have_the_policies_that_begin_with_a_crop() -> None:
+    policies = {name: create_policy(name, flip=True, mean=(0.5,) * 3) for name in POLICIES}
+    assert tuple(name for name in POLICIES if isinstance(policies[name][0], RandomCrop)) == POLICIES_OF_STUDENTS
+
+
+def test_the_teacher_that_is_kept_is_a_run() -> None:
+    kept = load_run(Path(__file__).parent.parent / "docs/results/teacher")
+    assert num_params(kept.model) == kept.card.num_params == 837_472
+    recipe = load_recipe("teacher")
+    for name in ("model", "model_options", "epochs", "lr", "augmentation", "cutout", "val_fraction"):
+        assert getattr(kept.config, name) == getattr(recipe, name)
+    assert f"{kept.metrics['test_accuracy']:.2%}".replace("%", " %") in describe_recipes()[-1].promise
 
 
 def test_a_teachers_fields_without_a_teacher_are_refused() -> None:

@@ -69,6 +69,7 @@ def learn_lessons(
             mean=teacher.card.mean,
             std=teacher.card.std,
             precision=number_format,
+            say=say,
         )
         content = io.BytesIO()
         np.save(content, logits.numpy())

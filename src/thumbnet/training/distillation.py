@@ -9,7 +9,7 @@ crop: Beyer et al., "Knowledge distillation: A good teacher is patient and consi
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,6 +87,7 @@ def ask_teacher(
     mean: Sequence[float],
     std: Sequence[float],
     precision: str = "auto",
+    say: Callable[[str], None] = lambda text: None,
 ) -> Float16[Tensor, "n 3 3 k"]:
     """The teacher's logits of every image, cropped at each place.
 
@@ -104,5 +105,6 @@ def ask_teacher(
             if mirrors:
                 logits = (logits + predict_logits(teacher, crops.flip(3), mean=mean, std=std)) / 2
             pieces.append(logits.half())
+            say(f"... {len(pieces)} of {PLACES**2} crops")
     answers: Tensor = torch.stack(pieces, dim=1).unflatten(1, (PLACES, PLACES))
     return answers
