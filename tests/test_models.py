@@ -270,5 +270,6 @@ def test_models_are_described() -> None:
         "resnet8": 78_186,
         "sprint": 194_464,
         "sprint-long": 195_488,
+        "thumb-20k": 19_216,
     }
     assert all(info.description.endswith(".") and info.num_params < 200_000 for info in infos)

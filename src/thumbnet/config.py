@@ -20,10 +20,12 @@ from thumbnet.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
+KERNELS = ("auto", "native", "pytorch")
 POLICIES_OF_STUDENTS = ("crop-flip", "shift-flip")  # augmentations that begin with a crop
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Kernels = Literal["auto", "native", "pytorch"]
 Optimizer = Literal["sgd", "muon"]
 Schedule = Literal["step", "one-cycle", "cosine"]
 ScoreTest = Literal["end", "each-epoch"]
@@ -82,7 +84,8 @@ class TrainConfig:
     score_test: ScoreTest = "end"
     seed: int = 0
     device: Device = "auto"
-    precision: Precision = "float32"  # auto: bfloat16 where the device multiplies it natively
+    precision: Precision = "float32"  # auto: bfloat16 where the device, or our kernels, are faster with it
+    kernels: Kernels = "auto"  # native: ours, for blocks on a CPU; auto: these where there is a compiler
     compiled: bool = False  # train through torch.compile: for GPUs
 
     def __post_init__(self) -> None:

@@ -219,6 +219,7 @@ def fit_arguments(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
         "seed": config.seed,
         "device": config.device,
         "precision": config.precision,
+        "kernels": config.kernels,
         "compiled": config.compiled,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import subprocess
 from importlib import metadata
@@ -22,6 +23,7 @@ from thumbnet.reporting import build_report
 from thumbnet.run_dir import METRICS, REPORT, RunDir
 from thumbnet.training.device import peak_memory_bytes
 from thumbnet.training.history import History
+from thumbnet.training.kernels import describe_kernels, pick_kernels
 from thumbnet.views.confusion import draw_confusion
 from thumbnet.views.curves import curves_of, draw_curves
 from thumbnet.views.figure import png_bytes
@@ -50,7 +52,8 @@ def write_results(
     folder.write_predictions(evaluation.predictions, dataset.test, dataset.class_names)
     _write_views(folder, model, dataset, history, evaluation)
     device = next(model.parameters()).device
-    metrics = _metrics(config, dataset, trace, history, evaluation, device)
+    kernels = pick_kernels(config.kernels, model, device, compiled=config.compiled)
+    metrics = _metrics(config, dataset, trace, history, evaluation, device, kernels)
     report = build_report(
         config=config,
         dataset=dataset,
@@ -96,6 +99,7 @@ def _metrics(
     history: History,
     evaluation: Evaluation,
     device: torch.device,
+    kernels: ctypes.CDLL | None,
 ) -> dict[str, Any]:
     last = history[-1]
     metrics = {
@@ -117,6 +121,7 @@ def _metrics(
         "device": str(device),
         "num_threads": torch.get_num_threads(),
         "machine": platform.machine(),
+        "kernels": describe_kernels(kernels),
     }
     if last.val_accuracy is not None:
         metrics |= {"val_accuracy": last.val_accuracy, "val_loss": last.val_loss}

@@ -30,6 +30,7 @@ from thumbnet.run_dir import Checkpoint, Run, RunDir, create_run_dir, load_run, 
 from thumbnet.teacher import load_teacher
 from thumbnet.training.device import pick_device
 from thumbnet.training.fit import TrainingState, fit
+from thumbnet.training.kernels import pick_kernels
 from thumbnet.training.lr_finder import LrTrial, find_lr
 from thumbnet.training.optimizers import create_optimizer
 from thumbnet.training.progress import LogStyle
@@ -73,6 +74,7 @@ def check_trainable(config: TrainConfig, dataset: Dataset) -> None:
     begin_with_trained_weights(model, config, dataset)
     rates = optimizer_arguments(config)
     create_optimizer(rates.pop("optimizer"), model, **rates)
+    pick_kernels(config.kernels, model, pick_device(config.device), compiled=config.compiled)
     for augmentation in build_policy(config, dataset):
         augmentation.check(dataset.image_shape)
     build_growth(config, dataset)

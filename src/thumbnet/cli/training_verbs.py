@@ -29,8 +29,8 @@ RECIPE_OPTIONS = (
 # Fields of a recipe that `find-lr` has no use for.
 UNUSED_BY_FIND_LR = frozenset(
     {"epochs", "min_steps", "schedule", "warmup_fraction", "step_epochs", "gamma", "num_drops"}
-    | {"scales", "scale_starts", "alternating_flip", "mixup", "average_decay", "precision", "compiled", "score_test"}
-    | {"teacher", "teacher_weight", "teacher_temperature"}
+    | {"scales", "scale_starts", "alternating_flip", "mixup", "average_decay", "precision", "kernels"}
+    | {"compiled", "score_test", "teacher", "teacher_weight", "teacher_temperature"}
 )
 RESUME_OPTIONS = ("data_dir", "device", "log_style")  # all others are taken from the run that goes on
 

@@ -8,6 +8,7 @@ arXiv:2404.00498); the blueprint-separable convolution, Haase and Amthor, "Rethi
 
 from __future__ import annotations
 
+import ctypes
 import re
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thumbnet.errors import ModelError
+from thumbnet.kernels.blocks import can_fuse, fused_norm, fused_separable, takes_norm, takes_separable
 from thumbnet.models.blocks import check_images
 from thumbnet.models.whitening import Whitening
 
@@ -100,7 +102,9 @@ class BlockNet(nn.Module):
 
 class _Block(nn.Module):
     """Convolution, max-pool where it `pools` and the map has 2 pixels or more, BatchNorm, SiLU; the input added to that
-    where it `has_shortcut`."""
+    where it `has_shortcut`. With `kernels`, a training step is done by these where they can."""
+
+    kernels: ctypes.CDLL | None = None
 
     def __init__(self, in_channels: int, layer: Layer, *, has_shortcut: bool) -> None:
         super().__init__()
@@ -117,9 +121,23 @@ class _Block(nn.Module):
         nn.init.dirac_(self.conv.weight[: min(in_channels, out_channels)])  # as many as can pass unchanged
         self.norm = nn.BatchNorm2d(out_channels)
 
+    @property
+    def is_fused(self) -> bool:
+        """Whether `kernels` do all of it, if it gets maps that they take."""
+        return can_fuse(self.depthwise, self.norm)
+
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h2 w2"]:
+        pools = self.pools and min(maps.shape[2:]) >= 2
+        kernels = self.kernels if self.training else None
+        if kernels is not None and takes_separable(maps, self.depthwise, self.norm, pools=pools):
+            assert isinstance(self.depthwise, nn.Conv2d)
+            return fused_separable(
+                kernels, maps, self.conv, self.depthwise, self.norm, pools=pools, has_shortcut=self.has_shortcut
+            )
         changed = self.depthwise(self.conv(maps))
-        if self.pools and min(changed.shape[2:]) >= 2:
+        if kernels is not None and takes_norm(changed, self.norm, pools=pools):
+            return fused_norm(kernels, changed, maps if self.has_shortcut else None, self.norm, pools=pools)
+        if pools:
             changed = F.max_pool2d(changed, 2)
         changed = F.silu(self.norm(changed))
         return maps + changed if self.has_shortcut else changed

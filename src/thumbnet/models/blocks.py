@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -18,6 +20,20 @@ class LearnsFromImages(Protocol):
     """A model that looks at normalised training images [N,C,H,W] once, before its first step."""
 
     def learn_from_images(self, images: Tensor) -> None: ...
+
+
+@runtime_checkable
+class TakesKernels(Protocol):
+    """A block that can train through our kernels: its own forward pass does as these would, but for rounding."""
+
+    kernels: ctypes.CDLL | None
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether they do its convolutions, too, and not only what follows these."""
+        ...
+
+    def modules(self) -> Iterator[nn.Module]: ...
 
 
 class Conv2d(nn.Conv2d):

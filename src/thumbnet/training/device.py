@@ -29,15 +29,16 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
+def pick_precision(name: str, device: torch.device, *, keeps_maps_only: bool = False) -> torch.dtype:
     """The number format of convolutions and matrix products; weights, losses and updates are float32 in any case.
 
-    `auto` is bfloat16 where the device multiplies it natively, since it is twice as fast there, else float32.
+    `auto` is bfloat16 where the device multiplies it natively, since it is twice as fast there, or where
+    `keeps_maps_only`: our kernels then do all convolutions, in float32, and only keep maps in it; else float32.
     """
     if name not in PRECISIONS:
         raise ConfigError(f"unknown precision {name!r}", hint=f"choose one of {', '.join(PRECISIONS)}")
     if name == "auto":
-        name = "bfloat16" if has_native_bfloat16(device) else "float32"
+        name = "bfloat16" if keeps_maps_only or has_native_bfloat16(device) else "float32"
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 

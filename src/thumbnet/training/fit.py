@@ -34,6 +34,7 @@ from thumbnet.training.forecast import Forecast
 from thumbnet.training.growth import Growth
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.inputs import default_policy, make_batch, show_images
+from thumbnet.training.kernels import does_all, pick_kernels, using_kernels
 from thumbnet.training.mixup import Targets, mix
 from thumbnet.training.optimizers import create_optimizer
 from thumbnet.training.progress import EpochPlan, Progress, StepReport, pick_progress
@@ -82,6 +83,7 @@ def fit(
     seed: int = 0,
     device: str = "auto",
     precision: str = "float32",
+    kernels: str = "auto",
     compiled: bool = False,
     score: Sequence[ScoredSplit] = (),
     progress: Progress | None = None,
@@ -106,6 +108,7 @@ def fit(
         seed: of shuffling, augmentation and dropout. The model's weights have their own seed, in `create_model`.
         device: `auto`, `cpu`, `cuda` or `mps`.
         precision: of convolutions and matrix products: `float32`, `bfloat16`, or `auto` (see `pick_precision`).
+        kernels: `native`, `pytorch` or `auto` (see `pick_kernels`).
         compiled: train through `torch.compile`: for GPUs; on a CPU it needs a C++ compiler and a minute to warm up.
         score: the splits to score after every epoch, `val` or `test`.
         progress: is told of steps and epochs; None picks what suits the terminal, the notebook or the log file.
@@ -126,6 +129,7 @@ def fit(
     check_mirroring(augmentation, alternating=alternating_flip)
     check_lessons(lessons, augmentation, num_images=len(dataset.train))
     to_device = pick_device(device)
+    library = pick_kernels(kernels, model, to_device, compiled=compiled)
     model.to(to_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     made = create_optimizer(
         optimizer,
@@ -161,7 +165,7 @@ def fit(
         forward=torch.compile(model) if compiled else model,
         optimizer=made,
         base_lrs=base_lrs,
-        precision=pick_precision(precision, to_device),
+        precision=pick_precision(precision, to_device, keeps_maps_only=library is not None and does_all(model)),
         images=dataset.train.images.to(to_device),
         labels=dataset.train.labels.to(to_device),
         mean=dataset.mean,
@@ -185,7 +189,8 @@ def fit(
     areas = [math.prod(loop.sides_at(step)) for step in range(loop.num_steps)]
     forecast = Forecast(progress, areas, first_step=len(history) * steps_per_epoch)
     for epoch in range(len(history) + 1, epochs + 1):
-        trained = _train_epoch(loop, epoch, forecast)
+        with using_kernels(model, library):
+            trained = _train_epoch(loop, epoch, forecast)
         with nullcontext() if average is None else average.applied():
             val = evaluate(model, dataset, "val") if "val" in score else None
             test = evaluate(model, dataset, "test") if "test" in score else None

@@ -1,0 +1,614 @@
+// Blocks of a network in training, fused: each map is read and written once or twice where a framework passes over it
+// ten times, since memory, not arithmetic, is what small processors lack.
+//
+// Maps are [n, h, w, c] in memory (channels last), kept as float32 or as bfloat16; all arithmetic is float32. Output
+// channels are a multiple of 16. An image's maps stay in the processor's cache from its pointwise convolution to its
+// statistics. Sums over images are taken thread by thread in a fixed order: with as many threads, the results are the
+// same.
+
+#include <omp.h>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <type_traits>
+#include <vector>
+
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
+namespace {
+
+#ifdef __AVX512F__
+constexpr int LANES = 16;
+constexpr int ROWS[5] = {0, 8, 8, 8, 6};  // of a tile of 1 to 4 vectors: what fits 32 registers
+#else
+constexpr int LANES = 8;
+constexpr int ROWS[5] = {0, 4, 4, 4, 3};
+#endif
+constexpr int TAPS = 9;
+
+typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t Integers __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint8_t Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
+typedef uint16_t Halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+
+inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
+inline void store(float* to, Vector values) { *reinterpret_cast<Vector*>(to) = values; }
+
+struct Bfloat16 {
+    uint16_t bits;  // the upper half of a float32
+};
+
+inline Vector load(const Bfloat16* from) {
+    const Integers bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(from), Integers) << 16;
+    return reinterpret_cast<const Vector&>(bits);
+}
+inline void store(Bfloat16* to, Vector values) {  // to the nearest, ties to even
+    const Integers bits = reinterpret_cast<const Integers&>(values);
+    const Integers rounded = bits + 0x7fff + ((bits >> 16) & 1);
+    *reinterpret_cast<Halves*>(to) = __builtin_convertvector(rounded >> 16, Halves);
+}
+
+// Kept maps as float32: themselves, or in `room`.
+inline const float* widen(const float* kept, float*, size_t) { return kept; }
+inline const float* widen(const Bfloat16* kept, float* room, size_t size) {
+    size_t i = 0;
+    for (; i + LANES <= size; i += LANES) store(room + i, load(kept + i));
+    for (; i < size; i++) {
+        const uint32_t bits = static_cast<uint32_t>(kept[i].bits) << 16;
+        std::memcpy(room + i, &bits, sizeof bits);
+    }
+    return room;
+}
+inline Vector spread(float value) { return value - Vector{}; }
+
+// 1 / (1 + exp(-x)), to about 3 units in the last place: the power of two of the nearest integer, times a polynomial of
+// the rest (Taylor's of 2^r, |r| <= 1/2).
+inline Vector sigmoid(Vector x) {
+    Vector exponent = x * -1.44269504f;
+    exponent = exponent < -126.0f ? spread(-126.0f) : exponent;
+    exponent = exponent > 126.0f ? spread(126.0f) : exponent;
+    const Vector shifted = exponent + 12582912.0f;  // 1.5 * 2^23: its last bits are then the nearest integer
+    const Vector rest = exponent - (shifted - 12582912.0f);
+    Vector power = rest * 1.54035304e-4f + 1.33335581e-3f;
+    power = power * rest + 9.61812911e-3f;
+    power = power * rest + 5.55041087e-2f;
+    power = power * rest + 2.40226507e-1f;
+    power = power * rest + 6.93147181e-1f;
+    power = power * rest + 1.0f;
+    const Integers scaled = reinterpret_cast<const Integers&>(power) + (reinterpret_cast<const Integers&>(shifted) << 23);
+    const Vector divisor = 1.0f + reinterpret_cast<const Vector&>(scaled);
+#ifdef __AVX512F__  // an estimate of 14 bits and Newton's step: half the time of a division
+    const Vector estimate = reinterpret_cast<Vector>(_mm512_maskz_rcp14_ps(0xffff, reinterpret_cast<__m512>(divisor)));
+    return estimate * (2.0f - divisor * estimate);
+#else
+    return 1.0f / divisor;
+#endif
+}
+
+// A matrix product's operands: left[i * row + k * column], right[k * width + j], result[i * width + j].
+struct Left {
+    const float* values;
+    size_t row, column;
+};
+
+template <int rows, int vectors>
+inline void multiply_tile(Left left, const float* right, float* result, const float* start, size_t width, int depth) {
+    Vector sums[rows][vectors];
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) sums[i][v] = start ? load(start + i * width + v * LANES) : Vector{};
+    for (int k = 0; k < depth; k++) {
+        Vector factors[vectors];
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) factors[v] = load(right + k * width + v * LANES);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) {
+            const Vector factor = spread(left.values[i * left.row + k * left.column]);
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) sums[i][v] += factor * factors[v];
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) store(result + i * width + v * LANES, sums[i][v]);
+}
+
+template <int vectors>
+void multiply_columns(Left left, const float* right, float* result, const float* start, size_t width, int rows,
+                      int depth) {
+    int i = 0;
+    const auto at = [&](int row) { return Left{left.values + row * left.row, left.row, left.column}; };
+    const auto start_at = [&](int row) { return start ? start + row * width : nullptr; };
+    for (; i + ROWS[vectors] <= rows; i += ROWS[vectors])
+        multiply_tile<ROWS[vectors], vectors>(at(i), right, result + i * width, start_at(i), width, depth);
+    for (; i + 2 <= rows; i += 2)
+        multiply_tile<2, vectors>(at(i), right, result + i * width, start_at(i), width, depth);
+    for (; i < rows; i++) multiply_tile<1, vectors>(at(i), right, result + i * width, start_at(i), width, depth);
+}
+
+// result = start (or 0) + left * right; the width is a multiple of LANES.
+void multiply(Left left, const float* right, float* result, const float* start, int rows, int width, int depth) {
+    for (int vector = 0, num_vectors = width / LANES; vector < num_vectors;) {
+        const int rest = num_vectors - vector;
+        const int taken = rest == 5 || rest == 6 ? 3 : rest < 4 ? rest : 4;  // 5 as 3 + 2, 6 as 3 + 3
+        const size_t column = static_cast<size_t>(vector) * LANES;
+        const float* begin = start ? start + column : nullptr;
+        switch (taken) {
+            case 1: multiply_columns<1>(left, right + column, result + column, begin, width, rows, depth); break;
+            case 2: multiply_columns<2>(left, right + column, result + column, begin, width, rows, depth); break;
+            case 3: multiply_columns<3>(left, right + column, result + column, begin, width, rows, depth); break;
+            default: multiply_columns<4>(left, right + column, result + column, begin, width, rows, depth);
+        }
+        vector += taken;
+    }
+}
+
+// One image's maps [h, w, c], and a row of zeros to stand above and below them.
+struct Maps {
+    int height, width, channels;
+    const float* zeros;
+
+    size_t pixels() const { return static_cast<size_t>(height) * width; }
+    size_t size() const { return pixels() * channels; }
+    const float* row(const float* maps, int r) const {
+        return r < 0 || r >= height ? zeros : maps + static_cast<size_t>(r) * width * channels;
+    }
+};
+
+// result[r, x] = sum over 3x3 of weights[tap] * maps[r + dy, x + dx]; `last_first` takes the taps in reverse: the adjoint.
+void depthwise(const Maps& shape, const float* maps, const float* weights, float* result, bool last_first) {
+    const int channels = shape.channels, width = shape.width;
+    for (int r = 0; r < shape.height; r++) {
+        const float* rows[3] = {shape.row(maps, r - 1), shape.row(maps, r), shape.row(maps, r + 1)};
+        for (int c = 0; c < channels; c += LANES) {
+            Vector factors[TAPS];
+#pragma GCC unroll 9
+            for (int tap = 0; tap < TAPS; tap++)
+                factors[tap] = load(weights + (last_first ? TAPS - 1 - tap : tap) * channels + c);
+            float* out = result + static_cast<size_t>(r) * width * channels + c;
+            const auto column = [&](int x, int side) {  // the three taps of one column of the window
+                const size_t offset = static_cast<size_t>(x + side - 1) * channels + c;
+                return factors[side] * load(rows[0] + offset) + factors[3 + side] * load(rows[1] + offset) +
+                       factors[6 + side] * load(rows[2] + offset);
+            };
+            const auto edge = [&](int x) {
+                Vector sum = column(x, 1);
+                if (x > 0) sum += column(x, 0);
+                if (x + 1 < width) sum += column(x, 2);
+                store(out + static_cast<size_t>(x) * channels, sum);
+            };
+            edge(0);
+            for (int x = 1; x + 1 < width; x++)
+                store(out + static_cast<size_t>(x) * channels, column(x, 1) + column(x, 0) + column(x, 2));
+            if (width > 1) edge(width - 1);
+        }
+    }
+}
+
+// sums[tap] += over all pixels, gradient[r, x] * maps[r + dy, x + dx]
+void depthwise_gradient(const Maps& shape, const float* maps, const float* gradient, float* sums) {
+    const int channels = shape.channels, width = shape.width;
+    for (int c = 0; c < channels; c += LANES) {
+        Vector totals[TAPS] = {};
+        for (int r = 0; r < shape.height; r++) {
+            const float* rows[3] = {shape.row(maps, r - 1), shape.row(maps, r), shape.row(maps, r + 1)};
+            const float* from = gradient + static_cast<size_t>(r) * width * channels + c;
+            const auto column = [&](Vector slope, int x, int side) {
+                const size_t offset = static_cast<size_t>(x + side - 1) * channels + c;
+#pragma GCC unroll 3
+                for (int down = 0; down < 3; down++) totals[3 * down + side] += slope * load(rows[down] + offset);
+            };
+            const auto edge = [&](int x) {
+                const Vector slope = load(from + static_cast<size_t>(x) * channels);
+                column(slope, x, 1);
+                if (x > 0) column(slope, x, 0);
+                if (x + 1 < width) column(slope, x, 2);
+            };
+            edge(0);
+            for (int x = 1; x + 1 < width; x++) {
+                const Vector slope = load(from + static_cast<size_t>(x) * channels);
+                column(slope, x, 0);
+                column(slope, x, 1);
+                column(slope, x, 2);
+            }
+            if (width > 1) edge(width - 1);
+        }
+        for (int tap = 0; tap < TAPS; tap++) store(sums + tap * channels + c, load(sums + tap * channels + c) + totals[tap]);
+    }
+}
+
+// The largest of each 2x2 pixels, and which it was (0 to 3); an odd last row or column is left out.
+template <typename Kept, typename Result>
+void pool(const Maps& shape, const Kept* maps, Result* pooled, uint8_t* largest) {
+    const size_t channels = shape.channels, line = shape.width * channels;
+    for (int r = 0; r < shape.height / 2; r++)
+        for (int x = 0; x < shape.width / 2; x++)
+            for (size_t c = 0; c < channels; c += LANES) {
+                const Kept* from = maps + 2 * r * line + 2 * x * channels + c;
+                const size_t offsets[4] = {0, channels, line, line + channels};
+                Vector most = load(from);
+                Integers which = {};
+                for (int j = 1; j < 4; j++) {
+                    const Vector other = load(from + offsets[j]);
+                    const Integers is_more = other > most;
+                    most = is_more ? other : most;
+                    which = is_more ? Integers{} + j : which;
+                }
+                const size_t to = (static_cast<size_t>(r) * (shape.width / 2) + x) * channels + c;
+                store(pooled + to, most);
+                *reinterpret_cast<Bytes*>(largest + to) = __builtin_convertvector(which, Bytes);
+            }
+}
+
+// The adjoint: each gradient goes to the pixel that was the largest. What `pool` leaves out is not written.
+template <typename Result>
+void unpool(const Maps& shape, const float* gradient, const uint8_t* largest, Result* result) {
+    const size_t channels = shape.channels, line = shape.width * channels;
+    for (int r = 0; r < shape.height / 2; r++)
+        for (int x = 0; x < shape.width / 2; x++)
+            for (size_t c = 0; c < channels; c += LANES) {
+                const size_t from = (static_cast<size_t>(r) * (shape.width / 2) + x) * channels + c;
+                Result* to = result + 2 * r * line + 2 * x * channels + c;
+                const size_t offsets[4] = {0, channels, line, line + channels};
+                const Integers which =
+                    __builtin_convertvector(*reinterpret_cast<const Bytes*>(largest + from), Integers);
+                const Vector slope = load(gradient + from);
+                for (int j = 0; j < 4; j++) store(to + offsets[j], which == j ? slope : Vector{});
+            }
+}
+
+// The norm over a batch: what it saves for the way back, per channel.
+struct Norm {
+    int channels;
+    const float* gamma;
+    float *mean, *inverse, *scale, *shift;  // y = silu(scale * z + shift)
+
+    Norm(int channels, const float* gamma, float* saved)
+        : channels(channels),
+          gamma(gamma),
+          mean(saved),
+          inverse(saved + channels),
+          scale(saved + 2 * channels),
+          shift(saved + 3 * channels) {}
+};
+
+// sums[0] += the values, sums[1] += their squares, over `rows` pixels
+template <typename Kept>
+void add_moments(const Kept* values, size_t rows, int channels, double* sums) {
+    for (int c = 0; c < channels; c += LANES) {
+        Vector first = {}, second = {};
+        for (size_t row = 0; row < rows; row++) {
+            const Vector value = load(values + row * channels + c);
+            first += value;
+            second += value * value;
+        }
+        for (int lane = 0; lane < LANES; lane++) {
+            sums[c + lane] += first[lane];
+            sums[channels + c + lane] += second[lane];
+        }
+    }
+}
+
+// From all threads' moments: the batch's statistics, and the running ones moved towards them.
+void finish_statistics(const Norm& norm, const std::vector<double>& sums, int num_parts, double count, const float* beta,
+                       float* running_mean, float* running_variance, double momentum, double epsilon) {
+    const int channels = norm.channels;
+    for (int c = 0; c < channels; c++) {
+        double first = 0, second = 0;
+        for (int part = 0; part < num_parts; part++) {
+            first += sums[(2 * part) * channels + c];
+            second += sums[(2 * part + 1) * channels + c];
+        }
+        const double mean = first / count;
+        const double variance = std::fmax(second / count - mean * mean, 0.0);
+        const double inverse = 1 / std::sqrt(variance + epsilon);
+        norm.mean[c] = static_cast<float>(mean);
+        norm.inverse[c] = static_cast<float>(inverse);
+        norm.scale[c] = static_cast<float>(norm.gamma[c] * inverse);
+        norm.shift[c] = static_cast<float>(beta[c] - norm.gamma[c] * inverse * mean);
+        const double unbiased = variance * count / (count - 1);
+        running_mean[c] += static_cast<float>(momentum * (mean - running_mean[c]));
+        running_variance[c] += static_cast<float>(momentum * (unbiased - running_variance[c]));
+    }
+}
+
+// y = silu(scale * z + shift), plus what the shortcut brings
+template <typename Kept>
+void activate(const Norm& norm, const Kept* z, const Kept* shortcut, Kept* y, size_t rows) {
+    const int channels = norm.channels;
+    for (size_t row = 0; row < rows; row++)
+        for (int c = 0; c < channels; c += LANES) {
+            const size_t at = row * channels + c;
+            const Vector h = load(z + at) * load(norm.scale + c) + load(norm.shift + c);
+            Vector result = h * sigmoid(h);
+            if (shortcut) result += load(shortcut + at);
+            store(y + at, result);
+        }
+}
+
+inline Vector silu_slope(Vector h) {
+    const Vector share = sigmoid(h);
+    return share * (1.0f + h * (1.0f - share));
+}
+
+// sums[0] += the gradients before the activation, sums[1] += their products with z
+template <typename Kept>
+void add_slopes(const Norm& norm, const Kept* gradient, const Kept* z, size_t rows, double* sums) {
+    const int channels = norm.channels;
+    for (int c = 0; c < channels; c += LANES) {
+        const Vector scale = load(norm.scale + c), shift = load(norm.shift + c);
+        const Vector mean = load(norm.mean + c);
+        Vector first = {}, second = {};
+        for (size_t row = 0; row < rows; row++) {
+            const Vector value = load(z + row * channels + c);
+            const Vector slope = load(gradient + row * channels + c) * silu_slope(value * scale + shift);
+            first += slope;
+            second += slope * (value - mean);
+        }
+        for (int lane = 0; lane < LANES; lane++) {
+            sums[c + lane] += first[lane];
+            sums[channels + c + lane] += second[lane];
+        }
+    }
+}
+
+// The gradients of gamma and beta, and how dz follows: dz = scale * slope + by_value * z + constant
+struct NormGradient {
+    std::vector<float> by_value, constant;
+
+    NormGradient(const Norm& norm, const std::vector<double>& sums, int num_parts, double count, float* gamma_gradient,
+                 float* beta_gradient)
+        : by_value(norm.channels), constant(norm.channels) {
+        const int channels = norm.channels;
+        for (int c = 0; c < channels; c++) {
+            double beta_sum = 0, gamma_sum = 0;
+            for (int part = 0; part < num_parts; part++) {
+                beta_sum += sums[(2 * part) * channels + c];
+                gamma_sum += sums[(2 * part + 1) * channels + c];
+            }
+            gamma_sum *= norm.inverse[c];
+            gamma_gradient[c] = static_cast<float>(gamma_sum);
+            beta_gradient[c] = static_cast<float>(beta_sum);
+            const double factor = -norm.scale[c] * norm.inverse[c] * gamma_sum / count;
+            by_value[c] = static_cast<float>(factor);
+            constant[c] = static_cast<float>(-norm.scale[c] * beta_sum / count - factor * norm.mean[c]);
+        }
+    }
+
+    template <typename Kept, typename Result>
+    void apply(const Norm& norm, const Kept* gradient, const Kept* z, size_t rows, Result* dz) const {
+        const int channels = norm.channels;
+        for (size_t row = 0; row < rows; row++)
+            for (int c = 0; c < channels; c += LANES) {
+                const size_t at = row * channels + c;
+                const Vector value = load(z + at), scale = load(norm.scale + c);
+                const Vector slope = load(gradient + at) * silu_slope(value * scale + load(norm.shift + c));
+                store(dz + at, scale * slope + (load(by_value.data() + c) * value + load(constant.data() + c)));
+            }
+    }
+};
+
+// Room for an image's maps, on the boundary of a cache line: vectors across two lines take twice as long.
+class Room {
+   public:
+    explicit Room(size_t size) : values_(static_cast<float*>(::operator new[](size * sizeof(float), LINE))) {}
+    ~Room() { ::operator delete[](values_, LINE); }
+    Room(const Room&) = delete;
+    Room& operator=(const Room&) = delete;
+    float* data() { return values_; }
+
+   private:
+    static constexpr std::align_val_t LINE{64};
+    float* values_;
+};
+
+// Work on images in parallel: each thread takes a stretch of them. `work(thread, first, last)`.
+template <typename Work>
+void over_images(int num_images, int num_threads, const Work& work) {
+#pragma omp parallel for schedule(static, 1) num_threads(num_threads)
+    for (int part = 0; part < num_threads; part++)
+        work(part, static_cast<int>(static_cast<int64_t>(num_images) * part / num_threads),
+             static_cast<int>(static_cast<int64_t>(num_images) * (part + 1) / num_threads));
+}
+
+// Pooling (with `largest`, of maps h x w), norm, SiLU and shortcut of t. Without pooling z is t, and not written.
+template <typename Kept>
+void norm_forward(const Kept* t, const Kept* shortcut, const float* gamma, const float* beta, float* running_mean,
+                  float* running_variance, double momentum, double epsilon, Kept* z, uint8_t* largest, Kept* y,
+                  float* saved, int n, int h, int w, int channels, int num_threads) {
+    const Norm norm(channels, gamma, saved);
+    const Maps before{h, w, channels, nullptr};
+    const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : before.pixels();
+    const Kept* values = largest ? z : t;
+    std::vector<double> sums(2 * channels * num_threads);
+    over_images(n, num_threads, [&](int part, int first, int last) {
+        for (int i = first; i < last; i++) {
+            const size_t at = i * rows * channels;
+            if (largest) pool(before, t + i * before.size(), z + at, largest + at);
+            add_moments(values + at, rows, channels, sums.data() + 2 * part * channels);
+        }
+    });
+    finish_statistics(norm, sums, num_threads, static_cast<double>(n) * rows, beta, running_mean, running_variance,
+                      momentum, epsilon);
+    over_images(n, num_threads, [&](int, int first, int last) {
+        const size_t at = first * rows * channels;
+        activate(norm, values + at, shortcut ? shortcut + at : nullptr, y + at, (last - first) * rows);
+    });
+}
+
+template <typename Kept>
+void norm_backward(const Kept* gradient, const Kept* z, const uint8_t* largest, const float* gamma, float* saved,
+                   Kept* t_gradient, float* gamma_gradient, float* beta_gradient, int n, int h, int w, int channels,
+                   int num_threads) {
+    const Norm norm(channels, gamma, saved);
+    const Maps before{h, w, channels, nullptr};
+    const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : before.pixels();
+    std::vector<double> sums(2 * channels * num_threads);
+    over_images(n, num_threads, [&](int part, int first, int last) {
+        for (int i = first; i < last; i++) {
+            const size_t at = i * rows * channels;
+            add_slopes(norm, gradient + at, z + at, rows, sums.data() + 2 * part * channels);
+        }
+    });
+    const NormGradient slopes(norm, sums, num_threads, static_cast<double>(n) * rows, gamma_gradient, beta_gradient);
+    over_images(n, num_threads, [&](int, int first, int last) {
+        Room pooled(largest ? rows * channels : 0);
+        for (int i = first; i < last; i++) {
+            const size_t at = i * rows * channels;
+            Kept* to = t_gradient + i * before.size();
+            if (!largest) {
+                slopes.apply(norm, gradient + at, z + at, rows, to);
+                continue;
+            }
+            slopes.apply(norm, gradient + at, z + at, rows, pooled.data());
+            if (h % 2 || w % 2) std::memset(static_cast<void*>(to), 0, before.size() * sizeof(Kept));
+            unpool(before, pooled.data(), largest + at, to);
+        }
+    });
+}
+
+// A blueprint-separable block: pointwise [in, out], depthwise [9, out], pooling (with `largest`), norm, SiLU, shortcut.
+template <typename Kept>
+void separable_forward(const Kept* x, const float* pointwise, const float* depthwise_weights, const float* gamma,
+                       const float* beta, float* running_mean, float* running_variance, double momentum, double epsilon,
+                       Kept* z, uint8_t* largest, Kept* y, float* saved, int n, int h, int w, int in, int out,
+                       int has_shortcut, int num_threads) {
+    const Norm norm(out, gamma, saved);
+    const std::vector<float> zeros(static_cast<size_t>(w) * out);
+    const Maps maps{h, w, out, zeros.data()};
+    const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : maps.pixels(), num_inputs = maps.pixels() * in;
+    std::vector<double> sums(2 * out * num_threads);
+    over_images(n, num_threads, [&](int part, int first, int last) {
+        Room inputs(num_inputs), mixed(maps.size()), filtered(maps.size());
+        for (int i = first; i < last; i++) {
+            Kept* to = z + i * rows * out;
+            const float* from = widen(x + i * num_inputs, inputs.data(), num_inputs);
+            multiply(Left{from, static_cast<size_t>(in), 1}, pointwise, mixed.data(), nullptr,
+                     static_cast<int>(maps.pixels()), out, in);
+            depthwise(maps, mixed.data(), depthwise_weights, filtered.data(), false);
+            if (largest)
+                pool(maps, filtered.data(), to, largest + i * rows * out);
+            else
+                for (size_t j = 0; j < maps.size(); j += LANES) store(to + j, load(filtered.data() + j));
+            add_moments(to, rows, out, sums.data() + 2 * part * out);
+        }
+    });
+    finish_statistics(norm, sums, num_threads, static_cast<double>(n) * rows, beta, running_mean, running_variance,
+                      momentum, epsilon);
+    over_images(n, num_threads, [&](int, int first, int last) {
+        const size_t at = first * rows * out;
+        activate(norm, z + at, has_shortcut ? x + at : nullptr, y + at, (last - first) * rows);
+    });
+}
+
+// `x_gradient` is null where nobody asks for it; else the input channels, too, are a multiple of 16.
+template <typename Kept>
+void separable_backward(const Kept* gradient, const Kept* x, const Kept* z, const uint8_t* largest,
+                        const float* pointwise, const float* pointwise_transposed, const float* depthwise_weights,
+                        const float* gamma, float* saved, Kept* x_gradient, float* pointwise_gradient,
+                        float* depthwise_gradients, float* gamma_gradient, float* beta_gradient, int n, int h, int w,
+                        int in, int out, int has_shortcut, int num_threads) {
+    const Norm norm(out, gamma, saved);
+    const std::vector<float> zeros(static_cast<size_t>(w) * out);
+    const Maps maps{h, w, out, zeros.data()};
+    const int pixels = static_cast<int>(maps.pixels());
+    const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : maps.pixels(), num_inputs = maps.pixels() * in;
+    std::vector<double> sums(2 * out * num_threads);
+    over_images(n, num_threads, [&](int part, int first, int last) {
+        for (int i = first; i < last; i++) {
+            const size_t at = i * rows * out;
+            add_slopes(norm, gradient + at, z + at, rows, sums.data() + 2 * part * out);
+        }
+    });
+    const NormGradient slopes(norm, sums, num_threads, static_cast<double>(n) * rows, gamma_gradient, beta_gradient);
+    const size_t num_pointwise = static_cast<size_t>(in) * out, num_depthwise = TAPS * out;
+    const size_t num_weights = num_pointwise + num_depthwise;
+    Room parts(num_weights * num_threads);
+    std::memset(parts.data(), 0, num_weights * num_threads * sizeof(float));
+    over_images(n, num_threads, [&](int part, int first, int last) {
+        float* own = parts.data() + num_weights * part;
+        Room inputs(num_inputs), mixed(maps.size()), filtered(maps.size());
+        Room pooled(largest ? rows * out : 0);
+        std::memset(filtered.data(), 0, maps.size() * sizeof(float));  // where pooling leaves out an odd row or column
+        for (int i = first; i < last; i++) {
+            const size_t at = i * rows * out;
+            const float* from = widen(x + i * num_inputs, inputs.data(), num_inputs);
+            slopes.apply(norm, gradient + at, z + at, rows, largest ? pooled.data() : filtered.data());
+            if (largest) unpool(maps, pooled.data(), largest + at, filtered.data());
+            multiply(Left{from, static_cast<size_t>(in), 1}, pointwise, mixed.data(), nullptr, pixels, out, in);
+            depthwise_gradient(maps, mixed.data(), filtered.data(), own + num_pointwise);
+            depthwise(maps, filtered.data(), depthwise_weights, mixed.data(), true);
+            multiply(Left{from, 1, static_cast<size_t>(in)}, mixed.data(), own, own, in, out, pixels);
+            if (!x_gradient) continue;
+            multiply(Left{mixed.data(), static_cast<size_t>(out), 1}, pointwise_transposed, inputs.data(), nullptr,
+                     pixels, in, out);
+            Kept* to = x_gradient + i * num_inputs;
+            for (size_t j = 0; j < num_inputs; j += LANES) {
+                Vector sum = load(inputs.data() + j);
+                if (has_shortcut) sum += load(gradient + at + j);
+                store(to + j, sum);
+            }
+        }
+    });
+    for (size_t j = 0; j < num_weights; j++) {
+        float sum = 0;
+        for (int part = 0; part < num_threads; part++) sum += parts.data()[num_weights * part + j];
+        (j < num_pointwise ? pointwise_gradient[j] : depthwise_gradients[j - num_pointwise]) = sum;
+    }
+}
+
+// One map's pointer in either format.
+struct Any {
+    void* values;
+    template <typename Kept>
+    operator Kept*() const {
+        return static_cast<std::remove_const_t<Kept>*>(values);
+    }
+};
+
+}  // namespace
+
+extern "C" {
+
+#define EITHER(function, ...) (is_bfloat16 ? function<Bfloat16>(__VA_ARGS__) : function<float>(__VA_ARGS__))
+
+void thumbnet_norm_forward(void* t, void* shortcut, const float* gamma, const float* beta, float* running_mean,
+                           float* running_variance, double momentum, double epsilon, void* z, uint8_t* largest, void* y,
+                           float* saved, int is_bfloat16, int n, int h, int w, int channels, int num_threads) {
+    EITHER(norm_forward, Any{t}, Any{shortcut}, gamma, beta, running_mean, running_variance, momentum, epsilon, Any{z},
+           largest, Any{y}, saved, n, h, w, channels, num_threads);
+}
+
+void thumbnet_norm_backward(void* gradient, void* z, const uint8_t* largest, const float* gamma, float* saved,
+                            void* t_gradient, float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n, int h,
+                            int w, int channels, int num_threads) {
+    EITHER(norm_backward, Any{gradient}, Any{z}, largest, gamma, saved, Any{t_gradient}, gamma_gradient, beta_gradient,
+           n, h, w, channels, num_threads);
+}
+
+void thumbnet_separable_forward(void* x, const float* pointwise, const float* depthwise_weights, const float* gamma,
+                                const float* beta, float* running_mean, float* running_variance, double momentum,
+                                double epsilon, void* z, uint8_t* largest, void* y, float* saved, int is_bfloat16, int n,
+                                int h, int w, int in, int out, int has_shortcut, int num_threads) {
+    EITHER(separable_forward, Any{x}, pointwise, depthwise_weights, gamma, beta, running_mean, running_variance,
+           momentum, epsilon, Any{z}, largest, Any{y}, saved, n, h, w, in, out, has_shortcut, num_threads);
+}
+
+void thumbnet_separable_backward(void* gradient, void* x, void* z, const uint8_t* largest, const float* pointwise,
+                                 const float* pointwise_transposed, const float* depthwise_weights, const float* gamma,
+                                 float* saved, void* x_gradient, float* pointwise_gradient, float* depthwise_gradients,
+                                 float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n, int h, int w,
+                                 int in, int out, int has_shortcut, int num_threads) {
+    EITHER(separable_backward, Any{gradient}, Any{x}, Any{z}, largest, pointwise, pointwise_transposed,
+           depthwise_weights, gamma, saved, Any{x_gradient}, pointwise_gradient, depthwise_gradients, gamma_gradient,
+           beta_gradient, n, h, w, in, out, has_shortcut, num_threads);
+}
+
+}  // extern "C"

@@ -1,0 +1,194 @@
+"""Blocks by our kernels, as functions that PyTorch can differentiate once. Maps are [N,C,H,W] in channels_last, kept as
+float32 or bfloat16; what is computed in between is float32."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+CHANNEL_MULTIPLE = 16
+
+
+def takes_norm(maps: Float[Tensor, "n c h w"], norm: nn.BatchNorm2d, *, pools: bool) -> bool:
+    """Whether our kernels can do this norm of these maps, pooled before or not."""
+    height, width = (side // 2 if pools else side for side in maps.shape[2:])
+    return (
+        maps.device.type == "cpu"
+        and norm.num_features % CHANNEL_MULTIPLE == 0
+        and norm.momentum is not None
+        and len(maps) * height * width > 1  # PyTorch says why one value has no deviation
+    )
+
+
+def can_fuse(depthwise: nn.Module, norm: nn.BatchNorm2d) -> bool:
+    """Whether a block is one that our kernels can do as a whole."""
+    return isinstance(depthwise, nn.Conv2d) and depthwise.stride == (1, 1) and norm.num_features % CHANNEL_MULTIPLE == 0
+
+
+def takes_separable(maps: Float[Tensor, "n c h w"], depthwise: nn.Module, norm: nn.BatchNorm2d, *, pools: bool) -> bool:
+    """Whether our kernels can do a whole separable block on these maps."""
+    return (
+        can_fuse(depthwise, norm)
+        and (not maps.requires_grad or maps.shape[1] % CHANNEL_MULTIPLE == 0)
+        and takes_norm(maps, norm, pools=pools)
+    )
+
+
+def fused_norm(
+    library: ctypes.CDLL,
+    maps: Float[Tensor, "n c h w"],
+    shortcut: Float[Tensor, "n c h w"] | None,
+    norm: nn.BatchNorm2d,
+    *,
+    pools: bool,
+) -> Float[Tensor, "n c h2 w2"]:
+    """Max-pool of 2x2 pixels where it `pools`, then the norm in training, SiLU, and the shortcut added."""
+    maps = _kept(maps, maps.dtype)
+    shortcut = None if shortcut is None else _kept(shortcut, maps.dtype)
+    result: Tensor = _Norm.apply(library, maps, shortcut, norm.weight, norm.bias, norm, pools)  # type: ignore[no-untyped-call]
+    return result
+
+
+def fused_separable(
+    library: ctypes.CDLL,
+    maps: Float[Tensor, "n c h w"],
+    pointwise: nn.Conv2d,
+    depthwise: nn.Conv2d,
+    norm: nn.BatchNorm2d,
+    *,
+    pools: bool,
+    has_shortcut: bool,
+) -> Float[Tensor, "n k h2 w2"]:
+    """Pointwise and depthwise 3x3 convolution, then as `fused_norm`, with `maps` themselves for the shortcut."""
+    kept_as = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+    maps = _kept(maps, kept_as)
+    weights = pointwise.weight, depthwise.weight, norm.weight, norm.bias
+    result: Tensor = _Separable.apply(library, maps, *weights, norm, pools, has_shortcut)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Norm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        library: ctypes.CDLL,
+        maps: Tensor,
+        shortcut: Tensor | None,
+        gamma: Tensor,
+        beta: Tensor,
+        norm: nn.BatchNorm2d,
+        pools: bool,
+    ) -> Tensor:
+        batch, channels, height, width = maps.shape
+        result, largest = _result_of(maps, channels, pools)
+        pooled = torch.empty_like(result) if pools else maps
+        saved = torch.empty(4, channels)
+        library.thumbnet_norm_forward(
+            *_pointers(maps, shortcut, gamma, beta, *_running(norm)),
+            *(norm.momentum, norm.eps),
+            *_pointers(pooled, largest, result, saved),
+            *_numbers(maps, batch, height, width, channels),
+        )
+        ctx.library, ctx.before, ctx.has_shortcut = library, maps.shape, shortcut is not None
+        ctx.save_for_backward(pooled, largest, gamma, saved)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        pooled, largest, gamma, saved = ctx.saved_tensors
+        gradient = _kept(gradient, pooled.dtype)
+        before = torch.empty(ctx.before, dtype=pooled.dtype).contiguous(memory_format=torch.channels_last)
+        of_gamma, of_beta = torch.empty_like(gamma), torch.empty_like(gamma)
+        batch, channels, height, width = ctx.before
+        ctx.library.thumbnet_norm_backward(
+            *_pointers(gradient, pooled, largest, gamma, saved, before, of_gamma, of_beta),
+            *_numbers(before, batch, height, width, channels),
+        )
+        return None, before, gradient if ctx.has_shortcut else None, of_gamma, of_beta, None, None
+
+
+class _Separable(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        library: ctypes.CDLL,
+        maps: Tensor,
+        pointwise: Tensor,
+        depthwise: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        norm: nn.BatchNorm2d,
+        pools: bool,
+        has_shortcut: bool,
+    ) -> Tensor:
+        batch, in_channels, height, width = maps.shape
+        out_channels = len(pointwise)
+        result, largest = _result_of(maps, out_channels, pools)
+        filtered = torch.empty_like(result)
+        saved = torch.empty(4, out_channels)
+        by_input, by_tap = pointwise.flatten(1).t().contiguous(), depthwise.flatten(1).t().contiguous()
+        library.thumbnet_separable_forward(
+            *_pointers(maps, by_input, by_tap, gamma, beta, *_running(norm)),
+            *(norm.momentum, norm.eps),
+            *_pointers(filtered, largest, result, saved),
+            *_numbers(maps, batch, height, width, in_channels, out_channels, int(has_shortcut)),
+        )
+        ctx.library, ctx.has_shortcut = library, has_shortcut
+        ctx.save_for_backward(maps, filtered, largest, by_input, by_tap, gamma, saved)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        maps, filtered, largest, by_input, by_tap, gamma, saved = ctx.saved_tensors
+        gradient = _kept(gradient, maps.dtype)
+        of_maps = torch.empty_like(maps) if ctx.needs_input_grad[1] else None
+        of_weights = [torch.empty_like(weights) for weights in (by_input, by_tap, gamma, gamma)]
+        batch, in_channels, height, width = maps.shape
+        out_channels = len(gamma)
+        by_output = by_input.t().contiguous()
+        ctx.library.thumbnet_separable_backward(
+            *_pointers(
+                gradient, maps, filtered, largest, by_input, by_output, by_tap, gamma, saved, of_maps, *of_weights
+            ),
+            *_numbers(maps, batch, height, width, in_channels, out_channels, int(ctx.has_shortcut)),
+        )
+        of_inputs, of_taps, of_gamma, of_beta = of_weights
+        of_pointwise = of_inputs.t().reshape(out_channels, in_channels, 1, 1)
+        of_depthwise = of_taps.t().reshape(out_channels, 1, 3, 3)
+        return None, of_maps, of_pointwise, of_depthwise, of_gamma, of_beta, None, None, None
+
+
+def _kept(maps: Tensor, dtype: torch.dtype) -> Tensor:
+    return maps.to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def _result_of(maps: Tensor, channels: int, pools: bool) -> tuple[Tensor, Tensor | None]:
+    """Room for a block's result, and, where it pools, for which of four pixels was the largest."""
+    batch, _, height, width = maps.shape
+    sides = (height // 2, width // 2) if pools else (height, width)
+    result = torch.empty(batch, channels, *sides, dtype=maps.dtype, memory_format=torch.channels_last)
+    return result, torch.empty(result.numel(), dtype=torch.uint8) if pools else None
+
+
+def _running(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """The running statistics, which the kernels move, after counting one more batch."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked.add_(1)
+    return norm.running_mean, norm.running_var
+
+
+def _pointers(*tensors: Tensor | None) -> list[int | None]:
+    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+
+
+def _numbers(maps: Tensor, *sizes: int) -> tuple[int, ...]:
+    return int(maps.dtype == torch.bfloat16), *sizes, torch.get_num_threads()

@@ -1,0 +1,118 @@
+"""Compiling the kernels: once for a processor, a compiler and a version of the source; kept in the user's cache folder.
+
+They are for Linux and g++, whose OpenMP threads are then PyTorch's own. Elsewhere, PyTorch does it all.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import importlib.resources
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import platformdirs
+import torch  # first, so that its OpenMP is loaded before ours is looked for
+
+from thumbnet.errors import ConfigError
+
+COMPILER = "g++"
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-shared", "-fPIC")
+SOURCE = "blocks.cpp"
+MAX_COMPILE_S = 300
+INSTEAD = "set kernels = 'pytorch'"
+
+_POINTER, _INT, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_double
+ARGUMENTS = {
+    "thumbnet_norm_forward": [_POINTER] * 6 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 6,
+    "thumbnet_norm_backward": [_POINTER] * 8 + [_INT] * 6,
+    "thumbnet_separable_forward": [_POINTER] * 7 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 8,
+    "thumbnet_separable_backward": [_POINTER] * 14 + [_INT] * 8,
+}
+
+
+def can_compile() -> bool:
+    """Whether this is a machine for our kernels: Linux with a compiler."""
+    return sys.platform == "linux" and shutil.which(COMPILER) is not None
+
+
+@functools.cache
+def load_kernels(flags: Sequence[str] = FLAGS) -> ctypes.CDLL:
+    """The kernels, compiled if they have not been yet on this machine.
+
+    Args:
+        flags: the compiler's.
+
+    Raises:
+        ConfigError: this is no machine for them, or compiling fails; with the compiler's own words.
+    """
+    compiler = shutil.which(COMPILER)
+    if sys.platform != "linux" or compiler is None:
+        raise ConfigError(
+            f"our kernels need Linux and {COMPILER}, and this is {platform.system()} "
+            f"{'with' if compiler else 'without'} {COMPILER}",
+            hint=f"install {COMPILER}, or {INSTEAD}",
+        )
+    source = importlib.resources.files(__package__).joinpath(SOURCE).read_bytes()
+    openmp = _loaded_openmp()
+    facts = [source, " ".join(flags).encode(), _version(compiler).encode(), _processor(), os.fsencode(openmp or "")]
+    digest = hashlib.sha256(b"\0".join(facts)).hexdigest()[:16]
+    path = Path(platformdirs.user_cache_dir("thumbnet")) / "kernels" / f"blocks-{digest}.so"
+    if not path.exists():
+        _compile(compiler, flags, source, path, openmp)
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise ConfigError(f"the kernels {path} cannot be loaded: {error}", hint=f"delete it, or {INSTEAD}") from error
+    for name, arguments in ARGUMENTS.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = arguments, None
+    return library
+
+
+def _compile(compiler: str, flags: Sequence[str], source: bytes, path: Path, openmp: str | None) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            code, result = Path(folder) / SOURCE, Path(folder) / path.name
+            code.write_bytes(source)
+            done = _run([compiler, *flags, "-o", str(result), str(code), *([openmp] if openmp else [])])
+            if done.returncode != 0:
+                raise ConfigError(f"{compiler} could not compile our kernels:\n{done.stderr.strip()}", hint=INSTEAD)
+            result.replace(path)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(
+            f"our kernels could not be compiled in {path.parent}: {error}",
+            hint=f"make the folder writable (XDG_CACHE_HOME sets another), or {INSTEAD}",
+        ) from error
+
+
+def _loaded_openmp() -> str | None:
+    """The file of the OpenMP library that PyTorch has loaded: with a second one, two teams of threads would compete."""
+    assert torch.get_num_threads() >= 1
+    with Path("/proc/self/maps").open() as maps:
+        files = {line.split(maxsplit=5)[5].strip() for line in maps if "/libgomp" in line}
+    return min(files) if files else None
+
+
+def _version(compiler: str) -> str:
+    return _run([compiler, "--version"]).stdout
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603  # a fixed command and our own source
+        command, check=False, capture_output=True, text=True, timeout=MAX_COMPILE_S
+    )
+
+
+def _processor() -> bytes:
+    """The line of the processor's abilities, which decide what `-march=native` is; empty where Linux tells none."""
+    lines = Path("/proc/cpuinfo").read_bytes().splitlines()
+    return next((line for line in lines if line.startswith((b"flags", b"Features"))), b"")

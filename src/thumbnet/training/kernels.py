@@ -1,0 +1,71 @@
+"""Whose kernels a training runs through: ours, which fuse a network's blocks on a CPU, or PyTorch's."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from thumbnet.config import KERNELS
+from thumbnet.errors import ConfigError
+from thumbnet.kernels.compiler import COMPILER, can_compile, load_kernels
+from thumbnet.models.blocks import TakesKernels
+
+
+def pick_kernels(name: str, model: nn.Module, device: torch.device, *, compiled: bool = False) -> ctypes.CDLL | None:
+    """Our kernels, loaded and if need be compiled; None where PyTorch's are to be taken.
+
+    Args:
+        name: `native` for ours, `pytorch`, or `auto`: ours where the model has blocks for them, the device is a CPU and
+            there is a compiler.
+        compiled: whether the model is to run through `torch.compile`, which cannot see into ours.
+
+    Raises:
+        ConfigError: an unknown name; ours were asked for and cannot be had; or compiling them fails.
+    """
+    if name not in KERNELS:
+        raise ConfigError(f"unknown kernels {name!r}", hint=f"choose one of {', '.join(KERNELS)}")
+    reasons = {
+        "this model has no blocks that they fuse": not any(isinstance(each, TakesKernels) for each in model.modules()),
+        f"the device is {device.type}": device.type != "cpu",
+        "compiled is true": compiled,
+    }
+    against = next((reason for reason, holds in reasons.items() if holds), None)
+    if name == "native" and against is not None:
+        raise ConfigError(f"kernels is 'native', but {against}", hint="set kernels = 'auto' or 'pytorch'")
+    if name == "pytorch" or against is not None or (name == "auto" and not can_compile()):
+        return None
+    return load_kernels()
+
+
+def does_all(model: nn.Module) -> bool:
+    """Whether our kernels do every convolution of `model` that is trained: all are within blocks that say so."""
+    within = {
+        part
+        for module in model.modules()
+        if isinstance(module, TakesKernels) and module.is_fused
+        for part in module.modules()
+    }
+    trained = [each for each in model.modules() if isinstance(each, nn.Conv2d) and each.weight.requires_grad]
+    return bool(trained) and within.issuperset(trained)
+
+
+def describe_kernels(kernels: ctypes.CDLL | None) -> str:
+    """The name by which a run keeps whose they were."""
+    return "pytorch" if kernels is None else f"native ({COMPILER})"
+
+
+@contextmanager
+def using_kernels(model: nn.Module, kernels: ctypes.CDLL | None) -> Iterator[None]:
+    """While this lasts, the blocks of `model` train through these kernels."""
+    takers = [module for module in model.modules() if isinstance(module, TakesKernels)]
+    for taker in takers:
+        taker.kernels = kernels
+    try:
+        yield
+    finally:
+        for taker in takers:
+            taker.kernels = None
