@@ -12,7 +12,7 @@ import thumbnet
 
 SOURCE = Path(thumbnet.__file__).parent
 ORDER = (
-    "errors", "atomic", "config", "recipes", "data", "augment", "models", "evaluation", "training", "views",
+    "errors", "atomic", "config", "recipes", "data", "augment", "kernels", "models", "evaluation", "training", "views",
     "model_card", "run_dir", "same_test", "teacher", "prepare", "bench", "reproduce", "reporting", "results", "run",
     "seeds", "compare", "data_check", "cli", "__main__",
 )  # fmt: skip

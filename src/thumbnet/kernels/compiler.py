@@ -95,11 +95,14 @@ def _compile(compiler: str, flags: Sequence[str], source: bytes, path: Path, ope
 
 
 def _loaded_openmp() -> str | None:
-    """The file of the OpenMP library that PyTorch has loaded: with a second one, two teams of threads would compete."""
-    assert torch.get_num_threads() >= 1
+    """The file of the OpenMP library that PyTorch itself has loaded, and no other package: two teams of threads would
+    compete. None where it has none of its own: the compiler's then is the system's, as PyTorch's is."""
+    package = Path(torch.__file__).parent
+    homes = package, package.with_name("torch.libs")
     with Path("/proc/self/maps").open() as maps:
-        files = {line.split(maxsplit=5)[5].strip() for line in maps if "/libgomp" in line}
-    return min(files) if files else None
+        files = {Path(line.split(maxsplit=5)[5].strip()) for line in maps if "/libgomp" in line}
+    own = sorted(str(file) for file in files if any(home in file.parents for home in homes))
+    return own[0] if own else None
 
 
 def _version(compiler: str) -> str:

@@ -1,0 +1,232 @@
+"""kernels: fused blocks give what PyTorch has in double precision, forwards and backwards; whose are taken is told."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError
+from thumbnet.kernels import compiler
+from thumbnet.kernels.blocks import takes_norm, takes_separable
+from thumbnet.kernels.compiler import FLAGS, can_compile, load_kernels
+from thumbnet.models.blocknet import BlockNet
+from thumbnet.models.registry import create_model
+from thumbnet.training.device import pick_precision
+from thumbnet.training.fit import fit
+from thumbnet.training.kernels import describe_kernels, does_all, pick_kernels, using_kernels
+from thumbnet.training.progress import Silent
+
+CPU = torch.device("cpu")
+NARROW = (*FLAGS, "-mno-avx512f")  # what a processor without AVX-512 compiles
+needs_compiler = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
+MUON = {"optimizer": "muon", "lr": 0.05, "vector_lr": 0.05, "vector_momentum": 0.8, "head_lr": 0.5, "momentum": 0.6}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def two_threads() -> object:
+    """So that sums over threads are taken."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def copy_of(block: nn.Module) -> nn.Module:
+    """A copy with the same kernels, which cannot be copied."""
+    kernels, block.kernels = block.kernels, None
+    copied = copy.deepcopy(block)
+    copied.kernels = block.kernels = kernels
+    return copied
+
+
+def block_of(blocks: str, index: int, in_channels: int) -> nn.Module:
+    """One block of a network, with weights and statistics unlike those it begins with."""
+    torch.manual_seed(0)
+    block = BlockNet(blocks=f"c{in_channels} {blocks}").blocks[index]
+    for parameter in block.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    nn.init.uniform_(block.norm.weight, 0.5, 1.5)
+    return block.to(memory_format=torch.channels_last).train()
+
+
+def step(block: nn.Module, maps: Tensor, gradient: Tensor) -> list[Tensor]:
+    """A block's result, all its gradients and its running statistics."""
+    maps = maps.clone(memory_format=torch.preserve_format).requires_grad_()
+    result = block(maps)
+    result.backward(gradient.to(result.dtype))
+    gradients = [parameter.grad for parameter in block.parameters()]
+    return [result.detach(), maps.grad, *gradients, block.norm.running_mean, block.norm.running_var]
+
+
+def error(ours: Tensor, theirs: Tensor) -> float:
+    return float((ours.double() - theirs.double()).norm() / theirs.double().norm().clamp_min(1e-6))
+
+
+@needs_compiler
+@pytest.mark.parametrize("flags", [FLAGS, NARROW], ids=["native", "narrow"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    ("block", "in_channels", "height", "width"),
+    [
+        ("b48", 48, 16, 16), ("b48p", 32, 33, 33), ("b96p", 64, 7, 9), ("b128", 16, 5, 1), ("b80", 80, 1, 2),
+        ("b112", 96, 3, 4), ("c48", 48, 8, 8), ("c32p", 16, 9, 7), ("c16s", 16, 8, 8), ("b32s", 16, 8, 8),
+    ],
+)  # fmt: skip
+def test_a_block_is_as_in_double_precision(
+    block: str, in_channels: int, height: int, width: int, dtype: torch.dtype, flags: tuple[str, ...]
+) -> None:
+    ours = block_of(block, 1, in_channels)
+    theirs = copy.deepcopy(ours).double()
+    maps = torch.randn(5, in_channels, height, width).to(dtype).contiguous(memory_format=torch.channels_last)
+    expected = theirs(maps.double())
+    gradient = torch.randn_like(expected).to(dtype)
+    ours.kernels = load_kernels(flags)
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        found = step(ours, maps, gradient)
+    assert found[0].dtype == dtype
+    theirs.norm.reset_running_stats()
+    most = 2e-5 if dtype == torch.float32 else 3e-2
+    for one, other in zip(found, step(theirs, maps.double(), gradient.double()), strict=True):
+        assert one.shape == other.shape
+        assert error(one, other) < most
+    assert int(ours.norm.num_batches_tracked) == 1
+
+
+@needs_compiler
+def test_most_blocks_are_fused_and_not_only_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    block = block_of("b48", 1, 48)
+    block.kernels = load_kernels()
+    monkeypatch.setattr(F, "conv2d", lambda *_: pytest.fail("PyTorch's convolution was taken"))
+    assert block(torch.randn(2, 48, 4, 4)).shape == (2, 48, 4, 4)
+
+
+def test_what_they_cannot_do_is_left_to_pytorch() -> None:
+    maps, wide = torch.randn(2, 24, 4, 4, requires_grad=True), nn.BatchNorm2d(32)
+    depthwise, strided = nn.Conv2d(32, 32, 3, groups=32), nn.Conv2d(32, 32, 3, groups=32, stride=2)
+    assert not takes_separable(maps, depthwise, wide, pools=False)  # whose gradient has 24 channels
+    assert takes_separable(maps.detach(), depthwise, wide, pools=False)
+    assert not takes_separable(maps.detach(), strided, wide, pools=False)
+    assert not takes_norm(maps, nn.BatchNorm2d(24), pools=False)
+    assert not takes_norm(maps, nn.BatchNorm2d(32, momentum=None), pools=False)
+    assert not takes_norm(maps[:1, :, :2, :2], wide, pools=True)  # one value has no deviation
+    assert takes_norm(maps[:1, :, :2, :2], wide, pools=False)
+
+
+@needs_compiler
+@pytest.mark.parametrize("blocks", ["b32 b48p b48", "c16p c16 c24", "b24 b32p"])
+def test_training_is_the_same_but_for_rounding(blocks: str, tiny_dataset: Dataset) -> None:
+    losses = {}
+    for kernels in ("native", "pytorch"):
+        model = create_model("sprint-long", seed=0, num_classes=3, blocks=blocks)
+        history = fit(
+            model, tiny_dataset, epochs=3, batch_size=32, **MUON, kernels=kernels, score=("val",), progress=Silent()
+        )
+        losses[kernels] = history.column("train_loss") + history.column("val_loss")
+        assert all(block.kernels is None for block in model.blocks)  # only while it trained
+    assert losses["native"] == pytest.approx(losses["pytorch"], rel=2e-3)
+    assert losses["native"] != losses["pytorch"], "PyTorch's kernels were taken twice"
+
+
+@needs_compiler
+def test_the_same_threads_give_the_same_result() -> None:
+    block = block_of("b48p", 1, 32)
+    block.kernels = load_kernels()
+    maps, gradient = torch.randn(7, 32, 9, 9), torch.randn(7, 48, 4, 4)
+    once, again = (step(copy_of(block), maps, gradient) for _ in range(2))
+    assert all(torch.equal(one, other) for one, other in zip(once, again, strict=True))
+
+
+@needs_compiler
+def test_the_threads_are_those_of_pytorch() -> None:
+    """Another package's OpenMP (scikit-learn brings one) would be a second team that competes."""
+    code = """
+import sklearn.metrics, torch
+from pathlib import Path
+from thumbnet.kernels.compiler import load_kernels
+def teams(): return {line.split()[-1] for line in Path("/proc/self/maps").open() if "libgomp" in line}
+before = teams()
+library = load_kernels()
+assert teams() == before, teams()
+linked = Path(library._name).read_bytes()
+for file in before:
+    assert (Path(file).name.encode() in linked) == ("/torch" in file), file
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+@needs_compiler
+def test_whose_kernels_are_taken() -> None:
+    model = create_model("sprint")
+    ours = pick_kernels("auto", model, CPU)
+    assert isinstance(ours, ctypes.CDLL)
+    assert pick_kernels("native", model, CPU) is ours
+    assert pick_kernels("pytorch", model, CPU) is None
+    assert pick_kernels("auto", create_model("resnet8"), CPU) is None
+    assert pick_kernels("auto", model, torch.device("cuda")) is None
+    assert pick_kernels("auto", model, CPU, compiled=True) is None
+    assert (describe_kernels(ours), describe_kernels(None)) == ("native (g++)", "pytorch")
+    with using_kernels(model, ours):
+        assert all(block.kernels is ours for block in model.blocks)
+
+
+def test_native_is_refused_where_it_cannot_be_obeyed() -> None:
+    for name, model, device, compiled, match in (
+        ("native", create_model("resnet8"), CPU, False, "no blocks"),
+        ("native", create_model("sprint"), torch.device("cuda"), False, "cuda"),
+        ("native", create_model("sprint"), CPU, True, "compiled"),
+        ("own", create_model("sprint"), CPU, False, "unknown kernels 'own'"),
+    ):
+        with pytest.raises(ConfigError, match=match):
+            pick_kernels(name, model, device, compiled=compiled)
+
+
+def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert pick_kernels("auto", create_model("sprint"), CPU) is None
+    with pytest.raises(ConfigError, match="without g\\+\\+"):
+        load_kernels.__wrapped__()
+
+
+@needs_compiler
+def test_what_the_compiler_says_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(ConfigError, match="-fno-such-thing"):
+        load_kernels((*FLAGS, "-fno-such-thing"))
+    assert not list(tmp_path.rglob("*.so"))
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(ConfigError, match="could not be compiled in"):
+        load_kernels((*FLAGS, "-O2"))
+
+
+@needs_compiler
+def test_they_are_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    flags = (*FLAGS, "-O1")
+    load_kernels(flags)
+    assert len(list(tmp_path.rglob("*.so"))) == 1
+    monkeypatch.setattr(compiler, "_compile", lambda *_: pytest.fail("compiled again"))
+    load_kernels.__wrapped__(flags)
+    other = (*FLAGS, "-O2")
+    monkeypatch.setattr(compiler, "_compile", lambda *arguments: arguments[3].write_bytes(b"damaged"))
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        load_kernels.__wrapped__(other)
+
+
+def test_maps_are_kept_in_bfloat16_where_all_is_fused() -> None:
+    assert does_all(create_model("thumb-20k"))
+    assert not does_all(create_model("sprint"))
+    assert not does_all(create_model("sprint", blocks="b32 b48s"))
+    assert not does_all(create_model("resnet8"))
+    assert pick_precision("auto", CPU, keeps_maps_only=True) == torch.bfloat16
+    assert pick_precision("float32", CPU, keeps_maps_only=True) == torch.float32
