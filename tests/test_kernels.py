@@ -218,7 +218,7 @@ def test_they_are_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr(compiler, "_compile", lambda *_: pytest.fail("compiled again"))
     load_kernels.__wrapped__(flags)
     other = (*FLAGS, "-O2")
-    monkeypatch.setattr(compiler, "_compile", lambda *arguments: arguments[3].write_bytes(b"damaged"))
+    monkeypatch.setattr(compiler, "_compile", lambda *arguments: arguments[2].write_bytes(b"damaged"))
     with pytest.raises(ConfigError, match="cannot be loaded"):
         load_kernels.__wrapped__(other)
 

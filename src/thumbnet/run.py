@@ -64,17 +64,17 @@ def load_checked(config: TrainConfig, *, say: Say) -> tuple[Dataset, TrainConfig
     """The data of a config and the config resolved, as `load_data`, where `train` would refuse none of it."""
     pick_device(config.device)
     dataset, config = load_data(config, say=say)
-    check_trainable(config, dataset)
+    check_trainable(config, dataset, say=say)
     return dataset, config
 
 
-def check_trainable(config: TrainConfig, dataset: Dataset) -> None:
+def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
     """Whatever would be refused in training with a resolved config: its ThumbnetError, but now."""
     model = build_model(config, dataset)
     begin_with_trained_weights(model, config, dataset)
     rates = optimizer_arguments(config)
     create_optimizer(rates.pop("optimizer"), model, **rates)
-    pick_kernels(config.kernels, model, pick_device(config.device), compiled=config.compiled)
+    pick_kernels(config.kernels, model, pick_device(config.device), compiled=config.compiled, say=say)
     for augmentation in build_policy(config, dataset):
         augmentation.check(dataset.image_shape)
     build_growth(config, dataset)

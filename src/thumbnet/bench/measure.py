@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import platform
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -42,6 +43,9 @@ CPU_STEPS = 10  # measured for each size of images, the first ones left out
 GPU_STEPS = 60
 WARM_UP_STEPS = 2
 NUM_PROFILED_STEPS = 4
+CONVOLUTION = re.compile(
+    r"aten::.*conv.*|_Separable(Backward)?"
+)  # in the profiler; the latter: blocks fused around them
 FORWARD_S = 1.0  # at least this long
 
 Say = Callable[[str], None]
@@ -249,10 +253,10 @@ def _seconds_of_data(dataset: Dataset, batch_size: int, device: torch.device) ->
 
 
 def _share_of_convolutions(train: Callable[[], History]) -> float:
-    """The share of `train`'s time that is spent in convolutions, forward and backward."""
+    """The share of `train`'s time in convolutions, forward and backward, or in blocks fused around them."""
     with torch.profiler.profile() as profile:
         history = train()
-    events = [event for event in profile.key_averages() if event.key.startswith("aten::") and "conv" in event.key]
+    events = [event for event in profile.key_averages() if CONVOLUTION.fullmatch(event.key)]
     on_device = sum(event.self_device_time_total for event in events)
     seconds = float(on_device or sum(event.self_cpu_time_total for event in events)) / 1e6
     return seconds / history.train_s

@@ -72,7 +72,7 @@ def check_data(
     pick_device(config.device)
     dataset, config = load_data(config.replace(val_fraction=0.0), say=say)
     check_folds(config, dataset, num_folds=num_folds, num_repeats=num_repeats)
-    check_trainable(config, dataset)
+    check_trainable(config, dataset, say=say)
     folder = create_run_dir("data-check", out, option="--out")
     say(f"Folder: {folder.path}\nLooking for duplicates ...")
     duplicates = find_duplicates_across(dataset)

@@ -53,20 +53,11 @@ def load_kernels(flags: Sequence[str] = FLAGS) -> ctypes.CDLL:
     Raises:
         ConfigError: this is no machine for them, or compiling fails; with the compiler's own words.
     """
-    compiler = shutil.which(COMPILER)
-    if sys.platform != "linux" or compiler is None:
-        raise ConfigError(
-            f"our kernels need Linux and {COMPILER}, and this is {platform.system()} "
-            f"{'with' if compiler else 'without'} {COMPILER}",
-            hint=f"install {COMPILER}, or {INSTEAD}",
-        )
-    source = importlib.resources.files(__package__).joinpath(SOURCE).read_bytes()
+    compiler = _find_compiler()
     openmp = _loaded_openmp()
-    facts = [source, " ".join(flags).encode(), _version(compiler).encode(), _processor(), os.fsencode(openmp or "")]
-    digest = hashlib.sha256(b"\0".join(facts)).hexdigest()[:16]
-    path = Path(platformdirs.user_cache_dir("thumbnet")) / "kernels" / f"blocks-{digest}.so"
+    path = _place(compiler, flags, openmp)
     if not path.exists():
-        _compile(compiler, flags, source, path, openmp)
+        _compile(compiler, flags, path, openmp)
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
@@ -77,12 +68,39 @@ def load_kernels(flags: Sequence[str] = FLAGS) -> ctypes.CDLL:
     return library
 
 
-def _compile(compiler: str, flags: Sequence[str], source: bytes, path: Path, openmp: str | None) -> None:
+def is_compiled() -> bool:
+    """Whether the kernels have been compiled before, so that loading them takes no seconds."""
+    return _place(_find_compiler(), FLAGS, _loaded_openmp()).exists()
+
+
+def _find_compiler() -> str:
+    compiler = shutil.which(COMPILER)
+    if sys.platform != "linux" or compiler is None:
+        raise ConfigError(
+            f"our kernels need Linux and {COMPILER}, and this is {platform.system()} "
+            f"{'with' if compiler else 'without'} {COMPILER}",
+            hint=f"install {COMPILER}, or {INSTEAD}",
+        )
+    return compiler
+
+
+def _source() -> bytes:
+    return importlib.resources.files(__package__).joinpath(SOURCE).read_bytes()
+
+
+def _place(compiler: str, flags: Sequence[str], openmp: str | None) -> Path:
+    """The file of the kernels in the user's cache folder, named by all that it depends on."""
+    facts = [_source(), " ".join(flags).encode(), _version(compiler).encode(), _processor(), os.fsencode(openmp or "")]
+    digest = hashlib.sha256(b"\0".join(facts)).hexdigest()[:16]
+    return Path(platformdirs.user_cache_dir("thumbnet")) / "kernels" / f"blocks-{digest}.so"
+
+
+def _compile(compiler: str, flags: Sequence[str], path: Path, openmp: str | None) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             code, result = Path(folder) / SOURCE, Path(folder) / path.name
-            code.write_bytes(source)
+            code.write_bytes(_source())
             done = _run([compiler, *flags, "-o", str(result), str(code), *([openmp] if openmp else [])])
             if done.returncode != 0:
                 raise ConfigError(f"{compiler} could not compile our kernels:\n{done.stderr.strip()}", hint=INSTEAD)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -11,17 +11,25 @@ from torch import nn
 
 from thumbnet.config import KERNELS
 from thumbnet.errors import ConfigError
-from thumbnet.kernels.compiler import COMPILER, can_compile, load_kernels
+from thumbnet.kernels.compiler import COMPILER, can_compile, is_compiled, load_kernels
 from thumbnet.models.blocks import TakesKernels
 
 
-def pick_kernels(name: str, model: nn.Module, device: torch.device, *, compiled: bool = False) -> ctypes.CDLL | None:
+def pick_kernels(
+    name: str,
+    model: nn.Module,
+    device: torch.device,
+    *,
+    compiled: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> ctypes.CDLL | None:
     """Our kernels, loaded and if need be compiled; None where PyTorch's are to be taken.
 
     Args:
         name: `native` for ours, `pytorch`, or `auto`: ours where the model has blocks for them, the device is a CPU and
             there is a compiler.
         compiled: whether the model is to run through `torch.compile`, which cannot see into ours.
+        say: is told, where the kernels must be compiled first.
 
     Raises:
         ConfigError: an unknown name; ours were asked for and cannot be had; or compiling them fails.
@@ -38,6 +46,8 @@ def pick_kernels(name: str, model: nn.Module, device: torch.device, *, compiled:
         raise ConfigError(f"kernels is 'native', but {against}", hint="set kernels = 'auto' or 'pytorch'")
     if name == "pytorch" or against is not None or (name == "auto" and not can_compile()):
         return None
+    if not is_compiled():
+        say("Compiling kernels for this processor, once: it takes some seconds.")
     return load_kernels()
 
 
