@@ -120,6 +120,7 @@ def test_what_they_cannot_do_is_left_to_pytorch() -> None:
     assert not takes_norm(maps, nn.BatchNorm2d(32, momentum=None), pools=False)
     assert not takes_norm(maps[:1, :, :2, :2], wide, pools=True)  # one value has no deviation
     assert takes_norm(maps[:1, :, :2, :2], wide, pools=False)
+    assert not takes_norm(maps.double(), wide, pools=False)
 
 
 @needs_compiler

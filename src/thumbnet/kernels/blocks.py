@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 CHANNEL_MULTIPLE = 16
+KEPT_AS = (torch.float32, torch.bfloat16)
 
 
 def takes_norm(maps: Float[Tensor, "n c h w"], norm: nn.BatchNorm2d, *, pools: bool) -> bool:
@@ -19,6 +20,7 @@ def takes_norm(maps: Float[Tensor, "n c h w"], norm: nn.BatchNorm2d, *, pools: b
     height, width = (side // 2 if pools else side for side in maps.shape[2:])
     return (
         maps.device.type == "cpu"
+        and _kept_as(maps) in KEPT_AS
         and norm.num_features % CHANNEL_MULTIPLE == 0
         and norm.momentum is not None
         and len(maps) * height * width > 1  # PyTorch says why one value has no deviation
@@ -48,7 +50,7 @@ def fused_norm(
     pools: bool,
 ) -> Float[Tensor, "n c h2 w2"]:
     """Max-pool of 2x2 pixels where it `pools`, then the norm in training, SiLU, and the shortcut added."""
-    maps = _kept(maps, maps.dtype)
+    maps = _kept(maps, _kept_as(maps))
     shortcut = None if shortcut is None else _kept(shortcut, maps.dtype)
     result: Tensor = _Norm.apply(library, maps, shortcut, norm.weight, norm.bias, norm, pools)  # type: ignore[no-untyped-call]
     return result
@@ -65,8 +67,7 @@ def fused_separable(
     has_shortcut: bool,
 ) -> Float[Tensor, "n k h2 w2"]:
     """Pointwise and depthwise 3x3 convolution, then as `fused_norm`, with `maps` themselves for the shortcut."""
-    kept_as = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
-    maps = _kept(maps, kept_as)
+    maps = _kept(maps, _kept_as(maps))
     weights = pointwise.weight, depthwise.weight, norm.weight, norm.bias
     result: Tensor = _Separable.apply(library, maps, *weights, norm, pools, has_shortcut)  # type: ignore[no-untyped-call]
     return result
@@ -163,6 +164,11 @@ class _Separable(torch.autograd.Function):
         of_pointwise = of_inputs.t().reshape(out_channels, in_channels, 1, 1)
         of_depthwise = of_taps.t().reshape(out_channels, 1, 3, 3)
         return None, of_maps, of_pointwise, of_depthwise, of_gamma, of_beta, None, None, None
+
+
+def _kept_as(maps: Tensor) -> torch.dtype:
+    """The number format that maps are kept in: autocast's where it is on, else their own."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else maps.dtype
 
 
 def _kept(maps: Tensor, dtype: torch.dtype) -> Tensor:
