@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from cifar_files import write_folder
 from thumbnet.config import config_from_toml
 from thumbnet.data.dataset import Dataset, Source, Split
+from thumbnet.kernels.compiler import can_compile
 from thumbnet.models.registry import create_model
 from thumbnet.training.fit import fit
 from thumbnet.training.progress import Silent
@@ -103,6 +104,30 @@ def test_a_benchmark_says_what_it_does(script: str, tmp_path: Path) -> None:
     refused = subprocess.run([*run, "--data-dir", str(tmp_path)], capture_output=True, text=True)
     assert refused.returncode == 1
     assert "thumbnet data prepare" in refused.stderr
+
+
+@pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
+def test_the_kernel_benchmark_compares_three_ways(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_kernels
+    import measuring
+
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path)
+    for name, value in (
+        ("NUM_TURNS", 1),
+        ("STEPS_A_TURN", 4),
+        ("BATCH_SIZE", 2),
+        ("FITS", {**bench_kernels.FITS, "batch_size": 2}),
+    ):
+        monkeypatch.setattr(bench_kernels, name, value)
+    monkeypatch.setattr(sys, "argv", ["bench_kernels.py", "b16p b16"])
+    bench_kernels.main()
+    assert "| `b16p b16` | " in capsys.readouterr().out
+    (kept,) = tmp_path.glob("kernels_*.json")
+    (network,) = json.loads(kept.read_text())["networks"]
+    assert [len(times) for times in network["seconds_per_step"].values()] == [1, 1, 1]
 
 
 def test_the_label_benchmark_compares_with_what_it_planted(
