@@ -79,7 +79,7 @@ def error(ours: Tensor, theirs: Tensor) -> float:
     ("block", "in_channels", "height", "width"),
     [
         ("b48", 48, 16, 16), ("b48p", 32, 33, 33), ("b96p", 64, 7, 9), ("b128", 16, 5, 1), ("b80", 80, 1, 2),
-        ("b112", 96, 3, 4), ("c48", 48, 8, 8), ("c32p", 16, 9, 7), ("c16s", 16, 8, 8), ("b32s", 16, 8, 8),
+        ("b112", 96, 3, 4), ("b128p", 96, 6, 7), ("c48", 48, 8, 8), ("c32p", 16, 9, 7), ("c16s", 16, 8, 8), ("b32s", 16, 8, 8),
     ],
 )  # fmt: skip
 def test_a_block_is_as_in_double_precision(

@@ -500,11 +500,12 @@ void norm_backward(const Kept* gradient, const Kept* z, const uint8_t* largest, 
 }
 
 // A blueprint-separable block: pointwise [in, out], depthwise [9, out], pooling (with `largest`), norm, SiLU, shortcut.
+// What is between the convolutions goes to `mixed_kept`; where that is null, the way back computes it again.
 template <typename Kept>
 void separable_forward(const Kept* x, const float* pointwise, const float* depthwise_weights, const float* gamma,
                        const float* beta, float* running_mean, float* running_variance, double momentum, double epsilon,
-                       Kept* z, uint8_t* largest, Kept* y, float* saved, int n, int h, int w, int in, int out,
-                       int has_shortcut, int num_threads) {
+                       Kept* mixed_kept, Kept* z, uint8_t* largest, Kept* y, float* saved, int n, int h, int w, int in,
+                       int out, int has_shortcut, int num_threads) {
     const Norm norm(out, gamma, saved);
     const std::vector<float> zeros(static_cast<size_t>(w) * out);
     const Maps maps{h, w, out, zeros.data()};
@@ -517,6 +518,9 @@ void separable_forward(const Kept* x, const float* pointwise, const float* depth
             const float* from = as_floats(x + i * num_inputs, inputs.data(), num_inputs);
             multiply(Left{from, static_cast<size_t>(in), 1}, pointwise, mixed.data(), nullptr,
                      static_cast<int>(maps.pixels()), out, in);
+            if (mixed_kept)
+                for (size_t j = 0; j < maps.size(); j += LANES)
+                    store(mixed_kept + i * maps.size() + j, load(mixed.data() + j));
             depthwise(maps, mixed.data(), depthwise_weights, filtered.data(), false);
             if (largest)
                 pool(maps, filtered.data(), to, largest + i * rows * out);
@@ -535,8 +539,8 @@ void separable_forward(const Kept* x, const float* pointwise, const float* depth
 
 // `x_gradient` is null where nobody asks for it; else the input channels, too, are a multiple of 16.
 template <typename Kept>
-void separable_backward(const Kept* gradient, const Kept* x, const Kept* z, const uint8_t* largest,
-                        const float* pointwise, const float* pointwise_transposed, const float* depthwise_weights,
+void separable_backward(const Kept* gradient, const Kept* x, const Kept* mixed_kept, const Kept* z,
+                        const uint8_t* largest, const float* pointwise, const float* pointwise_transposed, const float* depthwise_weights,
                         const float* gamma, float* saved, Kept* x_gradient, float* pointwise_gradient,
                         float* depthwise_gradients, float* gamma_gradient, float* beta_gradient, int n, int h, int w,
                         int in, int out, int has_shortcut, int num_threads) {
@@ -567,8 +571,12 @@ void separable_backward(const Kept* gradient, const Kept* x, const Kept* z, cons
             const float* from = as_floats(x + i * num_inputs, inputs.data(), num_inputs);
             slopes.apply(norm, gradient + at, z + at, rows, largest ? pooled.data() : filtered.data());
             if (largest) unpool(maps, pooled.data(), largest + at, filtered.data());
-            multiply(Left{from, static_cast<size_t>(in), 1}, pointwise, mixed.data(), nullptr, pixels, out, in);
-            depthwise_gradient(maps, mixed.data(), filtered.data(), own + num_pointwise);
+            const float* between = mixed.data();
+            if (mixed_kept)
+                between = as_floats(mixed_kept + i * maps.size(), mixed.data(), maps.size());
+            else
+                multiply(Left{from, static_cast<size_t>(in), 1}, pointwise, mixed.data(), nullptr, pixels, out, in);
+            depthwise_gradient(maps, between, filtered.data(), own + num_pointwise);
             depthwise(maps, filtered.data(), depthwise_weights, mixed.data(), true);
             multiply(Left{from, 1, static_cast<size_t>(in)}, mixed.data(), own, own, in, out, pixels);
             if (!x_gradient) continue;
@@ -620,18 +628,19 @@ void thumbnet_norm_backward(void* gradient, void* z, const uint8_t* largest, con
 
 void thumbnet_separable_forward(void* x, const float* pointwise, const float* depthwise_weights, const float* gamma,
                                 const float* beta, float* running_mean, float* running_variance, double momentum,
-                                double epsilon, void* z, uint8_t* largest, void* y, float* saved, int is_bfloat16, int n,
-                                int h, int w, int in, int out, int has_shortcut, int num_threads) {
+                                double epsilon, void* mixed, void* z, uint8_t* largest, void* y, float* saved,
+                                int is_bfloat16, int n, int h, int w, int in, int out, int has_shortcut,
+                                int num_threads) {
     EITHER(separable_forward, Any{x}, pointwise, depthwise_weights, gamma, beta, running_mean, running_variance,
-           momentum, epsilon, Any{z}, largest, Any{y}, saved, n, h, w, in, out, has_shortcut, num_threads);
+           momentum, epsilon, Any{mixed}, Any{z}, largest, Any{y}, saved, n, h, w, in, out, has_shortcut, num_threads);
 }
 
-void thumbnet_separable_backward(void* gradient, void* x, void* z, const uint8_t* largest, const float* pointwise,
+void thumbnet_separable_backward(void* gradient, void* x, void* mixed, void* z, const uint8_t* largest, const float* pointwise,
                                  const float* pointwise_transposed, const float* depthwise_weights, const float* gamma,
                                  float* saved, void* x_gradient, float* pointwise_gradient, float* depthwise_gradients,
                                  float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n, int h, int w,
                                  int in, int out, int has_shortcut, int num_threads) {
-    EITHER(separable_backward, Any{gradient}, Any{x}, Any{z}, largest, pointwise, pointwise_transposed,
+    EITHER(separable_backward, Any{gradient}, Any{x}, Any{mixed}, Any{z}, largest, pointwise, pointwise_transposed,
            depthwise_weights, gamma, saved, Any{x_gradient}, pointwise_gradient, depthwise_gradients, gamma_gradient,
            beta_gradient, n, h, w, in, out, has_shortcut, num_threads);
 }

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 CHANNEL_MULTIPLE = 16
+CHANNELS_TO_KEEP = 96  # of a block's input: from so many on, keeping its product is cheaper than computing it twice
 KEPT_AS = (torch.float32, torch.bfloat16)
 
 
@@ -132,22 +133,25 @@ class _Separable(torch.autograd.Function):
         out_channels = len(pointwise)
         result, largest = _result_of(maps, out_channels, pools)
         filtered = torch.empty_like(result)
+        mixed = None
+        if in_channels >= CHANNELS_TO_KEEP:
+            mixed = maps.new_empty(batch, height, width, out_channels)
         saved = torch.empty(4, out_channels)
         by_input, by_tap = pointwise.flatten(1).t().contiguous(), depthwise.flatten(1).t().contiguous()
         library.thumbnet_separable_forward(
             *_pointers(maps, by_input, by_tap, gamma, beta, *_running(norm)),
             *(norm.momentum, norm.eps),
-            *_pointers(filtered, largest, result, saved),
+            *_pointers(mixed, filtered, largest, result, saved),
             *_numbers(maps, batch, height, width, in_channels, out_channels, int(has_shortcut)),
         )
         ctx.library, ctx.has_shortcut = library, has_shortcut
-        ctx.save_for_backward(maps, filtered, largest, by_input, by_tap, gamma, saved)
+        ctx.save_for_backward(maps, mixed, filtered, largest, by_input, by_tap, gamma, saved)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        maps, filtered, largest, by_input, by_tap, gamma, saved = ctx.saved_tensors
+        maps, mixed, filtered, largest, by_input, by_tap, gamma, saved = ctx.saved_tensors
         gradient = _kept(gradient, maps.dtype)
         of_maps = torch.empty_like(maps) if ctx.needs_input_grad[1] else None
         of_weights = [torch.empty_like(weights) for weights in (by_input, by_tap, gamma, gamma)]
@@ -156,7 +160,8 @@ class _Separable(torch.autograd.Function):
         by_output = by_input.t().contiguous()
         ctx.library.thumbnet_separable_backward(
             *_pointers(
-                gradient, maps, filtered, largest, by_input, by_output, by_tap, gamma, saved, of_maps, *of_weights
+                *(gradient, maps, mixed, filtered, largest),
+                *(by_input, by_output, by_tap, gamma, saved, of_maps, *of_weights),
             ),
             *_numbers(maps, batch, height, width, in_channels, out_channels, int(ctx.has_shortcut)),
         )
