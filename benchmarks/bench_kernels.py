@@ -19,7 +19,7 @@ from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.registry import num_params
 from thumbnet.training.fit import fit
 
-BLOCKS = ("b32 b48p b48x4 b64p", "b32 b64p b64x5 b96p b96", "c32p c64x3 c64p c64")
+BLOCKS = ("b32 b48p b48x4 b64p", "b32 b64p b64x5 b96p b96x5", "c32p c64x3 c64p c64")
 WAYS = {
     "PyTorch": {"kernels": "pytorch", "precision": "float32"},
     "ours": {"kernels": "native", "precision": "float32"},

@@ -65,6 +65,14 @@ inline void store(Bfloat16* to, Vector values) {  // to the nearest, ties away f
     *reinterpret_cast<Halves*>(to) = narrow((bits + 0x8000) >> 16);
 }
 
+// Where maps to be kept are computed in float32: in their own place, or in `room`, from which they are then kept.
+inline float* place_of(float* kept, float*) { return kept; }
+inline float* place_of(Bfloat16*, float* room) { return room; }
+inline void keep(float*, const float*, size_t) {}
+inline void keep(Bfloat16* kept, const float* room, size_t size) {
+    for (size_t i = 0; i < size; i += LANES) store(kept + i, load(room + i));
+}
+
 // Kept maps as float32: themselves, or in `room`.
 inline const float* as_floats(const float* kept, float*, size_t) { return kept; }
 inline const float* as_floats(const Bfloat16* kept, float* room, size_t size) {
@@ -500,11 +508,11 @@ void norm_backward(const Kept* gradient, const Kept* z, const uint8_t* largest, 
 }
 
 // A blueprint-separable block: pointwise [in, out], depthwise [9, out], pooling (with `largest`), norm, SiLU, shortcut.
-// What is between the convolutions goes to `mixed_kept`; where that is null, the way back computes it again.
+// What is between the convolutions is kept as `mixed`: to compute it again on the way back takes longer.
 template <typename Kept>
 void separable_forward(const Kept* x, const float* pointwise, const float* depthwise_weights, const float* gamma,
                        const float* beta, float* running_mean, float* running_variance, double momentum, double epsilon,
-                       Kept* mixed_kept, Kept* z, uint8_t* largest, Kept* y, float* saved, int n, int h, int w, int in,
+                       Kept* mixed, Kept* z, uint8_t* largest, Kept* y, float* saved, int n, int h, int w, int in,
                        int out, int has_shortcut, int num_threads) {
     const Norm norm(out, gamma, saved);
     const std::vector<float> zeros(static_cast<size_t>(w) * out);
@@ -512,20 +520,20 @@ void separable_forward(const Kept* x, const float* pointwise, const float* depth
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : maps.pixels(), num_inputs = maps.pixels() * in;
     std::vector<double> sums(2 * out * num_threads);
     over_images(n, num_threads, [&](int part, int first, int last) {
-        Room inputs(num_inputs), mixed(maps.size()), filtered(maps.size());
+        Room inputs(num_inputs), between(maps.size()), filtered(maps.size());
         for (int i = first; i < last; i++) {
             Kept* to = z + i * rows * out;
             const float* from = as_floats(x + i * num_inputs, inputs.data(), num_inputs);
-            multiply(Left{from, static_cast<size_t>(in), 1}, pointwise, mixed.data(), nullptr,
+            float* products = place_of(mixed + i * maps.size(), between.data());
+            multiply(Left{from, static_cast<size_t>(in), 1}, pointwise, products, nullptr,
                      static_cast<int>(maps.pixels()), out, in);
-            if (mixed_kept)
-                for (size_t j = 0; j < maps.size(); j += LANES)
-                    store(mixed_kept + i * maps.size() + j, load(mixed.data() + j));
-            depthwise(maps, mixed.data(), depthwise_weights, filtered.data(), false);
+            keep(mixed + i * maps.size(), products, maps.size());
+            float* sums_of_taps = largest ? filtered.data() : place_of(to, filtered.data());
+            depthwise(maps, products, depthwise_weights, sums_of_taps, false);
             if (largest)
-                pool(maps, filtered.data(), to, largest + i * rows * out);
+                pool(maps, sums_of_taps, to, largest + i * rows * out);
             else
-                for (size_t j = 0; j < maps.size(); j += LANES) store(to + j, load(filtered.data() + j));
+                keep(to, sums_of_taps, maps.size());
             add_moments(to, rows, out, sums.data() + 2 * part * out);
         }
     });
@@ -537,10 +545,10 @@ void separable_forward(const Kept* x, const float* pointwise, const float* depth
     });
 }
 
-// `x_gradient` is null where nobody asks for it; else the input channels, too, are a multiple of 16.
+// Here `pointwise` is [out, in]. `x_gradient` is null where nobody asks for it; else the input channels, too, are a multiple of 16.
 template <typename Kept>
-void separable_backward(const Kept* gradient, const Kept* x, const Kept* mixed_kept, const Kept* z,
-                        const uint8_t* largest, const float* pointwise, const float* pointwise_transposed, const float* depthwise_weights,
+void separable_backward(const Kept* gradient, const Kept* x, const Kept* mixed, const Kept* z,
+                        const uint8_t* largest, const float* pointwise, const float* depthwise_weights,
                         const float* gamma, float* saved, Kept* x_gradient, float* pointwise_gradient,
                         float* depthwise_gradients, float* gamma_gradient, float* beta_gradient, int n, int h, int w,
                         int in, int out, int has_shortcut, int num_threads) {
@@ -563,7 +571,7 @@ void separable_backward(const Kept* gradient, const Kept* x, const Kept* mixed_k
     std::memset(parts.data(), 0, num_weights * num_threads * sizeof(float));
     over_images(n, num_threads, [&](int part, int first, int last) {
         float* own = parts.data() + num_weights * part;
-        Room inputs(num_inputs), mixed(maps.size()), filtered(maps.size());
+        Room inputs(num_inputs), between(maps.size()), filtered(maps.size());
         Room pooled(largest ? rows * out : 0);
         std::memset(filtered.data(), 0, maps.size() * sizeof(float));  // where pooling leaves out an odd row or column
         for (int i = first; i < last; i++) {
@@ -571,16 +579,12 @@ void separable_backward(const Kept* gradient, const Kept* x, const Kept* mixed_k
             const float* from = as_floats(x + i * num_inputs, inputs.data(), num_inputs);
             slopes.apply(norm, gradient + at, z + at, rows, largest ? pooled.data() : filtered.data());
             if (largest) unpool(maps, pooled.data(), largest + at, filtered.data());
-            const float* between = mixed.data();
-            if (mixed_kept)
-                between = as_floats(mixed_kept + i * maps.size(), mixed.data(), maps.size());
-            else
-                multiply(Left{from, static_cast<size_t>(in), 1}, pointwise, mixed.data(), nullptr, pixels, out, in);
-            depthwise_gradient(maps, between, filtered.data(), own + num_pointwise);
-            depthwise(maps, filtered.data(), depthwise_weights, mixed.data(), true);
-            multiply(Left{from, 1, static_cast<size_t>(in)}, mixed.data(), own, own, in, out, pixels);
+            const float* products = as_floats(mixed + i * maps.size(), between.data(), maps.size());
+            depthwise_gradient(maps, products, filtered.data(), own + num_pointwise);
+            depthwise(maps, filtered.data(), depthwise_weights, between.data(), true);
+            multiply(Left{from, 1, static_cast<size_t>(in)}, between.data(), own, own, in, out, pixels);
             if (!x_gradient) continue;
-            multiply(Left{mixed.data(), static_cast<size_t>(out), 1}, pointwise_transposed, inputs.data(), nullptr,
+            multiply(Left{between.data(), static_cast<size_t>(out), 1}, pointwise, inputs.data(), nullptr,
                      pixels, in, out);
             Kept* to = x_gradient + i * num_inputs;
             for (size_t j = 0; j < num_inputs; j += LANES) {
@@ -635,12 +639,11 @@ void thumbnet_separable_forward(void* x, const float* pointwise, const float* de
            momentum, epsilon, Any{mixed}, Any{z}, largest, Any{y}, saved, n, h, w, in, out, has_shortcut, num_threads);
 }
 
-void thumbnet_separable_backward(void* gradient, void* x, void* mixed, void* z, const uint8_t* largest, const float* pointwise,
-                                 const float* pointwise_transposed, const float* depthwise_weights, const float* gamma,
-                                 float* saved, void* x_gradient, float* pointwise_gradient, float* depthwise_gradients,
+void thumbnet_separable_backward(void* gradient, void* x, void* mixed, void* z, const uint8_t* largest,
+                                 const float* pointwise, const float* depthwise_weights, const float* gamma, float* saved, void* x_gradient, float* pointwise_gradient, float* depthwise_gradients,
                                  float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n, int h, int w,
                                  int in, int out, int has_shortcut, int num_threads) {
-    EITHER(separable_backward, Any{gradient}, Any{x}, Any{mixed}, Any{z}, largest, pointwise, pointwise_transposed,
+    EITHER(separable_backward, Any{gradient}, Any{x}, Any{mixed}, Any{z}, largest, pointwise,
            depthwise_weights, gamma, saved, Any{x_gradient}, pointwise_gradient, depthwise_gradients, gamma_gradient,
            beta_gradient, n, h, w, in, out, has_shortcut, num_threads);
 }

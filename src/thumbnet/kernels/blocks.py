@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 CHANNEL_MULTIPLE = 16
-CHANNELS_TO_KEEP = 96  # of a block's input: from so many on, keeping its product is cheaper than computing it twice
 KEPT_AS = (torch.float32, torch.bfloat16)
 
 
@@ -133,11 +132,10 @@ class _Separable(torch.autograd.Function):
         out_channels = len(pointwise)
         result, largest = _result_of(maps, out_channels, pools)
         filtered = torch.empty_like(result)
-        mixed = None
-        if in_channels >= CHANNELS_TO_KEEP:
-            mixed = maps.new_empty(batch, height, width, out_channels)
+        mixed = maps.new_empty(batch, height, width, out_channels)
         saved = torch.empty(4, out_channels)
-        by_input, by_tap = pointwise.flatten(1).t().contiguous(), depthwise.flatten(1).t().contiguous()
+        by_output, by_tap = pointwise.flatten(1).contiguous(), depthwise.flatten(1).t().contiguous()
+        by_input = by_output.t().contiguous()
         library.thumbnet_separable_forward(
             *_pointers(maps, by_input, by_tap, gamma, beta, *_running(norm)),
             *(norm.momentum, norm.eps),
@@ -145,27 +143,26 @@ class _Separable(torch.autograd.Function):
             *_numbers(maps, batch, height, width, in_channels, out_channels, int(has_shortcut)),
         )
         ctx.library, ctx.has_shortcut = library, has_shortcut
-        ctx.save_for_backward(maps, mixed, filtered, largest, by_input, by_tap, gamma, saved)
+        ctx.save_for_backward(maps, mixed, filtered, largest, by_output, by_tap, gamma, saved)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        maps, mixed, filtered, largest, by_input, by_tap, gamma, saved = ctx.saved_tensors
+        maps, mixed, filtered, largest, by_output, by_tap, gamma, saved = ctx.saved_tensors
         gradient = _kept(gradient, maps.dtype)
         of_maps = torch.empty_like(maps) if ctx.needs_input_grad[1] else None
-        of_weights = [torch.empty_like(weights) for weights in (by_input, by_tap, gamma, gamma)]
         batch, in_channels, height, width = maps.shape
         out_channels = len(gamma)
-        by_output = by_input.t().contiguous()
+        of_inputs, of_taps = torch.empty(in_channels, out_channels), torch.empty_like(by_tap)
+        of_gamma, of_beta = torch.empty_like(gamma), torch.empty_like(gamma)
         ctx.library.thumbnet_separable_backward(
             *_pointers(
                 *(gradient, maps, mixed, filtered, largest),
-                *(by_input, by_output, by_tap, gamma, saved, of_maps, *of_weights),
+                *(by_output, by_tap, gamma, saved, of_maps, of_inputs, of_taps, of_gamma, of_beta),
             ),
             *_numbers(maps, batch, height, width, in_channels, out_channels, int(ctx.has_shortcut)),
         )
-        of_inputs, of_taps, of_gamma, of_beta = of_weights
         of_pointwise = of_inputs.t().reshape(out_channels, in_channels, 1, 1)
         of_depthwise = of_taps.t().reshape(out_channels, 1, 3, 3)
         return None, of_maps, of_pointwise, of_depthwise, of_gamma, of_beta, None, None, None
