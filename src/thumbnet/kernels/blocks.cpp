@@ -545,7 +545,8 @@ void separable_forward(const Kept* x, const float* pointwise, const float* depth
     });
 }
 
-// Here `pointwise` is [out, in]. `x_gradient` is null where nobody asks for it; else the input channels, too, are a multiple of 16.
+// Here `pointwise` is [out, in]. `x_gradient` is null where nobody asks for it; else the input channels, too, are a
+// multiple of 16.
 template <typename Kept>
 void separable_backward(const Kept* gradient, const Kept* x, const Kept* mixed, const Kept* z,
                         const uint8_t* largest, const float* pointwise, const float* depthwise_weights,

@@ -1,7 +1,7 @@
-"""The family by size: the most accurate networks that were found under a round number of parameters.
+"""Networks by size: the most accurate that were found under a round number of parameters.
 
-What all sizes share: blueprint-separable blocks where parameters are scarce, and most of the depth at half the images'
-side, where a parameter is worth most for its arithmetic (docs/LOG.md has what lost).
+Blueprint-separable blocks, since parameters are scarce, and most of the depth at half the images' side, where blocks won
+(docs/LOG.md has what lost).
 """
 
 from __future__ import annotations
