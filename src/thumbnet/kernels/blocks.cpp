@@ -451,6 +451,27 @@ void over_images(int num_images, int num_threads, const Work& work) {
              static_cast<int>(static_cast<int64_t>(num_images) * (part + 1) / num_threads));
 }
 
+template <typename Kept>
+void activate_all(const Norm& norm, const Kept* z, const Kept* shortcut, Kept* y, int n, size_t rows, int num_threads) {
+    over_images(n, num_threads, [&](int, int first, int last) {
+        const size_t at = first * rows * norm.channels;
+        activate(norm, z + at, shortcut ? shortcut + at : nullptr, y + at, (last - first) * rows);
+    });
+}
+
+template <typename Kept>
+NormGradient gradient_of_norm(const Norm& norm, const Kept* gradient, const Kept* z, float* gamma_gradient,
+                              float* beta_gradient, int n, size_t rows, int num_threads) {
+    std::vector<double> sums(2 * norm.channels * num_threads);
+    over_images(n, num_threads, [&](int part, int first, int last) {
+        for (int i = first; i < last; i++) {
+            const size_t at = i * rows * norm.channels;
+            add_slopes(norm, gradient + at, z + at, rows, sums.data() + 2 * part * norm.channels);
+        }
+    });
+    return NormGradient(norm, sums, num_threads, static_cast<double>(n) * rows, gamma_gradient, beta_gradient);
+}
+
 // Pooling (with `largest`, of maps h x w), norm, SiLU and shortcut of t. Without pooling z is t, and not written.
 template <typename Kept>
 void norm_forward(const Kept* t, const Kept* shortcut, const float* gamma, const float* beta, float* running_mean,
@@ -470,10 +491,7 @@ void norm_forward(const Kept* t, const Kept* shortcut, const float* gamma, const
     });
     finish_statistics(norm, sums, num_threads, static_cast<double>(n) * rows, beta, running_mean, running_variance,
                       momentum, epsilon);
-    over_images(n, num_threads, [&](int, int first, int last) {
-        const size_t at = first * rows * channels;
-        activate(norm, values + at, shortcut ? shortcut + at : nullptr, y + at, (last - first) * rows);
-    });
+    activate_all(norm, values, shortcut, y, n, rows, num_threads);
 }
 
 template <typename Kept>
@@ -483,14 +501,7 @@ void norm_backward(const Kept* gradient, const Kept* z, const uint8_t* largest, 
     const Norm norm(channels, gamma, saved);
     const Maps before{h, w, channels, nullptr};
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : before.pixels();
-    std::vector<double> sums(2 * channels * num_threads);
-    over_images(n, num_threads, [&](int part, int first, int last) {
-        for (int i = first; i < last; i++) {
-            const size_t at = i * rows * channels;
-            add_slopes(norm, gradient + at, z + at, rows, sums.data() + 2 * part * channels);
-        }
-    });
-    const NormGradient slopes(norm, sums, num_threads, static_cast<double>(n) * rows, gamma_gradient, beta_gradient);
+    const NormGradient slopes = gradient_of_norm(norm, gradient, z, gamma_gradient, beta_gradient, n, rows, num_threads);
     over_images(n, num_threads, [&](int, int first, int last) {
         Room pooled(largest ? rows * channels : 0);
         for (int i = first; i < last; i++) {
@@ -539,10 +550,7 @@ void separable_forward(const Kept* x, const float* pointwise, const float* depth
     });
     finish_statistics(norm, sums, num_threads, static_cast<double>(n) * rows, beta, running_mean, running_variance,
                       momentum, epsilon);
-    over_images(n, num_threads, [&](int, int first, int last) {
-        const size_t at = first * rows * out;
-        activate(norm, z + at, has_shortcut ? x + at : nullptr, y + at, (last - first) * rows);
-    });
+    activate_all(norm, z, has_shortcut ? x : nullptr, y, n, rows, num_threads);
 }
 
 // Here `pointwise` is [out, in]. `x_gradient` is null where nobody asks for it; else the input channels, too, are a
@@ -558,14 +566,7 @@ void separable_backward(const Kept* gradient, const Kept* x, const Kept* mixed, 
     const Maps maps{h, w, out, zeros.data()};
     const int pixels = static_cast<int>(maps.pixels());
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : maps.pixels(), num_inputs = maps.pixels() * in;
-    std::vector<double> sums(2 * out * num_threads);
-    over_images(n, num_threads, [&](int part, int first, int last) {
-        for (int i = first; i < last; i++) {
-            const size_t at = i * rows * out;
-            add_slopes(norm, gradient + at, z + at, rows, sums.data() + 2 * part * out);
-        }
-    });
-    const NormGradient slopes(norm, sums, num_threads, static_cast<double>(n) * rows, gamma_gradient, beta_gradient);
+    const NormGradient slopes = gradient_of_norm(norm, gradient, z, gamma_gradient, beta_gradient, n, rows, num_threads);
     const size_t num_pointwise = static_cast<size_t>(in) * out, num_depthwise = TAPS * out;
     const size_t num_weights = num_pointwise + num_depthwise;
     Room parts(num_weights * num_threads);
