@@ -195,7 +195,8 @@ struct Maps {
     }
 };
 
-// result[r, x] = sum over 3x3 of weights[tap] * maps[r + dy, x + dx]; `last_first` takes the taps in reverse: the adjoint.
+// result[r, x] = sum over 3x3 of weights[tap] * maps[r + dy, x + dx]; `last_first` takes the taps in
+// reverse: the adjoint.
 void depthwise(const Maps& shape, const float* maps, const float* weights, float* result, bool last_first) {
     const int channels = shape.channels, width = shape.width;
     for (int r = 0; r < shape.height; r++) {
@@ -253,7 +254,10 @@ void depthwise_gradient(const Maps& shape, const float* maps, const float* gradi
             }
             if (width > 1) edge(width - 1);
         }
-        for (int tap = 0; tap < TAPS; tap++) store(sums + tap * channels + c, load(sums + tap * channels + c) + totals[tap]);
+        for (int tap = 0; tap < TAPS; tap++) {
+            float* sum = sums + tap * channels + c;
+            store(sum, load(sum) + totals[tap]);
+        }
     }
 }
 
@@ -330,8 +334,8 @@ void add_moments(const Kept* values, size_t rows, int channels, double* sums) {
 }
 
 // From all threads' moments: the batch's statistics, and the running ones moved towards them.
-void finish_statistics(const Norm& norm, const std::vector<double>& sums, int num_parts, double count, const float* beta,
-                       float* running_mean, float* running_variance, double momentum, double epsilon) {
+void finish_statistics(const Norm& norm, const std::vector<double>& sums, int num_parts, double count,
+                       const float* beta, float* running_mean, float* running_variance, double momentum, double epsilon) {
     const int channels = norm.channels;
     for (int c = 0; c < channels; c++) {
         double first = 0, second = 0;
@@ -501,7 +505,8 @@ void norm_backward(const Kept* gradient, const Kept* z, const uint8_t* largest, 
     const Norm norm(channels, gamma, saved);
     const Maps before{h, w, channels, nullptr};
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : before.pixels();
-    const NormGradient slopes = gradient_of_norm(norm, gradient, z, gamma_gradient, beta_gradient, n, rows, num_threads);
+    const NormGradient slopes =
+        gradient_of_norm(norm, gradient, z, gamma_gradient, beta_gradient, n, rows, num_threads);
     over_images(n, num_threads, [&](int, int first, int last) {
         Room pooled(largest ? rows * channels : 0);
         for (int i = first; i < last; i++) {
@@ -566,7 +571,8 @@ void separable_backward(const Kept* gradient, const Kept* x, const Kept* mixed, 
     const Maps maps{h, w, out, zeros.data()};
     const int pixels = static_cast<int>(maps.pixels());
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : maps.pixels(), num_inputs = maps.pixels() * in;
-    const NormGradient slopes = gradient_of_norm(norm, gradient, z, gamma_gradient, beta_gradient, n, rows, num_threads);
+    const NormGradient slopes =
+        gradient_of_norm(norm, gradient, z, gamma_gradient, beta_gradient, n, rows, num_threads);
     const size_t num_pointwise = static_cast<size_t>(in) * out, num_depthwise = TAPS * out;
     const size_t num_weights = num_pointwise + num_depthwise;
     Room parts(num_weights * num_threads);
@@ -626,8 +632,8 @@ void thumbnet_norm_forward(void* t, void* shortcut, const float* gamma, const fl
 }
 
 void thumbnet_norm_backward(void* gradient, void* z, const uint8_t* largest, const float* gamma, float* saved,
-                            void* t_gradient, float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n, int h,
-                            int w, int channels, int num_threads) {
+                            void* t_gradient, float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n,
+                            int h, int w, int channels, int num_threads) {
     EITHER(norm_backward, Any{gradient}, Any{z}, largest, gamma, saved, Any{t_gradient}, gamma_gradient, beta_gradient,
            n, h, w, channels, num_threads);
 }
@@ -642,7 +648,8 @@ void thumbnet_separable_forward(void* x, const float* pointwise, const float* de
 }
 
 void thumbnet_separable_backward(void* gradient, void* x, void* mixed, void* z, const uint8_t* largest,
-                                 const float* pointwise, const float* depthwise_weights, const float* gamma, float* saved, void* x_gradient, float* pointwise_gradient, float* depthwise_gradients,
+                                 const float* pointwise, const float* depthwise_weights, const float* gamma, float* saved,
+                                 void* x_gradient, float* pointwise_gradient, float* depthwise_gradients,
                                  float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n, int h, int w,
                                  int in, int out, int has_shortcut, int num_threads) {
     EITHER(separable_backward, Any{gradient}, Any{x}, Any{mixed}, Any{z}, largest, pointwise,
