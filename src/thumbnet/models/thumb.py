@@ -1,7 +1,7 @@
 """Networks by size: the most accurate that were found under a round number of parameters.
 
-Blueprint-separable blocks, since parameters are scarce, and most of the depth at half the images' side, where blocks won
-(docs/LOG.md has what lost).
+Blueprint-separable blocks, since parameters are scarce, and most of the depth at half the images' side, where blocks
+won (docs/LOG.md has what lost).
 """
 
 from __future__ import annotations
