@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.kernels import compiler
-from thumbnet.kernels.blocks import takes_norm, takes_separable
+from thumbnet.kernels.blocks import fused_norm, takes_norm, takes_separable
 from thumbnet.kernels.compiler import FLAGS, can_compile, load_kernels
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.registry import create_model
@@ -140,12 +140,35 @@ def test_training_is_the_same_but_for_rounding(blocks: str, tiny_dataset: Datase
 
 
 @needs_compiler
-def test_the_same_threads_give_the_same_result() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_the_result_does_not_depend_on_the_threads(dtype: torch.dtype) -> None:
     block = block_of("b48p", 1, 32)
     block.kernels = load_kernels()
-    maps, gradient = torch.randn(7, 32, 9, 9), torch.randn(7, 48, 4, 4)
-    once, again = (step(copy_of(block), maps, gradient) for _ in range(2))
-    assert all(torch.equal(one, other) for one, other in zip(once, again, strict=True))
+    maps, gradient = torch.randn(50, 32, 9, 9).to(dtype), torch.randn(50, 48, 4, 4).to(dtype)
+    results = []
+    for threads in (2, 2, 1, 3):
+        torch.set_num_threads(threads)
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            results.append(step(copy_of(block), maps, gradient))
+    torch.set_num_threads(2)
+    for other in results[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(results[0], other, strict=True))
+
+
+@needs_compiler
+@pytest.mark.parametrize("flags", [FLAGS, NARROW], ids=["native", "narrow"])
+@pytest.mark.parametrize("channels", [16, 48, 64])
+def test_the_activation_of_bfloat16_is_off_by_its_rounding_alone(channels: int, flags: tuple[str, ...]) -> None:
+    """Which cancels out over many values, and nothing breaks where the values are extreme."""
+    norm = nn.BatchNorm2d(channels).requires_grad_(False)
+    nn.init.constant_(norm.weight, 3)
+    torch.manual_seed(0)
+    maps = torch.randn(64, channels, 16, 16).bfloat16().contiguous(memory_format=torch.channels_last)
+    maps[0, :, 0, 0], maps[1, :, 0, 0] = 120, -120  # the norm makes of them about 180 and -180
+    found = fused_norm(load_kernels(flags), maps, None, norm, pools=False).double()
+    expected = F.silu(F.batch_norm(maps.double(), None, None, norm.weight.double(), norm.bias.double(), True))
+    assert torch.allclose(found, expected, rtol=5e-3, atol=1e-5)
+    assert abs(float((found - expected).mean() / expected.abs().mean())) < 1e-4
 
 
 @needs_compiler

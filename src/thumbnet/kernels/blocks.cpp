@@ -3,11 +3,11 @@
 //
 // Maps are [n, h, w, c] in memory (channels last), kept as float32 or as bfloat16; all arithmetic is float32. Output
 // channels are a multiple of 16. An image's maps stay in the processor's cache from its pointwise convolution to its
-// statistics. Sums over images are taken thread by thread in a fixed order: with as many threads, the results are the
-// same.
+// statistics. What a batch's parts sum up is added in their order: the results do not depend on the threads.
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -16,13 +16,13 @@
 #include <type_traits>
 #include <vector>
 
-#ifdef __AVX512F__
+#ifdef __AVX512DQ__
 #include <immintrin.h>
 #endif
 
 namespace {
 
-#ifdef __AVX512F__
+#ifdef __AVX512DQ__
 constexpr int LANES = 16;
 constexpr int ROWS[5] = {0, 8, 8, 8, 6};  // of a tile of 1 to 4 vectors: what fits 32 registers
 #else
@@ -30,10 +30,12 @@ constexpr int LANES = 8;
 constexpr int ROWS[5] = {0, 4, 4, 4, 3};
 #endif
 constexpr int TAPS = 9;
+constexpr int MAX_PARTS = 16;  // that a batch is cut into
 
 typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t Integers __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint8_t Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
+typedef uint32_t Words __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint16_t Halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 
 inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
@@ -42,9 +44,10 @@ inline void store(float* to, Vector values) { *reinterpret_cast<Vector*>(to) = v
 struct Bfloat16 {
     uint16_t bits;  // the upper half of a float32
 };
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the even channels are taken for the lower halves of words");
 
 // The same in both ways; the compiler takes twice as many instructions for its own conversions.
-#ifdef __AVX512F__
+#ifdef __AVX512DQ__
 inline Integers widen(Halves halves) {
     return reinterpret_cast<Integers>(_mm512_maskz_cvtepu16_epi32(0xffff, reinterpret_cast<__m256i>(halves)));
 }
@@ -65,17 +68,99 @@ inline void store(Bfloat16* to, Vector values) {  // to the nearest, ties away f
     *reinterpret_cast<Halves*>(to) = narrow((bits + 0x8000) >> 16);
 }
 
+// One or two vectors of neighbouring channels. Two of bfloat16 are the even channels and the odd ones: taking a word's
+// halves apart is two operations where widening is four. So float32 copies of bfloat16 maps have their channels in that
+// order, and with them the weights and statistics (`order_of`).
+template <int count>
+struct Group {
+    Vector parts[count];
+};
+
+template <int count>
+inline Group<count> load_group(const float* from) {
+    Group<count> group;
+    for (int k = 0; k < count; k++) group.parts[k] = load(from + k * LANES);
+    return group;
+}
+template <int count>
+inline Group<count> load_group(const Bfloat16* from) {
+    if constexpr (count == 1) {
+        return {{load(from)}};
+    } else {
+        const Words words = *reinterpret_cast<const Words*>(from);
+        const Words halves[2] = {words << 16, words & 0xffff0000u};
+        return {{reinterpret_cast<const Vector&>(halves[0]), reinterpret_cast<const Vector&>(halves[1])}};
+    }
+}
+
+template <int count>
+inline void store_group(float* to, const Group<count>& group) {
+    for (int k = 0; k < count; k++) store(to + k * LANES, group.parts[k]);
+}
+template <int count>
+inline void store_group(Bfloat16* to, const Group<count>& group) {
+    if constexpr (count == 1) {
+        store(to, group.parts[0]);
+    } else {
+        const Words even = reinterpret_cast<const Words&>(group.parts[0]) + 0x8000u;
+        const Words odd = reinterpret_cast<const Words&>(group.parts[1]) + 0x8000u;
+        *reinterpret_cast<Words*>(to) = (even >> 16) | (odd & 0xffff0000u);
+    }
+}
+
+// work(count, c) for groups of `count` vectors from channel c on; channels are a multiple of LANES.
+template <typename Work>
+inline void over_channels(int channels, const Work& work) {
+    int c = 0;
+    for (; c + 2 * LANES <= channels; c += 2 * LANES) work(std::integral_constant<int, 2>(), c);
+    if (c < channels) work(std::integral_constant<int, 1>(), c);
+}
+
+// Which channel stands where, in float32 copies of maps kept as Kept.
+template <typename Kept>
+std::vector<int> order_of(int channels) {
+    std::vector<int> order(channels);
+    for (int c = 0; c < channels; c++) order[c] = c;
+    if (std::is_same_v<Kept, Bfloat16> && channels % LANES == 0)
+        for (int c = 0; c + 2 * LANES <= channels; c += 2 * LANES)
+            for (int lane = 0; lane < LANES; lane++) {
+                order[c + lane] = c + 2 * lane;
+                order[c + LANES + lane] = c + 2 * lane + 1;
+            }
+    return order;
+}
+
+// A matrix whose rows or columns, or both, stand in the order of some maps' channels.
+std::vector<float> in_order(const float* matrix, const std::vector<int>& rows, const std::vector<int>& columns) {
+    std::vector<float> result(rows.size() * columns.size());
+    for (size_t i = 0; i < rows.size(); i++)
+        for (size_t j = 0; j < columns.size(); j++)
+            result[i * columns.size() + j] = matrix[rows[i] * columns.size() + columns[j]];
+    return result;
+}
+
 // Where maps to be kept are computed in float32: in their own place, or in `room`, from which they are then kept.
 inline float* place_of(float* kept, float*) { return kept; }
 inline float* place_of(Bfloat16*, float* room) { return room; }
-inline void keep(float*, const float*, size_t) {}
-inline void keep(Bfloat16* kept, const float* room, size_t size) {
-    for (size_t i = 0; i < size; i += LANES) store(kept + i, load(room + i));
+inline void keep(float*, const float*, size_t, int) {}
+inline void keep(Bfloat16* kept, const float* room, size_t pixels, int channels) {
+    for (size_t at = 0; at < pixels * channels; at += channels)
+        over_channels(channels, [&](auto count, int c) {
+            store_group<count>(kept + at + c, load_group<count>(room + at + c));
+        });
 }
 
 // Kept maps as float32: themselves, or in `room`.
-inline const float* as_floats(const float* kept, float*, size_t) { return kept; }
-inline const float* as_floats(const Bfloat16* kept, float* room, size_t size) {
+inline const float* as_floats(const float* kept, float*, size_t, int) { return kept; }
+inline const float* as_floats(const Bfloat16* kept, float* room, size_t pixels, int channels) {
+    const size_t size = pixels * channels;
+    if (channels % LANES == 0) {
+        for (size_t at = 0; at < size; at += channels)
+            over_channels(channels, [&](auto count, int c) {
+                store_group<count>(room + at + c, load_group<count>(kept + at + c));
+            });
+        return room;
+    }
     size_t i = 0;
     for (; i + LANES <= size; i += LANES) store(room + i, load(kept + i));
     for (; i < size; i++) {
@@ -97,7 +182,7 @@ inline Vector power_of_two(Vector exponent) {
         sum = sum * rest + 6.93147181e-1f;
         return sum * rest + 1.0f;
     };
-#ifdef __AVX512F__
+#ifdef __AVX512DQ__
     const auto raw = reinterpret_cast<__m512>(exponent);
     const __m512 whole = _mm512_maskz_roundscale_ps(0xffff, raw, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     const Vector sum = polynomial(exponent - reinterpret_cast<Vector>(whole));
@@ -115,13 +200,32 @@ inline Vector sigmoid(Vector x) {
     Vector exponent = x * -1.44269504f;
     exponent = exponent < 126.0f ? exponent : spread(126.0f);
     const Vector divisor = 1.0f + power_of_two(exponent);
-#ifdef __AVX512F__  // an estimate of 14 bits and Newton's step: half the time of a division
+#ifdef __AVX512DQ__  // an estimate of 14 bits and Newton's step: half the time of a division
     const Vector estimate = reinterpret_cast<Vector>(_mm512_maskz_rcp14_ps(0xffff, reinterpret_cast<__m512>(divisor)));
     return estimate * (2.0f - divisor * estimate);
 #else
     return 1.0f / divisor;
 #endif
 }
+
+// The same for results that are kept as Kept. For bfloat16, which rounds by 4e-3 of a value, within 2e-4: a polynomial
+// (Remez's) for the powers between two integers, and an estimate alone for the division.
+template <typename Kept>
+inline Vector sigmoid_for(Vector x) {
+    return sigmoid(x);
+}
+#ifdef __AVX512DQ__
+template <>
+inline Vector sigmoid_for<Bfloat16>(Vector x) {
+    const auto exponent = reinterpret_cast<__m512>(x * -1.44269504f);
+    const auto rest = reinterpret_cast<Vector>(
+        _mm512_maskz_reduce_ps(0xffff, exponent, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
+    const Vector between = ((rest * 0.07802452f + 0.22606716f) * rest + 0.69583354f) * rest + 0.99992522f;
+    const Vector divisor = 1.0f + reinterpret_cast<Vector>(_mm512_maskz_scalef_ps(
+                                      0xffff, reinterpret_cast<__m512>(between), exponent));
+    return reinterpret_cast<Vector>(_mm512_maskz_rcp14_ps(0xffff, reinterpret_cast<__m512>(divisor)));
+}
+#endif
 
 // A matrix product's operands: left[i * row + k * column], right[k * width + j], result[i * width + j].
 struct Left {
@@ -197,7 +301,7 @@ struct Maps {
 
 // result[r, x] = sum over 3x3 of weights[tap] * maps[r + dy, x + dx]; `last_first` takes the taps in
 // reverse: the adjoint.
-void depthwise(const Maps& shape, const float* maps, const float* weights, float* result, bool last_first) {
+void filter(const Maps& shape, const float* maps, const float* weights, float* result, bool last_first) {
     const int channels = shape.channels, width = shape.width;
     for (int r = 0; r < shape.height; r++) {
         const float* rows[3] = {shape.row(maps, r - 1), shape.row(maps, r), shape.row(maps, r + 1)};
@@ -227,7 +331,7 @@ void depthwise(const Maps& shape, const float* maps, const float* weights, float
 }
 
 // sums[tap] += over all pixels, gradient[r, x] * maps[r + dy, x + dx]
-void depthwise_gradient(const Maps& shape, const float* maps, const float* gradient, float* sums) {
+void filter_gradient(const Maps& shape, const float* maps, const float* gradient, float* sums) {
     const int channels = shape.channels, width = shape.width;
     for (int c = 0; c < channels; c += LANES) {
         Vector totals[TAPS] = {};
@@ -267,21 +371,25 @@ void pool(const Maps& shape, const Kept* maps, Result* pooled, uint8_t* largest)
     const size_t channels = shape.channels, line = shape.width * channels;
     for (int r = 0; r < shape.height / 2; r++)
         for (int x = 0; x < shape.width / 2; x++)
-            for (size_t c = 0; c < channels; c += LANES) {
+            over_channels(shape.channels, [&](auto count, int c) {
                 const Kept* from = maps + 2 * r * line + 2 * x * channels + c;
-                const size_t offsets[4] = {0, channels, line, line + channels};
-                Vector most = load(from);
-                Integers which = {};
-                for (int j = 1; j < 4; j++) {
-                    const Vector other = load(from + offsets[j]);
-                    const Integers is_more = other > most;
-                    most = is_more ? other : most;
-                    which = is_more ? Integers{} + j : which;
-                }
                 const size_t to = (static_cast<size_t>(r) * (shape.width / 2) + x) * channels + c;
-                store(pooled + to, most);
-                *reinterpret_cast<Bytes*>(largest + to) = __builtin_convertvector(which, Bytes);
-            }
+                const size_t offsets[4] = {0, channels, line, line + channels};
+                Group<count> most = load_group<count>(from);
+                Integers which[count] = {};
+#pragma GCC unroll 3
+                for (int j = 1; j < 4; j++) {
+                    const Group<count> other = load_group<count>(from + offsets[j]);
+                    for (int k = 0; k < count; k++) {
+                        const Integers is_more = other.parts[k] > most.parts[k];
+                        most.parts[k] = is_more ? other.parts[k] : most.parts[k];
+                        which[k] = is_more ? Integers{} + j : which[k];
+                    }
+                }
+                store_group<count>(pooled + to, most);
+                for (int k = 0; k < count; k++)
+                    *reinterpret_cast<Bytes*>(largest + to + k * LANES) = __builtin_convertvector(which[k], Bytes);
+            });
 }
 
 // The adjoint: each gradient goes to the pixel that was the largest. What `pool` leaves out is not written.
@@ -290,66 +398,84 @@ void unpool(const Maps& shape, const float* gradient, const uint8_t* largest, Re
     const size_t channels = shape.channels, line = shape.width * channels;
     for (int r = 0; r < shape.height / 2; r++)
         for (int x = 0; x < shape.width / 2; x++)
-            for (size_t c = 0; c < channels; c += LANES) {
+            over_channels(shape.channels, [&](auto count, int c) {
                 const size_t from = (static_cast<size_t>(r) * (shape.width / 2) + x) * channels + c;
                 Result* to = result + 2 * r * line + 2 * x * channels + c;
                 const size_t offsets[4] = {0, channels, line, line + channels};
-                const Integers which =
-                    __builtin_convertvector(*reinterpret_cast<const Bytes*>(largest + from), Integers);
-                const Vector slope = load(gradient + from);
-                for (int j = 0; j < 4; j++) store(to + offsets[j], which == j ? slope : Vector{});
-            }
+                const Group<count> slope = load_group<count>(gradient + from);
+                Integers which[count];
+                for (int k = 0; k < count; k++)
+                    which[k] = __builtin_convertvector(
+                        *reinterpret_cast<const Bytes*>(largest + from + k * LANES), Integers);
+#pragma GCC unroll 4
+                for (int j = 0; j < 4; j++) {
+                    Group<count> own;
+                    for (int k = 0; k < count; k++) own.parts[k] = which[k] == j ? slope.parts[k] : Vector{};
+                    store_group<count>(to + offsets[j], own);
+                }
+            });
 }
 
-// The norm over a batch: what it saves for the way back, per channel.
+// The norm over a batch: what it saves for the way back, per channel, in the order of the maps' float32 copies.
 struct Norm {
     int channels;
-    const float* gamma;
     float *mean, *inverse, *scale, *shift;  // y = silu(scale * z + shift)
 
-    Norm(int channels, const float* gamma, float* saved)
+    Norm(int channels, float* saved)
         : channels(channels),
-          gamma(gamma),
           mean(saved),
           inverse(saved + channels),
           scale(saved + 2 * channels),
           shift(saved + 3 * channels) {}
 };
 
+// Adds what was summed up of a group of channels.
+template <int count>
+inline void add_sums(const Group<count>& first, const Group<count>& second, int channels, double* sums) {
+    for (int k = 0; k < count; k++)
+        for (int lane = 0; lane < LANES; lane++) {
+            sums[k * LANES + lane] += first.parts[k][lane];
+            sums[channels + k * LANES + lane] += second.parts[k][lane];
+        }
+}
+
 // sums[0] += the values, sums[1] += their squares, over `rows` pixels
 template <typename Kept>
 void add_moments(const Kept* values, size_t rows, int channels, double* sums) {
-    for (int c = 0; c < channels; c += LANES) {
-        Vector first = {}, second = {};
+    over_channels(channels, [&](auto count, int c) {
+        Group<count> first = {}, second = {};
         for (size_t row = 0; row < rows; row++) {
-            const Vector value = load(values + row * channels + c);
-            first += value;
-            second += value * value;
+            const Group<count> value = load_group<count>(values + row * channels + c);
+            for (int k = 0; k < count; k++) {
+                first.parts[k] += value.parts[k];
+                second.parts[k] += value.parts[k] * value.parts[k];
+            }
         }
-        for (int lane = 0; lane < LANES; lane++) {
-            sums[c + lane] += first[lane];
-            sums[channels + c + lane] += second[lane];
-        }
-    }
+        add_sums(first, second, channels, sums + c);
+    });
 }
 
 // From all threads' moments: the batch's statistics, and the running ones moved towards them.
+template <typename Kept>
 void finish_statistics(const Norm& norm, const std::vector<double>& sums, int num_parts, double count,
-                       const float* beta, float* running_mean, float* running_variance, double momentum, double epsilon) {
+                       const float* gamma, const float* beta, float* running_mean, float* running_variance,
+                       double momentum, double epsilon) {
     const int channels = norm.channels;
-    for (int c = 0; c < channels; c++) {
+    const std::vector<int> order = order_of<Kept>(channels);
+    for (int at = 0; at < channels; at++) {
         double first = 0, second = 0;
         for (int part = 0; part < num_parts; part++) {
-            first += sums[(2 * part) * channels + c];
-            second += sums[(2 * part + 1) * channels + c];
+            first += sums[(2 * part) * channels + at];
+            second += sums[(2 * part + 1) * channels + at];
         }
+        const int c = order[at];
         const double mean = first / count;
         const double variance = std::fmax(second / count - mean * mean, 0.0);
         const double inverse = 1 / std::sqrt(variance + epsilon);
-        norm.mean[c] = static_cast<float>(mean);
-        norm.inverse[c] = static_cast<float>(inverse);
-        norm.scale[c] = static_cast<float>(norm.gamma[c] * inverse);
-        norm.shift[c] = static_cast<float>(beta[c] - norm.gamma[c] * inverse * mean);
+        norm.mean[at] = static_cast<float>(mean);
+        norm.inverse[at] = static_cast<float>(inverse);
+        norm.scale[at] = static_cast<float>(gamma[c] * inverse);
+        norm.shift[at] = static_cast<float>(beta[c] - gamma[c] * inverse * mean);
         const double unbiased = variance * count / (count - 1);
         running_mean[c] += static_cast<float>(momentum * (mean - running_mean[c]));
         running_variance[c] += static_cast<float>(momentum * (unbiased - running_variance[c]));
@@ -360,43 +486,52 @@ void finish_statistics(const Norm& norm, const std::vector<double>& sums, int nu
 template <typename Kept>
 void activate(const Norm& norm, const Kept* z, const Kept* shortcut, Kept* y, size_t rows) {
     const int channels = norm.channels;
-    for (size_t row = 0; row < rows; row++)
-        for (int c = 0; c < channels; c += LANES) {
-            const size_t at = row * channels + c;
-            const Vector h = load(z + at) * load(norm.scale + c) + load(norm.shift + c);
-            Vector result = h * sigmoid(h);
-            if (shortcut) result += load(shortcut + at);
-            store(y + at, result);
+    over_channels(channels, [&](auto count, int c) {
+        const Group<count> scale = load_group<count>(norm.scale + c), shift = load_group<count>(norm.shift + c);
+        for (size_t at = c; at < rows * channels; at += channels) {
+            Group<count> result = load_group<count>(z + at);
+            for (int k = 0; k < count; k++) {
+                const Vector h = result.parts[k] * scale.parts[k] + shift.parts[k];
+                result.parts[k] = h * sigmoid_for<Kept>(h);
+            }
+            if (shortcut) {
+                const Group<count> brought = load_group<count>(shortcut + at);
+                for (int k = 0; k < count; k++) result.parts[k] += brought.parts[k];
+            }
+            store_group<count>(y + at, result);
         }
+    });
 }
 
+template <typename Kept>
 inline Vector silu_slope(Vector h) {
-    const Vector share = sigmoid(h);
+    const Vector share = sigmoid_for<Kept>(h);
     return share * (1.0f + h * (1.0f - share));
 }
 
-// sums[0] += the gradients before the activation, sums[1] += their products with z
+// sums[0] += the gradients before the activation, sums[1] += their products with z, less its mean
 template <typename Kept>
 void add_slopes(const Norm& norm, const Kept* gradient, const Kept* z, size_t rows, double* sums) {
     const int channels = norm.channels;
-    for (int c = 0; c < channels; c += LANES) {
-        const Vector scale = load(norm.scale + c), shift = load(norm.shift + c);
-        const Vector mean = load(norm.mean + c);
-        Vector first = {}, second = {};
-        for (size_t row = 0; row < rows; row++) {
-            const Vector value = load(z + row * channels + c);
-            const Vector slope = load(gradient + row * channels + c) * silu_slope(value * scale + shift);
-            first += slope;
-            second += slope * (value - mean);
+    over_channels(channels, [&](auto count, int c) {
+        const Group<count> scale = load_group<count>(norm.scale + c), shift = load_group<count>(norm.shift + c);
+        const Group<count> mean = load_group<count>(norm.mean + c);
+        Group<count> first = {}, second = {};
+        for (size_t at = c; at < rows * channels; at += channels) {
+            const Group<count> value = load_group<count>(z + at), arriving = load_group<count>(gradient + at);
+            for (int k = 0; k < count; k++) {
+                const Vector h = value.parts[k] * scale.parts[k] + shift.parts[k];
+                const Vector slope = arriving.parts[k] * silu_slope<Kept>(h);
+                first.parts[k] += slope;
+                second.parts[k] += slope * (value.parts[k] - mean.parts[k]);
+            }
         }
-        for (int lane = 0; lane < LANES; lane++) {
-            sums[c + lane] += first[lane];
-            sums[channels + c + lane] += second[lane];
-        }
-    }
+        add_sums(first, second, channels, sums + c);
+    });
 }
 
 // The gradients of gamma and beta, and how dz follows: dz = scale * slope + by_value * z + constant
+template <typename Kept>
 struct NormGradient {
     std::vector<float> by_value, constant;
 
@@ -404,31 +539,40 @@ struct NormGradient {
                  float* beta_gradient)
         : by_value(norm.channels), constant(norm.channels) {
         const int channels = norm.channels;
-        for (int c = 0; c < channels; c++) {
+        const std::vector<int> order = order_of<Kept>(channels);
+        for (int at = 0; at < channels; at++) {
             double beta_sum = 0, gamma_sum = 0;
             for (int part = 0; part < num_parts; part++) {
-                beta_sum += sums[(2 * part) * channels + c];
-                gamma_sum += sums[(2 * part + 1) * channels + c];
+                beta_sum += sums[(2 * part) * channels + at];
+                gamma_sum += sums[(2 * part + 1) * channels + at];
             }
-            gamma_sum *= norm.inverse[c];
-            gamma_gradient[c] = static_cast<float>(gamma_sum);
-            beta_gradient[c] = static_cast<float>(beta_sum);
-            const double factor = -norm.scale[c] * norm.inverse[c] * gamma_sum / count;
-            by_value[c] = static_cast<float>(factor);
-            constant[c] = static_cast<float>(-norm.scale[c] * beta_sum / count - factor * norm.mean[c]);
+            gamma_sum *= norm.inverse[at];
+            gamma_gradient[order[at]] = static_cast<float>(gamma_sum);
+            beta_gradient[order[at]] = static_cast<float>(beta_sum);
+            const double factor = -norm.scale[at] * norm.inverse[at] * gamma_sum / count;
+            by_value[at] = static_cast<float>(factor);
+            constant[at] = static_cast<float>(-norm.scale[at] * beta_sum / count - factor * norm.mean[at]);
         }
     }
 
-    template <typename Kept, typename Result>
+    template <typename Result>
     void apply(const Norm& norm, const Kept* gradient, const Kept* z, size_t rows, Result* dz) const {
         const int channels = norm.channels;
-        for (size_t row = 0; row < rows; row++)
-            for (int c = 0; c < channels; c += LANES) {
-                const size_t at = row * channels + c;
-                const Vector value = load(z + at), scale = load(norm.scale + c);
-                const Vector slope = load(gradient + at) * silu_slope(value * scale + load(norm.shift + c));
-                store(dz + at, scale * slope + (load(by_value.data() + c) * value + load(constant.data() + c)));
+        over_channels(channels, [&](auto count, int c) {
+            const Group<count> scale = load_group<count>(norm.scale + c), shift = load_group<count>(norm.shift + c);
+            const Group<count> factor = load_group<count>(by_value.data() + c);
+            const Group<count> rest = load_group<count>(constant.data() + c);
+            for (size_t at = c; at < rows * channels; at += channels) {
+                const Group<count> value = load_group<count>(z + at);
+                Group<count> result = load_group<count>(gradient + at);
+                for (int k = 0; k < count; k++) {
+                    const Vector h = value.parts[k] * scale.parts[k] + shift.parts[k];
+                    const Vector slope = result.parts[k] * silu_slope<Kept>(h);
+                    result.parts[k] = scale.parts[k] * slope + (factor.parts[k] * value.parts[k] + rest.parts[k]);
+                }
+                store_group<count>(dz + at, result);
             }
+        });
     }
 };
 
@@ -446,34 +590,40 @@ class Room {
     float* values_;
 };
 
-// Work on images in parallel: each thread takes a stretch of them. `work(thread, first, last)`.
+// Work on images in parallel, part by part, whichever thread is free: cores are not equally fast where neighbours share
+// them. `work(part, first, last)`.
+inline int parts_of(int num_images) { return std::min(num_images, MAX_PARTS); }
+
 template <typename Work>
 void over_images(int num_images, int num_threads, const Work& work) {
-#pragma omp parallel for schedule(static, 1) num_threads(num_threads)
-    for (int part = 0; part < num_threads; part++)
-        work(part, static_cast<int>(static_cast<int64_t>(num_images) * part / num_threads),
-             static_cast<int>(static_cast<int64_t>(num_images) * (part + 1) / num_threads));
+    const int num_parts = parts_of(num_images);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(num_threads)
+    for (int part = 0; part < num_parts; part++)
+        work(part, static_cast<int>(static_cast<int64_t>(num_images) * part / num_parts),
+             static_cast<int>(static_cast<int64_t>(num_images) * (part + 1) / num_parts));
 }
 
 template <typename Kept>
 void activate_all(const Norm& norm, const Kept* z, const Kept* shortcut, Kept* y, int n, size_t rows, int num_threads) {
     over_images(n, num_threads, [&](int, int first, int last) {
-        const size_t at = first * rows * norm.channels;
-        activate(norm, z + at, shortcut ? shortcut + at : nullptr, y + at, (last - first) * rows);
+        for (int i = first; i < last; i++) {
+            const size_t at = i * rows * norm.channels;
+            activate(norm, z + at, shortcut ? shortcut + at : nullptr, y + at, rows);
+        }
     });
 }
 
 template <typename Kept>
-NormGradient gradient_of_norm(const Norm& norm, const Kept* gradient, const Kept* z, float* gamma_gradient,
-                              float* beta_gradient, int n, size_t rows, int num_threads) {
-    std::vector<double> sums(2 * norm.channels * num_threads);
+NormGradient<Kept> gradient_of_norm(const Norm& norm, const Kept* gradient, const Kept* z, float* gamma_gradient,
+                                    float* beta_gradient, int n, size_t rows, int num_threads) {
+    std::vector<double> sums(2 * norm.channels * parts_of(n));
     over_images(n, num_threads, [&](int part, int first, int last) {
         for (int i = first; i < last; i++) {
             const size_t at = i * rows * norm.channels;
             add_slopes(norm, gradient + at, z + at, rows, sums.data() + 2 * part * norm.channels);
         }
     });
-    return NormGradient(norm, sums, num_threads, static_cast<double>(n) * rows, gamma_gradient, beta_gradient);
+    return NormGradient<Kept>(norm, sums, parts_of(n), static_cast<double>(n) * rows, gamma_gradient, beta_gradient);
 }
 
 // Pooling (with `largest`, of maps h x w), norm, SiLU and shortcut of t. Without pooling z is t, and not written.
@@ -481,11 +631,11 @@ template <typename Kept>
 void norm_forward(const Kept* t, const Kept* shortcut, const float* gamma, const float* beta, float* running_mean,
                   float* running_variance, double momentum, double epsilon, Kept* z, uint8_t* largest, Kept* y,
                   float* saved, int n, int h, int w, int channels, int num_threads) {
-    const Norm norm(channels, gamma, saved);
+    const Norm norm(channels, saved);
     const Maps before{h, w, channels, nullptr};
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : before.pixels();
     const Kept* values = largest ? z : t;
-    std::vector<double> sums(2 * channels * num_threads);
+    std::vector<double> sums(2 * channels * parts_of(n));
     over_images(n, num_threads, [&](int part, int first, int last) {
         for (int i = first; i < last; i++) {
             const size_t at = i * rows * channels;
@@ -493,19 +643,18 @@ void norm_forward(const Kept* t, const Kept* shortcut, const float* gamma, const
             add_moments(values + at, rows, channels, sums.data() + 2 * part * channels);
         }
     });
-    finish_statistics(norm, sums, num_threads, static_cast<double>(n) * rows, beta, running_mean, running_variance,
-                      momentum, epsilon);
+    finish_statistics<Kept>(norm, sums, parts_of(n), static_cast<double>(n) * rows, gamma, beta, running_mean,
+                            running_variance, momentum, epsilon);
     activate_all(norm, values, shortcut, y, n, rows, num_threads);
 }
 
 template <typename Kept>
-void norm_backward(const Kept* gradient, const Kept* z, const uint8_t* largest, const float* gamma, float* saved,
-                   Kept* t_gradient, float* gamma_gradient, float* beta_gradient, int n, int h, int w, int channels,
-                   int num_threads) {
-    const Norm norm(channels, gamma, saved);
+void norm_backward(const Kept* gradient, const Kept* z, const uint8_t* largest, float* saved, Kept* t_gradient,
+                   float* gamma_gradient, float* beta_gradient, int n, int h, int w, int channels, int num_threads) {
+    const Norm norm(channels, saved);
     const Maps before{h, w, channels, nullptr};
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : before.pixels();
-    const NormGradient slopes =
+    const NormGradient<Kept> slopes =
         gradient_of_norm(norm, gradient, z, gamma_gradient, beta_gradient, n, rows, num_threads);
     over_images(n, num_threads, [&](int, int first, int last) {
         Room pooled(largest ? rows * channels : 0);
@@ -523,38 +672,55 @@ void norm_backward(const Kept* gradient, const Kept* z, const uint8_t* largest, 
     });
 }
 
+// result = maps, plus what the shortcut brings
+template <typename Kept>
+void add_and_store(const float* maps, const Kept* shortcut, Kept* result, size_t pixels, int channels) {
+    for (size_t at = 0; at < pixels * channels; at += channels)
+        over_channels(channels, [&](auto count, int c) {
+            Group<count> sum = load_group<count>(maps + at + c);
+            if (shortcut) {
+                const Group<count> brought = load_group<count>(shortcut + at + c);
+                for (int k = 0; k < count; k++) sum.parts[k] += brought.parts[k];
+            }
+            store_group<count>(result + at + c, sum);
+        });
+}
+
 // A blueprint-separable block: pointwise [in, out], depthwise [9, out], pooling (with `largest`), norm, SiLU, shortcut.
 // What is between the convolutions is kept as `mixed`: to compute it again on the way back takes longer.
 template <typename Kept>
-void separable_forward(const Kept* x, const float* pointwise, const float* depthwise_weights, const float* gamma,
+void separable_forward(const Kept* x, const float* pointwise, const float* depthwise, const float* gamma,
                        const float* beta, float* running_mean, float* running_variance, double momentum, double epsilon,
                        Kept* mixed, Kept* z, uint8_t* largest, Kept* y, float* saved, int n, int h, int w, int in,
                        int out, int has_shortcut, int num_threads) {
-    const Norm norm(out, gamma, saved);
+    const Norm norm(out, saved);
     const std::vector<float> zeros(static_cast<size_t>(w) * out);
     const Maps maps{h, w, out, zeros.data()};
-    const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : maps.pixels(), num_inputs = maps.pixels() * in;
-    std::vector<double> sums(2 * out * num_threads);
+    const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : maps.pixels();
+    const std::vector<int> in_channels = order_of<Kept>(in), out_channels = order_of<Kept>(out);
+    const std::vector<float> factors = in_order(pointwise, in_channels, out_channels);
+    const std::vector<float> taps = in_order(depthwise, order_of<float>(TAPS), out_channels);
+    std::vector<double> sums(2 * out * parts_of(n));
     over_images(n, num_threads, [&](int part, int first, int last) {
-        Room inputs(num_inputs), between(maps.size()), filtered(maps.size());
+        Room inputs(maps.pixels() * in), between(maps.size()), filtered(maps.size());
         for (int i = first; i < last; i++) {
-            Kept* to = z + i * rows * out;
-            const float* from = as_floats(x + i * num_inputs, inputs.data(), num_inputs);
-            float* products = place_of(mixed + i * maps.size(), between.data());
-            multiply(Left{from, static_cast<size_t>(in), 1}, pointwise, products, nullptr,
+            Kept *to = z + i * rows * out, *to_mixed = mixed + i * maps.size();
+            const float* from = as_floats(x + i * maps.pixels() * in, inputs.data(), maps.pixels(), in);
+            float* products = place_of(to_mixed, between.data());
+            multiply(Left{from, static_cast<size_t>(in), 1}, factors.data(), products, nullptr,
                      static_cast<int>(maps.pixels()), out, in);
-            keep(mixed + i * maps.size(), products, maps.size());
-            float* sums_of_taps = largest ? filtered.data() : place_of(to, filtered.data());
-            depthwise(maps, products, depthwise_weights, sums_of_taps, false);
+            keep(to_mixed, products, maps.pixels(), out);
+            float* result = largest ? filtered.data() : place_of(to, filtered.data());
+            filter(maps, products, taps.data(), result, false);
             if (largest)
-                pool(maps, sums_of_taps, to, largest + i * rows * out);
+                pool(maps, result, to, largest + i * rows * out);
             else
-                keep(to, sums_of_taps, maps.size());
+                keep(to, result, rows, out);
             add_moments(to, rows, out, sums.data() + 2 * part * out);
         }
     });
-    finish_statistics(norm, sums, num_threads, static_cast<double>(n) * rows, beta, running_mean, running_variance,
-                      momentum, epsilon);
+    finish_statistics<Kept>(norm, sums, parts_of(n), static_cast<double>(n) * rows, gamma, beta, running_mean,
+                            running_variance, momentum, epsilon);
     activate_all(norm, z, has_shortcut ? x : nullptr, y, n, rows, num_threads);
 }
 
@@ -562,51 +728,52 @@ void separable_forward(const Kept* x, const float* pointwise, const float* depth
 // multiple of 16.
 template <typename Kept>
 void separable_backward(const Kept* gradient, const Kept* x, const Kept* mixed, const Kept* z,
-                        const uint8_t* largest, const float* pointwise, const float* depthwise_weights,
-                        const float* gamma, float* saved, Kept* x_gradient, float* pointwise_gradient,
-                        float* depthwise_gradients, float* gamma_gradient, float* beta_gradient, int n, int h, int w,
-                        int in, int out, int has_shortcut, int num_threads) {
-    const Norm norm(out, gamma, saved);
+                        const uint8_t* largest, const float* pointwise, const float* depthwise, float* saved,
+                        Kept* x_gradient, float* pointwise_gradient, float* depthwise_gradients, float* gamma_gradient,
+                        float* beta_gradient, int n, int h, int w, int in, int out, int has_shortcut, int num_threads) {
+    const Norm norm(out, saved);
     const std::vector<float> zeros(static_cast<size_t>(w) * out);
     const Maps maps{h, w, out, zeros.data()};
     const int pixels = static_cast<int>(maps.pixels());
-    const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : maps.pixels(), num_inputs = maps.pixels() * in;
-    const NormGradient slopes =
+    const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : maps.pixels();
+    const std::vector<int> in_channels = order_of<Kept>(in), out_channels = order_of<Kept>(out);
+    const std::vector<float> factors = in_order(pointwise, out_channels, in_channels);
+    const std::vector<float> taps = in_order(depthwise, order_of<float>(TAPS), out_channels);
+    const NormGradient<Kept> slopes =
         gradient_of_norm(norm, gradient, z, gamma_gradient, beta_gradient, n, rows, num_threads);
-    const size_t num_pointwise = static_cast<size_t>(in) * out, num_depthwise = TAPS * out;
-    const size_t num_weights = num_pointwise + num_depthwise;
-    Room parts(num_weights * num_threads);
-    std::memset(parts.data(), 0, num_weights * num_threads * sizeof(float));
+    const size_t num_inputs = maps.pixels() * in, num_pointwise = static_cast<size_t>(in) * out;
+    const size_t num_weights = num_pointwise + TAPS * out;
+    Room parts(num_weights * parts_of(n));
+    std::memset(parts.data(), 0, num_weights * parts_of(n) * sizeof(float));
     over_images(n, num_threads, [&](int part, int first, int last) {
         float* own = parts.data() + num_weights * part;
         Room inputs(num_inputs), between(maps.size()), filtered(maps.size());
         Room pooled(largest ? rows * out : 0);
-        std::memset(filtered.data(), 0, maps.size() * sizeof(float));  // where pooling leaves out an odd row or column
+        if (h % 2 || w % 2)  // pooling leaves out a row or column
+            std::memset(filtered.data(), 0, maps.size() * sizeof(float));
         for (int i = first; i < last; i++) {
             const size_t at = i * rows * out;
-            const float* from = as_floats(x + i * num_inputs, inputs.data(), num_inputs);
             slopes.apply(norm, gradient + at, z + at, rows, largest ? pooled.data() : filtered.data());
             if (largest) unpool(maps, pooled.data(), largest + at, filtered.data());
-            const float* products = as_floats(mixed + i * maps.size(), between.data(), maps.size());
-            depthwise_gradient(maps, products, filtered.data(), own + num_pointwise);
-            depthwise(maps, filtered.data(), depthwise_weights, between.data(), true);
+            const float* products = as_floats(mixed + i * maps.size(), between.data(), maps.pixels(), out);
+            filter_gradient(maps, products, filtered.data(), own + num_pointwise);
+            filter(maps, filtered.data(), taps.data(), between.data(), true);
+            const float* from = as_floats(x + i * num_inputs, inputs.data(), maps.pixels(), in);
             multiply(Left{from, 1, static_cast<size_t>(in)}, between.data(), own, own, in, out, pixels);
             if (!x_gradient) continue;
-            multiply(Left{between.data(), static_cast<size_t>(out), 1}, pointwise, inputs.data(), nullptr,
-                     pixels, in, out);
-            Kept* to = x_gradient + i * num_inputs;
-            for (size_t j = 0; j < num_inputs; j += LANES) {
-                Vector sum = load(inputs.data() + j);
-                if (has_shortcut) sum += load(gradient + at + j);
-                store(to + j, sum);
-            }
+            multiply(Left{between.data(), static_cast<size_t>(out), 1}, factors.data(), inputs.data(), nullptr, pixels,
+                     in, out);
+            add_and_store(inputs.data(), has_shortcut ? gradient + at : nullptr, x_gradient + i * num_inputs,
+                          maps.pixels(), in);
         }
     });
-    for (size_t j = 0; j < num_weights; j++) {
-        float sum = 0;
-        for (int part = 0; part < num_threads; part++) sum += parts.data()[num_weights * part + j];
-        (j < num_pointwise ? pointwise_gradient[j] : depthwise_gradients[j - num_pointwise]) = sum;
-    }
+    for (int k = 0; k < in + TAPS; k++)
+        for (int j = 0; j < out; j++) {
+            float sum = 0;
+            for (int part = 0; part < parts_of(n); part++) sum += parts.data()[num_weights * part + k * out + j];
+            float* to = k < in ? pointwise_gradient + in_channels[k] * out : depthwise_gradients + (k - in) * out;
+            to[out_channels[j]] = sum;
+        }
 }
 
 // One map's pointer in either format.
@@ -631,29 +798,29 @@ void thumbnet_norm_forward(void* t, void* shortcut, const float* gamma, const fl
            largest, Any{y}, saved, n, h, w, channels, num_threads);
 }
 
-void thumbnet_norm_backward(void* gradient, void* z, const uint8_t* largest, const float* gamma, float* saved,
-                            void* t_gradient, float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n,
+void thumbnet_norm_backward(void* gradient, void* z, const uint8_t* largest, float* saved, void* t_gradient,
+                            float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n,
                             int h, int w, int channels, int num_threads) {
-    EITHER(norm_backward, Any{gradient}, Any{z}, largest, gamma, saved, Any{t_gradient}, gamma_gradient, beta_gradient,
+    EITHER(norm_backward, Any{gradient}, Any{z}, largest, saved, Any{t_gradient}, gamma_gradient, beta_gradient,
            n, h, w, channels, num_threads);
 }
 
-void thumbnet_separable_forward(void* x, const float* pointwise, const float* depthwise_weights, const float* gamma,
+void thumbnet_separable_forward(void* x, const float* pointwise, const float* depthwise, const float* gamma,
                                 const float* beta, float* running_mean, float* running_variance, double momentum,
                                 double epsilon, void* mixed, void* z, uint8_t* largest, void* y, float* saved,
                                 int is_bfloat16, int n, int h, int w, int in, int out, int has_shortcut,
                                 int num_threads) {
-    EITHER(separable_forward, Any{x}, pointwise, depthwise_weights, gamma, beta, running_mean, running_variance,
+    EITHER(separable_forward, Any{x}, pointwise, depthwise, gamma, beta, running_mean, running_variance,
            momentum, epsilon, Any{mixed}, Any{z}, largest, Any{y}, saved, n, h, w, in, out, has_shortcut, num_threads);
 }
 
 void thumbnet_separable_backward(void* gradient, void* x, void* mixed, void* z, const uint8_t* largest,
-                                 const float* pointwise, const float* depthwise_weights, const float* gamma, float* saved,
+                                 const float* pointwise, const float* depthwise, float* saved,
                                  void* x_gradient, float* pointwise_gradient, float* depthwise_gradients,
                                  float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n, int h, int w,
                                  int in, int out, int has_shortcut, int num_threads) {
     EITHER(separable_backward, Any{gradient}, Any{x}, Any{mixed}, Any{z}, largest, pointwise,
-           depthwise_weights, gamma, saved, Any{x_gradient}, pointwise_gradient, depthwise_gradients, gamma_gradient,
+           depthwise, saved, Any{x_gradient}, pointwise_gradient, depthwise_gradients, gamma_gradient,
            beta_gradient, n, h, w, in, out, has_shortcut, num_threads);
 }
 

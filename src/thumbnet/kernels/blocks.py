@@ -96,19 +96,19 @@ class _Norm(torch.autograd.Function):
             *_numbers(maps, batch, height, width, channels),
         )
         ctx.library, ctx.before, ctx.has_shortcut = library, maps.shape, shortcut is not None
-        ctx.save_for_backward(pooled, largest, gamma, saved)
+        ctx.save_for_backward(pooled, largest, saved)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        pooled, largest, gamma, saved = ctx.saved_tensors
+        pooled, largest, saved = ctx.saved_tensors
         gradient = _kept(gradient, pooled.dtype)
         before = torch.empty(ctx.before, dtype=pooled.dtype).contiguous(memory_format=torch.channels_last)
-        of_gamma, of_beta = torch.empty_like(gamma), torch.empty_like(gamma)
         batch, channels, height, width = ctx.before
+        of_gamma, of_beta = torch.empty(channels), torch.empty(channels)
         ctx.library.thumbnet_norm_backward(
-            *_pointers(gradient, pooled, largest, gamma, saved, before, of_gamma, of_beta),
+            *_pointers(gradient, pooled, largest, saved, before, of_gamma, of_beta),
             *_numbers(before, batch, height, width, channels),
         )
         return None, before, gradient if ctx.has_shortcut else None, of_gamma, of_beta, None, None
@@ -143,23 +143,23 @@ class _Separable(torch.autograd.Function):
             *_numbers(maps, batch, height, width, in_channels, out_channels, int(has_shortcut)),
         )
         ctx.library, ctx.has_shortcut = library, has_shortcut
-        ctx.save_for_backward(maps, mixed, filtered, largest, by_output, by_tap, gamma, saved)
+        ctx.save_for_backward(maps, mixed, filtered, largest, by_output, by_tap, saved)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        maps, mixed, filtered, largest, by_output, by_tap, gamma, saved = ctx.saved_tensors
+        maps, mixed, filtered, largest, by_output, by_tap, saved = ctx.saved_tensors
         gradient = _kept(gradient, maps.dtype)
         of_maps = torch.empty_like(maps) if ctx.needs_input_grad[1] else None
         batch, in_channels, height, width = maps.shape
-        out_channels = len(gamma)
+        out_channels = len(by_output)
         of_inputs, of_taps = torch.empty(in_channels, out_channels), torch.empty_like(by_tap)
-        of_gamma, of_beta = torch.empty_like(gamma), torch.empty_like(gamma)
+        of_gamma, of_beta = torch.empty(out_channels), torch.empty(out_channels)
         ctx.library.thumbnet_separable_backward(
             *_pointers(
                 *(gradient, maps, mixed, filtered, largest),
-                *(by_output, by_tap, gamma, saved, of_maps, of_inputs, of_taps, of_gamma, of_beta),
+                *(by_output, by_tap, saved, of_maps, of_inputs, of_taps, of_gamma, of_beta),
             ),
             *_numbers(maps, batch, height, width, in_channels, out_channels, int(ctx.has_shortcut)),
         )
