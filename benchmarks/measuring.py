@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from thumbnet.bench.measure import processor_name
 from thumbnet.data.sources import data_folder
+from thumbnet.training.device import processor_name
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

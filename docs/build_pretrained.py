@@ -24,11 +24,12 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from thumbnet.bench.measure import measure_model, processor_name
+from thumbnet.bench.measure import measure_model
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.tta import evaluate_views
 from thumbnet.run_dir import Run, load_run
 from thumbnet.seeds import is_seed_runs
+from thumbnet.training.device import processor_name
 
 ROOT = Path(__file__).parent.parent
 PRETRAINED = ROOT / "src/thumbnet/models/pretrained"

@@ -38,12 +38,12 @@ def table() -> str:
     """The whole table, the smallest model first, and where it was measured."""
     folders = [path.parent for path in ZOO.glob("*/shipped.json")]
     folders.sort(key=lambda folder: json.loads(next(folder.glob("seed-*/metrics.json")).read_text())["num_params"])
-    machines = {json.loads((folder / "shipped.json").read_text())["processor"] for folder in folders}
-    dates = sorted(json.loads((folder / "shipped.json").read_text())["date"] for folder in folders)
+    shipped = [json.loads((folder / "shipped.json").read_text()) for folder in folders]
+    machines = "; ".join(f"`{each['model']}`: {each['processor']}, {each['date']}" for each in shipped)
     return (
         HEAD + "".join(map(row, folders)) + "\nCIFAR-10 test set (exact but for 20 images here), last epoch, one view; "
-        f"training and images/s on two cores ({', '.join(sorted(machines))}), {dates[0]} to {dates[-1]}. Seed 0 is "
-        "shipped, whatever it scored. Each run's config, history and metrics: docs/results/zoo.\n"
+        "training (the median of the seeds) and images/s on two cores. Seed 0 is shipped, whatever it scored. Each "
+        f"run's config, history and metrics: docs/results/zoo. Machines and dates: {machines}.\n"
     )
 
 

@@ -71,7 +71,7 @@ MEASURED = {
     "total_s": 2.0,
     "device": "cpu",
     "num_threads": 2,
-    "machine": "x86_64",
+    "machine": "A processor (2 cores)",
 }
 PAPER = (718, 1047)  # CSS pixels of A4 between margins of 1 cm
 MAX_REPORT_BYTES = 5_000_000

@@ -79,6 +79,13 @@ def test_the_page_on_speed_is_made_from_the_results() -> None:
     assert len(builder.draw(points).axes) == 1
 
 
+def test_the_table_of_trained_models_is_made_from_their_records() -> None:
+    builder = load_script("build_zoo")
+    assert builder.BEGIN + "\n" + builder.table() + "\n" + builder.END in (ROOT / "README.md").read_text()
+    recorded = {record.parent.name for record in builder.ZOO.glob("*/shipped.json")}
+    assert recorded == {weights.stem for weights in (ROOT / "src/thumbnet/models/pretrained").glob("*.safetensors")}
+
+
 def test_every_field_of_a_recipe_is_documented() -> None:
     table = (ROOT / "docs" / "guides" / "recipes.md").read_text()
     fields = set(thumbnet.TrainConfig.__dataclass_fields__) - {"recipe"}

@@ -38,7 +38,7 @@ from thumbnet.views.report.shots import (
 SECTIONS = ("overview", "curves", "confusion", "classes", "gallery", "calibration", "architecture", "reproduce")
 METRICS = {
     "num_params": 1, "macs": 1, "train_s": 100.0, "images_per_s": 10.0, "device": "cpu", "num_threads": 1,
-    "machine": "x86_64",
+    "machine": "A processor (2 cores)",
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import subprocess
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from thumbnet.model_card import ModelCard
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.reporting import build_report
 from thumbnet.run_dir import METRICS, REPORT, RunDir
-from thumbnet.training.device import peak_memory_bytes
+from thumbnet.training.device import peak_memory_bytes, processor_name
 from thumbnet.training.history import History
 from thumbnet.training.kernels import describe_kernels, pick_kernels
 from thumbnet.views.confusion import draw_confusion
@@ -120,7 +121,8 @@ def _metrics(
         "seed": config.seed,
         "device": str(device),
         "num_threads": torch.get_num_threads(),
-        "machine": platform.machine(),
+        "machine": processor_name(),
+        "date": datetime.now(UTC).date().isoformat(),
         "kernels": describe_kernels(kernels),
     }
     if last.val_accuracy is not None:

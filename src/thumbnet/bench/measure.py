@@ -6,14 +6,11 @@ Each model and each recipe is measured in a process of its own, so that its peak
 from __future__ import annotations
 
 import multiprocessing
-import os
-import platform
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -27,7 +24,7 @@ from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.registry import create_model, list_models, num_params
 from thumbnet.prepare import build_growth, build_model, fit_arguments, resolve_config
 from thumbnet.recipes import list_recipes, load_recipe
-from thumbnet.training.device import peak_memory_bytes, pick_device, pick_precision
+from thumbnet.training.device import peak_memory_bytes, pick_device, pick_precision, processor_name
 from thumbnet.training.fit import fit
 from thumbnet.training.growth import Growth
 from thumbnet.training.history import EpochRecord, History
@@ -225,17 +222,6 @@ def random_dataset(num_train: int) -> Dataset:
         mirror_keeps_labels=True,
         source=Source("random", "random images"),
     )
-
-
-def processor_name() -> str:
-    """The processor's make, as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name} ({os.cpu_count()} cores)"
 
 
 def _seconds_of_data(dataset: Dataset, batch_size: int, device: torch.device) -> float:
