@@ -287,10 +287,11 @@ void multiply(Left left, const float* right, float* result, const float* start, 
     }
 }
 
-// One image's maps [h, w, c], and a row of zeros to stand above and below them.
+// One image's maps [h, w, c], a row of zeros to stand above and below them, and how far apart a filter's taps are.
 struct Maps {
     int height, width, channels;
     const float* zeros;
+    int dilation;
 
     size_t pixels() const { return static_cast<size_t>(height) * width; }
     size_t size() const { return pixels() * channels; }
@@ -299,12 +300,21 @@ struct Maps {
     }
 };
 
+// work(has_left, x, has_right) for each pixel x of a row, and whether it has neighbours at that distance.
+template <typename Work>
+inline void over_columns(int width, int distance, const Work& work) {
+    int x = 0;
+    for (; x < std::min(distance, width); x++) work(false, x, x + distance < width);
+    for (; x + distance < width; x++) work(true, x, true);
+    for (; x < width; x++) work(true, x, false);
+}
+
 // result[r, x] = sum over 3x3 of weights[tap] * maps[r + dy, x + dx]; `last_first` takes the taps in
 // reverse: the adjoint.
 void filter(const Maps& shape, const float* maps, const float* weights, float* result, bool last_first) {
-    const int channels = shape.channels, width = shape.width;
+    const int channels = shape.channels, width = shape.width, distance = shape.dilation;
     for (int r = 0; r < shape.height; r++) {
-        const float* rows[3] = {shape.row(maps, r - 1), shape.row(maps, r), shape.row(maps, r + 1)};
+        const float* rows[3] = {shape.row(maps, r - distance), shape.row(maps, r), shape.row(maps, r + distance)};
         for (int c = 0; c < channels; c += LANES) {
             Vector factors[TAPS];
 #pragma GCC unroll 9
@@ -312,51 +322,39 @@ void filter(const Maps& shape, const float* maps, const float* weights, float* r
                 factors[tap] = load(weights + (last_first ? TAPS - 1 - tap : tap) * channels + c);
             float* out = result + static_cast<size_t>(r) * width * channels + c;
             const auto column = [&](int x, int side) {  // the three taps of one column of the window
-                const size_t offset = static_cast<size_t>(x + side - 1) * channels + c;
+                const size_t offset = static_cast<size_t>(x + (side - 1) * distance) * channels + c;
                 return factors[side] * load(rows[0] + offset) + factors[3 + side] * load(rows[1] + offset) +
                        factors[6 + side] * load(rows[2] + offset);
             };
-            const auto edge = [&](int x) {
+            over_columns(width, distance, [&](bool has_left, int x, bool has_right) {
                 Vector sum = column(x, 1);
-                if (x > 0) sum += column(x, 0);
-                if (x + 1 < width) sum += column(x, 2);
+                if (has_left) sum += column(x, 0);
+                if (has_right) sum += column(x, 2);
                 store(out + static_cast<size_t>(x) * channels, sum);
-            };
-            edge(0);
-            for (int x = 1; x + 1 < width; x++)
-                store(out + static_cast<size_t>(x) * channels, column(x, 1) + column(x, 0) + column(x, 2));
-            if (width > 1) edge(width - 1);
+            });
         }
     }
 }
 
 // sums[tap] += over all pixels, gradient[r, x] * maps[r + dy, x + dx]
 void filter_gradient(const Maps& shape, const float* maps, const float* gradient, float* sums) {
-    const int channels = shape.channels, width = shape.width;
+    const int channels = shape.channels, width = shape.width, distance = shape.dilation;
     for (int c = 0; c < channels; c += LANES) {
         Vector totals[TAPS] = {};
         for (int r = 0; r < shape.height; r++) {
-            const float* rows[3] = {shape.row(maps, r - 1), shape.row(maps, r), shape.row(maps, r + 1)};
+            const float* rows[3] = {shape.row(maps, r - distance), shape.row(maps, r), shape.row(maps, r + distance)};
             const float* from = gradient + static_cast<size_t>(r) * width * channels + c;
-            const auto column = [&](Vector slope, int x, int side) {
-                const size_t offset = static_cast<size_t>(x + side - 1) * channels + c;
+            over_columns(width, distance, [&](bool has_left, int x, bool has_right) {
+                const Vector slope = load(from + static_cast<size_t>(x) * channels);
+                const auto column = [&](int side) {
+                    const size_t offset = static_cast<size_t>(x + (side - 1) * distance) * channels + c;
 #pragma GCC unroll 3
-                for (int down = 0; down < 3; down++) totals[3 * down + side] += slope * load(rows[down] + offset);
-            };
-            const auto edge = [&](int x) {
-                const Vector slope = load(from + static_cast<size_t>(x) * channels);
-                column(slope, x, 1);
-                if (x > 0) column(slope, x, 0);
-                if (x + 1 < width) column(slope, x, 2);
-            };
-            edge(0);
-            for (int x = 1; x + 1 < width; x++) {
-                const Vector slope = load(from + static_cast<size_t>(x) * channels);
-                column(slope, x, 0);
-                column(slope, x, 1);
-                column(slope, x, 2);
-            }
-            if (width > 1) edge(width - 1);
+                    for (int down = 0; down < 3; down++) totals[3 * down + side] += slope * load(rows[down] + offset);
+                };
+                column(1);
+                if (has_left) column(0);
+                if (has_right) column(2);
+            });
         }
         for (int tap = 0; tap < TAPS; tap++) {
             float* sum = sums + tap * channels + c;
@@ -632,7 +630,7 @@ void norm_forward(const Kept* t, const Kept* shortcut, const float* gamma, const
                   float* running_variance, double momentum, double epsilon, Kept* z, uint8_t* largest, Kept* y,
                   float* saved, int n, int h, int w, int channels, int num_threads) {
     const Norm norm(channels, saved);
-    const Maps before{h, w, channels, nullptr};
+    const Maps before{h, w, channels, nullptr, 1};
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : before.pixels();
     const Kept* values = largest ? z : t;
     std::vector<double> sums(2 * channels * parts_of(n));
@@ -652,7 +650,7 @@ template <typename Kept>
 void norm_backward(const Kept* gradient, const Kept* z, const uint8_t* largest, float* saved, Kept* t_gradient,
                    float* gamma_gradient, float* beta_gradient, int n, int h, int w, int channels, int num_threads) {
     const Norm norm(channels, saved);
-    const Maps before{h, w, channels, nullptr};
+    const Maps before{h, w, channels, nullptr, 1};
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : before.pixels();
     const NormGradient<Kept> slopes =
         gradient_of_norm(norm, gradient, z, gamma_gradient, beta_gradient, n, rows, num_threads);
@@ -692,10 +690,10 @@ template <typename Kept>
 void separable_forward(const Kept* x, const float* pointwise, const float* depthwise, const float* gamma,
                        const float* beta, float* running_mean, float* running_variance, double momentum, double epsilon,
                        Kept* mixed, Kept* z, uint8_t* largest, Kept* y, float* saved, int n, int h, int w, int in,
-                       int out, int has_shortcut, int num_threads) {
+                       int out, int dilation, int has_shortcut, int num_threads) {
     const Norm norm(out, saved);
     const std::vector<float> zeros(static_cast<size_t>(w) * out);
-    const Maps maps{h, w, out, zeros.data()};
+    const Maps maps{h, w, out, zeros.data(), dilation};
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : maps.pixels();
     const std::vector<int> in_channels = order_of<Kept>(in), out_channels = order_of<Kept>(out);
     const std::vector<float> factors = in_order(pointwise, in_channels, out_channels);
@@ -730,10 +728,11 @@ template <typename Kept>
 void separable_backward(const Kept* gradient, const Kept* x, const Kept* mixed, const Kept* z,
                         const uint8_t* largest, const float* pointwise, const float* depthwise, float* saved,
                         Kept* x_gradient, float* pointwise_gradient, float* depthwise_gradients, float* gamma_gradient,
-                        float* beta_gradient, int n, int h, int w, int in, int out, int has_shortcut, int num_threads) {
+                        float* beta_gradient, int n, int h, int w, int in, int out, int dilation, int has_shortcut,
+                        int num_threads) {
     const Norm norm(out, saved);
     const std::vector<float> zeros(static_cast<size_t>(w) * out);
-    const Maps maps{h, w, out, zeros.data()};
+    const Maps maps{h, w, out, zeros.data(), dilation};
     const int pixels = static_cast<int>(maps.pixels());
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : maps.pixels();
     const std::vector<int> in_channels = order_of<Kept>(in), out_channels = order_of<Kept>(out);
@@ -799,29 +798,29 @@ void thumbnet_norm_forward(void* t, void* shortcut, const float* gamma, const fl
 }
 
 void thumbnet_norm_backward(void* gradient, void* z, const uint8_t* largest, float* saved, void* t_gradient,
-                            float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n,
-                            int h, int w, int channels, int num_threads) {
-    EITHER(norm_backward, Any{gradient}, Any{z}, largest, saved, Any{t_gradient}, gamma_gradient, beta_gradient,
-           n, h, w, channels, num_threads);
+                            float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n, int h, int w,
+                            int channels, int num_threads) {
+    EITHER(norm_backward, Any{gradient}, Any{z}, largest, saved, Any{t_gradient}, gamma_gradient, beta_gradient, n, h,
+           w, channels, num_threads);
 }
 
 void thumbnet_separable_forward(void* x, const float* pointwise, const float* depthwise, const float* gamma,
                                 const float* beta, float* running_mean, float* running_variance, double momentum,
                                 double epsilon, void* mixed, void* z, uint8_t* largest, void* y, float* saved,
-                                int is_bfloat16, int n, int h, int w, int in, int out, int has_shortcut,
+                                int is_bfloat16, int n, int h, int w, int in, int out, int dilation, int has_shortcut,
                                 int num_threads) {
-    EITHER(separable_forward, Any{x}, pointwise, depthwise, gamma, beta, running_mean, running_variance,
-           momentum, epsilon, Any{mixed}, Any{z}, largest, Any{y}, saved, n, h, w, in, out, has_shortcut, num_threads);
+    EITHER(separable_forward, Any{x}, pointwise, depthwise, gamma, beta, running_mean, running_variance, momentum,
+           epsilon, Any{mixed}, Any{z}, largest, Any{y}, saved, n, h, w, in, out, dilation, has_shortcut, num_threads);
 }
 
 void thumbnet_separable_backward(void* gradient, void* x, void* mixed, void* z, const uint8_t* largest,
-                                 const float* pointwise, const float* depthwise, float* saved,
-                                 void* x_gradient, float* pointwise_gradient, float* depthwise_gradients,
-                                 float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n, int h, int w,
-                                 int in, int out, int has_shortcut, int num_threads) {
-    EITHER(separable_backward, Any{gradient}, Any{x}, Any{mixed}, Any{z}, largest, pointwise,
-           depthwise, saved, Any{x_gradient}, pointwise_gradient, depthwise_gradients, gamma_gradient,
-           beta_gradient, n, h, w, in, out, has_shortcut, num_threads);
+                                 const float* pointwise, const float* depthwise, float* saved, void* x_gradient,
+                                 float* pointwise_gradient, float* depthwise_gradients, float* gamma_gradient,
+                                 float* beta_gradient, int is_bfloat16, int n, int h, int w, int in, int out,
+                                 int dilation, int has_shortcut, int num_threads) {
+    EITHER(separable_backward, Any{gradient}, Any{x}, Any{mixed}, Any{z}, largest, pointwise, depthwise, saved,
+           Any{x_gradient}, pointwise_gradient, depthwise_gradients, gamma_gradient, beta_gradient, n, h, w, in, out,
+           dilation, has_shortcut, num_threads);
 }
 
 }  // extern "C"

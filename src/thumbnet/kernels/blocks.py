@@ -66,10 +66,10 @@ def fused_separable(
     pools: bool,
     has_shortcut: bool,
 ) -> Float[Tensor, "n k h2 w2"]:
-    """Pointwise and depthwise 3x3 convolution, then as `fused_norm`, with `maps` themselves for the shortcut."""
+    """Pointwise and depthwise 3x3 convolution, perhaps dilated, then as `fused_norm`; `maps` are the shortcut."""
     maps = _kept(maps, _kept_as(maps))
     weights = pointwise.weight, depthwise.weight, norm.weight, norm.bias
-    result: Tensor = _Separable.apply(library, maps, *weights, norm, pools, has_shortcut)  # type: ignore[no-untyped-call]
+    result: Tensor = _Separable.apply(library, maps, *weights, norm, depthwise.dilation[0], pools, has_shortcut)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -125,6 +125,7 @@ class _Separable(torch.autograd.Function):
         gamma: Tensor,
         beta: Tensor,
         norm: nn.BatchNorm2d,
+        dilation: int,
         pools: bool,
         has_shortcut: bool,
     ) -> Tensor:
@@ -140,9 +141,9 @@ class _Separable(torch.autograd.Function):
             *_pointers(maps, by_input, by_tap, gamma, beta, *_running(norm)),
             *(norm.momentum, norm.eps),
             *_pointers(mixed, filtered, largest, result, saved),
-            *_numbers(maps, batch, height, width, in_channels, out_channels, int(has_shortcut)),
+            *_numbers(maps, batch, height, width, in_channels, out_channels, dilation, int(has_shortcut)),
         )
-        ctx.library, ctx.has_shortcut = library, has_shortcut
+        ctx.library, ctx.dilation, ctx.has_shortcut = library, dilation, has_shortcut
         ctx.save_for_backward(maps, mixed, filtered, largest, by_output, by_tap, saved)
         return result
 
@@ -161,11 +162,11 @@ class _Separable(torch.autograd.Function):
                 *(gradient, maps, mixed, filtered, largest),
                 *(by_output, by_tap, saved, of_maps, of_inputs, of_taps, of_gamma, of_beta),
             ),
-            *_numbers(maps, batch, height, width, in_channels, out_channels, int(ctx.has_shortcut)),
+            *_numbers(maps, batch, height, width, in_channels, out_channels, ctx.dilation, int(ctx.has_shortcut)),
         )
         of_pointwise = of_inputs.t().reshape(out_channels, in_channels, 1, 1)
         of_depthwise = of_taps.t().reshape(out_channels, 1, 3, 3)
-        return None, of_maps, of_pointwise, of_depthwise, of_gamma, of_beta, None, None, None
+        return None, of_maps, of_pointwise, of_depthwise, of_gamma, of_beta, None, None, None, None
 
 
 def _kept_as(maps: Tensor) -> torch.dtype:

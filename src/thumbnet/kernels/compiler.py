@@ -33,8 +33,8 @@ _POINTER, _INT, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_double
 ARGUMENTS = {
     "thumbnet_norm_forward": [_POINTER] * 6 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 6,
     "thumbnet_norm_backward": [_POINTER] * 7 + [_INT] * 6,
-    "thumbnet_separable_forward": [_POINTER] * 7 + [_DOUBLE] * 2 + [_POINTER] * 5 + [_INT] * 8,
-    "thumbnet_separable_backward": [_POINTER] * 13 + [_INT] * 8,
+    "thumbnet_separable_forward": [_POINTER] * 7 + [_DOUBLE] * 2 + [_POINTER] * 5 + [_INT] * 9,
+    "thumbnet_separable_backward": [_POINTER] * 13 + [_INT] * 9,
 }
 
 

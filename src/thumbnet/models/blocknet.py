@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -21,11 +22,11 @@ from thumbnet.kernels.blocks import can_fuse, fused_norm, fused_separable, takes
 from thumbnet.models.blocks import check_images
 from thumbnet.models.whitening import Whitening
 
-WORD = re.compile(r"([cb])(\d+)([sp]?)(?:x(\d+))?")
-EXAMPLE = "c24x3 b48p b48x2"
+WORD = re.compile(r"([cb])(\d+)([sp]?)(?:d(\d))?(?:x(\d+))?")
+EXAMPLE = "c24x3 b48p b48d2 b48x2"
 HOW_TO_WRITE = (
     f"write for instance {EXAMPLE!r}: kind (c plain 3x3, b blueprint-separable), channels, s where it strides or p "
-    "where it pools, x and how many of them"
+    "where it pools, d and the dilation, x and how many of them"
 )
 MAX_CHANNELS = 4096
 MAX_REPEATS = 100
@@ -40,11 +41,13 @@ class Layer:
     is_blueprint: bool = False
     strides: bool = False
     pools: bool = False
+    dilation: int = 1  # of its 3x3 convolution
 
 
 def parse_blocks(text: str) -> tuple[Layer, ...]:
-    """The blocks that a text names, as "c24x3 b48p b48x2": words of a kind (`c`: plain 3x3 convolution, `b`: blueprint-
-    separable), the output channels, `s` or `p` where it strides or pools, and how many there are of them.
+    """The blocks that a text names, as "c24x3 b48p b48d2 b48x2": words of a kind (`c`: plain 3x3 convolution, `b`:
+    blueprint-separable), the output channels, `s` or `p` where it strides or pools, `d` and the dilation of its 3x3
+    convolution where that is not 1, and how many there are of them.
 
     Raises:
         ModelError: a word that is none of this, or no word at all.
@@ -52,10 +55,10 @@ def parse_blocks(text: str) -> tuple[Layer, ...]:
     layers: list[Layer] = []
     for word in text.split():
         match = WORD.fullmatch(word)
-        channels, repeats = (int(match[2]), int(match[4] or 1)) if match else (0, 0)
-        if match is None or not 1 <= channels <= MAX_CHANNELS or not 1 <= repeats <= MAX_REPEATS:
+        channels, dilation, repeats = (int(match[2]), int(match[4] or 1), int(match[5] or 1)) if match else (0, 0, 0)
+        if match is None or not 1 <= channels <= MAX_CHANNELS or dilation < 1 or not 1 <= repeats <= MAX_REPEATS:
             raise ModelError(f"{word!r} names no blocks", hint=HOW_TO_WRITE)
-        layers += [Layer(channels, match[1] == "b", match[3] == "s", match[3] == "p")] * repeats
+        layers += [Layer(channels, match[1] == "b", match[3] == "s", match[3] == "p", dilation)] * repeats
     if not layers:
         raise ModelError("the text names no blocks", hint=HOW_TO_WRITE)
     return tuple(layers)
@@ -110,14 +113,18 @@ class _Block(nn.Module):
         super().__init__()
         self.pools = layer.pools
         self.has_shortcut = has_shortcut
-        out_channels, size, stride = layer.channels, 1 if layer.is_blueprint else 3, 2 if layer.strides else 1
+        out_channels = layer.channels
+        wide: dict[str, Any] = {
+            "stride": 2 if layer.strides else 1,
+            "padding": layer.dilation,
+            "dilation": layer.dilation,
+        }
         self.depthwise: nn.Module = nn.Identity()
         if layer.is_blueprint:
-            self.depthwise = nn.Conv2d(
-                out_channels, out_channels, 3, stride=stride, padding=1, groups=out_channels, bias=False
-            )
-            stride = 1
-        self.conv = nn.Conv2d(in_channels, out_channels, size, stride=stride, padding=size // 2, bias=False)
+            self.depthwise = nn.Conv2d(out_channels, out_channels, 3, groups=out_channels, bias=False, **wide)
+            self.conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        else:
+            self.conv = nn.Conv2d(in_channels, out_channels, 3, bias=False, **wide)
         nn.init.dirac_(self.conv.weight[: min(in_channels, out_channels)])  # as many as can pass unchanged
         self.norm = nn.BatchNorm2d(out_channels)
 
