@@ -13,7 +13,7 @@ from thumbnet.cli.output import write_file
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE, describe_recipes
 
-DEFAULT_PRETRAINED = "sprint"
+DEFAULT_PRETRAINED = "thumb-20k"  # the most accurate of them
 
 
 def predict(parsed: argparse.Namespace) -> None:
