@@ -766,13 +766,12 @@ void separable_backward(const Kept* gradient, const Kept* x, const Kept* mixed, 
                           maps.pixels(), in);
         }
     });
-    for (int k = 0; k < in + TAPS; k++)
-        for (int j = 0; j < out; j++) {
-            float sum = 0;
-            for (int part = 0; part < parts_of(n); part++) sum += parts.data()[num_weights * part + k * out + j];
-            float* to = k < in ? pointwise_gradient + in_channels[k] * out : depthwise_gradients + (k - in) * out;
-            to[out_channels[j]] = sum;
-        }
+    for (int part = 1; part < parts_of(n); part++)
+        for (size_t j = 0; j < num_weights; j++) parts.data()[j] += parts.data()[num_weights * part + j];
+    for (int k = 0; k < in + TAPS; k++) {
+        float* to = k < in ? pointwise_gradient + in_channels[k] * out : depthwise_gradients + (k - in) * out;
+        for (int j = 0; j < out; j++) to[out_channels[j]] = parts.data()[k * out + j];
+    }
 }
 
 // One map's pointer in either format.
