@@ -12,7 +12,6 @@ import platformdirs
 from thumbnet.data.cifar import read_cifar10, read_cifar100
 from thumbnet.data.dataset import Dataset, SourceSplits
 from thumbnet.data.digits import read_digits
-from thumbnet.data.download import download_cifar10
 from thumbnet.data.exclusion import read_exclusions
 from thumbnet.data.folder import read_folder
 from thumbnet.data.npz import read_npz
@@ -92,6 +91,13 @@ def prepare_cifar10(data_dir: str | Path | None = None, *, allow_unverified: boo
         return _read_or_download(folder, allow_unverified=True)
     download_cifar10(folder)
     return read_cifar10(folder)
+
+
+def download_cifar10(folder: Path) -> None:
+    """As in `thumbnet.data.download`, which is imported only here: its HTTP library takes a tenth of a second."""
+    from thumbnet.data import download
+
+    download.download_cifar10(folder)
 
 
 def data_folder(data_dir: str | Path | None = None) -> Path:
