@@ -17,7 +17,8 @@ from thumbnet.errors import CheckpointError, ConfigError, NonFiniteLossError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.registry import create_model
 from thumbnet.training.alternating import AlternatingFlip
-from thumbnet.training.fit import TrainingState, _epoch_randomness, fit
+from thumbnet.training.epoch import epoch_randomness
+from thumbnet.training.fit import TrainingState, fit
 from thumbnet.training.growth import Growth
 from thumbnet.training.history import History
 from thumbnet.training.progress import EpochPlan, Progress, Silent, StepReport
@@ -61,7 +62,7 @@ def test_a_fit_equals_the_loop_written_out_plainly(tiny_dataset: Dataset) -> Non
     step = 0
     for epoch in (1, 2):
         losses, num_correct = [], 0
-        with _epoch_randomness(5, epoch, torch.device("cpu")) as generator:
+        with epoch_randomness(5, epoch, torch.device("cpu")) as generator:
             for chosen in shuffled_batches(96, 16, generator):
                 optimizer.param_groups[0]["lr"] = 0.1 * OneCycle(0.5).factor(step, num_steps=12, steps_per_epoch=6)
                 images = normalise(tiny_dataset.train.images[chosen], tiny_dataset.mean, tiny_dataset.std)
@@ -134,7 +135,7 @@ def test_a_state_stays_as_it_was_and_goes_on_twice_to_the_same_end(tiny_dataset:
 def test_dropout_and_augmentation_differ_from_epoch_to_epoch() -> None:
     drawn = []
     for epoch in (1, 2, 1):
-        with _epoch_randomness(0, epoch, torch.device("cpu")) as generator:
+        with epoch_randomness(0, epoch, torch.device("cpu")) as generator:
             drawn.append((torch.rand(5), torch.rand(5, generator=generator)))
     assert drawn[0][0].equal(drawn[2][0])
     assert drawn[0][1].equal(drawn[2][1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import zipfile
@@ -23,6 +22,7 @@ from thumbnet.data.dataset import Dataset, Split
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.predictions import Answers, Predictions
+from thumbnet.evaluation.predictions_csv import answers_from_csv, predictions_to_csv
 from thumbnet.evaluation.robustness import Robustness, robustness_from_dict
 from thumbnet.model_card import ModelCard, TrainedModel, card_from_dict, check_fits, create_from_card
 from thumbnet.models.weights import load_weights
@@ -41,8 +41,6 @@ ROBUSTNESS = "robustness.json"  # only where it was measured
 ROBUSTNESS_PLOT = "robustness.png"
 EXCLUDED = "excluded.csv"
 RUN_DIR_OPTION = "--run-dir"
-
-PREDICTION_COLUMNS = ("index", "path", "label", "prediction", "class_name", "predicted_name", "probability")
 
 
 @dataclass(frozen=True)
@@ -180,39 +178,14 @@ class RunDir:
         self.write_json(MODEL_CARD, asdict(card))
 
     def write_predictions(self, predictions: Predictions, split: Split, class_names: tuple[str, ...]) -> None:
-        """predictions.csv: a row for every image; `probability` is that of the predicted class."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(PREDICTION_COLUMNS)
-        rows = zip(
-            split.paths or [""] * len(split),
-            predictions.labels.tolist(),
-            predictions.predicted.tolist(),
-            predictions.confidence.tolist(),
-            strict=True,
-        )
-        for index, (path, label, predicted, probability) in enumerate(rows):
-            names = class_names[label], class_names[predicted]
-            writer.writerow([index, path, label, predicted, *names, f"{probability:.6f}"])
-        self.write(PREDICTIONS, text.getvalue())
+        self.write(PREDICTIONS, predictions_to_csv(predictions, split, class_names))
 
     def read_predictions(self) -> Answers:
         """What predictions.csv says of every test image; RunError where it is not there or is damaged."""
-        reader = csv.DictReader(io.StringIO(self._read_text(PREDICTIONS)))
+        text = self._read_text(PREDICTIONS)
         try:
-            if tuple(reader.fieldnames or ()) != PREDICTION_COLUMNS:
-                raise ValueError(f"its columns are {reader.fieldnames}")
-            rows = list(reader)
-            if [int(row["index"]) for row in rows] != list(range(len(rows))):
-                raise ValueError("its rows are not numbered from 0 on")
-            paths = tuple(row["path"] for row in rows)
-            return Answers(
-                torch.tensor([int(row["label"]) for row in rows], dtype=torch.int64),
-                torch.tensor([int(row["prediction"]) for row in rows], dtype=torch.int64),
-                torch.tensor([float(row["probability"]) for row in rows], dtype=torch.float64),
-                paths if any(paths) else None,
-            )
-        except (TypeError, ValueError, csv.Error) as error:
+            return answers_from_csv(text)
+        except ValueError as error:
             raise RunError(f"{self.path / PREDICTIONS} is damaged: {error}", hint="train again") from error
 
     def read_json(self, name: str) -> dict[str, Any]:

@@ -9,39 +9,33 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from thumbnet.augment import Augmentation, Draws
-from thumbnet.data.batches import num_batches, shuffled_batches
+from thumbnet.augment import Augmentation
+from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import CheckpointError, NonFiniteLossError
+from thumbnet.errors import CheckpointError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.checks import check_arguments, check_lessons, check_mirroring
 from thumbnet.training.device import keep_freed_memory, pick_device, pick_precision
 from thumbnet.training.distillation import Lessons
+from thumbnet.training.epoch import Loop, train_epoch
 from thumbnet.training.forecast import Forecast
 from thumbnet.training.growth import Growth
 from thumbnet.training.history import EpochRecord, History
-from thumbnet.training.inputs import default_policy, make_batch, show_images
+from thumbnet.training.inputs import default_policy, show_images
 from thumbnet.training.kernels import does_all, pick_kernels, using_kernels
-from thumbnet.training.mixup import Targets, mix
 from thumbnet.training.optimizers import create_optimizer
-from thumbnet.training.progress import EpochPlan, Progress, StepReport, pick_progress
+from thumbnet.training.progress import Progress, pick_progress
 from thumbnet.training.schedules import OneCycle, Schedule
-
-CPU_STEPS_BETWEEN_CHECKS = 1
-GPU_STEPS_BETWEEN_CHECKS = 20  # reading the loss makes a GPU wait for it
 
 ScoredSplit = Literal["val", "test"]
 
@@ -160,7 +154,7 @@ def fit(
             )
         average.load(resume_from.average)
     steps_per_epoch = num_batches(len(dataset.train), batch_size)
-    loop = _Loop(
+    loop = Loop(
         model=model,
         forward=torch.compile(model) if compiled else model,
         optimizer=made,
@@ -190,7 +184,7 @@ def fit(
     forecast = Forecast(progress, areas, first_step=len(history) * steps_per_epoch)
     for epoch in range(len(history) + 1, epochs + 1):
         with using_kernels(model, library):
-            trained = _train_epoch(loop, epoch, forecast)
+            trained = train_epoch(loop, epoch, forecast)
         with nullcontext() if average is None else average.applied():
             val = evaluate(model, dataset, "val") if "val" in score else None
             test = evaluate(model, dataset, "test") if "test" in score else None
@@ -218,154 +212,6 @@ def fit(
     return history
 
 
-@dataclass(frozen=True)
-class _Loop:
-    """What stays the same from epoch to epoch."""
-
-    model: nn.Module
-    forward: Callable[[Tensor], Tensor]
-    optimizer: torch.optim.Optimizer
-    base_lrs: Sequence[float]
-    precision: torch.dtype
-    images: UInt8[Tensor, "n c h w"]
-    labels: Int64[Tensor, " n"]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    augmentations: Sequence[Augmentation]
-    flip: AlternatingFlip | None
-    growth: Growth
-    mixup: float
-    average: WeightAverage | None
-    lessons: Lessons | None
-    batch_size: int
-    label_smoothing: float
-    lr: float
-    schedule: Schedule
-    num_epochs: int
-    steps_per_epoch: int
-    seed: int
-    progress: Progress
-
-    @property
-    def num_steps(self) -> int:
-        return self.num_epochs * self.steps_per_epoch
-
-    def factor_at(self, step: int) -> float:
-        return self.schedule.factor(step, num_steps=self.num_steps, steps_per_epoch=self.steps_per_epoch)
-
-    def lr_at(self, step: int) -> float:
-        return self.lr * self.factor_at(step)
-
-    def sides_at(self, step: int) -> tuple[int, int]:
-        """Height and width in pixels of the images at this step."""
-        height, width = self.images.shape[2:]
-        return self.growth.sides((height, width), step, self.num_steps)
-
-
-def _train_epoch(loop: _Loop, epoch: int, forecast: Forecast) -> StepReport:
-    first_step = (epoch - 1) * loop.steps_per_epoch
-    on_cpu = loop.images.device.type == "cpu"
-    check_every = CPU_STEPS_BETWEEN_CHECKS if on_cpu else GPU_STEPS_BETWEEN_CHECKS
-    loop.progress.epoch_begins(
-        EpochPlan(epoch, loop.num_epochs, loop.lr_at(first_step), len(loop.labels), loop.steps_per_epoch)
-    )
-    loop.model.train()
-    tally = _Tally(first_step)
-    with _epoch_randomness(loop.seed, epoch, loop.images.device) as generator:
-        for index, chosen in enumerate(shuffled_batches(len(loop.labels), loop.batch_size, generator)):
-            factor = loop.factor_at(first_step + index)
-            for group, base_lr in zip(loop.optimizer.param_groups, loop.base_lrs, strict=True):
-                group["lr"] = base_lr * factor
-            sides = loop.sides_at(first_step + index)
-            tally.add(*_train_step(loop, chosen.to(loop.labels.device), epoch, sides, generator))
-            if loop.average is not None:
-                loop.average.update(first_step + index)
-            if (index + 1) % check_every == 0 or index + 1 == loop.steps_per_epoch:
-                report = tally.report()
-                loop.progress.step_ends(report)
-                forecast.step_ends(first_step + index)
-    return report
-
-
-def _train_step(
-    loop: _Loop, chosen: Int64[Tensor, " b"], epoch: int, sides: tuple[int, int], generator: torch.Generator
-) -> tuple[Tensor, Tensor, int]:
-    """One step of an epoch, on the images `chosen`: its loss, how many it got right, and of how many."""
-    labels = loop.labels[chosen]
-    chosen_images = loop.images.index_select(0, chosen)  # on a CPU 20 times faster than an index in brackets
-    if loop.flip is not None:
-        chosen_images = loop.flip.apply(chosen_images, chosen, epoch)
-    drawn: list[Draws] = []
-    images = make_batch(
-        chosen_images, loop.augmentations, generator, mean=loop.mean, std=loop.std, sides=sides, drawn=drawn
-    )
-    mixed = mix(images, Targets(labels, _taught(loop, chosen, drawn, epoch)), alpha=loop.mixup)
-    with torch.autocast(images.device.type, loop.precision, enabled=loop.precision != torch.float32):
-        logits = loop.forward(mixed.images).float()
-    loss = mixed.loss(lambda targets: _loss(loop, logits, targets))
-    loop.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    loop.optimizer.step()
-    return loss.detach(), mixed.num_correct(logits.detach()), len(labels)
-
-
-def _taught(
-    loop: _Loop, chosen: Int64[Tensor, " b"], drawn: Sequence[Draws], epoch: int
-) -> Float[Tensor, "b k"] | None:
-    """What the teacher says of the images `chosen`, cropped as drawn; None where there is none."""
-    if loop.lessons is None:
-        return None
-    top, left = drawn[0]["top"], drawn[0]["left"]
-    if loop.flip is not None:  # before the crop: the same image as that of the mirrored window, mirrored
-        left = torch.where(loop.flip.mirrored(chosen, epoch), 2 * loop.lessons.crop.padding - left, left)
-    return loop.lessons.of(chosen, top, left)
-
-
-def _loss(loop: _Loop, logits: Float[Tensor, "b k"], targets: Targets) -> Float[Tensor, ""]:
-    loss = F.cross_entropy(logits, targets.labels, label_smoothing=loop.label_smoothing)
-    if loop.lessons is None or targets.taught is None:
-        return loss
-    return loop.lessons.loss(logits, targets.taught, loss)
-
-
-class _Tally:
-    """Sums over an epoch, read from the device only when a report is asked for."""
-
-    def __init__(self, first_step: int) -> None:
-        self.first_step = first_step
-        self.begin_s = time.perf_counter()
-        self.unread: list[tuple[Tensor, Tensor, int]] = []
-        self.num_steps = self.num_images = self.num_correct = 0
-        self.loss_sum = 0.0
-
-    def add(self, loss: Tensor, num_correct: Tensor, num_images: int) -> None:
-        self.unread.append((loss, num_correct, num_images))
-
-    def report(self) -> StepReport:
-        """The sums so far; NonFiniteLossError names the first step whose loss is not finite."""
-        for loss, num_correct, num_images in self.unread:
-            last_loss = float(loss)
-            self.num_steps += 1
-            if not math.isfinite(last_loss):
-                raise NonFiniteLossError(
-                    f"the loss became {last_loss} at step {self.first_step + self.num_steps} "
-                    f"(step {self.num_steps} of its epoch)",
-                    hint="the learning rate is the likely cause: divide lr by 3, or ask `thumbnet find-lr`",
-                )
-            self.loss_sum += last_loss * num_images
-            self.num_correct += int(num_correct)
-            self.num_images += num_images
-        self.unread.clear()
-        return StepReport(
-            num_steps=self.num_steps,
-            num_images=self.num_images,
-            mean_loss=self.loss_sum / self.num_images,
-            accuracy=self.num_correct / self.num_images,
-            last_loss=last_loss,
-            images_per_s=self.num_images / (time.perf_counter() - self.begin_s),
-        )
-
-
 def _load_state(model: nn.Module, state: TrainingState) -> None:
     try:
         model.load_state_dict(state.model)
@@ -374,12 +220,3 @@ def _load_state(model: nn.Module, state: TrainingState) -> None:
             f"the state after epoch {state.epoch} does not fit the model: {error}",
             hint="go on with the model and the number of classes that it was begun with, or begin anew",
         ) from error
-
-
-@contextmanager
-def _epoch_randomness(seed: int, epoch: int, device: torch.device) -> Iterator[torch.Generator]:
-    """A generator to shuffle and augment with; PyTorch's own (dropout) are seeded for the epoch, then restored."""
-    batches_seed, dropout_seed = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint32)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(dropout_seed))
-        yield torch.Generator().manual_seed(int(batches_seed))
