@@ -271,5 +271,6 @@ def test_models_are_described() -> None:
         "sprint": 194_464,
         "sprint-long": 195_488,
         "thumb-20k": 19_216,
+        "thumb-50k": 46_592,
     }
     assert all(info.description.endswith(".") and info.num_params < 200_000 for info in infos)

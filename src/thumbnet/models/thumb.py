@@ -13,3 +13,9 @@ class Thumb20kNet(BlockNet):
     """At most 20,000 parameters: seven separable blocks, images of at least 3 pixels a side."""
 
     default_blocks = "b32 b48p b48x4 b64p"
+
+
+class Thumb50kNet(BlockNet):
+    """At most 50,000 parameters: nine separable blocks, some dilated, images of at least 3 pixels a side."""
+
+    default_blocks = "b32 b64p b64d2 b64 b64d2 b64 b64d2 b96p b96d2"
