@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from cifar_files import FakeBatch, make_batches, pack, published, release_files, write_archive, write_folder
-from thumbnet.data import download
+from thumbnet.data import download, resuming
 from thumbnet.data.checksums import BINARY, PYTHON, RELEASES
 from thumbnet.data.cifar import read_cifar10
 from thumbnet.data.download import SOURCES, WORK_DIR, download_cifar10
@@ -78,7 +78,7 @@ def serve() -> Iterator[Callable[[Mirror], Mirror]]:
 
 @pytest.fixture(autouse=True)
 def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "RETRY_WAIT_S", 0.01)
+    monkeypatch.setattr(resuming, "RETRY_WAIT_S", 0.01)
 
 
 def get(data_dir: Path, *sources: str, give_up_s: float = 5.0, show_progress: bool = False) -> Path:
@@ -166,7 +166,7 @@ def test_a_broken_download_is_resumed(tmp_path: Path, serve: Callable[[Mirror], 
         assert 0 < resumed_at <= num_bytes
         assert earlier.num_sent > 0
     num_sent = sum(request.num_sent for request in mirror.gets)
-    assert num_bytes <= num_sent <= num_bytes + 2 * download.CHUNK_BYTES  # a chunk not yet written is asked for again
+    assert num_bytes <= num_sent <= num_bytes + 2 * resuming.CHUNK_BYTES  # a chunk not yet written is asked for again
     assert read_cifar10(tmp_path, releases=PUBLISHED).source.verified
 
 
@@ -175,7 +175,7 @@ def test_the_next_call_resumes_from_another_source(tmp_path: Path, serve: Callab
     broken = serve(Mirror(drops=[num_bytes // 2] + [0] * 10))
     with pytest.raises(DownloadError):
         get(tmp_path, broken.address)
-    assert len(broken.gets) == 1 + download.MAX_STALLED
+    assert len(broken.gets) == 1 + resuming.MAX_STALLED
     partial = tmp_path / WORK_DIR / f"{BINARY.archive}.partial"
     num_kept = partial.stat().st_size
     assert BINARY_ARCHIVE.startswith(partial.read_bytes())

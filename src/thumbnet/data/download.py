@@ -16,16 +16,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pooch
 import requests
-from tqdm import tqdm
 
 from thumbnet.data.checksums import RELEASES, Release
 from thumbnet.data.cifar import read_archive
+from thumbnet.data.resuming import ResumingDownloader
 from thumbnet.errors import DataError, DownloadError
 
 if sys.platform != "win32":
@@ -37,71 +35,8 @@ SOURCES = (
     "https://dataset.bj.bcebos.com/cifar/",  # the python archive only
 )
 WORK_DIR = ".cifar10-download"
-MAX_STALLED = 3  # attempts in a row that brought no new byte
-RETRY_WAIT_S = 0.5
-READ_TIMEOUT_S = 20.0
-CHUNK_BYTES = 1 << 16
-LOG_INTERVAL_S = 10.0  # between progress lines where nobody watches a terminal
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ResumingDownloader:
-    """A downloader for pooch: keeps what arrived in `partial_path` and asks for the rest after a broken connection."""
-
-    partial_path: Path
-    show_progress: bool
-
-    def __call__(self, url: str, output_file: str, _pooch: object) -> None:
-        """Download `url` to `output_file`, which gets its content whole.
-
-        Raises:
-            requests.RequestException: the server refused, or MAX_STALLED attempts in a row brought nothing new.
-        """
-        num_bytes = _size(self.partial_path)
-        num_stalled = 0
-        while True:
-            try:
-                self._receive(url)
-                break
-            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
-                num_stalled = 0 if _size(self.partial_path) > num_bytes else num_stalled + 1
-                num_bytes = max(num_bytes, _size(self.partial_path))
-                if num_stalled == MAX_STALLED:
-                    raise
-                time.sleep(num_stalled * RETRY_WAIT_S)
-        self.partial_path.replace(output_file)
-
-    def _receive(self, url: str) -> None:
-        offset = _size(self.partial_path)
-        # Other encodings than `identity` count their ranges in compressed bytes.
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
-        with requests.get(url, headers=headers, stream=True, timeout=READ_TIMEOUT_S) as response:
-            if offset and response.status_code == requests.codes.requested_range_not_satisfiable:
-                return  # there is nothing after what we have: the checksum tells whether it is right
-            response.raise_for_status()
-            # Some servers label a .tar.gz with its own compression, and requests would then undo it.
-            response.raw.headers.pop("Content-Encoding", None)
-            if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-                offset = 0
-            length = response.headers.get("Content-Length")
-            with (
-                self.partial_path.open("ab" if offset else "wb") as file,
-                tqdm(
-                    desc=f"{urlsplit(url).path.rpartition('/')[2]} from {urlsplit(url).hostname}",
-                    total=None if length is None else offset + int(length),
-                    initial=offset,
-                    unit="B",
-                    unit_scale=True,
-                    mininterval=0.1 if sys.stderr.isatty() else LOG_INTERVAL_S,
-                    file=sys.stderr,
-                    disable=not self.show_progress,
-                ) as progress,
-            ):
-                for chunk in response.iter_content(CHUNK_BYTES):
-                    file.write(chunk)
-                    progress.update(len(chunk))
 
 
 def download_cifar10(
@@ -296,10 +231,6 @@ def _keep_aside(folder: Path) -> None:
 
 def _url(source: str, release: Release) -> str:
     return f"{source.rstrip('/')}/{release.archive}"
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 def _reason(error: BaseException) -> str:
