@@ -5,20 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError, UInt8
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance
 from torch import Tensor
 
 from thumbnet.augment import (
     POLICIES,
     Augmentation,
     CoarseDropout,
+    ColorJitter,
     Draws,
     HorizontalFlip,
     RandomCrop,
+    Sharpen,
     ShiftScaleRotate,
     augment,
     create_policy,
@@ -141,9 +146,79 @@ def test_scale_enlarges_about_the_centre() -> None:
     assert torch.equal(ShiftScaleRotate().apply(images, _moves(1, scale_y=2.0)), images)
 
 
+@any_time
+@given(image_batches(), st.integers(0, 2**32))
+def test_colours_that_are_not_to_change_stay(images: UInt8[Tensor, "n c h w"], seed: int) -> None:
+    chain = [ColorJitter(0.0, 0.0, 0.0, 0.0), Sharpen(up_to=1.0)]
+    assert torch.equal(augment(images, chain, torch.Generator().manual_seed(seed)), images)
+
+
+@any_time
+@given(image_batches(), st.floats(-180, 180), st.floats(0, 1))
+def test_saturation_and_hue_keep_grey_levels(images: UInt8[Tensor, "n c h w"], hue: float, saturation: float) -> None:
+    """Of colours pale enough to leave none of 0..255; and grey pixels stay as they are."""
+    pale = 96 + images // 4
+    jittered = ColorJitter().apply(pale, _jitter(len(pale), saturation=saturation, hue=hue))
+    if images.shape[1] == 1:
+        assert torch.equal(jittered, pale)
+        return
+    assert np.abs(_grey(jittered) - _grey(pale)).max(initial=0.0) <= 0.51
+    grey = pale[:, :1].expand_as(pale)
+    assert torch.equal(ColorJitter().apply(grey, _jitter(len(grey), saturation=saturation, hue=hue)), grey)
+
+
+def test_hue_turns_the_colour_and_back() -> None:
+    pale = 96 + _noise(4, 3, 8, 8) // 4
+    jitter = ColorJitter()
+    third = jitter.apply(pale, _jitter(4, hue=120.0))
+    assert (third.int() - pale.int()).abs().float().mean() > 10
+    back = jitter.apply(third, _jitter(4, hue=-120.0))
+    assert (back.int() - pale.int()).abs().max() <= 2
+    red = torch.tensor([120, 60, 60], dtype=torch.uint8).view(1, 3, 1, 1)
+    assert jitter.apply(red, _jitter(1, hue=-120.0)).flatten().argmax() == 1  # red, then green
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
+@pytest.mark.parametrize("factor", [0.0, 0.5, 0.9, 1.1, 1.6])
+def test_jitter_is_within_rounding_of_pillow_s(name: str, factor: float) -> None:
+    """Theirs rounds grey levels to whole ones first: two levels at most between them."""
+    enhance = {
+        "brightness": ImageEnhance.Brightness,
+        "contrast": ImageEnhance.Contrast,
+        "saturation": ImageEnhance.Color,
+    }
+    images = _noise(4, 3, 20, 30)
+    ours = ColorJitter().apply(images, _jitter(4, **{name: factor}))
+    for image, changed in zip(images, ours, strict=True):
+        theirs = np.asarray(enhance[name](_picture(image)).enhance(factor)).astype(int)
+        assert np.abs(theirs - changed.permute(1, 2, 0).numpy()).max() <= 2
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5, 2.2])
+def test_sharpen_is_within_rounding_of_pillow_s(factor: float) -> None:
+    images = _noise(4, 3, 20, 30)
+    ours = Sharpen().apply(images, {"factor": torch.full((4,), factor)})
+    for image, changed in zip(images, ours, strict=True):
+        theirs = np.asarray(ImageEnhance.Sharpness(_picture(image)).enhance(factor)).astype(int)
+        assert np.abs(theirs - changed.permute(1, 2, 0).numpy()).max() <= 2
+
+
+def test_images_without_inner_pixels_are_not_sharpened() -> None:
+    images = _noise(3, 3, 2, 9)
+    assert torch.equal(augment(images, [Sharpen(up_to=9.0)], torch.Generator()), images)
+
+
 @pytest.mark.parametrize(
     "augmentation",
-    [RandomCrop(), HorizontalFlip(), ShiftScaleRotate(), CoarseDropout(fill=(0, 0, 0))],
+    [
+        RandomCrop(),
+        HorizontalFlip(),
+        ShiftScaleRotate(),
+        CoarseDropout(fill=(0, 0, 0)),
+        ColorJitter(),
+        ColorJitter(0.0, 0.0, 0.0),
+        Sharpen(),
+    ],
     ids=lambda augmentation: type(augmentation).__name__,
 )
 def test_different_images_get_different_draws(augmentation: Augmentation) -> None:
@@ -174,8 +249,10 @@ def test_pixels_stay_on_the_device_of_the_images(name: str) -> None:
     assert augmented.shape == images.shape
 
 
-def test_policies_are_the_published_ones() -> None:
+def test_policies_are_what_their_documentation_says() -> None:
     published = HorizontalFlip(p=0.5)
+    turned = ShiftScaleRotate(shift=0.0, scale=0.0, rotate_degrees=15.0, p=1.0)
+    reflected, recoloured = RandomCrop(padding=4, border="reflect"), (turned, ColorJitter(), Sharpen())
     documented = (
         ShiftScaleRotate(shift=0.0625, scale=0.1, rotate_degrees=45.0, p=0.5),
         CoarseDropout(size=16, p=0.5, fill=(125, 123, 114)),
@@ -187,13 +264,15 @@ def test_policies_are_the_published_ones() -> None:
         ("crop-flip", True): (RandomCrop(padding=4, border="zero"), published),
         ("shift-flip", False): (RandomCrop(padding=1, border="reflect"),),
         ("shift-flip", True): (RandomCrop(padding=1, border="reflect"), published),
+        ("strong", False): (reflected, *recoloured),
+        ("strong", True): (reflected, published, *recoloured),
         ("albumentations", False): documented,
         ("albumentations", True): (published, *documented),
     }
     assert {name for name, _ in expected} == set(POLICIES)
     for (name, flip), policy in expected.items():
         assert create_policy(name, flip=flip, mean=CIFAR10_MEAN) == policy
-    assert [policy_flips(name) for name in POLICIES] == [False, True, True, True]
+    assert [policy_flips(name) for name in POLICIES] == [False, True, True, True, True]
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -207,7 +286,7 @@ def test_unknown_policy_lists_the_choices() -> None:
     with pytest.raises(ConfigError, match="unknown augmentation policy 'mixup'") as caught:
         create_policy("mixup", flip=True, mean=CIFAR10_MEAN)
     assert all(name in caught.value.hint for name in POLICIES)
-    with pytest.raises(ConfigError, match="choose one of none, crop-flip, shift-flip, albumentations"):
+    with pytest.raises(ConfigError, match="choose one of none, crop-flip, shift-flip, strong, albumentations"):
         policy_flips("mixup")
 
 
@@ -221,6 +300,10 @@ def test_unknown_policy_lists_the_choices() -> None:
         (lambda: ShiftScaleRotate(shift=-0.1), r"shift is -0\.1"),
         (lambda: ShiftScaleRotate(scale=1.0), r"scale is 1\.0"),
         (lambda: ShiftScaleRotate(rotate_degrees=-45.0), r"rotate_degrees is -45\.0"),
+        (lambda: ColorJitter(brightness=-0.1), r"brightness is -0\.1"),
+        (lambda: ColorJitter(saturation=1.5), r"saturation is 1\.5"),
+        (lambda: ColorJitter(hue_degrees=181.0), r"hue_degrees is 181\.0"),
+        (lambda: Sharpen(up_to=0.9), r"up_to is 0\.9"),
         (lambda: CoarseDropout(p=2.0, fill=(0,)), r"p is 2\.0"),
         (lambda: CoarseDropout(size=0, fill=(0,)), "size is 0"),
         (lambda: CoarseDropout(fill=(0, 256, 0)), "has 256, which is no whole grey level"),
@@ -254,7 +337,8 @@ def test_images_that_do_not_fit_are_refused(
 
 def test_draws_for_another_batch_are_a_bug() -> None:
     images = _noise(4, 3, 32, 32)
-    for augmentation in (RandomCrop(), HorizontalFlip(), ShiftScaleRotate(), CoarseDropout(fill=(0, 0, 0))):
+    others = (ShiftScaleRotate(), CoarseDropout(fill=(0, 0, 0)), ColorJitter(), Sharpen())
+    for augmentation in (RandomCrop(), HorizontalFlip(), *others):
         draws = augmentation.draw(1, (3, 32, 32), torch.Generator())
         with pytest.raises((AssertionError, TypeCheckError)):  # the latter only under test
             augmentation.apply(images, draws)
@@ -299,6 +383,8 @@ def _any_augmentation(data: st.DataObject, image_shape: tuple[int, int, int]) ->
         HorizontalFlip(p=p),
         ShiftScaleRotate(shift=0.5, scale=0.5, rotate_degrees=180.0, p=p),
         CoarseDropout(size=pixels, p=p, fill=(7,) * channels),
+        ColorJitter(1.0, 1.0, 1.0, 180.0),
+        Sharpen(up_to=5.0),
     )
     return choices[data.draw(st.integers(0, len(choices) - 1))]
 
@@ -306,6 +392,29 @@ def _any_augmentation(data: st.DataObject, image_shape: tuple[int, int, int]) ->
 def _noise(num_images: int, channels: int, height: int, width: int, *, seed: int = 0) -> UInt8[Tensor, "n c h w"]:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (num_images, channels, height, width), dtype=torch.uint8, generator=generator)
+
+
+def _jitter(
+    num_images: int,
+    *,
+    brightness: float = 1.0,
+    contrast: float = 1.0,
+    saturation: float = 1.0,
+    hue: float = 0.0,
+) -> Draws:
+    """The same change of colours for every image."""
+    values = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "hue": hue}
+    return {name: torch.full((num_images,), float(value)) for name, value in values.items()}
+
+
+def _grey(images: UInt8[Tensor, "n 3 h w"]) -> NDArray[np.float64]:
+    """Grey levels by the weights of ITU-R BT.601."""
+    pixels: NDArray[np.float64] = images.double().numpy()
+    return 0.299 * pixels[:, 0] + 0.587 * pixels[:, 1] + 0.114 * pixels[:, 2]
+
+
+def _picture(image: UInt8[Tensor, "3 h w"]) -> Image.Image:
+    return Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
 
 
 def _moves(

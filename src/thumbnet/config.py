@@ -21,7 +21,7 @@ from thumbnet.errors import ConfigError
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
 KERNELS = ("auto", "native", "pytorch")
-POLICIES_OF_STUDENTS = ("crop-flip", "shift-flip")  # augmentations that begin with a crop
+POLICIES_OF_STUDENTS = ("crop-flip", "shift-flip", "strong")  # augmentations that begin with a crop
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]

@@ -10,6 +10,7 @@ threads, torch 2.13.0, 2026-11-23).
 from __future__ import annotations
 
 from thumbnet.augment.augmentation import Augmentation, Draws, augment
+from thumbnet.augment.color import ColorJitter, Sharpen
 from thumbnet.augment.dropout import CoarseDropout
 from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRotate
 from thumbnet.augment.policies import POLICIES, create_policy, policy_flips
@@ -18,9 +19,11 @@ __all__ = [
     "POLICIES",
     "Augmentation",
     "CoarseDropout",
+    "ColorJitter",
     "Draws",
     "HorizontalFlip",
     "RandomCrop",
+    "Sharpen",
     "ShiftScaleRotate",
     "augment",
     "create_policy",
