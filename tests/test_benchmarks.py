@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from cifar_files import write_folder
 from thumbnet.config import config_from_toml
 from thumbnet.data.dataset import Dataset, Source, Split
+from thumbnet.data.sources import load_dataset
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.models.registry import create_model
 from thumbnet.training.fit import fit
@@ -162,6 +163,38 @@ def test_the_label_benchmark_compares_with_what_it_planted(
         assert (noisy["train_labels"] != clean).sum() == 10
     assert values["num_listed"] == values["suspects"]["label"]
     assert values["recall"] == values["num_found"] / 10
+
+
+def test_ablations_on_a_subset_take_training_images_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_ablations
+    import measuring
+
+    write_folder(tmp_path / "data")
+    (tmp_path / "small.toml").write_text(
+        'recipe = "sprint"\nseeds = [1]\nsubset = [3, 2]\n'
+        'settings = ["epochs=1", "min_steps=1", "val_fraction=0.0", "model_options.blocks=c8s c16p", "batch_size=10"]\n'
+        '[variants]\n"as it is" = []\n'
+    )
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
+    kept, data = tmp_path / "kept", tmp_path / "data"
+    arguments = ["it", str(tmp_path / "small.toml"), "--keep", str(kept), "--data-dir", str(data)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    bench_ablations.main()
+    everything = load_dataset("cifar10", data_dir=data, allow_unverified=True, val_fraction=0.0).train
+    known = {
+        image.numpy().tobytes(): int(label) for image, label in zip(everything.images, everything.labels, strict=True)
+    }
+    with np.load(kept / "subset.npz") as subset:
+        for part, num_each in (("train", 3), ("val", 2)):
+            images, labels = subset[f"{part}_images"], subset[f"{part}_labels"]
+            assert np.bincount(labels).tolist() == [num_each] * 10
+            pixels = [np.ascontiguousarray(image.transpose(2, 0, 1)).tobytes() for image in images]
+            assert [known[pixel] for pixel in pixels] == labels.tolist()
+        trained_on = {image.tobytes() for image in subset["train_images"]}
+        assert not trained_on & {image.tobytes() for image in subset["val_images"]}
+    (report,) = (tmp_path / "results").glob("ablations-small_*.md")
+    assert "3 images a class for training, 2 for validation. Recipe `sprint`" in report.read_text()
 
 
 def test_ablations_train_what_is_missing_and_tell_of_validation_only(
