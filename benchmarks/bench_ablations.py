@@ -42,9 +42,7 @@ def main() -> None:
     if unknown:
         raise SystemExit(f"no such variant: {', '.join(unknown)}; there are {', '.join(plan['variants'])}")
     folder = cifar_folder(parsed.data_dir)
-    data = "cifar10"
-    if "subset" in plan:
-        data = f"npz:{write_subset(folder, *plan['subset'], parsed.keep / 'subset.npz')}"
+    data = write_subset(folder, *plan["subset"], parsed.keep) if "subset" in plan else "cifar10"
     if "teacher" in plan:
         train(plan["recipe"], plan["teacher"], plan["seeds"][0], data, folder, parsed.keep / "teacher")
         print("teacher: done", flush=True)
@@ -65,11 +63,17 @@ def run_folder(keep: Path, name: str, seed: int) -> Path:
     return keep / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}-{seed}"
 
 
-def write_subset(folder: str, num_training: int, num_validation: int, path: Path) -> Path:
-    """The first training images of every class of CIFAR-10, and those after them for validation, as `path`."""
+def write_subset(folder: str, num_training: int, num_validation: int, keep: Path) -> str:
+    """The first training images of every class of CIFAR-10, and those after them for validation, for `--data`.
+
+    SystemExit where a class has too few.
+    """
     images = load_dataset("cifar10", data_dir=folder, allow_unverified=True, val_fraction=0.0)
     labels = images.train.labels.numpy()
     of_classes = [np.flatnonzero(labels == label) for label in range(images.num_classes)]
+    fewest = min(map(len, of_classes))
+    if num_training + num_validation > fewest:
+        raise SystemExit(f"subset asks for {num_training} + {num_validation} images a class, but one has only {fewest}")
     parts = {
         "train": np.sort(np.concatenate([chosen[:num_training] for chosen in of_classes])),
         "val": np.sort(np.concatenate([chosen[num_training:][:num_validation] for chosen in of_classes])),
@@ -77,14 +81,15 @@ def write_subset(folder: str, num_training: int, num_validation: int, path: Path
     pixels = images.train.images.permute(0, 2, 3, 1).numpy()
     arrays = {f"{part}_images": pixels[chosen] for part, chosen in parts.items()}
     arrays |= {f"{part}_labels": labels[chosen] for part, chosen in parts.items()}
+    path = keep / f"{num_training}-and-{num_validation}-a-class.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, class_names=np.array(images.class_names), **arrays)
-    return path
+    return f"npz:{path}"
 
 
 def train(recipe: str, settings: list[str], seed: int, data: str, folder: str, run_dir: Path) -> None:
     """Train one run, go on with it, or leave it as it is where it is finished; SystemExit where it was another."""
-    asked = [recipe, *settings]
+    asked = [recipe, *settings, *([] if data == "cifar10" else [Path(data).stem])]
     kept = run_dir.with_name(f"{run_dir.name}.json")
     if kept.exists() and json.loads(kept.read_text()) != asked:
         raise SystemExit(f"{run_dir} was trained with {json.loads(kept.read_text())}, not {asked}: delete it")
@@ -93,12 +98,11 @@ def train(recipe: str, settings: list[str], seed: int, data: str, folder: str, r
     if (run_dir / "metrics.json").exists():
         return
     command = [sys.executable, "-m", "thumbnet", "train", "--log-style", "silent"]
-    command += ["--data-dir", folder] if data == "cifar10" else []
     if (run_dir / "config.toml").exists():
-        command += ["--resume", str(run_dir)]
+        command += ["--resume", str(run_dir), "--data-dir", folder]
     else:
         command += ["--recipe", recipe, "--seed", str(seed), "--run-dir", str(run_dir)]
-        command += ["--data", data, *(["--allow-unverified"] if data == "cifar10" else [])]
+        command += ["--data", data, "--data-dir", folder, "--allow-unverified"]
         for setting in settings:
             command += ["--set", setting.replace("{keep}", str(run_dir.parent))]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -123,11 +127,10 @@ def collect(plan: dict[str, Any], name: str, keep: Path) -> list[dict[str, Any]]
 def describe(name: str, values: dict[str, Any]) -> str:
     """The report for people, in Markdown."""
     plan = values["plan"]
-    subset = (
-        ""
-        if "subset" not in plan
-        else "{:,} images a class for training, {:,} for validation. ".format(*plan["subset"])
-    )
+    subset = ""
+    if "subset" in plan:
+        num_training, num_validation = plan["subset"]
+        subset = f"{num_training:,} images a class for training, {num_validation:,} for validation. "
     lines = [
         f"# Ablations: {name}",
         "",

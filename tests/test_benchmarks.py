@@ -185,7 +185,7 @@ def test_ablations_on_a_subset_take_training_images_only(tmp_path: Path, monkeyp
     known = {
         image.numpy().tobytes(): int(label) for image, label in zip(everything.images, everything.labels, strict=True)
     }
-    with np.load(kept / "subset.npz") as subset:
+    with np.load(kept / "3-and-2-a-class.npz") as subset:
         for part, num_each in (("train", 3), ("val", 2)):
             images, labels = subset[f"{part}_images"], subset[f"{part}_labels"]
             assert np.bincount(labels).tolist() == [num_each] * 10
@@ -195,6 +195,13 @@ def test_ablations_on_a_subset_take_training_images_only(tmp_path: Path, monkeyp
         assert not trained_on & {image.tobytes() for image in subset["val_images"]}
     (report,) = (tmp_path / "results").glob("ablations-small_*.md")
     assert "3 images a class for training, 2 for validation. Recipe `sprint`" in report.read_text()
+    plan = (tmp_path / "small.toml").read_text()
+    (tmp_path / "small.toml").write_text(plan.replace("[3, 2]", "[2, 3]"))
+    with pytest.raises(SystemExit, match=r"was trained with .*3-and-2-a-class"):
+        bench_ablations.main()
+    (tmp_path / "small.toml").write_text(plan.replace("[3, 2]", "[3, 100000]"))
+    with pytest.raises(SystemExit, match=r"3 \+ 100000 images a class, but one has only"):
+        bench_ablations.main()
 
 
 def test_ablations_train_what_is_missing_and_tell_of_validation_only(

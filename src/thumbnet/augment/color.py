@@ -94,8 +94,6 @@ class Sharpen(Augmentation):
 
     def apply(self, images: UInt8[Tensor, "n c h w"], draws: Draws) -> UInt8[Tensor, "n c h w"]:
         factor = drawn_for(images, draws["factor"])
-        if min(images.shape[2:]) < 3 or len(images) == 0:
-            return images.clone()
         pixels = images.float()
         rows, columns = (_neighbours(length, images.device) for length in images.shape[2:])
         sums = (rows @ pixels @ columns)[:, :, 1:-1, 1:-1]  # over 3x3 pixels; a convolution of one channel is slower
