@@ -81,7 +81,7 @@ def write_subset(folder: str, num_training: int, num_validation: int, keep: Path
     pixels = images.train.images.permute(0, 2, 3, 1).numpy()
     arrays = {f"{part}_images": pixels[chosen] for part, chosen in parts.items()}
     arrays |= {f"{part}_labels": labels[chosen] for part, chosen in parts.items()}
-    path = keep / f"{num_training}-and-{num_validation}-a-class.npz"
+    path = keep.resolve() / f"{num_training}-and-{num_validation}-a-class.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, class_names=np.array(images.class_names), **arrays)
     return f"npz:{path}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -166,26 +167,18 @@ def test_the_label_benchmark_compares_with_what_it_planted(
 
 
 def test_ablations_on_a_subset_take_training_images_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import bench_ablations
-    import measuring
-
-    write_folder(tmp_path / "data")
-    (tmp_path / "small.toml").write_text(
+    plan = (
         'recipe = "sprint"\nseeds = [1]\nsubset = [3, 2]\n'
         'settings = ["epochs=1", "min_steps=1", "val_fraction=0.0", "model_options.blocks=c8s c16p", "batch_size=10"]\n'
         '[variants]\n"as it is" = []\n'
     )
-    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
-    kept, data = tmp_path / "kept", tmp_path / "data"
-    arguments = ["it", str(tmp_path / "small.toml"), "--keep", str(kept), "--data-dir", str(data)]
-    monkeypatch.setattr(sys, "argv", arguments)
-    bench_ablations.main()
-    everything = load_dataset("cifar10", data_dir=data, allow_unverified=True, val_fraction=0.0).train
+    ablate = _ablations(tmp_path, monkeypatch)
+    ablate(plan)
+    everything = load_dataset("cifar10", data_dir=tmp_path / "data", allow_unverified=True, val_fraction=0.0).train
     known = {
         image.numpy().tobytes(): int(label) for image, label in zip(everything.images, everything.labels, strict=True)
     }
-    with np.load(kept / "3-and-2-a-class.npz") as subset:
+    with np.load(tmp_path / "kept" / "3-and-2-a-class.npz") as subset:
         for part, num_each in (("train", 3), ("val", 2)):
             images, labels = subset[f"{part}_images"], subset[f"{part}_labels"]
             assert np.bincount(labels).tolist() == [num_each] * 10
@@ -193,64 +186,66 @@ def test_ablations_on_a_subset_take_training_images_only(tmp_path: Path, monkeyp
             assert [known[pixel] for pixel in pixels] == labels.tolist()
         trained_on = {image.tobytes() for image in subset["train_images"]}
         assert not trained_on & {image.tobytes() for image in subset["val_images"]}
-    (report,) = (tmp_path / "results").glob("ablations-small_*.md")
+    (report,) = (tmp_path / "results").glob("ablations-plan_*.md")
     assert "3 images a class for training, 2 for validation. Recipe `sprint`" in report.read_text()
-    plan = (tmp_path / "small.toml").read_text()
-    (tmp_path / "small.toml").write_text(plan.replace("[3, 2]", "[2, 3]"))
     with pytest.raises(SystemExit, match=r"was trained with .*3-and-2-a-class"):
-        bench_ablations.main()
-    (tmp_path / "small.toml").write_text(plan.replace("[3, 2]", "[3, 100000]"))
+        ablate(plan.replace("[3, 2]", "[2, 3]"))
     with pytest.raises(SystemExit, match=r"3 \+ 100000 images a class, but one has only"):
-        bench_ablations.main()
+        ablate(plan.replace("[3, 2]", "[3, 100000]"))
 
 
 def test_ablations_train_what_is_missing_and_tell_of_validation_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import bench_ablations
-    import measuring
-
-    write_folder(tmp_path / "data")
-    (tmp_path / "tiny.toml").write_text(
+    plan = (
         'recipe = "sprint"\nseeds = [1, 2]\n'
         'settings = ["epochs=1", "min_steps=1", "val_fraction=0.2", "model_options.blocks=c8s c16p"]\n'
         'teacher = ["epochs=1", "min_steps=1", "val_fraction=0.2", "model_options.blocks=c8s c16p"]\n'
         '[variants]\n"as it is" = []\n"small batches" = ["batch_size=16"]\n"taught" = ["teacher={keep}/teacher"]\n'
     )
-    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
-    kept, data = tmp_path / "kept", tmp_path / "data"
-    arguments = ["it", str(tmp_path / "tiny.toml"), "--keep", str(kept), "--data-dir", str(data)]
-    monkeypatch.setattr(sys, "argv", [*arguments, "--only", "small batches"])
-    bench_ablations.main()
+    ablate, kept = _ablations(tmp_path, monkeypatch), tmp_path / "kept"
+    ablate(plan, "--only", "small batches")
     table = capsys.readouterr().out
     assert "| as it is |  | not trained | 0 |" in table
     assert not (kept / "taught-1").exists()
     taught = config_from_toml((kept / "teacher" / "config.toml").read_text(), name="config.toml")
     assert (taught.seed, taught.teacher) == (1, None)
     assert "| small batches | `batch_size=16` | " in table
-    (report,) = (tmp_path / "results").glob("ablations-tiny_*.md")
+    (report,) = (tmp_path / "results").glob("ablations-plan_*.md")
     assert report.read_text() in table
     first = kept / "small-batches-1" / "metrics.json"
     written = first.stat().st_mtime_ns
     (kept / "small-batches-2" / "metrics.json").unlink()
-    bench_ablations.main()
+    ablate(plan, "--only", "small batches")
     assert capsys.readouterr().out == table
     assert first.stat().st_mtime_ns == written
     values = json.loads(report.with_suffix(".json").read_text())
     assert [run["seed"] for run in values["variants"]["small batches"]] == [1, 2]
     assert not [key for run in values["variants"]["small batches"] for key in run if "test" in key]
-    monkeypatch.setattr(sys, "argv", [*arguments, "--only", "taught"])
-    bench_ablations.main()
+    ablate(plan, "--only", "taught")
     capsys.readouterr()
     for seed in (1, 2):
         taught = config_from_toml((kept / f"taught-{seed}" / "config.toml").read_text(), name="config.toml")
         assert taught.teacher == str(kept / "teacher")
-    monkeypatch.setattr(sys, "argv", [*arguments, "--only", "nothing"])
     with pytest.raises(SystemExit, match="no such variant: nothing"):
-        bench_ablations.main()
-    plan = (tmp_path / "tiny.toml").read_text()
-    (tmp_path / "tiny.toml").write_text(plan.replace("batch_size=16", "batch_size=8"))
-    monkeypatch.setattr(sys, "argv", [*arguments, "--only", "small batches"])
+        ablate(plan, "--only", "nothing")
     with pytest.raises(SystemExit, match=r"was trained with .*batch_size=16"):
+        ablate(plan.replace("batch_size=16", "batch_size=8"), "--only", "small batches")
+
+
+def _ablations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """bench_ablations with small data, run on the text of a plan with what options are given; all in `tmp_path`."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_ablations
+    import measuring
+
+    write_folder(tmp_path / "data")
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
+
+    def ablate(plan: str, *options: str) -> None:
+        (tmp_path / "plan.toml").write_text(plan)
+        places = ["--keep", str(tmp_path / "kept"), "--data-dir", str(tmp_path / "data")]
+        monkeypatch.setattr(sys, "argv", ["it", str(tmp_path / "plan.toml"), *places, *options])
         bench_ablations.main()
+
+    return ablate
