@@ -19,3 +19,9 @@ class Thumb50kNet(BlockNet):
     """At most 50,000 parameters: nine separable blocks, some dilated, images of at least 3 pixels a side."""
 
     default_blocks = "b32 b64p b64d2 b64 b64d2 b64 b64d2 b96p b96d2"
+
+
+class Thumb100kNet(BlockNet):
+    """At most 100,000 parameters: fifteen separable blocks, half dilated, images of at least 3 pixels a side."""
+
+    default_blocks = "b32 b64p b64d2 b64 b64d2 b64 b64d2 b64 b64d2 b96p b96d2 b96 b96d2 b96 b96d2"
