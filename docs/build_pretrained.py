@@ -27,6 +27,8 @@ import torch
 from thumbnet.bench.measure import measure_model
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.tta import evaluate_views
+from thumbnet.models.blocknet import BlockNet
+from thumbnet.models.shipped import ARCHITECTURE, CARD
 from thumbnet.run_dir import Run, load_run
 from thumbnet.seeds import is_seed_runs
 from thumbnet.training.device import processor_name
@@ -102,13 +104,16 @@ def copy_record(source: Path, folder: Path) -> None:
 
 
 def write_weights(run: Run, path: Path, *, is_half: bool) -> None:
-    """The weights, with the run's card in their metadata."""
+    """The weights, with the run's card and the network's architecture in their metadata."""
     large = {name for name, parameter in run.model.named_parameters() if is_large(parameter)}
     tensors = {
         name: (tensor.half() if is_half and name in large else tensor).contiguous()
         for name, tensor in run.model.state_dict().items()
     }
-    path.write_bytes(safetensors.torch.save(tensors, metadata={"card": json.dumps(asdict(run.card))}))
+    assert isinstance(run.model, BlockNet), "thumbnet.models.array_net runs no other models"
+    about = {CARD: run.card, ARCHITECTURE: run.model.architecture}
+    metadata = {key: json.dumps(asdict(value)) for key, value in about.items()}
+    path.write_bytes(safetensors.torch.save(tensors, metadata=metadata))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from thumbnet.data.images import image_to_tensor, read_image, read_image_tensor, standardise
+from thumbnet.data.image_tensors import image_to_tensor, read_image_tensor
+from thumbnet.data.images import read_image, standardise
 from thumbnet.errors import ConfigError, ImageError
 
 ORIENTATION = 0x0112  # the EXIF tag

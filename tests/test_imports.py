@@ -8,13 +8,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from PIL import Image
+
 import thumbnet
 
 SOURCE = Path(thumbnet.__file__).parent
 ORDER = (
     "errors", "atomic", "config", "recipes", "data", "augment", "kernels", "models", "evaluation", "training", "views",
-    "model_card", "run_dir", "same_test", "teacher", "prepare", "bench", "reproduce", "reporting", "results", "run",
-    "seeds", "compare", "data_check", "cli", "__main__",
+    "card", "quick", "model_card", "run_dir", "same_test", "teacher", "prepare", "bench", "reproduce", "reporting",
+    "results", "run", "seeds", "compare", "data_check", "cli", "__main__",
 )  # fmt: skip
 DRAWING = ("matplotlib", "seaborn", "plotly")
 
@@ -67,6 +69,15 @@ def test_every_public_name_is_there() -> None:
 def test_importing_the_package_is_light() -> None:
     code = "import thumbnet, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_predicting_a_picture_imports_no_torch(tmp_path: Path) -> None:
+    picture = tmp_path / "red.png"
+    Image.new("RGB", (40, 30), "red").save(picture)
+    code = "from thumbnet.cli import main; import sys; main(['predict', *sys.argv[1:]]); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, picture], capture_output=True, text=True, check=True)
+    assert "thumbnet.quick" in done.stdout.split()
+    assert "torch" not in done.stdout.split()
 
 
 def test_predicting_imports_neither_scikit_learn_nor_a_plotting_library() -> None:

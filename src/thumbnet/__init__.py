@@ -41,7 +41,7 @@ _MODULE_OF = {
     "fit": "thumbnet.training.fit",
     "list_models": "thumbnet.models.registry",
     "list_recipes": "thumbnet.recipes",
-    "list_pretrained": "thumbnet.models.weights",
+    "list_pretrained": "thumbnet.models.shipped",
     "load_dataset": "thumbnet.data.sources",
     "load_pretrained": "thumbnet.model_card",
     "load_recipe": "thumbnet.recipes",

@@ -1,50 +1,25 @@
-"""What must be known of a trained model to use it, and models that come with it."""
+"""Trained models with their cards: made from these, used on pictures, and brought together with data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
-from thumbnet.config import Option
+from thumbnet.card import ModelCard, card_from_dict
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import RunError
 from thumbnet.evaluation.images import ImagePrediction, predict_files
+from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.registry import create_model
-from thumbnet.models.weights import load_weights, pretrained_path, read_pretrained_card
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """model.json: what must be known to use the weights, and where they came from.
-
-    `mean` and `std` are per channel, of pixels in 0..1; `image_shape` is channels, height, width; `data_checksum` is
-    the SHA-256 of all pixels and labels; `data_verified` is None where nothing is published to check against; `commit`
-    is that of the checkout it was trained in, if it was one.
-    """
-
-    model: str
-    model_options: Mapping[str, Option]
-    num_params: int
-    class_names: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    image_shape: tuple[int, int, int]
-    recipe: str
-    data: str
-    data_description: str
-    data_note: str
-    data_checksum: str
-    data_verified: bool | None
-    num_train: int
-    num_val: int
-    num_test: int
-    versions: Mapping[str, str]
-    commit: str | None
+from thumbnet.models.shipped import pretrained_path, read_pretrained_card
+from thumbnet.models.weights import load_weights
 
 
 @dataclass(frozen=True)
@@ -53,15 +28,6 @@ class TrainedModel:
 
     model: nn.Module
     card: ModelCard
-
-
-def card_from_dict(values: Mapping[str, Any], *, name: str) -> ModelCard:
-    """The card in the values of a JSON object; `name` says in errors where they came from."""
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    try:
-        return ModelCard(**fields)
-    except TypeError as error:
-        raise RunError(f"{name} is damaged: {error}", hint="train again") from error
 
 
 def create_from_card(card: ModelCard) -> nn.Module:
@@ -87,15 +53,12 @@ def load_pretrained(name: str) -> TrainedModel:
 def predict(trained: TrainedModel, paths: Sequence[str | Path], *, num_top: int = 3) -> list[ImagePrediction]:
     """What a run's model, or a pretrained one, says of pictures of any size; ImageError names what cannot be read."""
     card = trained.card
-    return predict_files(
-        trained.model,
-        paths,
-        class_names=card.class_names,
-        image_shape=card.image_shape,
-        mean=card.mean,
-        std=card.std,
-        num_top=num_top,
-    )
+
+    def logits_of(images: np.ndarray) -> np.ndarray:
+        tensors = torch.from_numpy(images)
+        return predict_logits(trained.model, tensors, mean=card.mean, std=card.std).numpy()
+
+    return predict_files(logits_of, paths, class_names=card.class_names, image_shape=card.image_shape, num_top=num_top)
 
 
 def load_test_data(

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 import thumbnet
+from thumbnet.card import ModelCard
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.metrics import Evaluation, misclassified
 from thumbnet.evaluation.saliency import saliency_maps
-from thumbnet.model_card import ModelCard
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.reporting import build_report
 from thumbnet.run_dir import METRICS, REPORT, RunDir

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from thumbnet.atomic import write_atomically
+from thumbnet.card import ModelCard, card_from_dict
 from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
 from thumbnet.data.dataset import Dataset, Split
 from thumbnet.data.sources import load_dataset
@@ -24,7 +25,7 @@ from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.predictions import Answers, Predictions
 from thumbnet.evaluation.predictions_csv import answers_from_csv, predictions_to_csv
 from thumbnet.evaluation.robustness import Robustness, robustness_from_dict
-from thumbnet.model_card import ModelCard, TrainedModel, card_from_dict, check_fits, create_from_card
+from thumbnet.model_card import TrainedModel, check_fits, create_from_card
 from thumbnet.models.weights import load_weights
 from thumbnet.training.fit import TrainingState
 from thumbnet.training.history import History, history_from_csv, history_from_rows

@@ -7,27 +7,21 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thumbnet.cli.output import write_file
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE, describe_recipes
+
+if TYPE_CHECKING:
+    from thumbnet.evaluation.images import ImagePrediction
 
 DEFAULT_PRETRAINED = "thumb-20k"  # the most accurate of them
 
 
 def predict(parsed: argparse.Namespace) -> None:
     """Print what a trained model says of pictures."""
-    from thumbnet.model_card import TrainedModel, load_pretrained, predict
-
-    trained: TrainedModel
-    if parsed.run is None:
-        trained = load_pretrained(parsed.pretrained or DEFAULT_PRETRAINED)
-    else:
-        from thumbnet.run_dir import load_run  # only here: without it, the command starts twice as fast
-
-        trained = load_run(parsed.run)
-    predictions = predict(trained, parsed.images)
+    predictions = _predict_files(parsed)
     if parsed.json:
         print(json.dumps({"predictions": [asdict(prediction) for prediction in predictions]}))
         return
@@ -99,6 +93,19 @@ def list_recipes(parsed: argparse.Namespace) -> None:
         default = " (default)" if recipe.name == DEFAULT_RECIPE else ""
         print(f"{recipe.name}{default}: {recipe.model}, {recipe.epochs} epochs")
         print("".join(f"    {line}\n" for line in recipe.promise.splitlines()))
+
+
+def _predict_files(parsed: argparse.Namespace) -> list[ImagePrediction]:
+    from thumbnet.quick import MOST_PICTURES, predict_pretrained
+
+    name = parsed.pretrained or DEFAULT_PRETRAINED
+    if parsed.run is None and len(parsed.images) <= MOST_PICTURES:
+        return predict_pretrained(name, parsed.images)
+
+    from thumbnet.model_card import load_pretrained, predict  # these import PyTorch
+    from thumbnet.run_dir import load_run
+
+    return predict(load_pretrained(name) if parsed.run is None else load_run(parsed.run), parsed.images)
 
 
 def _model(parsed: argparse.Namespace) -> Any:

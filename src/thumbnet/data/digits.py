@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from thumbnet.data.dataset import Source, SourceSplits, Split
-from thumbnet.data.images import image_to_tensor
+from thumbnet.data.image_tensors import image_to_tensor
 from thumbnet.data.splits import hold_out
 
 IMAGE_SIZE = 32

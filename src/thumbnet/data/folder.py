@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from thumbnet.data.dataset import SPLIT_NAMES, Source, SourceSplits, Split
-from thumbnet.data.images import read_image_tensor
+from thumbnet.data.image_tensors import read_image_tensor
 from thumbnet.errors import DataError, DatasetNotFoundError
 
 NOT_IMAGE_SUFFIXES = frozenset(

@@ -1,4 +1,5 @@
-"""Image files and Pillow images to tensors: uint8 [C,S,S], C 1 or 3, S the image_size; for folders and for `predict`.
+"""Image files and Pillow images to arrays: uint8 [C,S,S], C 1 or 3, S the image_size; for folders and for `predict`.
+Without PyTorch, which takes two seconds to import; image_tensors.py makes tensors of them.
 
 Every picture takes the same way: the first frame, turned upright (EXIF), alpha composed on white, 8 bits, resized with
 antialiasing so that its shorter side is `image_size`, the centre square kept.
@@ -15,10 +16,8 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from thumbnet.errors import ConfigError, ImageError
 
@@ -31,13 +30,13 @@ FLOAT_WHITES = (1.0, *INTEGER_WHITES)
 _warning_filters = threading.Lock()  # `warnings.catch_warnings` is not thread-safe before Python 3.14
 
 
-def read_image_tensor(
+def read_image_array(
     path: Path, *, image_size: int | tuple[int, int], num_channels: int | None = None
-) -> UInt8[Tensor, "c h w"]:
+) -> UInt8[np.ndarray, "c h w"]:
     """The file at `path` as a network sees it: uint8 [C, image_size, image_size], the centre square, 0 to 255.
 
     `image_size` may be a height and a width instead, for the centre part of that shape. `num_channels` is 1 or 3; None
-    takes the file's own: 1 if it is stored in greys, else 3. Errors: those of `read_image` and `image_to_tensor`.
+    takes the file's own: 1 if it is stored in greys, else 3. Errors: those of `read_image` and `image_to_array`.
     """
     image = read_image(path)
     own_channels = 1 if image.mode == "L" else 3
@@ -76,7 +75,7 @@ def read_image(path: Path) -> Image.Image:
         ) from error
 
 
-def image_to_tensor(image: Image.Image, *, image_size: int, num_channels: int) -> UInt8[Tensor, "c h w"]:
+def image_to_array(image: Image.Image, *, image_size: int, num_channels: int) -> UInt8[np.ndarray, "c h w"]:
     """The centre square of a Pillow image as uint8 [num_channels, image_size, image_size], 0 to 255.
 
     Any mode and size: what `read_image` does to a picture is done here too where it was not yet. A colour picture in
@@ -115,15 +114,17 @@ def _open(path: Path) -> Image.Image:
         return Image.open(path)
 
 
-def _centre_part(image: Image.Image, image_size: int | tuple[int, int], num_channels: int) -> UInt8[Tensor, "c h w"]:
+def _centre_part(
+    image: Image.Image, image_size: int | tuple[int, int], num_channels: int
+) -> UInt8[np.ndarray, "c h w"]:
     assert num_channels in (1, 3)
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     if min(height, width) < 1:
         raise ConfigError(f"image_size is {image_size}", hint="give a side in pixels, for instance 32")
     channels = image.convert("L" if num_channels == 1 else "RGB")
     part = ImageOps.fit(channels, (width, height), method=RESAMPLING)
-    pixels = torch.from_numpy(np.array(part)).reshape(height, width, num_channels)
-    return pixels.permute(2, 0, 1).contiguous()
+    pixels = np.array(part).reshape(height, width, num_channels)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -1,16 +1,15 @@
-"""What a model says of image files: any size and mode, prepared as the folder source prepares them."""
+"""What a model says of image files: any size and mode, prepared as the folder source prepares them. Without PyTorch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import nn
+import numpy as np
+from jaxtyping import Float, UInt8
 
-from thumbnet.data.images import read_image_tensor
-from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.data.images import read_image_array
 
 
 @dataclass(frozen=True)
@@ -32,31 +31,27 @@ class ImagePrediction:
 
 
 def predict_files(
-    model: nn.Module,
+    logits_of: Callable[[UInt8[np.ndarray, "n c h w"]], Float[np.ndarray, "n k"]],
     paths: Sequence[str | Path],
     *,
     class_names: Sequence[str],
     image_shape: tuple[int, int, int],
-    mean: Sequence[float],
-    std: Sequence[float],
     num_top: int = 3,
 ) -> list[ImagePrediction]:
-    """Predict image files: each is turned upright, resized so that it fits, centre-cropped and normalised.
+    """Predict image files: each is turned upright, resized so that it fits and centre-cropped.
 
     Raises:
         ImageError: a file cannot be read as an image.
     """
     num_channels, height, width = image_shape
-    images = torch.stack(
-        [read_image_tensor(Path(path), image_size=(height, width), num_channels=num_channels) for path in paths]
+    images = np.stack(
+        [read_image_array(Path(path), image_size=(height, width), num_channels=num_channels) for path in paths]
     )
-    probabilities = predict_logits(model, images, mean=mean, std=std).softmax(dim=1)
+    logits = logits_of(images).astype(np.float64)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     predictions = []
-    for path, row in zip(paths, probabilities, strict=True):
-        values, indices = row.topk(min(num_top, len(class_names)))
-        top = tuple(
-            ClassProbability(class_names[index], value)
-            for value, index in zip(values.tolist(), indices.tolist(), strict=True)
-        )
+    for path, row in zip(paths, powers / powers.sum(axis=1, keepdims=True), strict=True):
+        best = np.argsort(-row, kind="stable")[:num_top]
+        top = tuple(ClassProbability(class_names[index], float(row[index])) for index in best)
         predictions.append(ImagePrediction(str(path), top[0].class_name, top[0].probability, top))
     return predictions

@@ -9,59 +9,16 @@ arXiv:2404.00498); the blueprint-separable convolution, Haase and Amthor, "Rethi
 from __future__ import annotations
 
 import ctypes
-import re
-from dataclasses import dataclass
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.errors import ModelError
 from thumbnet.kernels.blocks import can_fuse, fused_norm, fused_separable, takes_norm, takes_separable
+from thumbnet.models.architecture import EXAMPLE, Architecture, Layer, parse_blocks
 from thumbnet.models.blocks import check_images
 from thumbnet.models.whitening import Whitening
-
-WORD = re.compile(r"([cb])(\d+)([sp]?)(?:d(\d))?(?:x(\d+))?")
-EXAMPLE = "c24x3 b48p b48d2 b48x2"
-HOW_TO_WRITE = (
-    f"write for instance {EXAMPLE!r}: kind (c plain 3x3, b blueprint-separable), channels, s where it strides or p "
-    "where it pools, d and the dilation, x and how many of them"
-)
-MAX_CHANNELS = 4096
-MAX_REPEATS = 100
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A block: its output channels, whether its convolution is blueprint-separable, and how it halves the maps' sides,
-    if it does: its convolution strides, or a max-pool follows that."""
-
-    channels: int
-    is_blueprint: bool = False
-    strides: bool = False
-    pools: bool = False
-    dilation: int = 1  # of its 3x3 convolution
-
-
-def parse_blocks(text: str) -> tuple[Layer, ...]:
-    """The blocks that a text names, as "c24x3 b48p b48d2 b48x2": words of a kind (`c`: plain 3x3 convolution, `b`:
-    blueprint-separable), the output channels, `s` or `p` where it strides or pools, `d` and the dilation of its 3x3
-    convolution where that is not 1, and how many there are of them.
-
-    Raises:
-        ModelError: a word that is none of this, or no word at all.
-    """
-    layers: list[Layer] = []
-    for word in text.split():
-        match = WORD.fullmatch(word)
-        channels, dilation, repeats = (int(match[2]), int(match[4] or 1), int(match[5] or 1)) if match else (0, 0, 0)
-        if match is None or not 1 <= channels <= MAX_CHANNELS or dilation < 1 or not 1 <= repeats <= MAX_REPEATS:
-            raise ModelError(f"{word!r} names no blocks", hint=HOW_TO_WRITE)
-        layers += [Layer(channels, match[1] == "b", match[3] == "s", match[3] == "p", dilation)] * repeats
-    if not layers:
-        raise ModelError("the text names no blocks", hint=HOW_TO_WRITE)
-    return tuple(layers)
 
 
 class BlockNet(nn.Module):
@@ -80,8 +37,10 @@ class BlockNet(nn.Module):
         self.in_channels = in_channels
         self.whiten = Whitening(in_channels, padding=self.whiten_padding)
         channels = self.whiten.out_channels
+        text = self.default_blocks if blocks is None else blocks
+        self.architecture = Architecture(text, self.whiten_padding, self.has_shortcuts)
         made: list[nn.Module] = []
-        for layer in parse_blocks(self.default_blocks if blocks is None else blocks):
+        for layer in parse_blocks(text):
             keeps_shape = channels == layer.channels and not layer.strides and not layer.pools
             block = _Block(channels, layer, has_shortcut=self.has_shortcuts and keeps_shape and len(made) > 0)
             block.norm.weight.requires_grad_(self.learns_scales)

@@ -14,9 +14,10 @@ from thumbnet.config import Option
 from thumbnet.errors import ConfigError, ModelError
 from thumbnet.models.dilated import DilatedFixedNet, DilatedNet
 from thumbnet.models.resnet8 import ResNet8
+from thumbnet.models.shipped import pretrained_path, read_pretrained_card
 from thumbnet.models.sprint import SprintLongNet, SprintNet
 from thumbnet.models.thumb import Thumb20kNet, Thumb50kNet, Thumb100kNet
-from thumbnet.models.weights import load_weights, pretrained_path, read_pretrained_card
+from thumbnet.models.weights import load_weights
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "dilated": DilatedNet,

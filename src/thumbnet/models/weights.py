@@ -1,25 +1,17 @@
-"""Trained weights: read into a model, whole or but for its head, and those that come with the package.
-
-A file of the package is `pretrained/<model>.safetensors`, whose metadata holds the model's card, as a run's model.json.
-"""
+"""Trained weights, read into a model: whole, or all but its head."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
-from thumbnet.errors import CheckpointError, ModelError
+from thumbnet.errors import CheckpointError
 
 HEAD_PREFIX = "head."  # every model calls so the layer that gives its logits
-SUFFIX = ".safetensors"
-CARD = "card"
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -50,29 +42,3 @@ def load_all_but_head(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
             f"the weights to begin with do not fit the model: {error}",
             hint="begin with weights of the same model, for images with as many channels",
         ) from error
-
-
-def list_pretrained() -> list[str]:
-    """The models whose trained weights come with the package."""
-    return sorted(file.name.removesuffix(SUFFIX) for file in _folder().iterdir() if file.name.endswith(SUFFIX))
-
-
-def pretrained_path(name: str) -> Path:
-    """The weights of a model of `list_pretrained`; ModelError for another."""
-    if name not in list_pretrained():
-        raise ModelError(
-            f"no trained weights of {name!r} come with the package",
-            hint=f"choose one of {', '.join(list_pretrained())}, or train it and give the run",
-        )
-    return _folder() / f"{name}{SUFFIX}"
-
-
-def read_pretrained_card(name: str) -> dict[str, Any]:
-    """What is known of a pretrained model, as its run's model.json had it."""
-    with safetensors.safe_open(pretrained_path(name), framework="pt") as file:
-        card: dict[str, Any] = json.loads(file.metadata()[CARD])
-    return card
-
-
-def _folder() -> Path:
-    return Path(str(resources.files("thumbnet.models") / "pretrained"))

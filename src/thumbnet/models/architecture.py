@@ -1,0 +1,60 @@
+"""What a network of blocks is made of, in words and numbers. Without PyTorch, which takes two seconds to import."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from thumbnet.errors import ModelError
+
+WORD = re.compile(r"([cb])(\d+)([sp]?)(?:d(\d))?(?:x(\d+))?")
+EXAMPLE = "c24x3 b48p b48d2 b48x2"
+HOW_TO_WRITE = (
+    f"write for instance {EXAMPLE!r}: kind (c plain 3x3, b blueprint-separable), channels, s where it strides or p "
+    "where it pools, d and the dilation, x and how many of them"
+)
+MAX_CHANNELS = 4096
+MAX_REPEATS = 100
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A block: its output channels, whether its convolution is blueprint-separable, and how it halves the maps' sides,
+    if it does: its convolution strides, or a max-pool follows that."""
+
+    channels: int
+    is_blueprint: bool = False
+    strides: bool = False
+    pools: bool = False
+    dilation: int = 1  # of its 3x3 convolution
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that must be known of a network of blocks to run it, but its weights: the text of `parse_blocks`, the pixels
+    of zeros around the images, and whether there are shortcuts around blocks that keep their maps' shape, but for the
+    first."""
+
+    blocks: str
+    whiten_padding: int
+    has_shortcuts: bool
+
+
+def parse_blocks(text: str) -> tuple[Layer, ...]:
+    """The blocks that a text names, as "c24x3 b48p b48d2 b48x2": words of a kind (`c`: plain 3x3 convolution, `b`:
+    blueprint-separable), the output channels, `s` or `p` where it strides or pools, `d` and the dilation of its 3x3
+    convolution where that is not 1, and how many there are of them.
+
+    Raises:
+        ModelError: a word that is none of this, or no word at all.
+    """
+    layers: list[Layer] = []
+    for word in text.split():
+        match = WORD.fullmatch(word)
+        channels, dilation, repeats = (int(match[2]), int(match[4] or 1), int(match[5] or 1)) if match else (0, 0, 0)
+        if match is None or not 1 <= channels <= MAX_CHANNELS or dilation < 1 or not 1 <= repeats <= MAX_REPEATS:
+            raise ModelError(f"{word!r} names no blocks", hint=HOW_TO_WRITE)
+        layers += [Layer(channels, match[1] == "b", match[3] == "s", match[3] == "p", dilation)] * repeats
+    if not layers:
+        raise ModelError("the text names no blocks", hint=HOW_TO_WRITE)
+    return tuple(layers)
