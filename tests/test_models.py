@@ -273,5 +273,6 @@ def test_models_are_described() -> None:
         "thumb-20k": 19_216,
         "thumb-50k": 46_592,
         "thumb-100k": 97_280,
+        "thumb-200k": 188_896,
     }
     assert all(info.description.endswith(".") and info.num_params < 200_000 for info in infos)

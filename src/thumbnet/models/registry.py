@@ -16,7 +16,7 @@ from thumbnet.models.dilated import DilatedFixedNet, DilatedNet
 from thumbnet.models.resnet8 import ResNet8
 from thumbnet.models.shipped import pretrained_path, read_pretrained_card
 from thumbnet.models.sprint import SprintLongNet, SprintNet
-from thumbnet.models.thumb import Thumb20kNet, Thumb50kNet, Thumb100kNet
+from thumbnet.models.thumb import Thumb20kNet, Thumb50kNet, Thumb100kNet, Thumb200kNet
 from thumbnet.models.weights import load_weights
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -28,6 +28,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "thumb-20k": Thumb20kNet,
     "thumb-50k": Thumb50kNet,
     "thumb-100k": Thumb100kNet,
+    "thumb-200k": Thumb200kNet,
 }
 COMMON_ARGUMENTS = ("num_classes", "in_channels")  # of every model; what else it takes are its options
 MAX_SEED = 2**64 - 1  # of PyTorch's generators

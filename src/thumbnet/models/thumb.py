@@ -25,3 +25,9 @@ class Thumb100kNet(BlockNet):
     """At most 100,000 parameters: fifteen separable blocks, half dilated, images of at least 3 pixels a side."""
 
     default_blocks = "b32 b64p b64d2 b64 b64d2 b64 b64d2 b64 b64d2 b96p b96d2 b96 b96d2 b96 b96d2"
+
+
+class Thumb200kNet(BlockNet):
+    """At most 200,000 parameters: fifteen wide separable blocks, half dilated, images of at least 3 pixels a side."""
+
+    default_blocks = "b32 b96p b96d2 b96 b96d2 b96 b96d2 b96 b128p b128d2 b128 b128d2 b128 b128d2 b128"
