@@ -208,8 +208,8 @@ def test_ablations_train_what_is_missing_and_tell_of_validation_only(
     table = capsys.readouterr().out
     assert "| as it is |  | not trained | 0 |" in table
     assert not (kept / "taught-1").exists()
-    taught = config_from_toml((kept / "teacher" / "config.toml").read_text(), name="config.toml")
-    assert (taught.seed, taught.teacher) == (1, None)
+    teacher = config_from_toml((kept / "teacher" / "config.toml").read_text(), name="config.toml")
+    assert (teacher.seed, teacher.teacher) == (1, None)
     assert "| small batches | `batch_size=16` | " in table
     (report,) = (tmp_path / "results").glob("ablations-plan_*.md")
     assert report.read_text() in table
@@ -222,11 +222,9 @@ def test_ablations_train_what_is_missing_and_tell_of_validation_only(
     values = json.loads(report.with_suffix(".json").read_text())
     assert [run["seed"] for run in values["variants"]["small batches"]] == [1, 2]
     assert not [key for run in values["variants"]["small batches"] for key in run if "test" in key]
-    ablate(plan, "--only", "taught")
-    capsys.readouterr()
-    for seed in (1, 2):
-        taught = config_from_toml((kept / f"taught-{seed}" / "config.toml").read_text(), name="config.toml")
-        assert taught.teacher == str(kept / "teacher")
+    ablate(plan.replace("[1, 2]", "[1]"), "--only", "taught")
+    taught = config_from_toml((kept / "taught-1" / "config.toml").read_text(), name="config.toml")
+    assert taught.teacher == str(kept / "teacher")
     with pytest.raises(SystemExit, match="no such variant: nothing"):
         ablate(plan, "--only", "nothing")
     with pytest.raises(SystemExit, match=r"was trained with .*batch_size=16"):

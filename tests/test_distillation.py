@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from thumbnet.augment import POLICIES, CoarseDropout, HorizontalFlip, RandomCrop
 from thumbnet.config import POLICIES_OF_STUDENTS
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError
 from thumbnet.models.registry import create_model, num_params
 from thumbnet.recipes import describe_recipes, load_recipe
@@ -167,14 +169,19 @@ def _cloned(value: object) -> object:
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    options = {"data": "digits", "epochs": 3, "batch_size": 128, "device": "cpu"}
+    """A `sprint` trained on a few digits of 16x16 pixels, not mirrored."""
+    folder = tmp_path_factory.mktemp("taught")
+    digits = load_dataset("digits", val_fraction=0.0).train.select(range(300))
+    np.savez(folder / "digits.npz", images=digits.images[:, :, ::2, ::2].numpy(), labels=digits.labels.numpy())
+    options = {"data": f"npz:{folder / 'digits.npz'}", "epochs": 3, "batch_size": 64, "device": "cpu", "flip": False}
     config = load_recipe(options=options, settings=["min_steps=1"])
-    return train(config, run_dir=tmp_path_factory.mktemp("teacher"), log_style="silent")
+    return train(config, run_dir=folder / "teacher", log_style="silent")
 
 
 def _student_options(teacher: Run, **changes: object) -> dict[str, object]:
     return {
-        "data": "digits", "epochs": 1, "device": "cpu", "model": "resnet8", "teacher": str(teacher.path), **changes,
+        "data": teacher.config.data, "epochs": 1, "device": "cpu", "flip": False, "model": "resnet8",
+        "teacher": str(teacher.path), **changes,
     }  # fmt: skip
 
 
