@@ -52,6 +52,8 @@ def main() -> None:
     seeds = metrics["seeds"] if is_seed_runs(parsed.run) else [metrics["seed"]]
     paths = [parsed.run / f"seed-{seed}" for seed in seeds] if is_seed_runs(parsed.run) else [parsed.run]
     run = load_run(paths[0])
+    if not parsed.as_teacher and not isinstance(run.model, BlockNet):
+        raise SystemExit(f"{run.card.model} is no network of blocks: `thumbnet predict` could not run it on NumPy")
     dataset = run.load_dataset(data_dir=parsed.data_dir, allow_unverified=True)
 
     full = evaluate(run.model, dataset).accuracy
@@ -104,15 +106,15 @@ def copy_record(source: Path, folder: Path) -> None:
 
 
 def write_weights(run: Run, path: Path, *, is_half: bool) -> None:
-    """The weights, with the run's card and the network's architecture in their metadata."""
+    """The weights, with the run's card in their metadata and, of a network of blocks, its architecture."""
     large = {name for name, parameter in run.model.named_parameters() if is_large(parameter)}
     tensors = {
         name: (tensor.half() if is_half and name in large else tensor).contiguous()
         for name, tensor in run.model.state_dict().items()
     }
-    assert isinstance(run.model, BlockNet), "thumbnet.models.array_net runs no other models"
-    about = {CARD: run.card, ARCHITECTURE: run.model.architecture}
-    metadata = {key: json.dumps(asdict(value)) for key, value in about.items()}
+    metadata = {CARD: json.dumps(asdict(run.card))}
+    if isinstance(run.model, BlockNet):
+        metadata[ARCHITECTURE] = json.dumps(asdict(run.model.architecture))
     path.write_bytes(safetensors.torch.save(tensors, metadata=metadata))
 
 
