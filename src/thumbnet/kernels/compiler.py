@@ -25,7 +25,7 @@ from thumbnet.errors import ConfigError
 
 COMPILER = "g++"
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-shared", "-fPIC")
-SOURCE = "blocks.cpp"
+SOURCE = "blocks.cpp"  # with the headers beside it
 MAX_COMPILE_S = 300
 INSTEAD = "set kernels = 'pytorch'"
 
@@ -84,14 +84,17 @@ def _find_compiler() -> str:
     return compiler
 
 
-def _source() -> bytes:
-    return importlib.resources.files(__package__).joinpath(SOURCE).read_bytes()
+def _sources() -> dict[str, bytes]:
+    """The C++ files by name, in the order of their names."""
+    files = importlib.resources.files(__package__).iterdir()
+    contents = {file.name: file.read_bytes() for file in files if file.name.endswith((".cpp", ".h"))}
+    return dict(sorted(contents.items()))
 
 
 def _place(compiler: str, flags: Sequence[str], openmp: str | None) -> Path:
     """The file of the kernels in the user's cache folder, named by all that it depends on."""
-    facts = [_source(), " ".join(flags).encode(), _version(compiler).encode(), _processor(), os.fsencode(openmp or "")]
-    digest = hashlib.sha256(b"\0".join(facts)).hexdigest()[:16]
+    facts = [" ".join(flags).encode(), _version(compiler).encode(), _processor(), os.fsencode(openmp or "")]
+    digest = hashlib.sha256(b"\0".join([*_sources().values(), *facts])).hexdigest()[:16]
     return Path(platformdirs.user_cache_dir("thumbnet")) / "kernels" / f"blocks-{digest}.so"
 
 
@@ -99,8 +102,9 @@ def _compile(compiler: str, flags: Sequence[str], path: Path, openmp: str | None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            for name, content in _sources().items():
+                (Path(folder) / name).write_bytes(content)
             code, result = Path(folder) / SOURCE, Path(folder) / path.name
-            code.write_bytes(_source())
             done = _run([compiler, *flags, "-o", str(result), str(code), *([openmp] if openmp else [])])
             if done.returncode != 0:
                 raise ConfigError(f"{compiler} could not compile our kernels:\n{done.stderr.strip()}", hint=INSTEAD)

@@ -1,0 +1,175 @@
+// The norm over a batch with SiLU after it, and its gradient.
+
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <vector>
+
+#include "kept.h"
+#include "sigmoid.h"
+#include "vectors.h"
+
+namespace {
+
+// The norm over a batch: what it saves for the way back, per channel, in the order of the maps' float32 copies.
+struct Norm {
+    int channels;
+    float *mean, *inverse, *scale, *shift;  // y = silu(scale * z + shift)
+
+    Norm(int channels, float* saved)
+        : channels(channels),
+          mean(saved),
+          inverse(saved + channels),
+          scale(saved + 2 * channels),
+          shift(saved + 3 * channels) {}
+};
+
+// Adds what was summed up of a group of channels.
+template <int count>
+inline void add_sums(const Group<count>& first, const Group<count>& second, int channels, double* sums) {
+    for (int k = 0; k < count; k++)
+        for (int lane = 0; lane < LANES; lane++) {
+            sums[k * LANES + lane] += first.parts[k][lane];
+            sums[channels + k * LANES + lane] += second.parts[k][lane];
+        }
+}
+
+// sums[0] += the values, sums[1] += their squares, over `rows` pixels
+template <typename Kept>
+void add_moments(const Kept* values, size_t rows, int channels, double* sums) {
+    over_channels(channels, [&](auto count, int c) {
+        Group<count> first = {}, second = {};
+        for (size_t row = 0; row < rows; row++) {
+            const Group<count> value = load_group<count>(values + row * channels + c);
+            for (int k = 0; k < count; k++) {
+                first.parts[k] += value.parts[k];
+                second.parts[k] += value.parts[k] * value.parts[k];
+            }
+        }
+        add_sums(first, second, channels, sums + c);
+    });
+}
+
+// From all threads' moments: the batch's statistics, and the running ones moved towards them.
+template <typename Kept>
+void finish_statistics(const Norm& norm, const std::vector<double>& sums, int num_parts, double count,
+                       const float* gamma, const float* beta, float* running_mean, float* running_variance,
+                       double momentum, double epsilon) {
+    const int channels = norm.channels;
+    const std::vector<int> order = order_of<Kept>(channels);
+    for (int at = 0; at < channels; at++) {
+        double first = 0, second = 0;
+        for (int part = 0; part < num_parts; part++) {
+            first += sums[(2 * part) * channels + at];
+            second += sums[(2 * part + 1) * channels + at];
+        }
+        const int c = order[at];
+        const double mean = first / count;
+        const double variance = std::fmax(second / count - mean * mean, 0.0);
+        const double inverse = 1 / std::sqrt(variance + epsilon);
+        norm.mean[at] = static_cast<float>(mean);
+        norm.inverse[at] = static_cast<float>(inverse);
+        norm.scale[at] = static_cast<float>(gamma[c] * inverse);
+        norm.shift[at] = static_cast<float>(beta[c] - gamma[c] * inverse * mean);
+        const double unbiased = variance * count / (count - 1);
+        running_mean[c] += static_cast<float>(momentum * (mean - running_mean[c]));
+        running_variance[c] += static_cast<float>(momentum * (unbiased - running_variance[c]));
+    }
+}
+
+// y = silu(scale * z + shift), plus what the shortcut brings
+template <typename Kept>
+void activate(const Norm& norm, const Kept* z, const Kept* shortcut, Kept* y, size_t rows) {
+    const int channels = norm.channels;
+    over_channels(channels, [&](auto count, int c) {
+        const Group<count> scale = load_group<count>(norm.scale + c), shift = load_group<count>(norm.shift + c);
+        for (size_t at = c; at < rows * channels; at += channels) {
+            Group<count> result = load_group<count>(z + at);
+            for (int k = 0; k < count; k++) {
+                const Vector h = result.parts[k] * scale.parts[k] + shift.parts[k];
+                result.parts[k] = h * sigmoid_for<Kept>(h);
+            }
+            if (shortcut) {
+                const Group<count> brought = load_group<count>(shortcut + at);
+                for (int k = 0; k < count; k++) result.parts[k] += brought.parts[k];
+            }
+            store_group<count>(y + at, result);
+        }
+    });
+}
+
+template <typename Kept>
+inline Vector silu_slope(Vector h) {
+    const Vector share = sigmoid_for<Kept>(h);
+    return share * (1.0f + h * (1.0f - share));
+}
+
+// sums[0] += the gradients before the activation, sums[1] += their products with z, less its mean
+template <typename Kept>
+void add_slopes(const Norm& norm, const Kept* gradient, const Kept* z, size_t rows, double* sums) {
+    const int channels = norm.channels;
+    over_channels(channels, [&](auto count, int c) {
+        const Group<count> scale = load_group<count>(norm.scale + c), shift = load_group<count>(norm.shift + c);
+        const Group<count> mean = load_group<count>(norm.mean + c);
+        Group<count> first = {}, second = {};
+        for (size_t at = c; at < rows * channels; at += channels) {
+            const Group<count> value = load_group<count>(z + at), arriving = load_group<count>(gradient + at);
+            for (int k = 0; k < count; k++) {
+                const Vector h = value.parts[k] * scale.parts[k] + shift.parts[k];
+                const Vector slope = arriving.parts[k] * silu_slope<Kept>(h);
+                first.parts[k] += slope;
+                second.parts[k] += slope * (value.parts[k] - mean.parts[k]);
+            }
+        }
+        add_sums(first, second, channels, sums + c);
+    });
+}
+
+// The gradients of gamma and beta, and how dz follows: dz = scale * slope + by_value * z + constant
+template <typename Kept>
+struct NormGradient {
+    std::vector<float> by_value, constant;
+
+    NormGradient(const Norm& norm, const std::vector<double>& sums, int num_parts, double count, float* gamma_gradient,
+                 float* beta_gradient)
+        : by_value(norm.channels), constant(norm.channels) {
+        const int channels = norm.channels;
+        const std::vector<int> order = order_of<Kept>(channels);
+        for (int at = 0; at < channels; at++) {
+            double beta_sum = 0, gamma_sum = 0;
+            for (int part = 0; part < num_parts; part++) {
+                beta_sum += sums[(2 * part) * channels + at];
+                gamma_sum += sums[(2 * part + 1) * channels + at];
+            }
+            gamma_sum *= norm.inverse[at];
+            gamma_gradient[order[at]] = static_cast<float>(gamma_sum);
+            beta_gradient[order[at]] = static_cast<float>(beta_sum);
+            const double factor = -norm.scale[at] * norm.inverse[at] * gamma_sum / count;
+            by_value[at] = static_cast<float>(factor);
+            constant[at] = static_cast<float>(-norm.scale[at] * beta_sum / count - factor * norm.mean[at]);
+        }
+    }
+
+    template <typename Result>
+    void apply(const Norm& norm, const Kept* gradient, const Kept* z, size_t rows, Result* dz) const {
+        const int channels = norm.channels;
+        over_channels(channels, [&](auto count, int c) {
+            const Group<count> scale = load_group<count>(norm.scale + c), shift = load_group<count>(norm.shift + c);
+            const Group<count> factor = load_group<count>(by_value.data() + c);
+            const Group<count> rest = load_group<count>(constant.data() + c);
+            for (size_t at = c; at < rows * channels; at += channels) {
+                const Group<count> value = load_group<count>(z + at);
+                Group<count> result = load_group<count>(gradient + at);
+                for (int k = 0; k < count; k++) {
+                    const Vector h = value.parts[k] * scale.parts[k] + shift.parts[k];
+                    const Vector slope = result.parts[k] * silu_slope<Kept>(h);
+                    result.parts[k] = scale.parts[k] * slope + (factor.parts[k] * value.parts[k] + rest.parts[k]);
+                }
+                store_group<count>(dz + at, result);
+            }
+        });
+    }
+};
+
+}  // namespace
