@@ -9,13 +9,18 @@ BIN := .venv/bin
 # Trainings and tests use the machine's own tools only, whatever the caller has activated.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: setup setup-browser train test test-browser lint format lock clean
+.PHONY: FORCE setup setup-browser train test test-browser lint format lock clean
 
 setup: .venv/.ready
 
-.venv/.ready: requirements.lock pyproject.toml
+# Which PyTorch was asked for last: written where another one is given, so that what depends on it is made anew.
+.venv/.torch: FORCE
+	@mkdir -p $(@D)
+	@[ -f $@ ] && [ "$(origin TORCH)" = file -o "$$(cat $@)" = "$(TORCH)" ] || echo "$(TORCH)" > $@
+
+.venv/.ready: requirements.lock pyproject.toml .venv/.torch
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "thumbnet needs Python 3.11 or newer; give one with PYTHON=..." >&2; exit 1; }
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv: about 2 GB, two or three minutes ..."
 	@$(PIP) install --quiet $(TORCH)
 	@$(PIP) install --quiet --require-hashes --no-deps -r requirements.lock

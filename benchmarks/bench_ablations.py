@@ -25,7 +25,9 @@ from typing import Any
 import numpy as np
 from measuring import cifar_folder, circumstances, describe_circumstances, make_parser, write_results
 
+from thumbnet.config import config_to_toml
 from thumbnet.data.sources import load_dataset
+from thumbnet.recipes import load_recipe
 from thumbnet.training.history import history_from_csv
 from thumbnet.training.progress import duration
 
@@ -81,6 +83,8 @@ def write_subset(folder: str, num_training: int, num_validation: int, keep: Path
     pixels = images.train.images.permute(0, 2, 3, 1).numpy()
     arrays = {f"{part}_images": pixels[chosen] for part, chosen in parts.items()}
     arrays |= {f"{part}_labels": labels[chosen] for part, chosen in parts.items()}
+    # Without test images a tenth of the training images would be taken; nothing here reads what these ones score.
+    arrays |= {"test_images": arrays["val_images"], "test_labels": arrays["val_labels"]}
     path = keep.resolve() / f"{num_training}-and-{num_validation}-a-class.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, class_names=np.array(images.class_names), **arrays)
@@ -89,22 +93,26 @@ def write_subset(folder: str, num_training: int, num_validation: int, keep: Path
 
 def train(recipe: str, settings: list[str], seed: int, data: str, folder: str, run_dir: Path) -> None:
     """Train one run, go on with it, or leave it as it is where it is finished; SystemExit where it was another."""
-    asked = [recipe, *settings, *([] if data == "cifar10" else [Path(data).stem])]
+    is_subset = data != "cifar10"
+    asked = [config_to_toml(load_recipe(recipe)), *settings, *([Path(data).stem] if is_subset else [])]
     kept = run_dir.with_name(f"{run_dir.name}.json")
-    if kept.exists() and json.loads(kept.read_text()) != asked:
-        raise SystemExit(f"{run_dir} was trained with {json.loads(kept.read_text())}, not {asked}: delete it")
+    if run_dir.exists() and kept.exists() and (before := json.loads(kept.read_text())) != asked:
+        raise SystemExit(
+            f"{run_dir} was trained with {before[1:]}, not {asked[1:]}, or with other fields of {recipe}: delete it"
+        )
     run_dir.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(asked))
     if (run_dir / "metrics.json").exists():
         return
     command = [sys.executable, "-m", "thumbnet", "train", "--log-style", "silent"]
     if (run_dir / "config.toml").exists():
-        command += ["--resume", str(run_dir), "--data-dir", folder]
+        command += ["--resume", str(run_dir)]
     else:
-        command += ["--recipe", recipe, "--seed", str(seed), "--run-dir", str(run_dir)]
-        command += ["--data", data, "--data-dir", folder, "--allow-unverified"]
+        command += ["--recipe", recipe, "--seed", str(seed), "--run-dir", str(run_dir), "--data", data]
+        command += ["--allow-unverified"]
         for setting in settings:
             command += ["--set", setting.replace("{keep}", str(run_dir.parent))]
+    command += [] if is_subset else ["--data-dir", folder]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -119,7 +127,7 @@ def collect(plan: dict[str, Any], name: str, keep: Path) -> list[dict[str, Any]]
         last = history_from_csv((run_dir / "history.csv").read_text())[-1]
         found.append(
             {"seed": seed, "val_accuracy": last.val_accuracy, "train_accuracy": last.train_accuracy}
-            | {key: metrics[key] for key in ("num_params", "macs", "epochs", "train_s", "num_threads")}
+            | {key: metrics[key] for key in ("num_params", "macs", "epochs", "train_s", "num_threads", "date")}
         )
     return found
 
@@ -141,8 +149,8 @@ def describe(name: str, values: dict[str, Any]) -> str:
             f"{', '.join(map(str, plan['seeds']))}; validation accuracy after the last epoch, mean ± sample deviation."
         ),
         "",
-        "| variant | settings | validation | n | training | parameters | MACs | time |",
-        "|---|---|---|---|---|---|---|---|",
+        "| variant | settings | validation | n | training | parameters | MACs | time | trained on |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for variant, runs in values["variants"].items():
         settings = " ".join(f"`{setting}`" for setting in plan["variants"][variant])
@@ -153,14 +161,15 @@ def describe(name: str, values: dict[str, Any]) -> str:
 def describe_runs(runs: list[dict[str, Any]]) -> str:
     """The cells of a variant's figures."""
     if not runs:
-        return "not trained | 0 | | | |"
+        return "not trained | 0 | | | | |"
     accuracies = [run["val_accuracy"] for run in runs]
     deviation = f" ± {statistics.stdev(accuracies):.2%}" if len(runs) > 1 else ""
     training = statistics.mean(run["train_accuracy"] for run in runs)
     seconds = statistics.median(run["train_s"] for run in runs)
+    dates = ", ".join(sorted({run["date"] for run in runs}))
     return (
         f"{statistics.mean(accuracies):.2%}{deviation} | {len(runs)} | {training:.2%} | {runs[0]['num_params']:,} | "
-        f"{runs[0]['macs'] / 1e6:.1f} M | {duration(seconds)}, threads: {runs[0]['num_threads']}"
+        f"{runs[0]['macs'] / 1e6:.1f} M | {duration(seconds)}, threads: {runs[0]['num_threads']} | {dates}"
     )
 
 

@@ -1,9 +1,9 @@
 """What our kernels gain: training steps of networks by PyTorch's kernels and by ours, alternating in one run.
 
-python benchmarks/bench_kernels.py [BLOCKS ...]     (two minutes on two cores; needs no data)
+python benchmarks/bench_kernels.py [BLOCKS ...]     (three minutes on two cores; needs no data)
 
-Each way is `thumbnet.fit` on random images, with Muon and batches of 128. Writes
-benchmarks/results/kernels_<hardware>_<date>.md and .json.
+Each way is `thumbnet.fit` on random images, with Muon and batches of 128; the ways take turns, in another order each
+time, and what is compared are the steps of one turn. Writes benchmarks/results/kernels_<hardware>_<date>.md and .json.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from thumbnet.training.fit import fit
 
 BLOCKS = ("b32 b48p b48x4 b64p", "b32 b64p b64x5 b96p b96x5", "c32p c64x3 c64p c64")
 WAYS = {
-    "PyTorch": {"kernels": "pytorch", "precision": "float32"},
-    "ours": {"kernels": "native", "precision": "float32"},
-    "ours, `precision` auto": {"kernels": "native", "precision": "auto"},
+    f"{whose}, {precision}": {"kernels": kernels, "precision": precision}
+    for precision in ("float32", "auto")
+    for whose, kernels in (("PyTorch", "pytorch"), ("ours", "native"))
 }
 BATCH_SIZE = 128
 STEPS_A_TURN = 8
@@ -45,17 +45,26 @@ def main() -> None:
     for blocks in parsed.blocks:
         model = BlockNet(blocks=blocks)
         turns: dict[str, list[float]] = {way: [] for way in WAYS}
-        for _ in range(NUM_TURNS):
-            for way, arguments in WAYS.items():
+        for turn in range(NUM_TURNS):
+            ways = list(WAYS)
+            for way in ways[turn % len(ways) :] + ways[: turn % len(ways)]:
                 watch = StepWatch()
-                fit(model, dataset, progress=watch, **FITS, **arguments)
+                fit(model, dataset, progress=watch, **FITS, **WAYS[way])
                 turns[way].append(watch.seconds_per_step(WARM_UP_STEPS, STEPS_A_TURN))
         networks.append({"blocks": blocks, "num_params": num_params(model), "seconds_per_step": turns})
         print(row(networks[-1]))
     values = circumstances() | {"batch_size": BATCH_SIZE, "networks": networks}
     lines = ["# Training steps by kernels", "", describe_circumstances(values), ""]
-    lines += [f"Milliseconds a step of {BATCH_SIZE} images, median of {NUM_TURNS} turns in alternation.", ""]
-    lines += [f"| blocks | parameters | {' | '.join(WAYS)} | times as fast |", f"|---|---|{'---|' * (len(WAYS) + 1)}"]
+    lines += [
+        (
+            f"Milliseconds a step of {BATCH_SIZE} images, median of {NUM_TURNS} turns in alternation; times as fast: "
+            "PyTorch's over ours at the same `precision` in the same turn, median and range. `auto` is bfloat16 where "
+            "the processor multiplies it natively, or where ours do all convolutions; else it is float32 again."
+        ),
+        "",
+        f"| blocks | parameters | {' | '.join(WAYS)} | times as fast, float32 | auto |",
+        f"|---|---|{'---|' * (len(WAYS) + 2)}",
+    ]
     report = "\n".join([*lines, *map(row, networks), ""])
     print(report)
     print(write_results("kernels", values, report))
@@ -63,9 +72,12 @@ def main() -> None:
 
 def row(network: dict[str, Any]) -> str:
     """A network's line of the table."""
-    medians = [statistics.median(times) for times in network["seconds_per_step"].values()]
-    cells = " | ".join(f"{1000 * median:.0f}" for median in medians)
-    return f"| `{network['blocks']}` | {network['num_params']:,} | {cells} | {medians[0] / medians[-1]:.2f} |"
+    seconds = list(network["seconds_per_step"].values())
+    cells = [f"{1000 * statistics.median(times):.0f}" for times in seconds]
+    for theirs, ours in (seconds[:2], seconds[2:]):
+        ratios = [one / other for one, other in zip(theirs, ours, strict=True)]
+        cells.append(f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    return f"| `{network['blocks']}` | {network['num_params']:,} | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def main() -> None:
             )
     report = describe(values)
     print(report)
-    print(write_results(parsed.theme or parsed.recipe, values, report))
+    print(write_results(parsed.theme or Path(parsed.recipe).stem, values, report))
 
 
 def plain_images_per_s(folder: str) -> float:
@@ -113,12 +113,12 @@ def describe(values: dict[str, Any]) -> str:
         ),
         *(["", values["note"]] if values["note"] else []),
         "",
-        "| epochs | seed | test accuracy | train_s | whole command, s | peak memory, MB |",
-        "|---|---|---|---|---|---|",
+        "| epochs | seed | test accuracy | train_s | whole command, s | peak memory, MB | trained on |",
+        "|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {run['epochs']} | {run['seed']} | {run['test_accuracy']:.2%} | {run['train_s']:.1f} | "
-        f"{run['command_s']:.1f} | {run['peak_memory_bytes'] / 2**20:,.0f} |"
+        f"{run['command_s']:.1f} | {run['peak_memory_bytes'] / 2**20:,.0f} | {run['date']} |"
         for run in runs
     ]
     for epochs in sorted({run["epochs"] for run in runs}):

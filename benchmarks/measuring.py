@@ -22,6 +22,7 @@ from thumbnet.training.device import processor_name
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+BINARY_RELEASE = "cifar-10-batches-bin"
 
 Work = Callable[[int], Any]  # does so many steps and returns something
 
@@ -82,8 +83,11 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
 def cifar_folder(data_dir: str | None) -> str:
     """Where CIFAR-10's binary files are, or an end with what to do."""
     folder = data_folder(data_dir)
-    if not list(folder.glob("**/data_batch_1.bin")):
-        raise SystemExit(f"CIFAR-10 is not in {folder}: fetch it with `thumbnet data prepare`, or give --data-dir")
+    if not (folder / BINARY_RELEASE / "data_batch_1.bin").exists():
+        raise SystemExit(
+            f"the binary release of CIFAR-10 is not in {folder / BINARY_RELEASE}: fetch it with `thumbnet data "
+            "prepare`, or give --data-dir, the folder that holds that one"
+        )
     return str(folder)
 
 

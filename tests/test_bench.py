@@ -27,7 +27,7 @@ def measured() -> Bench:
 
 def test_a_model_is_measured_forward_and_in_training(measured: Bench) -> None:
     (speed,) = measured.models
-    assert (speed.model, speed.num_params) == ("sprint", 194_464)
+    assert (speed.model, speed.num_params, speed.precision) == ("sprint", 194_464, "float32")
     assert speed.forward_images_per_s > speed.training_images_per_s > 1
     assert speed.convolution_share is not None
     assert speed.rest_share is not None

@@ -186,6 +186,8 @@ def test_ablations_on_a_subset_take_training_images_only(tmp_path: Path, monkeyp
             assert [known[pixel] for pixel in pixels] == labels.tolist()
         trained_on = {image.tobytes() for image in subset["train_images"]}
         assert not trained_on & {image.tobytes() for image in subset["val_images"]}
+    card = json.loads((tmp_path / "kept" / "as-it-is-1" / "model.json").read_text())
+    assert (card["num_train"], card["num_val"]) == (30, 20)
     (report,) = (tmp_path / "results").glob("ablations-plan_*.md")
     assert "3 images a class for training, 2 for validation. Recipe `sprint`" in report.read_text()
     with pytest.raises(SystemExit, match=r"was trained with .*3-and-2-a-class"):

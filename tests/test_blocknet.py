@@ -31,6 +31,8 @@ def test_a_text_in_the_model_options_is_obeyed() -> None:
     model = create_model("sprint", blocks="c8s c8", num_classes=4)
     assert isinstance(model, BlockNet)
     assert num_params(model) == 24 * 12 + (24 * 8 + 8 * 8) * 9 + 2 * 2 * 8 + 8 * 4
+    with pytest.raises(ModelError, match=r"refused its options \{'blocks': 32\}"):
+        create_model("sprint", blocks=32)
     with pytest.raises(ModelError, match="'c8z' names no blocks"):
         create_model("sprint", blocks="c8z")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -172,7 +173,12 @@ def test_times_of_other_places_are_told(runs: Runs, tmp_path: Path) -> None:
     elsewhere = copy_of(runs.second, tmp_path / "elsewhere")
     damage("metrics.json", lambda text: text.replace('"device": "cpu"', '"device": "cuda"'))(elsewhere)
     (note,) = compare_runs([runs.first, elsewhere.path]).notes
-    assert note.startswith("The times of training do not compare: run on cpu (1 threads), elsewhere on cuda")
+    assert note.startswith("The times of training do not compare: run on cpu (1 threads, ")
+    assert "elsewhere on cuda" in note
+    other = copy_of(runs.second, tmp_path / "other")
+    damage("metrics.json", lambda text: re.sub(r'"machine": "[^"]*"', '"machine": "an abacus"', text))(other)
+    (note,) = compare_runs([runs.first, other.path]).notes
+    assert note.endswith("other on cpu (1 threads, an abacus).")
 
 
 def test_too_few_runs_or_one_twice_are_refused(runs: Runs) -> None:

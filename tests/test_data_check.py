@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,14 +14,17 @@ import pytest
 import torch
 from PIL import Image
 
-from thumbnet.cli import main
+from thumbnet.cli import build_parser, main
+from thumbnet.cli.training_verbs import recipe_config
 from thumbnet.config import TrainConfig
+from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.data.digits import read_digits
 from thumbnet.data.exclusion import SUSPECT_COLUMNS, read_exclusions
 from thumbnet.data.sources import load_dataset
 from thumbnet.data_check import folds
 from thumbnet.data_check.check import DataCheck, check_data
 from thumbnet.data_check.folds import predict_out_of_fold
+from thumbnet.data_check.suspects import find_duplicates_across, source_index
 from thumbnet.errors import ConfigError, DataError, RunError, ThumbnetError
 from thumbnet.models.registry import create_model, list_models
 from thumbnet.prepare import load_data
@@ -286,3 +290,46 @@ def test_the_command_prints_a_summary_or_json(tmp_path: Path, capsys: pytest.Cap
     assert set(values["suspects"]) == {"label", "duplicate", "outlier", "dark", "bright", "flat"}
     assert main([*arguments, "--out", str(tmp_path / "two")]) == 2
     assert "--out" in capsys.readouterr().err
+
+
+def test_of_copies_of_a_test_image_none_is_left_in_training() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (60, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    train, test = images[:50].clone(), images[50:].clone()
+    train[5] = (test[3].float() * 0.9 + 12).round().to(torch.uint8)  # nearly the same
+    train[9] = test[3]
+    dataset = Dataset(
+        train=Split(train, torch.arange(50) % 2),
+        val=None,
+        test=Split(test, torch.arange(10) % 2),
+        class_names=("cat", "dog"),
+        mean=(0.5,) * 3,
+        std=(0.3,) * 3,
+        mirror_keeps_labels=True,
+        source=Source("noise", "noise"),
+    )
+    pairs = {(pair.first.split, pair.first.index, pair.second.index) for pair in find_duplicates_across(dataset)}
+    assert pairs == {("test", 3, 5), ("test", 3, 9)}
+
+
+def test_what_is_listed_of_the_digits_is_left_out_of_them(tmp_path: Path) -> None:
+    whole = load_dataset("digits", val_fraction=0.0)
+    last = len(whole.train) - 1
+    label = whole.class_names[int(whole.train.labels[last])]
+    listed = write_rows(tmp_path / "suspects.csv", [[source_index(whole.train, last), "", label, "", "1.0", "outlier"]])
+    rest = load_dataset("digits", val_fraction=0.0, exclude=listed)
+    assert torch.equal(rest.train.images, whole.train.images[:last])
+
+
+def test_the_command_that_leaves_suspects_out_has_the_datas_options(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", f"npz:{data}", "--epochs", "1", "--batch-size", "64", "--folds", "2", "--repeats", "1"]
+    options += ["--set", 'model_options.blocks="c16s"', "--set", "split_seed=3", "--allow-unverified"]
+    assert main(["data", "check", *options, "--out", str(tmp_path / "check")]) == 0
+    told = capsys.readouterr().out
+    assert "50 images of other splits, searched for duplicates only" in told
+    command = shlex.split(told.partition("to leave the suspects out: thumbnet ")[2])
+    assert command[:3] == ["train", "--data", f"npz:{data}"]
+    assert command[-3:] == ["--allow-unverified", "--set", "split_seed=3"]
+    assert recipe_config(build_parser().parse_args(command)).split_seed == 3

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from thumbnet.errors import ConfigError
-from thumbnet.training.device import keep_freed_memory, peak_memory_bytes, pick_device
+from thumbnet.training.device import keep_freed_memory, peak_memory_bytes, pick_device, pick_precision, seeded
 
 
 def test_auto_picks_the_best_device_that_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,3 +38,20 @@ def test_memory_is_kept_on_glibc_only(monkeypatch: pytest.MonkeyPatch) -> None:
     assert keep_freed_memory() == (platform.libc_ver()[0] == "glibc")
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert not keep_freed_memory()
+
+
+def test_a_pytorch_that_does_not_tell_has_no_native_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert pick_precision("auto", torch.device("cpu")) == torch.bfloat16
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert pick_precision("auto", torch.device("cpu")) == torch.float32
+
+
+def test_randomness_is_seeded_for_a_while() -> None:
+    before = torch.get_rng_state()
+    drawn = []
+    for _ in range(2):
+        with seeded(3, torch.device("cpu")):
+            drawn.append(torch.rand(4))
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(torch.get_rng_state(), before)

@@ -207,6 +207,7 @@ def test_whose_kernels_are_taken() -> None:
 def test_native_is_refused_where_it_cannot_be_obeyed() -> None:
     for name, model, device, compiled, match in (
         ("native", create_model("resnet8"), CPU, False, "no blocks"),
+        ("native", BlockNet(blocks="b24 c40p"), CPU, False, "no blocks"),  # no multiples of 16
         ("native", create_model("sprint"), torch.device("cuda"), False, "cuda"),
         ("native", create_model("sprint"), CPU, True, "compiled"),
         ("own", create_model("sprint"), CPU, False, "unknown kernels 'own'"),

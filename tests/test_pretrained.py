@@ -98,7 +98,14 @@ def test_a_run_begins_with_another_runs_weights(tmp_path: Path, capsys: pytest.C
     assert "neither a pretrained model nor a folder" in capsys.readouterr().err
     assert main([*arguments, "--model", "resnet8", "--set", "optimizer=sgd", "--init", str(first.path)]) == 2
     assert "init is of model sprint" in capsys.readouterr().err
+    assert main([*arguments, "--set", 'model_options.blocks="c16s"', "--init", str(first.path)]) == 2
+    told = capsys.readouterr().err
+    assert "init is of a sprint with the options" in told
+    assert f'--set model_options.blocks="{first.config.model_options["blocks"]}"' in told
     assert not (tmp_path / "third").exists()
+    resolved = load_recipe(str(second.path / "config.toml"), options={"init": "sprint", "epochs": 1})
+    assert resolved.mean is None  # the weights have their own
+    assert load_recipe(str(second.path / "config.toml"), options={"epochs": 1}).mean == second.card.mean
 
 
 def test_a_pretrained_models_name_is_not_taken_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

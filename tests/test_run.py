@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,10 @@ from thumbnet.evaluation.saliency import saliency_maps
 from thumbnet.model_card import predict
 from thumbnet.models.sprint import SprintNet
 from thumbnet.recipes import load_recipe
+from thumbnet.reporting import write_report
 from thumbnet.run import find_recipe_lr, resume, train
 from thumbnet.run_dir import Run, RunDir, load_run
+from thumbnet.seeds import train_seeds
 from thumbnet.training.history import history_from_csv
 from thumbnet.views.figure import png_bytes
 from thumbnet.views.gallery import draw_gallery
@@ -210,6 +213,15 @@ def test_auto_turns_to_digits_and_says_so(
     assert note in (tmp_path / "run" / "config.toml").read_text()
     assert note in fallback.card.data_note
     assert fallback.config.data == "digits"
+    assert note in (tmp_path / "run" / "report.html").read_text()
+    assert note in write_report(fallback.path, tmp_path / "anew.html").read_text()
+    (tmp_path / "run" / "metrics.json").unlink()
+    resumed = resume(fallback.path, log_style="silent")
+    assert resumed.card.data_note == fallback.card.data_note
+    assert note in (tmp_path / "run" / "report.html").read_text()
+    (done,) = train_seeds(config, num_seeds=1, run_dir=tmp_path / "seeds").runs
+    assert note in capsys.readouterr().err
+    assert done.card.data_note == fallback.card.data_note
     with pytest.raises(DownloadError):
         train(config.replace(data="cifar10"), run_dir=tmp_path / "other", log_style="silent")
     assert not (tmp_path / "other").exists()
@@ -328,3 +340,22 @@ def test_load_run_gives_back_a_run(run: Run) -> None:
     assert loaded.history == run.history
     images = torch.zeros(2, 1, 32, 32)
     assert loaded.model(images).equal(run.model(images))
+
+
+def test_pictures_of_a_runs_own_size_are_scored(run: Run, tmp_path: Path) -> None:
+    for label in range(10):
+        (tmp_path / "digits" / str(label)).mkdir(parents=True)
+        for index in range(3):
+            Image.new("L", (28, 28), 20 * label + index).save(tmp_path / "digits" / str(label) / f"{index}.png")
+    small = replace(run, card=replace(run.card, image_shape=(1, 28, 28)))
+    assert small.load_dataset(f"folder:{tmp_path / 'digits'}").image_shape == (1, 28, 28)
+    with pytest.raises(ConfigError, match="image_size is 28, but the images of digits have 32 pixels"):
+        small.load_dataset()
+
+
+def test_a_run_killed_before_its_last_history_has_it_again(run: Run, tmp_path: Path) -> None:
+    stopped = tmp_path / "stopped"
+    shutil.copytree(run.path, stopped)
+    for name in ("history.csv", "metrics.json"):
+        (stopped / name).unlink()
+    assert len(resume(stopped, log_style="silent").history) == 2

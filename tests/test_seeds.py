@@ -81,10 +81,10 @@ def test_what_is_excluded_is_kept_for_all_seeds(tmp_path: Path) -> None:
 def test_one_seed_has_no_deviation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--data", "digits", "--epochs", "1", "--batch-size", "256", "--log-style", "silent"]
     assert main(["train", *arguments, "--seeds", "1", "--run-dir", str(tmp_path / "one")]) == 0
-    assert "(n = 1, seeds 0)" in capsys.readouterr().out
+    assert "(n = 1, seeds 0; 359 images of digits)" in capsys.readouterr().out
     assert json.loads((tmp_path / "one" / "metrics.json").read_text())["test_accuracy_std"] is None
     assert main(["train", "--resume", str(tmp_path / "one")]) == 0
-    assert "(n = 1, seeds 0)" in capsys.readouterr().out
+    assert "(n = 1, seeds 0; 359 images of digits)" in capsys.readouterr().out
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,9 @@ from thumbnet.views.figure import (
     BLUE,
     DEEP_VERMILION,
     MUTED,
+    STYLE,
     display_images,
+    installed_fonts,
     new_figure,
     png_bytes,
     save_figure,
@@ -456,3 +458,8 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mon
         save_figure(draw_confusion(np.eye(2, dtype=int), ["a", "b"]), path)
     assert [found.name for found in tmp_path.iterdir()] == ["it.png"]
     assert path.read_bytes() == b"the old picture"
+
+
+def test_letters_that_the_font_lacks_are_drawn_in_an_installed_one() -> None:
+    assert installed_fonts(("No Such Font", "STIXGeneral")) == ["DejaVu Sans", "STIXGeneral"]  # comes with matplotlib
+    assert STYLE["font.family"] == installed_fonts()

@@ -233,11 +233,12 @@ def _figures_of(name: str, run: Run, answers: Answers) -> RunFigures:
 
 def _note_on_times(names: Sequence[str], runs: Sequence[Run]) -> str:
     """Says where the times of training were not taken in the same way."""
-    places = [(run.metrics.get("device"), run.metrics.get("num_threads")) for run in runs]
+    places = [tuple(run.metrics.get(key) for key in ("device", "num_threads", "machine")) for run in runs]
     if len(set(places)) == 1:
         return ""
     told = ", ".join(
-        f"{name} on {device} ({threads} threads)" for name, (device, threads) in zip(names, places, strict=True)
+        f"{name} on {device} ({threads} threads, {machine})"
+        for name, (device, threads, machine) in zip(names, places, strict=True)
     )
     return f"The times of training do not compare: {told}."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -77,7 +78,7 @@ def begin_with_trained_weights(model: nn.Module, config: TrainConfig, dataset: D
     """Put the weights that `config.init` names in `model`, whose head stays new; without `init`, nothing is done.
 
     Raises:
-        ConfigError: they are of another model or for another number of channels.
+        ConfigError: they are of another model, one with other options, or for another number of channels.
     """
     if config.init is None:
         return
@@ -87,6 +88,14 @@ def begin_with_trained_weights(model: nn.Module, config: TrainConfig, dataset: D
         raise ConfigError(
             f"init is of model {known[0]} for {known[1]} channels, but this is {wanted[0]} for {wanted[1]}",
             hint="give --model the model of the trained weights, and images with as many channels",
+        )
+    known_options = resolved_options(config.model, trained.card.model_options)
+    wanted_options = resolved_options(config.model, config.model_options)
+    if known_options != wanted_options:
+        settings = " ".join(f"--set model_options.{name}={json.dumps(value)}" for name, value in known_options.items())
+        raise ConfigError(
+            f"init is of a {config.model} with the options {known_options}, but this is one with {wanted_options}",
+            hint=f"make the same network: {settings}",
         )
     load_all_but_head(model, trained.model.state_dict())
 

@@ -21,7 +21,7 @@ from thumbnet.evaluation.metrics import Evaluation, misclassified
 from thumbnet.evaluation.saliency import saliency_maps
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.reporting import build_report
-from thumbnet.run_dir import METRICS, REPORT, RunDir
+from thumbnet.run_dir import HISTORY, METRICS, REPORT, RunDir
 from thumbnet.training.device import peak_memory_bytes, processor_name
 from thumbnet.training.history import History
 from thumbnet.training.kernels import describe_kernels, pick_kernels
@@ -48,6 +48,7 @@ def write_results(
 ) -> dict[str, Any]:
     """Write everything but metrics.json, and return the metrics, to be completed and written last."""
     trace = trace_model(model, dataset.image_shape)
+    folder.write(HISTORY, history.to_csv())  # a kill after the last checkpoint may have come before it
     folder.write_weights(model.state_dict())
     folder.write_card(_model_card(config, dataset, trace, data_checksum))
     folder.write_predictions(evaluation.predictions, dataset.test, dataset.class_names)

@@ -50,12 +50,18 @@ def train(config: TrainConfig | None = None, *, run_dir: str | Path | None = Non
     Raises:
         ThumbnetError: the config, the data, the model, the folder or the training fails; its hint says what to do.
     """
-    config = load_recipe() if config is None else config
+    return begin(load_recipe() if config is None else config, run_dir=run_dir, log_style=log_style)
+
+
+def begin(config: TrainConfig, *, run_dir: str | Path | None, log_style: LogStyle, data_note: str = "") -> Run:
+    """As `train`, of data that is known to stand in for other data where there is a note."""
     say = speaker(log_style)
     dataset, config = load_checked(config, say=say)  # refused before there is a folder
+    dataset = dataset.with_note(dataset.source.note or data_note)
     folder = create_run_dir(config.recipe, run_dir)
+    folder.write_config(config, note=describe_data(dataset))  # first: it makes the folder a run
     folder.keep_exclusions(config)
-    folder.write_config(config, note=describe_data(dataset))
+    folder.keep_data_note(dataset.source.note)
     say(f"Run folder: {folder.path}")
     return _train_in(folder, config, dataset, log_style=log_style, checkpoint=None)
 
@@ -109,6 +115,7 @@ def resume(
     config = config.replace(exclude=folder.exclusions(config))
     checkpoint = folder.read_checkpoint()
     dataset, config = load_data(config, say=say)
+    dataset = dataset.with_note(folder.data_note())
     if checkpoint is not None and checkpoint.data_checksum != dataset.checksum():
         raise CheckpointError(
             f"{folder.path} was begun on other data: the checksum of its images and labels differs",

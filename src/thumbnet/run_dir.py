@@ -41,6 +41,7 @@ REPORT = "report.html"
 ROBUSTNESS = "robustness.json"  # only where it was measured
 ROBUSTNESS_PLOT = "robustness.png"
 EXCLUDED = "excluded.csv"
+DATA_NOTE = "data-note.txt"  # only where the data stands in for other data
 RUN_DIR_OPTION = "--run-dir"
 
 
@@ -73,7 +74,7 @@ class Run(TrainedModel):
         """The data that the run was trained on, or other data of the same classes, with the run's mean and std.
 
         Args:
-            data, data_dir, allow_unverified: as in `load_dataset`; None: as the run had them.
+            data, data_dir, allow_unverified: as in `load_dataset`; None: as the run had them (`data_dir`: for its own).
             is_own: whether this is the run's own data, in another place perhaps, so that what the run excluded is left
                 out here, too; None: where `data` is None, or what the run had.
 
@@ -85,9 +86,9 @@ class Run(TrainedModel):
             is_own = data in (None, config.data)
         dataset = load_dataset(
             config.data if data is None else data,
-            data_dir=config.data_dir if data_dir is None else data_dir,
+            data_dir=config.data_dir if data_dir is None and data in (None, config.data) else data_dir,
             allow_unverified=config.allow_unverified if allow_unverified is None else allow_unverified,
-            image_size=config.image_size,
+            image_size=self.card.image_shape[1],
             val_fraction=config.val_fraction,
             split_seed=config.split_seed,
             exclude=RunDir(self.path).exclusions(config) if is_own else None,
@@ -136,6 +137,15 @@ class RunDir:
         """The file that the config excludes by: the folder's copy where there is one."""
         kept = self.path / EXCLUDED
         return str(kept) if config.exclude is not None and kept.exists() else config.exclude
+
+    def keep_data_note(self, note: str) -> None:
+        """data-note.txt: why the data stands in for other data, which the config, naming the former, does not tell."""
+        if note:
+            self.write(DATA_NOTE, f"{note}\n")
+
+    def data_note(self) -> str:
+        """What `keep_data_note` kept."""
+        return self._read_text(DATA_NOTE).rstrip("\n") if (self.path / DATA_NOTE).exists() else ""
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """checkpoint-last.pt: tensors, numbers and texts only, so that loading it runs no code. Then history.csv."""
@@ -198,7 +208,7 @@ class RunDir:
 
     def _read_text(self, name: str) -> str:
         try:
-            return (self.path / name).read_text()
+            return (self.path / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"{self.path / name} cannot be read: {error}", hint="is this a run folder?") from error
 

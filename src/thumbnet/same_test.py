@@ -44,7 +44,7 @@ def check_same_test(
 
 
 def load_own_dataset(run: Run, source: Mapping[str, Any]) -> Dataset:
-    """The run's data, surely that which it was trained and scored on."""
+    """The run's data, surely that which it was trained and scored on; its note says if it stands in for other data."""
     dataset = run.load_dataset(**source, is_own=True)
     if dataset.checksum() != run.card.data_checksum:
         raise RunError(
@@ -52,7 +52,7 @@ def load_own_dataset(run: Run, source: Mapping[str, Any]) -> Dataset:
             "their checksum differs",
             hint="say where its own data is now, with --data or --data-dir; a folder must hold the same files as then",
         )
-    return dataset
+    return dataset.with_note(run.card.data_note)
 
 
 def _other_test(run: Run, baseline: Run, difference: str) -> RunError:

@@ -12,7 +12,7 @@ from thumbnet.config import Device, TrainConfig, config_to_toml
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.prepare import speaker
 from thumbnet.recipes import load_recipe
-from thumbnet.run import load_checked, resume, train
+from thumbnet.run import begin, load_checked, resume
 from thumbnet.run_dir import CONFIG, METRICS, Run, RunDir, create_run_dir
 from thumbnet.training.progress import LogStyle
 
@@ -51,9 +51,10 @@ def train_seeds(
     if num_seeds < 1:
         raise ConfigError(f"seeds is {num_seeds}", hint="give how many runs to make, at least 1")
     config = load_recipe() if config is None else config
-    _, config = load_checked(config, say=speaker("silent"))  # refused before there is a folder
+    dataset, config = load_checked(config, say=speaker(log_style))  # refused before there is a folder
     folder = create_run_dir(config.recipe, run_dir)
     folder.keep_exclusions(config)
+    folder.keep_data_note(dataset.source.note)
     folder.write(SHARED_CONFIG, config_to_toml(config))
     folder.write_json(SEEDS, {"seeds": [config.seed + index for index in range(num_seeds)]})
     return _finish(folder, data_dir=None, device=None, log_style=log_style)
@@ -89,7 +90,8 @@ def _finish(folder: RunDir, *, data_dir: str | Path | None, device: Device | Non
         if (path / CONFIG).exists():
             run = resume(path, data_dir=data_dir, device=device, log_style=log_style)
         else:
-            run = train(config.replace(seed=seed, **given), run_dir=path, log_style=log_style)
+            own = config.replace(seed=seed, **given)
+            run = begin(own, run_dir=path, log_style=log_style, data_note=folder.data_note())
         if runs and run.card.data_checksum != runs[0].card.data_checksum:
             raise RunError(
                 f"{run.path} was trained on other images or labels than {runs[0].path}: their checksums differ",

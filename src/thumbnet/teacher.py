@@ -29,7 +29,7 @@ def load_teacher(path: str, dataset: Dataset) -> Run:
     if run.card.data_checksum != dataset.checksum():
         raise ConfigError(
             f"the teacher {path} was trained on {run.card.data} with other training, validation or test images",
-            hint="train both on the same data with the same val_fraction and split_seed",
+            hint="train both on the same data with the same val_fraction, split_seed, image_size and exclude",
         )
     return run
 

@@ -29,6 +29,7 @@ from thumbnet.training.fit import fit
 from thumbnet.training.growth import Growth
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.inputs import default_policy, make_batch
+from thumbnet.training.kernels import does_all, pick_kernels
 from thumbnet.training.progress import EpochPlan, Progress, StepReport
 
 MATRIX_SIZES = (1024, 2048, 4096)  # sides of the square matrices
@@ -75,7 +76,7 @@ def run_bench(
     if batch_size < 2:
         raise ConfigError(f"batch_size is {batch_size}", hint="batch normalisation needs at least 2 images a batch")
     on = pick_device(device)
-    dtype = pick_precision(precision, on)
+    pick_precision(precision, on)  # refused before anything is measured
     say("matrix products ...")
     peak = matrix_gflops(on)
     speeds = []
@@ -91,7 +92,6 @@ def run_bench(
         num_threads=torch.get_num_threads(),
         torch_version=torch.__version__,
         device=on.type,
-        precision=str(dtype).removeprefix("torch."),
         batch_size=batch_size,
         matrix_gflops=peak,
         models=tuple(speeds),
@@ -117,6 +117,8 @@ def measure_model(name: str, batch_size: int, precision: str, device: str) -> Mo
     dataset = random_dataset(batch_size * num_steps)
     model = create_model(name)
     count = num_params(model)
+    keeps_maps_only = pick_kernels("auto", model, torch.device(device)) is not None and does_all(model)
+    dtype = pick_precision(precision, torch.device(device), keeps_maps_only=keeps_maps_only)
     arguments: dict[str, Any] = {
         "epochs": 1,
         "batch_size": batch_size,
@@ -138,6 +140,7 @@ def measure_model(name: str, batch_size: int, precision: str, device: str) -> Mo
     return ModelSpeed(
         model=name,
         num_params=count,
+        precision=str(dtype).removeprefix("torch."),
         forward_images_per_s=_forward_images_per_s(model, dataset),
         training_images_per_s=batch_size / step_s,
         data_share=data_share,

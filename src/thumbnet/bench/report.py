@@ -14,11 +14,13 @@ NUM_IMAGES = 50_000  # CIFAR-10's training images
 class ModelSpeed:
     """A model's speed on 32x32 colour images. Shares are of the time of a training step and add up to 1.
 
-    `convolution_share` and `rest_share` are None where PyTorch's profiler does not see the device (mps).
+    `precision` is that of its convolutions in training. `convolution_share` and `rest_share` are None where PyTorch's
+    profiler does not see the device (mps).
     """
 
     model: str
     num_params: int
+    precision: str
     forward_images_per_s: float
     training_images_per_s: float
     data_share: float
@@ -47,7 +49,6 @@ class Bench:
     num_threads: int
     torch_version: str
     device: str
-    precision: str
     batch_size: int
     matrix_gflops: float
     models: tuple[ModelSpeed, ...]
@@ -63,10 +64,10 @@ class Bench:
             f"Matrix products: {self.matrix_gflops:,.0f} GFLOP/s (float32)",
         ]
         if self.models:
-            lines += ["", f"Models on 32x32 colour images, {self.precision}, trained {self.batch_size} a step:"]
+            lines += ["", f"Models on 32x32 colour images, trained {self.batch_size} a step:"]
             lines += [
                 (
-                    f"{'model':16}{'parameters':>11}{'forward':>15}{'training':>15}{'data':>7}{'conv':>6}{'rest':>6}"
+                    f"{'model':16}{'parameters':>11}{'forward':>15}{'training':>15}{'in':>10}{'data':>7}{'conv':>6}{'rest':>6}"
                     f"{'peak memory':>13}"
                 )
             ]
@@ -85,7 +86,8 @@ def _model_line(speed: ModelSpeed) -> str:
     )
     return (
         f"{speed.model:16}{speed.num_params:>11,}{speed.forward_images_per_s:>7,.0f} images/s"
-        f"{speed.training_images_per_s:>6,.0f} images/s{shares}{speed.peak_memory_bytes / 2**20:>10,.0f} MB"
+        f"{speed.training_images_per_s:>6,.0f} images/s{speed.precision:>10}{shares}"
+        f"{speed.peak_memory_bytes / 2**20:>10,.0f} MB"
     )
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from thumbnet.cli.output import write_file
 from thumbnet.cli.training_verbs import recipe_config, refuse_settings
 
+DATA_FIELDS = ("data_dir", "allow_unverified", "image_size", "split_seed")  # of a recipe, besides the data's name
+
 
 def info(parsed: argparse.Namespace) -> None:
     """Print what a dataset holds."""
@@ -72,7 +74,7 @@ def check(parsed: argparse.Namespace) -> None:
     """Check a dataset, and tell how many images are suspected of what."""
     from thumbnet.data_check.check import SUSPECTS, check_data
 
-    refuse_settings(parsed, ["val_fraction"], "data check holds no images out, since it looks at all of them")
+    refuse_settings(parsed, ["val_fraction"], "data check holds no images out for validation")
     done = check_data(
         recipe_config(parsed), num_folds=parsed.folds, num_repeats=parsed.repeats, out=parsed.out, log_style="auto"
     )
@@ -84,11 +86,16 @@ def check(parsed: argparse.Namespace) -> None:
         f"{summary['num_images']:,} training images of {summary['data']}; "
         f"{summary['accuracy']:.1%} of the labels are what models predict that have not seen the image"
     )
+    print(f"{summary['num_held_out']:,} images of other splits, searched for duplicates only")
     for kind, num_suspects in summary["suspects"].items():
         print(f"{kind:10} {num_suspects:>7,}{_remark(kind, summary)}")
     print(f"results: {done.path}")
     if done.suspects:
         command = ["thumbnet", "train", "--data", summary["data"], "--exclude", str(done.path / SUSPECTS)]
+        command += [] if parsed.data_dir is None else ["--data-dir", parsed.data_dir]
+        command += ["--allow-unverified"] if parsed.allow_unverified else []
+        for setting in parsed.settings or ():
+            command += ["--set", setting] if setting.partition("=")[0].strip() in DATA_FIELDS else []
         print(f"to leave the suspects out: {shlex.join(command)}")
 
 

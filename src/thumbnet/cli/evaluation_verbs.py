@@ -67,6 +67,7 @@ def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any]:
         dataset = run.load_dataset(parsed.data, **source)
         if dataset.checksum() != run.card.data_checksum:
             print(f"{parsed.data} is not all the run's own data: it may have been trained on some", file=sys.stderr)
+            _tell_held_out(dataset)
         return run, dataset
     if parsed.split != "test":
         raise ConfigError(
@@ -74,9 +75,19 @@ def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any]:
             hint="score the test split, or a run of your own",
         )
     trained = load_pretrained(parsed.pretrained)
-    return trained, load_test_data(
-        trained, parsed.data, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified
-    )
+    dataset = load_test_data(trained, parsed.data, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified)
+    _tell_held_out(dataset)
+    return trained, dataset
+
+
+def _tell_held_out(dataset: Any) -> None:
+    """Say so where the test images are a share that would be held out in a training, and not all there are."""
+    if dataset.test.positions is not None:
+        print(
+            f"{dataset.source.name} has no test split: scored are the {len(dataset.test):,} images that a training "
+            "would hold out. To score all of them, put them in test/ beside a train/ folder of the same classes.",
+            file=sys.stderr,
+        )
 
 
 def _check_temperature(parsed: argparse.Namespace, *, has_val: bool) -> None:

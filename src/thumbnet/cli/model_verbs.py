@@ -16,7 +16,7 @@ from thumbnet.recipes import DEFAULT_RECIPE, describe_recipes
 if TYPE_CHECKING:
     from thumbnet.evaluation.images import ImagePrediction
 
-DEFAULT_PRETRAINED = "thumb-100k"  # the most accurate of them
+DEFAULT_PRETRAINED = "thumb-200k"  # the most accurate of them
 
 
 def predict(parsed: argparse.Namespace) -> None:

@@ -38,7 +38,7 @@ RESUME_OPTIONS = ("data_dir", "device", "log_style")  # all others are taken fro
 def train(parsed: argparse.Namespace) -> None:
     """Train, or go on with a run, and tell its accuracy."""
     from thumbnet import run
-    from thumbnet.seeds import is_seed_runs, resume_seeds, train_seeds
+    from thumbnet.seeds import SeedRuns, is_seed_runs, resume_seeds, train_seeds
     from thumbnet.training.progress import LogStyle
 
     log_style: LogStyle = parsed.log_style or "auto"
@@ -54,15 +54,20 @@ def train(parsed: argparse.Namespace) -> None:
         else:
             done = run.train(recipe_config(parsed), run_dir=parsed.run_dir, log_style=log_style)
     except KeyboardInterrupt:
-        print("\nStopped. The last finished epoch is kept; go on with: thumbnet train --resume RUN", file=sys.stderr)
+        print(
+            "\nStopped. The run folder, if it was made, keeps the last finished epoch; go on with: "
+            "thumbnet train --resume RUN",
+            file=sys.stderr,
+        )
         raise
     metrics = done.metrics
-    if "n" in metrics:
+    if isinstance(done, SeedRuns):
         deviation = metrics["test_accuracy_std"]
         spread = "" if deviation is None else f" ± {deviation:.2%}"
         print(
             f"test accuracy {metrics['test_accuracy']:.2%}{spread} (n = {metrics['n']}, seeds "
-            f"{', '.join(map(str, metrics['seeds']))}), {metrics['train_s']:.0f} s of training each"
+            f"{', '.join(map(str, metrics['seeds']))}; {done.runs[0].metrics['num_test']:,} images of "
+            f"{done.runs[0].metrics['data']}), {metrics['train_s']:.0f} s of training each"
         )
     else:
         print(
@@ -79,10 +84,19 @@ def find_lr(parsed: argparse.Namespace) -> None:
     from thumbnet.views.figure import save_figure
 
     refuse_settings(parsed, UNUSED_BY_FIND_LR, "find-lr makes some steps on full-size images, in float32")
-    trial = find_recipe_lr(recipe_config(parsed))
+    config = recipe_config(parsed)
+    if config.optimizer == "sgd":
+        _refuse_lr(parsed)
+    trial = find_recipe_lr(config)
     if parsed.plot is not None:
         write_file(parsed.plot, lambda path: save_figure(draw_lr_trial(trial), path), tell=not parsed.json)
     print(json.dumps({"lr": trial.lr}) if parsed.json else f"lr {trial.lr:.3g}")
+
+
+def _refuse_lr(parsed: argparse.Namespace) -> None:
+    if parsed.lr is not None:
+        raise ConfigError("--lr is given to find-lr, which tries rates of its own", hint="leave --lr out")
+    refuse_settings(parsed, ["lr"], "find-lr tries rates of its own")
 
 
 def recipe_config(parsed: argparse.Namespace) -> TrainConfig:

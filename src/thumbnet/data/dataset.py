@@ -138,6 +138,10 @@ class Dataset:
         """The same dataset normalised with other per-channel statistics, of pixels in 0..1."""
         return replace(self, mean=tuple(mean), std=tuple(std))
 
+    def with_note(self, note: str) -> Dataset:
+        """The same dataset with another `source.note`."""
+        return replace(self, source=replace(self.source, note=note))
+
     def checksum(self) -> str:
         """SHA-256 of the pixels and labels of all splits in order, as hexadecimal digits: equal data, equal text."""
         digest = hashlib.sha256()

@@ -39,7 +39,7 @@ def read_folder(path: Path, *, image_size: int = 32) -> SourceSplits:
 
     Raises:
         DatasetNotFoundError: there is no such folder.
-        DataError: no class folders, only one, an empty one, or splits whose classes differ.
+        DataError: no class folders, only one, an empty one, splits whose classes differ, or a name that is not UTF-8.
         ImageError: a file cannot be read as an image.
     """
     folders = _split_folders(path)
@@ -167,7 +167,11 @@ def _visible(folder: Path) -> list[Path]:
         raise DataError(
             f"the folder {folder} cannot be listed: {error.strerror}", hint="check its permissions"
         ) from error
-    return [entry for entry in entries if not entry.name.startswith(".") and entry.name not in SYSTEM_FOLDERS]
+    visible = [entry for entry in entries if not entry.name.startswith(".") and entry.name not in SYSTEM_FOLDERS]
+    for entry in visible:
+        if any("\ud800" <= letter <= "\udfff" for letter in entry.name):  # how Python shows a byte that is no UTF-8
+            raise DataError(f"a name in {folder} is not UTF-8: {os.fsencode(entry.name)!r}", hint="rename it")
+    return visible
 
 
 def _listed(names: set[str] | list[str]) -> str:

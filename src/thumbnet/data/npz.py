@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def read_npz(path: Path) -> SourceSplits:
         if f"{prefix}images" in arrays or f"{prefix}labels" in arrays
     }
     num_classes = 1 + max(int(split.labels.max()) for split in splits.values())
+    _check_trained(splits[first].labels, num_classes if names is None else len(names), f"{path}: {first}labels")
     if names is None:
         names = tuple(str(label) for label in range(num_classes))
     if len(names) < max(num_classes, 2):
@@ -70,7 +72,12 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             return dict(loaded)
     except FileNotFoundError as error:
         raise DatasetNotFoundError(f"there is no file {path}", hint="check the path after npz:") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if "Object arrays" in str(error):
+            raise DataError(
+                f"{path} has an array of Python objects",
+                hint="save texts as names.astype(str), and images of one size in one array of numbers",
+            ) from error
         raise DataError(f"{path} is damaged, or no .npz file: {error}", hint="write it with numpy.savez") from error
 
 
@@ -112,6 +119,17 @@ def _images(array: np.ndarray, name: str) -> Tensor:
         f"{name} is {array.dtype} {list(array.shape)}",
         hint="give uint8 (0 to 255), [N,H,W], [N,H,W,1 or 3] or [N,1 or 3,H,W]",
     )
+
+
+def _check_trained(labels: Tensor, num_classes: int, name: str) -> None:
+    """DataError where a class has no image to learn it from."""
+    present = labels.unique().tolist()
+    if len(present) < num_classes:
+        missing = next((label for label, found in enumerate(present) if label != found), len(present))
+        raise DataError(
+            f"{name} has labels up to {present[-1]} for {num_classes:,} classes, but never {missing}",
+            hint="number the classes from 0 without gaps, each with images to train on",
+        )
 
 
 def _labels(array: np.ndarray, name: str) -> Tensor:

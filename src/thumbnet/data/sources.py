@@ -22,6 +22,7 @@ from thumbnet.errors import ConfigError, DatasetNotFoundError, DownloadError
 DATA_DIR_VARIABLE = "THUMBNET_DATA"
 FOLDER_PREFIX = "folder:"
 NPZ_PREFIX = "npz:"
+IMAGE_SIZE = 32  # where no other is given
 CHOICES = "auto, cifar10, cifar100, digits, folder:PATH or npz:FILE"
 
 
@@ -30,7 +31,7 @@ def load_dataset(
     *,
     data_dir: str | Path | None = None,
     allow_unverified: bool = False,
-    image_size: int = 32,
+    image_size: int = IMAGE_SIZE,
     val_fraction: float = 0.1,
     split_seed: int = 0,
     mean: Sequence[float] | None = None,
@@ -46,7 +47,7 @@ def load_dataset(
         data_dir: the folder that holds CIFAR-10 or gets it, or that holds CIFAR-100; None: THUMBNET_DATA, else the
             user's cache folder.
         allow_unverified: accept CIFAR files that are not the official ones; `source.verified` is then False.
-        image_size: side in pixels that a folder's images are resized to.
+        image_size: side in pixels that a folder's images are resized to; other sources have their own.
         val_fraction: share of the training images held out for validation, class by class; 0 for none.
         split_seed: of the held-out images: the split depends on it, on val_fraction and on the data alone.
         mean: per channel, of pixels in 0..1; None: computed from the training split, as is `std`.
@@ -56,9 +57,19 @@ def load_dataset(
 
     Raises:
         DataError: not found, damaged, not official, not to be downloaded, or not that which `exclude` is of;
-            ConfigError: an unknown name.
+            ConfigError: an unknown name, or an `image_size` or `data_dir` that the source has no use for.
     """
+    if data_dir is not None and data.startswith(("digits", NPZ_PREFIX, FOLDER_PREFIX)):
+        raise ConfigError(
+            f"data_dir is {str(data_dir)!r}, but {data} is not read from there", hint="leave data_dir out (--data-dir)"
+        )
     splits = _read(data, data_folder(data_dir), allow_unverified=allow_unverified, image_size=image_size)
+    side = splits.train.images.shape[2]
+    if not data.startswith(FOLDER_PREFIX) and image_size not in (IMAGE_SIZE, side):
+        raise ConfigError(
+            f"image_size is {image_size}, but the images of {data} have {side} pixels, and only a folder's are resized",
+            hint=f"leave image_size out, or set it to {side}",
+        )
     excluded = frozenset() if exclude is None else read_exclusions(exclude, splits.train, splits.class_names)
     train, val, test = complete_splits(splits, val_fraction=val_fraction, split_seed=split_seed, excluded=excluded)
     if (mean is None) != (std is None):

@@ -1,7 +1,7 @@
 """The quality of a dataset in one call: a folder with suspects.csv, check.json and pictures of the suspects.
 
-Checked are the source's training images, all of them: none is held out for validation. Duplicates are looked for in the
-other splits, too.
+Checked are the source's training images: none of them is held out for validation. The others (val and test, or the
+tenth that is held out for test where the source has no such split) are searched for duplicates only.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ def check_data(
     summary = {
         "data": dataset.source.name,
         "num_images": len(dataset.train),
+        "num_held_out": len(dataset.test) + (0 if dataset.val is None else len(dataset.val)),
         "num_folds": num_folds,
         "num_repeats": num_repeats,
         "accuracy": float((predicted == dataset.train.labels.numpy()).mean()),

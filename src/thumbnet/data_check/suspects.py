@@ -56,7 +56,7 @@ class Place:
 @dataclass(frozen=True)
 class Duplicate:
     """Two images that are equal (`likeness` 1) or nearly so, `mirrored` where one is like the other's mirror image; if
-    they are in two splits, the one in train comes second."""
+    one of them is in train and the other is not, the one in train comes second."""
 
     first: Place
     second: Place
@@ -66,16 +66,10 @@ class Duplicate:
 
 def find_duplicates_across(dataset: Dataset) -> tuple[Duplicate, ...]:
     """The duplicates inside and across all splits, the most alike first."""
-    splits = _splits(dataset)
+    splits = _splits(dataset)  # train last: so that of equal images, the one that others are compared with is held out
     places = [Place(name, index) for name, split in splits.items() for index in range(len(split))]
     pairs = find_duplicates(torch.cat([split.images for split in splits.values()]), mirror=dataset.mirror_keeps_labels)
-    duplicates = []
-    for pair in pairs:
-        first, second = places[pair.first], places[pair.second]
-        if first.split == TRAIN and second.split != TRAIN:
-            first, second = second, first
-        duplicates.append(Duplicate(first, second, pair.likeness, pair.mirrored))
-    return tuple(duplicates)
+    return tuple(Duplicate(places[pair.first], places[pair.second], pair.likeness, pair.mirrored) for pair in pairs)
 
 
 def collect_suspects(
@@ -137,5 +131,5 @@ def _findings(
 
 
 def _splits(dataset: Dataset) -> dict[str, Split]:
-    """Those that there are, train first."""
-    return {name: dataset.split(name) for name in SPLIT_NAMES if name != "val" or dataset.val is not None}
+    """Those that there are, train last."""
+    return {name: dataset.split(name) for name in reversed(SPLIT_NAMES) if name != "val" or dataset.val is not None}

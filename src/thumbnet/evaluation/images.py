@@ -43,6 +43,8 @@ def predict_files(
     Raises:
         ImageError: a file cannot be read as an image.
     """
+    if not paths:
+        return []
     num_channels, height, width = image_shape
     images = np.stack(
         [read_image_array(Path(path), image_size=(height, width), num_channels=num_channels) for path in paths]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -40,6 +39,6 @@ def predict_views(
         return (logits + predict_logits(model, views.flip(3), mean=mean, std=std)) / 2
 
     height, width = images.shape[2:]
-    padded = F.pad(images.float(), (SHIFT,) * 4, mode="reflect").to(torch.uint8)
+    padded = F.pad(images, (SHIFT,) * 4, mode="reflect")
     shifted = [padded[:, :, at : at + height, at : at + width] for at in (0, 2 * SHIFT)]
     return (logits_of(images) + (logits_of(shifted[0]) + logits_of(shifted[1])) / 2) / 2

@@ -15,13 +15,18 @@ CHANNEL_MULTIPLE = 16
 KEPT_AS = (torch.float32, torch.bfloat16)
 
 
+def fits(norm: nn.BatchNorm2d) -> bool:
+    """Whether our kernels can do anything of a block with this norm."""
+    return norm.num_features % CHANNEL_MULTIPLE == 0
+
+
 def takes_norm(maps: Float[Tensor, "n c h w"], norm: nn.BatchNorm2d, *, pools: bool) -> bool:
     """Whether our kernels can do this norm of these maps, pooled before or not."""
     height, width = (side // 2 if pools else side for side in maps.shape[2:])
     return (
         maps.device.type == "cpu"
         and _kept_as(maps) in KEPT_AS
-        and norm.num_features % CHANNEL_MULTIPLE == 0
+        and fits(norm)
         and norm.momentum is not None
         and len(maps) * height * width > 1  # PyTorch says why one value has no deviation
     )
@@ -29,7 +34,7 @@ def takes_norm(maps: Float[Tensor, "n c h w"], norm: nn.BatchNorm2d, *, pools: b
 
 def can_fuse(depthwise: nn.Module, norm: nn.BatchNorm2d) -> bool:
     """Whether a block is one that our kernels can do as a whole."""
-    return isinstance(depthwise, nn.Conv2d) and depthwise.stride == (1, 1) and norm.num_features % CHANNEL_MULTIPLE == 0
+    return isinstance(depthwise, nn.Conv2d) and depthwise.stride == (1, 1) and fits(norm)
 
 
 def takes_separable(maps: Float[Tensor, "n c h w"], depthwise: nn.Module, norm: nn.BatchNorm2d, *, pools: bool) -> bool:

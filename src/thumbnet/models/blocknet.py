@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.kernels.blocks import can_fuse, fused_norm, fused_separable, takes_norm, takes_separable
+from thumbnet.kernels.blocks import can_fuse, fits, fused_norm, fused_separable, takes_norm, takes_separable
 from thumbnet.models.architecture import EXAMPLE, Architecture, Layer, parse_blocks
 from thumbnet.models.blocks import check_images
 from thumbnet.models.whitening import Whitening
@@ -86,6 +86,11 @@ class _Block(nn.Module):
             self.conv = nn.Conv2d(in_channels, out_channels, 3, bias=False, **wide)
         nn.init.dirac_(self.conv.weight[: min(in_channels, out_channels)])  # as many as can pass unchanged
         self.norm = nn.BatchNorm2d(out_channels)
+
+    @property
+    def takes_any(self) -> bool:
+        """Whether `kernels` do any of it."""
+        return fits(self.norm)
 
     @property
     def is_fused(self) -> bool:

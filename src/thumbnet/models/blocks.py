@@ -29,6 +29,11 @@ class TakesKernels(Protocol):
     kernels: ctypes.CDLL | None
 
     @property
+    def takes_any(self) -> bool:
+        """Whether they do any of it."""
+        ...
+
+    @property
     def is_fused(self) -> bool:
         """Whether they do its convolutions, too, and not only what follows these."""
         ...
@@ -142,5 +147,5 @@ def check_images(
         allowed = f"at least {min_size}" if max_size is None else f"{min_size} to {max_size}"
         raise ModelError(
             f"the images are {sides[1]}x{sides[0]} pixels, but this model takes sides of {allowed}",
-            hint="set image_size in the recipe, or choose another model (`thumbnet models`)",
+            hint="choose another model (`thumbnet models`), or, for a folder of images, another image_size",
         )

@@ -105,7 +105,7 @@ def create_model(
             torch.default_generator.manual_seed(int(seed))  # torch.manual_seed would also reseed every GPU
         try:
             model = factory(num_classes=int(num_classes), in_channels=in_channels, **options)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError) as error:  # as of a number instead of a text
             raise ModelError(
                 f"model {name!r} refused its options {options}: {error}", hint="see `thumbnet models` for its options"
             ) from error
@@ -158,5 +158,5 @@ def check_image_size(name: str, image_size: int) -> None:
         allowed = f"at least {min_size}" if max_size is None else f"{min_size} to {max_size}"
         raise ModelError(
             f"model {name!r} takes images of {allowed} pixels a side, not {image_size}",
-            hint="set another image_size or model",
+            hint="choose another model, or, for a folder of images, another image_size",
         )

@@ -18,6 +18,7 @@ DEFAULT_RECIPE = "sprint"
 DEPENDENT_FIELDS = {  # where one is given that is not the recipe's, these of the recipe's own fields go with it
     "schedule": ("step_epochs", "gamma", "num_drops", "warmup_fraction"),
     "model": ("model_options", "init"),
+    "init": ("mean", "std"),  # the images are normalised as the weights know them
     "epochs": ("min_steps",),
     "optimizer": ("momentum", "nesterov", "weight_decay", "vector_lr", "vector_momentum", "head_lr"),
 }
@@ -79,13 +80,13 @@ def _merge(values: dict[str, Any], change: Mapping[str, Any]) -> None:
 
 def _read(recipe: str) -> str:
     if recipe in list_recipes():
-        return (resources.files("thumbnet.recipes") / f"{recipe}.toml").read_text()
+        return (resources.files("thumbnet.recipes") / f"{recipe}.toml").read_text(encoding="utf-8")
     path = Path(recipe)
     if path.suffix != ".toml":
         names = ", ".join(list_recipes())
         raise ConfigError(f"unknown recipe {recipe!r}", hint=f"choose one of {names}, or give a .toml file")
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the recipe file {recipe} cannot be read: {error}", hint="check the path") from error
 

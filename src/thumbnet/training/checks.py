@@ -11,7 +11,7 @@ from thumbnet.training.distillation import Lessons
 
 
 def check_arguments(dataset: Dataset, *, epochs: int, batch_size: int, score: Sequence[str]) -> None:
-    """ConfigError for numbers too small to train with; DataError for a split to score that is not there."""
+    """ConfigError for numbers too small to train with, or for a split to score that is not there or is trained on."""
     if epochs < 1:
         raise ConfigError(f"epochs is {epochs}", hint="epochs must be at least 1")
     if batch_size < 2:
@@ -19,6 +19,8 @@ def check_arguments(dataset: Dataset, *, epochs: int, batch_size: int, score: Se
     if len(dataset.train) < 2:
         raise ConfigError(f"there are {len(dataset.train)} training images", hint="at least 2 are needed")
     for split in score:
+        if split == "train":
+            raise ConfigError("score has 'train', which the history tells of anyway", hint="score val or test")
         dataset.split(split)
 
 
@@ -33,7 +35,7 @@ def check_mirroring(augmentations: Sequence[Augmentation], *, alternating: bool)
 def check_lessons(lessons: Lessons | None, augmentations: Sequence[Augmentation], *, num_images: int) -> None:
     """ConfigError where a teacher was asked of other images, or of others than the student will see.
 
-    After the crop an image may be mirrored, or lose pixels that the teacher saw, but not be moved again.
+    After the crop an image may be changed in any way in which the teacher's answer still holds, but not cropped again.
     """
     if lessons is None:
         return

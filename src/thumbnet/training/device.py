@@ -7,6 +7,8 @@ import os
 import platform
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -17,6 +19,7 @@ from thumbnet.errors import ConfigError
 M_TRIM_THRESHOLD = -1  # parameters of glibc's mallopt, from its malloc.h
 M_MMAP_THRESHOLD = -3
 KEPT_BYTES = 1 << 30  # buffers up to this size stay with the process from step to step
+OLD_KEPT_BYTES = 1 << 25  # the most that an older glibc takes
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -35,7 +38,8 @@ def pick_precision(name: str, device: torch.device, *, keeps_maps_only: bool = F
     """The number format of convolutions and matrix products; weights, losses and updates are float32 in any case.
 
     `auto` is bfloat16 where the device multiplies it natively, since it is twice as fast there, or where
-    `keeps_maps_only`: our kernels then do all convolutions, in float32, and only keep maps in it; else float32.
+    `keeps_maps_only`: our kernels then do all convolutions that are trained, in float32, and only keep maps in it;
+    else float32.
     """
     if name not in PRECISIONS:
         raise ConfigError(f"unknown precision {name!r}", hint=f"choose one of {', '.join(PRECISIONS)}")
@@ -50,6 +54,8 @@ def has_native_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
+    if not hasattr(torch.cpu, "get_capabilities"):  # PyTorch before 2.11 does not tell
+        return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
@@ -62,7 +68,25 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    return bool(libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES) and libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
+    keeps = libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES) or libc.mallopt(M_MMAP_THRESHOLD, OLD_KEPT_BYTES)
+    return bool(libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES) and keeps)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """While this lasts, PyTorch's own generators of the CPU and of `device` go on from `seed`; then as they were."""
+    mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed every GPU
+        if device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif device.type == "mps":
+            torch.mps.manual_seed(seed)
+        try:
+            yield
+        finally:
+            if mps_state is not None:
+                torch.mps.set_rng_state(mps_state)
 
 
 def processor_name() -> str:

@@ -16,6 +16,7 @@ from thumbnet.augment import Augmentation, Draws
 from thumbnet.data.batches import shuffled_batches
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
+from thumbnet.training.device import seeded
 from thumbnet.training.distillation import Lessons
 from thumbnet.training.forecast import Forecast
 from thumbnet.training.growth import Growth
@@ -142,6 +143,5 @@ def _loss(loop: Loop, logits: Float[Tensor, "b k"], targets: Targets) -> Float[T
 def epoch_randomness(seed: int, epoch: int, device: torch.device) -> Iterator[torch.Generator]:
     """A generator to shuffle and augment with; PyTorch's own (dropout) are seeded for the epoch, then restored."""
     batches_seed, dropout_seed = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint32)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(dropout_seed))
+    with seeded(int(dropout_seed), device):
         yield torch.Generator().manual_seed(int(batches_seed))

@@ -141,7 +141,7 @@ def fit(
     history = History()
     if resume_from is not None:
         _load_state(model, resume_from)
-        made.load_state_dict(copy.deepcopy(dict(resume_from.optimizer)))
+        _load_optimizer(made, resume_from)
         history = resume_from.history
     elif not is_trained:
         show_images(model, dataset, seed=seed)
@@ -220,3 +220,24 @@ def _load_state(model: nn.Module, state: TrainingState) -> None:
             f"the state after epoch {state.epoch} does not fit the model: {error}",
             hint="go on with the model and the number of classes that it was begun with, or begin anew",
         ) from error
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
+    asked = _momenta(optimizer)
+    hint = "go on with the optimizer, momentum and weight decay that it was begun with, or begin anew"
+    try:
+        optimizer.load_state_dict(copy.deepcopy(dict(state.optimizer)))
+    except ValueError as error:
+        raise CheckpointError(
+            f"the state after epoch {state.epoch} is of another optimizer: {error}", hint=hint
+        ) from error
+    if _momenta(optimizer) != asked:
+        raise CheckpointError(
+            f"the state after epoch {state.epoch} is of an optimizer with {_momenta(optimizer)}, not {asked}", hint=hint
+        )
+
+
+def _momenta(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """What each group of parameters is trained with besides its rate, which the schedule gives."""
+    names = ("momentum", "nesterov", "weight_decay")
+    return [{name: group[name] for name in names if name in group} for group in optimizer.param_groups]

@@ -37,7 +37,9 @@ def pick_kernels(
     if name not in KERNELS:
         raise ConfigError(f"unknown kernels {name!r}", hint=f"choose one of {', '.join(KERNELS)}")
     reasons = {
-        "this model has no blocks that they fuse": not any(isinstance(each, TakesKernels) for each in model.modules()),
+        "this model has no blocks that they fuse": not any(
+            isinstance(each, TakesKernels) and each.takes_any for each in model.modules()
+        ),
         f"the device is {device.type}": device.type != "cpu",
         "compiled is true": compiled,
     }

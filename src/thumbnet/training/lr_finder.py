@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from thumbnet.augment import Augmentation
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, TrainingError
-from thumbnet.training.device import keep_freed_memory, pick_device
+from thumbnet.training.device import keep_freed_memory, pick_device, seeded
 from thumbnet.training.inputs import default_policy, make_batch, show_images
 from thumbnet.training.optimizers import create_optimizer
 
@@ -99,8 +99,7 @@ def find_lr(
     losses: list[float] = []
     smoothed: list[float] = []
     average = 0.0
-    with torch.random.fork_rng(devices=[to_device] if to_device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(seed, to_device):
         for step, tried_lr in enumerate(lrs):
             for group, ratio in zip(made.param_groups, ratios, strict=True):
                 group["lr"] = float(tried_lr) * ratio
@@ -130,10 +129,13 @@ def suggest_lr(lrs: Sequence[float], smoothed_losses: Sequence[float]) -> float:
     if last - SKIPPED_FIRST < 2:
         raise TrainingError(
             f"the loss diverged after {len(smoothed_losses)} steps, before there was anything to see",
-            hint="start from a smaller min_lr",
+            hint="try larger batches (batch_size), or in Python a smaller min_lr",
         )
     slopes = np.gradient(np.asarray(smoothed_losses), np.log(np.asarray(lrs)))[SKIPPED_FIRST:last]
     steepest = int(np.argmin(slopes))
     if slopes[steepest] >= 0:
-        raise TrainingError("no learning rate made the loss fall", hint="try more steps or a wider range of rates")
+        raise TrainingError(
+            "no learning rate made the loss fall",
+            hint="try larger batches (batch_size), or in Python more steps",
+        )
     return float(lrs[SKIPPED_FIRST + steepest])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeAlias
@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, fontManager
 from torch import Tensor
 
 from thumbnet.atomic import write_atomically
@@ -28,16 +28,30 @@ from thumbnet.errors import ConfigError
 DPI = 120
 EXACT_PX = 15  # 1/8 inch at 120 dpi: such sizes are exact in binary, so no pixel is lost to rounding
 FONT = "DejaVu Sans"  # comes with matplotlib, so a picture is the same on every machine
+# For letters that it lacks, in names of classes: the first that is installed. Without any, matplotlib warns.
+FALLBACK_FONTS = (
+    "Noto Sans CJK JP", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR", "WenQuanYi Zen Hei", "Hiragino Sans",
+    "PingFang SC", "Apple SD Gothic Neo", "Noto Sans Devanagari", "Noto Sans Thai", "Arial Unicode MS",
+)  # fmt: skip
 TEXT_PT = 9.5
 INK, MUTED, FRAME, GRID = "#222222", "#666666", "#c8c8c8", "#e6e6e6"
 # Okabe and Ito's palette, told apart by colour-blind readers (jfly.uni-koeln.de/color), less its black and its yellow.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
 DEEP_VERMILION = "#b34f00"  # for text, with a contrast above 4.5 on white
-STYLE: dict[str, str | float | bool] = {
+
+
+def installed_fonts(fallbacks: Sequence[str] = FALLBACK_FONTS) -> list[str]:
+    """FONT, then those that are on this machine: a letter is drawn in the first one that has it."""
+    installed = {font.name for font in fontManager.ttflist}
+    return [FONT, *(name for name in fallbacks if name in installed)]
+
+
+FONTS = installed_fonts()
+STYLE: dict[str, str | float | bool | list[str]] = {
     "figure.dpi": DPI,
     "savefig.dpi": DPI,
     "figure.facecolor": "white",
-    "font.family": FONT,
+    "font.family": FONTS,
     "font.size": TEXT_PT,
     "text.color": INK,
     "text.parse_math": False,  # a class name may hold dollar signs
@@ -133,7 +147,7 @@ def place_image(
 
 def text_width_px(text: str, size_pt: float) -> float:
     """Width of one line of text in pixels of the saved file."""
-    font = FontProperties(family=FONT, size=size_pt)
+    font = FontProperties(family=FONTS, size=size_pt)
     return float(RendererAgg(1, 1, DPI).get_text_width_height_descent(text, font, ismath=False)[0])
 
 

@@ -126,8 +126,9 @@
       let sum = 0;
       const rows = truth.value === "" ? classes.keys() : [Number(truth.value)];
       for (const row of rows) {
-        const columns = prediction.value === "" ? classes.keys() : [Number(prediction.value)];
-        for (const column of columns) if (row !== column) sum += confusion[row][column];
+        for (const [column, number] of confusion[row]) {
+          if (row !== column && (prediction.value === "" || Number(prediction.value) === column)) sum += number;
+        }
       }
       return sum;
     };
@@ -195,9 +196,8 @@
     const side = map.width / values.classes.length;
     const pen = map.getContext("2d");
     values.confusion.forEach((row, truth) => {
-      const total = row.reduce((sum, count) => sum + count, 0);
-      row.forEach((count, prediction) => {
-        if (count === 0) return;
+      const total = row.reduce((sum, [, count]) => sum + count, 0);
+      row.forEach(([prediction, count]) => {
         pen.globalAlpha = 0.15 + 0.85 * Math.sqrt(count / total);
         pen.fillStyle = truth === prediction ? "#0072b2" : "#d55e00";
         pen.fillRect(prediction * side, truth * side, side, side);

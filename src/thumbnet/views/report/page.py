@@ -131,7 +131,7 @@ def _template() -> Template:
 
 
 def _asset(name: str) -> Markup:
-    return Markup((resources.files("thumbnet.views.report") / name).read_text())  # noqa: S704  # a file of ours
+    return Markup((resources.files("thumbnet.views.report") / name).read_text(encoding="utf-8"))  # noqa: S704  # a file of ours
 
 
 def _heats(confusion: Int64[np.ndarray, "k k"]) -> list[list[float]]:
@@ -199,7 +199,8 @@ def _draw_robustness(robustness: Robustness) -> list[Chart]:
 
 
 def _gallery_values(content: ReportContent, images: Sheet | None, shades: Sheet | None) -> dict[str, Any]:
-    """What the page's script needs: names, the matrix, the sheets, and a row for every image of the gallery."""
+    """What the page's script needs: names, the matrix (of each row its filled cells), the sheets, and a row for every
+    image of the gallery."""
     analysis = content.analysis
     predictions = analysis.evaluation.predictions
     rows = [
@@ -215,7 +216,9 @@ def _gallery_values(content: ReportContent, images: Sheet | None, shades: Sheet 
     ]
     return {
         "classes": analysis.class_names,
-        "confusion": analysis.evaluation.confusion.tolist(),
+        "confusion": [
+            [[int(column), int(row[column])] for column in np.flatnonzero(row)] for row in analysis.evaluation.confusion
+        ],
         "shots": rows,
         "images": _sheet_values(images),
         "shades": _sheet_values(shades),
