@@ -70,7 +70,7 @@ def test_pictures_are_predicted_alike(name: str, tmp_path: Path) -> None:
         pixels = generator.integers(0, 256, (height, width) if grey else (height, width, 3), np.uint8)
         Image.fromarray(pixels).save(path)
     found = quick.predict_pretrained(name, paths, num_top=10)
-    assert predict_pretrained(name, []) == predict(load_pretrained(name), []) == []
+    assert quick.predict_pretrained(name, []) == predict(load_pretrained(name), []) == []
     expected = predict(load_pretrained(name), paths, num_top=10)
     for one, other in zip(found, expected, strict=True):
         assert (one.path, one.class_name) == (other.path, other.class_name)

@@ -35,7 +35,7 @@ def test_a_recipe_as_it_is_needs_no_options() -> None:
         {"epochs": 2, "seed": 7, "lr": 0.05, "batch_size": 64},
         {"flip": False, "cutout": 8, "label_smoothing": 0.0},
         {"mean": (0.4,), "std": (0.3,)},
-        {"scales": (0.5, 1.0), "scale_starts": (0.0, 0.5), "image_size": 24},
+        {"scales": (0.5, 1.0), "scale_starts": (0.0, 0.5)},
         {"model": "sprint-long", "model_options": {"blocks": "c24x3 c48p"}},
         {"schedule": "step", "step_epochs": 3, "gamma": 0.5, "warmup_fraction": None},
         {"optimizer": "sgd", "nesterov": True, "vector_lr": None, "vector_momentum": None, "head_lr": None},
