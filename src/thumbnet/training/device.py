@@ -54,7 +54,7 @@ def has_native_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    if not hasattr(torch.cpu, "get_capabilities"):  # PyTorch before 2.11 does not tell
+    if not hasattr(torch.cpu, "get_capabilities"):  # an older PyTorch does not tell
         return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
