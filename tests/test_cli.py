@@ -20,6 +20,7 @@ import thumbnet.data.sources as sources
 from cifar_files import make_batches, write_folder
 from thumbnet.cli import main
 from thumbnet.data.checksums import BINARY
+from thumbnet.data.digits import read_digits
 from thumbnet.errors import DownloadError
 from thumbnet.models.registry import list_models
 
@@ -120,6 +121,8 @@ def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, list[str]]:
     np.savez(tmp_path / "small.npz", images=small, labels=np.arange(20) % 10, class_names=names)
     (tmp_path / "file").touch()
     digits = ["train", "--data", "digits"]
+    sprint = ["evaluate", "--pretrained", "sprint"]
+    unofficial = ["--data-dir", str(tmp_path / "other"), "--allow-unverified"]
     return {
         "unknown recipe": ["train", "--recipe", "refrence"],
         "unknown model": [*digits, "--model", "resnet9"],
@@ -164,6 +167,9 @@ def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, list[str]]:
         "absent picture": ["predict", str(tmp_path / "absent.png"), "--run", str(run_dir)],
         "summary of an unknown model": ["summary", "alexnet"],
         "image too small": ["summary", "dilated", "--image-size", "16"],
+        "all images, trained on": ["evaluate", str(run_dir), "--split", "all"],
+        "all images, named": ["evaluate", str(run_dir), "--split", "all", "--data", "digits"],
+        "all images of a zoo model's own data": [*sprint, "--split", "all", "--data", "cifar10", *unofficial],
         "one class in a model": ["graph", "dilated", "--num-classes", "1"],
         "graph as what": ["graph", "dilated", "--out", str(tmp_path / "graph.bmp")],
         "graph nowhere": ["graph", "dilated", "--out", str(tmp_path / "absent" / "graph.svg")],
@@ -202,6 +208,24 @@ def test_bad_input_is_refused_with_a_hint_and_nothing_is_lost(
         assert "Traceback" not in told, name
     assert sorted(path for path in tmp_path.rglob("*")) == before
     assert {path.name: path.read_bytes() for path in run_dir.iterdir()} == kept
+
+
+def test_all_images_of_other_data_are_scored(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    splits = read_digits()
+    assert splits.test is not None
+    images, labels = splits.test.images.permute(0, 2, 3, 1).numpy(), splits.test.labels.numpy()
+    np.savez(tmp_path / "unseen.npz", images=images, labels=labels, class_names=list("0123456789"))
+    unseen = ["evaluate", str(run_dir), "--data", f"npz:{tmp_path / 'unseen.npz'}", "--json"]
+    assert main(unseen) == 0
+    told = capsys.readouterr()
+    assert "--split all scores all there are" in told.err
+    assert json.loads(told.out)["num_images"] == 40  # 4 of each class
+    assert main([*unseen, "--split", "all"]) == 0
+    told = capsys.readouterr()
+    assert "would hold out" not in told.err
+    everything, own = json.loads(told.out), json_of(capsys, "evaluate", str(run_dir))
+    for name in ("num_images", "accuracy", "confusion", "top_losses"):
+        assert everything[name] == own[name], name
 
 
 def test_a_mismatched_or_damaged_checkpoint_is_refused(

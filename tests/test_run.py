@@ -18,10 +18,18 @@ import pytest
 import safetensors.torch
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits
 
 import thumbnet.data.sources as sources
 from thumbnet.config import TrainConfig, config_from_toml
-from thumbnet.errors import CheckpointError, ConfigError, DownloadError, RunError, ThumbnetError
+from thumbnet.errors import (
+    CheckpointError,
+    ConfigError,
+    DatasetNotFoundError,
+    DownloadError,
+    RunError,
+    ThumbnetError,
+)
 from thumbnet.evaluation.metrics import evaluate, misclassified
 from thumbnet.evaluation.saliency import saliency_maps
 from thumbnet.model_card import predict
@@ -173,6 +181,37 @@ def test_a_run_is_not_resumed_on_other_data(run: Run, tmp_path: Path) -> None:
     (tmp_path / "checkpoint-last.pt").write_bytes((run.path / "checkpoint-last.pt").read_bytes())
     with pytest.raises(CheckpointError, match="begun on other data"):
         resume(tmp_path, log_style="silent")
+
+
+def test_a_run_goes_on_where_its_data_was_moved(tmp_path: Path) -> None:
+    before, now, other = (tmp_path / name for name in ("before.npz", "now.npz", "other.npz"))
+    write_small_digits(before)
+    write_small_digits(other, num_images=120)
+    config = quick_config(data=f"npz:{before}", val_fraction=0.1)
+    whole = train(config, run_dir=tmp_path / "whole", log_style="silent")
+    stopped = tmp_path / "stopped"
+    shutil.copytree(whole.path, stopped)
+    (stopped / "metrics.json").unlink()
+    before.rename(now)
+    with pytest.raises(DatasetNotFoundError):
+        resume(stopped, log_style="silent")
+    with pytest.raises(CheckpointError, match="begun on other data"):
+        resume(stopped, data=f"npz:{other}", log_style="silent")
+    assert str(before) in (stopped / "config.toml").read_text()
+    resumed = resume(stopped, data=f"npz:{now}", log_style="silent")
+    assert resumed.config.data == resumed.card.data == f"npz:{now}"
+    assert (stopped / "report.html").exists()
+    assert len(load_run(stopped).load_dataset().test) == resumed.metrics["num_test"]
+    assert (stopped / "predictions.csv").read_bytes() == (whole.path / "predictions.csv").read_bytes()
+    (stopped / "metrics.json").unlink()
+    (stopped / "checkpoint-last.pt").unlink()
+    with pytest.raises(CheckpointError, match="no checkpoint that tells"):
+        resume(stopped, data=f"npz:{now}", log_style="silent")
+
+
+def write_small_digits(path: Path, *, num_images: int = 100) -> None:
+    images = load_digits().images[:num_images].astype(np.uint8) * 15
+    np.savez(path, images=images.repeat(2, 1).repeat(2, 2), labels=load_digits().target[:num_images])
 
 
 def test_the_test_set_is_scored_each_epoch_only_where_the_recipe_says_so(tmp_path: Path, run: Run) -> None:

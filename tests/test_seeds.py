@@ -7,7 +7,9 @@ import shutil
 import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from thumbnet.cli import main
 from thumbnet.config import config_from_toml
@@ -65,6 +67,28 @@ def test_runs_on_different_data_have_no_mean(done: SeedRuns, tmp_path: Path) -> 
     with pytest.raises(RunError, match="seed-5 was trained on other images or labels"):
         resume_seeds(folder, log_style="silent")
     assert not (folder / "metrics.json").exists()
+
+
+def test_the_seeds_go_on_where_their_data_was_moved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = load_digits().images[:100].astype(np.uint8) * 15
+    values = {"images": images.repeat(2, 1).repeat(2, 2), "labels": load_digits().target[:100]}
+    before, now, other = (tmp_path / name for name in ("before.npz", "now.npz", "other.npz"))
+    np.savez(before, **values)
+    np.savez(other, images=255 - values["images"], labels=values["labels"])
+    done = train_seeds(CONFIG.replace(data=f"npz:{before}"), num_seeds=2, run_dir=tmp_path / "runs", log_style="silent")
+    shutil.rmtree(done.path / "seed-5")
+    before.rename(now)
+    resuming = ["train", "--resume", str(done.path), "--log-style", "silent", "--data"]
+    assert main([*resuming, f"npz:{other}"]) == 2
+    assert "was trained on other images or labels" in capsys.readouterr().err
+    assert not (done.path / "seed-5").exists()
+    assert main([*resuming, f"npz:{now}"]) == 0
+    again = [load_run(done.path / f"seed-{seed}") for seed in (4, 5)]
+    assert [run.metrics["test_accuracy"] for run in again] == [run.metrics["test_accuracy"] for run in done.runs]
+    assert again[1].config.data == f"npz:{now}"
+    shutil.rmtree(done.path / "seed-4")
+    with pytest.raises(RunError, match="holds no run yet"):
+        resume_seeds(done.path, data=f"npz:{now}")
 
 
 def test_what_is_excluded_is_kept_for_all_seeds(tmp_path: Path) -> None:

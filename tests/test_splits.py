@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumbnet.data.dataset import Source, SourceSplits, Split
+from thumbnet.data.dataset import Dataset, Source, SourceSplits, Split
 from thumbnet.data.splits import CompleteSplits, complete_splits, hold_out
 from thumbnet.errors import ConfigError, DataError
 
@@ -163,6 +163,19 @@ def test_images_labels_and_paths_stay_together() -> None:
         positions = split.images.flatten().tolist()
         assert split.paths == tuple(f"train/{position}.png" for position in positions)
         assert torch.equal(split.labels, splits.train.labels[positions])
+
+
+@pytest.mark.parametrize("has_test", [False, True])
+@pytest.mark.parametrize("val_fraction", [0.0, 0.3])
+def test_all_images_come_in_the_order_of_the_source(has_test: bool, val_fraction: float) -> None:
+    source = source_of([20, 30], test=split_of(torch.tensor([0, 1, 1]), name="test") if has_test else None)
+    splits = complete_splits(source, val_fraction=val_fraction, split_seed=3)
+    dataset = Dataset(*splits, source.class_names, (0.5,), (0.2,), mirror_keeps_labels=True, source=source.source)
+    parts = [part for part in (source.train, source.test) if part is not None]
+    everything = dataset.split("all")
+    assert everything.images.equal(torch.cat([part.images for part in parts]))
+    assert everything.labels.equal(torch.cat([part.labels for part in parts]))
+    assert everything.paths == tuple(path for part in parts for path in part.paths or ())
 
 
 @pytest.mark.parametrize("val_fraction", [-0.1, 0.51, float("nan")])

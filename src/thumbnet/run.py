@@ -7,7 +7,7 @@ from pathlib import Path
 
 from thumbnet.config import Device, TrainConfig
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import CheckpointError
+from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.prepare import (
     Say,
@@ -53,10 +53,25 @@ def train(config: TrainConfig | None = None, *, run_dir: str | Path | None = Non
     return begin(load_recipe() if config is None else config, run_dir=run_dir, log_style=log_style)
 
 
-def begin(config: TrainConfig, *, run_dir: str | Path | None, log_style: LogStyle, data_note: str = "") -> Run:
-    """As `train`, of data that is known to stand in for other data where there is a note."""
+def begin(
+    config: TrainConfig,
+    *,
+    run_dir: str | Path | None,
+    log_style: LogStyle,
+    data_note: str = "",
+    beside: Run | None = None,
+) -> Run:
+    """As `train`, of data that is known to stand in for other data where there is a note.
+
+    RunError where there is a run `beside` this one, to be compared with it, and the data is not the same.
+    """
     say = speaker(log_style)
     dataset, config = load_checked(config, say=say)  # refused before there is a folder
+    if beside is not None and dataset.checksum() != beside.card.data_checksum:
+        raise RunError(
+            f"{beside.path} was trained on other images or labels than those of {config.data}: their checksums differ",
+            hint="go on with the data that it was trained on (--data, --data-dir), or train all of them anew",
+        )
     dataset = dataset.with_note(dataset.source.note or data_note)
     folder = create_run_dir(config.recipe, run_dir)
     folder.write_config(config, note=describe_data(dataset))  # first: it makes the folder a run
@@ -91,6 +106,7 @@ def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
 def resume(
     run_dir: str | Path,
     *,
+    data: str | None = None,
     data_dir: str | Path | None = None,
     device: Device | None = None,
     log_style: LogStyle = "auto",
@@ -99,31 +115,51 @@ def resume(
 
     Args:
         run_dir: its folder. Without a checkpoint in it, the run starts again from its config.
-        data_dir, device: where the data lies and what to compute on now, if not as recorded (another machine, say).
+        data, data_dir, device: where its data is and what to compute on now, if not as recorded (another machine, say);
+            `data` as in `load_dataset`, and config.toml then names it.
         log_style: as in `train`.
 
     Raises:
-        CheckpointError: the checkpoint is damaged, or the data is not that which the run began with.
+        CheckpointError: the checkpoint is damaged, or the data is not that which the run began with; `data` is given
+            and there is no checkpoint that tells which that was.
     """
     say = speaker(log_style)
     folder = open_run_dir(run_dir)
     if folder.is_complete:
         say(f"{folder.path} is finished: nothing to resume.")
         return load_run(folder.path)
-    changes = {"data_dir": None if data_dir is None else str(data_dir), "device": device}
-    config = folder.read_config().replace(**{name: value for name, value in changes.items() if value is not None})
-    config = config.replace(exclude=folder.exclusions(config))
+    begun = folder.read_config()
     checkpoint = folder.read_checkpoint()
+    if data is not None and checkpoint is None:
+        raise CheckpointError(
+            f"data is {data!r}, but {folder.path} has no checkpoint that tells what data it was begun on",
+            hint="leave --data out, or begin a new run",
+        )
+    config = elsewhere(begun, data=data, data_dir=data_dir, device=device)
+    config = config.replace(exclude=folder.exclusions(config))
     dataset, config = load_data(config, say=say)
     dataset = dataset.with_note(folder.data_note())
     if checkpoint is not None and checkpoint.data_checksum != dataset.checksum():
         raise CheckpointError(
             f"{folder.path} was begun on other data: the checksum of its images and labels differs",
-            hint="resume with the data that it began with (--data-dir)",
+            hint="resume with the data that it began with (--data, --data-dir)",
         )
+    if data is not None:
+        moved = begun.replace(data=config.data, data_dir=config.data_dir)
+        folder.write_config(moved, note=describe_data(dataset))
     done = 0 if checkpoint is None else checkpoint.state.epoch
     say(f"Resuming {folder.path} after epoch {done} of {config.epochs}.")
     return _train_in(folder, config, dataset, log_style=log_style, checkpoint=checkpoint)
+
+
+def elsewhere(
+    config: TrainConfig, *, data: str | None, data_dir: str | Path | None, device: Device | None
+) -> TrainConfig:
+    """A run's config for a place where its data or the device is another; what is None stays as it is."""
+    if data not in (None, config.data):
+        config = config.replace(data=data, data_dir=None)
+    changes = {"data_dir": None if data_dir is None else str(data_dir), "device": device}
+    return config.replace(**{name: value for name, value in changes.items() if value is not None})
 
 
 def find_recipe_lr(config: TrainConfig, *, log_style: LogStyle = "auto") -> LrTrial:

@@ -12,7 +12,7 @@ from thumbnet.config import Device, TrainConfig, config_to_toml
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.prepare import speaker
 from thumbnet.recipes import load_recipe
-from thumbnet.run import begin, load_checked, resume
+from thumbnet.run import begin, elsewhere, load_checked, resume
 from thumbnet.run_dir import CONFIG, METRICS, Run, RunDir, create_run_dir
 from thumbnet.training.progress import LogStyle
 
@@ -57,7 +57,7 @@ def train_seeds(
     folder.keep_data_note(dataset.source.note)
     folder.write(SHARED_CONFIG, config_to_toml(config))
     folder.write_json(SEEDS, {"seeds": [config.seed + index for index in range(num_seeds)]})
-    return _finish(folder, data_dir=None, device=None, log_style=log_style)
+    return _finish(folder, data=None, data_dir=None, device=None, log_style=log_style)
 
 
 def is_seed_runs(path: str | Path) -> bool:
@@ -68,6 +68,7 @@ def is_seed_runs(path: str | Path) -> bool:
 def resume_seeds(
     run_dir: str | Path,
     *,
+    data: str | None = None,
     data_dir: str | Path | None = None,
     device: Device | None = None,
     log_style: LogStyle = "auto",
@@ -75,23 +76,26 @@ def resume_seeds(
     """Go on with what is missing: a run that was stopped, those not begun, the metrics. Arguments as in `resume`."""
     if not is_seed_runs(run_dir):
         raise RunError(f"{run_dir} holds no runs with several seeds", hint="give a folder that `train --seeds` made")
-    return _finish(RunDir(Path(run_dir)), data_dir=data_dir, device=device, log_style=log_style)
+    return _finish(RunDir(Path(run_dir)), data=data, data_dir=data_dir, device=device, log_style=log_style)
 
 
-def _finish(folder: RunDir, *, data_dir: str | Path | None, device: Device | None, log_style: LogStyle) -> SeedRuns:
+def _finish(
+    folder: RunDir, *, data: str | None, data_dir: str | Path | None, device: Device | None, log_style: LogStyle
+) -> SeedRuns:
     config = folder.read_config(SHARED_CONFIG)
     config = config.replace(exclude=folder.exclusions(config))
     seeds: Sequence[int] = folder.read_json(SEEDS)["seeds"]
-    changes = {"data_dir": None if data_dir is None else str(data_dir), "device": device}
-    given = {name: value for name, value in changes.items() if value is not None}
+    if data is not None and not (folder.path / f"seed-{seeds[0]}" / CONFIG).exists():
+        raise RunError(f"data is {data!r}, but {folder.path} holds no run yet", hint="leave --data out, or train anew")
     runs: list[Run] = []
     for seed in seeds:
         path = folder.path / f"seed-{seed}"
         if (path / CONFIG).exists():
-            run = resume(path, data_dir=data_dir, device=device, log_style=log_style)
+            run = resume(path, data=data, data_dir=data_dir, device=device, log_style=log_style)
         else:
-            own = config.replace(seed=seed, **given)
-            run = begin(own, run_dir=path, log_style=log_style, data_note=folder.data_note())
+            own = elsewhere(config.replace(seed=seed), data=data, data_dir=data_dir, device=device)
+            note, first = folder.data_note(), runs[0] if runs else None
+            run = begin(own, run_dir=path, log_style=log_style, data_note=note, beside=first)
         if runs and run.card.data_checksum != runs[0].card.data_checksum:
             raise RunError(
                 f"{run.path} was trained on other images or labels than {runs[0].path}: their checksums differ",

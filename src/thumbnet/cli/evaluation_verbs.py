@@ -63,29 +63,42 @@ def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any]:
         run = load_run(parsed.run)
         source = {"data_dir": parsed.data_dir, "allow_unverified": parsed.allow_unverified or None}
         if parsed.data is None:
+            _refuse_all_images(parsed, is_own=True)
             return run, load_own_dataset(run, source)
         dataset = run.load_dataset(parsed.data, **source)
-        if dataset.checksum() != run.card.data_checksum:
+        is_own = dataset.checksum() == run.card.data_checksum
+        _refuse_all_images(parsed, is_own=is_own or dataset.source.name == run.card.data)
+        if not is_own:
             print(f"{parsed.data} is not all the run's own data: it may have been trained on some", file=sys.stderr)
-            _tell_held_out(dataset)
+            _tell_held_out(parsed, dataset)
         return run, dataset
-    if parsed.split != "test":
+    if parsed.split not in ("test", "all"):
         raise ConfigError(
             f"--split {parsed.split} is given with --pretrained: which images were held out, its file does not say",
             hint="score the test split, or a run of your own",
         )
     trained = load_pretrained(parsed.pretrained)
     dataset = load_test_data(trained, parsed.data, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified)
-    _tell_held_out(dataset)
+    _refuse_all_images(parsed, is_own=dataset.source.name == trained.card.data)
+    _tell_held_out(parsed, dataset)
     return trained, dataset
 
 
-def _tell_held_out(dataset: Any) -> None:
+def _refuse_all_images(parsed: argparse.Namespace, *, is_own: bool) -> None:
+    """ConfigError where all images are to be scored and the model was trained on most of them."""
+    if parsed.split == "all" and is_own:
+        raise ConfigError(
+            "--split all is given, but the model was trained on most of these images",
+            hint="score the test split, or other images of the same classes with --data",
+        )
+
+
+def _tell_held_out(parsed: argparse.Namespace, dataset: Any) -> None:
     """Say so where the test images are a share that would be held out in a training, and not all there are."""
-    if dataset.test.positions is not None:
+    if parsed.split == "test" and dataset.test.positions is not None:
         print(
             f"{dataset.source.name} has no test split: scored are the {len(dataset.test):,} images that a training "
-            "would hold out. To score all of them, put them in test/ beside a train/ folder of the same classes.",
+            "would hold out; --split all scores all there are.",
             file=sys.stderr,
         )
 

@@ -27,7 +27,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_recipe_options(train)
     place = train.add_mutually_exclusive_group()
     place.add_argument("--run-dir", metavar="DIR", help="a new or empty folder (default: runs/<recipe>-<n>)")
-    place.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped")
+    place.add_argument(
+        "--resume", metavar="RUN", help="go on with a run that was stopped; with --data where its data was moved"
+    )
     train.add_argument("--init", metavar="NAME_OR_RUN", help="begin with trained weights, under a new head")
     train.add_argument("--teacher", metavar="RUN", help="learn also what this finished run on the same data says")
     train.add_argument("--exclude", metavar="FILE", help="leave out the images that `data check` wrote to suspects.csv")
@@ -47,7 +49,12 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--robustness", action="store_true", help="score under noise, blur and the like, too, on 2,000 test images"
     )
-    evaluate.add_argument("--split", choices=("test", "val", "train"), default="test", help="default: test")
+    evaluate.add_argument(
+        "--split",
+        choices=("test", "val", "train", "all"),
+        default="test",
+        help="default: test; all: of data that the model was not trained on",
+    )
     _add_data_options(evaluate, "the run's own")
     _add_json(evaluate)
 

@@ -32,7 +32,7 @@ UNUSED_BY_FIND_LR = frozenset(
     | {"scales", "scale_starts", "alternating_flip", "mixup", "average_decay", "precision", "kernels"}
     | {"compiled", "score_test", "teacher", "teacher_weight", "teacher_temperature"}
 )
-RESUME_OPTIONS = ("data_dir", "device", "log_style")  # all others are taken from the run that goes on
+RESUME_OPTIONS = ("data", "data_dir", "device", "log_style")  # all others are taken from the run that goes on
 
 
 def train(parsed: argparse.Namespace) -> None:
@@ -46,7 +46,9 @@ def train(parsed: argparse.Namespace) -> None:
         if parsed.resume is not None:
             _refuse_options_of_resume(parsed)
             go_on = resume_seeds if is_seed_runs(parsed.resume) else run.resume
-            done = go_on(parsed.resume, data_dir=parsed.data_dir, device=parsed.device, log_style=log_style)
+            done = go_on(
+                parsed.resume, data=parsed.data, data_dir=parsed.data_dir, device=parsed.device, log_style=log_style
+            )
         elif parsed.seeds is not None:
             done = train_seeds(
                 recipe_config(parsed), num_seeds=parsed.seeds, run_dir=parsed.run_dir, log_style=log_style

@@ -16,6 +16,7 @@ from torch import Tensor
 from thumbnet.errors import ConfigError, DataError
 
 SPLIT_NAMES = ("train", "val", "test")
+ALL_IMAGES = "all"
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,14 @@ class Dataset:
         return len(self.class_names)
 
     def split(self, name: str) -> Split:
-        """The split called `name` (train, val or test); ConfigError for another name or a split that is not there."""
+        """The split called `name` (train, val or test), or all images, in the order of the source.
+
+        ConfigError for another name or a split that is not there.
+        """
+        if name == ALL_IMAGES:
+            return _joined([split for split in (self.train, self.val, self.test) if split is not None])
         if name not in SPLIT_NAMES:
-            raise ConfigError(f"unknown split {name!r}", hint=f"choose one of {', '.join(SPLIT_NAMES)}")
+            raise ConfigError(f"unknown split {name!r}", hint=f"choose one of {', '.join(SPLIT_NAMES)} or {ALL_IMAGES}")
         split: Split | None = getattr(self, name)
         if split is None:
             raise ConfigError(
@@ -151,6 +157,21 @@ class Dataset:
                 digest.update(split.images.contiguous().numpy().data)
                 digest.update(split.labels.contiguous().numpy().data)
         return digest.hexdigest()
+
+
+def _joined(splits: Sequence[Split]) -> Split:
+    """The images of all splits: those that were selected from one where they stood in it, then the others."""
+    selected = [split for split in splits if split.positions is not None]
+    parts = [*selected, *(split for split in splits if split.positions is None)]
+    joined = Split(
+        torch.cat([part.images for part in parts]),
+        torch.cat([part.labels for part in parts]),
+        None if parts[0].paths is None else tuple(path for part in parts for path in part.paths or ()),
+    )
+    if not selected:
+        return joined
+    order = torch.cat([part.positions for part in selected if part.positions is not None]).argsort()
+    return joined.select(torch.cat([order, torch.arange(len(order), len(joined))]))
 
 
 @dataclass(frozen=True)
