@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import cifar_folder, circumstances, describe_circumstances, make_parser, write_results
+from measuring import check_kept, cifar_folder, circumstances, describe_circumstances, make_parser, write_results
 
 from thumbnet.config import config_to_toml
 from thumbnet.data.sources import load_dataset
@@ -53,7 +53,7 @@ def main() -> None:
             settings = [*plan["settings"], *plan["variants"][name]]
             train(plan["recipe"], settings, seed, data, folder, run_folder(parsed.keep, name, seed))
             print(f"{name}, seed {seed}: done", flush=True)
-    variants = {name: collect(plan, name, parsed.keep) for name in plan["variants"]}
+    variants = {name: collect(plan, name, data, parsed.keep) for name in plan["variants"]}
     values = circumstances() | {"plan": plan, "variants": variants}
     report = describe(parsed.file.stem, values)
     print(report)
@@ -94,14 +94,7 @@ def write_subset(folder: str, num_training: int, num_validation: int, keep: Path
 def train(recipe: str, settings: list[str], seed: int, data: str, folder: str, run_dir: Path) -> None:
     """Train one run, go on with it, or leave it as it is where it is finished; SystemExit where it was another."""
     is_subset = data != "cifar10"
-    asked = [config_to_toml(load_recipe(recipe)), *settings, *([Path(data).stem] if is_subset else [])]
-    kept = run_dir.with_name(f"{run_dir.name}.json")
-    if run_dir.exists() and kept.exists() and (before := json.loads(kept.read_text())) != asked:
-        raise SystemExit(
-            f"{run_dir} was trained with {before[1:]}, not {asked[1:]}, or with other fields of {recipe}: delete it"
-        )
-    run_dir.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(asked))
+    check_kept(run_dir, what_is_asked(recipe, settings, data))
     if (run_dir / "metrics.json").exists():
         return
     command = [sys.executable, "-m", "thumbnet", "train", "--log-style", "silent"]
@@ -116,13 +109,19 @@ def train(recipe: str, settings: list[str], seed: int, data: str, folder: str, r
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def collect(plan: dict[str, Any], name: str, keep: Path) -> list[dict[str, Any]]:
+def what_is_asked(recipe: str, settings: list[str], data: str) -> list[str]:
+    """All that a run's figures depend on, but for its seed."""
+    return [config_to_toml(load_recipe(recipe)), *settings, *([Path(data).stem] if data != "cifar10" else [])]
+
+
+def collect(plan: dict[str, Any], name: str, data: str, keep: Path) -> list[dict[str, Any]]:
     """The figures of a variant's finished runs; those of the test set are left where they are."""
     found = []
     for seed in plan["seeds"]:
         run_dir = run_folder(keep, name, seed)
         if not (run_dir / "metrics.json").exists():
             continue
+        check_kept(run_dir, what_is_asked(plan["recipe"], [*plan["settings"], *plan["variants"][name]], data))
         metrics = json.loads((run_dir / "metrics.json").read_text())
         last = history_from_csv((run_dir / "history.csv").read_text())[-1]
         found.append(

@@ -20,6 +20,7 @@ from typing import Any
 
 from measuring import (
     Worker,
+    check_kept,
     cifar_folder,
     circumstances,
     describe_circumstances,
@@ -30,6 +31,8 @@ from measuring import (
 )
 
 from thumbnet.bench.measure import matrix_gflops
+from thumbnet.config import config_to_toml
+from thumbnet.recipes import load_recipe
 
 PLAIN_STEPS = 60
 PLAIN_WARM_UP = 3
@@ -84,6 +87,7 @@ def plain_images_per_s(folder: str) -> float:
 
 def train(recipe: str, seed: int, epochs: int | None, folder: str, run_dir: Path) -> dict[str, Any]:
     """One run's metrics, and the time of its whole command; of a run gone on with, that of all its sittings."""
+    check_kept(run_dir, [config_to_toml(load_recipe(recipe)), f"epochs: {epochs}", f"seed: {seed}"])
     command = [sys.executable, "-m", "thumbnet", "train", "--log-style", "silent"]
     is_new = not (run_dir / "config.toml").exists()
     if is_new:
@@ -102,14 +106,16 @@ def train(recipe: str, seed: int, epochs: int | None, folder: str, run_dir: Path
 def describe(values: dict[str, Any]) -> str:
     """The report for people, in Markdown: one table, and figures for each number of epochs."""
     runs, peaks = values["runs"], values["matrix_gflops"]
+    verified = all(run["data_verified"] for run in runs)
     lines = [
         f"# Recipe `{values['recipe']}` on CIFAR-10",
         "",
         describe_circumstances(values),
         "",
         (
-            "Last epoch, one view; the test set is exact but for 20 images. Matrix peak (float32, the best of 1024 to "
-            f"4096): **{max(peaks):.0f} GFLOP/s** (over the sitting {min(peaks):.0f} to {max(peaks):.0f})."
+            f"Last epoch, one view{'' if verified else '; the test set is exact but for 20 images'}. Matrix peak "
+            f"(float32, the best of 1024 to 4096): **{max(peaks):.0f} GFLOP/s** (over the sitting {min(peaks):.0f} to "
+            f"{max(peaks):.0f})."
         ),
         *(["", values["note"]] if values["note"] else []),
         "",

@@ -73,6 +73,17 @@ def plain_work(kind: str, folder: str, num_images: int) -> Work:
     return work
 
 
+def check_kept(run_dir: Path, asked: list[str]) -> None:
+    """Note beside a run's folder what it is trained with, a recipe first; SystemExit where that was something else."""
+    kept = run_dir.with_name(f"{run_dir.name}.json")
+    if run_dir.exists() and kept.exists() and (before := json.loads(kept.read_text())) != asked:
+        raise SystemExit(
+            f"{run_dir} was trained with {before[1:]}, not {asked[1:]}, or with other fields of its recipe: delete it"
+        )
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(asked))
+
+
 def make_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with what all of the benchmarks take."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

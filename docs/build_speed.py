@@ -1,4 +1,7 @@
-"""Write docs/speed.md and docs/speed.png, accuracy against time, from benchmarks/results: python docs/build_speed.py"""
+"""Write docs/speed.md and docs/speed.png: accuracy against time, from benchmarks/results and docs/results.
+
+python docs/build_speed.py
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from thumbnet.views.figure import new_figure, save_figure, styled
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
+ZOO = DOCS / "results" / "zoo"
+FAMILY = "thumb-"  # models by size, on one line
 PUBLISHED_ACCURACY = 0.8551  # the last of its 20 epochs
 REFERENCE_EPOCHS = 20
 THEMES = ("sprint", "epochs", "sprint-long")  # results of bench_sprint.py
@@ -33,6 +38,16 @@ class Point:
     accuracy: float
     deviation: float | None
     num_runs: int
+
+    @property
+    def line(self) -> str:
+        """The line of the chart that it is on."""
+        return f"{FAMILY}20k to {FAMILY}200k" if FAMILY in self.series else self.series.replace("`", "")
+
+    @property
+    def label(self) -> str:
+        """What stands at it."""
+        return self.series.strip("`") if FAMILY in self.series else f"{self.epochs} epoch{'s' * (self.epochs > 1)}"
 
 
 def points_of(values: dict[str, Any]) -> list[Point]:
@@ -53,6 +68,31 @@ def points_of(values: dict[str, Any]) -> list[Point]:
     ]
 
 
+def trained_models() -> list[tuple[Point, str]]:
+    """The models of the family by size, the smallest first, each with where and when it was trained."""
+    found = []
+    for shipped in ZOO.glob(f"{FAMILY}*/shipped.json"):
+        runs = [json.loads(path.read_text()) for path in sorted(shipped.parent.glob("seed-*/metrics.json"))]
+        accuracies = [run["test_accuracy"] for run in runs]
+        point = Point(
+            f"`{shipped.parent.name}`",
+            runs[0]["epochs"],
+            statistics.median(run["train_s"] for run in runs),
+            statistics.mean(accuracies),
+            statistics.stdev(accuracies) if len(runs) > 1 else None,
+            len(runs),
+        )
+        seeds = f" --seeds {len(runs)}" if len(runs) > 1 else ""
+        record = json.loads(shipped.read_text())
+        card = json.loads((shipped.parent / f"seed-{record['shipped_seed']}" / "model.json").read_text())
+        made = (
+            f"`thumbnet train --recipe {shipped.parent.name}{seeds}`: {record['processor']}, "
+            f"torch {card['versions']['torch']}, {record['date']}."
+        )
+        found.append((card["num_params"], point, made))
+    return [(point, made) for _, point, made in sorted(found, key=lambda each: each[0])]
+
+
 def newest(theme: str) -> dict[str, Any] | None:
     """The newest result of a theme, None where there is none."""
     files = sorted(RESULTS.glob(f"{theme}_*.json"), key=lambda file: file.stem.rpartition("_")[2])
@@ -68,6 +108,7 @@ def collect() -> list[Point]:
     several = {(point.series, point.epochs) for point in points if point.num_runs > 1}
     points = [point for point in points if point.num_runs > 1 or (point.series, point.epochs) not in several]
     points.sort(key=lambda point: (point.series, point.epochs))
+    points = [point for point, _ in trained_models()] + points
     train = newest("train")
     if train is not None:
         seconds = REFERENCE_EPOCHS * 50_000 / train["images_per_s"]["plain"]
@@ -87,26 +128,29 @@ def draw(points: list[Point]) -> Figure:
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
     axes = figure.subplots()
     axes.set_title("CIFAR-10 under 200,000 parameters on two CPU cores")
-    for series in dict.fromkeys(point.series for point in points):
-        chosen = sorted((point for point in points if point.series == series), key=lambda point: point.train_s)
+    for line in dict.fromkeys(point.line for point in points):
+        chosen = sorted((point for point in points if point.line == line), key=lambda point: point.train_s)
         axes.errorbar(
             [point.train_s for point in chosen],
             [100 * point.accuracy for point in chosen],
             yerr=[100 * (point.deviation or 0) for point in chosen],
             marker="o",
             capsize=3,
-            label=series.replace("`", ""),
+            label=line,
         )
         for point in chosen:
             axes.annotate(
-                f"{point.epochs} epoch{'s' * (point.epochs > 1)}",
+                point.label,
                 (point.train_s, 100 * point.accuracy),
-                xytext=(6, -14),
+                xytext=(-8, -4) if line == "sprint-long" else (8, -14 if line == "sprint" else -4),
                 textcoords="offset points",
+                horizontalalignment="right" if line == "sprint-long" else "left",  # another line is at its right
             )
     axes.set_xscale("log")
     shortest_s = min(point.train_s for point in points)
-    axes.set_xticks([tick for tick in TICKS_S if shortest_s / 3 < tick < 20_000])
+    longest_s = max(point.train_s for point in points)
+    axes.set_xlim(shortest_s / 1.5, longest_s * 3)  # the labels are at the right of their points
+    axes.set_xticks([tick for tick in TICKS_S if shortest_s / 1.5 < tick < longest_s * 3])
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda seconds, _: duration(float(seconds)).removesuffix(" 0 s").removesuffix(" 0 min"))
     )
@@ -122,8 +166,8 @@ def describe(points: list[Point]) -> str:
     lines = [
         "# Accuracy against time on two CPU cores",
         "",
-        "Made by `python docs/build_speed.py` from benchmarks/results. CIFAR-10, whose test set is exact but for 20",
-        "images here; last epoch, one view; seeds fixed beforehand.",
+        "Made by `python docs/build_speed.py` from benchmarks/results and docs/results. CIFAR-10, whose test set is",
+        "exact but for 20 images here; last epoch, one view; seeds fixed beforehand; on the machines named below.",
         "",
         "![Accuracy against time](speed.png)",
         "",
@@ -136,6 +180,8 @@ def describe(points: list[Point]) -> str:
             f"| {point.series} | {point.epochs} | {100 * point.accuracy:.2f}{deviation} % | {point.num_runs} | "
             f"{duration(point.train_s)} |"
         )
+    for _, made in trained_models():
+        lines += ["", made]
     for values in map(newest, ("train", *THEMES)):
         if values is not None:
             line = f"`{values['command']}`: {values['processor']}, torch {values['torch']}, {values['date']}."

@@ -38,13 +38,21 @@ def table() -> str:
     """The whole table, the smallest model first, and where it was measured."""
     folders = [path.parent for path in ZOO.glob("*/shipped.json")]
     folders.sort(key=lambda folder: json.loads(next(folder.glob("seed-*/metrics.json")).read_text())["num_params"])
-    shipped = [json.loads((folder / "shipped.json").read_text()) for folder in folders]
-    machines = "; ".join(f"`{each['model']}`: {each['processor']}, {each['date']}" for each in shipped)
+    machines = "; ".join(map(where_and_when, folders))
     return (
-        HEAD + "".join(map(row, folders)) + "\nCIFAR-10 test set (exact but for 20 images here), last epoch, one view; "
-        "training (the median of the seeds) and images/s on two cores. Seed 0 is shipped, whatever it scored. Each "
-        f"run's config, history and metrics: docs/results/zoo. Machines and dates: {machines}.\n"
+        HEAD + "".join(map(row, folders)) + "\n"
+        "CIFAR-10 test set (exact but for 20 images here), last epoch, one view; training (the median of the seeds) "
+        "and images/s on two cores. Seed 0 is shipped, whatever it scored; what is said of its file is by "
+        "docs/build_pretrained.py. Trained with `thumbnet train --recipe MODEL --seeds N`. Each run's config, history "
+        f"and metrics: docs/results/zoo. Machines, versions and dates: {machines}.\n"
     )
+
+
+def where_and_when(folder: Path) -> str:
+    """On what machine and when a model was trained, and with which PyTorch."""
+    shipped: dict[str, Any] = json.loads((folder / "shipped.json").read_text())
+    card = json.loads((folder / f"seed-{shipped['shipped_seed']}" / "model.json").read_text())
+    return f"`{shipped['model']}`: {shipped['processor']}, torch {card['versions']['torch']}, {shipped['date']}"
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumbnet.data.batches import normalise, num_batches, shuffled_batches
+from thumbnet.data.batches import memory_order, normalise, num_batches, shuffled_batches
 
 
 @given(num_images=st.integers(2, 300), batch_size=st.integers(2, 70), seed=st.integers(0, 2**31))
@@ -32,6 +32,11 @@ def test_order_follows_the_generator_alone() -> None:
     assert first.equal(again)
     assert not first.equal(other)
     assert not first.equal(torch.arange(100))
+
+
+def test_channels_lie_last_but_on_apples_gpu() -> None:
+    orders = [memory_order(torch.device(name)) for name in ("cpu", "cuda", "mps")]
+    assert orders == [torch.channels_last, torch.channels_last, torch.contiguous_format]
 
 
 def test_normalise_is_scaled_shifted_pixels() -> None:

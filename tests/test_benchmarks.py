@@ -16,11 +16,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from cifar_files import write_folder
-from thumbnet.config import config_from_toml
+from thumbnet.config import config_from_toml, config_to_toml
 from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.data.sources import load_dataset
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.models.registry import create_model
+from thumbnet.recipes import load_recipe
 from thumbnet.training.fit import fit
 from thumbnet.training.progress import Silent
 from thumbnet.training.schedules import StepSchedule
@@ -231,6 +232,26 @@ def test_ablations_train_what_is_missing_and_tell_of_validation_only(
         ablate(plan, "--only", "nothing")
     with pytest.raises(SystemExit, match=r"was trained with .*batch_size=16"):
         ablate(plan.replace("batch_size=16", "batch_size=8"), "--only", "small batches")
+    with pytest.raises(SystemExit, match=r"small-batches-1 was trained with .*batch_size=16"):
+        ablate(plan.replace("batch_size=16", "batch_size=8"), "--only", "as it is")  # it would stand in the table
+
+
+def test_a_kept_run_of_another_recipe_is_not_taken_for_this_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_sprint
+
+    write_folder(tmp_path / "data")
+    recipe, run_dir = tmp_path / "mine.toml", tmp_path / "kept" / "mine-1-0"
+    config = load_recipe(settings=["model_options.blocks=c8s", "min_steps=1"])
+    recipe.write_text(config_to_toml(config))
+    first = bench_sprint.train(str(recipe), 0, 1, str(tmp_path / "data"), run_dir)
+    assert first["epochs"] == 1
+    assert bench_sprint.train(str(recipe), 0, 1, str(tmp_path / "data"), run_dir)["date"] == first["date"]
+    recipe.write_text(config_to_toml(config.replace(lr=0.1)))
+    with pytest.raises(SystemExit, match="or with other fields of its recipe"):
+        bench_sprint.train(str(recipe), 0, 1, str(tmp_path / "data"), run_dir)
 
 
 def _ablations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:

@@ -89,7 +89,7 @@ def changed_copy(run_dir: Path, copy: Path, pattern: str, replacement: str) -> P
     return copy
 
 
-def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, list[str]]:
+def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, tuple[list[str], str]]:
     """Every mistake that a user is likely to make once."""
     bins = tmp_path / "part" / "cifar-10-batches-bin"
     bins.mkdir(parents=True)
@@ -112,77 +112,128 @@ def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, list[str]]:
             for index in range(5):
                 if (folder, name) != ("empty", "dog"):
                     Image.new("RGB", (40, 40), (index, 0, 0)).save(tmp_path / folder / name / f"{index}.png")
-    without_val = changed_copy(run_dir, tmp_path / "without-val", r"val_fraction = .*", "val_fraction = 0.0")
     other_split = changed_copy(run_dir, tmp_path / "other-split", r"split_seed = .*", "split_seed = 1")
     (tmp_path / "broken" / "dog" / "3.png").write_bytes(content[:40])
     (tmp_path / "bad.toml").write_text("epochs = many")
     names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-    small = np.zeros((20, 28, 28, 3), np.uint8)
-    np.savez(tmp_path / "small.npz", images=small, labels=np.arange(20) % 10, class_names=names)
+    small = np.random.default_rng(0).integers(0, 256, (30, 28, 28, 3), np.uint8)
+    np.savez(tmp_path / "small.npz", images=small, labels=np.arange(30) % 10, class_names=names)
     (tmp_path / "file").touch()
     digits = ["train", "--data", "digits"]
     sprint = ["evaluate", "--pretrained", "sprint"]
-    unofficial = ["--data-dir", str(tmp_path / "other"), "--allow-unverified"]
     return {
-        "unknown recipe": ["train", "--recipe", "refrence"],
-        "unknown model": [*digits, "--model", "resnet9"],
-        "unknown data": ["train", "--data", "mnist"],
-        "unknown field": [*digits, "--set", "momentun=0.9"],
-        "no value": [*digits, "--set", "momentum"],
-        "wrong type": [*digits, "--set", "epochs=many"],
-        "epochs 0": [*digits, "--epochs", "0"],
-        "negative lr": [*digits, "--lr", "-1"],
-        "batch of 1": [*digits, "--batch-size", "1"],
-        "unknown policy": [*digits, "--set", "augmentation=blur"],
-        "unknown option of the model": [*digits, "--set", "model_options.dropout=0.1"],
-        "broken recipe file": ["train", "--recipe", str(tmp_path / "bad.toml")],
-        "absent recipe file": ["train", "--recipe", str(tmp_path / "absent.toml")],
-        "partial CIFAR-10": ["train", "--data", "cifar10", "--data-dir", str(tmp_path / "part")],
-        "partial CIFAR-10, auto": ["train", "--data-dir", str(tmp_path / "part")],
-        "damaged CIFAR-10": ["train", "--data-dir", str(tmp_path / "damaged"), "--allow-unverified"],
-        "unofficial CIFAR-10": ["train", "--data-dir", str(tmp_path / "other")],
-        "absent folder": ["train", "--data", f"folder:{tmp_path / 'absent'}"],
-        "one class": ["train", "--data", f"folder:{tmp_path / 'one'}"],
-        "empty class folder": ["train", "--data", f"folder:{tmp_path / 'empty'}"],
-        "broken picture in a folder": ["train", "--data", f"folder:{tmp_path / 'broken'}"],
-        "run folder in use": [*digits, "--run-dir", str(run_dir)],
-        "run folder is a file": [*digits, "--run-dir", str(tmp_path / "file")],
-        "resume what is no run": ["train", "--resume", str(tmp_path)],
-        "resume with options": ["train", "--resume", str(run_dir), "--epochs", "3"],
-        "resume with another seed": ["train", "--resume", str(run_dir), "--seed", "0"],
-        "several seeds of nothing": ["train", "--seeds", "2", "--data", f"folder:{tmp_path / 'absent'}"],
-        "evaluate what is no run": ["evaluate", str(tmp_path / "absent")],
-        "no validation split": ["evaluate", str(run_dir), "--split", "dev"],
-        "other classes": ["evaluate", str(run_dir), "--data", f"folder:{tmp_path / 'absent'}"],
-        "temperature of what it is fitted on": ["evaluate", str(run_dir), "--split", "val", "--temperature"],
-        "temperature of a pretrained model": ["evaluate", "--pretrained", "sprint", "--temperature"],
-        "temperature without validation": ["evaluate", str(without_val), "--data", "digits", "--temperature"],
-        "no longer the run's own data": ["evaluate", str(other_split)],
-        "images of another size": ["evaluate", "--pretrained", "sprint", "--data", f"npz:{tmp_path / 'small.npz'}"],
-        "report of no run": ["report", str(tmp_path)],
-        "report in no folder": ["report", str(run_dir), "--out", str(tmp_path / "absent" / "report.html")],
-        "report on other data": ["report", str(other_split)],
-        "truncated picture": ["predict", str(tmp_path / "cut.png"), "--run", str(run_dir)],
-        "no picture": ["predict", str(tmp_path / "text.png"), "--run", str(run_dir)],
-        "absent picture": ["predict", str(tmp_path / "absent.png"), "--run", str(run_dir)],
-        "summary of an unknown model": ["summary", "alexnet"],
-        "image too small": ["summary", "dilated", "--image-size", "16"],
-        "all images, trained on": ["evaluate", str(run_dir), "--split", "all"],
-        "all images, named": ["evaluate", str(run_dir), "--split", "all", "--data", "digits"],
-        "all images of a zoo model's own data": [*sprint, "--split", "all", "--data", "cifar10", *unofficial],
-        "one class in a model": ["graph", "dilated", "--num-classes", "1"],
-        "graph as what": ["graph", "dilated", "--out", str(tmp_path / "graph.bmp")],
-        "graph nowhere": ["graph", "dilated", "--out", str(tmp_path / "absent" / "graph.svg")],
-        "prepare what": ["data", "prepare", "--data", "digits"],
-        "the rate of the LR finder": ["find-lr", "--data", "digits", "--recipe", "reference", "--lr", "0.5"],
-        "the set rate of the LR finder": ["find-lr", "--data", "digits", "--recipe", "quick", "--set", "lr=0.5"],
-        "a size for digits": ["data", "info", "--data", "digits", "--image-size", "24"],
-        "a folder for digits": ["data", "info", "--data", "digits", "--data-dir", "."],
-        "epochs of the LR finder": ["find-lr", "--data", "digits", "--set", "epochs=3"],
-        "images held out of a check": ["data", "check", "--data", "digits", "--set", "val_fraction=0.2"],
-        "no verb": [],
-        "unknown verb": ["fly"],
-        "too large a val_fraction": [*digits, "--set", "val_fraction=0.9"],
+        "unknown recipe": (["train", "--recipe", "refrence"], "unknown recipe 'refrence'"),
+        "unknown model": ([*digits, "--model", "resnet9"], "unknown model 'resnet9'"),
+        "unknown data": (["train", "--data", "mnist"], "unknown data 'mnist'"),
+        "unknown field": ([*digits, "--set", "momentun=0.9"], "unknown field 'momentun'"),
+        "no value": ([*digits, "--set", "momentum"], "'momentum' is not KEY=VALUE"),
+        "wrong type": ([*digits, "--set", "epochs=many"], "epochs is 'many'"),
+        "epochs 0": ([*digits, "--epochs", "0"], "epochs is 0"),
+        "negative lr": ([*digits, "--lr", "-1"], "lr is -1.0"),
+        "batch of 1": ([*digits, "--batch-size", "1"], "batch_size is 1"),
+        "unknown policy": ([*digits, "--set", "augmentation=blur"], "unknown augmentation policy 'blur'"),
+        "unknown option of the model": ([*digits, "--set", "model_options.dropout=0.1"], "has no option 'dropout'"),
+        "broken recipe file": (["train", "--recipe", str(tmp_path / "bad.toml")], "is not valid TOML"),
+        "absent recipe file": (["train", "--recipe", str(tmp_path / "absent.toml")], "absent.toml cannot be read"),
+        "partial CIFAR-10": (
+            ["train", "--data", "cifar10", "--data-dir", str(tmp_path / "part")],
+            "is only a part of CIFAR-10",
+        ),
+        "partial CIFAR-10, auto": (["train", "--data-dir", str(tmp_path / "part")], "is only a part of CIFAR-10"),
+        "damaged CIFAR-10": (
+            ["train", "--data-dir", str(tmp_path / "damaged"), "--allow-unverified"],
+            "is truncated or damaged",
+        ),
+        "unofficial CIFAR-10": (["train", "--data-dir", str(tmp_path / "other")], "differs from the published file"),
+        "absent folder": (["train", "--data", f"folder:{tmp_path / 'absent'}"], "there is no folder"),
+        "one class": (["train", "--data", f"folder:{tmp_path / 'one'}"], "has only one class folder"),
+        "empty class folder": (["train", "--data", f"folder:{tmp_path / 'empty'}"], "has no images"),
+        "broken picture in a folder": (["train", "--data", f"folder:{tmp_path / 'broken'}"], "3.png is not an image"),
+        "run folder in use": ([*digits, "--run-dir", str(run_dir)], "is not empty"),
+        "run folder is a file": ([*digits, "--run-dir", str(tmp_path / "file")], "cannot be created"),
+        "resume what is no run": (["train", "--resume", str(tmp_path)], "is not a run folder"),
+        "resume with options": (
+            ["train", "--resume", str(run_dir), "--epochs", "3"],
+            "--epochs cannot be given with --resume",
+        ),
+        "resume with another seed": (
+            ["train", "--resume", str(run_dir), "--seed", "0"],
+            "--seed cannot be given with --resume",
+        ),
+        "several seeds of nothing": (
+            ["train", "--seeds", "2", "--data", f"folder:{tmp_path / 'absent'}"],
+            "there is no folder",
+        ),
+        "evaluate what is no run": (["evaluate", str(tmp_path / "absent")], "is not a run folder"),
+        "no validation split": (["evaluate", str(run_dir), "--split", "dev"], "invalid choice: 'dev'"),
+        "other classes": (
+            ["evaluate", str(run_dir), "--data", f"npz:{tmp_path / 'small.npz'}"],
+            "but the data has airplane",
+        ),
+        "temperature of what it is fitted on": (
+            ["evaluate", str(run_dir), "--split", "val", "--temperature"],
+            "--temperature is given with --split val",
+        ),
+        "temperature of a pretrained model": (
+            ["evaluate", "--pretrained", "sprint", "--temperature"],
+            "--temperature is given with --pretrained",
+        ),
+        "no longer the run's own data": (["evaluate", str(other_split)], "their checksum differs"),
+        "images of another size": (
+            ["evaluate", "--pretrained", "sprint", "--data", f"npz:{tmp_path / 'small.npz'}"],
+            "but the data has 28x28 pixels",
+        ),
+        "report of no run": (["report", str(tmp_path)], "is not a run folder"),
+        "report in no folder": (
+            ["report", str(run_dir), "--out", str(tmp_path / "absent" / "report.html")],
+            "report.html cannot be written",
+        ),
+        "report on other data": (["report", str(other_split)], "their checksum differs"),
+        "truncated picture": (["predict", str(tmp_path / "cut.png"), "--run", str(run_dir)], "is damaged or truncated"),
+        "no picture": (["predict", str(tmp_path / "text.png"), "--run", str(run_dir)], "is not an image of a format"),
+        "absent picture": (["predict", str(tmp_path / "absent.png"), "--run", str(run_dir)], "there is no file"),
+        "summary of an unknown model": (["summary", "alexnet"], "unknown model 'alexnet'"),
+        "image too small": (["summary", "dilated", "--image-size", "16"], "takes images of 30 to 49 pixels"),
+        "all images, trained on": (["evaluate", str(run_dir), "--split", "all"], "--split all is given without --data"),
+        "all images, named": (
+            ["evaluate", str(run_dir), "--split", "all", "--data", "digits"],
+            "was trained on most of those of digits",
+        ),
+        "all images of a zoo model's own data": (
+            [*sprint, "--split", "all", "--data", "cifar10"],
+            "was trained on most of those of cifar10",
+        ),
+        "one class in a model": (["graph", "dilated", "--num-classes", "1"], "num_classes is 1"),
+        "graph as what": (["graph", "dilated", "--out", str(tmp_path / "graph.bmp")], "cannot draw a graph as 'bmp'"),
+        "graph nowhere": (
+            ["graph", "dilated", "--out", str(tmp_path / "absent" / "graph.svg")],
+            "graph.svg cannot be written",
+        ),
+        "prepare what": (["data", "prepare", "--data", "digits"], "unrecognized arguments: --data"),
+        "the rate of the LR finder": (
+            ["find-lr", "--data", "digits", "--recipe", "reference", "--lr", "0.5"],
+            "--lr is given to find-lr",
+        ),
+        "the set rate of the LR finder": (
+            ["find-lr", "--data", "digits", "--recipe", "quick", "--set", "lr=0.5"],
+            "lr is set, but has no effect",
+        ),
+        "a size for digits": (["data", "info", "--data", "digits", "--image-size", "24"], "image_size is 24"),
+        "a folder for digits": (
+            ["data", "info", "--data", "digits", "--data-dir", "."],
+            "digits is not read from there",
+        ),
+        "epochs of the LR finder": (
+            ["find-lr", "--data", "digits", "--set", "epochs=3"],
+            "epochs is set, but has no effect",
+        ),
+        "images held out of a check": (
+            ["data", "check", "--data", "digits", "--set", "val_fraction=0.2"],
+            "val_fraction is set, but has no effect",
+        ),
+        "no verb": ([], "required: VERB"),
+        "unknown verb": (["fly"], "invalid choice: 'fly'"),
+        "too large a val_fraction": ([*digits, "--set", "val_fraction=0.9"], "val_fraction is 0.9"),
     }
 
 
@@ -194,7 +245,7 @@ def test_bad_input_is_refused_with_a_hint_and_nothing_is_lost(
     assert len(cases) >= 15
     before = sorted(path for path in tmp_path.rglob("*"))
     kept = {path.name: path.read_bytes() for path in run_dir.iterdir()}
-    for name, arguments in cases.items():
+    for name, (arguments, expected) in cases.items():
         capsys.readouterr()
         try:
             code = main(arguments)
@@ -205,6 +256,7 @@ def test_bad_input_is_refused_with_a_hint_and_nothing_is_lost(
             code, told = int(refusal.code or 0), capsys.readouterr().err
             assert "usage:" in told, name
         assert code == 2, name
+        assert expected in told, name
         assert "Traceback" not in told, name
     assert sorted(path for path in tmp_path.rglob("*")) == before
     assert {path.name: path.read_bytes() for path in run_dir.iterdir()} == kept
@@ -223,9 +275,31 @@ def test_all_images_of_other_data_are_scored(run_dir: Path, tmp_path: Path, caps
     assert main([*unseen, "--split", "all"]) == 0
     told = capsys.readouterr()
     assert "would hold out" not in told.err
-    everything, own = json.loads(told.out), json_of(capsys, "evaluate", str(run_dir))
+    everything, own = json.loads(told.out), json_of(capsys, "evaluate", str(run_dir), "--temperature")
     for name in ("num_images", "accuracy", "confusion", "top_losses"):
         assert everything[name] == own[name], name
+    assert json_of(capsys, *unseen[:-1], "--temperature")["temperature"] == own["temperature"]  # fitted on its own data
+    one_each = [int((splits.test.labels == label).nonzero()[0]) for label in range(10)]
+    np.savez(tmp_path / "few.npz", images=images[one_each], labels=range(10), class_names=list("0123456789"))
+    few = ["evaluate", str(run_dir), "--data", f"npz:{tmp_path / 'few.npz'}", "--split", "all"]
+    assert json_of(capsys, *few)["num_images"] == 10
+    assert main(few) == 0
+    assert "few.npz, all images, 10 images" in capsys.readouterr().out
+
+
+def test_no_temperature_is_fitted_without_validation_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--data", "digits", "--epochs", "1", "--batch-size", "256", "--set", "val_fraction=0"]
+    assert main(["train", *options, "--run-dir", str(tmp_path / "run"), "--log-style", "silent"]) == 0
+    assert main(["evaluate", str(tmp_path / "run"), "--temperature"]) == 2
+    assert "the run held no images out for validation" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["--split", "all"], ["--split", "all", "--data", "cifar10"], ["--temperature"]])
+def test_what_is_refused_is_not_downloaded_first(options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(sources, "download_cifar10", asked.append)
+    assert main(["evaluate", "--pretrained", "sprint", *options]) == 2
+    assert asked == []
 
 
 def test_a_mismatched_or_damaged_checkpoint_is_refused(

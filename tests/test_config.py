@@ -63,6 +63,7 @@ def test_any_valid_config_round_trips(**fields: Any) -> None:
         ({"split_seed": -1}, "split_seed"),
         ({"flip": "sometimes"}, "flip is 'sometimes'"),
         ({"flip": False, "alternating_flip": True}, "alternating_flip is true but flip is false"),
+        ({"augmentation": "none", "alternating_flip": True}, "augmentation is 'none', which mirrors nothing"),
         ({"device": "tpu"}, "device is 'tpu'"),
         ({"schedule": "linear"}, "schedule is 'linear'"),
         ({"mean": [0.5]}, "only one of mean and std"),

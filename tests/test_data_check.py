@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from PIL import Image
 
 from thumbnet.cli import build_parser, main
 from thumbnet.cli.training_verbs import recipe_config
-from thumbnet.config import TrainConfig
+from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.data.digits import read_digits
 from thumbnet.data.exclusion import SUSPECT_COLUMNS, read_exclusions
@@ -32,7 +34,7 @@ from thumbnet.recipes import load_recipe
 from thumbnet.reporting import write_report
 from thumbnet.run import resume, train
 from thumbnet.run_dir import load_run
-from thumbnet.same_test import load_own_dataset
+from thumbnet.same_test import load_named_dataset, load_own_dataset
 
 FLIPPED = np.arange(10, 610, 20)  # 30 of the 700 labels used
 COPY_OF_TEST, FIRST_COPY, SECOND_COPY, DARK = 603, 605, 607, 609
@@ -326,12 +328,47 @@ def test_what_is_listed_of_the_digits_is_left_out_of_them(tmp_path: Path) -> Non
 def test_the_command_that_leaves_suspects_out_has_the_datas_options(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--data", f"npz:{data}", "--epochs", "1", "--batch-size", "64", "--folds", "2", "--repeats", "1"]
-    options += ["--set", 'model_options.blocks="c16s"', "--set", "split_seed=3", "--allow-unverified"]
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(config_to_toml(quick_config(data, epochs=1, split_seed=3, allow_unverified=True)))
+    options = ["--recipe", str(recipe), "--batch-size", "64", "--folds", "2", "--repeats", "1", "--set", "flip=true"]
     assert main(["data", "check", *options, "--out", str(tmp_path / "check")]) == 0
     told = capsys.readouterr().out
     assert "50 images of other splits, searched for duplicates only" in told
     command = shlex.split(told.partition("to leave the suspects out: thumbnet ")[2])
     assert command[:3] == ["train", "--data", f"npz:{data}"]
-    assert command[-3:] == ["--allow-unverified", "--set", "split_seed=3"]
-    assert recipe_config(build_parser().parse_args(command)).split_seed == 3
+    assert command[-5:] == ["--allow-unverified", "--set", "split_seed=3", "--set", "flip=true"]
+    config = recipe_config(build_parser().parse_args(command))
+    assert (config.split_seed, config.flip, config.allow_unverified) == (3, True, True)
+
+
+def test_what_a_run_left_out_tells_its_own_data_wherever_it_is(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, moved = tmp_path / "suspects.csv", tmp_path / "moved.npz"
+    listed.write_text("index,path,label,suggested,score,kind\n0,,0,,1,dark\n")
+    config = quick_config(data, epochs=1, exclude=str(listed))
+    run = train(config, run_dir=tmp_path / "run", log_style="silent")
+    shutil.copy(data, moved)
+    monkeypatch.chdir(tmp_path)
+    for place in (moved, "moved.npz"):
+        dataset, is_own = load_named_dataset(run, f"npz:{place}", {})
+        assert (is_own, dataset.num_excluded) == (True, 1)
+    for place in (data, os.path.relpath(data)):
+        assert run.load_dataset(f"npz:{place}").num_excluded == 1
+    with np.load(data) as arrays:
+        changed = dict(arrays)
+    changed["train_images"][5] ^= 1
+    np.savez(moved, **changed)
+    dataset, is_own = load_named_dataset(run, f"npz:{moved}", {})
+    assert (is_own, dataset.num_excluded) == (False, 0)
+
+
+def test_mirror_images_are_no_copies_where_they_may_be_of_another_class(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 32, 32), np.uint8)
+    images[31] = images[30, :, ::-1]
+    np.savez(tmp_path / "signs.npz", images=images, labels=np.arange(60) % 2)
+    found = {}
+    for flip in (True, False):
+        dataset, _ = load_data(quick_config(tmp_path / "signs.npz", flip=flip, val_fraction=0.0), say=lambda text: None)
+        found[flip] = [pair.mirrored for pair in find_duplicates_across(dataset)]
+    assert found == {True: [True], False: []}

@@ -121,6 +121,17 @@ def test_outliers_are_far_from_all_others() -> None:
     np.testing.assert_allclose(outlyingness(1000 * features), distances, rtol=1e-4)
 
 
+def test_copies_do_not_make_outliers_of_all_others() -> None:
+    generator = np.random.default_rng(0)
+    features = generator.normal(0, 1, (2000, 8)).astype(np.float32)
+    features[:1100] = features[0]
+    features[1500] = 30
+    found = find_outliers(outlyingness(features)).tolist()
+    assert found[0] == 1500
+    assert len(found) < 12
+    assert find_outliers(outlyingness(np.ones((40, 4), np.float32))).tolist() == []
+
+
 def test_the_distance_is_that_to_the_tenth_neighbour() -> None:
     line = np.arange(30, dtype=np.float32)[:, None]
     assert outlyingness(line)[[0, 15]] == pytest.approx(np.array([10.0, 5.0]) / np.median(

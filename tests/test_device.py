@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from thumbnet.errors import ConfigError
+from thumbnet.training import device
 from thumbnet.training.device import keep_freed_memory, peak_memory_bytes, pick_device, pick_precision, seeded
 
 
@@ -40,11 +41,25 @@ def test_memory_is_kept_on_glibc_only(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not keep_freed_memory()
 
 
-def test_a_pytorch_that_does_not_tell_has_no_native_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+def test_bfloat16_is_native_where_any_pytorch_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
     assert pick_precision("auto", torch.device("cpu")) == torch.bfloat16
-    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # an older PyTorch
+    for tells, precision in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda tells=tells: tells, raising=False)
+        assert pick_precision("auto", torch.device("cpu")) == precision
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
     assert pick_precision("auto", torch.device("cpu")) == torch.float32
+
+
+@pytest.mark.parametrize("has_kernel", [True, False])
+def test_maps_are_kept_in_bfloat16_where_pytorch_has_a_kernel_for_it(
+    monkeypatch: pytest.MonkeyPatch, has_kernel: bool
+) -> None:
+    monkeypatch.setattr(device, "has_native_bfloat16", lambda device: False)
+    monkeypatch.setattr(device, "has_bfloat16_convolutions", lambda: has_kernel)
+    precision = pick_precision("auto", torch.device("cpu"), keeps_maps_only=True)
+    assert precision == (torch.bfloat16 if has_kernel else torch.float32)
 
 
 def test_randomness_is_seeded_for_a_while() -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from thumbnet.augment import HorizontalFlip
 from thumbnet.data.batches import normalise, shuffled_batches
 from thumbnet.data.dataset import Dataset, Split
-from thumbnet.errors import CheckpointError, ConfigError, NonFiniteLossError
+from thumbnet.errors import CheckpointError, ConfigError, ModelError, NonFiniteLossError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.registry import create_model
 from thumbnet.training.alternating import AlternatingFlip
@@ -21,6 +21,7 @@ from thumbnet.training.epoch import epoch_randomness
 from thumbnet.training.fit import TrainingState, fit
 from thumbnet.training.growth import Growth
 from thumbnet.training.history import History
+from thumbnet.training.lr_finder import find_lr
 from thumbnet.training.progress import EpochPlan, Progress, Silent, StepReport
 from thumbnet.training.schedules import OneCycle, StepSchedule
 
@@ -130,6 +131,36 @@ def test_a_state_stays_as_it_was_and_goes_on_twice_to_the_same_end(tiny_dataset:
     without = dataclasses.replace(states[0], average=None)
     with pytest.raises(CheckpointError, match="has no average"):
         quick_fit(small_net(), tiny_dataset, epochs=2, average_decay=0.9, resume_from=without)
+    with pytest.raises(CheckpointError, match=r"average_decay is 0.*has one"):
+        quick_fit(small_net(), tiny_dataset, epochs=2, average_decay=0.0, resume_from=states[0])
+    with pytest.raises(CheckpointError, match="epochs is 1, but the state is that after epoch 2"):
+        quick_fit(small_net(), tiny_dataset, epochs=1, average_decay=0.9, resume_from=states[1])
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+def test_a_model_for_other_classes_is_refused_before_the_first_step(tiny_dataset: Dataset, num_classes: int) -> None:
+    model = create_model("resnet8", num_classes=num_classes, image_size=12, seed=0)
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    with pytest.raises(ModelError, match=f"tells {num_classes} classes apart, but the dataset has 3"):
+        quick_fit(model, tiny_dataset)
+    assert all(parameter.equal(before[name]) for name, parameter in model.named_parameters())
+    with pytest.raises(ModelError, match=f"tells {num_classes} classes apart, but the dataset has 3"):
+        find_lr(model, tiny_dataset, batch_size=8, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lr", -1.0), ("lr", float("nan")), ("momentum", 1.0), ("weight_decay", -1.0), ("label_smoothing", 2.0),
+        ("mixup", -1.0), ("average_decay", 1.0), ("seed", -1), ("vector_lr", -1.0), ("vector_momentum", 5.0),
+        ("head_lr", 0.0),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused(tiny_dataset: Dataset, name: str, value: float) -> None:
+    muon = {"optimizer": "muon", "vector_lr": 0.1, "vector_momentum": 0.9, "head_lr": 0.1}
+    arguments = {**(muon if name in muon else {}), name: value}
+    with pytest.raises(ConfigError, match=f"^{name} is "):
+        quick_fit(small_net(), tiny_dataset, **arguments)
 
 
 def test_dropout_and_augmentation_differ_from_epoch_to_epoch() -> None:

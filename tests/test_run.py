@@ -203,15 +203,30 @@ def test_a_run_goes_on_where_its_data_was_moved(tmp_path: Path) -> None:
     assert (stopped / "report.html").exists()
     assert len(load_run(stopped).load_dataset().test) == resumed.metrics["num_test"]
     assert (stopped / "predictions.csv").read_bytes() == (whole.path / "predictions.csv").read_bytes()
+    now.rename(before)
+    assert resume(stopped, data=f"npz:{before}", log_style="silent").config.data == f"npz:{before}"  # finished
+    with pytest.raises(CheckpointError, match="begun on other data"):
+        resume(stopped, data=f"npz:{other}", log_style="silent")
     (stopped / "metrics.json").unlink()
+    write_small_digits(now, class_names=list("abcdefghij"))
+    with pytest.raises(CheckpointError, match=r"its classes were 0, 1, .*, not a, b"):
+        resume(stopped, data=f"npz:{now}", log_style="silent")
     (stopped / "checkpoint-last.pt").unlink()
     with pytest.raises(CheckpointError, match="no checkpoint that tells"):
-        resume(stopped, data=f"npz:{now}", log_style="silent")
+        resume(stopped, data=f"npz:{before}", log_style="silent")
 
 
-def write_small_digits(path: Path, *, num_images: int = 100) -> None:
+def test_a_run_that_never_mirrored_is_not_asked_of_mirror_images(tmp_path: Path) -> None:
+    write_small_digits(tmp_path / "digits.npz")
+    for flip in (True, False):
+        config = quick_config(data=f"npz:{tmp_path / 'digits.npz'}", flip=flip, epochs=1)
+        run = train(config, run_dir=tmp_path / str(flip), log_style="silent")
+        assert run.load_dataset().mirror_keeps_labels == flip
+
+
+def write_small_digits(path: Path, *, num_images: int = 100, **more: object) -> None:
     images = load_digits().images[:num_images].astype(np.uint8) * 15
-    np.savez(path, images=images.repeat(2, 1).repeat(2, 2), labels=load_digits().target[:num_images])
+    np.savez(path, images=images.repeat(2, 1).repeat(2, 2), labels=load_digits().target[:num_images], **more)
 
 
 def test_the_test_set_is_scored_each_epoch_only_where_the_recipe_says_so(tmp_path: Path, run: Run) -> None:

@@ -16,7 +16,7 @@ from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.registry import create_model
 from thumbnet.models.weights import load_weights
 from thumbnet.recipes import load_recipe
-from thumbnet.run_dir import Checkpoint, RunDir, create_run_dir, load_run, open_run_dir
+from thumbnet.run_dir import Checkpoint, KnownData, RunDir, create_run_dir, load_run, open_run_dir
 from thumbnet.training.fit import TrainingState, fit
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.progress import Silent
@@ -29,7 +29,7 @@ def checkpoint_of(model: nn.Module) -> Checkpoint:
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     state = TrainingState(1, model.state_dict(), optimizer.state_dict(), History((record,)))
-    return Checkpoint(state, data_checksum="abc", total_s=3.5)
+    return Checkpoint(state, KnownData("abc", ("cat", "dog")), total_s=3.5)
 
 
 def test_folders_are_numbered_and_never_taken_twice(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_checkpoint_comes_back_and_loads_without_running_code(tmp_path: Path) 
     torch.load(tmp_path / "checkpoint-last.pt", weights_only=True)
     read = folder.read_checkpoint()
     assert read is not None
-    assert (read.data_checksum, read.total_s, read.state.epoch) == ("abc", 3.5, 1)
+    assert (read.known_data, read.total_s, read.state.epoch) == (KnownData("abc", ("cat", "dog")), 3.5, 1)
     assert read.state.history == written.state.history
     assert all(read.state.model[name].equal(tensor) for name, tensor in written.state.model.items())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)

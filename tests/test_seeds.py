@@ -80,12 +80,19 @@ def test_the_seeds_go_on_where_their_data_was_moved(tmp_path: Path, capsys: pyte
     before.rename(now)
     resuming = ["train", "--resume", str(done.path), "--log-style", "silent", "--data"]
     assert main([*resuming, f"npz:{other}"]) == 2
-    assert "was trained on other images or labels" in capsys.readouterr().err
+    assert "begun on other data" in capsys.readouterr().err
     assert not (done.path / "seed-5").exists()
+    shutil.copytree(done.path / "seed-4", done.path / "seed-5")  # stopped before its first checkpoint
+    for name in ("metrics.json", "checkpoint-last.pt"):
+        (done.path / "seed-5" / name).unlink()
+    config = (done.path / "seed-4" / "config.toml").read_text()
+    (done.path / "seed-5" / "config.toml").write_text(config.replace("seed = 4", "seed = 5"))
     assert main([*resuming, f"npz:{now}"]) == 0
     again = [load_run(done.path / f"seed-{seed}") for seed in (4, 5)]
     assert [run.metrics["test_accuracy"] for run in again] == [run.metrics["test_accuracy"] for run in done.runs]
-    assert again[1].config.data == f"npz:{now}"
+    assert [run.config.data for run in again] == [f"npz:{now}", f"npz:{now}"]
+    shutil.rmtree(done.path / "seed-5")  # the next one to begin finds the data where the first run has it
+    assert resume_seeds(done.path, log_style="silent").runs[1].config.data == f"npz:{now}"
     shutil.rmtree(done.path / "seed-4")
     with pytest.raises(RunError, match="holds no run yet"):
         resume_seeds(done.path, data=f"npz:{now}")

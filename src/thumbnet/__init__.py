@@ -1,4 +1,4 @@
-"""thumbnet: train, understand and ship image classifiers under 200,000 parameters, on a laptop, in minutes.
+"""thumbnet: train, understand and ship image classifiers under 200,000 parameters on two CPU cores.
 
 The public names are imported when they are first used, so that `import thumbnet` and `thumbnet --help` are quick.
 """
@@ -13,7 +13,9 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "Dataset": "thumbnet.data.dataset",
     "Split": "thumbnet.data.dataset",
+    "Cosine": "thumbnet.training.schedules",
     "Evaluation": "thumbnet.evaluation.metrics",
+    "Growth": "thumbnet.training.growth",
     "History": "thumbnet.training.history",
     "OneCycle": "thumbnet.training.schedules",
     "Robustness": "thumbnet.evaluation.robustness",

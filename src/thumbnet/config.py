@@ -97,6 +97,11 @@ class TrainConfig:
             raise ConfigError("only one of mean and std is given", hint="give both, or neither")
         if self.alternating_flip and self.flip is False:
             raise ConfigError("alternating_flip is true but flip is false", hint="leave one of the two out")
+        if self.alternating_flip and self.augmentation == "none":
+            raise ConfigError(
+                "alternating_flip is true but augmentation is 'none', which mirrors nothing",
+                hint="set alternating_flip = false, or another augmentation",
+            )
         if self.nesterov and self.momentum == 0:
             raise ConfigError("nesterov is true but momentum is 0", hint="set momentum above 0, or nesterov = false")
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from thumbnet.card import ModelCard, card_from_dict
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.sources import load_dataset
+from thumbnet.data.sources import load_dataset, load_whole_dataset, source_name
 from thumbnet.errors import RunError
 from thumbnet.evaluation.images import ImagePrediction, predict_files
 from thumbnet.evaluation.predictions import predict_logits
@@ -84,6 +84,33 @@ def load_test_data(
     )
     check_fits(card, dataset)
     return dataset.with_statistics(card.mean, card.std)
+
+
+def load_unseen_data(
+    trained: TrainedModel, data: str, *, data_dir: str | Path | None = None, allow_unverified: bool = False
+) -> Dataset:
+    """All images of data that a model was not trained on, as the test split, with the model's mean and std.
+
+    Raises:
+        RunError: it is the model's own data, or has other classes or another image shape.
+    """
+    card = trained.card
+    if source_name(data) == card.data:
+        raise _seen(card)
+    dataset = load_whole_dataset(
+        data, data_dir=data_dir, allow_unverified=allow_unverified, image_size=card.image_shape[1]
+    )
+    if dataset.source.name == card.data:  # what `auto` may turn out to be
+        raise _seen(card)
+    check_fits(card, dataset)
+    return dataset.with_statistics(card.mean, card.std)
+
+
+def _seen(card: ModelCard) -> RunError:
+    return RunError(
+        f"all images are asked for, but {card.model} was trained on most of those of {card.data}",
+        hint="score the test split, or other images of the same classes",
+    )
 
 
 def check_fits(card: ModelCard, dataset: Dataset) -> None:

@@ -54,6 +54,8 @@ def load_data(config: TrainConfig, *, say: Say) -> tuple[Dataset, TrainConfig]:
         if len(card.mean) == dataset.num_channels:
             config = config.replace(mean=card.mean, std=card.std)  # the images as its weights know them
     dataset = _with_given_statistics(dataset, config, say=say)
+    if config.flip is False:
+        dataset = dataset.without_mirror()  # for what else would mirror images: a check of the data, several views
     return dataset, resolve_config(config, dataset)
 
 

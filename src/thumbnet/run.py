@@ -7,7 +7,7 @@ from pathlib import Path
 
 from thumbnet.config import Device, TrainConfig
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import CheckpointError, RunError
+from thumbnet.errors import CheckpointError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.prepare import (
     Say,
@@ -26,7 +26,7 @@ from thumbnet.prepare import (
 )
 from thumbnet.recipes import load_recipe
 from thumbnet.results import write_metrics, write_results
-from thumbnet.run_dir import Checkpoint, Run, RunDir, create_run_dir, load_run, open_run_dir
+from thumbnet.run_dir import Checkpoint, KnownData, Run, RunDir, create_run_dir, load_run, open_run_dir
 from thumbnet.teacher import load_teacher
 from thumbnet.training.device import pick_device
 from thumbnet.training.fit import TrainingState, fit
@@ -61,17 +61,12 @@ def begin(
     data_note: str = "",
     beside: Run | None = None,
 ) -> Run:
-    """As `train`, of data that is known to stand in for other data where there is a note.
-
-    RunError where there is a run `beside` this one, to be compared with it, and the data is not the same.
-    """
+    """As `train`, of data that is known to stand in for other data where there is a note, and must be that of the run
+    `beside` this one where there is one."""
     say = speaker(log_style)
     dataset, config = load_checked(config, say=say)  # refused before there is a folder
-    if beside is not None and dataset.checksum() != beside.card.data_checksum:
-        raise RunError(
-            f"{beside.path} was trained on other images or labels than those of {config.data}: their checksums differ",
-            hint="go on with the data that it was trained on (--data, --data-dir), or train all of them anew",
-        )
+    if beside is not None:
+        beside.known_data.check(dataset, begun=beside.path)
     dataset = dataset.with_note(dataset.source.note or data_note)
     folder = create_run_dir(config.recipe, run_dir)
     folder.write_config(config, note=describe_data(dataset))  # first: it makes the folder a run
@@ -115,22 +110,41 @@ def resume(
 
     Args:
         run_dir: its folder. Without a checkpoint in it, the run starts again from its config.
-        data, data_dir, device: where its data is and what to compute on now, if not as recorded (another machine, say);
-            `data` as in `load_dataset`, and config.toml then names it.
+        data, data_dir: where its data is now, if not as recorded; both as in `load_dataset`. config.toml then names
+            that place, also of a finished run.
+        device: what to compute on now, if not as recorded.
         log_style: as in `train`.
 
     Raises:
-        CheckpointError: the checkpoint is damaged, or the data is not that which the run began with; `data` is given
-            and there is no checkpoint that tells which that was.
+        CheckpointError: the checkpoint is damaged, or the data is not that which the run was begun on; or `data` is
+            given, and there is no checkpoint that tells which that was.
     """
+    return go_on(run_dir, data=data, data_dir=data_dir, device=device, log_style=log_style)
+
+
+def go_on(
+    run_dir: str | Path,
+    *,
+    data: str | None,
+    data_dir: str | Path | None,
+    device: Device | None,
+    log_style: LogStyle,
+    beside: Run | None = None,
+) -> Run:
+    """As `resume`; where the run has no checkpoint, the run `beside` this one tells what its data is."""
     say = speaker(log_style)
     folder = open_run_dir(run_dir)
-    if folder.is_complete:
-        say(f"{folder.path} is finished: nothing to resume.")
-        return load_run(folder.path)
+    is_moved = data is not None or data_dir is not None
+    finished = load_run(folder.path) if folder.is_complete else None
+    if finished is not None and not is_moved:
+        return _say_finished(finished, say)
     begun = folder.read_config()
-    checkpoint = folder.read_checkpoint()
-    if data is not None and checkpoint is None:
+    checkpoint = None if finished is not None else folder.read_checkpoint()
+    known_data = None if checkpoint is None else checkpoint.known_data
+    witness = finished if finished is not None else beside
+    if known_data is None and witness is not None:
+        known_data = witness.known_data
+    if data is not None and known_data is None:
         raise CheckpointError(
             f"data is {data!r}, but {folder.path} has no checkpoint that tells what data it was begun on",
             hint="leave --data out, or begin a new run",
@@ -138,18 +152,22 @@ def resume(
     config = elsewhere(begun, data=data, data_dir=data_dir, device=device)
     config = config.replace(exclude=folder.exclusions(config))
     dataset, config = load_data(config, say=say)
+    if known_data is not None:
+        known_data.check(dataset, begun=folder.path)
     dataset = dataset.with_note(folder.data_note())
-    if checkpoint is not None and checkpoint.data_checksum != dataset.checksum():
-        raise CheckpointError(
-            f"{folder.path} was begun on other data: the checksum of its images and labels differs",
-            hint="resume with the data that it began with (--data, --data-dir)",
-        )
-    if data is not None:
+    if is_moved:
         moved = begun.replace(data=config.data, data_dir=config.data_dir)
         folder.write_config(moved, note=describe_data(dataset))
+    if finished is not None:
+        return _say_finished(load_run(folder.path), say)
     done = 0 if checkpoint is None else checkpoint.state.epoch
     say(f"Resuming {folder.path} after epoch {done} of {config.epochs}.")
     return _train_in(folder, config, dataset, log_style=log_style, checkpoint=checkpoint)
+
+
+def _say_finished(run: Run, say: Say) -> Run:
+    say(f"{run.path} is finished: nothing to resume.")
+    return run
 
 
 def elsewhere(
@@ -184,10 +202,10 @@ def _train_in(
     folder: RunDir, config: TrainConfig, dataset: Dataset, *, log_style: LogStyle, checkpoint: Checkpoint | None
 ) -> Run:
     begin_s = time.perf_counter() - (0.0 if checkpoint is None else checkpoint.total_s)
-    data_checksum = dataset.checksum()
+    known_data = KnownData.of(dataset)
 
     def keep(state: TrainingState) -> None:
-        folder.write_checkpoint(Checkpoint(state, data_checksum, time.perf_counter() - begin_s))
+        folder.write_checkpoint(Checkpoint(state, known_data, time.perf_counter() - begin_s))
 
     model = build_model(config, dataset)
     if checkpoint is None:
@@ -212,7 +230,7 @@ def _train_in(
         model=model,
         history=history,
         evaluation=evaluation,
-        data_checksum=data_checksum,
+        data_checksum=known_data.checksum,
     )
     device = next(model.parameters()).device
     write_metrics(folder, metrics, total_s=time.perf_counter() - begin_s, device=device)

@@ -20,7 +20,7 @@ from thumbnet.atomic import write_atomically
 from thumbnet.card import ModelCard, card_from_dict
 from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
 from thumbnet.data.dataset import Dataset, Split
-from thumbnet.data.sources import load_dataset
+from thumbnet.data.sources import load_dataset, source_name
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.predictions import Answers, Predictions
 from thumbnet.evaluation.predictions_csv import answers_from_csv, predictions_to_csv
@@ -46,11 +46,36 @@ RUN_DIR_OPTION = "--run-dir"
 
 
 @dataclass(frozen=True)
+class KnownData:
+    """What tells whether data is that of a run: the checksum of its images and labels, and its class names."""
+
+    checksum: str
+    class_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> KnownData:
+        return cls(dataset.checksum(), dataset.class_names)
+
+    def check(self, dataset: Dataset, *, begun: Path) -> None:
+        """CheckpointError where the dataset is not that on which the run in the folder `begun` was begun."""
+        difference = ""
+        if dataset.checksum() != self.checksum:
+            difference = "the checksum of its images and labels differs"
+        elif dataset.class_names != self.class_names:
+            difference = f"its classes were {', '.join(self.class_names)}, not {', '.join(dataset.class_names)}"
+        if difference:
+            raise CheckpointError(
+                f"{begun} was begun on other data: {difference}",
+                hint="go on with the data that it was begun on (--data, --data-dir)",
+            )
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """The state after an epoch, with the data it belongs to and the seconds that the run has taken so far."""
 
     state: TrainingState
-    data_checksum: str
+    known_data: KnownData
     total_s: float
 
 
@@ -62,6 +87,11 @@ class Run(TrainedModel):
     config: TrainConfig
     history: History
     metrics: Mapping[str, Any]
+
+    @property
+    def known_data(self) -> KnownData:
+        """What tells whether data is that which the run was trained on."""
+        return KnownData(self.card.data_checksum, self.card.class_names)
 
     def load_dataset(
         self,
@@ -82,11 +112,12 @@ class Run(TrainedModel):
             RunError: the other data has other classes or another image shape than the model was trained for.
         """
         config = self.config
+        is_same_place = data is None or source_name(data) == config.data
         if is_own is None:
-            is_own = data in (None, config.data)
+            is_own = is_same_place
         dataset = load_dataset(
             config.data if data is None else data,
-            data_dir=config.data_dir if data_dir is None and data in (None, config.data) else data_dir,
+            data_dir=config.data_dir if data_dir is None and is_same_place else data_dir,
             allow_unverified=config.allow_unverified if allow_unverified is None else allow_unverified,
             image_size=self.card.image_shape[1],
             val_fraction=config.val_fraction,
@@ -94,7 +125,8 @@ class Run(TrainedModel):
             exclude=RunDir(self.path).exclusions(config) if is_own else None,
         )
         check_fits(self.card, dataset)
-        return dataset.with_statistics(self.card.mean, self.card.std)
+        dataset = dataset.with_statistics(self.card.mean, self.card.std)
+        return dataset.without_mirror() if config.flip is False else dataset
 
 
 @dataclass(frozen=True)
@@ -157,7 +189,8 @@ class RunDir:
                 "optimizer": dict(checkpoint.state.optimizer),
                 "average": None if checkpoint.state.average is None else dict(checkpoint.state.average),
                 "history": checkpoint.state.history.to_rows(),
-                "data_checksum": checkpoint.data_checksum,
+                "data_checksum": checkpoint.known_data.checksum,
+                "class_names": list(checkpoint.known_data.class_names),
                 "total_s": checkpoint.total_s,
             },
             buffer,
@@ -174,7 +207,8 @@ class RunDir:
             saved = torch.load(path, map_location="cpu", weights_only=True)
             history = history_from_rows(saved["history"])
             state = TrainingState(saved["epoch"], saved["model"], saved["optimizer"], history, saved.get("average"))
-            return Checkpoint(state, saved["data_checksum"], saved["total_s"])
+            known_data = KnownData(saved["data_checksum"], tuple(saved["class_names"]))
+            return Checkpoint(state, known_data, saved["total_s"])
         except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise CheckpointError(
                 f"the checkpoint {path} is damaged: {error}", hint="delete it: --resume then starts the run again"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import RunError
+from thumbnet.errors import DataError, RunError
 from thumbnet.evaluation.predictions import Answers
 from thumbnet.run_dir import Run
 
@@ -53,6 +53,21 @@ def load_own_dataset(run: Run, source: Mapping[str, Any]) -> Dataset:
             hint="say where its own data is now, with --data or --data-dir; a folder must hold the same files as then",
         )
     return dataset.with_note(run.card.data_note)
+
+
+def load_named_dataset(run: Run, data: str, source: Mapping[str, Any]) -> tuple[Dataset, bool]:
+    """Data by its name, and whether it is the run's own after all: in another place, perhaps."""
+    dataset = run.load_dataset(data, **source)
+    if dataset.checksum() == run.card.data_checksum:
+        return dataset, True
+    if run.config.exclude is None:
+        return dataset, False
+    try:  # what the run left out tells its own data
+        own = run.load_dataset(data, **source, is_own=True)
+    except DataError:
+        return dataset, False
+    is_own = own.checksum() == run.card.data_checksum
+    return own if is_own else dataset, is_own
 
 
 def _other_test(run: Run, baseline: Run, difference: str) -> RunError:

@@ -12,7 +12,7 @@ from thumbnet.config import Device, TrainConfig, config_to_toml
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.prepare import speaker
 from thumbnet.recipes import load_recipe
-from thumbnet.run import begin, elsewhere, load_checked, resume
+from thumbnet.run import begin, elsewhere, go_on, load_checked
 from thumbnet.run_dir import CONFIG, METRICS, Run, RunDir, create_run_dir
 from thumbnet.training.progress import LogStyle
 
@@ -90,12 +90,14 @@ def _finish(
     runs: list[Run] = []
     for seed in seeds:
         path = folder.path / f"seed-{seed}"
+        first = runs[0] if runs else None
         if (path / CONFIG).exists():
-            run = resume(path, data=data, data_dir=data_dir, device=device, log_style=log_style)
+            run = go_on(path, data=data, data_dir=data_dir, device=device, log_style=log_style, beside=first)
         else:
-            own = elsewhere(config.replace(seed=seed), data=data, data_dir=data_dir, device=device)
-            note, first = folder.data_note(), runs[0] if runs else None
-            run = begin(own, run_dir=path, log_style=log_style, data_note=note, beside=first)
+            if first is not None:  # whose config tells where the data is now
+                config = config.replace(data=first.config.data, data_dir=first.config.data_dir)
+            own = elsewhere(config.replace(seed=seed), data=None, data_dir=data_dir, device=device)
+            run = begin(own, run_dir=path, log_style=log_style, data_note=folder.data_note(), beside=first)
         if runs and run.card.data_checksum != runs[0].card.data_checksum:
             raise RunError(
                 f"{run.path} was trained on other images or labels than {runs[0].path}: their checksums differ",

@@ -12,6 +12,7 @@ from jaxtyping import Float16
 from torch import Tensor
 
 from thumbnet.augment import RandomCrop
+from thumbnet.data.batches import memory_order
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.run_dir import Run, RunDir, check_writable, load_run
@@ -62,7 +63,7 @@ def learn_lessons(
         check_writable(folder.path)  # now, rather than after all the work
         begin_s = time.perf_counter()
         logits = ask_teacher(
-            teacher.model.to(to_device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+            teacher.model.to(to_device, memory_format=memory_order(to_device)),  # type: ignore[call-overload]
             dataset.train.images,
             crop,
             mirrors=mirrors,

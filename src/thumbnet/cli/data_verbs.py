@@ -10,8 +10,9 @@ from typing import Any
 
 from thumbnet.cli.output import write_file
 from thumbnet.cli.training_verbs import recipe_config, refuse_settings
+from thumbnet.config import TrainConfig
 
-DATA_FIELDS = ("data_dir", "allow_unverified", "image_size", "split_seed")  # of a recipe, besides the data's name
+SET_DATA_FIELDS = ("image_size", "split_seed", "flip")  # of a recipe: what tells how data is read, and has no option
 
 
 def info(parsed: argparse.Namespace) -> None:
@@ -75,9 +76,8 @@ def check(parsed: argparse.Namespace) -> None:
     from thumbnet.data_check.check import SUSPECTS, check_data
 
     refuse_settings(parsed, ["val_fraction"], "data check holds no images out for validation")
-    done = check_data(
-        recipe_config(parsed), num_folds=parsed.folds, num_repeats=parsed.repeats, out=parsed.out, log_style="auto"
-    )
+    config = recipe_config(parsed)
+    done = check_data(config, num_folds=parsed.folds, num_repeats=parsed.repeats, out=parsed.out, log_style="auto")
     if parsed.json:
         print(json.dumps({**done.summary, "path": str(done.path)}))
         return
@@ -92,11 +92,18 @@ def check(parsed: argparse.Namespace) -> None:
     print(f"results: {done.path}")
     if done.suspects:
         command = ["thumbnet", "train", "--data", summary["data"], "--exclude", str(done.path / SUSPECTS)]
-        command += [] if parsed.data_dir is None else ["--data-dir", parsed.data_dir]
-        command += ["--allow-unverified"] if parsed.allow_unverified else []
-        for setting in parsed.settings or ():
-            command += ["--set", setting] if setting.partition("=")[0].strip() in DATA_FIELDS else []
-        print(f"to leave the suspects out: {shlex.join(command)}")
+        print(f"to leave the suspects out: {shlex.join([*command, *_data_options(config)])}")
+
+
+def _data_options(config: TrainConfig) -> list[str]:
+    """The options that make another recipe read the same data in the same way as this config."""
+    options = [] if config.data_dir is None else ["--data-dir", config.data_dir]
+    options += ["--allow-unverified"] if config.allow_unverified else []
+    for name in SET_DATA_FIELDS:
+        value = getattr(config, name)
+        if value != getattr(TrainConfig, name):
+            options += ["--set", f"{name}={json.dumps(value)}"]
+    return options
 
 
 def _remark(kind: str, summary: dict[str, Any]) -> str:

@@ -12,20 +12,17 @@ from thumbnet.errors import ConfigError
 
 def evaluate(parsed: argparse.Namespace) -> None:
     """Print the figures of a trained model."""
+    _refuse_what_does_not_fit(parsed)
     from thumbnet.cli.robustness import measure
     from thumbnet.evaluation.analysis import analyse
     from thumbnet.evaluation.metrics import evaluate
-    from thumbnet.evaluation.predictions import predict_split
     from thumbnet.evaluation.tta import evaluate_views
 
-    trained, dataset = _trained_with_data(parsed)
-    if parsed.temperature:
-        _check_temperature(parsed, has_val=dataset.val is not None)
-    robustness = measure(parsed, trained, dataset) if parsed.robustness else None
-    held_out = None
-    if parsed.temperature:
-        held_out = predict_split(trained.model, dataset.split("val"), mean=dataset.mean, std=dataset.std)
-    analysis = analyse(evaluate(trained.model, dataset, parsed.split), dataset.class_names, held_out=held_out)
+    trained, dataset, is_own = _trained_with_data(parsed)
+    held_out = _held_out_predictions(trained, dataset if is_own else None) if parsed.temperature else None
+    robustness = measure(parsed, trained, dataset, is_own=is_own) if parsed.robustness else None
+    split = "test" if parsed.split == "all" else parsed.split
+    analysis = analyse(evaluate(trained.model, dataset, split), dataset.class_names, held_out=held_out)
     if parsed.temperature and analysis.temperature is None:
         print("no temperature is best for the validation images: their loss falls on and on", file=sys.stderr)
     values = {
@@ -36,15 +33,16 @@ def evaluate(parsed: argparse.Namespace) -> None:
         **analysis.to_dict(),
     }
     if parsed.tta:
-        values["tta_accuracy"] = evaluate_views(trained.model, dataset, parsed.split).accuracy
+        values["tta_accuracy"] = evaluate_views(trained.model, dataset, split).accuracy
     if robustness is not None:
         values["robustness"] = robustness.to_dict()
     if parsed.json:
         print(json.dumps(values))
         return
+    images = "all images" if parsed.split == "all" else f"{parsed.split} split"
     print(
-        f"{trained.card.model} ({trained.card.num_params:,} parameters) on {dataset.source.name}, {parsed.split} "
-        f"split, {analysis.evaluation.num_images:,} images"
+        f"{trained.card.model} ({trained.card.num_params:,} parameters) on {dataset.source.name}, {images}, "
+        f"{analysis.evaluation.num_images:,} images"
     )
     print(f"{analysis}")
     if parsed.tta:
@@ -53,49 +51,65 @@ def evaluate(parsed: argparse.Namespace) -> None:
         print(robustness)
 
 
-def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any]:
-    """The trained model that `evaluate` is asked of, and its data or the data named."""
-    from thumbnet.model_card import load_pretrained, load_test_data
-    from thumbnet.run_dir import load_run
-    from thumbnet.same_test import load_own_dataset
-
-    if parsed.pretrained is None:
-        run = load_run(parsed.run)
-        source = {"data_dir": parsed.data_dir, "allow_unverified": parsed.allow_unverified or None}
-        if parsed.data is None:
-            _refuse_all_images(parsed, is_own=True)
-            return run, load_own_dataset(run, source)
-        dataset = run.load_dataset(parsed.data, **source)
-        is_own = dataset.checksum() == run.card.data_checksum
-        _refuse_all_images(parsed, is_own=is_own or dataset.source.name == run.card.data)
-        if not is_own:
-            print(f"{parsed.data} is not all the run's own data: it may have been trained on some", file=sys.stderr)
-            _tell_held_out(parsed, dataset)
-        return run, dataset
-    if parsed.split not in ("test", "all"):
+def _refuse_what_does_not_fit(parsed: argparse.Namespace) -> None:
+    """ConfigError where options contradict each other, before anything is read or downloaded."""
+    if parsed.robustness and parsed.split != "test":
+        raise ConfigError(
+            f"--robustness is given with --split {parsed.split}: it is measured on test images",
+            hint="leave --split out, or --robustness",
+        )
+    if parsed.temperature and parsed.pretrained is not None:
+        raise ConfigError(
+            "--temperature is given with --pretrained: which images were held out, its file does not say",
+            hint="fit it for a run of your own",
+        )
+    if parsed.temperature and parsed.split not in ("test", "all"):
+        raise ConfigError(
+            f"--temperature is given with --split {parsed.split}: it is fitted on the validation split, to be judged "
+            "on other images",
+            hint="leave --split out",
+        )
+    if parsed.pretrained is not None and parsed.split not in ("test", "all"):
         raise ConfigError(
             f"--split {parsed.split} is given with --pretrained: which images were held out, its file does not say",
             hint="score the test split, or a run of your own",
         )
-    trained = load_pretrained(parsed.pretrained)
-    dataset = load_test_data(trained, parsed.data, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified)
-    _refuse_all_images(parsed, is_own=dataset.source.name == trained.card.data)
-    _tell_held_out(parsed, dataset)
-    return trained, dataset
-
-
-def _refuse_all_images(parsed: argparse.Namespace, *, is_own: bool) -> None:
-    """ConfigError where all images are to be scored and the model was trained on most of them."""
-    if parsed.split == "all" and is_own:
+    if parsed.split == "all" and parsed.data is None:
         raise ConfigError(
-            "--split all is given, but the model was trained on most of these images",
+            "--split all is given without --data, but the model was trained on most of its own images",
             hint="score the test split, or other images of the same classes with --data",
         )
 
 
-def _tell_held_out(parsed: argparse.Namespace, dataset: Any) -> None:
+def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any, bool]:
+    """The trained model that `evaluate` is asked of, the data, and whether that is surely the model's own."""
+    from thumbnet.model_card import load_pretrained, load_test_data, load_unseen_data
+    from thumbnet.run_dir import load_run
+    from thumbnet.same_test import load_named_dataset, load_own_dataset
+
+    trained: Any = load_run(parsed.run) if parsed.pretrained is None else load_pretrained(parsed.pretrained)
+    source = {"data_dir": parsed.data_dir, "allow_unverified": parsed.allow_unverified}
+    if parsed.split == "all":
+        dataset = load_unseen_data(trained, parsed.data, **source)
+        print(f"scored as if {trained.card.model} had been trained on none of these images", file=sys.stderr)
+        return trained, dataset, False
+    if parsed.pretrained is not None:
+        dataset = load_test_data(trained, parsed.data, **source)
+        _tell_held_out(dataset)
+        return trained, dataset, False
+    source["allow_unverified"] = parsed.allow_unverified or None
+    if parsed.data is None:
+        return trained, load_own_dataset(trained, source), True
+    dataset, is_own = load_named_dataset(trained, parsed.data, source)
+    if not is_own:
+        print(f"{parsed.data} is not all the run's own data: it may have been trained on some", file=sys.stderr)
+        _tell_held_out(dataset)
+    return trained, dataset, is_own
+
+
+def _tell_held_out(dataset: Any) -> None:
     """Say so where the test images are a share that would be held out in a training, and not all there are."""
-    if parsed.split == "test" and dataset.test.positions is not None:
+    if dataset.test.positions is not None:
         print(
             f"{dataset.source.name} has no test split: scored are the {len(dataset.test):,} images that a training "
             "would hold out; --split all scores all there are.",
@@ -103,23 +117,18 @@ def _tell_held_out(parsed: argparse.Namespace, dataset: Any) -> None:
         )
 
 
-def _check_temperature(parsed: argparse.Namespace, *, has_val: bool) -> None:
-    if parsed.pretrained is not None:
-        raise ConfigError(
-            "--temperature is given with --pretrained: which images were held out, its file does not say",
-            hint="fit it for a run of your own",
-        )
-    if parsed.split != "test":
-        raise ConfigError(
-            f"--temperature is given with --split {parsed.split}: it is fitted on the validation split, to be judged "
-            "on other images",
-            hint="leave --split out",
-        )
-    if not has_val:
+def _held_out_predictions(run: Any, dataset: Any | None) -> Any:
+    """What the run says of its own validation images; `dataset` is its data, None where that is to be read first."""
+    from thumbnet.evaluation.predictions import predict_split
+    from thumbnet.same_test import load_own_dataset
+
+    own = load_own_dataset(run, {}) if dataset is None else dataset
+    if own.val is None:
         raise ConfigError(
             "--temperature is given, but the run held no images out for validation, and it is fitted on those",
             hint="train with val_fraction above 0",
         )
+    return predict_split(run.model, own.val, mean=own.mean, std=own.std)
 
 
 def report(parsed: argparse.Namespace) -> None:

@@ -159,7 +159,7 @@ def _add_data_folder_options(parser: argparse.ArgumentParser) -> None:
         "--data-dir", metavar="DIR", help="where CIFAR is, or goes (default: THUMBNET_DATA, else the cache folder)"
     )
     parser.add_argument(
-        "--allow-unverified", action="store_true", help="accept files that differ from the official ones"
+        "--allow-unverified", action="store_true", help="accept CIFAR files that differ from the official ones"
     )
 
 

@@ -7,26 +7,19 @@ import sys
 from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import ConfigError
 from thumbnet.evaluation.robustness import Robustness, measure_robustness
 from thumbnet.model_card import TrainedModel
 from thumbnet.run_dir import ROBUSTNESS, ROBUSTNESS_PLOT, Run, RunDir
 
 
-def measure(parsed: argparse.Namespace, trained: TrainedModel, dataset: Dataset) -> Robustness:
+def measure(parsed: argparse.Namespace, trained: TrainedModel, dataset: Dataset, *, is_own: bool) -> Robustness:
     """The model's robustness; a run's on its own data is written into its folder, with its plot, for the report.
 
-    Raises:
-        ConfigError: another split than test was asked for; RunError: the folder cannot be written.
+    RunError where the folder cannot be written.
     """
-    if parsed.split != "test":
-        raise ConfigError(
-            f"--robustness is given with --split {parsed.split}: it is measured on test images",
-            hint="leave --split out, or --robustness",
-        )
     robustness = measure_robustness(trained.model, dataset, say=_tell)
     if isinstance(trained, Run):
-        if dataset.checksum() == trained.card.data_checksum:
+        if is_own:
             _write(RunDir(trained.path), robustness)
             _tell(f"{_report_again(parsed, trained)} shows it, too")
         else:

@@ -33,8 +33,18 @@ def num_batches(num_images: int, batch_size: int) -> int:
 def normalise(
     images: UInt8[Tensor, "n c h w"], mean: Sequence[float], std: Sequence[float]
 ) -> Float[Tensor, "n c h w"]:
-    """Grey levels 0..255 to (x / 255 - mean) / std per channel, float32 in channels_last order in memory."""
+    """Grey levels 0..255 to (x / 255 - mean) / std per channel, float32 in the `memory_order` of their device."""
     scale = torch.tensor([1 / (MAX_GREY_LEVEL * s) for s in std], device=images.device).view(1, -1, 1, 1)
     shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)], device=images.device).view(1, -1, 1, 1)
     # Reordered last: arithmetic with one number a channel is three times faster channel by channel.
-    return images.to(torch.float32).mul_(scale).sub_(shift).contiguous(memory_format=torch.channels_last)
+    normalised = images.to(torch.float32).mul_(scale).sub_(shift)
+    return normalised.contiguous(memory_format=memory_order(images.device))
+
+
+def memory_order(device: torch.device) -> torch.memory_format:
+    """How images and filters lie in memory: channels last, which convolutions are fastest with.
+
+    Not on mps: up to PyTorch 2.13, gradients of batch normalisation are wrong there with channels last, or it raises
+    (github.com/pytorch/pytorch/issues/175189).
+    """
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last

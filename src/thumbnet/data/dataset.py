@@ -16,7 +16,6 @@ from torch import Tensor
 from thumbnet.errors import ConfigError, DataError
 
 SPLIT_NAMES = ("train", "val", "test")
-ALL_IMAGES = "all"
 
 
 @dataclass(frozen=True)
@@ -86,13 +85,7 @@ class Dataset:
     num_excluded: int = 0
 
     def __post_init__(self) -> None:
-        for split in (self.train, self.val, self.test):
-            if split is not None and tuple(split.images.shape[1:]) != self.image_shape:
-                other = tuple(split.images.shape[1:])
-                raise DataError(
-                    f"splits differ in image shape: train has {self.image_shape}, another {other}",
-                    hint="every image of a dataset has the same number of channels, height and width",
-                )
+        _check_same_shape(self.train, self.val, self.test)
         if len(self.mean) != self.num_channels or len(self.std) != self.num_channels:
             raise ConfigError(
                 f"mean has {len(self.mean)} values and std {len(self.std)}, "
@@ -120,14 +113,9 @@ class Dataset:
         return len(self.class_names)
 
     def split(self, name: str) -> Split:
-        """The split called `name` (train, val or test), or all images, in the order of the source.
-
-        ConfigError for another name or a split that is not there.
-        """
-        if name == ALL_IMAGES:
-            return _joined([split for split in (self.train, self.val, self.test) if split is not None])
+        """The split called `name` (train, val or test); ConfigError for another name or a split that is not there."""
         if name not in SPLIT_NAMES:
-            raise ConfigError(f"unknown split {name!r}", hint=f"choose one of {', '.join(SPLIT_NAMES)} or {ALL_IMAGES}")
+            raise ConfigError(f"unknown split {name!r}", hint=f"choose one of {', '.join(SPLIT_NAMES)}")
         split: Split | None = getattr(self, name)
         if split is None:
             raise ConfigError(
@@ -144,6 +132,10 @@ class Dataset:
         """The same dataset normalised with other per-channel statistics, of pixels in 0..1."""
         return replace(self, mean=tuple(mean), std=tuple(std))
 
+    def without_mirror(self) -> Dataset:
+        """The same dataset, of which a mirrored image may belong to another class: of letters, digits or signs."""
+        return replace(self, mirror_keeps_labels=False)
+
     def with_note(self, note: str) -> Dataset:
         """The same dataset with another `source.note`."""
         return replace(self, source=replace(self.source, note=note))
@@ -159,19 +151,15 @@ class Dataset:
         return digest.hexdigest()
 
 
-def _joined(splits: Sequence[Split]) -> Split:
-    """The images of all splits: those that were selected from one where they stood in it, then the others."""
-    selected = [split for split in splits if split.positions is not None]
-    parts = [*selected, *(split for split in splits if split.positions is None)]
-    joined = Split(
-        torch.cat([part.images for part in parts]),
-        torch.cat([part.labels for part in parts]),
-        None if parts[0].paths is None else tuple(path for part in parts for path in part.paths or ()),
-    )
-    if not selected:
-        return joined
-    order = torch.cat([part.positions for part in selected if part.positions is not None]).argsort()
-    return joined.select(torch.cat([order, torch.arange(len(order), len(joined))]))
+def _check_same_shape(train: Split, *others: Split | None) -> None:
+    """DataError where the images of the splits have different shapes."""
+    shape = tuple(train.images.shape[1:])
+    for split in others:
+        if split is not None and tuple(split.images.shape[1:]) != shape:
+            raise DataError(
+                f"splits differ in image shape: train has {shape}, another {tuple(split.images.shape[1:])}",
+                hint="every image of a dataset has the same number of channels, height and width",
+            )
 
 
 @dataclass(frozen=True)
@@ -187,3 +175,13 @@ class SourceSplits:
     class_names: tuple[str, ...]
     mirror_keeps_labels: bool
     source: Source
+
+    def joined(self) -> Split:
+        """All images, those of train first, then those of val and test; DataError where their shapes differ."""
+        _check_same_shape(self.train, self.val, self.test)
+        splits = [split for split in (self.train, self.val, self.test) if split is not None]
+        return Split(
+            torch.cat([split.images for split in splits]),
+            torch.cat([split.labels for split in splits]),
+            None if self.train.paths is None else tuple(path for split in splits for path in split.paths or ()),
+        )

@@ -42,8 +42,8 @@ def load_dataset(
 
     Args:
         data: `cifar10`; `cifar100`; `digits` (scikit-learn's 8x8 digits, embedded); `folder:PATH` (one sub-folder per
-            class); `npz:FILE` (see `read_npz`); or `auto`: CIFAR-10 where it is on disk or can be downloaded,
-            otherwise the digits, with a `source.note`.
+            class); `npz:FILE` (see `thumbnet.data.npz`); or `auto`: CIFAR-10 where it is on disk or can be
+            downloaded, otherwise the digits, with a `source.note`.
         data_dir: the folder that holds CIFAR-10 or gets it, or that holds CIFAR-100; None: THUMBNET_DATA, else the
             user's cache folder.
         allow_unverified: accept CIFAR files that are not the official ones; `source.verified` is then False.
@@ -52,24 +52,14 @@ def load_dataset(
         split_seed: of the held-out images: the split depends on it, on val_fraction and on the data alone.
         mean: per channel, of pixels in 0..1; None: computed from the training split, as is `std`.
         std: likewise.
-        exclude: a file as `thumbnet data check` writes it (see `read_exclusions`): its images are left out of train and
+        exclude: a file as `thumbnet data check` writes it, with a column `index`: its images are left out of train and
             val, which otherwise stay as they are.
 
     Raises:
         DataError: not found, damaged, not official, not to be downloaded, or not that which `exclude` is of;
             ConfigError: an unknown name, or an `image_size` or `data_dir` that the source has no use for.
     """
-    if data_dir is not None and data.startswith(("digits", NPZ_PREFIX, FOLDER_PREFIX)):
-        raise ConfigError(
-            f"data_dir is {str(data_dir)!r}, but {data} is not read from there", hint="leave data_dir out (--data-dir)"
-        )
-    splits = _read(data, data_folder(data_dir), allow_unverified=allow_unverified, image_size=image_size)
-    side = splits.train.images.shape[2]
-    if not data.startswith(FOLDER_PREFIX) and image_size not in (IMAGE_SIZE, side):
-        raise ConfigError(
-            f"image_size is {image_size}, but the images of {data} have {side} pixels, and only a folder's are resized",
-            hint=f"leave image_size out, or set it to {side}",
-        )
+    splits = _read_checked(data, data_dir, allow_unverified=allow_unverified, image_size=image_size)
     excluded = frozenset() if exclude is None else read_exclusions(exclude, splits.train, splits.class_names)
     train, val, test = complete_splits(splits, val_fraction=val_fraction, split_seed=split_seed, excluded=excluded)
     if (mean is None) != (std is None):
@@ -90,6 +80,40 @@ def load_dataset(
         val_fraction=val_fraction,
         num_excluded=len(excluded),
     )
+
+
+def load_whole_dataset(
+    data: str,
+    *,
+    data_dir: str | Path | None = None,
+    allow_unverified: bool = False,
+    image_size: int = IMAGE_SIZE,
+) -> Dataset:
+    """All images of a source as test images, for a model that saw none of them; as its train split, too.
+
+    Arguments and errors are those of `load_dataset`; nothing is held out, so that a class may have a single image.
+    """
+    splits = _read_checked(data, data_dir, allow_unverified=allow_unverified, image_size=image_size)
+    images = splits.joined()
+    statistics = channel_statistics(images.images)
+    return Dataset(
+        train=images,
+        val=None,
+        test=images,
+        class_names=splits.class_names,
+        mean=statistics.mean,
+        std=statistics.std,
+        mirror_keeps_labels=splits.mirror_keeps_labels,
+        source=splits.source,
+    )
+
+
+def source_name(data: str) -> str:
+    """`data` as `Source.name` has it: the paths of folders and files are whole."""
+    for prefix in (FOLDER_PREFIX, NPZ_PREFIX):
+        if data.startswith(prefix):
+            return f"{prefix}{Path(data.removeprefix(prefix)).expanduser().resolve()}"
+    return data
 
 
 def prepare_cifar10(data_dir: str | Path | None = None, *, allow_unverified: bool = False) -> SourceSplits:
@@ -115,6 +139,22 @@ def data_folder(data_dir: str | Path | None = None) -> Path:
     """Where CIFAR-10 is looked for and downloaded to: `data_dir`, else THUMBNET_DATA, else the user's cache folder."""
     chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE) or platformdirs.user_cache_dir("thumbnet")
     return Path(chosen).expanduser()
+
+
+def _read_checked(data: str, data_dir: str | Path | None, *, allow_unverified: bool, image_size: int) -> SourceSplits:
+    """What the source defines; ConfigError for a `data_dir` or an `image_size` that it has no use for."""
+    if data_dir is not None and data.startswith(("digits", NPZ_PREFIX, FOLDER_PREFIX)):
+        raise ConfigError(
+            f"data_dir is {str(data_dir)!r}, but {data} is not read from there", hint="leave data_dir out (--data-dir)"
+        )
+    splits = _read(data, data_folder(data_dir), allow_unverified=allow_unverified, image_size=image_size)
+    side = splits.train.images.shape[2]
+    if not data.startswith(FOLDER_PREFIX) and image_size not in (IMAGE_SIZE, side):
+        raise ConfigError(
+            f"image_size is {image_size}, but the images of {data} have {side} pixels, and only a folder's are resized",
+            hint=f"leave image_size out, or set it to {side}",
+        )
+    return splits
 
 
 def _read(data: str, folder: Path, *, allow_unverified: bool, image_size: int) -> SourceSplits:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from sklearn.metrics import accuracy_score, confusion_matrix
 from torch import Tensor, nn
 
@@ -38,13 +38,17 @@ def evaluate(model: nn.Module, dataset: Dataset, split: str = "test") -> Evaluat
         ConfigError: no such split; ModelError: the model has another number of classes than the dataset.
     """
     predictions = predict_split(model, dataset.split(split), mean=dataset.mean, std=dataset.std)
-    num_logits = predictions.logits.shape[1]
-    if num_logits != dataset.num_classes:
-        raise ModelError(
-            f"the model tells {num_logits} classes apart, but the dataset has {dataset.num_classes}",
-            hint=f"create the model with num_classes={dataset.num_classes}",
-        )
+    check_num_classes(predictions.logits, dataset.num_classes)
     return summarise_predictions(predictions, split=split)
+
+
+def check_num_classes(logits: Float[Tensor, "n k"], num_classes: int) -> None:
+    """ModelError where a model tells another number of classes apart than the dataset has."""
+    if logits.shape[1] != num_classes:
+        raise ModelError(
+            f"the model tells {logits.shape[1]} classes apart, but the dataset has {num_classes}",
+            hint=f"create the model with num_classes={num_classes}",
+        )
 
 
 def summarise_predictions(predictions: Predictions, *, split: str) -> Evaluation:

@@ -17,7 +17,7 @@ DEVIATION_OF_MEDIAN = 1.4826  # a bell curve's deviation over the median of its 
 
 
 def outlyingness(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-    """The distance of each image to its tenth nearest neighbour, over the median of these.
+    """The distance of each image to its tenth nearest neighbour, over the median of these but for 0, that of copies.
 
     Distances are Euclidean: those of directions alone missed half of what was planted in the digits, since features may
     be far too strong as well as odd. Being relative, values of several networks can be averaged.
@@ -26,13 +26,17 @@ def outlyingness(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     assert num_neighbours >= 1
     distances, _ = NearestNeighbors(algorithm="brute").fit(features).kneighbors(n_neighbors=num_neighbours)
     farthest = distances[:, -1]
-    return np.asarray(farthest / max(np.median(farthest), 1e-12), dtype=np.float64)
+    apart = farthest[farthest > 0]
+    return np.asarray(farthest / (np.median(apart) if len(apart) else 1.0), dtype=np.float64)
 
 
 def find_outliers(relative_distances: Float[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
-    """Indices of the images whose distance is out of all proportion, the farthest first."""
-    logs = np.log(np.maximum(relative_distances, 1e-12))
+    """Indices of the images whose distance is out of proportion to that of others but copies, the farthest first."""
+    apart = relative_distances > 0
+    if not apart.any():
+        return np.empty(0, dtype=np.int64)
+    logs = np.log(relative_distances[apart])
     middle = np.median(logs)
     deviation = DEVIATION_OF_MEDIAN * np.median(np.abs(logs - middle))
-    far = np.flatnonzero(logs > middle + MAX_DEVIATIONS * deviation)
-    return far[np.argsort(-logs[far], kind="stable")]
+    far = np.flatnonzero(apart)[logs > middle + MAX_DEVIATIONS * deviation]
+    return np.asarray(far[np.argsort(-relative_distances[far], kind="stable")], dtype=np.int64)

@@ -107,7 +107,8 @@ def create_model(
             model = factory(num_classes=int(num_classes), in_channels=in_channels, **options)
         except (TypeError, ValueError, AttributeError) as error:  # as of a number instead of a text
             raise ModelError(
-                f"model {name!r} refused its options {options}: {error}", hint="see `thumbnet models` for its options"
+                f"model {name!r} refused its options {options}: {error}",
+                hint="see the recipe that the model is made for",
             ) from error
     if pretrained:
         load_weights(model, pretrained_path(name))

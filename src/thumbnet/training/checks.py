@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from thumbnet.augment import Augmentation, HorizontalFlip, RandomCrop
@@ -10,14 +11,32 @@ from thumbnet.errors import ConfigError
 from thumbnet.training.distillation import Lessons
 
 
-def check_arguments(dataset: Dataset, *, epochs: int, batch_size: int, score: Sequence[str]) -> None:
-    """ConfigError for numbers too small to train with, or for a split to score that is not there or is trained on."""
+def check_arguments(
+    dataset: Dataset,
+    *,
+    epochs: int,
+    batch_size: int,
+    label_smoothing: float,
+    mixup: float,
+    average_decay: float,
+    seed: int,
+    score: Sequence[str],
+) -> None:
+    """ConfigError for numbers that nothing can be trained with, or a split to score that is not there or trained on."""
     if epochs < 1:
         raise ConfigError(f"epochs is {epochs}", hint="epochs must be at least 1")
     if batch_size < 2:
         raise ConfigError(f"batch_size is {batch_size}", hint="batch normalisation needs at least 2 images a batch")
     if len(dataset.train) < 2:
         raise ConfigError(f"there are {len(dataset.train)} training images", hint="at least 2 are needed")
+    for name, value, is_right, expected in (
+        ("label_smoothing", label_smoothing, 0 <= label_smoothing < 1, "at least 0 and below 1"),
+        ("mixup", mixup, 0 <= mixup < math.inf, "at least 0"),
+        ("average_decay", average_decay, 0 <= average_decay < 1, "at least 0 and below 1"),
+        ("seed", seed, seed >= 0, "at least 0"),
+    ):
+        if not is_right:
+            raise ConfigError(f"{name} is {value}", hint=f"{name} must be {expected}")
     for split in score:
         if split == "train":
             raise ConfigError("score has 'train', which the history tells of anyway", hint="score val or test")

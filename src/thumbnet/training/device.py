@@ -38,13 +38,14 @@ def pick_precision(name: str, device: torch.device, *, keeps_maps_only: bool = F
     """The number format of convolutions and matrix products; weights, losses and updates are float32 in any case.
 
     `auto` is bfloat16 where the device multiplies it natively, since it is twice as fast there, or where
-    `keeps_maps_only`: our kernels then do all convolutions that are trained, in float32, and only keep maps in it;
-    else float32.
+    `keeps_maps_only`: our kernels then do all convolutions that are trained, in float32, and only keep maps in it (if
+    PyTorch has a kernel, too, for those that are not: its way without one takes ten times as long); else float32.
     """
     if name not in PRECISIONS:
         raise ConfigError(f"unknown precision {name!r}", hint=f"choose one of {', '.join(PRECISIONS)}")
     if name == "auto":
-        name = "bfloat16" if keeps_maps_only or has_native_bfloat16(device) else "float32"
+        keeps_maps = keeps_maps_only and has_bfloat16_convolutions()
+        name = "bfloat16" if keeps_maps or has_native_bfloat16(device) else "float32"
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 
@@ -54,10 +55,19 @@ def has_native_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    if not hasattr(torch.cpu, "get_capabilities"):  # an older PyTorch does not tell
-        return False
+    if not hasattr(torch.cpu, "get_capabilities"):  # an older PyTorch tells less
+        tells = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return tells is not None and bool(tells())
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+
+
+def has_bfloat16_convolutions() -> bool:
+    """Whether PyTorch has a kernel of oneDNN for convolutions in bfloat16 on this processor, emulated or not."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):  # a build without oneDNN
+        return False
 
 
 def keep_freed_memory() -> bool:

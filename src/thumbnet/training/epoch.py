@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from thumbnet.augment import Augmentation, Draws
 from thumbnet.data.batches import shuffled_batches
+from thumbnet.evaluation.metrics import check_num_classes
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.device import seeded
@@ -41,6 +42,7 @@ class Loop:
     precision: torch.dtype
     images: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"]
+    num_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentations: Sequence[Augmentation]
@@ -115,6 +117,7 @@ def _train_step(
     mixed = mix(images, Targets(labels, _taught(loop, chosen, drawn, epoch)), alpha=loop.mixup)
     with torch.autocast(images.device.type, loop.precision, enabled=loop.precision != torch.float32):
         logits = loop.forward(mixed.images).float()
+    check_num_classes(logits, loop.num_classes)
     loss = mixed.loss(lambda targets: _loss(loop, logits, targets))
     loop.optimizer.zero_grad(set_to_none=True)
     loss.backward()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from thumbnet.augment import Augmentation
-from thumbnet.data.batches import num_batches
+from thumbnet.data.batches import memory_order, num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import CheckpointError
 from thumbnet.evaluation.metrics import evaluate
@@ -89,10 +89,11 @@ def fit(
     Args:
         model: takes normalised float images [N,C,H,W], returns logits [N,K]; it is moved to the device.
         epochs: passes over the training images, those before `resume_from` included.
-        optimizer, momentum, nesterov, weight_decay, vector_lr, vector_momentum, head_lr: see `create_optimizer`.
+        optimizer, momentum, nesterov, weight_decay, vector_lr, vector_momentum, head_lr: as in
+            `thumbnet.training.optimizers.create_optimizer`.
         lr: base learning rate, per step; `schedule` (None: `OneCycle()`) multiplies it and the other rates.
         augmentation: a policy's name (it mirrors images where `dataset.mirror_keeps_labels`), or the augmentations.
-        alternating_flip: mirror every image in every second epoch, instead of at random: see `AlternatingFlip`.
+        alternating_flip: mirror every image in every second epoch, instead of at random.
         growth: of the images over the training; None: full size from the start.
         mixup: alpha of the Beta distribution of the share that a second image gets; 0: images are not mixed.
         average_decay: of the weights' moving average, which is scored and is what `model` ends with; 0: no average.
@@ -101,8 +102,9 @@ def fit(
         is_trained: the weights are trained ones: what a model would learn from images before its first step is kept.
         seed: of shuffling, augmentation and dropout. The model's weights have their own seed, in `create_model`.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        precision: of convolutions and matrix products: `float32`, `bfloat16`, or `auto` (see `pick_precision`).
-        kernels: `native`, `pytorch` or `auto` (see `pick_kernels`).
+        precision: of convolutions and matrix products: `float32`, `bfloat16`, or `auto`: what is fastest here.
+        kernels: `native` (ours, for blocks on a CPU; they need Linux and g++), `pytorch`, or `auto`: ours where they
+            can be had.
         compiled: train through `torch.compile`: for GPUs; on a CPU it needs a C++ compiler and a minute to warm up.
         score: the splits to score after every epoch, `val` or `test`.
         progress: is told of steps and epochs; None picks what suits the terminal, the notebook or the log file.
@@ -119,12 +121,21 @@ def fit(
     progress = pick_progress() if progress is None else progress
     if isinstance(augmentation, str):
         augmentation = default_policy(augmentation, dataset, may_flip=not alternating_flip)
-    check_arguments(dataset, epochs=epochs, batch_size=batch_size, score=score)
+    check_arguments(
+        dataset,
+        epochs=epochs,
+        batch_size=batch_size,
+        label_smoothing=label_smoothing,
+        mixup=mixup,
+        average_decay=average_decay,
+        seed=seed,
+        score=score,
+    )
     check_mirroring(augmentation, alternating=alternating_flip)
     check_lessons(lessons, augmentation, num_images=len(dataset.train))
     to_device = pick_device(device)
     library = pick_kernels(kernels, model, to_device, compiled=compiled)
-    model.to(to_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+    model.to(to_device, memory_format=memory_order(to_device))  # type: ignore[call-overload]  # missing in its stubs
     made = create_optimizer(
         optimizer,
         model,
@@ -140,18 +151,14 @@ def fit(
     base_lrs = [float(group["lr"]) for group in made.param_groups]
     history = History()
     if resume_from is not None:
+        _check_state(resume_from, epochs=epochs, average_decay=average_decay)
         _load_state(model, resume_from)
         _load_optimizer(made, resume_from)
         history = resume_from.history
     elif not is_trained:
         show_images(model, dataset, seed=seed)
     average = WeightAverage(model, decay=average_decay) if average_decay else None
-    if average is not None and resume_from is not None:
-        if resume_from.average is None:
-            raise CheckpointError(
-                f"average_decay is {average_decay}, but the state after epoch {resume_from.epoch} has no average",
-                hint="go on as it was begun, without average_decay, or begin anew",
-            )
+    if average is not None and resume_from is not None and resume_from.average is not None:
         average.load(resume_from.average)
     steps_per_epoch = num_batches(len(dataset.train), batch_size)
     loop = Loop(
@@ -162,6 +169,7 @@ def fit(
         precision=pick_precision(precision, to_device, keeps_maps_only=library is not None and does_all(model)),
         images=dataset.train.images.to(to_device),
         labels=dataset.train.labels.to(to_device),
+        num_classes=dataset.num_classes,
         mean=dataset.mean,
         std=dataset.std,
         augmentations=augmentation,
@@ -210,6 +218,21 @@ def fit(
     if average is not None:
         model.load_state_dict(average.averaged)
     return history
+
+
+def _check_state(state: TrainingState, *, epochs: int, average_decay: float) -> None:
+    """CheckpointError where the state is of a training with other arguments."""
+    if state.epoch > epochs:
+        raise CheckpointError(
+            f"epochs is {epochs}, but the state is that after epoch {state.epoch}",
+            hint=f"give epochs={state.epoch} or more",
+        )
+    if (average_decay > 0) != (state.average is not None):
+        has = "no average" if state.average is None else "one"
+        raise CheckpointError(
+            f"average_decay is {average_decay}, but the state after epoch {state.epoch} has {has}",
+            hint="go on with the average_decay that it was begun with, or begin anew",
+        )
 
 
 def _load_state(model: nn.Module, state: TrainingState) -> None:

@@ -18,8 +18,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from thumbnet.augment import Augmentation
+from thumbnet.data.batches import memory_order
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, TrainingError
+from thumbnet.evaluation.metrics import check_num_classes
 from thumbnet.training.device import keep_freed_memory, pick_device, seeded
 from thumbnet.training.inputs import default_policy, make_batch, show_images
 from thumbnet.training.optimizers import create_optimizer
@@ -68,7 +70,7 @@ def find_lr(
     `head_lr` keep their ratios to it. `is_trained` is as in `fit`.
 
     Raises:
-        TrainingError: no rate made the loss fall; ConfigError: arguments that do not fit.
+        TrainingError: no rate made the loss fall; ConfigError or ModelError: arguments that do not fit.
     """
     if not 0 < min_lr < max_lr or num_steps < SKIPPED_FIRST + SKIPPED_LAST + 5:
         raise ConfigError(
@@ -79,7 +81,7 @@ def find_lr(
     to_device = pick_device(device)
     if isinstance(augmentation, str):
         augmentation = default_policy(augmentation, dataset)
-    trial = copy.deepcopy(model).to(to_device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    trial = copy.deepcopy(model).to(to_device, memory_format=memory_order(to_device)).train()  # type: ignore[call-overload]
     if not is_trained:
         show_images(trial, dataset, seed=seed)
     made = create_optimizer(
@@ -107,7 +109,9 @@ def find_lr(
             pixels = dataset.train.images.index_select(0, chosen).to(to_device)
             images = make_batch(pixels, augmentation, generator, mean=dataset.mean, std=dataset.std)
             labels = dataset.train.labels[chosen].to(to_device)
-            loss = F.cross_entropy(trial(images), labels, label_smoothing=label_smoothing)
+            logits = trial(images)
+            check_num_classes(logits, dataset.num_classes)
+            loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
             value = float(loss.detach())
             average = SMOOTHING * average + (1 - SMOOTHING) * value
             if not math.isfinite(value):

@@ -5,6 +5,7 @@ Every group of parameters keeps its base learning rate, which the schedule multi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -42,8 +43,15 @@ def create_optimizer(
         head_lr: for `muon`, of the same SGD on two-dimensional weights: the layers that give the logits.
 
     Raises:
-        ConfigError: an unknown name, or an argument that this optimizer has no use for or lacks.
+        ConfigError: an unknown name, or an argument that this optimizer has no use for or lacks, or out of its range.
     """
+    _check_ranges(
+        rates={"lr": lr, "vector_lr": vector_lr, "head_lr": head_lr},
+        momenta={"momentum": momentum, "vector_momentum": vector_momentum},
+        weight_decay=weight_decay,
+    )
+    if nesterov and momentum == 0:
+        raise ConfigError("nesterov is true but momentum is 0", hint="set momentum above 0, or nesterov to False")
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     rates = {"vector_lr": vector_lr, "vector_momentum": vector_momentum, "head_lr": head_lr}
     if name == "sgd":
@@ -73,6 +81,17 @@ def create_optimizer(
         {"params": heads, "lr": head_lr, "momentum": vector_momentum, "orthogonal": False},
     ]
     return Muon(group for group in groups if group["params"])
+
+
+def _check_ranges(*, rates: dict[str, float | None], momenta: dict[str, float | None], weight_decay: float) -> None:
+    for name, value in rates.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"{name} is {value}", hint=f"{name} must be above 0")
+    for name, value in momenta.items():
+        if value is not None and not 0 <= value < 1:
+            raise ConfigError(f"{name} is {value}", hint=f"{name} must be at least 0 and below 1")
+    if not 0 <= weight_decay < math.inf:
+        raise ConfigError(f"weight_decay is {weight_decay}", hint="weight_decay must be at least 0")
 
 
 class Muon(torch.optim.Optimizer):
