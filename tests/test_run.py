@@ -241,6 +241,19 @@ def test_the_test_set_is_scored_each_epoch_only_where_the_recipe_says_so(tmp_pat
     assert scored.card.num_val == 0
 
 
+@pytest.mark.parametrize("recipe", ["sprint", "thumb-20k"])
+def test_grey_pictures_of_an_odd_size_train_with_the_same_recipes(recipe: str, tmp_path: Path) -> None:
+    for index, (image, label) in enumerate(zip(load_digits().images, load_digits().target, strict=True)):
+        folder = tmp_path / "digits" / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.astype(np.uint8) * 15).resize((48, 40)).save(folder / f"{index}.png")
+    options = {"data": f"folder:{tmp_path / 'digits'}", "epochs": 3, "batch_size": 64, "device": "cpu", "flip": False}
+    config = load_recipe(recipe, options=options, settings=["alternating_flip=false"])
+    run = train(config, run_dir=tmp_path / "run", log_style="silent")
+    assert run.card.image_shape == (1, 32, 32)
+    assert run.metrics["test_accuracy"] > 0.9
+
+
 def test_small_data_gets_its_minimum_of_steps_unless_epochs_are_given() -> None:
     from thumbnet.prepare import load_data
 
