@@ -7,6 +7,7 @@ from pathlib import Path
 
 from thumbnet.config import Device, TrainConfig
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.known import KnownData
 from thumbnet.errors import CheckpointError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.prepare import (
@@ -26,7 +27,7 @@ from thumbnet.prepare import (
 )
 from thumbnet.recipes import load_recipe
 from thumbnet.results import write_metrics, write_results
-from thumbnet.run_dir import Checkpoint, KnownData, Run, RunDir, create_run_dir, load_run, open_run_dir
+from thumbnet.run_dir import Checkpoint, Run, RunDir, create_run_dir, load_run, open_run_dir
 from thumbnet.teacher import load_teacher
 from thumbnet.training.device import pick_device
 from thumbnet.training.fit import TrainingState, fit

@@ -20,6 +20,7 @@ from thumbnet.atomic import write_atomically
 from thumbnet.card import ModelCard, card_from_dict
 from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
 from thumbnet.data.dataset import Dataset, Split
+from thumbnet.data.known import KnownData
 from thumbnet.data.sources import load_dataset, source_name
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.predictions import Answers, Predictions
@@ -43,31 +44,6 @@ ROBUSTNESS_PLOT = "robustness.png"
 EXCLUDED = "excluded.csv"
 DATA_NOTE = "data-note.txt"  # only where the data stands in for other data
 RUN_DIR_OPTION = "--run-dir"
-
-
-@dataclass(frozen=True)
-class KnownData:
-    """What tells whether data is that of a run: the checksum of its images and labels, and its class names."""
-
-    checksum: str
-    class_names: tuple[str, ...]
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> KnownData:
-        return cls(dataset.checksum(), dataset.class_names)
-
-    def check(self, dataset: Dataset, *, begun: Path) -> None:
-        """CheckpointError where the dataset is not that on which the run in the folder `begun` was begun."""
-        difference = ""
-        if dataset.checksum() != self.checksum:
-            difference = "the checksum of its images and labels differs"
-        elif dataset.class_names != self.class_names:
-            difference = f"its classes were {', '.join(self.class_names)}, not {', '.join(dataset.class_names)}"
-        if difference:
-            raise CheckpointError(
-                f"{begun} was begun on other data: {difference}",
-                hint="go on with the data that it was begun on (--data, --data-dir)",
-            )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,34 @@
+"""Whether data is that which a run was begun on, wherever it is now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class KnownData:
+    """What tells whether data is that of a run: the checksum of its images and labels, and its class names."""
+
+    checksum: str
+    class_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> KnownData:
+        return cls(dataset.checksum(), dataset.class_names)
+
+    def check(self, dataset: Dataset, *, begun: Path) -> None:
+        """CheckpointError where the dataset is not that on which the run in the folder `begun` was begun."""
+        difference = ""
+        if dataset.checksum() != self.checksum:
+            difference = "the checksum of its images and labels differs"
+        elif dataset.class_names != self.class_names:
+            difference = f"its classes were {', '.join(self.class_names)}, not {', '.join(dataset.class_names)}"
+        if difference:
+            raise CheckpointError(
+                f"{begun} was begun on other data: {difference}",
+                hint="go on with the data that it was begun on (--data, --data-dir)",
+            )
