@@ -1,4 +1,4 @@
-"""Write docs/cli.md, the help of every verb: python docs/build_cli.py"""
+"""Write docs/cli.md, the help of every verb: python tools/build_cli.py"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-PAGE = Path(__file__).parent / "cli.md"
+PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 
 
 def render() -> str:
@@ -15,7 +15,7 @@ def render() -> str:
     os.environ["COLUMNS"] = "100"
     from thumbnet.cli import build_parser
 
-    parts = ["# The command line\n\nMade by `python docs/build_cli.py`; a test compares.\n"]
+    parts = ["# The command line\n\nMade by `python tools/build_cli.py`; a test compares.\n"]
     parts += [f"## {parser.prog}\n\n```\n{parser.format_help().rstrip()}\n```\n" for parser in parsers(build_parser())]
     return "\n".join(parts)
 

@@ -1,4 +1,4 @@
-"""Write the README's table of trained models from docs/results/zoo: python docs/build_zoo.py"""
+"""Write the README's table of trained models from docs/results/zoo: python tools/build_zoo.py"""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from thumbnet.training.progress import duration
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).parent.parent / "docs"
 README = DOCS.parent / "README.md"
 ZOO = DOCS / "results" / "zoo"
-BEGIN, END = "<!-- zoo, made by docs/build_zoo.py -->\n", "<!-- end of zoo -->"
+BEGIN, END = "<!-- zoo, made by tools/build_zoo.py -->\n", "<!-- end of zoo -->"
 HEAD = (
     "| model | parameters | MACs | accuracy (n) | shipped file | with test-time augmentation | training | "
     "images/s forward | size |\n|---|---|---|---|---|---|---|---|---|\n"
@@ -43,7 +43,7 @@ def table() -> str:
         HEAD + "".join(map(row, folders)) + "\n"
         "CIFAR-10 test set (exact but for 20 images here), last epoch, one view; training (the median of the seeds) "
         "and images/s on two cores. Seed 0 is shipped, whatever it scored; what is said of its file is by "
-        "docs/build_pretrained.py. Trained with `thumbnet train --recipe MODEL --seeds N`. Each run's config, history "
+        "tools/build_pretrained.py. Trained with `thumbnet train --recipe MODEL --seeds N`. Each run's config, history "
         f"and metrics: docs/results/zoo. Machines, versions and dates: {machines}.\n"
     )
 

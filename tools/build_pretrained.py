@@ -1,7 +1,7 @@
 """Take a run's trained weights into the package, and its record into docs/results/zoo/.
 
-    python docs/build_pretrained.py RUN
-    python docs/build_pretrained.py RUN --as-teacher
+    python tools/build_pretrained.py RUN
+    python tools/build_pretrained.py RUN --as-teacher
 
 RUN is a run on CIFAR-10, or a folder of several seeds, of which the first is taken, whatever it scored. What was
 learnt of filters and head goes in half precision, the rest in full, if that leaves the accuracy within 0.03 points;

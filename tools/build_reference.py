@@ -1,4 +1,4 @@
-"""Write docs/reference.md and its pictures from a run folder: python docs/build_reference.py RUN
+"""Write docs/reference.md and its pictures from a run folder: python tools/build_reference.py RUN
 
 The page is the published one with our own run: results, summary, graph, log, curves and misclassified images.
 """
@@ -15,7 +15,7 @@ import thumbnet
 from thumbnet.training.history import History
 from thumbnet.views.curves import Curves
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).parent.parent / "docs"
 PUBLISHED_HISTORY = DOCS / "results" / "published" / "history.csv"
 PUBLISHED = {"best train": 0.8790, "best test": 0.8566, "last test": 0.8551, "parameters": 198_660, "epochs": 20}
 KEPT = ("config.toml", "history.csv", "metrics.json", "misclassified.png", "graph.svg", "summary.txt", "confusion.png")
@@ -71,7 +71,7 @@ def describe(run: thumbnet.Run, summary: str) -> str:
     command = f"thumbnet train --recipe {run.card.recipe} --epochs {metrics['epochs']} --seed {metrics['seed']}"
     return f"""# The reference system, published and ours
 
-The network `dilated`, trained by the recipe `{run.card.recipe}`; made by `python docs/build_reference.py RUN`.
+The network `dilated`, trained by the recipe `{run.card.recipe}`; made by `python tools/build_reference.py RUN`.
 {short}
 | figure | published | this run (n = 1, one view) |
 |---|---|---|

@@ -1,6 +1,6 @@
 """Write docs/speed.md and docs/speed.png: accuracy against time, from benchmarks/results and docs/results.
 
-python docs/build_speed.py
+python tools/build_speed.py
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from thumbnet.training.progress import duration
 from thumbnet.views.figure import new_figure, save_figure, styled
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).parent.parent / "docs"
 RESULTS = DOCS.parent / "benchmarks" / "results"
 ZOO = DOCS / "results" / "zoo"
 FAMILY = "thumb-"  # models by size, on one line
@@ -166,7 +166,7 @@ def describe(points: list[Point]) -> str:
     lines = [
         "# Accuracy against time on two CPU cores",
         "",
-        "Made by `python docs/build_speed.py` from benchmarks/results and docs/results. CIFAR-10, whose test set is",
+        "Made by `python tools/build_speed.py` from benchmarks/results and docs/results. CIFAR-10, whose test set is",
         "exact but for 20 images here; last epoch, one view; seeds fixed beforehand; on the machines named below.",
         "",
         "![Accuracy against time](speed.png)",
