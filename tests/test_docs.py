@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 import thumbnet
+from scripts import load_script
 from thumbnet.cli import build_parser, main
 
 ROOT = Path(__file__).parent.parent
@@ -20,16 +19,6 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 
 def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-
-
-def load_script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look for it there
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -68,11 +57,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="argparse words its help differently in other versions")
 def test_the_help_in_the_docs_is_the_help() -> None:
-    assert (ROOT / "docs" / "cli.md").read_text() == load_script("build_cli").render()
+    assert (ROOT / "docs" / "cli.md").read_text() == load_script("tools/build_cli").render()
 
 
 def test_the_page_on_speed_is_made_from_the_results() -> None:
-    builder = load_script("build_speed")
+    builder = load_script("tools/build_speed")
     points = builder.collect()
     assert (ROOT / "docs" / "speed.md").read_text() == builder.describe(points)
     assert [point.epochs for point in points if point.series == "`sprint`"] == [1, 2, 4, 5, 8, 16]
@@ -80,7 +69,7 @@ def test_the_page_on_speed_is_made_from_the_results() -> None:
 
 
 def test_the_table_of_trained_models_is_made_from_their_records() -> None:
-    builder = load_script("build_zoo")
+    builder = load_script("tools/build_zoo")
     assert builder.BEGIN + "\n" + builder.table() + "\n" + builder.END in (ROOT / "README.md").read_text()
     recorded = {record.parent.name for record in builder.ZOO.glob("*/shipped.json")}
     assert recorded == {weights.stem for weights in (ROOT / "src/thumbnet/models/pretrained").glob("*.safetensors")}
@@ -102,7 +91,7 @@ def test_changelog_and_version_agree() -> None:
 def test_the_reference_page_is_made_from_a_run(tmp_path: Path) -> None:
     config = thumbnet.load_recipe("reference", options={"data": "digits", "epochs": 1, "model": "resnet8"})
     run = thumbnet.train(config, run_dir=tmp_path / "run", log_style="silent")
-    builder = load_script("build_reference")
+    builder = load_script("tools/build_reference")
     page = builder.build_page(run.path, tmp_path).read_text()
     assert f"| last test | 85.51% | {run.metrics['test_accuracy']:.2%} |" in page
     assert "This run has 1 of the recipe's 20 epochs" in page
