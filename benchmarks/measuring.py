@@ -6,6 +6,7 @@ import argparse
 import json
 import multiprocessing
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -113,8 +114,14 @@ def circumstances() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": commit.stdout.strip(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": shlex.join(["python", *map(without_folder, sys.argv)]),
     }
+
+
+def without_folder(word: str) -> str:
+    """A word of a command; of an absolute path only the name of a file, or DIR: the folders are those of one machine."""
+    path = Path(word)
+    return word if not path.is_absolute() else path.name if path.suffix else "DIR"
 
 
 def describe_circumstances(values: dict[str, Any]) -> str:

@@ -11,12 +11,16 @@ ROOT = Path(__file__).parent.parent
 
 
 def load_script(name: str) -> ModuleType:
-    """The module of a script, say `tools/build_cli`."""
+    """The module of a script, say `tools/build_cli`, which may import others of its folder."""
     path = ROOT / f"{name}.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module  # dataclasses look for it there
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
     return module

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from records import remove_data_dir
 
 from thumbnet.bench.measure import measure_model
 from thumbnet.evaluation.metrics import evaluate
@@ -96,13 +97,14 @@ def is_large(parameter: torch.nn.Parameter) -> bool:
 
 
 def copy_record(source: Path, folder: Path) -> None:
-    """What is kept of a run: all that is small."""
+    """What is kept of a run: all that is small; of its config not where the data was on that machine."""
     if source.resolve() == folder.resolve():
         raise SystemExit(f"{source} is where the record goes: give the run that it was made from")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in RECORD:
         shutil.copy(source / name, folder / name)
+    remove_data_dir(folder / "config.toml")
 
 
 def write_weights(run: Run, path: Path, *, is_half: bool) -> None:

@@ -11,6 +11,8 @@ import sys
 from datetime import date
 from pathlib import Path
 
+from records import remove_data_dir
+
 import thumbnet
 from thumbnet.training.history import History
 from thumbnet.views.curves import Curves
@@ -28,6 +30,7 @@ def build_page(run_path: Path, docs: Path = DOCS) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in KEPT:
         shutil.copyfile(run.path / name, folder / name)
+    remove_data_dir(folder / "config.toml")
     series = [published_curves(), thumbnet.curves_of(run.history, label="this run")]
     thumbnet.save_figure(thumbnet.draw_curves(series), folder / "curves.png")
     page = docs / "reference.md"

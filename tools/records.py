@@ -1,0 +1,11 @@
+"""What the scripts that copy a run into the repository share."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+
+def remove_data_dir(config: Path) -> None:
+    """Rewrite a config.toml without the folder of the data: every machine looks for the data in its own."""
+    config.write_text(re.sub(r"^data_dir = .*\n", "", config.read_text(), flags=re.MULTILINE))
