@@ -119,7 +119,7 @@ def circumstances() -> dict[str, Any]:
 
 
 def without_folder(word: str) -> str:
-    """A word of a command; of an absolute path only the name of a file, or DIR: the folders are those of one machine."""
+    """A word of a command; of an absolute path the name of a file only, or DIR: no folders of one machine."""
     path = Path(word)
     return word if not path.is_absolute() else path.name if path.suffix else "DIR"
 
