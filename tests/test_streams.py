@@ -71,13 +71,16 @@ def test_no_stderr_at_all_does_not_end_a_training(monkeypatch: pytest.MonkeyPatc
 def run(command: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
     """A line of the shell, with `thumbnet` as $T."""
     environment = {**os.environ, "T": f"{sys.executable} -m thumbnet", **variables}
+    environment.pop("PYTHONUNBUFFERED", None)  # so that there is something to flush at the end
     return subprocess.run(["bash", "-c", command], capture_output=True, env=environment)
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
-    done = run('$T recipes --json | head -c 10; exit "${PIPESTATUS[0]}"')
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-m", "thumbnet", "recipes", "--json"], stdout=writing, stderr=-1)
+    os.close(writing)
     assert done.stderr == b""
-    assert done.stdout == b'{"recipes"'
     assert done.returncode == 141  # as a shell reports of a program that a closed pipe has ended
 
 
@@ -93,8 +96,7 @@ def test_a_full_device_is_told_without_a_traceback() -> None:
 def test_exit_codes_are_the_same_where_stderr_is_full_or_closed() -> None:
     assert run("$T train --recipe absent 2> /dev/full").returncode == 2
     assert run("$T train --recipe absent 2>&-").returncode == 2
-    assert run("$T train --recipe absent > /dev/null 2>&1 | head -c 0; exit ${PIPESTATUS[0]}").returncode == 2
-    assert run("$T recipes --json 2>&- | head -c 10").stdout == b'{"recipes"'
+    assert run("$T recipes 2>&-").stdout == run("$T recipes").stdout
 
 
 def test_a_terminal_without_unicode_gets_escapes(tmp_path: Path) -> None:
@@ -138,7 +140,7 @@ def test_class_names_and_paths_are_shown_escaped(
     for name in (NASTY, "dog"):
         (tmp_path / NASTY / name).mkdir(parents=True)
         for index in range(4):
-            Image.new("RGB", (8, 8), (index, 9, 9)).save(tmp_path / NASTY / name / f"{index}.png")
+            Image.new("RGB", (8, 8), (index, 9 + index, 9 * index)).save(tmp_path / NASTY / name / f"{index}.png")
     assert main(["data", "info", "--data", f"folder:{tmp_path / NASTY}"]) == 0
     shown = capsys.readouterr().out
     assert not [raw for raw in RAW if raw in shown]

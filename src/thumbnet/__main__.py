@@ -1,10 +1,19 @@
-"""`python -m thumbnet` is the command `thumbnet`."""
+"""The command `thumbnet`, and `python -m thumbnet`."""
 
 from __future__ import annotations
 
 import sys
 
-from thumbnet.cli import main
+
+def main() -> int:
+    """Run the command line that this process was started with; returns the exit code."""
+    try:
+        from thumbnet.cli import main as run
+    except KeyboardInterrupt:  # at a moment when nothing of ours is there yet
+        print("thumbnet: interrupted", file=sys.stderr)
+        return 130
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

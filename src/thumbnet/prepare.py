@@ -24,6 +24,7 @@ from thumbnet.models.weights import load_all_but_head
 from thumbnet.recipes import load_recipe
 from thumbnet.run_dir import load_run
 from thumbnet.teacher import learn_lessons, load_teacher
+from thumbnet.terminal.streams import tell
 from thumbnet.training.distillation import Lessons
 from thumbnet.training.fit import ScoredSplit
 from thumbnet.training.growth import Growth
@@ -258,7 +259,7 @@ def speaker(log_style: LogStyle) -> Say:
     """Where sentences for people go: stderr, or nowhere."""
     if log_style not in ("auto", "reference", "silent"):
         raise ConfigError(f"unknown log style {log_style!r}", hint="choose auto, reference or silent")
-    return (lambda text: None) if log_style == "silent" else (lambda text: print(text, file=sys.stderr, flush=True))
+    return (lambda text: None) if log_style == "silent" else tell
 
 
 def describe_data(dataset: Dataset) -> str:

@@ -1,30 +1,30 @@
 """The command `thumbnet`: parse, call, print; no logic. What is heavy is imported when a verb needs it.
 
-Results go to stdout, progress and messages to stderr. Exit code 2 is a user's error, 130 an interruption.
+Results go to stdout, progress and messages to stderr. Exit code 2 is a user's error, 130 an interruption, 141 a reader
+of stdout that left.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 
 from thumbnet.cli.parser import build_parser
-from thumbnet.errors import ThumbnetError
+from thumbnet.cli.process import exit_code_of, finish, prepare_streams, quiet_interruptions
 
 __all__ = ["build_parser", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
-    parsed = build_parser().parse_args(arguments)
-    verb: Callable[[argparse.Namespace], None] = parsed.verb
-    try:
-        verb(parsed)
-    except ThumbnetError as error:
-        print(f"thumbnet: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("thumbnet: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    """Run one command; returns the exit code. SystemExit: help was asked for, or an option is wrong."""
+    prepare_streams()
+    with quiet_interruptions():
+        try:
+            parsed = build_parser().parse_args(arguments)
+            verb: Callable[[argparse.Namespace], None] = parsed.verb
+            verb(parsed)
+        except SystemExit as ending:  # argparse's
+            raise SystemExit(finish(int(ending.code or 0))) from None
+        except BaseException as error:  # noqa: BLE001  # what is no user's error is raised again
+            return finish(exit_code_of(error))
+        return finish(0)

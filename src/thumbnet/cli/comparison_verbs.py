@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
+
+from thumbnet.cli.output import put, put_json
 
 
 def compare(parsed: argparse.Namespace) -> None:
@@ -19,8 +20,8 @@ def compare(parsed: argparse.Namespace) -> None:
     if parsed.out is not None:
         write_comparison(comparison, parsed.out, **source)
     if parsed.json:
-        print(json.dumps(comparison.to_dict()))
+        put_json(comparison.to_dict())
         return
-    print(comparison)
+    put(comparison)
     if parsed.out is not None:
-        print(f"results: {parsed.out}")
+        put(f"results: {parsed.out}")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 from typing import Any
 
-from thumbnet.cli.output import write_file
+from thumbnet.cli.output import put, put_json, write_file
 from thumbnet.cli.training_verbs import recipe_config, refuse_settings
 from thumbnet.config import TrainConfig
+from thumbnet.terminal.streams import tell
+from thumbnet.terminal.text import escaped
 
 SET_DATA_FIELDS = ("image_size", "split_seed", "flip")  # of a recipe: what tells how data is read, and has no option
 
@@ -39,13 +40,13 @@ def info(parsed: argparse.Namespace) -> None:
         "verified": dataset.source.verified,
     }
     if dataset.source.note:
-        print(dataset.source.note, file=sys.stderr)
+        tell(dataset.source.note)
     if parsed.json:
-        print(json.dumps(values))
+        put_json(values)
         return
-    print(dataset.source.description)
+    put(dataset.source.description)
     for name, value in values.items():
-        print(f"{name:12} {_plain(value)}")
+        put(f"{name:12} {_plain(value)}")
 
 
 def prepare(parsed: argparse.Namespace) -> None:
@@ -53,7 +54,7 @@ def prepare(parsed: argparse.Namespace) -> None:
     from thumbnet.data.sources import data_folder, prepare_cifar10
 
     splits = prepare_cifar10(parsed.data_dir, allow_unverified=parsed.allow_unverified)
-    print(f"{splits.source.description}\n{data_folder(parsed.data_dir)}")
+    put(f"{splits.source.description}\n{data_folder(parsed.data_dir)}")
 
 
 def preview(parsed: argparse.Namespace) -> None:
@@ -73,26 +74,27 @@ def preview(parsed: argparse.Namespace) -> None:
 
 def check(parsed: argparse.Namespace) -> None:
     """Check a dataset, and tell how many images are suspected of what."""
-    from thumbnet.data_check.check import SUSPECTS, check_data
-
     refuse_settings(parsed, ["val_fraction"], "data check holds no images out for validation")
     config = recipe_config(parsed)
+
+    from thumbnet.data_check.check import SUSPECTS, check_data
+
     done = check_data(config, num_folds=parsed.folds, num_repeats=parsed.repeats, out=parsed.out, log_style="auto")
     if parsed.json:
-        print(json.dumps({**done.summary, "path": str(done.path)}))
+        put_json({**done.summary, "path": str(done.path)})
         return
     summary = done.summary
-    print(
+    put(
         f"{summary['num_images']:,} training images of {summary['data']}; "
         f"{summary['accuracy']:.1%} of the labels are what models predict that have not seen the image"
     )
-    print(f"{summary['num_held_out']:,} images of other splits, searched for duplicates only")
+    put(f"{summary['num_held_out']:,} images of other splits, searched for duplicates only")
     for kind, num_suspects in summary["suspects"].items():
-        print(f"{kind:10} {num_suspects:>7,}{_remark(kind, summary)}")
-    print(f"results: {done.path}")
+        put(f"{kind:10} {num_suspects:>7,}{_remark(kind, summary)}")
+    put(f"results: {done.path}")
     if done.suspects:
         command = ["thumbnet", "train", "--data", summary["data"], "--exclude", str(done.path / SUSPECTS)]
-        print(f"to leave the suspects out: {shlex.join([*command, *_data_options(config)])}")
+        put(f"to leave the suspects out: {shlex.join([*command, *_data_options(config)])}")
 
 
 def _data_options(config: TrainConfig) -> list[str]:
@@ -120,5 +122,5 @@ def _remark(kind: str, summary: dict[str, Any]) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, (tuple, list)):
-        return ", ".join(f"{item:.4f}" if isinstance(item, float) else str(item) for item in value)
+        return ", ".join(f"{item:.4f}" if isinstance(item, float) else escaped(str(item)) for item in value)
     return str(value)

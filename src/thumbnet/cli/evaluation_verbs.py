@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from typing import Any
 
+from thumbnet.cli.output import put, put_json
 from thumbnet.errors import ConfigError
+from thumbnet.terminal.streams import tell
 
 
 def evaluate(parsed: argparse.Namespace) -> None:
@@ -24,7 +24,7 @@ def evaluate(parsed: argparse.Namespace) -> None:
     split = "test" if parsed.split == "all" else parsed.split
     analysis = analyse(evaluate(trained.model, dataset, split), dataset.class_names, held_out=held_out)
     if parsed.temperature and analysis.temperature is None:
-        print("no temperature is best for the validation images: their loss falls on and on", file=sys.stderr)
+        tell("no temperature is best for the validation images: their loss falls on and on")
     values = {
         "model": trained.card.model,
         "num_params": trained.card.num_params,
@@ -37,18 +37,18 @@ def evaluate(parsed: argparse.Namespace) -> None:
     if robustness is not None:
         values["robustness"] = robustness.to_dict()
     if parsed.json:
-        print(json.dumps(values))
+        put_json(values)
         return
     images = "all images" if parsed.split == "all" else f"{parsed.split} split"
-    print(
+    put(
         f"{trained.card.model} ({trained.card.num_params:,} parameters) on {dataset.source.name}, {images}, "
         f"{analysis.evaluation.num_images:,} images"
     )
-    print(f"{analysis}")
+    put(f"{analysis}")
     if parsed.tta:
-        print(f"with test-time augmentation: accuracy {values['tta_accuracy']:.2%}")
+        put(f"with test-time augmentation: accuracy {values['tta_accuracy']:.2%}")
     if robustness is not None:
-        print(robustness)
+        put(robustness)
 
 
 def _refuse_what_does_not_fit(parsed: argparse.Namespace) -> None:
@@ -91,7 +91,7 @@ def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any, bool]:
     source = {"data_dir": parsed.data_dir, "allow_unverified": parsed.allow_unverified}
     if parsed.split == "all":
         dataset = load_unseen_data(trained, parsed.data, **source)
-        print(f"scored as if {trained.card.model} had been trained on none of these images", file=sys.stderr)
+        tell(f"scored as if {trained.card.model} had been trained on none of these images")
         never_mirrored = parsed.pretrained is None and trained.config.flip is False
         return trained, dataset.without_mirror() if never_mirrored else dataset, False
     if parsed.pretrained is not None:
@@ -103,7 +103,7 @@ def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any, bool]:
         return trained, load_own_dataset(trained, source), True
     dataset, is_own = load_named_dataset(trained, parsed.data, source)
     if not is_own:
-        print(f"{parsed.data} is not all the run's own data: it may have been trained on some", file=sys.stderr)
+        tell(f"{parsed.data} is not all the run's own data: it may have been trained on some")
         _tell_held_out(dataset)
     return trained, dataset, is_own
 
@@ -111,10 +111,9 @@ def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any, bool]:
 def _tell_held_out(dataset: Any) -> None:
     """Say so where the test images are a share that would be held out in a training, and not all there are."""
     if dataset.test.positions is not None:
-        print(
+        tell(
             f"{dataset.source.name} has no test split: scored are the {len(dataset.test):,} images that a training "
-            "would hold out; --split all scores all there are.",
-            file=sys.stderr,
+            "would hold out; --split all scores all there are."
         )
 
 
@@ -143,4 +142,4 @@ def report(parsed: argparse.Namespace) -> None:
         data_dir=parsed.data_dir,
         allow_unverified=parsed.allow_unverified or None,
     )
-    print(path)
+    put(path)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thumbnet.cli.output import write_file
+from thumbnet.cli.output import put, put_json, write_file
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE, describe_recipes
+from thumbnet.terminal.streams import tell
+from thumbnet.terminal.text import escaped
 
 if TYPE_CHECKING:
     from thumbnet.evaluation.images import ImagePrediction
@@ -23,11 +23,11 @@ def predict(parsed: argparse.Namespace) -> None:
     """Print what a trained model says of pictures."""
     predictions = _predict_files(parsed)
     if parsed.json:
-        print(json.dumps({"predictions": [asdict(prediction) for prediction in predictions]}))
+        put_json({"predictions": [asdict(prediction) for prediction in predictions]})
         return
     for prediction in predictions:
-        ranked = ", ".join(f"{guess.class_name} {guess.probability:.1%}" for guess in prediction.top)
-        print(f"{prediction.path}: {ranked}")
+        ranked = ", ".join(f"{escaped(guess.class_name)} {guess.probability:.1%}" for guess in prediction.top)
+        put(f"{escaped(prediction.path)}: {ranked}")
 
 
 def summary(parsed: argparse.Namespace) -> None:
@@ -35,7 +35,7 @@ def summary(parsed: argparse.Namespace) -> None:
     from thumbnet.views.summary import summarize
 
     summary = summarize(_model(parsed), (parsed.in_channels, parsed.image_size, parsed.image_size))
-    print(json.dumps(summary.to_dict()) if parsed.json else summary)
+    put_json(summary.to_dict()) if parsed.json else put(summary)
 
 
 def graph(parsed: argparse.Namespace) -> None:
@@ -51,7 +51,7 @@ def graph(parsed: argparse.Namespace) -> None:
         raise ConfigError("a PNG cannot go to stdout", hint="give --out FILE")
     drawing = draw_graph(_model(parsed), (parsed.in_channels, parsed.image_size, parsed.image_size), chosen)
     if parsed.out is None:
-        print(drawing)
+        put(drawing)
     else:
         write_file(parsed.out, lambda path: write_atomically(path, drawing))
 
@@ -66,9 +66,9 @@ def bench(parsed: argparse.Namespace) -> None:
         batch_size=parsed.batch_size,
         precision=parsed.precision,
         device=parsed.device,
-        say=lambda text: print(text, file=sys.stderr, flush=True),
+        say=tell,
     )
-    print(json.dumps(bench.to_dict()) if parsed.json else bench)
+    put_json(bench.to_dict()) if parsed.json else put(bench)
 
 
 def list_models(parsed: argparse.Namespace) -> None:
@@ -77,22 +77,22 @@ def list_models(parsed: argparse.Namespace) -> None:
 
     models = describe_models()
     if parsed.json:
-        print(json.dumps({"models": [asdict(model) for model in models]}))
+        put_json({"models": [asdict(model) for model in models]})
         return
     for model in models:
-        print(f"{model.name:16} {model.num_params:>9,} parameters  {model.description}")
+        put(f"{model.name:16} {model.num_params:>9,} parameters  {model.description}")
 
 
 def list_recipes(parsed: argparse.Namespace) -> None:
     """Print the recipes."""
     recipes = describe_recipes()
     if parsed.json:
-        print(json.dumps({"recipes": [asdict(recipe) for recipe in recipes]}))
+        put_json({"recipes": [asdict(recipe) for recipe in recipes]})
         return
     for recipe in recipes:
         default = " (default)" if recipe.name == DEFAULT_RECIPE else ""
-        print(f"{recipe.name}{default}: {recipe.model}, {recipe.epochs} epochs")
-        print("".join(f"    {line}\n" for line in recipe.promise.splitlines()))
+        put(f"{recipe.name}{default}: {recipe.model}, {recipe.epochs} epochs")
+        put("".join(f"    {line}\n" for line in recipe.promise.splitlines()))
 
 
 def _predict_files(parsed: argparse.Namespace) -> list[ImagePrediction]:

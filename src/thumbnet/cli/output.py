@@ -1,11 +1,46 @@
-"""Files that a verb writes because it was asked to."""
+"""Where a verb's results go: stdout, or a file that it was asked to write."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from thumbnet.errors import ConfigError
+from thumbnet.errors import ConfigError, ThumbnetError
+from thumbnet.terminal.text import escaped
+
+
+class OutputError(ThumbnetError):
+    """Stdout cannot be written, as on a full disk. (A reader that has left is a BrokenPipeError.)"""
+
+
+def put(text: object) -> None:
+    """Write a result to stdout, foreign text in it escaped.
+
+    Raises:
+        BrokenPipeError: nobody reads stdout any more.
+        OutputError: it cannot be written for another reason.
+    """
+    _checked(lambda: print(escaped(str(text), keep="\n\t")))
+
+
+def put_json(values: Mapping[str, Any]) -> None:
+    """Write a result to stdout as one line of JSON; ThumbnetError where it holds a number that JSON has not, as NaN."""
+    try:
+        text = json.dumps(values, allow_nan=False)
+    except ValueError as error:
+        raise ThumbnetError(
+            f"the results hold a number that is not finite: {error}", hint="look at them without --json"
+        ) from error
+    put(text)
+
+
+def flush() -> None:
+    """See that all results are written; raises as `put`."""
+    if sys.stdout is not None:
+        _checked(sys.stdout.flush)
 
 
 def write_file(name: str, write: Callable[[Path], None], *, tell: bool = True) -> None:
@@ -17,4 +52,15 @@ def write_file(name: str, write: Callable[[Path], None], *, tell: bool = True) -
             f"{name} cannot be written: {error}", hint="name a file in a folder that you may write"
         ) from error
     if tell:
-        print(name)
+        put(name)
+
+
+def _checked(write: Callable[[], None]) -> None:
+    try:
+        write()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"stdout cannot be written: {error}", hint="make room, or send the output to another place"
+        ) from error

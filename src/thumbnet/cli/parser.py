@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from thumbnet import __version__
 from thumbnet.cli import comparison_verbs, data_verbs, evaluation_verbs, model_verbs, training_verbs
 from thumbnet.cli.model_verbs import DEFAULT_PRETRAINED
 from thumbnet.config import DEVICES, PRECISIONS
 from thumbnet.recipes import DEFAULT_RECIPE
+from thumbnet.terminal.text import escaped
+
+
+class _Parser(argparse.ArgumentParser):
+    """Shows what is wrong with the arguments escaped: they may hold the names of files."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(escaped(message))
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of every verb; each sets `verb` to the function that carries it out."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="thumbnet",
         allow_abbrev=False,
         description="Train, understand and ship image classifiers under 200,000 parameters.",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.robustness import Robustness, measure_robustness
 from thumbnet.model_card import TrainedModel
 from thumbnet.run_dir import ROBUSTNESS, ROBUSTNESS_PLOT, Run, RunDir
+from thumbnet.terminal.streams import tell
 
 
 def measure(parsed: argparse.Namespace, trained: TrainedModel, dataset: Dataset, *, is_own: bool) -> Robustness:
@@ -46,4 +46,4 @@ def _write(folder: RunDir, robustness: Robustness) -> None:
 
 
 def _tell(text: str) -> None:
-    print(f"robustness: {text}", file=sys.stderr, flush=True)
+    tell(f"robustness: {text}")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Collection
 
-from thumbnet.cli.output import write_file
+from thumbnet.cli.output import put, put_json, write_file
 from thumbnet.config import TrainConfig
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE, load_recipe
+from thumbnet.terminal.streams import tell
 
 RECIPE_OPTIONS = (
     "model",
@@ -37,62 +36,62 @@ RESUME_OPTIONS = ("data", "data_dir", "device", "log_style")  # all others are t
 
 def train(parsed: argparse.Namespace) -> None:
     """Train, or go on with a run, and tell its accuracy."""
+    config = recipe_config(parsed) if parsed.resume is None else None  # refused before PyTorch is imported
+
     from thumbnet import run
     from thumbnet.seeds import SeedRuns, is_seed_runs, resume_seeds, train_seeds
     from thumbnet.training.progress import LogStyle
 
     log_style: LogStyle = parsed.log_style or "auto"
     try:
-        if parsed.resume is not None:
+        if config is None:
             _refuse_options_of_resume(parsed)
             go_on = resume_seeds if is_seed_runs(parsed.resume) else run.resume
             done = go_on(
                 parsed.resume, data=parsed.data, data_dir=parsed.data_dir, device=parsed.device, log_style=log_style
             )
         elif parsed.seeds is not None:
-            done = train_seeds(
-                recipe_config(parsed), num_seeds=parsed.seeds, run_dir=parsed.run_dir, log_style=log_style
-            )
+            done = train_seeds(config, num_seeds=parsed.seeds, run_dir=parsed.run_dir, log_style=log_style)
         else:
-            done = run.train(recipe_config(parsed), run_dir=parsed.run_dir, log_style=log_style)
+            done = run.train(config, run_dir=parsed.run_dir, log_style=log_style)
     except KeyboardInterrupt:
-        print(
+        tell(
             "\nStopped. The run folder, if it was made, keeps the last finished epoch; go on with: "
-            "thumbnet train --resume RUN",
-            file=sys.stderr,
+            "thumbnet train --resume RUN"
         )
         raise
     metrics = done.metrics
     if isinstance(done, SeedRuns):
         deviation = metrics["test_accuracy_std"]
         spread = "" if deviation is None else f" ± {deviation:.2%}"
-        print(
+        put(
             f"test accuracy {metrics['test_accuracy']:.2%}{spread} (n = {metrics['n']}, seeds "
             f"{', '.join(map(str, metrics['seeds']))}; {done.runs[0].metrics['num_test']:,} images of "
             f"{done.runs[0].metrics['data']}), {metrics['train_s']:.0f} s of training each"
         )
     else:
-        print(
+        put(
             f"test accuracy {metrics['test_accuracy']:.2%} ({metrics['num_test']:,} images of {metrics['data']}) "
             f"after {metrics['epochs']} epochs, {metrics['train_s']:.0f} s of training"
         )
-    print(f"results: {done.path}")
+    put(f"results: {done.path}")
 
 
 def find_lr(parsed: argparse.Namespace) -> None:
     """Print the learning rate found."""
-    from thumbnet.run import find_recipe_lr
-    from thumbnet.views.curves import draw_lr_trial
-    from thumbnet.views.figure import save_figure
-
     refuse_settings(parsed, UNUSED_BY_FIND_LR, "find-lr makes some steps on full-size images, in float32")
     config = recipe_config(parsed)
     if config.optimizer == "sgd":
         _refuse_lr(parsed)
+
+    from thumbnet.run import find_recipe_lr
+    from thumbnet.views.curves import draw_lr_trial
+    from thumbnet.views.figure import save_figure
+
     trial = find_recipe_lr(config)
     if parsed.plot is not None:
         write_file(parsed.plot, lambda path: save_figure(draw_lr_trial(trial), path), tell=not parsed.json)
-    print(json.dumps({"lr": trial.lr}) if parsed.json else f"lr {trial.lr:.3g}")
+    put_json({"lr": trial.lr}) if parsed.json else put(f"lr {trial.lr:.3g}")
 
 
 def _refuse_lr(parsed: argparse.Namespace) -> None:

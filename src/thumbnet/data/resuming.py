@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from urllib.parse import urlsplit
 
 import requests
 from tqdm import tqdm
+
+from thumbnet.terminal.streams import steady_stderr
 
 MAX_STALLED = 3  # attempts in a row that brought no new byte
 RETRY_WAIT_S = 0.5
@@ -58,6 +59,7 @@ class ResumingDownloader:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
                 offset = 0
             length = response.headers.get("Content-Length")
+            stderr = steady_stderr()
             with (
                 self.partial_path.open("ab" if offset else "wb") as file,
                 tqdm(
@@ -66,8 +68,8 @@ class ResumingDownloader:
                     initial=offset,
                     unit="B",
                     unit_scale=True,
-                    mininterval=0.1 if sys.stderr.isatty() else LOG_INTERVAL_S,
-                    file=sys.stderr,
+                    mininterval=0.1 if stderr.isatty() else LOG_INTERVAL_S,
+                    file=stderr,
                     disable=not self.show_progress,
                 ) as progress,
             ):

@@ -22,6 +22,7 @@ from thumbnet.evaluation.classes import (
 )
 from thumbnet.evaluation.metrics import Evaluation, standard_error
 from thumbnet.evaluation.predictions import Predictions
+from thumbnet.terminal.text import escaped
 
 SHOWN_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 NUM_LISTED_IMAGES = 10
@@ -81,21 +82,22 @@ class Analysis:
         if self.temperature is not None and self.calibrated is not None:
             lines[-1] += f", with temperature {self.temperature:.3f} {self.calibrated.error:.2%}"
         lines += [f"accuracy where it answers only the most confident: {abstaining}", ""]
-        width = max(len("class"), *(len(name) for name in self.class_names))
+        width = max(len("class"), *(len(escaped(name)) for name in self.class_names))
         lines.append(f"{'class':{width}}  images  precision   recall       F1")
         lines += [
-            f"{each.class_name:{width}}  {each.num_images:6,}  {each.precision:9.2%}  {_share(each.recall)}  "
+            f"{escaped(each.class_name):{width}}  {each.num_images:6,}  {each.precision:9.2%}  {_share(each.recall)}  "
             f"{_share(each.f1)}"
             for each in self.classes
         ]
         pairs = [
-            f"{pair.truth} taken for {pair.prediction} {pair.num_images} ({pair.share:.1%})"
+            f"{escaped(pair.truth)} taken for {escaped(pair.prediction)} {pair.num_images} ({pair.share:.1%})"
             for pair in self.confused[:NUM_PAIRS_IN_TEXT]
         ]
         lines += ["", f"most confused: {'; '.join(pairs) or 'none'}"]
         for name, indices in self._lists().items():
             listed = [
-                f"{each['index']} ({each['label']} as {each['prediction']}, {each['probability']:.0%})"
+                f"{each['index']} ({escaped(each['label'])} as {escaped(each['prediction'])}, "
+                f"{each['probability']:.0%})"
                 for each in self._listed(indices[:NUM_IMAGES_IN_TEXT])
             ]
             lines.append(f"{name.replace('_', ' ')}: {', '.join(listed) or 'none'}")

@@ -1,6 +1,7 @@
 """How training tells of itself: a bar on a terminal, a live table in a notebook, lines in a log, the published lines.
 
-All of it goes to stderr (a notebook's own output excepted); stdout is for results.
+All of it goes to stderr (a notebook's own output excepted); stdout is for results. A stream that breaks is ignored from
+then on: the training goes on without it.
 """
 
 from __future__ import annotations
@@ -10,27 +11,17 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 from tqdm import tqdm
 
+from thumbnet.terminal.streams import SteadyStream, Stream
 from thumbnet.training.history import EpochRecord
 
 LOG_LINE_EVERY_S = 10.0  # in a plain log, within an epoch
 NOTEBOOK_UPDATE_EVERY_S = 0.5
 
 LogStyle = Literal["auto", "reference", "silent"]
-
-
-@runtime_checkable
-class Stream(Protocol):
-    """A text stream, such as sys.stderr."""
-
-    def write(self, text: str, /) -> int: ...
-
-    def flush(self) -> None: ...
-
-    def isatty(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -85,8 +76,8 @@ class Silent(Progress):
 class Bar(Progress):
     """A moving bar for each epoch on a terminal, and a line that stays when it is done."""
 
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
+    def __init__(self, stream: Stream | None) -> None:
+        self.stream = SteadyStream(stream)
 
     def epoch_begins(self, plan: EpochPlan) -> None:
         self.plan = plan
@@ -111,8 +102,8 @@ class Bar(Progress):
 class Lines(Progress):
     """Plain lines for a log file: one after each epoch, and one every 10 s within a long one."""
 
-    def __init__(self, stream: Stream, *, now: Callable[[], float] = time.monotonic) -> None:
-        self.stream = stream
+    def __init__(self, stream: Stream | None, *, now: Callable[[], float] = time.monotonic) -> None:
+        self.stream = SteadyStream(stream)
         self.now = now
 
     def epoch_begins(self, plan: EpochPlan) -> None:
@@ -180,11 +171,11 @@ class ReferenceLog(Progress):
     after each of the first 14 epochs, so `last_stepped_epoch` is 15 there; None prints it before every epoch.
     """
 
-    def __init__(self, stream: Stream, *, num_test_images: int, last_stepped_epoch: int | None = None) -> None:
-        self.stream = stream
+    def __init__(self, stream: Stream | None, *, num_test_images: int, last_stepped_epoch: int | None = None) -> None:
+        self.stream = SteadyStream(stream)
         self.num_test_images = num_test_images
         self.last_stepped_epoch = last_stepped_epoch
-        self.is_terminal = stream.isatty()
+        self.is_terminal = self.stream.isatty()
 
     def epoch_begins(self, plan: EpochPlan) -> None:
         self.plan = plan
@@ -228,8 +219,8 @@ def pick_progress(stream: Stream | None = None) -> Progress:
     display = _notebook_display()
     if display is not None:
         return NotebookTable(display)
-    stream = sys.stderr if stream is None else stream
-    return Bar(stream) if stream.isatty() else Lines(stream)
+    steady = SteadyStream(sys.stderr if stream is None else stream)
+    return Bar(steady) if steady.isatty() else Lines(steady)
 
 
 def _notebook_display() -> Callable[..., Any] | None:
