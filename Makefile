@@ -1,13 +1,14 @@
 # make train: set up, train with the default recipe, say where the results are.  make test: set up, then the fast tests.
 SHELL := /bin/bash
 PYTHON ?= python3
-# A Linux machine without a GPU that pip would give a CUDA build to:
-#   make setup TORCH="torch==2.13.0+cpu --index-url https://download.pytorch.org/whl/cpu"
+# Taken as it is where it is given, say TORCH="torch==2.13.0+cpu --index-url https://download.pytorch.org/whl/cpu"; else
+# tools/install_torch.py chooses between the CPU build and pip's default.
 TORCH ?= torch==2.13.0
 AXE := 4.14.1
 BIN := .venv/bin
 # Trainings and tests use the machine's own tools only, whatever the caller has activated.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL_TORCH = $(if $(filter file,$(origin TORCH)),$(BIN)/python tools/install_torch.py,$(PIP) install --quiet) $(TORCH)
 
 .PHONY: FORCE setup setup-browser train test test-browser lint format lock clean
 
@@ -21,8 +22,8 @@ setup: .venv/.ready
 .venv/.ready: requirements.lock pyproject.toml .venv/.torch
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "thumbnet needs Python 3.11 or newer; give one with PYTHON=..." >&2; exit 1; }
 	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
-	@echo "Installing into .venv: about 2 GB, two or three minutes ..."
-	@$(PIP) install --quiet $(TORCH)
+	@echo "Installing into .venv: about 2 GB with PyTorch's CPU build, two or three minutes ..."
+	@$(INSTALL_TORCH)
 	@$(PIP) install --quiet --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

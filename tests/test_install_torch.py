@@ -1,4 +1,4 @@
-"""tools/install_torch.py: the CPU build where pip would bring a CUDA build that the machine cannot use, else pip's own."""
+"""tools/install_torch.py: the CPU build where pip would bring a CUDA build without use, else pip's own."""
 
 from __future__ import annotations
 
@@ -77,8 +77,16 @@ def test_without_a_gpu_the_cpu_build_is_taken(pip: FakePip, capsys: pytest.Captu
     assert "200 MB" in told
 
 
-@pytest.mark.parametrize("line", ["global.index-url='https://mine'", ":env:.find-links='/wheels'", "install.no-index='1'",
-                                  "site.constraint='c.txt'", ":env:.extra-index-url='https://more'"])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        "global.index-url='https://mine'",
+        "install.no-index='1'",
+        "site.constraint='c.txt'",
+        ":env:.find-links='/wheels'",
+        ":env:.extra-index-url='https://more'",
+    ],
+)
 def test_pip_with_places_of_its_own_is_left_alone(pip: FakePip, line: str) -> None:
     pip.plan("install default", "index cpu", "install cpu", config=line)
     assert install(pip) == 0
@@ -156,12 +164,18 @@ def index(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_real_pip_takes_it_from_the_index(
-    index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def _unconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip without what this machine says of it."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+
+
+@pytest.mark.usefixtures("_unconfigured")
+def test_real_pip_takes_it_from_the_index(
+    index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("PIP_TARGET", str(tmp_path / "installed"))  # which makes pip overlook what is there
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
@@ -169,6 +183,7 @@ def test_real_pip_takes_it_from_the_index(
     assert (tmp_path / "installed" / "tiny_torch.py").is_file()
 
 
+@pytest.mark.usefixtures("_unconfigured")
 def test_a_dead_index_is_given_up_at_once() -> None:
     script = load_script("tools/install_torch")
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes calls and says nothing
