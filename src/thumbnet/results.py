@@ -45,17 +45,22 @@ def write_results(
     history: History,
     evaluation: Evaluation,
     data_checksum: str,
+    pictures: bool,
 ) -> dict[str, Any]:
-    """Write everything but metrics.json, and return the metrics, to be completed and written last."""
+    """Write everything but metrics.json, and return the metrics, to be completed and written last; without `pictures`,
+    neither the pictures nor the report."""
     trace = trace_model(model, dataset.image_shape)
     folder.write(HISTORY, history.to_csv())  # a kill after the last checkpoint may have come before it
     folder.write_weights(model.state_dict())
     folder.write_card(_model_card(config, dataset, trace, data_checksum))
     folder.write_predictions(evaluation.predictions, dataset.test, dataset.class_names)
-    _write_views(folder, model, dataset, history, evaluation)
+    folder.write("summary.txt", f"{summarize(model, dataset.image_shape)}\n")
     device = next(model.parameters()).device
     kernels = pick_kernels(config.kernels, model, device, compiled=config.compiled)
     metrics = _metrics(config, dataset, trace, history, evaluation, device, kernels)
+    if not pictures:
+        return metrics
+    _write_pictures(folder, model, dataset, history, evaluation)
     report = build_report(
         config=config,
         dataset=dataset,
@@ -74,10 +79,10 @@ def write_metrics(folder: RunDir, metrics: dict[str, Any], *, total_s: float, de
     folder.write_json(METRICS, {**metrics, "total_s": total_s, "peak_memory_bytes": peak_memory_bytes(device)})
 
 
-def _write_views(folder: RunDir, model: nn.Module, dataset: Dataset, history: History, evaluation: Evaluation) -> None:
-    """The pictures and the table for people."""
+def _write_pictures(
+    folder: RunDir, model: nn.Module, dataset: Dataset, history: History, evaluation: Evaluation
+) -> None:
     worst = misclassified(evaluation.predictions)[:NUM_GALLERY_IMAGES]
-    folder.write("summary.txt", f"{summarize(model, dataset.image_shape)}\n")
     folder.write("graph.svg", draw_graph(model, dataset.image_shape, "svg"))
     folder.write("curves.png", png_bytes(draw_curves([curves_of(history, label=folder.path.name)])))
     folder.write("confusion.png", png_bytes(draw_confusion(evaluation.confusion, dataset.class_names)))

@@ -37,13 +37,21 @@ from thumbnet.training.optimizers import create_optimizer
 from thumbnet.training.progress import LogStyle
 
 
-def train(config: TrainConfig | None = None, *, run_dir: str | Path | None = None, log_style: LogStyle = "auto") -> Run:
+def train(
+    config: TrainConfig | None = None,
+    *,
+    run_dir: str | Path | None = None,
+    log_style: LogStyle = "auto",
+    pictures: bool = True,
+) -> Run:
     """Train as `config` says (None: the default recipe) and leave a run folder.
 
     Args:
         config: from `load_recipe`, for instance.
         run_dir: a new or empty folder; None: `runs/<recipe>-<n>`.
         log_style: `auto` picks what suits the place, `reference` prints the published log lines, `silent` nothing.
+        pictures: draw network, curves, confusion matrix and misclassified images, and write report.html; False: leave
+            all of these out (`write_report` makes the report later).
 
     Returns:
         Run: the finished run, as `load_run` gives it.
@@ -51,7 +59,8 @@ def train(config: TrainConfig | None = None, *, run_dir: str | Path | None = Non
     Raises:
         ThumbnetError: the config, the data, the model, the folder or the training fails; its hint says what to do.
     """
-    return begin(load_recipe() if config is None else config, run_dir=run_dir, log_style=log_style)
+    config = load_recipe() if config is None else config
+    return begin(config, run_dir=run_dir, log_style=log_style, pictures=pictures)
 
 
 def begin(
@@ -59,6 +68,7 @@ def begin(
     *,
     run_dir: str | Path | None,
     log_style: LogStyle,
+    pictures: bool,
     data_note: str = "",
     beside: Run | None = None,
 ) -> Run:
@@ -74,7 +84,7 @@ def begin(
     folder.keep_exclusions(config)
     folder.keep_data_note(dataset.source.note)
     say(f"Run folder: {folder.path}")
-    return _train_in(folder, config, dataset, log_style=log_style, checkpoint=None)
+    return _train_in(folder, config, dataset, log_style=log_style, pictures=pictures, checkpoint=None)
 
 
 def load_checked(config: TrainConfig, *, say: Say) -> tuple[Dataset, TrainConfig]:
@@ -106,6 +116,7 @@ def resume(
     data_dir: str | Path | None = None,
     device: Device | None = None,
     log_style: LogStyle = "auto",
+    pictures: bool = True,
 ) -> Run:
     """Go on with a run that was stopped, to the same end as if it never had been; a finished one is just loaded.
 
@@ -114,13 +125,13 @@ def resume(
         data, data_dir: where its data is now, if not as recorded; both as in `load_dataset`. config.toml then names
             that place, also of a finished run.
         device: what to compute on now, if not as recorded.
-        log_style: as in `train`.
+        log_style, pictures: as in `train`.
 
     Raises:
         CheckpointError: the checkpoint is damaged, or the data is not that which the run was begun on; or `data` is
             given, and there is no checkpoint that tells which that was.
     """
-    return go_on(run_dir, data=data, data_dir=data_dir, device=device, log_style=log_style)
+    return go_on(run_dir, data=data, data_dir=data_dir, device=device, log_style=log_style, pictures=pictures)
 
 
 def go_on(
@@ -130,6 +141,7 @@ def go_on(
     data_dir: str | Path | None,
     device: Device | None,
     log_style: LogStyle,
+    pictures: bool,
     beside: Run | None = None,
 ) -> Run:
     """As `resume`; where the run has no checkpoint, the run `beside` this one tells what its data is."""
@@ -163,7 +175,7 @@ def go_on(
         return _say_finished(load_run(folder.path), say)
     done = 0 if checkpoint is None else checkpoint.state.epoch
     say(f"Resuming {folder.path} after epoch {done} of {config.epochs}.")
-    return _train_in(folder, config, dataset, log_style=log_style, checkpoint=checkpoint)
+    return _train_in(folder, config, dataset, log_style=log_style, pictures=pictures, checkpoint=checkpoint)
 
 
 def _say_finished(run: Run, say: Say) -> Run:
@@ -200,7 +212,13 @@ def find_recipe_lr(config: TrainConfig, *, log_style: LogStyle = "auto") -> LrTr
 
 
 def _train_in(
-    folder: RunDir, config: TrainConfig, dataset: Dataset, *, log_style: LogStyle, checkpoint: Checkpoint | None
+    folder: RunDir,
+    config: TrainConfig,
+    dataset: Dataset,
+    *,
+    log_style: LogStyle,
+    pictures: bool,
+    checkpoint: Checkpoint | None,
 ) -> Run:
     begin_s = time.perf_counter() - (0.0 if checkpoint is None else checkpoint.total_s)
     known_data = KnownData.of(dataset)
@@ -232,6 +250,7 @@ def _train_in(
         history=history,
         evaluation=evaluation,
         data_checksum=known_data.checksum,
+        pictures=pictures,
     )
     device = next(model.parameters()).device
     write_metrics(folder, metrics, total_s=time.perf_counter() - begin_s, device=device)

@@ -36,6 +36,7 @@ def train_seeds(
     num_seeds: int,
     run_dir: str | Path | None = None,
     log_style: LogStyle = "auto",
+    pictures: bool = True,
 ) -> SeedRuns:
     """Train with the seeds `config.seed`, `config.seed + 1`, ... into `run_dir/seed-<k>/`, then write metrics.json.
 
@@ -43,7 +44,7 @@ def train_seeds(
         config: None: the default recipe.
         num_seeds: how many, at least 1.
         run_dir: a new or empty folder; None: `runs/<recipe>-<n>`.
-        log_style: as in `train`.
+        log_style, pictures: as in `train`.
 
     Raises:
         ThumbnetError: as `train`; ConfigError: `num_seeds` is below 1.
@@ -57,7 +58,7 @@ def train_seeds(
     folder.keep_data_note(dataset.source.note)
     folder.write(SHARED_CONFIG, config_to_toml(config))
     folder.write_json(SEEDS, {"seeds": [config.seed + index for index in range(num_seeds)]})
-    return _finish(folder, data=None, data_dir=None, device=None, log_style=log_style)
+    return _finish(folder, data=None, data_dir=None, device=None, log_style=log_style, pictures=pictures)
 
 
 def is_seed_runs(path: str | Path) -> bool:
@@ -72,15 +73,23 @@ def resume_seeds(
     data_dir: str | Path | None = None,
     device: Device | None = None,
     log_style: LogStyle = "auto",
+    pictures: bool = True,
 ) -> SeedRuns:
     """Go on with what is missing: a run that was stopped, those not begun, the metrics. Arguments as in `resume`."""
     if not is_seed_runs(run_dir):
         raise RunError(f"{run_dir} holds no runs with several seeds", hint="give a folder that `train --seeds` made")
-    return _finish(RunDir(Path(run_dir)), data=data, data_dir=data_dir, device=device, log_style=log_style)
+    folder = RunDir(Path(run_dir))
+    return _finish(folder, data=data, data_dir=data_dir, device=device, log_style=log_style, pictures=pictures)
 
 
 def _finish(
-    folder: RunDir, *, data: str | None, data_dir: str | Path | None, device: Device | None, log_style: LogStyle
+    folder: RunDir,
+    *,
+    data: str | None,
+    data_dir: str | Path | None,
+    device: Device | None,
+    log_style: LogStyle,
+    pictures: bool,
 ) -> SeedRuns:
     config = folder.read_config(SHARED_CONFIG)
     config = config.replace(exclude=folder.exclusions(config))
@@ -92,12 +101,21 @@ def _finish(
         path = folder.path / f"seed-{seed}"
         first = runs[0] if runs else None
         if (path / CONFIG).exists():
-            run = go_on(path, data=data, data_dir=data_dir, device=device, log_style=log_style, beside=first)
+            run = go_on(
+                path,
+                data=data,
+                data_dir=data_dir,
+                device=device,
+                log_style=log_style,
+                pictures=pictures,
+                beside=first,
+            )
         else:
             if first is not None:  # whose config tells where the data is now
                 config = config.replace(data=first.config.data, data_dir=first.config.data_dir)
             own = elsewhere(config.replace(seed=seed), data=None, data_dir=data_dir, device=device)
-            run = begin(own, run_dir=path, log_style=log_style, data_note=folder.data_note(), beside=first)
+            note = folder.data_note()
+            run = begin(own, run_dir=path, log_style=log_style, pictures=pictures, data_note=note, beside=first)
         if runs and run.card.data_checksum != runs[0].card.data_checksum:
             raise RunError(
                 f"{run.path} was trained on other images or labels than {runs[0].path}: their checksums differ",

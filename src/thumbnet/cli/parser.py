@@ -43,6 +43,9 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--exclude", metavar="FILE", help="leave out the images that `data check` wrote to suspects.csv")
     train.add_argument("--seeds", metavar="N", type=int, help="train with N seeds, from --seed on, a run folder each")
     train.add_argument("--log-style", choices=("auto", "reference", "silent"), help="how to tell of the progress")
+    train.add_argument(
+        "--no-pictures", dest="pictures", action="store_false", help="neither draw pictures nor write report.html"
+    )
 
     evaluate = _add_verb(
         verbs, "evaluate", evaluation_verbs.evaluate, "tell how good a run's model is on a split, and where it is wrong"

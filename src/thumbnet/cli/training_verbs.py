@@ -48,12 +48,19 @@ def train(parsed: argparse.Namespace) -> None:
             _refuse_options_of_resume(parsed)
             go_on = resume_seeds if is_seed_runs(parsed.resume) else run.resume
             done = go_on(
-                parsed.resume, data=parsed.data, data_dir=parsed.data_dir, device=parsed.device, log_style=log_style
+                parsed.resume,
+                data=parsed.data,
+                data_dir=parsed.data_dir,
+                device=parsed.device,
+                log_style=log_style,
+                pictures=parsed.pictures,
             )
         elif parsed.seeds is not None:
-            done = train_seeds(config, num_seeds=parsed.seeds, run_dir=parsed.run_dir, log_style=log_style)
+            done = train_seeds(
+                config, num_seeds=parsed.seeds, run_dir=parsed.run_dir, log_style=log_style, pictures=parsed.pictures
+            )
         else:
-            done = run.train(config, run_dir=parsed.run_dir, log_style=log_style)
+            done = run.train(config, run_dir=parsed.run_dir, log_style=log_style, pictures=parsed.pictures)
     except KeyboardInterrupt:
         tell(
             "\nStopped. The run folder, if it was made, keeps the last finished epoch; go on with: "
