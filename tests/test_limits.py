@@ -41,7 +41,7 @@ HUGE = "9" * 5000  # Python refuses to read or write so long a number in decimal
         ({**MUON, "head_lr": 1e308}, r"head_lr is 1e\+308"),
         ({**MUON, "vector_lr": 1e308}, r"vector_lr is 1e\+308"),
         ({"seed": 2**64}, "seed is 18446744073709551616"),
-        ({"split_seed": 2**32}, "split_seed is 4294967296"),
+        ({"split_seed": 2**64}, "split_seed is 18446744073709551616"),
         ({"cutout": 10**12}, "cutout is 1000000000000"),
         ({"recipe": "../../x"}, r"recipe is '\.\./\.\./x'"),
         ({"recipe": ".."}, r"recipe is '\.\.'"),
@@ -114,7 +114,7 @@ def test_mutated_recipes_raise_nothing_of_others(tmp_path: Path) -> None:
         b"'''",
         b"\n",
     ]
-    for _ in range(300):
+    for _ in range(60):
         content = bytearray(config_to_toml(load_recipe(rng.choice(list_recipes()))), "utf-8")
         for _ in range(rng.randint(1, 4)):
             at = rng.randrange(len(content))

@@ -17,10 +17,20 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import tomli_w
 
 from thumbnet.errors import ConfigError
+from thumbnet.terminal.text import escaped
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
 KERNELS = ("auto", "native", "pytorch")
+MAX_EPOCHS = 1_000_000
+MAX_STEPS = 1_000_000_000
+MAX_BATCH_SIZE = 1_000_000
+MAX_IMAGE_SIZE = 2048  # pixels
+MAX_RATE = 1e30  # of learning rates and the like: beyond, products of them leave float32
+MAX_SEED = 2**64 - 1  # of PyTorch's generators
+MAX_INTEGER = 2**64 - 1  # of whole numbers in any field
+MAX_NAME = 100  # characters of a recipe's name, which is part of a folder's
+MAX_SHOWN = 100  # characters of a wrong value in an error
 POLICIES_OF_STUDENTS = ("crop-flip", "shift-flip", "strong")  # augmentations that begin with a crop
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -89,6 +99,7 @@ class TrainConfig:
     compiled: bool = False  # train through torch.compile: for GPUs
 
     def __post_init__(self) -> None:
+        self._check_texts()
         self._check_ranges()
         self._check_schedule()
         self._check_optimizer()
@@ -105,21 +116,53 @@ class TrainConfig:
         if self.nesterov and self.momentum == 0:
             raise ConfigError("nesterov is true but momentum is 0", hint="set momentum above 0, or nesterov = false")
 
+    def _check_texts(self) -> None:
+        for field_ in dataclasses.fields(self):
+            value = getattr(self, field_.name)
+            for text in value.values() if isinstance(value, Mapping) else (value,):
+                if isinstance(text, str) and not _is_utf8(text):
+                    raise ConfigError(
+                        f"{field_.name} is {text!r}, which is not UTF-8, and config.toml could not hold it",
+                        hint="rename the file or the folder",
+                    )
+        is_name = self.recipe not in ("", ".", "..") and escaped(self.recipe) == self.recipe
+        if not is_name or len(self.recipe) > MAX_NAME or any(slash in self.recipe for slash in "/\\"):
+            raise ConfigError(
+                f"recipe is {_shown(self.recipe)}, but the run's folder is named after it",
+                hint=f"give a name without slashes and control characters, of {MAX_NAME} characters at most",
+            )
+
     def _check_ranges(self) -> None:
-        _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
-        _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2 (batch normalisation needs two)")
+        check_epochs(self.epochs)
+        _require(
+            2 <= self.batch_size <= MAX_BATCH_SIZE,
+            "batch_size",
+            self.batch_size,
+            f"at least 2 (batch normalisation needs two) and at most {MAX_BATCH_SIZE:,}",
+        )
+        if self.min_steps is not None and self.min_steps > MAX_STEPS:
+            raise ConfigError(
+                f"min_steps is {self.min_steps}: at a millisecond each, that takes {_years(self.min_steps / 1e3)}",
+                hint=f"min_steps must be at most {MAX_STEPS:,}",
+            )
         _require(self.min_steps is None or self.min_steps >= 1, "min_steps", self.min_steps, "at least 1")
-        _require(0 < self.lr < float("inf"), "lr", self.lr, "above 0")
+        check_image_size(self.image_size)
+        _require(0 < self.lr <= MAX_RATE, "lr", self.lr, f"above 0 and at most {MAX_RATE:g}")
         _require(0 <= self.momentum < 1, "momentum", self.momentum, "at least 0 and below 1")
-        _require(0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "at least 0")
+        _require(
+            0 <= self.weight_decay <= MAX_RATE,
+            "weight_decay",
+            self.weight_decay,
+            f"at least 0 and at most {MAX_RATE:g}",
+        )
         _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "at least 0 and below 1")
         _require(0 <= self.average_decay < 1, "average_decay", self.average_decay, "at least 0 and below 1")
-        _require(self.cutout >= 0, "cutout", self.cutout, "at least 0")
-        _require(0 <= self.mixup < float("inf"), "mixup", self.mixup, "at least 0")
+        _require(0 <= self.cutout <= MAX_IMAGE_SIZE, "cutout", self.cutout, f"0 to {MAX_IMAGE_SIZE} pixels")
+        _require(0 <= self.mixup <= MAX_RATE, "mixup", self.mixup, f"at least 0 and at most {MAX_RATE:g}")
         _require(0 <= self.val_fraction <= 0.5, "val_fraction", self.val_fraction, "0 to 0.5")
-        _require(self.image_size >= 4, "image_size", self.image_size, "at least 4 pixels")
-        _require(self.seed >= 0, "seed", self.seed, "at least 0")
-        _require(self.split_seed >= 0, "split_seed", self.split_seed, "at least 0")
+        for name in ("seed", "split_seed"):
+            value = getattr(self, name)
+            _require(0 <= value <= MAX_SEED, name, value, "at least 0 and below 2^64")
         mean, std = self.mean, self.std
         _require(mean is None or all(0 <= each <= 1 for each in mean), "mean", mean, "0 to 1 in every channel")
         _require(
@@ -157,7 +200,7 @@ class TrainConfig:
                     f"{name} is {'missing' if value is None else 'given'}, but optimizer is {self.optimizer!r}",
                     hint=f"muon needs {name}, sgd has no such field",
                 )
-            _require(value is None or 0 < value < float("inf"), name, value, "above 0")
+            _require(value is None or 0 < value <= MAX_RATE, name, value, f"above 0 and at most {MAX_RATE:g}")
         _require(
             self.vector_momentum is None or self.vector_momentum < 1, "vector_momentum", self.vector_momentum, "below 1"
         )
@@ -191,7 +234,7 @@ def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
     hints = get_type_hints(TrainConfig)
     for name in values:
         if name not in hints:
-            raise ConfigError(f"unknown field {name!r}", hint=f"the fields are {', '.join(sorted(hints))}")
+            raise ConfigError(f"unknown field {_shown(name)}", hint=f"the fields are {', '.join(sorted(hints))}")
     required = [f.name for f in dataclasses.fields(TrainConfig) if _has_no_default(f)]
     missing = [name for name in required if name not in values]
     if missing:
@@ -215,24 +258,76 @@ def config_from_toml(text: str, *, name: str) -> TrainConfig:
 def parse_toml(text: str, *, name: str) -> dict[str, Any]:
     """The values of a TOML text, or ConfigError naming where it came from and the line."""
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.removeprefix("\ufeff"))  # a mark that some editors put at the beginning
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name} is not valid TOML: {error}", hint='texts need quotes: model = "dilated"') from error
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(name) from error
 
 
 def parse_setting(setting: str) -> dict[str, Any]:
     """`KEY=VALUE` of the command line as a nested dict; VALUE is TOML, or a bare word for a string; dots nest."""
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"{setting!r} is not KEY=VALUE", hint="for instance --set momentum=0.95")
+        raise ConfigError(f"{_shown(setting)} is not KEY=VALUE", hint="for instance --set momentum=0.95")
     try:
         value: Any = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(f"the value of {_shown(key)}") from error
     nested: Any = value
     for part in reversed(key.strip().split(".")):
         nested = {part: nested}
     return dict(nested)
+
+
+def check_epochs(epochs: int) -> None:
+    """ConfigError for fewer epochs than one, or for more than anyone could wait for."""
+    _require(epochs >= 1, "epochs", epochs, "at least 1")
+    if epochs > MAX_EPOCHS:
+        raise ConfigError(
+            f"epochs is {epochs}: at a second each, that takes {_years(epochs)}",
+            hint=f"epochs must be at most {MAX_EPOCHS:,}",
+        )
+
+
+def check_image_size(image_size: int) -> None:
+    """ConfigError for a side in pixels that is too small for an image or too large for memory."""
+    if image_size > MAX_IMAGE_SIZE:
+        raise ConfigError(
+            f"image_size is {image_size}: a hundred colour images of that side take {300e-9 * image_size**2:,.0f} GB",
+            hint=f"image_size must be at most {MAX_IMAGE_SIZE} pixels",
+        )
+    _require(image_size >= 4, "image_size", image_size, "at least 4 pixels")
+
+
+def _years(seconds: float) -> str:
+    return f"{seconds / (365.25 * 24 * 3600):,.1f} years"
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unreadable(name: str) -> ConfigError:
+    return ConfigError(
+        f"{name} holds a number of thousands of digits, or thousands of nested lists",
+        hint="no field takes such a value",
+    )
+
+
+def _shown(value: object) -> str:
+    """A wrong value for an error, cut where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, thousands of nested lists
+        return "a value of thousands of digits or lists"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} ..."
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:
@@ -251,20 +346,25 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
     if get_origin(hint) is Literal:
         if value in get_args(hint) and isinstance(value, str):
             return value
-        raise ConfigError(f"{name} is {value!r}", hint=f"{name} is one of {', '.join(get_args(hint))}")
+        raise ConfigError(f"{name} is {_shown(value)}", hint=f"{name} is one of {', '.join(get_args(hint))}")
     if get_origin(hint) is tuple:
         if isinstance(value, (list, tuple)):
             return tuple(_checked(name, item, float) for item in value)
     elif get_origin(hint) is Mapping:
-        if isinstance(value, dict) and all(isinstance(item, (str, int, float)) for item in value.values()):
+        if isinstance(value, dict) and all(_is_plain(item) for item in value.values()):
             return value
-    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool) and _is_plain(value):
         return float(value)
-    elif hint in (int, str, bool) and type(value) is hint:
+    elif hint in (int, str, bool) and type(value) is hint and _is_plain(value):
         return value
     words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
     expected = words.get(hint) or ("a list of numbers" if get_origin(hint) is tuple else "a table of plain values")
-    raise ConfigError(f"{name} is {value!r}", hint=f"{name} must be {expected}")
+    raise ConfigError(f"{name} is {_shown(value)}", hint=f"{name} must be {expected}")
+
+
+def _is_plain(value: object) -> bool:
+    """Whether TOML can hold the value: a text or a number, whole ones of at most 64 bits."""
+    return isinstance(value, (str, float)) or (isinstance(value, int) and abs(value) <= MAX_INTEGER)
 
 
 def _checked_union(name: str, value: Any, arms: list[Any]) -> Any:
@@ -274,4 +374,4 @@ def _checked_union(name: str, value: Any, arms: list[Any]) -> Any:
             return _checked(name, value, arm)
         except ConfigError as error:
             refusals.append(error.hint)
-    raise ConfigError(f"{name} is {value!r}", hint="; or ".join(refusals))
+    raise ConfigError(f"{name} is {_shown(value)}", hint="; or ".join(refusals))

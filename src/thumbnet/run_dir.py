@@ -28,6 +28,7 @@ from thumbnet.evaluation.predictions_csv import answers_from_csv, predictions_to
 from thumbnet.evaluation.robustness import Robustness, robustness_from_dict
 from thumbnet.model_card import TrainedModel, check_fits, create_from_card
 from thumbnet.models.weights import load_weights
+from thumbnet.terminal.text import escaped
 from thumbnet.training.fit import TrainingState
 from thumbnet.training.history import History, history_from_csv, history_from_rows
 
@@ -130,7 +131,7 @@ class RunDir:
 
     def write_config(self, config: TrainConfig, *, note: str = "") -> None:
         """config.toml, with what a reader should know first as comments."""
-        comments = "".join(f"# {line}\n" for line in note.splitlines())
+        comments = "".join(f"# {escaped(line)}\n" for line in note.splitlines())
         self.write(CONFIG, comments + config_to_toml(config))
 
     def read_config(self, name: str = CONFIG) -> TrainConfig:

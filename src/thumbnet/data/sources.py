@@ -9,6 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
+from thumbnet.config import check_image_size
 from thumbnet.data.cifar import read_cifar10, read_cifar100
 from thumbnet.data.dataset import Dataset, SourceSplits
 from thumbnet.data.digits import read_digits
@@ -147,6 +148,7 @@ def _read_checked(data: str, data_dir: str | Path | None, *, allow_unverified: b
         raise ConfigError(
             f"data_dir is {str(data_dir)!r}, but {data} is not read from there", hint="leave data_dir out (--data-dir)"
         )
+    check_image_size(image_size)
     splits = _read(data, data_folder(data_dir), allow_unverified=allow_unverified, image_size=image_size)
     side = splits.train.images.shape[2]
     if not data.startswith(FOLDER_PREFIX) and image_size not in (IMAGE_SIZE, side):

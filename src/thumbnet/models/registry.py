@@ -10,8 +10,8 @@ from numbers import Integral
 import torch
 from torch import nn
 
-from thumbnet.config import Option
-from thumbnet.errors import ConfigError, ModelError
+from thumbnet.config import MAX_SEED, Option
+from thumbnet.errors import ConfigError, ModelError, ThumbnetError
 from thumbnet.models.dilated import DilatedFixedNet, DilatedNet
 from thumbnet.models.resnet8 import ResNet8
 from thumbnet.models.shipped import pretrained_path, read_pretrained_card
@@ -31,7 +31,6 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "thumb-200k": Thumb200kNet,
 }
 COMMON_ARGUMENTS = ("num_classes", "in_channels")  # of every model; what else it takes are its options
-MAX_SEED = 2**64 - 1  # of PyTorch's generators
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,8 @@ def create_model(
             torch.default_generator.manual_seed(int(seed))  # torch.manual_seed would also reseed every GPU
         try:
             model = factory(num_classes=int(num_classes), in_channels=in_channels, **options)
+        except ThumbnetError:
+            raise
         except (TypeError, ValueError, AttributeError) as error:  # as of a number instead of a text
             raise ModelError(
                 f"model {name!r} refused its options {options}: {error}",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from thumbnet.augment import Augmentation, HorizontalFlip, RandomCrop
+from thumbnet.config import check_epochs
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.training.distillation import Lessons
@@ -23,8 +24,7 @@ def check_arguments(
     score: Sequence[str],
 ) -> None:
     """ConfigError for numbers that nothing can be trained with, or a split to score that is not there or trained on."""
-    if epochs < 1:
-        raise ConfigError(f"epochs is {epochs}", hint="epochs must be at least 1")
+    check_epochs(epochs)
     if batch_size < 2:
         raise ConfigError(f"batch_size is {batch_size}", hint="batch normalisation needs at least 2 images a batch")
     if len(dataset.train) < 2:

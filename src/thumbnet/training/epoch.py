@@ -75,6 +75,11 @@ class Loop:
         height, width = self.images.shape[2:]
         return self.growth.sides((height, width), step, self.num_steps)
 
+    def area_between(self, first: int, last: int) -> int:
+        """The sum of the areas in pixels of one image at each step from `first` to below `last`."""
+        height, width = self.images.shape[2:]
+        return self.growth.total_area((height, width), first, last, num_steps=self.num_steps)
+
 
 def train_epoch(loop: Loop, epoch: int, forecast: Forecast) -> StepReport:
     """Train the loop's model for its epoch number `epoch` (from 1), and report on the whole of it."""

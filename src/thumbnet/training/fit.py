@@ -7,7 +7,6 @@ Nothing random survives an epoch: shuffling, augmentation and dropout are drawn 
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -188,8 +187,9 @@ def fit(
         progress=progress,
     )
     setup_s = time.perf_counter() - begin_s
-    areas = [math.prod(loop.sides_at(step)) for step in range(loop.num_steps)]
-    forecast = Forecast(progress, areas, first_step=len(history) * steps_per_epoch)
+    forecast = Forecast(
+        progress, loop.area_between, num_steps=loop.num_steps, first_step=len(history) * steps_per_epoch
+    )
     for epoch in range(len(history) + 1, epochs + 1):
         with using_kernels(model, library):
             trained = train_epoch(loop, epoch, forecast)

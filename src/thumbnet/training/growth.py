@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,28 @@ class Growth:
 
     def sides(self, full: tuple[int, int], step: int, num_steps: int) -> tuple[int, int]:
         """Height and width in pixels at `step` (from 0) of `num_steps`, of images whose `full` ones these are."""
-        scale = self.scales[sum(start <= step / num_steps for start in self.starts) - 1]
-        height, width = (max(min(side, MIN_SIDE), round(side * scale)) for side in full)
-        return height, width
+        return _scaled(full, self.scales[sum(start <= step / num_steps for start in self.starts) - 1])
+
+    def total_area(self, full: tuple[int, int], first: int, last: int, *, num_steps: int) -> int:
+        """The sum of the images' areas in pixels at the steps from `first` to below `last`; arguments as in `sides`."""
+        begins = [_first_step_from(start, num_steps) for start in self.starts]
+        total = 0
+        for scale, begin, end in zip(self.scales, begins, [*begins[1:], num_steps], strict=True):
+            height, width = _scaled(full, scale)
+            total += height * width * max(0, min(end, last) - max(begin, first))
+        return total
+
+
+def _scaled(full: tuple[int, int], scale: float) -> tuple[int, int]:
+    height, width = (max(min(side, MIN_SIDE), round(side * scale)) for side in full)
+    return height, width
+
+
+def _first_step_from(start: float, num_steps: int) -> int:
+    """The first step whose share of all steps is at least `start`."""
+    step = math.ceil(start * num_steps)  # but for rounding
+    while step > 0 and (step - 1) / num_steps >= start:
+        step -= 1
+    while step / num_steps < start:
+        step += 1
+    return step
