@@ -29,7 +29,7 @@ class Forecast:
         *,
         num_steps: int,
         first_step: int,
-        now: Callable[[], float] = lambda: time.perf_counter(),
+        now: Callable[[], float] = lambda: time.perf_counter(),  # noqa: PLW0108  # the clock of the time of the call
     ) -> None:
         self.progress = progress
         self.area_between = area_between
