@@ -14,7 +14,7 @@ import thumbnet
 
 SOURCE = Path(thumbnet.__file__).parent
 ORDER = (
-    "errors", "atomic", "terminal", "config", "recipes", "data", "augment", "kernels", "models", "evaluation",
+    "errors", "atomic", "terminal", "specs", "config", "recipes", "data", "augment", "kernels", "models", "evaluation",
     "training", "views", "card", "quick", "model_card", "run_dir", "same_test", "teacher", "prepare", "bench",
     "reproduce", "reporting", "results", "run", "seeds", "compare", "data_check", "cli", "__main__",
 )  # fmt: skip

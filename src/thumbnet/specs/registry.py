@@ -1,0 +1,121 @@
+"""Things known by name: thumbnet's own, what `register` adds, and what installed packages bring as entry points."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+from thumbnet.errors import ConfigError, ThumbnetError
+
+T = TypeVar("T")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """Things of one kind by name: thumbnet's own first, then the registered ones, then those of installed packages.
+
+    A package is imported only when its thing is looked up, so one that is broken hinders nothing else.
+
+    Args:
+        kind: what they are, for messages: "model".
+        group: the group of entry points in which packages name theirs: "thumbnet.models".
+        own: thumbnet's own.
+        error: what is raised for an unknown name.
+    """
+
+    def __init__(
+        self, kind: str, group: str, own: Mapping[str, T], *, error: type[ThumbnetError] = ConfigError
+    ) -> None:
+        self.kind, self.group = kind, group
+        self._own, self._error = dict(own), error
+        self._added: dict[str, T] = {}
+
+    def register(self, name: str, thing: T, *, replace: bool = False) -> None:
+        """Add a thing of the user's.
+
+        Args:
+            name: lower-case letters, digits, `-`, `_` and `.`.
+            replace: take the place of one that was registered before.
+
+        Raises:
+            ConfigError: the name is no such word, is taken, or is that of one of thumbnet's own.
+        """
+        if not NAME.fullmatch(name):
+            raise ConfigError(
+                f"{name!r} is no name for a {self.kind}", hint="use lower-case letters, digits, '-', '_' and '.'"
+            )
+        if name in self._own:
+            raise ConfigError(f"the {self.kind} {name!r} is one of thumbnet's own", hint="choose another name")
+        if name in self and not replace:
+            raise ConfigError(
+                f"a {self.kind} {name!r} is there already", hint="choose another name, or give replace=True"
+            )
+        self._added[name] = thing
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Forget at the end what was registered inside, for tests."""
+        before = dict(self._added)
+        try:
+            yield
+        finally:
+            self._added = before
+
+    def __getitem__(self, name: str) -> T:
+        """The thing called `name`; the registry's error if there is none, or if its package cannot be loaded."""
+        for things in (self._own, self._added):
+            if name in things:
+                return things[name]
+        found = self._installed().get(name)
+        if found is None:
+            raise self._error(f"unknown {self.kind} {name!r}", hint=f"choose one of {', '.join(self)}")
+        try:
+            thing: T = found.load()
+        except Exception as error:  # whatever another package's import raises
+            raise self._error(
+                f"the {self.kind} {name!r} of the package {_package_of(found)} cannot be loaded: {error}",
+                hint="mend or uninstall that package",
+            ) from error
+        return thing
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or name in self._added or name in self._installed()
+
+    def __iter__(self) -> Iterator[str]:
+        installed = self._installed()
+        for name in self._own:
+            if name in installed:
+                raise self._error(
+                    f"the package {_package_of(installed[name])} also has a {self.kind} {name!r}, as thumbnet has",
+                    hint="mend or uninstall that package",
+                )
+        yield from dict.fromkeys([*self._own, *self._added, *installed])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def _installed(self) -> dict[str, EntryPoint]:
+        return _entry_points(self.group, tuple(sys.path))
+
+
+@cache
+def _entry_points(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """The entry points of a group, by name; `path` is sys.path, on which packages are looked for."""
+    points: dict[str, EntryPoint] = {}
+    for point in entry_points(group=group):
+        other = points.setdefault(point.name, point)
+        if other.value != point.value:
+            raise ConfigError(
+                f"two packages bring {point.name!r} for {group}: {_package_of(other)} and {_package_of(point)}",
+                hint="uninstall one of them",
+            )
+    return points
+
+
+def _package_of(point: EntryPoint) -> str:
+    return point.value if point.dist is None else f"{point.dist.name} {point.dist.version}"
