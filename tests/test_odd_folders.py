@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import unicodedata
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -189,7 +190,10 @@ def test_very_deep_folders_are_read_or_refused(tmp_path: Path) -> None:
             here = deeper
     finally:
         os.close(here)
-    assert len(read_folder(tmp_path, image_size=4).train) == 6
+    try:
+        assert len(read_folder(tmp_path, image_size=4).train) == 6
+    finally:
+        subprocess.run(["rm", "-rf", tmp_path / "cat"])  # pytest cannot remove them
 
 
 def test_progress_is_shown_on_stderr_and_can_be_left_out(tmp_path: Path) -> None:
@@ -213,7 +217,7 @@ def test_the_pictures_are_in_memory_once(tmp_path: Path) -> None:
     num_bytes = (len(dataset.train) + len(dataset.test)) * 3 * 16 * 16
     assert dataset.train.images.untyped_storage().nbytes() <= num_bytes
     assert dataset.train.images.is_contiguous()
-    expected = {int(40 + 20 * number + 7) % 256 for number in range(40)}
+    expected = {(40 + 20 * number) % 256 for number in range(40)}
     assert {int(image[0, 8, 8]) for image in dataset.train.images[dataset.train.labels == 1]} <= expected
 
 

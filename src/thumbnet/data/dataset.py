@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from thumbnet.data.white_levels import WhiteLevels
 from thumbnet.errors import ConfigError, DataError
 
 SPLIT_NAMES = ("train", "val", "test")
@@ -54,13 +55,16 @@ class Source:
 
     `name` is what `--data` takes, as `cifar10` or `folder:PATH`; `description` is a sentence for people; `verified` is
     True where every file matched its published checksum, False where it did not and the user allowed it, and None where
-    nothing is published to check against; `note` says why another source stands in, if one does.
+    nothing is published to check against; `note` says why another source stands in, if one does; `remarks` are
+    sentences on what a user should know of the images; `skipped` are the files that could not be read and were left out.
     """
 
     name: str
     description: str
     verified: bool | None = None
     note: str = ""
+    remarks: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ class Dataset:
 
     `mean` and `std` are per channel, of pixels scaled to 0..1; `mirror_keeps_labels` says whether a mirrored image
     still belongs to its class; `split_seed` and `val_fraction` are those that the split was drawn with, and
-    `num_excluded` is how many images were left out of train and val because a file lists them.
+    `num_excluded` is how many images were left out of train and val because a file lists them. `white_levels` are those
+    by which pictures with more than 8 bits were scaled, by kind (see white_levels.py).
     """
 
     train: Split
@@ -83,6 +88,7 @@ class Dataset:
     split_seed: int = 0
     val_fraction: float = 0.0
     num_excluded: int = 0
+    white_levels: WhiteLevels = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_same_shape(self.train, self.val, self.test)
@@ -94,8 +100,8 @@ class Dataset:
             )
         if min(self.std) <= 0:
             raise DataError(
-                f"a channel's standard deviation is {min(self.std)}: it has the same level in every training image",
-                hint="check the images; where all of them are grey, save them in greys",
+                f"a channel's standard deviation is {min(self.std)}, expected above 0",
+                hint="give 1 for a channel that has the same level in every image, or no mean and std at all",
             )
 
     @property
@@ -136,6 +142,19 @@ class Dataset:
         """The same dataset, of which a mirrored image may belong to another class: of letters, digits or signs."""
         return replace(self, mirror_keeps_labels=False)
 
+    def in_colour(self) -> Dataset:
+        """The same dataset in three channels: those of a grey image are equal."""
+        if self.num_channels == 3:
+            return self
+        return replace(
+            self,
+            train=_in_colour(self.train),
+            val=None if self.val is None else _in_colour(self.val),
+            test=_in_colour(self.test),
+            mean=self.mean * 3,
+            std=self.std * 3,
+        )
+
     def with_note(self, note: str) -> Dataset:
         """The same dataset with another `source.note`."""
         return replace(self, source=replace(self.source, note=note))
@@ -149,6 +168,11 @@ class Dataset:
                 digest.update(split.images.contiguous().numpy().data)
                 digest.update(split.labels.contiguous().numpy().data)
         return digest.hexdigest()
+
+
+def _in_colour(split: Split) -> Split:
+    """A view in which the one channel stands three times."""
+    return replace(split, images=split.images.expand(-1, 3, -1, -1))
 
 
 def _check_same_shape(train: Split, *others: Split | None) -> None:
@@ -166,7 +190,8 @@ def _check_same_shape(train: Split, *others: Split | None) -> None:
 class SourceSplits:
     """What a source hands over before images are held out for validation: the splits that it defines itself.
 
-    `val` and `test` are None where the source has none of its own; `load_dataset` then takes them from `train`.
+    `val` and `test` are None where the source has none of its own; `load_dataset` then takes them from `train`. With
+    `owns_images`, nobody else needs the images, and `load_dataset` may move them within their memory.
     """
 
     train: Split
@@ -175,6 +200,8 @@ class SourceSplits:
     class_names: tuple[str, ...]
     mirror_keeps_labels: bool
     source: Source
+    white_levels: WhiteLevels = field(default_factory=dict)
+    owns_images: bool = False
 
     def joined(self) -> Split:
         """All images, those of train first, then those of val and test; DataError where their shapes differ."""

@@ -2,7 +2,11 @@
 Without PyTorch, which takes two seconds to import; image_tensors.py makes tensors of them.
 
 Every picture takes the same way: the first frame, turned upright (EXIF), alpha composed on white, 8 bits, resized with
-antialiasing so that its shorter side is `image_size`, the centre square kept.
+antialiasing so that its shorter side is `image_size`, the centre square kept. A JPEG file of at least four times that
+size is decoded at a half, a quarter or an eighth of its size (at least twice the image_size), which JPEG can do for a
+fraction of the cost.
+
+Only the formats of RASTER_FORMATS are opened, whatever a file is called: Pillow would run Ghostscript on PostScript.
 
 Grey or colour is decided by how the file stores its pixels: 1, L, LA, I;16, I and F are grey, and so is a palette of
 which only greys show; everything else is colour, also an RGB file that happens to look grey, so that JPEG's rounding
@@ -11,48 +15,129 @@ of one file cannot change the number of channels of a whole dataset.
 
 from __future__ import annotations
 
+import functools
+import struct
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
+from thumbnet.data.white_levels import (
+    LevelKind,
+    WhiteLevels,
+    highest_level,
+    level_kind,
+    scaled_to_8_bits,
+    white_of_one,
+)
 from thumbnet.errors import ConfigError, ImageError
 
 RESAMPLING = Image.Resampling.BICUBIC  # Pillow widens its kernel when it shrinks: that is the antialiasing
-
-# A file of mode I or F does not say which level is white: the first of these that no pixel exceeds is taken.
-INTEGER_WHITES = (2.0**8 - 1, 2.0**16 - 1, 2.0**31 - 1)
-FLOAT_WHITES = (1.0, *INTEGER_WHITES)
+RASTER_FORMATS = (
+    "JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000", "DDS", "DIB", "ICNS", "ICO", "PCX", "PSD",
+    "QOI", "SGI", "SUN", "TGA", "XBM", "XPM",
+)  # fmt: skip
+DRAFT_SCALE = 2  # a JPEG file is decoded at no less than so many times the size that is wanted
+ORIENTATION = 0x0112  # the EXIF tag
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 _warning_filters = threading.Lock()  # `warnings.catch_warnings` is not thread-safe before Python 3.14
 
 
+@dataclass(frozen=True)
+class Depth:
+    """How deep a picture's file is.
+
+    Of a grey file with more than 8 bits, `kind` is that of white_levels.py, `highest` its highest level and `white` the
+    level that became 255. Of a colour file with 16 bits, of which Pillow keeps the upper 8, `highest_of_colour` is the
+    highest of these (0 to 255). Each is None elsewhere.
+    """
+
+    kind: LevelKind | None = None
+    highest: float | None = None
+    white: float | None = None
+    highest_of_colour: int | None = None
+
+
+EIGHT_BITS = Depth()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as `read_picture` gives it, upright, on white, of mode L or RGB, and how deep its file is."""
+
+    image: Image.Image
+    depth: Depth = EIGHT_BITS
+
+    @property
+    def num_channels(self) -> int:
+        """1 if the file is stored in greys, else 3."""
+        return 1 if self.image.mode == "L" else 3
+
+
 def read_image_array(
-    path: Path, *, image_size: int | tuple[int, int], num_channels: int | None = None
+    path: Path,
+    *,
+    image_size: int | tuple[int, int],
+    num_channels: int | None = None,
+    white_levels: WhiteLevels | None = None,
 ) -> UInt8[np.ndarray, "c h w"]:
     """The file at `path` as a network sees it: uint8 [C, image_size, image_size], the centre square, 0 to 255.
 
     `image_size` may be a height and a width instead, for the centre part of that shape. `num_channels` is 1 or 3; None
-    takes the file's own: 1 if it is stored in greys, else 3. Errors: those of `read_image` and `image_to_array`.
+    takes the file's own: 1 if it is stored in greys, else 3. `white_levels` and errors: see `read_picture`.
     """
-    image = read_image(path)
-    own_channels = 1 if image.mode == "L" else 3
-    return _centre_part(image, image_size, own_channels if num_channels is None else num_channels)
+    picture = read_picture(path, image_size=image_size, white_levels=white_levels)
+    return centre_part(picture.image, image_size, picture.num_channels if num_channels is None else num_channels)
 
 
-def read_image(path: Path) -> Image.Image:
-    """The picture in the file at `path` in its own size: upright, on white, mode L if it is stored in greys, else RGB.
+def read_image(
+    path: Path, *, image_size: int | tuple[int, int] | None = None, white_levels: WhiteLevels | None = None
+) -> Image.Image:
+    """The picture of `read_picture`."""
+    return read_picture(path, image_size=image_size, white_levels=white_levels).image
+
+
+def read_picture(
+    path: Path, *, image_size: int | tuple[int, int] | None = None, white_levels: WhiteLevels | None = None
+) -> Picture:
+    """The picture in the file at `path`: upright, on white, mode L if it is stored in greys, else RGB.
+
+    Args:
+        path: a file of one of RASTER_FORMATS.
+        image_size: the size that it will be reduced to, so that a JPEG file may be decoded at a smaller scale; None:
+            the picture in its own size.
+        white_levels: the level that is white, by kind of deep grey pictures (see white_levels.py); where a kind is
+            absent, 65,535 for 16 bits, and for others by the picture's highest level.
 
     Raises:
         ImageError: it is missing, empty, no image, damaged, truncated, or has more pixels than Pillow deems safe.
     """
     try:
-        with _open(path) as image:
+        with _opened(path) as image:
+            if image_size is not None and image.format in ("JPEG", "MPO"):
+                side = DRAFT_SCALE * (image_size if isinstance(image_size, int) else max(image_size))
+                image.draft(None, (side, side))
+            is_deep_colour = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
             image.load()
-            return standardise(image)
+            picture = _standardised(image, white_levels)
+            if is_deep_colour and len(image.getbands()) > 1:
+                return Picture(picture.image, Depth(highest_of_colour=_highest_level_of_bands(image)))
+            return picture
     except ImageError as error:
         raise ImageError(f"{path} cannot be used: {error.message}", hint=error.hint) from error
     except FileNotFoundError as error:
@@ -67,7 +152,9 @@ def read_image(path: Path) -> Image.Image:
             hint="scale the picture down, or take it out",
         ) from error
     except UnidentifiedImageError as error:
-        state = "is empty (0 bytes)" if path.stat().st_size == 0 else "is not an image of a format that Pillow reads"
+        state = "is not an image of a format that thumbnet reads"
+        if path.stat().st_size == 0:
+            state = "is empty (0 bytes)"
         raise ImageError(f"{path} {state}", hint="save it again as PNG or JPEG, or take it out") from error
     except Exception as error:  # on damaged files, Pillow's decoders raise whatever their parsing runs into
         raise ImageError(
@@ -85,7 +172,7 @@ def image_to_array(image: Image.Image, *, image_size: int, num_channels: int) ->
         ConfigError: `image_size` is below 1.
         ImageError: the image has no pixels, or levels that cannot be brought to 8 bits.
     """
-    return _centre_part(standardise(image), image_size, num_channels)
+    return centre_part(standardise(image), image_size, num_channels)
 
 
 def standardise(image: Image.Image) -> Image.Image:
@@ -94,29 +181,11 @@ def standardise(image: Image.Image) -> Image.Image:
     Raises:
         ImageError: the image has no pixels, or levels that cannot be brought to 8 bits.
     """
-    if 0 in image.size:
-        raise ImageError(f"an image of {image.width}x{image.height} pixels", hint="take it out: it has no pixels")
-    upright = _upright(image)
-    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
-        return _scaled_to_8_bits(upright, white=_white_level(image))
-    on_white = _on_white(upright)
-    if upright.mode in ("P", "PA"):
-        red, green, blue = on_white.split()
-        same = not any(ImageChops.difference(red, other).getbbox() for other in (green, blue))
-        return red if same else on_white
-    return on_white.convert("L" if upright.mode in ("1", "L", "LA", "La") else "RGB")
+    return _standardised(image, None).image
 
 
-def _open(path: Path) -> Image.Image:
-    """Image.open, with Pillow's warning about a suspiciously large image raised as an error."""
-    with _warning_filters, warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(path)
-
-
-def _centre_part(
-    image: Image.Image, image_size: int | tuple[int, int], num_channels: int
-) -> UInt8[np.ndarray, "c h w"]:
+def centre_part(image: Image.Image, image_size: int | tuple[int, int], num_channels: int) -> UInt8[np.ndarray, "c h w"]:
+    """The centre of a picture of mode L or RGB, resized to a square, or to a height and a width, in 1 or 3 channels."""
     assert num_channels in (1, 3)
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     if min(height, width) < 1:
@@ -127,11 +196,69 @@ def _centre_part(
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
+def _standardised(image: Image.Image, white_levels: WhiteLevels | None) -> Picture:
+    if 0 in image.size:
+        raise ImageError(f"an image of {image.width}x{image.height} pixels", hint="take it out: it has no pixels")
+    upright = _upright(image)
+    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
+        kind = level_kind(image)
+        highest = highest_level(upright)
+        given = None if white_levels is None or kind is None else white_levels.get(kind)
+        white = white_of_one(kind, highest) if given is None else given
+        return Picture(scaled_to_8_bits(upright, white=white), Depth(kind, highest, white))
+    on_white = _on_white(upright)
+    if upright.mode in ("P", "PA"):
+        red, green, blue = on_white.split()
+        same = not any(ImageChops.difference(red, other).getbbox() for other in (green, blue))
+        return Picture(red if same else on_white)
+    return Picture(on_white.convert("L" if upright.mode in ("1", "L", "LA", "La") else "RGB"))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Image.open of RASTER_FORMATS, with Pillow's warning about a suspiciously large image raised as an error.
+
+    Of an open file rather than a path: of a path, Pillow would map uncompressed TIFF files into memory, and scramble
+    those that are turned.
+    """
+    formats = _known_formats()
+    with path.open("rb") as file:
+        with _warning_filters, warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(file, formats=formats)
+        with image:
+            yield image
+
+
+@functools.cache
+def _known_formats() -> tuple[str, ...]:
+    """Those of RASTER_FORMATS that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in RASTER_FORMATS if name in Image.OPEN)
+
+
 def _upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF block says.
+
+    Not by Pillow's `exif_transpose`, which writes the block anew and fails where any tag in it is wrongly typed.
+    """
+    image.load()
     try:
-        return ImageOps.exif_transpose(image)
-    except SyntaxError:  # Pillow's word for an EXIF block that is none: the file then says nothing of an orientation
+        orientation = image.getexif().get(ORIENTATION)
+    except (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error):  # a block that is none
         return image
+    turn = TURNS.get(orientation) if isinstance(orientation, int) else None
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    turned.info = {key: value for key, value in image.info.items() if key == "transparency"}  # not turned again
+    return turned
+
+
+def _highest_level_of_bands(image: Image.Image) -> int:
+    """The highest level of any band but alpha."""
+    bands = image.split()[: 1 if image.mode == "LA" else 3]
+    return max(int(np.asarray(band).max()) for band in bands)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -142,27 +269,3 @@ def _on_white(image: Image.Image) -> Image.Image:
         background.alpha_composite(colours)
         return background.convert("RGB")
     return image.convert("RGB") if image.mode == "P" else image
-
-
-def _white_level(image: Image.Image) -> float:
-    """The level that stands for white in an image of mode I;16, I or F."""
-    is_deep_pgm = image.mode == "I" and image.format == "PPM"  # Pillow scales its levels to 16 bits
-    if image.mode.startswith("I;16") or is_deep_pgm:
-        return INTEGER_WHITES[1]
-    levels = np.asarray(image)
-    whites = FLOAT_WHITES if image.mode == "F" else INTEGER_WHITES
-    lowest, highest = float(levels.min()), float(levels.max())
-    if not (lowest >= 0 and highest <= whites[-1]):
-        raise ImageError(
-            f"its grey levels go from {lowest:g} to {highest:g}, and what is black and white in it is not known",
-            hint="save it with 8 or 16 bits",
-        )
-    return min(white for white in whites if highest <= white)
-
-
-def _scaled_to_8_bits(image: Image.Image, *, white: float) -> Image.Image:
-    levels = np.asarray(image, dtype=np.float64)
-    grey = np.rint(levels * (255 / white)).astype(np.uint8)
-    if "transparency" in image.info:  # a 16-bit PNG may name one level that is transparent
-        grey[levels == image.info["transparency"]] = 255
-    return Image.fromarray(grey)

@@ -17,7 +17,8 @@ from thumbnet.data.exclusion import read_exclusions
 from thumbnet.data.folder import read_folder
 from thumbnet.data.npz import read_npz
 from thumbnet.data.splits import complete_splits
-from thumbnet.data.statistics import channel_statistics
+from thumbnet.data.statistics import usable_statistics
+from thumbnet.data.white_levels import WhiteLevels
 from thumbnet.errors import ConfigError, DatasetNotFoundError, DownloadError
 
 DATA_DIR_VARIABLE = "THUMBNET_DATA"
@@ -38,6 +39,10 @@ def load_dataset(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     exclude: str | Path | None = None,
+    skip_unreadable: bool = False,
+    white_levels: WhiteLevels | None = None,
+    in_colour: bool = False,
+    show_progress: bool = True,
 ) -> Dataset:
     """A dataset in memory, split in train, val and test.
 
@@ -55,20 +60,35 @@ def load_dataset(
         std: likewise.
         exclude: a file as `thumbnet data check` writes it, with a column `index`: its images are left out of train and
             val, which otherwise stay as they are.
+        skip_unreadable: of a folder, leave out files that cannot be read as pictures; `source.skipped` names them.
+        white_levels: of a folder's pictures with more than 8 bits, the level that is white by kind (see
+            `thumbnet.data.white_levels`); None: as many bits as the whole set uses.
+        in_colour: make grey images colour, with three equal channels.
+        show_progress: show on stderr how far a folder is read, where that takes more than two seconds.
 
     Raises:
         DataError: not found, damaged, not official, not to be downloaded, or not that which `exclude` is of;
             ConfigError: an unknown name, or an `image_size` or `data_dir` that the source has no use for.
     """
-    splits = _read_checked(data, data_dir, allow_unverified=allow_unverified, image_size=image_size)
+    splits = _read_checked(
+        data,
+        data_dir,
+        allow_unverified=allow_unverified,
+        image_size=image_size,
+        skip_unreadable=skip_unreadable,
+        white_levels=white_levels,
+        show_progress=show_progress,
+    )
     excluded = frozenset() if exclude is None else read_exclusions(exclude, splits.train, splits.class_names)
     train, val, test = complete_splits(splits, val_fraction=val_fraction, split_seed=split_seed, excluded=excluded)
     if (mean is None) != (std is None):
         raise ConfigError("only one of mean and std is given", hint="give both, or neither")
+    source = splits.source
     if mean is None or std is None:
-        statistics = channel_statistics(train.images)
+        statistics, remark = usable_statistics(train.images)
         mean, std = statistics.mean, statistics.std
-    return Dataset(
+        source = replace(source, remarks=(*source.remarks, remark)) if remark else source
+    dataset = Dataset(
         train=train,
         val=val,
         test=test,
@@ -76,11 +96,13 @@ def load_dataset(
         mean=tuple(mean),
         std=tuple(std),
         mirror_keeps_labels=splits.mirror_keeps_labels,
-        source=splits.source,
+        source=source,
         split_seed=split_seed,
         val_fraction=val_fraction,
         num_excluded=len(excluded),
+        white_levels=splits.white_levels,
     )
+    return dataset.in_colour() if in_colour else dataset
 
 
 def load_whole_dataset(
@@ -89,15 +111,27 @@ def load_whole_dataset(
     data_dir: str | Path | None = None,
     allow_unverified: bool = False,
     image_size: int = IMAGE_SIZE,
+    skip_unreadable: bool = False,
+    white_levels: WhiteLevels | None = None,
+    in_colour: bool = False,
+    show_progress: bool = True,
 ) -> Dataset:
     """All images of a source as test images, for a model that saw none of them; as its train split, too.
 
     Arguments and errors are those of `load_dataset`; nothing is held out, so that a class may have a single image.
     """
-    splits = _read_checked(data, data_dir, allow_unverified=allow_unverified, image_size=image_size)
+    splits = _read_checked(
+        data,
+        data_dir,
+        allow_unverified=allow_unverified,
+        image_size=image_size,
+        skip_unreadable=skip_unreadable,
+        white_levels=white_levels,
+        show_progress=show_progress,
+    )
     images = splits.joined()
-    statistics = channel_statistics(images.images)
-    return Dataset(
+    statistics, _ = usable_statistics(images.images)
+    dataset = Dataset(
         train=images,
         val=None,
         test=images,
@@ -106,7 +140,9 @@ def load_whole_dataset(
         std=statistics.std,
         mirror_keeps_labels=splits.mirror_keeps_labels,
         source=splits.source,
+        white_levels=splits.white_levels,
     )
+    return dataset.in_colour() if in_colour else dataset
 
 
 def source_name(data: str) -> str:
@@ -142,16 +178,37 @@ def data_folder(data_dir: str | Path | None = None) -> Path:
     return Path(chosen).expanduser()
 
 
-def _read_checked(data: str, data_dir: str | Path | None, *, allow_unverified: bool, image_size: int) -> SourceSplits:
-    """What the source defines; ConfigError for a `data_dir` or an `image_size` that it has no use for."""
+def _read_checked(
+    data: str,
+    data_dir: str | Path | None,
+    *,
+    allow_unverified: bool,
+    image_size: int,
+    skip_unreadable: bool,
+    white_levels: WhiteLevels | None,
+    show_progress: bool,
+) -> SourceSplits:
+    """What the source defines; ConfigError for an argument that it has no use for."""
     if data_dir is not None and data.startswith(("digits", NPZ_PREFIX, FOLDER_PREFIX)):
         raise ConfigError(
             f"data_dir is {str(data_dir)!r}, but {data} is not read from there", hint="leave data_dir out (--data-dir)"
         )
     check_image_size(image_size)
-    splits = _read(data, data_folder(data_dir), allow_unverified=allow_unverified, image_size=image_size)
+    if data.startswith(FOLDER_PREFIX):
+        return read_folder(
+            Path(data.removeprefix(FOLDER_PREFIX)).expanduser(),
+            image_size=image_size,
+            skip_unreadable=skip_unreadable,
+            white_levels=white_levels,
+            show_progress=show_progress,
+        )
+    if skip_unreadable:
+        raise ConfigError(
+            f"skip_unreadable is true, but {data} is not read picture by picture", hint="leave skip_unreadable out"
+        )
+    splits = _read(data, data_folder(data_dir), allow_unverified=allow_unverified)
     side = splits.train.images.shape[2]
-    if not data.startswith(FOLDER_PREFIX) and image_size not in (IMAGE_SIZE, side):
+    if image_size not in (IMAGE_SIZE, side):
         raise ConfigError(
             f"image_size is {image_size}, but the images of {data} have {side} pixels, and only a folder's are resized",
             hint=f"leave image_size out, or set it to {side}",
@@ -159,7 +216,7 @@ def _read_checked(data: str, data_dir: str | Path | None, *, allow_unverified: b
     return splits
 
 
-def _read(data: str, folder: Path, *, allow_unverified: bool, image_size: int) -> SourceSplits:
+def _read(data: str, folder: Path, *, allow_unverified: bool) -> SourceSplits:
     if data == "auto":
         return _read_auto(folder, allow_unverified=allow_unverified)
     if data == "cifar10":
@@ -170,8 +227,6 @@ def _read(data: str, folder: Path, *, allow_unverified: bool, image_size: int) -
         return read_digits()
     if data.startswith(NPZ_PREFIX):
         return read_npz(Path(data.removeprefix(NPZ_PREFIX)).expanduser())
-    if data.startswith(FOLDER_PREFIX):
-        return read_folder(Path(data.removeprefix(FOLDER_PREFIX)).expanduser(), image_size=image_size)
     raise ConfigError(f"unknown data {data!r}", hint=f"choose {CHOICES}")
 
 

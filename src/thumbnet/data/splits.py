@@ -17,6 +17,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from thumbnet.data.dataset import SourceSplits, Split
+from thumbnet.data.statistics import CHUNK_IMAGES
 from thumbnet.errors import ConfigError, DataError
 
 TEST_FRACTION = 0.1  # of the images of a source that has no test split of its own
@@ -73,11 +74,11 @@ def complete_splits(
         indices = _without(indices, excluded, splits)
     held_out = len(indices.train) < len(splits.train)
     held_for_val = splits.train.select(indices.val) if len(indices.val) else None
-    return CompleteSplits(
-        train=splits.train.select(indices.train) if held_out else splits.train,
-        val=held_for_val if splits.val is None else splits.val,
-        test=splits.train.select(indices.test) if splits.test is None else splits.test,
-    )
+    test = splits.train.select(indices.test) if splits.test is None else splits.test
+    train = splits.train
+    if held_out:  # last, since it may move the images
+        train = _moved_forward(train, indices.train) if splits.owns_images else train.select(indices.train)
+    return CompleteSplits(train=train, val=held_for_val if splits.val is None else splits.val, test=test)
 
 
 def hold_out(
@@ -113,6 +114,19 @@ def hold_out(
         for name, part in (("train", train), ("val", val), ("test", test)):
             parts[name].append(part)
     return SplitIndices(**{name: torch.from_numpy(np.sort(np.concatenate(part))) for name, part in parts.items()})
+
+
+def _moved_forward(split: Split, indices: Int64[Tensor, " m"]) -> Split:
+    """`split.select(indices)` for ascending indices, in the memory of the split's own images, which it overwrites."""
+    for start in range(0, len(indices), CHUNK_IMAGES):
+        chunk = indices[start : start + CHUNK_IMAGES]
+        split.images[start : start + len(chunk)] = split.images[chunk]  # no later chunk needs what this overwrites
+    return Split(
+        split.images[: len(indices)],
+        split.labels[indices],
+        None if split.paths is None else tuple(split.paths[index] for index in indices.tolist()),
+        indices if split.positions is None else split.positions[indices],
+    )
 
 
 def _without(indices: SplitIndices, excluded: Collection[int], splits: SourceSplits) -> SplitIndices:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from thumbnet.errors import DataError
+
 CHUNK_IMAGES = 1000  # so the working copy of one channel of 32x32 images stays within a processor's cache: 1 MB
+
+COLOURS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,27 @@ def channel_statistics(images: UInt8[Tensor, "n c h w"]) -> ChannelStatistics:
             counts[channel] += torch.bincount(chunk[:, channel].flatten(), minlength=256)
     moments = [_mean_and_std(row) for row in counts.tolist()]
     return ChannelStatistics(mean=tuple(mean for mean, _ in moments), std=tuple(std for _, std in moments))
+
+
+def usable_statistics(images: UInt8[Tensor, "n c h w"]) -> tuple[ChannelStatistics, str]:
+    """`channel_statistics` by which images can be normalised, and a sentence for people where that took a change.
+
+    A channel that has the same level in every image cannot be divided by its deviation of 0: it is divided by 1.
+
+    Raises:
+        DataError: all channels are so: every image shows the same single colour.
+    """
+    statistics = channel_statistics(images)
+    constant = [place for place, std in enumerate(statistics.std) if std == 0]
+    if not constant:
+        return statistics, ""
+    if len(constant) == len(statistics.std):
+        raise DataError(
+            "every training image shows the same single colour", hint="check the images: there is nothing to learn"
+        )
+    names = " and ".join(COLOURS[place] for place in constant)
+    remark = f"In every training image, {names} has the same level: what would be its deviation of 0 is taken as 1."
+    return replace(statistics, std=tuple(std or 1.0 for std in statistics.std)), remark
 
 
 def _mean_and_std(counts: list[int]) -> tuple[float, float]:

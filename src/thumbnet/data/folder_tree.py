@@ -1,0 +1,149 @@
+"""What counts in a tree of folders of pictures: not what systems, cameras, network drives and thumbnet itself leave.
+
+What is left out is known by its name. Everything else is taken for a picture, so that a file that is none is reported.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from thumbnet.errors import DataError
+
+# .db and .ini: Windows' Thumbs.db and desktop.ini; .ctg, .thm, .lrv, .xmp, .aae, .pp3 and .dop: what cameras and photo
+# programs put beside their pictures
+NOT_IMAGE_SUFFIXES = frozenset(
+    {".csv", ".db", ".htm", ".html", ".ini", ".json", ".jsonl", ".log", ".md", ".pdf", ".py", ".rst", ".toml", ".tsv"}
+    | {".txt", ".xml", ".yaml", ".yml"}
+    | {".ctg", ".thm", ".lrv", ".xmp", ".aae", ".pp3", ".dop"}
+)
+SYSTEM_FOLDERS = frozenset(
+    {"__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "lost+found"}
+    | {"system volume information", "network trash folder", "temporary items"}
+)
+SYSTEM_FILES = frozenset({"icon\r"})  # a folder's icon on macOS
+# Streams of a file that stand beside it as files of their own. WSL writes the colon as the character U+F03A.
+STREAM_ENDINGS = tuple(
+    f"{colon}{stream}"
+    for colon in (":", "\uf03a")
+    for stream in ("zone.identifier", "zone.identifier:$data", "smartscreen", "encryptable", "afp_afpinfo")
+) + ("@synoeastream", "@synoresource")
+
+RUN_CONFIG = "config.toml"
+RUN_FIELDS = frozenset({"recipe", "model", "epochs", "lr", "schedule"})  # that every run's config states
+OUTPUT_FILES = (frozenset({"suspects.csv", "check.json"}), frozenset({"comparison.json"}))  # of a check, a comparison
+SEED_PREFIX = "seed-"
+OUTPUT_DEPTH = 2  # runs/<seeds>/seed-<n>
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The sub-folders and the files of a folder that count, by name."""
+
+    folders: tuple[Path, ...]
+    files: tuple[Path, ...]
+
+
+@dataclass
+class FolderTree:
+    """Lists folders, each once. `outputs` are the folders met so far that thumbnet itself wrote."""
+
+    outputs: list[Path] = field(default_factory=list)
+    _listings: dict[Path, Listing] = field(default_factory=dict)
+
+    def folders(self, folder: Path) -> tuple[Path, ...]:
+        return self._list(folder).folders
+
+    def files(self, folder: Path) -> tuple[Path, ...]:
+        return self._list(folder).files
+
+    def files_below(self, folders: Iterable[Path], *, ancestors: Iterable[Path]) -> list[Path]:
+        """The files in the folders and in those inside them, links followed, each real folder once.
+
+        A link back to one of the `ancestors` is not followed.
+        """
+        seen = {_identity(ancestor) for ancestor in ancestors}
+        found: list[Path] = []
+        waiting = list(folders)
+        while waiting:
+            folder = waiting.pop()
+            identity = _identity(folder)
+            if identity not in seen:
+                seen.add(identity)
+                found += self.files(folder)
+                waiting += self.folders(folder)
+        return found
+
+    def _list(self, folder: Path) -> Listing:
+        known = self._listings.get(folder)
+        if known is None:
+            folders, files = _visible(folder)
+            outputs = [inner for inner in folders if is_output(inner)]
+            self.outputs += outputs
+            known = Listing(
+                tuple(inner for inner in folders if inner not in outputs),
+                tuple(file for file in files if file.suffix.lower() not in NOT_IMAGE_SUFFIXES),
+            )
+            self._listings[folder] = known
+        return known
+
+
+def is_output(folder: Path, *, depth: int = OUTPUT_DEPTH) -> bool:
+    """Whether thumbnet wrote the folder: a run, runs with several seeds, a check of data, a comparison, or a folder of
+    nothing but such folders."""
+    folders, files = _visible(folder)
+    names = {file.name for file in files}
+    if any(kind <= names for kind in OUTPUT_FILES) or (RUN_CONFIG in names and _is_run_config(folder / RUN_CONFIG)):
+        return True
+    if depth == 0:
+        return False
+    seeds = [inner for inner in folders if inner.name.startswith(SEED_PREFIX)]
+    if seeds:
+        return any(is_output(inner, depth=0) for inner in seeds)
+    return bool(folders) and not files and all(is_output(inner, depth=depth - 1) for inner in folders)
+
+
+def _is_run_config(path: Path) -> bool:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")).keys() >= RUN_FIELDS
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The sub-folders and files of a folder whose names do not say that they are hidden or a system's, sorted."""
+    folders: list[Path] = []
+    files: list[Path] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _is_companion(entry.name):
+                    continue
+                if any("\ud800" <= letter <= "\udfff" for letter in entry.name):  # how Python shows what is no UTF-8
+                    raise DataError(
+                        f"a name in {folder} is not UTF-8: {os.fsencode(entry.name)!r}", hint="rename the file"
+                    )
+                (folders if entry.is_dir() else files).append(folder / entry.name)
+    except OSError as error:
+        raise DataError(
+            f"the folder {folder} cannot be listed: {error.strerror}", hint="check its permissions"
+        ) from error
+    return sorted(folders), sorted(files)
+
+
+def _is_companion(name: str) -> bool:
+    lower = name.lower()
+    return name.startswith(".") or lower in SYSTEM_FOLDERS or lower in SYSTEM_FILES or lower.endswith(STREAM_ENDINGS)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    try:
+        found = folder.stat()
+    except OSError as error:
+        raise DataError(
+            f"the folder {folder} cannot be read: {error.strerror}", hint="check its permissions"
+        ) from error
+    return found.st_dev, found.st_ino

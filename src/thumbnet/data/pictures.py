@@ -1,0 +1,195 @@
+"""Many picture files to one array, by several threads: each decoded once, all in memory once, all bad ones named."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from tqdm import tqdm
+
+from thumbnet.data.images import Depth, centre_part, read_picture
+from thumbnet.data.memory import memory_limit_bytes
+from thumbnet.data.white_levels import WhiteLevels, describe_scale, white_of_set
+from thumbnet.errors import ConfigError, ImageError
+
+CHUNK_PICTURES = 256  # read by the threads before they are put in the array
+PROGRESS_AFTER_S = 2.0
+LOG_INTERVAL_S = 10.0  # between progress lines where nobody watches a terminal
+FLAT_SPREAD = 1  # levels: between the highest and the lowest of a picture of one colour
+DIM_BELOW = 64  # of 255: colour pictures with 16 bits of which at most 14 are used
+NUM_NAMED = 100  # files that a message names at most
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """`images` of the files that could be read: uint8 [N,C,S,S]. `unreadable` has the others with what is wrong."""
+
+    images: UInt8[np.ndarray, "n c h w"]
+    files: tuple[Path, ...]
+    unreadable: Mapping[Path, ImageError]
+    white_levels: WhiteLevels
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A picture resized (None once it is in its place), and how deep its file is."""
+
+    pixels: UInt8[np.ndarray, "c h w"] | None
+    depth: Depth
+    is_flat: bool
+
+
+def read_pictures(
+    files: Sequence[Path],
+    *,
+    image_size: int,
+    relative_to: Path,
+    white_levels: WhiteLevels | None = None,
+    show_progress: bool = True,
+    progress_after_s: float = PROGRESS_AFTER_S,
+) -> Pictures:
+    """Read picture files in their order; one channel if every file is stored in greys, else three.
+
+    Args:
+        files: at least one.
+        image_size: side in pixels.
+        relative_to: the folder that remarks name files in.
+        white_levels: as in `read_picture`; None: one scale for each kind of deep pictures, by the highest level.
+        show_progress: a progress bar on stderr, if reading takes more than `progress_after_s` seconds.
+
+    Raises:
+        ConfigError: the images would take more memory than there is.
+    """
+    room = _Room(len(files), image_size)
+    unreadable: dict[Path, ImageError] = {}
+    found: list[tuple[Path, _Decoded]] = []
+    with (
+        ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,  # Pillow decodes without the GIL
+        tqdm(
+            desc="reading pictures",
+            total=len(files),
+            unit="",
+            delay=progress_after_s,
+            mininterval=0.1 if sys.stderr.isatty() else LOG_INTERVAL_S,
+            file=sys.stderr,
+            disable=not show_progress,
+        ) as progress,
+    ):
+        for start in range(0, len(files), CHUNK_PICTURES):
+            chunk = files[start : start + CHUNK_PICTURES]
+            decode = partial(_decode, image_size=image_size, white_levels=white_levels)
+            for file, decoded in zip(chunk, pool.map(decode, chunk), strict=True):
+                if isinstance(decoded, ImageError):
+                    unreadable[file] = decoded
+                elif decoded.pixels is not None:
+                    room.add(decoded.pixels)
+                    found.append((file, replace(decoded, pixels=None)))
+                progress.update()
+    scales = _Scales.of([decoded.depth for _, decoded in found]) if white_levels is None else None
+    if scales is not None:
+        for place, (file, decoded) in enumerate(found):
+            if decoded.depth.kind is not None and scales.whites[decoded.depth.kind] != decoded.depth.white:
+                picture = read_picture(file, image_size=image_size, white_levels=scales.whites)
+                room.images[place] = centre_part(picture.image, image_size, len(room.images[place]))
+    flat = [file.relative_to(relative_to).as_posix() for file, decoded in found if decoded.is_flat]
+    return Pictures(
+        images=room.images[: len(found)],
+        files=tuple(file for file, _ in found),
+        unreadable=unreadable,
+        white_levels={**(white_levels or {})} if scales is None else scales.whites,
+        remarks=(*(() if scales is None else scales.remarks), *_describe_flat(flat)),
+    )
+
+
+def unreadable_error(unreadable: Mapping[Path, ImageError], num_files: int, folder: Path) -> ImageError:
+    """One error that names every bad file, the first NUM_NAMED of them."""
+    lines = [f"  {error.message}" for error in list(unreadable.values())[:NUM_NAMED]]
+    if len(unreadable) > NUM_NAMED:
+        lines.append(f"  ... and {len(unreadable) - NUM_NAMED:,} more")
+    return ImageError(
+        "\n".join([f"{len(unreadable):,} of {num_files:,} files in {folder} cannot be read as pictures:", *lines]),
+        hint="replace them or take them out; or leave them out here: skip_unreadable (--set skip_unreadable=true)",
+    )
+
+
+class _Room:
+    """The array that pictures are put in: of one channel until the first in colour comes."""
+
+    def __init__(self, num_images: int, side: int) -> None:
+        self._num_images, self._side = num_images, side
+        self.images = self._new(1)
+        self._num_added = 0
+
+    def add(self, pixels: UInt8[np.ndarray, "c h w"]) -> None:
+        if len(pixels) > self.images.shape[1]:
+            in_grey, self.images = self.images, self._new(3)
+            self.images[: self._num_added] = in_grey[: self._num_added]
+        self.images[self._num_added] = pixels
+        self._num_added += 1
+
+    def _new(self, num_channels: int) -> UInt8[np.ndarray, "n c h w"]:
+        num_bytes, limit = self._num_images * num_channels * self._side**2, memory_limit_bytes()
+        if num_bytes > limit:
+            most = int((limit / (3 * self._num_images)) ** 0.5)
+            raise ConfigError(
+                f"{self._num_images:,} pictures of {self._side:,}x{self._side:,} pixels would take "
+                f"{num_bytes / 1e9:,.1f} GB of memory, more than half of what there is ({2 * limit / 1e9:,.1f} GB)",
+                hint=f"set image_size to {most:,} or less, or take fewer pictures",
+            )
+        return np.empty((self._num_images, num_channels, self._side, self._side), np.uint8)
+
+
+@dataclass
+class _Scales:
+    """One white level for each kind of deep pictures, and what a reader should know of it."""
+
+    whites: dict[str, float] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, depths: Sequence[Depth]) -> _Scales:
+        highest: dict[str, list[float]] = {}
+        for depth in depths:
+            if depth.kind is not None and depth.highest is not None:
+                highest.setdefault(depth.kind, []).append(depth.highest)
+        scales = cls()
+        for kind, levels in highest.items():
+            scales.whites[kind] = white_of_set(kind, max(levels))
+            sentence = describe_scale(kind, len(levels), max(levels))
+            scales.remarks += [sentence] if sentence else []
+        in_colour = [depth.highest_of_colour for depth in depths if depth.highest_of_colour is not None]
+        if in_colour and max(in_colour) < DIM_BELOW:
+            scales.remarks.append(
+                f"{len(in_colour):,} colour pictures have room for 16 bits a channel and use 14 or fewer, so that they "
+                "are dark here, where the upper 8 bits are kept: save them with 8 bits a channel."
+            )
+        return scales
+
+
+def _decode(file: Path, *, image_size: int, white_levels: WhiteLevels | None) -> _Decoded | ImageError:
+    if file.exists() and not file.is_file():  # a pipe would keep us waiting
+        return ImageError(f"{file} is not a regular file", hint="take it out")
+    try:
+        picture = read_picture(file, image_size=image_size, white_levels=white_levels)
+    except ImageError as error:
+        return error
+    pixels = centre_part(picture.image, image_size, picture.num_channels)
+    is_flat = max(int(channel.max()) - int(channel.min()) for channel in pixels) <= FLAT_SPREAD
+    return _Decoded(pixels, picture.depth, is_flat)
+
+
+def _describe_flat(flat: Sequence[str]) -> tuple[str, ...]:
+    if not flat:
+        return ()
+    return (
+        f"{len(flat):,} pictures show a single colour, for instance {flat[0]}. What is transparent is shown on white, "
+        "so that a drawing in white on a transparent ground is blank.",
+    )
