@@ -69,7 +69,7 @@ def test_a_header_that_is_none_is_a_data_error(header: bytes, member: str, tmp_p
 
 def test_a_member_that_is_no_array_is_a_data_error(tmp_path: Path) -> None:
     for name in ("images.npy", "labels.npy"):
-        with pytest.raises(DataError, match="images|labels"):
+        with pytest.raises(DataError, match=r"images|labels"):
             read_npz(write_members(tmp_path / "set.npz", {name: b"Dear Sir, ..."}))
     with pytest.raises(DataError, match="class_names"):
         read_npz(write_members(tmp_path / "set.npz", {"class_names": b"cat dog"}))

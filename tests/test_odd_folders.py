@@ -79,7 +79,7 @@ def test_two_spellings_of_a_name_are_one_class(tmp_path: Path) -> None:
     assert composed != decomposed
     make_classes(tmp_path / "train", classes=(composed, "thé"))
     make_classes(tmp_path / "test", classes=(decomposed, "thé"))
-    if len(set(os.listdir(tmp_path / "train")) | set(os.listdir(tmp_path / "test"))) < 3:
+    if len({folder.name for split in tmp_path.iterdir() for folder in split.iterdir()}) < 3:
         pytest.skip("this file system normalises names itself")
     splits = read_folder(tmp_path, image_size=4)
     assert splits.class_names == (composed, "thé")

@@ -1,4 +1,4 @@
-"""Pictures that other tools stumble over: broken EXIF, 12 bits in 16, EPS under another name, big JPEGs, flat drawings."""
+"""Pictures that other tools stumble over: broken EXIF, 12 bits in 16, EPS under another name, big JPEGs, flat ones."""
 
 from __future__ import annotations
 

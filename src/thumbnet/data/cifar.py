@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import gzip
 import io
-import pickle
 import tarfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +20,15 @@ import torch
 from jaxtyping import Int64, UInt8
 
 from thumbnet.data.checksums import BINARY, CIFAR10_CLASSES, CIFAR100_RELEASES, PYTHON, RELEASES, Release
+from thumbnet.data.cifar_pickle import PickledArray, PickledDtype, load_batch_pickle
 from thumbnet.data.dataset import Source, SourceSplits, Split
 from thumbnet.errors import ChecksumError, DataError, DatasetNotFoundError
 
 CLASS_NAMES = CIFAR10_CLASSES
 IMAGE_SHAPE = (3, 32, 32)
 IMAGE_BYTES = 3 * 32 * 32
+MAX_FILE_BYTES = 200_000_000  # the largest official file, CIFAR-100's training images, has 155 million
+MAX_ARCHIVE_BYTES = 400_000_000  # of what an archive unpacks to: twice an official one
 
 REPAIR_HINT = "`thumbnet data prepare` fetches the official files"
 REPAIR_HINTS = {
@@ -109,23 +110,28 @@ def _read_release(data_dir: Path, name: str, releases: Sequence[Release], *, all
     )
 
 
-def read_archive(path: Path, release: Release) -> dict[str, bytes]:
+def read_archive(path: Path, release: Release, *, max_bytes: int = MAX_ARCHIVE_BYTES) -> dict[str, bytes]:
     """The content of every expected file of a release's .tar.gz, by file name; nothing is written to disk.
 
-    DataError if the archive is damaged or a batch file is not in it.
+    DataError if the archive is damaged, a batch file is not in it, or it unpacks to more than `max_bytes`.
     """
     members = {f"{release.folder}/{file}": file for file in release.files}
     contents: dict[str, bytes] = {}
     try:
-        with gzip.open(path) as stream:
+        with gzip.open(path) as unpacked:
+            stream = _Limited(unpacked, path, max_bytes)
             with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as archive:
                 for member in archive:
+                    if member.name in members and member.size > min(max_bytes, MAX_FILE_BYTES):
+                        raise _too_large(path, member.size)
                     content = archive.extractfile(member) if member.name in members else None
                     if content is not None:
                         contents[members[member.name]] = content.read()
             while stream.read(1 << 20):  # gzip compares its own checksum at the end only
                 pass
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # a damaged archive raises whatever its parsing runs into
         raise DataError(f"{path} is damaged or cannot be read: {error}", hint=REPAIR_HINTS[release.dataset]) from error
     _check_complete(path, contents, release)
     return contents
@@ -152,14 +158,14 @@ def decode_python_batch(content: bytes, path: Path, release: Release = PYTHON) -
     """
     hint = REPAIR_HINTS[release.dataset]
     try:
-        fields = _BatchUnpickler(io.BytesIO(content), encoding="bytes").load()
+        fields = load_batch_pickle(content)
     except Exception as error:  # a damaged pickle raises almost anything
         raise DataError(f"{path} is damaged, or no {release.dataset} pickle: {error}", hint=hint) from error
     labels = fields.get(release.label_key) if isinstance(fields, dict) else None
     match fields:
         case {
-            b"data": _PickledArray(
-                state=(1, (int(num_images), 3072), _PickledDtype(args=(b"u1" | "u1", *_)), False, bytes(pixels))
+            b"data": PickledArray(
+                state=(1, (int(num_images), 3072), PickledDtype(args=(b"u1" | "u1", *_)), False, bytes(pixels))
             )
         } if (
             isinstance(labels, list)
@@ -177,49 +183,26 @@ def decode_python_batch(content: bytes, path: Path, release: Release = PYTHON) -
     )
 
 
-class _Pickled:
-    """Stands in for an object of NumPy and keeps what the pickle gives it.
+class _Limited(io.BufferedIOBase):
+    """A stream that may give at most `max_bytes`."""
 
-    NumPy's own are not let near a file that may be damaged: one wrong byte is enough for their `__setstate__` to crash
-    the process.
-    """
+    def __init__(self, stream: gzip.GzipFile, path: Path, max_bytes: int) -> None:
+        super().__init__()
+        self._stream, self._path, self._max_bytes, self._num_read = stream, path, max_bytes, 0
 
-    def __init__(self, *args: object) -> None:
-        self.args = args
-        self.state: object = None
-
-    def __setstate__(self, state: object) -> None:
-        self.state = state
-
-
-class _PickledArray(_Pickled):
-    """args (ndarray, (0,), b"b"); state (1, shape, dtype, is_fortran, pixels)."""
+    def read(self, size: int | None = -1) -> bytes:
+        content = self._stream.read(size)
+        self._num_read += len(content)
+        if self._num_read > self._max_bytes:
+            raise _too_large(self._path, self._num_read)
+        return content
 
 
-class _PickledDtype(_Pickled):
-    """args ("u1", 0, 1)."""
-
-
-# All that the official files name, and where each name leads. NumPy 2 moved the first; the codec is how Python 3 writes
-# byte strings in the files' protocol, and `str.encode`, unlike `codecs.encode`, takes text encodings only.
-PICKLE_NAMES: dict[tuple[str, str], object] = {
-    ("numpy.core.multiarray", "_reconstruct"): _PickledArray,
-    ("numpy._core.multiarray", "_reconstruct"): _PickledArray,
-    ("numpy", "ndarray"): "ndarray",
-    ("numpy", "dtype"): _PickledDtype,
-    ("_codecs", "encode"): str.encode,
-}
-
-
-# Python's own unpickler rather than the one in C: that one, given damaged bytes, may reserve gigabytes for its memo.
-class _BatchUnpickler(pickle._Unpickler):
-    """Builds what the official files contain and refuses everything else before it is looked up, let alone run."""
-
-    def find_class(self, module_name: str, global_name: str) -> object:
-        found = PICKLE_NAMES.get((module_name, global_name))
-        if found is None:
-            raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}, which no official file contains")
-        return found
+def _too_large(path: Path, num_bytes: int) -> DataError:
+    return DataError(
+        f"{path} is too large: it holds {num_bytes / 1e6:,.0f} MB or more, and no official file does",
+        hint="give the official files, or images of your own as folder:PATH or npz:FILE",
+    )
 
 
 def _find_release(data_dir: Path, releases: Sequence[Release]) -> tuple[Release, Path]:
@@ -242,6 +225,11 @@ def _read_folder(folder: Path, release: Release) -> dict[str, bytes]:
     contents: dict[str, bytes] = {}
     for file in release.files:
         try:
+            size = (folder / file).stat().st_size
+            if size > MAX_FILE_BYTES:
+                raise _too_large(folder / file, size)
+            if (folder / file).is_fifo():  # which would keep us waiting
+                raise DataError(f"{folder / file} is a pipe, not a file", hint=REPAIR_HINTS[release.dataset])
             contents[file] = (folder / file).read_bytes()
         except FileNotFoundError:
             continue

@@ -56,7 +56,7 @@ class Source:
     `name` is what `--data` takes, as `cifar10` or `folder:PATH`; `description` is a sentence for people; `verified` is
     True where every file matched its published checksum, False where it did not and the user allowed it, and None where
     nothing is published to check against; `note` says why another source stands in, if one does; `remarks` are
-    sentences on what a user should know of the images; `skipped` are the files that could not be read and were left out.
+    sentences on what a user should know of the images; `skipped` are the files that were left out, being unreadable.
     """
 
     name: str

@@ -126,8 +126,8 @@ def _split_folders(tree: FolderTree, path: Path) -> dict[str, Path]:
     if others:
         raise DataError(
             f"{path} mixes splits and classes: folder {others[0]!r} stands beside {_listed(called_split)}",
-            hint=f"move {others[0]!r} into train/ if it is a class, out of {path} if it is none; if {called_split[0]!r} "
-            "is a class, too, move all classes into a new folder train/",
+            hint=f"move {others[0]!r} into train/ if it is a class, out of {path} if it is none; if "
+            f"{called_split[0]!r} is a class, too, move all classes into a new folder train/",
         )
     for name, meaning in meanings.items():
         if name != meaning:

@@ -26,11 +26,11 @@ SYSTEM_FOLDERS = frozenset(
 )
 SYSTEM_FILES = frozenset({"icon\r"})  # a folder's icon on macOS
 # Streams of a file that stand beside it as files of their own. WSL writes the colon as the character U+F03A.
-STREAM_ENDINGS = tuple(
-    f"{colon}{stream}"
-    for colon in (":", "\uf03a")
-    for stream in ("zone.identifier", "zone.identifier:$data", "smartscreen", "encryptable", "afp_afpinfo")
-) + ("@synoeastream", "@synoresource")
+STREAMS = ("zone.identifier", "zone.identifier:$data", "smartscreen", "encryptable", "afp_afpinfo")
+STREAM_ENDINGS = (
+    *(f"{colon}{stream}" for colon in (":", "\uf03a") for stream in STREAMS),
+    *("@synoeastream", "@synoresource"),  # of network drives by Synology
+)
 
 RUN_CONFIG = "config.toml"
 RUN_FIELDS = frozenset({"recipe", "model", "epochs", "lr", "schedule"})  # that every run's config states

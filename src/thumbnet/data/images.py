@@ -221,11 +221,13 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     Of an open file rather than a path: of a path, Pillow would map uncompressed TIFF files into memory, and scramble
     those that are turned.
     """
-    formats = _known_formats()
     with path.open("rb") as file:
         with _warning_filters, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(file, formats=formats)
+            try:
+                image = Image.open(file, formats=RASTER_FORMATS)
+            except KeyError:  # this Pillow was built without one of them
+                image = Image.open(file, formats=_known_formats())
         with image:
             yield image
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,9 +10,12 @@ import torch
 from torch import Tensor
 
 from thumbnet.data.dataset import Source, SourceSplits, Split
+from thumbnet.data.folder import normalised_name
+from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.errors import DataError, DatasetNotFoundError
 
 KEYS = "train_images, train_labels[, val_images, val_labels][, test_images, test_labels], or images, labels"
+MAX_LABEL = 2**32
 KNOWN_KEYS = {f"{split}{kind}" for split in ("train_", "val_", "test_", "") for kind in ("images", "labels")}
 
 
@@ -69,10 +70,13 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 raise DataError(f"{path} is one array, not an .npz archive of several", hint=f"name them {KEYS}")
-            return dict(loaded)
+            _check_size(path, sum(member.file_size for member in loaded.zip.infolist()))
+            return {name: _array(loaded[name], f"{path}: {name}") for name in loaded.files}
+    except DataError:
+        raise
     except FileNotFoundError as error:
         raise DatasetNotFoundError(f"there is no file {path}", hint="check the path after npz:") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # on damaged files, NumPy and zipfile raise whatever their parsing runs into
         if "Object arrays" in str(error):
             raise DataError(
                 f"{path} has an array of Python objects",
@@ -81,16 +85,39 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise DataError(f"{path} is damaged, or no .npz file: {error}", hint="write it with numpy.savez") from error
 
 
+def _check_size(path: Path, num_bytes: int) -> None:
+    limit = memory_limit_bytes()
+    if num_bytes > limit:
+        raise DataError(
+            f"{path} unpacks to {num_bytes / 1e9:,.1f} GB, more than half of the memory ({2 * limit / 1e9:,.1f} GB)",
+            hint="save fewer or smaller images",
+        )
+
+
+def _array(member: object, name: str) -> np.ndarray:
+    """What `np.load` gives: bytes for a member that is no array."""
+    if not isinstance(member, np.ndarray):
+        raise DataError(f"{name} is no array", hint="write the file with numpy.savez")
+    return member
+
+
 def _class_names(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[str, ...] | None:
     names = arrays.get("class_names")
     if names is None:
         return None
-    if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) != len(names):
+    if names.ndim != 1 or names.dtype.kind != "U":
         raise DataError(
-            f"{path}: class_names is {names.dtype} {list(names.shape)}, or has a name twice",
-            hint="give a one-dimensional array of different texts",
+            f"{path}: class_names is {names.dtype} {list(names.shape)}", hint="give a one-dimensional array of texts"
         )
-    return tuple(names.tolist())
+    texts = tuple(normalised_name(name) for name in names.tolist())
+    for text in texts:
+        if any("\ud800" <= letter <= "\udfff" for letter in text):  # half of a pair: in no text that can be written
+            raise DataError(f"{path}: class_names has {text!r}, which is no Unicode text", hint="give another name")
+        if texts.count(text) > 1:
+            raise DataError(
+                f"{path}: class_names has a name twice, or in two spellings: {text!r}", hint="give different texts"
+            )
+    return texts
 
 
 def _split(arrays: Mapping[str, np.ndarray], prefix: str, path: Path) -> Split:
@@ -135,8 +162,9 @@ def _check_trained(labels: Tensor, num_classes: int, name: str) -> None:
 def _labels(array: np.ndarray, name: str) -> Tensor:
     """int64 [N], from 0."""
     flat = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-    if flat.ndim != 1 or flat.dtype.kind not in "iu" or (len(flat) and int(flat.min()) < 0):
-        lowest = f", from {flat.min()}" if flat.size and flat.dtype.kind in "iu" else ""
+    is_in_range = flat.size == 0 or flat.dtype.kind not in "iu" or (flat.min() >= 0 and flat.max() <= MAX_LABEL)
+    if flat.ndim != 1 or flat.dtype.kind not in "iu" or not is_in_range:
+        lowest = f", from {flat.min()} to {flat.max()}" if flat.size and flat.dtype.kind in "iu" else ""
         raise DataError(
             f"{name} is {array.dtype} {list(array.shape)}{lowest}", hint="give whole numbers from 0, one an image"
         )

@@ -175,7 +175,7 @@ class _Scales:
 
 
 def _decode(file: Path, *, image_size: int, white_levels: WhiteLevels | None) -> _Decoded | ImageError:
-    if file.exists() and not file.is_file():  # a pipe would keep us waiting
+    if not file.is_file() and file.exists():  # a pipe would keep us waiting
         return ImageError(f"{file} is not a regular file", hint="take it out")
     try:
         picture = read_picture(file, image_size=image_size, white_levels=white_levels)
@@ -189,7 +189,8 @@ def _decode(file: Path, *, image_size: int, white_levels: WhiteLevels | None) ->
 def _describe_flat(flat: Sequence[str]) -> tuple[str, ...]:
     if not flat:
         return ()
-    return (
+    sentence = (
         f"{len(flat):,} pictures show a single colour, for instance {flat[0]}. What is transparent is shown on white, "
-        "so that a drawing in white on a transparent ground is blank.",
+        "so that a drawing in white on a transparent ground is blank."
     )
+    return (sentence,)
