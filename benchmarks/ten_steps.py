@@ -6,6 +6,10 @@ Each recipe trains two epochs of five batches (so all its images' sizes, flips a
 or with --cifar on the first of CIFAR-10 in THUMBNET_DATA. OUT.json holds, by recipe and kernels, every step's loss, the
 validation loss after each epoch and the sum over the final weights' bits. With --against, exit status 1 where any of it
 differs. It also runs on commit f7609f6, with that commit's src in PYTHONPATH: nothing else that is compared is in here.
+The numbers that tests/test_recorded_losses.py compares with were written by
+
+python benchmarks/ten_steps.py tests/data/losses.json --batch-size 8 --steps-per-epoch 2 --precision float32
+    --threads 1 --kernels pytorch
 """
 
 from __future__ import annotations
@@ -57,9 +61,11 @@ def cases() -> dict[str, TrainConfig]:
     return recipes | {name: load_recipe(recipe, settings=settings) for name, (recipe, settings) in CASES.items()}
 
 
-def ten_steps(name: str, config: TrainConfig, images: Split) -> dict[str, Any]:
+def ten_steps(
+    name: str, config: TrainConfig, images: Split, *, steps_per_epoch: int = STEPS_PER_EPOCH
+) -> dict[str, Any]:
     """Losses and weights of a recipe's first steps, in hexadecimal."""
-    num_train = STEPS_PER_EPOCH * config.batch_size
+    num_train = steps_per_epoch * config.batch_size
     dataset = Dataset(
         train=images.select(range(num_train)),
         val=images.select(range(num_train, num_train + NUM_VAL)),
@@ -126,18 +132,23 @@ def main() -> None:
     parser.add_argument("--against", type=Path)
     parser.add_argument("--only", nargs="+", help="names of cases")
     parser.add_argument("--batch-size", type=int, help="smaller than the recipes', for a quick look")
+    parser.add_argument("--steps-per-epoch", type=int, default=STEPS_PER_EPOCH)
+    parser.add_argument("--precision", help="other than the recipes'")
     parsed = parser.parse_args()
     torch.set_num_threads(parsed.threads)
     chosen = {name: config for name, config in cases().items() if parsed.only is None or name in parsed.only}
-    if parsed.batch_size is not None:
-        chosen = {name: config.replace(batch_size=parsed.batch_size) for name, config in chosen.items()}
-    num_images = NUM_VAL + STEPS_PER_EPOCH * max(config.batch_size for config in chosen.values())
+    changes = {"batch_size": parsed.batch_size, "precision": parsed.precision}
+    changes = {field: value for field, value in changes.items() if value is not None}
+    chosen = {name: config.replace(device="cpu", **changes) for name, config in chosen.items()}
+    num_images = NUM_VAL + parsed.steps_per_epoch * max(config.batch_size for config in chosen.values())
     images = cifar_images(num_images) if parsed.cifar else random_images(num_images)
     result: dict[str, Any] = {"torch": torch.__version__, "threads": parsed.threads, "cifar": parsed.cifar, "cases": {}}
     for name, config in chosen.items():
         for kernels in parsed.kernels:
             key = f"{name} ({kernels})"
-            result["cases"][key] = ten_steps(name, config.replace(kernels=kernels, device="cpu"), images)
+            result["cases"][key] = ten_steps(
+                name, config.replace(kernels=kernels), images, steps_per_epoch=parsed.steps_per_epoch
+            )
             print(key, " ".join(f"{float.fromhex(loss):.4f}" for loss in result["cases"][key]["losses"]), flush=True)
     parsed.out.write_text(json.dumps(result, indent=1) + "\n")
     if parsed.against is not None:
