@@ -117,7 +117,7 @@ def pack(release: Release, files: Mapping[str, bytes]) -> bytes:
             member = tarfile.TarInfo(f"{release.folder}/{file}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    return gzip.compress(tar_bytes.getvalue(), mtime=0)
+    return gzip.compress(tar_bytes.getvalue(), compresslevel=1, mtime=0)
 
 
 def published(release: Release, batches: list[FakeBatch] | None = None) -> Release:
