@@ -51,6 +51,8 @@ _MODULE_OF = {
     "measure_robustness": "thumbnet.evaluation.robustness",
     "misclassified": "thumbnet.evaluation.metrics",
     "predict": "thumbnet.model_card",
+    "register_metric": "thumbnet.evaluation.custom_metrics",
+    "register_report_section": "thumbnet.views.report.sections",
     "resume": "thumbnet.run",
     "saliency_maps": "thumbnet.evaluation.saliency",
     "save_figure": "thumbnet.views.figure",

@@ -23,7 +23,8 @@ from thumbnet.same_test import load_own_dataset
 from thumbnet.training.history import History
 from thumbnet.training.progress import duration
 from thumbnet.views.graph import draw_graph
-from thumbnet.views.report.page import NUM_SALIENT, Headline, ReportContent, render_report
+from thumbnet.views.report.content import Headline, ReportContent
+from thumbnet.views.report.page import NUM_SALIENT, render_report
 from thumbnet.views.report.shots import choose_shots
 from thumbnet.views.summary import summarize
 
@@ -155,7 +156,8 @@ def _headlines(analysis: Analysis, metrics: Mapping[str, Any]) -> list[Headline]
     ]
     if "val_accuracy" in metrics:
         made.insert(1, Headline("validation accuracy", f"{metrics['val_accuracy']:.2%}"))
-    return made
+    custom = evaluation.custom_metrics.items()
+    return made + [Headline(name, f"{value:.4g}") for name, value in custom if value is not None]
 
 
 def _facts(config: TrainConfig, dataset: Dataset, metrics: Mapping[str, Any]) -> list[tuple[str, str]]:

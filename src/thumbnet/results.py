@@ -133,6 +133,8 @@ def _metrics(
     }
     if last.val_accuracy is not None:
         metrics |= {"val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
+    if evaluation.custom_metrics:
+        metrics["custom_metrics"] = evaluation.custom_metrics
     best = history.best_test_epoch()
     if best is not None:
         metrics |= {"best_test_accuracy": best.test_accuracy, "best_test_epoch": best.epoch}

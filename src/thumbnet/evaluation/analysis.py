@@ -66,6 +66,8 @@ class Analysis:
             "most_confused": [asdict(pair) for pair in self.confused[:NUM_LISTED_IMAGES]],
             **{name: self._listed(indices) for name, indices in self._lists().items()},
         }
+        if self.evaluation.custom_metrics:
+            values["custom_metrics"] = self.evaluation.custom_metrics
         if self.temperature is not None and self.calibrated is not None:
             values |= {"temperature": self.temperature, "calibration_error_at_temperature": self.calibrated.error}
         return values
@@ -81,6 +83,11 @@ class Analysis:
         ]
         if self.temperature is not None and self.calibrated is not None:
             lines[-1] += f", with temperature {self.temperature:.3f} {self.calibrated.error:.2%}"
+        custom = evaluation.custom_metrics.items()
+        if custom:
+            lines.append(
+                ", ".join(f"{name} {'-' if value is None else format(value, '.4g')}" for name, value in custom)
+            )
         lines += [f"accuracy where it answers only the most confident: {abstaining}", ""]
         width = max(len("class"), *(len(escaped(name)) for name in self.class_names))
         lines.append(f"{'class':{width}}  images  precision   recall       F1")

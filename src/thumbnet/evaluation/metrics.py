@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ModelError
+from thumbnet.evaluation.custom_metrics import custom_metrics
 from thumbnet.evaluation.predictions import Predictions, predict_split
 
 
@@ -29,6 +31,11 @@ class Evaluation:
     loss: float
     confusion: Int64[np.ndarray, "k k"]
     predictions: Predictions
+
+    @cached_property
+    def custom_metrics(self) -> dict[str, float | None]:
+        """The metrics that users registered, by name; None where one is not defined."""
+        return custom_metrics(self.predictions)
 
 
 def evaluate(model: nn.Module, dataset: Dataset, split: str = "test") -> Evaluation:

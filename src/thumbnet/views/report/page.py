@@ -9,17 +9,14 @@ import base64
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Int64
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
-from torch import Tensor
 
 import thumbnet
 from thumbnet.evaluation.analysis import SHOWN_COVERAGES, Analysis
@@ -27,8 +24,9 @@ from thumbnet.evaluation.calibration import Calibration
 from thumbnet.evaluation.robustness import Robustness
 from thumbnet.training.history import History
 from thumbnet.views.report.charts import Chart, Line, draw_lines, per_cent
+from thumbnet.views.report.content import ReportContent
+from thumbnet.views.report.sections import render_sections
 from thumbnet.views.report.shots import MAX_PER_CELL, MAX_SHOTS, Sheet, make_image_sheet, make_shade_sheet
-from thumbnet.views.summary import Summary
 
 MAX_TABLE_CLASSES = 20  # above it the matrix is a picture, and its largest cells a list
 NUM_PAIRS = 30  # of that list; beside a table it is shorter
@@ -37,45 +35,6 @@ NUM_SALIENT = 100  # the worst images, which have saliency
 NUM_COVERAGE_POINTS = 100
 FRACTION, POSITIVE = (0.0, 1.0), (0.0, math.inf)  # what a chart's y cannot pass
 MOST_HEAT = 50.0  # per cent of a cell's colour
-
-
-@dataclass(frozen=True)
-class Headline:
-    """A headline figure: what it is, its value, and how sure or how measured it is."""
-
-    label: str
-    value: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class ReportContent:
-    """All that a report shows.
-
-    `facts` say what was trained, on what and how long; `images` uint8 [N,C,H,W] and `paths` are those of the split that
-    the analysis is of; `shots` are the gallery's images among them; `saliency`, from 0 to 1, is of the first M of those
-    (NUM_SALIENT at most), and `saliency_note` says how it was made; `no_temperature` says why none was fitted, where
-    that is so; `command` trains the same again.
-    """
-
-    title: str
-    lead: str
-    headlines: Sequence[Headline]
-    facts: Sequence[tuple[str, str]]
-    notes: Sequence[str]
-    history: History
-    analysis: Analysis
-    images: UInt8[Tensor, "n c h w"]
-    paths: Sequence[str] | None
-    shots: Sequence[int]
-    saliency: Float[Tensor, "m h w"]
-    saliency_note: str
-    no_temperature: str
-    robustness: Robustness | None
-    summary: Summary
-    graph_svg: str
-    command: str
-    config_toml: str
 
 
 def render_report(content: ReportContent) -> str:
@@ -108,6 +67,7 @@ def render_report(content: ReportContent) -> str:
         most_per_cell=MAX_PER_CELL,
         most_shots=MAX_SHOTS,
         per_cent=per_cent,
+        own_sections=render_sections(content),
         version=thumbnet.__version__,
     )
 

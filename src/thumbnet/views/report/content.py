@@ -1,0 +1,53 @@
+"""What a report shows, as plain values; `thumbnet.reporting` collects them from a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from thumbnet.evaluation.analysis import Analysis
+from thumbnet.evaluation.robustness import Robustness
+from thumbnet.training.history import History
+from thumbnet.views.summary import Summary
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A headline figure: what it is, its value, and how sure or how measured it is."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """All that a report shows.
+
+    `facts` say what was trained, on what and how long; `images` uint8 [N,C,H,W] and `paths` are those of the analysed
+    split; `shots` are the gallery's images among them; `saliency`, from 0 to 1, is of the first M of those, and
+    `saliency_note` says how it was made; `no_temperature` says why none was fitted, where that is so; `command` trains
+    the same again.
+    """
+
+    title: str
+    lead: str
+    headlines: Sequence[Headline]
+    facts: Sequence[tuple[str, str]]
+    notes: Sequence[str]
+    history: History
+    analysis: Analysis
+    images: UInt8[Tensor, "n c h w"]
+    paths: Sequence[str] | None
+    shots: Sequence[int]
+    saliency: Float[Tensor, "m h w"]
+    saliency_note: str
+    no_temperature: str
+    robustness: Robustness | None
+    summary: Summary
+    graph_svg: str
+    command: str
+    config_toml: str

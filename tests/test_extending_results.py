@@ -1,0 +1,128 @@
+"""A metric and a section of the report from outside the package: by a call, and by the entry points of a package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from markupsafe import Markup
+
+import thumbnet
+from plugins import install_plugin
+from thumbnet.cli import main
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError
+from thumbnet.evaluation.custom_metrics import METRICS
+from thumbnet.evaluation.metrics import Evaluation, summarise_predictions
+from thumbnet.evaluation.predictions import Predictions
+from thumbnet.models.registry import create_model
+from thumbnet.reporting import build_report
+from thumbnet.training.history import EpochRecord, History
+from thumbnet.views.report.content import ReportContent
+from thumbnet.views.report.sections import REPORT_SECTIONS
+
+RUN_METRICS = {
+    "num_params": 1, "macs": 1, "train_s": 100.0, "images_per_s": 10.0, "device": "cpu", "num_threads": 1,
+    "machine": "A processor (2 cores)",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _scope() -> Iterator[None]:
+    with METRICS.scope(), REPORT_SECTIONS.scope():
+        yield
+
+
+def evaluation_of(dataset: Dataset) -> Evaluation:
+    labels = dataset.test.labels
+    logits = torch.eye(3)[(labels + (labels == 2).long()) % 3]  # the last class is taken for the first
+    return summarise_predictions(Predictions(logits, labels), split="test")
+
+
+def report_of(dataset: Dataset) -> str:
+    return build_report(
+        config=thumbnet.load_recipe("sprint").replace(mean=dataset.mean, std=dataset.std, flip=True),
+        dataset=dataset,
+        model=create_model("sprint", num_classes=3, seed=0),
+        history=History((EpochRecord(1, 0.1, 2.0, 0.5, 1.0, 0.5, None, None, 10.0, 100.0),)),
+        evaluation=evaluation_of(dataset),
+        metrics=RUN_METRICS,
+        title="a run",
+    )
+
+
+def share_of_first_class(predictions: Predictions) -> float:
+    return float((predictions.predicted == 0).double().mean())
+
+
+def test_a_registered_metric_is_in_the_analysis_and_in_the_report(tiny_dataset: Dataset) -> None:
+    thumbnet.register_metric("share-of-first", share_of_first_class)
+    thumbnet.register_metric("not-here", lambda predictions: None)
+    analysis = thumbnet.analyse(evaluation_of(tiny_dataset), tiny_dataset.class_names)
+    assert analysis.to_dict()["custom_metrics"] == {"share-of-first": pytest.approx(2 / 3), "not-here": None}
+    assert "share-of-first 0.6667, not-here -" in str(analysis)
+    page = report_of(tiny_dataset)
+    assert "<dt>share-of-first</dt><dd>0.6667" in page
+    assert "not-here" not in page
+
+
+def test_without_one_nothing_is_said_of_them(tiny_dataset: Dataset) -> None:
+    assert "custom_metrics" not in thumbnet.analyse(evaluation_of(tiny_dataset), ("a", "b", "c")).to_dict()
+
+
+def test_a_metric_of_a_package_is_kept_with_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "def rate(predictions):\n    return float(len(predictions.labels))\n"
+    install_plugin(tmp_path, monkeypatch, {"thumbnet.metrics": {"counted": "rate"}}, code)
+    images, labels = np.random.default_rng(0).integers(0, 255, (60, 16, 16), np.uint8), np.arange(60) % 3
+    np.savez(tmp_path / "noise.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+    options = {"data": f"npz:{tmp_path / 'noise.npz'}", "epochs": 1, "kernels": "pytorch", "batch_size": 32}
+    config = thumbnet.load_recipe("sprint", options=options | {"model_options": {"blocks": "c16p"}})
+    run = thumbnet.train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
+    assert json.loads((run.path / "metrics.json").read_text())["custom_metrics"] == {"counted": 60.0}
+    capsys.readouterr()
+    assert main(["evaluate", str(run.path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["custom_metrics"] == {"counted": 60.0}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "0.5", [0.5], True])
+def test_a_metric_that_gives_no_number_is_refused(tiny_dataset: Dataset, value: object) -> None:
+    thumbnet.register_metric("bad", lambda predictions: value)  # type: ignore[arg-type,return-value]
+    with pytest.raises(ConfigError, match="the metric 'bad' gave"):
+        thumbnet.analyse(evaluation_of(tiny_dataset), tiny_dataset.class_names).to_dict()
+
+
+def test_a_registered_section_is_in_the_report(tiny_dataset: Dataset) -> None:
+    def render(content: ReportContent) -> Markup:
+        return Markup("<p>{} of {}</p>").format("<all>", len(content.analysis.class_names))
+
+    thumbnet.register_report_section("mine", "My <section>", render)
+    page = report_of(tiny_dataset)
+    assert "<p>&lt;all&gt; of 3</p>" in page
+    assert '<h2 id="own-mine-title">My &lt;section&gt;</h2>' in page
+    assert '<a href="#own-mine">My &lt;section&gt;</a>' in page
+    assert page.index("own-mine-title") < page.index("architecture-title")
+
+
+def test_plain_text_of_a_section_is_escaped(
+    tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "from thumbnet.views.report.sections import ReportSection\n"
+        "section = ReportSection('Theirs', lambda content: '<script>' + content.title)\n"
+    )
+    install_plugin(tmp_path, monkeypatch, {"thumbnet.report_sections": {"theirs": "section"}}, code)
+    page = report_of(tiny_dataset)
+    assert "&lt;script&gt;a run" in page
+    assert "<script>a run" not in page
+
+
+def test_a_section_that_gives_no_text_is_refused(tiny_dataset: Dataset) -> None:
+    thumbnet.register_report_section("mine", "Mine", lambda content: None)  # type: ignore[arg-type,return-value]
+    with pytest.raises(ConfigError, match="the report section 'mine' gave None"):
+        report_of(tiny_dataset)
