@@ -63,3 +63,10 @@ def test_it_is_the_same_every_time(digits: SourceSplits) -> None:
     assert torch.equal(again.train.images, digits.train.images)
     assert torch.equal(again.test.images, digits.test.images)
     assert torch.equal(again.test.labels, digits.test.labels)
+
+
+def test_what_one_caller_changes_another_does_not_see(digits: SourceSplits) -> None:
+    changed = read_digits().train
+    changed.images.zero_()
+    assert torch.equal(read_digits().train.images, digits.train.images)
+    assert digits.train.images.max() == 255

@@ -8,6 +8,7 @@ the levels times 255/16, rounded, enlarged by the bicubic filter that a folder o
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -26,12 +27,7 @@ TEST_SEED = 0  # a constant, so the test images are the same in every run
 
 def read_digits() -> SourceSplits:
     """The digits: a stratified fifth, always the same, is the test split; no validation split; classes "0" to "9"."""
-    from sklearn.datasets import load_digits  # takes a second, which other data need not wait for
-
-    digits = load_digits()
-    images = torch.stack([_enlarged(levels) for levels in digits.images])
-    everything = Split(images, torch.from_numpy(digits.target.astype(np.int64)))
-    class_names = tuple(str(name) for name in digits.target_names)
+    everything, class_names = _all_digits()
     indices = hold_out(
         everything.labels, val_fraction=0.0, test_fraction=TEST_FRACTION, seed=TEST_SEED, class_names=class_names
     )
@@ -43,6 +39,16 @@ def read_digits() -> SourceSplits:
         mirror_keeps_labels=False,
         source=Source("digits", f"scikit-learn's {len(everything):,} real handwritten digits, 8x8 enlarged to 32x32"),
     )
+
+
+@cache
+def _all_digits() -> tuple[Split, tuple[str, ...]]:
+    """Every digit and the class names, enlarged once in a process; a caller that selects from them gets copies."""
+    from sklearn.datasets import load_digits  # takes a second, which other data need not wait for
+
+    digits = load_digits()
+    images = torch.stack([_enlarged(levels) for levels in digits.images])
+    return Split(images, torch.from_numpy(digits.target.astype(np.int64))), tuple(map(str, digits.target_names))
 
 
 def _enlarged(levels: np.ndarray) -> UInt8[torch.Tensor, "1 h w"]:

@@ -1,0 +1,41 @@
+"""Trainings of a second: forty pictures of 16x16 pixels in two classes, and a network of one block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thumbnet.config import TrainConfig, config_from_dict
+
+NUM_IMAGES = 40
+
+
+def write_small_data(path: Path, *, seed: int = 0) -> Path:
+    """An npz file of noise whose two classes differ in brightness."""
+    labels = np.arange(NUM_IMAGES) % 2
+    images = np.random.default_rng(seed).integers(0, 150, (NUM_IMAGES, 16, 16), np.uint8) + 100 * labels[:, None, None]
+    np.savez(path, images=images.astype(np.uint8), labels=labels)
+    return path
+
+
+def small_config(data: Path, **fields: Any) -> TrainConfig:
+    """A config that trains for an epoch of two steps by PyTorch's layers."""
+    values: dict[str, Any] = {
+        "recipe": "small",
+        "model": "sprint",
+        "model_options": {"blocks": "c8p"},
+        "data": f"npz:{data}",
+        "epochs": 1,
+        "batch_size": 16,
+        "lr": 0.05,
+        "momentum": 0.9,
+        "schedule": "one-cycle",
+        "warmup_fraction": 0.5,
+        "val_fraction": 0.2,
+        "augmentation": "none",
+        "device": "cpu",
+        "kernels": "pytorch",
+    }
+    return config_from_dict({**values, **fields})
