@@ -15,8 +15,8 @@ from thumbnet.evaluation.predictions import Predictions
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """One class: how many images it has; which share of those called so are (precision; 0 where none is called so), of
-    those that are is called so (recall), and the harmonic mean of both (F1), both None where the class has no image."""
+    """Metrics of one class, as fractions: `precision` is 0 if the class is never predicted; `recall` and `f1` are None if
+    it has no image."""
 
     class_name: str
     num_images: int
@@ -27,7 +27,7 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """How many images of the class `truth`, and which share of its images, are taken for `prediction`."""
+    """How many images of the class `truth` are predicted as `prediction`, and which share of that class they are."""
 
     truth: str
     prediction: str

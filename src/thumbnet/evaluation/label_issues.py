@@ -9,10 +9,9 @@ Unlike there, the threshold of a class is not the mean confidence of its images 
 those predicted so reach (CONFIDENT_SHARE). A network that was trained for a minute makes honest mistakes above the
 mean: on CIFAR-10 with 5 % of the labels replaced, almost half of those off the joint's diagonal were labelled right.
 
-How many to list is told by the same assumption, that a wrong label depends on the class only and not on the image: the
-probabilities that the models give to every *other* class of every image then show how many of the wrong labels lie
-below any self-confidence. So precision and recall of each length of the list can be foretold; the one with the highest
-F1 is taken.
+List length: expected precision and recall are computed for every length under class-dependent noise (a wrong label
+depends on the class, not on the image), and the best F1 wins. Under that noise the probabilities of every *other* class
+of every image show how many wrong labels lie below any self-confidence.
 """
 
 from __future__ import annotations

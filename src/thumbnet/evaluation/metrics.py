@@ -50,7 +50,7 @@ def evaluate(model: nn.Module, dataset: Dataset, split: str = "test") -> Evaluat
 
 
 def check_num_classes(logits: Float[Tensor, "n k"], num_classes: int) -> None:
-    """ModelError where a model tells another number of classes apart than the dataset has."""
+    """ModelError if a model has another number of classes than the dataset."""
     if logits.shape[1] != num_classes:
         raise ModelError(
             f"the model tells {logits.shape[1]} classes apart, but the dataset has {num_classes}",
@@ -73,7 +73,7 @@ def summarise_predictions(predictions: Predictions, *, split: str) -> Evaluation
 
 
 def standard_error(accuracy: float, num_images: int) -> float:
-    """Of an accuracy, a fraction, on so many images: the deviation that other images of the same kind would give."""
+    """Binomial standard error of an accuracy, both as fractions, on `num_images` images."""
     return math.sqrt(accuracy * (1 - accuracy) / num_images)
 
 

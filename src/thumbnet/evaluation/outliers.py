@@ -1,7 +1,7 @@
 """Images that are like no other: far from their nearest neighbours in the features of a network that never saw them.
 
-Pixels will not do: a fine photograph with a busy background is far from all others in pixels. Nor does low confidence:
-it finds images that lie between two classes. What the last layer is given shows what the network sees at all.
+Distances of pixels will not do: a fine photograph with a busy background is far from all others. Nor does low
+confidence: it finds images between two classes. The features are the inputs of the last layer.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ DEVIATION_OF_MEDIAN = 1.4826  # a bell curve's deviation over the median of its 
 
 
 def outlyingness(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-    """The distance of each image to its tenth nearest neighbour, over the median of these but for 0, that of copies.
+    """The distance of each image to its tenth nearest neighbour, divided by the median of the non-zero ones (0 is an exact
+    copy).
 
-    Distances are Euclidean: those of directions alone missed half of what was planted in the digits, since features may
-    be far too strong as well as odd. Being relative, values of several networks can be averaged.
+    Distances are Euclidean: with cosine distances half of the outliers planted in the digits were missed, since features
+    may be far too strong as well as odd. The values are relative, so those of several networks can be averaged.
     """
     num_neighbours = min(NUM_NEIGHBOURS, len(features) - 1)
     assert num_neighbours >= 1
@@ -31,7 +32,8 @@ def outlyingness(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
 
 
 def find_outliers(relative_distances: Float[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
-    """Indices of the images whose distance is out of proportion to that of others but copies, the farthest first."""
+    """Indices of the images whose log-distance is more than MAX_DEVIATIONS robust deviations above the median, the
+    farthest first; exact copies, at distance 0, are left out."""
     apart = relative_distances > 0
     if not apart.any():
         return np.empty(0, dtype=np.int64)
