@@ -1,4 +1,4 @@
-"""Figures by class, confused pairs, and the images worth a look."""
+"""Metrics by class, confused pairs, and the images worth a look."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sklearn.metrics import classification_report, top_k_accuracy_score
 from thumbnet.evaluation.classes import (
     ConfusedPair,
     confused_pairs,
-    figures_by_class,
     highest_losses,
     least_confident_correct,
+    metrics_by_class,
     most_confident_wrong,
     top_accuracy,
 )
@@ -31,27 +31,27 @@ def random_predictions(num_images: int, seed: int) -> Predictions:
 
 @settings(deadline=None)
 @given(st.integers(1, 60), st.integers(0, 999))
-def test_figures_by_class_equal_plain_counting(num_images: int, seed: int) -> None:
+def test_metrics_by_class_equal_plain_counting(num_images: int, seed: int) -> None:
     predictions = random_predictions(num_images, seed)
     labels, predicted = predictions.labels.tolist(), predictions.predicted.tolist()
-    for index, figures in enumerate(figures_by_class(predictions, NAMES)):
+    for index, metrics in enumerate(metrics_by_class(predictions, NAMES)):
         both = sum(truth == guess == index for truth, guess in zip(labels, predicted, strict=True))
         called, there = predicted.count(index), labels.count(index)
-        assert figures.class_name == NAMES[index]
-        assert figures.num_images == there
-        assert figures.precision == pytest.approx(both / called if called else 0)
-        assert figures.recall == (pytest.approx(both / there) if there else None)
-        assert figures.f1 == (pytest.approx(2 * both / (called + there)) if there else None)
+        assert metrics.class_name == NAMES[index]
+        assert metrics.num_images == there
+        assert metrics.precision == pytest.approx(both / called if called else 0)
+        assert metrics.recall == (pytest.approx(both / there) if there else None)
+        assert metrics.f1 == (pytest.approx(2 * both / (called + there)) if there else None)
 
 
-def test_figures_and_top_accuracy_equal_scikit_learns() -> None:
+def test_metrics_and_top_accuracy_equal_scikit_learns() -> None:
     predictions = random_predictions(500, 0)
     report = classification_report(
         predictions.labels, predictions.predicted, target_names=NAMES, output_dict=True, zero_division=0.0
     )
-    for figures in figures_by_class(predictions, NAMES):
-        theirs = report[figures.class_name]
-        assert (figures.precision, figures.recall, figures.f1, figures.num_images) == pytest.approx(
+    for metrics in metrics_by_class(predictions, NAMES):
+        theirs = report[metrics.class_name]
+        assert (metrics.precision, metrics.recall, metrics.f1, metrics.num_images) == pytest.approx(
             (theirs["precision"], theirs["recall"], theirs["f1-score"], theirs["support"])
         )
     for k in (1, 2, 3):

@@ -23,12 +23,12 @@ from thumbnet.evaluation.corruptions import (
     compress,
     corrupt,
     darken,
-    draw_noise,
-    draw_shift,
-    draw_turn,
     lower_contrast,
     pixelate,
     rotate,
+    sample_noise,
+    sample_shift,
+    sample_turn,
     shift,
 )
 
@@ -92,7 +92,7 @@ def test_each_changes_more_at_a_higher_strength_and_nothing_at_none(corruption: 
 def test_noise_has_mean_nought_and_the_deviation_that_was_asked_for() -> None:
     grey = torch.full((40, 3, 32, 32), 128, dtype=torch.uint8)
     for sigma in (0.02, 0.08):
-        errors = (add_noise(grey, sigma, **draw_noise(tuple(grey.shape), seeded())).double() - 128) / 255
+        errors = (add_noise(grey, sigma, **sample_noise(tuple(grey.shape), seeded())).double() - 128) / 255
         assert errors.mean().item() == pytest.approx(0, abs=5 * sigma / math.sqrt(grey.numel()))
         assert errors.std().item() == pytest.approx(sigma, rel=0.02)
         assert stats.kurtosis(errors.flatten().numpy()) == pytest.approx(0, abs=0.1)  # as of a normal distribution
@@ -181,7 +181,7 @@ def test_a_shift_is_a_slice_with_a_mirrored_border() -> None:
 
 
 def test_every_direction_is_drawn_as_often_and_each_is_a_move() -> None:
-    draws = draw_shift((8_000, 3, 4, 4), seeded())
+    draws = sample_shift((8_000, 3, 4, 4), seeded())
     moves, counts = torch.stack([draws["right"], draws["down"]], dim=1).unique(dim=0, return_counts=True)
     assert len(moves) == 8
     assert not moves.eq(0).all(dim=1).any()
@@ -201,6 +201,6 @@ def test_a_quarter_turn_is_exact_and_a_smaller_one_is_scipys() -> None:
 
 
 def test_both_turns_are_drawn_as_often() -> None:
-    turns = draw_turn((4_000, 3, 4, 4), seeded())["turn"]
+    turns = sample_turn((4_000, 3, 4, 4), seeded())["turn"]
     assert turns.abs().eq(1).all()
     assert turns.mean().item() == pytest.approx(0, abs=0.06)

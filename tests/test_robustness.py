@@ -23,9 +23,9 @@ from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.robustness import (
     CorruptedAccuracy,
     Robustness,
-    draw_sample,
     measure_robustness,
     robustness_from_dict,
+    sample_indices,
 )
 from thumbnet.run_dir import RunDir, load_run, read_robustness
 from thumbnet.views.robustness import draw_robustness
@@ -58,7 +58,7 @@ def some_robustness(**fields: object) -> Robustness:
 def test_accuracies_are_those_of_the_corrupted_sample(tiny_dataset: Dataset) -> None:
     model, told = BrightestCorner(), []
     robustness = measure_robustness(model, tiny_dataset, num_images=40, seed=3, say=told.append)
-    sample = tiny_dataset.test.select(draw_sample(45, 40, seed=3))
+    sample = tiny_dataset.test.select(sample_indices(45, 40, seed=3))
     assert robustness.num_images == 40
     assert robustness.accuracy == evaluate(model, replace(tiny_dataset, test=sample)).accuracy
     assert robustness.accuracy != evaluate(model, tiny_dataset).accuracy
@@ -89,13 +89,13 @@ def test_every_image_is_scored_in_several_batches(tiny_dataset: Dataset) -> None
 
 
 def test_the_sample_is_fixed_without_repeats_and_all_where_there_are_few() -> None:
-    sample = draw_sample(10_000, 2_000, seed=0)
+    sample = sample_indices(10_000, 2_000, seed=0)
     assert sample[:8].tolist() == [2, 3, 11, 13, 15, 20, 21, 32]
     assert len(sample.unique()) == 2_000
     assert sample.equal(sample.sort().values)
     assert np.histogram(sample.numpy(), bins=10, range=(0, 10_000))[0].min() > 160
-    assert not sample.equal(draw_sample(10_000, 2_000, seed=1))
-    assert draw_sample(30, 2_000, seed=0).tolist() == list(range(30))
+    assert not sample.equal(sample_indices(10_000, 2_000, seed=1))
+    assert sample_indices(30, 2_000, seed=0).tolist() == list(range(30))
 
 
 def test_what_cannot_be_measured_is_refused(tiny_dataset: Dataset) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
-from thumbnet.models.blocks import Conv2d, Dropout, draw_positions
+from thumbnet.models.blocks import Conv2d, Dropout, sample_positions
 from thumbnet.models.registry import create_model, num_params
 from thumbnet.models.sprint import SprintLongNet, SprintNet
 from thumbnet.training.fit import fit
@@ -99,7 +99,7 @@ def test_dropout_passes_gradients_where_it_kept_whatever_the_layout() -> None:
 
 
 def test_positions_reach_the_end() -> None:
-    positions = torch.cat([draw_positions(50, 0.1) for _ in range(2_000)])
+    positions = torch.cat([sample_positions(50, 0.1) for _ in range(2_000)])
     assert positions.max() == 49
     assert positions.min() == 0
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from thumbnet.data.dataset import Dataset
-from thumbnet.evaluation.tta import evaluate_views, predict_views
+from thumbnet.evaluation.tta import evaluate_tta, predict_tta
 
 
 class FirstPixels(nn.Module):
@@ -24,7 +24,7 @@ class FirstPixels(nn.Module):
 
 def test_views_are_weighted_as_stated() -> None:
     images = torch.randint(0, 256, (5, 1, 6, 6), dtype=torch.uint8)
-    logits = predict_views(FirstPixels(), images, mean=(0.0,), std=(1.0,), mirror=False)
+    logits = predict_tta(FirstPixels(), images, mean=(0.0,), std=(1.0,), mirror=False)
     x = images[:, 0].float() / 255
     up_left, down_right = x[:, 1, [1, 0, 1]], x[:, 1, 1:4]  # reflected at the border
     torch.testing.assert_close(logits, x[:, 0, :3] / 2 + (up_left + down_right) / 4)
@@ -33,9 +33,9 @@ def test_views_are_weighted_as_stated() -> None:
 def test_with_mirrors_a_view_is_the_mean_of_both() -> None:
     images = torch.randint(0, 256, (5, 1, 6, 6), dtype=torch.uint8)
     pair = [
-        predict_views(FirstPixels(), views, mean=(0.0,), std=(1.0,), mirror=False) for views in (images, images.flip(3))
+        predict_tta(FirstPixels(), views, mean=(0.0,), std=(1.0,), mirror=False) for views in (images, images.flip(3))
     ]
-    logits = predict_views(FirstPixels(), images, mean=(0.0,), std=(1.0,), mirror=True)
+    logits = predict_tta(FirstPixels(), images, mean=(0.0,), std=(1.0,), mirror=True)
     assert not torch.allclose(pair[0], pair[1])
     # the shift to the upper left of a mirror image is another than the mirror image of that shift
     x = images[:, 0].float() / 255
@@ -50,7 +50,7 @@ def test_with_mirrors_a_view_is_the_mean_of_both() -> None:
 def test_a_dataset_that_may_not_be_mirrored_is_not(tiny_dataset: Dataset) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 64, 3))
-    mirrored = evaluate_views(model, tiny_dataset)
-    plain = evaluate_views(model, replace(tiny_dataset, mirror_keeps_labels=False))
+    mirrored = evaluate_tta(model, tiny_dataset)
+    plain = evaluate_tta(model, replace(tiny_dataset, mirror_keeps_labels=False))
     assert mirrored.num_images == plain.num_images == 45
     assert not torch.allclose(mirrored.predictions.logits, plain.predictions.logits)

@@ -27,7 +27,7 @@ from records import remove_data_dir
 
 from thumbnet.bench.measure import measure_model
 from thumbnet.evaluation.metrics import evaluate
-from thumbnet.evaluation.tta import evaluate_views
+from thumbnet.evaluation.tta import evaluate_tta
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.shipped import ARCHITECTURE, CARD
 from thumbnet.run_dir import Run, load_run
@@ -85,7 +85,7 @@ def main() -> None:
         "forward_images_per_s": measure_model(run.card.model, 128, "float32", "cpu").forward_images_per_s,
         "processor": processor_name(),
         "date": date.today().isoformat(),
-        "tta_accuracy": evaluate_views(half if is_half else run.model, dataset).accuracy,
+        "tta_accuracy": evaluate_tta(half if is_half else run.model, dataset).accuracy,
     }
     (folder / "shipped.json").write_text(json.dumps(record, indent=2) + "\n")
     print(record)

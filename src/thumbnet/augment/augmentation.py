@@ -61,7 +61,7 @@ def augment(
     return images
 
 
-def draw_selected(num_images: int, p: float, generator: torch.Generator) -> Bool[Tensor, " n"]:
+def sample_selected(num_images: int, p: float, generator: torch.Generator) -> Bool[Tensor, " n"]:
     """Which images an augmentation of probability `p` changes: none at 0, all at 1."""
     return torch.rand(num_images, generator=generator, dtype=torch.float64) < p
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
-from thumbnet.augment.augmentation import Augmentation, Draws, check_probability, draw_selected, drawn_for
+from thumbnet.augment.augmentation import Augmentation, Draws, check_probability, drawn_for, sample_selected
 from thumbnet.errors import ConfigError
 
 
@@ -55,7 +55,7 @@ class CoarseDropout(Augmentation):
         self.check(image_shape)
         _, height, width = image_shape
         return {
-            "selected": draw_selected(num_images, self.p, generator),
+            "selected": sample_selected(num_images, self.p, generator),
             "top": torch.randint(height - self.size + 1, (num_images,), generator=generator),
             "left": torch.randint(width - self.size + 1, (num_images,), generator=generator),
         }

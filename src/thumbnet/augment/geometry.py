@@ -13,7 +13,7 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from thumbnet.augment.augmentation import Augmentation, Draws, check_probability, draw_selected, drawn_for
+from thumbnet.augment.augmentation import Augmentation, Draws, check_probability, drawn_for, sample_selected
 from thumbnet.errors import ConfigError
 
 PAD_MODES = {"zero": "constant", "reflect": "reflect"}  # our border names to PyTorch's
@@ -73,7 +73,7 @@ class HorizontalFlip(Augmentation):
         """Every image can be mirrored."""
 
     def draw(self, num_images: int, image_shape: tuple[int, int, int], generator: torch.Generator) -> Draws:
-        return {"selected": draw_selected(num_images, self.p, generator)}
+        return {"selected": sample_selected(num_images, self.p, generator)}
 
     def apply(self, images: UInt8[Tensor, "n c h w"], draws: Draws) -> UInt8[Tensor, "n c h w"]:
         selected = drawn_for(images, draws["selected"])
@@ -112,7 +112,7 @@ class ShiftScaleRotate(Augmentation):
 
     def draw(self, num_images: int, image_shape: tuple[int, int, int], generator: torch.Generator) -> Draws:
         _, height, width = image_shape
-        selected = draw_selected(num_images, self.p, generator)
+        selected = sample_selected(num_images, self.p, generator)
         degrees, scale_x, scale_y, shift_x, shift_y = (
             torch.rand(5, num_images, generator=generator, dtype=torch.float64) * 2 - 1
         )

@@ -16,7 +16,7 @@ def evaluate(parsed: argparse.Namespace) -> None:
     from thumbnet.cli.robustness import measure
     from thumbnet.evaluation.analysis import analyse
     from thumbnet.evaluation.metrics import evaluate
-    from thumbnet.evaluation.tta import evaluate_views
+    from thumbnet.evaluation.tta import evaluate_tta
 
     trained, dataset, is_own = _trained_with_data(parsed)
     held_out = _held_out_predictions(trained, dataset if is_own else None) if parsed.temperature else None
@@ -33,7 +33,7 @@ def evaluate(parsed: argparse.Namespace) -> None:
         **analysis.to_dict(),
     }
     if parsed.tta:
-        values["tta_accuracy"] = evaluate_views(trained.model, dataset, split).accuracy
+        values["tta_accuracy"] = evaluate_tta(trained.model, dataset, split).accuracy
     if robustness is not None:
         values["robustness"] = robustness.to_dict()
     if parsed.json:

@@ -1,1 +1,1 @@
-"""EVALUATION: predictions and the figures made from them."""
+"""EVALUATION: predictions and the metrics computed from them."""

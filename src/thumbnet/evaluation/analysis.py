@@ -1,4 +1,4 @@
-"""All figures of a model on a split in one place: what `thumbnet evaluate` prints and the report shows."""
+"""All metrics of a model on a split in one place: what `thumbnet evaluate` prints and the report shows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 
 from thumbnet.evaluation.calibration import Calibration, Coverage, at_temperature, calibrate, cover, fit_temperature
 from thumbnet.evaluation.classes import (
-    ClassFigures,
+    ClassMetrics,
     ConfusedPair,
     confused_pairs,
-    figures_by_class,
     highest_losses,
     least_confident_correct,
+    metrics_by_class,
     most_confident_wrong,
     top_accuracy,
 )
@@ -31,7 +31,7 @@ NUM_PAIRS_IN_TEXT, NUM_IMAGES_IN_TEXT = 5, 5
 
 @dataclass(frozen=True)
 class Analysis:
-    """The figures of one split. Accuracies and errors are fractions.
+    """The metrics of one split. Accuracies and errors are fractions.
 
     `standard_error` is that of the accuracy, from the number of images; `temperature` and `calibrated`, the calibration
     with that temperature, are None where there were no held-out predictions to fit it on, or none could be fitted.
@@ -41,7 +41,7 @@ class Analysis:
     class_names: tuple[str, ...]
     standard_error: float
     top2_accuracy: float
-    classes: tuple[ClassFigures, ...]
+    classes: tuple[ClassMetrics, ...]
     confused: tuple[ConfusedPair, ...]
     calibration: Calibration
     coverage: Coverage
@@ -61,7 +61,7 @@ class Analysis:
             "coverage": [
                 {"coverage": share, "accuracy": self.coverage.accuracy_at(share)} for share in SHOWN_COVERAGES
             ],
-            "classes": [asdict(figures) for figures in self.classes],
+            "classes": [asdict(metrics) for metrics in self.classes],
             "confusion": self.evaluation.confusion.tolist(),
             "most_confused": [asdict(pair) for pair in self.confused[:NUM_LISTED_IMAGES]],
             **{name: self._listed(indices) for name, indices in self._lists().items()},
@@ -73,7 +73,7 @@ class Analysis:
         return values
 
     def __str__(self) -> str:
-        """The figures for people, in lines."""
+        """The metrics for people, in lines."""
         evaluation, coverage = self.evaluation, self.coverage
         abstaining = ", ".join(f"{share:.0%}: {coverage.accuracy_at(share):.2%}" for share in SHOWN_COVERAGES[1:])
         lines = [
@@ -137,7 +137,7 @@ def _share(value: float | None) -> str:
 
 
 def analyse(evaluation: Evaluation, class_names: Sequence[str], *, held_out: Predictions | None = None) -> Analysis:
-    """All figures of a split that was scored before.
+    """All metrics of a split, from its evaluation.
 
     Args:
         class_names: in the order of the labels.
@@ -150,7 +150,7 @@ def analyse(evaluation: Evaluation, class_names: Sequence[str], *, held_out: Pre
         class_names=tuple(class_names),
         standard_error=standard_error(evaluation.accuracy, evaluation.num_images),
         top2_accuracy=top_accuracy(predictions, 2),
-        classes=figures_by_class(predictions, class_names),
+        classes=metrics_by_class(predictions, class_names),
         confused=confused_pairs(evaluation.confusion, class_names),
         calibration=calibrate(predictions),
         coverage=cover(predictions),

@@ -1,4 +1,4 @@
-"""Figures class by class, and which classes are taken for which."""
+"""Metrics of each class, and which classes are taken for which."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from thumbnet.evaluation.predictions import Predictions
 
 
 @dataclass(frozen=True)
-class ClassFigures:
-    """Metrics of one class, as fractions: `precision` is 0 if the class is never predicted; `recall` and `f1` are None if
-    it has no image."""
+class ClassMetrics:
+    """Metrics of a class. `precision` is 0 if it is never predicted; `recall` and `f1` are None if it has no image."""
 
     class_name: str
     num_images: int
@@ -35,14 +34,14 @@ class ConfusedPair:
     share: float
 
 
-def figures_by_class(predictions: Predictions, class_names: Sequence[str]) -> tuple[ClassFigures, ...]:
-    """The figures of every class, in the order of their names."""
+def metrics_by_class(predictions: Predictions, class_names: Sequence[str]) -> tuple[ClassMetrics, ...]:
+    """The metrics of every class, in the order of their names."""
     precision, recall, f1, num_images = precision_recall_fscore_support(
         predictions.labels.numpy(), predictions.predicted.numpy(), labels=range(len(class_names)), zero_division=0.0
     )
     rows = zip(class_names, map(int, num_images), precision.tolist(), recall.tolist(), f1.tolist(), strict=True)
     return tuple(
-        ClassFigures(name, count, share, *((found, mean) if count else (None, None)))
+        ClassMetrics(name, count, share, *((found, mean) if count else (None, None)))
         for name, count, share, found, mean in rows
     )
 

@@ -58,7 +58,7 @@ def add_noise(
     return _to_levels(images + sigma * WHITE * noise)
 
 
-def draw_noise(shape: tuple[int, ...], generator: torch.Generator) -> Draws:
+def sample_noise(shape: tuple[int, ...], generator: torch.Generator) -> Draws:
     return {"noise": torch.randn(shape, generator=generator)}
 
 
@@ -111,7 +111,7 @@ def shift(
     return _move(images, shift_x=right * int(distance), shift_y=down * int(distance))
 
 
-def draw_shift(shape: tuple[int, ...], generator: torch.Generator) -> Draws:
+def sample_shift(shape: tuple[int, ...], generator: torch.Generator) -> Draws:
     """One of the eight directions for each image."""
     chosen = torch.tensor(DIRECTIONS)[torch.randint(len(DIRECTIONS), shape[:1], generator=generator)]
     return {"right": chosen[:, 0], "down": chosen[:, 1]}
@@ -122,21 +122,23 @@ def rotate(images: UInt8[Tensor, "n c h w"], degrees: float, *, turn: Float[Tens
     return _move(images, degrees=turn * degrees)
 
 
-def draw_turn(shape: tuple[int, ...], generator: torch.Generator) -> Draws:
+def sample_turn(shape: tuple[int, ...], generator: torch.Generator) -> Draws:
     """Either way with the same probability."""
     return {"turn": torch.randint(2, shape[:1], generator=generator) * 2.0 - 1.0}
 
 
 CORRUPTIONS = (
-    Corruption("noise", "standard deviation, of pixels in 0..1", (0.01, 0.02, 0.04, 0.08, 0.16), add_noise, draw_noise),
+    Corruption(
+        "noise", "standard deviation, of pixels in 0..1", (0.01, 0.02, 0.04, 0.08, 0.16), add_noise, sample_noise
+    ),
     Corruption("blur", "standard deviation in pixels", (0.5, 0.7, 1.0, 1.5, 2.0), blur),
     Corruption("brighter", "added to pixels in 0..1", (0.1, 0.2, 0.3, 0.45, 0.6), brighten),
     Corruption("darker", "taken from pixels in 0..1", (0.1, 0.2, 0.3, 0.45, 0.6), darken),
     Corruption("contrast", "share taken away", (0.3, 0.5, 0.6, 0.75, 0.9), lower_contrast),
     Corruption("JPEG", "quality, 100 is best", (90, 70, 50, 30, 10), compress),
     Corruption("pixelation", "times fewer pixels a side", (1.1, 1.25, 1.5, 2, 3), pixelate),
-    Corruption("shift", "pixels, in one of eight directions", (1, 2, 4, 6, 8), shift, draw_shift),
-    Corruption("rotation", "degrees, either way", (5, 10, 20, 30, 45), rotate, draw_turn),
+    Corruption("shift", "pixels, in one of eight directions", (1, 2, 4, 6, 8), shift, sample_shift),
+    Corruption("rotation", "degrees, either way", (5, 10, 20, 30, 45), rotate, sample_turn),
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What a model says of image files: any size and mode, prepared as the folder source prepares them. Without PyTorch."""
+"""Predictions for image files of any size and mode, prepared as the folder source prepares them. Without PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of a model on a split: accuracy, loss, confusion matrix, and which images it gets wrong."""
+"""Metrics of a model on a split: accuracy, loss, confusion matrix, and which images it gets wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from thumbnet.evaluation.predictions import Predictions, predict_split
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's figures on one split.
+    """A model's metrics on one split.
 
     `accuracy` is a fraction; `loss` the mean negative log-likelihood; `confusion` int64 [K,K], truth by row and
     prediction by column; `predictions` are of every image, in the split's order.
@@ -59,7 +59,7 @@ def check_num_classes(logits: Float[Tensor, "n k"], num_classes: int) -> None:
 
 
 def summarise_predictions(predictions: Predictions, *, split: str) -> Evaluation:
-    """The figures of predictions made before."""
+    """The metrics of existing predictions."""
     labels, predicted = predictions.labels.numpy(), predictions.predicted.numpy()
     num_classes = predictions.logits.shape[1]
     return Evaluation(

@@ -17,11 +17,10 @@ DEVIATION_OF_MEDIAN = 1.4826  # a bell curve's deviation over the median of its 
 
 
 def outlyingness(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-    """The distance of each image to its tenth nearest neighbour, divided by the median of the non-zero ones (0 is an exact
-    copy).
+    """Each image's distance to its tenth nearest neighbour, divided by the median of the non-zero ones (0: a copy).
 
-    Distances are Euclidean: with cosine distances half of the outliers planted in the digits were missed, since features
-    may be far too strong as well as odd. The values are relative, so those of several networks can be averaged.
+    Distances are Euclidean: with cosine distances half of the outliers planted in the digits were missed, since
+    features may be far too strong as well as odd. The values are relative, so several networks' can be averaged.
     """
     num_neighbours = min(NUM_NEIGHBOURS, len(features) - 1)
     assert num_neighbours >= 1

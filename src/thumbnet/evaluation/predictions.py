@@ -1,4 +1,4 @@
-"""What a model says of every image of a split: logits, and what follows from them."""
+"""Predictions for every image of a split: logits, and what follows from them."""
 
 from __future__ import annotations
 

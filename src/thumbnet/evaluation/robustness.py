@@ -87,20 +87,20 @@ def measure_robustness(
 
     The sample is drawn from all test images alike, the same for every model; all of them where there are no more than
     `num_images`. It is not drawn class by class: that takes from the sample's variance only the part that is between
-    classes (4 % of it with the shipped `sprint` on CIFAR-10). The strengths of a corruption share what is drawn, so
-    that between them only the strength differs.
+    classes (4 % of it with the pretrained `sprint` on CIFAR-10). The strengths of a corruption share what is drawn, so
+    only the strength differs between them.
 
     Args:
         num_images: 1 or more.
         seed: 0 or more; of the sample, and of noise, directions and turns.
-        say: is told what is being measured.
+        say: is called with the name of each corruption before it is measured.
 
     Raises:
         ConfigError: `num_images` or `seed` is too small; ModelError: as `evaluate`.
     """
     if num_images < 1:
         raise ConfigError(f"num_images is {num_images}", hint=f"give 1 or more: {NUM_IMAGES:,} by default")
-    sample = dataset.test.select(draw_sample(len(dataset.test), num_images, seed=seed))
+    sample = dataset.test.select(sample_indices(len(dataset.test), num_images, seed=seed))
     accuracy = evaluate(model, replace(dataset, test=sample)).accuracy
     rows = []
     for corruption in CORRUPTIONS:
@@ -117,7 +117,7 @@ def measure_robustness(
     return Robustness(len(sample), seed, accuracy, tuple(rows))
 
 
-def draw_sample(num_all: int, num_images: int, *, seed: int) -> Int64[Tensor, " m"]:
+def sample_indices(num_all: int, num_images: int, *, seed: int) -> Int64[Tensor, " m"]:
     """Positions of `num_images` of `num_all` images, or of all, ascending; by PCG64's raw numbers, which never change.
 
     Raises:

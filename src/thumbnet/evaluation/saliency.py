@@ -48,11 +48,11 @@ class ClassActivation:
 
 @dataclass(frozen=True)
 class SaliencyMaps:
-    """Maps float32 [N,H,W] as large as the images, on the CPU, from 0 to their maximum 1; all 0 if nothing speaks for the
-    class.
+    """Maps float32 [N,H,W] as large as the images, on the CPU, from 0 to their maximum 1; all 0 if nothing speaks for
+    the class.
 
-    `kind` is "cam" for exact class activation maps, "grad-cam" otherwise. `layer` is the path of the module whose output
-    was weighted, or the function's name, such as `relu`, if no module returned it.
+    `kind` is "cam" for exact class activation maps, "grad-cam" otherwise. `layer` is the path of the module whose
+    output was weighted, or the function's name, such as `relu`, if no module returned it.
     """
 
     maps: Float[Tensor, "n h w"]

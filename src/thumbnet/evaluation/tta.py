@@ -1,4 +1,4 @@
-"""Test-time augmentation: one prediction from several views of an image. Its figure is never mixed with others."""
+"""Test-time augmentation: one prediction from several views of an image. Its accuracy is always reported apart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from thumbnet.evaluation.predictions import Predictions, predict_logits
 SHIFT = 1  # pixels, either way
 
 
-def evaluate_views(model: nn.Module, dataset: Dataset, split: str = "test") -> Evaluation:
+def evaluate_tta(model: nn.Module, dataset: Dataset, split: str = "test") -> Evaluation:
     """Score a split as `evaluate` does, on the mean logits of several views.
 
     They are the image and, with the same weight together, the image one pixel up and left and one down and right; each
@@ -23,11 +23,11 @@ def evaluate_views(model: nn.Module, dataset: Dataset, split: str = "test") -> E
     Source: Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024, arXiv:2404.00498), section 3.5.
     """
     chosen = dataset.split(split)
-    logits = predict_views(model, chosen.images, mean=dataset.mean, std=dataset.std, mirror=dataset.mirror_keeps_labels)
+    logits = predict_tta(model, chosen.images, mean=dataset.mean, std=dataset.std, mirror=dataset.mirror_keeps_labels)
     return summarise_predictions(Predictions(logits, chosen.labels), split=split)
 
 
-def predict_views(
+def predict_tta(
     model: nn.Module, images: UInt8[Tensor, "n c h w"], *, mean: Sequence[float], std: Sequence[float], mirror: bool
 ) -> Float[Tensor, "n k"]:
     """The mean logits of the views of every image, on the CPU."""

@@ -87,11 +87,11 @@ class Dropout(nn.Dropout):
     def forward(self, maps: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         if not self.training or self.inplace or not 0 < self.p < 1 or maps.device.type != "cpu":
             return super().forward(maps)
-        dropped: Tensor = _ZeroAt.apply(maps, draw_positions(maps.numel(), self.p), 1 / (1 - self.p))  # type: ignore[no-untyped-call]
+        dropped: Tensor = _ZeroAt.apply(maps, sample_positions(maps.numel(), self.p), 1 / (1 - self.p))  # type: ignore[no-untyped-call]
         return dropped
 
 
-def draw_positions(num_elements: int, p: float) -> Int64[Tensor, " m"]:
+def sample_positions(num_elements: int, p: float) -> Int64[Tensor, " m"]:
     """The ascending indices, below `num_elements`, of a Bernoulli process that picks each with probability `p`."""
     expected = num_elements * p
     num_gaps = int(expected + 5 * math.sqrt(expected * (1 - p))) + 16  # one draw nearly always reaches the end
