@@ -1,0 +1,110 @@
+"""The learning-rate finder's curve: what `find_lr` returns, how it is drawn, and what `find-lr --out` writes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import thumbnet
+from thumbnet.cli import main
+from thumbnet.training.lr_finder import LrTrial
+
+RATES = tuple(np.geomspace(1e-4, 10, 60).tolist())
+TRIAL = LrTrial(
+    rates=RATES,
+    losses=tuple(2.3 - 1.2 / (1 + (0.05 / rate) ** 2) + 0.1 * (-1) ** step for step, rate in enumerate(RATES)),
+    smoothed_losses=tuple(2.3 - 1.2 / (1 + (0.05 / rate) ** 2) for rate in RATES),
+    suggestion=RATES[30],
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `find-lr --out` writes of one recipe and data, in the three formats; and what it prints."""
+    path = tmp_path_factory.mktemp("lr")
+    for name in ("lr.csv", "lr.png", "lr.svg"):
+        assert main(["find-lr", "--data", "digits", "--batch-size", "8", "--out", str(path / name)]) == 0
+    return path
+
+
+def test_the_public_function_gives_rates_losses_and_the_suggestion(tiny_dataset: thumbnet.Dataset) -> None:
+    model = thumbnet.create_model("resnet8", num_classes=3, image_size=12, seed=0)
+    trial = thumbnet.find_lr(model, tiny_dataset, num_steps=30, batch_size=8, device="cpu")
+    assert isinstance(trial, thumbnet.LrTrial)
+    assert trial.suggestion in trial.rates
+    assert len(trial.rates) == len(trial.losses) == len(trial.smoothed_losses)
+    ratios = np.diff(np.log(trial.rates))
+    np.testing.assert_allclose(ratios, ratios[0])
+    assert trial.method == "where the smoothed loss falls fastest against the logarithm of the rate"
+
+
+def test_the_curve_has_a_logarithmic_axis_and_marks_the_suggestion() -> None:
+    (axes,) = thumbnet.draw_lr_trial(TRIAL).axes
+    assert axes.get_xscale() == "log"
+    points, curve, line, mark = axes.get_lines()
+    np.testing.assert_allclose(points.get_data(), [TRIAL.rates, TRIAL.losses])
+    np.testing.assert_allclose(curve.get_data(), [TRIAL.rates, TRIAL.smoothed_losses])
+    assert set(line.get_xdata()) == {TRIAL.suggestion}
+    np.testing.assert_allclose(mark.get_data(), [[TRIAL.suggestion], [TRIAL.smoothed_losses[30]]])
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert any("where the smoothed loss falls fastest" in " ".join(text.split()) for text in texts)
+    assert f"{TRIAL.suggestion:.3g}" in axes.get_title()
+
+
+def test_the_scale_leaves_out_what_diverges_and_shows_what_falls() -> None:
+    diverging = LrTrial(RATES, (*TRIAL.losses[:-1], 1e6), (*TRIAL.smoothed_losses[:-1], 40.0), RATES[30])
+    (axes,) = thumbnet.draw_lr_trial(diverging).axes
+    low, high = axes.get_ylim()
+    assert low <= min(TRIAL.losses)
+    assert max(TRIAL.smoothed_losses[:-1]) < high < 5
+
+
+def test_the_files_hold_the_curve(folder: Path) -> None:
+    rows = list(csv.DictReader((folder / "lr.csv").read_text().splitlines()))
+    assert list(rows[0]) == ["rate", "loss", "smoothed_loss", "is_suggestion"]
+    rates = [float(row["rate"]) for row in rows]
+    assert len(rates) > 40
+    np.testing.assert_allclose(np.diff(np.log(rates)), np.log(rates[1] / rates[0]))
+    assert sum(row["is_suggestion"] == "1" for row in rows) == 1
+    smoothed = [float(row["smoothed_loss"]) for row in rows]
+    assert smoothed[0] == pytest.approx(float(rows[0]["loss"]))
+    suggestion = next(index for index, row in enumerate(rows) if row["is_suggestion"] == "1")
+    assert np.argmin(np.gradient(smoothed, np.log(rates))[10:-5]) + 10 == suggestion
+    with Image.open(folder / "lr.png") as picture:
+        assert picture.size >= (800, 500)
+    root = ElementTree.parse(folder / "lr.svg").getroot()  # noqa: S314  # written by the code under test
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "matplotlib" not in (folder / "lr.svg").read_text().lower()  # nor a date: equal pictures are equal bytes
+
+
+def test_the_command_says_how_the_rate_was_found(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "lr.csv"
+    command = ["find-lr", "--data", "digits", "--batch-size", "8", "--out", str(out)]
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert out.read_text() == (folder / "lr.csv").read_text()
+    assert lines[0].startswith("lr ")
+    assert "where the smoothed loss falls fastest against the logarithm of the rate" in lines[1]
+    assert lines[2] == str(out)
+    assert main([*command, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert f"lr {values['lr']:.3g}" == lines[0]
+    assert values["method"] in lines[1]
+
+
+@pytest.mark.parametrize("name", ["lr.bmp", "lr", "absent/lr.png"])
+def test_a_name_that_cannot_be_written_is_refused_before_the_trial(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["find-lr", "--data", f"folder:{tmp_path / 'no data'}", "--out", str(tmp_path / name)]) == 2
+    told = capsys.readouterr().err
+    assert name in told
+    assert "no data" not in told
