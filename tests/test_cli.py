@@ -66,7 +66,7 @@ def test_json_has_the_documented_keys(run_dir: Path, tmp_path: Path, capsys: pyt
     assert [model["name"] for model in models] == list_models()  # type: ignore[attr-defined]
     assert len(json_of(capsys, "recipes")["recipes"]) >= 3  # type: ignore[arg-type]
     plot = tmp_path / "lr.png"
-    lr = json_of(capsys, "find-lr", "--data", "digits", "--batch-size", "16", "--plot", str(plot))["lr"]
+    lr = json_of(capsys, "find-lr", "--data", "digits", "--batch-size", "16", "--out", str(plot))["lr"]
     assert plot.exists()
     assert 1e-4 < lr < 10  # type: ignore[operator]
 

@@ -19,9 +19,9 @@ from thumbnet.training.progress import Silent
 def test_the_rate_found_trains_the_model(tiny_dataset: Dataset) -> None:
     model = create_model("resnet8", num_classes=3, image_size=12, seed=0)
     trial = find_lr(model, tiny_dataset, num_steps=60, batch_size=32, device="cpu")
-    assert 1e-3 < trial.lr < 2
-    assert trial.lr in trial.lrs
-    history = fit(model, tiny_dataset, epochs=4, batch_size=16, lr=trial.lr, device="cpu", progress=Silent())
+    assert 1e-3 < trial.suggestion < 2
+    assert trial.suggestion in trial.rates
+    history = fit(model, tiny_dataset, epochs=4, batch_size=16, lr=trial.suggestion, device="cpu", progress=Silent())
     assert history[-1].train_loss < math.log(3) / 2
 
 
@@ -39,8 +39,8 @@ def test_model_and_random_state_stay_as_they_are(tiny_dataset: Dataset) -> None:
 def test_the_trial_stops_where_the_loss_diverges(tiny_dataset: Dataset) -> None:
     model = create_model("resnet8", num_classes=3, image_size=12, seed=0)
     trial = find_lr(model, tiny_dataset, num_steps=100, max_lr=1e6, batch_size=8, device="cpu")
-    assert len(trial.lrs) < 100
-    assert len(trial.lrs) == len(trial.losses) == len(trial.smoothed_losses)
+    assert len(trial.rates) < 100
+    assert len(trial.rates) == len(trial.losses) == len(trial.smoothed_losses)
     assert trial.smoothed_losses[-1] > DIVERGED * min(trial.smoothed_losses)
     assert all(smoothed <= DIVERGED * min(trial.smoothed_losses) for smoothed in trial.smoothed_losses[:-1])
 

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 import thumbnet
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "train_cifar10.ipynb"
-SECTIONS = ("Architecture", "Data", "Training", "Curves", "Misclassified", "Graph")
+SECTIONS = ("Architecture", "Data", "Learning rate", "Training", "Curves", "Misclassified", "Graph")
 
 
 @pytest.fixture
@@ -44,5 +44,5 @@ def test_it_runs_on_small_settings(notebook: nbformat.NotebookNode, tmp_path: Pa
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = str([cell.outputs for cell in notebook.cells if cell.cell_type == "code"])
     assert "359 test images are classified correctly" in outputs
-    assert outputs.count("image/png") == 4
+    assert outputs.count("image/png") == 5
     assert "image/svg+xml" in outputs

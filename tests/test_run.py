@@ -393,7 +393,7 @@ def test_a_run_is_scored_on_its_own_classes_only(run: Run, tmp_path: Path) -> No
 
 def test_the_lr_of_a_recipe_is_a_number() -> None:
     trial = find_recipe_lr(quick_config(batch_size=32), log_style="silent")
-    assert 1e-4 < trial.lr < 10
+    assert 1e-4 < trial.suggestion < 10
 
 
 def test_a_preview_shows_a_batch_before_and_after() -> None:

@@ -128,12 +128,11 @@ def test_curves_of_different_lengths_share_an_axis_that_holds_both() -> None:
 def test_the_lr_trial_shows_its_answer() -> None:
     lrs = tuple(np.geomspace(1e-4, 1, 30).tolist())
     losses, smoothed = (tuple(np.linspace(start, 1, 30).tolist()) for start in (2.5, 2))
-    figure = draw_lr_trial(LrTrial(lrs[20], lrs, losses, smoothed))
+    figure = draw_lr_trial(LrTrial(lrs, losses, smoothed, suggestion=lrs[20]))
     assert figure.axes[0].get_title(loc="left") == "Learning rate finder: 0.0574"
-    raw, smooth, chosen = figure.axes[0].lines
+    raw, smooth, chosen, _ = figure.axes[0].lines
     assert (tuple(raw.get_ydata()), tuple(smooth.get_ydata())) == (losses, smoothed)
     assert list(chosen.get_xdata()) == [lrs[20]] * 2
-    assert figure.axes[0].get_ylim() == (0, 4)
     assert_readable(figure)
 
 

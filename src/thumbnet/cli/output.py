@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,15 @@ def flush() -> None:
     """See that all results are written; raises as `put`."""
     if sys.stdout is not None:
         _checked(sys.stdout.flush)
+
+
+def check_out(name: str, suffixes: Collection[str]) -> None:
+    """ConfigError where `write_file` could not write the file, before anything is computed for it."""
+    path = Path(name)
+    if path.suffix.lower() not in suffixes:
+        raise ConfigError(f"cannot write {name}: its name does not say how", hint=f"end it in {', '.join(suffixes)}")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"{name} cannot be written: there is no folder {path.parent}", hint="make the folder first")
 
 
 def write_file(name: str, write: Callable[[Path], None], *, tell: bool = True) -> None:

@@ -101,7 +101,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     find_lr = _add_verb(verbs, "find-lr", training_verbs.find_lr, "find a learning rate for a recipe's model and data")
     _add_recipe_options(find_lr, has_epochs=False)
-    find_lr.add_argument("--plot", metavar="FILE", help="draw the trial as a PNG, too")
+    find_lr.add_argument(
+        "--out", metavar="FILE", help="write the loss at each rate tried: a curve (.png, .svg) or .csv"
+    )
     _add_json(find_lr)
 
     bench = _add_verb(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection
 
-from thumbnet.cli.output import put, put_json, write_file
+from thumbnet.cli.output import check_out, put, put_json, write_file
 from thumbnet.config import TrainConfig
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE, load_recipe
@@ -31,6 +31,7 @@ UNUSED_BY_FIND_LR = frozenset(
     | {"scales", "scale_starts", "alternating_flip", "mixup", "average_decay", "precision", "kernels"}
     | {"compiled", "score_test", "teacher", "teacher_weight", "teacher_temperature"}
 )
+LR_TRIAL_SUFFIXES = (".png", ".svg", ".csv")
 RESUME_OPTIONS = ("data", "data_dir", "device", "log_style")  # all others are taken from the run that goes on
 
 
@@ -85,20 +86,26 @@ def train(parsed: argparse.Namespace) -> None:
 
 
 def find_lr(parsed: argparse.Namespace) -> None:
-    """Print the learning rate found."""
+    """Print the learning rate that a trial suggests, and write its curve to a file if asked to."""
+    if parsed.out is not None:
+        check_out(parsed.out, LR_TRIAL_SUFFIXES)
     refuse_settings(parsed, UNUSED_BY_FIND_LR, "find-lr makes some steps on full-size images, in float32")
     config = recipe_config(parsed)
     if config.optimizer == "sgd":
         _refuse_lr(parsed)
 
     from thumbnet.run import find_recipe_lr
-    from thumbnet.views.curves import draw_lr_trial
-    from thumbnet.views.figure import save_figure
+    from thumbnet.views.curves import save_lr_trial
 
     trial = find_recipe_lr(config)
-    if parsed.plot is not None:
-        write_file(parsed.plot, lambda path: save_figure(draw_lr_trial(trial), path), tell=not parsed.json)
-    put_json({"lr": trial.lr}) if parsed.json else put(f"lr {trial.lr:.3g}")
+    if parsed.json:
+        put_json({"lr": trial.suggestion, "method": trial.method})
+    else:
+        lowest, highest = trial.rates[0], trial.rates[-1]
+        put(f"lr {trial.suggestion:.3g}")
+        put(f"found {trial.method}; {len(trial.rates)} rates from {lowest:.3g} to {highest:.3g} were tried")
+    if parsed.out is not None:
+        write_file(parsed.out, lambda path: save_lr_trial(trial, path), tell=not parsed.json)
 
 
 def _refuse_lr(parsed: argparse.Namespace) -> None:

@@ -1,13 +1,14 @@
 """LR FINDER: the learning rate to train with, from a short trial in which it grows from step to step.
 
 Source: the range test of Smith, "Cyclical Learning Rates for Training Neural Networks" (2017); the answer is where the
-smoothed loss falls fastest against the logarithm of the rate. The trial runs on a copy: model and optimizer stay as
-they are.
+smoothed loss falls fastest against the logarithm of the rate. The trial runs on a copy: the model stays as it is.
 """
 
 from __future__ import annotations
 
 import copy
+import csv
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,18 +29,34 @@ from thumbnet.training.optimizers import create_optimizer
 
 SMOOTHING = 0.9  # of the exponential moving average of the loss, bias-corrected
 DIVERGED = 4.0  # the trial stops where the smoothed loss is this many times its minimum
-SKIPPED_FIRST = 10  # steps at either end in which the average says little
+SKIPPED_FIRST = 10  # steps at either end, where the slope of the average is not reliable
 SKIPPED_LAST = 5
+METHOD = "where the smoothed loss falls fastest against the logarithm of the rate"
+CSV_COLUMNS = ("rate", "loss", "smoothed_loss", "is_suggestion")
 
 
 @dataclass(frozen=True)
 class LrTrial:
-    """The learning rate found, and the trial behind it: rates, losses and smoothed losses, step by step."""
+    """The learning rate that a trial suggests, and the trial: rates, losses and smoothed losses, step by step.
 
-    lr: float
-    lrs: tuple[float, ...]
+    `suggestion` is one of the `rates`; `losses` are those of the batches, before the step with that rate;
+    `smoothed_losses` are their exponential moving average. `method` says how the suggestion was found.
+    """
+
+    rates: tuple[float, ...]
     losses: tuple[float, ...]
     smoothed_losses: tuple[float, ...]
+    suggestion: float
+    method: str = METHOD
+
+    def to_csv(self) -> str:
+        """A line for each step: rate, loss, smoothed_loss, is_suggestion (1 on the line of the suggestion, else 0)."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        for rate, loss, smoothed in zip(self.rates, self.losses, self.smoothed_losses, strict=True):
+            writer.writerow([rate, loss, smoothed, int(rate == self.suggestion)])
+        return text.getvalue()
 
 
 def find_lr(
@@ -124,7 +141,7 @@ def find_lr(
             loss.backward()
             made.step()
     tried = tuple(float(tried_lr) for tried_lr in lrs[: len(losses)])
-    return LrTrial(suggest_lr(tried, smoothed), tried, tuple(losses), tuple(smoothed))
+    return LrTrial(tried, tuple(losses), tuple(smoothed), suggest_lr(tried, smoothed))
 
 
 def suggest_lr(lrs: Sequence[float], smoothed_losses: Sequence[float]) -> float:

@@ -182,16 +182,28 @@ def png_bytes(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def svg_text(figure: Figure) -> str:
+    """The figure as an SVG file, letters as outlines; equal figures give equal texts."""
+    buffer = io.StringIO()
+    with matplotlib.style.context([STYLE, {"svg.hashsalt": "thumbnet"}], after_reset=True):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+FORMATS: dict[str, Callable[[Figure], bytes | str]] = {".png": png_bytes, ".svg": svg_text}
+
+
 def save_figure(figure: Figure, path: Path | str) -> None:
-    """Write the figure as a PNG file; an existing one is replaced by a whole one or stays as it was.
+    """Write the figure as a PNG or SVG file; an existing one is replaced by a whole one or stays as it was.
 
     Raises:
-        ConfigError: the path does not end in .png, or cannot be written.
+        ConfigError: the path ends in neither .png nor .svg, or cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ConfigError(f"cannot save a picture as {path.name!r}", hint="it is saved as PNG: end the name in .png")
-    content = png_bytes(figure)
+    as_format = FORMATS.get(path.suffix.lower())
+    if as_format is None:
+        raise ConfigError(f"cannot save a picture as {path.name!r}", hint=f"end the name in {' or '.join(FORMATS)}")
+    content = as_format(figure)
     try:
         write_atomically(path, content)
     except OSError as error:
