@@ -71,7 +71,7 @@ def test_the_page_on_speed_is_made_from_the_results() -> None:
 def test_the_table_of_trained_models_is_made_from_their_records() -> None:
     builder = load_script("tools/build_zoo")
     assert builder.BEGIN + "\n" + builder.table() + "\n" + builder.END in (ROOT / "README.md").read_text()
-    recorded = {record.parent.name for record in builder.ZOO.glob("*/shipped.json")}
+    recorded = {record.parent.name for record in builder.ZOO.glob("*/pretrained.json")}
     assert recorded == {weights.stem for weights in (ROOT / "src/thumbnet/models/pretrained").glob("*.safetensors")}
 
 

@@ -29,7 +29,7 @@ from thumbnet.bench.measure import measure_model
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.tta import evaluate_tta
 from thumbnet.models.blocknet import BlockNet
-from thumbnet.models.shipped import ARCHITECTURE, CARD
+from thumbnet.models.pretrained import ARCHITECTURE, CARD
 from thumbnet.run_dir import Run, load_run
 from thumbnet.seeds import is_seed_runs
 from thumbnet.training.device import processor_name
@@ -78,7 +78,7 @@ def main() -> None:
         copy_record(source, folder / f"seed-{seed}")
     record = {
         "model": run.card.model,
-        "shipped_seed": seeds[0],
+        "seed": seeds[0],
         "num_bytes": path.stat().st_size,
         "half_precision": is_half,
         "accuracy": halved if is_half else full,
@@ -87,7 +87,7 @@ def main() -> None:
         "date": date.today().isoformat(),
         "tta_accuracy": evaluate_tta(half if is_half else run.model, dataset).accuracy,
     }
-    (folder / "shipped.json").write_text(json.dumps(record, indent=2) + "\n")
+    (folder / "pretrained.json").write_text(json.dumps(record, indent=2) + "\n")
     print(record)
 
 

@@ -71,11 +71,11 @@ def points_of(values: dict[str, Any]) -> list[Point]:
 def trained_models() -> list[tuple[Point, str]]:
     """The models of the family by size, the smallest first, each with where and when it was trained."""
     found = []
-    for shipped in ZOO.glob(f"{FAMILY}*/shipped.json"):
-        runs = [json.loads(path.read_text()) for path in sorted(shipped.parent.glob("seed-*/metrics.json"))]
+    for file in ZOO.glob(f"{FAMILY}*/pretrained.json"):
+        runs = [json.loads(path.read_text()) for path in sorted(file.parent.glob("seed-*/metrics.json"))]
         accuracies = [run["test_accuracy"] for run in runs]
         point = Point(
-            f"`{shipped.parent.name}`",
+            f"`{file.parent.name}`",
             runs[0]["epochs"],
             statistics.median(run["train_s"] for run in runs),
             statistics.mean(accuracies),
@@ -83,10 +83,10 @@ def trained_models() -> list[tuple[Point, str]]:
             len(runs),
         )
         seeds = f" --seeds {len(runs)}" if len(runs) > 1 else ""
-        record = json.loads(shipped.read_text())
-        card = json.loads((shipped.parent / f"seed-{record['shipped_seed']}" / "model.json").read_text())
+        record = json.loads(file.read_text())
+        card = json.loads((file.parent / f"seed-{record['seed']}" / "model.json").read_text())
         made = (
-            f"`thumbnet train --recipe {shipped.parent.name}{seeds}`: {record['processor']}, "
+            f"`thumbnet train --recipe {file.parent.name}{seeds}`: {record['processor']}, "
             f"torch {card['versions']['torch']}, {record['date']}."
         )
         found.append((card["num_params"], point, made))

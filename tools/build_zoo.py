@@ -14,35 +14,35 @@ README = DOCS.parent / "README.md"
 ZOO = DOCS / "results" / "zoo"
 BEGIN, END = "<!-- zoo, made by tools/build_zoo.py -->\n", "<!-- end of zoo -->"
 HEAD = (
-    "| model | parameters | MACs | accuracy (n) | shipped file | with test-time augmentation | training | "
+    "| model | parameters | MACs | accuracy (n) | pretrained weights | with test-time augmentation | training | "
     "images/s forward | size |\n|---|---|---|---|---|---|---|---|---|\n"
 )
 
 
 def row(folder: Path) -> str:
     """A model's line of the table."""
-    shipped: dict[str, Any] = json.loads((folder / "shipped.json").read_text())
+    record: dict[str, Any] = json.loads((folder / "pretrained.json").read_text())
     runs: list[dict[str, Any]] = [json.loads(path.read_text()) for path in sorted(folder.glob("seed-*/metrics.json"))]
     accuracies = [run["test_accuracy"] for run in runs]
     deviation = f" ± {100 * statistics.stdev(accuracies):.2f}" if len(runs) > 1 else ""
     train_s = statistics.median(run["train_s"] for run in runs)
     return (
-        f"| `{shipped['model']}` | {runs[0]['num_params']:,} | {runs[0]['macs'] / 1e6:.1f} M | "
-        f"{100 * statistics.mean(accuracies):.2f}{deviation} % ({len(runs)}) | {shipped['accuracy']:.2%} | "
-        f"{shipped['tta_accuracy']:.2%} | {duration(train_s)} | {shipped['forward_images_per_s']:,.0f} | "
-        f"{shipped['num_bytes'] / 1000:,.0f} kB |\n"
+        f"| `{record['model']}` | {runs[0]['num_params']:,} | {runs[0]['macs'] / 1e6:.1f} M | "
+        f"{100 * statistics.mean(accuracies):.2f}{deviation} % ({len(runs)}) | {record['accuracy']:.2%} | "
+        f"{record['tta_accuracy']:.2%} | {duration(train_s)} | {record['forward_images_per_s']:,.0f} | "
+        f"{record['num_bytes'] / 1000:,.0f} kB |\n"
     )
 
 
 def table() -> str:
     """The whole table, the smallest model first, and where it was measured."""
-    folders = [path.parent for path in ZOO.glob("*/shipped.json")]
+    folders = [path.parent for path in ZOO.glob("*/pretrained.json")]
     folders.sort(key=lambda folder: json.loads(next(folder.glob("seed-*/metrics.json")).read_text())["num_params"])
     machines = "; ".join(map(where_and_when, folders))
     return (
         HEAD + "".join(map(row, folders)) + "\n"
         "CIFAR-10 test set (exact but for 20 images here), last epoch, one view; training (the median of the seeds) "
-        "and images/s on two cores. Seed 0 is shipped, whatever it scored; what is said of its file is by "
+        "and images/s on two cores. The weights are those of seed 0, whatever it scored, measured by "
         "tools/build_pretrained.py. Trained with `thumbnet train --recipe MODEL --seeds N`. Each run's config, history "
         f"and metrics: docs/results/zoo. Machines, versions and dates: {machines}.\n"
     )
@@ -50,9 +50,9 @@ def table() -> str:
 
 def where_and_when(folder: Path) -> str:
     """On what machine and when a model was trained, and with which PyTorch."""
-    shipped: dict[str, Any] = json.loads((folder / "shipped.json").read_text())
-    card = json.loads((folder / f"seed-{shipped['shipped_seed']}" / "model.json").read_text())
-    return f"`{shipped['model']}`: {shipped['processor']}, torch {card['versions']['torch']}, {shipped['date']}"
+    record: dict[str, Any] = json.loads((folder / "pretrained.json").read_text())
+    card = json.loads((folder / f"seed-{record['seed']}" / "model.json").read_text())
+    return f"`{record['model']}`: {record['processor']}, torch {card['versions']['torch']}, {record['date']}"
 
 
 def main() -> None:

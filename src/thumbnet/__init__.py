@@ -45,7 +45,7 @@ _MODULE_OF = {
     "fit": "thumbnet.training.fit",
     "list_models": "thumbnet.models.registry",
     "list_recipes": "thumbnet.recipes",
-    "list_pretrained": "thumbnet.models.shipped",
+    "list_pretrained": "thumbnet.models.pretrained",
     "load_dataset": "thumbnet.data.sources",
     "load_pretrained": "thumbnet.model_card",
     "load_recipe": "thumbnet.recipes",

@@ -17,8 +17,8 @@ from thumbnet.data.sources import load_dataset, load_whole_dataset, source_name
 from thumbnet.errors import RunError
 from thumbnet.evaluation.images import ImagePrediction, predict_files
 from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.models.pretrained import pretrained_path, read_pretrained_card
 from thumbnet.models.registry import create_model
-from thumbnet.models.shipped import pretrained_path, read_pretrained_card
 from thumbnet.models.weights import load_weights
 
 

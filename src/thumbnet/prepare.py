@@ -18,8 +18,8 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import data_folder, load_dataset
 from thumbnet.errors import ConfigError, ModelError
 from thumbnet.model_card import TrainedModel, load_pretrained
+from thumbnet.models.pretrained import list_pretrained
 from thumbnet.models.registry import check_image_size, create_model, resolved_options
-from thumbnet.models.shipped import list_pretrained
 from thumbnet.models.weights import load_all_but_head
 from thumbnet.recipes import load_recipe
 from thumbnet.run_dir import load_run

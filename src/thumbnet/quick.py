@@ -1,4 +1,4 @@
-"""What a model of the package says of a few pictures, without PyTorch, which takes two seconds to import."""
+"""Predictions of a pretrained model for a few pictures, without PyTorch, which takes two seconds to import."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 
 from thumbnet.card import card_from_dict
 from thumbnet.evaluation.images import ImagePrediction, predict_files
-from thumbnet.models.shipped import load_array_net, pretrained_path, read_pretrained_card
+from thumbnet.models.pretrained import load_numpy_blocknet, pretrained_path, read_pretrained_card
 
 MOST_PICTURES = 100  # beyond, PyTorch's quicker arithmetic begins to make up for its import
 BATCH_SIZE = 10
 
 
 def predict_pretrained(name: str, paths: Sequence[str | Path], *, num_top: int = 3) -> list[ImagePrediction]:
-    """As `predict(load_pretrained(name), paths)`, but for rounding.
+    """Like `predict(load_pretrained(name), paths)`, up to rounding.
 
     Raises:
         ModelError: no trained weights of that name come with the package.
         ImageError: a file cannot be read as an image.
     """
     card = card_from_dict(read_pretrained_card(name), name=str(pretrained_path(name)))
-    net = load_array_net(name)
+    net = load_numpy_blocknet(name)
     mean, std = (np.array(values, np.float32).reshape(1, -1, 1, 1) for values in (card.mean, card.std))
 
     def logits_of(images: np.ndarray) -> np.ndarray:

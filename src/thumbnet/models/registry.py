@@ -13,8 +13,8 @@ from torch import nn
 from thumbnet.config import MAX_SEED, Option
 from thumbnet.errors import ConfigError, ModelError, ThumbnetError
 from thumbnet.models.dilated import DilatedFixedNet, DilatedNet
+from thumbnet.models.pretrained import pretrained_path, read_pretrained_card
 from thumbnet.models.resnet8 import ResNet8
-from thumbnet.models.shipped import pretrained_path, read_pretrained_card
 from thumbnet.models.sprint import SprintLongNet, SprintNet
 from thumbnet.models.thumb import Thumb20kNet, Thumb50kNet, Thumb100kNet, Thumb200kNet
 from thumbnet.models.weights import load_weights

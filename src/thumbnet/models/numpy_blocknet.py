@@ -1,5 +1,5 @@
 """A trained network of blocks on NumPy alone: a picture's logits in milliseconds, without two seconds of importing
-PyTorch first. `BlockNet` in evaluation mode is the definition; this agrees with it but for rounding.
+PyTorch first. `BlockNet` in evaluation mode is the definition; this agrees with it up to rounding.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NewMaps: TypeAlias = Float[np.ndarray, "n h2 w2 k"]
 NORM_EPSILON = 1e-5  # of PyTorch's BatchNorm2d
 
 
-class ArrayNet:
+class NumpyBlockNet:
     """Normalised images float32 [N,C,H,W] to logits float32 [N,K].
 
     Args:
@@ -45,7 +45,7 @@ class ArrayNet:
         return logits
 
     def _block(self, maps: Maps, layer: Layer, prefix: str) -> NewMaps:
-        """What a block makes of its maps, but for the shortcut."""
+        """A block's output, without the shortcut."""
         if layer.is_blueprint:
             maps = maps @ self._weights[f"{prefix}conv.weight"][:, :, 0, 0].T
             convolve, weight = _convolve_depthwise, self._weights[f"{prefix}depthwise.weight"]

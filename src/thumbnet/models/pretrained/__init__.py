@@ -1,7 +1,7 @@
-"""The trained weights that come with the package: which there are, and what their files say of them. Without PyTorch.
+"""The pretrained weights, which come with the package, and their cards. Without PyTorch.
 
-A file is `pretrained/<model>.safetensors`, whose metadata holds the model's card, as a run's model.json, and its
-architecture.
+They lie beside this file, one `<model>.safetensors` each, whose metadata holds the model's card, as a run's model.json,
+and its architecture.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import safetensors.numpy
 
 from thumbnet.errors import ModelError
 from thumbnet.models.architecture import Architecture
-from thumbnet.models.array_net import ArrayNet
+from thumbnet.models.numpy_blocknet import NumpyBlockNet
 
 SUFFIX = ".safetensors"
 CARD = "card"
@@ -39,14 +39,14 @@ def pretrained_path(name: str) -> Path:
 
 
 def read_pretrained_card(name: str) -> dict[str, Any]:
-    """What is known of a pretrained model, as its run's model.json had it."""
+    """The card of a pretrained model, as its run's model.json had it."""
     return _read_metadata(name, CARD)
 
 
-def load_array_net(name: str) -> ArrayNet:
+def load_numpy_blocknet(name: str) -> NumpyBlockNet:
     """A pretrained model that needs no PyTorch."""
     architecture = Architecture(**_read_metadata(name, ARCHITECTURE))
-    return ArrayNet(architecture, safetensors.numpy.load_file(pretrained_path(name)))
+    return NumpyBlockNet(architecture, safetensors.numpy.load_file(pretrained_path(name)))
 
 
 def _read_metadata(name: str, key: str) -> dict[str, Any]:
@@ -56,4 +56,4 @@ def _read_metadata(name: str, key: str) -> dict[str, Any]:
 
 
 def _folder() -> Path:
-    return Path(str(resources.files("thumbnet.models") / "pretrained"))
+    return Path(str(resources.files("thumbnet.models.pretrained")))

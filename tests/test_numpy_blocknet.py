@@ -13,10 +13,10 @@ from torch import nn
 from thumbnet import quick
 from thumbnet.errors import ImageError, ModelError
 from thumbnet.model_card import load_pretrained, predict
-from thumbnet.models.array_net import ArrayNet
 from thumbnet.models.blocknet import BlockNet
+from thumbnet.models.numpy_blocknet import NumpyBlockNet
+from thumbnet.models.pretrained import list_pretrained, load_numpy_blocknet
 from thumbnet.models.registry import create_model
-from thumbnet.models.shipped import list_pretrained, load_array_net
 from thumbnet.models.sprint import SprintNet
 
 
@@ -31,8 +31,8 @@ def with_statistics(model: BlockNet) -> BlockNet:
     return model.eval()
 
 
-def as_arrays(model: BlockNet) -> ArrayNet:
-    return ArrayNet(model.architecture, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
+def as_arrays(model: BlockNet) -> NumpyBlockNet:
+    return NumpyBlockNet(model.architecture, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
 
 
 @pytest.mark.parametrize("model_class", [BlockNet, SprintNet])
@@ -58,7 +58,7 @@ def test_every_model_of_the_package_agrees(name: str) -> None:
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = create_model(name, pretrained=True).eval()(images).numpy()
-    np.testing.assert_allclose(load_array_net(name)(images.numpy()), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(load_numpy_blocknet(name)(images.numpy()), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", list_pretrained())
