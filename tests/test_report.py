@@ -24,15 +24,15 @@ from thumbnet.models.registry import create_model
 from thumbnet.reporting import build_report
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.views.report.charts import HEIGHT, LEFT, RIGHT, WIDTH, Line, draw_lines, per_cent
-from thumbnet.views.report.shots import (
+from thumbnet.views.report.gallery_images import (
+    MAX_GALLERY_IMAGES,
     MAX_PER_CELL,
-    MAX_SHEET_BYTES,
-    MAX_SHOTS,
+    MAX_SPRITE_BYTES,
     MAX_TILE_PX,
-    Sheet,
-    choose_shots,
-    make_image_sheet,
-    make_shade_sheet,
+    SpriteSheet,
+    choose_gallery_images,
+    make_image_sprites,
+    make_overlay_sprites,
 )
 
 SECTIONS = ("overview", "curves", "confusion", "classes", "gallery", "calibration", "architecture", "reproduce")
@@ -72,7 +72,7 @@ def values_of(page: str) -> dict[str, object]:
     return values
 
 
-def tiles(sheet: Sheet, mode: str) -> list[np.ndarray]:
+def tiles(sheet: SpriteSheet, mode: str) -> list[np.ndarray]:
     pixels = np.asarray(Image.open(io.BytesIO(sheet.content)).convert(mode))
     return [
         pixels[row * sheet.tile_height :, column * sheet.tile_width :][: sheet.tile_height, : sheet.tile_width]
@@ -101,10 +101,10 @@ def test_the_matrix_and_the_gallery_hold_the_predictions(tiny_dataset: Dataset) 
     for truth, prediction, count in cells:
         assert evaluation.confusion[int(truth), int(prediction)] == int(count)
     assert len(cells) == np.count_nonzero(evaluation.confusion - np.diag(evaluation.confusion.diagonal()))
-    shots = values_of(page)["shots"]
-    assert isinstance(shots, list)
-    assert [shot[0] for shot in shots] == thumbnet.misclassified(predictions).tolist()
-    for index, truth, prediction, confidence, _ in shots:
+    gallery = values_of(page)["gallery"]
+    assert isinstance(gallery, list)
+    assert [row[0] for row in gallery] == thumbnet.misclassified(predictions).tolist()
+    for index, truth, prediction, confidence, _ in gallery:
         assert (truth, prediction) == (int(predictions.labels[index]), int(predictions.predicted[index]))
         assert confidence == pytest.approx(float(predictions.confidence[index]), abs=1e-4)
 
@@ -138,28 +138,28 @@ def test_many_classes_are_a_picture_and_a_list(tiny_dataset: Dataset) -> None:
     assert "held no images out" in page
 
 
-def test_a_sheet_keeps_every_pixel(tiny_dataset: Dataset) -> None:
+def test_a_sprite_sheet_keeps_every_pixel(tiny_dataset: Dataset) -> None:
     images = tiny_dataset.test.images
-    sheet = make_image_sheet(images)
+    sheet = make_image_sprites(images)
     for tile, image in zip(tiles(sheet, "RGB"), images, strict=True):
         np.testing.assert_array_equal(tile, image.permute(1, 2, 0))
-    grey = make_image_sheet(images[:2, :1])
+    grey = make_image_sprites(images[:2, :1])
     np.testing.assert_array_equal(tiles(grey, "RGB")[1][..., 2], images[1, 0])
 
 
 def test_large_images_are_reduced_and_the_sheet_stays_light() -> None:
     noise = torch.randint(0, 256, (400, 3, 60, 120), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    sheet = make_image_sheet(noise)
+    sheet = make_image_sprites(noise)
     assert (sheet.tile_width, sheet.tile_height) == (MAX_TILE_PX, MAX_TILE_PX // 2)
-    assert len(sheet.content) <= MAX_SHEET_BYTES
+    assert len(sheet.content) <= MAX_SPRITE_BYTES
 
 
-def test_a_shade_darkens_what_is_not_salient() -> None:
+def test_an_overlay_darkens_what_is_not_salient() -> None:
     maps = torch.zeros(1, 4, 4)
     maps[0, 1, 2] = 1
-    (shade,) = tiles(make_shade_sheet(maps), "RGBA")
-    assert shade[1, 2, 3] == 0
-    assert shade[0, 0].tolist() == [0, 0, 0, 204]
+    (overlay,) = tiles(make_overlay_sprites(maps), "RGBA")
+    assert overlay[1, 2, 3] == 0
+    assert overlay[0, 0].tolist() == [0, 0, 0, 204]
 
 
 def test_the_gallery_is_limited_by_cell_and_in_all() -> None:
@@ -167,11 +167,11 @@ def test_the_gallery_is_limited_by_cell_and_in_all() -> None:
     logits = torch.zeros(len(labels), 3)
     logits[:, 1] = torch.linspace(1, 5, len(labels))
     logits[-5:, 2] = 9.0
-    chosen = choose_shots(Predictions(logits, labels))
+    chosen = choose_gallery_images(Predictions(logits, labels))
     assert set(chosen[:5]) == {45, 46, 47, 48, 49}
     assert chosen[5:] == list(range(44, 44 - MAX_PER_CELL, -1))
     many = random_predictions(torch.arange(20_000) % 100, 100)
-    assert len(choose_shots(many)) == MAX_SHOTS
+    assert len(choose_gallery_images(many)) == MAX_GALLERY_IMAGES
 
 
 def test_a_chart_places_its_points_and_tells_their_values() -> None:

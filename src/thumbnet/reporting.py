@@ -24,8 +24,8 @@ from thumbnet.training.history import History
 from thumbnet.training.progress import duration
 from thumbnet.views.graph import draw_graph
 from thumbnet.views.report.content import Headline, ReportContent
+from thumbnet.views.report.gallery_images import choose_gallery_images
 from thumbnet.views.report.page import NUM_SALIENT, render_report
-from thumbnet.views.report.shots import choose_shots
 from thumbnet.views.summary import summarize
 
 SALIENCY_KINDS = {
@@ -94,8 +94,8 @@ def build_report(
         title: the run's name.
         robustness: as measured before; None: no such section.
     """
-    shots = choose_shots(evaluation.predictions)
-    saliency = _saliency(model, dataset, evaluation.predictions, shots[:NUM_SALIENT])
+    gallery = choose_gallery_images(evaluation.predictions)
+    saliency = _saliency(model, dataset, evaluation.predictions, gallery[:NUM_SALIENT])
     analysis = analyse(evaluation, dataset.class_names, held_out=_held_out(model, dataset))
     summary = summarize(model, dataset.image_shape)
     graph = draw_graph(model, dataset.image_shape, "svg")
@@ -111,7 +111,7 @@ def build_report(
             analysis=analysis,
             images=dataset.test.images,
             paths=dataset.test.paths,
-            shots=shots,
+            gallery=gallery,
             saliency=saliency.maps,
             saliency_note=SALIENCY_KINDS[saliency.kind],
             no_temperature=(
@@ -126,8 +126,8 @@ def build_report(
     )
 
 
-def _saliency(model: nn.Module, dataset: Dataset, predictions: Predictions, shots: Sequence[int]) -> SaliencyMaps:
-    chosen = list(shots)
+def _saliency(model: nn.Module, dataset: Dataset, predictions: Predictions, gallery: Sequence[int]) -> SaliencyMaps:
+    chosen = list(gallery)
     return saliency_maps(
         model, dataset.test.images[chosen], predictions.predicted[chosen], mean=dataset.mean, std=dataset.std
     )

@@ -28,7 +28,7 @@ class ReportContent:
     """All that a report shows.
 
     `facts` say what was trained, on what and how long; `images` uint8 [N,C,H,W] and `paths` are those of the analysed
-    split; `shots` are the gallery's images among them; `saliency`, from 0 to 1, is of the first M of those, and
+    split; `gallery` are the gallery's images among them; `saliency`, from 0 to 1, is of the first M of those, and
     `saliency_note` says how it was made; `no_temperature` says why none was fitted, where that is so; `command` trains
     the same again.
     """
@@ -42,7 +42,7 @@ class ReportContent:
     analysis: Analysis
     images: UInt8[Tensor, "n c h w"]
     paths: Sequence[str] | None
-    shots: Sequence[int]
+    gallery: Sequence[int]
     saliency: Float[Tensor, "m h w"]
     saliency_note: str
     no_temperature: str

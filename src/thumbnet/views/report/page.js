@@ -77,9 +77,9 @@
     return picture.decode().then(() => picture);
   };
 
-  async function gallery() {
-    const [images, shades] = await Promise.all([loaded(values.images), loaded(values.shades)]);
-    const { classes, confusion, shots } = values;
+  async function showGallery() {
+    const [images, overlays] = await Promise.all([loaded(values.images), loaded(values.overlays)]);
+    const { classes, confusion, gallery } = values;
     const [truth, prediction, confidence] = ["truth", "prediction", "confidence"].map((name) => byId(`filter-${name}`));
     const saliency = byId("show-saliency");
     const [grid, more, count] = [byId("gallery-grid"), byId("gallery-more"), byId("gallery-count")];
@@ -92,9 +92,9 @@
       const place = [(position % columns) * width, Math.floor(position / columns) * height, width, height];
       pen.clearRect(0, 0, width, height);
       pen.drawImage(images, ...place, 0, 0, width, height);
-      if (saliency.checked && shades !== null && position < values.shades.tiles) {
-        const [across, down] = [position % values.shades.columns, Math.floor(position / values.shades.columns)];
-        pen.drawImage(shades, across * width, down * height, width, height, 0, 0, width, height);
+      if (saliency.checked && overlays !== null && position < values.overlays.tiles) {
+        const [across, down] = [position % values.overlays.columns, Math.floor(position / values.overlays.columns)];
+        pen.drawImage(overlays, across * width, down * height, width, height, 0, 0, width, height);
       }
     };
     const add = (parent, tag, text, name) => {
@@ -104,21 +104,21 @@
       parent.append(element);
     };
     const card = (position) => {
-      const shot = shots[position];
-      const [is, guess] = [classes[shot[TRUTH]], classes[shot[PREDICTION]]];
+      const row = gallery[position];
+      const [is, guess] = [classes[row[TRUTH]], classes[row[PREDICTION]]];
       const figure = document.createElement("figure");
-      Object.assign(figure.dataset, { truth: shot[TRUTH], prediction: shot[PREDICTION], confidence: shot[CONFIDENCE] });
+      Object.assign(figure.dataset, { truth: row[TRUTH], prediction: row[PREDICTION], confidence: row[CONFIDENCE] });
       const canvas = document.createElement("canvas");
       [canvas.width, canvas.height] = [values.images.width, values.images.height];
       canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `image ${shot[INDEX]}: truth ${is}, prediction ${guess}`);
+      canvas.setAttribute("aria-label", `image ${row[INDEX]}: truth ${is}, prediction ${guess}`);
       draw(canvas, position);
       const caption = document.createElement("figcaption");
       add(caption, "b", is);
       caption.append(" → ");
-      add(caption, "span", `${guess} ${percent(shot[CONFIDENCE])}`, "guess");
-      add(caption, "span", `#${shot[INDEX]}, loss ${shot[LOSS].toFixed(2)}`, "details");
-      if (shot.length > PATH) add(caption, "span", shot[PATH], "details");
+      add(caption, "span", `${guess} ${percent(row[CONFIDENCE])}`, "guess");
+      add(caption, "span", `#${row[INDEX]}, loss ${row[LOSS].toFixed(2)}`, "details");
+      if (row.length > PATH) add(caption, "span", row[PATH], "details");
       figure.append(canvas, caption);
       return figure;
     };
@@ -142,16 +142,16 @@
       const whole = wrongInMatrix();
       const oneCell = truth.value !== "" && prediction.value !== "";
       const hidden = oneCell && matching.length < whole && confidence.value === "0" ? ": the others have a lower loss" : "";
-      const of = confidence.value === "0" ? whole : shots.length;
+      const of = confidence.value === "0" ? whole : gallery.length;
       count.textContent = `${matching.length} of ${of} images${hidden}`;
     };
     const filter = () => {
       number = PAGE;
       const fits = (chosen, value) => chosen === "" || Number(chosen) === value;
-      matching = [...shots.keys()].filter((position) => {
-        const shot = shots[position];
-        return fits(truth.value, shot[TRUTH]) && fits(prediction.value, shot[PREDICTION])
-          && shot[CONFIDENCE] >= confidence.value / 100;
+      matching = [...gallery.keys()].filter((position) => {
+        const row = gallery[position];
+        return fits(truth.value, row[TRUTH]) && fits(prediction.value, row[PREDICTION])
+          && row[CONFIDENCE] >= confidence.value / 100;
       });
       byId("confidence-shown").textContent = `${confidence.value} %`;
       for (const cell of document.querySelectorAll("button[data-truth]")) {
@@ -220,5 +220,5 @@
   sorting();
   printing();
   confusionMap();
-  if (values.images !== null) gallery();
+  if (values.images !== null) showGallery();
 })();

@@ -25,13 +25,19 @@ from thumbnet.evaluation.robustness import Robustness
 from thumbnet.training.history import History
 from thumbnet.views.report.charts import Chart, Line, draw_lines, per_cent
 from thumbnet.views.report.content import ReportContent
+from thumbnet.views.report.gallery_images import (
+    MAX_GALLERY_IMAGES,
+    MAX_PER_CELL,
+    SpriteSheet,
+    make_image_sprites,
+    make_overlay_sprites,
+)
 from thumbnet.views.report.sections import render_sections
-from thumbnet.views.report.shots import MAX_PER_CELL, MAX_SHOTS, Sheet, make_image_sheet, make_shade_sheet
 
 MAX_TABLE_CLASSES = 20  # above it the matrix is a picture, and its largest cells a list
 NUM_PAIRS = 30  # of that list; beside a table it is shorter
 NUM_PAIRS_BESIDE_TABLE = 10
-NUM_SALIENT = 100  # the worst images, which have saliency
+NUM_SALIENT = 100  # the images of highest loss get saliency overlays
 NUM_COVERAGE_POINTS = 100
 FRACTION, POSITIVE = (0.0, 1.0), (0.0, math.inf)  # what a chart's y cannot pass
 MOST_HEAT = 50.0  # per cent of a cell's colour
@@ -43,8 +49,8 @@ def render_report(content: ReportContent) -> str:
     evaluation = analysis.evaluation
     predictions = evaluation.predictions
     has_table = len(analysis.class_names) <= MAX_TABLE_CLASSES
-    image_sheet = make_image_sheet(content.images[list(content.shots)]) if content.shots else None
-    shade_sheet = make_shade_sheet(content.saliency) if len(content.saliency) else None
+    image_sprites = make_image_sprites(content.images[list(content.gallery)]) if content.gallery else None
+    overlay_sprites = make_overlay_sprites(content.saliency) if len(content.saliency) else None
     return _template().render(
         content=content,
         analysis=analysis,
@@ -59,13 +65,13 @@ def render_report(content: ReportContent) -> str:
         has_table=has_table,
         matrix=evaluation.confusion.tolist(),
         heats=_heats(evaluation.confusion),
-        shown=Counter((int(predictions.labels[index]), int(predictions.predicted[index])) for index in content.shots),
+        shown=Counter((int(predictions.labels[index]), int(predictions.predicted[index])) for index in content.gallery),
         pairs=analysis.confused[: NUM_PAIRS_BESIDE_TABLE if has_table else NUM_PAIRS],
         index_of={name: index for index, name in enumerate(analysis.class_names)},
         num_wrong=int(evaluation.confusion.sum() - evaluation.confusion.trace()),
-        gallery=_gallery_values(content, image_sheet, shade_sheet),
+        gallery=_gallery_values(content, image_sprites, overlay_sprites),
         most_per_cell=MAX_PER_CELL,
-        most_shots=MAX_SHOTS,
+        most_images=MAX_GALLERY_IMAGES,
         per_cent=per_cent,
         own_sections=render_sections(content),
         version=thumbnet.__version__,
@@ -158,9 +164,9 @@ def _draw_robustness(robustness: Robustness) -> list[Chart]:
     return charts
 
 
-def _gallery_values(content: ReportContent, images: Sheet | None, shades: Sheet | None) -> dict[str, Any]:
-    """What the page's script needs: names, the matrix (of each row its filled cells), the sheets, and a row for every
-    image of the gallery."""
+def _gallery_values(content: ReportContent, images: SpriteSheet | None, overlays: SpriteSheet | None) -> dict[str, Any]:
+    """What the page's script needs: names, the matrix (of each row its filled cells), the sprite sheets, and a row for
+    every image of the gallery."""
     analysis = content.analysis
     predictions = analysis.evaluation.predictions
     rows = [
@@ -172,20 +178,20 @@ def _gallery_values(content: ReportContent, images: Sheet | None, shades: Sheet 
             round(float(predictions.losses[index]), 3),
             *([content.paths[index]] if content.paths is not None else []),
         ]
-        for index in content.shots
+        for index in content.gallery
     ]
     return {
         "classes": analysis.class_names,
         "confusion": [
             [[int(column), int(row[column])] for column in np.flatnonzero(row)] for row in analysis.evaluation.confusion
         ],
-        "shots": rows,
-        "images": _sheet_values(images),
-        "shades": _sheet_values(shades),
+        "gallery": rows,
+        "images": _sprite_values(images),
+        "overlays": _sprite_values(overlays),
     }
 
 
-def _sheet_values(sheet: Sheet | None) -> dict[str, Any] | None:
+def _sprite_values(sheet: SpriteSheet | None) -> dict[str, Any] | None:
     if sheet is None:
         return None
     return {

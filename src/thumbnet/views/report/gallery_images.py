@@ -1,7 +1,7 @@
-"""The report's gallery: which misclassified images are in it, and all their pixels as one picture, a sheet.
+"""The report's gallery: which misclassified images are in it, and their pixels and saliency overlays as sprite sheets.
 
 A report stays under 5 MB, whatever the data: a cell of the confusion matrix shows MAX_PER_CELL images and the gallery
-MAX_SHOTS, large images are reduced, and a sheet that is too heavy without loss is compressed with some.
+MAX_GALLERY_IMAGES, large images are reduced, and a sheet that is too heavy without loss is compressed with some.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from torch import Tensor
 from thumbnet.evaluation.metrics import misclassified
 from thumbnet.evaluation.predictions import Predictions
 
-MAX_SHOTS = 1500
+MAX_GALLERY_IMAGES = 1500
 MAX_PER_CELL = 30
 MAX_TILE_PX = 64
 COLUMNS = 40
-MAX_SHEET_BYTES = 3_200_000  # 4.3 MB in base64
+MAX_SPRITE_BYTES = 3_200_000  # 4.3 MB in base64
 QUALITIES = (90, 75, 50, 25)  # of WebP, where the sheet without loss is too heavy
 DIMMED = 0.8  # how dark the least salient pixels become
 
 
 @dataclass(frozen=True)
-class Sheet:
+class SpriteSheet:
     """Tiles of one size, row by row, as the bytes of a WebP picture."""
 
     content: bytes
@@ -40,8 +40,9 @@ class Sheet:
     tile_height: int
 
 
-def choose_shots(predictions: Predictions) -> list[int]:
-    """Indices of the gallery's images, misclassified, highest loss first: MAX_PER_CELL of a cell, MAX_SHOTS at most."""
+def choose_gallery_images(predictions: Predictions) -> list[int]:
+    """Indices of the gallery's images: misclassified, highest loss first, at most MAX_PER_CELL of a cell and
+    MAX_GALLERY_IMAGES in all."""
     per_cell: Counter[tuple[int, int]] = Counter()
     chosen = []
     for index in misclassified(predictions).tolist():
@@ -49,25 +50,26 @@ def choose_shots(predictions: Predictions) -> list[int]:
         if per_cell[cell] < MAX_PER_CELL:
             per_cell[cell] += 1
             chosen.append(index)
-        if len(chosen) == MAX_SHOTS:
+        if len(chosen) == MAX_GALLERY_IMAGES:
             break
     return chosen
 
 
-def make_image_sheet(images: UInt8[Tensor, "n c h w"]) -> Sheet:
-    """The images, grey or RGB, on a sheet: reduced to MAX_TILE_PX where they are larger."""
+def make_image_sprites(images: UInt8[Tensor, "n c h w"]) -> SpriteSheet:
+    """The images, grey or RGB, as a sprite sheet: reduced to MAX_TILE_PX if they are larger."""
     pixels = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
-    return _make_sheet([Image.fromarray(image) for image in pixels], "RGB")
+    return _make_sprites([Image.fromarray(image) for image in pixels], "RGB")
 
 
-def make_shade_sheet(maps: Float[Tensor, "n h w"]) -> Sheet:
-    """What to lay over images so that the salient keeps its brightness: black, transparent where a map is 1."""
+def make_overlay_sprites(maps: Float[Tensor, "n h w"]) -> SpriteSheet:
+    """Saliency overlays as a sprite sheet: black, transparent where a map is 1, so that salient pixels keep their
+    brightness."""
     opacities = (255 * DIMMED * (1 - maps.clamp(0, 1))).round().byte().numpy()
     black = [np.zeros(opacities.shape[1:], np.uint8)] * 3
-    return _make_sheet([Image.fromarray(np.dstack([*black, opacity])) for opacity in opacities], "RGBA")
+    return _make_sprites([Image.fromarray(np.dstack([*black, opacity])) for opacity in opacities], "RGBA")
 
 
-def _make_sheet(tiles: list[Image.Image], mode: str) -> Sheet:
+def _make_sprites(tiles: list[Image.Image], mode: str) -> SpriteSheet:
     width, height = tiles[0].size
     scale = min(1.0, MAX_TILE_PX / max(width, height))
     width, height = max(1, round(width * scale)), max(1, round(height * scale))
@@ -77,8 +79,8 @@ def _make_sheet(tiles: list[Image.Image], mode: str) -> Sheet:
         row, column = divmod(number, columns)
         reduced = tile.resize((width, height), Image.Resampling.BOX) if scale < 1 else tile
         sheet.paste(reduced, (column * width, row * height))
-    content = next(content for content in _encodings(sheet) if len(content) <= MAX_SHEET_BYTES)
-    return Sheet(content, len(tiles), columns, width, height)
+    content = next(content for content in _encodings(sheet) if len(content) <= MAX_SPRITE_BYTES)
+    return SpriteSheet(content, len(tiles), columns, width, height)
 
 
 def _encodings(sheet: Image.Image) -> Iterable[bytes]:
