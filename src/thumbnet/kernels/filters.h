@@ -88,7 +88,8 @@ void filter_gradient(const Maps& shape, const float* maps, const float* gradient
     }
 }
 
-// The largest of each 2x2 pixels, and which it was (0 to 3); an odd last row or column is left out.
+// The largest of each 2x2 pixels, and which it was (0 to 3); a NaN counts as larger than any number. An odd last row or
+// column is left out.
 template <typename Kept, typename Result>
 void pool(const Maps& shape, const Kept* maps, Result* pooled, uint8_t* largest) {
     const size_t channels = shape.channels, line = shape.width * channels;
@@ -104,7 +105,8 @@ void pool(const Maps& shape, const Kept* maps, Result* pooled, uint8_t* largest)
                 for (int j = 1; j < 4; j++) {
                     const Group<count> other = load_group<count>(from + offsets[j]);
                     for (int k = 0; k < count; k++) {
-                        const Integers is_more = other.parts[k] > most.parts[k];
+                        const Integers is_more =
+                            (other.parts[k] > most.parts[k]) | (other.parts[k] != other.parts[k]);
                         most.parts[k] = is_more ? other.parts[k] : most.parts[k];
                         which[k] = is_more ? Integers{} + j : which[k];
                     }

@@ -31,7 +31,7 @@ std::vector<float> in_order(const float* matrix, const std::vector<int>& rows, c
     std::vector<float> result(rows.size() * columns.size());
     for (size_t i = 0; i < rows.size(); i++)
         for (size_t j = 0; j < columns.size(); j++)
-            result[i * columns.size() + j] = matrix[rows[i] * columns.size() + columns[j]];
+            result[i * columns.size() + j] = with_usual_nan(matrix[rows[i] * columns.size() + columns[j]]);
     return result;
 }
 

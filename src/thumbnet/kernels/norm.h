@@ -66,12 +66,13 @@ void finish_statistics(const Norm& norm, const std::vector<double>& sums, int nu
         }
         const int c = order[at];
         const double mean = first / count;
-        const double variance = std::fmax(second / count - mean * mean, 0.0);
+        const double difference = second / count - mean * mean;
+        const double variance = difference < 0 ? 0 : difference;  // a NaN stays one
         const double inverse = 1 / std::sqrt(variance + epsilon);
         norm.mean[at] = static_cast<float>(mean);
         norm.inverse[at] = static_cast<float>(inverse);
-        norm.scale[at] = static_cast<float>(gamma[c] * inverse);
-        norm.shift[at] = static_cast<float>(beta[c] - gamma[c] * inverse * mean);
+        norm.scale[at] = with_usual_nan(static_cast<float>(gamma[c] * inverse));
+        norm.shift[at] = with_usual_nan(static_cast<float>(beta[c] - gamma[c] * inverse * mean));
         const double unbiased = variance * count / (count - 1);
         running_mean[c] += static_cast<float>(momentum * (mean - running_mean[c]));
         running_variance[c] += static_cast<float>(momentum * (unbiased - running_variance[c]));

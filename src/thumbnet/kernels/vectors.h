@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #ifdef __AVX512DQ__
@@ -21,7 +22,7 @@ constexpr int LANES = 8;
 typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t Integers __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint8_t Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
-typedef uint32_t Words __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint32_t Words __attribute__((vector_size(4 * LANES), aligned(2), may_alias));  // two bfloat16 each
 typedef uint16_t Halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 
 inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
@@ -54,6 +55,9 @@ inline void store(Bfloat16* to, Vector values) {  // to the nearest, ties away f
     const Integers bits = reinterpret_cast<const Integers&>(values);
     *reinterpret_cast<Halves*>(to) = narrow((bits + 0x8000) >> 16);
 }
+
+// A value whose NaN survives the rounding to bfloat16: one with other bits could overflow to zero there.
+inline float with_usual_nan(float value) { return value == value ? value : std::numeric_limits<float>::quiet_NaN(); }
 
 // One or two vectors of neighbouring channels. Two of bfloat16 are the even channels and the odd ones: taking a word's
 // halves apart is two operations where widening is four. So float32 copies of bfloat16 maps have their channels in that
