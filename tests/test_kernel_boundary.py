@@ -38,15 +38,13 @@ def block_of(blocks: str, index: int) -> nn.Module:
 
 
 def step(block: nn.Module, maps: Tensor, kernels: object) -> list[Tensor]:
-    """The result of a copy of `block`, its gradients and its statistics."""
-    own = copy.deepcopy(block)
-    own.kernels = kernels
+    """A block's result, its gradients and its statistics."""
+    block.kernels = kernels
     maps = maps.detach().clone().requires_grad_()
-    result = own(maps)
+    result = block(maps)
     torch.manual_seed(1)
-    result.backward(torch.randn(result.shape).to(result.dtype))
-    statistics = [each for each in own.buffers() if each is not None]
-    return [result.detach(), maps.grad, *(each.grad for each in own.parameters() if each.grad is not None), *statistics]
+    result.backward(torch.randn(result.shape, dtype=torch.float32).to(result.dtype))
+    return [result.detach(), maps.grad, *(parameter.grad for parameter in block.parameters()), *block.buffers()]
 
 
 def every_second(values: Tensor) -> Tensor:
@@ -57,8 +55,8 @@ def every_second(values: Tensor) -> Tensor:
 def with_depthwise(**options: object) -> Change:
     def change(block: nn.Module) -> None:
         torch.manual_seed(2)
-        arguments = {"padding": 1, "groups": 32, "bias": False, **options}
-        block.depthwise = nn.Conv2d(32, 32, arguments.pop("kernel_size", 3), **arguments)
+        arguments = {"kernel_size": 3, "padding": 1, "groups": 32, "bias": False, **options}
+        block.depthwise = nn.Conv2d(32, 32, **arguments)
 
     return change
 
@@ -66,7 +64,8 @@ def with_depthwise(**options: object) -> Change:
 def with_pointwise(**options: object) -> Change:
     def change(block: nn.Module) -> None:
         torch.manual_seed(2)
-        block.conv = nn.Conv2d(32, 32, options.pop("kernel_size", 1), **{"bias": False, **options})
+        arguments = {"kernel_size": 1, "bias": False, **options}
+        block.conv = nn.Conv2d(32, 32, **arguments)
 
     return change
 
@@ -124,45 +123,45 @@ OF_SEPARABLE_BLOCKS: dict[str, Change] = {
 }
 
 
-def check_as_without_kernels(block: nn.Module, maps: Tensor, *, within: float) -> None:
+def check_as_without_kernels(word: str, change: Change, maps: Tensor, *, within: float) -> None:
     """The same step with and without our kernels; where PyTorch refuses, by the same words."""
+    ours, theirs = (block_of(f"c32 {word}", 1) for _ in range(2))
+    for block in ours, theirs:
+        block.has_shortcut = False
+        change(block)
     maps = maps.contiguous(memory_format=torch.channels_last)
     try:
-        expected = step(block, maps, None)
+        expected = step(theirs, maps, None)
     except RuntimeError as refusal:
         with pytest.raises(RuntimeError) as caught:
-            step(block, maps, load_kernels())
+            step(ours, maps, load_kernels())
         assert str(caught.value) == str(refusal)
         return
-    for one, other in zip(step(block, maps, load_kernels()), expected, strict=True):
+    for one, other in zip(step(ours, maps, load_kernels()), expected, strict=True):
         torch.testing.assert_close(one, other, rtol=within, atol=within)
 
 
 @pytest.mark.parametrize("word", ["c32", "b32", "b32p"])
 @pytest.mark.parametrize("change", OF_ANY_BLOCK.values(), ids=OF_ANY_BLOCK)
 def test_a_norm_that_they_do_not_take_stays_pytorchs(word: str, change: Change) -> None:
-    block = block_of(f"c32 {word}", 1)
-    change(block)
-    check_as_without_kernels(block, torch.randn(3, 32, 7, 7).to(block.conv.weight.dtype), within=0)
+    maps = torch.randn(3, 32, 7, 7)
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        check_as_without_kernels(word, change, maps.to(dtype), within=0)
 
 
 @pytest.mark.parametrize("word", ["b32", "b32p"])
 @pytest.mark.parametrize("change", OF_SEPARABLE_BLOCKS.values(), ids=OF_SEPARABLE_BLOCKS)
 def test_convolutions_that_they_do_not_take_stay_pytorchs(word: str, change: Change) -> None:
     """The norm after them may still be theirs."""
-    block = block_of(f"c32 {word}", 1)
-    block.has_shortcut = False
-    change(block)
-    check_as_without_kernels(block, torch.randn(3, 32, 7, 7), within=1e-4)
+    check_as_without_kernels(word, change, torch.randn(3, 32, 7, 7), within=1e-4)
 
 
 @pytest.mark.parametrize("word", ["c32", "b32p"])
 def test_maps_that_they_do_not_take_stay_pytorchs(word: str) -> None:
-    block = block_of(f"c32 {word}", 1)
     for maps in (torch.randn(3, 32, 7, 7).double(), torch.randn(3, 32, 7, 7).half(), torch.randn(3, 16, 7, 7)):
-        check_as_without_kernels(block, maps, within=0)
+        check_as_without_kernels(word, lambda block: None, maps, within=0)
     with torch.autocast("cpu", torch.float16):
-        check_as_without_kernels(block, torch.randn(3, 32, 7, 7), within=0)
+        check_as_without_kernels(word, lambda block: None, torch.randn(3, 32, 7, 7), within=0)
 
 
 @pytest.mark.parametrize("word", ["c32", "c32p", "b32", "b32p"])
@@ -195,11 +194,12 @@ def double_by_default() -> Iterator[None]:
 
 @pytest.mark.parametrize("word", ["c32", "c32p", "b32", "b32p"])
 def test_the_default_type_of_new_tensors_does_not_matter(word: str, double_by_default: None) -> None:
-    block = block_of(f"c32 {word}", 1).float()
-    maps = torch.randn(3, 32, 7, 7).float().contiguous(memory_format=torch.channels_last)
-    found = step(block, maps, load_kernels())
+    maps = torch.randn(3, 32, 7, 7, dtype=torch.float32).contiguous(memory_format=torch.channels_last)
     torch.set_default_dtype(torch.float32)
-    for one, other in zip(found, step(block, maps, load_kernels()), strict=True):
+    blocks = [block_of(f"c32 {word}", 1) for _ in range(2)]
+    expected = step(blocks[0], maps, load_kernels())
+    torch.set_default_dtype(torch.float64)
+    for one, other in zip(step(blocks[1], maps, load_kernels()), expected, strict=True):
         assert one.equal(other)
 
 

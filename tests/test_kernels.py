@@ -17,8 +17,9 @@ from torch.nn import functional as F
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.kernels import compiler
-from thumbnet.kernels.blocks import fused_norm, takes_norm, takes_separable
+from thumbnet.kernels.blocks import fused_norm
 from thumbnet.kernels.compiler import FLAGS, can_compile, load_kernels
+from thumbnet.kernels.support import supports_norm, supports_separable
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.registry import create_model
 from thumbnet.training.device import pick_precision
@@ -112,16 +113,25 @@ def test_most_blocks_are_fused_and_not_only_beside_them(monkeypatch: pytest.Monk
 
 
 def test_what_they_cannot_do_is_left_to_pytorch() -> None:
-    maps, wide = torch.randn(2, 24, 4, 4, requires_grad=True), nn.BatchNorm2d(32)
-    depthwise, strided = nn.Conv2d(32, 32, 3, groups=32), nn.Conv2d(32, 32, 3, groups=32, stride=2)
-    assert not takes_separable(maps, depthwise, wide, pools=False)  # whose gradient has 24 channels
-    assert takes_separable(maps.detach(), depthwise, wide, pools=False)
-    assert not takes_separable(maps.detach(), strided, wide, pools=False)
-    assert not takes_norm(maps, nn.BatchNorm2d(24), pools=False)
-    assert not takes_norm(maps, nn.BatchNorm2d(32, momentum=None), pools=False)
-    assert not takes_norm(maps[:1, :, :2, :2], wide, pools=True)  # one value has no deviation
-    assert takes_norm(maps[:1, :, :2, :2], wide, pools=False)
-    assert not takes_norm(maps.double(), wide, pools=False)
+    maps, norm = torch.randn(2, 24, 4, 4, requires_grad=True), nn.BatchNorm2d(32)
+    pointwise, depthwise = (
+        nn.Conv2d(24, 32, 1, bias=False), nn.Conv2d(32, 32, 3, padding=1, groups=32, bias=False),
+    )  # fmt: skip
+    layers = pointwise, depthwise, norm
+    assert not supports_separable(maps, *layers, pools=False, has_shortcut=False)  # whose gradient has 24 channels
+    assert supports_separable(maps.detach(), *layers, pools=False, has_shortcut=False)
+    assert not supports_separable(maps.detach(), *layers, pools=False, has_shortcut=True)  # 24 channels and 32
+    mixed = torch.randn(2, 32, 4, 4)
+    assert supports_norm(mixed, norm, pools=False)
+    assert supports_norm(mixed, norm, pools=True, shortcut=torch.randn(2, 32, 2, 2))
+    assert not supports_norm(mixed, norm, pools=True, shortcut=mixed)
+    assert not supports_norm(mixed, nn.BatchNorm2d(24), pools=False)
+    assert not supports_norm(torch.randn(2, 24, 4, 4), nn.BatchNorm2d(24), pools=False)
+    assert not supports_norm(mixed[:1, :, :2, :2], norm, pools=True)  # one value has no deviation
+    assert supports_norm(mixed[:1, :, :2, :2], norm, pools=False)
+    assert not supports_norm(mixed.to("meta"), norm, pools=False)
+    for shape in (2**31, 32, 1, 1), (1, 32, 2**14, 2**13):  # an int would overflow
+        assert not supports_norm(torch.empty(1).expand(shape), norm, pools=False)
 
 
 @needs_compiler

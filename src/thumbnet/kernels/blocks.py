@@ -11,51 +11,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-CHANNEL_MULTIPLE = 16
-KEPT_AS = (torch.float32, torch.bfloat16)
-
-
-def fits(norm: nn.BatchNorm2d) -> bool:
-    """Whether our kernels can do anything of a block with this norm."""
-    return norm.num_features % CHANNEL_MULTIPLE == 0
-
-
-def takes_norm(maps: Float[Tensor, "n c h w"], norm: nn.BatchNorm2d, *, pools: bool) -> bool:
-    """Whether our kernels can do this norm of these maps, pooled before or not."""
-    height, width = (side // 2 if pools else side for side in maps.shape[2:])
-    return (
-        maps.device.type == "cpu"
-        and _kept_as(maps) in KEPT_AS
-        and fits(norm)
-        and norm.momentum is not None
-        and len(maps) * height * width > 1  # PyTorch says why one value has no deviation
-    )
-
-
-def can_fuse(depthwise: nn.Module, norm: nn.BatchNorm2d) -> bool:
-    """Whether a block is one that our kernels can do as a whole."""
-    return isinstance(depthwise, nn.Conv2d) and depthwise.stride == (1, 1) and fits(norm)
-
-
-def takes_separable(maps: Float[Tensor, "n c h w"], depthwise: nn.Module, norm: nn.BatchNorm2d, *, pools: bool) -> bool:
-    """Whether our kernels can do a whole separable block on these maps."""
-    return (
-        can_fuse(depthwise, norm)
-        and (not maps.requires_grad or maps.shape[1] % CHANNEL_MULTIPLE == 0)
-        and takes_norm(maps, norm, pools=pools)
-    )
+from thumbnet.kernels.support import pooled_shape, storage_dtype, supports_norm, supports_separable
 
 
 def fused_norm(
     library: ctypes.CDLL,
     maps: Float[Tensor, "n c h w"],
     shortcut: Float[Tensor, "n c h w"] | None,
-    norm: nn.BatchNorm2d,
+    norm: nn.Module,
     *,
     pools: bool,
-) -> Float[Tensor, "n c h2 w2"]:
-    """Max-pool of 2x2 pixels where it `pools`, then the norm in training, SiLU, and the shortcut added."""
-    maps = _kept(maps, _kept_as(maps))
+) -> Float[Tensor, "n c h2 w2"] | None:
+    """Max-pool of 2x2 pixels if it `pools`, then the norm in training, SiLU, and the shortcut added.
+
+    None, and nothing is done, if our kernels do not support these.
+    """
+    if not supports_norm(maps, norm, pools=pools, shortcut=shortcut):
+        return None
+    maps = _kept(maps, storage_dtype(maps))
     shortcut = None if shortcut is None else _kept(shortcut, maps.dtype)
     result: Tensor = _Norm.apply(library, maps, shortcut, norm.weight, norm.bias, norm, pools)  # type: ignore[no-untyped-call]
     return result
@@ -64,15 +37,21 @@ def fused_norm(
 def fused_separable(
     library: ctypes.CDLL,
     maps: Float[Tensor, "n c h w"],
-    pointwise: nn.Conv2d,
-    depthwise: nn.Conv2d,
-    norm: nn.BatchNorm2d,
+    pointwise: nn.Module,
+    depthwise: nn.Module,
+    norm: nn.Module,
     *,
     pools: bool,
     has_shortcut: bool,
-) -> Float[Tensor, "n k h2 w2"]:
-    """Pointwise and depthwise 3x3 convolution, perhaps dilated, then as `fused_norm`; `maps` are the shortcut."""
-    maps = _kept(maps, _kept_as(maps))
+) -> Float[Tensor, "n k h2 w2"] | None:
+    """Pointwise and depthwise 3x3 convolution, perhaps dilated, then as `fused_norm`; `maps` are the shortcut.
+
+    None, and nothing is done, if our kernels do not support these.
+    """
+    if not supports_separable(maps, pointwise, depthwise, norm, pools=pools, has_shortcut=has_shortcut):
+        return None
+    assert isinstance(depthwise.dilation, tuple)
+    maps = _kept(maps, storage_dtype(maps))
     weights = pointwise.weight, depthwise.weight, norm.weight, norm.bias
     result: Tensor = _Separable.apply(library, maps, *weights, norm, depthwise.dilation[0], pools, has_shortcut)  # type: ignore[no-untyped-call]
     return result
@@ -93,7 +72,7 @@ class _Norm(torch.autograd.Function):
         batch, channels, height, width = maps.shape
         result, largest = _result_of(maps, channels, pools)
         pooled = torch.empty_like(result) if pools else maps
-        saved = torch.empty(4, channels)
+        saved = _scratch(4, channels)
         library.thumbnet_norm_forward(
             *_pointers(maps, shortcut, gamma, beta, *_running(norm)),
             *(norm.momentum, norm.eps),
@@ -109,9 +88,9 @@ class _Norm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         pooled, largest, saved = ctx.saved_tensors
         gradient = _kept(gradient, pooled.dtype)
-        before = torch.empty(ctx.before, dtype=pooled.dtype).contiguous(memory_format=torch.channels_last)
+        before = torch.empty(ctx.before, dtype=pooled.dtype, device="cpu", memory_format=torch.channels_last)
         batch, channels, height, width = ctx.before
-        of_gamma, of_beta = torch.empty(channels), torch.empty(channels)
+        of_gamma, of_beta = _scratch(channels), _scratch(channels)
         ctx.library.thumbnet_norm_backward(
             *_pointers(gradient, pooled, largest, saved, before, of_gamma, of_beta),
             *_numbers(before, batch, height, width, channels),
@@ -139,7 +118,7 @@ class _Separable(torch.autograd.Function):
         result, largest = _result_of(maps, out_channels, pools)
         filtered = torch.empty_like(result)
         mixed = maps.new_empty(batch, height, width, out_channels)
-        saved = torch.empty(4, out_channels)
+        saved = _scratch(4, out_channels)
         by_output, by_tap = pointwise.flatten(1).contiguous(), depthwise.flatten(1).t().contiguous()
         by_input = by_output.t().contiguous()
         library.thumbnet_separable_forward(
@@ -160,8 +139,8 @@ class _Separable(torch.autograd.Function):
         of_maps = torch.empty_like(maps) if ctx.needs_input_grad[1] else None
         batch, in_channels, height, width = maps.shape
         out_channels = len(by_output)
-        of_inputs, of_taps = torch.empty(in_channels, out_channels), torch.empty_like(by_tap)
-        of_gamma, of_beta = torch.empty(out_channels), torch.empty(out_channels)
+        of_inputs, of_taps = _scratch(in_channels, out_channels), torch.empty_like(by_tap)
+        of_gamma, of_beta = _scratch(out_channels), _scratch(out_channels)
         ctx.library.thumbnet_separable_backward(
             *_pointers(
                 *(gradient, maps, mixed, filtered, largest),
@@ -174,21 +153,22 @@ class _Separable(torch.autograd.Function):
         return None, of_maps, of_pointwise, of_depthwise, of_gamma, of_beta, None, None, None, None
 
 
-def _kept_as(maps: Tensor) -> torch.dtype:
-    """The number format that maps are kept in: autocast's where it is on, else their own."""
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else maps.dtype
-
-
 def _kept(maps: Tensor, dtype: torch.dtype) -> Tensor:
     return maps.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
 def _result_of(maps: Tensor, channels: int, pools: bool) -> tuple[Tensor, Tensor | None]:
     """Room for a block's result, and, where it pools, for which of four pixels was the largest."""
-    batch, _, height, width = maps.shape
-    sides = (height // 2, width // 2) if pools else (height, width)
-    result = torch.empty(batch, channels, *sides, dtype=maps.dtype, memory_format=torch.channels_last)
-    return result, torch.empty(result.numel(), dtype=torch.uint8) if pools else None
+    batch, _, height, width = pooled_shape(maps.shape, pools=pools)
+    result = torch.empty(
+        batch, channels, height, width, dtype=maps.dtype, device="cpu", memory_format=torch.channels_last
+    )
+    return result, torch.empty(result.numel(), dtype=torch.uint8, device="cpu") if pools else None
+
+
+def _scratch(*shape: int) -> Tensor:
+    """Room for float32, whatever the default type and device of new tensors are."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
 
 
 def _running(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.kernels.blocks import can_fuse, fits, fused_norm, fused_separable, takes_norm, takes_separable
+from thumbnet.kernels.blocks import fused_norm, fused_separable
+from thumbnet.kernels.support import supports_norm_layer, supports_separable_layers
 from thumbnet.models.architecture import EXAMPLE, Architecture, Layer, parse_blocks
 from thumbnet.models.blocks import check_images
 from thumbnet.models.whitening import Whitening
@@ -90,24 +91,27 @@ class _Block(nn.Module):
     @property
     def takes_any(self) -> bool:
         """Whether `kernels` do any of it."""
-        return fits(self.norm)
+        return supports_norm_layer(self.norm)
 
     @property
     def is_fused(self) -> bool:
         """Whether `kernels` do all of it, if it gets maps that they take."""
-        return can_fuse(self.depthwise, self.norm)
+        return supports_separable_layers(self.conv, self.depthwise, self.norm)
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h2 w2"]:
         pools = self.pools and min(maps.shape[2:]) >= 2
         kernels = self.kernels if self.training else None
-        if kernels is not None and takes_separable(maps, self.depthwise, self.norm, pools=pools):
-            assert isinstance(self.depthwise, nn.Conv2d)
-            return fused_separable(
-                kernels, maps, self.conv, self.depthwise, self.norm, pools=pools, has_shortcut=self.has_shortcut
-            )
+        if kernels is not None:
+            layers = self.conv, self.depthwise, self.norm
+            fused = fused_separable(kernels, maps, *layers, pools=pools, has_shortcut=self.has_shortcut)
+            if fused is not None:
+                return fused
         changed = self.depthwise(self.conv(maps))
-        if kernels is not None and takes_norm(changed, self.norm, pools=pools):
-            return fused_norm(kernels, changed, maps if self.has_shortcut else None, self.norm, pools=pools)
+        if kernels is not None:
+            shortcut = maps if self.has_shortcut else None
+            fused = fused_norm(kernels, changed, shortcut, self.norm, pools=pools)
+            if fused is not None:
+                return fused
         if pools:
             changed = F.max_pool2d(changed, 2)
         changed = F.silu(self.norm(changed))

@@ -1,0 +1,136 @@
+"""What our kernels can run: checked before a pointer is taken. Everything else is left to PyTorch's own layers."""
+
+from __future__ import annotations
+
+from typing import TypeGuard, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+CHANNEL_MULTIPLE = 16  # on every processor, so that what is fused does not depend on it
+STORAGE_DTYPES = (torch.float32, torch.bfloat16)
+PLAIN = (Tensor, nn.Parameter)  # a subclass may have no memory of its own, or another meaning
+MAX_SIZE = 2**31 - 1  # the kernels count in ints
+Layer = TypeVar("Layer", bound=nn.Module)
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def supports_norm_layer(norm: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
+    """Whether our kernels can run this layer, given maps and a device that suit them.
+
+    It must be an `nn.BatchNorm2d` itself, with parameters and running statistics in float32 without gaps, a fixed
+    momentum, and a multiple of 16 channels.
+    """
+    if not _is_unchanged(norm, nn.BatchNorm2d):
+        return False
+    vectors = norm.weight, norm.bias, norm.running_mean, norm.running_var
+    return (
+        norm.num_features % CHANNEL_MULTIPLE == 0
+        and norm.num_batches_tracked is not None
+        and isinstance(norm.momentum, float | int)
+        and all(_is_float32(each) and each.is_contiguous() and each.shape == (norm.num_features,) for each in vectors)
+    )
+
+
+def supports_separable_layers(pointwise: nn.Module, depthwise: nn.Module, norm: nn.Module) -> bool:
+    """Whether our kernels can run these three layers as one, given maps and a device that suit them.
+
+    The convolutions must be an `nn.Conv2d` each, in float32, without bias and strides: 1x1 in one group without
+    padding, and 3x3 in a group a channel, padded with as many zeros as it is dilated by.
+    """
+    return (
+        supports_norm_layer(norm)
+        and _is_plain_convolution(pointwise, kernel_size=(1, 1))
+        and pointwise.groups == 1
+        and pointwise.padding == (0, 0)
+        and pointwise.out_channels == norm.num_features
+        and _is_plain_convolution(depthwise, kernel_size=(3, 3))
+        and depthwise.groups == depthwise.in_channels == depthwise.out_channels == norm.num_features
+        and depthwise.padding == depthwise.dilation
+        and depthwise.dilation[0] == depthwise.dilation[1] <= MAX_SIZE // 2
+    )
+
+
+def supports_norm(maps: Tensor, norm: nn.Module, *, pools: bool, shortcut: Tensor | None = None) -> TypeGuard[Tensor]:
+    """Whether our kernels can run this norm in training on these maps, pooled before or not, with this shortcut."""
+    return (
+        supports_norm_layer(norm)
+        and _suit(maps, norm, pools=pools)
+        and maps.shape[1] == norm.num_features
+        and (shortcut is None or (_can_be_stored(shortcut) and shortcut.shape == pooled_shape(maps.shape, pools=pools)))
+    )
+
+
+def supports_separable(
+    maps: Tensor, pointwise: nn.Module, depthwise: nn.Module, norm: nn.Module, *, pools: bool, has_shortcut: bool
+) -> bool:
+    """Whether our kernels can run a whole separable block in training on these maps."""
+    if not supports_separable_layers(pointwise, depthwise, norm):
+        return False
+    assert isinstance(pointwise, nn.Conv2d)
+    assert isinstance(depthwise, nn.Conv2d)
+    in_channels, out_channels = pointwise.in_channels, pointwise.out_channels
+    return (
+        _suit(maps, norm, pools=pools)
+        and pointwise.weight.device.type == depthwise.weight.device.type == "cpu"
+        and maps.shape[1] == in_channels
+        and (not maps.requires_grad or in_channels % CHANNEL_MULTIPLE == 0)
+        and (not has_shortcut or (in_channels == out_channels and not pools))
+        and maps.shape[2] * maps.shape[3] * max(in_channels, out_channels) <= MAX_SIZE
+        and in_channels * out_channels <= MAX_SIZE
+    )
+
+
+def storage_dtype(maps: Tensor) -> torch.dtype:
+    """The number format that maps are stored in: autocast's if it is on, else their own."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else maps.dtype
+
+
+def pooled_shape(shape: torch.Size, *, pools: bool) -> torch.Size:
+    """[N,C,H,W] after a max-pool of 2x2 pixels, or as it is."""
+    batch, channels, height, width = shape
+    return torch.Size((batch, channels, height // 2, width // 2)) if pools else shape
+
+
+def _suit(maps: Tensor, norm: nn.Module, *, pools: bool) -> bool:
+    """Whether these are maps in a CPU's memory that a block with this norm, in training, can have come to."""
+    if not _can_be_stored(maps) or maps.ndim != 4 or storage_dtype(maps) not in STORAGE_DTYPES:
+        return False
+    batch, _, height, width = pooled_shape(maps.shape, pools=pools)
+    return (
+        norm.training
+        and all(each.device.type == "cpu" for each in (*norm.parameters(), *norm.buffers()))
+        and batch * height * width > 1  # PyTorch says why one value has no deviation
+        and max(maps.shape) <= MAX_SIZE
+        and maps.shape[1:].numel() <= MAX_SIZE
+    )
+
+
+def _can_be_stored(maps: Tensor) -> bool:
+    return (
+        type(maps) in PLAIN
+        and maps.layout is torch.strided
+        and maps.device.type == "cpu"
+        and maps.dtype in STORAGE_DTYPES
+    )
+
+
+def _is_float32(values: Tensor | None) -> TypeGuard[Tensor]:
+    return type(values) in PLAIN and values.layout is torch.strided and values.dtype is torch.float32  # type: ignore[union-attr]
+
+
+def _is_plain_convolution(layer: nn.Module, *, kernel_size: tuple[int, int]) -> TypeGuard[nn.Conv2d]:
+    return (
+        _is_unchanged(layer, nn.Conv2d)
+        and _is_float32(layer.weight)
+        and layer.bias is None
+        and layer.kernel_size == kernel_size
+        and layer.stride == (1, 1)
+        and layer.padding_mode == "zeros"
+        and layer.weight.shape == (layer.out_channels, layer.in_channels // layer.groups, *kernel_size)
+    )
+
+
+def _is_unchanged(layer: nn.Module, kind: type[Layer]) -> TypeGuard[Layer]:
+    """Whether a layer does what its class does: it is no subclass, and nothing is hooked to it or put in its place."""
+    return type(layer) is kind and "forward" not in vars(layer) and not any(getattr(layer, name) for name in HOOKS)
