@@ -110,7 +110,7 @@ def train(recipe: str, settings: list[str], seed: int, data: str, folder: str, r
 
 
 def what_is_asked(recipe: str, settings: list[str], data: str) -> list[str]:
-    """All that a run's figures depend on, but for its seed."""
+    """All that a run's metrics depend on, except its seed."""
     return [config_to_toml(load_recipe(recipe)), *settings, *([Path(data).stem] if data != "cifar10" else [])]
 
 

@@ -78,7 +78,7 @@ def plant(folder: Path, path: Path, *, num_planted: int, seed: int) -> set[int]:
 
 
 def check(data: Path, out: Path, options: list[str]) -> dict[str, Any]:
-    """Run the command; what it says of itself, and the seconds it took."""
+    """Run the command; its output, and the seconds it took."""
     command = [sys.executable, "-m", "thumbnet", "data", "check", "--data", f"npz:{data}", "--out", str(out), *options]
     begin_s = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

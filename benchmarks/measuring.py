@@ -1,4 +1,4 @@
-"""What the benchmarks share: work in processes of their own, told when to run, and results as files."""
+"""What the benchmarks share: work in separate processes that runs on demand, and results as files."""
 
 from __future__ import annotations
 

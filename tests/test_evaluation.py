@@ -82,5 +82,5 @@ def test_evaluate_names_its_split_and_refuses_what_does_not_fit(tiny_dataset: Da
     assert evaluation.confusion.sum() == 30
     with pytest.raises(ConfigError, match="unknown split 'tset'"):
         evaluate(model, tiny_dataset, "tset")
-    with pytest.raises(ModelError, match="tells 4 classes apart"):
+    with pytest.raises(ModelError, match="has 4 classes"):
         evaluate(create_model("resnet8", num_classes=4, image_size=12), tiny_dataset)

@@ -141,10 +141,10 @@ def test_a_state_stays_as_it_was_and_goes_on_twice_to_the_same_end(tiny_dataset:
 def test_a_model_for_other_classes_is_refused_before_the_first_step(tiny_dataset: Dataset, num_classes: int) -> None:
     model = create_model("resnet8", num_classes=num_classes, image_size=12, seed=0)
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
-    with pytest.raises(ModelError, match=f"tells {num_classes} classes apart, but the dataset has 3"):
+    with pytest.raises(ModelError, match=f"has {num_classes} classes, but the dataset 3"):
         quick_fit(model, tiny_dataset)
     assert all(parameter.equal(before[name]) for name, parameter in model.named_parameters())
-    with pytest.raises(ModelError, match=f"tells {num_classes} classes apart, but the dataset has 3"):
+    with pytest.raises(ModelError, match=f"has {num_classes} classes, but the dataset 3"):
         find_lr(model, tiny_dataset, batch_size=8, device="cpu")
 
 

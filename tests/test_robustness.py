@@ -103,7 +103,7 @@ def test_what_cannot_be_measured_is_refused(tiny_dataset: Dataset) -> None:
         measure_robustness(BrightestCorner(), tiny_dataset, num_images=0)
     with pytest.raises(ConfigError, match="seed is -1"):
         measure_robustness(BrightestCorner(), tiny_dataset, seed=-1)
-    with pytest.raises(ModelError, match="tells 4 classes apart"):
+    with pytest.raises(ModelError, match="has 4 classes"):
         measure_robustness(BrightestCorner(4), tiny_dataset)
 
 

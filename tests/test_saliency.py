@@ -311,7 +311,7 @@ def test_what_cannot_be_explained_is_refused() -> None:
     with pytest.raises(ModelError, match="not all finite"):
         saliency_maps(broken, images, classes, **GREY)
     for label in (-1, 3):
-        with pytest.raises(ModelError, match=f"class {label} is to be explained, but the model tells 3 apart"):
+        with pytest.raises(ModelError, match=f"class {label} is to be explained, but the model has 3"):
             saliency_maps(Net(lambda net, maps: net.head(maps.mean((2, 3)))), images, classes.fill_(label), **GREY)
 
 

@@ -30,7 +30,7 @@ TICKS_S = (5, 10, 30, 60, 120, 300, 600, 1800, 3600, 10800)
 
 @dataclass(frozen=True)
 class Point:
-    """Trainings of one length: median seconds, mean test accuracy, its sample deviation where there are several."""
+    """Trainings of one length: median seconds, mean test accuracy, its sample deviation if there are several."""
 
     series: str
     epochs: int
@@ -94,7 +94,7 @@ def trained_models() -> list[tuple[Point, str]]:
 
 
 def newest(theme: str) -> dict[str, Any] | None:
-    """The newest result of a theme, None where there is none."""
+    """The newest result of a theme, or None."""
     files = sorted(RESULTS.glob(f"{theme}_*.json"), key=lambda file: file.stem.rpartition("_")[2])
     return json.loads(files[-1].read_text()) if files else None
 

@@ -59,12 +59,12 @@ def run_bench(
     device: str = "auto",
     say: Say = lambda text: None,
 ) -> Bench:
-    """Measure this machine; let nothing else run beside it.
+    """Measure this machine; let nothing else run meanwhile.
 
     Args:
         models, recipes: names; None: all of them.
         batch_size, precision: to train the models with; recipes have their own.
-        say: is told what is being measured.
+        say: is called with the name of each part before it is measured.
 
     Raises:
         ConfigError: an unknown name, a batch size below 2, or a device that is not here.
@@ -75,23 +75,23 @@ def run_bench(
     configs = [load_recipe(name) for name in (list_recipes() if recipes is None else recipes)]
     if batch_size < 2:
         raise ConfigError(f"batch_size is {batch_size}", hint="batch normalisation needs at least 2 images a batch")
-    on = pick_device(device)
-    pick_precision(precision, on)  # refused before anything is measured
+    chosen = pick_device(device)
+    pick_precision(precision, chosen)  # refused before anything is measured
     say("matrix products ...")
-    peak = matrix_gflops(on)
+    peak = matrix_gflops(chosen)
     speeds = []
     for name in models:
         say(f"model {name} ...")
-        speeds.append(_in_own_process(measure_model, name, batch_size, precision, on.type))
+        speeds.append(_in_own_process(measure_model, name, batch_size, precision, chosen.type))
     times = []
     for config in configs:
         say(f"recipe {config.recipe} ...")
-        times.append(_in_own_process(time_recipe, config.replace(device=on.type)))
+        times.append(_in_own_process(time_recipe, config.replace(device=chosen.type)))
     return Bench(
         processor=processor_name(),
         num_threads=torch.get_num_threads(),
         torch_version=torch.__version__,
-        device=on.type,
+        device=chosen.type,
         batch_size=batch_size,
         matrix_gflops=peak,
         models=tuple(speeds),

@@ -1,8 +1,8 @@
-"""What models say of images that they were not trained on: k-fold training with a recipe, repeated.
+"""Predictions for images by models that were not trained on them: repeated k-fold training with a recipe.
 
 In each repeat the training images are divided anew, class by class, into folds; for each fold a model is trained on all
-the others and asked of it. Two views of an image are averaged where mirroring keeps the label, and so are the repeats:
-that both ranks the images better and tells more honestly how sure one can be.
+the others and predicts it. Two views of an image are averaged if a flip keeps the label, and so are the repeats: the
+images are ranked better, and the confidence is more honest.
 """
 
 from __future__ import annotations

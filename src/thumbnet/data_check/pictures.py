@@ -32,7 +32,7 @@ TITLES: Mapping[SuspectKind, str] = {
 def draw_pictures(
     dataset: Dataset, suspects: Sequence[Suspect], duplicates: Sequence[Duplicate], out_of_fold: OutOfFold
 ) -> dict[str, bytes]:
-    """PNG files by name, `<kind>.png` of each kind that was found: the worst of them; of duplicates, pairs."""
+    """PNG files by name, one `<kind>.png` for each kind that was found: its worst images, or pairs of duplicates."""
     pictures = {}
     for kind, title in TITLES.items():
         if kind == "duplicate":
@@ -43,7 +43,7 @@ def draw_pictures(
             num_found = len(some)
             groups, captions = _picture_suspects(dataset, some[:MAX_PICTURED], out_of_fold.probabilities)
         if groups:
-            shown = "" if num_found == len(groups) else f", of which these {len(groups)} come first"
+            shown = "" if num_found == len(groups) else f", the first {len(groups)} shown"
             figure = draw_suspects(groups, captions, title=f"{title}: {num_found:,}{shown}")
             pictures[f"{kind}.png"] = png_bytes(figure)
     return pictures

@@ -1,8 +1,8 @@
-"""Which training images are suspected of what, from what each of the searches found.
+"""Suspicious training images, each with its reason, from the results of the searches.
 
-Suspects are training images only, so that `train --exclude` can leave them out. Of two duplicates that is the later
-one, or the one in the training split where the other is in val or test: so one of them stays, and no copy of a test
-image is trained on.
+Suspects are training images only, so that `train --exclude` can leave them out. Of two duplicates the suspect is the
+later one, or the one in the training split if the other is in val or test: so one of the two stays, and no copy of a
+test image is trained on.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ AT_BOUND = 1e-3  # in the logarithm
 @dataclass(frozen=True)
 class ReliabilityBin:
     """The images whose confidence is above `low` and at most `high`: how many, their mean confidence and accuracy
-    (None where there are none)."""
+    (None if there are none)."""
 
     low: float
     high: float

@@ -63,7 +63,7 @@ def sample_noise(shape: tuple[int, ...], generator: torch.Generator) -> Draws:
 
 
 def blur(images: UInt8[Tensor, "n c h w"], sigma: float) -> UInt8[Tensor, "n c h w"]:
-    """Each channel under a Gaussian of standard deviation `sigma` pixels, cut off at four of them."""
+    """Each channel under a Gaussian of standard deviation `sigma` pixels, cut off at four standard deviations."""
     blurred = gaussian_filter(images.numpy(), sigma, axes=(2, 3), mode="mirror", output=np.float32)
     return _to_levels(torch.from_numpy(blurred))
 

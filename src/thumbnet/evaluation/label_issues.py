@@ -2,8 +2,8 @@
 
 Source: Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels" (2021,
 arXiv:1911.00068). As there: the images that are confidently of a class, by a threshold of its own, are counted by the
-label they were given (the confident joint), which tells how often which label is given in place of which; and images
-are ranked by self-confidence, the probability of the given label.
+given label (the confident joint): how often which label is given in place of which; and images are
+ranked by self-confidence, the probability of the given label.
 
 Unlike there, the threshold of a class is not the mean confidence of its images but a high one, that only a share of
 those predicted so reach (CONFIDENT_SHARE). A network that was trained for a minute makes honest mistakes above the
@@ -88,7 +88,7 @@ def find_label_issues(probabilities: Float[np.ndarray, "n k"], labels: Int64[np.
 
 
 def _thresholds(probabilities: Float[np.ndarray, "n k"], predicted: Int64[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
-    """For each class, the probability that CONFIDENT_SHARE of the images predicted so reach; 1 where there are none."""
+    """For each class, the probability that CONFIDENT_SHARE of the images predicted so reach; 1 if there are none."""
     thresholds = np.ones(probabilities.shape[1])
     for label in range(probabilities.shape[1]):
         confidences = probabilities[predicted == label, label]

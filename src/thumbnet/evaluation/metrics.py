@@ -53,7 +53,7 @@ def check_num_classes(logits: Float[Tensor, "n k"], num_classes: int) -> None:
     """ModelError if a model has another number of classes than the dataset."""
     if logits.shape[1] != num_classes:
         raise ModelError(
-            f"the model tells {logits.shape[1]} classes apart, but the dataset has {num_classes}",
+            f"the model has {logits.shape[1]} classes, but the dataset {num_classes}",
             hint=f"create the model with num_classes={num_classes}",
         )
 

@@ -85,8 +85,8 @@ def measure_robustness(
 ) -> Robustness:
     """Score test images as they are and under every corruption at each of its strengths, on the model's device.
 
-    The sample is drawn from all test images alike, the same for every model; all of them where there are no more than
-    `num_images`. It is not drawn class by class: that takes from the sample's variance only the part that is between
+    The sample is random and the same for every model; with `num_images` test images or fewer it is all of them. It is
+    not stratified by class: that takes from the sample's variance only the part that is between
     classes (4 % of it with the pretrained `sprint` on CIFAR-10). The strengths of a corruption share what is drawn, so
     only the strength differs between them.
 

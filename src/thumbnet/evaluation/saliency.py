@@ -220,8 +220,8 @@ class _Watched(TorchFunctionMode):
 def _ends_in_mean(watched: _Watched, images: Float[Tensor, "n c h w"]) -> bool:
     """Whether logits are the same weighted sum of the maps' means for all these images, and a constant.
 
-    Seen in a mixture of the logits with random weights: its gradient is the same at every position of every image, and
-    so is what the maps leave of it.
+    Tested on a mixture of the logits with random weights: its gradient is the same at every position of every image and
+    the mixture less the maps' weighted sum is a constant.
     """
     maps, logits = watched.run(images)
     mixture = logits @ torch.randn(logits.shape[1], generator=torch.Generator().manual_seed(0)).to(logits)
@@ -245,6 +245,6 @@ def _check_classes(classes: Int64[Tensor, " n"], *, num_classes: int) -> None:
     for label in classes.unique().tolist():
         if not 0 <= label < num_classes:
             raise ModelError(
-                f"class {label} is to be explained, but the model tells {num_classes} apart",
+                f"class {label} is to be explained, but the model has {num_classes}",
                 hint=f"give classes from 0 to {num_classes - 1}",
             )

@@ -10,8 +10,8 @@ from thumbnet.errors import ModelError
 WORD = re.compile(r"([cb])(\d+)([sp]?)(?:d(\d))?(?:x(\d+))?")
 EXAMPLE = "c24x3 b48p b48d2 b48x2"
 HOW_TO_WRITE = (
-    f"write for instance {EXAMPLE!r}: kind (c plain 3x3, b blueprint-separable), channels, s where it strides or p "
-    "where it pools, d and the dilation, x and how many of them"
+    f"write for instance {EXAMPLE!r}: kind (c plain 3x3, b blueprint-separable), channels, s if it strides or p "
+    "if it pools, d and the dilation, x and the number of blocks"
 )
 MAX_CHANNELS = 4096
 MAX_REPEATS = 100
@@ -31,9 +31,8 @@ class Layer:
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that must be known of a network of blocks to run it, but its weights: the text of `parse_blocks`, the pixels
-    of zeros around the images, and whether there are shortcuts around blocks that keep their maps' shape, but for the
-    first."""
+    """All that is needed to run a network of blocks, except its weights: the text for `parse_blocks`, the zero padding
+    around the images in pixels, and whether blocks that keep their maps' shape have shortcuts (the first has none)."""
 
     blocks: str
     whiten_padding: int
@@ -41,9 +40,9 @@ class Architecture:
 
 
 def parse_blocks(text: str) -> tuple[Layer, ...]:
-    """The blocks that a text names, as "c24x3 b48p b48d2 b48x2": words of a kind (`c`: plain 3x3 convolution, `b`:
-    blueprint-separable), the output channels, `s` or `p` where it strides or pools, `d` and the dilation of its 3x3
-    convolution where that is not 1, and how many there are of them.
+    """The blocks of a text such as "c24x3 b48p b48d2 b48x2". Each word is a kind (`c`: plain 3x3 convolution, `b`:
+    blueprint-separable), the output channels, `s` or `p` if it strides or pools, `d` and the dilation of its 3x3
+    convolution if that is not 1, and `x` and the number of such blocks.
 
     Raises:
         ModelError: a word that is none of this, or no word at all.

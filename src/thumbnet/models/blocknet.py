@@ -29,7 +29,7 @@ class BlockNet(nn.Module):
     max_image_size: int | None = None
     default_blocks = EXAMPLE
     whiten_padding = 1  # pixels of zeros around the images: the maps' sides are then halved without a rest
-    has_shortcuts = True  # around blocks that keep their maps' shape, but for the first
+    has_shortcuts = True  # around blocks that keep their maps' shape, except the first
     learns_scales = True  # of the norms
     statistics_momentum = 0.1  # of the norms
 

@@ -1,4 +1,4 @@
-"""Images that one model gets right and another wrong, side by side with what both say of them."""
+"""Images that one model gets right and another wrong, with both predictions."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Chart:
     stops: tuple[Stop, ...]
 
     def hover_values(self) -> dict[str, Any]:
-        """What the page's script needs to tell the values where the reader points."""
+        """What the page's script needs to show the values under the pointer."""
         stops = [[stop.position, stop.x, *stop.values] for stop in self.stops]
         return {"width": WIDTH, "x_label": self.x_label, "labels": self.labels, "stops": stops}
 

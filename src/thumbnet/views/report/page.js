@@ -1,5 +1,5 @@
 "use strict";
-// The gallery with its filters, the confusion matrix that sets them, tables that sort, charts that tell their values.
+// The gallery with its filters, the confusion matrix that sets them, tables that sort, charts that show their values.
 (() => {
   const byId = (id) => document.getElementById(id);
   const values = JSON.parse(byId("gallery-values").textContent);
