@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 import torch
@@ -26,7 +29,9 @@ os.environ["MPLBACKEND"] = "agg"
 
 hook = install_import_hook("thumbnet", "shape_checks.check")  # before the package's own imports
 
+import thumbnet  # noqa: E402
 from thumbnet.data.dataset import Dataset, Source, Split  # noqa: E402
+from thumbnet.specs.registry import Registry  # noqa: E402
 
 torch.set_num_threads(1)  # the tests' tensors are small: a second thread would only wait for the first
 
@@ -53,3 +58,16 @@ def tiny_dataset() -> Dataset:
         source=Source("tiny", "colour noise made for tests"),
         val_fraction=0.1,
     )
+
+
+@pytest.fixture
+def own_things() -> Iterator[None]:
+    """What a test registers is forgotten after it: models, metrics, data sources and all others."""
+    registering = [getattr(thumbnet, name) for name in thumbnet.__all__ if name.startswith("register_")]
+    modules = [sys.modules[function.__module__] for function in registering]
+    with ExitStack() as stack:
+        for module in modules:
+            for thing in vars(module).values():
+                if isinstance(thing, Registry):
+                    stack.enter_context(thing.scope())
+        yield

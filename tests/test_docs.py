@@ -41,6 +41,7 @@ def test_commands_run_or_parse(page: Path, tmp_path: Path, monkeypatch: pytest.M
             assert main(words[1:]) == 0, line
 
 
+@pytest.mark.usefixtures("own_things")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +15,12 @@ from plugins import install_plugin
 from thumbnet.cli import main
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
-from thumbnet.evaluation.custom_metrics import METRICS
 from thumbnet.evaluation.metrics import Evaluation, summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.models.registry import create_model
 from thumbnet.reporting import build_report
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.views.report.content import ReportContent
-from thumbnet.views.report.sections import REPORT_SECTIONS
 
 RUN_METRICS = {
     "num_params": 1, "macs": 1, "train_s": 100.0, "images_per_s": 10.0, "device": "cpu", "num_threads": 1,
@@ -31,10 +28,7 @@ RUN_METRICS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _scope() -> Iterator[None]:
-    with METRICS.scope(), REPORT_SECTIONS.scope():
-        yield
+pytestmark = pytest.mark.usefixtures("own_things")
 
 
 def evaluation_of(dataset: Dataset) -> Evaluation:

@@ -58,7 +58,8 @@ def own_places(pip: Sequence[str]) -> list[str]:
     """The settings, of files and of the environment, that say where pip takes packages from."""
     listed = subprocess.run([*pip, "config", "list"], check=False, capture_output=True, text=True).stdout
     settings = [line.partition("=") for line in listed.splitlines()]
-    return sorted({key for key, _, value in settings if key.rpartition(".")[2] in PLACES and value.strip("'\"")})
+    given = {key.rpartition(".")[2] for key, _, value in settings if value.strip("'\"")}
+    return sorted(given.intersection(PLACES))
 
 
 def answers(pip: Sequence[str], index: str, timeout_s: float = TIMEOUT_S) -> bool:

@@ -55,6 +55,7 @@ _MODULE_OF = {
     "predict": "thumbnet.model_card",
     "register_metric": "thumbnet.evaluation.custom_metrics",
     "register_report_section": "thumbnet.views.report.sections",
+    "ReportSection": "thumbnet.views.report.sections",
     "resume": "thumbnet.run",
     "saliency_maps": "thumbnet.evaluation.saliency",
     "save_lr_trial": "thumbnet.views.curves",
