@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import thumbnet.data.sources as sources
+from killed_runs import train_killed_after
 from thumbnet.config import TrainConfig, config_from_toml
 from thumbnet.errors import (
     CheckpointError,
@@ -55,13 +51,38 @@ METRICS = {
 }  # fmt: skip
 
 
+TINY = "model_options.blocks=c8s"
+
+
 def quick_config(**options: object) -> TrainConfig:
+    """The default recipe on the digits, for two epochs."""
     return load_recipe(options={"data": "digits", "epochs": 2, "batch_size": 256, "device": "cpu", **options})
+
+
+def small_config(data: Path, **options: object) -> TrainConfig:
+    """The default recipe on a file of few pictures, with a network of one block."""
+    given = {"data": f"npz:{data}", "epochs": 2, "batch_size": 32, "device": "cpu", **options}
+    return load_recipe(options=given, settings=[TINY])
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """With everything that a training leaves."""
     return train(quick_config(seed=3), run_dir=tmp_path_factory.mktemp("run"), log_style="silent")
+
+
+@pytest.fixture(scope="module")
+def small_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    write_small_digits(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def small_run(small_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Without pictures."""
+    path = tmp_path_factory.mktemp("small")
+    return train(small_config(small_digits, seed=3), run_dir=path, log_style="silent", pictures=False)
 
 
 def test_a_run_leaves_a_complete_folder(run: Run) -> None:
@@ -130,32 +151,25 @@ def test_the_weights_file_holds_the_models_tensors_and_nothing_else(run: Run) ->
     assert b"__metadata__" not in (run.path / "model.safetensors").read_bytes()[:4000]
 
 
-def test_the_same_seed_gives_the_same_run_and_another_does_not(run: Run, tmp_path: Path) -> None:
-    again = train(quick_config(seed=3), run_dir=tmp_path / "again", log_style="silent")
-    other = train(quick_config(seed=4), run_dir=tmp_path / "other", log_style="silent")
-    weights = [(folder / "model.safetensors").read_bytes() for folder in (run.path, again.path, other.path)]
+def test_the_same_seed_gives_the_same_run_and_another_does_not(
+    small_run: Run, small_digits: Path, tmp_path: Path
+) -> None:
+    again, other = (
+        train(small_config(small_digits, seed=seed), run_dir=tmp_path / str(seed), log_style="silent", pictures=False)
+        for seed in (3, 4)
+    )
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (small_run.path, again.path, other.path)]
     assert weights[0] == weights[1] != weights[2]
     assert again.card.data_checksum == other.card.data_checksum
 
 
-def kill_after_first_epoch(run_dir: Path, arguments: list[str]) -> None:
-    command = [sys.executable, "-m", "thumbnet", "train", *arguments, "--run-dir", str(run_dir)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
-        deadline_s = time.monotonic() + 60
-        while not (run_dir / "history.csv").exists() and process.poll() is None and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    assert not (run_dir / "metrics.json").exists()
-
-
-def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path) -> None:
-    whole = train(quick_config(epochs=4), run_dir=tmp_path / "whole", log_style="silent")
-    options = ["--data", "digits", "--epochs", "4", "--batch-size", "256", "--device", "cpu"]
-    kill_after_first_epoch(tmp_path / "killed", options)
-    done = len(history_from_csv((tmp_path / "killed" / "history.csv").read_text()))
-    assert 1 <= done < 4
-    resumed = resume(tmp_path / "killed", log_style="silent")
+def test_a_killed_run_resumes_to_the_same_end(small_digits: Path, tmp_path: Path) -> None:
+    whole = train(small_config(small_digits, epochs=4), run_dir=tmp_path / "whole", log_style="silent", pictures=False)
+    options = ["--data", f"npz:{small_digits}", "--epochs", "4", "--batch-size", "32", "--device", "cpu", "--set", TINY]
+    train_killed_after(2, [*options, "--run-dir", str(tmp_path / "killed")])
+    assert not (tmp_path / "killed" / "metrics.json").exists()
+    assert len(history_from_csv((tmp_path / "killed" / "history.csv").read_text())) == 2
+    resumed = resume(tmp_path / "killed", log_style="silent", pictures=False)
     for name in ("model.safetensors", "predictions.csv"):
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
     for ours, theirs in zip(resumed.history, whole.history, strict=True):
@@ -164,10 +178,10 @@ def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_checkpoint_starts_again_and_a_finished_one_is_loaded(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    RunDir(tmp_path).write_config(quick_config(epochs=1))
-    started = resume(tmp_path, log_style="silent")
+    RunDir(tmp_path).write_config(small_config(small_digits, epochs=1))
+    started = resume(tmp_path, log_style="silent", pictures=False)
     assert len(started.history) == 1
     before = (tmp_path / "metrics.json").read_bytes()
     assert resume(tmp_path).metrics == started.metrics
@@ -175,10 +189,10 @@ def test_a_run_without_a_checkpoint_starts_again_and_a_finished_one_is_loaded(
     assert (tmp_path / "metrics.json").read_bytes() == before
 
 
-def test_a_run_is_not_resumed_on_other_data(run: Run, tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_on_other_data(small_run: Run, tmp_path: Path) -> None:
     folder = RunDir(tmp_path)
-    folder.write_config(run.config.replace(epochs=3, split_seed=9))
-    (tmp_path / "checkpoint-last.pt").write_bytes((run.path / "checkpoint-last.pt").read_bytes())
+    folder.write_config(small_run.config.replace(epochs=3, split_seed=9))
+    (tmp_path / "checkpoint-last.pt").write_bytes((small_run.path / "checkpoint-last.pt").read_bytes())
     with pytest.raises(CheckpointError, match="begun on other data"):
         resume(tmp_path, log_style="silent")
 
@@ -187,8 +201,8 @@ def test_a_run_goes_on_where_its_data_was_moved(tmp_path: Path) -> None:
     before, now, other = (tmp_path / name for name in ("before.npz", "now.npz", "other.npz"))
     write_small_digits(before)
     write_small_digits(other, num_images=120)
-    config = quick_config(data=f"npz:{before}", val_fraction=0.1)
-    whole = train(config, run_dir=tmp_path / "whole", log_style="silent")
+    config = small_config(before, val_fraction=0.1)
+    whole = train(config, run_dir=tmp_path / "whole", log_style="silent", pictures=False)
     stopped = tmp_path / "stopped"
     shutil.copytree(whole.path, stopped)
     (stopped / "metrics.json").unlink()
@@ -198,9 +212,9 @@ def test_a_run_goes_on_where_its_data_was_moved(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="begun on other data"):
         resume(stopped, data=f"npz:{other}", log_style="silent")
     assert str(before) in (stopped / "config.toml").read_text()
-    resumed = resume(stopped, data=f"npz:{now}", log_style="silent")
+    resumed = resume(stopped, data=f"npz:{now}", log_style="silent", pictures=False)
     assert resumed.config.data == resumed.card.data == f"npz:{now}"
-    assert (stopped / "report.html").exists()
+    assert write_report(stopped).exists()
     assert len(load_run(stopped).load_dataset().test) == resumed.metrics["num_test"]
     assert (stopped / "predictions.csv").read_bytes() == (whole.path / "predictions.csv").read_bytes()
     now.rename(before)
@@ -216,11 +230,10 @@ def test_a_run_goes_on_where_its_data_was_moved(tmp_path: Path) -> None:
         resume(stopped, data=f"npz:{before}", log_style="silent")
 
 
-def test_a_run_that_never_mirrored_is_not_asked_of_mirror_images(tmp_path: Path) -> None:
-    write_small_digits(tmp_path / "digits.npz")
+def test_a_run_that_never_mirrored_is_not_asked_of_mirror_images(small_digits: Path, tmp_path: Path) -> None:
     for flip in (True, False):
-        config = quick_config(data=f"npz:{tmp_path / 'digits.npz'}", flip=flip, epochs=1)
-        run = train(config, run_dir=tmp_path / str(flip), log_style="silent")
+        config = small_config(small_digits, flip=flip, epochs=1)
+        run = train(config, run_dir=tmp_path / str(flip), log_style="silent", pictures=False)
         assert run.load_dataset().mirror_keeps_labels == flip
 
 
@@ -229,10 +242,12 @@ def write_small_digits(path: Path, *, num_images: int = 100, **more: object) -> 
     np.savez(path, images=images.repeat(2, 1).repeat(2, 2), labels=load_digits().target[:num_images], **more)
 
 
-def test_the_test_set_is_scored_each_epoch_only_where_the_recipe_says_so(tmp_path: Path, run: Run) -> None:
-    assert run.history.column("test_accuracy") == [None, None]
-    config = quick_config(score_test="each-epoch", val_fraction=0.0)
-    scored = train(config, run_dir=tmp_path / "run", log_style="silent")
+def test_the_test_set_is_scored_each_epoch_only_where_the_recipe_says_so(
+    tmp_path: Path, small_digits: Path, small_run: Run
+) -> None:
+    assert small_run.history.column("test_accuracy") == [None, None]
+    config = small_config(small_digits, score_test="each-epoch", val_fraction=0.0)
+    scored = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
     accuracies = scored.history.column("test_accuracy")
     assert scored.metrics["best_test_accuracy"] == max(accuracies)
     assert scored.metrics["best_test_epoch"] == 1 + accuracies.index(max(accuracies))
@@ -241,15 +256,17 @@ def test_the_test_set_is_scored_each_epoch_only_where_the_recipe_says_so(tmp_pat
     assert scored.card.num_val == 0
 
 
-@pytest.mark.parametrize("recipe", ["sprint", "thumb-20k"])
-def test_grey_pictures_of_an_odd_size_train_with_the_same_recipes(recipe: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("recipe", "blocks"), [("sprint", "c8s c16p"), ("thumb-20k", "c8s b16p")])
+def test_grey_pictures_of_an_odd_size_train_with_the_same_recipes(recipe: str, blocks: str, tmp_path: Path) -> None:
     for index, (image, label) in enumerate(zip(load_digits().images, load_digits().target, strict=True)):
-        folder = tmp_path / "digits" / str(label)
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image.astype(np.uint8) * 15).resize((48, 40)).save(folder / f"{index}.png")
-    options = {"data": f"folder:{tmp_path / 'digits'}", "epochs": 3, "batch_size": 64, "device": "cpu", "flip": False}
-    config = load_recipe(recipe, options=options, settings=["alternating_flip=false"])
-    run = train(config, run_dir=tmp_path / "run", log_style="silent")
+        if label in (0, 1, 4):
+            folder = tmp_path / "digits" / str(label)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.astype(np.uint8) * 15).resize((48, 40)).save(folder / f"{index}.png")
+    options = {"data": f"folder:{tmp_path / 'digits'}", "epochs": 4, "batch_size": 32, "device": "cpu", "flip": False}
+    settings = ["alternating_flip=false", f"model_options.blocks={blocks}"]
+    config = load_recipe(recipe, options=options, settings=settings)
+    run = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
     assert run.card.image_shape == (1, 32, 32)
     assert run.metrics["test_accuracy"] > 0.9
 
@@ -272,21 +289,21 @@ def test_auto_turns_to_digits_and_says_so(
         raise DownloadError("no source could be reached", hint="")
 
     monkeypatch.setattr(sources, "download_cifar10", unreachable)
-    config = quick_config(data="auto", data_dir=str(tmp_path / "nothing"), epochs=1)
-    fallback = train(config, run_dir=tmp_path / "run")
+    options = {"data": "auto", "data_dir": str(tmp_path / "nothing"), "epochs": 1, "batch_size": 256, "device": "cpu"}
+    config = load_recipe(options=options, settings=[TINY])
+    fallback = train(config, run_dir=tmp_path / "run", pictures=False)
     told = capsys.readouterr().err
     note = f"CIFAR-10 is not in {tmp_path / 'nothing'} and could not be downloaded"
     assert told.index(note) < told.index("epoch")
     assert note in (tmp_path / "run" / "config.toml").read_text()
     assert note in fallback.card.data_note
     assert fallback.config.data == "digits"
-    assert note in (tmp_path / "run" / "report.html").read_text()
     assert note in write_report(fallback.path, tmp_path / "anew.html").read_text()
     (tmp_path / "run" / "metrics.json").unlink()
     resumed = resume(fallback.path, log_style="silent")
     assert resumed.card.data_note == fallback.card.data_note
     assert note in (tmp_path / "run" / "report.html").read_text()
-    (done,) = train_seeds(config, num_seeds=1, run_dir=tmp_path / "seeds").runs
+    (done,) = train_seeds(config, num_seeds=1, run_dir=tmp_path / "seeds", pictures=False).runs
     assert note in capsys.readouterr().err
     assert done.card.data_note == fallback.card.data_note
     with pytest.raises(DownloadError):
@@ -348,7 +365,7 @@ def test_a_run_keeps_its_network_when_a_default_changes(
     (resumed / "metrics.json").unlink()
     monkeypatch.setattr(SprintNet, "default_blocks", "c8s c8")
     assert evaluate(load_run(run.path).model, run.load_dataset()).accuracy == run.metrics["test_accuracy"]
-    assert resume(resumed, log_style="silent").metrics["test_loss"] == run.metrics["test_loss"]
+    assert resume(resumed, log_style="silent", pictures=False).metrics["test_loss"] == run.metrics["test_loss"]
     config = (resumed / "config.toml").read_text()
     (resumed / "metrics.json").unlink()
     (resumed / "config.toml").write_text(config.replace(run.config.model_options["blocks"], "c8s c8"))  # type: ignore[arg-type]
@@ -359,7 +376,8 @@ def test_a_run_keeps_its_network_when_a_default_changes(
 def test_pictures_are_cut_to_the_shape_that_a_model_was_trained_on(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 24, 32, 3), np.uint8)
     np.savez(tmp_path / "wide.npz", images=pixels, labels=np.arange(40) % 2)
-    wide = train(quick_config(data=f"npz:{tmp_path / 'wide.npz'}"), run_dir=tmp_path / "run", log_style="silent")
+    config = small_config(tmp_path / "wide.npz", epochs=1)
+    wide = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
     test = wide.load_dataset().test
     Image.fromarray(test.images[0].permute(1, 2, 0).numpy()).save(tmp_path / "one.png")
     (said,) = predict(wide, [tmp_path / "one.png"])
@@ -391,8 +409,8 @@ def test_a_run_is_scored_on_its_own_classes_only(run: Run, tmp_path: Path) -> No
         run.load_dataset(f"folder:{tmp_path}")
 
 
-def test_the_lr_of_a_recipe_is_a_number() -> None:
-    trial = find_recipe_lr(quick_config(batch_size=32), log_style="silent")
+def test_the_lr_of_a_recipe_is_a_number(small_digits: Path) -> None:
+    trial = find_recipe_lr(small_config(small_digits, batch_size=16), log_style="silent")
     assert 1e-4 < trial.suggestion < 10
 
 
@@ -420,9 +438,9 @@ def test_pictures_of_a_runs_own_size_are_scored(run: Run, tmp_path: Path) -> Non
         small.load_dataset()
 
 
-def test_a_run_killed_before_its_last_history_has_it_again(run: Run, tmp_path: Path) -> None:
+def test_a_run_killed_before_its_last_history_has_it_again(small_run: Run, tmp_path: Path) -> None:
     stopped = tmp_path / "stopped"
-    shutil.copytree(run.path, stopped)
+    shutil.copytree(small_run.path, stopped)
     for name in ("history.csv", "metrics.json"):
         (stopped / name).unlink()
-    assert len(resume(stopped, log_style="silent").history) == 2
+    assert len(resume(stopped, log_style="silent", pictures=False).history) == 2
