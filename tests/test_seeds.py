@@ -6,6 +6,7 @@ import json
 import shutil
 import statistics
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +19,16 @@ from thumbnet.recipes import load_recipe
 from thumbnet.run_dir import load_run
 from thumbnet.seeds import SeedRuns, is_seed_runs, resume_seeds, train_seeds
 
-CONFIG = load_recipe(options={"data": "digits", "epochs": 1, "batch_size": 256, "device": "cpu", "seed": 4})
+TINY = "model_options.blocks=c8s"
+CONFIG = load_recipe(
+    options={"data": "digits", "epochs": 1, "batch_size": 256, "device": "cpu", "seed": 4}, settings=[TINY]
+)
+QUIET: dict[str, Any] = {"log_style": "silent", "pictures": False}
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> SeedRuns:
-    return train_seeds(CONFIG, num_seeds=3, run_dir=tmp_path_factory.mktemp("seeds"), log_style="silent")
+    return train_seeds(CONFIG, num_seeds=3, run_dir=tmp_path_factory.mktemp("seeds"), **QUIET)
 
 
 def test_each_seed_leaves_a_whole_run_and_the_folder_their_figures(done: SeedRuns) -> None:
@@ -52,7 +57,7 @@ def test_what_is_missing_is_made(done: SeedRuns, tmp_path: Path) -> None:
     (folder / "seed-5" / "metrics.json").unlink()
     shutil.rmtree(folder / "seed-6")
     kept = (folder / "seed-4" / "metrics.json").read_text()
-    resumed = resume_seeds(folder, log_style="silent")
+    resumed = resume_seeds(folder, **QUIET)
     for name in ("n", "seeds", "test_accuracy", "test_accuracy_std"):
         assert resumed.metrics[name] == done.metrics[name]
     assert (folder / "seed-4" / "metrics.json").read_text() == kept
@@ -75,10 +80,10 @@ def test_the_seeds_go_on_where_their_data_was_moved(tmp_path: Path, capsys: pyte
     before, now, other = (tmp_path / name for name in ("before.npz", "now.npz", "other.npz"))
     np.savez(before, **values)
     np.savez(other, images=255 - values["images"], labels=values["labels"])
-    done = train_seeds(CONFIG.replace(data=f"npz:{before}"), num_seeds=2, run_dir=tmp_path / "runs", log_style="silent")
+    done = train_seeds(CONFIG.replace(data=f"npz:{before}"), num_seeds=2, run_dir=tmp_path / "runs", **QUIET)
     shutil.rmtree(done.path / "seed-5")
     before.rename(now)
-    resuming = ["train", "--resume", str(done.path), "--log-style", "silent", "--data"]
+    resuming = ["train", "--resume", str(done.path), "--log-style", "silent", "--no-pictures", "--data"]
     assert main([*resuming, f"npz:{other}"]) == 2
     assert "begun on other data" in capsys.readouterr().err
     assert not (done.path / "seed-5").exists()
@@ -92,7 +97,7 @@ def test_the_seeds_go_on_where_their_data_was_moved(tmp_path: Path, capsys: pyte
     assert [run.metrics["test_accuracy"] for run in again] == [run.metrics["test_accuracy"] for run in done.runs]
     assert [run.config.data for run in again] == [f"npz:{now}", f"npz:{now}"]
     shutil.rmtree(done.path / "seed-5")  # the next one to begin finds the data where the first run has it
-    assert resume_seeds(done.path, log_style="silent").runs[1].config.data == f"npz:{now}"
+    assert resume_seeds(done.path, **QUIET).runs[1].config.data == f"npz:{now}"
     shutil.rmtree(done.path / "seed-4")
     with pytest.raises(RunError, match="holds no run yet"):
         resume_seeds(done.path, data=f"npz:{now}")
@@ -101,17 +106,17 @@ def test_the_seeds_go_on_where_their_data_was_moved(tmp_path: Path, capsys: pyte
 def test_what_is_excluded_is_kept_for_all_seeds(tmp_path: Path) -> None:
     listed = tmp_path / "suspects.csv"
     listed.write_text("index,path,label,suggested,score,kind\n0,,0,,1,dark\n")
-    done = train_seeds(CONFIG.replace(exclude=str(listed)), num_seeds=2, run_dir=tmp_path / "runs", log_style="silent")
+    done = train_seeds(CONFIG.replace(exclude=str(listed)), num_seeds=2, run_dir=tmp_path / "runs", **QUIET)
     listed.unlink()
     shutil.rmtree(done.path / "seed-5")
-    again = resume_seeds(done.path, log_style="silent")
+    again = resume_seeds(done.path, **QUIET)
     assert [run.metrics["num_excluded"] for run in again.runs] == [1, 1]
     assert again.metrics["test_accuracy"] == done.metrics["test_accuracy"]
 
 
 def test_one_seed_has_no_deviation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--data", "digits", "--epochs", "1", "--batch-size", "256", "--log-style", "silent"]
-    assert main(["train", *arguments, "--seeds", "1", "--run-dir", str(tmp_path / "one")]) == 0
+    arguments = ["--data", "digits", "--epochs", "1", "--batch-size", "256", "--set", TINY, "--no-pictures"]
+    assert main(["train", *arguments, "--log-style", "silent", "--seeds", "1", "--run-dir", str(tmp_path / "one")]) == 0
     assert "(n = 1, seeds 0; 359 images of digits)" in capsys.readouterr().out
     assert json.loads((tmp_path / "one" / "metrics.json").read_text())["test_accuracy_std"] is None
     assert main(["train", "--resume", str(tmp_path / "one")]) == 0
