@@ -97,7 +97,7 @@ def train(recipe: str, settings: list[str], seed: int, data: str, folder: str, r
     check_kept(run_dir, what_is_asked(recipe, settings, data))
     if (run_dir / "metrics.json").exists():
         return
-    command = [sys.executable, "-m", "thumbnet", "train", "--log-style", "silent"]
+    command = [sys.executable, "-m", "thumbnet", "train", "--log-style", "silent", "--no-pictures"]
     if (run_dir / "config.toml").exists():
         command += ["--resume", str(run_dir)]
     else:

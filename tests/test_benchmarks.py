@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from cifar_files import write_folder
+from thumbnet.cli import main
 from thumbnet.config import config_from_toml, config_to_toml
 from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.data.sources import load_dataset
@@ -28,6 +32,7 @@ from thumbnet.training.schedules import StepSchedule
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 NUM_STEPS = 20
+NUM_IMAGES = 4
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +44,23 @@ def plain() -> Any:
         return plain_reference
     finally:
         sys.path.remove(str(BENCHMARKS))
+
+
+@pytest.fixture
+def trainings_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmarks train in processes of their own, which take two seconds each to begin."""
+
+    elsewhere = subprocess.run
+
+    def run(command: list[str], **options: Any) -> Any:
+        if command[:3] != [sys.executable, "-m", "thumbnet"]:
+            return elsewhere(command, **options)
+        assert options["stdout"] == subprocess.DEVNULL
+        with redirect_stdout(io.StringIO()):
+            assert main([*command[3:], *(["--no-pictures"] if command[3] == "train" else [])]) == 0
+        return None
+
+    monkeypatch.setattr(subprocess, "run", run)
 
 
 def same_weights(plain_net: nn.Module, ours: nn.Module) -> None:
@@ -60,8 +82,8 @@ def test_the_plain_network_is_the_published_one(plain: Any) -> None:
 def test_without_dropout_our_losses_are_those_of_plain_pytorch(plain: Any) -> None:
     """Bar: within 1e-3 relative for 20 steps on the same batches. Each epoch is one batch of all images."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (16, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    labels = torch.arange(16) % 10
+    images = torch.randint(256, (NUM_IMAGES, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(NUM_IMAGES) % 10
     split = Split(images, labels)
     mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
     names = tuple("abcdefghij")
@@ -70,8 +92,8 @@ def test_without_dropout_our_losses_are_those_of_plain_pytorch(plain: Any) -> No
     plain_net = plain.PlainNet(dropout=0.0)
     same_weights(plain_net, ours)
     history = fit(
-        ours, dataset, epochs=NUM_STEPS, batch_size=16, lr=0.004, momentum=0.9, nesterov=True, weight_decay=5e-4,
-        schedule=StepSchedule(NUM_STEPS, 0.1), augmentation="none", device="cpu", progress=Silent(),
+        ours, dataset, epochs=NUM_STEPS, batch_size=NUM_IMAGES, lr=0.004, momentum=0.9, nesterov=True,
+        weight_decay=5e-4, schedule=StepSchedule(NUM_STEPS, 0.1), augmentation="none", device="cpu", progress=Silent(),
     )  # fmt: skip
     optimizer = torch.optim.SGD(plain_net.parameters(), lr=0.004, momentum=0.9, nesterov=True, weight_decay=5e-4)
     batch = (images.float() / 255 - 0.5) / 0.25
@@ -100,13 +122,18 @@ def test_the_plain_way_trains_on_cifar_files(plain: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("script", ["bench_train.py", "bench_sprint.py", "check_losses.py", "bench_label_issues.py"])
-def test_a_benchmark_says_what_it_does(script: str, tmp_path: Path) -> None:
-    run = [sys.executable, str(BENCHMARKS / script)]
-    told = subprocess.run([*run, "--help"], capture_output=True, text=True, check=True)
-    assert f"python benchmarks/{script}" in told.stdout
-    refused = subprocess.run([*run, "--data-dir", str(tmp_path)], capture_output=True, text=True)
-    assert refused.returncode == 1
-    assert "thumbnet data prepare" in refused.stderr
+def test_a_benchmark_says_what_it_does(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    with pytest.raises(SystemExit) as helped:
+        runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
+    assert not helped.value.code
+    assert f"python benchmarks/{script}" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", [script, "--data-dir", str(tmp_path)])
+    with pytest.raises(SystemExit, match="thumbnet data prepare"):
+        runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
 
 
 @pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
@@ -134,7 +161,10 @@ def test_the_kernel_benchmark_compares_four_ways(
 
 
 def test_the_label_benchmark_compares_with_what_it_planted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    trainings_in_this_process: None,
 ) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import bench_label_issues
@@ -167,7 +197,9 @@ def test_the_label_benchmark_compares_with_what_it_planted(
     assert values["recall"] == values["num_found"] / 10
 
 
-def test_ablations_on_a_subset_take_training_images_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ablations_on_a_subset_take_training_images_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainings_in_this_process: None
+) -> None:
     plan = (
         'recipe = "sprint"\nseeds = [1]\nsubset = [3, 2]\n'
         'settings = ["epochs=1", "min_steps=1", "val_fraction=0.0", "model_options.blocks=c8s c16p", "batch_size=10"]\n'
@@ -198,7 +230,10 @@ def test_ablations_on_a_subset_take_training_images_only(tmp_path: Path, monkeyp
 
 
 def test_ablations_train_what_is_missing_and_tell_of_validation_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    trainings_in_this_process: None,
 ) -> None:
     plan = (
         'recipe = "sprint"\nseeds = [1, 2]\n'
@@ -237,7 +272,7 @@ def test_ablations_train_what_is_missing_and_tell_of_validation_only(
 
 
 def test_a_kept_run_of_another_recipe_is_not_taken_for_this_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainings_in_this_process: None
 ) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import bench_sprint
