@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, NonFiniteLossError
-from thumbnet.kernels.compiler import can_compile, load_kernels
+from thumbnet.kernels.compiler import can_compile
+from thumbnet.kernels.library import load_kernels
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.training.fit import fit
 from thumbnet.training.kernels import pick_kernels

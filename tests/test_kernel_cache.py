@@ -18,10 +18,7 @@ import torch
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.compiler import can_compile
-from thumbnet.kernels.compiler import load_kernels
-
-Kernels = object
-forget_kernels = load_kernels.cache_clear
+from thumbnet.kernels.library import Kernels, forget_kernels, load_kernels
 from thumbnet.models.registry import create_model
 from thumbnet.training.fit import fit
 from thumbnet.training.kernels import pick_kernels

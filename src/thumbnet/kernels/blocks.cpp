@@ -238,6 +238,11 @@ extern "C" {
 
 #define EITHER(function, ...) (is_bfloat16 ? function<Bfloat16>(__VA_ARGS__) : function<float>(__VA_ARGS__))
 
+// What Python compares before it calls anything else: the version of these functions' arguments and their meaning, and
+// how many floats a vector has.
+int thumbnet_abi() { return 1; }
+int thumbnet_lanes() { return LANES; }
+
 void thumbnet_norm_forward(void* t, void* shortcut, const float* gamma, const float* beta, float* running_mean,
                            float* running_variance, double momentum, double epsilon, void* z, uint8_t* largest, void* y,
                            float* saved, int is_bfloat16, int n, int h, int w, int channels, int num_threads) {

@@ -1,12 +1,7 @@
-"""Compiling the kernels: once for a processor, a compiler and a version of the source; kept in the user's cache folder.
-
-They are for Linux and g++, whose OpenMP threads are then PyTorch's own. Elsewhere, PyTorch does it all.
-"""
+"""Compiling the kernels with g++ on Linux: their OpenMP threads are then PyTorch's. Elsewhere PyTorch does it all."""
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import hashlib
 import importlib.resources
 import os
@@ -14,11 +9,9 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import platformdirs
 import torch  # first, so that its OpenMP is loaded before ours is looked for
 
 from thumbnet.errors import ConfigError
@@ -27,61 +20,62 @@ COMPILER = "g++"
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-shared", "-fPIC")
 SOURCE = "blocks.cpp"  # with the headers beside it
 MAX_COMPILE_S = 300
-INSTEAD = "set kernels = 'pytorch'"
-
-_POINTER, _INT, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_double
-ARGUMENTS = {
-    "thumbnet_norm_forward": [_POINTER] * 6 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 6,
-    "thumbnet_norm_backward": [_POINTER] * 7 + [_INT] * 6,
-    "thumbnet_separable_forward": [_POINTER] * 7 + [_DOUBLE] * 2 + [_POINTER] * 5 + [_INT] * 9,
-    "thumbnet_separable_backward": [_POINTER] * 13 + [_INT] * 9,
-}
+HINT_USE_PYTORCH = "set kernels = 'pytorch'"
 
 
 def can_compile() -> bool:
-    """Whether this is a machine for our kernels: Linux with a compiler."""
+    """Whether our kernels can be compiled here: Linux with g++."""
     return sys.platform == "linux" and shutil.which(COMPILER) is not None
 
 
-@functools.cache
-def load_kernels(flags: Sequence[str] = FLAGS) -> ctypes.CDLL:
-    """The kernels, compiled if they have not been yet on this machine.
-
-    Args:
-        flags: the compiler's.
-
-    Raises:
-        ConfigError: this is no machine for them, or compiling fails; with the compiler's own words.
-    """
-    compiler = _find_compiler()
-    openmp = _loaded_openmp()
-    path = _place(compiler, flags, openmp)
-    if not path.exists():
-        _compile(compiler, flags, path, openmp)
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError as error:
-        raise ConfigError(f"the kernels {path} cannot be loaded: {error}", hint=f"delete it, or {INSTEAD}") from error
-    for name, arguments in ARGUMENTS.items():
-        function = getattr(library, name)
-        function.argtypes, function.restype = arguments, None
-    return library
-
-
-def is_compiled() -> bool:
-    """Whether the kernels have been compiled before, so that loading them takes no seconds."""
-    return _place(_find_compiler(), FLAGS, _loaded_openmp()).exists()
-
-
-def _find_compiler() -> str:
+def find_compiler() -> str:
+    """The path of g++. ConfigError if there is none, or this is not Linux."""
     compiler = shutil.which(COMPILER)
     if sys.platform != "linux" or compiler is None:
         raise ConfigError(
             f"our kernels need Linux and {COMPILER}, and this is {platform.system()} "
             f"{'with' if compiler else 'without'} {COMPILER}",
-            hint=f"install {COMPILER}, or {INSTEAD}",
+            hint=f"install {COMPILER}, or {HINT_USE_PYTORCH}",
         )
     return compiler
+
+
+def digest_of_kernels(compiler: str, flags: Sequence[str]) -> str:
+    """16 hexadecimal digits for all that the compiled kernels depend on.
+
+    These are the source, the flags, the processor, PyTorch's OpenMP library and the compiler; the latter by its file's
+    path, size and date, since to start it and ask takes longer.
+    """
+    file = Path(compiler).resolve()
+    status = file.stat()
+    identity = f"{file} {status.st_size} {status.st_mtime_ns}"
+    facts = [" ".join(flags).encode(), os.fsencode(identity), _processor(), os.fsencode(_loaded_openmp() or "")]
+    return hashlib.sha256(b"\0".join([*_sources().values(), *facts])).hexdigest()[:16]
+
+
+def compile_kernels(compiler: str, flags: Sequence[str], folder: Path) -> Path:
+    """Compile the kernels in `folder`, which is empty, and return the library's file.
+
+    Raises:
+        ConfigError: the compiler cannot be started, fails or writes nothing; with its own words.
+    """
+    for name, content in _sources().items():
+        (folder / name).write_bytes(content)
+    library, openmp = folder / "blocks.so", _loaded_openmp()
+    command = [compiler, *flags, "-o", str(library), str(folder / SOURCE), *([openmp] if openmp else [])]
+    try:
+        done = subprocess.run(  # noqa: S603  # a fixed command and our own source
+            command, check=False, capture_output=True, timeout=MAX_COMPILE_S, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(
+            f"{compiler} could not be run to compile our kernels: {error}",
+            hint=f"install {COMPILER} anew, or {HINT_USE_PYTORCH}",
+        ) from error
+    if done.returncode != 0 or not library.exists():
+        words = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}, and no library"
+        raise ConfigError(f"{compiler} could not compile our kernels:\n{words}", hint=HINT_USE_PYTORCH)
+    return library
 
 
 def _sources() -> dict[str, bytes]:
@@ -91,34 +85,8 @@ def _sources() -> dict[str, bytes]:
     return dict(sorted(contents.items()))
 
 
-def _place(compiler: str, flags: Sequence[str], openmp: str | None) -> Path:
-    """The file of the kernels in the user's cache folder, named by all that it depends on."""
-    facts = [" ".join(flags).encode(), _version(compiler).encode(), _processor(), os.fsencode(openmp or "")]
-    digest = hashlib.sha256(b"\0".join([*_sources().values(), *facts])).hexdigest()[:16]
-    return Path(platformdirs.user_cache_dir("thumbnet")) / "kernels" / f"blocks-{digest}.so"
-
-
-def _compile(compiler: str, flags: Sequence[str], path: Path, openmp: str | None) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            for name, content in _sources().items():
-                (Path(folder) / name).write_bytes(content)
-            code, result = Path(folder) / SOURCE, Path(folder) / path.name
-            done = _run([compiler, *flags, "-o", str(result), str(code), *([openmp] if openmp else [])])
-            if done.returncode != 0:
-                raise ConfigError(f"{compiler} could not compile our kernels:\n{done.stderr.strip()}", hint=INSTEAD)
-            result.replace(path)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ConfigError(
-            f"our kernels could not be compiled in {path.parent}: {error}",
-            hint=f"make the folder writable (XDG_CACHE_HOME sets another), or {INSTEAD}",
-        ) from error
-
-
 def _loaded_openmp() -> str | None:
-    """The file of the OpenMP library that PyTorch itself has loaded, and no other package: two teams of threads would
-    compete. None where it has none of its own: the compiler's then is the system's, as PyTorch's is."""
+    """Path of PyTorch's bundled libgomp, so that we share its threads; None if PyTorch uses the system's."""
     package = Path(torch.__file__).parent
     homes = package, package.with_name("torch.libs")
     with Path("/proc/self/maps").open() as maps:
@@ -127,17 +95,7 @@ def _loaded_openmp() -> str | None:
     return own[0] if own else None
 
 
-def _version(compiler: str) -> str:
-    return _run([compiler, "--version"]).stdout
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603  # a fixed command and our own source
-        command, check=False, capture_output=True, text=True, timeout=MAX_COMPILE_S
-    )
-
-
 def _processor() -> bytes:
-    """The line of the processor's abilities, which decide what `-march=native` is; empty where Linux tells none."""
+    """The line of the processor's abilities, which decide what `-march=native` is; empty if Linux lists none."""
     lines = Path("/proc/cpuinfo").read_bytes().splitlines()
     return next((line for line in lines if line.startswith((b"flags", b"Features"))), b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,8 @@ from torch import nn
 
 from thumbnet.config import KERNELS
 from thumbnet.errors import ConfigError
-from thumbnet.kernels.compiler import COMPILER, can_compile, is_compiled, load_kernels
+from thumbnet.kernels.compiler import COMPILER, can_compile
+from thumbnet.kernels.library import Kernels, load_kernels
 from thumbnet.models.blocks import TakesKernels
 
 
@@ -21,18 +23,19 @@ def pick_kernels(
     device: torch.device,
     *,
     compiled: bool = False,
-    say: Callable[[str], None] = lambda text: None,
-) -> ctypes.CDLL | None:
-    """Our kernels, loaded and if need be compiled; None where PyTorch's are to be taken.
+    say: Callable[[str], None] | None = None,
+) -> Kernels | None:
+    """Our kernels, loaded and if need be compiled; None if PyTorch's are to be used.
 
     Args:
         name: `native` for ours, `pytorch`, or `auto`: ours where the model has blocks for them, the device is a CPU and
-            there is a compiler.
+            there is a compiler that works.
         compiled: whether the model is to run through `torch.compile`, which cannot see into ours.
-        say: is told, where the kernels must be compiled first.
+        say: gets a sentence if the kernels must be compiled first, and if `auto` cannot have them, which is said once.
+            Without it, the latter is a RuntimeWarning.
 
     Raises:
-        ConfigError: an unknown name; ours were asked for and cannot be had; or compiling them fails.
+        ConfigError: an unknown name; or `native` was asked for and cannot be had.
     """
     if name not in KERNELS:
         raise ConfigError(f"unknown kernels {name!r}", hint=f"choose one of {', '.join(KERNELS)}")
@@ -48,9 +51,26 @@ def pick_kernels(
         raise ConfigError(f"kernels is 'native', but {against}", hint="set kernels = 'auto' or 'pytorch'")
     if name == "pytorch" or against is not None or (name == "auto" and not can_compile()):
         return None
-    if not is_compiled():
-        say("Compiling kernels for this processor, once: it takes some seconds.")
-    return load_kernels()
+    try:
+        return load_kernels(say=(lambda text: None) if say is None else say)
+    except ConfigError as error:
+        if name == "native":
+            raise
+        _say_once(f"Training through PyTorch's own kernels, since {error.message}", say)
+        return None
+
+
+_said: set[str] = set()
+
+
+def _say_once(text: str, say: Callable[[str], None] | None) -> None:
+    if text in _said:
+        return
+    _said.add(text)
+    if say is None:
+        warnings.warn(text, RuntimeWarning, stacklevel=4)
+    else:
+        say(text)
 
 
 def does_all(model: nn.Module) -> bool:

@@ -1,0 +1,102 @@
+"""The kernels as a loaded library: found in the cache or compiled, and checked to be the one that we would call."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from thumbnet.errors import ConfigError
+from thumbnet.kernels.cache import build_folder, find_library, keep_library, open_cache
+from thumbnet.kernels.compiler import FLAGS, HINT_USE_PYTORCH, compile_kernels, digest_of_kernels, find_compiler
+from thumbnet.kernels.support import CHANNEL_MULTIPLE
+
+ABI = 1  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
+_POINTER, _INT, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_double
+ARGUMENTS = {
+    "thumbnet_norm_forward": [_POINTER] * 6 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 6,
+    "thumbnet_norm_backward": [_POINTER] * 7 + [_INT] * 6,
+    "thumbnet_separable_forward": [_POINTER] * 7 + [_DOUBLE] * 2 + [_POINTER] * 5 + [_INT] * 9,
+    "thumbnet_separable_backward": [_POINTER] * 13 + [_INT] * 9,
+}
+Say = Callable[[str], None]
+
+
+class Kernels(ctypes.CDLL):
+    """The library's functions. `abi` and `lanes` (floats in a vector) are as the library itself reports them.
+
+    Raises:
+        OSError: the file is no library, or one whose functions are not those that we would call.
+    """
+
+    abi: int
+    lanes: int
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        try:
+            self.abi, self.lanes = int(self.thumbnet_abi()), int(self.thumbnet_lanes())
+            for name, arguments in ARGUMENTS.items():
+                function = getattr(self, name)
+                function.argtypes, function.restype = arguments, None
+        except AttributeError as error:
+            raise OSError(str(error)) from error
+        if self.abi != ABI or CHANNEL_MULTIPLE % self.lanes != 0:
+            raise OSError(f"its ABI is {self.abi}, not {ABI}, or {self.lanes} lanes do not divide {CHANNEL_MULTIPLE}")
+
+
+_loaded: dict[tuple[object, ...], Kernels | ConfigError] = {}  # also what failed: it is not tried again and again
+
+
+def load_kernels(flags: Sequence[str] = FLAGS, *, say: Say = lambda text: None) -> Kernels:
+    """The kernels, compiled unless this machine has them already.
+
+    Args:
+        flags: the compiler's.
+        say: gets a sentence if they must be compiled first.
+
+    Raises:
+        ConfigError: this is no machine for them, or compiling or loading them fails.
+    """
+    compiler, cache = find_compiler(), open_cache()
+    digest = digest_of_kernels(compiler, flags)
+    key = digest, cache
+    if key not in _loaded:
+        try:
+            _loaded[key] = _load(compiler, flags, cache, digest, say)
+        except ConfigError as error:
+            _loaded[key] = error
+    kernels = _loaded[key]
+    if isinstance(kernels, ConfigError):
+        raise kernels
+    return kernels
+
+
+def forget_kernels() -> None:
+    """Load the kernels anew when they are wanted next, as a new process does."""
+    _loaded.clear()
+
+
+def _load(compiler: str, flags: Sequence[str], cache: Path | None, digest: str, say: Say) -> Kernels:
+    kept = None if cache is None else find_library(cache, digest)
+    if kept is not None:
+        return _open(kept)
+    once = "once" if cache else "at every start, since the user's cache folder cannot be used (XDG_CACHE_HOME sets one)"
+    say(f"Compiling kernels for this processor, {once}: it takes some seconds.")
+    try:
+        with build_folder(cache) as folder:
+            library = compile_kernels(compiler, flags, folder)
+            return _open(library if cache is None else keep_library(library, cache, digest))
+    except OSError as error:
+        raise ConfigError(
+            f"our kernels could not be compiled in {cache or 'a temporary folder'}: {error}",
+            hint=f"make room there (XDG_CACHE_HOME and TMPDIR set other folders), or {HINT_USE_PYTORCH}",
+        ) from error
+
+
+def _open(path: Path) -> Kernels:
+    try:
+        return Kernels(path)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise ConfigError(f"the kernels {path} cannot be loaded: {error}", hint=HINT_USE_PYTORCH) from error
