@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from thumbnet.data.sources import data_folder
+from thumbnet.data.own_sources import data_folder
 from thumbnet.training.device import processor_name
 
 HERE = Path(__file__).parent

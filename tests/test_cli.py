@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import thumbnet.data.sources as sources
+import thumbnet.data.own_sources as sources
 from cifar_files import make_batches, write_folder
 from thumbnet.cli import main
 from thumbnet.data.checksums import BINARY

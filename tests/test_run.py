@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-import thumbnet.data.sources as sources
+import thumbnet.data.own_sources as sources
 from killed_runs import train_killed_after
 from thumbnet.config import TrainConfig, config_from_toml
 from thumbnet.errors import (

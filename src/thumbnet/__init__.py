@@ -11,7 +11,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULE_OF = {
+    "DataSource": "thumbnet.data.source_registry",
+    "DataSpec": "thumbnet.specs.data",
     "Dataset": "thumbnet.data.dataset",
+    "ReadOptions": "thumbnet.specs.data",
+    "Source": "thumbnet.data.dataset",
+    "SourceSplits": "thumbnet.data.dataset",
     "Split": "thumbnet.data.dataset",
     "Cosine": "thumbnet.training.schedules",
     "Evaluation": "thumbnet.evaluation.metrics",
@@ -57,6 +62,7 @@ _MODULE_OF = {
     "register_report_section": "thumbnet.views.report.sections",
     "ReportSection": "thumbnet.views.report.sections",
     "resume": "thumbnet.run",
+    "register_data_source": "thumbnet.data.source_registry",
     "saliency_maps": "thumbnet.evaluation.saliency",
     "save_lr_trial": "thumbnet.views.curves",
     "save_figure": "thumbnet.views.figure",

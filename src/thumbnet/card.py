@@ -16,7 +16,8 @@ class ModelCard:
 
     `mean` and `std` are per channel, of pixels in 0..1; `image_shape` is channels, height, width; `data_checksum` is
     the SHA-256 of all pixels and labels; `data_verified` is None where nothing is published to check against; `commit`
-    is that of the checkout it was trained in, if it was one.
+    is that of the checkout it was trained in, if it was one; `white_levels` are those by which pictures with more than
+    8 bits were scaled (see data/white_levels.py), None of a model from before they were kept.
     """
 
     model: str
@@ -37,6 +38,7 @@ class ModelCard:
     num_test: int
     versions: Mapping[str, str]
     commit: str | None
+    white_levels: Mapping[str, float] | None = None
 
 
 def card_from_dict(values: Mapping[str, Any], *, name: str) -> ModelCard:

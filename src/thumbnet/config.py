@@ -60,6 +60,7 @@ class TrainConfig:
     image_size: int = 32  # side in pixels that a folder's images are resized to
     val_fraction: float = 0.1
     split_seed: int = 0
+    skip_unreadable: bool = False  # of a folder: train without the files that cannot be read as pictures
     exclude: str | None = None  # a suspects.csv of `thumbnet data check`: its images are left out of train and val
     mean: tuple[float, ...] | None = None  # per channel, of pixels in 0..1; None: computed from the training split
     std: tuple[float, ...] | None = None

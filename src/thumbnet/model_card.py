@@ -13,9 +13,12 @@ from torch import nn
 
 from thumbnet.card import ModelCard, card_from_dict
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.sources import load_dataset, load_whole_dataset, source_name
+from thumbnet.data.folder import normalised_name
+from thumbnet.data.source_registry import source_name
+from thumbnet.data.sources import load_dataset, load_whole_dataset
+from thumbnet.data.white_levels import scale_for
 from thumbnet.errors import RunError
-from thumbnet.evaluation.images import ImagePrediction, predict_files
+from thumbnet.evaluation.images import ImagePrediction, OnUnreadable, predict_files
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.pretrained import pretrained_path, read_pretrained_card
 from thumbnet.models.registry import create_model
@@ -50,15 +53,37 @@ def load_pretrained(name: str) -> TrainedModel:
     return TrainedModel(model.eval(), card)
 
 
-def predict(trained: TrainedModel, paths: Sequence[str | Path], *, num_top: int = 3) -> list[ImagePrediction]:
-    """What a run's model, or a pretrained one, says of pictures of any size; ImageError names what cannot be read."""
+def predict(
+    trained: TrainedModel,
+    paths: Sequence[str | Path],
+    *,
+    num_top: int = 3,
+    on_unreadable: OnUnreadable | None = None,
+) -> list[ImagePrediction]:
+    """Predict pictures of any size by a run's model, or a pretrained one.
+
+    Args:
+        num_top: how many classes to give for each picture.
+        on_unreadable: called for each file that cannot be read, with its path and the error; it then has no prediction.
+
+    Raises:
+        ImageError: files cannot be read, and there is no `on_unreadable`.
+    """
     card = trained.card
 
     def logits_of(images: np.ndarray) -> np.ndarray:
         tensors = torch.from_numpy(images)
         return predict_logits(trained.model, tensors, mean=card.mean, std=card.std).numpy()
 
-    return predict_files(logits_of, paths, class_names=card.class_names, image_shape=card.image_shape, num_top=num_top)
+    return predict_files(
+        logits_of,
+        paths,
+        class_names=card.class_names,
+        image_shape=card.image_shape,
+        white_levels=card.white_levels,
+        num_top=num_top,
+        on_unreadable=on_unreadable,
+    )
 
 
 def load_test_data(
@@ -81,6 +106,8 @@ def load_test_data(
         data_dir=data_dir,
         allow_unverified=allow_unverified,
         image_size=card.image_shape[1],
+        white_levels=scale_for(card.white_levels),
+        in_colour=card.image_shape[0] == 3,
     )
     check_fits(card, dataset)
     return dataset.with_statistics(card.mean, card.std)
@@ -98,7 +125,12 @@ def load_unseen_data(
     if source_name(data) == card.data:
         raise _seen(card)
     dataset = load_whole_dataset(
-        data, data_dir=data_dir, allow_unverified=allow_unverified, image_size=card.image_shape[1]
+        data,
+        data_dir=data_dir,
+        allow_unverified=allow_unverified,
+        image_size=card.image_shape[1],
+        white_levels=scale_for(card.white_levels),
+        in_colour=card.image_shape[0] == 3,
     )
     if dataset.source.name == card.data:  # what `auto` may turn out to be
         raise _seen(card)
@@ -115,7 +147,7 @@ def _seen(card: ModelCard) -> RunError:
 
 def check_fits(card: ModelCard, dataset: Dataset) -> None:
     """RunError where the data has other classes or another image shape than the model was trained for."""
-    if dataset.class_names != card.class_names:
+    if dataset.class_names != tuple(normalised_name(name) for name in card.class_names):
         raise RunError(
             f"the model was trained on the classes {_short_list(card.class_names)}, "
             f"but the data has {_short_list(dataset.class_names)}",

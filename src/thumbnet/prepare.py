@@ -15,7 +15,9 @@ from thumbnet.augment import Augmentation, RandomCrop, create_policy, policy_fli
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.sources import data_folder, load_dataset
+from thumbnet.data.own_sources import data_folder
+from thumbnet.data.source_registry import obeys
+from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, ModelError
 from thumbnet.model_card import TrainedModel, load_pretrained
 from thumbnet.models.pretrained import list_pretrained
@@ -47,9 +49,12 @@ def load_data(config: TrainConfig, *, say: Say) -> tuple[Dataset, TrainConfig]:
         val_fraction=config.val_fraction,
         split_seed=config.split_seed,
         exclude=config.exclude,
+        skip_unreadable=config.skip_unreadable,
+        show_progress=say is not say_nothing,
     )
-    if dataset.source.note:
-        say(dataset.source.note)
+    for sentence in (dataset.source.note, *dataset.source.remarks):
+        if sentence:
+            say(sentence)
     if config.init is not None and config.mean is None:
         card = load_init(config.init).card
         if len(card.mean) == dataset.num_channels:
@@ -108,13 +113,15 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     flip = config.flip
     if flip == "auto":
         flip = policy_flips(config.augmentation) and dataset.mirror_keeps_labels
-    uses_data_dir = dataset.source.name in ("cifar10", "cifar100")
+    source = dataset.source.name
+    uses_data_dir = obeys(source, "data_dir")
     steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
     return config.replace(
         epochs=max(config.epochs, math.ceil((config.min_steps or 0) / steps_per_epoch)),
         min_steps=None,
         model_options=resolved_options(config.model, config.model_options),
-        data=dataset.source.name,
+        data=source,
+        allow_unverified=config.allow_unverified and obeys(source, "allow_unverified"),  # the digits verify nothing
         data_dir=str(data_folder(config.data_dir).resolve()) if uses_data_dir else None,
         exclude=None if config.exclude is None else str(Path(config.exclude).resolve()),
         init=_resolved_init(config.init),
@@ -259,14 +266,19 @@ def speaker(log_style: LogStyle) -> Say:
     """Where sentences for people go: stderr, or nowhere."""
     if log_style not in ("auto", "reference", "silent"):
         raise ConfigError(f"unknown log style {log_style!r}", hint="choose auto, reference or silent")
-    return (lambda text: None) if log_style == "silent" else tell
+    return say_nothing if log_style == "silent" else tell
+
+
+def say_nothing(text: str) -> None:
+    """Where sentences go in silence."""
 
 
 def describe_data(dataset: Dataset) -> str:
     """What the data is, whether it was verified, and why it stands in for other data if it does: lines for people."""
     verified = {True: "", False: "These are NOT the official files (--allow-unverified).", None: ""}
     excluded = f"Left out: {dataset.num_excluded:,} images that a file lists (exclude)." if dataset.num_excluded else ""
-    lines = [dataset.source.note, f"Data: {dataset.source.description}", verified[dataset.source.verified], excluded]
+    source = dataset.source
+    lines = [source.note, f"Data: {source.description}", verified[source.verified], excluded, *source.remarks]
     return "\n".join(line for line in lines if line)
 
 

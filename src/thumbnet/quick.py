@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from thumbnet.card import card_from_dict
-from thumbnet.evaluation.images import ImagePrediction, predict_files
+from thumbnet.evaluation.images import ImagePrediction, OnUnreadable, predict_files
 from thumbnet.models.pretrained import load_numpy_blocknet, pretrained_path, read_pretrained_card
 
 MOST_PICTURES = 100  # beyond, PyTorch's quicker arithmetic begins to make up for its import
 BATCH_SIZE = 10
 
 
-def predict_pretrained(name: str, paths: Sequence[str | Path], *, num_top: int = 3) -> list[ImagePrediction]:
-    """Like `predict(load_pretrained(name), paths)`, up to rounding.
+def predict_pretrained(
+    name: str, paths: Sequence[str | Path], *, num_top: int = 3, on_unreadable: OnUnreadable | None = None
+) -> list[ImagePrediction]:
+    """`predict(load_pretrained(name), paths)`, up to rounding; arguments and errors are the same.
 
     Raises:
         ModelError: no trained weights of that name come with the package.
-        ImageError: a file cannot be read as an image.
     """
     card = card_from_dict(read_pretrained_card(name), name=str(pretrained_path(name)))
     net = load_numpy_blocknet(name)
@@ -30,4 +31,12 @@ def predict_pretrained(name: str, paths: Sequence[str | Path], *, num_top: int =
         batches = np.array_split(images, range(BATCH_SIZE, len(images), BATCH_SIZE))
         return np.concatenate([net((batch / np.float32(255) - mean) / std) for batch in batches])
 
-    return predict_files(logits_of, paths, class_names=card.class_names, image_shape=card.image_shape, num_top=num_top)
+    return predict_files(
+        logits_of,
+        paths,
+        class_names=card.class_names,
+        image_shape=card.image_shape,
+        white_levels=card.white_levels,
+        num_top=num_top,
+        on_unreadable=on_unreadable,
+    )

@@ -188,6 +188,7 @@ def _notes(config: TrainConfig, dataset: Dataset) -> list[str]:
         notes.append("The data is not the official files: their checksums differ (--allow-unverified).")
     if dataset.source.note:
         notes.append(dataset.source.note)
+    notes.extend(dataset.source.remarks)
     if dataset.num_excluded:
         notes.append(
             f"{dataset.num_excluded:,} images that a file lists were left out of training and validation (exclude): "

@@ -165,6 +165,7 @@ def _model_card(config: TrainConfig, dataset: Dataset, trace: Trace, data_checks
             "python": platform.python_version(),
         },
         commit=_commit(),
+        white_levels=dict(dataset.white_levels),
     )
 
 

@@ -83,6 +83,7 @@ def begin(
     folder.write_config(config, note=describe_data(dataset))  # first: it makes the folder a run
     folder.keep_exclusions(config)
     folder.keep_data_note(dataset.source.note)
+    folder.keep_skipped(dataset.source.skipped)
     say(f"Run folder: {folder.path}")
     return _train_in(folder, config, dataset, log_style=log_style, pictures=pictures, checkpoint=None)
 

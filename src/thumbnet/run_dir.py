@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -21,7 +21,9 @@ from thumbnet.card import ModelCard, card_from_dict
 from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
 from thumbnet.data.dataset import Dataset, Split
 from thumbnet.data.known import KnownData
-from thumbnet.data.sources import load_dataset, source_name
+from thumbnet.data.source_registry import obeys, source_name
+from thumbnet.data.sources import load_dataset
+from thumbnet.data.white_levels import scale_for
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.predictions import Answers, Predictions
 from thumbnet.evaluation.predictions_csv import answers_from_csv, predictions_to_csv
@@ -43,6 +45,7 @@ REPORT = "report.html"
 ROBUSTNESS = "robustness.json"  # only where it was measured
 ROBUSTNESS_PLOT = "robustness.png"
 EXCLUDED = "excluded.csv"
+SKIPPED = "skipped.txt"  # only where files were skipped
 DATA_NOTE = "data-note.txt"  # only where the data stands in for other data
 RUN_DIR_OPTION = "--run-dir"
 
@@ -78,7 +81,8 @@ class Run(TrainedModel):
         allow_unverified: bool | None = None,
         is_own: bool | None = None,
     ) -> Dataset:
-        """The data that the run was trained on, or other data of the same classes, with the run's mean and std.
+        """The data that the run was trained on, or other data of the same classes, with the run's mean and std; grey
+        images become colour for a model of colour images.
 
         Args:
             data, data_dir, allow_unverified: as in `load_dataset`; None: as the run had them (`data_dir`: for its own).
@@ -92,10 +96,16 @@ class Run(TrainedModel):
         is_same_place = data is None or source_name(data) == config.data
         if is_own is None:
             is_own = is_same_place
+        chosen = config.data if data is None else data
+        if allow_unverified is None:
+            allow_unverified = config.allow_unverified and obeys(chosen, "allow_unverified")
         dataset = load_dataset(
-            config.data if data is None else data,
+            chosen,
             data_dir=config.data_dir if data_dir is None and is_same_place else data_dir,
-            allow_unverified=config.allow_unverified if allow_unverified is None else allow_unverified,
+            allow_unverified=allow_unverified,
+            skip_unreadable=config.skip_unreadable and obeys(chosen, "skip_unreadable"),
+            white_levels=scale_for(self.card.white_levels),
+            in_colour=self.card.image_shape[0] == 3,
             image_size=self.card.image_shape[1],
             val_fraction=config.val_fraction,
             split_seed=config.split_seed,
@@ -155,6 +165,11 @@ class RunDir:
     def data_note(self) -> str:
         """What `keep_data_note` kept."""
         return self._read_text(DATA_NOTE).rstrip("\n") if (self.path / DATA_NOTE).exists() else ""
+
+    def keep_skipped(self, skipped: Sequence[str]) -> None:
+        """skipped.txt: the files that could not be read and were left out (`skip_unreadable`), if any."""
+        if skipped:
+            self.write(SKIPPED, "".join(f"{name}\n" for name in skipped))
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """checkpoint-last.pt: tensors, numbers and texts only, so that loading it runs no code. Then history.csv."""

@@ -1,7 +1,7 @@
 """The command `thumbnet`: parse, call, print; no logic. What is heavy is imported when a verb needs it.
 
-Results go to stdout, progress and messages to stderr. Exit code 2 is a user's error, 130 an interruption, 141 a reader
-of stdout that left.
+Results go to stdout, progress and messages to stderr. Exit code 1: not all could be done; 2: a user's error; 130: an
+interruption; 141: a reader of stdout that left.
 """
 
 from __future__ import annotations

@@ -39,8 +39,9 @@ def info(parsed: argparse.Namespace) -> None:
         "std": dataset.std,
         "verified": dataset.source.verified,
     }
-    if dataset.source.note:
-        tell(dataset.source.note)
+    for sentence in (dataset.source.note, *dataset.source.remarks):
+        if sentence:
+            tell(sentence)
     if parsed.json:
         put_json(values)
         return
@@ -51,7 +52,7 @@ def info(parsed: argparse.Namespace) -> None:
 
 def prepare(parsed: argparse.Namespace) -> None:
     """Fetch CIFAR-10 where it is not there."""
-    from thumbnet.data.sources import data_folder, prepare_cifar10
+    from thumbnet.data.own_sources import data_folder, prepare_cifar10
 
     splits = prepare_cifar10(parsed.data_dir, allow_unverified=parsed.allow_unverified)
     put(f"{splits.source.description}\n{data_folder(parsed.data_dir)}")

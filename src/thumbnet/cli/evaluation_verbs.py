@@ -91,11 +91,13 @@ def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any, bool]:
     source = {"data_dir": parsed.data_dir, "allow_unverified": parsed.allow_unverified}
     if parsed.split == "all":
         dataset = load_unseen_data(trained, parsed.data, **source)
+        _tell_remarks(dataset)
         tell(f"scored as if {trained.card.model} had been trained on none of these images")
         never_mirrored = parsed.pretrained is None and trained.config.flip is False
         return trained, dataset.without_mirror() if never_mirrored else dataset, False
     if parsed.pretrained is not None:
         dataset = load_test_data(trained, parsed.data, **source)
+        _tell_remarks(dataset)
         _tell_held_out(dataset)
         return trained, dataset, False
     source["allow_unverified"] = parsed.allow_unverified or None
@@ -103,9 +105,16 @@ def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any, bool]:
         return trained, load_own_dataset(trained, source), True
     dataset, is_own = load_named_dataset(trained, parsed.data, source)
     if not is_own:
+        _tell_remarks(dataset)
         tell(f"{parsed.data} is not all the run's own data: it may have been trained on some")
         _tell_held_out(dataset)
     return trained, dataset, is_own
+
+
+def _tell_remarks(dataset: Any) -> None:
+    """Say what is odd about other images than the model's own."""
+    for remark in dataset.source.remarks:
+        tell(remark)
 
 
 def _tell_held_out(dataset: Any) -> None:

@@ -7,27 +7,35 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thumbnet.cli.output import put, put_json, write_file
-from thumbnet.errors import ConfigError
+from thumbnet.cli.output import PartlyDoneError, put, put_json, write_file
+from thumbnet.data.unreadable import unreadable_error
+from thumbnet.errors import ConfigError, ImageError
 from thumbnet.recipes import DEFAULT_RECIPE, describe_recipes
 from thumbnet.terminal.streams import tell
 from thumbnet.terminal.text import escaped
 
 if TYPE_CHECKING:
-    from thumbnet.evaluation.images import ImagePrediction
+    from thumbnet.evaluation.images import ImagePrediction, OnUnreadable
 
 DEFAULT_PRETRAINED = "thumb-200k"  # the most accurate of them
 
 
 def predict(parsed: argparse.Namespace) -> None:
-    """Print what a trained model says of pictures."""
-    predictions = _predict_files(parsed)
+    """Print a trained model's predictions of pictures; files that cannot be read are named at the end."""
+    unreadable: list[tuple[str, ImageError]] = []
+    predictions = _predict_files(parsed, lambda path, error: unreadable.append((path, error)))
     if parsed.json:
-        put_json({"predictions": [asdict(prediction) for prediction in predictions]})
-        return
-    for prediction in predictions:
-        ranked = ", ".join(f"{escaped(guess.class_name)} {guess.probability:.1%}" for guess in prediction.top)
-        put(f"{escaped(prediction.path)}: {ranked}")
+        bad = [{"path": path, "error": error.message} for path, error in unreadable]
+        put_json({"predictions": [asdict(prediction) for prediction in predictions], "unreadable": bad})
+    else:
+        for prediction in predictions:
+            ranked = ", ".join(f"{escaped(guess.class_name)} {guess.probability:.1%}" for guess in prediction.top)
+            put(f"{escaped(prediction.path)}: {ranked}")
+    if len(unreadable) == len(parsed.images):
+        raise unreadable_error([error for _, error in unreadable], len(unreadable), hint="give other pictures")
+    if unreadable:
+        errors = [error for _, error in unreadable]
+        raise PartlyDoneError(unreadable_error(errors, len(parsed.images), hint="the others are predicted"))
 
 
 def summary(parsed: argparse.Namespace) -> None:
@@ -95,17 +103,18 @@ def list_recipes(parsed: argparse.Namespace) -> None:
         put("".join(f"    {line}\n" for line in recipe.promise.splitlines()))
 
 
-def _predict_files(parsed: argparse.Namespace) -> list[ImagePrediction]:
+def _predict_files(parsed: argparse.Namespace, on_unreadable: OnUnreadable) -> list[ImagePrediction]:
     from thumbnet.quick import MOST_PICTURES, predict_pretrained
 
     name = parsed.pretrained or DEFAULT_PRETRAINED
     if parsed.run is None and len(parsed.images) <= MOST_PICTURES:
-        return predict_pretrained(name, parsed.images)
+        return predict_pretrained(name, parsed.images, on_unreadable=on_unreadable)
 
     from thumbnet.model_card import load_pretrained, predict  # these import PyTorch
     from thumbnet.run_dir import load_run
 
-    return predict(load_pretrained(name) if parsed.run is None else load_run(parsed.run), parsed.images)
+    trained = load_pretrained(name) if parsed.run is None else load_run(parsed.run)
+    return predict(trained, parsed.images, on_unreadable=on_unreadable)
 
 
 def _model(parsed: argparse.Namespace) -> Any:

@@ -16,6 +16,13 @@ class OutputError(ThumbnetError):
     """Stdout cannot be written, as on a full disk. (A reader that has left is a BrokenPipeError.)"""
 
 
+class PartlyDoneError(ThumbnetError):
+    """A verb did what it could, and this is what it could not do: told at the end, exit code 1."""
+
+    def __init__(self, error: ThumbnetError) -> None:
+        super().__init__(error.message, hint=error.hint)
+
+
 def put(text: object) -> None:
     """Write a result to stdout, foreign text in it escaped.
 

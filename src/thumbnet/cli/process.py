@@ -11,11 +11,16 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-from thumbnet.cli.output import OutputError, flush
+from thumbnet.cli.output import OutputError, PartlyDoneError, flush
 from thumbnet.errors import ThumbnetError
 from thumbnet.terminal.streams import tell
 
-USER_ERROR, INTERRUPTED, READER_LEFT = 2, 130, 141  # the latter two: 128 and the signal's number, as shells have it
+PARTLY_DONE, USER_ERROR, INTERRUPTED, READER_LEFT = (
+    1,
+    2,
+    130,
+    141,
+)  # the last two: 128 and the signal's number, as shells have it
 IMPORTING = "<frozen importlib._bootstrap>"  # the file of Python's own code that imports modules
 
 
@@ -36,7 +41,7 @@ def exit_code_of(error: BaseException) -> int:
         return READER_LEFT
     if isinstance(error, ThumbnetError):
         tell(f"thumbnet: error: {error}")
-        return USER_ERROR
+        return PARTLY_DONE if isinstance(error, PartlyDoneError) else USER_ERROR
     if isinstance(error, KeyboardInterrupt):
         tell("thumbnet: interrupted")
         return INTERRUPTED

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from thumbnet.data.white_levels import WhiteLevels
 from thumbnet.errors import ConfigError, DataError
+from thumbnet.specs.data import WhiteLevels
 
 SPLIT_NAMES = ("train", "val", "test")
 

@@ -21,10 +21,12 @@ from PIL import Image
 
 from thumbnet.data.dataset import SPLIT_NAMES, Source, SourceSplits, Split
 from thumbnet.data.folder_tree import FolderTree
-from thumbnet.data.pictures import PROGRESS_AFTER_S, Pictures, read_pictures, unreadable_error
-from thumbnet.data.white_levels import WhiteLevels
+from thumbnet.data.pictures import PROGRESS_AFTER_S, Pictures, read_pictures
+from thumbnet.data.unreadable import unreadable_error
 from thumbnet.errors import DataError, DatasetNotFoundError
+from thumbnet.specs.data import WhiteLevels
 
+UNREADABLE_HINT = "replace them or take them out; or train without them: --set skip_unreadable=true"
 SPLIT_ALIASES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 
 
@@ -83,7 +85,7 @@ def read_folder(
         progress_after_s=progress_after_s,
     )
     if pictures.unreadable and not skip_unreadable:
-        raise unreadable_error(pictures.unreadable, len(labelled), path)
+        raise unreadable_error(list(pictures.unreadable.values()), len(labelled), hint=UNREADABLE_HINT)
     kept = [item for item in labelled if item.file not in pictures.unreadable]
     _check_none_empty(kept, folders, class_names)
     splits = {name: _split(kept, pictures, name, path) for name in folders}

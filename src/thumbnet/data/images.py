@@ -30,13 +30,13 @@ from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
 from thumbnet.data.white_levels import (
     LevelKind,
-    WhiteLevels,
     highest_level,
     level_kind,
     scaled_to_8_bits,
     white_of_one,
 )
 from thumbnet.errors import ConfigError, ImageError
+from thumbnet.specs.data import WhiteLevels
 
 RESAMPLING = Image.Resampling.BICUBIC  # Pillow widens its kernel when it shrinks: that is the antialiasing
 RASTER_FORMATS = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -16,15 +15,16 @@ from tqdm import tqdm
 
 from thumbnet.data.images import Depth, centre_part, read_picture
 from thumbnet.data.memory import memory_limit_bytes
-from thumbnet.data.white_levels import WhiteLevels, describe_scale, white_of_set
+from thumbnet.data.white_levels import describe_scale, white_of_set
 from thumbnet.errors import ConfigError, ImageError
+from thumbnet.specs.data import WhiteLevels
+from thumbnet.terminal.streams import steady_stderr
 
 CHUNK_PICTURES = 256  # read by the threads before they are put in the array
 PROGRESS_AFTER_S = 2.0
 LOG_INTERVAL_S = 10.0  # between progress lines where nobody watches a terminal
 FLAT_SPREAD = 1  # levels: between the highest and the lowest of a picture of one colour
 DIM_BELOW = 64  # of 255: colour pictures with 16 bits of which at most 14 are used
-NUM_NAMED = 100  # files that a message names at most
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def read_pictures(
         ConfigError: the images would take more memory than there is.
     """
     room = _Room(len(files), image_size)
+    stderr = steady_stderr()
     unreadable: dict[Path, ImageError] = {}
     found: list[tuple[Path, _Decoded]] = []
     with (
@@ -78,8 +79,8 @@ def read_pictures(
             total=len(files),
             unit="",
             delay=progress_after_s,
-            mininterval=0.1 if sys.stderr.isatty() else LOG_INTERVAL_S,
-            file=sys.stderr,
+            mininterval=0.1 if stderr.isatty() else LOG_INTERVAL_S,
+            file=stderr,
             disable=not show_progress,
         ) as progress,
     ):
@@ -106,17 +107,6 @@ def read_pictures(
         unreadable=unreadable,
         white_levels={**(white_levels or {})} if scales is None else scales.whites,
         remarks=(*(() if scales is None else scales.remarks), *_describe_flat(flat)),
-    )
-
-
-def unreadable_error(unreadable: Mapping[Path, ImageError], num_files: int, folder: Path) -> ImageError:
-    """One error that names every bad file, the first NUM_NAMED of them."""
-    lines = [f"  {error.message}" for error in list(unreadable.values())[:NUM_NAMED]]
-    if len(unreadable) > NUM_NAMED:
-        lines.append(f"  ... and {len(unreadable) - NUM_NAMED:,} more")
-    return ImageError(
-        "\n".join([f"{len(unreadable):,} of {num_files:,} files in {folder} cannot be read as pictures:", *lines]),
-        hint="replace them or take them out; or leave them out here: skip_unreadable (--set skip_unreadable=true)",
     )
 
 

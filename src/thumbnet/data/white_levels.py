@@ -10,17 +10,18 @@ none of these kinds: its header states its white.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from thumbnet.errors import ImageError
+from thumbnet.specs.data import WhiteLevels
 
 LevelKind = Literal["I;16", "I", "F"]
-WhiteLevels: TypeAlias = Mapping[str, float]  # by LevelKind
 
 BITS_16 = 2.0**16 - 1
+AS_FILES_SAY: WhiteLevels = {"I;16": BITS_16}  # how all pictures were read before sets had a scale
 # Of a single picture of mode I or F, white is the first of these that no pixel exceeds.
 INTEGER_WHITES = (2.0**8 - 1, BITS_16, 2.0**31 - 1)
 FLOAT_WHITES = (1.0, *INTEGER_WHITES)
@@ -31,6 +32,12 @@ SET_WHITES: Mapping[str, tuple[float, ...]] = {
     "I": (*(2.0**bits - 1 for bits in USED_BITS), 2.0**31 - 1),
     "F": FLOAT_WHITES,
 }
+
+
+def scale_for(kept: WhiteLevels | None) -> WhiteLevels | None:
+    """What `load_dataset` is given for a model that keeps these white levels: None is an old model, of which 16 bits
+    were taken for full; one that knows no deep pictures lets their set decide."""
+    return AS_FILES_SAY if kept is None else kept or None
 
 
 def level_kind(image: Image.Image) -> LevelKind | None:

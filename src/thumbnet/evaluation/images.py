@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from thumbnet.data.images import read_image_array
+from thumbnet.data.unreadable import unreadable_error
+from thumbnet.errors import ImageError
+from thumbnet.specs.data import WhiteLevels
+
+OnUnreadable: TypeAlias = Callable[[str, ImageError], object]
 
 
 @dataclass(frozen=True)
@@ -36,23 +42,41 @@ def predict_files(
     *,
     class_names: Sequence[str],
     image_shape: tuple[int, int, int],
+    white_levels: WhiteLevels | None = None,
     num_top: int = 3,
+    on_unreadable: OnUnreadable | None = None,
 ) -> list[ImagePrediction]:
     """Predict image files: each is turned upright, resized so that it fits and centre-cropped.
 
+    Args:
+        logits_of: from images uint8 to logits.
+        white_levels: by which the model's own pictures with more than 8 bits were scaled.
+        on_unreadable: called for each file that cannot be read, with its path and the error; it then has no prediction.
+
     Raises:
-        ImageError: a file cannot be read as an image.
+        ImageError: files cannot be read, all of which it names, and there is no `on_unreadable`.
     """
-    if not paths:
-        return []
     num_channels, height, width = image_shape
-    images = np.stack(
-        [read_image_array(Path(path), image_size=(height, width), num_channels=num_channels) for path in paths]
-    )
-    logits = logits_of(images).astype(np.float64)
+    arrays: dict[int, UInt8[np.ndarray, "c h w"]] = {}
+    unreadable: dict[int, ImageError] = {}
+    for place, path in enumerate(paths):
+        try:
+            arrays[place] = read_image_array(
+                Path(path), image_size=(height, width), num_channels=num_channels, white_levels=white_levels
+            )
+        except ImageError as error:
+            unreadable[place] = error
+            if on_unreadable is not None:
+                on_unreadable(str(path), error)
+    if unreadable and on_unreadable is None:
+        raise unreadable_error(list(unreadable.values()), len(paths), hint="replace them, or take them out")
+    if not arrays:
+        return []
+    logits = logits_of(np.stack(list(arrays.values()))).astype(np.float64)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     predictions = []
-    for path, row in zip(paths, powers / powers.sum(axis=1, keepdims=True), strict=True):
+    read = [paths[place] for place in arrays]
+    for path, row in zip(read, powers / powers.sum(axis=1, keepdims=True), strict=True):
         best = np.argsort(-row, kind="stable")[:num_top]
         top = tuple(ClassProbability(class_names[index], float(row[index])) for index in best)
         predictions.append(ImagePrediction(str(path), top[0].class_name, top[0].probability, top))

@@ -1,0 +1,94 @@
+"""How thumbnet's own data sources are read: CIFAR from its folder or the network, the digits, folders, npz files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import platformdirs
+
+from thumbnet.data import cifar, digits, folder, npz
+from thumbnet.data.dataset import SourceSplits
+from thumbnet.errors import DatasetNotFoundError, DownloadError
+from thumbnet.specs.data import DataSpec, ReadOptions
+
+DATA_DIR_VARIABLE = "THUMBNET_DATA"
+
+
+def data_folder(data_dir: str | Path | None = None) -> Path:
+    """Where CIFAR-10 is looked for and downloaded to: `data_dir`, else THUMBNET_DATA, else the user's cache folder."""
+    chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE) or platformdirs.user_cache_dir("thumbnet")
+    return Path(chosen).expanduser()
+
+
+def prepare_cifar10(data_dir: str | Path | None = None, *, allow_unverified: bool = False) -> SourceSplits:
+    """See that CIFAR-10 is in its folder and read it: what is absent, damaged or not official is downloaded.
+
+    With `allow_unverified`, a copy that is not official is left as it is; errors are those of `load_dataset`.
+    """
+    place = data_folder(data_dir)
+    if allow_unverified:
+        return _read_or_download(place, allow_unverified=True)
+    download_cifar10(place)
+    return cifar.read_cifar10(place)
+
+
+def download_cifar10(place: Path) -> None:
+    """As in `thumbnet.data.download`, which is imported only here: its HTTP library takes a tenth of a second."""
+    from thumbnet.data import download
+
+    download.download_cifar10(place)
+
+
+def read_cifar10(spec: DataSpec, _options: ReadOptions) -> SourceSplits:
+    """CIFAR-10, downloaded where it is not on disk."""
+    return _read_or_download(data_folder(spec.data_dir), allow_unverified=spec.allow_unverified)
+
+
+def read_cifar100(spec: DataSpec, _options: ReadOptions) -> SourceSplits:
+    """CIFAR-100, which is never downloaded."""
+    return cifar.read_cifar100(data_folder(spec.data_dir), allow_unverified=spec.allow_unverified)
+
+
+def read_digits(_spec: DataSpec, _options: ReadOptions) -> SourceSplits:
+    """The embedded digits."""
+    return digits.read_digits()
+
+
+def read_npz(spec: DataSpec, _options: ReadOptions) -> SourceSplits:
+    """The arrays of an npz file."""
+    return npz.read_npz(spec.path)
+
+
+def read_folder(spec: DataSpec, options: ReadOptions) -> SourceSplits:
+    """The pictures of a folder."""
+    return folder.read_folder(
+        spec.path,
+        image_size=options.image_size,
+        skip_unreadable=options.skip_unreadable,
+        white_levels=options.white_levels,
+        show_progress=options.show_progress,
+    )
+
+
+def read_auto(spec: DataSpec, _options: ReadOptions) -> SourceSplits:
+    """CIFAR-10, or the digits where it is neither on disk nor to be downloaded; every other trouble is an error."""
+    place = data_folder(spec.data_dir)
+    try:
+        return _read_or_download(place, allow_unverified=spec.allow_unverified)
+    except DownloadError as error:
+        splits = digits.read_digits()
+        note = (
+            f"CIFAR-10 is not in {place} and could not be downloaded ({error.message}). "
+            f"The embedded handwritten digits stand in for it: {splits.source.description}"
+        )
+        return replace(splits, source=replace(splits.source, note=note))
+
+
+def _read_or_download(place: Path, *, allow_unverified: bool) -> SourceSplits:
+    try:
+        return cifar.read_cifar10(place, allow_unverified=allow_unverified)
+    except DatasetNotFoundError:
+        download_cifar10(place)
+        return cifar.read_cifar10(place, allow_unverified=allow_unverified)

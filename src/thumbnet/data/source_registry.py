@@ -1,0 +1,187 @@
+"""Data sources by name: what reads them, what follows their name, and which arguments they obey.
+
+A source of your own needs a function that returns `SourceSplits`, and one call:
+
+    def read(spec: DataSpec, options: ReadOptions) -> SourceSplits: ...
+
+    thumbnet.register_data_source("shapes", read, place="FILE", obeys=("image_size",))
+    thumbnet.load_dataset("shapes:squares.bin", image_size=16)
+
+A package brings one by an entry point of the group `thumbnet.data_sources` that names a `DataSource`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from thumbnet.data.dataset import SourceSplits, Split
+from thumbnet.data.own_sources import read_auto, read_cifar10, read_cifar100, read_digits, read_folder, read_npz
+from thumbnet.errors import ConfigError, DataError
+from thumbnet.specs.data import IMAGE_SIZE, DataSpec, ReadOptions
+from thumbnet.specs.registry import Registry
+
+ARGUMENTS = ("data_dir", "allow_unverified", "image_size", "skip_unreadable")  # that a source may obey
+ADVICE = {
+    "data_dir": "is not read from there",
+    "allow_unverified": "has no published checksums",
+    "skip_unreadable": "is not read picture by picture",
+}
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """What reads a data source.
+
+    Args:
+        read: from the spec and the options to the splits, whose images are uint8 [N,C,H,W] with 1 or 3 channels.
+        place: what follows the source's name and a colon, as people are told: "PATH"; "" if nothing does.
+        is_path: whether the place is a path, which a run then records as a whole one.
+        obeys: which of ARGUMENTS it obeys; the others are refused where they are given.
+    """
+
+    read: Callable[[DataSpec, ReadOptions], SourceSplits]
+    place: str = ""
+    is_path: bool = True
+    obeys: frozenset[str] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.obeys) - set(ARGUMENTS))
+        if unknown:
+            raise ConfigError(f"obeys has {unknown[0]!r}", hint=f"choose from {', '.join(ARGUMENTS)}")
+
+
+CIFAR_ARGUMENTS = frozenset({"data_dir", "allow_unverified"})
+DATA_SOURCES: Registry[DataSource] = Registry(
+    "data source",
+    "thumbnet.data_sources",
+    {
+        "auto": DataSource(read_auto, obeys=CIFAR_ARGUMENTS),
+        "cifar10": DataSource(read_cifar10, obeys=CIFAR_ARGUMENTS),
+        "cifar100": DataSource(read_cifar100, obeys=CIFAR_ARGUMENTS),
+        "digits": DataSource(read_digits),
+        "folder": DataSource(read_folder, place="PATH", obeys=frozenset({"image_size", "skip_unreadable"})),
+        "npz": DataSource(read_npz, place="FILE"),
+    },
+)
+
+
+def register_data_source(
+    name: str,
+    read: Callable[[DataSpec, ReadOptions], SourceSplits],
+    *,
+    place: str = "",
+    is_path: bool = True,
+    obeys: Collection[str] = (),
+    replace: bool = False,
+) -> None:
+    """Add a data source of your own; the arguments are those of `DataSource`.
+
+    Args:
+        name: what `data` begins with, before a colon if there is a `place`.
+        replace: take the place of one that was registered before.
+
+    Raises:
+        ConfigError: the name is no word of lower-case letters, digits, `-`, `_` and `.`, or is taken.
+    """
+    source = DataSource(read, place=place, is_path=is_path, obeys=frozenset(obeys))
+    DATA_SOURCES.register(name, source, replace=replace)
+
+
+def source_of(data: str) -> DataSource:
+    """The source that `data` names; ConfigError where there is none, or a place is missing or too many."""
+    spec = DataSpec(data)
+    if spec.name not in DATA_SOURCES:
+        raise ConfigError(f"unknown data {data!r}", hint=f"choose {data_choices()}")
+    source = DATA_SOURCES[spec.name]
+    if not isinstance(source, DataSource):
+        raise ConfigError(
+            f"the data source {spec.name!r} is {type(source).__name__}", hint="its entry point must name a DataSource"
+        )
+    if bool(spec.place) != bool(source.place) or (":" in data and not source.place):
+        expected = f"{spec.name}:{source.place}" if source.place else spec.name
+        raise ConfigError(f"data is {data!r}", hint=f"give {expected}")
+    return source
+
+
+def source_name(data: str) -> str:
+    """`data` as `Source.name` has it: the paths of folders and files are whole. Of an unknown source, unchanged."""
+    spec = DataSpec(data)
+    if not spec.place or spec.name not in DATA_SOURCES or not DATA_SOURCES[spec.name].is_path:
+        return data
+    return f"{spec.name}:{spec.path.resolve()}"
+
+
+def obeys(data: str, argument: str) -> bool:
+    """Whether a data source obeys one of ARGUMENTS; False for an unknown source."""
+    name = DataSpec(data).name
+    return name in DATA_SOURCES and argument in DATA_SOURCES[name].obeys
+
+
+def data_choices() -> str:
+    """What `data` may be, for people: "auto, cifar10, ..., folder:PATH or npz:FILE"."""
+    *most, last = (f"{name}:{source.place}" if source.place else name for name, source in DATA_SOURCES.items())
+    return f"{', '.join(most)} or {last}"
+
+
+def read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:
+    """The splits that a source defines.
+
+    Raises:
+        ConfigError: an unknown source, or an argument that it does not obey.
+        DataError: it cannot be read, or its splits are not as `SourceSplits` says.
+    """
+    source = source_of(spec.data)
+    given: dict[str, Any] = {
+        "data_dir": None if spec.data_dir is None else str(spec.data_dir),
+        "allow_unverified": spec.allow_unverified,
+        "skip_unreadable": options.skip_unreadable,
+    }
+    for name, value in given.items():
+        if value not in (None, False) and name not in source.obeys:
+            raise ConfigError(
+                f"{name} is {value!r}, but {spec.data} {ADVICE[name]}",
+                hint=f"leave {name} out (--{name.replace('_', '-')})"
+                if name != "skip_unreadable"
+                else "leave skip_unreadable out",
+            )
+    splits = source.read(spec, options)
+    if not isinstance(splits, SourceSplits):
+        raise DataError(f"the source of {spec.data} gives {type(splits).__name__}", hint="it must return SourceSplits")
+    _check_splits(splits, spec.data)
+    side = splits.train.images.shape[2]
+    if "image_size" not in source.obeys and options.image_size not in (IMAGE_SIZE, side):
+        raise ConfigError(
+            f"image_size is {options.image_size}, but the images of {spec.data} have {side} pixels and are not resized",
+            hint=f"leave image_size out, or set it to {side}",
+        )
+    if spec.name == "auto":  # it may be another source's
+        return splits
+    return replace(splits, source=replace(splits.source, name=source_name(spec.data)))
+
+
+def _check_splits(splits: SourceSplits, data: str) -> None:
+    """DataError where a source of the user's gives what nothing downstream can take."""
+    parts = {"train": splits.train, "val": splits.val, "test": splits.test}
+    for name, part in parts.items():
+        problem = "" if part is None else _problem(part, len(splits.class_names))
+        if problem:
+            raise DataError(f"the source of {data} gives {name} {problem}", hint="see thumbnet.data.dataset.Split")
+    if len(set(splits.class_names)) < max(2, len(splits.class_names)):
+        raise DataError(
+            f"the source of {data} gives the classes {splits.class_names}", hint="give at least two different names"
+        )
+
+
+def _problem(part: Split, num_classes: int) -> str:
+    images, labels = part.images, part.labels
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
+        return f"images of {images.dtype} {list(images.shape)}, expected uint8 [N,1 or 3,H,W]"
+    if labels.dtype != torch.int64 or labels.ndim != 1:
+        return f"labels of {labels.dtype} {list(labels.shape)}, expected int64 [N]"
+    if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
+        return f"labels from {int(labels.min())} to {int(labels.max())} for {num_classes} classes"
+    return ""

@@ -1,0 +1,50 @@
+"""Which data is meant, and how pictures are to be read. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+WhiteLevels: TypeAlias = Mapping[str, float]  # by the kind of deep pictures, see data/white_levels.py
+IMAGE_SIZE = 32  # pixels, where no other side is given
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which data: `data` is `cifar10`, `folder:PATH` or another name of a data source, with a place if it takes one.
+
+    `data_dir` is the folder that holds the data or gets it, None for the usual one; `allow_unverified` accepts files
+    that are not as published.
+    """
+
+    data: str = "auto"
+    data_dir: str | Path | None = None
+    allow_unverified: bool = False
+
+    @property
+    def name(self) -> str:
+        """The source's name: "folder" of "folder:PATH"."""
+        return self.data.partition(":")[0]
+
+    @property
+    def place(self) -> str:
+        """What follows the name: "PATH" of "folder:PATH"."""
+        return self.data.partition(":")[2]
+
+    @property
+    def path(self) -> Path:
+        """The place as a path, of which `~` is the user's home."""
+        return Path(self.place).expanduser()
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How pictures are read: resized to `image_size` pixels, unreadable files left out, the level that is white in
+    pictures with more than 8 bits (None: by what the set uses), and whether to show on stderr how far it is."""
+
+    image_size: int = IMAGE_SIZE
+    skip_unreadable: bool = False
+    white_levels: WhiteLevels | None = None
+    show_progress: bool = True
