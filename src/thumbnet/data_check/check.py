@@ -1,7 +1,7 @@
 """The quality of a dataset in one call: a folder with suspects.csv, check.json and pictures of the suspects.
 
-Checked are the source's training images: none of them is held out for validation. The others (val and test, or the
-tenth that is held out for test where the source has no such split) are searched for duplicates only.
+The source's training images are checked; none is held out for validation. The others (val and test, or the tenth that
+is held out for test if the source has no such split) are only searched for duplicates.
 """
 
 from __future__ import annotations

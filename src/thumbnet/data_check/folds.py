@@ -49,9 +49,9 @@ def predict_out_of_fold(
     num_repeats: int = NUM_REPEATS,
     log_style: LogStyle = "auto",
 ) -> OutOfFold:
-    """Train `num_folds` x `num_repeats` models as a resolved config says, and ask each of the images it has not seen.
+    """Train `num_folds` x `num_repeats` models with a resolved config; each predicts the images it has not seen.
 
-    Each has another seed, from `config.seed` on. `dataset.val` and `dataset.test` are not looked at.
+    Their seeds are `config.seed`, `config.seed + 1`, ... `dataset.val` and `dataset.test` are not used.
 
     Raises:
         ConfigError: fewer than two folds or no repeat, or a config with trained weights or a teacher, which may have

@@ -29,8 +29,9 @@ DIRECTIONS = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -
 class Corruption:
     """One kind of corruption; `corrupt` carries it out.
 
-    `strengths` go from mild to severe, in `unit`, which says what the number is. `apply` takes images, a strength and,
-    by name, what `draw` gave for images of this shape [N,C,H,W] (an entry an image; nothing where no chance is in it).
+    `strengths` go from mild to severe, in `unit`, for people. `draw` samples random choices for images of a shape
+    [N,C,H,W], one entry an image, or none if the corruption is not random; `apply` takes images, a strength and these
+    choices by name.
     """
 
     name: str
@@ -96,8 +97,8 @@ def compress(images: UInt8[Tensor, "n c h w"], quality: float) -> UInt8[Tensor, 
 
 
 def pixelate(images: UInt8[Tensor, "n c h w"], factor: float) -> UInt8[Tensor, "n c h w"]:
-    """As with `factor` (1 or more) times fewer pixels a side, rounded to a whole number of them: each of these fewer is
-    a square in the mean colour of the pixels whose centres lie in it."""
+    """The images as if each side had `factor` (1 or more) times fewer pixels, rounded to a whole number: each larger
+    pixel has the mean colour of the pixels whose centres lie in it."""
     rows, columns = (_squares(side, factor) for side in images.shape[2:])
     row_weights, column_weights = (one_hot / one_hot.sum(0) for one_hot in (F.one_hot(rows), F.one_hot(columns)))
     means = torch.einsum("nchw,hi,wj->ncij", images.float(), row_weights, column_weights)
@@ -143,7 +144,7 @@ CORRUPTIONS = (
 
 
 def _move(images: UInt8[Tensor, "n c h w"], **draws: Tensor) -> UInt8[Tensor, "n c h w"]:
-    """As the augmentation of this name moves them, in each image by what is given here."""
+    """The images moved by ShiftScaleRotate with the given draws, one entry an image; nothing else changes."""
     still, whole = torch.zeros(len(images), dtype=torch.float64), torch.ones(len(images), dtype=torch.float64)
     unmoved = {"degrees": still, "scale_x": whole, "scale_y": whole, "shift_x": still, "shift_y": still}
     return ShiftScaleRotate().apply(images, {"selected": whole.bool(), **unmoved, **draws})

@@ -1,9 +1,9 @@
-"""Where in an image a class is seen: class activation maps, or Grad-CAM where a network does not end in a global mean.
+"""Where in an image a class is seen: class activation maps, or Grad-CAM if a network does not end in a global mean.
 
-Both weight the last maps and add them up. A map's weight is here the sum over its positions of the logit's gradient:
-for a network that ends in a global average and a linear layer (or a 1x1 convolution) that is the layer's own weight,
-and the result the class activation map, whose mean and the layer's bias make up the logit. For any other network it is
-Grad-CAM's weight times the number of positions. Which of them it is, is found by running the network, not by its name.
+Both are weighted sums of the last maps. A map's weight is the sum over its positions of the logit's gradient. If the
+network ends in a global average and a linear layer (or a 1x1 convolution), that is the layer's own weight, and the sum
+is the class activation map: its mean plus the layer's bias is the logit. For any other network it is Grad-CAM's weight
+times the number of positions. Which of the two holds is found by running the network, not by its name.
 Sources: Zhou et al., "Learning Deep Features for Discriminative Localization" (2016, arXiv:1512.04150); Selvaraju et
 al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization" (2017, arXiv:1610.02391).
 """
@@ -70,9 +70,9 @@ def saliency_maps(
     layer: str | None = None,
     batch_size: int = SALIENCY_BATCH_SIZE,
 ) -> SaliencyMaps:
-    """Where each image shows what speaks for a class, as the papers draw it: what speaks against it counts nothing.
+    """Saliency of a class in each image, as the papers draw it: negative evidence counts as 0.
 
-    The layer's maps are stretched bilinearly over the whole image, also those of a network that lost its border.
+    The layer's maps are stretched bilinearly over the whole image, even if the network cropped its border.
 
     Args:
         model: any network whose logits are [N,K]; in evaluation mode a copy of it is run, on its device.
@@ -133,10 +133,10 @@ def class_activation(
 
 
 class _Watched(TorchFunctionMode):
-    """A copy of a model, and its last maps of more than one position that come from the images, or those of `layer`.
+    """A copy of a model that records its last maps of more than one position, or those of `layer`.
 
-    Its parameters are frozen and the images are not: so what needs a gradient comes from the images. The copy keeps
-    the model as it was found, and makes common tensors of weights that were loaded in inference mode.
+    Its parameters are frozen and the images are not, so whatever requires a gradient depends on the images. A copy,
+    so that the model stays as it is, and weights that were loaded in inference mode become ordinary tensors.
     """
 
     def __init__(self, model: nn.Module, layer: str | None) -> None:

@@ -140,8 +140,8 @@ def _is_integer(value: object) -> bool:
 
 
 def resolved_options(name: str, options: Mapping[str, Option]) -> dict[str, Option]:
-    """The options of the model called `name`, with its defaults for those not given: what makes the same network again
-    when a default has changed."""
+    """All options of the model called `name`: the given ones and today's defaults of the others, so that the network
+    can be created again after a default has changed."""
     factory = MODELS.get(name)
     if factory is None:
         return dict(options)  # refused where it is created

@@ -115,7 +115,7 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 class _Recorder(TorchFunctionMode):
-    """Notes functions as a TorchFunctionMode, and by hooks the layers that they belong to.
+    """Records functions as a TorchFunctionMode, and by hooks the layers to which they belong.
 
     A tensor is known by its object, kept alive so that no other takes its id. What returns its argument unchanged
     (dropout in evaluation mode) is made to return a view instead: otherwise a branch taken before it and one after it

@@ -1,4 +1,4 @@
-"""The boxes of a network graph: what each says, and which of them it takes its input from. No drawing here.
+"""The boxes of a network graph: their texts and their inputs. No drawing here.
 
 What follows a layer alone and keeps its values' number and reach (activation, normalisation, dropout, flatten) is
 written in the layer's box, so that a block of the network is a box of the picture.

@@ -1,7 +1,6 @@
-"""A gallery of images with what a model made of them: ground truth, prediction and its probability beside each, and
-what of the image spoke for that.
+"""A gallery of images, uint8 [N,C,H,W], each with its true class, the prediction, its probability and its saliency.
 
-Which images, and in which order, is the caller's choice; here they are uint8 [N,C,H,W] with a value each.
+The caller chooses the images and their order.
 """
 
 from __future__ import annotations
@@ -58,8 +57,8 @@ def draw_gallery(
         probabilities: of the predicted class, from 0 to 1.
         class_names: by class.
         columns: how many images stand side by side.
-        saliency: how much each place of an image speaks for its prediction, from 0 to 1. The image stands then beside
-            itself in grey under the colours of its saliency, with a scale of them below all.
+        saliency: of each image's prediction, from 0 to 1. A second copy of the image, in grey under the colours of its
+            saliency, stands next to it, and a colour scale below all.
 
     A wrong prediction is orange, a right one blue. Without any image the figure says that none is misclassified.
     """

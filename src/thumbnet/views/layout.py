@@ -1,4 +1,4 @@
-"""Where the boxes of a network graph stand and how its edges run, in pixels, x to the right and y downwards.
+"""The layout of a network graph: positions of boxes and edges in pixels, x to the right and y downwards.
 
 Every block has a row: one below the last of its inputs. The longest path is the main chain and runs straight down; what
 branches off runs beside it in lanes, the shortest branch nearest. Edges leave downwards, change lanes only in the gaps
