@@ -41,7 +41,7 @@ def report_of(dataset: Dataset) -> str:
     return build_report(
         config=thumbnet.load_recipe("sprint").replace(mean=dataset.mean, std=dataset.std, flip=True),
         dataset=dataset,
-        model=create_model("sprint", num_classes=3, seed=0),
+        model=create_model("sprint", num_classes=3, seed=0, blocks="c16p"),
         history=History((EpochRecord(1, 0.1, 2.0, 0.5, 1.0, 0.5, None, None, 10.0, 100.0),)),
         evaluation=evaluation_of(dataset),
         metrics=RUN_METRICS,
