@@ -84,17 +84,10 @@ def check(parsed: argparse.Namespace) -> None:
     if parsed.json:
         put_json({**done.summary, "path": str(done.path)})
         return
-    summary = done.summary
-    put(
-        f"{summary['num_images']:,} training images of {summary['data']}; "
-        f"{summary['accuracy']:.1%} of the labels are what models predict that have not seen the image"
-    )
-    put(f"{summary['num_held_out']:,} images of other splits, searched for duplicates only")
-    for kind, num_suspects in summary["suspects"].items():
-        put(f"{kind:10} {num_suspects:>7,}{_remark(kind, summary)}")
+    put(done)
     put(f"results: {done.path}")
     if done.suspects:
-        command = ["thumbnet", "train", "--data", summary["data"], "--exclude", str(done.path / SUSPECTS)]
+        command = ["thumbnet", "train", "--data", done.summary["data"], "--exclude", str(done.path / SUSPECTS)]
         put(f"to leave the suspects out: {shlex.join([*command, *_data_options(config)])}")
 
 
@@ -107,18 +100,6 @@ def _data_options(config: TrainConfig) -> list[str]:
         if value != getattr(TrainConfig, name):
             options += ["--set", f"{name}={json.dumps(value)}"]
     return options
-
-
-def _remark(kind: str, summary: dict[str, Any]) -> str:
-    if kind == "label" and summary["suspects"]["label"]:
-        return (
-            f"   probably wrong labels: about {summary['label_precision']:.0%} of these, which are "
-            f"{summary['label_recall']:.0%} of about {summary['num_label_errors']:,.0f}"
-        )
-    if kind == "duplicate" and summary["duplicates"]:
-        across = sum(pair["first"]["split"] != pair["second"]["split"] for pair in summary["duplicates"])
-        return f"   of {len(summary['duplicates']):,} pairs in all splits, {across:,} across splits"
-    return ""
 
 
 def _plain(value: Any) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from thumbnet.config import TrainConfig
+from thumbnet.data_check.description import describe_check
 from thumbnet.data_check.folds import NUM_FOLDS, NUM_REPEATS, OutOfFold, check_folds, predict_out_of_fold
 from thumbnet.data_check.pictures import draw_pictures
 from thumbnet.data_check.suspects import (
@@ -37,7 +38,7 @@ SUMMARY = "check.json"
 @dataclass(frozen=True)
 class DataCheck:
     """What was found: the folder with the files, the suspects (by kind, the worst first), every pair of duplicates, how
-    the label errors were found, what the models said, and check.json's values."""
+    the label errors were found, what the models said, and check.json's values; `str(check)` is for people."""
 
     path: Path
     suspects: tuple[Suspect, ...]
@@ -45,6 +46,9 @@ class DataCheck:
     label_issues: LabelIssues
     out_of_fold: OutOfFold
     summary: dict[str, Any]
+
+    def __str__(self) -> str:
+        return describe_check(self.summary)
 
 
 def check_data(
@@ -93,6 +97,8 @@ def check_data(
         "num_label_errors": issues.num_errors,
         "label_precision": issues.precision,
         "label_recall": issues.recall,
+        "models_accuracy": issues.models_accuracy,
+        "models_are_weak": issues.models_are_weak,
         "duplicates": [asdict(duplicate) for duplicate in duplicates],
     }
     folder.write(SUSPECTS, suspects_to_csv(suspects))
