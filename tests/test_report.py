@@ -178,7 +178,7 @@ def test_a_chart_places_its_points_and_tells_their_values() -> None:
     lines = [Line("a", [1, 2, 3], [0.5, None, 1.0]), Line("b", [1, 3], [0.25, 0.75], 1)]
     chart = draw_lines("t", lines, x_label="epoch", y_format=per_cent, x_range=(1, 3), y_range=(0, 1))
     assert [stop.position for stop in chart.stops] == [LEFT, WIDTH - RIGHT]
-    assert [stop.values for stop in chart.stops] == [("50 %", "25 %"), ("100 %", "75 %")]
+    assert [stop.values for stop in chart.stops] == [("50.0 %", "25.0 %"), ("100.0 %", "75.0 %")]
     points = re.search(r'points="([^"]*)"', str(chart.svg))
     assert points is not None
     (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in points[1].split())

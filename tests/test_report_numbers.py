@@ -74,7 +74,7 @@ def test_the_columns_of_every_table_have_one_number_of_decimals(tiny_dataset: Da
         ([2.0, 1.5, 1.25], ("2.000", "1.500", "1.250")),
         ([0.1, 0.001, 0.00002], ("0.10000", "0.00100", "0.00002")),
         ([120.0, 3.0], ("120", "3")),
-        ([1234.5, 0.5], ("1234.50", "0.50")),
+        ([1234.5, 0.5], ("1234.5", "0.5")),
     ],
 )
 def test_the_values_of_a_line_have_as_many_decimals_as_the_least_needs(

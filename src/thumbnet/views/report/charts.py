@@ -19,18 +19,35 @@ LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 12.0, 40.0
 NUM_STYLES = 4  # line-0, line-1, ... of the style sheet
 MAX_DOTS = 40  # points of a line; above it dots would merge
 ROUND_STEPS = (1, 2, 5, 10)
+NUM_DIGITS, MAX_DECIMALS = 4, 8  # of numbers in tables
 
 Format = Callable[[float], str]
 
 
 def plain(value: float) -> str:
-    """A number for people, with four digits at most."""
+    """A number for an axis, with four digits at most."""
     return f"{value:.4g}"
 
 
 def per_cent(value: float) -> str:
-    """A fraction as per cent, to a decimal where that is not 0."""
+    """A fraction as per cent for an axis or a sentence, to a decimal where that is not 0."""
     return f"{round(100 * value, 1):g} %"
+
+
+def share(value: float) -> str:
+    """A fraction as per cent for a table, where all of a column have as many decimals."""
+    return f"{100 * value:.1f} %"
+
+
+def column(values: Sequence[float], number_format: Format) -> list[str]:
+    """The values of a table's column, all with as many decimals: four digits of the greatest, one of the least."""
+    if number_format is per_cent:
+        return [share(value) for value in values]
+    sizes = [math.floor(math.log10(abs(value))) for value in values if value]
+    if not sizes or all(value == int(value) for value in values):
+        return [f"{value:.0f}" for value in values]
+    decimals = min(MAX_DECIMALS, max(0, NUM_DIGITS - 1 - max(sizes), -min(sizes)))
+    return [f"{value:.{decimals}f}" for value in values]
 
 
 @dataclass(frozen=True)
@@ -124,16 +141,21 @@ def draw_lines(
             parts += [dot.format(line.style, x, y) for x, y in drawn]
     bottom = HEIGHT - BOTTOM
     parts.append(Markup('<line class="cursor" x1="0" x2="0" y1="{:g}" y2="{:g}"/></svg>').format(TOP, bottom))
+    xs = sorted({x for x, _ in points})
+    columns = [_column_at(line, xs, y_format) for line in lines]
     stops = tuple(
-        Stop(round(across(x), 1), x_format(x), tuple(_value_at(line, x, y_format) for line in lines))
-        for x in sorted({x for x, _ in points})
+        Stop(round(across(x), 1), shown, values)
+        for x, shown, values in zip(xs, column(xs, x_format), zip(*columns, strict=True), strict=True)
     )
     labels, styles = tuple(line.label for line in lines), tuple(line.style for line in lines)
     return Chart(title, x_label, Markup("").join(parts), labels, styles, stops)
 
 
-def _value_at(line: Line, x: float, y_format: Format) -> str:
-    return next((y_format(y) for at, y in line.points if at == x), "")
+def _column_at(line: Line, xs: Sequence[float], y_format: Format) -> list[str]:
+    """The line's values at these x, as texts: empty where it has none."""
+    shown = column([y for _, y in line.points], y_format)
+    value_at = {x: text for (x, _), text in zip(line.points, shown, strict=True)}
+    return [value_at.get(x, "") for x in xs]
 
 
 def _range(values: Sequence[float], limits: tuple[float, float] = (-math.inf, math.inf)) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from thumbnet.evaluation.analysis import SHOWN_COVERAGES, Analysis
 from thumbnet.evaluation.calibration import Calibration
 from thumbnet.evaluation.robustness import Robustness
 from thumbnet.training.history import History
-from thumbnet.views.report.charts import Chart, Line, draw_lines, per_cent
+from thumbnet.views.report.charts import Chart, Line, draw_lines, per_cent, share
 from thumbnet.views.report.content import ReportContent
 from thumbnet.views.report.gallery_images import (
     MAX_GALLERY_IMAGES,
@@ -73,6 +73,7 @@ def render_report(content: ReportContent) -> str:
         most_per_cell=MAX_PER_CELL,
         most_images=MAX_GALLERY_IMAGES,
         per_cent=per_cent,
+        share=share,
         own_sections=render_sections(content),
         version=thumbnet.__version__,
     )
