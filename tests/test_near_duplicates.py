@@ -1,0 +1,77 @@
+"""Near copies are found in groups of any size: the copies must not set the scale by which they are judged."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from thumbnet.data.digits import read_digits
+from thumbnet.data.duplicates import find_duplicates
+
+NUM_IMAGES = 200
+
+
+@pytest.fixture(scope="module")
+def photographs() -> Tensor:
+    """Smooth colour pictures of random blots with some grain: unlike one another."""
+    generator = torch.Generator().manual_seed(0)
+    blots = F.interpolate(torch.rand(NUM_IMAGES, 3, 9, 9, generator=generator), size=32, mode="bicubic")
+    grain = 0.05 * torch.randn(NUM_IMAGES, 3, 32, 32, generator=generator)
+    return ((blots + grain) * 255).clamp(0, 255).to(torch.uint8)
+
+
+def near_copies(image: Tensor, number: int) -> Tensor:
+    """So many copies of a picture, recompressed and recoloured each in its own way."""
+    generator = np.random.default_rng(0)
+    copies = []
+    for _ in range(number):
+        brighter = image.numpy() * generator.uniform(0.7, 1.0) + generator.uniform(0, 40)
+        buffer = io.BytesIO()
+        picture = Image.fromarray(brighter.clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
+        picture.save(buffer, "JPEG", quality=int(generator.integers(70, 96)))
+        copies.append(torch.from_numpy(np.array(Image.open(buffer))).permute(2, 0, 1))
+    return torch.stack(copies)
+
+
+@pytest.mark.parametrize("size", [2, 8, 12, 20, 60, 150])
+def test_a_group_of_near_copies_is_found_whole(photographs: Tensor, size: int) -> None:
+    images = photographs.clone()
+    images[:size] = near_copies(photographs[0], size)
+    found = {(pair.first, pair.second) for pair in find_duplicates(images, mirror=False)}
+    expected = {(first, second) for first in range(size) for second in range(first + 1, size)}
+    assert len(found & expected) >= 0.98 * len(expected)
+    assert found <= expected
+
+
+def test_several_groups_are_found_though_all_images_are_in_one(photographs: Tensor) -> None:
+    images = torch.cat([near_copies(image, 15) for image in photographs[:4]])
+    found = {(pair.first, pair.second) for pair in find_duplicates(images, mirror=True)}
+    expected = {
+        (first, second) for first in range(60) for second in range(first + 1, 60) if first // 15 == second // 15
+    }
+    assert len(found & expected) >= 0.98 * len(expected)
+    assert found <= expected
+
+
+def test_copies_in_digits_do_not_hide_one_another_and_draw_in_no_others() -> None:
+    digits = read_digits().train.images[:600]
+    without = find_duplicates(digits, mirror=False)
+    generator = torch.Generator().manual_seed(0)
+    copies = digits[3].float() + 4 * torch.randn(20, *digits.shape[1:], generator=generator)
+    found = find_duplicates(torch.cat([digits, copies.clamp(0, 255).to(torch.uint8)]), mirror=False)
+    of_copies = [pair for pair in found if pair.second >= 600]
+    assert {pair.second for pair in of_copies if pair.first == 3} == set(range(600, 620))
+    assert {(pair.first, pair.second) for pair in found} - {(pair.first, pair.second) for pair in of_copies} == {
+        (pair.first, pair.second) for pair in without
+    }
+
+
+def test_fewer_images_than_neighbours_are_no_trouble(photographs: Tensor) -> None:
+    for number in (3, 6, 11, 12, 13):
+        assert find_duplicates(photographs[:number], mirror=True) == ()
