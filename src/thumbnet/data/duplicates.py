@@ -4,8 +4,9 @@ Two images are taken for one another where their fine detail correlates: each im
 together. The whole images will not do: any two pictures of a ship on a grey sea correlate above 0.9, and their detail
 does not. Every pair is first compared by its channels' coarse means, which matrix products do in seconds, and only
 likely pairs in detail. How alike is too alike depends on the data: handwritten digits are all more alike than
-photographs. So a pair must be closer than a share of the distance at which images of this data have their tenth
-neighbour where they are most crowded: the tenth, since copies of the image itself may be among the first.
+photographs. So the threshold is a share of the distance to the tenth nearest neighbour, at the 5th percentile: where
+images of this data are most crowded. Copies must not set it: the neighbours are counted from where an image's copies
+end, at the last gap in its sorted distances, if ten or more images are nearer than a share of the distance to the next.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ FINE_SIDE = 32  # larger images are reduced to it
 BLUR = 5  # pixels, the side of the square whose mean is taken away
 BLOCK_IMAGES = 2000  # so a block of pairs takes 16 MB
 NUM_SAMPLED = 500  # images by which that distance is measured
+SAMPLED_AT_ONCE = 50  # of them
 NEIGHBOUR = 10
 CROWDED_SHARE = 0.05  # of the images
 # Both shares were set by looking at pairs of CIFAR-10, where they mean correlations of 0.90 and 0.78: almost all closer
@@ -58,7 +60,7 @@ def find_duplicates(images: UInt8[Tensor, "n c h w"], *, mirror: bool) -> tuple[
     distinct = torch.tensor([index for index in range(len(images)) if index not in later])
     if len(distinct) < 2:
         return tuple(equal)
-    limits = _limit(images, distinct, _coarse, COARSE_SHARE), _limit(images, distinct, _fine, FINE_SHARE)
+    limits = _limits(images, distinct)
     near = {(pair.first, pair.second): pair for pair in _near_pairs(images, distinct, limits, mirrored=False)}
     for pair in _near_pairs(images, distinct, limits, mirrored=True) if mirror else ():
         known = near.get((pair.first, pair.second))
@@ -99,17 +101,47 @@ def _near_pairs(
                     yield DuplicatePair(int(first[place]), int(second[place]), float(likeness[place]), mirrored)
 
 
-def _limit(images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"], describe: Describe, share: float) -> float:
-    """The correlation above which a pair is closer than `share` of the distance to a neighbour where it is crowded."""
+def _limits(images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"]) -> tuple[float, float]:
+    """The coarse and the fine correlation above which a pair is closer than a share of the distance to a neighbour."""
     generator = torch.Generator().manual_seed(0)
     sample = distinct[torch.randperm(len(distinct), generator=generator)[:NUM_SAMPLED]]
+    fine = _sorted_likeness(images, distinct, sample, _fine)
+    ranks = torch.cat([_neighbour_ranks(_distance(rows)) for rows in fine.split(SAMPLED_AT_ONCE)])
+    coarse = _sorted_likeness(images, distinct, sample, _coarse)
+    return _threshold(coarse, ranks, COARSE_SHARE), _threshold(fine, ranks, FINE_SHARE)
+
+
+def _sorted_likeness(
+    images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"], sample: Int64[Tensor, " s"], describe: Describe
+) -> Float[Tensor, "s m"]:
+    """Of each of the sampled images to all, the most alike first: that is, as a rule, the image itself."""
     sampled = describe(images[sample])
-    num_nearest = min(NEIGHBOUR + 1, len(distinct))  # the image itself is the first of them
-    nearest = torch.full((len(sample), num_nearest), -1.0)
-    for block in distinct.split(BLOCK_IMAGES):
-        found = torch.cat([nearest, sampled @ describe(images[block]).T], dim=1)
-        nearest = found.topk(num_nearest, dim=1).values
-    distances = (2 - 2 * nearest[:, -1].double().clamp(-1, 1)).sqrt()  # of unit vectors
+    likeness = torch.cat([sampled @ describe(images[block]).T for block in distinct.split(BLOCK_IMAGES)], dim=1)
+    for rows in likeness.split(SAMPLED_AT_ONCE):
+        rows.copy_(rows.sort(dim=1, descending=True).values)
+    return likeness
+
+
+def _distance(likeness: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Of unit vectors, from their correlation."""
+    return (2 - 2 * likeness.double().clamp(-1, 1)).sqrt()
+
+
+def _neighbour_ranks(distances: Float[Tensor, "s m"]) -> Int64[Tensor, " s"]:
+    """Where in the sorted distances of each image its tenth neighbour stands that is no copy of it."""
+    num_images = distances.shape[1]
+    first = min(NEIGHBOUR, num_images - 1)
+    ranks = torch.full((len(distances),), first)
+    is_last_copy = distances[:, first:-1] < FINE_SHARE * distances[:, first + 1 :]
+    for row in is_last_copy.any(dim=1).nonzero().flatten().tolist():
+        num_copies = first + int(is_last_copy[row].nonzero().max())
+        ranks[row] = min(num_copies + NEIGHBOUR, num_images - 1)
+    return ranks
+
+
+def _threshold(likeness: Float[Tensor, "s m"], ranks: Int64[Tensor, " s"], share: float) -> float:
+    """The correlation at `share` of the distance to the neighbours at these ranks, where that is small."""
+    distances = _distance(likeness.gather(1, ranks[:, None]))
     return 1 - (share * float(distances.quantile(CROWDED_SHARE))) ** 2 / 2
 
 
