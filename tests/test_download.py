@@ -388,7 +388,7 @@ def test_an_interrupted_download_leaves_its_part(
 
 
 def test_the_sources_are_addresses_of_the_release() -> None:
-    assert len(set(SOURCES)) == 3
+    assert len(set(SOURCES)) == 4
     for source in SOURCES:
         prepared = requests.Request("HEAD", download._url(source, BINARY)).prepare()
         assert prepared.url == f"{source}cifar-10-binary.tar.gz"

