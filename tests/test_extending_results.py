@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from markupsafe import Markup
 
 import thumbnet
 from plugins import install_plugin
+from small_runs import small_config, write_small_data
 from thumbnet.cli import main
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
@@ -73,15 +73,14 @@ def test_a_metric_of_a_package_is_kept_with_a_run(
 ) -> None:
     code = "def rate(predictions):\n    return float(len(predictions.labels))\n"
     install_plugin(tmp_path, monkeypatch, {"thumbnet.metrics": {"counted": "rate"}}, code)
-    images, labels = np.random.default_rng(0).integers(0, 255, (60, 16, 16), np.uint8), np.arange(60) % 3
-    np.savez(tmp_path / "noise.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
-    options = {"data": f"npz:{tmp_path / 'noise.npz'}", "epochs": 1, "kernels": "pytorch", "batch_size": 32}
-    config = thumbnet.load_recipe("sprint", options=options | {"model_options": {"blocks": "c16p"}})
+    config = small_config(write_small_data(tmp_path / "small.npz"))
     run = thumbnet.train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
-    assert json.loads((run.path / "metrics.json").read_text())["custom_metrics"] == {"counted": 60.0}
+    metrics = json.loads((run.path / "metrics.json").read_text())
+    num_test = metrics["num_test"]
+    assert metrics["custom_metrics"] == {"counted": float(num_test)}
     capsys.readouterr()
     assert main(["evaluate", str(run.path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["custom_metrics"] == {"counted": 60.0}
+    assert json.loads(capsys.readouterr().out)["custom_metrics"] == {"counted": float(num_test)}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "0.5", [0.5], True])
