@@ -115,7 +115,7 @@ def what_is_asked(recipe: str, settings: list[str], data: str) -> list[str]:
 
 
 def collect(plan: dict[str, Any], name: str, data: str, keep: Path) -> list[dict[str, Any]]:
-    """The figures of a variant's finished runs; those of the test set are left where they are."""
+    """The metrics of a variant's finished runs, without those of the test set."""
     found = []
     for seed in plan["seeds"]:
         run_dir = run_folder(keep, name, seed)
@@ -158,7 +158,7 @@ def describe(name: str, values: dict[str, Any]) -> str:
 
 
 def describe_runs(runs: list[dict[str, Any]]) -> str:
-    """The cells of a variant's figures."""
+    """The cells of a variant's metrics."""
     if not runs:
         return "not trained | 0 | | | | |"
     accuracies = [run["val_accuracy"] for run in runs]

@@ -104,7 +104,7 @@ def train(recipe: str, seed: int, epochs: int | None, folder: str, run_dir: Path
 
 
 def describe(values: dict[str, Any]) -> str:
-    """The report for people, in Markdown: one table, and figures for each number of epochs."""
+    """The report for people, in Markdown: one table, and a paragraph for each number of epochs."""
     runs, peaks = values["runs"], values["matrix_gflops"]
     verified = all(run["data_verified"] for run in runs)
     lines = [
@@ -136,7 +136,7 @@ def describe(values: dict[str, Any]) -> str:
 
 
 def describe_epochs(epochs: int, runs: list[dict[str, Any]], plain_images_per_s: float | None) -> str:
-    """The figures of the runs with so many epochs, in one paragraph."""
+    """The metrics of the runs with so many epochs, in one paragraph."""
     accuracies = [run["test_accuracy"] for run in runs]
     train_s = statistics.median(run["train_s"] for run in runs)
     more_s = statistics.median(run["command_s"] - run["train_s"] for run in runs)

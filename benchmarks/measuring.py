@@ -104,7 +104,7 @@ def cifar_folder(data_dir: str | None) -> str:
 
 
 def circumstances() -> dict[str, Any]:
-    """Hardware, versions, date and command: what stands beside every figure."""
+    """Hardware, versions, date and command: the circumstances that are given with every number."""
     git = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=10"]
     commit = subprocess.run(git, capture_output=True, text=True, check=True)
     return {

@@ -1,4 +1,4 @@
-"""All figures of a split: against scikit-learn and plain re-computation, as JSON and as text."""
+"""All metrics of a split: against scikit-learn and plain re-computation, as JSON and as text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def analysis() -> Analysis:
     return analyse(evaluation, NAMES, held_out=predictions(300, seed=1))
 
 
-def test_figures_agree_with_scikit_learn(analysis: Analysis) -> None:
+def test_metrics_agree_with_scikit_learn(analysis: Analysis) -> None:
     scored = analysis.evaluation.predictions
     assert analysis.top2_accuracy == pytest.approx(top_k_accuracy_score(scored.labels, scored.logits.numpy(), k=2))
     right = (scored.predicted == scored.labels).double().numpy()
@@ -70,10 +70,10 @@ def test_json_lists_the_worst_first(analysis: Analysis) -> None:
 def test_text_has_every_class_and_the_worst_pair(analysis: Analysis) -> None:
     text = str(analysis)
     assert f"accuracy {analysis.evaluation.accuracy:.2%} ± {analysis.standard_error:.2%}" in text
-    for figures in analysis.classes:
-        line = next(line for line in text.splitlines() if line.startswith(figures.class_name))
+    for metrics in analysis.classes:
+        line = next(line for line in text.splitlines() if line.startswith(metrics.class_name))
         assert line.split()[1:] == [
-            str(figures.num_images), f"{figures.precision:.2%}", f"{figures.recall:.2%}", f"{figures.f1:.2%}",
+            str(metrics.num_images), f"{metrics.precision:.2%}", f"{metrics.recall:.2%}", f"{metrics.f1:.2%}",
         ]  # fmt: skip
     worst = analysis.confused[0]
     assert f"most confused: {worst.truth} taken for {worst.prediction} {worst.num_images}" in text

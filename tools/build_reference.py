@@ -76,7 +76,7 @@ def describe(run: thumbnet.Run, summary: str) -> str:
 
 The network `dilated`, trained by the recipe `{run.card.recipe}`; made by `python tools/build_reference.py RUN`.
 {short}
-| figure | published | this run (n = 1, one view) |
+| metric | published | this run (n = 1, one view) |
 |---|---|---|
 {chr(10).join(rows)}
 

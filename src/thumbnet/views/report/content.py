@@ -16,7 +16,7 @@ from thumbnet.views.summary import Summary
 
 @dataclass(frozen=True)
 class Headline:
-    """A headline figure: what it is, its value, and how sure or how measured it is."""
+    """A headline metric: its label, its value, and a note on its error or its measurement."""
 
     label: str
     value: str

@@ -1,4 +1,4 @@
-"""The report's page: figures, charts, the confusion matrix and the gallery put into the template beside this file.
+"""The report's page: metrics, charts, the confusion matrix and the gallery put into the template beside this file.
 
 What it needs comes as plain values; `thumbnet.reporting` collects them from a run.
 """
