@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+
+import thumbnet  # before torch is imported: it applies THUMBNET_CPU
+
+# isort: split
 import torch
 from jaxtyping import install_import_hook
 
@@ -29,7 +33,6 @@ os.environ["MPLBACKEND"] = "agg"
 
 hook = install_import_hook("thumbnet", "shape_checks.check")  # before the package's own imports
 
-import thumbnet  # noqa: E402
 from thumbnet.data.dataset import Dataset, Source, Split  # noqa: E402
 from thumbnet.specs.registry import Registry  # noqa: E402
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from thumbnet.errors import ConfigError
+from thumbnet.kernels.cpu import cpu_form
 from thumbnet.training import device
 from thumbnet.training.device import keep_freed_memory, peak_memory_bytes, pick_device, pick_precision, seeded
 
@@ -42,10 +43,11 @@ def test_memory_is_kept_on_glibc_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bfloat16_is_native_where_any_pytorch_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    native = torch.bfloat16 if cpu_form() == "native" else torch.float32  # a limited processor has none
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
-    assert pick_precision("auto", torch.device("cpu")) == torch.bfloat16
+    assert pick_precision("auto", torch.device("cpu")) == native
     monkeypatch.delattr(torch.cpu, "get_capabilities")  # an older PyTorch
-    for tells, precision in ((True, torch.bfloat16), (False, torch.float32)):
+    for tells, precision in ((True, native), (False, torch.float32)):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda tells=tells: tells, raising=False)
         assert pick_precision("auto", torch.device("cpu")) == precision
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")

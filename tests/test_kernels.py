@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import platform
 import subprocess
 import sys
 
@@ -15,18 +16,21 @@ from torch.nn import functional as F
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.blocks import fused_norm
-from thumbnet.kernels.compiler import FLAGS, can_compile
+from thumbnet.kernels.compiler import can_compile, kernel_flags
+from thumbnet.kernels.cpu import cpu_form
 from thumbnet.kernels.library import load_kernels
 from thumbnet.kernels.support import supports_norm, supports_separable
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.registry import create_model
-from thumbnet.training.device import pick_precision
+from thumbnet.training.device import has_bfloat16_convolutions, pick_precision
 from thumbnet.training.fit import fit
 from thumbnet.training.kernels import describe_kernels, does_all, pick_kernels, using_kernels
 from thumbnet.training.progress import Silent
 
 CPU = torch.device("cpu")
-NARROW = (*FLAGS, "-mno-avx512f")  # what a processor without AVX-512 compiles
+FLAGS = kernel_flags()
+IS_WIDE = cpu_form() == "native" and platform.machine() == "x86_64"
+NARROW = (*FLAGS, "-mno-avx512f") if IS_WIDE else FLAGS  # what a processor without AVX-512 compiles
 needs_compiler = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
 MUON = {"optimizer": "muon", "lr": 0.05, "vector_lr": 0.05, "vector_momentum": 0.8, "head_lr": 0.5, "momentum": 0.6}
 
@@ -230,10 +234,11 @@ def test_what_the_compiler_says_is_told() -> None:
         load_kernels((*FLAGS, "-fno-such-thing"))
 
 
-def test_maps_are_kept_in_bfloat16_where_all_is_fused() -> None:
+def test_maps_are_kept_in_bfloat16_where_all_is_fused_and_pytorch_has_it() -> None:
     assert does_all(create_model("thumb-20k"))
     assert not does_all(create_model("sprint"))
     assert not does_all(create_model("sprint", blocks="b32 b48s"))
     assert not does_all(create_model("resnet8"))
-    assert pick_precision("auto", CPU, keeps_maps_only=True) == torch.bfloat16
+    has_bfloat16 = has_bfloat16_convolutions()  # AVX-512 or better, on x86
+    assert pick_precision("auto", CPU, keeps_maps_only=True) == (torch.bfloat16 if has_bfloat16 else torch.float32)
     assert pick_precision("float32", CPU, keeps_maps_only=True) == torch.float32

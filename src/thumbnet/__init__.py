@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from thumbnet.kernels.cpu import cpu_form  # it limits the processor as THUMBNET_CPU asks, before torch is imported
+
 __version__ = "0.1.0"
 
 _MODULE_OF = {
@@ -80,6 +82,8 @@ def __getattr__(name: str) -> Any:
     module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module 'thumbnet' has no attribute {name!r}")
+    if name != "ThumbnetError":
+        cpu_form()  # a refusal, if there is one
     value = getattr(import_module(module), name)
     globals()[name] = value
     return value

@@ -19,6 +19,7 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.metrics import Evaluation, misclassified
 from thumbnet.evaluation.saliency import saliency_maps
+from thumbnet.kernels.cpu import cpu_form
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.reporting import build_report
 from thumbnet.run_dir import HISTORY, METRICS, REPORT, RunDir
@@ -128,6 +129,7 @@ def _metrics(
         "device": str(device),
         "num_threads": torch.get_num_threads(),
         "machine": processor_name(),
+        "cpu": cpu_form(),
         "date": datetime.now(UTC).date().isoformat(),
         "kernels": describe_kernels(kernels),
     }

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from thumbnet.cli.parser import build_parser
 from thumbnet.cli.process import exit_code_of, finish, prepare_streams, quiet_interruptions
+from thumbnet.kernels.cpu import cpu_form
 
 __all__ = ["build_parser", "main"]
 
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with quiet_interruptions():
         try:
             parsed = build_parser().parse_args(arguments)
+            cpu_form()  # THUMBNET_CPU is obeyed or refused
             verb: Callable[[argparse.Namespace], None] = parsed.verb
             verb(parsed)
         except SystemExit as ending:  # argparse's

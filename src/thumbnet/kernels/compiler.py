@@ -15,9 +15,9 @@ from pathlib import Path
 import torch  # first, so that its OpenMP is loaded before ours is looked for
 
 from thumbnet.errors import ConfigError
+from thumbnet.kernels.cpu import MARCH, cpu_form
 
 COMPILER = "g++"
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-shared", "-fPIC")
 SOURCE = "blocks.cpp"  # with the headers beside it
 MAX_COMPILE_S = 300
 HINT_USE_PYTORCH = "set kernels = 'pytorch'"
@@ -26,6 +26,12 @@ HINT_USE_PYTORCH = "set kernels = 'pytorch'"
 def can_compile() -> bool:
     """Whether our kernels can be compiled here: Linux with g++."""
     return sys.platform == "linux" and shutil.which(COMPILER) is not None
+
+
+def kernel_flags(form: str | None = None) -> tuple[str, ...]:
+    """The compiler's flags for a form of the processor; None: for the one that this process has."""
+    march = MARCH[cpu_form() if form is None else form]
+    return "-std=c++17", "-O3", f"-march={march}", "-fno-math-errno", "-fopenmp", "-shared", "-fPIC"
 
 
 def find_compiler() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.cache import build_folder, find_library, keep_library, open_cache
-from thumbnet.kernels.compiler import FLAGS, HINT_USE_PYTORCH, compile_kernels, digest_of_kernels, find_compiler
+from thumbnet.kernels.compiler import HINT_USE_PYTORCH, compile_kernels, digest_of_kernels, find_compiler, kernel_flags
 from thumbnet.kernels.support import CHANNEL_MULTIPLE
 
 ABI = 1  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
@@ -48,16 +48,17 @@ class Kernels(ctypes.CDLL):
 _loaded: dict[tuple[object, ...], Kernels | ConfigError] = {}  # also what failed: it is not tried again and again
 
 
-def load_kernels(flags: Sequence[str] = FLAGS, *, say: Say = lambda text: None) -> Kernels:
+def load_kernels(flags: Sequence[str] | None = None, *, say: Say = lambda text: None) -> Kernels:
     """The kernels, compiled unless this machine has them already.
 
     Args:
-        flags: the compiler's.
+        flags: the compiler's; None: those for this process's form of the processor.
         say: gets a sentence if they must be compiled first.
 
     Raises:
         ConfigError: this is no machine for them, or compiling or loading them fails.
     """
+    flags = kernel_flags() if flags is None else flags
     compiler, cache = find_compiler(), open_cache()
     digest = digest_of_kernels(compiler, flags)
     key = digest, cache

@@ -15,6 +15,7 @@ import torch
 
 from thumbnet.config import DEVICES, PRECISIONS
 from thumbnet.errors import ConfigError
+from thumbnet.kernels.cpu import cpu_form
 
 M_TRIM_THRESHOLD = -1  # parameters of glibc's mallopt, from its malloc.h
 M_MMAP_THRESHOLD = -3
@@ -53,7 +54,7 @@ def has_native_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices in hardware: GPUs since 2020, server processors of some makes."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type != "cpu":
+    if device.type != "cpu" or cpu_form() != "native":  # PyTorch's own answer does not know of THUMBNET_CPU
         return False
     if not hasattr(torch.cpu, "get_capabilities"):  # an older PyTorch tells less
         tells = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
@@ -100,14 +101,15 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def processor_name() -> str:
-    """The processor's make, as the system tells it."""
+    """The processor's make, as the system tells it, and what THUMBNET_CPU limits it to."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     except OSError:
         names = []
     name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name} ({os.cpu_count()} cores)"
+    limit = "" if cpu_form() == "native" else f", limited to {cpu_form()}"
+    return f"{name} ({os.cpu_count()} cores{limit})"
 
 
 def peak_memory_bytes(device: torch.device) -> int:
