@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeAlias
@@ -19,20 +19,16 @@ from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, fontManager
+from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
 from torch import Tensor
 
 from thumbnet.atomic import write_atomically
 from thumbnet.errors import ConfigError
+from thumbnet.views.fonts import FONTS, drawable
 
 DPI = 120
 EXACT_PX = 15  # 1/8 inch at 120 dpi: such sizes are exact in binary, so no pixel is lost to rounding
-FONT = "DejaVu Sans"  # comes with matplotlib, so a picture is the same on every machine
-# For letters that it lacks, in names of classes: the first that is installed. Without any, matplotlib warns.
-FALLBACK_FONTS = (
-    "Noto Sans CJK JP", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR", "WenQuanYi Zen Hei", "Hiragino Sans",
-    "PingFang SC", "Apple SD Gothic Neo", "Noto Sans Devanagari", "Noto Sans Thai", "Arial Unicode MS",
-)  # fmt: skip
 TEXT_PT = 9.5
 INK, MUTED, FRAME, GRID = "#222222", "#666666", "#c8c8c8", "#e6e6e6"
 # Okabe and Ito's palette, told apart by colour-blind readers (jfly.uni-koeln.de/color), less its black and its yellow.
@@ -40,13 +36,6 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "
 DEEP_VERMILION = "#b34f00"  # for text, with a contrast above 4.5 on white
 
 
-def installed_fonts(fallbacks: Sequence[str] = FALLBACK_FONTS) -> list[str]:
-    """FONT, then those that are on this machine: a letter is drawn in the first one that has it."""
-    installed = {font.name for font in fontManager.ttflist}
-    return [FONT, *(name for name in fallbacks if name in installed)]
-
-
-FONTS = installed_fonts()
 STYLE: dict[str, str | float | bool | list[str]] = {
     "figure.dpi": DPI,
     "savefig.dpi": DPI,
@@ -90,16 +79,29 @@ class View(Figure):
 
 
 def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
-    """Decorate a drawing function: it runs in our style, and its figure looks the same however it is shown later."""
+    """Decorate a drawing function: it runs in our style, and its figure looks the same however it is shown later.
+
+    Its texts, and the names in its arguments, are made `drawable` first.
+    """
 
     @wraps(draw)
     def draw_styled(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
         with matplotlib.style.context(STYLE, after_reset=True):
-            figure = draw(*args, **kwargs)
+            figure = draw(*map(_drawable_names, args), **{name: _drawable_names(kwargs[name]) for name in kwargs})  # type: ignore[arg-type]
+            for text in figure.findobj(Text):
+                text.set_text(drawable(text.get_text()))
             figure.draw_without_rendering()  # ticks take their style when first drawn
         return figure
 
     return draw_styled
+
+
+def _drawable_names(argument: object) -> object:
+    if isinstance(argument, str):
+        return drawable(argument)
+    if isinstance(argument, list | tuple) and argument and all(isinstance(item, str) for item in argument):
+        return [drawable(item) for item in argument]
+    return argument
 
 
 def new_figure(width_px: float, height_px: float) -> Figure:
@@ -147,8 +149,9 @@ def place_image(
 
 def text_width_px(text: str, size_pt: float) -> float:
     """Width of one line of text in pixels of the saved file."""
+    shown = drawable(text)
     font = FontProperties(family=FONTS, size=size_pt)
-    return float(RendererAgg(1, 1, DPI).get_text_width_height_descent(text, font, ismath=False)[0])
+    return float(RendererAgg(1, 1, DPI).get_text_width_height_descent(shown, font, ismath=False)[0])
 
 
 def line_height_px(size_pt: float) -> float:
@@ -159,7 +162,7 @@ def line_height_px(size_pt: float) -> float:
 def wrap_text(text: str, *, width_px: float, size_pt: float) -> str:
     """`text` broken into lines of at most `width_px`: between words where possible, within a word that is too long."""
     lines = [""]
-    for word in text.split(" "):
+    for word in drawable(text).split(" "):
         joined = f"{lines[-1]} {word}" if lines[-1] else word
         if text_width_px(joined, size_pt) <= width_px:
             lines[-1] = joined

@@ -21,7 +21,6 @@ from thumbnet.models.trace import Trace, trace_model
 from thumbnet.views.blocks import TIMES, Block, BlockKind, fold_blocks
 from thumbnet.views.figure import (
     BLUE,
-    FONT,
     GREEN,
     INK,
     MUTED,
@@ -36,10 +35,12 @@ from thumbnet.views.figure import (
     png_bytes,
     styled,
     text_width_px,
-)  # fmt: skip
+)
+from thumbnet.views.fonts import FONT
 from thumbnet.views.layout import Box, Edge, Point, Size, place_blocks
 
 FORMATS = ("svg", "png", "dot")
+
 MAX_HEIGHT_PX = 1250.0  # of a column
 MARGIN_PX, PADDING_PX = 30.0, 14.0
 CORNER_PX, SKIP_CORNER_PX = 10.0, 34.0
