@@ -20,6 +20,7 @@ from thumbnet.evaluation.saliency import SaliencyMaps, saliency_maps
 from thumbnet.reproduce import reproducing_command
 from thumbnet.run_dir import REPORT, RunDir, load_run, read_robustness
 from thumbnet.same_test import load_own_dataset
+from thumbnet.terminal.text import escaped
 from thumbnet.training.history import History
 from thumbnet.training.progress import duration
 from thumbnet.views.graph import draw_graph
@@ -61,7 +62,7 @@ def write_report(
         history=run.history,
         evaluation=evaluate(run.model, dataset),
         metrics=run.metrics,
-        title=run.path.resolve().name,
+        title=escaped(run.path.resolve().name),
         robustness=read_robustness(RunDir(run.path)),
     )
     path = run.path / REPORT if out is None else Path(out)

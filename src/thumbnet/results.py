@@ -23,6 +23,7 @@ from thumbnet.kernels.cpu import cpu_form
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.reporting import build_report
 from thumbnet.run_dir import HISTORY, METRICS, REPORT, RunDir
+from thumbnet.terminal.text import escaped
 from thumbnet.training.device import peak_memory_bytes, processor_name
 from thumbnet.training.history import History
 from thumbnet.training.kernels import describe_kernels, pick_kernels
@@ -69,7 +70,7 @@ def write_results(
         history=history,
         evaluation=evaluation,
         metrics=metrics,
-        title=folder.path.resolve().name,
+        title=escaped(folder.path.resolve().name),
     )
     folder.write(REPORT, report)
     return metrics
@@ -85,7 +86,7 @@ def _write_pictures(
 ) -> None:
     worst = misclassified(evaluation.predictions)[:NUM_GALLERY_IMAGES]
     folder.write("graph.svg", draw_graph(model, dataset.image_shape, "svg"))
-    folder.write("curves.png", png_bytes(draw_curves([curves_of(history, label=folder.path.name)])))
+    folder.write("curves.png", png_bytes(draw_curves([curves_of(history, label=escaped(folder.path.name))])))
     folder.write("confusion.png", png_bytes(draw_confusion(evaluation.confusion, dataset.class_names)))
     images, predicted = dataset.test.images[worst], evaluation.predictions.predicted[worst]
     saliency = saliency_maps(model, images, predicted, mean=dataset.mean, std=dataset.std)

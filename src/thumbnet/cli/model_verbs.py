@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thumbnet.cli.output import PartlyDoneError, put, put_json, write_file
+from thumbnet.cli.stdin import stdin_as_file
 from thumbnet.data.unreadable import unreadable_error
 from thumbnet.errors import ConfigError, ImageError
 from thumbnet.recipes import DEFAULT_RECIPE, describe_recipes
@@ -23,7 +25,9 @@ DEFAULT_PRETRAINED = "thumb-200k"  # the most accurate of them
 def predict(parsed: argparse.Namespace) -> None:
     """Print a trained model's predictions of pictures; files that cannot be read are named at the end."""
     unreadable: list[tuple[str, ImageError]] = []
-    predictions = _predict_files(parsed, lambda path, error: unreadable.append((path, error)))
+    with stdin_as_file(parsed.images) as (paths, name_of):
+        found = _predict_files(parsed, paths, lambda path, error: unreadable.append((name_of(path), error)))
+        predictions = [replace(prediction, path=name_of(prediction.path)) for prediction in found]
     if parsed.json:
         bad = [{"path": path, "error": error.message} for path, error in unreadable]
         put_json({"predictions": [asdict(prediction) for prediction in predictions], "unreadable": bad})
@@ -103,18 +107,20 @@ def list_recipes(parsed: argparse.Namespace) -> None:
         put("".join(f"    {line}\n" for line in recipe.promise.splitlines()))
 
 
-def _predict_files(parsed: argparse.Namespace, on_unreadable: OnUnreadable) -> list[ImagePrediction]:
+def _predict_files(
+    parsed: argparse.Namespace, paths: Sequence[str], on_unreadable: OnUnreadable
+) -> list[ImagePrediction]:
     from thumbnet.quick import MOST_PICTURES, predict_pretrained
 
     name = parsed.pretrained or DEFAULT_PRETRAINED
-    if parsed.run is None and len(parsed.images) <= MOST_PICTURES:
-        return predict_pretrained(name, parsed.images, on_unreadable=on_unreadable)
+    if parsed.run is None and len(paths) <= MOST_PICTURES:
+        return predict_pretrained(name, paths, on_unreadable=on_unreadable)
 
     from thumbnet.model_card import load_pretrained, predict  # these import PyTorch
     from thumbnet.run_dir import load_run
 
     trained = load_pretrained(name) if parsed.run is None else load_run(parsed.run)
-    return predict(trained, parsed.images, on_unreadable=on_unreadable)
+    return predict(trained, paths, on_unreadable=on_unreadable)
 
 
 def _model(parsed: argparse.Namespace) -> Any:

@@ -84,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_json(compare)
 
     predict = _add_verb(verbs, "predict", model_verbs.predict, "say what is in pictures")
-    predict.add_argument("images", metavar="IMAGE", nargs="+", help="picture files of any size")
+    predict.add_argument("images", metavar="IMAGE", nargs="+", help="picture files of any size; - reads one from stdin")
     whose = predict.add_mutually_exclusive_group()
     whose.add_argument("--run", metavar="RUN", help="the run folder whose model to use")
     whose.add_argument("--pretrained", metavar="NAME", help=f"a model of the package (default: {DEFAULT_PRETRAINED})")

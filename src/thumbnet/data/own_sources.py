@@ -11,15 +11,24 @@ import platformdirs
 from thumbnet.data import cifar, digits, folder, npz
 from thumbnet.data.dataset import SourceSplits
 from thumbnet.errors import DatasetNotFoundError, DownloadError
-from thumbnet.specs.data import DataSpec, ReadOptions
+from thumbnet.specs.data import DataSpec, ReadOptions, expanded
 
 DATA_DIR_VARIABLE = "THUMBNET_DATA"
+NO_HOME = "~"  # what a path in the home folder begins with where there is none
 
 
 def data_folder(data_dir: str | Path | None = None) -> Path:
     """Where CIFAR-10 is looked for and downloaded to: `data_dir`, else THUMBNET_DATA, else the user's cache folder."""
-    chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE) or platformdirs.user_cache_dir("thumbnet")
-    return Path(chosen).expanduser()
+    chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    return expanded(chosen) if chosen else cache_folder()
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for data; a path that is not absolute if the user has no home."""
+    try:
+        return Path(platformdirs.user_cache_dir("thumbnet"))
+    except RuntimeError:  # how some versions say that there is no home
+        return Path(NO_HOME)
 
 
 def prepare_cifar10(data_dir: str | Path | None = None, *, allow_unverified: bool = False) -> SourceSplits:
@@ -90,5 +99,19 @@ def _read_or_download(place: Path, *, allow_unverified: bool) -> SourceSplits:
     try:
         return cifar.read_cifar10(place, allow_unverified=allow_unverified)
     except DatasetNotFoundError:
+        _check_writable(place)
         download_cifar10(place)
         return cifar.read_cifar10(place, allow_unverified=allow_unverified)
+
+
+def _check_writable(place: Path) -> None:
+    """DownloadError where data cannot be kept in this folder."""
+    hint = f"name a folder that you may write, with --data-dir or {DATA_DIR_VARIABLE}"
+    if not place.is_absolute() and place.parts[:1] == (NO_HOME,):
+        raise DownloadError("the user has no home folder to keep it in", hint=hint)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DownloadError(f"the folder {place} cannot be written: {error.strerror or error}", hint=hint) from error
+    if not os.access(place, os.W_OK):
+        raise DownloadError(f"the folder {place} cannot be written", hint=hint)

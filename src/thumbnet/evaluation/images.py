@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from thumbnet.errors import ImageError
 from thumbnet.specs.data import WhiteLevels
 
 OnUnreadable: TypeAlias = Callable[[str, ImageError], object]
+
+ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ def predict_files(
     unreadable: dict[int, ImageError] = {}
     for place, path in enumerate(paths):
         try:
+            if ADDRESS.match(str(path)):
+                raise ImageError(f"{path} is an address, and no pictures are fetched", hint="download it first")
             arrays[place] = read_image_array(
                 Path(path), image_size=(height, width), num_channels=num_channels, white_levels=white_levels
             )

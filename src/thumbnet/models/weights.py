@@ -17,7 +17,7 @@ HEAD_PREFIX = "head."  # every model calls so the layer that gives its logits
 def load_weights(model: nn.Module, path: Path) -> None:
     """Put the tensors of a safetensors file in the model; CheckpointError where they are damaged or do not fit."""
     try:
-        model.load_state_dict(safetensors.torch.load_file(path))
+        model.load_state_dict(safetensors.torch.load(path.read_bytes()))  # its own way to open a file wants UTF-8
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"the weights {path} cannot be read: {error}", hint="train again") from error
     except RuntimeError as error:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from thumbnet.errors import ConfigError
+
 WhiteLevels: TypeAlias = Mapping[str, float]  # by the kind of deep pictures, see data/white_levels.py
 IMAGE_SIZE = 32  # pixels, where no other side is given
 
@@ -36,7 +38,7 @@ class DataSpec:
     @property
     def path(self) -> Path:
         """The place as a path, of which `~` is the user's home."""
-        return Path(self.place).expanduser()
+        return expanded(self.place)
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,11 @@ class ReadOptions:
     skip_unreadable: bool = False
     white_levels: WhiteLevels | None = None
     show_progress: bool = True
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with `~` as the user's home; ConfigError where the user has none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{path} is in no home folder: {error}", hint="write the whole path") from error
