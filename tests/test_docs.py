@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,27 @@ from thumbnet.cli import build_parser, main
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+# What is said of commands and code holds of small networks, too, and without pictures, which `report` draws.
+TINY = ["--set", "model_options.blocks=c8s"]
+SMALL = {"train": [*TINY, "--no-pictures"], "find-lr": TINY}
+
+
+@pytest.fixture
+def small_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The public functions that pages call, on the first 300 training images, with a network of one block."""
+    load, train = thumbnet.load_dataset, thumbnet.train
+
+    def load_few(*arguments: Any, **options: Any) -> thumbnet.Dataset:
+        dataset = load(*arguments, **options)
+        return dataset.with_train(dataset.train.select(range(300)))
+
+    def train_small(config: thumbnet.TrainConfig, **options: Any) -> thumbnet.Run:
+        return train(config.replace(model_options={"blocks": "c8s"}), **options, pictures=False)
+
+    monkeypatch.setattr(thumbnet, "load_dataset", load_few)
+    monkeypatch.setattr(thumbnet, "train", train_small)
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -38,10 +60,10 @@ def test_commands_run_or_parse(page: Path, tmp_path: Path, monkeypatch: pytest.M
             build_parser().parse_args(words[1:])
         else:
             assert words[0] == "thumbnet", f"{page}: neither run nor parsed: {line}"
-            assert main(words[1:]) == 0, line
+            assert main([*words[1:], *SMALL.get(words[1], [])]) == 0, line
 
 
-@pytest.mark.usefixtures("own_things")
+@pytest.mark.usefixtures("own_things", "small_trainings")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -90,7 +112,8 @@ def test_changelog_and_version_agree() -> None:
 
 
 def test_the_reference_page_is_made_from_a_run(tmp_path: Path) -> None:
-    config = thumbnet.load_recipe("reference", options={"data": "digits", "epochs": 1, "model": "resnet8"})
+    options = {"data": "digits", "epochs": 1, "model": "sprint"}
+    config = thumbnet.load_recipe("reference", options=options, settings=["model_options.blocks=c8s"])
     run = thumbnet.train(config, run_dir=tmp_path / "run", log_style="silent")
     builder = load_script("tools/build_reference")
     page = builder.build_page(run.path, tmp_path).read_text()
