@@ -167,15 +167,18 @@ def _cloned(value: object) -> object:
     return torch.utils._pytree.tree_map(lambda x: x.clone() if isinstance(x, torch.Tensor) else x, value)
 
 
+SETTINGS = ["min_steps=1"]
+
+
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A `sprint` trained on a few digits of 16x16 pixels, not mirrored."""
+    """A small network trained on a few digits of 16x16 pixels, not mirrored."""
     folder = tmp_path_factory.mktemp("taught")
-    digits = load_dataset("digits", val_fraction=0.0).train.select(range(300))
+    digits = load_dataset("digits", val_fraction=0.0).train.select(range(120))
     np.savez(folder / "digits.npz", images=digits.images[:, :, ::2, ::2].numpy(), labels=digits.labels.numpy())
     options = {"data": f"npz:{folder / 'digits.npz'}", "epochs": 3, "batch_size": 64, "device": "cpu", "flip": False}
-    config = load_recipe(options=options, settings=["min_steps=1"])
-    return train(config, run_dir=folder / "teacher", log_style="silent")
+    config = load_recipe(options=options, settings=[*SETTINGS, "model_options.blocks=c8s"])
+    return train(config, run_dir=folder / "teacher", log_style="silent", pictures=False)
 
 
 def _student_options(teacher: Run, **changes: object) -> dict[str, object]:
@@ -185,32 +188,29 @@ def _student_options(teacher: Run, **changes: object) -> dict[str, object]:
     }  # fmt: skip
 
 
-SETTINGS = ["min_steps=1"]
-
-
 def test_a_run_learns_from_a_teacher_that_is_asked_once(
     teacher: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Digits are not mirrored, so neither is what the teacher is asked of.
     config = load_recipe(options=_student_options(teacher), settings=SETTINGS)
-    student = train(config, run_dir=tmp_path / "a")
+    student = train(config, run_dir=tmp_path / "a", pictures=False)
     (kept,) = teacher.path.glob("lessons-reflect-1-*.npy")
     assert f"its answers are kept in {kept}" in capsys.readouterr().err
     written = kept.stat().st_mtime_ns
     assert (student.config.teacher, student.config.teacher_weight) == (str(teacher.path.resolve()), 0.9)
     assert student.config.teacher_temperature == 2
-    again = train(config, run_dir=tmp_path / "b")
+    again = train(config, run_dir=tmp_path / "b", pictures=False)
     assert "Asking the teacher" not in capsys.readouterr().err
     assert kept.stat().st_mtime_ns == written
     assert again.metrics["test_loss"] == student.metrics["test_loss"]
-    other = train(config.replace(teacher_temperature=8.0), run_dir=tmp_path / "c", log_style="silent")
+    other = train(config.replace(teacher_temperature=8.0), run_dir=tmp_path / "c", log_style="silent", pictures=False)
     assert other.metrics["test_loss"] != student.metrics["test_loss"]
-    alone = train(config.replace(teacher=None), run_dir=tmp_path / "d", log_style="silent")
+    alone = train(config.replace(teacher=None), run_dir=tmp_path / "d", log_style="silent", pictures=False)
     assert alone.metrics["test_loss"] != student.metrics["test_loss"]
     kept.write_bytes(b"not an array")
     (tmp_path / "a" / "metrics.json").unlink()
     (tmp_path / "a" / "checkpoint-last.pt").unlink()
-    resumed = resume(tmp_path / "a", log_style="silent")
+    resumed = resume(tmp_path / "a", log_style="silent", pictures=False)
     assert resumed.metrics["test_loss"] == student.metrics["test_loss"]
 
 
