@@ -9,13 +9,16 @@ import re
 import shlex
 import shutil
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from cifar_files import make_batches, write_folder
 from thumbnet.cli import build_parser, main
 from thumbnet.cli.training_verbs import recipe_config
 from thumbnet.config import TrainConfig, config_to_toml
@@ -28,7 +31,9 @@ from thumbnet.data_check.check import DataCheck, check_data
 from thumbnet.data_check.folds import predict_out_of_fold
 from thumbnet.data_check.suspects import find_duplicates_across, source_index
 from thumbnet.errors import ConfigError, DataError, RunError, ThumbnetError
+from thumbnet.models import registry
 from thumbnet.models.registry import create_model, list_models
+from thumbnet.models.sprint import SprintNet
 from thumbnet.prepare import load_data
 from thumbnet.recipes import load_recipe
 from thumbnet.reporting import write_report
@@ -42,17 +47,18 @@ COPY_OF_TEST, FIRST_COPY, SECOND_COPY, DARK = 603, 605, 607, 609
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """700 digits, some with a wrong label; copies of a training and of a test image; a black image."""
+    """700 digits of 16x16 pixels, some with a wrong label; copies of a training and of a test image; a black image."""
     splits = read_digits()
     assert splits.test is not None
-    images, labels = splits.train.images[:700].numpy().copy(), splits.train.labels[:700].numpy().copy()
+    train_images, test_images = (split.images[..., ::2, ::2].numpy().copy() for split in (splits.train, splits.test))
+    images, labels = train_images[:700], splits.train.labels[:700].numpy().copy()
     labels[FLIPPED] = (labels[FLIPPED] + 1 + FLIPPED // 20 % 9) % 10
-    images[COPY_OF_TEST] = splits.test.images[4]
+    images[COPY_OF_TEST] = test_images[4]
     images[SECOND_COPY] = images[FIRST_COPY] // 2
     images[DARK] = 0
     path = tmp_path_factory.mktemp("data") / "flipped.npz"
     np.savez(
-        path, train_images=images, train_labels=labels, test_images=splits.test.images[:50],
+        path, train_images=images, train_labels=labels, test_images=test_images[:50],
         test_labels=splits.test.labels[:50],
     )  # fmt: skip
     return path
@@ -118,36 +124,36 @@ def test_the_folder_holds_a_table_figures_and_pictures(check: DataCheck) -> None
             assert picture.width > 100
 
 
-def test_no_model_is_asked_of_an_image_that_it_was_trained_on(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset, config = load_data(quick_config(data, epochs=1).replace(val_fraction=0.0), say=lambda text: None)
+class Watched(SprintNet):
+    """Notes which images, by the number in their first two pixels, it is trained on and evaluated on."""
+
+    seen: ClassVar[dict[Watched, dict[bool, list[int]]]] = {}
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        low, high = (images[:, 0, 0, :2].double() * 255).round().long().T
+        seen = Watched.seen.setdefault(self, {True: [], False: []})
+        seen[self.training] += (low + 256 * high).tolist()
+        return super().forward(images)
+
+
+def test_no_model_is_evaluated_on_an_image_that_it_was_trained_on(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.MODELS, "watched", Watched)
+    settings = {"model": "watched", "augmentation": "none", "epochs": 1, "mean": (0.0,), "std": (1.0,)}
+    given = quick_config(data).replace(**settings, val_fraction=0.0, precision="float32", kernels="pytorch")
+    dataset, config = load_data(given, say=lambda text: None)
     marked = dataset.train.images.clone()
     marked[:, 0, 0, 0], marked[:, 0, 0, 1] = torch.arange(700) % 256, torch.arange(700) // 256
     dataset = dataset.with_train(type(dataset.train)(marked, dataset.train.labels))
-    asked: list[int] = []
-    seeds: list[int] = []
-    ask, build = folds._ask, folds.build_model
-
-    def numbers(images: torch.Tensor) -> list[int]:
-        return (images[:, 0, 0, 0].int() + 256 * images[:, 0, 0, 1].int()).tolist()
-
-    def watch(model: torch.nn.Module, images: torch.Tensor, part: object) -> object:
-        assert not set(numbers(images)) & trained_on[-1]
-        asked.extend(numbers(images))
-        return ask(model, images, dataset)
-
-    trained_on: list[set[int]] = []
-
-    def note(config: TrainConfig, part: object) -> object:
-        trained_on.append(set(numbers(part.train.images)))  # type: ignore[attr-defined]
-        seeds.append(config.seed)
-        return build(config, part)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(folds, "_ask", watch)
-    monkeypatch.setattr(folds, "build_model", note)
+    Watched.seen.clear()
     found = predict_out_of_fold(config, dataset, num_folds=2, num_repeats=2, log_style="silent")
-    assert sorted(asked) == sorted([*range(700), *range(700)])
-    assert seeds == [0, 1, 2, 3]
-    assert trained_on[0] != trained_on[2]
+    models = [model for model, seen in Watched.seen.items() if seen[True]]
+    trained_on, evaluated_on = ([Watched.seen[model][part] for model in models] for part in (True, False))
+    assert len(models) == 4
+    for seen, unseen in zip(trained_on, evaluated_on, strict=True):
+        assert not set(seen) & set(unseen)
+    assert sorted(chain(*evaluated_on)) == sorted([*range(700), *range(700)])
+    assert set(trained_on[0]) != set(trained_on[2])
+    assert not torch.equal(*(model.state_dict()["head.weight"] for model in models[:2]))
     assert found.probabilities.sum(axis=1) == pytest.approx(np.ones(700))
     assert (found.relative_distances > 0).all()
 
@@ -166,7 +172,7 @@ def test_train_leaves_the_listed_images_out(check: DataCheck, data: Path, tmp_pa
     suspects.write_bytes((check.path / "suspects.csv").read_bytes())
     whole = load_dataset(f"npz:{data}")
     config = quick_config(data, epochs=1, exclude=str(suspects), val_fraction=0.1)
-    run = train(config, run_dir=tmp_path / "run", log_style="silent")
+    run = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
     listed = {suspect.index for suspect in check.suspects}
     assert run.card.num_train + run.card.num_val == 700 - len(listed)
     assert f"Left out: {len(listed)} images" in (run.path / "config.toml").read_text()
@@ -189,7 +195,7 @@ def test_train_leaves_the_listed_images_out(check: DataCheck, data: Path, tmp_pa
     weights = (run.path / "model.safetensors").read_bytes()
     for name in ("metrics.json", "model.safetensors", "checkpoint-last.pt"):
         (run.path / name).unlink()
-    assert (resume(run.path, log_style="silent").path / "model.safetensors").read_bytes() == weights
+    assert (resume(run.path, log_style="silent", pictures=False).path / "model.safetensors").read_bytes() == weights
 
 
 def test_positions_and_exclusions_of_a_folder_are_those_of_its_files(tmp_path: Path) -> None:
@@ -326,16 +332,18 @@ def test_what_is_listed_of_the_digits_is_left_out_of_them(tmp_path: Path) -> Non
 
 
 def test_the_command_that_leaves_suspects_out_has_the_datas_options(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    write_folder(tmp_path / "data", batches=make_batches(10))
     recipe = tmp_path / "mine.toml"
-    recipe.write_text(config_to_toml(quick_config(data, epochs=1, split_seed=3, allow_unverified=True)))
+    config = quick_config("", epochs=1, split_seed=3, allow_unverified=True, data="cifar10")
+    recipe.write_text(config_to_toml(config.replace(data_dir=str(tmp_path / "data"))))
     options = ["--recipe", str(recipe), "--batch-size", "64", "--folds", "2", "--repeats", "1", "--set", "flip=true"]
     assert main(["data", "check", *options, "--out", str(tmp_path / "check")]) == 0
     told = capsys.readouterr().out
-    assert "50 images of other splits, searched for duplicates only" in told
+    assert "10 images of other splits, searched for duplicates only" in told
     command = shlex.split(told.partition("to leave the suspects out: thumbnet ")[2])
-    assert command[:3] == ["train", "--data", f"npz:{data}"]
+    assert command[:3] == ["train", "--data", "cifar10"]
     assert command[-5:] == ["--allow-unverified", "--set", "split_seed=3", "--set", "flip=true"]
     config = recipe_config(build_parser().parse_args(command))
     assert (config.split_seed, config.flip, config.allow_unverified) == (3, True, True)
@@ -347,7 +355,7 @@ def test_what_a_run_left_out_tells_its_own_data_wherever_it_is(
     listed, moved = tmp_path / "suspects.csv", tmp_path / "moved.npz"
     listed.write_text("index,path,label,suggested,score,kind\n0,,0,,1,dark\n")
     config = quick_config(data, epochs=1, exclude=str(listed))
-    run = train(config, run_dir=tmp_path / "run", log_style="silent")
+    run = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
     shutil.copy(data, moved)
     monkeypatch.chdir(tmp_path)
     for place in (moved, "moved.npz"):
