@@ -65,8 +65,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def quick_config(npz: object, **options: object) -> TrainConfig:
-    given = {"data": f"npz:{npz}", "batch_size": 32, "epochs": 10, "device": "cpu", "flip": False}
-    blocks = 'model_options.blocks="c16s c32p"'
+    given = {"data": f"npz:{npz}", "batch_size": 64, "epochs": 8, "device": "cpu", "flip": False}
+    blocks = 'model_options.blocks="c8s c16p"'
     return load_recipe(options={**given, **options}, settings=[blocks, "scales=[1.0]", "scale_starts=[0.0]"])
 
 
