@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -15,15 +20,30 @@ from thumbnet.recipes import load_recipe
 from thumbnet.training.progress import StepReport
 
 
+@contextmanager
+def errors_kept(path: Path) -> Iterator[Path]:
+    """What this process and those that it starts write to stderr, C++ or Python, goes to a file."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    with path.open("w") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield path
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+
+
 @pytest.fixture(scope="module")
-def measured() -> Bench:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     said: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, errors_kept(tmp_path_factory.mktemp("bench") / "stderr") as errors:
         patch.setattr(measure, "MATRIX_SIZES", (256, 512))
         patch.setenv("OMP_NUM_THREADS", "1")  # of the process that measures: two threads wait for each other, busily
         measured = run_bench(
             models=["sprint"], recipes=[], batch_size=4, precision="float32", device="cpu", say=said.append
         )
+    assert "profiler" not in errors.read_text()
     assert said == ["matrix products ...", "model sprint ..."]
     return measured
 

@@ -28,6 +28,7 @@ from thumbnet.errors import (
 )
 from thumbnet.evaluation.metrics import evaluate, misclassified
 from thumbnet.evaluation.saliency import saliency_maps
+from thumbnet.kernels.cpu import cpu_form
 from thumbnet.model_card import predict
 from thumbnet.models.sprint import SprintNet
 from thumbnet.recipes import load_recipe
@@ -91,6 +92,7 @@ def test_a_run_leaves_a_complete_folder(run: Run) -> None:
     assert set(metrics) >= METRICS
     assert metrics["epochs"] == len(run.history) == 2
     assert metrics["seed"] == 3
+    assert metrics["cpu"] == cpu_form()
     assert 0 < metrics["train_s"] < metrics["total_s"]
     assert "best_test_accuracy" not in metrics
     assert metrics["val_accuracy"] == run.history[-1].val_accuracy
