@@ -6,6 +6,7 @@ Each model and each recipe is measured in a process of its own, so that its peak
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
 import time
 from collections import Counter
@@ -243,6 +244,7 @@ def _seconds_of_data(dataset: Dataset, batch_size: int, device: torch.device) ->
 
 def _share_of_convolutions(train: Callable[[], History]) -> float:
     """The share of `train`'s time in convolutions, forward and backward, or in blocks fused around them."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the profiler tells the terminal when it starts and stops
     with torch.profiler.profile() as profile:
         history = train()
     events = [event for event in profile.key_averages() if CONVOLUTION.fullmatch(event.key)]
