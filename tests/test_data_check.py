@@ -378,5 +378,5 @@ def test_mirror_images_are_no_copies_where_they_may_be_of_another_class(tmp_path
     found = {}
     for flip in (True, False):
         dataset, _ = load_data(quick_config(tmp_path / "signs.npz", flip=flip, val_fraction=0.0), say=lambda text: None)
-        found[flip] = [pair.mirrored for pair in find_duplicates_across(dataset)]
+        found[flip] = [pair.flipped for pair in find_duplicates_across(dataset)]
     assert found == {True: [True], False: []}

@@ -38,29 +38,29 @@ def as_jpeg(image: Tensor, quality: int = 80) -> Tensor:
     return torch.from_numpy(np.array(Image.open(buffer))).permute(2, 0, 1)
 
 
-def test_equal_recompressed_recoloured_and_mirrored_copies_are_found(photographs: Tensor) -> None:
+def test_equal_recompressed_recoloured_and_flipped_copies_are_found(photographs: Tensor) -> None:
     images = photographs.clone()
     images[100] = images[7]
     images[200] = as_jpeg(images[8])
     images[300] = (images[9].float() * 0.7 + 30).to(torch.uint8)
     images[400] = images[10].flip(2)
-    found = find_duplicates(images, mirror=True)
-    assert [(pair.first, pair.second, pair.mirrored) for pair in found[:1]] == [(7, 100, False)]
-    assert {(pair.first, pair.second, pair.mirrored) for pair in found} == {
+    found = find_duplicates(images, with_flips=True)
+    assert [(pair.first, pair.second, pair.flipped) for pair in found[:1]] == [(7, 100, False)]
+    assert {(pair.first, pair.second, pair.flipped) for pair in found} == {
         (7, 100, False), (8, 200, False), (9, 300, False), (10, 400, True)
     }  # fmt: skip
     assert found[0].likeness == 1.0
     assert [pair.likeness for pair in found] == sorted((pair.likeness for pair in found), reverse=True)
-    assert (10, 400) not in {(pair.first, pair.second) for pair in find_duplicates(images, mirror=False)}
+    assert (10, 400) not in {(pair.first, pair.second) for pair in find_duplicates(images, with_flips=False)}
 
 
 def test_pairs_are_found_across_blocks(photographs: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     images = photographs[:60].clone()
     images[50] = as_jpeg(images[3])
     images[31] = as_jpeg(images[30])
-    whole = find_duplicates(images, mirror=True)
+    whole = find_duplicates(images, with_flips=True)
     monkeypatch.setattr(duplicates, "BLOCK_IMAGES", 7)
-    in_blocks = find_duplicates(images, mirror=True)
+    in_blocks = find_duplicates(images, with_flips=True)
     assert {(pair.first, pair.second) for pair in whole} == {(3, 50), (30, 31)}
     assert [(pair.first, pair.second) for pair in in_blocks] == [(pair.first, pair.second) for pair in whole]
 
@@ -68,13 +68,13 @@ def test_pairs_are_found_across_blocks(photographs: Tensor, monkeypatch: pytest.
 def test_of_many_equal_images_each_is_paired_with_the_first(photographs: Tensor) -> None:
     images = photographs[:40].clone()
     images[[5, 9, 20]] = images[2].clone()
-    assert find_duplicates(images, mirror=False) == tuple(DuplicatePair(2, other, 1.0) for other in (5, 9, 20))
+    assert find_duplicates(images, with_flips=False) == tuple(DuplicatePair(2, other, 1.0) for other in (5, 9, 20))
 
 
 def test_digits_that_are_only_written_alike_are_few(digits: Tensor) -> None:
     images = digits.clone()
     images[900] = (images[40].float() * 0.9).to(torch.uint8)
-    found = find_duplicates(images, mirror=False)
+    found = find_duplicates(images, with_flips=False)
     assert (found[0].first, found[0].second) == (40, 900)
     assert found[0].likeness > 0.99
     assert len(found) < 30
@@ -83,7 +83,7 @@ def test_digits_that_are_only_written_alike_are_few(digits: Tensor) -> None:
 @pytest.mark.parametrize("num_images", [1, 2])
 def test_few_or_flat_images_are_no_trouble(num_images: int) -> None:
     levels = torch.arange(num_images, dtype=torch.uint8).view(-1, 1, 1, 1)
-    assert find_duplicates(levels.expand(-1, 3, 16, 16).contiguous(), mirror=True) == ()
+    assert find_duplicates(levels.expand(-1, 3, 16, 16).contiguous(), with_flips=True) == ()
 
 
 def test_dark_bright_and_flat_images_are_found(photographs: Tensor) -> None:

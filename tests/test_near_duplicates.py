@@ -43,7 +43,7 @@ def near_copies(image: Tensor, number: int) -> Tensor:
 def test_a_group_of_near_copies_is_found_whole(photographs: Tensor, size: int) -> None:
     images = photographs.clone()
     images[:size] = near_copies(photographs[0], size)
-    found = {(pair.first, pair.second) for pair in find_duplicates(images, mirror=False)}
+    found = {(pair.first, pair.second) for pair in find_duplicates(images, with_flips=False)}
     expected = {(first, second) for first in range(size) for second in range(first + 1, size)}
     assert len(found & expected) >= 0.98 * len(expected)
     assert found <= expected
@@ -51,7 +51,7 @@ def test_a_group_of_near_copies_is_found_whole(photographs: Tensor, size: int) -
 
 def test_several_groups_are_found_though_all_images_are_in_one(photographs: Tensor) -> None:
     images = torch.cat([near_copies(image, 15) for image in photographs[:4]])
-    found = {(pair.first, pair.second) for pair in find_duplicates(images, mirror=True)}
+    found = {(pair.first, pair.second) for pair in find_duplicates(images, with_flips=True)}
     expected = {
         (first, second) for first in range(60) for second in range(first + 1, 60) if first // 15 == second // 15
     }
@@ -61,10 +61,10 @@ def test_several_groups_are_found_though_all_images_are_in_one(photographs: Tens
 
 def test_copies_in_digits_do_not_hide_one_another_and_draw_in_no_others() -> None:
     digits = read_digits().train.images[:300]
-    without = find_duplicates(digits, mirror=False)
+    without = find_duplicates(digits, with_flips=False)
     generator = torch.Generator().manual_seed(0)
     copies = digits[3].float() + 4 * torch.randn(20, *digits.shape[1:], generator=generator)
-    found = find_duplicates(torch.cat([digits, copies.clamp(0, 255).to(torch.uint8)]), mirror=False)
+    found = find_duplicates(torch.cat([digits, copies.clamp(0, 255).to(torch.uint8)]), with_flips=False)
     of_copies = [pair for pair in found if pair.second >= 300]
     assert {pair.second for pair in of_copies if pair.first == 3} == set(range(300, 320))
     assert len(found) - len(of_copies) < len(without) + 8  # another sample of images: a slightly other scale
@@ -72,4 +72,4 @@ def test_copies_in_digits_do_not_hide_one_another_and_draw_in_no_others() -> Non
 
 def test_fewer_images_than_neighbours_are_no_trouble(photographs: Tensor) -> None:
     for number in (3, 6, 11, 12, 13):
-        assert find_duplicates(photographs[:number], mirror=True) == ()
+        assert find_duplicates(photographs[:number], with_flips=True) == ()

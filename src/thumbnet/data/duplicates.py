@@ -1,4 +1,4 @@
-"""Images that are there twice: pixel by pixel, or nearly (resized, recompressed, recoloured, perhaps mirrored).
+"""Images that are there twice: pixel by pixel, or nearly (resized, recompressed, recoloured, perhaps flipped).
 
 Two images are taken for one another where their fine detail correlates: each image less its blurred self, all channels
 together. The whole images will not do: any two pictures of a ship on a grey sea correlate above 0.9, and their detail
@@ -39,21 +39,21 @@ Describe = Callable[[UInt8[Tensor, "n c h w"]], Float[Tensor, "n d"]]
 @dataclass(frozen=True)
 class DuplicatePair:
     """Two images by their indices, the lower one first; `likeness` is 1 where they are equal pixel by pixel, else the
-    correlation of their detail; `mirrored` where one is like the other's mirror image."""
+    correlation of their detail; `flipped` if one is like the flipped other."""
 
     first: int
     second: int
     likeness: float
-    mirrored: bool = False
+    flipped: bool = False
 
 
-def find_duplicates(images: UInt8[Tensor, "n c h w"], *, mirror: bool) -> tuple[DuplicatePair, ...]:
+def find_duplicates(images: UInt8[Tensor, "n c h w"], *, with_flips: bool) -> tuple[DuplicatePair, ...]:
     """The pairs of images that are equal or nearly so, the most alike first.
 
     Of several images that are equal, each is paired with the first of them only, and only that one with others.
 
     Args:
-        mirror: whether an image and its mirror image show the same.
+        with_flips: whether an image and its flipped image show the same.
     """
     equal = _equal_pairs(images)
     later = {pair.second for pair in equal}
@@ -61,8 +61,8 @@ def find_duplicates(images: UInt8[Tensor, "n c h w"], *, mirror: bool) -> tuple[
     if len(distinct) < 2:
         return tuple(equal)
     limits = _limits(images, distinct)
-    near = {(pair.first, pair.second): pair for pair in _near_pairs(images, distinct, limits, mirrored=False)}
-    for pair in _near_pairs(images, distinct, limits, mirrored=True) if mirror else ():
+    near = {(pair.first, pair.second): pair for pair in _near_pairs(images, distinct, limits, flipped=False)}
+    for pair in _near_pairs(images, distinct, limits, flipped=True) if with_flips else ():
         known = near.get((pair.first, pair.second))
         if known is None or known.likeness < pair.likeness:
             near[pair.first, pair.second] = pair
@@ -80,13 +80,13 @@ def _equal_pairs(images: UInt8[Tensor, "n c h w"]) -> list[DuplicatePair]:
 
 
 def _near_pairs(
-    images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"], limits: tuple[float, float], *, mirrored: bool
+    images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"], limits: tuple[float, float], *, flipped: bool
 ) -> Iterator[DuplicatePair]:
     """Among the images at `distinct`, which differ; `limits` are of the coarse and the fine correlation."""
     coarse_limit, fine_limit = limits
     blocks = distinct.split(BLOCK_IMAGES)
     coarse = [_coarse(images[block]) for block in blocks]
-    others = [_coarse(images[block].flip(3)) for block in blocks] if mirrored else coarse
+    others = [_coarse(images[block].flip(3)) for block in blocks] if flipped else coarse
     for number, rows in enumerate(coarse):
         for other_number in range(number, len(blocks)):
             likely = rows @ others[other_number].T > coarse_limit
@@ -95,10 +95,10 @@ def _near_pairs(
             places = likely.nonzero()
             for chunk in places.split(BLOCK_IMAGES):
                 first, second = blocks[number][chunk[:, 0]], blocks[other_number][chunk[:, 1]]
-                seen = images[second].flip(3) if mirrored else images[second]
+                seen = images[second].flip(3) if flipped else images[second]
                 likeness = (_fine(images[first]) * _fine(seen)).sum(dim=1)
                 for place in (likeness > fine_limit).nonzero().flatten().tolist():
-                    yield DuplicatePair(int(first[place]), int(second[place]), float(likeness[place]), mirrored)
+                    yield DuplicatePair(int(first[place]), int(second[place]), float(likeness[place]), flipped)
 
 
 def _limits(images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"]) -> tuple[float, float]:

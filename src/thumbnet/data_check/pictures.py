@@ -76,7 +76,7 @@ def _picture_duplicates(dataset: Dataset, duplicates: Sequence[Duplicate]) -> tu
         places = (pair.first, pair.second)
         groups.append(torch.stack([dataset.split(place.split).images[place.index] for place in places]))
         likeness = "equal" if pair.likeness == 1 else f"{pair.likeness:.2f} alike"
-        lines = [*(_describe(dataset, place) for place in places), f"{likeness}{', mirrored' if pair.mirrored else ''}"]
+        lines = [*(_describe(dataset, place) for place in places), f"{likeness}{', flipped' if pair.flipped else ''}"]
         captions.append("\n".join(lines))
     return groups, captions
 

@@ -55,21 +55,23 @@ class Place:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Two images that are equal (`likeness` 1) or nearly so, `mirrored` where one is like the other's mirror image; if
+    """Two images that are equal (`likeness` 1) or nearly so, `flipped` if one is like the flipped other; if
     one of them is in train and the other is not, the one in train comes second."""
 
     first: Place
     second: Place
     likeness: float
-    mirrored: bool
+    flipped: bool
 
 
 def find_duplicates_across(dataset: Dataset) -> tuple[Duplicate, ...]:
     """The duplicates inside and across all splits, the most alike first."""
     splits = _splits(dataset)  # train last: so that of equal images, the one that others are compared with is held out
     places = [Place(name, index) for name, split in splits.items() for index in range(len(split))]
-    pairs = find_duplicates(torch.cat([split.images for split in splits.values()]), mirror=dataset.mirror_keeps_labels)
-    return tuple(Duplicate(places[pair.first], places[pair.second], pair.likeness, pair.mirrored) for pair in pairs)
+    pairs = find_duplicates(
+        torch.cat([split.images for split in splits.values()]), with_flips=dataset.mirror_keeps_labels
+    )
+    return tuple(Duplicate(places[pair.first], places[pair.second], pair.likeness, pair.flipped) for pair in pairs)
 
 
 def collect_suspects(
