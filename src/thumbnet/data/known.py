@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.folder import normalised_name
 from thumbnet.errors import CheckpointError
 
 
@@ -25,7 +26,7 @@ class KnownData:
         difference = ""
         if dataset.checksum() != self.checksum:
             difference = "the checksum of its images and labels differs"
-        elif dataset.class_names != self.class_names:
+        elif dataset.class_names != tuple(map(normalised_name, self.class_names)):
             difference = f"its classes were {', '.join(self.class_names)}, not {', '.join(dataset.class_names)}"
         if difference:
             raise CheckpointError(
