@@ -8,7 +8,7 @@ from thumbnet.cli.output import put, put_json
 
 
 def compare(parsed: argparse.Namespace) -> None:
-    """Print runs against the first of them, and write pictures of it where asked to."""
+    """Print how runs compare with the first of them, and write pictures if --out is given."""
     from thumbnet.compare import compare_runs, write_comparison
 
     source = {

@@ -51,7 +51,7 @@ def info(parsed: argparse.Namespace) -> None:
 
 
 def prepare(parsed: argparse.Namespace) -> None:
-    """Fetch CIFAR-10 where it is not there."""
+    """Fetch CIFAR-10 unless it is there."""
     from thumbnet.data.own_sources import data_folder, prepare_cifar10
 
     splits = prepare_cifar10(parsed.data_dir, allow_unverified=parsed.allow_unverified)
@@ -74,7 +74,7 @@ def preview(parsed: argparse.Namespace) -> None:
 
 
 def check(parsed: argparse.Namespace) -> None:
-    """Check a dataset, and tell how many images are suspected of what."""
+    """Check a dataset, and print how many images are suspected of what."""
     refuse_settings(parsed, ["val_fraction"], "data check holds no images out for validation")
     config = recipe_config(parsed)
 
@@ -92,7 +92,7 @@ def check(parsed: argparse.Namespace) -> None:
 
 
 def _data_options(config: TrainConfig) -> list[str]:
-    """The options that make another recipe read the same data in the same way as this config."""
+    """The options that make another recipe read the same data in the same way."""
     options = [] if config.data_dir is None else ["--data-dir", config.data_dir]
     options += ["--allow-unverified"] if config.allow_unverified else []
     for name in SET_DATA_FIELDS:

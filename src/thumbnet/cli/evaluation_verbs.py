@@ -1,4 +1,4 @@
-"""The verbs that tell how good a trained model is: evaluate, report."""
+"""The verbs that score a trained model: evaluate, report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from thumbnet.terminal.streams import tell
 
 
 def evaluate(parsed: argparse.Namespace) -> None:
-    """Print the figures of a trained model."""
+    """Print the metrics of a trained model."""
     _refuse_what_does_not_fit(parsed)
     from thumbnet.cli.robustness import measure
     from thumbnet.evaluation.analysis import analyse
@@ -24,7 +24,7 @@ def evaluate(parsed: argparse.Namespace) -> None:
     split = "test" if parsed.split == "all" else parsed.split
     analysis = analyse(evaluate(trained.model, dataset, split), dataset.class_names, held_out=held_out)
     if parsed.temperature and analysis.temperature is None:
-        tell("no temperature is best for the validation images: their loss falls on and on")
+        tell("no temperature is fitted: the loss on the validation images has no minimum")
     values = {
         "model": trained.card.model,
         "num_params": trained.card.num_params,
@@ -82,7 +82,7 @@ def _refuse_what_does_not_fit(parsed: argparse.Namespace) -> None:
 
 
 def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any, bool]:
-    """The trained model that `evaluate` is asked of, the data, and whether that is surely the model's own."""
+    """The trained model, the data to score it on, and whether that is surely the model's own."""
     from thumbnet.model_card import load_pretrained, load_test_data, load_unseen_data
     from thumbnet.run_dir import load_run
     from thumbnet.same_test import load_named_dataset, load_own_dataset
@@ -106,19 +106,19 @@ def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any, bool]:
     dataset, is_own = load_named_dataset(trained, parsed.data, source)
     if not is_own:
         _tell_remarks(dataset)
-        tell(f"{parsed.data} is not all the run's own data: it may have been trained on some")
+        tell(f"{parsed.data} differs from the run's own data: the model may have been trained on some of these images")
         _tell_held_out(dataset)
     return trained, dataset, is_own
 
 
 def _tell_remarks(dataset: Any) -> None:
-    """Say what is odd about other images than the model's own."""
+    """Print what to know about images other than the model's own."""
     for remark in dataset.source.remarks:
         tell(remark)
 
 
 def _tell_held_out(dataset: Any) -> None:
-    """Say so where the test images are a share that would be held out in a training, and not all there are."""
+    """Say so if the test images are a share that a training would hold out, and not all images."""
     if dataset.test.positions is not None:
         tell(
             f"{dataset.source.name} has no test split: scored are the {len(dataset.test):,} images that a training "
@@ -127,7 +127,7 @@ def _tell_held_out(dataset: Any) -> None:
 
 
 def _held_out_predictions(run: Any, dataset: Any | None) -> Any:
-    """What the run says of its own validation images; `dataset` is its data, None where that is to be read first."""
+    """Predictions for the run's own validation images; `dataset` is its data, or None to read it here."""
     from thumbnet.evaluation.predictions import predict_split
     from thumbnet.same_test import load_own_dataset
 
@@ -141,7 +141,7 @@ def _held_out_predictions(run: Any, dataset: Any | None) -> Any:
 
 
 def report(parsed: argparse.Namespace) -> None:
-    """Write a run's report anew."""
+    """Write a run's report again."""
     from thumbnet.reporting import write_report
 
     path = write_report(

@@ -1,4 +1,4 @@
-"""The verbs that use models or tell of them: predict, summary, graph, bench, models, recipes."""
+"""The verbs that use or list models: predict, summary, graph, bench, models, recipes."""
 
 from __future__ import annotations
 

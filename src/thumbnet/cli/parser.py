@@ -36,54 +36,60 @@ def build_parser() -> argparse.ArgumentParser:
     place = train.add_mutually_exclusive_group()
     place.add_argument("--run-dir", metavar="DIR", help="a new or empty folder (default: runs/<recipe>-<n>)")
     place.add_argument(
-        "--resume", metavar="RUN", help="go on with a run that was stopped; with --data where its data was moved"
+        "--resume", metavar="RUN", help="continue a run that was stopped; give --data if its data has moved"
     )
-    train.add_argument("--init", metavar="NAME_OR_RUN", help="begin with trained weights, under a new head")
-    train.add_argument("--teacher", metavar="RUN", help="learn also what this finished run on the same data says")
-    train.add_argument("--exclude", metavar="FILE", help="leave out the images that `data check` wrote to suspects.csv")
-    train.add_argument("--seeds", metavar="N", type=int, help="train with N seeds, from --seed on, a run folder each")
-    train.add_argument("--log-style", choices=("auto", "reference", "silent"), help="how to tell of the progress")
+    train.add_argument("--init", metavar="NAME_OR_RUN", help="start from trained weights, with a new head")
+    train.add_argument("--teacher", metavar="RUN", help="distil from this finished run on the same data")
     train.add_argument(
-        "--no-pictures", dest="pictures", action="store_false", help="neither draw pictures nor write report.html"
+        "--exclude", metavar="FILE", help="leave out the images listed in this file (suspects.csv of `data check`)"
+    )
+    train.add_argument(
+        "--seeds", metavar="N", type=int, help="train N times, with seeds from --seed on, each into a run folder"
+    )
+    train.add_argument(
+        "--log-style", choices=("auto", "reference", "silent"), help="how to show progress (default: auto)"
+    )
+    train.add_argument(
+        "--no-pictures", dest="pictures", action="store_false", help="draw no pictures and write no report.html"
     )
 
     evaluate = _add_verb(
-        verbs, "evaluate", evaluation_verbs.evaluate, "tell how good a run's model is on a split, and where it is wrong"
+        verbs, "evaluate", evaluation_verbs.evaluate, "score a run's model on a split, and list its mistakes"
     )
     which = evaluate.add_mutually_exclusive_group(required=True)
     which.add_argument("run", metavar="RUN", nargs="?", help="a run folder")
     which.add_argument("--pretrained", metavar="NAME", help="a model whose weights come with the package")
     evaluate.add_argument(
-        "--temperature", action="store_true", help="fit a temperature on the run's validation split, too"
+        "--temperature", action="store_true", help="also fit a temperature on the run's validation split"
     )
-    evaluate.add_argument("--tta", action="store_true", help="score the mean of several views, too")
+    evaluate.add_argument("--tta", action="store_true", help="also report accuracy with test-time augmentation")
     evaluate.add_argument(
-        "--robustness", action="store_true", help="score under noise, blur and the like, too, on 2,000 test images"
+        "--robustness", action="store_true", help="also report accuracy under corruptions (noise, blur, ...)"
     )
     evaluate.add_argument(
         "--split",
         choices=("test", "val", "train", "all"),
         default="test",
-        help="default: test; all: of data that the model was not trained on",
+        help="which images to score; all: those of data that the model was not trained on (default: test)",
     )
     _add_data_options(evaluate, "the run's own")
     _add_json(evaluate)
 
-    report = _add_verb(verbs, "report", evaluation_verbs.report, "write a run's report anew: one HTML file")
+    report = _add_verb(verbs, "report", evaluation_verbs.report, "write a run's report again: one HTML file")
     report.add_argument("run", metavar="RUN", help="a run folder")
-    report.add_argument("--out", metavar="FILE", help="default: report.html in the run folder")
+    report.add_argument("--out", metavar="FILE", help="the file to write (default: report.html in the run folder)")
     _add_data_options(report, "the run's own")
 
     compare = _add_verb(
         verbs, "compare", comparison_verbs.compare, "compare finished runs on the same test images with the first"
     )
-    compare.add_argument("baseline", metavar="RUN", help="the run folder to compare the others with")
+    compare.add_argument("baseline", metavar="RUN", help="the run folder that the others are compared with")
     compare.add_argument("runs", metavar="RUN", nargs="+", help="other run folders")
     compare.add_argument("--out", metavar="DIR", help="a new or empty folder for pictures and comparison.json")
     _add_data_options(compare, "the runs' own")
     _add_json(compare)
 
-    predict = _add_verb(verbs, "predict", model_verbs.predict, "say what is in pictures")
+    predict = _add_verb(verbs, "predict", model_verbs.predict, "classify pictures")
     predict.add_argument("images", metavar="IMAGE", nargs="+", help="picture files of any size; - reads one from stdin")
     whose = predict.add_mutually_exclusive_group()
     whose.add_argument("--run", metavar="RUN", help="the run folder whose model to use")
@@ -96,7 +102,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     graph = _add_verb(verbs, "graph", model_verbs.graph, "draw a model as a graph")
     _add_model_options(graph)
-    graph.add_argument("--format", choices=("svg", "png", "dot"), help="default: that of --out's name, else svg")
+    graph.add_argument(
+        "--format", choices=("svg", "png", "dot"), help="file format (default: the ending of --out, else svg)"
+    )
     graph.add_argument("--out", metavar="FILE", help="where to write it (default: stdout; png needs a file)")
 
     find_lr = _add_verb(verbs, "find-lr", training_verbs.find_lr, "find a learning rate for a recipe's model and data")
@@ -109,11 +117,15 @@ def build_parser() -> argparse.ArgumentParser:
     bench = _add_verb(
         verbs, "bench", model_verbs.bench, "measure this machine, the models' speed and what the recipes take"
     )
-    bench.add_argument("--models", metavar="NAME", nargs="*", help="default: all of them")
-    bench.add_argument("--recipes", metavar="NAME", nargs="*", help="names or .toml files (default: all of them)")
-    bench.add_argument("--batch-size", type=int, default=128, help="images a step, for the models (default: 128)")
-    bench.add_argument("--precision", choices=PRECISIONS, default="auto", help="for the models (default: auto)")
-    bench.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
+    bench.add_argument("--models", metavar="NAME", nargs="*", help="which models (default: all)")
+    bench.add_argument(
+        "--recipes", metavar="NAME", nargs="*", help="which recipes, by name or .toml file (default: all)"
+    )
+    bench.add_argument("--batch-size", type=int, default=128, help="images per step, for the models (default: 128)")
+    bench.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="number format, for the models (default: auto)"
+    )
+    bench.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (default: auto)")
     _add_json(bench)
 
     _add_data_verbs(verbs)
@@ -133,13 +145,25 @@ def _add_data_verbs(verbs: Any) -> None:
     _add_data_folder_options(prepare)
     preview = _add_verb(parts, "preview", data_verbs.preview, "draw a batch before and after augmentation")
     _add_data_options(preview, "auto")
-    preview.add_argument("--augmentation", metavar="POLICY", default="crop-flip", help="default: crop-flip")
-    preview.add_argument("--seed", type=int, default=0, help="of the batch and its augmentation (default: 0)")
-    preview.add_argument("--out", metavar="FILE", default="preview.png", help="default: preview.png")
+    preview.add_argument(
+        "--augmentation", metavar="POLICY", default="crop-flip", help="augmentation policy (default: crop-flip)"
+    )
+    preview.add_argument("--seed", type=int, default=0, help="seed of the batch and its augmentation (default: 0)")
+    preview.add_argument(
+        "--out", metavar="FILE", default="preview.png", help="the file to write (default: preview.png)"
+    )
     check = _add_verb(parts, "check", data_verbs.check, "find wrong labels, duplicates, outliers, dark or flat images")
     _add_recipe_options(check)
-    check.add_argument("--folds", metavar="K", type=int, default=4, help="train on all but one of K parts (default: 4)")
-    check.add_argument("--repeats", metavar="N", type=int, default=3, help="divide and train N times (default: 3)")
+    check.add_argument(
+        "--folds",
+        metavar="K",
+        type=int,
+        default=4,
+        help="number of folds: train on K - 1 parts, judge the other (default: 4)",
+    )
+    check.add_argument(
+        "--repeats", metavar="N", type=int, default=3, help="repeat with N divisions into folds (default: 3)"
+    )
     check.add_argument("--out", metavar="DIR", help="a new or empty folder (default: runs/data-check-<n>)")
     _add_json(check)
 
@@ -162,14 +186,16 @@ def _add_data_options(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--data",
         metavar="SOURCE",
-        help=f"auto, cifar10, cifar100, digits, folder:PATH or npz:FILE (default: {default})",
+        help=f"data source: auto, cifar10, cifar100, digits, folder:PATH or npz:FILE (default: {default})",
     )
     _add_data_folder_options(parser)
 
 
 def _add_data_folder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data-dir", metavar="DIR", help="where CIFAR is, or goes (default: THUMBNET_DATA, else the cache folder)"
+        "--data-dir",
+        metavar="DIR",
+        help="folder that holds CIFAR or gets it (default: THUMBNET_DATA, else the cache folder)",
     )
     parser.add_argument(
         "--allow-unverified", action="store_true", help="accept CIFAR files that differ from the official ones"
@@ -177,20 +203,27 @@ def _add_data_folder_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_split_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--image-size", type=int, default=32, help="side that a folder's images get (default: 32)")
-    parser.add_argument("--val-fraction", type=float, default=0.1, help="held out for validation (default: 0.1)")
-    parser.add_argument("--split-seed", type=int, default=0, help="of the held-out images (default: 0)")
+    parser.add_argument(
+        "--image-size", type=int, default=32, help="side in pixels that a folder's images are resized to (default: 32)"
+    )
+    parser.add_argument(
+        "--val-fraction",
+        type=float,
+        default=0.1,
+        help="share of the training images held out for validation (default: 0.1)",
+    )
+    parser.add_argument("--split-seed", type=int, default=0, help="seed of the held-out images (default: 0)")
 
 
 def _add_recipe_options(parser: argparse.ArgumentParser, *, has_epochs: bool = True) -> None:
     parser.add_argument("--recipe", metavar="NAME", help=f"a recipe or a .toml file (default: {DEFAULT_RECIPE})")
-    parser.add_argument("--model", metavar="NAME", help="another model than the recipe's")
+    parser.add_argument("--model", metavar="NAME", help="use this model instead of the recipe's")
     if has_epochs:
-        parser.add_argument("--epochs", type=int, help="passes over the training images")
-    parser.add_argument("--batch-size", type=int, help="images a step")
+        parser.add_argument("--epochs", type=int, help="number of passes over the training images")
+    parser.add_argument("--batch-size", type=int, help="images per step")
     parser.add_argument("--lr", type=float, help="base learning rate")
-    parser.add_argument("--seed", type=int, help="of weights, shuffling, augmentation and dropout")
-    parser.add_argument("--device", choices=DEVICES, help="default: auto")
+    parser.add_argument("--seed", type=int, help="seed of weights, shuffling, augmentation and dropout")
+    parser.add_argument("--device", choices=DEVICES, help="where to compute (default: auto)")
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", dest="settings", help="any other field of the recipe; repeatable"
     )
@@ -199,6 +232,6 @@ def _add_recipe_options(parser: argparse.ArgumentParser, *, has_epochs: bool = T
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a name that `thumbnet models` lists")
-    parser.add_argument("--num-classes", type=int, default=10, help="default: 10")
-    parser.add_argument("--in-channels", type=int, default=3, help="1 or 3 (default: 3)")
+    parser.add_argument("--num-classes", type=int, default=10, help="number of classes (default: 10)")
+    parser.add_argument("--in-channels", type=int, default=3, help="1 for grey images, 3 for colour (default: 3)")
     parser.add_argument("--image-size", type=int, default=32, help="side in pixels (default: 32)")

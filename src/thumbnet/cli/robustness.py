@@ -1,4 +1,4 @@
-"""What `thumbnet evaluate --robustness` does beside the other figures. It imports torch: only verbs import it."""
+"""`thumbnet evaluate --robustness`. Imports torch, so only verbs import it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def measure(parsed: argparse.Namespace, trained: TrainedModel, dataset: Dataset,
             _write(RunDir(trained.path), robustness)
             _tell(f"{_report_again(parsed, trained)} shows it, too")
         else:
-            _tell("these images are not all the run's own, so its folder stays as it is")
+            _tell("these images are not all the run's own, so nothing is written into its folder")
     return robustness
 
 
 def _report_again(parsed: argparse.Namespace, run: Run) -> Path:
-    """The run's report, written anew."""
+    """Write the run's report again, with the robustness."""
     from thumbnet.reporting import write_report
 
     return write_report(

@@ -36,7 +36,7 @@ RESUME_OPTIONS = ("data", "data_dir", "device", "log_style")  # all others are t
 
 
 def train(parsed: argparse.Namespace) -> None:
-    """Train, or go on with a run, and tell its accuracy."""
+    """Train, or continue a run, and print its accuracy."""
     config = recipe_config(parsed) if parsed.resume is None else None  # refused before PyTorch is imported
 
     from thumbnet import run
@@ -115,14 +115,14 @@ def _refuse_lr(parsed: argparse.Namespace) -> None:
 
 
 def recipe_config(parsed: argparse.Namespace) -> TrainConfig:
-    """The recipe that was named, with the options that were given."""
+    """The recipe named on the command line, with the options given there."""
     options = {name: getattr(parsed, name, None) for name in RECIPE_OPTIONS}
     given = {name: value for name, value in options.items() if value is not None and value is not False}
     return load_recipe(parsed.recipe or DEFAULT_RECIPE, options=given, settings=parsed.settings or ())
 
 
 def refuse_settings(parsed: argparse.Namespace, fields: Collection[str], reason: str) -> None:
-    """ConfigError where `--set` gives one of these fields of a recipe, which the verb has no use for."""
+    """ConfigError if `--set` gives one of these fields of a recipe, which the verb does not use."""
     for setting in parsed.settings or ():
         field = setting.partition("=")[0].strip()
         if field in fields:
