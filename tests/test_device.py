@@ -60,7 +60,7 @@ def test_maps_are_kept_in_bfloat16_where_pytorch_has_a_kernel_for_it(
 ) -> None:
     monkeypatch.setattr(device, "has_native_bfloat16", lambda device: False)
     monkeypatch.setattr(device, "has_bfloat16_convolutions", lambda: has_kernel)
-    precision = pick_precision("auto", torch.device("cpu"), keeps_maps_only=True)
+    precision = pick_precision("auto", torch.device("cpu"), fully_fused=True)
     assert precision == (torch.bfloat16 if has_kernel else torch.float32)
 
 

@@ -24,7 +24,7 @@ from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.registry import create_model
 from thumbnet.training.device import has_bfloat16_convolutions, pick_precision
 from thumbnet.training.fit import fit
-from thumbnet.training.kernels import describe_kernels, does_all, pick_kernels, using_kernels
+from thumbnet.training.kernels import describe_kernels, pick_kernels, runs_fully_fused, using_kernels
 from thumbnet.training.progress import Silent
 
 CPU = torch.device("cpu")
@@ -235,10 +235,10 @@ def test_what_the_compiler_says_is_told() -> None:
 
 
 def test_maps_are_kept_in_bfloat16_where_all_is_fused_and_pytorch_has_it() -> None:
-    assert does_all(create_model("thumb-20k"))
-    assert not does_all(create_model("sprint"))
-    assert not does_all(create_model("sprint", blocks="b32 b48s"))
-    assert not does_all(create_model("resnet8"))
+    assert runs_fully_fused(create_model("thumb-20k"))
+    assert not runs_fully_fused(create_model("sprint"))
+    assert not runs_fully_fused(create_model("sprint", blocks="b32 b48s"))
+    assert not runs_fully_fused(create_model("resnet8"))
     has_bfloat16 = has_bfloat16_convolutions()  # AVX-512 or better, on x86
-    assert pick_precision("auto", CPU, keeps_maps_only=True) == (torch.bfloat16 if has_bfloat16 else torch.float32)
-    assert pick_precision("float32", CPU, keeps_maps_only=True) == torch.float32
+    assert pick_precision("auto", CPU, fully_fused=True) == (torch.bfloat16 if has_bfloat16 else torch.float32)
+    assert pick_precision("float32", CPU, fully_fused=True) == torch.float32

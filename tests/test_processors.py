@@ -88,8 +88,8 @@ def test_pytorch_and_our_kernels_are_those_of_the_form() -> None:
     """In a run of the tests with THUMBNET_CPU, as .ci/run makes one; and there is no bfloat16 to believe in."""
     assert torch.backends.cpu.get_cpu_capability() == CAPABILITY[FORM]
     assert not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    for stores_only in (True, False):
-        assert pick_precision("auto", torch.device("cpu"), keeps_maps_only=stores_only) == torch.float32
+    for fused in (True, False):
+        assert pick_precision("auto", torch.device("cpu"), fully_fused=fused) == torch.float32
     assert processor_name().endswith(f", limited to {FORM})")
     if can_compile():
         assert load_kernels().lanes == 8
@@ -101,7 +101,7 @@ def test_a_limited_process_is_limited() -> None:
     code = """
 import thumbnet, torch
 from thumbnet.training.device import pick_precision
-print(torch.backends.cpu.get_cpu_capability(), pick_precision("auto", torch.device("cpu"), keeps_maps_only=True))
+print(torch.backends.cpu.get_cpu_capability(), pick_precision("auto", torch.device("cpu"), fully_fused=True))
 """
     run = [sys.executable, "-c", code]
     done = subprocess.run(run, env={**os.environ, "THUMBNET_CPU": "avx2"}, capture_output=True, text=True, check=True)

@@ -30,7 +30,7 @@ from thumbnet.training.fit import fit
 from thumbnet.training.growth import Growth
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.inputs import default_policy, make_batch
-from thumbnet.training.kernels import does_all, pick_kernels
+from thumbnet.training.kernels import pick_kernels, runs_fully_fused
 from thumbnet.training.progress import EpochPlan, Progress, StepReport
 
 MATRIX_SIZES = (1024, 2048, 4096)  # sides of the square matrices
@@ -118,8 +118,8 @@ def measure_model(name: str, batch_size: int, precision: str, device: str) -> Mo
     dataset = random_dataset(batch_size * num_steps)
     model = create_model(name)
     count = num_params(model)
-    keeps_maps_only = pick_kernels("auto", model, torch.device(device)) is not None and does_all(model)
-    dtype = pick_precision(precision, torch.device(device), keeps_maps_only=keeps_maps_only)
+    fully_fused = pick_kernels("auto", model, torch.device(device)) is not None and runs_fully_fused(model)
+    dtype = pick_precision(precision, torch.device(device), fully_fused=fully_fused)
     arguments: dict[str, Any] = {
         "epochs": 1,
         "batch_size": batch_size,

@@ -89,13 +89,13 @@ class _Block(nn.Module):
         self.norm = nn.BatchNorm2d(out_channels)
 
     @property
-    def takes_any(self) -> bool:
-        """Whether `kernels` do any of it."""
+    def supports_kernels(self) -> bool:
+        """Whether our kernels can run a part of it at least."""
         return supports_norm_layer(self.norm)
 
     @property
-    def is_fused(self) -> bool:
-        """Whether `kernels` do all of it, if it gets maps that they take."""
+    def runs_fully_fused(self) -> bool:
+        """Whether our kernels run all of it, given maps that they support."""
         return supports_separable_layers(self.conv, self.depthwise, self.norm)
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h2 w2"]:

@@ -24,18 +24,18 @@ class LearnsFromImages(Protocol):
 
 @runtime_checkable
 class TakesKernels(Protocol):
-    """A block that can train through our kernels: its own forward pass does as these would, but for rounding."""
+    """A block that can train through our kernels, whose results its own forward pass gives, too, except for rounding."""
 
     kernels: ctypes.CDLL | None
 
     @property
-    def takes_any(self) -> bool:
-        """Whether they do any of it."""
+    def supports_kernels(self) -> bool:
+        """Whether they can run a part of it at least."""
         ...
 
     @property
-    def is_fused(self) -> bool:
-        """Whether they do its convolutions, too, and not only what follows these."""
+    def runs_fully_fused(self) -> bool:
+        """Whether they run its convolutions, too, and not only what follows."""
         ...
 
     def modules(self) -> Iterator[nn.Module]: ...

@@ -35,18 +35,18 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def pick_precision(name: str, device: torch.device, *, keeps_maps_only: bool = False) -> torch.dtype:
+def pick_precision(name: str, device: torch.device, *, fully_fused: bool = False) -> torch.dtype:
     """The number format of convolutions and matrix products; weights, losses and updates are float32 in any case.
 
-    `auto` is bfloat16 where the device multiplies it natively, since it is twice as fast there, or where
-    `keeps_maps_only`: our kernels then do all convolutions that are trained, in float32, and only keep maps in it (if
-    PyTorch has a kernel, too, for those that are not: its way without one takes ten times as long); else float32.
+    `auto` is bfloat16 if the device multiplies it natively, or if the model runs `fully_fused` and PyTorch has a
+    bfloat16 kernel for its frozen convolution; else float32. Our kernels run every trained convolution then: they
+    compute in float32 and only store bfloat16. PyTorch takes ten times as long where it has no kernel.
     """
     if name not in PRECISIONS:
         raise ConfigError(f"unknown precision {name!r}", hint=f"choose one of {', '.join(PRECISIONS)}")
     if name == "auto":
-        keeps_maps = keeps_maps_only and has_bfloat16_convolutions()
-        name = "bfloat16" if keeps_maps or has_native_bfloat16(device) else "float32"
+        stores_bfloat16 = fully_fused and has_bfloat16_convolutions()
+        name = "bfloat16" if stores_bfloat16 or has_native_bfloat16(device) else "float32"
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 

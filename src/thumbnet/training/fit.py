@@ -31,7 +31,7 @@ from thumbnet.training.forecast import Forecast
 from thumbnet.training.growth import Growth
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.inputs import default_policy, show_images
-from thumbnet.training.kernels import does_all, pick_kernels, using_kernels
+from thumbnet.training.kernels import pick_kernels, runs_fully_fused, using_kernels
 from thumbnet.training.optimizers import create_optimizer
 from thumbnet.training.progress import Progress, pick_progress
 from thumbnet.training.schedules import OneCycle, Schedule
@@ -165,7 +165,7 @@ def fit(
         forward=torch.compile(model) if compiled else model,
         optimizer=made,
         base_lrs=base_lrs,
-        precision=pick_precision(precision, to_device, keeps_maps_only=library is not None and does_all(model)),
+        precision=pick_precision(precision, to_device, fully_fused=library is not None and runs_fully_fused(model)),
         images=dataset.train.images.to(to_device),
         labels=dataset.train.labels.to(to_device),
         num_classes=dataset.num_classes,

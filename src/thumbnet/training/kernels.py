@@ -41,7 +41,7 @@ def pick_kernels(
         raise ConfigError(f"unknown kernels {name!r}", hint=f"choose one of {', '.join(KERNELS)}")
     reasons = {
         "this model has no blocks that they fuse": not any(
-            isinstance(each, TakesKernels) and each.takes_any for each in model.modules()
+            isinstance(each, TakesKernels) and each.supports_kernels for each in model.modules()
         ),
         f"the device is {device.type}": device.type != "cpu",
         "compiled is true": compiled,
@@ -73,12 +73,12 @@ def _say_once(text: str, say: Callable[[str], None] | None) -> None:
         say(text)
 
 
-def does_all(model: nn.Module) -> bool:
-    """Whether our kernels do every convolution of `model` that is trained: all are within blocks that say so."""
+def runs_fully_fused(model: nn.Module) -> bool:
+    """Whether every trainable convolution runs in our kernels."""
     within = {
         part
         for module in model.modules()
-        if isinstance(module, TakesKernels) and module.is_fused
+        if isinstance(module, TakesKernels) and module.runs_fully_fused
         for part in module.modules()
     }
     trained = [each for each in model.modules() if isinstance(each, nn.Conv2d) and each.weight.requires_grad]
