@@ -24,7 +24,7 @@ class LearnsFromImages(Protocol):
 
 @runtime_checkable
 class TakesKernels(Protocol):
-    """A block that can train through our kernels, whose results its own forward pass gives, too, except for rounding."""
+    """A block that can train through our kernels: its own forward pass gives the same results, except for rounding."""
 
     kernels: ctypes.CDLL | None
 
