@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import io
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import thumbnet
 from thumbnet.cli import main
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.analysis import analyse
@@ -21,6 +23,7 @@ from thumbnet.prepare import speaker
 from thumbnet.training.history import EpochRecord
 from thumbnet.training.progress import Bar, EpochPlan, Lines, Progress, ReferenceLog, StepReport
 
+SOURCE = Path(thumbnet.__file__).parent
 PLAN = EpochPlan(epoch=1, num_epochs=2, lr=0.1, num_images=10, num_steps=1)
 STEP = StepReport(num_steps=1, num_images=10, mean_loss=1.5, accuracy=0.4, last_loss=1.1, images_per_s=9.0)
 RECORD = EpochRecord(1, 0.1, 1.5, 0.4, None, 0.5, 1.3, 0.5, 31.25, 1600.0)
@@ -155,3 +158,15 @@ def test_a_progress_line_of_foreign_text_is_escaped(capsys: pytest.CaptureFixtur
     speaker("auto")(f"Run folder: {NASTY}")
     told = capsys.readouterr().err
     assert told == "Run folder: cat\\x1b[2J\\u202egod\\u2066\\x07\\x9b\n"
+
+
+def test_nothing_writes_to_stderr_but_through_a_stream_that_may_break() -> None:
+    """A bar of tqdm, or a print, on the bare sys.stderr would end a training together with its terminal."""
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("tqdm", "print"):
+                given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                if getattr(node.func, "id", "") == "print" and "file" not in given:
+                    assert path.name == "output.py", path  # what goes to stdout
+                elif path.name != "__main__.py":
+                    assert given.get("file") in ("self.stream", "stderr", "steady_stderr()"), (path, node.lineno)
