@@ -52,6 +52,7 @@ def train_seeds(
     if num_seeds < 1:
         raise ConfigError(f"seeds is {num_seeds}", hint="give how many runs to make, at least 1")
     config = load_recipe() if config is None else config
+    config.replace(seed=config.seed + num_seeds - 1)  # the last one is a seed, too
     dataset, config = load_checked(config, say=speaker(log_style))  # refused before there is a folder
     folder = create_run_dir(config.recipe, run_dir)
     folder.keep_exclusions(config)

@@ -63,7 +63,7 @@ def predict_out_of_fold(
     probabilities = np.zeros((len(labels), dataset.num_classes))
     distances = np.zeros(len(labels))
     for repeat in range(num_repeats):
-        folds = StratifiedKFold(num_folds, shuffle=True, random_state=config.seed + repeat)
+        folds = StratifiedKFold(num_folds, shuffle=True, random_state=(config.seed + repeat) % 2**32)
         for number, (seen, unseen) in enumerate(folds.split(labels, labels)):
             training = repeat * num_folds + number
             say(f"Training {training + 1} of {num_folds * num_repeats}: fold {number + 1} of {num_folds} is held out.")
@@ -82,6 +82,7 @@ def check_folds(config: TrainConfig, dataset: Dataset, *, num_folds: int, num_re
         raise ConfigError(f"folds is {num_folds}", hint="give at least 2: each image is left out of a training once")
     if num_repeats < 1:
         raise ConfigError(f"repeats is {num_repeats}", hint="give at least 1")
+    config.replace(seed=config.seed + num_folds * num_repeats - 1)  # that of the last training
     for name in ("init", "teacher"):
         if getattr(config, name) is not None:
             raise ConfigError(
