@@ -115,7 +115,11 @@ def normalised_name(name: str) -> str:
 def _split_folders(tree: FolderTree, path: Path) -> dict[str, Path]:
     """The folder of each split that is there; bare class folders are all `train`."""
     hint = "give the folder that holds the class folders"
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except OSError:  # a name that the system refuses
+        exists = False
+    if not exists:
         raise DatasetNotFoundError(f"there is no folder {path}", hint=hint)
     if not path.is_dir():
         raise DatasetNotFoundError(f"{path} is a file, not a folder", hint=hint)

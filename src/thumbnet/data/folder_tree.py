@@ -126,12 +126,19 @@ def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
                     raise DataError(
                         f"a name in {folder} is not UTF-8: {os.fsencode(entry.name)!r}", hint="rename the file"
                     )
-                (folders if entry.is_dir() else files).append(folder / entry.name)
+                (folders if _is_folder(entry) else files).append(folder / entry.name)
     except OSError as error:
         raise DataError(
             f"the folder {folder} cannot be listed: {error.strerror}", hint="check its permissions"
         ) from error
     return sorted(folders), sorted(files)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or to a name that the system refuses
+        return False
 
 
 def _is_companion(name: str) -> bool:

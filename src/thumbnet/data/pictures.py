@@ -165,7 +165,11 @@ class _Scales:
 
 
 def _decode(file: Path, *, image_size: int, white_levels: WhiteLevels | None) -> _Decoded | ImageError:
-    if not file.is_file() and file.exists():  # a pipe would keep us waiting
+    try:
+        is_odd = not file.is_file() and file.exists()  # a pipe would keep us waiting
+    except OSError as error:  # a link to a name that the system refuses
+        return ImageError(f"{file} cannot be read: {error.strerror}", hint="take it out")
+    if is_odd:
         return ImageError(f"{file} is not a regular file", hint="take it out")
     try:
         picture = read_picture(file, image_size=image_size, white_levels=white_levels)
