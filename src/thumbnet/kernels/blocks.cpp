@@ -1,7 +1,7 @@
 // Blocks of a network in training, fused: each map is read and written once or twice where a framework passes over it
 // ten times, since memory, not arithmetic, is what small processors lack.
 //
-// Maps are [n, h, w, c] in memory (channels last), kept as float32 or as bfloat16; all arithmetic is float32. Output
+// Maps are [n, h, w, c] in memory (channels last), stored as float32 or as bfloat16; all arithmetic is float32. Output
 // channels are a multiple of 16. An image's maps stay in the processor's cache from its pointwise convolution to its
 // statistics. What a batch's parts sum up is added in their order: the results do not depend on the threads.
 
@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "filters.h"
-#include "kept.h"
+#include "storage.h"
 #include "norm.h"
 #include "products.h"
 #include "vectors.h"
@@ -23,13 +23,13 @@ namespace {
 
 constexpr int MAX_PARTS = 16;  // that a batch is cut into
 
-// Room for an image's maps, on the boundary of a cache line: vectors across two lines take twice as long.
-class Room {
+// Memory for an image's maps, on the boundary of a cache line: vectors across two lines take twice as long.
+class AlignedBuffer {
    public:
-    explicit Room(size_t size) : values_(static_cast<float*>(::operator new[](size * sizeof(float), LINE))) {}
-    ~Room() { ::operator delete[](values_, LINE); }
-    Room(const Room&) = delete;
-    Room& operator=(const Room&) = delete;
+    explicit AlignedBuffer(size_t size) : values_(static_cast<float*>(::operator new[](size * sizeof(float), LINE))) {}
+    ~AlignedBuffer() { ::operator delete[](values_, LINE); }
+    AlignedBuffer(const AlignedBuffer&) = delete;
+    AlignedBuffer& operator=(const AlignedBuffer&) = delete;
     float* data() { return values_; }
 
    private:
@@ -50,8 +50,9 @@ void over_images(int num_images, int num_threads, const Work& work) {
              static_cast<int>(static_cast<int64_t>(num_images) * (part + 1) / num_parts));
 }
 
-template <typename Kept>
-void activate_all(const Norm& norm, const Kept* z, const Kept* shortcut, Kept* y, int n, size_t rows, int num_threads) {
+template <typename Stored>
+void activate_all(const Norm& norm, const Stored* z, const Stored* shortcut, Stored* y, int n, size_t rows,
+                  int num_threads) {
     over_images(n, num_threads, [&](int, int first, int last) {
         for (int i = first; i < last; i++) {
             const size_t at = i * rows * norm.channels;
@@ -60,28 +61,28 @@ void activate_all(const Norm& norm, const Kept* z, const Kept* shortcut, Kept* y
     });
 }
 
-template <typename Kept>
-NormGradient<Kept> gradient_of_norm(const Norm& norm, const Kept* gradient, const Kept* z, float* gamma_gradient,
+template <typename Stored>
+NormGradient<Stored> gradient_of_norm(const Norm& norm, const Stored* grad_out, const Stored* z, float* gamma_gradient,
                                     float* beta_gradient, int n, size_t rows, int num_threads) {
     std::vector<double> sums(2 * norm.channels * parts_of(n));
     over_images(n, num_threads, [&](int part, int first, int last) {
         for (int i = first; i < last; i++) {
             const size_t at = i * rows * norm.channels;
-            add_slopes(norm, gradient + at, z + at, rows, sums.data() + 2 * part * norm.channels);
+            add_slopes(norm, grad_out + at, z + at, rows, sums.data() + 2 * part * norm.channels);
         }
     });
-    return NormGradient<Kept>(norm, sums, parts_of(n), static_cast<double>(n) * rows, gamma_gradient, beta_gradient);
+    return NormGradient<Stored>(norm, sums, parts_of(n), static_cast<double>(n) * rows, gamma_gradient, beta_gradient);
 }
 
 // Pooling (with `largest`, of maps h x w), norm, SiLU and shortcut of t. Without pooling z is t, and not written.
-template <typename Kept>
-void norm_forward(const Kept* t, const Kept* shortcut, const float* gamma, const float* beta, float* running_mean,
-                  float* running_variance, double momentum, double epsilon, Kept* z, uint8_t* largest, Kept* y,
+template <typename Stored>
+void norm_forward(const Stored* t, const Stored* shortcut, const float* gamma, const float* beta, float* running_mean,
+                  float* running_variance, double momentum, double epsilon, Stored* z, uint8_t* largest, Stored* y,
                   float* saved, int n, int h, int w, int channels, int num_threads) {
     const Norm norm(channels, saved);
     const Maps before{h, w, channels, nullptr, 1};
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : before.pixels();
-    const Kept* values = largest ? z : t;
+    const Stored* values = largest ? z : t;
     std::vector<double> sums(2 * channels * parts_of(n));
     over_images(n, num_threads, [&](int part, int first, int last) {
         for (int i = first; i < last; i++) {
@@ -90,118 +91,118 @@ void norm_forward(const Kept* t, const Kept* shortcut, const float* gamma, const
             add_moments(values + at, rows, channels, sums.data() + 2 * part * channels);
         }
     });
-    finish_statistics<Kept>(norm, sums, parts_of(n), static_cast<double>(n) * rows, gamma, beta, running_mean,
+    finish_statistics<Stored>(norm, sums, parts_of(n), static_cast<double>(n) * rows, gamma, beta, running_mean,
                             running_variance, momentum, epsilon);
     activate_all(norm, values, shortcut, y, n, rows, num_threads);
 }
 
-template <typename Kept>
-void norm_backward(const Kept* gradient, const Kept* z, const uint8_t* largest, float* saved, Kept* t_gradient,
+template <typename Stored>
+void norm_backward(const Stored* grad_out, const Stored* z, const uint8_t* largest, float* saved, Stored* t_gradient,
                    float* gamma_gradient, float* beta_gradient, int n, int h, int w, int channels, int num_threads) {
     const Norm norm(channels, saved);
     const Maps before{h, w, channels, nullptr, 1};
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : before.pixels();
-    const NormGradient<Kept> slopes =
-        gradient_of_norm(norm, gradient, z, gamma_gradient, beta_gradient, n, rows, num_threads);
+    const NormGradient<Stored> slopes =
+        gradient_of_norm(norm, grad_out, z, gamma_gradient, beta_gradient, n, rows, num_threads);
     over_images(n, num_threads, [&](int, int first, int last) {
-        Room pooled(largest ? rows * channels : 0);
+        AlignedBuffer pooled(largest ? rows * channels : 0);
         for (int i = first; i < last; i++) {
             const size_t at = i * rows * channels;
-            Kept* to = t_gradient + i * before.size();
+            Stored* to = t_gradient + i * before.size();
             if (!largest) {
-                slopes.apply(norm, gradient + at, z + at, rows, to);
+                slopes.apply(norm, grad_out + at, z + at, rows, to);
                 continue;
             }
-            slopes.apply(norm, gradient + at, z + at, rows, pooled.data());
-            if (h % 2 || w % 2) std::memset(static_cast<void*>(to), 0, before.size() * sizeof(Kept));
+            slopes.apply(norm, grad_out + at, z + at, rows, pooled.data());
+            if (h % 2 || w % 2) std::memset(static_cast<void*>(to), 0, before.size() * sizeof(Stored));
             unpool(before, pooled.data(), largest + at, to);
         }
     });
 }
 
-// result = maps, plus what the shortcut brings
-template <typename Kept>
-void add_and_store(const float* maps, const Kept* shortcut, Kept* result, size_t pixels, int channels) {
+// result = maps, plus the shortcut
+template <typename Stored>
+void add_and_store(const float* maps, const Stored* shortcut, Stored* result, size_t pixels, int channels) {
     for (size_t at = 0; at < pixels * channels; at += channels)
         over_channels(channels, [&](auto count, int c) {
             Group<count> sum = load_group<count>(maps + at + c);
             if (shortcut) {
-                const Group<count> brought = load_group<count>(shortcut + at + c);
-                for (int k = 0; k < count; k++) sum.parts[k] += brought.parts[k];
+                const Group<count> from_shortcut = load_group<count>(shortcut + at + c);
+                for (int k = 0; k < count; k++) sum.parts[k] += from_shortcut.parts[k];
             }
             store_group<count>(result + at + c, sum);
         });
 }
 
 // A blueprint-separable block: pointwise [in, out], depthwise [9, out], pooling (with `largest`), norm, SiLU, shortcut.
-// What is between the convolutions is kept as `mixed`: to compute it again on the way back takes longer.
-template <typename Kept>
-void separable_forward(const Kept* x, const float* pointwise, const float* depthwise, const float* gamma,
+// What is between the convolutions is stored as `mixed`: to compute it again in the backward pass takes longer.
+template <typename Stored>
+void separable_forward(const Stored* x, const float* pointwise, const float* depthwise, const float* gamma,
                        const float* beta, float* running_mean, float* running_variance, double momentum, double epsilon,
-                       Kept* mixed, Kept* z, uint8_t* largest, Kept* y, float* saved, int n, int h, int w, int in,
+                       Stored* mixed, Stored* z, uint8_t* largest, Stored* y, float* saved, int n, int h, int w, int in,
                        int out, int dilation, int has_shortcut, int num_threads) {
     const Norm norm(out, saved);
     const std::vector<float> zeros(static_cast<size_t>(w) * out);
     const Maps maps{h, w, out, zeros.data(), dilation};
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : maps.pixels();
-    const std::vector<int> in_channels = order_of<Kept>(in), out_channels = order_of<Kept>(out);
+    const std::vector<int> in_channels = order_of<Stored>(in), out_channels = order_of<Stored>(out);
     const std::vector<float> factors = in_order(pointwise, in_channels, out_channels);
     const std::vector<float> taps = in_order(depthwise, order_of<float>(TAPS), out_channels);
     std::vector<double> sums(2 * out * parts_of(n));
     over_images(n, num_threads, [&](int part, int first, int last) {
-        Room inputs(maps.pixels() * in), between(maps.size()), filtered(maps.size());
+        AlignedBuffer inputs(maps.pixels() * in), between(maps.size()), filtered(maps.size());
         for (int i = first; i < last; i++) {
-            Kept *to = z + i * rows * out, *to_mixed = mixed + i * maps.size();
+            Stored *to = z + i * rows * out, *to_mixed = mixed + i * maps.size();
             const float* from = as_floats(x + i * maps.pixels() * in, inputs.data(), maps.pixels(), in);
-            float* products = place_of(to_mixed, between.data());
+            float* products = compute_in(to_mixed, between.data());
             multiply(Left{from, static_cast<size_t>(in), 1}, factors.data(), products, nullptr,
                      static_cast<int>(maps.pixels()), out, in);
-            keep(to_mixed, products, maps.pixels(), out);
-            float* result = largest ? filtered.data() : place_of(to, filtered.data());
+            store_maps(to_mixed, products, maps.pixels(), out);
+            float* result = largest ? filtered.data() : compute_in(to, filtered.data());
             filter(maps, products, taps.data(), result, false);
             if (largest)
                 pool(maps, result, to, largest + i * rows * out);
             else
-                keep(to, result, rows, out);
+                store_maps(to, result, rows, out);
             add_moments(to, rows, out, sums.data() + 2 * part * out);
         }
     });
-    finish_statistics<Kept>(norm, sums, parts_of(n), static_cast<double>(n) * rows, gamma, beta, running_mean,
+    finish_statistics<Stored>(norm, sums, parts_of(n), static_cast<double>(n) * rows, gamma, beta, running_mean,
                             running_variance, momentum, epsilon);
     activate_all(norm, z, has_shortcut ? x : nullptr, y, n, rows, num_threads);
 }
 
 // Here `pointwise` is [out, in]. `x_gradient` is null where nobody asks for it; else the input channels, too, are a
 // multiple of 16.
-template <typename Kept>
-void separable_backward(const Kept* gradient, const Kept* x, const Kept* mixed, const Kept* z,
+template <typename Stored>
+void separable_backward(const Stored* grad_out, const Stored* x, const Stored* mixed, const Stored* z,
                         const uint8_t* largest, const float* pointwise, const float* depthwise, float* saved,
-                        Kept* x_gradient, float* pointwise_gradient, float* depthwise_gradients, float* gamma_gradient,
-                        float* beta_gradient, int n, int h, int w, int in, int out, int dilation, int has_shortcut,
-                        int num_threads) {
+                        Stored* x_gradient, float* pointwise_gradient, float* depthwise_gradients,
+                        float* gamma_gradient, float* beta_gradient, int n, int h, int w, int in, int out, int dilation,
+                        int has_shortcut, int num_threads) {
     const Norm norm(out, saved);
     const std::vector<float> zeros(static_cast<size_t>(w) * out);
     const Maps maps{h, w, out, zeros.data(), dilation};
     const int pixels = static_cast<int>(maps.pixels());
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : maps.pixels();
-    const std::vector<int> in_channels = order_of<Kept>(in), out_channels = order_of<Kept>(out);
+    const std::vector<int> in_channels = order_of<Stored>(in), out_channels = order_of<Stored>(out);
     const std::vector<float> factors = in_order(pointwise, out_channels, in_channels);
     const std::vector<float> taps = in_order(depthwise, order_of<float>(TAPS), out_channels);
-    const NormGradient<Kept> slopes =
-        gradient_of_norm(norm, gradient, z, gamma_gradient, beta_gradient, n, rows, num_threads);
+    const NormGradient<Stored> slopes =
+        gradient_of_norm(norm, grad_out, z, gamma_gradient, beta_gradient, n, rows, num_threads);
     const size_t num_inputs = maps.pixels() * in, num_pointwise = static_cast<size_t>(in) * out;
     const size_t num_weights = num_pointwise + TAPS * out;
-    Room parts(num_weights * parts_of(n));
+    AlignedBuffer parts(num_weights * parts_of(n));
     std::memset(parts.data(), 0, num_weights * parts_of(n) * sizeof(float));
     over_images(n, num_threads, [&](int part, int first, int last) {
         float* own = parts.data() + num_weights * part;
-        Room inputs(num_inputs), between(maps.size()), filtered(maps.size());
-        Room pooled(largest ? rows * out : 0);
+        AlignedBuffer inputs(num_inputs), between(maps.size()), filtered(maps.size());
+        AlignedBuffer pooled(largest ? rows * out : 0);
         if (h % 2 || w % 2)  // pooling leaves out a row or column
             std::memset(filtered.data(), 0, maps.size() * sizeof(float));
         for (int i = first; i < last; i++) {
             const size_t at = i * rows * out;
-            slopes.apply(norm, gradient + at, z + at, rows, largest ? pooled.data() : filtered.data());
+            slopes.apply(norm, grad_out + at, z + at, rows, largest ? pooled.data() : filtered.data());
             if (largest) unpool(maps, pooled.data(), largest + at, filtered.data());
             const float* products = as_floats(mixed + i * maps.size(), between.data(), maps.pixels(), out);
             filter_gradient(maps, products, filtered.data(), own + num_pointwise);
@@ -211,7 +212,7 @@ void separable_backward(const Kept* gradient, const Kept* x, const Kept* mixed, 
             if (!x_gradient) continue;
             multiply(Left{between.data(), static_cast<size_t>(out), 1}, factors.data(), inputs.data(), nullptr, pixels,
                      in, out);
-            add_and_store(inputs.data(), has_shortcut ? gradient + at : nullptr, x_gradient + i * num_inputs,
+            add_and_store(inputs.data(), has_shortcut ? grad_out + at : nullptr, x_gradient + i * num_inputs,
                           maps.pixels(), in);
         }
     });
@@ -223,12 +224,12 @@ void separable_backward(const Kept* gradient, const Kept* x, const Kept* mixed, 
     }
 }
 
-// One map's pointer in either format.
-struct Any {
+// A pointer to maps of either type: it converts to the one that a template's instance takes.
+struct AnyStored {
     void* values;
-    template <typename Kept>
-    operator Kept*() const {
-        return static_cast<std::remove_const_t<Kept>*>(values);
+    template <typename Stored>
+    operator Stored*() const {
+        return static_cast<std::remove_const_t<Stored>*>(values);
     }
 };
 
@@ -236,7 +237,8 @@ struct Any {
 
 extern "C" {
 
-#define EITHER(function, ...) (is_bfloat16 ? function<Bfloat16>(__VA_ARGS__) : function<float>(__VA_ARGS__))
+// Calls the template's instance for bfloat16 or for float32 maps.
+#define FOR_STORAGE(function, ...) (is_bfloat16 ? function<Bfloat16>(__VA_ARGS__) : function<float>(__VA_ARGS__))
 
 // What Python compares before it calls anything else: the version of these functions' arguments and their meaning, and
 // how many floats a vector has.
@@ -246,15 +248,15 @@ int thumbnet_lanes() { return LANES; }
 void thumbnet_norm_forward(void* t, void* shortcut, const float* gamma, const float* beta, float* running_mean,
                            float* running_variance, double momentum, double epsilon, void* z, uint8_t* largest, void* y,
                            float* saved, int is_bfloat16, int n, int h, int w, int channels, int num_threads) {
-    EITHER(norm_forward, Any{t}, Any{shortcut}, gamma, beta, running_mean, running_variance, momentum, epsilon, Any{z},
-           largest, Any{y}, saved, n, h, w, channels, num_threads);
+    FOR_STORAGE(norm_forward, AnyStored{t}, AnyStored{shortcut}, gamma, beta, running_mean, running_variance, momentum,
+                epsilon, AnyStored{z}, largest, AnyStored{y}, saved, n, h, w, channels, num_threads);
 }
 
-void thumbnet_norm_backward(void* gradient, void* z, const uint8_t* largest, float* saved, void* t_gradient,
+void thumbnet_norm_backward(void* grad_out, void* z, const uint8_t* largest, float* saved, void* t_gradient,
                             float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n, int h, int w,
                             int channels, int num_threads) {
-    EITHER(norm_backward, Any{gradient}, Any{z}, largest, saved, Any{t_gradient}, gamma_gradient, beta_gradient, n, h,
-           w, channels, num_threads);
+    FOR_STORAGE(norm_backward, AnyStored{grad_out}, AnyStored{z}, largest, saved, AnyStored{t_gradient}, gamma_gradient,
+                beta_gradient, n, h, w, channels, num_threads);
 }
 
 void thumbnet_separable_forward(void* x, const float* pointwise, const float* depthwise, const float* gamma,
@@ -262,18 +264,19 @@ void thumbnet_separable_forward(void* x, const float* pointwise, const float* de
                                 double epsilon, void* mixed, void* z, uint8_t* largest, void* y, float* saved,
                                 int is_bfloat16, int n, int h, int w, int in, int out, int dilation, int has_shortcut,
                                 int num_threads) {
-    EITHER(separable_forward, Any{x}, pointwise, depthwise, gamma, beta, running_mean, running_variance, momentum,
-           epsilon, Any{mixed}, Any{z}, largest, Any{y}, saved, n, h, w, in, out, dilation, has_shortcut, num_threads);
+    FOR_STORAGE(separable_forward, AnyStored{x}, pointwise, depthwise, gamma, beta, running_mean, running_variance,
+                momentum, epsilon, AnyStored{mixed}, AnyStored{z}, largest, AnyStored{y}, saved, n, h, w, in, out,
+                dilation, has_shortcut, num_threads);
 }
 
-void thumbnet_separable_backward(void* gradient, void* x, void* mixed, void* z, const uint8_t* largest,
+void thumbnet_separable_backward(void* grad_out, void* x, void* mixed, void* z, const uint8_t* largest,
                                  const float* pointwise, const float* depthwise, float* saved, void* x_gradient,
                                  float* pointwise_gradient, float* depthwise_gradients, float* gamma_gradient,
                                  float* beta_gradient, int is_bfloat16, int n, int h, int w, int in, int out,
                                  int dilation, int has_shortcut, int num_threads) {
-    EITHER(separable_backward, Any{gradient}, Any{x}, Any{mixed}, Any{z}, largest, pointwise, depthwise, saved,
-           Any{x_gradient}, pointwise_gradient, depthwise_gradients, gamma_gradient, beta_gradient, n, h, w, in, out,
-           dilation, has_shortcut, num_threads);
+    FOR_STORAGE(separable_backward, AnyStored{grad_out}, AnyStored{x}, AnyStored{mixed}, AnyStored{z}, largest,
+                pointwise, depthwise, saved, AnyStored{x_gradient}, pointwise_gradient, depthwise_gradients,
+                gamma_gradient, beta_gradient, n, h, w, in, out, dilation, has_shortcut, num_threads);
 }
 
 }  // extern "C"

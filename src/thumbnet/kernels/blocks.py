@@ -1,5 +1,5 @@
-"""Blocks by our kernels, as functions that PyTorch can differentiate once. Maps are [N,C,H,W] in channels_last, kept as
-float32 or bfloat16; what is computed in between is float32."""
+"""Blocks by our kernels, as functions that PyTorch can differentiate once. Maps are [N,C,H,W] in channels_last, stored
+as float32 or bfloat16; what is computed in between is float32."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def fused_norm(
     """
     if not supports_norm(maps, norm, pools=pools, shortcut=shortcut):
         return None
-    maps = _kept(maps, storage_dtype(maps))
-    shortcut = None if shortcut is None else _kept(shortcut, maps.dtype)
+    maps = _stored(maps, storage_dtype(maps))
+    shortcut = None if shortcut is None else _stored(shortcut, maps.dtype)
     result: Tensor = _Norm.apply(library, maps, shortcut, norm.weight, norm.bias, norm, pools)  # type: ignore[no-untyped-call]
     return result
 
@@ -51,7 +51,7 @@ def fused_separable(
     if not supports_separable(maps, pointwise, depthwise, norm, pools=pools, has_shortcut=has_shortcut):
         return None
     assert isinstance(depthwise.dilation, tuple)
-    maps = _kept(maps, storage_dtype(maps))
+    maps = _stored(maps, storage_dtype(maps))
     weights = pointwise.weight, depthwise.weight, norm.weight, norm.bias
     result: Tensor = _Separable.apply(library, maps, *weights, norm, depthwise.dilation[0], pools, has_shortcut)  # type: ignore[no-untyped-call]
     return result
@@ -70,7 +70,7 @@ class _Norm(torch.autograd.Function):
         pools: bool,
     ) -> Tensor:
         batch, channels, height, width = maps.shape
-        result, largest = _result_of(maps, channels, pools)
+        result, largest = _empty_result(maps, channels, pools)
         pooled = torch.empty_like(result) if pools else maps
         saved = _scratch(4, channels)
         library.thumbnet_norm_forward(
@@ -87,7 +87,7 @@ class _Norm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         pooled, largest, saved = ctx.saved_tensors
-        gradient = _kept(gradient, pooled.dtype)
+        gradient = _stored(gradient, pooled.dtype)
         before = torch.empty(ctx.before, dtype=pooled.dtype, device="cpu", memory_format=torch.channels_last)
         batch, channels, height, width = ctx.before
         of_gamma, of_beta = _scratch(channels), _scratch(channels)
@@ -115,7 +115,7 @@ class _Separable(torch.autograd.Function):
     ) -> Tensor:
         batch, in_channels, height, width = maps.shape
         out_channels = len(pointwise)
-        result, largest = _result_of(maps, out_channels, pools)
+        result, largest = _empty_result(maps, out_channels, pools)
         filtered = torch.empty_like(result)
         mixed = maps.new_empty(batch, height, width, out_channels)
         saved = _scratch(4, out_channels)
@@ -135,7 +135,7 @@ class _Separable(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         maps, mixed, filtered, largest, by_output, by_tap, saved = ctx.saved_tensors
-        gradient = _kept(gradient, maps.dtype)
+        gradient = _stored(gradient, maps.dtype)
         of_maps = torch.empty_like(maps) if ctx.needs_input_grad[1] else None
         batch, in_channels, height, width = maps.shape
         out_channels = len(by_output)
@@ -153,12 +153,12 @@ class _Separable(torch.autograd.Function):
         return None, of_maps, of_pointwise, of_depthwise, of_gamma, of_beta, None, None, None, None
 
 
-def _kept(maps: Tensor, dtype: torch.dtype) -> Tensor:
+def _stored(maps: Tensor, dtype: torch.dtype) -> Tensor:
     return maps.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
-def _result_of(maps: Tensor, channels: int, pools: bool) -> tuple[Tensor, Tensor | None]:
-    """Room for a block's result, and, where it pools, for which of four pixels was the largest."""
+def _empty_result(maps: Tensor, channels: int, pools: bool) -> tuple[Tensor, Tensor | None]:
+    """Empty output, and the argmax buffer if the block pools."""
     batch, _, height, width = pooled_shape(maps.shape, pools=pools)
     result = torch.empty(
         batch, channels, height, width, dtype=maps.dtype, device="cpu", memory_format=torch.channels_last
@@ -167,12 +167,12 @@ def _result_of(maps: Tensor, channels: int, pools: bool) -> tuple[Tensor, Tensor
 
 
 def _scratch(*shape: int) -> Tensor:
-    """Room for float32, whatever the default type and device of new tensors are."""
+    """An empty tensor of float32, whatever the default type and device of new tensors are."""
     return torch.empty(shape, dtype=torch.float32, device="cpu")
 
 
 def _running(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """The running statistics, which the kernels move, after counting one more batch."""
+    """The running statistics, which the kernels update, after counting one more batch."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None

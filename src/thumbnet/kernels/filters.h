@@ -90,13 +90,13 @@ void filter_gradient(const Maps& shape, const float* maps, const float* gradient
 
 // The largest of each 2x2 pixels, and which it was (0 to 3); a NaN counts as larger than any number. An odd last row or
 // column is left out.
-template <typename Kept, typename Result>
-void pool(const Maps& shape, const Kept* maps, Result* pooled, uint8_t* largest) {
+template <typename Stored, typename Result>
+void pool(const Maps& shape, const Stored* maps, Result* pooled, uint8_t* largest) {
     const size_t channels = shape.channels, line = shape.width * channels;
     for (int r = 0; r < shape.height / 2; r++)
         for (int x = 0; x < shape.width / 2; x++)
             over_channels(shape.channels, [&](auto count, int c) {
-                const Kept* from = maps + 2 * r * line + 2 * x * channels + c;
+                const Stored* from = maps + 2 * r * line + 2 * x * channels + c;
                 const size_t to = (static_cast<size_t>(r) * (shape.width / 2) + x) * channels + c;
                 const size_t offsets[4] = {0, channels, line, line + channels};
                 Group<count> most = load_group<count>(from);

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "kept.h"
+#include "storage.h"
 #include "sigmoid.h"
 #include "vectors.h"
 
@@ -36,8 +36,8 @@ inline void add_sums(const Group<count>& first, const Group<count>& second, int 
 }
 
 // sums[0] += the values, sums[1] += their squares, over `rows` pixels
-template <typename Kept>
-void add_moments(const Kept* values, size_t rows, int channels, double* sums) {
+template <typename Stored>
+void add_moments(const Stored* values, size_t rows, int channels, double* sums) {
     over_channels(channels, [&](auto count, int c) {
         Group<count> first = {}, second = {};
         for (size_t row = 0; row < rows; row++) {
@@ -52,12 +52,12 @@ void add_moments(const Kept* values, size_t rows, int channels, double* sums) {
 }
 
 // From all threads' moments: the batch's statistics, and the running ones moved towards them.
-template <typename Kept>
+template <typename Stored>
 void finish_statistics(const Norm& norm, const std::vector<double>& sums, int num_parts, double count,
                        const float* gamma, const float* beta, float* running_mean, float* running_variance,
                        double momentum, double epsilon) {
     const int channels = norm.channels;
-    const std::vector<int> order = order_of<Kept>(channels);
+    const std::vector<int> order = order_of<Stored>(channels);
     for (int at = 0; at < channels; at++) {
         double first = 0, second = 0;
         for (int part = 0; part < num_parts; part++) {
@@ -79,9 +79,9 @@ void finish_statistics(const Norm& norm, const std::vector<double>& sums, int nu
     }
 }
 
-// y = silu(scale * z + shift), plus what the shortcut brings
-template <typename Kept>
-void activate(const Norm& norm, const Kept* z, const Kept* shortcut, Kept* y, size_t rows) {
+// y = silu(scale * z + shift), plus the shortcut
+template <typename Stored>
+void activate(const Norm& norm, const Stored* z, const Stored* shortcut, Stored* y, size_t rows) {
     const int channels = norm.channels;
     over_channels(channels, [&](auto count, int c) {
         const Group<count> scale = load_group<count>(norm.scale + c), shift = load_group<count>(norm.shift + c);
@@ -89,36 +89,36 @@ void activate(const Norm& norm, const Kept* z, const Kept* shortcut, Kept* y, si
             Group<count> result = load_group<count>(z + at);
             for (int k = 0; k < count; k++) {
                 const Vector h = result.parts[k] * scale.parts[k] + shift.parts[k];
-                result.parts[k] = h * sigmoid_for<Kept>(h);
+                result.parts[k] = h * sigmoid_for<Stored>(h);
             }
             if (shortcut) {
-                const Group<count> brought = load_group<count>(shortcut + at);
-                for (int k = 0; k < count; k++) result.parts[k] += brought.parts[k];
+                const Group<count> from_shortcut = load_group<count>(shortcut + at);
+                for (int k = 0; k < count; k++) result.parts[k] += from_shortcut.parts[k];
             }
             store_group<count>(y + at, result);
         }
     });
 }
 
-template <typename Kept>
+template <typename Stored>
 inline Vector silu_slope(Vector h) {
-    const Vector share = sigmoid_for<Kept>(h);
+    const Vector share = sigmoid_for<Stored>(h);
     return share * (1.0f + h * (1.0f - share));
 }
 
-// sums[0] += the gradients before the activation, sums[1] += their products with z, less its mean
-template <typename Kept>
-void add_slopes(const Norm& norm, const Kept* gradient, const Kept* z, size_t rows, double* sums) {
+// sums[0] += the gradients before the activation, sums[1] += their products with z minus its mean
+template <typename Stored>
+void add_slopes(const Norm& norm, const Stored* grad_out, const Stored* z, size_t rows, double* sums) {
     const int channels = norm.channels;
     over_channels(channels, [&](auto count, int c) {
         const Group<count> scale = load_group<count>(norm.scale + c), shift = load_group<count>(norm.shift + c);
         const Group<count> mean = load_group<count>(norm.mean + c);
         Group<count> first = {}, second = {};
         for (size_t at = c; at < rows * channels; at += channels) {
-            const Group<count> value = load_group<count>(z + at), arriving = load_group<count>(gradient + at);
+            const Group<count> value = load_group<count>(z + at), slope_out = load_group<count>(grad_out + at);
             for (int k = 0; k < count; k++) {
                 const Vector h = value.parts[k] * scale.parts[k] + shift.parts[k];
-                const Vector slope = arriving.parts[k] * silu_slope<Kept>(h);
+                const Vector slope = slope_out.parts[k] * silu_slope<Stored>(h);
                 first.parts[k] += slope;
                 second.parts[k] += slope * (value.parts[k] - mean.parts[k]);
             }
@@ -128,7 +128,7 @@ void add_slopes(const Norm& norm, const Kept* gradient, const Kept* z, size_t ro
 }
 
 // The gradients of gamma and beta, and how dz follows: dz = scale * slope + by_value * z + constant
-template <typename Kept>
+template <typename Stored>
 struct NormGradient {
     std::vector<float> by_value, constant;
 
@@ -136,7 +136,7 @@ struct NormGradient {
                  float* beta_gradient)
         : by_value(norm.channels), constant(norm.channels) {
         const int channels = norm.channels;
-        const std::vector<int> order = order_of<Kept>(channels);
+        const std::vector<int> order = order_of<Stored>(channels);
         for (int at = 0; at < channels; at++) {
             double beta_sum = 0, gamma_sum = 0;
             for (int part = 0; part < num_parts; part++) {
@@ -153,7 +153,7 @@ struct NormGradient {
     }
 
     template <typename Result>
-    void apply(const Norm& norm, const Kept* gradient, const Kept* z, size_t rows, Result* dz) const {
+    void apply(const Norm& norm, const Stored* grad_out, const Stored* z, size_t rows, Result* dz) const {
         const int channels = norm.channels;
         over_channels(channels, [&](auto count, int c) {
             const Group<count> scale = load_group<count>(norm.scale + c), shift = load_group<count>(norm.shift + c);
@@ -161,10 +161,10 @@ struct NormGradient {
             const Group<count> rest = load_group<count>(constant.data() + c);
             for (size_t at = c; at < rows * channels; at += channels) {
                 const Group<count> value = load_group<count>(z + at);
-                Group<count> result = load_group<count>(gradient + at);
+                Group<count> result = load_group<count>(grad_out + at);
                 for (int k = 0; k < count; k++) {
                     const Vector h = value.parts[k] * scale.parts[k] + shift.parts[k];
-                    const Vector slope = result.parts[k] * silu_slope<Kept>(h);
+                    const Vector slope = result.parts[k] * silu_slope<Stored>(h);
                     result.parts[k] = scale.parts[k] * slope + (factor.parts[k] * value.parts[k] + rest.parts[k]);
                 }
                 store_group<count>(dz + at, result);

@@ -43,9 +43,9 @@ inline Vector sigmoid(Vector x) {
 #endif
 }
 
-// The same for results that are kept as Kept. For bfloat16, which rounds by 4e-3 of a value, within 2e-4: a polynomial
+// The same for results of type Stored. For bfloat16, which rounds by 4e-3 of a value, within 2e-4: a polynomial
 // (Remez's) for the powers between two integers, and an estimate alone for the division.
-template <typename Kept>
+template <typename Stored>
 inline Vector sigmoid_for(Vector x) {
     return sigmoid(x);
 }
