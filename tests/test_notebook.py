@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 
 import thumbnet
+from thumbnet.data.sources import load_dataset
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "train_cifar10.ipynb"
 SECTIONS = ("Architecture", "Data", "Learning rate", "Training", "Curves", "Misclassified", "Graph")
@@ -37,12 +40,42 @@ def test_its_outputs_are_of_real_cifar10(notebook: nbformat.NotebookNode) -> Non
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::RuntimeWarning")
-def test_it_runs_on_small_settings(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
+@pytest.fixture
+def on_few_images(notebook: nbformat.NotebookNode, tmp_path: Path) -> nbformat.NotebookNode:
+    """The notebook with the parameters set to small pictures of digits, `few.npz` in `tmp_path`, and one epoch."""
+    digits = load_dataset("digits", val_fraction=0.0).test
+    np.savez(tmp_path / "few.npz", images=digits.images[:100, :, ::2, ::2].numpy(), labels=digits.labels[:100])
     (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    parameters.source = 'DATA = "digits"\nALLOW_UNVERIFIED = False\nEPOCHS = 1'
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    outputs = str([cell.outputs for cell in notebook.cells if cell.cell_type == "code"])
-    assert "359 test images are classified correctly" in outputs
+    parameters.source = 'DATA = "npz:few.npz"\nALLOW_UNVERIFIED = False\nEPOCHS = 1'
+    return notebook
+
+
+def test_its_code_runs(
+    on_few_images: nbformat.NotebookNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """As Jupyter runs it: each cell in the same namespace, its last expression shown. Jupyter takes seconds more."""
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
+    pictures = []
+    for cell in on_few_images.cells:
+        if cell.cell_type == "code":
+            *statements, last = ast.parse(cell.source).body
+            if not isinstance(last, ast.Expr):
+                statements.append(last)
+            exec(compile(ast.Module(statements, []), "cell", "exec"), namespace)
+            if isinstance(last, ast.Expr):
+                shown = eval(compile(ast.Expression(last.value), "cell", "eval"), namespace)
+                pictures += [kind for kind in ("png", "svg") if hasattr(shown, f"_repr_{kind}_")]
+    assert "10 test images are classified correctly" in capsys.readouterr().out
+    assert pictures == ["png", "png", "png", "png", "png", "svg"]
+
+
+@pytest.mark.acceptance
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::RuntimeWarning")
+def test_it_runs_in_jupyter(on_few_images: nbformat.NotebookNode, tmp_path: Path) -> None:
+    NotebookClient(on_few_images, timeout=None, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = str([cell.outputs for cell in on_few_images.cells if cell.cell_type == "code"])
+    assert "10 test images are classified correctly" in outputs
     assert outputs.count("image/png") == 5
     assert "image/svg+xml" in outputs
