@@ -1,0 +1,88 @@
+"""Runs made by earlier versions: every later version evaluates, reports, compares, resumes and teaches with them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from thumbnet.compare import compare_runs
+from thumbnet.evaluation.metrics import evaluate
+from thumbnet.model_card import predict
+from thumbnet.reporting import write_report
+from thumbnet.run import resume
+from thumbnet.run_dir import RunDir, load_run, read_robustness
+from thumbnet.seeds import resume_seeds
+from thumbnet.teacher import load_teacher
+
+DATA = Path(__file__).parent / "data"
+TEACHER = Path(__file__).parents[1] / "docs" / "results" / "teacher"
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    return shutil.copytree(DATA / "run-2026-11", tmp_path / "finished")
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Path:
+    return shutil.copytree(DATA / "run-2026-11-stopped", tmp_path / "stopped")
+
+
+def test_it_evaluates_as_it_did(finished: Path) -> None:
+    run = load_run(finished)
+    evaluation = evaluate(run.model, run.load_dataset())
+    assert evaluation.accuracy == pytest.approx(run.metrics["test_accuracy"], abs=0.006)  # two images of 359
+    assert evaluation.loss == pytest.approx(run.metrics["test_loss"], abs=1e-4)
+    assert len(run.history) == run.metrics["epochs"] == 3
+    robustness = read_robustness(RunDir(finished))
+    assert robustness is not None
+    assert len(robustness.rows) == 45
+
+
+def test_it_predicts_pictures(finished: Path, tmp_path: Path) -> None:
+    run = load_run(finished)
+    test = run.load_dataset().test
+    Image.fromarray(test.images[0, 0].numpy()).save(tmp_path / "digit.png")
+    (said,) = predict(run, [tmp_path / "digit.png"])
+    (first, *_) = RunDir(finished).read_predictions().predicted.tolist()
+    assert said.class_name == run.card.class_names[first]
+
+
+def test_its_report_is_written_anew_with_the_command_that_trains_it(finished: Path) -> None:
+    text = write_report(finished).read_text()
+    assert "84.96 %" in text or "84.96%" in text
+    assert "thumbnet train --recipe" in text
+
+
+def test_a_stopped_one_goes_on_to_the_end_of_the_finished_one_and_compares_with_it(
+    finished: Path, stopped: Path
+) -> None:
+    whole, resumed = load_run(finished), resume(stopped, log_style="silent")
+    assert resumed.history[0].train_loss == whole.history[0].train_loss
+    assert len(resumed.history) == 3
+    assert resumed.history[2].train_loss == pytest.approx(whole.history[2].train_loss, rel=0.02)  # another processor
+    assert resumed.metrics["test_accuracy"] == pytest.approx(whole.metrics["test_accuracy"], abs=0.03)
+    assert resumed.card.data_checksum == whole.card.data_checksum
+    assert compare_runs([finished, resumed]).figures[0].num_images == 359
+
+
+def test_several_seeds_of_then_are_resumed(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "seeds"
+    shutil.copytree(finished, folder / "seed-1")
+    shutil.copy(finished / "config.toml", folder / "shared.toml")
+    (folder / "seeds.json").write_text(json.dumps({"seeds": [1]}))
+    assert resume_seeds(folder, log_style="silent").metrics["n"] == 1
+
+
+def test_the_kept_teacher_still_teaches() -> None:
+    run = load_run(TEACHER)
+    assert run.model(torch.zeros(2, *run.card.image_shape)).shape == (2, 10)
+
+
+def test_it_teaches_a_student_on_its_own_data(finished: Path) -> None:
+    assert load_teacher(str(finished), load_run(finished).load_dataset()).card.model == "sprint"
