@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,7 @@ os.environ["MPLBACKEND"] = "agg"
 
 hook = install_import_hook("thumbnet", "shape_checks.check")  # before the package's own imports
 
+from small_runs import small_config, write_small_data  # noqa: E402
 from thumbnet.data.dataset import Dataset, Source, Split  # noqa: E402
 from thumbnet.specs.registry import Registry  # noqa: E402
 
@@ -74,3 +76,13 @@ def own_things() -> Iterator[None]:
                 if isinstance(thing, Registry):
                     stack.enter_context(thing.scope())
         yield
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of two epochs; a test that changes it copies it first."""
+    from thumbnet.run import train
+
+    folder = tmp_path_factory.mktemp("small")
+    data = write_small_data(folder / "data.npz")
+    return train(small_config(data, epochs=2), run_dir=folder / "run", log_style="silent").path
