@@ -85,4 +85,4 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("small")
     data = write_small_data(folder / "data.npz")
-    return train(small_config(data, epochs=2), run_dir=folder / "run", log_style="silent").path
+    return train(small_config(data, epochs=2), run_dir=folder / "run", log_style="silent", pictures=False).path

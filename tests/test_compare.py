@@ -21,7 +21,7 @@ from thumbnet.evaluation.metrics import evaluate
 from thumbnet.recipes import load_recipe
 from thumbnet.run import train
 from thumbnet.run_dir import Run, RunDir, load_run
-from thumbnet.seeds import SEEDS
+from thumbnet.runs.names import SEEDS
 
 QUICK = {"model": "resnet8", "epochs": 1, "batch_size": 16, "device": "cpu", "lr": 0.05}
 
@@ -140,11 +140,11 @@ def damage(name: str, change: Callable[[str], str]) -> Callable[[RunDir], None]:
         (damage("predictions.csv", lambda text: text.replace("\n0,,0,", "\n0,,1,", 1)), "1 of 45 labels differ"),
         (damage("predictions.csv", lambda text: "\n".join(text.splitlines()[:-1])), "it has 44 rows for 45 test"),
         (damage("predictions.csv", lambda text: text.replace("\n7,", "\n8,")), "not numbered from 0 on"),
-        (damage("predictions.csv", lambda text: text.replace("probability", "chance")), "its columns are"),
+        (damage("predictions.csv", lambda text: text.replace("probability", "chance")), "no column 'probability'"),
         (damage("predictions.csv", lambda text: text.replace("\n0,,0,", "\n0,,9,", 1)), "a class is not one of"),
         (damage("predictions.csv", lambda text: text.replace("\n0,,0,", "\n0,,x,", 1)), "is damaged: invalid"),
-        (damage("predictions.csv", lambda text: text.rpartition(",")[0]), "is damaged: .*NoneType"),
-        (damage("metrics.json", lambda text: text.replace('"macs"', '"flops"')), "it has no 'macs'"),
+        (damage("predictions.csv", lambda text: text.rpartition(",")[0]), "has 6 fields for 7 columns"),
+        (damage("metrics.json", lambda text: text.replace('"macs"', '"flops"')), "macs is missing"),
         (lambda folder: (folder.path / "predictions.csv").unlink(), "predictions.csv cannot be read"),
         (lambda folder: (folder.path / "metrics.json").unlink(), "is not finished"),
     ],

@@ -328,7 +328,7 @@ def test_an_alternating_flip_takes_the_place_of_a_random_one(tiny_dataset: Datas
 def test_a_state_of_another_optimizer_is_refused(tiny_dataset: Dataset) -> None:
     states: list[TrainingState] = []
     quick_fit(small_net(), tiny_dataset, epochs=1, on_epoch_end=states.append)
-    with pytest.raises(CheckpointError, match=r"'momentum': 0\.9.*, not .*'momentum': 0\.5"):
+    with pytest.raises(CheckpointError, match=r"momentum was 0\.9, not 0\.5"):
         quick_fit(small_net(), tiny_dataset, momentum=0.5, resume_from=states[0])
     muon = {"optimizer": "muon", "vector_lr": 0.1, "vector_momentum": 0.9, "head_lr": 0.1}
     with pytest.raises(CheckpointError, match="of another optimizer"):

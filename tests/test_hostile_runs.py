@@ -62,6 +62,7 @@ def change_json(path: Path, **changes: Any) -> None:
         {"model": "none"},
         {"model": 3},
         {"model_options": {"blocks": "c16 " * 100_000}},
+        {"model_options": {"blocks": "c4096x100"}},
         {"model_options": {"blocks": 3}},
         {"model_options": {"blocks": ["c16"]}},
         {"model_options": {"dropuot": 1}},
@@ -79,7 +80,7 @@ def change_json(path: Path, **changes: Any) -> None:
 )
 def test_a_crafted_card_is_refused(changes: dict[str, Any], run: Path) -> None:
     change_json(run / "model.json", **changes)
-    with pytest.raises((RunError, ModelError), match=r"model\.json|model "):
+    with pytest.raises((RunError, ModelError), match=r"model|blocks"):
         load_run(run)
 
 
@@ -154,7 +155,7 @@ def with_weights(run: Path, change: Callable[[dict[str, Tensor]], object]) -> No
     ("change", "message"),
     [
         (lambda w: w.update({"head.weight": w["head.weight"].int()}), "int32"),
-        (lambda w: w.update({"head.weight": w["head.weight"].double()}), "float64"),
+        (lambda w: w.update({"head.weight": w["head.weight"].bool()}), "bool"),
         (lambda w: w["head.weight"].fill_(float("nan")), "not finite"),
         (lambda w: w["blocks.0.norm.running_var"].fill_(float("inf")), "not finite"),
         (lambda w: w.pop("head.weight"), "do not fit"),
@@ -204,7 +205,7 @@ def test_a_crafted_checkpoint_is_refused(changes: dict[str, Any], run: Path) -> 
     (run / "metrics.json").unlink()
     torch.save({**checkpoint_values(run), **changes}, run / "checkpoint-last.pt")
     with pytest.raises(CheckpointError):
-        resume(run, log_style="silent")
+        resume(run, log_style="silent", pictures=False)
 
 
 @pytest.mark.parametrize("part", ["model", "optimizer"])
@@ -220,7 +221,7 @@ def test_a_checkpoint_with_other_tensors_is_refused(part: str, run: Path) -> Non
             state[first]["momentum_buffer"] = change(state[first]["momentum_buffer"])
         torch.save(values, run / "checkpoint-last.pt")
         with pytest.raises(CheckpointError):
-            resume(run, log_style="silent")
+            resume(run, log_style="silent", pictures=False)
 
 
 def test_an_optimizer_that_forgot_its_momentum_is_refused(run: Path) -> None:
@@ -229,7 +230,7 @@ def test_an_optimizer_that_forgot_its_momentum_is_refused(run: Path) -> None:
     values["optimizer"]["state"].clear()
     torch.save(values, run / "checkpoint-last.pt")
     with pytest.raises(CheckpointError, match="momentum"):
-        resume(run, log_style="silent")
+        resume(run, log_style="silent", pictures=False)
 
 
 class Malicious:
@@ -292,7 +293,7 @@ def test_crafted_seeds_are_refused(text: str, run: Path, tmp_path: Path) -> None
     shutil.copy(run / "config.toml", folder / "shared.toml")
     (folder / "seeds.json").write_text(text)
     with pytest.raises(RunError, match=r"seeds\.json"):
-        resume_seeds(folder, log_style="silent")
+        resume_seeds(folder, log_style="silent", pictures=False)
 
 
 def mutated(content: bytes, generator: random.Random) -> bytes:
@@ -343,10 +344,13 @@ def test_a_mutated_file_raises_nothing_but_our_errors(name: str, run: Path) -> N
 
 def test_a_rate_that_is_far_too_high_is_told_as_such(small_run: Path, tmp_path: Path) -> None:
     config = small_config(small_run.parent / "data.npz", lr=1e30, batch_size=64)  # a single step
-    with pytest.raises(NonFiniteLossError, match="finite at step 1") as caught:
-        train(config, run_dir=tmp_path / "run", log_style="silent")
+    with pytest.raises(NonFiniteLossError, match=r"at step 1 .*not finite") as caught:
+        train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
     assert "lr" in caught.value.hint
     assert not (tmp_path / "run" / "checkpoint-last.pt").exists()
+    config = config.replace(lr=1e30, momentum=0.0, weight_decay=1e30)
+    with pytest.raises(NonFiniteLossError, match="weights are not finite at step 1"):
+        train(config, run_dir=tmp_path / "other", log_style="silent", pictures=False)
 
 
 def test_weights_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
@@ -372,11 +376,15 @@ def test_logits_that_are_not_finite_are_no_figures(small_run: Path) -> None:
         evaluate(run.model, run.load_dataset())
 
 
-def test_weights_of_one_type_only_are_loaded(tmp_path: Path) -> None:
+def test_weights_that_were_made_smaller_are_loaded_but_counters_are_whole_numbers(tmp_path: Path) -> None:
     model = create_model("resnet8", seed=0)
-    safetensors.torch.save_file({name: t.half() for name, t in model.state_dict().items()}, tmp_path / "half")
+    weights = model.state_dict()
+    small = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    safetensors.torch.save_file(small, tmp_path / "half")
+    load_weights(model, tmp_path / "half")
+    safetensors.torch.save_file({name: tensor.half() for name, tensor in weights.items()}, tmp_path / "all")
     with pytest.raises(CheckpointError, match="float16"):
-        load_weights(model, tmp_path / "half")
+        load_weights(model, tmp_path / "all")
 
 
 def test_a_damaged_history_has_no_line_of_python() -> None:
@@ -388,5 +396,5 @@ def test_a_folder_whose_name_has_a_control_character_trains(small_run: Path, tmp
     odd = tmp_path / "a\x1b\x7f\x85\u2028b"
     odd.mkdir()
     data = shutil.copy(small_run.parent / "data.npz", odd / "data.npz")
-    run = train(small_config(Path(data)), run_dir=tmp_path / "run", log_style="silent")
+    run = train(small_config(Path(data)), run_dir=tmp_path / "run", log_style="silent", pictures=False)
     assert load_run(run.path).config.data == f"npz:{data}"

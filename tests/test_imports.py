@@ -14,9 +14,10 @@ import thumbnet
 
 SOURCE = Path(thumbnet.__file__).parent
 ORDER = (
-    "errors", "atomic", "terminal", "specs", "config", "recipes", "data", "augment", "kernels", "models", "evaluation",
-    "training", "views", "card", "quick", "model_card", "run_dir", "same_test", "teacher", "prepare", "bench",
-    "reproduce", "reporting", "results", "run", "seeds", "compare", "data_check", "cli", "__main__",
+    "errors", "atomic", "terminal", "specs", "formats", "config", "recipes", "data", "augment", "kernels", "models",
+    "evaluation", "training", "views", "card", "quick", "model_card", "runs", "run_dir", "same_test", "teacher",
+    "prepare", "bench", "reproduce", "reporting", "results", "run", "seeds", "compare", "data_check", "cli",
+    "__main__",
 )  # fmt: skip
 DRAWING = ("matplotlib", "seaborn", "plotly")
 

@@ -62,7 +62,7 @@ def test_its_report_is_written_anew_with_the_command_that_trains_it(finished: Pa
 def test_a_stopped_one_goes_on_to_the_end_of_the_finished_one_and_compares_with_it(
     finished: Path, stopped: Path
 ) -> None:
-    whole, resumed = load_run(finished), resume(stopped, log_style="silent")
+    whole, resumed = load_run(finished), resume(stopped, log_style="silent", pictures=False)
     assert resumed.history[0].train_loss == whole.history[0].train_loss
     assert len(resumed.history) == 3
     assert resumed.history[2].train_loss == pytest.approx(whole.history[2].train_loss, rel=0.02)  # another processor
@@ -76,7 +76,7 @@ def test_several_seeds_of_then_are_resumed(finished: Path, tmp_path: Path) -> No
     shutil.copytree(finished, folder / "seed-1")
     shutil.copy(finished / "config.toml", folder / "shared.toml")
     (folder / "seeds.json").write_text(json.dumps({"seeds": [1]}))
-    assert resume_seeds(folder, log_style="silent").metrics["n"] == 1
+    assert resume_seeds(folder, log_style="silent", pictures=False).metrics["n"] == 1
 
 
 def test_the_kept_teacher_still_teaches() -> None:

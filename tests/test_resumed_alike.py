@@ -54,7 +54,7 @@ def stop_after_an_epoch(config: object, path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stderr", Interrupts())
         with pytest.raises(KeyboardInterrupt):
-            train(config, run_dir=path, log_style="reference")  # type: ignore[arg-type]
+            train(config, run_dir=path, log_style="reference", pictures=False)  # type: ignore[arg-type]
     assert not (path / "metrics.json").exists()
 
 
@@ -65,7 +65,7 @@ def test_the_checkpoint_is_written_before_the_epoch_is_reported(begun: Path) -> 
 
 
 def test_an_unchanged_run_ends_with_the_bytes_of_an_uninterrupted_one(stopped: Path, small_run: Path) -> None:
-    resumed = resume(stopped, log_style="silent")
+    resumed = resume(stopped, log_style="silent", pictures=False)
     assert (stopped / "model.safetensors").read_bytes() == (small_run / "model.safetensors").read_bytes()
     assert "resumed_with_changes" not in resumed.metrics
 
@@ -75,7 +75,7 @@ def test_it_computes_with_as_many_threads_as_before(
     stopped: Path, small_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.set_num_threads(2)
-    resumed = resume(stopped)
+    resumed = resume(stopped, pictures=False)
     assert "1 thread" in capsys.readouterr().err
     assert resumed.metrics["num_threads"] == 1
     assert torch.get_num_threads() == 2
@@ -92,10 +92,10 @@ def test_an_edited_config_is_refused_or_accepted_and_recorded(stopped: Path) -> 
     edit_config(stopped, "lr = 0.05", "lr = 0.04")
     before = sorted(path.name for path in stopped.iterdir())
     with pytest.raises(CheckpointError, match=r"lr was 0\.05 and is 0\.04") as caught:
-        resume(stopped, log_style="silent")
+        resume(stopped, log_style="silent", pictures=False)
     assert "--accept-changes" in caught.value.hint
     assert sorted(path.name for path in stopped.iterdir()) == before
-    resumed = resume(stopped, log_style="silent", accept_changes=True)
+    resumed = resume(stopped, log_style="silent", pictures=False, accept_changes=True)
     assert resumed.config.lr == 0.04
     assert resumed.metrics["resumed_with_changes"] == ["from epoch 2 on: lr was 0.05 and is 0.04"]
     assert load_run(stopped).config.lr == 0.04
@@ -106,11 +106,11 @@ def test_other_kernels_are_refused_and_accepted(stopped: Path, capsys: pytest.Ca
     assert checkpoint is not None
     elsewhere = checkpoint.with_environment(kernels="native (g++)", torch="9.9")
     RunDir(stopped).write_checkpoint(elsewhere)
-    assert main(["train", "--resume", str(stopped), "--log-style", "silent"]) == 2
+    assert main(["train", "--resume", str(stopped), "--log-style", "silent", "--no-pictures"]) == 2
     said = capsys.readouterr().err
     assert "kernels was native (g++) and is pytorch" in said
     assert "torch was 9.9 and is" in said
-    assert main(["train", "--resume", str(stopped), "--log-style", "silent", "--accept-changes"]) == 0
+    assert main(["train", "--resume", str(stopped), "--log-style", "silent", "--no-pictures", "--accept-changes"]) == 0
     (first, second) = json.loads((stopped / "metrics.json").read_text())["resumed_with_changes"]
     assert "kernels" in first
     assert "torch" in second
@@ -121,15 +121,15 @@ def test_more_threads_than_there_are_cores_are_refused(stopped: Path) -> None:
     assert checkpoint is not None
     RunDir(stopped).write_checkpoint(checkpoint.with_environment(num_threads=1000))
     with pytest.raises(CheckpointError, match="num_threads was 1000 and is"):
-        resume(stopped, log_style="silent")
+        resume(stopped, log_style="silent", pictures=False)
 
 
 def test_a_config_edited_before_the_first_epoch_is_refused(stopped: Path) -> None:
     (stopped / "checkpoint-last.pt").unlink()
     edit_config(stopped, "lr = 0.05", "lr = 0.04")
     with pytest.raises(RunError, match=r"config\.toml"):
-        resume(stopped, log_style="silent")
-    assert resume(stopped, log_style="silent", accept_changes=True).config.lr == 0.04
+        resume(stopped, log_style="silent", pictures=False)
+    assert resume(stopped, log_style="silent", pictures=False, accept_changes=True).config.lr == 0.04
 
 
 def test_accept_changes_without_resume_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,7 +109,7 @@ def test_what_cannot_be_measured_is_refused(tiny_dataset: Dataset) -> None:
 
 def test_it_comes_back_from_json_and_damage_is_told(tmp_path: Path) -> None:
     robustness, folder = some_robustness(), RunDir(tmp_path)
-    assert robustness_from_dict(json.loads(json.dumps(robustness.to_dict()))) == robustness
+    assert robustness_from_dict(json.loads(json.dumps(robustness.to_dict())), name="it") == robustness
     assert read_robustness(folder) is None
     folder.write_json("robustness.json", robustness.to_dict())
     assert read_robustness(folder) == robustness

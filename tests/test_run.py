@@ -42,8 +42,9 @@ from thumbnet.views.gallery import draw_gallery
 from thumbnet.views.preview import preview_augmentation
 
 FILES = {
-    "config.toml", "history.csv", "checkpoint-last.pt", "model.safetensors", "model.json", "predictions.csv",
-    "summary.txt", "graph.svg", "curves.png", "misclassified.png", "confusion.png", "metrics.json", "report.html",
+    "SHA256SUMS", "asked.toml", "config.toml", "history.csv", "checkpoint-last.pt", "model.safetensors", "model.json",
+    "predictions.csv", "summary.txt", "graph.svg", "curves.png", "misclassified.png", "confusion.png", "metrics.json",
+    "report.html",
 }  # fmt: skip
 MUON = ["optimizer=muon", "vector_lr=0.1", "vector_momentum=0.85", "head_lr=1.0"]
 METRICS = {
@@ -175,7 +176,7 @@ def test_a_killed_run_resumes_to_the_same_end(small_digits: Path, tmp_path: Path
     for name in ("model.safetensors", "predictions.csv"):
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
     for ours, theirs in zip(resumed.history, whole.history, strict=True):
-        assert [*vars(ours).values()][:-2] == [*vars(theirs).values()][:-2]
+        assert replace(ours, train_s=0, images_per_s=0) == replace(theirs, train_s=0, images_per_s=0)
     assert resumed.metrics["total_s"] > resumed.metrics["train_s"]
 
 
@@ -196,7 +197,7 @@ def test_a_run_is_not_resumed_on_other_data(small_run: Run, tmp_path: Path) -> N
     folder.write_config(small_run.config.replace(epochs=3, split_seed=9))
     (tmp_path / "checkpoint-last.pt").write_bytes((small_run.path / "checkpoint-last.pt").read_bytes())
     with pytest.raises(CheckpointError, match="begun on other data"):
-        resume(tmp_path, log_style="silent")
+        resume(tmp_path, log_style="silent", accept_changes=True)
 
 
 def test_a_run_goes_on_where_its_data_was_moved(tmp_path: Path) -> None:
@@ -371,8 +372,8 @@ def test_a_run_keeps_its_network_when_a_default_changes(
     config = (resumed / "config.toml").read_text()
     (resumed / "metrics.json").unlink()
     (resumed / "config.toml").write_text(config.replace(run.config.model_options["blocks"], "c8s c8"))  # type: ignore[arg-type]
-    with pytest.raises(CheckpointError, match="does not fit the model"):
-        resume(resumed, log_style="silent")
+    with pytest.raises(CheckpointError, match="do not fit the model"):
+        resume(resumed, log_style="silent", accept_changes=True)
 
 
 def test_pictures_are_cut_to_the_shape_that_a_model_was_trained_on(tmp_path: Path) -> None:

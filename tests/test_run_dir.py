@@ -34,27 +34,30 @@ def checkpoint_of(model: nn.Module) -> Checkpoint:
 
 
 def test_folders_are_numbered_and_never_taken_twice(tmp_path: Path) -> None:
-    names = [create_run_dir("quick", parent=tmp_path / "runs").path.name for _ in range(3)]
+    names = []
+    for _ in range(3):
+        with create_run_dir("quick", parent=tmp_path / "runs") as folder:
+            names.append(folder.path.name)
     assert names == ["quick-1", "quick-2", "quick-3"]
 
 
 def test_a_named_folder_must_be_new_or_empty(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    create_run_dir("quick", tmp_path / "empty")
-    create_run_dir("quick", tmp_path / "a" / "b")
+    for path in (tmp_path / "empty", tmp_path / "a" / "b"):
+        with create_run_dir("quick", path) as folder:
+            assert folder.path == path
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious.txt").write_text("keep me")
-    with pytest.raises(RunError, match="is not empty"):
-        create_run_dir("quick", tmp_path / "full")
+    with pytest.raises(RunError, match="is not empty"), create_run_dir("quick", tmp_path / "full"):
+        pass
     assert (tmp_path / "full" / "precious.txt").read_text() == "keep me"
 
 
 def test_a_file_in_the_way_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="cannot be created"):
-        create_run_dir("quick", tmp_path / "file")
-    with pytest.raises(RunError, match="cannot be created"):
-        create_run_dir("quick", tmp_path / "file" / "below")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(RunError, match="cannot be created"), create_run_dir("quick", path):
+            pass
 
 
 def test_config_comes_back_and_its_note_is_a_comment(tmp_path: Path) -> None:

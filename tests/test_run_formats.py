@@ -70,7 +70,7 @@ def test_a_checkpoints_unknown_columns_are_kept(run: Path) -> None:
     for row in values["history"]:
         row["gradient_norm"] = 7.5
     torch.save(values, run / "checkpoint-last.pt")
-    resume(run, log_style="silent")
+    resume(run, log_style="silent", pictures=False)
     assert (run / "history.csv").read_text().splitlines()[0].endswith(",gradient_norm")
 
 
@@ -109,6 +109,6 @@ def test_seeds_of_a_later_version_are_told(run: Path, tmp_path: Path) -> None:
     shutil.copy(run / "config.toml", folder / "shared.toml")
     (folder / "seeds.json").write_text(json.dumps({"seeds": [1], "format": 99}))
     with pytest.raises(RunError, match=r"seeds\.json .*later version"):
-        resume_seeds(folder, log_style="silent")
+        resume_seeds(folder, log_style="silent", pictures=False)
     (folder / "seeds.json").write_text(json.dumps({"seeds": [1], "format": 2, "later": 1}))
-    assert resume_seeds(folder, log_style="silent").metrics["n"] == 1
+    assert resume_seeds(folder, log_style="silent", pictures=False).metrics["n"] == 1

@@ -16,7 +16,7 @@ from thumbnet.cli import main
 from thumbnet.config import config_from_toml
 from thumbnet.errors import ConfigError, DatasetNotFoundError, RunError
 from thumbnet.recipes import load_recipe
-from thumbnet.run_dir import load_run
+from thumbnet.run_dir import RunDir, load_run
 from thumbnet.seeds import SeedRuns, is_seed_runs, resume_seeds, train_seeds
 
 TINY = "model_options.blocks=c8s"
@@ -37,6 +37,7 @@ def test_each_seed_leaves_a_whole_run_and_the_folder_their_figures(done: SeedRun
     accuracies = [run.metrics["test_accuracy"] for run in runs]
     assert [run.config.seed for run in runs] == metrics["seeds"] == [4, 5, 6]
     assert metrics == {
+        "format": 2,
         "n": 3,
         "seeds": [4, 5, 6],
         "test_accuracy": pytest.approx(sum(accuracies) / 3),
@@ -68,7 +69,7 @@ def test_runs_on_different_data_have_no_mean(done: SeedRuns, tmp_path: Path) -> 
     shutil.copytree(done.path, folder)
     (folder / "metrics.json").unlink()
     card = json.loads((folder / "seed-5" / "model.json").read_text())
-    (folder / "seed-5" / "model.json").write_text(json.dumps({**card, "data_checksum": "0" * 64}))
+    RunDir(folder / "seed-5").write("model.json", json.dumps({**card, "data_checksum": "0" * 64}))
     with pytest.raises(RunError, match="seed-5 was trained on other images or labels"):
         resume_seeds(folder, log_style="silent")
     assert not (folder / "metrics.json").exists()
@@ -91,7 +92,7 @@ def test_the_seeds_go_on_where_their_data_was_moved(tmp_path: Path, capsys: pyte
     for name in ("metrics.json", "checkpoint-last.pt"):
         (done.path / "seed-5" / name).unlink()
     config = (done.path / "seed-4" / "config.toml").read_text()
-    (done.path / "seed-5" / "config.toml").write_text(config.replace("seed = 4", "seed = 5"))
+    RunDir(done.path / "seed-5").write("config.toml", config.replace("seed = 4", "seed = 5"))
     assert main([*resuming, f"npz:{now}"]) == 0
     again = [load_run(done.path / f"seed-{seed}") for seed in (4, 5)]
     assert [run.metrics["test_accuracy"] for run in again] == [run.metrics["test_accuracy"] for run in done.runs]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from thumbnet.config import Option
-from thumbnet.errors import RunError
+from thumbnet.formats.json_text import FORMAT, check_format, damaged
+from thumbnet.formats.typed import from_fields
+
+CARD_FORMAT = 2
+MAX_SIDE = 4096  # pixels
+MAX_COUNT = 2**40
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,38 @@ class ModelCard:
     white_levels: Mapping[str, float] | None = None
 
 
+def card_to_dict(card: ModelCard) -> dict[str, Any]:
+    """Plain values for JSON; `card_from_dict` reads them back."""
+    return {FORMAT: CARD_FORMAT, **asdict(card)}
+
+
 def card_from_dict(values: Mapping[str, Any], *, name: str) -> ModelCard:
-    """The card in the values of a JSON object; `name` says in errors where they came from."""
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    try:
-        return ModelCard(**fields)
-    except TypeError as error:
-        raise RunError(f"{name} is damaged: {error}", hint="train again") from error
+    """The card in the values of a JSON object; `name` says in errors where they came from.
+
+    Raises:
+        RunError: a value is missing, of another type, out of its range or contradicts another.
+    """
+    check_format(values.get(FORMAT, 1), name=name, known_format=CARD_FORMAT)
+    card = from_fields(ModelCard, values, name=name)
+    reason = _contradiction(card)
+    if reason:
+        raise damaged(name, reason)
+    return card
+
+
+def _contradiction(card: ModelCard) -> str:
+    """What cannot be true of a card; an empty text where all can."""
+    channels, *sides = card.image_shape
+    numbers = (card.num_params, card.num_train, card.num_val, card.num_test)
+    checks = {
+        f"image_shape is {card.image_shape}": channels in (1, 3) and all(1 <= side <= MAX_SIDE for side in sides),
+        f"mean and std have {len(card.mean)} and {len(card.std)} values for {channels} channels": (
+            len(card.mean) == len(card.std) == channels
+        ),
+        "a value of std is not above 0": all(value > 0 for value in card.std),
+        f"there are {len(card.class_names)} class names": len(card.class_names) >= 2,
+        "a class name is there twice": len(set(card.class_names)) == len(card.class_names),
+        "a number of images or parameters is below 0": min(numbers) >= 0,
+        "a number of images or parameters is out of range": max(numbers) < MAX_COUNT,
+    }
+    return next((reason for reason, holds in checks.items() if not holds), "")

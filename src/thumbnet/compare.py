@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.comparison import (
     CONFIDENCE_LEVEL,
@@ -23,7 +21,7 @@ from thumbnet.evaluation.comparison import (
 )
 from thumbnet.evaluation.metrics import standard_error
 from thumbnet.evaluation.predictions import Answers
-from thumbnet.run_dir import METRICS, PREDICTIONS, Run, RunDir, load_run
+from thumbnet.run_dir import Run, RunDir, load_run
 from thumbnet.same_test import check_same_test, load_own_dataset
 from thumbnet.seeds import is_seed_runs
 from thumbnet.views.comparison import describe_comparison, draw_costs
@@ -119,7 +117,7 @@ def compare_runs(
         raise ConfigError(f"{len(runs)} run given to compare", hint="name two runs or more")
     opened = tuple(run if isinstance(run, Run) else _open_run(run) for run in runs)
     names = distinct_names([run.path for run in opened])
-    answers = tuple(_read_answers(run) for run in opened)
+    answers = tuple(RunDir(run.path).read_predictions() for run in opened)
     source = {"data": data, "data_dir": data_dir, "allow_unverified": allow_unverified}
     notes = [
         check_same_test(opened[0], answers[0], run, run_answers, name=name, source=source)
@@ -196,39 +194,20 @@ def _open_run(path: str | Path) -> Run:
     return load_run(path)
 
 
-def _read_answers(run: Run) -> Answers:
-    answers = RunDir(run.path).read_predictions()
-    num_classes = len(run.card.class_names)
-    if len(answers) != run.card.num_test:
-        raise RunError(
-            f"{run.path / PREDICTIONS} is damaged: it has {len(answers)} rows for {run.card.num_test} test images",
-            hint="train again",
-        )
-    classes = torch.cat([answers.labels, answers.predicted])
-    if int(classes.min()) < 0 or int(classes.max()) >= num_classes:
-        raise RunError(
-            f"{run.path / PREDICTIONS} is damaged: a class is not one of the {num_classes}", hint="train again"
-        )
-    return answers
-
-
 def _figures_of(name: str, run: Run, answers: Answers) -> RunFigures:
     accuracy = float(answers.right.double().mean())
-    try:
-        return RunFigures(
-            name=name,
-            path=str(run.path),
-            model=run.card.model,
-            num_params=run.metrics["num_params"],
-            macs=run.metrics["macs"],
-            num_images=len(answers),
-            accuracy=accuracy,
-            standard_error=standard_error(accuracy, len(answers)),
-            train_s=run.metrics["train_s"],
-            epochs=run.metrics["epochs"],
-        )
-    except KeyError as error:
-        raise RunError(f"{run.path / METRICS} is damaged: it has no {error}", hint="train again") from error
+    return RunFigures(
+        name=name,
+        path=str(run.path),
+        model=run.card.model,
+        num_params=run.metrics["num_params"],
+        macs=run.metrics["macs"],
+        num_images=len(answers),
+        accuracy=accuracy,
+        standard_error=standard_error(accuracy, len(answers)),
+        train_s=run.metrics["train_s"],
+        epochs=run.metrics["epochs"],
+    )
 
 
 def _note_on_times(names: Sequence[str], runs: Sequence[Run]) -> str:

@@ -8,6 +8,7 @@
     │   ├── DownloadError          no source could be reached, or all failed
     │   └── ImageError             an image file cannot be read
     ├── ModelError           a model cannot be built or cannot take this input
+    │   └── NonFiniteLogitsError   it gives NaN or infinity
     ├── TrainingError        training cannot go on
     │   └── NonFiniteLossError     the loss became NaN or infinite
     └── RunError             a run folder cannot be read, written or resumed
@@ -57,6 +58,10 @@ class ImageError(DataError):
 
 class ModelError(ThumbnetError):
     """A model cannot be built, or cannot take this input."""
+
+
+class NonFiniteLogitsError(ModelError):
+    """A model gives logits that are NaN or infinite."""
 
 
 class TrainingError(ThumbnetError):

@@ -16,7 +16,7 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.own_sources import data_folder
-from thumbnet.data.source_registry import obeys
+from thumbnet.data.source_registry import obeys, source_name
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, ModelError
 from thumbnet.model_card import TrainedModel, load_pretrained
@@ -39,19 +39,25 @@ TEACHER_WEIGHT = 0.9  # where a config with a teacher does not say
 TEACHER_TEMPERATURE = 2.0
 
 
-def load_data(config: TrainConfig, *, say: Say) -> tuple[Dataset, TrainConfig]:
-    """The dataset that a config asks for, and the config resolved: what was `auto` or computed is written out."""
-    dataset = load_dataset(
-        config.data,
-        data_dir=config.data_dir,
-        allow_unverified=config.allow_unverified,
-        image_size=config.image_size,
-        val_fraction=config.val_fraction,
-        split_seed=config.split_seed,
-        exclude=config.exclude,
-        skip_unreadable=config.skip_unreadable,
-        show_progress=say is not say_nothing,
-    )
+def load_data(config: TrainConfig, *, say: Say, dataset: Dataset | None = None) -> tuple[Dataset, TrainConfig]:
+    """The dataset that a config asks for, and the config resolved: what was `auto` or computed is written out.
+
+    A `dataset` that was read before is taken instead; ConfigError where it is another than the config asks for.
+    """
+    if dataset is None:
+        dataset = load_dataset(
+            config.data,
+            data_dir=config.data_dir,
+            allow_unverified=config.allow_unverified,
+            image_size=config.image_size,
+            val_fraction=config.val_fraction,
+            split_seed=config.split_seed,
+            exclude=config.exclude,
+            skip_unreadable=config.skip_unreadable,
+            show_progress=say is not say_nothing,
+        )
+    else:
+        _check_given(dataset, config)
     for sentence in (dataset.source.note, *dataset.source.remarks):
         if sentence:
             say(sentence)
@@ -63,6 +69,25 @@ def load_data(config: TrainConfig, *, say: Say) -> tuple[Dataset, TrainConfig]:
     if config.flip is False:
         dataset = dataset.without_mirror()  # for what else would mirror images: a check of the data, several views
     return dataset, resolve_config(config, dataset)
+
+
+def _check_given(dataset: Dataset, config: TrainConfig) -> None:
+    """ConfigError where the dataset is another than the one that the config asks for."""
+    wanted: dict[str, object] = {"val_fraction": config.val_fraction, "split_seed": config.split_seed}
+    given: dict[str, object] = {"val_fraction": dataset.val_fraction, "split_seed": dataset.split_seed}
+    if config.data != "auto":
+        wanted["data"], given["data"] = source_name(config.data), dataset.source.name
+    for name, value in wanted.items():
+        if given[name] != value:
+            raise ConfigError(
+                f"{name} is {value!r}, but the dataset that was given has {given[name]!r}",
+                hint="leave dataset out, or read it with load_dataset as the config says",
+            )
+    if (config.exclude is None) != (dataset.num_excluded == 0):
+        raise ConfigError(
+            f"exclude is {config.exclude!r}, but the dataset that was given leaves {dataset.num_excluded} images out",
+            hint="leave dataset out, or read it with load_dataset as the config says",
+        )
 
 
 def _resolved_init(init: str | None) -> str | None:

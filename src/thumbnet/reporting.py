@@ -19,6 +19,7 @@ from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.saliency import SaliencyMaps, saliency_maps
 from thumbnet.reproduce import reproducing_command
 from thumbnet.run_dir import REPORT, RunDir, load_run, read_robustness
+from thumbnet.runs.names import check_no_part_of_a_run
 from thumbnet.same_test import load_own_dataset
 from thumbnet.terminal.text import escaped
 from thumbnet.training.history import History
@@ -54,6 +55,8 @@ def write_report(
         ThumbnetError: the run is not finished, its data is not there or has changed, or the file cannot be written.
     """
     run = load_run(run_dir)
+    if out is not None and Path(out).resolve() != (run.path / REPORT).resolve():
+        check_no_part_of_a_run(out)
     dataset = load_own_dataset(run, {"data": data, "data_dir": data_dir, "allow_unverified": allow_unverified})
     text = build_report(
         config=run.config,

@@ -18,11 +18,12 @@ from thumbnet.card import ModelCard
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.metrics import Evaluation, misclassified
+from thumbnet.evaluation.predictions_csv import predictions_to_csv
 from thumbnet.evaluation.saliency import saliency_maps
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.reporting import build_report
-from thumbnet.run_dir import HISTORY, METRICS, REPORT, RunDir
+from thumbnet.run_dir import REPORT, RunDir
 from thumbnet.terminal.text import escaped
 from thumbnet.training.device import peak_memory_bytes, processor_name
 from thumbnet.training.history import History
@@ -52,10 +53,12 @@ def write_results(
     """Write everything but metrics.json, and return the metrics, to be completed and written last; without `pictures`,
     neither the pictures nor the report."""
     trace = trace_model(model, dataset.image_shape)
-    folder.write(HISTORY, history.to_csv())  # a kill after the last checkpoint may have come before it
-    folder.write_weights(model.state_dict())
-    folder.write_card(_model_card(config, dataset, trace, data_checksum))
-    folder.write_predictions(evaluation.predictions, dataset.test, dataset.class_names)
+    folder.write_results(
+        history=history,
+        weights=model.state_dict(),
+        card=_model_card(config, dataset, trace, data_checksum),
+        predictions=predictions_to_csv(evaluation.predictions, dataset.test, dataset.class_names),
+    )
     folder.write("summary.txt", f"{summarize(model, dataset.image_shape)}\n")
     device = next(model.parameters()).device
     kernels = pick_kernels(config.kernels, model, device, compiled=config.compiled)
@@ -78,7 +81,7 @@ def write_results(
 
 def write_metrics(folder: RunDir, metrics: dict[str, Any], *, total_s: float, device: torch.device) -> None:
     """metrics.json, whose presence says that the run is complete."""
-    folder.write_json(METRICS, {**metrics, "total_s": total_s, "peak_memory_bytes": peak_memory_bytes(device)})
+    folder.write_metrics({**metrics, "total_s": total_s, "peak_memory_bytes": peak_memory_bytes(device)})
 
 
 def _write_pictures(

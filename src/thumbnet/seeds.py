@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thumbnet.config import Device, TrainConfig, config_to_toml
+from thumbnet.config import Device, TrainConfig
+from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.prepare import speaker
 from thumbnet.recipes import load_recipe
 from thumbnet.run import begin, elsewhere, go_on, load_checked
-from thumbnet.run_dir import CONFIG, METRICS, Run, RunDir, create_run_dir
+from thumbnet.run_dir import Run, RunDir, create_run_dir
+from thumbnet.runs.names import CONFIG, SEEDS, SHARED_CONFIG
 from thumbnet.training.progress import LogStyle
-
-SEEDS = "seeds.json"
-SHARED_CONFIG = "shared.toml"  # not config.toml: that would make the folder a run
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ def train_seeds(
     run_dir: str | Path | None = None,
     log_style: LogStyle = "auto",
     pictures: bool = True,
+    dataset: Dataset | None = None,
 ) -> SeedRuns:
     """Train with the seeds `config.seed`, `config.seed + 1`, ... into `run_dir/seed-<k>/`, then write metrics.json.
 
@@ -44,7 +44,7 @@ def train_seeds(
         config: None: the default recipe.
         num_seeds: how many, at least 1.
         run_dir: a new or empty folder; None: `runs/<recipe>-<n>`.
-        log_style, pictures: as in `train`.
+        log_style, pictures, dataset: as in `train`.
 
     Raises:
         ThumbnetError: as `train`; ConfigError: `num_seeds` is below 1.
@@ -53,13 +53,12 @@ def train_seeds(
         raise ConfigError(f"seeds is {num_seeds}", hint="give how many runs to make, at least 1")
     config = load_recipe() if config is None else config
     config.replace(seed=config.seed + num_seeds - 1)  # the last one is a seed, too
-    dataset, config = load_checked(config, say=speaker(log_style))  # refused before there is a folder
-    folder = create_run_dir(config.recipe, run_dir)
-    folder.keep_exclusions(config)
-    folder.keep_data_note(dataset.source.note)
-    folder.write(SHARED_CONFIG, config_to_toml(config))
-    folder.write_json(SEEDS, {"seeds": [config.seed + index for index in range(num_seeds)]})
-    return _finish(folder, data=None, data_dir=None, device=None, log_style=log_style, pictures=pictures)
+    asked = config
+    dataset, config = load_checked(config, say=speaker(log_style), dataset=dataset)  # refused before there is a folder
+    with create_run_dir(config.recipe, run_dir, data=config.data) as folder:
+        seeds = [config.seed + index for index in range(num_seeds)]
+        folder.begin_seeds(config, seeds, asked=asked, source=dataset.source)
+        return _finish(folder, log_style=log_style, pictures=pictures, dataset=dataset)
 
 
 def is_seed_runs(path: str | Path) -> bool:
@@ -75,26 +74,38 @@ def resume_seeds(
     device: Device | None = None,
     log_style: LogStyle = "auto",
     pictures: bool = True,
+    accept_changes: bool = False,
 ) -> SeedRuns:
     """Go on with what is missing: a run that was stopped, those not begun, the metrics. Arguments as in `resume`."""
     if not is_seed_runs(run_dir):
         raise RunError(f"{run_dir} holds no runs with several seeds", hint="give a folder that `train --seeds` made")
     folder = RunDir(Path(run_dir))
-    return _finish(folder, data=data, data_dir=data_dir, device=device, log_style=log_style, pictures=pictures)
+    with folder.locked():
+        return _finish(
+            folder,
+            data=data,
+            data_dir=data_dir,
+            device=device,
+            log_style=log_style,
+            pictures=pictures,
+            accept_changes=accept_changes,
+        )
 
 
 def _finish(
     folder: RunDir,
     *,
-    data: str | None,
-    data_dir: str | Path | None,
-    device: Device | None,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    device: Device | None = None,
     log_style: LogStyle,
     pictures: bool,
+    accept_changes: bool = False,
+    dataset: Dataset | None = None,
 ) -> SeedRuns:
-    config = folder.read_config(SHARED_CONFIG)
+    config, asked = folder.read_config(SHARED_CONFIG), folder.read_asked()
     config = config.replace(exclude=folder.exclusions(config))
-    seeds: Sequence[int] = folder.read_json(SEEDS)["seeds"]
+    seeds = folder.read_seeds()
     if data is not None and not (folder.path / f"seed-{seeds[0]}" / CONFIG).exists():
         raise RunError(f"data is {data!r}, but {folder.path} holds no run yet", hint="leave --data out, or train anew")
     runs: list[Run] = []
@@ -109,14 +120,23 @@ def _finish(
                 device=device,
                 log_style=log_style,
                 pictures=pictures,
+                accept_changes=accept_changes,
                 beside=first,
             )
         else:
             if first is not None:  # whose config tells where the data is now
                 config = config.replace(data=first.config.data, data_dir=first.config.data_dir)
             own = elsewhere(config.replace(seed=seed), data=None, data_dir=data_dir, device=device)
-            note = folder.data_note()
-            run = begin(own, run_dir=path, log_style=log_style, pictures=pictures, data_note=note, beside=first)
+            run = begin(
+                own,
+                run_dir=path,
+                log_style=log_style,
+                pictures=pictures,
+                asked=None if asked is None else asked.replace(seed=seed),
+                dataset=dataset,
+                data_note=folder.data_note(),
+                beside=first,
+            )
         if runs and run.card.data_checksum != runs[0].card.data_checksum:
             raise RunError(
                 f"{run.path} was trained on other images or labels than {runs[0].path}: their checksums differ",
@@ -131,5 +151,5 @@ def _finish(
         "test_accuracy_std": statistics.stdev(accuracies) if len(runs) > 1 else None,
         "train_s": statistics.median(run.metrics["train_s"] for run in runs),
     }
-    folder.write_json(METRICS, metrics)
+    folder.write_metrics(metrics)
     return SeedRuns(folder.path, tuple(runs), metrics)

@@ -14,7 +14,7 @@ from torch import Tensor
 from thumbnet.augment import RandomCrop
 from thumbnet.data.batches import memory_order
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import ConfigError, RunError
+from thumbnet.errors import ConfigError
 from thumbnet.run_dir import Run, RunDir, check_writable, load_run
 from thumbnet.training.device import pick_device, pick_precision
 from thumbnet.training.distillation import PLACES, Lessons, ask_teacher
@@ -56,7 +56,7 @@ def learn_lessons(
     number_format = "float32" if pick_precision(precision, to_device) == torch.float32 else "bfloat16"
     name = f"lessons-{crop.border}-{crop.padding}{'-flip' if mirrors else ''}-{number_format}.npy"
     shape = len(dataset.train), PLACES, PLACES, dataset.num_classes
-    logits = _read_logits(folder, name, shape)
+    logits = _read_logits(folder, name, shape, say=say)
     if logits is None:
         crops = f"{PLACES**2} crops{', mirrored, too' if mirrors else ''}"
         say(f"Asking the teacher {folder.path} of {shape[0]:,} images in {crops}, once ...")
@@ -74,17 +74,23 @@ def learn_lessons(
         )
         content = io.BytesIO()
         np.save(content, logits.numpy())
-        folder.write(name, content.getvalue())
+        with folder.locked(waits=True):
+            folder.write_checked({name: content.getvalue()})
         say(f"... done in {time.perf_counter() - begin_s:.0f} s; its answers are kept in {folder.path / name}")
     return Lessons(crop, logits, weight, temperature)
 
 
-def _read_logits(folder: RunDir, name: str, shape: tuple[int, ...]) -> Float16[Tensor, "n 3 3 k"] | None:
+def _read_logits(
+    folder: RunDir, name: str, shape: tuple[int, ...], *, say: Callable[[str], None]
+) -> Float16[Tensor, "n 3 3 k"] | None:
     """What was kept; None where nothing was, or the file is damaged."""
-    try:
-        kept = np.load(folder.path / name)
-    except (FileNotFoundError, EOFError, ValueError):
+    if not (folder.path / name).exists():
         return None
-    except OSError as error:
-        raise RunError(f"{folder.path / name} cannot be read: {error}", hint="check its permissions") from error
-    return torch.from_numpy(kept) if kept.shape == shape and kept.dtype == np.float16 else None
+    try:
+        kept = np.load(io.BytesIO(folder.read_checked(name)))
+    except Exception:  # noqa: BLE001  # damaged bytes lead its reader to errors of every kind
+        kept = None
+    if isinstance(kept, np.ndarray) and kept.shape == shape and kept.dtype == np.float16 and np.isfinite(kept).all():
+        return torch.from_numpy(kept)
+    say(f"{folder.path / name} is damaged, or of other data.")
+    return None

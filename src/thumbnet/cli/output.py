@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from thumbnet.errors import ConfigError, ThumbnetError
+from thumbnet.runs.names import check_no_part_of_a_run
 from thumbnet.terminal.text import escaped
 
 
@@ -61,6 +62,7 @@ def check_out(name: str, suffixes: Collection[str]) -> None:
 
 def write_file(name: str, write: Callable[[Path], None], *, tell: bool = True) -> None:
     """Let `write` make the file, and `tell` its name on stdout; ConfigError where it cannot be written."""
+    check_no_part_of_a_run(name)
     try:
         write(Path(name))
     except OSError as error:

@@ -38,6 +38,11 @@ def build_parser() -> argparse.ArgumentParser:
     place.add_argument(
         "--resume", metavar="RUN", help="continue a run that was stopped; give --data if its data has moved"
     )
+    train.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="with --resume: continue although config.toml was edited, or threads, kernels or the like differ",
+    )
     train.add_argument("--init", metavar="NAME_OR_RUN", help="start from trained weights, with a new head")
     train.add_argument("--teacher", metavar="RUN", help="distil from this finished run on the same data")
     train.add_argument(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.robustness import Robustness, measure_robustness
+from thumbnet.formats.json_text import to_json
 from thumbnet.model_card import TrainedModel
 from thumbnet.run_dir import ROBUSTNESS, ROBUSTNESS_PLOT, Run, RunDir
 from thumbnet.terminal.streams import tell
@@ -40,8 +41,11 @@ def _write(folder: RunDir, robustness: Robustness) -> None:
     from thumbnet.views.figure import png_bytes  # takes a second, which `--pretrained` need not wait for
     from thumbnet.views.robustness import draw_robustness
 
-    folder.write_json(ROBUSTNESS, robustness.to_dict())
-    folder.write(ROBUSTNESS_PLOT, png_bytes(draw_robustness(robustness)))
+    plot = png_bytes(draw_robustness(robustness))
+    with folder.locked(waits=True):
+        text = to_json(robustness.to_dict(), name=ROBUSTNESS, indent=2)
+        folder.write_checked({ROBUSTNESS: f"{text}\n"})
+        folder.write(ROBUSTNESS_PLOT, plot)
     _tell(f"written to {folder.path}: {ROBUSTNESS}, {ROBUSTNESS_PLOT}")
 
 

@@ -37,6 +37,10 @@ RESUME_OPTIONS = ("data", "data_dir", "device", "log_style")  # all others are t
 
 def train(parsed: argparse.Namespace) -> None:
     """Train, or continue a run, and print its accuracy."""
+    if parsed.accept_changes and parsed.resume is None:
+        raise ConfigError(
+            "--accept-changes is given without --resume", hint="leave it out, or name a run to go on with"
+        )
     config = recipe_config(parsed) if parsed.resume is None else None  # refused before PyTorch is imported
 
     from thumbnet import run
@@ -55,6 +59,7 @@ def train(parsed: argparse.Namespace) -> None:
                 device=parsed.device,
                 log_style=log_style,
                 pictures=parsed.pictures,
+                accept_changes=parsed.accept_changes,
             )
         elif parsed.seeds is not None:
             done = train_seeds(

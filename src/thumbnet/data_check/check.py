@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from thumbnet.config import TrainConfig
+from thumbnet.data.dataset import Dataset
 from thumbnet.data_check.description import describe_check
 from thumbnet.data_check.folds import NUM_FOLDS, NUM_REPEATS, OutOfFold, check_folds, predict_out_of_fold
 from thumbnet.data_check.pictures import draw_pictures
@@ -27,7 +28,7 @@ from thumbnet.evaluation.label_issues import LabelIssues, find_label_issues
 from thumbnet.prepare import load_data, speaker
 from thumbnet.recipes import load_recipe
 from thumbnet.run import check_trainable
-from thumbnet.run_dir import create_run_dir
+from thumbnet.run_dir import RunDir, create_run_dir
 from thumbnet.training.device import pick_device
 from thumbnet.training.progress import LogStyle
 
@@ -77,7 +78,14 @@ def check_data(
     dataset, config = load_data(config.replace(val_fraction=0.0), say=say)
     check_folds(config, dataset, num_folds=num_folds, num_repeats=num_repeats)
     check_trainable(config, dataset, say=say)
-    folder = create_run_dir("data-check", out, option="--out")
+    with create_run_dir("data-check", out, option="--out", data=config.data) as folder:
+        return _check_into(folder, config, dataset, num_folds=num_folds, num_repeats=num_repeats, log_style=log_style)
+
+
+def _check_into(
+    folder: RunDir, config: TrainConfig, dataset: Dataset, *, num_folds: int, num_repeats: int, log_style: LogStyle
+) -> DataCheck:
+    say = speaker(log_style)
     say(f"Folder: {folder.path}\nLooking for duplicates ...")
     duplicates = find_duplicates_across(dataset)
     out_of_fold = predict_out_of_fold(

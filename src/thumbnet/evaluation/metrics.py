@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from torch import Tensor, nn
 
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import ModelError
+from thumbnet.errors import ModelError, NonFiniteLogitsError
 from thumbnet.evaluation.custom_metrics import custom_metrics
 from thumbnet.evaluation.predictions import Predictions, predict_split
 
@@ -42,10 +42,12 @@ def evaluate(model: nn.Module, dataset: Dataset, split: str = "test") -> Evaluat
     """Score every image of a split in one view, normalised with the dataset's mean and std.
 
     Raises:
-        ConfigError: no such split; ModelError: the model has another number of classes than the dataset.
+        ConfigError: no such split; ModelError: the model has another number of classes than the dataset;
+            NonFiniteLogitsError: it gives NaN or infinity.
     """
     predictions = predict_split(model, dataset.split(split), mean=dataset.mean, std=dataset.std)
     check_num_classes(predictions.logits, dataset.num_classes)
+    _check_finite(predictions.logits)
     return summarise_predictions(predictions, split=split)
 
 
@@ -55,6 +57,15 @@ def check_num_classes(logits: Float[Tensor, "n k"], num_classes: int) -> None:
         raise ModelError(
             f"the model has {logits.shape[1]} classes, but the dataset {num_classes}",
             hint=f"create the model with num_classes={num_classes}",
+        )
+
+
+def _check_finite(logits: Float[Tensor, "n k"]) -> None:
+    num_broken = int((~logits.isfinite()).any(dim=1).sum())
+    if num_broken:
+        raise NonFiniteLogitsError(
+            f"the model's logits of {num_broken:,} of {len(logits):,} images are not finite: NaN or infinite",
+            hint="train it again with a lower learning rate: its weights, or the maps that they give, are too large",
         )
 
 

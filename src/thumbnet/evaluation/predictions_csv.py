@@ -9,6 +9,8 @@ import torch
 
 from thumbnet.data.dataset import Split
 from thumbnet.evaluation.predictions import Answers, Predictions
+from thumbnet.formats.csv_table import read_rows
+from thumbnet.formats.json_text import damaged
 
 COLUMNS = ("index", "path", "label", "prediction", "class_name", "predicted_name", "probability")
 
@@ -31,25 +33,24 @@ def predictions_to_csv(predictions: Predictions, split: Split, class_names: tupl
     return text.getvalue()
 
 
-def answers_from_csv(text: str) -> Answers:
-    """What the table says of every image.
-
-    Raises:
-        ValueError: the text is no such table, or a damaged one.
-    """
-    reader = csv.DictReader(io.StringIO(text))
+def answers_from_csv(text: str, *, name: str, num_classes: int) -> Answers:
+    """The stored predictions of every image; RunError, which names the file `name`, where it is no such table."""
+    rows = read_rows(text, required=COLUMNS, name=name)
     try:
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"its columns are {reader.fieldnames}")
-        rows = list(reader)
-        if [int(row["index"]) for row in rows] != list(range(len(rows))):
-            raise ValueError("its rows are not numbered from 0 on")
-        paths = tuple(row["path"] for row in rows)
-        return Answers(
-            torch.tensor([int(row["label"]) for row in rows], dtype=torch.int64),
-            torch.tensor([int(row["prediction"]) for row in rows], dtype=torch.int64),
-            torch.tensor([float(row["probability"]) for row in rows], dtype=torch.float64),
-            paths if any(paths) else None,
-        )
-    except (TypeError, csv.Error) as error:
-        raise ValueError(str(error)) from error
+        indices, labels, predicted = ([int(row[key]) for row in rows] for key in ("index", "label", "prediction"))
+        confidence = [float(row["probability"]) for row in rows]
+    except ValueError as error:
+        raise damaged(name, error) from error
+    if indices != list(range(len(rows))) or not rows:
+        raise damaged(name, "its rows are not numbered from 0 on")
+    if not all(0 <= value < num_classes for value in (*labels, *predicted)):
+        raise damaged(name, f"a class is not one of the {num_classes}")
+    if not all(0 <= value <= 1 for value in confidence):
+        raise damaged(name, "a probability is not between 0 and 1")
+    paths = tuple(row["path"] for row in rows)
+    return Answers(
+        torch.tensor(labels, dtype=torch.int64),
+        torch.tensor(predicted, dtype=torch.int64),
+        torch.tensor(confidence, dtype=torch.float64),
+        paths if any(paths) else None,
+    )

@@ -17,7 +17,11 @@ from thumbnet.errors import ConfigError
 from thumbnet.evaluation.corruptions import CORRUPTIONS, corrupt
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.predictions import EVAL_BATCH_SIZE, predict_logits
+from thumbnet.formats.json_text import FORMAT, damaged
+from thumbnet.formats.typed import from_fields
 
+ROBUSTNESS_FORMAT = 2
+MEASURE_AGAIN = "measure again: thumbnet evaluate RUN --robustness"
 NUM_IMAGES = 2_000  # the standard error of an accuracy is then at most 1.1 %
 
 
@@ -55,7 +59,7 @@ class Robustness:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `robustness_from_dict` reads them back."""
-        return asdict(self)
+        return {FORMAT: ROBUSTNESS_FORMAT, **asdict(self)}
 
     def __str__(self) -> str:
         clean, mean = (
@@ -69,10 +73,15 @@ class Robustness:
         return "\n".join(lines)
 
 
-def robustness_from_dict(values: Mapping[str, Any]) -> Robustness:
-    """What `to_dict` gave; KeyError or TypeError where it is something else."""
-    rows = tuple(CorruptedAccuracy(**row) for row in values["rows"])
-    return Robustness(**{**values, "rows": rows})
+def robustness_from_dict(values: Mapping[str, Any], *, name: str, hint: str = MEASURE_AGAIN) -> Robustness:
+    """The inverse of `to_dict`; RunError, which names the file `name`, where the values are of something else."""
+    robustness = from_fields(Robustness, values, name=name, hint=hint)
+    shares = [robustness.accuracy, *(row.accuracy for row in robustness.rows)]
+    if not robustness.rows or robustness.num_images < 1 or robustness.seed < 0:
+        raise damaged(name, "it holds no measurement", hint=hint)
+    if not all(0 <= share <= 1 for share in shares):
+        raise damaged(name, "an accuracy is not between 0 and 1", hint=hint)
+    return robustness
 
 
 def measure_robustness(

@@ -15,6 +15,8 @@ HOW_TO_WRITE = (
 )
 MAX_CHANNELS = 4096
 MAX_REPEATS = 100
+MAX_BLOCKS = 1000
+MAX_WEIGHTS = 100_000_000  # of all blocks, roughly
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def parse_blocks(text: str) -> tuple[Layer, ...]:
     convolution if that is not 1, and `x` and the number of such blocks.
 
     Raises:
-        ModelError: a word that is none of this, or no word at all.
+        ModelError: a word that is none of this, no word at all, or more blocks or weights than anyone could train here.
     """
     layers: list[Layer] = []
     for word in text.split():
@@ -54,6 +56,12 @@ def parse_blocks(text: str) -> tuple[Layer, ...]:
         if match is None or not 1 <= channels <= MAX_CHANNELS or dilation < 1 or not 1 <= repeats <= MAX_REPEATS:
             raise ModelError(f"{word!r} names no blocks", hint=HOW_TO_WRITE)
         layers += [Layer(channels, match[1] == "b", match[3] == "s", match[3] == "p", dilation)] * repeats
+        if len(layers) > MAX_BLOCKS:
+            raise ModelError(f"the text names more than {MAX_BLOCKS:,} blocks", hint=HOW_TO_WRITE)
+    sides = zip([0, *(layer.channels for layer in layers)], layers, strict=False)
+    num_weights = sum(before * layer.channels * (1 if layer.is_blueprint else 9) for before, layer in sides)
+    if num_weights > MAX_WEIGHTS:
+        raise ModelError(f"the blocks have about {num_weights:,} weights", hint=f"{MAX_WEIGHTS:,} are the most")
     if not layers:
         raise ModelError("the text names no blocks", hint=HOW_TO_WRITE)
     return tuple(layers)

@@ -35,19 +35,26 @@ from thumbnet.training.kernels import pick_kernels, runs_fully_fused, using_kern
 from thumbnet.training.optimizers import create_optimizer
 from thumbnet.training.progress import Progress, pick_progress
 from thumbnet.training.schedules import OneCycle, Schedule
+from thumbnet.training.state_checks import check_finite, check_state_fits, finite_at
 
 ScoredSplit = Literal["val", "test"]
+RANDOM_SCHEMES = (1,)
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that is needed to go on after an epoch: tensors, numbers and texts only. `average` is that of the weights."""
+    """All that is needed to go on after an epoch: tensors, numbers and texts only.
+
+    `average` is that of the weights; `random_scheme` says how shuffling and augmentation are drawn from the seed and
+    the epoch (docs/decisions/0003-randomness.md).
+    """
 
     epoch: int
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
     history: History
     average: Mapping[str, Tensor] | None = None
+    random_scheme: int = 1
 
 
 def fit(
@@ -151,8 +158,9 @@ def fit(
     history = History()
     if resume_from is not None:
         _check_state(resume_from, epochs=epochs, average_decay=average_decay)
-        _load_state(model, resume_from)
-        _load_optimizer(made, resume_from)
+        check_state_fits(resume_from.model, resume_from.average, resume_from.optimizer, model, made)
+        model.load_state_dict(resume_from.model)
+        made.load_state_dict(copy.deepcopy(dict(resume_from.optimizer)))
         history = resume_from.history
     elif not is_trained:
         show_images(model, dataset, seed=seed)
@@ -193,7 +201,8 @@ def fit(
     for epoch in range(len(history) + 1, epochs + 1):
         with using_kernels(model, library):
             trained = train_epoch(loop, epoch, forecast)
-        with nullcontext() if average is None else average.applied():
+        check_finite(model, step=epoch * steps_per_epoch)
+        with nullcontext() if average is None else average.applied(), finite_at(epoch * steps_per_epoch):
             val = evaluate(model, dataset, "val") if "val" in score else None
             test = evaluate(model, dataset, "test") if "test" in score else None
         record = EpochRecord(
@@ -210,11 +219,11 @@ def fit(
         )
         setup_s = 0.0
         history = history.appended(record)
-        progress.epoch_ends(record)
         if on_epoch_end is not None:
             averaged = None if average is None else average.averaged
             state = TrainingState(epoch, model.state_dict(), made.state_dict(), history, averaged)
             on_epoch_end(copy.deepcopy(state))  # the next epoch changes these tensors
+        progress.epoch_ends(record)  # last: a terminal that is gone must not lose the epoch
     if average is not None:
         model.load_state_dict(average.averaged)
     return history
@@ -233,34 +242,3 @@ def _check_state(state: TrainingState, *, epochs: int, average_decay: float) -> 
             f"average_decay is {average_decay}, but the state after epoch {state.epoch} has {has}",
             hint="go on with the average_decay that it was begun with, or begin anew",
         )
-
-
-def _load_state(model: nn.Module, state: TrainingState) -> None:
-    try:
-        model.load_state_dict(state.model)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"the state after epoch {state.epoch} does not fit the model: {error}",
-            hint="go on with the model and the number of classes that it was begun with, or begin anew",
-        ) from error
-
-
-def _load_optimizer(optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
-    asked = _momenta(optimizer)
-    hint = "go on with the optimizer, momentum and weight decay that it was begun with, or begin anew"
-    try:
-        optimizer.load_state_dict(copy.deepcopy(dict(state.optimizer)))
-    except ValueError as error:
-        raise CheckpointError(
-            f"the state after epoch {state.epoch} is of another optimizer: {error}", hint=hint
-        ) from error
-    if _momenta(optimizer) != asked:
-        raise CheckpointError(
-            f"the state after epoch {state.epoch} is of an optimizer with {_momenta(optimizer)}, not {asked}", hint=hint
-        )
-
-
-def _momenta(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """What each group of parameters is trained with besides its rate, which the schedule gives."""
-    names = ("momentum", "nesterov", "weight_decay")
-    return [{name: group[name] for name in names if name in group} for group in optimizer.param_groups]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from thumbnet.errors import RunError
+from thumbnet.formats.csv_table import read_rows
+from thumbnet.formats.json_text import damaged
+from thumbnet.formats.typed import from_fields
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class EpochRecord:
     """One epoch. Accuracies are fractions, times seconds; a split that was not scored is None.
 
     `lr` is that of the epoch's last step; `train_loss` and `train_accuracy` are means over the epoch's images, each
-    counted when its batch was trained on; `train_s` is the time of training alone, without scoring.
+    counted when its batch was trained on; `train_s` is the time of training alone, without scoring. `more` holds
+    columns of a later version, which are kept as they are.
     """
 
     epoch: int
@@ -29,10 +32,12 @@ class EpochRecord:
     test_accuracy: float | None
     train_s: float
     images_per_s: float
+    more: Mapping[str, float | str | None] = field(default_factory=dict)
 
 
-COLUMNS = tuple(item.name for item in fields(EpochRecord))
-REQUIRED_COLUMNS = tuple(item.name for item in fields(EpochRecord) if "None" not in str(item.type))
+COLUMNS = tuple(item.name for item in fields(EpochRecord) if item.name != "more")
+OPTIONAL_COLUMNS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy")
+REQUIRED_COLUMNS = tuple(name for name in COLUMNS if name not in OPTIONAL_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -70,35 +75,52 @@ class History:
 
     def to_csv(self) -> str:
         """The table as CSV text, empty where not scored; floats in full, so that reading it back gives equal values."""
+        rows = self.to_rows()
+        columns = (*COLUMNS, *dict.fromkeys(name for record in self.epochs for name in record.more))
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for record in self.epochs:
-            writer.writerow("" if value is None else repr(value) for value in asdict(record).values())
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow(_written(row.get(name)) for name in columns)
         return text.getvalue()
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Plain dicts, for a checkpoint."""
-        return [asdict(record) for record in self.epochs]
+        return [{**{name: getattr(record, name) for name in COLUMNS}, **record.more} for record in self.epochs]
 
 
-def history_from_rows(rows: Sequence[Mapping[str, Any]]) -> History:
-    """The inverse of `to_rows`."""
-    return History(tuple(EpochRecord(**row) for row in rows))
+def history_from_rows(rows: Sequence[Mapping[str, Any]], *, name: str = "the history") -> History:
+    """The inverse of `to_rows`; RunError, which names the file `name`, where they cannot be of a training."""
+    epochs = []
+    for number, row in enumerate(rows, start=1):
+        more = {key: value for key, value in row.items() if key not in COLUMNS}
+        record = from_fields(EpochRecord, {**dict.fromkeys(OPTIONAL_COLUMNS), **row, "more": more}, name=name)
+        shares = (record.train_accuracy, record.val_accuracy, record.test_accuracy)
+        if record.epoch != number:
+            raise damaged(name, f"row {number} is of epoch {record.epoch}")
+        if record.train_s < 0 or not all(share is None or 0 <= share <= 1 for share in shares):
+            raise damaged(name, f"a value of epoch {number} is out of its range")
+        epochs.append(record)
+    return History(tuple(epochs))
 
 
-def history_from_csv(text: str) -> History:
-    """The inverse of `to_csv`; RunError where the text is not such a table."""
-    reader = csv.DictReader(io.StringIO(text))
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise RunError(f"the history has the columns {reader.fieldnames}", hint=f"expected {', '.join(COLUMNS)}")
+def history_from_csv(text: str, *, name: str = "the history") -> History:
+    """The inverse of `to_csv`; RunError, which names the file `name`, where the text is not such a table."""
     rows = []
-    for row in reader:
-        try:
-            numbers: dict[str, Any] = {name: float(value) if value else None for name, value in row.items()}
-            if any(numbers[name] is None for name in REQUIRED_COLUMNS):
-                raise ValueError("an empty field")
-            rows.append({**numbers, "epoch": int(row["epoch"])})
-        except (TypeError, ValueError) as error:
-            raise RunError(f"the history has a damaged row {row}", hint="train again, or resume the run") from error
-    return history_from_rows(rows)
+    for row in read_rows(text, required=REQUIRED_COLUMNS, name=name):
+        values = {key: _value(value) for key, value in row.items()}
+        epoch = values["epoch"]
+        rows.append({**values, "epoch": int(epoch) if isinstance(epoch, float) and epoch.is_integer() else epoch})
+    return history_from_rows(rows, name=name)
+
+
+def _written(value: float | str | None) -> str:
+    return "" if value is None else value if isinstance(value, str) else repr(value)
+
+
+def _value(text: str) -> float | str | None:
+    """A number where the text is one: of columns that this version does not know, it may be something else."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text

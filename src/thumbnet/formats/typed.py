@@ -1,0 +1,80 @@
+"""Dataclasses from plain values: every field in its type, defaults for what is missing, what is unknown ignored."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from collections.abc import Mapping
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from thumbnet.formats.json_text import HINT, damaged
+
+T = TypeVar("T")
+
+
+def from_fields(cls: type[T], values: object, *, name: str, hint: str = HINT) -> T:
+    """A dataclass whose fields are given by `values`, an object of a JSON text.
+
+    Fields may be texts, numbers (finite), truth values, None, and tuples, mappings, unions and dataclasses of them.
+
+    Raises:
+        RunError: a field is missing or of another type; it names the file `name`.
+    """
+    try:
+        made = _made(cls, values, "")
+    except _WrongValueError as error:
+        raise damaged(name, error, hint=hint) from error
+    assert isinstance(made, cls)
+    return made
+
+
+class _WrongValueError(Exception):
+    """A value that is not of its field's type."""
+
+
+def _made(cls: type[Any], values: object, where: str) -> object:
+    if not isinstance(values, Mapping):
+        raise _WrongValueError(f"{where or 'it'} is {_short(values)}, not an object")
+    hints = get_type_hints(cls)
+    given: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):
+        key = f"{where}.{field.name}" if where else field.name
+        if field.name in values:
+            given[field.name] = _checked(values[field.name], hints[field.name], key)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise _WrongValueError(f"{key} is missing")
+    return cls(**given)
+
+
+def _checked(value: Any, hint: Any, key: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (types.UnionType, Union):
+        for argument in arguments:
+            try:
+                return _checked(value, argument, key)
+            except _WrongValueError:
+                continue
+    elif origin is tuple and isinstance(value, (list, tuple)):
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            arguments = (arguments[0],) * len(value)
+        if len(arguments) == len(value):
+            pairs = enumerate(zip(value, arguments, strict=True))
+            return tuple(_checked(item, each, f"{key}.{index}") for index, (item, each) in pairs)
+    elif origin is Mapping and isinstance(value, Mapping):
+        if all(isinstance(name, str) for name in value):
+            return {name: _checked(item, arguments[1], f"{key}.{name}") for name, item in value.items()}
+    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if abs(value) < 1e300 and math.isfinite(value):
+            return float(value)
+    elif hint in (int, str, bool, types.NoneType):
+        if type(value) is hint:
+            return value
+    elif dataclasses.is_dataclass(hint):
+        return _made(hint, value, key)  # type: ignore[arg-type]  # a class, since it comes from a field's type
+    raise _WrongValueError(f"{key} is {_short(value)}")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
