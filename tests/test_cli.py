@@ -22,7 +22,7 @@ from thumbnet.data.checksums import BINARY
 from thumbnet.data.digits import read_digits
 from thumbnet.errors import DownloadError
 from thumbnet.models.registry import list_models
-from thumbnet.run_dir import open_run_dir
+from thumbnet.run_dir import RunDir, open_run_dir
 
 SMALL = ["--epochs", "1", "--batch-size", "256", "--set", "model_options.blocks=c8s", "--no-pictures"]
 
@@ -95,7 +95,7 @@ def changed_copy(run_dir: Path, copy: Path, pattern: str, replacement: str) -> P
     shutil.copytree(run_dir, copy)
     config, num_changes = re.subn(pattern, replacement, (copy / "config.toml").read_text())
     assert num_changes == 1
-    (copy / "config.toml").write_text(config)
+    RunDir(copy).write("config.toml", config)  # with its checksum
     return copy
 
 
@@ -320,13 +320,11 @@ def test_a_mismatched_or_damaged_checkpoint_is_refused(
         (tmp_path / name).write_bytes((run_dir / name).read_bytes())
     (tmp_path / "checkpoint-last.pt").write_bytes(b"damaged")
     assert main(["train", "--resume", str(tmp_path)]) == 2
-    (tmp_path / "metrics.json").write_text("{}")
-    card = json.loads((tmp_path / "model.json").read_text())
-    (tmp_path / "model.json").write_text(json.dumps({**card, "model": "dilated", "model_options": {}}))
+    (tmp_path / "metrics.json").write_bytes((run_dir / "metrics.json").read_bytes())
     assert main(["evaluate", str(tmp_path)]) == 2
     told = capsys.readouterr().err
-    assert "is damaged" in told
-    assert "do not fit" in told
+    assert "checkpoint-last.pt is damaged" in told
+    assert "SHA256SUMS is damaged or missing" in told
 
 
 def test_without_network_auto_says_so(
