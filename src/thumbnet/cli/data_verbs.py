@@ -13,7 +13,12 @@ from thumbnet.config import TrainConfig
 from thumbnet.terminal.streams import tell
 from thumbnet.terminal.text import escaped
 
-SET_DATA_FIELDS = ("image_size", "split_seed", "flip")  # of a recipe: what tells how data is read, and has no option
+SET_DATA_FIELDS = (
+    "image_size",
+    "split_seed",
+    "flip",
+    "skip_unreadable",
+)  # of a recipe: what tells how data is read, and has no option
 
 
 def info(parsed: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from thumbnet.data.statistics import CHUNK_IMAGES
+from thumbnet.data.statistics import images_at_once
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 LOW_SHARE, HIGH_SHARE = 0.01, 0.99  # of its pixels: a dead one does not count, and a small bird in the sky does
@@ -41,7 +41,7 @@ class ExposureIssue:
 def measure_exposure(images: UInt8[Tensor, "n c h w"]) -> Exposure:
     """The brightness of each image's dark and bright pixels."""
     shares = torch.tensor([LOW_SHARE, HIGH_SHARE])
-    quantiles = [_luma(chunk).flatten(1).quantile(shares, dim=1) for chunk in images.split(CHUNK_IMAGES)]
+    quantiles = [_luma(chunk).flatten(1).quantile(shares, dim=1) for chunk in images.split(images_at_once(images))]
     low, high = torch.cat(quantiles, dim=1)
     return Exposure(low, high)
 

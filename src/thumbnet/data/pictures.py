@@ -20,7 +20,7 @@ from thumbnet.errors import ConfigError, ImageError
 from thumbnet.specs.data import WhiteLevels
 from thumbnet.terminal.streams import steady_stderr
 
-CHUNK_PICTURES = 256  # read by the threads before they are put in the array
+CHUNK_PICTURES = 64  # read by the threads before they are put in the array
 PROGRESS_AFTER_S = 2.0
 LOG_INTERVAL_S = 10.0  # between progress lines where nobody watches a terminal
 FLAT_SPREAD = 1  # levels: between the highest and the lowest of a picture of one colour

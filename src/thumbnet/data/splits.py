@@ -17,7 +17,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from thumbnet.data.dataset import SourceSplits, Split
-from thumbnet.data.statistics import CHUNK_IMAGES
+from thumbnet.data.statistics import images_at_once
 from thumbnet.errors import ConfigError, DataError
 
 TEST_FRACTION = 0.1  # of the images of a source that has no test split of its own
@@ -118,8 +118,9 @@ def hold_out(
 
 def _moved_forward(split: Split, indices: Int64[Tensor, " m"]) -> Split:
     """`split.select(indices)` for ascending indices, in the memory of the split's own images, which it overwrites."""
-    for start in range(0, len(indices), CHUNK_IMAGES):
-        chunk = indices[start : start + CHUNK_IMAGES]
+    step = images_at_once(split.images)
+    for start in range(0, len(indices), step):
+        chunk = indices[start : start + step]
         split.images[start : start + len(chunk)] = split.images[chunk]  # no later chunk needs what this overwrites
     return Split(
         split.images[: len(indices)],

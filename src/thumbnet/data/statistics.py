@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thumbnet.errors import DataError
 
-CHUNK_IMAGES = 1000  # so the working copy of one channel of 32x32 images stays within a processor's cache: 1 MB
+CHUNK_PIXELS = 1000 * 32 * 32  # so the working copy of one channel stays within a processor's cache: 1 MB
 
 COLOURS = ("red", "green", "blue")
 
@@ -24,6 +24,11 @@ class ChannelStatistics:
     std: tuple[float, ...]
 
 
+def images_at_once(images: UInt8[Tensor, "n c h w"]) -> int:
+    """How many images to work on at a time: those of CHUNK_PIXELS, so that working copies stay small."""
+    return max(1, CHUNK_PIXELS // (images.shape[2] * images.shape[3]))
+
+
 def channel_statistics(images: UInt8[Tensor, "n c h w"]) -> ChannelStatistics:
     """Mean and population deviation of each channel over all pixels of all images, exact to the last rounding.
 
@@ -33,8 +38,7 @@ def channel_statistics(images: UInt8[Tensor, "n c h w"]) -> ChannelStatistics:
     assert images.numel() > 0
     num_channels = images.shape[1]
     counts = torch.zeros(num_channels, 256, dtype=torch.int64)
-    for start in range(0, len(images), CHUNK_IMAGES):
-        chunk = images[start : start + CHUNK_IMAGES]
+    for chunk in images.split(images_at_once(images)):
         for channel in range(num_channels):
             counts[channel] += torch.bincount(chunk[:, channel].flatten(), minlength=256)
     moments = [_mean_and_std(row) for row in counts.tolist()]
