@@ -1,0 +1,33 @@
+"""What is different when a run goes on: refused, or accepted and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from thumbnet.config import TrainConfig
+from thumbnet.errors import CheckpointError
+
+# The data's place may change, since its checksum is compared; what it is computed on is part of the environment.
+MAY_DIFFER = ("data", "data_dir", "exclude", "device")
+
+
+def config_changes(then: TrainConfig, now: TrainConfig) -> list[str]:
+    """The fields that differ, a text each."""
+    pairs = zip(asdict(then).items(), asdict(now).values(), strict=True)
+    return [
+        f"{name} was {value} and is {other}"
+        for (name, value), other in pairs
+        if name not in MAY_DIFFER and value != other
+    ]
+
+
+def check_accepted(changes: Sequence[str], *, folder: Path, accept_changes: bool) -> None:
+    """CheckpointError where a run would not go on as it began, and this is not accepted."""
+    if changes and not accept_changes:
+        raise CheckpointError(
+            f"{folder} would not go on as it began: {'; '.join(changes)}",
+            hint="undo that, or go on all the same with --accept-changes (in Python accept_changes=True): "
+            "metrics.json then records it",
+        )

@@ -1,0 +1,74 @@
+"""What a training computes with: as long as nothing of it changes, the same steps give the same bits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+
+from thumbnet.config import TrainConfig
+from thumbnet.kernels.cpu import cpu_form
+from thumbnet.training.device import pick_device, pick_precision, processor_name
+from thumbnet.training.kernels import describe_kernels, pick_kernels, runs_fully_fused
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Device, number format, whose kernels, threads, THUMBNET_CPU, the vector instructions that PyTorch uses, processor
+    or GPU, and PyTorch's version. None: an earlier version did not record it."""
+
+    device: str | None = None
+    precision: str | None = None
+    kernels: str | None = None
+    num_threads: int | None = None
+    cpu: str | None = None
+    instructions: str | None = None
+    processor: str | None = None
+    torch: str | None = None
+
+    def differences(self, now: Environment) -> list[str]:
+        """What is known of both and differs, a text each."""
+        pairs = zip(asdict(self).items(), asdict(now).values(), strict=True)
+        return [
+            f"{name} was {then} and is {value}"
+            for (name, then), value in pairs
+            if then is not None and value is not None and then != value
+        ]
+
+
+def environment_of(config: TrainConfig, model: nn.Module) -> Environment:
+    """That in which the model would be trained now, as a resolved config says."""
+    device = pick_device(config.device)
+    kernels = pick_kernels(config.kernels, model, device, compiled=config.compiled)
+    fully_fused = kernels is not None and runs_fully_fused(model)
+    precision = pick_precision(config.precision, device, fully_fused=fully_fused)
+    return Environment(
+        device=device.type,
+        precision=str(precision).removeprefix("torch."),
+        kernels=describe_kernels(kernels),
+        num_threads=torch.get_num_threads(),
+        cpu=cpu_form(),
+        instructions=torch.backends.cpu.get_cpu_capability(),
+        processor=torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
+        torch=str(torch.__version__),
+    )
+
+
+@contextmanager
+def using_threads(num_threads: int | None, *, say: Callable[[str], None]) -> Iterator[None]:
+    """While this lasts, PyTorch computes with so many threads, if the machine has as many cores; None: as it does."""
+    before = torch.get_num_threads()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if num_threads is None or num_threads == before or not 1 <= num_threads <= cores:
+        yield
+        return
+    say(f"Computing with {num_threads} thread{'s' if num_threads > 1 else ''}, as before, instead of {before}.")
+    torch.set_num_threads(num_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

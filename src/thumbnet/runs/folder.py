@@ -1,0 +1,296 @@
+"""A run's folder: its files written, whole and with their checksums, and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from thumbnet.atomic import write_atomically
+from thumbnet.card import CARD_FORMAT, ModelCard, card_from_dict, card_to_dict
+from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
+from thumbnet.data.dataset import Source, Split
+from thumbnet.errors import CheckpointError, RunError
+from thumbnet.evaluation.predictions import Answers, Predictions
+from thumbnet.evaluation.predictions_csv import answers_from_csv, predictions_to_csv
+from thumbnet.evaluation.robustness import ROBUSTNESS_FORMAT, Robustness, robustness_from_dict
+from thumbnet.formats.json_text import FORMAT, read_object, to_json
+from thumbnet.models.weights import first_not_finite
+from thumbnet.runs.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoint_to_bytes
+from thumbnet.runs.checksums import check_content, read_digests, write_with_digests
+from thumbnet.runs.lock import lock_folder
+from thumbnet.runs.metrics import METRICS_FORMAT
+from thumbnet.runs.names import (
+    ASKED,
+    CHECKPOINT,
+    CONFIG,
+    DATA_NOTE,
+    EXCLUDED,
+    HISTORY,
+    METRICS,
+    MODEL_CARD,
+    PREDICTIONS,
+    ROBUSTNESS,
+    SEEDS,
+    SHARED_CONFIG,
+    SKIPPED,
+    WEIGHTS,
+    is_temporary,
+)
+from thumbnet.runs.seed_list import SEEDS_FORMAT, seeds_from_dict
+from thumbnet.terminal.text import escaped
+from thumbnet.training.history import History, history_from_csv
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The folder of one run."""
+
+    path: Path
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run came to its end: metrics.json is there."""
+        return (self.path / METRICS).exists()
+
+    @contextmanager
+    def locked(self, *, waits: bool = False) -> Iterator[None]:
+        """While this lasts, no other process may write to the folder; what killed ones left half written is removed.
+
+        Raises:
+            RunError: another process is writing to it, unless this one `waits` until that is done.
+        """
+        with lock_folder(self.path, waits=waits):
+            remove(self.path, [name for name in names_in(self.path) if is_temporary(name)])
+            yield
+
+    def write(self, name: str, content: bytes | str) -> None:
+        """Write one file of the folder, atomically; if it has a checksum, with its new one."""
+        if name in read_digests(self.path):
+            self.write_checked({name: content})
+            return
+        with told(self.path / name):
+            write_atomically(self.path / name, content)
+
+    def write_checked(self, contents: Mapping[str, bytes | str]) -> None:
+        """Write files with their checksums, which `read_checked` compares."""
+        with told(self.path / next(iter(contents))):
+            encoded = {name: text.encode() if isinstance(text, str) else text for name, text in contents.items()}
+            write_with_digests(self.path, encoded)
+
+    def read_checked(self, name: str, *, error: type[RunError] = RunError) -> bytes:
+        """A file's content, which is that of its checksum if it has one; else the `error`, as where it is not there."""
+        path = self.path / name
+        try:
+            content = path.read_bytes()
+        except OSError as reason:
+            raise error(f"{path} cannot be read: {reason}", hint="is this a run folder?") from reason
+        check_content(self.path, name, content, read_digests(self.path), error=error)
+        return content
+
+    def add_checksum(self, name: str) -> None:
+        """Give a file that has no checksum the one of its content, as of a run that an earlier version began."""
+        if name not in read_digests(self.path):
+            self.write_checked({name: self.read_checked(name)})
+
+    def is_as_written(self, name: str) -> bool:
+        """Whether the file is that of its checksum, or has none."""
+        try:
+            self.read_checked(name)
+        except RunError:
+            return False
+        return True
+
+    def write_json(self, name: str, values: Mapping[str, Any]) -> None:
+        self.write(name, to_json(values, name=name, indent=2) + "\n")
+
+    def begin(self, config: TrainConfig, *, asked: TrainConfig, source: Source, note: str) -> None:
+        """Write what a run knows before it trains; config.toml, which makes the folder a run, comes last.
+
+        Args:
+            config: as resolved; `asked` as it was asked for.
+            note: what a reader of config.toml should know first, as comments.
+            source: of the data; its note and the files that were left out are kept, since the config tells neither.
+        """
+        files = {ASKED: config_to_toml(asked), **_files_of_data(config, source)}
+        self.write_checked({**files, CONFIG: _config_text(config, note)})
+
+    def begin_seeds(self, config: TrainConfig, seeds: Sequence[int], *, asked: TrainConfig, source: Source) -> None:
+        """As `begin`, of a folder that holds a run for each of several seeds."""
+        files = {ASKED: config_to_toml(asked), **_files_of_data(config, source)}
+        text = to_json({FORMAT: SEEDS_FORMAT, "seeds": list(seeds)}, name=SEEDS, indent=2)
+        self.write_checked({**files, SHARED_CONFIG: config_to_toml(config), SEEDS: f"{text}\n"})
+
+    def write_config(self, config: TrainConfig, *, note: str = "") -> None:
+        """config.toml, with what a reader should know first as comments."""
+        self.write_checked({CONFIG: _config_text(config, note)})
+
+    def read_config(self, name: str = CONFIG, *, may_be_edited: bool = False) -> TrainConfig:
+        """A config of the folder; RunError where it is not as it was written, unless it `may_be_edited`."""
+        return config_from_toml(self._read_text(name, is_checked=not may_be_edited), name=str(self.path / name))
+
+    def read_asked(self) -> TrainConfig | None:
+        """The config as it was asked for; None for runs of earlier versions."""
+        is_kept = (self.path / ASKED).exists() or ASKED in read_digests(self.path)
+        return self.read_config(ASKED) if is_kept else None
+
+    def exclusions(self, config: TrainConfig) -> str | None:
+        """The file that the config excludes by: the folder's copy if there is one."""
+        if config.exclude is None or not (self.path / EXCLUDED).exists():
+            return config.exclude
+        self.read_checked(EXCLUDED)
+        return str(self.path / EXCLUDED)
+
+    def data_note(self) -> str:
+        """Why the data stands in for other data; empty where it does not."""
+        return self._read_text(DATA_NOTE).rstrip("\n") if (self.path / DATA_NOTE).exists() else ""
+
+    def read_seeds(self) -> tuple[int, ...]:
+        """Those of seeds.json; RunError where they are none."""
+        name = str(self.path / SEEDS)
+        values = read_object(self.read_checked(SEEDS), name=name, known_format=SEEDS_FORMAT)
+        return seeds_from_dict(values, name=name)
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """checkpoint-last.pt, then history.csv."""
+        self.write(CHECKPOINT, checkpoint_to_bytes(checkpoint))
+        self.write(HISTORY, checkpoint.state.history.to_csv())
+
+    def read_checkpoint(self) -> Checkpoint | None:
+        """The last checkpoint, None where there is none; CheckpointError where it is damaged."""
+        if not (self.path / CHECKPOINT).exists():
+            return None
+        content = self.read_checked(CHECKPOINT, error=CheckpointError)
+        return checkpoint_from_bytes(content, name=str(self.path / CHECKPOINT))
+
+    def write_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """model.safetensors: tensors only, so equal weights are equal bytes."""
+        self.write_checked({WEIGHTS: weights_to_bytes(weights)})
+
+    def write_predictions(self, predictions: Predictions, split: Split, class_names: tuple[str, ...]) -> None:
+        self.write_checked({PREDICTIONS: predictions_to_csv(predictions, split, class_names)})
+
+    def write_results(
+        self,
+        *,
+        history: History,
+        weights: Mapping[str, Tensor],
+        card: ModelCard,
+        predictions: str,
+    ) -> None:
+        """What a run has when it is trained, but for its metrics."""
+        self.write_checked(
+            {
+                HISTORY: history.to_csv(),
+                WEIGHTS: weights_to_bytes(weights),
+                MODEL_CARD: to_json(card_to_dict(card), name=MODEL_CARD, indent=2) + "\n",
+                PREDICTIONS: predictions,
+            }
+        )
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """metrics.json, which makes the run a finished one."""
+        text = to_json({FORMAT: METRICS_FORMAT, **metrics}, name=METRICS, indent=2)
+        self.write_checked({METRICS: f"{text}\n"})
+
+    def read_predictions(self) -> Answers:
+        """The stored predictions of every test image; RunError where they are not there or damaged."""
+        card = self.read_card()
+        name = str(self.path / PREDICTIONS)
+        answers = answers_from_csv(self._read_text(PREDICTIONS), name=name, num_classes=len(card.class_names))
+        if len(answers) != card.num_test:
+            raise RunError(
+                f"{name} is damaged: it has {len(answers)} rows for {card.num_test} test images", hint="train again"
+            )
+        return answers
+
+    def read_card(self) -> ModelCard:
+        name = str(self.path / MODEL_CARD)
+        return card_from_dict(
+            read_object(self.read_checked(MODEL_CARD), name=name, known_format=CARD_FORMAT), name=name
+        )
+
+    def read_history(self) -> History:
+        return history_from_csv(self._read_text(HISTORY), name=str(self.path / HISTORY))
+
+    def read_metrics(self) -> dict[str, Any]:
+        """The values of metrics.json as they are, unknown ones too."""
+        name = str(self.path / METRICS)
+        return read_object(self.read_checked(METRICS), name=name, known_format=METRICS_FORMAT)
+
+    def _read_text(self, name: str, *, is_checked: bool = True) -> str:
+        path = self.path / name
+        try:
+            content = self.read_checked(name) if is_checked else path.read_bytes()
+            return content.decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"{path} cannot be read: {error}", hint="is this a run folder?") from error
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(child.name for child in folder.iterdir())
+
+
+def remove(folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        with told(folder / name):
+            (folder / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """RunError where writing fails, or a text cannot be UTF-8."""
+    try:
+        yield
+    except (OSError, UnicodeEncodeError) as error:
+        raise RunError(f"{path} cannot be written: {error}", hint="check space and permissions") from error
+
+
+def _files_of_data(config: TrainConfig, source: Source) -> dict[str, bytes | str]:
+    """excluded.csv, a copy, so that the run does not need the original any more; data-note.txt; skipped.txt."""
+    files: dict[str, bytes | str] = {} if config.exclude is None else {EXCLUDED: Path(config.exclude).read_bytes()}
+    if source.note:
+        files[DATA_NOTE] = f"{source.note}\n"
+    if source.skipped:
+        files[SKIPPED] = "".join(f"{escaped(name)}\n" for name in source.skipped)
+    return files
+
+
+def _config_text(config: TrainConfig, note: str) -> str:
+    return "".join(f"# {escaped(line)}\n" for line in note.splitlines()) + config_to_toml(config)
+
+
+def weights_to_bytes(weights: Mapping[str, Tensor]) -> bytes:
+    """A safetensors file; RunError where a weight is NaN or infinite."""
+    broken = first_not_finite(weights)
+    if broken is not None:
+        raise RunError(
+            f"the weights are not finite: {broken} holds NaN or infinity", hint="train again with a lower rate"
+        )
+    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+
+
+def read_robustness(folder: RunDir) -> Robustness | None:
+    """The run's robustness, None where it was not measured; RunError where the file is damaged."""
+    path = folder.path / ROBUSTNESS
+    if not path.exists():
+        return None
+    again = f"measure again: thumbnet evaluate {folder.path} --robustness"
+    content = folder.read_checked(ROBUSTNESS)
+    values = read_object(content, name=str(path), known_format=ROBUSTNESS_FORMAT, hint=again)
+    return robustness_from_dict(values, name=str(path), hint=again)
+
+
+def check_writable(path: Path) -> None:
+    """RunError where no file can be made in the folder."""
+    probe = path / ".probe"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RunError(f"the folder {path} cannot be written: {error}", hint="check its permissions") from error

@@ -1,0 +1,56 @@
+"""metrics.json: which values it must hold, and what they can be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from thumbnet.formats.json_text import damaged
+from thumbnet.formats.typed import from_fields
+
+METRICS_FORMAT = 2
+
+
+@dataclass(frozen=True)
+class _Values:
+    """What is used of metrics.json, with its types; there is more in it, and earlier versions wrote less."""
+
+    model: str
+    data: str
+    test_accuracy: float
+    test_loss: float
+    num_test: int
+    num_params: int
+    macs: int
+    epochs: int
+    train_s: float
+    images_per_s: float
+    device: str
+    num_threads: int
+    machine: str
+    seed: int = 0
+    recipe: str = ""
+    num_excluded: int = 0
+    total_s: float = 0.0
+    best_train_accuracy: float = 0.0
+    val_accuracy: float = 0.0
+    val_loss: float = 0.0
+    best_test_accuracy: float = 0.0
+    best_test_epoch: int = 1
+    resumed_with_changes: tuple[str, ...] = ()
+
+
+def check_metrics(values: Mapping[str, Any], *, name: str, num_epochs: int) -> None:
+    """RunError, which names the file `name`, where the values cannot be those of a run with a history so long."""
+    known = from_fields(_Values, values, name=name)
+    for key, value in vars(known).items():
+        if isinstance(value, (int, float)) and value < 0:
+            raise damaged(name, f"{key} is {value}")
+        if key.endswith("_accuracy") and value > 1:
+            raise damaged(name, f"{key} is {value}")
+    if known.epochs != num_epochs:
+        raise damaged(name, f"epochs is {known.epochs}, but the history has {num_epochs}")
+    if known.num_test < 1 or known.num_threads < 1 or not math.isfinite(known.images_per_s):
+        raise damaged(name, "a number is out of its range")

@@ -1,0 +1,53 @@
+"""The files of a run folder by name. Without PyTorch."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from thumbnet.atomic import TEMPORARY
+from thumbnet.errors import ConfigError
+
+CONFIG = "config.toml"
+ASKED = "asked.toml"  # the config as it was asked for, before it was resolved
+HISTORY = "history.csv"
+CHECKPOINT = "checkpoint-last.pt"
+WEIGHTS = "model.safetensors"
+MODEL_CARD = "model.json"
+PREDICTIONS = "predictions.csv"
+METRICS = "metrics.json"
+REPORT = "report.html"
+ROBUSTNESS = "robustness.json"  # only if it was measured
+ROBUSTNESS_PLOT = "robustness.png"
+EXCLUDED = "excluded.csv"
+SKIPPED = "skipped.txt"  # only if unreadable files were left out
+DATA_NOTE = "data-note.txt"  # only if the data stands in for other data
+CHECKSUMS = "SHA256SUMS"
+SEEDS = "seeds.json"  # of a folder that holds a run for each of several seeds
+SHARED_CONFIG = "shared.toml"  # not config.toml: that would make the folder a run
+LOCK = ".lock"  # while a process writes to the folder
+
+PICTURES = ("summary.txt", "graph.svg", "curves.png", "confusion.png", "misclassified.png", ROBUSTNESS_PLOT)
+BEFORE_TRAINING = frozenset(
+    {CHECKSUMS, ASKED, EXCLUDED, SKIPPED, DATA_NOTE, SHARED_CONFIG}
+)  # written before CONFIG and SEEDS
+OF_A_RUN = BEFORE_TRAINING | {CONFIG, HISTORY, CHECKPOINT, WEIGHTS, MODEL_CARD, PREDICTIONS, METRICS, REPORT}
+OF_A_RUN |= {ROBUSTNESS, SEEDS, LOCK, *PICTURES}
+LOGITS = re.compile(r"lessons-.*\.npy")  # what a teacher said, kept in its own folder
+
+
+def is_temporary(name: str) -> bool:
+    """Whether this is what a killed process left of a file of a run that it was about to write."""
+    match = TEMPORARY.fullmatch(name)
+    return match is not None and (match["name"] in OF_A_RUN or LOGITS.fullmatch(match["name"]) is not None)
+
+
+def check_no_part_of_a_run(path: str | Path, *, option: str = "--out") -> None:
+    """ConfigError where a file to be written is one that a run keeps, also through a link."""
+    target = Path(os.path.realpath(path))
+    is_run = (target.parent / CONFIG).exists() or (target.parent / SEEDS).exists()
+    if is_run and (target.name in OF_A_RUN or LOGITS.fullmatch(target.name)):
+        raise ConfigError(
+            f"{path} is part of the run {target.parent}: it is not replaced", hint=f"name another file with {option}"
+        )
