@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 import thumbnet
+from small_runs import small_config, write_small_data
 from thumbnet.cli import main
+from thumbnet.config import config_to_toml
 from thumbnet.training.lr_finder import LrTrial
 
 RATES = tuple(np.geomspace(1e-4, 10, 60).tolist())
@@ -25,8 +27,8 @@ TRIAL = LrTrial(
 
 
 def test_the_public_function_gives_rates_losses_and_the_suggestion(tiny_dataset: thumbnet.Dataset) -> None:
-    model = thumbnet.create_model("resnet8", num_classes=3, image_size=12, seed=0)
-    trial = thumbnet.find_lr(model, tiny_dataset, num_steps=30, batch_size=8, device="cpu")
+    model = thumbnet.create_model("sprint", num_classes=3, blocks="c8p", seed=0)
+    trial = thumbnet.find_lr(model, tiny_dataset, num_steps=30, batch_size=16, device="cpu")
     assert isinstance(trial, thumbnet.LrTrial)
     assert trial.suggestion in trial.rates
     assert len(trial.rates) == len(trial.losses) == len(trial.smoothed_losses)
@@ -74,8 +76,9 @@ def test_the_files_hold_the_curve(tmp_path: Path) -> None:
 
 
 def test_the_command_says_how_the_rate_was_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "lr.csv"
-    command = ["find-lr", "--data", "digits", "--recipe", "quick", "--batch-size", "4", "--out", str(out)]
+    out, recipe = tmp_path / "lr.csv", tmp_path / "small.toml"
+    recipe.write_text(config_to_toml(small_config(write_small_data(tmp_path / "small.npz"))))
+    command = ["find-lr", "--recipe", str(recipe), "--out", str(out)]
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = list(csv.DictReader(out.read_text().splitlines()))
