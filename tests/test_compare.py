@@ -1,4 +1,4 @@
-"""Runs against each other: the very figures of their folders, only where the test images are surely the same."""
+"""Runs against each other: the very metrics of their folders, only where the test images are surely the same."""
 
 from __future__ import annotations
 
@@ -69,22 +69,22 @@ def copy_of(run: Run, path: Path) -> RunDir:
 
 
 def test_predictions_are_read_as_they_were_made(runs: Runs) -> None:
-    answers = RunDir(runs.first.path).read_predictions()
+    stored = RunDir(runs.first.path).read_predictions()
     predictions = evaluate(runs.first.model, runs.first.load_dataset()).predictions
-    assert answers.labels.equal(predictions.labels)
-    assert answers.predicted.equal(predictions.predicted)
-    assert answers.confidence.numpy() == pytest.approx(predictions.confidence.numpy(), abs=1e-6)
-    assert answers.paths is None
-    assert len(answers) == 45
+    assert stored.labels.equal(predictions.labels)
+    assert stored.predicted.equal(predictions.predicted)
+    assert stored.confidence.numpy() == pytest.approx(predictions.confidence.numpy(), abs=1e-6)
+    assert stored.paths is None
+    assert len(stored) == 45
 
 
 def test_runs_are_compared_by_what_their_folders_keep(runs: Runs) -> None:
     comparison = compare_runs([runs.first.path, runs.second])
-    first, second = comparison.figures
+    first, second = comparison.metrics
     assert (first.name, second.name) == ("a/run", "b/run")
-    for figures, run in zip(comparison.figures, (runs.first, runs.second), strict=True):
-        assert figures.accuracy == pytest.approx(run.metrics["test_accuracy"])
-        assert (figures.train_s, figures.macs) == (run.metrics["train_s"], run.metrics["macs"])
+    for metrics, run in zip(comparison.metrics, (runs.first, runs.second), strict=True):
+        assert metrics.accuracy == pytest.approx(run.metrics["test_accuracy"])
+        assert (metrics.train_s, metrics.macs) == (run.metrics["train_s"], run.metrics["macs"])
     (pair,) = comparison.comparisons
     assert pair.difference == pytest.approx(second.accuracy - first.accuracy)
     assert comparison.notes == ()
@@ -93,7 +93,7 @@ def test_runs_are_compared_by_what_their_folders_keep(runs: Runs) -> None:
 
 def test_other_validation_images_are_allowed_and_told(runs: Runs) -> None:
     comparison = compare_runs([runs.first, runs.second, runs.third])
-    assert [len(comparison.comparisons), len(comparison.figures)] == [2, 3]
+    assert [len(comparison.comparisons), len(comparison.metrics)] == [2, 3]
     assert comparison.notes == (
         "third had other training or validation images than the baseline; the test images are the same.",
     )
@@ -123,7 +123,7 @@ def test_one_picture_at_two_sizes_is_one_picture(tmp_path: Path) -> None:
     small, large = (quick_run(tmp_path / str(size), data, image_size=size) for size in (12, 16))
     comparison = compare_runs([small, large])
     assert comparison.notes == ("16 saw the same test images at another size than the baseline.",)
-    assert comparison.answers[0].paths is not None
+    assert comparison.predictions[0].paths is not None
     other_draw = quick_run(tmp_path / "other-draw", data, image_size=12, split_seed=1)
     with pytest.raises(RunError, match="the paths of the images differ"):
         compare_runs([small, other_draw])
@@ -192,7 +192,7 @@ def test_a_folder_of_several_seeds_is_refused_with_the_runs_in_it(runs: Runs, tm
     with pytest.raises(RunError, match="several seeds") as caught:
         compare_runs([runs.first, tmp_path])
     assert caught.value.hint.endswith(f"{tmp_path / 'seed-0'} {tmp_path / 'seed-1'}")
-    names = [figures.name for figures in compare_runs([tmp_path / "seed-0", tmp_path / "seed-1"]).figures]
+    names = [metrics.name for metrics in compare_runs([tmp_path / "seed-0", tmp_path / "seed-1"]).metrics]
     assert names == ["seed-0", "seed-1"]
 
 
@@ -254,4 +254,4 @@ def test_the_command_prints_the_table_or_json(runs: Runs, tmp_path: Path, capsys
 def test_a_run_loaded_is_the_same_as_its_folder(runs: Runs) -> None:
     loaded = compare_runs([load_run(runs.first.path), load_run(runs.second.path)])
     assert str(loaded) == str(compare_runs([runs.first.path, runs.second.path]))
-    assert torch.equal(loaded.answers[0].predicted, RunDir(runs.first.path).read_predictions().predicted)
+    assert torch.equal(loaded.predictions[0].predicted, RunDir(runs.first.path).read_predictions().predicted)

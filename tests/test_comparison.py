@@ -1,4 +1,4 @@
-"""Paired figures against published examples, exact coverage and plain recomputations; what the pictures and the table
+"""Paired metrics against published examples, exact coverage and plain recomputations; what the pictures and the table
 say is what was computed."""
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from scipy.stats import chi2
 
 from test_views import LONG_NAMES, assert_readable, texts_of
 from thumbnet.evaluation.comparison import (
-    RunFigures,
+    RunMetrics,
     compare_with_baseline,
     holm_p_values,
     mcnemar_p_value,
     paired_interval,
 )
 from thumbnet.evaluation.metrics import standard_error
-from thumbnet.evaluation.predictions import Answers
+from thumbnet.evaluation.predictions import StoredPredictions
 from thumbnet.views.comparison import describe_comparison, draw_costs
 from thumbnet.views.disagreements import disagreements_of, draw_disagreements
 
 CLASS_NAMES = ("cat", "dog", "owl")
 
 
-def random_answers(num_models: int, num_images: int = 60, seed: int = 0) -> list[Answers]:
+def random_predictions(num_models: int, num_images: int = 60, seed: int = 0) -> list[StoredPredictions]:
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(3, (num_images,), generator=generator)
-    answers = []
+    stored = []
     for _ in range(num_models):
         guesses = torch.randint(3, (num_images,), generator=generator)
         sees = torch.rand(num_images, generator=generator) < 0.5
         confidence = torch.rand(num_images, generator=generator, dtype=torch.float64)
-        answers.append(Answers(labels, torch.where(sees, labels, guesses), confidence))
-    return answers
+        stored.append(StoredPredictions(labels, torch.where(sees, labels, guesses), confidence))
+    return stored
 
 
 def test_the_interval_and_the_test_equal_published_examples() -> None:
@@ -116,7 +116,7 @@ def test_the_standard_error_is_that_of_repeated_draws() -> None:
 
 
 def test_comparisons_equal_a_plain_recomputation() -> None:
-    baseline, *others = random_answers(4)
+    baseline, *others = random_predictions(4)
     comparisons = compare_with_baseline(baseline, others)
     assert [found.holm_p_value for found in comparisons] == holm_p_values([found.p_value for found in comparisons])
     for other, found in zip(others, comparisons, strict=True):
@@ -137,14 +137,14 @@ def test_comparisons_equal_a_plain_recomputation() -> None:
         assert found.interval == paired_interval(*counts)
 
 
-def figures_of(name: str, *, accuracy: float = 0.8, train_s: float = 46.0, macs: int = 15_600_000) -> RunFigures:
-    return RunFigures(name, f"runs/{name}", "sprint", 194_464, macs, 60, accuracy, 0.05, train_s, 5)
+def metrics_of(name: str, *, accuracy: float = 0.8, train_s: float = 46.0, macs: int = 15_600_000) -> RunMetrics:
+    return RunMetrics(name, f"runs/{name}", "sprint", 194_464, macs, 60, accuracy, 0.05, train_s, 5)
 
 
 def test_the_table_says_what_was_computed() -> None:
-    baseline, *others = random_answers(3)
+    baseline, *others = random_predictions(3)
     comparisons = compare_with_baseline(baseline, others)
-    runs = [figures_of("first"), figures_of("second", accuracy=0.7), figures_of("third")]
+    runs = [metrics_of("first"), metrics_of("second", accuracy=0.7), metrics_of("third")]
     table = describe_comparison(runs, comparisons, ["A note."])
     assert [line.split()[0] for line in table.splitlines()[:4]] == ["run", "first", "second", "third"]
     assert "70.00% ± 5.00%" in table.splitlines()[2]
@@ -162,7 +162,7 @@ def test_the_table_says_what_was_computed() -> None:
 
 
 def test_costs_are_drawn_where_they_are_with_their_error() -> None:
-    runs = [figures_of("first"), figures_of("second", accuracy=0.9, train_s=9_000.0, macs=136_161_672)]
+    runs = [metrics_of("first"), metrics_of("second", accuracy=0.9, train_s=9_000.0, macs=136_161_672)]
     figure = draw_costs(runs)
     for axes, costs in zip(figure.axes, ([46.0, 9_000.0], [15_600_000, 136_161_672], [194_464, 194_464]), strict=True):
         marks = [container.lines[0] for container in axes.containers]
@@ -179,7 +179,7 @@ def test_costs_are_drawn_where_they_are_with_their_error() -> None:
 @pytest.mark.parametrize("train_s", [0.3, 3.0, 77.0, 100_000.0])
 def test_costs_of_any_size_are_readable(train_s: float) -> None:
     figure = draw_costs(
-        [replace(figures_of(name, accuracy=1.0, train_s=train_s), standard_error=0.0) for name in LONG_NAMES]
+        [replace(metrics_of(name, accuracy=1.0, train_s=train_s), standard_error=0.0) for name in LONG_NAMES]
     )
     assert_readable(figure)
     low, high = figure.axes[0].get_ylim()
@@ -188,7 +188,7 @@ def test_costs_of_any_size_are_readable(train_s: float) -> None:
 
 
 def test_disagreements_show_the_images_with_what_both_say() -> None:
-    baseline, other = random_answers(2)
+    baseline, other = random_predictions(2)
     (pair,) = compare_with_baseline(baseline, [other])
     images = torch.randint(0, 256, (60, 3, 8, 8), dtype=torch.uint8)
     sides = disagreements_of("first", baseline, "second", other, pair, images, num_images=3)
@@ -211,7 +211,7 @@ def test_disagreements_show_the_images_with_what_both_say() -> None:
 
 
 def test_disagreements_with_long_names_or_none_at_all_are_readable() -> None:
-    baseline, other = random_answers(2)
+    baseline, other = random_predictions(2)
     images = torch.zeros((60, 1, 28, 28), dtype=torch.uint8)
     (pair,) = compare_with_baseline(baseline, [other])
     (same,) = compare_with_baseline(baseline, [baseline])

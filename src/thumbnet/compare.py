@@ -16,11 +16,11 @@ from thumbnet.evaluation.comparison import (
     INTERVAL_METHOD,
     TEST_METHOD,
     PairedComparison,
-    RunFigures,
+    RunMetrics,
     compare_with_baseline,
 )
 from thumbnet.evaluation.metrics import standard_error
-from thumbnet.evaluation.predictions import Answers
+from thumbnet.evaluation.predictions import StoredPredictions
 from thumbnet.run_dir import Run, RunDir, load_run
 from thumbnet.same_test import check_same_test, load_own_dataset
 from thumbnet.seeds import is_seed_runs
@@ -34,34 +34,34 @@ COMPARISON = "comparison.json"
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Runs with their figures, the first being the baseline; `str(comparison)` is the table.
+    """Runs with their metrics, the first being the baseline; `str(comparison)` is the table.
 
-    `answers` are on the test images, run by run as `figures`; `comparisons` are of the second run, the third, ... with
-    the first; `notes` say what a reader must know besides.
+    `predictions` and `metrics` are of the test images, in the order of the runs; `comparisons` compare the second run,
+    the third, ... with the first; `notes` are for the reader of the table.
     """
 
     runs: tuple[Run, ...]
-    answers: tuple[Answers, ...]
-    figures: tuple[RunFigures, ...]
+    predictions: tuple[StoredPredictions, ...]
+    metrics: tuple[RunMetrics, ...]
     comparisons: tuple[PairedComparison, ...]
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        return describe_comparison(self.figures, self.comparisons, self.notes)
+        return describe_comparison(self.metrics, self.comparisons, self.notes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; the images that one run alone gets right come as in `PairedComparison`."""
-        others = zip(self.figures[1:], self.comparisons, self.answers[1:], strict=True)
+        others = zip(self.metrics[1:], self.comparisons, self.predictions[1:], strict=True)
         return {
-            "baseline": self.figures[0].name,
-            "num_images": self.figures[0].num_images,
+            "baseline": self.metrics[0].name,
+            "num_images": self.metrics[0].num_images,
             "confidence_level": CONFIDENCE_LEVEL,
             "interval_method": INTERVAL_METHOD,
             "test_method": TEST_METHOD,
-            "runs": [asdict(figures) for figures in self.figures],
+            "runs": [asdict(metrics) for metrics in self.metrics],
             "comparisons": [
                 {
-                    "run": figures.name,
+                    "run": metrics.name,
                     "difference": comparison.difference,
                     "low": comparison.interval.low,
                     "high": comparison.interval.high,
@@ -71,16 +71,16 @@ class RunComparison:
                     "num_only_baseline": len(comparison.only_baseline),
                     "num_only_run": len(comparison.only_other),
                     "num_both_wrong": comparison.num_both_wrong,
-                    "only_baseline": self._images(comparison.only_baseline.tolist(), answers),
-                    "only_run": self._images(comparison.only_other.tolist(), answers),
+                    "only_baseline": self._images(comparison.only_baseline.tolist(), stored),
+                    "only_run": self._images(comparison.only_other.tolist(), stored),
                 }
-                for figures, comparison, answers in others
+                for metrics, comparison, stored in others
             ],
             "notes": list(self.notes),
         }
 
-    def _images(self, indices: Sequence[int], other: Answers) -> list[dict[str, Any]]:
-        baseline, class_names = self.answers[0], self.runs[0].card.class_names
+    def _images(self, indices: Sequence[int], other: StoredPredictions) -> list[dict[str, Any]]:
+        baseline, class_names = self.predictions[0], self.runs[0].card.class_names
         return [
             {
                 "index": index,
@@ -117,18 +117,18 @@ def compare_runs(
         raise ConfigError(f"{len(runs)} run given to compare", hint="name two runs or more")
     opened = tuple(run if isinstance(run, Run) else _open_run(run) for run in runs)
     names = distinct_names([run.path for run in opened])
-    answers = tuple(RunDir(run.path).read_predictions() for run in opened)
+    stored = tuple(RunDir(run.path).read_predictions() for run in opened)
     source = {"data": data, "data_dir": data_dir, "allow_unverified": allow_unverified}
     notes = [
-        check_same_test(opened[0], answers[0], run, run_answers, name=name, source=source)
-        for run, run_answers, name in zip(opened[1:], answers[1:], names[1:], strict=True)
+        check_same_test(opened[0], stored[0], run, run_stored, name=name, source=source)
+        for run, run_stored, name in zip(opened[1:], stored[1:], names[1:], strict=True)
     ]
-    figures = tuple(_figures_of(*row) for row in zip(names, opened, answers, strict=True))
+    metrics = tuple(_metrics_of(*row) for row in zip(names, opened, stored, strict=True))
     return RunComparison(
         runs=opened,
-        answers=answers,
-        figures=figures,
-        comparisons=compare_with_baseline(answers[0], answers[1:]),
+        predictions=stored,
+        metrics=metrics,
+        comparisons=compare_with_baseline(stored[0], stored[1:]),
         notes=tuple(note for note in (*notes, _note_on_times(names, opened)) if note),
     )
 
@@ -158,13 +158,13 @@ def write_comparison(
         folder.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"the folder {folder.path} cannot be created: {error}", hint="name another") from error
-    names = [figures.name for figures in comparison.figures]
+    names = [metrics.name for metrics in comparison.metrics]
     curves = [curves_of(run.history, label=name) for run, name in zip(comparison.runs, names, strict=True)]
     folder.write("curves.png", png_bytes(draw_curves(curves)))
-    folder.write("cost.png", png_bytes(draw_costs(comparison.figures)))
+    folder.write("cost.png", png_bytes(draw_costs(comparison.metrics)))
     disagreements = [
-        disagreements_of(names[0], comparison.answers[0], name, answers, pair, dataset.test.images)
-        for name, answers, pair in zip(names[1:], comparison.answers[1:], comparison.comparisons, strict=True)
+        disagreements_of(names[0], comparison.predictions[0], name, stored, pair, dataset.test.images)
+        for name, stored, pair in zip(names[1:], comparison.predictions[1:], comparison.comparisons, strict=True)
     ]
     folder.write("disagreements.png", png_bytes(draw_disagreements(disagreements, dataset.class_names)))
     folder.write_json(COMPARISON, comparison.to_dict())
@@ -194,17 +194,17 @@ def _open_run(path: str | Path) -> Run:
     return load_run(path)
 
 
-def _figures_of(name: str, run: Run, answers: Answers) -> RunFigures:
-    accuracy = float(answers.right.double().mean())
-    return RunFigures(
+def _metrics_of(name: str, run: Run, stored: StoredPredictions) -> RunMetrics:
+    accuracy = float(stored.right.double().mean())
+    return RunMetrics(
         name=name,
         path=str(run.path),
         model=run.card.model,
         num_params=run.metrics["num_params"],
         macs=run.metrics["macs"],
-        num_images=len(answers),
+        num_images=len(stored),
         accuracy=accuracy,
-        standard_error=standard_error(accuracy, len(answers)),
+        standard_error=standard_error(accuracy, len(stored)),
         train_s=run.metrics["train_s"],
         epochs=run.metrics["epochs"],
     )

@@ -12,29 +12,35 @@ from typing import Any
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import DataError, RunError
-from thumbnet.evaluation.predictions import Answers
+from thumbnet.evaluation.predictions import StoredPredictions
 from thumbnet.run_dir import Run
 
 
 def check_same_test(
-    baseline: Run, baseline_answers: Answers, run: Run, answers: Answers, *, name: str, source: Mapping[str, Any]
+    baseline: Run,
+    baseline_stored: StoredPredictions,
+    run: Run,
+    stored: StoredPredictions,
+    *,
+    name: str,
+    source: Mapping[str, Any],
 ) -> str:
     """RunError where the run was scored on other test images than the baseline; else a note, where there is one."""
     if run.card.class_names != baseline.card.class_names:
         raise _other_test(run, baseline, "the classes differ")
-    if len(answers) != len(baseline_answers):
-        raise _other_test(run, baseline, f"there are {len(answers)} instead of {len(baseline_answers)}")
-    num_other = int((answers.labels != baseline_answers.labels).sum())
+    if len(stored) != len(baseline_stored):
+        raise _other_test(run, baseline, f"there are {len(stored)} instead of {len(baseline_stored)}")
+    num_other = int((stored.labels != baseline_stored.labels).sum())
     if num_other:
-        raise _other_test(run, baseline, f"{num_other} of {len(answers)} labels differ")
-    if answers.paths is not None and baseline_answers.paths is not None and answers.paths != baseline_answers.paths:
+        raise _other_test(run, baseline, f"{num_other} of {len(stored)} labels differ")
+    if stored.paths is not None and baseline_stored.paths is not None and stored.paths != baseline_stored.paths:
         raise _other_test(run, baseline, "the paths of the images differ")
     if run.card.data_checksum == baseline.card.data_checksum:
         return ""
     images = load_own_dataset(run, source).test.images
     baseline_images = load_own_dataset(baseline, source).test.images
     if images.shape != baseline_images.shape:
-        if answers.paths is None or run.card.data != baseline.card.data:
+        if stored.paths is None or run.card.data != baseline.card.data:
             raise _other_test(run, baseline, "their size differs")
         return f"{name} saw the same test images at another size than the baseline."
     num_other = int((images != baseline_images).flatten(1).any(dim=1).sum())

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int64
 from scipy.stats import binomtest
 from torch import Tensor
 
-from thumbnet.evaluation.predictions import Answers
+from thumbnet.evaluation.predictions import StoredPredictions
 
 CONFIDENCE_LEVEL = 0.95
 INTERVAL_METHOD = "Newcombe (1998), method 10"
@@ -27,9 +27,9 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class RunFigures:
-    """A run's cost and what it came to: `accuracy` on the test images and its `standard_error` are fractions, `macs`
-    are of one image, `train_s` are seconds of training alone."""
+class RunMetrics:
+    """A run's accuracy and cost: `accuracy` on test images and its `standard_error` are fractions, `macs` are of one
+    image, `train_s` are seconds of training alone."""
 
     name: str
     path: str
@@ -64,7 +64,9 @@ class PairedComparison:
     holm_p_value: float
 
 
-def compare_with_baseline(baseline: Answers, others: Sequence[Answers]) -> tuple[PairedComparison, ...]:
+def compare_with_baseline(
+    baseline: StoredPredictions, others: Sequence[StoredPredictions]
+) -> tuple[PairedComparison, ...]:
     """Each of `others` against `baseline`; all are of the same images in the same order."""
     assert all(torch.equal(other.labels, baseline.labels) for other in others)
     splits = [(_surest(baseline, other, of=baseline), _surest(baseline, other, of=other)) for other in others]
@@ -132,7 +134,7 @@ def holm_p_values(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _surest(baseline: Answers, other: Answers, *, of: Answers) -> Int64[Tensor, " m"]:
+def _surest(baseline: StoredPredictions, other: StoredPredictions, *, of: StoredPredictions) -> Int64[Tensor, " m"]:
     """Indices of the images that only `of`, one of the two, gets right: highest first by the lower confidence."""
     alone: Bool[Tensor, " n"] = of.right & (baseline.right ^ other.right)
     indices = alone.nonzero().flatten()

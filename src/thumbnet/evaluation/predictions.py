@@ -47,9 +47,9 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What is kept of predictions: the labels and the predicted classes int64 [N] of a split, the probability of the
-    predicted class [N], and the images' paths where they have any; all in the split's order."""
+class StoredPredictions:
+    """Predictions as a run keeps them: labels and predicted classes int64 [N] of a split, the probability of the
+    predicted class [N], and the images' paths if they have any; all in the split's order."""
 
     labels: Int64[Tensor, " n"]
     predicted: Int64[Tensor, " n"]

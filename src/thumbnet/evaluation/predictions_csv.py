@@ -8,7 +8,7 @@ import io
 import torch
 
 from thumbnet.data.dataset import Split
-from thumbnet.evaluation.predictions import Answers, Predictions
+from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 from thumbnet.formats.csv_table import read_rows
 from thumbnet.formats.json_text import damaged
 
@@ -33,7 +33,7 @@ def predictions_to_csv(predictions: Predictions, split: Split, class_names: tupl
     return text.getvalue()
 
 
-def answers_from_csv(text: str, *, name: str, num_classes: int) -> Answers:
+def predictions_from_csv(text: str, *, name: str, num_classes: int) -> StoredPredictions:
     """The stored predictions of every image; RunError, which names the file `name`, where it is no such table."""
     rows = read_rows(text, required=COLUMNS, name=name)
     try:
@@ -48,7 +48,7 @@ def answers_from_csv(text: str, *, name: str, num_classes: int) -> Answers:
     if not all(0 <= value <= 1 for value in confidence):
         raise damaged(name, "a probability is not between 0 and 1")
     paths = tuple(row["path"] for row in rows)
-    return Answers(
+    return StoredPredictions(
         torch.tensor(labels, dtype=torch.int64),
         torch.tensor(predicted, dtype=torch.int64),
         torch.tensor(confidence, dtype=torch.float64),

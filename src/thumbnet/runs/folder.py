@@ -16,8 +16,8 @@ from thumbnet.card import CARD_FORMAT, ModelCard, card_from_dict, card_to_dict
 from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
 from thumbnet.data.dataset import Source, Split
 from thumbnet.errors import CheckpointError, RunError
-from thumbnet.evaluation.predictions import Answers, Predictions
-from thumbnet.evaluation.predictions_csv import answers_from_csv, predictions_to_csv
+from thumbnet.evaluation.predictions import Predictions, StoredPredictions
+from thumbnet.evaluation.predictions_csv import predictions_from_csv, predictions_to_csv
 from thumbnet.evaluation.robustness import ROBUSTNESS_FORMAT, Robustness, robustness_from_dict
 from thumbnet.formats.json_text import FORMAT, read_object, to_json
 from thumbnet.models.weights import first_not_finite
@@ -198,16 +198,16 @@ class RunDir:
         text = to_json({FORMAT: METRICS_FORMAT, **metrics}, name=METRICS, indent=2)
         self.write_checked({METRICS: f"{text}\n"})
 
-    def read_predictions(self) -> Answers:
+    def read_predictions(self) -> StoredPredictions:
         """The stored predictions of every test image; RunError where they are not there or damaged."""
         card = self.read_card()
         name = str(self.path / PREDICTIONS)
-        answers = answers_from_csv(self._read_text(PREDICTIONS), name=name, num_classes=len(card.class_names))
-        if len(answers) != card.num_test:
+        stored = predictions_from_csv(self._read_text(PREDICTIONS), name=name, num_classes=len(card.class_names))
+        if len(stored) != card.num_test:
             raise RunError(
-                f"{name} is damaged: it has {len(answers)} rows for {card.num_test} test images", hint="train again"
+                f"{name} is damaged: it has {len(stored)} rows for {card.num_test} test images", hint="train again"
             )
-        return answers
+        return stored
 
     def read_card(self) -> ModelCard:
         name = str(self.path / MODEL_CARD)

@@ -13,7 +13,7 @@ from thumbnet.evaluation.comparison import (
     INTERVAL_METHOD,
     TEST_METHOD,
     PairedComparison,
-    RunFigures,
+    RunMetrics,
 )
 from thumbnet.training.progress import duration
 from thumbnet.views.curves import COLOURS, LEGEND_HANDLE_PX
@@ -30,7 +30,7 @@ COUNTS = tuple(float(digit * 10**power) for power in range(13) for digit in (1, 
 
 
 def describe_comparison(
-    figures: Sequence[RunFigures], comparisons: Sequence[PairedComparison], notes: Sequence[str]
+    metrics: Sequence[RunMetrics], comparisons: Sequence[PairedComparison], notes: Sequence[str]
 ) -> str:
     """The table: a line for each run, then each of the others against the first, then what to know besides."""
     rows = [("run", "model", "parameters", "MACs", "test accuracy", "training", "epochs")]
@@ -44,7 +44,7 @@ def describe_comparison(
             duration(run.train_s),
             f"{run.epochs}",
         )
-        for run in figures
+        for run in metrics
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
@@ -54,36 +54,36 @@ def describe_comparison(
         )
         for row in rows
     ]
-    baseline = figures[0].name
-    for run, comparison in zip(figures[1:], comparisons, strict=True):
+    baseline = metrics[0].name
+    for run, comparison in zip(metrics[1:], comparisons, strict=True):
         lines += ["", *_pair_lines(run.name, baseline, comparison, len(comparisons))]
     methods = f"interval: {INTERVAL_METHOD}; p: {TEST_METHOD}{', corrected by Holm' * (len(comparisons) > 1)}"
     lines += [
         "",
-        f"{figures[0].num_images:,} test images; ±: standard error; {methods}.",
+        f"{metrics[0].num_images:,} test images; ±: standard error; {methods}.",
         "All of it is about these trained models: the same recipe with another seed gives another model.",
     ]
     return "\n".join([*lines, *notes])
 
 
 @styled
-def draw_costs(figures: Sequence[RunFigures]) -> Figure:
+def draw_costs(metrics: Sequence[RunMetrics]) -> Figure:
     """Test accuracy in per cent, with its standard error, against time of training, MACs and parameters (logarithmic):
     one mark a run, in the colours that `draw_curves` gives to the same runs."""
-    assert figures
+    assert metrics
     figure = new_figure(WIDTH_PX, HEIGHT_PX)
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1, wspace=0.03)
     panels = figure.subplots(1, 3, sharey=True)
     seconds = FuncFormatter(lambda value, _: _round_duration(float(value)))
     counts = EngFormatter(sep=" ")
-    _draw_panel(panels[0], "Time of training", figures, lambda run: run.train_s, TICKS_S, seconds)
-    _draw_panel(panels[1], "Multiply-accumulates of an image", figures, lambda run: run.macs, COUNTS, counts)
-    _draw_panel(panels[2], "Parameters", figures, lambda run: run.num_params, COUNTS, counts)
+    _draw_panel(panels[0], "Time of training", metrics, lambda run: run.train_s, TICKS_S, seconds)
+    _draw_panel(panels[1], "Multiply-accumulates of an image", metrics, lambda run: run.macs, COUNTS, counts)
+    _draw_panel(panels[2], "Parameters", metrics, lambda run: run.num_params, COUNTS, counts)
     panels[0].set_ylabel("test accuracy ± standard error")
     panels[0].yaxis.set_major_formatter(FuncFormatter(lambda per_cent, _: f"{per_cent:g} %"))
     low, high = panels[0].get_ylim()
     panels[0].set_ylim(low, min(high, 100 + 0.05 * (high - low)))  # no tick above 100 %, yet a whole mark there
-    labels = [run.name for run in figures]
+    labels = [run.name for run in metrics]
     widest_px = max(text_width_px(label, TEXT_PT) for label in labels) + LEGEND_HANDLE_PX
     ncols = min(len(labels), max(1, int(WIDTH_PX / widest_px)))
     figure.legend(panels[0].containers, labels, loc="outside upper left", ncols=ncols)
@@ -111,14 +111,14 @@ def _p_text(p_value: float) -> str:
 def _draw_panel(
     axes: Axes,
     title: str,
-    figures: Sequence[RunFigures],
-    cost: Callable[[RunFigures], float],
+    metrics: Sequence[RunMetrics],
+    cost: Callable[[RunMetrics], float],
     ticks: Sequence[float],
     formatter: Formatter,
 ) -> None:
     axes.set_title(title)
     axes.set_xscale("log")
-    for number, run in enumerate(figures):
+    for number, run in enumerate(metrics):
         axes.errorbar(
             [cost(run)],
             [100 * run.accuracy],
@@ -130,7 +130,7 @@ def _draw_panel(
             linestyle="none",
             capsize=3,
         )
-    costs = [cost(run) for run in figures]
+    costs = [cost(run) for run in metrics]
     lowest, highest = min(costs) / MARGIN, max(costs) * MARGIN
     wider = max(1.0, MIN_SPAN * lowest / highest) ** 0.5
     lowest, highest = lowest / wider, highest * wider

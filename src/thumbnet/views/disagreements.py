@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from thumbnet.evaluation.comparison import PairedComparison
-from thumbnet.evaluation.predictions import Answers
+from thumbnet.evaluation.predictions import StoredPredictions
 from thumbnet.views.figure import (
     BLUE,
     DEEP_VERMILION,
@@ -54,9 +54,9 @@ class Disagreement:
 
 def disagreements_of(
     baseline_name: str,
-    baseline: Answers,
+    baseline: StoredPredictions,
     other_name: str,
-    other: Answers,
+    other: StoredPredictions,
     comparison: PairedComparison,
     images: UInt8[Tensor, "n c h w"],
     *,
@@ -66,7 +66,11 @@ def disagreements_of(
     that both answered."""
 
     def side(
-        right_name: str, right: Answers, wrong_name: str, wrong: Answers, indices: Int64[Tensor, " m"]
+        right_name: str,
+        right: StoredPredictions,
+        wrong_name: str,
+        wrong: StoredPredictions,
+        indices: Int64[Tensor, " m"],
     ) -> Disagreement:
         shown = indices[:num_images]
         return Disagreement(
