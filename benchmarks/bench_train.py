@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_CPU
+
+# isort: split
 import torch
 from measuring import (
     Work,

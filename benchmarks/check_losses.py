@@ -12,6 +12,9 @@ import itertools
 import statistics
 from typing import Any
 
+import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_CPU
+
+# isort: split
 import plain_reference
 import torch
 from measuring import cifar_folder, circumstances, describe_circumstances, make_parser, write_results

@@ -21,6 +21,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_CPU
+
+# isort: split
 import torch
 from torch import nn
 

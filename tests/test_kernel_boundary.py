@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from kernel_builds import FLAGS
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, NonFiniteLossError
 from thumbnet.kernels.compiler import can_compile
@@ -135,10 +136,10 @@ def check_as_without_kernels(word: str, change: Change, maps: Tensor, *, within:
         expected = step(theirs, maps, None)
     except RuntimeError as refusal:
         with pytest.raises(RuntimeError) as caught:
-            step(ours, maps, load_kernels())
+            step(ours, maps, load_kernels(FLAGS))
         assert str(caught.value) == str(refusal)
         return
-    for one, other in zip(step(ours, maps, load_kernels()), expected, strict=True):
+    for one, other in zip(step(ours, maps, load_kernels(FLAGS)), expected, strict=True):
         torch.testing.assert_close(one, other, rtol=within, atol=within)
 
 
@@ -177,7 +178,7 @@ def test_gradients_of_any_layout_and_type(word: str) -> None:
         lambda y: y[:, ::2].square().sum(),
     ):
         found = []
-        for kernels in (load_kernels(), None):
+        for kernels in (load_kernels(FLAGS), None):
             own = copy.deepcopy(block)
             own.kernels = kernels
             last(own(maps)).backward()
@@ -198,9 +199,9 @@ def test_the_default_type_of_new_tensors_does_not_matter(word: str, double_by_de
     maps = torch.randn(3, 32, 7, 7, dtype=torch.float32).contiguous(memory_format=torch.channels_last)
     torch.set_default_dtype(torch.float32)
     blocks = [block_of(f"c32 {word}", 1) for _ in range(2)]
-    expected = step(blocks[0], maps, load_kernels())
+    expected = step(blocks[0], maps, load_kernels(FLAGS))
     torch.set_default_dtype(torch.float64)
-    for one, other in zip(step(blocks[1], maps, load_kernels()), expected, strict=True):
+    for one, other in zip(step(blocks[1], maps, load_kernels(FLAGS)), expected, strict=True):
         assert one.equal(other)
 
 
@@ -209,7 +210,7 @@ def test_the_default_type_of_new_tensors_does_not_matter(word: str, double_by_de
 @pytest.mark.parametrize("word", ["c32p", "b32p"])
 def test_a_lost_number_arrives_wherever_it_stands_in_a_window(word: str, dtype: torch.dtype, at: int) -> None:
     block = block_of(f"c32 {word}", 1)
-    block.kernels = load_kernels()
+    block.kernels = load_kernels(FLAGS)
     maps = torch.zeros(2, 32, 4, 4)
     maps[0, :, at // 2, at % 2] = float("nan")
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
@@ -227,7 +228,7 @@ def test_a_lost_number_of_any_bits_arrives() -> None:
     with torch.no_grad():
         norm.weight[3], norm.bias[5] = largest, largest
     block = block_of("c32 b32", 1)
-    block.norm, block.kernels = norm, load_kernels()
+    block.norm, block.kernels = norm, load_kernels(FLAGS)
     with torch.no_grad():
         block.conv.weight[7, 1], block.depthwise.weight[9, 0, 1, 1] = largest, largest
     with torch.autocast("cpu", torch.bfloat16):

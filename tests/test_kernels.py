@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import ctypes
-import platform
 import subprocess
 import sys
 
@@ -13,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kernel_builds import FLAGS, NARROW
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.blocks import fused_norm
-from thumbnet.kernels.compiler import can_compile, kernel_flags
-from thumbnet.kernels.cpu import cpu_form
+from thumbnet.kernels.compiler import can_compile
 from thumbnet.kernels.library import load_kernels
 from thumbnet.kernels.support import supports_norm, supports_separable
 from thumbnet.models.blocknet import BlockNet
@@ -28,9 +27,6 @@ from thumbnet.training.kernels import describe_kernels, pick_kernels, runs_fully
 from thumbnet.training.progress import Silent
 
 CPU = torch.device("cpu")
-FLAGS = kernel_flags()
-IS_WIDE = cpu_form() == "native" and platform.machine() == "x86_64"
-NARROW = (*FLAGS, "-mno-avx512f") if IS_WIDE else FLAGS  # what a processor without AVX-512 compiles
 needs_compiler = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
 MUON = {"optimizer": "muon", "lr": 0.05, "vector_lr": 0.05, "vector_momentum": 0.8, "head_lr": 0.5, "momentum": 0.6}
 
@@ -109,7 +105,7 @@ def test_a_block_is_as_in_double_precision(
 @needs_compiler
 def test_most_blocks_are_fused_and_not_only_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
     block = block_of("b48", 1, 48)
-    block.kernels = load_kernels()
+    block.kernels = load_kernels(FLAGS)
     monkeypatch.setattr(F, "conv2d", lambda *_: pytest.fail("PyTorch's convolution was taken"))
     assert block(torch.randn(2, 48, 4, 4)).shape == (2, 48, 4, 4)
 
@@ -155,7 +151,7 @@ def test_training_is_the_same_but_for_rounding(blocks: str, tiny_dataset: Datase
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_the_result_does_not_depend_on_the_threads(dtype: torch.dtype) -> None:
     block = block_of("b48p", 1, 32)
-    block.kernels = load_kernels()
+    block.kernels = load_kernels(FLAGS)
     maps, gradient = torch.randn(50, 32, 9, 9).to(dtype), torch.randn(50, 48, 4, 4).to(dtype)
     results = []
     for threads in (2, 2, 1, 3):

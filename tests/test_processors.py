@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import platform
 import subprocess
@@ -121,3 +122,15 @@ def test_what_this_processor_cannot_run_compiles(tmp_path: Path) -> None:
     """AVX-512 on a processor without it; where it can be run, other tests run it."""
     flags = (*(flag for flag in kernel_flags("x86-64") if not flag.startswith(("-march", "-O"))), "-O0")
     assert compile_kernels(find_compiler(), (*flags, "-march=x86-64-v4"), tmp_path).exists()
+
+
+def test_benchmarks_apply_the_switch_before_anything_imports_torch() -> None:
+    for script in sorted((Path(__file__).parent.parent / "benchmarks").glob("*.py")):
+        modules = [
+            name
+            for node in ast.parse(script.read_text()).body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+        ]
+        first = next((name for name in modules if name.split(".")[0] in ("thumbnet", "measuring", "torch")), None)
+        assert first != "torch" or script.stem == "plain_reference", script
