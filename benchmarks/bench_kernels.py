@@ -17,11 +17,14 @@ from measuring import circumstances, describe_circumstances, write_results
 from thumbnet.bench.measure import StepWatch, random_dataset
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.registry import num_params
+from thumbnet.specs.engine import Engine
+from thumbnet.specs.inputs import Inputs
+from thumbnet.specs.optimizers import Muon
 from thumbnet.training.fit import fit
 
 BLOCKS = ("b32 b48p b48x4 b64p", "b32 b64p b64x5 b96p b96x5", "c32p c64x3 c64p c64")
 WAYS = {
-    f"{whose}, {precision}": {"kernels": kernels, "precision": precision}
+    f"{whose}, {precision}": Engine(device="cpu", kernels=kernels, precision=precision)
     for precision in ("float32", "auto")
     for whose, kernels in (("PyTorch", "pytorch"), ("ours", "native"))
 }
@@ -29,10 +32,8 @@ BATCH_SIZE = 128
 STEPS_A_TURN = 8
 WARM_UP_STEPS = 2
 NUM_TURNS = 5
-FITS: dict[str, Any] = {
-    "epochs": 1, "batch_size": BATCH_SIZE, "optimizer": "muon", "lr": 0.06, "momentum": 0.6, "vector_lr": 0.1,
-    "vector_momentum": 0.85, "head_lr": 1.0, "augmentation": "shift-flip", "device": "cpu",
-}  # fmt: skip
+OPTIMIZER = Muon(lr=0.06, momentum=0.6, bias_lr=0.1, bias_momentum=0.85, head_lr=1.0)
+INPUTS = Inputs(augmentation="shift-flip")
 
 
 def main() -> None:
@@ -49,7 +50,16 @@ def main() -> None:
             ways = list(WAYS)
             for way in ways[turn % len(ways) :] + ways[: turn % len(ways)]:
                 watch = StepWatch()
-                fit(model, dataset, progress=watch, **FITS, **WAYS[way])
+                fit(
+                    model,
+                    dataset,
+                    epochs=1,
+                    batch_size=BATCH_SIZE,
+                    optimizer=OPTIMIZER,
+                    inputs=INPUTS,
+                    engine=WAYS[way],
+                    progress=watch,
+                )
                 turns[way].append(watch.seconds_per_step(WARM_UP_STEPS, STEPS_A_TURN))
         networks.append({"blocks": blocks, "num_params": num_params(model), "seconds_per_step": turns})
         print(row(networks[-1]))

@@ -30,6 +30,9 @@ from thumbnet.bench.measure import StepWatch, matrix_gflops
 from thumbnet.data.sources import load_dataset
 from thumbnet.models.registry import create_model
 from thumbnet.models.trace import trace_model
+from thumbnet.specs.engine import Engine
+from thumbnet.specs.inputs import Inputs
+from thumbnet.specs.optimizers import SGD
 from thumbnet.training.device import peak_memory_bytes
 from thumbnet.training.fit import fit
 
@@ -38,7 +41,6 @@ STEPS_A_TURN = 15
 NUM_TURNS = 5
 WARM_UP_STEPS = 4
 NUM_PROFILED_STEPS = 6
-FITS = {"lr": 0.1, "momentum": 0.9, "batch_size": BATCH_SIZE, "augmentation": "crop-flip", "precision": "float32"}
 PARTS = {  # of PyTorch's operations, by words in their names; the first that fits counts
     "convolutions": ("conv",),
     "batch normalisation": ("batch_norm",),
@@ -54,8 +56,17 @@ def ours(folder: str) -> Work:
 
     def work(num_steps: int) -> dict[str, Any]:
         part = dataset.with_train(dataset.train.select(range(num_steps * BATCH_SIZE)))
-        history = fit(create_model("dilated", seed=0), part, epochs=1, progress=StepWatch(), device="cpu", **FITS)
-        return {"train_s": history.train_s, "peak_memory_bytes": peak_memory_bytes(torch.device("cpu"))}
+        result = fit(
+            create_model("dilated", seed=0),
+            part,
+            epochs=1,
+            batch_size=BATCH_SIZE,
+            optimizer=SGD(lr=0.1, momentum=0.9),
+            inputs=Inputs(augmentation="crop-flip"),
+            engine=Engine(device="cpu", precision="float32"),
+            progress=StepWatch(),
+        )
+        return {"train_s": result.history.train_s, "peak_memory_bytes": peak_memory_bytes(torch.device("cpu"))}
 
     return work
 

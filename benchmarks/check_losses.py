@@ -21,9 +21,12 @@ from measuring import cifar_folder, circumstances, describe_circumstances, make_
 
 from thumbnet.data.sources import load_dataset
 from thumbnet.models.registry import create_model
+from thumbnet.specs.engine import Engine
+from thumbnet.specs.inputs import Inputs
+from thumbnet.specs.optimizers import SGD
+from thumbnet.specs.schedules import StepSchedule
 from thumbnet.training.fit import fit
 from thumbnet.training.progress import Silent, StepReport
-from thumbnet.training.schedules import StepSchedule
 
 SEEDS = (0, 1, 2)
 NUM_IMAGES = 5000
@@ -62,12 +65,11 @@ def our_loss(seed: int, folder: str) -> float:
         dataset,
         epochs=1,
         batch_size=plain_reference.BATCH_SIZE,
-        lr=plain_reference.LR,
-        momentum=plain_reference.MOMENTUM,
+        optimizer=SGD(lr=plain_reference.LR, momentum=plain_reference.MOMENTUM),
         schedule=StepSchedule(NUM_STEPS, 0.1),  # constant: it would step after so many epochs
-        augmentation="crop-flip",
+        inputs=Inputs(augmentation="crop-flip"),
         seed=seed,
-        device="cpu",
+        engine=Engine(device="cpu"),
         progress=losses,
     )
     assert len(losses.losses) == NUM_STEPS

@@ -30,9 +30,8 @@ from torch import nn
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.data.sources import load_dataset
-from thumbnet.prepare import build_model, build_policy, fit_arguments, resolve_config
+from thumbnet.prepare import build_model, resolve_config
 from thumbnet.recipes import list_recipes, load_recipe
-from thumbnet.training.fit import fit
 from thumbnet.training.progress import Silent, StepReport
 
 NUM_EPOCHS = 2
@@ -91,11 +90,31 @@ def ten_steps(
 def _fit(
     model: nn.Module, dataset: Dataset, config: TrainConfig, progress: Losses, teacher_logits: torch.Tensor | None
 ) -> list[float]:
-    """Train as `train` would; the validation losses. All that must go with the code's changes is in here."""
+    """Train as `train` would; the validation losses."""
+    try:
+        from thumbnet.prepare import fit_config
+    except ImportError:
+        return _fit_as_before(model, dataset, config, progress, teacher_logits)
+    from thumbnet.evaluation.metrics import scorers
+    from thumbnet.training.distillation import TeacherLogits
+    from thumbnet.training.inputs import build_augmentations
+
+    teacher = None
+    if teacher_logits is not None:
+        teacher = TeacherLogits(build_augmentations(config.inputs, dataset)[0], teacher_logits)
+    result = fit_config(config, dataset, model, teacher=teacher, scorers=scorers(dataset, "val"), progress=progress)
+    return result.history.column("val_loss")
+
+
+def _fit_as_before(
+    model: nn.Module, dataset: Dataset, config: TrainConfig, progress: Losses, teacher_logits: torch.Tensor | None
+) -> list[float]:
+    """The same in commit f7609f6."""
+    from thumbnet.prepare import build_policy, fit_arguments
+    from thumbnet.training.distillation import Lessons
+
     arguments = fit_arguments(config, dataset)
     if teacher_logits is not None:
-        from thumbnet.training.distillation import Lessons
-
         arguments["lessons"] = Lessons(build_policy(config, dataset)[0], teacher_logits, 0.9, 2.0)
     history = fit(model, dataset, epochs=config.epochs, **arguments, score=("val",), progress=progress)
     return history.column("val_loss")

@@ -21,10 +21,10 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.data.statistics import channel_statistics
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.registry import create_model
-from thumbnet.prepare import build_schedule
+from thumbnet.prepare import fit_config
 from thumbnet.recipes import load_recipe
 from thumbnet.training.device import keep_freed_memory
-from thumbnet.training.fit import fit
+from thumbnet.training.progress import Silent
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -56,10 +56,8 @@ def test_one_reference_epoch_on_5000_images_learns(reference_data: Dataset) -> N
     config = load_recipe("reference")
     dataset = reference_data.with_train(reference_data.train.select(range(5_000)))
     model = create_model("dilated", seed=config.seed, dropout=0.05)
-    history = fit(
-        model, dataset, epochs=1, batch_size=config.batch_size, lr=config.lr, momentum=config.momentum,
-        schedule=build_schedule(config), augmentation="crop-flip", seed=config.seed,
-    )  # fmt: skip
+    config = config.replace(epochs=1)
+    history = fit_config(config, dataset, model, progress=Silent()).history
     assert history[0].train_loss < 2.3  # the loss of a guess is log 10 = 2.303
     assert evaluate(model, dataset).accuracy > 0.15
 

@@ -18,7 +18,7 @@ def test_the_config_is_kept_as_it_was_asked_for(small_run: Path) -> None:
     assert asked == small_config(small_run.parent / "data.npz", epochs=2)
     run = load_run(small_run)
     assert run.asked == asked
-    assert run.config.flip is not asked.flip == "auto"
+    assert run.config.inputs.flip is not asked.inputs.flip == "auto"
 
 
 def test_a_run_of_an_earlier_version_kept_only_the_resolved_config(tmp_path: Path) -> None:

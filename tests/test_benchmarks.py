@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from cifar_files import write_folder
+from fitting import fit_flat
 from thumbnet.cli import main
 from thumbnet.config import config_from_toml, config_to_toml
 from thumbnet.data.dataset import Dataset, Source, Split
@@ -26,9 +27,7 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.models.registry import create_model
 from thumbnet.recipes import load_recipe
-from thumbnet.training.fit import fit
-from thumbnet.training.progress import Silent
-from thumbnet.training.schedules import StepSchedule
+from thumbnet.specs.schedules import StepSchedule
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 NUM_STEPS = 20
@@ -91,10 +90,10 @@ def test_without_dropout_our_losses_are_those_of_plain_pytorch(plain: Any) -> No
     ours = create_model("dilated", seed=1, dropout=0.0)
     plain_net = plain.PlainNet(dropout=0.0)
     same_weights(plain_net, ours)
-    history = fit(
+    history = fit_flat(
         ours, dataset, epochs=NUM_STEPS, batch_size=NUM_IMAGES, lr=0.004, momentum=0.9, nesterov=True,
-        weight_decay=5e-4, schedule=StepSchedule(NUM_STEPS, 0.1), augmentation="none", device="cpu", progress=Silent(),
-    )  # fmt: skip
+        weight_decay=5e-4, schedule=StepSchedule(NUM_STEPS, 0.1), augmentation="none", device="cpu",
+    ).history  # fmt: skip
     optimizer = torch.optim.SGD(plain_net.parameters(), lr=0.004, momentum=0.9, nesterov=True, weight_decay=5e-4)
     batch = (images.float() / 255 - 0.5) / 0.25
     losses = []
@@ -145,12 +144,7 @@ def test_the_kernel_benchmark_compares_four_ways(
     import measuring
 
     monkeypatch.setattr(measuring, "RESULTS", tmp_path)
-    for name, value in (
-        ("NUM_TURNS", 1),
-        ("STEPS_A_TURN", 4),
-        ("BATCH_SIZE", 2),
-        ("FITS", {**bench_kernels.FITS, "batch_size": 2}),
-    ):
+    for name, value in (("NUM_TURNS", 1), ("STEPS_A_TURN", 4), ("BATCH_SIZE", 2)):
         monkeypatch.setattr(bench_kernels, name, value)
     monkeypatch.setattr(sys, "argv", ["bench_kernels.py", "b16p b16"])
     bench_kernels.main()
@@ -247,7 +241,7 @@ def test_ablations_train_what_is_missing_and_tell_of_validation_only(
     assert "| as it is |  | not trained | 0 |" in table
     assert not (kept / "taught-1").exists()
     teacher = config_from_toml((kept / "teacher" / "config.toml").read_text(), name="config.toml")
-    assert (teacher.seed, teacher.teacher) == (1, None)
+    assert (teacher.seed, teacher.objective.teacher) == (1, None)
     assert "| small batches | `batch_size=16` | " in table
     (report,) = (tmp_path / "results").glob("ablations-plan_*.md")
     assert report.read_text() in table
@@ -262,7 +256,7 @@ def test_ablations_train_what_is_missing_and_tell_of_validation_only(
     assert not [key for run in values["variants"]["small batches"] for key in run if "test" in key]
     ablate(plan.replace("[1, 2]", "[1]"), "--only", "taught")
     taught = config_from_toml((kept / "taught-1" / "config.toml").read_text(), name="config.toml")
-    assert taught.teacher == str(kept / "teacher")
+    assert taught.objective.teacher == str(kept / "teacher")
     with pytest.raises(SystemExit, match="no such variant: nothing"):
         ablate(plan, "--only", "nothing")
     with pytest.raises(SystemExit, match=r"was trained with .*batch_size=16"):

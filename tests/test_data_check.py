@@ -346,7 +346,7 @@ def test_the_command_that_leaves_suspects_out_has_the_datas_options(
     assert command[:3] == ["train", "--data", "cifar10"]
     assert command[-5:] == ["--allow-unverified", "--set", "split_seed=3", "--set", "flip=true"]
     config = recipe_config(build_parser().parse_args(command))
-    assert (config.split_seed, config.flip, config.allow_unverified) == (3, True, True)
+    assert (config.split_seed, config.inputs.flip, config.allow_unverified) == (3, True, True)
 
 
 def test_what_a_run_left_out_tells_its_own_data_wherever_it_is(

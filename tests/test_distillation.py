@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fitting import fit_flat
 from thumbnet.augment import POLICIES, CoarseDropout, HorizontalFlip, RandomCrop, create_policy
-from thumbnet.config import POLICIES_OF_STUDENTS
+from thumbnet.config import config_to_dict
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
@@ -21,27 +22,28 @@ from thumbnet.models.registry import create_model, num_params
 from thumbnet.recipes import describe_recipes, load_recipe
 from thumbnet.run import resume, train
 from thumbnet.run_dir import Run, load_run
-from thumbnet.training.distillation import Lessons, ask_teacher
-from thumbnet.training.fit import TrainingState, fit
-from thumbnet.training.progress import Silent
+from thumbnet.specs.objective import Objective
+from thumbnet.teacher import compute_teacher_logits
+from thumbnet.training.distillation import TeacherLogits, distillation_loss
+from thumbnet.training.state import TrainingState
 
 CROP = RandomCrop(padding=2)
 
 
-def _lessons_of(logits: torch.Tensor, crop: RandomCrop = CROP, weight: float = 1.0) -> Lessons:
-    return Lessons(crop, logits.half(), weight, 1.0)
+def _logits_of(logits: torch.Tensor, crop: RandomCrop = CROP) -> TeacherLogits:
+    return TeacherLogits(crop, logits.half())
 
 
 @pytest.mark.parametrize("padding", [0, 1, 4])
-def test_an_answer_between_two_crops_is_interpolated(padding: int) -> None:
+def test_logits_between_two_crops_is_interpolated(padding: int) -> None:
     """Bilinear interpolation gives back what is linear in the corner's place."""
     places = torch.arange(3) * padding
     logits = torch.stack(torch.broadcast_tensors(2.0 * places[:, None], -0.5 * places + 1), dim=-1)
-    lessons = _lessons_of(torch.stack([logits, logits + 3]), RandomCrop(padding))
+    teacher = _logits_of(torch.stack([logits, logits + 3]), RandomCrop(padding))
     top, left = torch.cartesian_prod(torch.arange(2 * padding + 1), torch.arange(2 * padding + 1)).view(-1, 2).T
     expected = torch.stack([2.0 * top, -0.5 * left + 1], dim=1)
     for image, more in ((0, 0), (1, 3)):
-        torch.testing.assert_close(lessons.of(torch.full_like(top, image), top, left), expected + more)
+        torch.testing.assert_close(teacher.at(torch.full_like(top, image), top, left), expected + more)
 
 
 @pytest.mark.parametrize("weight", [0.3, 1.0])
@@ -49,33 +51,33 @@ def test_an_answer_between_two_crops_is_interpolated(padding: int) -> None:
 def test_the_loss_is_hintons(weight: float, temperature: float) -> None:
     torch.manual_seed(0)
     ours, theirs, labels = torch.randn(5, 3), torch.randn(5, 3), torch.tensor([0, 1, 2, 1, 0])
-    lessons = Lessons(CROP, torch.zeros(5, 3, 3, 3, dtype=torch.float16), weight, temperature)
     p, q = ((logits / temperature).softmax(1) for logits in (theirs, ours))
     divergence = (p * (p / q).log()).sum(dim=1).mean() * temperature**2
     label_loss = F.cross_entropy(ours, labels)
-    torch.testing.assert_close(lessons.loss(ours, theirs, label_loss), (1 - weight) * label_loss + weight * divergence)
+    loss = distillation_loss(ours, theirs, label_loss, weight=weight, temperature=temperature)
+    torch.testing.assert_close(loss, (1 - weight) * label_loss + weight * divergence)
 
 
-@pytest.mark.parametrize("mirrors", [True, False])
-def test_a_teacher_is_asked_of_the_very_crops_that_a_student_sees(tiny_dataset: Dataset, mirrors: bool) -> None:
+@pytest.mark.parametrize("flips", [True, False])
+def test_a_teacher_predicts_the_very_crops_that_a_student_sees(tiny_dataset: Dataset, flips: bool) -> None:
     teacher = create_model("sprint", num_classes=3, image_size=12, seed=0).eval()
     images, mean, std = tiny_dataset.train.images[:6], tiny_dataset.mean, tiny_dataset.std
     told: list[str] = []
-    logits = ask_teacher(
-        teacher, images, CROP, mirrors=mirrors, mean=mean, std=std, precision="float32", say=told.append
+    logits = compute_teacher_logits(
+        teacher, images, CROP, flips=flips, mean=mean, std=std, precision="float32", say=told.append
     )
     assert (len(told), told[-1]) == (9, "... 9 of 9 crops")
     chosen, top, left = torch.tensor([5, 0, 3]), torch.tensor([0, 4, 2]), torch.tensor([4, 2, 0])
     with torch.no_grad():
         crops = normalise(CROP.apply(images[chosen], {"top": top, "left": left}), mean, std)
-        expected = (teacher(crops) + teacher(crops.flip(3))) / 2 if mirrors else teacher(crops)
-    torch.testing.assert_close(_lessons_of(logits).of(chosen, top, left), expected, atol=2e-3, rtol=2e-3)
+        expected = (teacher(crops) + teacher(crops.flip(3))) / 2 if flips else teacher(crops)
+    torch.testing.assert_close(_logits_of(logits).at(chosen, top, left), expected, atol=2e-3, rtol=2e-3)
 
 
-def _lessons(dataset: Dataset, weight: float) -> Lessons:
+def _shifted_classes(dataset: Dataset) -> TeacherLogits:
     """Of a teacher who takes each class for the next one, wherever the image is cropped."""
     answers = F.one_hot((dataset.train.labels + 1) % 3, 3) * 8
-    return _lessons_of(answers[:, None, None].expand(-1, 3, 3, -1), weight=weight)
+    return _logits_of(answers[:, None, None].expand(-1, 3, 3, -1))
 
 
 @pytest.mark.parametrize("alternating", [True, False])
@@ -90,21 +92,21 @@ def test_the_answer_is_to_the_crop_that_was_drawn(
     ramp = torch.arange(12, dtype=torch.uint8).mul(10).add(100).expand(96, 3, 12, 12).contiguous()
     dataset = tiny_dataset.with_train(dataclasses.replace(tiny_dataset.train, images=ramp))
     columns = torch.tensor([0.0, 2.0, 4.0])  # of the window, where it is asked about
-    lessons = _lessons_of(columns[None, None, :, None].expand(96, 3, 3, 3))
+    teacher = _logits_of(columns[None, None, :, None].expand(96, 3, 3, 3))
     told: list[torch.Tensor] = []
     shown: list[torch.Tensor] = []
-    answer = Lessons.of
+    answer = TeacherLogits.at
 
-    def keep(self: Lessons, *arguments: torch.Tensor) -> torch.Tensor:
+    def keep(self: TeacherLogits, *arguments: torch.Tensor) -> torch.Tensor:
         told.append(answer(self, *arguments)[:, 0])
         return answer(self, *arguments)
 
-    monkeypatch.setattr(Lessons, "of", keep)
+    monkeypatch.setattr(TeacherLogits, "at", keep)
     model = nn.Sequential(nn.Flatten(), nn.Linear(432, 3))
     model.register_forward_pre_hook(lambda _, images: shown.append(images[0].detach()))
-    fit(
+    fit_flat(
         model, dataset, epochs=2, augmentation=[CROP, CoarseDropout(size=1, p=1.0, fill=(0, 0, 0))], batch_size=32,
-        alternating_flip=alternating, lessons=lessons, lr=0.01, device="cpu", progress=Silent(),
+        alternating_flip=alternating, teacher=teacher, lr=0.01, device="cpu",
     )  # fmt: skip
     pixels = torch.cat(shown) * torch.tensor(dataset.std).view(1, 3, 1, 1) + torch.tensor(dataset.mean).view(1, 3, 1, 1)
     row = (pixels * 255).round()[:, 0].median(dim=1).values  # the window's middle row, padding and hole aside
@@ -121,9 +123,9 @@ def test_a_student_learns_from_its_teacher_rather_than_from_labels(
     tiny_dataset: Dataset, weight: float, mixup: float
 ) -> None:
     student = create_model("resnet8", num_classes=3, image_size=12, seed=0)
-    fit(
+    fit_flat(
         student, tiny_dataset, epochs=8, batch_size=16, lr=0.1, augmentation=[CROP], mixup=mixup, seed=5, device="cpu",
-        lessons=_lessons(tiny_dataset, weight), progress=Silent(),
+        teacher=_shifted_classes(tiny_dataset), teacher_weight=weight, teacher_temperature=1.0,
     )  # fmt: skip
     test = tiny_dataset.test
     with torch.no_grad():
@@ -131,18 +133,20 @@ def test_a_student_learns_from_its_teacher_rather_than_from_labels(
     assert (predicted == (test.labels + 1) % 3).float().mean() >= 0.9
 
 
-def test_lessons_that_do_not_fit_the_training_are_refused(tiny_dataset: Dataset) -> None:
+def test_teacher_logits_that_do_not_fit_the_training_are_refused(tiny_dataset: Dataset) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(432, 3))
-    lessons = _lessons(tiny_dataset, 1.0)
+    teacher = _shifted_classes(tiny_dataset)
     for augmentation in ([], [RandomCrop(1)], [RandomCrop(2, "reflect")], [HorizontalFlip(), CROP], [CROP, CROP]):
         with pytest.raises(ConfigError, match="the first augmentation is"):
-            fit(model, tiny_dataset, epochs=1, augmentation=augmentation, lessons=lessons, progress=Silent())
+            fit_flat(model, tiny_dataset, augmentation=augmentation, teacher=teacher)
     fewer = tiny_dataset.with_train(tiny_dataset.train.select(range(50)))
-    with pytest.raises(ConfigError, match="of 96 images, but there are 50"):
-        fit(model, fewer, epochs=1, augmentation=[CROP], lessons=lessons, progress=Silent())
+    with pytest.raises(ConfigError, match="for 96 images, but there are 50"):
+        fit_flat(model, fewer, augmentation=[CROP], teacher=teacher)
+    with pytest.raises(ConfigError, match="teacher is 'runs/x', but fit needs its logits"):
+        fit_flat(model, fewer, teacher="runs/x")
     for weight, temperature in ((0.0, 1.0), (1.1, 1.0), (0.5, 0.0)):
         with pytest.raises(ConfigError, match="teacher_"):
-            Lessons(CROP, lessons.logits, weight, temperature)
+            Objective(teacher=teacher, teacher_weight=weight, teacher_temperature=temperature)
 
 
 def test_a_student_resumed_ends_as_one_never_stopped(tiny_dataset: Dataset) -> None:
@@ -155,9 +159,9 @@ def test_a_student_resumed_ends_as_one_never_stopped(tiny_dataset: Dataset) -> N
             weights = {name: tensor.clone() for name, tensor in state.model.items()}
             states.append(dataclasses.replace(state, model=weights, optimizer=_cloned(state.optimizer)))
 
-        fit(
-            model, tiny_dataset, epochs=3, lr=0.01, augmentation=[CROP], seed=5, device="cpu", progress=Silent(),
-            lessons=_lessons(tiny_dataset, 0.5), on_epoch_end=keep, resume_from=None if state is None else states[0],
+        fit_flat(
+            model, tiny_dataset, epochs=3, lr=0.01, augmentation=[CROP], seed=5, device="cpu", teacher_weight=0.5,
+            teacher=_shifted_classes(tiny_dataset), on_epoch_end=keep, resume_from=None if state is None else states[0],
         )  # fmt: skip
         ends.append(model[1].weight)
     assert ends[0].equal(ends[1])
@@ -197,8 +201,8 @@ def test_a_run_learns_from_a_teacher_that_is_asked_once(
     (kept,) = teacher.path.glob("lessons-reflect-1-*.npy")
     assert f"its answers are kept in {kept}" in capsys.readouterr().err
     written = kept.stat().st_mtime_ns
-    assert (student.config.teacher, student.config.teacher_weight) == (str(teacher.path.resolve()), 0.9)
-    assert student.config.teacher_temperature == 2
+    objective = Objective(teacher=str(teacher.path.resolve()), teacher_weight=0.9, teacher_temperature=2.0)
+    assert dataclasses.replace(student.config.objective, label_smoothing=0.0) == objective
     again = train(config, run_dir=tmp_path / "b", pictures=False)
     assert "Asking the teacher" not in capsys.readouterr().err
     assert kept.stat().st_mtime_ns == written
@@ -233,7 +237,8 @@ def test_a_teacher_that_does_not_fit_is_refused(
 
 def test_students_have_the_policies_that_begin_with_a_crop() -> None:
     policies = {name: create_policy(name, flip=True, mean=(0.5,) * 3) for name in POLICIES}
-    assert tuple(name for name in POLICIES if isinstance(policies[name][0], RandomCrop)) == POLICIES_OF_STUDENTS
+    for name, traits in POLICIES.items():
+        assert isinstance(policies[name][0], RandomCrop) == traits.begins_with_crop
 
 
 def test_the_teacher_that_is_kept_is_a_run() -> None:
@@ -241,7 +246,7 @@ def test_the_teacher_that_is_kept_is_a_run() -> None:
     assert num_params(kept.model) == kept.card.num_params == 837_472
     recipe = load_recipe("teacher")
     for name in ("model", "model_options", "epochs", "lr", "augmentation", "cutout", "val_fraction"):
-        assert getattr(kept.config, name) == getattr(recipe, name)
+        assert config_to_dict(kept.config)[name] == config_to_dict(recipe)[name]
     (promise,) = (each.promise for each in describe_recipes() if each.name == "teacher")
     assert f"{kept.metrics['test_accuracy']:.2%}".replace("%", " %") in promise
 

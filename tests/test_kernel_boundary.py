@@ -9,15 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fitting import fit_flat
 from kernel_builds import FLAGS
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, NonFiniteLossError
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.kernels.library import load_kernels
 from thumbnet.models.blocknet import BlockNet
-from thumbnet.training.fit import fit
 from thumbnet.training.kernels import pick_kernels
-from thumbnet.training.progress import Silent
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
 
@@ -242,10 +241,7 @@ def test_a_lost_number_stops_a_training(tiny_dataset: Dataset) -> None:
         model.blocks[0].conv.weight[0, 0, 0, 0] = float("inf")
     for kernels in ("native", "pytorch"):
         with pytest.raises(NonFiniteLossError):
-            fit(
-                copy.deepcopy(model), tiny_dataset, epochs=1, batch_size=32, is_trained=True, kernels=kernels,
-                progress=Silent(),
-            )  # fmt: skip
+            fit_flat(copy.deepcopy(model), tiny_dataset, batch_size=32, init_from_data=False, kernels=kernels)
 
 
 def test_a_model_in_bfloat16_is_left_to_pytorch_or_refused(tiny_dataset: Dataset) -> None:
@@ -253,5 +249,5 @@ def test_a_model_in_bfloat16_is_left_to_pytorch_or_refused(tiny_dataset: Dataset
     assert pick_kernels("auto", model, torch.device("cpu")) is None
     with pytest.raises(ConfigError, match="no blocks that they fuse"):
         pick_kernels("native", model, torch.device("cpu"))
-    history = fit(model, tiny_dataset, epochs=1, batch_size=32, lr=0.01, precision="bfloat16", progress=Silent())
+    history = fit_flat(model, tiny_dataset, batch_size=32, lr=0.01, precision="bfloat16").history
     assert history[0].train_loss < 10

@@ -20,6 +20,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.kernels.library import Kernels, forget_kernels, load_kernels
 from thumbnet.models.registry import create_model
+from thumbnet.specs.optimizers import SGD
 from thumbnet.training.fit import fit
 from thumbnet.training.kernels import pick_kernels
 from thumbnet.training.progress import Silent
@@ -270,10 +271,10 @@ def test_a_training_in_python_warns(compiler: Compiler, tiny_dataset: Dataset) -
     compiler.does("exit 3\n")
     model = create_model("sprint", num_classes=3, blocks="c16s c16p")
     with pytest.warns(RuntimeWarning, match="PyTorch's own"):
-        fit(model, tiny_dataset, epochs=1, batch_size=48, lr=0.01, progress=Silent())
+        fit(model, tiny_dataset, epochs=1, batch_size=48, optimizer=SGD(lr=0.01), progress=Silent())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit(model, tiny_dataset, epochs=1, batch_size=48, lr=0.01, progress=Silent())
+        fit(model, tiny_dataset, epochs=1, batch_size=48, optimizer=SGD(lr=0.01), progress=Silent())
 
 
 def test_without_a_compiler_pytorch_trains(monkeypatch: pytest.MonkeyPatch) -> None:

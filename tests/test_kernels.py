@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fitting import fit_flat
 from kernel_builds import FLAGS, NARROW
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
@@ -22,13 +23,11 @@ from thumbnet.kernels.support import supports_norm, supports_separable
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.registry import create_model
 from thumbnet.training.device import has_bfloat16_convolutions, pick_precision
-from thumbnet.training.fit import fit
 from thumbnet.training.kernels import describe_kernels, pick_kernels, runs_fully_fused, using_kernels
-from thumbnet.training.progress import Silent
 
 CPU = torch.device("cpu")
 needs_compiler = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
-MUON = {"optimizer": "muon", "lr": 0.05, "vector_lr": 0.05, "vector_momentum": 0.8, "head_lr": 0.5, "momentum": 0.6}
+MUON = {"optimizer": "muon", "lr": 0.05, "bias_lr": 0.05, "bias_momentum": 0.8, "head_lr": 0.5, "momentum": 0.6}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -138,9 +137,8 @@ def test_training_is_the_same_but_for_rounding(blocks: str, tiny_dataset: Datase
     losses = {}
     for kernels in ("native", "pytorch"):
         model = create_model("sprint-long", seed=0, num_classes=3, blocks=blocks)
-        history = fit(
-            model, tiny_dataset, epochs=3, batch_size=32, **MUON, kernels=kernels, score=("val",), progress=Silent()
-        )
+        result = fit_flat(model, tiny_dataset, epochs=3, batch_size=32, **MUON, kernels=kernels, score=("val",))
+        history = result.history
         losses[kernels] = history.column("train_loss") + history.column("val_loss")
         assert all(block.kernels is None for block in model.blocks)  # only while it trained
     assert losses["native"] == pytest.approx(losses["pytorch"], rel=2e-3)

@@ -16,15 +16,15 @@ from thumbnet.errors import ConfigError, ModelError
 from thumbnet.models.registry import create_model
 from thumbnet.recipes import list_recipes, load_recipe
 from thumbnet.run_dir import RunDir
+from thumbnet.specs.resizing import ProgressiveResizing
 from thumbnet.training.fit import fit
 from thumbnet.training.forecast import Forecast
-from thumbnet.training.growth import Growth
 from thumbnet.training.progress import Silent
 
 REQUIRED: dict[str, Any] = {
     "recipe": "mine", "model": "resnet8", "epochs": 3, "lr": 0.1, "schedule": "one-cycle", "warmup_fraction": 0.2,
 }  # fmt: skip
-MUON = {"optimizer": "muon", "momentum": 0.6, "vector_lr": 0.1, "vector_momentum": 0.85, "head_lr": 1.0}
+MUON = {"optimizer": "muon", "momentum": 0.6, "bias_lr": 0.1, "bias_momentum": 0.85, "head_lr": 1.0}
 HUGE = "9" * 5000  # Python refuses to read or write so long a number in decimals
 
 
@@ -39,7 +39,7 @@ HUGE = "9" * 5000  # Python refuses to read or write so long a number in decimal
         ({"weight_decay": 1e300}, r"weight_decay is 1e\+300"),
         ({"mixup": 1e300}, r"mixup is 1e\+300"),
         ({**MUON, "head_lr": 1e308}, r"head_lr is 1e\+308"),
-        ({**MUON, "vector_lr": 1e308}, r"vector_lr is 1e\+308"),
+        ({**MUON, "bias_lr": 1e308}, r"bias_lr is 1e\+308"),
         ({"seed": 2**64}, "seed is 18446744073709551616"),
         ({"split_seed": 2**64}, "split_seed is 18446744073709551616"),
         ({"cutout": 10**12}, "cutout is 1000000000000"),
@@ -144,7 +144,7 @@ def test_the_notes_before_a_config_are_comments_whatever_is_in_them(tmp_path: Pa
 def test_fit_refuses_what_would_take_for_ever(tiny_dataset: Dataset) -> None:
     model = create_model("resnet8", num_classes=3, image_size=12)
     with pytest.raises(ConfigError, match="epochs is 1000000000000"):
-        fit(model, tiny_dataset, epochs=10**12, device="cpu", progress=Silent())
+        fit(model, tiny_dataset, epochs=10**12, progress=Silent())
 
 
 def test_images_of_a_side_that_no_network_takes_are_refused_before_they_are_read(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ class Told(Silent):
 
 def test_a_forecast_knows_growing_images_without_a_list_of_steps() -> None:
     """Half of the steps on images of a quarter of the area: they count a quarter."""
-    growth = Growth([0.5, 1.0], [0.0, 0.5])
+    growth = ProgressiveResizing([0.5, 1.0], [0.0, 0.5])
     num_steps = 10**15
     assert growth.total_area((64, 64), 0, num_steps, num_steps=num_steps) == num_steps // 2 * (32 * 32 + 64 * 64)
     assert growth.total_area((64, 64), 3, 5, num_steps=8) == 32 * 32 + 64 * 64
@@ -174,7 +174,7 @@ def test_a_forecast_knows_growing_images_without_a_list_of_steps() -> None:
 
 def test_a_forecast_counts_the_pixels_that_are_still_to_come() -> None:
     told = Told()
-    growth = Growth([0.5, 1.0], [0.0, 0.5])
+    growth = ProgressiveResizing([0.5, 1.0], [0.0, 0.5])
     clock = itertools.count()  # a second between two looks at it: at the start, and at each step from the third on
     forecast = Forecast(
         told,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
 
+from fitting import fit_flat
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, TrainingError
 from thumbnet.models.registry import create_model
-from thumbnet.training.fit import fit
+from thumbnet.specs.optimizers import Muon
 from thumbnet.training.lr_finder import DIVERGED, SKIPPED_FIRST, SKIPPED_LAST, find_lr, suggest_lr
-from thumbnet.training.progress import Silent
 
 
 def test_the_rate_found_trains_the_model(tiny_dataset: Dataset) -> None:
@@ -21,8 +22,8 @@ def test_the_rate_found_trains_the_model(tiny_dataset: Dataset) -> None:
     trial = find_lr(model, tiny_dataset, num_steps=60, batch_size=32, device="cpu")
     assert 1e-3 < trial.suggestion < 2
     assert trial.suggestion in trial.rates
-    history = fit(model, tiny_dataset, epochs=4, batch_size=16, lr=trial.suggestion, device="cpu", progress=Silent())
-    assert history[-1].train_loss < math.log(3) / 2
+    result = fit_flat(model, tiny_dataset, epochs=4, batch_size=16, lr=trial.suggestion, device="cpu")
+    assert result.history[-1].train_loss < math.log(3) / 2
 
 
 def test_model_and_random_state_stay_as_they_are(tiny_dataset: Dataset) -> None:
@@ -72,11 +73,12 @@ def test_rates_and_steps_are_checked(tiny_dataset: Dataset) -> None:
 
 def test_muons_other_rates_keep_their_ratio(tiny_dataset: Dataset) -> None:
     model = create_model("sprint", num_classes=3, seed=0)
-    arguments = {"optimizer": "muon", "momentum": 0.6, "vector_momentum": 0.85, "num_steps": 40, "batch_size": 16}
-    rates = {"lr": 0.2, "vector_lr": 0.1, "head_lr": 1.0}
-    trial = find_lr(model, tiny_dataset, max_lr=1.0, device="cpu", **arguments, **rates)  # type: ignore[arg-type]
-    doubled = {name: 2 * rate for name, rate in rates.items()}
-    again = find_lr(model, tiny_dataset, max_lr=1.0, device="cpu", **arguments, **doubled)  # type: ignore[arg-type]
+    muon = Muon(lr=0.2, momentum=0.6, bias_lr=0.1, bias_momentum=0.85, head_lr=1.0)
+    doubled = dataclasses.replace(muon, lr=0.4, bias_lr=0.2, head_lr=2.0)
+    still = dataclasses.replace(muon, bias_lr=1e-9, head_lr=1e-9)
+    trial, again, other = (
+        find_lr(model, tiny_dataset, max_lr=1.0, num_steps=40, batch_size=16, optimizer=optimizer, device="cpu")
+        for optimizer in (muon, doubled, still)
+    )
     assert again == trial  # only the ratios count
-    still = {**rates, "head_lr": 1e-9, "vector_lr": 1e-9}
-    assert find_lr(model, tiny_dataset, max_lr=1.0, device="cpu", **arguments, **still) != trial  # type: ignore[arg-type]
+    assert other != trial

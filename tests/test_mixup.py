@@ -35,8 +35,8 @@ def test_what_a_teacher_says_is_blended_as_the_labels_are() -> None:
     mixed = mix(IMAGES, TARGETS, alpha=1.0)
 
     def mean_of_first(targets: Targets) -> Float[Tensor, ""]:
-        assert targets.taught is not None
-        return targets.taught[0].mean()  # 1 of the first image, 10 of the last
+        assert targets.teacher_logits is not None
+        return targets.teacher_logits[0].mean()  # 1 of the first image, 10 of the last
 
     assert float(mixed.loss(mean_of_first)) == pytest.approx(mixed.share * 1 + (1 - mixed.share) * 10)
 

@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from thumbnet.config import config_from_dict
 from thumbnet.errors import ConfigError
 from thumbnet.models.registry import create_model
 from thumbnet.recipes import load_recipe
-from thumbnet.training.optimizers import Muon, create_optimizer, orthogonalise
+from thumbnet.specs.optimizers import SGD, Muon
+from thumbnet.training.optimizers import MuonOptimizer, build_optimizer, orthogonalise
 
-MUON = {"lr": 0.2, "momentum": 0.6, "vector_lr": 0.1, "vector_momentum": 0.85, "head_lr": 1.0}
+MUON = {"lr": 0.2, "momentum": 0.6, "bias_lr": 0.1, "bias_momentum": 0.85, "head_lr": 1.0}
 
 
 @pytest.mark.parametrize("shape", [(8, 40), (40, 8)])
@@ -27,7 +29,7 @@ def test_orthogonalise_brings_singular_values_near_one_and_keeps_directions(shap
 
 def test_muon_takes_filters_and_leaves_the_rest_to_sgd() -> None:
     model = create_model("sprint", seed=0)
-    optimizer = create_optimizer("muon", model, **MUON)
+    optimizer = build_optimizer(Muon(**MUON), model)
     filters, vectors, heads = (group["params"] for group in optimizer.param_groups)
     assert all(parameter.ndim == 4 for parameter in filters)
     assert len(filters) == 6
@@ -37,7 +39,7 @@ def test_muon_takes_filters_and_leaves_the_rest_to_sgd() -> None:
 
 def test_plain_groups_equal_sgd_with_nesterov_momentum() -> None:
     ours, theirs = (nn.Parameter(torch.ones(5)) for _ in range(2))
-    muon = Muon([{"params": [ours], "lr": 0.1, "momentum": 0.9, "orthogonal": False}])
+    muon = MuonOptimizer([{"params": [ours], "lr": 0.1, "momentum": 0.9, "orthogonal": False}])
     sgd = torch.optim.SGD([theirs], lr=0.1, momentum=0.9, nesterov=True)
     for step in range(4):
         for parameter, optimizer in ((ours, muon), (theirs, sgd)):
@@ -48,24 +50,30 @@ def test_plain_groups_equal_sgd_with_nesterov_momentum() -> None:
 
 def test_a_filter_keeps_its_norm_but_for_the_step() -> None:
     weight = nn.Parameter(torch.randn(8, 4, 3, 3))
-    muon = Muon([{"params": [weight], "lr": 1e-6, "momentum": 0.6, "orthogonal": True}])
+    muon = MuonOptimizer([{"params": [weight], "lr": 1e-6, "momentum": 0.6, "orthogonal": True}])
     weight.grad = torch.randn_like(weight)
     muon.step()
     assert weight.norm().item() == pytest.approx(8**0.5, rel=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "said"),
-    [("adam", {}, "unknown optimizer"), ("sgd", {"vector_lr": 0.1}, "vector_lr"), ("muon", {"lr": 0.1}, "lacks")],
+    ("fields", "message"),
+    [
+        ({"optimizer": "adam"}, "unknown optimizer 'adam'"),
+        ({"bias_lr": 0.1}, "bias_lr is given, but optimizer is 'sgd'"),
+        ({"optimizer": "muon", "bias_lr": 0.1}, "optimizer 'muon' needs bias_momentum and head_lr"),
+        ({"optimizer": "muon", **MUON, "nesterov": True}, "nesterov is given, but optimizer is 'muon'"),
+    ],
 )
-def test_what_does_not_fit_is_refused(name: str, change: dict[str, float], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        create_optimizer(name, nn.Linear(2, 2), **{"lr": 0.1, "momentum": 0.9, **change})
+def test_what_does_not_fit_is_refused(fields: dict[str, float | str], message: str) -> None:
+    recipe = {"recipe": "x", "model": "resnet8", "epochs": 1, "lr": 0.1, "schedule": "one-cycle"}
+    with pytest.raises(ConfigError, match=message):
+        config_from_dict({**recipe, **fields})
 
 
 def test_muon_is_refused_for_a_model_without_a_linear_layer() -> None:
     with pytest.raises(ConfigError, match="linear layer"):
-        create_optimizer("muon", create_model("dilated"), **MUON)
+        build_optimizer(Muon(**MUON), create_model("dilated"))
 
 
 def test_orthogonalise_leaves_what_is_near_zero_small() -> None:
@@ -79,7 +87,7 @@ def test_orthogonalise_leaves_what_is_near_zero_small() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        ["vector_lr=0.1"],
+        ["bias_lr=0.1"],
         ["optimizer=muon"],
         [*(f"{k}={v}" for k, v in MUON.items()), "optimizer=muon", "nesterov=true"],
     ],
@@ -91,4 +99,4 @@ def test_a_recipe_with_fields_of_another_optimizer_is_refused(settings: list[str
 
 def test_sprint_takes_sgd_when_told() -> None:
     config = load_recipe("sprint", options={"optimizer": "sgd"})
-    assert (config.vector_lr, config.momentum) == (None, 0.9)
+    assert config.optimizer == SGD(lr=0.2)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fitting import fit_flat
 from thumbnet.cli import main
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
@@ -21,8 +22,6 @@ from thumbnet.models.registry import create_model, list_models, num_params
 from thumbnet.models.weights import load_all_but_head
 from thumbnet.recipes import load_recipe
 from thumbnet.run import train
-from thumbnet.training.fit import fit
-from thumbnet.training.progress import Silent
 
 MOST_BYTES = 500_000
 
@@ -65,9 +64,9 @@ def test_all_but_the_head_is_taken_over() -> None:
 def test_a_trained_models_whitening_is_not_learnt_again(tiny_dataset: Dataset) -> None:
     model = create_model("sprint", num_classes=3, seed=0)
     before = model.state_dict()["whiten.weight"].clone()
-    fit(model, tiny_dataset, epochs=1, lr=0.01, is_trained=True, progress=Silent())
+    fit_flat(model, tiny_dataset, lr=0.01, init_from_data=False)
     assert model.state_dict()["whiten.weight"].equal(before)
-    fit(model, tiny_dataset, epochs=1, lr=0.01, progress=Silent())
+    fit_flat(model, tiny_dataset, lr=0.01)
     assert not model.state_dict()["whiten.weight"].equal(before)
 
 
@@ -86,7 +85,7 @@ def test_a_run_begins_with_another_runs_weights(tmp_path: Path, capsys: pytest.C
     options = {"epochs": 1, "batch_size": 64, "device": "cpu", "flip": False}
     quiet: dict[str, Any] = {"log_style": "silent", "pictures": False}
     first = train(load_recipe(options={**options, "data": data[0]}), run_dir=tmp_path / "first", **quiet)
-    config = load_recipe(options={**options, "data": data[1], "init": str(first.path), "lr": 1e-9, "vector_lr": 1e-9})
+    config = load_recipe(options={**options, "data": data[1], "init": str(first.path), "lr": 1e-9, "bias_lr": 1e-9})
     second = train(config, run_dir=tmp_path / "second", **quiet)
     assert second.config.init == str(first.path.resolve())
     assert second.card.mean == first.card.mean

@@ -10,8 +10,10 @@ from thumbnet.config import config_to_toml
 from thumbnet.errors import ConfigError
 from thumbnet.models.registry import create_model
 from thumbnet.recipes import DEFAULT_RECIPE, describe_recipes, list_recipes, load_recipe
+from thumbnet.specs.optimizers import SGD
+from thumbnet.specs.schedules import Cosine, OneCycle, StepSchedule
 
-SGD = ["optimizer=sgd"]
+AS_SGD = ["optimizer=sgd"]
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -36,9 +38,9 @@ def test_reference_is_the_published_recipe() -> None:
         20,
         128,
     )
-    assert (config.lr, config.momentum, config.nesterov, config.weight_decay) == (0.1, 0.9, False, 0.0)
-    assert (config.schedule, config.step_epochs, config.gamma, config.num_drops) == ("step", 14, 0.1, 1)
-    assert (config.augmentation, config.val_fraction, config.seed) == ("crop-flip", 0.0, 1)
+    assert config.optimizer == SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
+    assert config.schedule == StepSchedule(14, 0.1, 1)
+    assert (config.inputs.augmentation, config.val_fraction, config.seed) == ("crop-flip", 0.0, 1)
     assert config.mean == (0.4914, 0.4822, 0.4465)
     assert config.std == (0.2023, 0.1994, 0.2010)
     assert config.score_test == "each-epoch"
@@ -46,7 +48,7 @@ def test_reference_is_the_published_recipe() -> None:
 
 def test_reference_as_documented_differs_in_its_policy_alone() -> None:
     documented = load_recipe("reference-albumentations")
-    assert documented.augmentation == "albumentations"
+    assert documented.inputs.augmentation == "albumentations"
     assert documented.replace(recipe="reference", augmentation="crop-flip") == load_recipe("reference")
 
 
@@ -59,12 +61,12 @@ def test_settings_win_over_options_which_win_over_the_file() -> None:
     config = load_recipe(
         "reference", options={"epochs": 5, "lr": 0.5}, settings=["epochs=7", "model_options.dropout=0.2"]
     )
-    assert (config.epochs, config.lr, config.model_options) == (7, 0.5, {"dropout": 0.2})
+    assert (config.epochs, config.optimizer.lr, config.model_options) == (7, 0.5, {"dropout": 0.2})
 
 
 def test_another_schedule_drops_the_fields_of_the_recipes_own() -> None:
     config = load_recipe("reference", settings=["schedule=one-cycle", "warmup_fraction=0.3"])
-    assert (config.schedule, config.step_epochs, config.gamma, config.num_drops) == ("one-cycle", None, None, None)
+    assert config.schedule == OneCycle(0.3)
 
 
 def test_another_model_drops_the_options_of_the_recipes_own() -> None:
@@ -83,11 +85,11 @@ def test_epochs_that_are_given_are_obeyed_also_where_they_are_the_recipes_own() 
 def test_what_is_given_stays_whatever_the_order() -> None:
     given = load_recipe("reference", options={"init": "runs/x"}, settings=["model=resnet8", "model_options.a=1"])
     assert (given.init, given.model, given.model_options) == ("runs/x", "resnet8", {"a": 1})
-    assert load_recipe("sprint", settings=["momentum=0.8", *SGD]).momentum == 0.8
-    assert load_recipe("sprint", settings=SGD).momentum == 0.9  # sprint's own is Muon's
+    assert load_recipe("sprint", settings=["momentum=0.8", *AS_SGD]).optimizer == SGD(lr=0.2, momentum=0.8)
+    assert load_recipe("sprint", settings=AS_SGD).optimizer == SGD(lr=0.2)  # sprint's own is Muon's
     settings = ["model_options.dropout=0.2", "model=dilated", "warmup_fraction=0.3", "schedule=cosine"]
     given = load_recipe("reference", settings=settings)
-    assert (given.model_options, given.warmup_fraction) == ({"dropout": 0.2}, 0.3)
+    assert (given.model_options, given.schedule) == ({"dropout": 0.2}, Cosine(0.3))
 
 
 def test_a_file_is_a_recipe_and_a_resolved_config_is_one_too(tmp_path: Path) -> None:

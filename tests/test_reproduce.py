@@ -38,7 +38,7 @@ def test_a_recipe_as_it_is_needs_no_options() -> None:
         {"scales": (0.5, 1.0), "scale_starts": (0.0, 0.5)},
         {"model": "sprint-long", "model_options": {"blocks": "c24x3 c48p"}},
         {"schedule": "step", "step_epochs": 3, "gamma": 0.5, "warmup_fraction": None},
-        {"optimizer": "sgd", "nesterov": True, "vector_lr": None, "vector_momentum": None, "head_lr": None},
+        {"optimizer": "sgd", "nesterov": True, "bias_lr": None, "bias_momentum": None, "head_lr": None},
     ],
     ids=lambda changes: next(iter(changes)),
 )

@@ -96,9 +96,9 @@ def test_an_edited_config_is_refused_or_accepted_and_recorded(stopped: Path) -> 
     assert "--accept-changes" in caught.value.hint
     assert sorted(path.name for path in stopped.iterdir()) == before
     resumed = resume(stopped, log_style="silent", pictures=False, accept_changes=True)
-    assert resumed.config.lr == 0.04
+    assert resumed.config.optimizer.lr == 0.04
     assert resumed.metrics["resumed_with_changes"] == ["from epoch 2 on: lr was 0.05 and is 0.04"]
-    assert load_run(stopped).config.lr == 0.04
+    assert load_run(stopped).config.optimizer.lr == 0.04
 
 
 def test_other_kernels_are_refused_and_accepted(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,7 +129,7 @@ def test_a_config_edited_before_the_first_epoch_is_refused(stopped: Path) -> Non
     edit_config(stopped, "lr = 0.05", "lr = 0.04")
     with pytest.raises(RunError, match=r"config\.toml"):
         resume(stopped, log_style="silent", pictures=False)
-    assert resume(stopped, log_style="silent", pictures=False, accept_changes=True).config.lr == 0.04
+    assert resume(stopped, log_style="silent", pictures=False, accept_changes=True).config.optimizer.lr == 0.04
 
 
 def test_accept_changes_without_resume_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,7 @@ FILES = {
     "predictions.csv", "summary.txt", "graph.svg", "curves.png", "misclassified.png", "confusion.png", "metrics.json",
     "report.html",
 }  # fmt: skip
-MUON = ["optimizer=muon", "vector_lr=0.1", "vector_momentum=0.85", "head_lr=1.0"]
+MUON = ["optimizer=muon", "bias_lr=0.1", "bias_momentum=0.85", "head_lr=1.0"]
 METRICS = {
     "test_accuracy", "test_loss", "num_params", "macs", "epochs", "best_train_accuracy", "train_s", "total_s",
     "images_per_s", "peak_memory_bytes", "seed", "device",
@@ -135,7 +135,7 @@ def test_the_resolved_config_says_what_was_done(run: Run) -> None:
     config = config_from_toml(text, name="it")
     assert config == run.config
     assert config.data == "digits"
-    assert config.flip is False
+    assert config.inputs.flip is False
     assert config.mean == run.card.mean
     assert len(config.mean) == 1
 

@@ -18,9 +18,10 @@ from thumbnet.models.registry import create_model
 from thumbnet.models.weights import load_weights
 from thumbnet.recipes import load_recipe
 from thumbnet.run_dir import Checkpoint, RunDir, create_run_dir, load_run, open_run_dir
-from thumbnet.training.fit import TrainingState, fit
+from thumbnet.training.fit import fit
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.progress import Silent
+from thumbnet.training.state import TrainingState
 
 
 def checkpoint_of(model: nn.Module) -> Checkpoint:
@@ -116,7 +117,7 @@ def test_weights_that_are_damaged_or_do_not_fit_are_told(tmp_path: Path) -> None
 
 def test_predictions_have_a_row_for_every_image(tmp_path: Path, tiny_dataset: Dataset) -> None:
     model = create_model("resnet8", num_classes=3, image_size=12, seed=0)
-    fit(model, tiny_dataset, epochs=1, batch_size=16, device="cpu", progress=Silent())
+    fit(model, tiny_dataset, epochs=1, batch_size=16, progress=Silent())
     evaluation = evaluate(model, tiny_dataset)
     named = dataclasses.replace(tiny_dataset.test, paths=tuple(f"a,{index}.png" for index in range(45)))
     RunDir(tmp_path).write_predictions(evaluation.predictions, named, tiny_dataset.class_names)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumbnet.training.schedules import Cosine, OneCycle, Schedule, StepSchedule
+from thumbnet.specs.schedules import Cosine, OneCycle, Schedule, StepSchedule
 
 
 def test_published_schedule_is_a_tenth_from_epoch_15_to_the_end() -> None:

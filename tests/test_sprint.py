@@ -1,4 +1,4 @@
-"""The fast parts: sprint's whitening, growing images, dropout masks, depthwise products."""
+"""The fast parts: sprint's whitening, progressive resizing, dropout masks, depthwise products."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fitting import fit_flat
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.models.blocks import Conv2d, Dropout, sample_positions
 from thumbnet.models.registry import create_model, num_params
 from thumbnet.models.sprint import SprintLongNet, SprintNet
-from thumbnet.training.fit import fit
-from thumbnet.training.growth import Growth
+from thumbnet.specs.resizing import ProgressiveResizing
 from thumbnet.training.inputs import resize
-from thumbnet.training.progress import Silent
 
 
 def test_sprint_whitens_patches() -> None:
@@ -48,10 +47,10 @@ def test_sprint_trains_with_muon_and_growing_images(tiny_dataset: Dataset) -> No
     model = create_model("sprint", num_classes=tiny_dataset.num_classes, in_channels=tiny_dataset.num_channels, seed=0)
     sides = []
     model.register_forward_pre_hook(lambda _, inputs: sides.append(inputs[0].shape[-1]))
-    history = fit(
-        model, tiny_dataset, epochs=6, batch_size=32, optimizer="muon", lr=0.1, momentum=0.6, vector_lr=0.05,
-        vector_momentum=0.85, head_lr=0.5, growth=Growth((0.5, 1.0), (0.0, 0.5)), progress=Silent(),
-    )  # fmt: skip
+    history = fit_flat(
+        model, tiny_dataset, epochs=6, batch_size=32, optimizer="muon", lr=0.1, momentum=0.6, bias_lr=0.05,
+        bias_momentum=0.85, head_lr=0.5, scales=(0.5, 1.0), scale_starts=(0.0, 0.5),
+    ).history  # fmt: skip
     assert history[-1].train_loss < history[0].train_loss
     full = tiny_dataset.image_shape[2]
     assert sides[0] == max(min(full, 16), round(full / 2))
@@ -71,7 +70,7 @@ def test_a_growth_that_does_not_end_at_the_full_size_is_refused(
     scales: tuple[float, ...], starts: tuple[float, ...]
 ) -> None:
     with pytest.raises(ConfigError):
-        Growth(scales, starts)
+        ProgressiveResizing(scales, starts)
 
 
 @pytest.mark.parametrize("p", [0.05, 0.5])
@@ -127,7 +126,7 @@ def test_dropout_of_maps_with_gaps_in_memory() -> None:
 
 
 def test_growth_keeps_small_images_and_begins_where_told() -> None:
-    growth = Growth((0.5, 0.75, 1.0), (0.0, 0.4, 0.9))
+    growth = ProgressiveResizing((0.5, 0.75, 1.0), (0.0, 0.4, 0.9))
     assert [growth.sides((48, 32), step, 10) for step in (0, 3, 4, 8, 9)] == [
         (24, 16), (24, 16), (36, 24), (36, 24), (48, 32),
     ]  # fmt: skip
@@ -146,7 +145,7 @@ def test_the_precision_and_the_compiled_model_are_used(
         return inner
 
     monkeypatch.setattr(torch, "compile", compiled)
-    fit(model, tiny_dataset, epochs=1, lr=0.01, precision=precision, progress=Silent())
+    fit_flat(model, tiny_dataset, lr=0.01, precision=precision)
     assert not kinds
-    fit(model, tiny_dataset, epochs=1, lr=0.01, precision=precision, compiled=True, progress=Silent())
+    fit_flat(model, tiny_dataset, lr=0.01, precision=precision, compiled=True)
     assert kinds == {f"torch.{precision}"}

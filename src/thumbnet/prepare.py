@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
-from thumbnet.augment import Augmentation, RandomCrop, create_policy, policy_flips
+from thumbnet.augment import RandomCrop
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
@@ -21,22 +21,22 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, ModelError
 from thumbnet.model_card import TrainedModel, load_pretrained
 from thumbnet.models.pretrained import list_pretrained
-from thumbnet.models.registry import check_image_size, create_model, resolved_options
+from thumbnet.models.registry import check_image_size, create_with_options, resolved_options
 from thumbnet.models.weights import load_all_but_head
 from thumbnet.recipes import load_recipe
 from thumbnet.run_dir import load_run
-from thumbnet.teacher import learn_lessons, load_teacher
+from thumbnet.specs.objective import Objective
+from thumbnet.specs.schedules import StepSchedule
+from thumbnet.teacher import load_teacher, load_teacher_logits
 from thumbnet.terminal.streams import tell
-from thumbnet.training.distillation import Lessons
-from thumbnet.training.fit import ScoredSplit
-from thumbnet.training.growth import Growth
+from thumbnet.training.distillation import TeacherLogits
+from thumbnet.training.fit import NO_SCORERS, fit
+from thumbnet.training.inputs import build_augmentations, resolve_inputs
 from thumbnet.training.progress import LogStyle, Progress, ReferenceLog, Silent, pick_progress
-from thumbnet.training.schedules import Cosine, OneCycle, Schedule, StepSchedule
+from thumbnet.training.result import FitResult, S
+from thumbnet.training.state import TrainingState
 
 Say = Callable[[str], None]
-
-TEACHER_WEIGHT = 0.9  # where a config with a teacher does not say
-TEACHER_TEMPERATURE = 2.0
 
 
 def load_data(config: TrainConfig, *, say: Say, dataset: Dataset | None = None) -> tuple[Dataset, TrainConfig]:
@@ -66,7 +66,7 @@ def load_data(config: TrainConfig, *, say: Say, dataset: Dataset | None = None) 
         if len(card.mean) == dataset.num_channels:
             config = config.replace(mean=card.mean, std=card.std)  # the images as its weights know them
     dataset = _with_given_statistics(dataset, config, say=say)
-    if config.flip is False:
+    if config.inputs.flip is False:
         dataset = dataset.without_mirror()  # for what else would mirror images: a check of the data, several views
     return dataset, resolve_config(config, dataset)
 
@@ -135,9 +135,6 @@ def begin_with_trained_weights(model: nn.Module, config: TrainConfig, dataset: D
 
 def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     """The config as it is for this dataset: what was `auto` or is to be computed is written out."""
-    flip = config.flip
-    if flip == "auto":
-        flip = policy_flips(config.augmentation) and dataset.mirror_keeps_labels
     source = dataset.source.name
     uses_data_dir = obeys(source, "data_dir")
     steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
@@ -152,126 +149,98 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         init=_resolved_init(config.init),
         mean=dataset.mean,
         std=dataset.std,
-        flip=flip,
-        alternating_flip=config.alternating_flip and flip,
-        **_resolved_teacher(config),
+        inputs=resolve_inputs(config.inputs, dataset),
+        objective=_resolved_objective(config.objective),
     )
 
 
-def _resolved_teacher(config: TrainConfig) -> dict[str, Any]:
-    """The fields of a config that has a teacher: a whole path, and numbers."""
-    if config.teacher is None:
-        return {}
-    weight, temperature = config.teacher_weight, config.teacher_temperature
-    return {
-        "teacher": str(Path(config.teacher).resolve()),
-        "teacher_weight": TEACHER_WEIGHT if weight is None else weight,
-        "teacher_temperature": TEACHER_TEMPERATURE if temperature is None else temperature,
-    }
+def _resolved_objective(objective: Objective) -> Objective:
+    """With a teacher, its run's whole path and the numbers written out."""
+    if isinstance(objective.teacher, str):
+        objective = dataclasses.replace(objective, teacher=str(Path(objective.teacher).resolve()))
+    return objective.resolved()
 
 
-def build_lessons(config: TrainConfig, dataset: Dataset, *, say: Say) -> Lessons | None:
-    """What the teacher of a resolved config says of the training images; None where it has no teacher."""
-    if config.teacher is None:
+def build_teacher_logits(config: TrainConfig, dataset: Dataset, *, say: Say) -> TeacherLogits | None:
+    """The logits of a resolved config's teacher for the training images; None if it has no teacher."""
+    teacher = config.objective.teacher
+    if not isinstance(teacher, str):
         return None
-    crop = build_policy(config, dataset)[0]
+    crop = build_augmentations(config.inputs, dataset)[0]
     assert isinstance(crop, RandomCrop)
-    assert config.flip != "auto"
-    assert config.teacher_weight is not None
-    assert config.teacher_temperature is not None
-    return learn_lessons(
-        load_teacher(config.teacher, dataset),
+    return load_teacher_logits(
+        load_teacher(teacher, dataset),
         dataset,
         crop,
-        mirrors=config.flip,
-        weight=config.teacher_weight,
-        temperature=config.teacher_temperature,
-        device=config.device,
-        precision=config.precision,
+        flips=config.inputs.flip is True,
+        device=config.engine.device,
+        precision=config.engine.precision,
         say=say,
     )
 
 
 def build_model(config: TrainConfig, dataset: Dataset) -> nn.Module:
     """The config's model for the dataset's classes, channels and image size, with weights drawn from the seed."""
-    options: dict[str, Any] = dict(config.model_options)
     for side in dataset.image_shape[1:]:
         check_image_size(config.model, side)
-    return create_model(
+    return create_with_options(
         config.model,
+        config.model_options,
         num_classes=dataset.num_classes,
         in_channels=dataset.num_channels,
         image_size=dataset.image_shape[1],
         seed=config.seed,
-        **options,
     )
 
 
-def build_policy(config: TrainConfig, dataset: Dataset) -> tuple[Augmentation, ...]:
-    """The augmentations of a resolved config, but for an alternating flip."""
-    assert config.flip != "auto"
-    flip = config.flip and not config.alternating_flip
-    return create_policy(config.augmentation, flip=flip, mean=dataset.mean, cutout=config.cutout)
-
-
-def build_schedule(config: TrainConfig) -> Schedule:
-    """The config's course of the learning rate."""
-    if config.schedule == "one-cycle":
-        assert config.warmup_fraction is not None
-        return OneCycle(config.warmup_fraction)
-    if config.schedule == "cosine":
-        assert config.warmup_fraction is not None
-        return Cosine(config.warmup_fraction)
-    assert config.step_epochs is not None
-    assert config.gamma is not None
-    return StepSchedule(config.step_epochs, config.gamma, config.num_drops)
-
-
-def build_growth(config: TrainConfig, dataset: Dataset) -> Growth:
-    """The config's growth of the dataset's images; ConfigError where they begin smaller than its model can take."""
-    growth = Growth(config.scales, config.scale_starts)
+def check_sizes(config: TrainConfig, dataset: Dataset) -> None:
+    """ConfigError where progressive resizing begins with smaller images than the config's model can take."""
     _, height, width = dataset.image_shape
     try:
-        for side in growth.sides((height, width), 0, 1):
+        for side in config.inputs.resizing.sides((height, width), 0, 1):
             check_image_size(config.model, side)
     except ModelError as error:
         raise ConfigError(
-            f"the images begin with {growth.scales[0]:g} times their size (scales), and {error.message}",
+            f"the images begin with {config.inputs.scales[0]:g} times their size (scales), and {error.message}",
             hint="set scales = [1.0] and scale_starts = [0.0], or choose another model",
         ) from error
-    return growth
 
 
-def optimizer_arguments(config: TrainConfig) -> dict[str, Any]:
-    """What `create_optimizer` takes, and `fit` and `find_lr` hand on."""
-    fields = ("optimizer", "lr", "momentum", "nesterov", "weight_decay", "vector_lr", "vector_momentum", "head_lr")
-    return {name: getattr(config, name) for name in fields}
+def fit_config(
+    config: TrainConfig,
+    dataset: Dataset,
+    model: nn.Module,
+    *,
+    progress: Progress,
+    teacher: TeacherLogits | None = None,
+    scorers: Mapping[str, Callable[[nn.Module], S]] = NO_SCORERS,
+    on_epoch_end: Callable[[TrainingState], None] | None = None,
+    resume_from: TrainingState | None = None,
+) -> FitResult[S]:
+    """`fit` with a resolved config's values; `teacher` are the logits of the config's teacher, if it has one."""
+    return fit(
+        model,
+        dataset,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        optimizer=config.optimizer,
+        schedule=config.schedule,
+        inputs=config.inputs,
+        objective=dataclasses.replace(config.objective, teacher=teacher) if teacher is not None else config.objective,
+        average_decay=config.average_decay,
+        engine=config.engine,
+        init_from_data=config.init is None,
+        seed=config.seed,
+        scorers=scorers,
+        progress=progress,
+        on_epoch_end=on_epoch_end,
+        resume_from=resume_from,
+    )
 
 
-def fit_arguments(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
-    """What `fit` takes from a resolved config, but for its epochs and what is to be scored and told."""
-    return {
-        **optimizer_arguments(config),
-        "batch_size": config.batch_size,
-        "label_smoothing": config.label_smoothing,
-        "schedule": build_schedule(config),
-        "augmentation": build_policy(config, dataset),
-        "alternating_flip": config.alternating_flip,
-        "growth": build_growth(config, dataset),
-        "mixup": config.mixup,
-        "average_decay": config.average_decay,
-        "is_trained": config.init is not None,
-        "seed": config.seed,
-        "device": config.device,
-        "precision": config.precision,
-        "kernels": config.kernels,
-        "compiled": config.compiled,
-    }
-
-
-def scored_splits(config: TrainConfig, dataset: Dataset) -> tuple[ScoredSplit, ...]:
+def scored_splits(config: TrainConfig, dataset: Dataset) -> tuple[str, ...]:
     """What is scored after every epoch: validation where there is one, the test set only where the recipe says so."""
-    splits: tuple[ScoredSplit, ...] = () if dataset.val is None else ("val",)
+    splits: tuple[str, ...] = () if dataset.val is None else ("val",)
     return (*splits, "test") if config.score_test == "each-epoch" else splits
 
 
@@ -281,9 +250,9 @@ def build_progress(config: TrainConfig, dataset: Dataset, log_style: LogStyle) -
         return Silent()
     if log_style == "auto":
         return pick_progress()
-    stepped = None
-    if config.step_epochs is not None and config.num_drops is not None:
-        stepped = config.step_epochs * config.num_drops + 1
+    stepped, schedule = None, config.schedule
+    if isinstance(schedule, StepSchedule) and schedule.num_drops is not None:
+        stepped = schedule.step_epochs * schedule.num_drops + 1
     return ReferenceLog(sys.stderr, num_test_images=len(dataset.test), last_stepped_epoch=stepped)
 
 

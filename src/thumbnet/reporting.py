@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from thumbnet.atomic import write_atomically
-from thumbnet.config import TrainConfig, config_to_toml
+from thumbnet.config import TrainConfig, config_to_dict, config_to_toml
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import RunError
 from thumbnet.evaluation.analysis import Analysis, analyse
@@ -167,6 +167,7 @@ def _headlines(analysis: Analysis, metrics: Mapping[str, Any]) -> list[Headline]
 def _facts(config: TrainConfig, dataset: Dataset, metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     channels, height, width = dataset.image_shape
     num_val = 0 if dataset.val is None else len(dataset.val)
+    names = config_to_dict(config)
     return [
         ("recipe", config.recipe),
         ("model", " ".join([config.model, *(f"{name}={value}" for name, value in config.model_options.items())])),
@@ -174,8 +175,8 @@ def _facts(config: TrainConfig, dataset: Dataset, metrics: Mapping[str, Any]) ->
         ("images", f"{len(dataset.train):,} training, {num_val:,} validation, {len(dataset.test):,} test"),
         ("each", f"{width}x{height} pixels, {'grey' if channels == 1 else 'colour'}"),
         ("epochs", f"{config.epochs}, {config.batch_size} images a step"),
-        ("augmentation", config.augmentation),
-        ("optimizer", f"{config.optimizer}, learning rate {config.lr:g}, {config.schedule}"),
+        ("augmentation", str(config.inputs.augmentation)),
+        ("optimizer", f"{names['optimizer']}, learning rate {config.optimizer.lr:g}, {names['schedule']}"),
         ("seed", str(config.seed)),
         ("computed on", f"{metrics['device']}, {metrics['num_threads']} threads, {metrics['machine']}"),
     ]

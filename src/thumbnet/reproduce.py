@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from thumbnet.config import TrainConfig
+from thumbnet.config import TrainConfig, config_to_dict
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.statistics import ChannelStatistics, channel_statistics
 from thumbnet.errors import ConfigError
@@ -72,7 +71,10 @@ def _as_in(recipe: TrainConfig, config: TrainConfig, dataset: Dataset, computed:
         statistics = {"mean": computed.mean, "std": computed.std}
     resolved = resolve_config(
         recipe.replace(
-            data=config.data, data_dir=config.data_dir, device=config.device, allow_unverified=config.allow_unverified
+            data=config.data,
+            data_dir=config.data_dir,
+            device=config.engine.device,
+            allow_unverified=config.allow_unverified,
         ),
         dataset,
     )
@@ -81,8 +83,9 @@ def _as_in(recipe: TrainConfig, config: TrainConfig, dataset: Dataset, computed:
 
 def _changes(config: TrainConfig, recipe: TrainConfig) -> dict[str, Any]:
     """The fields in which a config differs from a recipe, by the config's values."""
-    names = [field.name for field in dataclasses.fields(config) if field.name not in OF_THE_MACHINE]
-    return {name: getattr(config, name) for name in names if getattr(config, name) != getattr(recipe, name)}
+    ours, theirs = config_to_dict(config), config_to_dict(recipe)
+    names = [name for name in {**ours, **theirs} if name not in OF_THE_MACHINE]
+    return {name: ours.get(name) for name in names if ours.get(name) != theirs.get(name)}
 
 
 def _settings(name: str, value: Any) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -27,7 +26,7 @@ from thumbnet.run_dir import REPORT, RunDir
 from thumbnet.terminal.text import escaped
 from thumbnet.training.device import peak_memory_bytes, processor_name
 from thumbnet.training.history import History
-from thumbnet.training.kernels import describe_kernels, pick_kernels
+from thumbnet.training.result import FitResult
 from thumbnet.views.confusion import draw_confusion
 from thumbnet.views.curves import curves_of, draw_curves
 from thumbnet.views.figure import png_bytes
@@ -45,13 +44,14 @@ def write_results(
     config: TrainConfig,
     dataset: Dataset,
     model: nn.Module,
-    history: History,
+    result: FitResult[Evaluation],
     evaluation: Evaluation,
     data_checksum: str,
     pictures: bool,
 ) -> dict[str, Any]:
     """Write everything but metrics.json, and return the metrics, to be completed and written last; without `pictures`,
     neither the pictures nor the report."""
+    history = result.history
     trace = trace_model(model, dataset.image_shape)
     folder.write_results(
         history=history,
@@ -60,9 +60,7 @@ def write_results(
         predictions=predictions_to_csv(evaluation.predictions, dataset.test, dataset.class_names),
     )
     folder.write("summary.txt", f"{summarize(model, dataset.image_shape)}\n")
-    device = next(model.parameters()).device
-    kernels = pick_kernels(config.kernels, model, device, compiled=config.compiled)
-    metrics = _metrics(config, dataset, trace, history, evaluation, device, kernels)
+    metrics = _metrics(config, dataset, trace, result, evaluation)
     if not pictures:
         return metrics
     _write_pictures(folder, model, dataset, history, evaluation)
@@ -79,9 +77,10 @@ def write_results(
     return metrics
 
 
-def write_metrics(folder: RunDir, metrics: dict[str, Any], *, total_s: float, device: torch.device) -> None:
+def write_metrics(folder: RunDir, metrics: dict[str, Any], *, total_s: float, device: str) -> None:
     """metrics.json, whose presence says that the run is complete."""
-    folder.write_metrics({**metrics, "total_s": total_s, "peak_memory_bytes": peak_memory_bytes(device)})
+    peak = peak_memory_bytes(torch.device(device))
+    folder.write_metrics({**metrics, "total_s": total_s, "peak_memory_bytes": peak})
 
 
 def _write_pictures(
@@ -108,11 +107,10 @@ def _metrics(
     config: TrainConfig,
     dataset: Dataset,
     trace: Trace,
-    history: History,
+    result: FitResult[Evaluation],
     evaluation: Evaluation,
-    device: torch.device,
-    kernels: ctypes.CDLL | None,
 ) -> dict[str, Any]:
+    history = result.history
     last = history[-1]
     metrics = {
         "recipe": config.recipe,
@@ -130,12 +128,12 @@ def _metrics(
         "train_s": history.train_s,
         "images_per_s": len(history) * len(dataset.train) / history.train_s,
         "seed": config.seed,
-        "device": str(device),
-        "num_threads": torch.get_num_threads(),
+        "device": result.device,
+        "num_threads": result.num_threads,
         "machine": processor_name(),
         "cpu": cpu_form(),
         "date": datetime.now(UTC).date().isoformat(),
-        "kernels": describe_kernels(kernels),
+        "kernels": result.kernels,
     }
     if last.val_accuracy is not None:
         metrics |= {"val_accuracy": last.val_accuracy, "val_loss": last.val_loss}

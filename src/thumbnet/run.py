@@ -8,23 +8,21 @@ from pathlib import Path
 
 from torch import nn
 
-from thumbnet.config import Device, TrainConfig
+from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.known import KnownData
 from thumbnet.errors import CheckpointError
-from thumbnet.evaluation.metrics import evaluate
+from thumbnet.evaluation.metrics import evaluate, scorers
 from thumbnet.prepare import (
     Say,
     begin_with_trained_weights,
-    build_growth,
-    build_lessons,
     build_model,
-    build_policy,
     build_progress,
+    build_teacher_logits,
+    check_sizes,
     describe_data,
-    fit_arguments,
+    fit_config,
     load_data,
-    optimizer_arguments,
     scored_splits,
     speaker,
 )
@@ -34,13 +32,15 @@ from thumbnet.run_dir import Checkpoint, Run, RunDir, create_run_dir, load_run, 
 from thumbnet.runs.changes import check_accepted, config_changes
 from thumbnet.runs.environment import Environment, environment_of, using_threads
 from thumbnet.runs.names import CONFIG
+from thumbnet.specs.engine import Device
 from thumbnet.teacher import load_teacher
 from thumbnet.training.device import pick_device
-from thumbnet.training.fit import TrainingState, fit
+from thumbnet.training.inputs import build_augmentations
 from thumbnet.training.kernels import pick_kernels
 from thumbnet.training.lr_finder import LrTrial, find_lr
-from thumbnet.training.optimizers import create_optimizer
+from thumbnet.training.optimizers import build_optimizer
 from thumbnet.training.progress import LogStyle
+from thumbnet.training.state import TrainingState
 
 
 def train(
@@ -103,7 +103,7 @@ def begin(
 
 def load_checked(config: TrainConfig, *, say: Say, dataset: Dataset | None = None) -> tuple[Dataset, TrainConfig]:
     """Load the data, unless it is given, and resolve the config; raise here whatever `train` would reject."""
-    pick_device(config.device)
+    pick_device(config.engine.device)
     dataset, config = load_data(config, say=say, dataset=dataset)
     check_trainable(config, dataset, say=say)
     return dataset, config
@@ -113,14 +113,13 @@ def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
     """Whatever would be refused in training with a resolved config: its ThumbnetError, but now."""
     model = build_model(config, dataset)
     begin_with_trained_weights(model, config, dataset)
-    rates = optimizer_arguments(config)
-    create_optimizer(rates.pop("optimizer"), model, **rates)
-    pick_kernels(config.kernels, model, pick_device(config.device), compiled=config.compiled, say=say)
-    for augmentation in build_policy(config, dataset):
-        augmentation.check(dataset.image_shape)
-    build_growth(config, dataset)
-    if config.teacher is not None:
-        load_teacher(config.teacher, dataset)
+    build_optimizer(config.optimizer, model)
+    engine = config.engine
+    pick_kernels(engine.kernels, model, pick_device(engine.device), compiled=engine.compiled, say=say)
+    build_augmentations(config.inputs, dataset)
+    check_sizes(config, dataset)
+    if isinstance(config.objective.teacher, str):
+        load_teacher(config.objective.teacher, dataset)
 
 
 def resume(
@@ -255,13 +254,13 @@ def find_recipe_lr(config: TrainConfig, *, log_style: LogStyle = "auto") -> LrTr
     return find_lr(
         model,
         dataset,
-        **optimizer_arguments(config),
         batch_size=config.batch_size,
-        label_smoothing=config.label_smoothing,
-        augmentation=build_policy(config.replace(alternating_flip=False), dataset),  # the same within one epoch
-        is_trained=config.init is not None,
+        optimizer=config.optimizer,
+        inputs=config.inputs,
+        label_smoothing=config.objective.label_smoothing,
+        init_from_data=config.init is None,
         seed=config.seed,
-        device=config.device,
+        device=config.engine.device,
     )
 
 
@@ -288,31 +287,28 @@ def _train_in(
 
     if checkpoint is None:
         begin_with_trained_weights(model, config, dataset)
-    lessons = build_lessons(config, dataset, say=speaker(log_style))
-    history = fit(
-        model,
+    result = fit_config(
+        config,
         dataset,
-        epochs=config.epochs,
-        **fit_arguments(config, dataset),
-        lessons=lessons,
-        score=scored_splits(config, dataset),
+        model,
+        teacher=build_teacher_logits(config, dataset, say=speaker(log_style)),
+        scorers=scorers(dataset, *scored_splits(config, dataset)),
         progress=build_progress(config, dataset, log_style),
         on_epoch_end=keep,
         resume_from=None if checkpoint is None else checkpoint.state,
     )
-    evaluation = evaluate(model, dataset, "test")
+    evaluation = result.scores["test"] if "test" in result.scores else evaluate(model, dataset, "test")
     metrics = write_results(
         folder,
         config=config,
         dataset=dataset,
         model=model,
-        history=history,
+        result=result,
         evaluation=evaluation,
         data_checksum=known_data.checksum,
         pictures=pictures,
     )
-    device = next(model.parameters()).device
     if changes:
         metrics["resumed_with_changes"] = list(changes)
-    write_metrics(folder, metrics, total_s=time.perf_counter() - begin_s, device=device)
+    write_metrics(folder, metrics, total_s=time.perf_counter() - begin_s, device=result.device)
     return load_run(folder.path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thumbnet.config import Device, TrainConfig
+from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.prepare import speaker
@@ -16,6 +16,7 @@ from thumbnet.recipes import load_recipe
 from thumbnet.run import begin, elsewhere, go_on, load_checked
 from thumbnet.run_dir import Run, RunDir, create_run_dir
 from thumbnet.runs.names import CONFIG, SEEDS, SHARED_CONFIG
+from thumbnet.specs.engine import Device
 from thumbnet.training.progress import LogStyle
 
 

@@ -1,23 +1,25 @@
-"""A finished run as the teacher of another: what it says of the training images, asked once and kept in its folder."""
+"""A finished run as the teacher of another: its logits for the training images, computed once, kept in its folder."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float16
-from torch import Tensor
+from jaxtyping import Float16, UInt8
+from torch import Tensor, nn
 
 from thumbnet.augment import RandomCrop
 from thumbnet.data.batches import memory_order
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
+from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.run_dir import Run, RunDir, check_writable, load_run
 from thumbnet.training.device import pick_device, pick_precision
-from thumbnet.training.distillation import PLACES, Lessons, ask_teacher
+from thumbnet.training.distillation import PLACES, TeacherLogits
 
 
 def load_teacher(path: str, dataset: Dataset) -> Run:
@@ -35,38 +37,36 @@ def load_teacher(path: str, dataset: Dataset) -> Run:
     return run
 
 
-def learn_lessons(
+def load_teacher_logits(
     teacher: Run,
     dataset: Dataset,
     crop: RandomCrop,
     *,
-    mirrors: bool,
-    weight: float,
-    temperature: float,
+    flips: bool,
     device: str,
     precision: str,
     say: Callable[[str], None],
-) -> Lessons:
-    """What the teacher says of the training images: read from its folder, or asked now and kept there.
+) -> TeacherLogits:
+    """The teacher's logits for the training images: read from its folder, or computed now and kept there.
 
-    `mirrors` says whether the student sees mirror images, too.
+    `flips`: whether the student's images are flipped, too.
     """
     folder = RunDir(teacher.path)
     to_device = pick_device(device)
     number_format = "float32" if pick_precision(precision, to_device) == torch.float32 else "bfloat16"
-    name = f"lessons-{crop.border}-{crop.padding}{'-flip' if mirrors else ''}-{number_format}.npy"
+    name = f"lessons-{crop.border}-{crop.padding}{'-flip' if flips else ''}-{number_format}.npy"
     shape = len(dataset.train), PLACES, PLACES, dataset.num_classes
     logits = _read_logits(folder, name, shape, say=say)
     if logits is None:
-        crops = f"{PLACES**2} crops{', mirrored, too' if mirrors else ''}"
+        crops = f"{PLACES**2} crops{', mirrored, too' if flips else ''}"
         say(f"Asking the teacher {folder.path} of {shape[0]:,} images in {crops}, once ...")
         check_writable(folder.path)  # now, rather than after all the work
         begin_s = time.perf_counter()
-        logits = ask_teacher(
+        logits = compute_teacher_logits(
             teacher.model.to(to_device, memory_format=memory_order(to_device)),  # type: ignore[call-overload]
             dataset.train.images,
             crop,
-            mirrors=mirrors,
+            flips=flips,
             mean=teacher.card.mean,
             std=teacher.card.std,
             precision=number_format,
@@ -77,7 +77,7 @@ def learn_lessons(
         with folder.locked(waits=True):
             folder.write_checked({name: content.getvalue()})
         say(f"... done in {time.perf_counter() - begin_s:.0f} s; its answers are kept in {folder.path / name}")
-    return Lessons(crop, logits, weight, temperature)
+    return TeacherLogits(crop, logits)
 
 
 def _read_logits(
@@ -94,3 +94,35 @@ def _read_logits(
         return torch.from_numpy(kept)
     say(f"{folder.path / name} is damaged, or of other data.")
     return None
+
+
+def compute_teacher_logits(
+    teacher: nn.Module,
+    images: UInt8[Tensor, "n c h w"],
+    crop: RandomCrop,
+    *,
+    flips: bool,
+    mean: Sequence[float],
+    std: Sequence[float],
+    precision: str = "auto",
+    say: Callable[[str], None] = lambda text: None,
+) -> Float16[Tensor, "n 3 3 k"]:
+    """The teacher's logits for every image, cropped at each of PLACES x PLACES places.
+
+    With `flips`, the mean of its logits for a crop and for the flipped crop, which is right more often than either; it
+    then serves for both.
+    """
+    device = next(teacher.parameters()).device
+    number_format = pick_precision(precision, device)
+    pieces = []
+    with torch.autocast(device.type, number_format, enabled=number_format != torch.float32):
+        for row, column in itertools.product(range(PLACES), repeat=2):
+            corner = {"top": torch.full((len(images),), row), "left": torch.full((len(images),), column)}
+            crops = crop.apply(images, {name: place * crop.padding for name, place in corner.items()})
+            logits = predict_logits(teacher, crops, mean=mean, std=std)
+            if flips:
+                logits = (logits + predict_logits(teacher, crops.flip(3), mean=mean, std=std)) / 2
+            pieces.append(logits.half())
+            say(f"... {len(pieces)} of {PLACES**2} crops")
+    logits_at_places: Tensor = torch.stack(pieces, dim=1).unflatten(1, (PLACES, PLACES))
+    return logits_at_places

@@ -13,7 +13,8 @@ from thumbnet.augment.augmentation import Augmentation, Draws, augment
 from thumbnet.augment.color import ColorJitter, Sharpen
 from thumbnet.augment.dropout import CoarseDropout
 from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRotate
-from thumbnet.augment.policies import POLICIES, create_policy, policy_flips
+from thumbnet.augment.policies import Policy, create_policy, policy_flips, register_policy
+from thumbnet.specs.policies import POLICIES
 
 __all__ = [
     "POLICIES",
@@ -22,10 +23,12 @@ __all__ = [
     "ColorJitter",
     "Draws",
     "HorizontalFlip",
+    "Policy",
     "RandomCrop",
     "Sharpen",
     "ShiftScaleRotate",
     "augment",
     "create_policy",
     "policy_flips",
+    "register_policy",
 ]

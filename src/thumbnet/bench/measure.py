@@ -23,13 +23,16 @@ from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.registry import create_model, list_models, num_params
-from thumbnet.prepare import build_growth, build_model, fit_arguments, resolve_config
+from thumbnet.prepare import build_model, check_sizes, fit_config, resolve_config
 from thumbnet.recipes import list_recipes, load_recipe
+from thumbnet.specs.engine import Engine
+from thumbnet.specs.inputs import Inputs
+from thumbnet.specs.optimizers import SGD
+from thumbnet.specs.resizing import ProgressiveResizing
 from thumbnet.training.device import peak_memory_bytes, pick_device, pick_precision, processor_name
 from thumbnet.training.fit import fit
-from thumbnet.training.growth import Growth
 from thumbnet.training.history import EpochRecord, History
-from thumbnet.training.inputs import default_policy, make_batch
+from thumbnet.training.inputs import build_augmentations, make_batch
 from thumbnet.training.kernels import pick_kernels, runs_fully_fused
 from thumbnet.training.progress import EpochPlan, Progress, StepReport
 
@@ -120,23 +123,28 @@ def measure_model(name: str, batch_size: int, precision: str, device: str) -> Mo
     count = num_params(model)
     fully_fused = pick_kernels("auto", model, torch.device(device)) is not None and runs_fully_fused(model)
     dtype = pick_precision(precision, torch.device(device), fully_fused=fully_fused)
-    arguments: dict[str, Any] = {
-        "epochs": 1,
-        "batch_size": batch_size,
-        "lr": 0.01,
-        "augmentation": AUGMENTATION,
-        "precision": precision,
-        "device": device,
-    }
+
+    def train(part: Dataset, progress: Progress) -> History:
+        return fit(
+            model,
+            part,
+            epochs=1,
+            batch_size=batch_size,
+            optimizer=SGD(lr=0.01),
+            inputs=Inputs(augmentation=AUGMENTATION),
+            engine=Engine(device=device, precision=precision),
+            progress=progress,
+        ).history
+
     watch = StepWatch()
-    fit(model, dataset, progress=watch, **arguments)
+    train(dataset, watch)
     step_s = watch.seconds_per_step(WARM_UP_STEPS, num_steps)
     data_s = _seconds_of_data(dataset, batch_size, torch.device(device))
     peak = peak_memory_bytes(torch.device(device))
     convolution_share = None
     if device != "mps":
         short = dataset.with_train(dataset.train.select(range(NUM_PROFILED_STEPS * batch_size)))
-        convolution_share = _share_of_convolutions(lambda: fit(model, short, progress=StepWatch(), **arguments))
+        convolution_share = _share_of_convolutions(lambda: train(short, StepWatch()))
     data_share = data_s / step_s
     return ModelSpeed(
         model=name,
@@ -155,19 +163,18 @@ def time_recipe(config: TrainConfig) -> RecipeTime:
     """What a recipe's training takes on CIFAR-10, from some steps at each size that its images have."""
     dataset = random_dataset(round(NUM_IMAGES * (1 - config.val_fraction)))
     config = resolve_config(config, dataset)
-    growth = build_growth(config, dataset)
-    steps_per_size = CPU_STEPS if config.device == "cpu" else GPU_STEPS
-    num_sizes = len(growth.scales)
+    check_sizes(config, dataset)
+    resizing = config.inputs.resizing
+    steps_per_size = CPU_STEPS if config.engine.device == "cpu" else GPU_STEPS
+    num_sizes = len(resizing.scales)
     positions = torch.arange(steps_per_size * num_sizes * config.batch_size) % len(dataset.train)
-    evenly = Growth(growth.scales, [index / num_sizes for index in range(num_sizes)])
+    evenly = ProgressiveResizing(resizing.scales, [index / num_sizes for index in range(num_sizes)])
     watch = StepWatch()
-    arguments = {**fit_arguments(config, dataset), "growth": evenly}
-    fit(
-        build_model(config, dataset),
+    fit_config(
+        config.replace(epochs=1, scale_starts=tuple(evenly.starts)),
         dataset.with_train(dataset.train.select(positions)),
-        epochs=1,
+        build_model(config, dataset),
         progress=watch,
-        **arguments,
     )
     seconds = {
         evenly.sides(IMAGE_SHAPE[1:], index * steps_per_size, num_sizes * steps_per_size): watch.seconds_per_step(
@@ -176,14 +183,14 @@ def time_recipe(config: TrainConfig) -> RecipeTime:
         for index in range(num_sizes)
     }
     num_steps = config.epochs * num_batches(len(dataset.train), config.batch_size)
-    counts = Counter(growth.sides(IMAGE_SHAPE[1:], step, num_steps) for step in range(num_steps))
+    counts = Counter(resizing.sides(IMAGE_SHAPE[1:], step, num_steps) for step in range(num_steps))
     return RecipeTime(
         recipe=config.recipe,
         model=config.model,
         epochs=config.epochs,
         num_steps=num_steps,
         train_s=sum(seconds[sides] * count for sides, count in counts.items()),
-        peak_memory_bytes=peak_memory_bytes(torch.device(config.device)),
+        peak_memory_bytes=peak_memory_bytes(torch.device(config.engine.device)),
     )
 
 
@@ -230,7 +237,7 @@ def random_dataset(num_train: int) -> Dataset:
 
 def _seconds_of_data(dataset: Dataset, batch_size: int, device: torch.device) -> float:
     """For one batch as it is trained on."""
-    augmentations = default_policy(AUGMENTATION, dataset)
+    augmentations = build_augmentations(Inputs(augmentation=AUGMENTATION), dataset)
     generator = torch.Generator().manual_seed(0)
     images = dataset.train.images.to(device)
 

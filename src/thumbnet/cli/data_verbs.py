@@ -9,7 +9,8 @@ from typing import Any
 
 from thumbnet.cli.output import put, put_json, write_file
 from thumbnet.cli.training_verbs import recipe_config, refuse_settings
-from thumbnet.config import TrainConfig
+from thumbnet.config import TrainConfig, config_to_dict
+from thumbnet.specs.inputs import Inputs
 from thumbnet.terminal.streams import tell
 from thumbnet.terminal.text import escaped
 
@@ -100,10 +101,11 @@ def _data_options(config: TrainConfig) -> list[str]:
     """The options that make another recipe read the same data in the same way."""
     options = [] if config.data_dir is None else ["--data-dir", config.data_dir]
     options += ["--allow-unverified"] if config.allow_unverified else []
+    values = config_to_dict(config)
+    defaults = {"image_size": TrainConfig.image_size, "split_seed": TrainConfig.split_seed, "flip": Inputs.flip}
     for name in SET_DATA_FIELDS:
-        value = getattr(config, name)
-        if value != getattr(TrainConfig, name):
-            options += ["--set", f"{name}={json.dumps(value)}"]
+        if values[name] != defaults[name]:
+            options += ["--set", f"{name}={json.dumps(values[name])}"]
     return options
 
 

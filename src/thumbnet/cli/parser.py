@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 from thumbnet import __version__
 from thumbnet.cli import comparison_verbs, data_verbs, evaluation_verbs, model_verbs, training_verbs
 from thumbnet.cli.model_verbs import DEFAULT_PRETRAINED
-from thumbnet.config import DEVICES, PRECISIONS
 from thumbnet.recipes import DEFAULT_RECIPE
+from thumbnet.specs.engine import DEVICES, PRECISIONS
 from thumbnet.terminal.text import escaped
 
 

@@ -9,6 +9,7 @@ from thumbnet.cli.output import check_out, put, put_json, write_file
 from thumbnet.config import TrainConfig
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE, load_recipe
+from thumbnet.specs.optimizers import SGD
 from thumbnet.terminal.streams import tell
 
 RECIPE_OPTIONS = (
@@ -96,7 +97,7 @@ def find_lr(parsed: argparse.Namespace) -> None:
         check_out(parsed.out, LR_TRIAL_SUFFIXES)
     refuse_settings(parsed, UNUSED_BY_FIND_LR, "find-lr makes some steps on full-size images, in float32")
     config = recipe_config(parsed)
-    if config.optimizer == "sgd":
+    if isinstance(config.optimizer, SGD):
         _refuse_lr(parsed)
 
     from thumbnet.run import find_recipe_lr

@@ -24,8 +24,7 @@ from thumbnet.errors import ConfigError, DataError
 from thumbnet.evaluation.outliers import outlyingness
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.weights import HEAD_PREFIX
-from thumbnet.prepare import build_model, build_progress, fit_arguments, speaker
-from thumbnet.training.fit import fit
+from thumbnet.prepare import build_model, build_progress, fit_config, speaker
 from thumbnet.training.progress import LogStyle
 
 NUM_FOLDS = 4  # a model then sees three quarters of the images, and a repeat costs as much as three whole trainings
@@ -83,10 +82,10 @@ def check_folds(config: TrainConfig, dataset: Dataset, *, num_folds: int, num_re
     if num_repeats < 1:
         raise ConfigError(f"repeats is {num_repeats}", hint="give at least 1")
     config.replace(seed=config.seed + num_folds * num_repeats - 1)  # that of the last training
-    for name in ("init", "teacher"):
-        if getattr(config, name) is not None:
+    for name, value in (("init", config.init), ("teacher", config.objective.teacher)):
+        if value is not None:
             raise ConfigError(
-                f"{name} is {getattr(config, name)!r}, which may have seen the images that are to be checked",
+                f"{name} is {value!r}, which may have seen the images that are to be checked",
                 hint=f"leave {name} out",
             )
     counts: Int64[Tensor, " k"] = dataset.train.labels.bincount(minlength=dataset.num_classes)
@@ -100,13 +99,7 @@ def check_folds(config: TrainConfig, dataset: Dataset, *, num_folds: int, num_re
 
 def _train(config: TrainConfig, dataset: Dataset, *, log_style: LogStyle) -> nn.Module:
     model = build_model(config, dataset)
-    fit(
-        model,
-        dataset,
-        epochs=config.epochs,
-        **fit_arguments(config, dataset),
-        progress=build_progress(config, dataset, log_style),
-    )
+    fit_config(config, dataset, model, progress=build_progress(config, dataset, log_style))
     return model
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -12,9 +13,10 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from torch import Tensor, nn
 
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import ModelError, NonFiniteLogitsError
+from thumbnet.errors import ConfigError, NonFiniteLogitsError
 from thumbnet.evaluation.custom_metrics import custom_metrics
 from thumbnet.evaluation.predictions import Predictions, predict_split
+from thumbnet.models.outputs import check_num_classes
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,21 @@ def evaluate(model: nn.Module, dataset: Dataset, split: str = "test") -> Evaluat
     return summarise_predictions(predictions, split=split)
 
 
-def check_num_classes(logits: Float[Tensor, "n k"], num_classes: int) -> None:
-    """ModelError if a model has another number of classes than the dataset."""
-    if logits.shape[1] != num_classes:
-        raise ModelError(
-            f"the model has {logits.shape[1]} classes, but the dataset {num_classes}",
-            hint=f"create the model with num_classes={num_classes}",
-        )
+def scorers(dataset: Dataset, *splits: str) -> dict[str, Callable[[nn.Module], Evaluation]]:
+    """Functions that evaluate a model on these splits, for `fit` to call after every epoch.
+
+    Raises:
+        ConfigError: no such split, or `train`, which the history tells of anyway.
+    """
+    for split in splits:
+        if split == "train":
+            raise ConfigError("score has 'train', which the history tells of anyway", hint="score val or test")
+        dataset.split(split)
+    return {split: partial(_evaluate_on, dataset, split) for split in splits}
+
+
+def _evaluate_on(dataset: Dataset, split: str, model: nn.Module) -> Evaluation:
+    return evaluate(model, dataset, split)
 
 
 def _check_finite(logits: Float[Tensor, "n k"]) -> None:

@@ -10,7 +10,7 @@ from numbers import Integral
 import torch
 from torch import nn
 
-from thumbnet.config import MAX_SEED, Option
+from thumbnet.config import Option
 from thumbnet.errors import ConfigError, ModelError, ThumbnetError
 from thumbnet.models.dilated import DilatedFixedNet, DilatedNet
 from thumbnet.models.pretrained import pretrained_path, read_pretrained_card
@@ -18,6 +18,7 @@ from thumbnet.models.resnet8 import ResNet8
 from thumbnet.models.sprint import SprintLongNet, SprintNet
 from thumbnet.models.thumb import Thumb20kNet, Thumb50kNet, Thumb100kNet, Thumb200kNet
 from thumbnet.models.weights import load_weights
+from thumbnet.specs.checks import MAX_SEED
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "dilated": DilatedNet,
@@ -82,6 +83,24 @@ def create_model(
     """
     if pretrained:
         _check_pretrained(name, num_classes=num_classes, in_channels=in_channels, seed=seed)
+    model = create_with_options(
+        name, options, num_classes=num_classes, in_channels=in_channels, image_size=image_size, seed=seed
+    )
+    if pretrained:
+        load_weights(model, pretrained_path(name))
+    return model
+
+
+def create_with_options(
+    name: str,
+    options: Mapping[str, Option],
+    *,
+    num_classes: int,
+    in_channels: int,
+    image_size: int,
+    seed: int | None,
+) -> nn.Module:
+    """`create_model` with its options as a mapping, as a config has them."""
     factory = MODELS.get(name)
     if factory is None:
         raise ModelError(f"unknown model {name!r}", hint=f"choose one of {', '.join(MODELS)}")
@@ -111,8 +130,6 @@ def create_model(
                 f"model {name!r} refused its options {options}: {error}",
                 hint="see the recipe that the model is made for",
             ) from error
-    if pretrained:
-        load_weights(model, pretrained_path(name))
     return model
 
 

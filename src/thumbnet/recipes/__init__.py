@@ -11,16 +11,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from thumbnet.config import TrainConfig, config_from_dict, parse_setting, parse_toml
+from thumbnet.config import DEFAULT_OPTIMIZER, TrainConfig, config_from_dict, parse_setting, parse_toml
 from thumbnet.errors import ConfigError
+from thumbnet.specs.optimizers import OPTIMIZERS
+from thumbnet.specs.plain import field_names
+from thumbnet.specs.renamed import with_todays_names
+from thumbnet.specs.schedules import SCHEDULES
 
 DEFAULT_RECIPE = "sprint"
-DEPENDENT_FIELDS = {  # where one is given that is not the recipe's, these of the recipe's own fields go with it
-    "schedule": ("step_epochs", "gamma", "num_drops", "warmup_fraction"),
-    "model": ("model_options", "init"),
+DEPENDENT_FIELDS = {  # where one is given that is not the recipe's, these of the recipe's own fields go with it,
+    "model": ("model_options", "init"),  # and so do those of another optimizer (except its lr) or schedule
     "init": ("mean", "std"),  # the images are normalised as the weights know them
     "epochs": ("min_steps",),
-    "optimizer": ("momentum", "nesterov", "weight_decay", "vector_lr", "vector_momentum", "head_lr"),
 }
 
 
@@ -49,19 +51,20 @@ def describe_recipes() -> list[RecipeInfo]:
 
 
 def load_recipe(
-    recipe: str = DEFAULT_RECIPE, *, settings: Sequence[str] = (), options: Mapping[str, Any] | None = None
+    recipe: str = DEFAULT_RECIPE, *, settings: Sequence[str] = (), options: Mapping[str, object] | None = None
 ) -> TrainConfig:
     """A recipe by name or file, with changes applied: `options` by field, then `settings` as KEY=VALUE texts.
 
     Raises:
         ConfigError: no such recipe, or a field is unknown, wrongly typed or contradicts another.
     """
-    values = parse_toml(_read(recipe), name=f"recipe {recipe}")
-    values.setdefault("recipe", Path(recipe).stem)
+    values = with_todays_names(parse_toml(_read(recipe), name=f"recipe {recipe}"))
+    values = {"recipe": Path(recipe).stem, "optimizer": DEFAULT_OPTIMIZER, **values}
     given = [{name: value} for name, value in (options or {}).items()]
-    given += [dict(parse_setting(setting)) for setting in settings]
+    given += [parse_setting(setting) for setting in settings]
+    given = [with_todays_names(change) for change in given]
     last = {name: value for change in given for name, value in change.items()}
-    for name, dependent in DEPENDENT_FIELDS.items():
+    for name, dependent in [*DEPENDENT_FIELDS.items(), *_fields_of_values(values)]:
         if name in last and (name == "epochs" or last[name] != values.get(name)):  # so many epochs, and no more
             for stale in dependent:
                 values.pop(stale, None)
@@ -70,10 +73,19 @@ def load_recipe(
     return config_from_dict(values)
 
 
-def _merge(values: dict[str, Any], change: Mapping[str, Any]) -> None:
+def _fields_of_values(values: Mapping[str, object]) -> list[tuple[str, tuple[str, ...]]]:
+    """The fields of a recipe's optimizer and schedule, which go with it where another one is given."""
+    optimizer, schedule = str(values["optimizer"]), str(values.get("schedule"))
+    of_optimizer = field_names(OPTIMIZERS[optimizer]) if optimizer in OPTIMIZERS else ()
+    of_schedule = field_names(SCHEDULES[schedule]) if schedule in SCHEDULES else ()
+    return [("optimizer", tuple(name for name in of_optimizer if name != "lr")), ("schedule", of_schedule)]
+
+
+def _merge(values: dict[str, object], change: Mapping[str, object]) -> None:
     for name, value in change.items():
-        if isinstance(value, Mapping) and isinstance(values.get(name), dict):
-            _merge(values[name], value)
+        inner = values.get(name)
+        if isinstance(value, Mapping) and isinstance(inner, dict):
+            _merge(inner, value)
         else:
             values[name] = value
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-from thumbnet.config import TrainConfig
+from thumbnet.config import TrainConfig, config_to_dict
 from thumbnet.errors import CheckpointError
 
 # The data's place may change, since its checksum is compared; what it is computed on is part of the environment.
@@ -15,11 +14,11 @@ MAY_DIFFER = ("data", "data_dir", "exclude", "device")
 
 def config_changes(then: TrainConfig, now: TrainConfig) -> list[str]:
     """The fields that differ, a text each."""
-    pairs = zip(asdict(then).items(), asdict(now).values(), strict=True)
+    before, after = config_to_dict(then), config_to_dict(now)
     return [
-        f"{name} was {value} and is {other}"
-        for (name, value), other in pairs
-        if name not in MAY_DIFFER and value != other
+        f"{name} was {before.get(name)} and is {after.get(name)}"
+        for name in {**before, **after}
+        if name not in MAY_DIFFER and before.get(name) != after.get(name)
     ]
 
 

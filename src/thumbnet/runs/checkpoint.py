@@ -25,8 +25,8 @@ from thumbnet.formats.typed import from_fields
 from thumbnet.models.weights import first_not_finite
 from thumbnet.runs.checksums import sha256
 from thumbnet.runs.environment import Environment
-from thumbnet.training.fit import RANDOM_SCHEMES, TrainingState
 from thumbnet.training.history import history_from_rows
+from thumbnet.training.state import RANDOM_SCHEMES, TrainingState
 
 CHECKPOINT_FORMAT = 2
 COMMENT = re.compile(rb"sha256:([0-9a-f]{64})")

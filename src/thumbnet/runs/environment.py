@@ -42,10 +42,10 @@ class Environment:
 
 def environment_of(config: TrainConfig, model: nn.Module) -> Environment:
     """That in which the model would be trained now, as a resolved config says."""
-    device = pick_device(config.device)
-    kernels = pick_kernels(config.kernels, model, device, compiled=config.compiled)
+    device = pick_device(config.engine.device)
+    kernels = pick_kernels(config.engine.kernels, model, device, compiled=config.engine.compiled)
     fully_fused = kernels is not None and runs_fully_fused(model)
-    precision = pick_precision(config.precision, device, fully_fused=fully_fused)
+    precision = pick_precision(config.engine.precision, device, fully_fused=fully_fused)
     return Environment(
         device=device.type,
         precision=str(precision).removeprefix("torch."),

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from thumbnet.config import MAX_SEED
 from thumbnet.formats.json_text import damaged
 from thumbnet.formats.typed import from_fields
+from thumbnet.specs.checks import MAX_SEED
 
 SEEDS_FORMAT = 2
 

@@ -1,1 +1,5 @@
-"""What can be chosen by name, and values that say what is to be done; nothing here imports torch."""
+"""What a training is asked for, as frozen values that check themselves; without torch, so that a refusal takes no time.
+
+A value's fields are a recipe's fields: whatever reads, writes or checks a recipe goes by them, so that a name is
+spelled once.
+"""

@@ -83,6 +83,10 @@ class Registry(Mapping[str, T], Generic[T]):
             ) from error
         return thing
 
+    def without_packages(self) -> dict[str, T]:
+        """Thumbnet's own things and the registered ones: those that no package must be imported for."""
+        return {**self._own, **self._added}
+
     def __contains__(self, name: object) -> bool:
         return name in self._own or name in self._added or name in self._installed()
 

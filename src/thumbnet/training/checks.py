@@ -2,70 +2,56 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from thumbnet.augment import Augmentation, HorizontalFlip, RandomCrop
-from thumbnet.config import check_epochs
+from thumbnet.config import check_batch_size, check_epochs
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
-from thumbnet.training.distillation import Lessons
+from thumbnet.specs.checks import require_fraction, require_seed
+from thumbnet.training.distillation import TeacherLogits
+
+SCORED_SPLITS = ("val", "test")  # that a history has columns for
 
 
 def check_arguments(
-    dataset: Dataset,
-    *,
-    epochs: int,
-    batch_size: int,
-    label_smoothing: float,
-    mixup: float,
-    average_decay: float,
-    seed: int,
-    score: Sequence[str],
+    dataset: Dataset, *, epochs: int, batch_size: int, average_decay: float, seed: int, scored: Collection[str]
 ) -> None:
-    """ConfigError for numbers that nothing can be trained with, or a split to score that is not there or trained on."""
+    """ConfigError for numbers that nothing can be trained with, or scorers that the history has no column for."""
     check_epochs(epochs)
-    if batch_size < 2:
-        raise ConfigError(f"batch_size is {batch_size}", hint="batch normalisation needs at least 2 images a batch")
+    check_batch_size(batch_size)
     if len(dataset.train) < 2:
         raise ConfigError(f"there are {len(dataset.train)} training images", hint="at least 2 are needed")
-    for name, value, is_right, expected in (
-        ("label_smoothing", label_smoothing, 0 <= label_smoothing < 1, "at least 0 and below 1"),
-        ("mixup", mixup, 0 <= mixup < math.inf, "at least 0"),
-        ("average_decay", average_decay, 0 <= average_decay < 1, "at least 0 and below 1"),
-        ("seed", seed, seed >= 0, "at least 0"),
-    ):
-        if not is_right:
-            raise ConfigError(f"{name} is {value}", hint=f"{name} must be {expected}")
-    for split in score:
-        if split == "train":
-            raise ConfigError("score has 'train', which the history tells of anyway", hint="score val or test")
-        dataset.split(split)
+    require_fraction("average_decay", average_decay)
+    require_seed("seed", seed)
+    for name in scored:
+        if name not in SCORED_SPLITS:
+            raise ConfigError(f"there is a scorer for {name!r}", hint=f"name scorers {' or '.join(SCORED_SPLITS)}")
 
 
-def check_mirroring(augmentations: Sequence[Augmentation], *, alternating: bool) -> None:
-    """ConfigError where images would be mirrored twice over."""
+def check_flips(augmentations: Sequence[Augmentation], *, alternating: bool) -> None:
+    """ConfigError where images would be flipped twice over."""
     if alternating and any(isinstance(each, HorizontalFlip) for each in augmentations):
         raise ConfigError(
-            "alternating_flip is given, but the augmentations mirror images, too", hint="leave one of the two out"
+            "alternating_flip is given, but the augmentations flip images, too", hint="leave one of the two out"
         )
 
 
-def check_lessons(lessons: Lessons | None, augmentations: Sequence[Augmentation], *, num_images: int) -> None:
-    """ConfigError where a teacher was asked of other images, or of others than the student will see.
+def check_teacher(teacher: TeacherLogits | None, augmentations: Sequence[Augmentation], *, num_images: int) -> None:
+    """ConfigError where the teacher's logits are for other images or crops than the student will see.
 
-    After the crop an image may be changed in any way in which the teacher's answer still holds, but not cropped again.
+    After the shared crop, no second crop: the teacher never saw it.
     """
-    if lessons is None:
+    if teacher is None:
         return
     first = augmentations[0] if augmentations else None
-    if first != lessons.crop or any(isinstance(later, RandomCrop) for later in augmentations[1:]):
+    if first != teacher.crop or any(isinstance(later, RandomCrop) for later in augmentations[1:]):
         raise ConfigError(
-            f"the lessons are of {lessons.crop}, but the first augmentation is {first}",
+            f"the teacher's logits are for {teacher.crop}, but the first augmentation is {first}",
             hint="augment with that first, and with no other crop",
         )
-    if len(lessons.logits) != num_images:
+    if teacher.num_images != num_images:
         raise ConfigError(
-            f"the lessons are of {len(lessons.logits)} images, but there are {num_images} training images",
-            hint="ask the teacher of the training images, in their order",
+            f"the teacher's logits are for {teacher.num_images} images, but there are {num_images} training images",
+            hint="give those for the training images, in their order",
         )

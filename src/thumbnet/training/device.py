@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from thumbnet.config import DEVICES, PRECISIONS
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.cpu import cpu_form
+from thumbnet.specs.engine import DEVICES, PRECISIONS
 
 M_TRIM_THRESHOLD = -1  # parameters of glibc's mallopt, from its malloc.h
 M_MMAP_THRESHOLD = -3

@@ -14,17 +14,18 @@ from torch.nn import functional as F
 
 from thumbnet.augment import Augmentation, Draws
 from thumbnet.data.batches import shuffled_batches
-from thumbnet.evaluation.metrics import check_num_classes
+from thumbnet.models.outputs import check_num_classes
+from thumbnet.specs.objective import Objective
+from thumbnet.specs.resizing import ProgressiveResizing
+from thumbnet.specs.schedules import Schedule
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.device import seeded
-from thumbnet.training.distillation import Lessons
+from thumbnet.training.distillation import TeacherLogits, distillation_loss
 from thumbnet.training.forecast import Forecast
-from thumbnet.training.growth import Growth
 from thumbnet.training.inputs import make_batch
 from thumbnet.training.mixup import Targets, mix
 from thumbnet.training.progress import EpochPlan, Progress, StepReport
-from thumbnet.training.schedules import Schedule
 from thumbnet.training.tally import Tally
 
 CPU_STEPS_BETWEEN_CHECKS = 1
@@ -32,33 +33,14 @@ GPU_STEPS_BETWEEN_CHECKS = 20  # reading the loss makes a GPU wait for it
 
 
 @dataclass(frozen=True)
-class Loop:
-    """What stays the same from epoch to epoch."""
+class Plan:
+    """Epochs, steps, and the learning rate at each of them."""
 
-    model: nn.Module
-    forward: Callable[[Tensor], Tensor]
-    optimizer: torch.optim.Optimizer
-    base_lrs: Sequence[float]
-    precision: torch.dtype
-    images: UInt8[Tensor, "n c h w"]
-    labels: Int64[Tensor, " n"]
-    num_classes: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    augmentations: Sequence[Augmentation]
-    flip: AlternatingFlip | None
-    growth: Growth
-    mixup: float
-    average: WeightAverage | None
-    lessons: Lessons | None
-    batch_size: int
-    label_smoothing: float
-    lr: float
-    schedule: Schedule
     num_epochs: int
     steps_per_epoch: int
-    seed: int
-    progress: Progress
+    batch_size: int
+    lr: float
+    schedule: Schedule
 
     @property
     def num_steps(self) -> int:
@@ -70,37 +52,74 @@ class Loop:
     def lr_at(self, step: int) -> float:
         return self.lr * self.factor_at(step)
 
+
+@dataclass(frozen=True)
+class TrainImages:
+    """The training images and labels, on the training's device, and how a batch is made of them."""
+
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int64[Tensor, " n"]
+    num_classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augmentations: Sequence[Augmentation]
+    flip: AlternatingFlip | None
+    resizing: ProgressiveResizing
+    teacher: TeacherLogits | None
+
+    @property
+    def full_size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        height, width = self.images.shape[2:]
+        return height, width
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What stays the same from epoch to epoch."""
+
+    model: nn.Module
+    forward: Callable[[Tensor], Tensor]
+    optimizer: torch.optim.Optimizer
+    base_lrs: Sequence[float]
+    precision: torch.dtype
+    train: TrainImages
+    plan: Plan
+    objective: Objective
+    average: WeightAverage | None
+    seed: int
+    progress: Progress
+
     def sides_at(self, step: int) -> tuple[int, int]:
         """Height and width in pixels of the images at this step."""
-        height, width = self.images.shape[2:]
-        return self.growth.sides((height, width), step, self.num_steps)
+        return self.train.resizing.sides(self.train.full_size, step, self.plan.num_steps)
 
     def area_between(self, first: int, last: int) -> int:
         """The sum of the areas in pixels of one image at each step from `first` to below `last`."""
-        height, width = self.images.shape[2:]
-        return self.growth.total_area((height, width), first, last, num_steps=self.num_steps)
+        resizing = self.train.resizing
+        return resizing.total_area(self.train.full_size, first, last, num_steps=self.plan.num_steps)
 
 
 def train_epoch(loop: Loop, epoch: int, forecast: Forecast) -> StepReport:
     """Train the loop's model for its epoch number `epoch` (from 1), and report on the whole of it."""
-    first_step = (epoch - 1) * loop.steps_per_epoch
-    on_cpu = loop.images.device.type == "cpu"
-    check_every = CPU_STEPS_BETWEEN_CHECKS if on_cpu else GPU_STEPS_BETWEEN_CHECKS
+    plan, labels, device = loop.plan, loop.train.labels, loop.train.images.device
+    first_step = (epoch - 1) * plan.steps_per_epoch
+    check_every = CPU_STEPS_BETWEEN_CHECKS if device.type == "cpu" else GPU_STEPS_BETWEEN_CHECKS
     loop.progress.epoch_begins(
-        EpochPlan(epoch, loop.num_epochs, loop.lr_at(first_step), len(loop.labels), loop.steps_per_epoch)
+        EpochPlan(epoch, plan.num_epochs, plan.lr_at(first_step), len(labels), plan.steps_per_epoch)
     )
     loop.model.train()
     tally = Tally(first_step)
-    with epoch_randomness(loop.seed, epoch, loop.images.device) as generator:
-        for index, chosen in enumerate(shuffled_batches(len(loop.labels), loop.batch_size, generator)):
-            factor = loop.factor_at(first_step + index)
+    with epoch_randomness(loop.seed, epoch, device) as generator:
+        for index, chosen in enumerate(shuffled_batches(len(labels), plan.batch_size, generator)):
+            factor = plan.factor_at(first_step + index)
             for group, base_lr in zip(loop.optimizer.param_groups, loop.base_lrs, strict=True):
                 group["lr"] = base_lr * factor
             sides = loop.sides_at(first_step + index)
-            tally.add(*_train_step(loop, chosen.to(loop.labels.device), epoch, sides, generator))
+            tally.add(*_train_step(loop, chosen.to(labels.device), epoch, sides, generator))
             if loop.average is not None:
                 loop.average.update(first_step + index)
-            if (index + 1) % check_every == 0 or index + 1 == loop.steps_per_epoch:
+            if (index + 1) % check_every == 0 or index + 1 == plan.steps_per_epoch:
                 report = tally.report()
                 loop.progress.step_ends(report)
                 forecast.step_ends(first_step + index)
@@ -111,40 +130,51 @@ def _train_step(
     loop: Loop, chosen: Int64[Tensor, " b"], epoch: int, sides: tuple[int, int], generator: torch.Generator
 ) -> tuple[Tensor, Tensor, int]:
     """One step of an epoch, on the images `chosen`: its loss, how many it got right, and of how many."""
-    labels = loop.labels[chosen]
-    chosen_images = loop.images.index_select(0, chosen)  # on a CPU 20 times faster than an index in brackets
-    if loop.flip is not None:
-        chosen_images = loop.flip.apply(chosen_images, chosen, epoch)
+    train = loop.train
+    labels = train.labels[chosen]
+    chosen_images = train.images.index_select(0, chosen)  # on a CPU 20 times faster than an index in brackets
+    if train.flip is not None:
+        chosen_images = train.flip.apply(chosen_images, chosen, epoch)
     drawn: list[Draws] = []
     images = make_batch(
-        chosen_images, loop.augmentations, generator, mean=loop.mean, std=loop.std, sides=sides, drawn=drawn
+        chosen_images, train.augmentations, generator, mean=train.mean, std=train.std, sides=sides, drawn=drawn
     )
-    mixed = mix(images, Targets(labels, _taught(loop, chosen, drawn, epoch)), alpha=loop.mixup)
+    mixed = mix(images, Targets(labels, _teacher_logits(train, chosen, drawn, epoch)), alpha=loop.objective.mixup)
     with torch.autocast(images.device.type, loop.precision, enabled=loop.precision != torch.float32):
         logits = loop.forward(mixed.images).float()
-    check_num_classes(logits, loop.num_classes)
-    loss = mixed.loss(lambda targets: _loss(loop, logits, targets))
+    check_num_classes(logits, train.num_classes)
+    loss = mixed.loss(lambda targets: _loss(loop.objective, logits, targets))
     loop.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     loop.optimizer.step()
     return loss.detach(), mixed.num_correct(logits.detach()), len(labels)
 
 
-def _taught(loop: Loop, chosen: Int64[Tensor, " b"], drawn: Sequence[Draws], epoch: int) -> Float[Tensor, "b k"] | None:
-    """What the teacher says of the images `chosen`, cropped as drawn; None where there is none."""
-    if loop.lessons is None:
+def _teacher_logits(
+    train: TrainImages, chosen: Int64[Tensor, " b"], drawn: Sequence[Draws], epoch: int
+) -> Float[Tensor, "b k"] | None:
+    """The teacher's logits for the images `chosen`, cropped as drawn; None without a teacher."""
+    if train.teacher is None:
         return None
     top, left = drawn[0]["top"], drawn[0]["left"]
-    if loop.flip is not None:  # before the crop: the same image as that of the mirrored window, mirrored
-        left = torch.where(loop.flip.mirrored(chosen, epoch), 2 * loop.lessons.crop.padding - left, left)
-    return loop.lessons.of(chosen, top, left)
+    if train.flip is not None:  # before the crop: the same image as that of the flipped window, flipped
+        left = torch.where(train.flip.mirrored(chosen, epoch), 2 * train.teacher.crop.padding - left, left)
+    return train.teacher.at(chosen, top, left)
 
 
-def _loss(loop: Loop, logits: Float[Tensor, "b k"], targets: Targets) -> Float[Tensor, ""]:
-    loss = F.cross_entropy(logits, targets.labels, label_smoothing=loop.label_smoothing)
-    if loop.lessons is None or targets.taught is None:
+def _loss(objective: Objective, logits: Float[Tensor, "b k"], targets: Targets) -> Float[Tensor, ""]:
+    loss = F.cross_entropy(logits, targets.labels, label_smoothing=objective.label_smoothing)
+    if targets.teacher_logits is None:
         return loss
-    return loop.lessons.loss(logits, targets.taught, loss)
+    assert objective.teacher_weight is not None
+    assert objective.teacher_temperature is not None
+    return distillation_loss(
+        logits,
+        targets.teacher_logits,
+        loss,
+        weight=objective.teacher_weight,
+        temperature=objective.teacher_temperature,
+    )
 
 
 @contextmanager

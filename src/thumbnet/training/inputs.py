@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import torch
@@ -12,15 +13,45 @@ from torch.nn import functional as F
 from thumbnet.augment import Augmentation, Draws, augment, create_policy, policy_flips
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError
 from thumbnet.models.blocks import LearnsFromImages
+from thumbnet.specs.inputs import Inputs
 
 NUM_SAMPLE_IMAGES = 2_000  # that a model which learns from images before its first step is shown
 
 
-def default_policy(name: str, dataset: Dataset, *, may_flip: bool = True) -> tuple[Augmentation, ...]:
-    """The policy called `name`, mirroring if it does so by itself, the dataset's labels allow it and it may."""
-    flips = may_flip and policy_flips(name) and dataset.mirror_keeps_labels
-    return create_policy(name, flip=flips, mean=dataset.mean)
+def resolve_inputs(inputs: Inputs, dataset: Dataset) -> Inputs:
+    """The inputs with `flip` decided for a policy, and no alternating flip where there is to be none.
+
+    Flips only if the policy flips by default and the dataset says that a flip keeps the label, or if `flip` is true.
+    """
+    if not isinstance(inputs.augmentation, str):
+        return inputs
+    flip = inputs.flip
+    if flip == "auto":
+        flip = policy_flips(inputs.augmentation) and dataset.mirror_keeps_labels
+    return dataclasses.replace(inputs, flip=flip, alternating_flip=inputs.alternating_flip and flip)
+
+
+def build_augmentations(inputs: Inputs, dataset: Dataset) -> tuple[Augmentation, ...]:
+    """The augmentations of these inputs, except for an alternating flip.
+
+    Raises:
+        ConfigError: an unknown policy, something that is no augmentation, or images that they do not fit.
+    """
+    inputs = resolve_inputs(inputs, dataset)
+    if isinstance(inputs.augmentation, str):
+        flip = inputs.flip is True and not inputs.alternating_flip
+        augmentations = create_policy(inputs.augmentation, flip=flip, mean=dataset.mean, cutout=inputs.cutout)
+    else:
+        augmentations = tuple(each for each in inputs.augmentation if isinstance(each, Augmentation))
+        if len(augmentations) != len(inputs.augmentation):
+            raise ConfigError(
+                f"not all of {inputs.augmentation} are augmentations", hint="give values of thumbnet.augment"
+            )
+    for augmentation in augmentations:
+        augmentation.check(dataset.image_shape)
+    return augmentations
 
 
 def make_batch(

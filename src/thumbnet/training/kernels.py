@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from thumbnet.config import KERNELS
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.compiler import COMPILER, can_compile
 from thumbnet.kernels.library import Kernels, load_kernels
 from thumbnet.models.blocks import TakesKernels
+from thumbnet.specs.engine import KERNELS
 
 
 def pick_kernels(

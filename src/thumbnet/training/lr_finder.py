@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import dataclasses
 import io
 import math
 from collections.abc import Sequence
@@ -18,14 +19,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from thumbnet.augment import Augmentation
+from thumbnet.config import check_batch_size
 from thumbnet.data.batches import memory_order
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, TrainingError
-from thumbnet.evaluation.metrics import check_num_classes
+from thumbnet.models.outputs import check_num_classes
+from thumbnet.specs.inputs import Inputs
+from thumbnet.specs.optimizers import SGD, Optimizer
 from thumbnet.training.device import keep_freed_memory, pick_device, seeded
-from thumbnet.training.inputs import default_policy, make_batch, show_images
-from thumbnet.training.optimizers import create_optimizer
+from thumbnet.training.inputs import build_augmentations, make_batch, show_images
+from thumbnet.training.optimizers import build_optimizer
 
 SMOOTHING = 0.9  # of the exponential moving average of the loss, bias-corrected
 DIVERGED = 4.0  # the trial stops where the smoothed loss is this many times its minimum
@@ -67,24 +70,17 @@ def find_lr(
     max_lr: float = 10.0,
     num_steps: int = 100,
     batch_size: int = 128,
-    optimizer: str = "sgd",
-    lr: float = 0.1,
-    momentum: float = 0.9,
-    nesterov: bool = False,
-    weight_decay: float = 0.0,
-    vector_lr: float | None = None,
-    vector_momentum: float | None = None,
-    head_lr: float | None = None,
+    optimizer: Optimizer = SGD(lr=0.1),
+    inputs: Inputs = Inputs(),
     label_smoothing: float = 0.0,
-    augmentation: str | Sequence[Augmentation] = "crop-flip",
-    is_trained: bool = False,
+    init_from_data: bool = True,
     seed: int = 0,
     device: str = "auto",
 ) -> LrTrial:
     """Try rates from `min_lr` to `max_lr`, multiplied by the same factor at each of `num_steps` steps.
 
-    The arguments from `optimizer` to `head_lr` are those of `create_optimizer`. What is tried is `lr`; `vector_lr` and
-    `head_lr` keep their ratios to it. `is_trained` is as in `fit`.
+    What is tried is the optimizer's `lr`; its other rates keep their ratios to it. The other arguments are as in `fit`;
+    images have their full size, and are flipped at random where `inputs` flips them alternately.
 
     Raises:
         TrainingError: no rate made the loss fall; ConfigError or ModelError: arguments that do not fit.
@@ -96,23 +92,13 @@ def find_lr(
         )
     keep_freed_memory()
     to_device = pick_device(device)
-    if isinstance(augmentation, str):
-        augmentation = default_policy(augmentation, dataset)
+    check_batch_size(batch_size)
+    augmentations = build_augmentations(dataclasses.replace(inputs, alternating_flip=False), dataset)
     trial = copy.deepcopy(model).to(to_device, memory_format=memory_order(to_device)).train()  # type: ignore[call-overload]
-    if not is_trained:
+    if init_from_data:
         show_images(trial, dataset, seed=seed)
-    made = create_optimizer(
-        optimizer,
-        trial,
-        lr=lr,
-        momentum=momentum,
-        nesterov=nesterov,
-        weight_decay=weight_decay,
-        vector_lr=vector_lr,
-        vector_momentum=vector_momentum,
-        head_lr=head_lr,
-    )
-    ratios = [group["lr"] / lr for group in made.param_groups]
+    torch_optimizer = build_optimizer(optimizer, trial)
+    ratios = [group["lr"] / optimizer.lr for group in torch_optimizer.param_groups]
     generator = torch.Generator().manual_seed(seed)
     lrs = np.geomspace(min_lr, max_lr, num_steps)
     losses: list[float] = []
@@ -120,11 +106,11 @@ def find_lr(
     average = 0.0
     with seeded(seed, to_device):
         for step, tried_lr in enumerate(lrs):
-            for group, ratio in zip(made.param_groups, ratios, strict=True):
+            for group, ratio in zip(torch_optimizer.param_groups, ratios, strict=True):
                 group["lr"] = float(tried_lr) * ratio
             chosen = torch.randint(len(dataset.train), (batch_size,), generator=generator)
             pixels = dataset.train.images.index_select(0, chosen).to(to_device)
-            images = make_batch(pixels, augmentation, generator, mean=dataset.mean, std=dataset.std)
+            images = make_batch(pixels, augmentations, generator, mean=dataset.mean, std=dataset.std)
             labels = dataset.train.labels[chosen].to(to_device)
             logits = trial(images)
             check_num_classes(logits, dataset.num_classes)
@@ -137,9 +123,9 @@ def find_lr(
             smoothed.append(average / (1 - SMOOTHING ** (step + 1)))
             if step > SKIPPED_FIRST and smoothed[-1] > DIVERGED * min(smoothed):
                 break
-            made.zero_grad(set_to_none=True)
+            torch_optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            made.step()
+            torch_optimizer.step()
     tried = tuple(float(tried_lr) for tried_lr in lrs[: len(losses)])
     return LrTrial(tried, tuple(losses), tuple(smoothed), suggest_lr(tried, smoothed))
 

@@ -13,14 +13,14 @@ from torch.distributions import Beta
 
 @dataclass(frozen=True)
 class Targets:
-    """What a batch is to be answered with: its labels and, where there is a teacher, what that would answer."""
+    """A batch's labels, and with a teacher its logits."""
 
     labels: Int64[Tensor, " n"]
-    taught: Float[Tensor, "n k"] | None = None
+    teacher_logits: Float[Tensor, "n k"] | None = None
 
     def reversed(self) -> Targets:
         """Those of the batch in reverse order."""
-        return Targets(self.labels.flip(0), None if self.taught is None else self.taught.flip(0))
+        return Targets(self.labels.flip(0), None if self.teacher_logits is None else self.teacher_logits.flip(0))
 
 
 @dataclass(frozen=True)

@@ -1,72 +1,75 @@
-"""The optimizers that a recipe names: SGD, and Muon for filters with SGD for the rest.
+"""Optimizers built from their values: SGD, Muon for filters with SGD for the rest, and a user's own.
 
 Every group of parameters keeps its base learning rate, which the schedule multiplies.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from thumbnet.errors import ConfigError
+from thumbnet.specs.optimizers import OPTIMIZERS, SGD, Muon, Optimizer
 
-OPTIMIZERS = ("sgd", "muon")
 NUM_NEWTON_SCHULZ_STEPS = 3
 # The quintic's coefficients, chosen by its authors for a steep slope at zero: it brings singular values near 1 quickly.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 SMALL = 1e-7
 
+Group: TypeAlias = dict[str, list[nn.Parameter] | float | bool]
 
-def create_optimizer(
-    name: str,
-    model: nn.Module,
-    *,
-    lr: float,
-    momentum: float,
-    nesterov: bool = False,
-    weight_decay: float = 0.0,
-    vector_lr: float | None = None,
-    vector_momentum: float | None = None,
-    head_lr: float | None = None,
-) -> torch.optim.Optimizer:
-    """The optimizer called `name` over the parameters of `model` that are not frozen.
+
+@runtime_checkable
+class BuildsOptimizer(Protocol):
+    """An optimizer's value that makes the optimizer itself, over the parameters that are not frozen."""
+
+    def build(self, model: nn.Module) -> torch.optim.Optimizer: ...
+
+
+def register_optimizer(name: str, kind: type[Optimizer], *, replace: bool = False) -> None:
+    """Let recipes say `optimizer = "<name>"`, with the fields of `kind` beside it.
 
     Args:
-        name: `sgd`, for all parameters alike; or `muon`, whose `lr` and `momentum` are those of the filters.
-        lr, momentum: of the filters (`muon`) or of everything (`sgd`).
-        nesterov, weight_decay: for `sgd` only.
-        vector_lr, vector_momentum: for `muon`, of SGD with Nesterov momentum on biases, norms and depthwise filters.
-        head_lr: for `muon`, of the same SGD on two-dimensional weights: the layers that give the logits.
+        name: lower-case letters, digits, `-`, `_` and `.`.
+        kind: a frozen dataclass, a subclass of `thumbnet.Optimizer`, with `build(self, model)`, which returns a
+            `torch.optim.Optimizer` over the parameters of the model that are not frozen.
+        replace: take the place of one that was registered before.
 
     Raises:
-        ConfigError: an unknown name, or an argument that this optimizer has no use for or lacks, or out of its range.
+        ConfigError: the name is no such word or is taken; the class is not as described.
     """
-    _check_ranges(
-        rates={"lr": lr, "vector_lr": vector_lr, "head_lr": head_lr},
-        momenta={"momentum": momentum, "vector_momentum": vector_momentum},
-        weight_decay=weight_decay,
-    )
-    if nesterov and momentum == 0:
-        raise ConfigError("nesterov is true but momentum is 0", hint="set momentum above 0, or nesterov to False")
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    rates = {"vector_lr": vector_lr, "vector_momentum": vector_momentum, "head_lr": head_lr}
-    if name == "sgd":
-        unused = [field for field, value in rates.items() if value is not None]
-        if unused:
-            raise ConfigError(f"{unused[0]} is given, but the optimizer is sgd", hint=f"leave {unused[0]} out")
-        return torch.optim.SGD(trained, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
-    if name != "muon":
-        raise ConfigError(f"unknown optimizer {name!r}", hint=f"choose one of {', '.join(OPTIMIZERS)}")
-    missing = [field for field, value in rates.items() if value is None]
-    if missing or nesterov or weight_decay:
+    if "__dataclass_fields__" not in vars(kind) or not issubclass(kind, Optimizer):
         raise ConfigError(
-            f"muon was given nesterov={nesterov}, weight_decay={weight_decay}, and lacks {missing or 'nothing'}",
-            hint="give vector_lr, vector_momentum and head_lr, and neither nesterov nor weight_decay",
+            f"{kind.__name__} is no dataclass that extends thumbnet.Optimizer",
+            hint="write @dataclass(frozen=True, kw_only=True) above it",
         )
+    _check_builds(kind)
+    OPTIMIZERS.register(name, kind, replace=replace)
+
+
+def build_optimizer(value: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer over the parameters of `model` that are not frozen.
+
+    Raises:
+        ConfigError: Muon for a model without a linear layer; a class of the user's that has no `build`.
+    """
+    if isinstance(value, BuildsOptimizer):
+        return value.build(model)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if isinstance(value, SGD):
+        return torch.optim.SGD(
+            trained, lr=value.lr, momentum=value.momentum, nesterov=value.nesterov, weight_decay=value.weight_decay
+        )
+    if isinstance(value, Muon):
+        return _build_muon(value, trained)
+    _check_builds(type(value))
+    raise AssertionError("unreachable: it builds")
+
+
+def _build_muon(value: Muon, trained: list[nn.Parameter]) -> MuonOptimizer:
     if not any(parameter.ndim == 2 for parameter in trained):
         raise ConfigError(
             "muon needs a model that ends in a linear layer, and this one has none",
@@ -74,27 +77,24 @@ def create_optimizer(
         )
     filters = [parameter for parameter in trained if _is_filter(parameter)]
     heads = [parameter for parameter in trained if parameter.ndim == 2]
-    vectors = [parameter for parameter in trained if parameter.ndim != 2 and not _is_filter(parameter)]
-    groups: list[dict[str, Any]] = [
-        {"params": filters, "lr": lr, "momentum": momentum, "orthogonal": True},
-        {"params": vectors, "lr": vector_lr, "momentum": vector_momentum, "orthogonal": False},
-        {"params": heads, "lr": head_lr, "momentum": vector_momentum, "orthogonal": False},
+    biases = [parameter for parameter in trained if parameter.ndim != 2 and not _is_filter(parameter)]
+    groups: list[Group] = [
+        {"params": filters, "lr": value.lr, "momentum": value.momentum, "orthogonal": True},
+        {"params": biases, "lr": value.bias_lr, "momentum": value.bias_momentum, "orthogonal": False},
+        {"params": heads, "lr": value.head_lr, "momentum": value.bias_momentum, "orthogonal": False},
     ]
-    return Muon(group for group in groups if group["params"])
+    return MuonOptimizer(group for group in groups if group["params"])
 
 
-def _check_ranges(*, rates: dict[str, float | None], momenta: dict[str, float | None], weight_decay: float) -> None:
-    for name, value in rates.items():
-        if value is not None and not 0 < value < math.inf:
-            raise ConfigError(f"{name} is {value}", hint=f"{name} must be above 0")
-    for name, value in momenta.items():
-        if value is not None and not 0 <= value < 1:
-            raise ConfigError(f"{name} is {value}", hint=f"{name} must be at least 0 and below 1")
-    if not 0 <= weight_decay < math.inf:
-        raise ConfigError(f"weight_decay is {weight_decay}", hint="weight_decay must be at least 0")
+def _check_builds(kind: type[Optimizer]) -> None:
+    if kind not in (SGD, Muon) and not callable(getattr(kind, "build", None)):
+        raise ConfigError(
+            f"{kind.__name__} does not say how it is built",
+            hint="give it a method build(self, model) that returns a torch.optim.Optimizer",
+        )
 
 
-class Muon(torch.optim.Optimizer):
+class MuonOptimizer(torch.optim.Optimizer):
     """Momentum whose step on a filter is orthogonalised, for convolutions that batch normalisation follows.
 
     Each filter [K,C,h,w], as a matrix [K,C*h*w], is first scaled to the norm sqrt(K), which the normalisation after it
@@ -105,7 +105,7 @@ class Muon(torch.optim.Optimizer):
     posts/muon; with the scaling of airbench94_muon.py, github.com/KellerJordan/cifar10-airbench (MIT).
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, groups: Iterable[Group]) -> None:
         super().__init__(groups, defaults={"lr": 0.1, "momentum": 0.6, "orthogonal": True})
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Growing images: a training that begins with small images, which are fast, and ends with full ones."""
+"""Progressive resizing: a training begins with small images, which are fast, and ends with full ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MIN_SIDE = 16  # pixels: images are not made smaller than this
 
 
 @dataclass(frozen=True)
-class Growth:
+class ProgressiveResizing:
     """From the share `starts[i]` of the steps on, the images' sides are `scales[i]` times the full ones.
 
     Raises:
@@ -38,7 +38,7 @@ class Growth:
             )
 
     def sides(self, full: tuple[int, int], step: int, num_steps: int) -> tuple[int, int]:
-        """Height and width in pixels at `step` (from 0) of `num_steps`, of images whose `full` ones these are."""
+        """Height and width in pixels at `step` (from 0) of `num_steps`, given the full-size (height, width)."""
         return _scaled(full, self.scales[sum(start <= step / num_steps for start in self.starts) - 1])
 
     def total_area(self, full: tuple[int, int], first: int, last: int, *, num_steps: int) -> int:

@@ -1,0 +1,70 @@
+"""How training images are changed before a model sees them, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from thumbnet.errors import ConfigError
+from thumbnet.specs.checks import MAX_IMAGE_SIZE, require
+from thumbnet.specs.policies import POLICIES
+from thumbnet.specs.resizing import ProgressiveResizing
+
+
+@runtime_checkable
+class ImageChange(Protocol):
+    """A `thumbnet.augment.Augmentation`, of which only this is needed here."""
+
+    def check(self, image_shape: tuple[int, int, int]) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Augmentation, flips and sizes of the training images.
+
+    Args:
+        augmentation: a policy's name, or the augmentations in their order.
+        flip: whether a policy also flips images, left to right, at random; `auto`: where it does by default and the
+            dataset says that a flip keeps the label.
+        alternating_flip: flip every image in every second epoch, instead of at random.
+        cutout: side in pixels of a square in the mean colour, painted into every image after a policy; 0: none.
+        scales, scale_starts: progressive resizing; from the fraction `scale_starts[i]` of the steps on, images have
+            `scales[i]` times their full sides, and not less than 16 pixels.
+
+    Raises:
+        ConfigError: out of range, or two of these contradict each other.
+    """
+
+    augmentation: str | Sequence[ImageChange] = "crop-flip"
+    flip: bool | Literal["auto"] = "auto"
+    alternating_flip: bool = False
+    cutout: int = 0
+    scales: tuple[float, ...] = (1.0,)
+    scale_starts: tuple[float, ...] = (0.0,)
+
+    def __post_init__(self) -> None:
+        require(0 <= self.cutout <= MAX_IMAGE_SIZE, "cutout", self.cutout, f"0 to {MAX_IMAGE_SIZE} pixels")
+        object.__setattr__(self, "scales", tuple(self.scales))
+        object.__setattr__(self, "scale_starts", tuple(self.scale_starts))
+        self.resizing  # noqa: B018  # it checks itself
+        if self.alternating_flip and self.flip is False:
+            raise ConfigError("alternating_flip is true but flip is false", hint="leave one of the two out")
+        if isinstance(self.augmentation, str):
+            if self.alternating_flip and not POLICIES[self.augmentation].flips:
+                raise ConfigError(
+                    f"alternating_flip is true but augmentation is {self.augmentation!r}, which flips nothing",
+                    hint="set alternating_flip = false, or another augmentation",
+                )
+            return
+        object.__setattr__(self, "augmentation", tuple(self.augmentation))
+        if self.flip is True or self.cutout:
+            raise ConfigError(
+                f"flip is {self.flip} and cutout {self.cutout}, but the augmentations are given one by one",
+                hint="put HorizontalFlip and CoarseDropout among them, or name a policy",
+            )
+
+    @property
+    def resizing(self) -> ProgressiveResizing:
+        """The images' sizes over the training."""
+        return ProgressiveResizing(self.scales, self.scale_starts)

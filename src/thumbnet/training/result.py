@@ -1,0 +1,41 @@
+"""What a training returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, Protocol, runtime_checkable
+
+from typing_extensions import TypeVar
+
+from thumbnet.training.history import History
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """What a scorer returns: at least the accuracy, a fraction, and the mean loss."""
+
+    @property
+    def accuracy(self) -> float: ...
+
+    @property
+    def loss(self) -> float: ...
+
+
+S = TypeVar("S", bound=Scores, default=Scores)
+
+
+@dataclass(frozen=True)
+class FitResult(Generic[S]):
+    """The history of a training, the scores after its last epoch by split, and what it ran on.
+
+    `scores` is empty where no epoch was trained, since the state to go on from was the last one. `precision` is that of
+    convolutions and matrix products, `float32` or `bfloat16`; `kernels` whose trained the blocks, ours or PyTorch's.
+    """
+
+    history: History
+    scores: Mapping[str, S]
+    device: str
+    precision: str
+    kernels: str
+    num_threads: int

@@ -1,0 +1,67 @@
+"""The state between two epochs of a training: all that is needed to go on from it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from thumbnet.errors import CheckpointError
+from thumbnet.training.averaging import WeightAverage
+from thumbnet.training.history import History
+from thumbnet.training.state_checks import check_state_fits
+
+RANDOM_SCHEMES = (1,)
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that is needed to go on after an epoch: tensors, numbers and texts only.
+
+    `average` is that of the weights; `random_scheme` says how shuffling and augmentation are drawn from the seed and
+    the epoch (docs/decisions/0003-randomness.md).
+    """
+
+    epoch: int
+    model: Mapping[str, Tensor]
+    optimizer: Mapping[str, object]
+    history: History
+    average: Mapping[str, Tensor] | None = None
+    random_scheme: int = 1
+
+
+def state_after(
+    epoch: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    average: WeightAverage | None,
+) -> TrainingState:
+    """A copy of the state as it is now, which the next epoch does not change."""
+    averaged = None if average is None else average.averaged
+    return copy.deepcopy(TrainingState(epoch, model.state_dict(), optimizer.state_dict(), history, averaged))
+
+
+def check_state(state: TrainingState, *, epochs: int, average_decay: float) -> None:
+    """CheckpointError where the state is of a training with other arguments."""
+    if state.epoch > epochs:
+        raise CheckpointError(
+            f"epochs is {epochs}, but the state is that after epoch {state.epoch}",
+            hint=f"give epochs={state.epoch} or more",
+        )
+    if (average_decay > 0) != (state.average is not None):
+        has = "no average" if state.average is None else "one"
+        raise CheckpointError(
+            f"average_decay is {average_decay}, but the state after epoch {state.epoch} has {has}",
+            hint="go on with the average_decay that it was begun with, or begin anew",
+        )
+
+
+def load_state(state: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put the state in the model and the optimizer; CheckpointError where it is of others."""
+    check_state_fits(state.model, state.average, state.optimizer, model, optimizer)
+    model.load_state_dict(state.model)
+    optimizer.load_state_dict(copy.deepcopy(dict(state.optimizer)))
