@@ -30,8 +30,9 @@ from torch import nn
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.data.sources import load_dataset
-from thumbnet.prepare import build_model, resolve_config
 from thumbnet.recipes import list_recipes, load_recipe
+from thumbnet.runs.parts import build_model
+from thumbnet.runs.resolve import resolve_config
 from thumbnet.training.progress import Silent, StepReport
 
 NUM_EPOCHS = 2
@@ -92,7 +93,7 @@ def _fit(
 ) -> list[float]:
     """Train as `train` would; the validation losses."""
     try:
-        from thumbnet.prepare import fit_config
+        from thumbnet.runs.parts import fit_config
     except ImportError:
         return _fit_as_before(model, dataset, config, progress, teacher_logits)
     from thumbnet.evaluation.metrics import scorers
@@ -110,7 +111,7 @@ def _fit_as_before(
     model: nn.Module, dataset: Dataset, config: TrainConfig, progress: Losses, teacher_logits: torch.Tensor | None
 ) -> list[float]:
     """The same in commit f7609f6."""
-    from thumbnet.prepare import build_policy, fit_arguments
+    from thumbnet.runs.resolve import build_policy, fit_arguments
     from thumbnet.training.distillation import Lessons
 
     arguments = fit_arguments(config, dataset)

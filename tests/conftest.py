@@ -81,7 +81,7 @@ def own_things() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of two epochs; a test that changes it copies it first."""
-    from thumbnet.run import train
+    from thumbnet.runs.train import train
 
     folder = tmp_path_factory.mktemp("small")
     data = write_small_data(folder / "data.npz")

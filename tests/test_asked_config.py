@@ -7,8 +7,8 @@ from pathlib import Path
 
 from small_runs import small_config
 from thumbnet.config import config_from_toml
-from thumbnet.reporting import write_report
-from thumbnet.run_dir import load_run
+from thumbnet.runs.report import write_report
+from thumbnet.runs.run import load_run
 
 OLD = Path(__file__).parent / "data" / "run-2026-11"
 

@@ -22,7 +22,7 @@ from thumbnet.data.checksums import BINARY
 from thumbnet.data.digits import read_digits
 from thumbnet.errors import DownloadError
 from thumbnet.models.registry import list_models
-from thumbnet.run_dir import RunDir, open_run_dir
+from thumbnet.runs.run import RunDir, open_run_dir
 
 SMALL = ["--epochs", "1", "--batch-size", "256", "--set", "model_options.blocks=c8s", "--no-pictures"]
 

@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 
 from thumbnet.cli import main
-from thumbnet.compare import compare_runs, distinct_names, write_comparison
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.recipes import load_recipe
-from thumbnet.run import train
-from thumbnet.run_dir import Run, RunDir, load_run
+from thumbnet.runs.compare import compare_runs, distinct_names, write_comparison
 from thumbnet.runs.names import SEEDS
+from thumbnet.runs.run import Run, RunDir, load_run
+from thumbnet.runs.train import train
 
 QUICK = {"model": "resnet8", "epochs": 1, "batch_size": 16, "device": "cpu", "lr": 0.05}
 

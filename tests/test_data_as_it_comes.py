@@ -16,12 +16,13 @@ from thumbnet.data.checksums import CIFAR10_CLASSES
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, DataError, ImageError
 from thumbnet.evaluation.predictions import predict_logits
-from thumbnet.model_card import load_pretrained, load_test_data, load_unseen_data, predict
-from thumbnet.prepare import describe_data, load_data
-from thumbnet.quick import predict_pretrained
 from thumbnet.recipes import load_recipe
-from thumbnet.run import train
-from thumbnet.run_dir import Run, load_run
+from thumbnet.runs.resolve import describe_data, load_data
+from thumbnet.runs.run import Run, load_run
+from thumbnet.runs.train import train
+from thumbnet.trained.data import load_test_data, load_unseen_data
+from thumbnet.trained.model import load_pretrained, predict
+from thumbnet.trained.numpy_predict import predict_pretrained
 
 
 @pytest.fixture(scope="module")

@@ -34,12 +34,13 @@ from thumbnet.errors import ConfigError, DataError, RunError, ThumbnetError
 from thumbnet.models import registry
 from thumbnet.models.registry import create_model, list_models
 from thumbnet.models.sprint import SprintNet
-from thumbnet.prepare import load_data
 from thumbnet.recipes import load_recipe
-from thumbnet.reporting import write_report
-from thumbnet.run import resume, train
-from thumbnet.run_dir import load_run
-from thumbnet.same_test import load_named_dataset, load_own_dataset
+from thumbnet.runs.own_data import load_named_dataset, load_own_dataset
+from thumbnet.runs.report import write_report
+from thumbnet.runs.resolve import load_data
+from thumbnet.runs.resume import resume
+from thumbnet.runs.run import load_run
+from thumbnet.runs.train import train
 
 FLIPPED = np.arange(10, 610, 20)  # 30 of the 700 labels used
 COPY_OF_TEST, FIRST_COPY, SECOND_COPY, DARK = 603, 605, 607, 609

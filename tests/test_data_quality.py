@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from thumbnet.data import duplicates
 from thumbnet.data.digits import read_digits
 from thumbnet.data.duplicates import DuplicatePair, find_duplicates
-from thumbnet.data.exposure import find_exposure_issues, measure_exposure
-from thumbnet.evaluation.outliers import find_outliers, outlyingness
+from thumbnet.data_check.exposure import find_exposure_issues, measure_exposure
+from thumbnet.data_check.outliers import find_outliers, outlyingness
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,11 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError
 from thumbnet.models.registry import create_model, num_params
 from thumbnet.recipes import describe_recipes, load_recipe
-from thumbnet.run import resume, train
-from thumbnet.run_dir import Run, load_run
+from thumbnet.runs.resume import resume
+from thumbnet.runs.run import Run, load_run
+from thumbnet.runs.teacher import compute_teacher_logits
+from thumbnet.runs.train import train
 from thumbnet.specs.objective import Objective
-from thumbnet.teacher import compute_teacher_logits
 from thumbnet.training.distillation import TeacherLogits, distillation_loss
 from thumbnet.training.state import TrainingState
 

@@ -16,7 +16,8 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError
 from thumbnet.models import registry
 from thumbnet.models.sprint import SprintNet
-from thumbnet.run import resume, train
+from thumbnet.runs.resume import resume
+from thumbnet.runs.train import train
 
 PICTURES = {"curves.png", "confusion.png", "misclassified.png", "report.html", "graph.svg"}
 

@@ -15,9 +15,7 @@ import thumbnet
 SOURCE = Path(thumbnet.__file__).parent
 ORDER = (
     "errors", "atomic", "terminal", "specs", "formats", "config", "recipes", "data", "augment", "kernels", "models",
-    "evaluation", "training", "views", "card", "quick", "model_card", "runs", "run_dir", "same_test", "teacher",
-    "prepare", "bench", "reproduce", "reporting", "results", "run", "seeds", "compare", "data_check", "cli",
-    "__main__",
+    "evaluation", "training", "trained", "views", "runs", "bench", "data_check", "cli", "__main__",
 )  # fmt: skip
 DRAWING = ("matplotlib", "seaborn", "plotly")
 
@@ -77,12 +75,12 @@ def test_predicting_a_picture_imports_no_torch(tmp_path: Path) -> None:
     Image.new("RGB", (40, 30), "red").save(picture)
     code = "from thumbnet.cli import main; import sys; main(['predict', *sys.argv[1:]]); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, picture], capture_output=True, text=True, check=True)
-    assert "thumbnet.quick" in done.stdout.split()
+    assert "thumbnet.trained.numpy_predict" in done.stdout.split()
     assert "torch" not in done.stdout.split()
 
 
 def test_predicting_imports_neither_scikit_learn_nor_a_plotting_library() -> None:
     code = "from thumbnet import load_pretrained, predict; import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "thumbnet.model_card" in done.stdout.split()
+    assert "thumbnet.trained.model" in done.stdout.split()
     assert not set(done.stdout.split()) & {"sklearn", *DRAWING}

@@ -13,10 +13,10 @@ from fitting import fit_flat
 from kernel_builds import FLAGS
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, NonFiniteLossError
+from thumbnet.kernels.choice import pick_kernels
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.kernels.library import load_kernels
 from thumbnet.models.blocknet import BlockNet
-from thumbnet.training.kernels import pick_kernels
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
 

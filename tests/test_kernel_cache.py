@@ -17,12 +17,12 @@ import torch
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
+from thumbnet.kernels.choice import pick_kernels
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.kernels.library import Kernels, forget_kernels, load_kernels
 from thumbnet.models.registry import create_model
 from thumbnet.specs.optimizers import SGD
 from thumbnet.training.fit import fit
-from thumbnet.training.kernels import pick_kernels
 from thumbnet.training.progress import Silent
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thumbnet.evaluation.label_issues import CONFIDENT_SHARE, LabelIssues, find_label_issues
+from thumbnet.data_check.label_issues import CONFIDENT_SHARE, LabelIssues, find_label_issues
 
 NUM_CLASSES = 4
 

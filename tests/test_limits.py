@@ -15,7 +15,7 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, ModelError
 from thumbnet.models.registry import create_model
 from thumbnet.recipes import list_recipes, load_recipe
-from thumbnet.run_dir import RunDir
+from thumbnet.runs.run import RunDir
 from thumbnet.specs.resizing import ProgressiveResizing
 from thumbnet.training.fit import fit
 from thumbnet.training.forecast import Forecast

@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from thumbnet import quick
 from thumbnet.errors import ImageError, ModelError
-from thumbnet.model_card import load_pretrained, predict
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.numpy_blocknet import NumpyBlockNet
 from thumbnet.models.pretrained import list_pretrained, load_numpy_blocknet
 from thumbnet.models.registry import create_model
 from thumbnet.models.sprint import SprintNet
+from thumbnet.trained import numpy_predict as quick
+from thumbnet.trained.model import load_pretrained, predict
 
 
 def with_statistics(model: BlockNet) -> BlockNet:

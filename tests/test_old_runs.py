@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from thumbnet.compare import compare_runs
 from thumbnet.evaluation.metrics import evaluate
-from thumbnet.model_card import predict
-from thumbnet.reporting import write_report
-from thumbnet.run import resume
-from thumbnet.run_dir import RunDir, load_run, read_robustness
-from thumbnet.seeds import resume_seeds
-from thumbnet.teacher import load_teacher
+from thumbnet.runs.compare import compare_runs
+from thumbnet.runs.report import write_report
+from thumbnet.runs.resume import resume
+from thumbnet.runs.run import RunDir, load_run, read_robustness
+from thumbnet.runs.seeds import resume_seeds
+from thumbnet.runs.teacher import load_teacher
+from thumbnet.trained.model import predict
 
 DATA = Path(__file__).parent / "data"
 TEACHER = Path(__file__).parents[1] / "docs" / "results" / "teacher"

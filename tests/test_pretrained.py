@@ -16,12 +16,12 @@ from thumbnet.cli import main
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import CheckpointError, ConfigError, ModelError
-from thumbnet.model_card import load_pretrained
 from thumbnet.models.pretrained import list_pretrained, pretrained_path
 from thumbnet.models.registry import create_model, list_models, num_params
 from thumbnet.models.weights import load_all_but_head
 from thumbnet.recipes import load_recipe
-from thumbnet.run import train
+from thumbnet.runs.train import train
+from thumbnet.trained.model import load_pretrained
 
 MOST_BYTES = 500_000
 

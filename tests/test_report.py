@@ -21,7 +21,7 @@ from thumbnet.data.dataset import Dataset, Split
 from thumbnet.evaluation.metrics import summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.models.registry import create_model
-from thumbnet.reporting import build_report
+from thumbnet.runs.report import build_report
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.views.report.charts import HEIGHT, LEFT, RIGHT, WIDTH, Line, draw_lines, per_cent
 from thumbnet.views.report.gallery_images import (

@@ -10,9 +10,9 @@ import pytest
 from thumbnet.cli import build_parser
 from thumbnet.cli.training_verbs import recipe_config
 from thumbnet.config import TrainConfig
-from thumbnet.prepare import load_data
 from thumbnet.recipes import load_recipe
-from thumbnet.reproduce import WITH_CONFIG, reproducing_command
+from thumbnet.runs.reproduce import WITH_CONFIG, reproducing_command
+from thumbnet.runs.resolve import load_data
 
 
 def resolved(config: TrainConfig) -> str:

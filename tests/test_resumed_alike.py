@@ -13,8 +13,9 @@ import torch
 from small_runs import small_config, write_small_data
 from thumbnet.cli import main
 from thumbnet.errors import CheckpointError, RunError
-from thumbnet.run import resume, train
-from thumbnet.run_dir import RunDir, load_run
+from thumbnet.runs.resume import resume
+from thumbnet.runs.run import RunDir, load_run
+from thumbnet.runs.train import train
 
 
 @pytest.fixture(scope="module")

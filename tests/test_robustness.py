@@ -27,7 +27,7 @@ from thumbnet.evaluation.robustness import (
     robustness_from_dict,
     sample_indices,
 )
-from thumbnet.run_dir import RunDir, load_run, read_robustness
+from thumbnet.runs.run import RunDir, load_run, read_robustness
 from thumbnet.views.robustness import draw_robustness
 
 

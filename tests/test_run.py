@@ -29,13 +29,15 @@ from thumbnet.errors import (
 from thumbnet.evaluation.metrics import evaluate, misclassified
 from thumbnet.evaluation.saliency import saliency_maps
 from thumbnet.kernels.cpu import cpu_form
-from thumbnet.model_card import predict
 from thumbnet.models.sprint import SprintNet
 from thumbnet.recipes import load_recipe
-from thumbnet.reporting import write_report
-from thumbnet.run import find_recipe_lr, resume, train
-from thumbnet.run_dir import Run, RunDir, load_run
-from thumbnet.seeds import train_seeds
+from thumbnet.runs.lr import find_recipe_lr
+from thumbnet.runs.report import write_report
+from thumbnet.runs.resume import resume
+from thumbnet.runs.run import Run, RunDir, load_run
+from thumbnet.runs.seeds import train_seeds
+from thumbnet.runs.train import train
+from thumbnet.trained.model import predict
 from thumbnet.training.history import history_from_csv
 from thumbnet.views.figure import png_bytes
 from thumbnet.views.gallery import draw_gallery
@@ -275,7 +277,7 @@ def test_grey_pictures_of_an_odd_size_train_with_the_same_recipes(recipe: str, b
 
 
 def test_small_data_gets_its_minimum_of_steps_unless_epochs_are_given() -> None:
-    from thumbnet.prepare import load_data
+    from thumbnet.runs.resolve import load_data
 
     default = load_recipe(options={"data": "digits"})
     assert default.min_steps == 150
@@ -324,7 +326,7 @@ def test_a_damaged_copy_is_an_error_for_auto_too(tmp_path: Path) -> None:
 def test_colour_statistics_of_a_recipe_do_not_bind_on_grey_but_the_users_own_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from thumbnet.prepare import load_data
+    from thumbnet.runs.resolve import load_data
 
     config = load_recipe("reference", options={"data": "digits"})
     dataset, resolved = load_data(config, say=print)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from thumbnet.compare import compare_runs
 from thumbnet.errors import CheckpointError, RunError
-from thumbnet.run import resume
-from thumbnet.run_dir import RunDir, load_run, open_run_dir
+from thumbnet.runs.compare import compare_runs
+from thumbnet.runs.resume import resume
+from thumbnet.runs.run import RunDir, load_run, open_run_dir
 
 OLD = Path(__file__).parent / "data" / "run-2026-11"
 

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.known import KnownData
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.registry import create_model
 from thumbnet.models.weights import load_weights
 from thumbnet.recipes import load_recipe
-from thumbnet.run_dir import Checkpoint, RunDir, create_run_dir, load_run, open_run_dir
+from thumbnet.runs.known_data import KnownData
+from thumbnet.runs.run import Checkpoint, RunDir, create_run_dir, load_run, open_run_dir
 from thumbnet.training.fit import fit
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.progress import Silent

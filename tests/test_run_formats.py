@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from thumbnet.errors import CheckpointError, RunError
-from thumbnet.run import resume
-from thumbnet.run_dir import RunDir, load_run, read_robustness
-from thumbnet.seeds import resume_seeds
+from thumbnet.runs.resume import resume
+from thumbnet.runs.run import RunDir, load_run, read_robustness
+from thumbnet.runs.seeds import resume_seeds
 from thumbnet.training.history import history_from_csv
 
 OLD = Path(__file__).parent / "data" / "run-2026-11"

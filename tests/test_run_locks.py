@@ -12,9 +12,10 @@ import pytest
 from small_runs import small_config
 from thumbnet.data_check.check import check_data
 from thumbnet.errors import RunError, ThumbnetError
-from thumbnet.run import resume, train
-from thumbnet.run_dir import RunDir, create_run_dir
-from thumbnet.seeds import train_seeds
+from thumbnet.runs.resume import resume
+from thumbnet.runs.run import RunDir, create_run_dir
+from thumbnet.runs.seeds import train_seeds
+from thumbnet.runs.train import train
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from small_runs import small_config, write_small_data
 from thumbnet.config import MAX_SEED
 from thumbnet.data_check.folds import check_folds, predict_out_of_fold
 from thumbnet.errors import ConfigError
-from thumbnet.prepare import load_data
-from thumbnet.seeds import train_seeds
+from thumbnet.runs.resolve import load_data
+from thumbnet.runs.seeds import train_seeds
 
 
 def test_seeds_beyond_the_last_one_are_refused_before_anything_is_trained(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from thumbnet.cli import main
 from thumbnet.config import config_from_toml
 from thumbnet.errors import ConfigError, DatasetNotFoundError, RunError
 from thumbnet.recipes import load_recipe
-from thumbnet.run_dir import RunDir, load_run
-from thumbnet.seeds import SeedRuns, is_seed_runs, resume_seeds, train_seeds
+from thumbnet.runs.run import RunDir, load_run
+from thumbnet.runs.seeds import SeedRuns, is_seed_runs, resume_seeds, train_seeds
 
 TINY = "model_options.blocks=c8s"
 CONFIG = load_recipe(

@@ -19,7 +19,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.analysis import analyse
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.registry import create_model
-from thumbnet.prepare import speaker
+from thumbnet.runs.resolve import speaker
 from thumbnet.training.history import EpochRecord
 from thumbnet.training.progress import Bar, EpochPlan, Lines, Progress, ReferenceLog, StepReport
 

@@ -7,7 +7,7 @@ import pytest
 
 from test_label_issues import honest_models, replaced
 from thumbnet.data_check.description import describe_check
-from thumbnet.evaluation.label_issues import find_label_issues
+from thumbnet.data_check.label_issues import find_label_issues
 
 
 def weak_models(num_images: int, *, ramp: float, least: float = 0.0, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

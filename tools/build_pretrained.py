@@ -30,8 +30,8 @@ from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.tta import evaluate_tta
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.pretrained import ARCHITECTURE, CARD
-from thumbnet.run_dir import Run, load_run
-from thumbnet.seeds import is_seed_runs
+from thumbnet.runs.run import Run, load_run
+from thumbnet.runs.seeds import is_seed_runs
 from thumbnet.training.device import processor_name
 
 ROOT = Path(__file__).parent.parent

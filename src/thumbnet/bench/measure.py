@@ -22,9 +22,11 @@ from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.kernels.choice import pick_kernels, runs_fully_fused
 from thumbnet.models.registry import create_model, list_models, num_params
-from thumbnet.prepare import build_model, check_sizes, fit_config, resolve_config
 from thumbnet.recipes import list_recipes, load_recipe
+from thumbnet.runs.parts import build_model, check_sizes, fit_config
+from thumbnet.runs.resolve import resolve_config
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.optimizers import SGD
@@ -33,7 +35,6 @@ from thumbnet.training.device import peak_memory_bytes, pick_device, pick_precis
 from thumbnet.training.fit import fit
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.inputs import build_augmentations, make_batch
-from thumbnet.training.kernels import pick_kernels, runs_fully_fused
 from thumbnet.training.progress import EpochPlan, Progress, StepReport
 
 MATRIX_SIZES = (1024, 2048, 4096)  # sides of the square matrices

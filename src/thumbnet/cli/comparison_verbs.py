@@ -9,7 +9,7 @@ from thumbnet.cli.output import put, put_json
 
 def compare(parsed: argparse.Namespace) -> None:
     """Print how runs compare with the first of them, and write pictures if --out is given."""
-    from thumbnet.compare import compare_runs, write_comparison
+    from thumbnet.runs.compare import compare_runs, write_comparison
 
     source = {
         "data": parsed.data,

@@ -13,10 +13,10 @@ from thumbnet.terminal.streams import tell
 def evaluate(parsed: argparse.Namespace) -> None:
     """Print the metrics of a trained model."""
     _refuse_what_does_not_fit(parsed)
-    from thumbnet.cli.robustness import measure
     from thumbnet.evaluation.analysis import analyse
     from thumbnet.evaluation.metrics import evaluate
     from thumbnet.evaluation.tta import evaluate_tta
+    from thumbnet.runs.robustness import measure
 
     trained, dataset, is_own = _trained_with_data(parsed)
     held_out = _held_out_predictions(trained, dataset if is_own else None) if parsed.temperature else None
@@ -83,9 +83,10 @@ def _refuse_what_does_not_fit(parsed: argparse.Namespace) -> None:
 
 def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any, bool]:
     """The trained model, the data to score it on, and whether that is surely the model's own."""
-    from thumbnet.model_card import load_pretrained, load_test_data, load_unseen_data
-    from thumbnet.run_dir import load_run
-    from thumbnet.same_test import load_named_dataset, load_own_dataset
+    from thumbnet.runs.own_data import load_named_dataset, load_own_dataset
+    from thumbnet.runs.run import load_run
+    from thumbnet.trained.data import load_test_data, load_unseen_data
+    from thumbnet.trained.model import load_pretrained
 
     trained: Any = load_run(parsed.run) if parsed.pretrained is None else load_pretrained(parsed.pretrained)
     source = {"data_dir": parsed.data_dir, "allow_unverified": parsed.allow_unverified}
@@ -129,7 +130,7 @@ def _tell_held_out(dataset: Any) -> None:
 def _held_out_predictions(run: Any, dataset: Any | None) -> Any:
     """Predictions for the run's own validation images; `dataset` is its data, or None to read it here."""
     from thumbnet.evaluation.predictions import predict_split
-    from thumbnet.same_test import load_own_dataset
+    from thumbnet.runs.own_data import load_own_dataset
 
     own = load_own_dataset(run, {}) if dataset is None else dataset
     if own.val is None:
@@ -142,7 +143,7 @@ def _held_out_predictions(run: Any, dataset: Any | None) -> Any:
 
 def report(parsed: argparse.Namespace) -> None:
     """Write a run's report again."""
-    from thumbnet.reporting import write_report
+    from thumbnet.runs.report import write_report
 
     path = write_report(
         parsed.run,

@@ -110,14 +110,14 @@ def list_recipes(parsed: argparse.Namespace) -> None:
 def _predict_files(
     parsed: argparse.Namespace, paths: Sequence[str], on_unreadable: OnUnreadable
 ) -> list[ImagePrediction]:
-    from thumbnet.quick import MOST_PICTURES, predict_pretrained
+    from thumbnet.trained.numpy_predict import MOST_PICTURES, predict_pretrained
 
     name = parsed.pretrained or DEFAULT_PRETRAINED
     if parsed.run is None and len(paths) <= MOST_PICTURES:
         return predict_pretrained(name, paths, on_unreadable=on_unreadable)
 
-    from thumbnet.model_card import load_pretrained, predict  # these import PyTorch
-    from thumbnet.run_dir import load_run
+    from thumbnet.runs.run import load_run
+    from thumbnet.trained.model import load_pretrained, predict  # these import PyTorch
 
     trained = load_pretrained(name) if parsed.run is None else load_run(parsed.run)
     return predict(trained, paths, on_unreadable=on_unreadable)

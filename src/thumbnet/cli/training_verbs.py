@@ -44,15 +44,16 @@ def train(parsed: argparse.Namespace) -> None:
         )
     config = recipe_config(parsed) if parsed.resume is None else None  # refused before PyTorch is imported
 
-    from thumbnet import run
-    from thumbnet.seeds import SeedRuns, is_seed_runs, resume_seeds, train_seeds
+    from thumbnet.runs.resume import resume
+    from thumbnet.runs.seeds import SeedRuns, is_seed_runs, resume_seeds, train_seeds
+    from thumbnet.runs.train import train as train_run
     from thumbnet.training.progress import LogStyle
 
     log_style: LogStyle = parsed.log_style or "auto"
     try:
         if config is None:
             _refuse_options_of_resume(parsed)
-            go_on = resume_seeds if is_seed_runs(parsed.resume) else run.resume
+            go_on = resume_seeds if is_seed_runs(parsed.resume) else resume
             done = go_on(
                 parsed.resume,
                 data=parsed.data,
@@ -67,7 +68,7 @@ def train(parsed: argparse.Namespace) -> None:
                 config, num_seeds=parsed.seeds, run_dir=parsed.run_dir, log_style=log_style, pictures=parsed.pictures
             )
         else:
-            done = run.train(config, run_dir=parsed.run_dir, log_style=log_style, pictures=parsed.pictures)
+            done = train_run(config, run_dir=parsed.run_dir, log_style=log_style, pictures=parsed.pictures)
     except KeyboardInterrupt:
         tell(
             "\nStopped. The run folder, if it was made, keeps the last finished epoch; go on with: "
@@ -100,7 +101,7 @@ def find_lr(parsed: argparse.Namespace) -> None:
     if isinstance(config.optimizer, SGD):
         _refuse_lr(parsed)
 
-    from thumbnet.run import find_recipe_lr
+    from thumbnet.runs.lr import find_recipe_lr
     from thumbnet.views.curves import save_lr_trial
 
     trial = find_recipe_lr(config)

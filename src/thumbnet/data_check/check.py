@@ -15,6 +15,7 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data_check.description import describe_check
 from thumbnet.data_check.folds import NUM_FOLDS, NUM_REPEATS, OutOfFold, check_folds, predict_out_of_fold
+from thumbnet.data_check.label_issues import LabelIssues, find_label_issues
 from thumbnet.data_check.pictures import draw_pictures
 from thumbnet.data_check.suspects import (
     Duplicate,
@@ -24,11 +25,10 @@ from thumbnet.data_check.suspects import (
     find_duplicates_across,
     suspects_to_csv,
 )
-from thumbnet.evaluation.label_issues import LabelIssues, find_label_issues
-from thumbnet.prepare import load_data, speaker
 from thumbnet.recipes import load_recipe
-from thumbnet.run import check_trainable
-from thumbnet.run_dir import RunDir, create_run_dir
+from thumbnet.runs.resolve import load_data, speaker
+from thumbnet.runs.run import RunDir, create_run_dir
+from thumbnet.runs.train import check_trainable
 from thumbnet.training.device import pick_device
 from thumbnet.training.progress import LogStyle
 

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
+from thumbnet.data_check.outliers import outlyingness
 from thumbnet.errors import ConfigError, DataError
-from thumbnet.evaluation.outliers import outlyingness
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.weights import HEAD_PREFIX
-from thumbnet.prepare import build_model, build_progress, fit_config, speaker
+from thumbnet.runs.parts import build_model, build_progress, fit_config
+from thumbnet.runs.resolve import speaker
 from thumbnet.training.progress import LogStyle
 
 NUM_FOLDS = 4  # a model then sees three quarters of the images, and a repeat costs as much as three whole trainings

@@ -18,10 +18,10 @@ import torch
 from thumbnet.data.dataset import SPLIT_NAMES, Dataset, Split
 from thumbnet.data.duplicates import find_duplicates
 from thumbnet.data.exclusion import SUSPECT_COLUMNS
-from thumbnet.data.exposure import find_exposure_issues
+from thumbnet.data_check.exposure import find_exposure_issues
 from thumbnet.data_check.folds import OutOfFold
-from thumbnet.evaluation.label_issues import LabelIssues
-from thumbnet.evaluation.outliers import find_outliers
+from thumbnet.data_check.label_issues import LabelIssues
+from thumbnet.data_check.outliers import find_outliers
 
 SuspectKind = Literal["label", "duplicate", "outlier", "dark", "bright", "flat"]
 TRAIN = "train"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -20,25 +18,6 @@ class LearnsFromImages(Protocol):
     """A model that looks at normalised training images [N,C,H,W] once, before its first step."""
 
     def learn_from_images(self, images: Tensor) -> None: ...
-
-
-@runtime_checkable
-class TakesKernels(Protocol):
-    """A block that can train through our kernels: its own forward pass gives the same results, except for rounding."""
-
-    kernels: ctypes.CDLL | None
-
-    @property
-    def supports_kernels(self) -> bool:
-        """Whether they can run a part of it at least."""
-        ...
-
-    @property
-    def runs_fully_fused(self) -> bool:
-        """Whether they run its convolutions, too, and not only what follows."""
-        ...
-
-    def modules(self) -> Iterator[nn.Module]: ...
 
 
 class Conv2d(nn.Conv2d):

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
-from thumbnet.data.known import KnownData
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.formats.json_text import check_format
 from thumbnet.formats.typed import from_fields
 from thumbnet.models.weights import first_not_finite
 from thumbnet.runs.checksums import sha256
 from thumbnet.runs.environment import Environment
+from thumbnet.runs.known_data import KnownData
 from thumbnet.training.history import history_from_rows
 from thumbnet.training.state import RANDOM_SCHEMES, TrainingState
 

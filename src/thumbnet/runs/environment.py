@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from thumbnet.config import TrainConfig
+from thumbnet.kernels.choice import describe_kernels, pick_kernels, runs_fully_fused
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.training.device import pick_device, pick_precision, processor_name
-from thumbnet.training.kernels import describe_kernels, pick_kernels, runs_fully_fused
 
 
 @dataclass(frozen=True)

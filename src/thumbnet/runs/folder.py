@@ -12,7 +12,6 @@ import safetensors.torch
 from torch import Tensor
 
 from thumbnet.atomic import write_atomically
-from thumbnet.card import CARD_FORMAT, ModelCard, card_from_dict, card_to_dict
 from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
 from thumbnet.data.dataset import Source, Split
 from thumbnet.errors import CheckpointError, RunError
@@ -20,6 +19,7 @@ from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 from thumbnet.evaluation.predictions_csv import predictions_from_csv, predictions_to_csv
 from thumbnet.evaluation.robustness import ROBUSTNESS_FORMAT, Robustness, robustness_from_dict
 from thumbnet.formats.json_text import FORMAT, read_object, to_json
+from thumbnet.models.card import CARD_FORMAT, ModelCard, card_from_dict, card_to_dict
 from thumbnet.models.weights import first_not_finite
 from thumbnet.runs.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoint_to_bytes
 from thumbnet.runs.checksums import check_content, read_digests, write_with_digests

@@ -17,6 +17,7 @@ from torch import nn
 from thumbnet.data.batches import memory_order, num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
+from thumbnet.kernels.choice import describe_kernels, pick_kernels, runs_fully_fused, using_kernels
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.objective import Objective
@@ -31,7 +32,6 @@ from thumbnet.training.epoch import Loop, Plan, TrainImages, train_epoch
 from thumbnet.training.forecast import Forecast
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.inputs import build_augmentations, resolve_inputs, show_images
-from thumbnet.training.kernels import describe_kernels, pick_kernels, runs_fully_fused, using_kernels
 from thumbnet.training.optimizers import build_optimizer
 from thumbnet.training.progress import Progress, pick_progress
 from thumbnet.training.result import FitResult, S

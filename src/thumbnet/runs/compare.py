@@ -21,9 +21,10 @@ from thumbnet.evaluation.comparison import (
 )
 from thumbnet.evaluation.metrics import standard_error
 from thumbnet.evaluation.predictions import StoredPredictions
-from thumbnet.run_dir import Run, RunDir, load_run
-from thumbnet.same_test import check_same_test, load_own_dataset
-from thumbnet.seeds import is_seed_runs
+from thumbnet.runs.own_data import load_own_dataset
+from thumbnet.runs.run import Run, RunDir, load_run
+from thumbnet.runs.same_test import check_same_test
+from thumbnet.runs.seeds import is_seed_runs
 from thumbnet.views.comparison import describe_comparison, draw_costs
 from thumbnet.views.curves import curves_of, draw_curves
 from thumbnet.views.disagreements import disagreements_of, draw_disagreements

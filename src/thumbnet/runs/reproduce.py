@@ -11,8 +11,8 @@ from thumbnet.config import TrainConfig, config_to_dict
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.statistics import ChannelStatistics, channel_statistics
 from thumbnet.errors import ConfigError
-from thumbnet.prepare import resolve_config
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.resolve import resolve_config
 
 OPTIONS = (
     "data",

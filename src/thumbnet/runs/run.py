@@ -11,18 +11,17 @@ import torch
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.known import KnownData
 from thumbnet.data.source_registry import obeys, source_name
 from thumbnet.data.sources import load_dataset
 from thumbnet.data.white_levels import scale_for
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.formats.json_text import FORMAT
-from thumbnet.model_card import TrainedModel, check_fits, create_from_card
 from thumbnet.models.registry import num_params
 from thumbnet.models.weights import put_weights
 from thumbnet.runs.checkpoint import Checkpoint
 from thumbnet.runs.checksums import Digests, read_digests
 from thumbnet.runs.folder import RunDir, check_writable, names_in, read_robustness
+from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.metrics import check_metrics
 from thumbnet.runs.names import (
     ASKED,
@@ -40,6 +39,8 @@ from thumbnet.runs.names import (
     is_temporary,
 )
 from thumbnet.runs.new_folder import RUN_DIR_OPTION, create_run_dir
+from thumbnet.trained.data import check_fits
+from thumbnet.trained.model import TrainedModel, create_from_card
 from thumbnet.training.history import History
 
 __all__ = [

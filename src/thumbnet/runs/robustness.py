@@ -8,9 +8,9 @@ from pathlib import Path
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.robustness import Robustness, measure_robustness
 from thumbnet.formats.json_text import to_json
-from thumbnet.model_card import TrainedModel
-from thumbnet.run_dir import ROBUSTNESS, ROBUSTNESS_PLOT, Run, RunDir
+from thumbnet.runs.run import ROBUSTNESS, ROBUSTNESS_PLOT, Run, RunDir
 from thumbnet.terminal.streams import tell
+from thumbnet.trained.model import TrainedModel
 
 
 def measure(parsed: argparse.Namespace, trained: TrainedModel, dataset: Dataset, *, is_own: bool) -> Robustness:
@@ -30,7 +30,7 @@ def measure(parsed: argparse.Namespace, trained: TrainedModel, dataset: Dataset,
 
 def _report_again(parsed: argparse.Namespace, run: Run) -> Path:
     """Write the run's report again, with the robustness."""
-    from thumbnet.reporting import write_report
+    from thumbnet.runs.report import write_report
 
     return write_report(
         run.path, data=parsed.data, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified or None

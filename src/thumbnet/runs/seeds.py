@@ -11,11 +11,12 @@ from typing import Any
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
-from thumbnet.prepare import speaker
 from thumbnet.recipes import load_recipe
-from thumbnet.run import begin, elsewhere, go_on, load_checked
-from thumbnet.run_dir import Run, RunDir, create_run_dir
 from thumbnet.runs.names import CONFIG, SEEDS, SHARED_CONFIG
+from thumbnet.runs.resolve import speaker
+from thumbnet.runs.resume import elsewhere, go_on
+from thumbnet.runs.run import Run, RunDir, create_run_dir
+from thumbnet.runs.train import begin, load_checked
 from thumbnet.specs.engine import Device
 from thumbnet.training.progress import LogStyle
 

@@ -13,16 +13,16 @@ import torch
 from torch import nn
 
 import thumbnet
-from thumbnet.card import ModelCard
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.metrics import Evaluation, misclassified
 from thumbnet.evaluation.predictions_csv import predictions_to_csv
 from thumbnet.evaluation.saliency import saliency_maps
 from thumbnet.kernels.cpu import cpu_form
+from thumbnet.models.card import ModelCard
 from thumbnet.models.trace import Trace, trace_model
-from thumbnet.reporting import build_report
-from thumbnet.run_dir import REPORT, RunDir
+from thumbnet.runs.report import build_report
+from thumbnet.runs.run import REPORT, RunDir
 from thumbnet.terminal.text import escaped
 from thumbnet.training.device import peak_memory_bytes, processor_name
 from thumbnet.training.history import History

@@ -17,7 +17,7 @@ from thumbnet.data.batches import memory_order
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import predict_logits
-from thumbnet.run_dir import Run, RunDir, check_writable, load_run
+from thumbnet.runs.run import Run, RunDir, check_writable, load_run
 from thumbnet.training.device import pick_device, pick_precision
 from thumbnet.training.distillation import PLACES, TeacherLogits
 

@@ -13,7 +13,7 @@ from torch import nn
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.compiler import COMPILER, can_compile
 from thumbnet.kernels.library import Kernels, load_kernels
-from thumbnet.models.blocks import TakesKernels
+from thumbnet.kernels.protocol import TakesKernels
 from thumbnet.specs.engine import KERNELS
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from thumbnet.card import card_from_dict
 from thumbnet.evaluation.images import ImagePrediction, OnUnreadable, predict_files
+from thumbnet.models.card import card_from_dict
 from thumbnet.models.pretrained import load_numpy_blocknet, pretrained_path, read_pretrained_card
 
 MOST_PICTURES = 100  # beyond, PyTorch's quicker arithmetic begins to make up for its import

@@ -17,10 +17,10 @@ from thumbnet.evaluation.metrics import Evaluation, evaluate
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.saliency import SaliencyMaps, saliency_maps
-from thumbnet.reproduce import reproducing_command
-from thumbnet.run_dir import REPORT, RunDir, load_run, read_robustness
 from thumbnet.runs.names import check_no_part_of_a_run
-from thumbnet.same_test import load_own_dataset
+from thumbnet.runs.own_data import load_own_dataset
+from thumbnet.runs.reproduce import reproducing_command
+from thumbnet.runs.run import REPORT, RunDir, load_run, read_robustness
 from thumbnet.terminal.text import escaped
 from thumbnet.training.history import History
 from thumbnet.training.progress import duration

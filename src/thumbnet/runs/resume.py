@@ -1,0 +1,144 @@
+"""Going on with a run that was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from thumbnet.config import TrainConfig
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import CheckpointError
+from thumbnet.runs.changes import check_accepted, config_changes
+from thumbnet.runs.environment import Environment, environment_of, using_threads
+from thumbnet.runs.names import CONFIG
+from thumbnet.runs.parts import (
+    build_model,
+)
+from thumbnet.runs.resolve import Say, describe_data, load_data, speaker
+from thumbnet.runs.run import Run, load_run, open_run_dir
+from thumbnet.runs.train import _train_in
+from thumbnet.specs.engine import Device
+from thumbnet.training.progress import LogStyle
+
+
+def resume(
+    run_dir: str | Path,
+    *,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    device: Device | None = None,
+    log_style: LogStyle = "auto",
+    pictures: bool = True,
+    accept_changes: bool = False,
+    dataset: Dataset | None = None,
+) -> Run:
+    """Go on with a run that was stopped, to the same end as if it never had been; a finished one is just loaded.
+
+    Args:
+        run_dir: its folder. Without a checkpoint in it, the run starts again from its config.
+        data, data_dir: where its data is now, if not as recorded; both as in `load_dataset`. config.toml then names
+            that place, also of a finished run.
+        device: what to compute on now, if not as recorded.
+        log_style, pictures, dataset: as in `train`.
+        accept_changes: go on although the config was edited, or although device, precision, kernels, number of threads,
+            processor or PyTorch's version are others than before: the end is then another one, and metrics.json has a
+            list `resumed_with_changes`.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or something is different; or the data is not that which the run was
+            begun on; or `data` is given, and there is no checkpoint that tells which that was.
+        RunError: another process is training it.
+    """
+    return go_on(
+        run_dir,
+        data=data,
+        data_dir=data_dir,
+        device=device,
+        log_style=log_style,
+        pictures=pictures,
+        accept_changes=accept_changes,
+        dataset=dataset,
+    )
+
+
+def go_on(
+    run_dir: str | Path,
+    *,
+    data: str | None,
+    data_dir: str | Path | None,
+    device: Device | None,
+    log_style: LogStyle,
+    pictures: bool,
+    accept_changes: bool,
+    dataset: Dataset | None = None,
+    beside: Run | None = None,
+) -> Run:
+    """Like `resume`; if the run has no checkpoint, its data must equal that of `beside`."""
+    say = speaker(log_style)
+    folder = open_run_dir(run_dir)
+    is_moved = data is not None or data_dir is not None
+    if folder.is_complete and not is_moved:
+        return _say_finished(load_run(folder.path), say)
+    with folder.locked():
+        finished = load_run(folder.path) if folder.is_complete else None  # by another process meanwhile, perhaps
+        edited = [] if folder.is_as_written(CONFIG) else [f"{CONFIG} was edited"]
+        begun = folder.read_config(may_be_edited=True)
+        checkpoint = None if finished is not None else folder.read_checkpoint()
+        if checkpoint is not None and checkpoint.config is not None:
+            edited = config_changes(checkpoint.config, begun) or edited
+        check_accepted(edited, folder=folder.path, accept_changes=accept_changes)
+        known_data = None if checkpoint is None else checkpoint.known_data
+        witness = finished if finished is not None else beside
+        if known_data is None and witness is not None:
+            known_data = witness.known_data
+        if data is not None and known_data is None:
+            raise CheckpointError(
+                f"data is {data!r}, but {folder.path} has no checkpoint that tells what data it was begun on",
+                hint="leave --data out, or begin a new run",
+            )
+        config = elsewhere(begun, data=data, data_dir=data_dir, device=device)
+        config = config.replace(exclude=folder.exclusions(config))
+        dataset, config = load_data(config, say=say, dataset=dataset)
+        if known_data is not None:
+            known_data.check(dataset, begun=folder.path)
+        dataset = dataset.with_note(folder.data_note())
+        recorded = Environment() if checkpoint is None else checkpoint.environment
+        with using_threads(recorded.num_threads, say=say):
+            model = build_model(config, dataset)
+            changes = [] if checkpoint is None else recorded.differences(environment_of(config, model))
+            check_accepted(changes, folder=folder.path, accept_changes=accept_changes)
+            if is_moved or edited:
+                moved = begun.replace(data=config.data, data_dir=config.data_dir)
+                folder.write_config(moved, note=describe_data(dataset))
+            folder.add_checksum(CONFIG)
+            if finished is not None:
+                return _say_finished(load_run(folder.path), say)
+            if checkpoint is not None and checkpoint.config is None:
+                say("Its checkpoint is of an earlier version and records no threads and kernels: they may differ.")
+            done = 0 if checkpoint is None else checkpoint.state.epoch
+            say(f"Resuming {folder.path} after epoch {done} of {config.epochs}.")
+            changes = [f"from epoch {done + 1} on: {change}" for change in (*edited, *changes)]
+            return _train_in(
+                folder,
+                config,
+                dataset,
+                model,
+                log_style=log_style,
+                pictures=pictures,
+                checkpoint=checkpoint,
+                changes=changes,
+            )
+
+
+def _say_finished(run: Run, say: Say) -> Run:
+    say(f"{run.path} is finished: nothing to resume.")
+    return run
+
+
+def elsewhere(
+    config: TrainConfig, *, data: str | None, data_dir: str | Path | None, device: Device | None
+) -> TrainConfig:
+    """A run's config for a place where its data or the device is another; what is None stays as it is."""
+    if data not in (None, config.data):
+        config = config.replace(data=data, data_dir=None)
+    changes = {"data_dir": None if data_dir is None else str(data_dir), "device": device}
+    return config.replace(**{name: value for name, value in changes.items() if value is not None})

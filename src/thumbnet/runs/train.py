@@ -1,0 +1,164 @@
+"""The main path: from a config to a run folder with a trained model, its metrics and its pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from thumbnet.config import TrainConfig
+from thumbnet.data.dataset import Dataset
+from thumbnet.evaluation.metrics import evaluate, scorers
+from thumbnet.kernels.choice import pick_kernels
+from thumbnet.recipes import load_recipe
+from thumbnet.runs.environment import environment_of
+from thumbnet.runs.init import begin_with_trained_weights
+from thumbnet.runs.known_data import KnownData
+from thumbnet.runs.parts import (
+    build_model,
+    build_progress,
+    build_teacher_logits,
+    check_sizes,
+    fit_config,
+    scored_splits,
+)
+from thumbnet.runs.resolve import Say, describe_data, load_data, speaker
+from thumbnet.runs.results import write_metrics, write_results
+from thumbnet.runs.run import Checkpoint, Run, RunDir, create_run_dir, load_run
+from thumbnet.runs.teacher import load_teacher
+from thumbnet.training.device import pick_device
+from thumbnet.training.inputs import build_augmentations
+from thumbnet.training.optimizers import build_optimizer
+from thumbnet.training.progress import LogStyle
+from thumbnet.training.state import TrainingState
+
+
+def train(
+    config: TrainConfig | None = None,
+    *,
+    run_dir: str | Path | None = None,
+    log_style: LogStyle = "auto",
+    pictures: bool = True,
+    dataset: Dataset | None = None,
+) -> Run:
+    """Train as `config` says (None: the default recipe) and leave a run folder.
+
+    Args:
+        config: from `load_recipe`, for instance.
+        run_dir: a new or empty folder; None: `runs/<recipe>-<n>`.
+        log_style: `auto` picks what suits the place, `reference` prints the published log lines, `silent` nothing.
+        pictures: draw network, curves, confusion matrix and misclassified images, and write report.html; False: leave
+            all of these out (`write_report` makes the report later).
+        dataset: the data, read before by `load_dataset` with the config's data, val_fraction, split_seed and exclude;
+            None: it is read now.
+
+    Returns:
+        Run: the finished run, as `load_run` gives it.
+
+    Raises:
+        ThumbnetError: the config, the data, the model, the folder or the training fails; its hint says what to do.
+    """
+    config = load_recipe() if config is None else config
+    return begin(config, run_dir=run_dir, log_style=log_style, pictures=pictures, dataset=dataset)
+
+
+def begin(
+    config: TrainConfig,
+    *,
+    run_dir: str | Path | None,
+    log_style: LogStyle,
+    pictures: bool,
+    asked: TrainConfig | None = None,
+    dataset: Dataset | None = None,
+    data_note: str = "",
+    beside: Run | None = None,
+) -> Run:
+    """Like `train`.
+
+    `asked` is the config as a user gave it, if `config` was resolved before; `data_note` is recorded if the data
+    replaces other data; with `beside`, the data must equal that run's.
+    """
+    say = speaker(log_style)
+    asked = config if asked is None else asked
+    dataset, config = load_checked(config, say=say, dataset=dataset)  # refused before there is a folder
+    if beside is not None:
+        beside.known_data.check(dataset, begun=beside.path)
+    dataset = dataset.with_note(dataset.source.note or data_note)
+    with create_run_dir(config.recipe, run_dir, data=config.data) as folder:
+        folder.begin(config, asked=asked, source=dataset.source, note=describe_data(dataset))
+        say(f"Run folder: {folder.path}")
+        model = build_model(config, dataset)
+        return _train_in(folder, config, dataset, model, log_style=log_style, pictures=pictures)
+
+
+def load_checked(config: TrainConfig, *, say: Say, dataset: Dataset | None = None) -> tuple[Dataset, TrainConfig]:
+    """Load the data, unless it is given, and resolve the config; raise here whatever `train` would reject."""
+    pick_device(config.engine.device)
+    dataset, config = load_data(config, say=say, dataset=dataset)
+    check_trainable(config, dataset, say=say)
+    return dataset, config
+
+
+def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
+    """Whatever would be refused in training with a resolved config: its ThumbnetError, but now."""
+    model = build_model(config, dataset)
+    begin_with_trained_weights(model, config, dataset)
+    build_optimizer(config.optimizer, model)
+    engine = config.engine
+    pick_kernels(engine.kernels, model, pick_device(engine.device), compiled=engine.compiled, say=say)
+    build_augmentations(config.inputs, dataset)
+    check_sizes(config, dataset)
+    if isinstance(config.objective.teacher, str):
+        load_teacher(config.objective.teacher, dataset)
+
+
+def _train_in(
+    folder: RunDir,
+    config: TrainConfig,
+    dataset: Dataset,
+    model: nn.Module,
+    *,
+    log_style: LogStyle,
+    pictures: bool,
+    checkpoint: Checkpoint | None = None,
+    changes: Sequence[str] = (),
+) -> Run:
+    """Train the new `model`, or go on from the checkpoint, after accepted `changes`; then write what a run leaves."""
+    begin_s = time.perf_counter() - (0.0 if checkpoint is None else checkpoint.total_s)
+    known_data = KnownData.of(dataset)
+    environment = environment_of(config, model)
+    changes = (*(() if checkpoint is None else checkpoint.changes), *changes)
+
+    def keep(state: TrainingState) -> None:
+        total_s = time.perf_counter() - begin_s
+        folder.write_checkpoint(Checkpoint(state, known_data, total_s, config, environment, changes))
+
+    if checkpoint is None:
+        begin_with_trained_weights(model, config, dataset)
+    result = fit_config(
+        config,
+        dataset,
+        model,
+        teacher=build_teacher_logits(config, dataset, say=speaker(log_style)),
+        scorers=scorers(dataset, *scored_splits(config, dataset)),
+        progress=build_progress(config, dataset, log_style),
+        on_epoch_end=keep,
+        resume_from=None if checkpoint is None else checkpoint.state,
+    )
+    evaluation = result.scores["test"] if "test" in result.scores else evaluate(model, dataset, "test")
+    metrics = write_results(
+        folder,
+        config=config,
+        dataset=dataset,
+        model=model,
+        result=result,
+        evaluation=evaluation,
+        data_checksum=known_data.checksum,
+        pictures=pictures,
+    )
+    if changes:
+        metrics["resumed_with_changes"] = list(changes)
+    write_metrics(folder, metrics, total_s=time.perf_counter() - begin_s, device=result.device)
+    return load_run(folder.path)

@@ -1,0 +1,1 @@
+"""TRAINED MODELS: a network with its card, used on pictures and scored on data."""
