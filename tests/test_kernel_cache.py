@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pwd
 import shutil
@@ -101,6 +102,19 @@ def test_the_compiler_starts_once(compiler: Compiler, folder: Path) -> None:
     assert compiler.num_starts == 1
     assert mode_of(folder) == 0o700
     assert only_library(folder).suffix == ".so"
+
+
+def test_processes_that_start_at_once_compile_once(compiler: Compiler, built: Path) -> None:
+    """The others wait for the first: on a machine of few cores they would only be in its way."""
+    compiler.does(f"sleep 0.2{COPIES.format(library=built)}")
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=start_again) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+        assert process.exitcode == 0
+    assert compiler.num_starts == 1
 
 
 def test_another_compiler_compiles_anew(compiler: Compiler, built: Path, folder: Path) -> None:
