@@ -240,10 +240,11 @@ extern "C" {
 // Calls the template's instance for bfloat16 or for float32 maps.
 #define FOR_STORAGE(function, ...) (is_bfloat16 ? function<Bfloat16>(__VA_ARGS__) : function<float>(__VA_ARGS__))
 
-// What Python compares before it calls anything else: the version of these functions' arguments and their meaning, and
-// how many floats a vector has.
+// What Python compares before it calls anything else: the version of these functions' arguments and their meaning, and how
+// many floats a vector has.
 int thumbnet_abi() { return 1; }
 int thumbnet_lanes() { return LANES; }
+const char* thumbnet_compiler() { return __VERSION__; }  // that a run records
 
 void thumbnet_norm_forward(void* t, void* shortcut, const float* gamma, const float* beta, float* running_mean,
                            float* running_variance, double momentum, double epsilon, void* z, uint8_t* largest, void* y,

@@ -6,6 +6,7 @@ overwritten or put there by somebody else is recognised, and no second file can 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -77,6 +78,21 @@ def keep_library(library: Path, folder: Path, digest: str) -> Path:
     _flush(folder)
     _tidy(folder)
     return kept
+
+
+@contextmanager
+def build_lock(cache: Path | None) -> Iterator[None]:
+    """While this lasts, no other process compiles for the cache, if its file system has locks."""
+    if cache is None:
+        yield
+        return
+    descriptor = os.open(cache, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -85,9 +85,9 @@ def runs_fully_fused(model: nn.Module) -> bool:
     return bool(trained) and within.issuperset(trained)
 
 
-def describe_kernels(kernels: ctypes.CDLL | None) -> str:
+def describe_kernels(kernels: Kernels | None) -> str:
     """The name by which a run keeps whose they were."""
-    return "pytorch" if kernels is None else f"native ({COMPILER})"
+    return "pytorch" if kernels is None else f"native ({COMPILER} {kernels.compiler})"
 
 
 @contextmanager

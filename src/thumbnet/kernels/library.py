@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from thumbnet.errors import ConfigError
-from thumbnet.kernels.cache import build_folder, find_library, keep_library, open_cache
+from thumbnet.kernels.cache import build_folder, build_lock, find_library, keep_library, open_cache
 from thumbnet.kernels.compiler import HINT_USE_PYTORCH, compile_kernels, digest_of_kernels, find_compiler, kernel_flags
 from thumbnet.kernels.support import CHANNEL_MULTIPLE
 
@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 
 class Kernels(ctypes.CDLL):
-    """The library's functions. `abi` and `lanes` (floats in a vector) are as the library itself reports them.
+    """The library's functions. `abi`, `lanes` (floats in a vector) and `compiler` (its version) are as it reports them.
 
     Raises:
         OSError: the file is no library, or one whose functions are not those that we would call.
@@ -31,18 +31,21 @@ class Kernels(ctypes.CDLL):
 
     abi: int
     lanes: int
+    compiler: str
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
         try:
             self.abi, self.lanes = int(self.thumbnet_abi()), int(self.thumbnet_lanes())
+            if self.abi != ABI or CHANNEL_MULTIPLE % self.lanes != 0:
+                raise OSError(f"its ABI is {self.abi} (not {ABI}), its vectors have {self.lanes} lanes")
+            self.thumbnet_compiler.restype = ctypes.c_char_p
+            self.compiler = self.thumbnet_compiler().decode()
             for name, arguments in ARGUMENTS.items():
                 function = getattr(self, name)
                 function.argtypes, function.restype = arguments, None
         except AttributeError as error:
             raise OSError(str(error)) from error
-        if self.abi != ABI or CHANNEL_MULTIPLE % self.lanes != 0:
-            raise OSError(f"its ABI is {self.abi}, not {ABI}, or {self.lanes} lanes do not divide {CHANNEL_MULTIPLE}")
 
 
 _loaded: dict[tuple[object, ...], Kernels | ConfigError] = {}  # also what failed: it is not tried again and again
@@ -79,20 +82,23 @@ def forget_kernels() -> None:
 
 
 def _load(compiler: str, flags: Sequence[str], cache: Path | None, digest: str, say: Say) -> Kernels:
-    kept = None if cache is None else find_library(cache, digest)
-    if kept is not None:
-        return _open(kept)
-    once = "once" if cache else "at every start, since the user's cache folder cannot be used (XDG_CACHE_HOME sets one)"
-    say(f"Compiling kernels for this processor, {once}: it takes some seconds.")
     try:
-        with build_folder(cache) as folder:
-            library = compile_kernels(compiler, flags, folder)
-            return _open(library if cache is None else keep_library(library, cache, digest))
+        with build_lock(cache):
+            kept = None if cache is None else find_library(cache, digest)
+            return _open(kept) if kept is not None else _compile(compiler, flags, cache, digest, say)
     except OSError as error:
         raise ConfigError(
             f"our kernels could not be compiled in {cache or 'a temporary folder'}: {error}",
             hint=f"make room there (XDG_CACHE_HOME and TMPDIR set other folders), or {HINT_USE_PYTORCH}",
         ) from error
+
+
+def _compile(compiler: str, flags: Sequence[str], cache: Path | None, digest: str, say: Say) -> Kernels:
+    once = "once" if cache else "at every start, since the user's cache folder cannot be used (XDG_CACHE_HOME sets one)"
+    say(f"Compiling kernels for this processor, {once}: it takes some seconds.")
+    with build_folder(cache) as folder:
+        library = compile_kernels(compiler, flags, folder)
+        return _open(library if cache is None else keep_library(library, cache, digest))
 
 
 def _open(path: Path) -> Kernels:
