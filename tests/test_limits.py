@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from thumbnet.cli import main
 from thumbnet.config import config_from_dict, config_from_toml, config_to_toml, parse_setting, parse_toml
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
@@ -19,6 +20,7 @@ from thumbnet.runs.run import RunDir
 from thumbnet.specs.resizing import ProgressiveResizing
 from thumbnet.training.fit import fit
 from thumbnet.training.forecast import Forecast
+from thumbnet.training.lr_finder import find_lr
 from thumbnet.training.progress import Silent
 
 REQUIRED: dict[str, Any] = {
@@ -195,3 +197,37 @@ def test_an_option_that_the_model_refuses_is_told_once() -> None:
     assert str(caught.value).count("hint: ") == 1
     assert "zz9" in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["summary", "resnet8", "--image-size", "20000"], "image_size is 20000"),
+        (["graph", "resnet8", "--image-size", "1" + "0" * 30], "image_size is 1000"),
+        (["summary", "resnet8", "--num-classes", "1000000000000"], "num_classes is 1000000000000"),
+        (["graph", "dilated", "--num-classes", "1" + "0" * 30], "num_classes is 1000"),
+        (["train", "--data", "digits", "--seeds", "1000000000000"], "seeds is 1000000000000"),
+        (["data", "check", "--data", "digits", "--repeats", "1000000000000"], "repeats is 1000000000000"),
+        (["data", "preview", "--data", "digits", "--seed", "1" + "0" * 30], "seed is 1000"),
+        (["data", "preview", "--data", "digits", "--seed", "-1"], "seed is -1"),
+    ],
+)
+def test_options_out_of_reach_are_refused(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_rate_finder_takes_no_larger_batches_than_there_are_images(tiny_dataset: Dataset) -> None:
+    model = create_model("sprint", num_classes=3, blocks="c8p", seed=0)
+    sizes = []
+    model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    find_lr(model, tiny_dataset, batch_size=1_000_000, num_steps=20, device="cpu")
+    assert set(sizes) == {len(tiny_dataset.train)}
