@@ -26,6 +26,7 @@ from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.weights import HEAD_PREFIX
 from thumbnet.runs.parts import build_model, build_progress, fit_config
 from thumbnet.runs.resolve import speaker
+from thumbnet.specs.checks import MAX_RUNS
 from thumbnet.training.progress import LogStyle
 
 NUM_FOLDS = 4  # a model then sees three quarters of the images, and a repeat costs as much as three whole trainings
@@ -80,8 +81,8 @@ def check_folds(config: TrainConfig, dataset: Dataset, *, num_folds: int, num_re
     """Raise what `predict_out_of_fold` would, before anything is trained."""
     if num_folds < 2:
         raise ConfigError(f"folds is {num_folds}", hint="give at least 2: each image is left out of a training once")
-    if num_repeats < 1:
-        raise ConfigError(f"repeats is {num_repeats}", hint="give at least 1")
+    if not 1 <= num_repeats <= MAX_RUNS:
+        raise ConfigError(f"repeats is {num_repeats}", hint=f"give 1 to {MAX_RUNS}")
     config.replace(seed=config.seed + num_folds * num_repeats - 1)  # that of the last training
     for name, value in (("init", config.init), ("teacher", config.objective.teacher)):
         if value is not None:

@@ -18,7 +18,7 @@ from thumbnet.models.resnet8 import ResNet8
 from thumbnet.models.sprint import SprintLongNet, SprintNet
 from thumbnet.models.thumb import Thumb20kNet, Thumb50kNet, Thumb100kNet, Thumb200kNet
 from thumbnet.models.weights import load_weights
-from thumbnet.specs.checks import MAX_SEED
+from thumbnet.specs.checks import MAX_CLASSES, MAX_IMAGE_SIZE, MAX_SEED
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "dilated": DilatedNet,
@@ -104,8 +104,11 @@ def create_with_options(
     factory = MODELS.get(name)
     if factory is None:
         raise ModelError(f"unknown model {name!r}", hint=f"choose one of {', '.join(MODELS)}")
-    if not _is_integer(num_classes) or num_classes < 2:
-        raise ConfigError(f"num_classes is {num_classes!r}", hint="give the number of classes: an integer, at least 2")
+    if not _is_integer(num_classes) or not 2 <= num_classes <= MAX_CLASSES:
+        raise ConfigError(
+            f"num_classes is {num_classes!r}",
+            hint=f"give the number of classes: an integer, at least 2 and at most {MAX_CLASSES:,}",
+        )
     if seed is not None and not (_is_integer(seed) and 0 <= seed <= MAX_SEED):
         raise ConfigError(
             f"seed is {seed!r}", hint="give an integer from 0 to 2^64 - 1, or None to draw without a seed"
@@ -173,6 +176,8 @@ def check_image_size(name: str, image_size: int) -> None:
     factory = MODELS.get(name)
     min_size = getattr(factory, "min_image_size", 1)
     max_size = getattr(factory, "max_image_size", None)
+    if image_size > MAX_IMAGE_SIZE:
+        raise ConfigError(f"image_size is {image_size}", hint=f"image_size must be at most {MAX_IMAGE_SIZE} pixels")
     if image_size < min_size or (max_size is not None and image_size > max_size):
         allowed = f"at least {min_size}" if max_size is None else f"{min_size} to {max_size}"
         raise ModelError(

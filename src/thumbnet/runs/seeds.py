@@ -17,6 +17,7 @@ from thumbnet.runs.resolve import speaker
 from thumbnet.runs.resume import elsewhere, go_on
 from thumbnet.runs.run import Run, RunDir, create_run_dir
 from thumbnet.runs.train import begin, load_checked
+from thumbnet.specs.checks import MAX_RUNS
 from thumbnet.specs.engine import Device
 from thumbnet.training.progress import LogStyle
 
@@ -51,8 +52,8 @@ def train_seeds(
     Raises:
         ThumbnetError: as `train`; ConfigError: `num_seeds` is below 1.
     """
-    if num_seeds < 1:
-        raise ConfigError(f"seeds is {num_seeds}", hint="give how many runs to make, at least 1")
+    if not 1 <= num_seeds <= MAX_RUNS:
+        raise ConfigError(f"seeds is {num_seeds}", hint=f"give how many runs to make, 1 to {MAX_RUNS}")
     config = load_recipe() if config is None else config
     config.replace(seed=config.seed + num_seeds - 1)  # the last one is a seed, too
     asked = config

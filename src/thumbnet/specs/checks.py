@@ -7,6 +7,8 @@ from thumbnet.errors import ConfigError
 MAX_RATE = 1e30  # of learning rates and the like: beyond, products of them leave float32
 MAX_SEED = 2**64 - 1  # of PyTorch's generators
 MAX_IMAGE_SIZE = 2048  # pixels
+MAX_CLASSES = 100_000
+MAX_RUNS = 1000  # trainings that one command makes
 MAX_SHOWN = 100  # characters of a wrong value in an error
 
 

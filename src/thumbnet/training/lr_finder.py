@@ -24,6 +24,7 @@ from thumbnet.data.batches import memory_order
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, TrainingError
 from thumbnet.models.outputs import check_num_classes
+from thumbnet.specs.checks import require_seed
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.optimizers import SGD, Optimizer
 from thumbnet.training.device import keep_freed_memory, pick_device, seeded
@@ -93,6 +94,7 @@ def find_lr(
     keep_freed_memory()
     to_device = pick_device(device)
     check_batch_size(batch_size)
+    require_seed("seed", seed)
     augmentations = build_augmentations(dataclasses.replace(inputs, alternating_flip=False), dataset)
     trial = copy.deepcopy(model).to(to_device, memory_format=memory_order(to_device)).train()  # type: ignore[call-overload]
     if init_from_data:
@@ -101,6 +103,7 @@ def find_lr(
     ratios = [group["lr"] / optimizer.lr for group in torch_optimizer.param_groups]
     generator = torch.Generator().manual_seed(seed)
     lrs = np.geomspace(min_lr, max_lr, num_steps)
+    num_chosen = min(batch_size, len(dataset.train))  # as in training
     losses: list[float] = []
     smoothed: list[float] = []
     average = 0.0
@@ -108,7 +111,7 @@ def find_lr(
         for step, tried_lr in enumerate(lrs):
             for group, ratio in zip(torch_optimizer.param_groups, ratios, strict=True):
                 group["lr"] = float(tried_lr) * ratio
-            chosen = torch.randint(len(dataset.train), (batch_size,), generator=generator)
+            chosen = torch.randint(len(dataset.train), (num_chosen,), generator=generator)
             pixels = dataset.train.images.index_select(0, chosen).to(to_device)
             images = make_batch(pixels, augmentations, generator, mean=dataset.mean, std=dataset.std)
             labels = dataset.train.labels[chosen].to(to_device)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from thumbnet.augment import Augmentation, augment, create_policy, policy_flips
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
+from thumbnet.specs.checks import require_seed
 from thumbnet.views.figure import (
     MUTED,
     TEXT_PT,
@@ -43,6 +44,7 @@ def preview_augmentation(
     seed: int = 0,
 ) -> Figure:
     """A few training images of a dataset before and after a named augmentation policy."""
+    require_seed("seed", seed)
     dataset = load_dataset(data, data_dir=data_dir, allow_unverified=allow_unverified)
     flip = policy_flips(augmentation) and dataset.mirror_keeps_labels
     return draw_batch(dataset, create_policy(augmentation, flip=flip, mean=dataset.mean), seed=seed)
@@ -50,6 +52,7 @@ def preview_augmentation(
 
 def draw_batch(dataset: Dataset, augmentations: Sequence[Augmentation], *, seed: int = 0) -> Figure:
     """Some training images, drawn from the seed, before and after augmentation."""
+    require_seed("seed", seed)
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(dataset.train), generator=generator)[:NUM_PREVIEW_IMAGES]
     images = dataset.train.images[chosen]
