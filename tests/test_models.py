@@ -16,15 +16,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thumbnet.errors import ConfigError, ModelError
-from thumbnet.models.registry import create_model, describe_models, list_models, num_params
+from thumbnet.models.registry import create_model, create_with_options, describe_models, list_models, num_params
 
 # The published counts, in the order of the table in the design's seed.md.
 CONVOLUTION_COUNTS = [864, 9216, 18432, 2048, 9216, 17856, 40176, 2304, 9216, 18432, 64, 5376, 63504, 840]
 BATCH_NORM_COUNTS = [64, 64, 128, 64, 124, 144, 64, 128, 168, 168]
 # A letter for each convolution of the table; "b" is one with a BatchNorm after it.
 TABLE_ORDER = "bbb.bbb.bb.bb."
-# Without the tests' check of annotations, which would refuse a wrong type first.
-unchecked_create_model = inspect.unwrap(create_model)
+
+
+def unchecked_create_model(name: str, **arguments: Any) -> nn.Module:
+    """As `create_model`, without the tests' check of annotations, which would refuse a wrong type first."""
+    values = {"num_classes": 10, "in_channels": 3, "image_size": 32, "seed": None, **arguments}
+    return inspect.unwrap(create_with_options)(name, {}, **values)
 
 
 def published_network(images: Tensor, parameters: Iterator[Tensor], statistics: Iterator[Tensor]) -> Tensor:

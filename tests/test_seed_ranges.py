@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from small_runs import small_config, write_small_data
-from thumbnet.config import MAX_SEED
 from thumbnet.data_check.folds import check_folds, predict_out_of_fold
 from thumbnet.errors import ConfigError
 from thumbnet.runs.resolve import load_data
 from thumbnet.runs.seeds import train_seeds
+from thumbnet.specs.checks import MAX_SEED
 
 
 def test_seeds_beyond_the_last_one_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
