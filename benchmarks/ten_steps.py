@@ -76,7 +76,7 @@ def ten_steps(
         class_names=tuple(f"class {index}" for index in range(NUM_CLASSES)),
         mean=(0.5,) * 3,
         std=(0.25,) * 3,
-        mirror_keeps_labels=True,
+        flip_keeps_labels=True,
         source=Source("random", "the first images"),
         val_fraction=0.1,
     )

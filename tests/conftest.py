@@ -59,7 +59,7 @@ def tiny_dataset() -> Dataset:
         class_names=("red", "green", "blue"),
         mean=(0.45, 0.45, 0.45),
         std=(0.25, 0.25, 0.25),
-        mirror_keeps_labels=True,
+        flip_keeps_labels=True,
         source=Source("tiny", "colour noise made for tests"),
         val_fraction=0.1,
     )

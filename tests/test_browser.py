@@ -374,7 +374,7 @@ def write_report_of_noise(path: Path, *, num_classes: int, num_images: int) -> N
         class_names=tuple(f"{LONG_NAME if n % 10 == 7 else 'class '}{n}" for n in range(num_classes)),
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
-        mirror_keeps_labels=True,
+        flip_keeps_labels=True,
         source=Source("noise", "noise made for tests"),
         val_fraction=0.1,
     )

@@ -70,7 +70,7 @@ def test_every_form_gives_the_images_and_labels_that_were_written(
     assert splits.test.labels.tolist() == BATCHES[5].labels
     assert splits.val is None
     assert splits.class_names == CLASS_NAMES
-    assert splits.mirror_keeps_labels
+    assert splits.flip_keeps_labels
     assert (splits.source.name, splits.source.verified) == ("cifar10", True)
     assert release.name in splits.source.description
 

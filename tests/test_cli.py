@@ -287,7 +287,7 @@ def test_all_images_of_other_data_are_scored(run_dir: Path, tmp_path: Path, caps
     assert "would hold out" not in told.err
     everything = json_of(capsys, *unseen[:-1], "--split", "all", "--tta")
     own = json_of(capsys, "evaluate", str(run_dir), "--temperature", "--tta")
-    for name in ("num_images", "accuracy", "confusion", "top_losses", "tta_accuracy"):  # digits are not mirrored
+    for name in ("num_images", "accuracy", "confusion", "top_losses", "tta_accuracy"):  # digits are not flipped
         assert everything[name] == own[name], name
     assert json_of(capsys, *unseen[:-1], "--temperature")["temperature"] == own["temperature"]  # fitted on its own data
     one_each = [int((splits.test.labels == label).nonzero()[0]) for label in range(10)]

@@ -316,7 +316,7 @@ def test_of_copies_of_a_test_image_none_is_left_in_training() -> None:
         class_names=("cat", "dog"),
         mean=(0.5,) * 3,
         std=(0.3,) * 3,
-        mirror_keeps_labels=True,
+        flip_keeps_labels=True,
         source=Source("noise", "noise"),
     )
     pairs = {(pair.first.split, pair.first.index, pair.second.index) for pair in find_duplicates_across(dataset)}
@@ -372,7 +372,7 @@ def test_what_a_run_left_out_tells_its_own_data_wherever_it_is(
     assert (is_own, dataset.num_excluded) == (False, 0)
 
 
-def test_mirror_images_are_no_copies_where_they_may_be_of_another_class(tmp_path: Path) -> None:
+def test_flipped_images_are_no_copies_if_they_may_be_of_another_class(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (60, 32, 32), np.uint8)
     images[31] = images[30, :, ::-1]
     np.savez(tmp_path / "signs.npz", images=images, labels=np.arange(60) % 2)

@@ -25,7 +25,7 @@ def read(spec, options):
         val=None,
         test=None,
         class_names=("even", "odd"),
-        mirror_keeps_labels=False,
+        flip_keeps_labels=False,
         source=Source(spec.data, "stripes"),
     )
 
@@ -50,7 +50,7 @@ def splits_of(images: torch.Tensor, labels: torch.Tensor, names: tuple[str, ...]
         val=None,
         test=None,
         class_names=names,
-        mirror_keeps_labels=True,
+        flip_keeps_labels=True,
         source=thumbnet.Source("mine", "made for a test"),
     )
 

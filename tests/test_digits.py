@@ -21,7 +21,7 @@ def test_shapes_and_facts(digits: SourceSplits) -> None:
     assert len(digits.train) + len(digits.test) == 1797
     assert digits.train.images.shape[1:] == digits.test.images.shape[1:] == (1, 32, 32)
     assert digits.class_names == tuple("0123456789")
-    assert not digits.mirror_keeps_labels
+    assert not digits.flip_keeps_labels
     assert digits.source.name == "digits"
     assert digits.source.verified is None
 

@@ -88,7 +88,7 @@ def test_the_answer_is_to_the_crop_that_was_drawn(
     """The teacher answers with the crop's place; a hole, which draws a place of its own, does not change that.
 
     Every image is a ramp to the right, so its crop's left column tells where it was cut, and a falling one that it was
-    mirrored before.
+    flipped before.
     """
     ramp = torch.arange(12, dtype=torch.uint8).mul(10).add(100).expand(96, 3, 12, 12).contiguous()
     dataset = tiny_dataset.with_train(dataclasses.replace(tiny_dataset.train, images=ramp))
@@ -113,7 +113,7 @@ def test_the_answer_is_to_the_crop_that_was_drawn(
     row = (pixels * 255).round()[:, 0].median(dim=1).values  # the window's middle row, padding and hole aside
     falls = row[:, 5] > row[:, 6]
     from_left = (row[:, 5] - 100) / 10  # where the window's sixth pixel was in the image as it came
-    expected = torch.where(falls, from_left - 6 + 2, from_left - 5 + 2)  # the sixth from the right, where mirrored
+    expected = torch.where(falls, from_left - 6 + 2, from_left - 5 + 2)  # the sixth from the right, where flipped
     assert falls.any() == alternating
     assert len(set(expected.tolist())) == 5
     torch.testing.assert_close(torch.cat(told), expected, atol=1e-3, rtol=0)
@@ -177,7 +177,7 @@ SETTINGS = ["min_steps=1"]
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A small network trained on a few digits of 16x16 pixels, not mirrored."""
+    """A small network trained on a few digits of 16x16 pixels, not flipped."""
     folder = tmp_path_factory.mktemp("taught")
     digits = load_dataset("digits", val_fraction=0.0).train.select(range(120))
     np.savez(folder / "digits.npz", images=digits.images[:, :, ::2, ::2].numpy(), labels=digits.labels.numpy())
@@ -196,7 +196,7 @@ def _student_options(teacher: Run, **changes: object) -> dict[str, object]:
 def test_a_run_learns_from_a_teacher_that_is_asked_once(
     teacher: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Digits are not mirrored, so neither is what the teacher is asked of.
+    # Digits are not flipped, so neither is what the teacher is asked of.
     config = load_recipe(options=_student_options(teacher), settings=SETTINGS)
     student = train(config, run_dir=tmp_path / "a", pictures=False)
     (kept,) = teacher.path.glob("lessons-reflect-1-*.npy")

@@ -175,16 +175,16 @@ def test_dropout_and_augmentation_differ_from_epoch_to_epoch() -> None:
     assert not drawn[0][0].equal(drawn[0][1])
 
 
-def test_a_named_policy_mirrors_only_where_the_labels_allow_it(tiny_dataset: Dataset) -> None:
-    still = dataclasses.replace(tiny_dataset, mirror_keeps_labels=False)
-    mirrored, plain, none = (
+def test_a_named_policy_flips_only_if_the_labels_allow_it(tiny_dataset: Dataset) -> None:
+    still = dataclasses.replace(tiny_dataset, flip_keeps_labels=False)
+    flipped, plain, none = (
         without_times(quick_fit(small_net(), dataset, epochs=1, augmentation=policy))
         for dataset, policy in ((tiny_dataset, "crop-flip"), (still, "crop-flip"), (still, ()))
     )
-    assert mirrored != plain
+    assert flipped != plain
     assert plain != none
     assert without_times(quick_fit(small_net(), tiny_dataset, epochs=1, augmentation="none")) == none
-    assert without_times(quick_fit(small_net(), still, epochs=1, augmentation=(HorizontalFlip(p=0.0),))) != mirrored
+    assert without_times(quick_fit(small_net(), still, epochs=1, augmentation=(HorizontalFlip(p=0.0),))) != flipped
 
 
 def test_the_history_tells_the_rate_of_each_epochs_last_step(tiny_dataset: Dataset) -> None:
@@ -300,11 +300,11 @@ def test_an_alternating_flip_shows_every_image_both_ways_in_two_epochs() -> None
     flip = AlternatingFlip(7, seed=0)
     order = torch.tensor([6, 0, 3, 1, 2, 5, 4])
     shown = [flip.apply(images[order], order, epoch) for epoch in (1, 2, 3)]
-    mirrored = [(batch == images[order].flip(3)).all(dim=(1, 2, 3)) for batch in shown]
-    assert mirrored[0].sum() == 4
-    assert mirrored[1].equal(~mirrored[0])
+    flipped = [(batch == images[order].flip(3)).all(dim=(1, 2, 3)) for batch in shown]
+    assert flipped[0].sum() == 4
+    assert flipped[1].equal(~flipped[0])
     assert shown[2].equal(shown[0])
-    others = AlternatingFlip(1000, seed=1).begins_mirrored != AlternatingFlip(1000, seed=2).begins_mirrored
+    others = AlternatingFlip(1000, seed=1).begins_flipped != AlternatingFlip(1000, seed=2).begins_flipped
     assert 400 < others.sum() < 600
 
 
@@ -317,7 +317,7 @@ def test_an_alternating_flip_takes_the_place_of_a_random_one(tiny_dataset: Datas
         model = small_net(dropout=0.0)
         fit_flat(model, dataset, epochs=2, augmentation=(), alternating_flip=alternating_flip, seed=5, device="cpu")
         ends.append(model.state_dict()["0.weight"])
-    torch.testing.assert_close(*ends)  # mirroring changes none of these images
+    torch.testing.assert_close(*ends)  # a flip changes none of these images
     with pytest.raises(ConfigError, match="augmentations flip images, too"):
         quick_fit(small_net(), tiny_dataset, augmentation=[HorizontalFlip()], alternating_flip=True)
 

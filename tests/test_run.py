@@ -235,11 +235,11 @@ def test_a_run_goes_on_where_its_data_was_moved(tmp_path: Path) -> None:
         resume(stopped, data=f"npz:{before}", log_style="silent")
 
 
-def test_a_run_that_never_mirrored_is_not_asked_of_mirror_images(small_digits: Path, tmp_path: Path) -> None:
+def test_a_run_that_never_flipped_predicts_no_flipped_images(small_digits: Path, tmp_path: Path) -> None:
     for flip in (True, False):
         config = small_config(small_digits, flip=flip, epochs=1)
         run = train(config, run_dir=tmp_path / str(flip), log_style="silent", pictures=False)
-        assert run.load_dataset().mirror_keeps_labels == flip
+        assert run.load_dataset().flip_keeps_labels == flip
 
 
 def write_small_digits(path: Path, *, num_images: int = 100, **more: object) -> None:

@@ -35,7 +35,7 @@ def source_of(sizes: list[int], *, val: Split | None = None, test: Split | None 
         val=val,
         test=test,
         class_names=CLASS_NAMES[: len(sizes)],
-        mirror_keeps_labels=True,
+        flip_keeps_labels=True,
         source=Source("made-up", "made up"),
     )
 

@@ -1,4 +1,4 @@
-"""Test-time augmentation: which views, with which weights, and where they are mirrored."""
+"""Test-time augmentation: which views, with which weights, and whether they are flipped."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class FirstPixels(nn.Module):
 
 def test_views_are_weighted_as_stated() -> None:
     images = torch.randint(0, 256, (5, 1, 6, 6), dtype=torch.uint8)
-    logits = predict_tta(FirstPixels(), images, mean=(0.0,), std=(1.0,), mirror=False)
+    logits = predict_tta(FirstPixels(), images, mean=(0.0,), std=(1.0,), flip=False)
     x = images[:, 0].float() / 255
     up_left, down_right = x[:, 1, [1, 0, 1]], x[:, 1, 1:4]  # reflected at the border
     torch.testing.assert_close(logits, x[:, 0, :3] / 2 + (up_left + down_right) / 4)
 
 
-def test_with_mirrors_a_view_is_the_mean_of_both() -> None:
+def test_with_flips_a_view_is_the_mean_of_both() -> None:
     images = torch.randint(0, 256, (5, 1, 6, 6), dtype=torch.uint8)
     pair = [
-        predict_tta(FirstPixels(), views, mean=(0.0,), std=(1.0,), mirror=False) for views in (images, images.flip(3))
+        predict_tta(FirstPixels(), views, mean=(0.0,), std=(1.0,), flip=False) for views in (images, images.flip(3))
     ]
-    logits = predict_tta(FirstPixels(), images, mean=(0.0,), std=(1.0,), mirror=True)
+    logits = predict_tta(FirstPixels(), images, mean=(0.0,), std=(1.0,), flip=True)
     assert not torch.allclose(pair[0], pair[1])
-    # the shift to the upper left of a mirror image is another than the mirror image of that shift
+    # the shift to the upper left of a flipped image is another than the flip of that shift
     x = images[:, 0].float() / 255
     views = [x, torch.stack([x[:, 1, [1, 0, 1]], x[:, 1, 1:4]]).mean(0)]
     back = x.flip(2)
@@ -47,10 +47,10 @@ def test_with_mirrors_a_view_is_the_mean_of_both() -> None:
     torch.testing.assert_close(logits, expected)
 
 
-def test_a_dataset_that_may_not_be_mirrored_is_not(tiny_dataset: Dataset) -> None:
+def test_a_dataset_that_may_not_be_flipped_is_not(tiny_dataset: Dataset) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 64, 3))
-    mirrored = evaluate_tta(model, tiny_dataset)
-    plain = evaluate_tta(model, replace(tiny_dataset, mirror_keeps_labels=False))
-    assert mirrored.num_images == plain.num_images == 45
-    assert not torch.allclose(mirrored.predictions.logits, plain.predictions.logits)
+    flipped = evaluate_tta(model, tiny_dataset)
+    plain = evaluate_tta(model, replace(tiny_dataset, flip_keeps_labels=False))
+    assert flipped.num_images == plain.num_images == 45
+    assert not torch.allclose(flipped.predictions.logits, plain.predictions.logits)

@@ -1,4 +1,4 @@
-"""Augmentations that move pixels: crop, mirror, and shift with scale and rotation. Images are uint8 [N,C,H,W].
+"""Augmentations that move pixels: crop, flip, and shift with scale and rotation. Images are uint8 [N,C,H,W].
 
 Reflection is always reflect-101 (dcb|abcd|cba: the edge pixel is not repeated), as in Albumentations and OpenCV.
 """
@@ -62,7 +62,7 @@ class RandomCrop(Augmentation):
 
 @dataclass(frozen=True)
 class HorizontalFlip(Augmentation):
-    """Mirror left and right with probability `p`. Draws: `selected` (bool)."""
+    """Flip left and right with probability `p`. Draws: `selected` (bool)."""
 
     p: float = 0.5
 
@@ -70,7 +70,7 @@ class HorizontalFlip(Augmentation):
         check_probability(self.p)
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
-        """Every image can be mirrored."""
+        """Every image can be flipped."""
 
     def draw(self, num_images: int, image_shape: tuple[int, int, int], generator: torch.Generator) -> Draws:
         return {"selected": sample_selected(num_images, self.p, generator)}

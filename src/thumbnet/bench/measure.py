@@ -231,7 +231,7 @@ def random_dataset(num_train: int) -> Dataset:
         class_names=tuple(f"class {index}" for index in range(NUM_CLASSES)),
         mean=(0.5,) * channels,
         std=(0.25,) * channels,
-        mirror_keeps_labels=True,
+        flip_keeps_labels=True,
         source=Source("random", "random images"),
     )
 

@@ -94,8 +94,8 @@ def _trained_with_data(parsed: argparse.Namespace) -> tuple[Any, Any, bool]:
         dataset = load_unseen_data(trained, parsed.data, **source)
         _tell_remarks(dataset)
         tell(f"scored as if {trained.card.model} had been trained on none of these images")
-        never_mirrored = parsed.pretrained is None and trained.config.inputs.flip is False
-        return trained, dataset.without_mirror() if never_mirrored else dataset, False
+        never_flipped = parsed.pretrained is None and trained.config.inputs.flip is False
+        return trained, dataset.without_flips() if never_flipped else dataset, False
     if parsed.pretrained is not None:
         dataset = load_test_data(trained, parsed.data, **source)
         _tell_remarks(dataset)

@@ -105,7 +105,7 @@ def _read_release(data_dir: Path, name: str, releases: Sequence[Release], *, all
         val=None,
         test=_join(batches[-1:]),
         class_names=release.class_names,
-        mirror_keeps_labels=True,
+        flip_keeps_labels=True,
         source=Source(name, description, verified=verified),
     )
 

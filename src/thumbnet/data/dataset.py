@@ -71,7 +71,7 @@ class Source:
 class Dataset:
     """Splits in memory with what a model must know of them; `val` is None where no image is held out for validation.
 
-    `mean` and `std` are per channel, of pixels scaled to 0..1; `mirror_keeps_labels` says whether a mirrored image
+    `mean` and `std` are per channel, of pixels scaled to 0..1; `flip_keeps_labels` says whether a flipped image
     still belongs to its class; `split_seed` and `val_fraction` are those that the split was drawn with, and
     `num_excluded` is how many images were left out of train and val because a file lists them. `white_levels` are those
     by which pictures with more than 8 bits were scaled, by kind (see white_levels.py).
@@ -83,7 +83,7 @@ class Dataset:
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    mirror_keeps_labels: bool
+    flip_keeps_labels: bool
     source: Source
     split_seed: int = 0
     val_fraction: float = 0.0
@@ -138,9 +138,9 @@ class Dataset:
         """The same dataset normalised with other per-channel statistics, of pixels in 0..1."""
         return replace(self, mean=tuple(mean), std=tuple(std))
 
-    def without_mirror(self) -> Dataset:
-        """The same dataset, of which a mirrored image may belong to another class: of letters, digits or signs."""
-        return replace(self, mirror_keeps_labels=False)
+    def without_flips(self) -> Dataset:
+        """The same dataset, with `flip_keeps_labels` False: as for letters, digits or signs."""
+        return replace(self, flip_keeps_labels=False)
 
     def in_colour(self) -> Dataset:
         """The same dataset in three channels: those of a grey image are equal."""
@@ -198,7 +198,7 @@ class SourceSplits:
     val: Split | None
     test: Split | None
     class_names: tuple[str, ...]
-    mirror_keeps_labels: bool
+    flip_keeps_labels: bool
     source: Source
     white_levels: WhiteLevels = field(default_factory=dict)
     owns_images: bool = False

@@ -36,7 +36,7 @@ def read_digits() -> SourceSplits:
         val=None,
         test=replace(everything.select(indices.test), positions=None),
         class_names=class_names,
-        mirror_keeps_labels=False,
+        flip_keeps_labels=False,
         source=Source("digits", f"scikit-learn's {len(everything):,} real handwritten digits, 8x8 enlarged to 32x32"),
     )
 

@@ -50,7 +50,7 @@ def read_folder(
 ) -> SourceSplits:
     """The images under `path`, in an order that depends on their names only; `Split.paths` are relative to `path`.
 
-    `mirror_keeps_labels` is True: photographs and drawings of things are assumed. For letters, digits or signs, set
+    `flip_keeps_labels` is True: photographs and drawings of things are assumed. For letters, digits or signs, set
     `flip` in the recipe.
 
     Args:
@@ -95,7 +95,7 @@ def read_folder(
         val=splits.get("val"),
         test=splits.get("test"),
         class_names=class_names,
-        mirror_keeps_labels=True,
+        flip_keeps_labels=True,
         source=Source(
             f"folder:{path.resolve()}",
             f"{num_images:,} images of {len(class_names)} classes in the folder {path}",

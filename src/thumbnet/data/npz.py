@@ -23,7 +23,7 @@ def read_npz(path: Path) -> SourceSplits:
     """The splits in an .npz file: those it defines, or one to be divided later.
 
     Images are uint8, [N,H,W] or with 1 or 3 channels, last or first; labels are integers from 0, [N] or [N,1].
-    `class_names`, an array of texts, is optional. `mirror_keeps_labels` is True, as for a folder: for letters, digits
+    `class_names`, an array of texts, is optional. `flip_keeps_labels` is True, as for a folder: for letters, digits
     or signs, set flip = false.
 
     Args:
@@ -59,7 +59,7 @@ def read_npz(path: Path) -> SourceSplits:
         val=splits.get("val_"),
         test=splits.get("test_"),
         class_names=names,
-        mirror_keeps_labels=True,
+        flip_keeps_labels=True,
         source=Source(f"npz:{path.resolve()}", f"the arrays of {path}, {len(names)} classes"),
     )
 

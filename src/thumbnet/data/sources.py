@@ -80,7 +80,7 @@ def load_dataset(
         class_names=splits.class_names,
         mean=tuple(mean),
         std=tuple(std),
-        mirror_keeps_labels=splits.mirror_keeps_labels,
+        flip_keeps_labels=splits.flip_keeps_labels,
         source=source,
         split_seed=split_seed,
         val_fraction=val_fraction,
@@ -119,7 +119,7 @@ def load_whole_dataset(
         class_names=splits.class_names,
         mean=statistics.mean,
         std=statistics.std,
-        mirror_keeps_labels=splits.mirror_keeps_labels,
+        flip_keeps_labels=splits.flip_keeps_labels,
         source=splits.source,
         white_levels=splits.white_levels,
     )

@@ -116,7 +116,7 @@ def _ask(model: nn.Module, images: UInt8[Tensor, "n c h w"], dataset: Dataset) -
     with _collecting_head_inputs(model) as collected:
         logits = predict_logits(model, images, mean=dataset.mean, std=dataset.std)
     views = [logits]
-    if dataset.mirror_keeps_labels:
+    if dataset.flip_keeps_labels:
         views.append(predict_logits(model, images.flip(3), mean=dataset.mean, std=dataset.std))
     probabilities = torch.stack(views).double().mean(dim=0).softmax(dim=1)
     return _Answer(probabilities.numpy(), torch.cat(collected).numpy())

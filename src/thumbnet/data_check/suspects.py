@@ -69,7 +69,7 @@ def find_duplicates_across(dataset: Dataset) -> tuple[Duplicate, ...]:
     splits = _splits(dataset)  # train last: so that of equal images, the one that others are compared with is held out
     places = [Place(name, index) for name, split in splits.items() for index in range(len(split))]
     pairs = find_duplicates(
-        torch.cat([split.images for split in splits.values()]), with_flips=dataset.mirror_keeps_labels
+        torch.cat([split.images for split in splits.values()]), with_flips=dataset.flip_keeps_labels
     )
     return tuple(Duplicate(places[pair.first], places[pair.second], pair.likeness, pair.flipped) for pair in pairs)
 

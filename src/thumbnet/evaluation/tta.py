@@ -23,18 +23,18 @@ def evaluate_tta(model: nn.Module, dataset: Dataset, split: str = "test") -> Eva
     Source: Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024, arXiv:2404.00498), section 3.5.
     """
     chosen = dataset.split(split)
-    logits = predict_tta(model, chosen.images, mean=dataset.mean, std=dataset.std, mirror=dataset.mirror_keeps_labels)
+    logits = predict_tta(model, chosen.images, mean=dataset.mean, std=dataset.std, flip=dataset.flip_keeps_labels)
     return summarise_predictions(Predictions(logits, chosen.labels), split=split)
 
 
 def predict_tta(
-    model: nn.Module, images: UInt8[Tensor, "n c h w"], *, mean: Sequence[float], std: Sequence[float], mirror: bool
+    model: nn.Module, images: UInt8[Tensor, "n c h w"], *, mean: Sequence[float], std: Sequence[float], flip: bool
 ) -> Float[Tensor, "n k"]:
     """The mean logits of the views of every image, on the CPU."""
 
     def logits_of(views: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         logits = predict_logits(model, views, mean=mean, std=std)
-        if not mirror:
+        if not flip:
             return logits
         return (logits + predict_logits(model, views.flip(3), mean=mean, std=std)) / 2
 

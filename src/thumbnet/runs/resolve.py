@@ -54,7 +54,7 @@ def load_data(config: TrainConfig, *, say: Say, dataset: Dataset | None = None) 
             config = config.replace(mean=card.mean, std=card.std)  # the images as its weights know them
     dataset = _with_given_statistics(dataset, config, say=say)
     if config.inputs.flip is False:
-        dataset = dataset.without_mirror()  # for what else would mirror images: a check of the data, several views
+        dataset = dataset.without_flips()  # for whatever else would flip images: data check, test-time augmentation
     return dataset, resolve_config(config, dataset)
 
 

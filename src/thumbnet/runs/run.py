@@ -122,7 +122,7 @@ class Run(TrainedModel):
         )
         check_fits(self.card, dataset)
         dataset = dataset.with_statistics(self.card.mean, self.card.std)
-        return dataset.without_mirror() if config.inputs.flip is False else dataset
+        return dataset.without_flips() if config.inputs.flip is False else dataset
 
 
 def open_run_dir(path: str | Path) -> RunDir:

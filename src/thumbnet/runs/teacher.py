@@ -58,7 +58,7 @@ def load_teacher_logits(
     shape = len(dataset.train), PLACES, PLACES, dataset.num_classes
     logits = _read_logits(folder, name, shape, say=say)
     if logits is None:
-        crops = f"{PLACES**2} crops{', mirrored, too' if flips else ''}"
+        crops = f"{PLACES**2} crops{' and their flips' if flips else ''}"
         say(f"Asking the teacher {folder.path} of {shape[0]:,} images in {crops}, once ...")
         check_writable(folder.path)  # now, rather than after all the work
         begin_s = time.perf_counter()

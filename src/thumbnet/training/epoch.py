@@ -158,7 +158,7 @@ def _teacher_logits(
         return None
     top, left = drawn[0]["top"], drawn[0]["left"]
     if train.flip is not None:  # before the crop: the same image as that of the flipped window, flipped
-        left = torch.where(train.flip.mirrored(chosen, epoch), 2 * train.teacher.crop.padding - left, left)
+        left = torch.where(train.flip.flipped(chosen, epoch), 2 * train.teacher.crop.padding - left, left)
     return train.teacher.at(chosen, top, left)
 
 

@@ -29,7 +29,7 @@ def resolve_inputs(inputs: Inputs, dataset: Dataset) -> Inputs:
         return inputs
     flip = inputs.flip
     if flip == "auto":
-        flip = policy_flips(inputs.augmentation) and dataset.mirror_keeps_labels
+        flip = policy_flips(inputs.augmentation) and dataset.flip_keeps_labels
     return dataclasses.replace(inputs, flip=flip, alternating_flip=inputs.alternating_flip and flip)
 
 

@@ -25,31 +25,31 @@ class Targets:
 
 @dataclass(frozen=True)
 class Mixed:
-    """A batch of blends: `share` of each image, the rest of its mirror image in the batch's order."""
+    """A batch of blends: image i is `lam * x[i] + (1 - lam) * x[n-1-i]`."""
 
     images: Float[Tensor, "n c h w"]
     targets: Targets
     other_targets: Targets
-    share: float
+    lam: float
 
     def loss(self, loss_of: Callable[[Targets], Float[Tensor, ""]]) -> Float[Tensor, ""]:
         """The mean of the losses of both targets, weighted as their images are."""
         first = loss_of(self.targets)
-        return first if self.share == 1 else torch.lerp(loss_of(self.other_targets), first, self.share)
+        return first if self.lam == 1 else torch.lerp(loss_of(self.other_targets), first, self.lam)
 
     def num_correct(self, logits: Float[Tensor, "n k"]) -> Int64[Tensor, ""]:
-        """Of how many images the label that has the larger share is the one predicted."""
-        larger = self.targets if self.share >= 0.5 else self.other_targets
+        """The number of images whose predicted class is the label with the larger weight."""
+        larger = self.targets if self.lam >= 0.5 else self.other_targets
         return (logits.argmax(dim=1) == larger.labels).sum()
 
 
 def mix(images: Float[Tensor, "n c h w"], targets: Targets, *, alpha: float) -> Mixed:
-    """Blend a shuffled batch with itself in reverse order; the share, one a batch, is drawn from Beta(alpha, alpha).
+    """Blend a shuffled batch with itself in reverse order; `lam`, one a batch, is sampled from Beta(alpha, alpha).
 
-    With `alpha` 0 nothing is mixed. Draws from PyTorch's global generator.
+    With `alpha` 0 nothing is mixed. Samples from PyTorch's global generator.
     Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization" (2018, arXiv:1710.09412).
     """
     if alpha == 0:
         return Mixed(images, targets, targets, 1.0)
-    share = float(Beta(alpha, alpha).sample())
-    return Mixed(torch.lerp(images.flip(0), images, share), targets, targets.reversed(), share)
+    lam = float(Beta(alpha, alpha).sample())
+    return Mixed(torch.lerp(images.flip(0), images, lam), targets, targets.reversed(), lam)

@@ -46,7 +46,7 @@ def preview_augmentation(
     """A few training images of a dataset before and after a named augmentation policy."""
     require_seed("seed", seed)
     dataset = load_dataset(data, data_dir=data_dir, allow_unverified=allow_unverified)
-    flip = policy_flips(augmentation) and dataset.mirror_keeps_labels
+    flip = policy_flips(augmentation) and dataset.flip_keeps_labels
     return draw_batch(dataset, create_policy(augmentation, flip=flip, mean=dataset.mean), seed=seed)
 
 
