@@ -76,11 +76,19 @@ def draw_graph(model: nn.Module, image_shape: tuple[int, int, int], format: str 
     if format not in FORMATS:
         raise ConfigError(f"cannot draw a graph as {format!r}", hint=f"choose one of {', '.join(FORMATS)}")
     trace = trace_model(model, image_shape)
-    blocks = fold_blocks(trace.nodes)
     if format == "dot":
-        return _dot(blocks)
-    figure = draw_blocks(blocks, type(model).__name__, _totals(trace))
+        return _dot(fold_blocks(trace.nodes))
+    figure = _figure_of(trace, type(model).__name__)
     return png_bytes(figure) if format == "png" else _svg(figure)
+
+
+def graph_svg(trace: Trace, title: str) -> str:
+    """The graph of a model that was traced before, as SVG."""
+    return _svg(_figure_of(trace, title))
+
+
+def _figure_of(trace: Trace, title: str) -> Figure:
+    return draw_blocks(fold_blocks(trace.nodes), title, _totals(trace))
 
 
 @styled

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from thumbnet.models.trace import trace_model
+from thumbnet.models.trace import Trace, trace_model
 
 NAME_WIDTH, SHAPE_WIDTH, PARAMS_WIDTH = 20, 25, 15  # torchsummary's; the first two grow with what they must hold
 LEFT_WIDTH, MACS_WIDTH, FIELD_WIDTH = 64, 16, 18
@@ -110,7 +110,11 @@ def summarize(model: nn.Module, image_shape: tuple[int, int, int]) -> Summary:
     Raises:
         ModelError: the model cannot take such images.
     """
-    trace = trace_model(model, image_shape)
+    return summarize_trace(trace_model(model, image_shape), image_shape)
+
+
+def summarize_trace(trace: Trace, image_shape: tuple[int, int, int]) -> Summary:
+    """As `summarize`, of a model that was traced before, with an image of this shape."""
     rows = tuple(
         Row(
             f"{node.kind}-{number}",
