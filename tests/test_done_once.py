@@ -40,7 +40,6 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> type[nn.Module]:
     return CountingNet
 
 
-@pytest.mark.xfail(strict=True, reason="fit does not return its last scores yet")
 def test_without_pictures_each_split_is_scored_once_an_epoch(
     counting: type[nn.Module], small_run: Path, tmp_path: Path
 ) -> None:
@@ -53,7 +52,6 @@ def test_without_pictures_each_split_is_scored_once_an_epoch(
     assert not {path.name for path in run.path.iterdir()} & PICTURES
 
 
-@pytest.mark.xfail(strict=True, reason="summary, graph and report trace the model again")
 def test_with_pictures_too(counting: type[nn.Module], small_run: Path, tmp_path: Path) -> None:
     config = small_config(small_run.parent / "data.npz", model="counting")
     run = train(config, run_dir=tmp_path / "run", log_style="silent")

@@ -68,7 +68,7 @@ def test_a_stopped_one_goes_on_to_the_end_of_the_finished_one_and_compares_with_
     assert resumed.history[2].train_loss == pytest.approx(whole.history[2].train_loss, rel=0.02)  # another processor
     assert resumed.metrics["test_accuracy"] == pytest.approx(whole.metrics["test_accuracy"], abs=0.03)
     assert resumed.card.data_checksum == whole.card.data_checksum
-    assert compare_runs([finished, resumed]).figures[0].num_images == 359
+    assert compare_runs([finished, resumed]).metrics[0].num_images == 359
 
 
 def test_several_seeds_of_then_are_resumed(finished: Path, tmp_path: Path) -> None:

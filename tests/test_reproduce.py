@@ -11,15 +11,16 @@ from thumbnet.cli import build_parser
 from thumbnet.cli.training_verbs import recipe_config
 from thumbnet.config import TrainConfig
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.reproduce import WITH_CONFIG, reproducing_command
+from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG, reproducing_command
 from thumbnet.runs.resolve import load_data
 
 
 def resolved(config: TrainConfig) -> str:
     """The command for a config on the digits; parsed, it must give the same config again."""
-    dataset, config = load_data(config.replace(data="digits"), say=lambda _: None)
-    command = reproducing_command(config, dataset)
-    if command != WITH_CONFIG:
+    asked = config.replace(data="digits")
+    config = load_data(asked, say=lambda _: None)[1]
+    command = reproducing_command(config, asked)
+    if command != RECIPE_FROM_CONFIG:
         parsed = build_parser().parse_args(shlex.split(command)[1:])
         assert load_data(recipe_config(parsed), say=lambda _: None)[1] == config
     return command
@@ -50,8 +51,10 @@ def test_what_was_changed_is_said(changes: dict[str, object]) -> None:
 def test_a_recipe_of_ones_own_is_the_config_itself(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('model = "sprint"\nepochs = 1\nlr = 0.1\nschedule = "one-cycle"\nwarmup_fraction = 0.2\n')
-    assert resolved(load_recipe(str(path))) == WITH_CONFIG
+    assert resolved(load_recipe(str(path))) == RECIPE_FROM_CONFIG
 
 
 def test_what_options_cannot_say_is_the_config_itself() -> None:
-    assert resolved(load_recipe("reference").replace(num_drops=None)) == WITH_CONFIG  # no option takes a field back
+    assert (
+        resolved(load_recipe("reference").replace(num_drops=None)) == RECIPE_FROM_CONFIG
+    )  # no option takes a field back

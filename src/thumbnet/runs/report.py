@@ -17,6 +17,7 @@ from thumbnet.evaluation.metrics import Evaluation, evaluate
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.saliency import SaliencyMaps, saliency_maps
+from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.names import check_no_part_of_a_run
 from thumbnet.runs.own_data import load_own_dataset
 from thumbnet.runs.reproduce import reproducing_command
@@ -24,11 +25,11 @@ from thumbnet.runs.run import REPORT, RunDir, load_run, read_robustness
 from thumbnet.terminal.text import escaped
 from thumbnet.training.history import History
 from thumbnet.training.progress import duration
-from thumbnet.views.graph import draw_graph
+from thumbnet.views.graph import graph_svg
 from thumbnet.views.report.content import Headline, ReportContent
 from thumbnet.views.report.gallery_images import choose_gallery_images
 from thumbnet.views.report.page import NUM_SALIENT, render_report
-from thumbnet.views.summary import summarize
+from thumbnet.views.summary import summarize_trace
 
 SALIENCY_KINDS = {
     "cam": "Where it looked: the class activation map of the predicted class, exact here; the rest is dimmed.",
@@ -65,6 +66,7 @@ def write_report(
         history=run.history,
         evaluation=evaluate(run.model, dataset),
         metrics=run.metrics,
+        asked=run.asked,
         title=escaped(run.path.resolve().name),
         robustness=read_robustness(RunDir(run.path)),
     )
@@ -87,23 +89,27 @@ def build_report(
     evaluation: Evaluation,
     metrics: Mapping[str, Any],
     title: str,
+    asked: TrainConfig | None = None,
+    trace: Trace | None = None,
+    graph: str | None = None,
+    held_out: Predictions | None = None,
     robustness: Robustness | None = None,
 ) -> str:
     """The report of a training, as HTML text.
 
     Args:
-        config: as resolved, for the command that trains the same again.
+        config: as resolved; `asked` as it was asked for, for the command that trains the same again.
         evaluation: of the test split.
         metrics: what metrics.json holds.
         title: the run's name.
+        trace: of the model, its `graph` as SVG, and `held_out`, predictions of the validation split; None: made here.
         robustness: as measured before; None: no such section.
     """
     gallery = choose_gallery_images(evaluation.predictions)
     saliency = _saliency(model, dataset, evaluation.predictions, gallery[:NUM_SALIENT])
-    analysis = analyse(evaluation, dataset.class_names, held_out=_held_out(model, dataset))
-    summary = summarize(model, dataset.image_shape)
-    graph = draw_graph(model, dataset.image_shape, "svg")
-    assert isinstance(graph, str)
+    trace = trace_model(model, dataset.image_shape) if trace is None else trace
+    held_out = _held_out(model, dataset) if held_out is None else held_out
+    analysis = analyse(evaluation, dataset.class_names, held_out=held_out)
     return render_report(
         ReportContent(
             title=title,
@@ -122,9 +128,9 @@ def build_report(
                 "the run held no images out for validation" if dataset.val is None else "none is best on those held out"
             ),
             robustness=robustness,
-            summary=summary,
-            graph_svg=graph,
-            command=reproducing_command(config, dataset),
+            summary=summarize_trace(trace, dataset.image_shape),
+            graph_svg=graph_svg(trace, type(model).__name__) if graph is None else graph,
+            command=reproducing_command(config, asked),
             config_toml=config_to_toml(config.replace(data_dir=None)),
         )
     )

@@ -1,4 +1,4 @@
-"""The command that trains the same again: a recipe's name and what a run's config has that the recipe has not."""
+"""The command that trains the same again: a recipe's name and the difference of what was asked for to it."""
 
 from __future__ import annotations
 
@@ -8,51 +8,41 @@ from collections.abc import Mapping
 from typing import Any
 
 from thumbnet.config import TrainConfig, config_to_dict
-from thumbnet.data.dataset import Dataset
-from thumbnet.data.statistics import ChannelStatistics, channel_statistics
 from thumbnet.errors import ConfigError
+from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.resolve import resolve_config
 
-OPTIONS = (
-    "data",
-    "model",
-    "init",
-    "teacher",
-    "exclude",
-    "epochs",
-    "batch_size",
-    "lr",
-    "seed",
-)  # fields with an option of their own
-OF_THE_MACHINE = ("data_dir", "device")  # fields that another machine has its own of
-WITH_CONFIG = "thumbnet train --recipe config.toml"
+OPTIONS = ("model", "init", "teacher", "exclude", "epochs", "batch_size", "lr", "seed")  # that the command has by name
+PATHS = ("init", "teacher", "exclude")  # that a resolved config has in full
+MACHINE_FIELDS = ("data_dir", "device")  # that another machine has its own of
+OF_THE_DATA = ("data", "allow_unverified")  # written into every command
+RECIPE_FROM_CONFIG = "thumbnet train --recipe config.toml"
 
 
-def reproducing_command(config: TrainConfig, dataset: Dataset) -> str:
-    """The command that trains as the resolved `config` says, on another machine too.
+def reproducing_command(config: TrainConfig, asked: TrainConfig | None) -> str:
+    """The command that trains again what `config`, resolved from `asked`, has trained, on another machine too.
 
-    It is WITH_CONFIG, the run's own config.toml as the recipe, where its recipe is not one of thumbnet's, or options
-    cannot say what it changed.
+    It is RECIPE_FROM_CONFIG, the run's own config.toml as the recipe, if the recipe is not one of thumbnet's, if
+    options cannot express what was changed, or if `asked` is None: an earlier version did not keep it.
     """
-    try:
-        recipe = load_recipe(config.recipe)
-    except ConfigError:  # a file of the user's own
-        return WITH_CONFIG
-    computed = channel_statistics(dataset.train.images)
-    changes = _changes(config, _as_in(recipe, config, dataset, computed))
-    options = {name: changes.pop(name) for name in OPTIONS if name in changes}
-    settings = [setting for name, value in changes.items() for setting in _settings(name, value)]
-    for _ in range(2):  # a second time, since with another optimizer, say, the recipe's momentum goes
+    if asked is None or resolved_options(asked.model, asked.model_options) != config.model_options:
+        return RECIPE_FROM_CONFIG  # a default of the model may have changed since
+    resolved = config_to_dict(config)
+    wanted = {name: resolved[name] if name in PATHS else value for name, value in config_to_dict(asked).items()}
+    options: dict[str, Any] = {}
+    settings: list[str] = []
+    for _ in range(3):  # another optimizer takes the recipe's momentum with it, which is then set again
         try:
-            again = load_recipe(config.recipe, options=options, settings=settings)
-        except ConfigError:
-            return WITH_CONFIG
-        missing = _changes(config, _as_in(again, config, dataset, computed))
-        settings += [setting for name, value in missing.items() for setting in _settings(name, value)]
-    if missing:
-        return WITH_CONFIG
-    words = ["thumbnet", "train", "--recipe", config.recipe, "--data", config.data]
+            changes = _changes(wanted, config_to_dict(load_recipe(asked.recipe, options=options, settings=settings)))
+        except ConfigError:  # a file of the user's own, or nothing that options can express
+            return RECIPE_FROM_CONFIG
+        if not changes:
+            break
+        options |= {} if settings or options else {name: changes.pop(name) for name in OPTIONS if name in changes}
+        settings += [setting for name, value in changes.items() for setting in _settings(name, value)]
+    if changes:
+        return RECIPE_FROM_CONFIG
+    words = ["thumbnet", "train", "--recipe", asked.recipe, "--data", config.data]
     for name, value in options.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
     if config.allow_unverified:
@@ -62,30 +52,10 @@ def reproducing_command(config: TrainConfig, dataset: Dataset) -> str:
     return shlex.join(words)
 
 
-def _as_in(recipe: TrainConfig, config: TrainConfig, dataset: Dataset, computed: ChannelStatistics) -> TrainConfig:
-    """The recipe resolved on the run's data, as on the run's machine; `computed` are of the training images."""
-    statistics: dict[str, Any] = {}
-    if recipe.mean is not None and len(recipe.mean) == dataset.num_channels:
-        statistics = {"mean": recipe.mean, "std": recipe.std}
-    elif recipe.init is None:
-        statistics = {"mean": computed.mean, "std": computed.std}
-    resolved = resolve_config(
-        recipe.replace(
-            data=config.data,
-            data_dir=config.data_dir,
-            device=config.engine.device,
-            allow_unverified=config.allow_unverified,
-        ),
-        dataset,
-    )
-    return resolved.replace(**statistics)
-
-
-def _changes(config: TrainConfig, recipe: TrainConfig) -> dict[str, Any]:
-    """The fields in which a config differs from a recipe, by the config's values."""
-    ours, theirs = config_to_dict(config), config_to_dict(recipe)
-    names = [name for name in {**ours, **theirs} if name not in OF_THE_MACHINE]
-    return {name: ours.get(name) for name in names if ours.get(name) != theirs.get(name)}
+def _changes(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields in which they differ, by the wanted values."""
+    names = [name for name in {**wanted, **given} if name not in (*MACHINE_FIELDS, *OF_THE_DATA)]
+    return {name: wanted.get(name) for name in names if wanted.get(name) != given.get(name)}
 
 
 def _settings(name: str, value: Any) -> list[str]:

@@ -31,8 +31,8 @@ from thumbnet.views.confusion import draw_confusion
 from thumbnet.views.curves import curves_of, draw_curves
 from thumbnet.views.figure import png_bytes
 from thumbnet.views.gallery import draw_gallery
-from thumbnet.views.graph import draw_graph
-from thumbnet.views.summary import summarize
+from thumbnet.views.graph import graph_svg
+from thumbnet.views.summary import summarize_trace
 
 NUM_GALLERY_IMAGES = 10
 RECORDED_PACKAGES = ("torch", "numpy", "pillow", "scikit-learn")
@@ -42,6 +42,7 @@ def write_results(
     folder: RunDir,
     *,
     config: TrainConfig,
+    asked: TrainConfig | None,
     dataset: Dataset,
     model: nn.Module,
     result: FitResult[Evaluation],
@@ -59,19 +60,25 @@ def write_results(
         card=_model_card(config, dataset, trace, data_checksum),
         predictions=predictions_to_csv(evaluation.predictions, dataset.test, dataset.class_names),
     )
-    folder.write("summary.txt", f"{summarize(model, dataset.image_shape)}\n")
+    folder.write("summary.txt", f"{summarize_trace(trace, dataset.image_shape)}\n")
     metrics = _metrics(config, dataset, trace, result, evaluation)
     if not pictures:
         return metrics
+    graph = graph_svg(trace, type(model).__name__)
+    folder.write("graph.svg", graph)
     _write_pictures(folder, model, dataset, history, evaluation)
     report = build_report(
         config=config,
+        asked=asked,
         dataset=dataset,
         model=model,
         history=history,
         evaluation=evaluation,
         metrics=metrics,
         title=escaped(folder.path.resolve().name),
+        trace=trace,
+        graph=graph,
+        held_out=result.scores["val"].predictions if "val" in result.scores else None,
     )
     folder.write(REPORT, report)
     return metrics
@@ -87,7 +94,6 @@ def _write_pictures(
     folder: RunDir, model: nn.Module, dataset: Dataset, history: History, evaluation: Evaluation
 ) -> None:
     worst = misclassified(evaluation.predictions)[:NUM_GALLERY_IMAGES]
-    folder.write("graph.svg", draw_graph(model, dataset.image_shape, "svg"))
     folder.write("curves.png", png_bytes(draw_curves([curves_of(history, label=escaped(folder.path.name))])))
     folder.write("confusion.png", png_bytes(draw_confusion(evaluation.confusion, dataset.class_names)))
     images, predicted = dataset.test.images[worst], evaluation.predictions.predicted[worst]

@@ -151,6 +151,7 @@ def _train_in(
     metrics = write_results(
         folder,
         config=config,
+        asked=folder.read_asked(),
         dataset=dataset,
         model=model,
         result=result,
