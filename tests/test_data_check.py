@@ -137,8 +137,9 @@ class Watched(SprintNet):
         return super().forward(images)
 
 
-def test_no_model_is_evaluated_on_an_image_that_it_was_trained_on(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.MODELS, "watched", Watched)
+@pytest.mark.usefixtures("own_things")
+def test_no_model_is_evaluated_on_an_image_that_it_was_trained_on(data: Path) -> None:
+    registry.register_model("watched", Watched)
     settings = {"model": "watched", "augmentation": "none", "epochs": 1, "mean": (0.0,), "std": (1.0,)}
     given = quick_config(data).replace(**settings, val_fraction=0.0, precision="float32", kernels="pytorch")
     dataset, config = load_data(given, say=lambda text: None)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thumbnet.errors import ConfigError, ModelError
-from thumbnet.models.registry import create_model, create_with_options, describe_models, list_models, num_params
+from thumbnet.models.registry import create_model, describe_models, list_models, num_params
 
 # The published counts, in the order of the table in the design's seed.md.
 CONVOLUTION_COUNTS = [864, 9216, 18432, 2048, 9216, 17856, 40176, 2304, 9216, 18432, 64, 5376, 63504, 840]
@@ -27,8 +27,7 @@ TABLE_ORDER = "bbb.bbb.bb.bb."
 
 def unchecked_create_model(name: str, **arguments: Any) -> nn.Module:
     """As `create_model`, without the tests' check of annotations, which would refuse a wrong type first."""
-    values = {"num_classes": 10, "in_channels": 3, "image_size": 32, "seed": None, **arguments}
-    return inspect.unwrap(create_with_options)(name, {}, **values)
+    return inspect.unwrap(create_model)(name, **arguments)
 
 
 def published_network(images: Tensor, parameters: Iterator[Tensor], statistics: Iterator[Tensor]) -> Tensor:

@@ -29,6 +29,7 @@ _MODULE_OF = {
     "Engine": "thumbnet.specs.engine",
     "FitResult": "thumbnet.training.result",
     "Policy": "thumbnet.augment",
+    "register_model": "thumbnet.models.registry",
     "register_optimizer": "thumbnet.training.optimizers",
     "register_policy": "thumbnet.augment",
     "register_schedule": "thumbnet.specs.schedules",

@@ -1,4 +1,4 @@
-"""The models by name. To add one: write its file, then add its line to MODELS."""
+"""The models by name. To add one: write its file, then its line in MODELS; a user's own is registered."""
 
 from __future__ import annotations
 
@@ -19,18 +19,24 @@ from thumbnet.models.sprint import SprintLongNet, SprintNet
 from thumbnet.models.thumb import Thumb20kNet, Thumb50kNet, Thumb100kNet, Thumb200kNet
 from thumbnet.models.weights import load_weights
 from thumbnet.specs.checks import MAX_CLASSES, MAX_IMAGE_SIZE, MAX_SEED
+from thumbnet.specs.registry import Registry
 
-MODELS: dict[str, Callable[..., nn.Module]] = {
-    "dilated": DilatedNet,
-    "dilated-fixed": DilatedFixedNet,
-    "resnet8": ResNet8,
-    "sprint": SprintNet,
-    "sprint-long": SprintLongNet,
-    "thumb-20k": Thumb20kNet,
-    "thumb-50k": Thumb50kNet,
-    "thumb-100k": Thumb100kNet,
-    "thumb-200k": Thumb200kNet,
-}
+MODELS: Registry[Callable[..., nn.Module]] = Registry(
+    "model",
+    "thumbnet.models",
+    {
+        "dilated": DilatedNet,
+        "dilated-fixed": DilatedFixedNet,
+        "resnet8": ResNet8,
+        "sprint": SprintNet,
+        "sprint-long": SprintLongNet,
+        "thumb-20k": Thumb20kNet,
+        "thumb-50k": Thumb50kNet,
+        "thumb-100k": Thumb100kNet,
+        "thumb-200k": Thumb200kNet,
+    },
+    error=ModelError,
+)
 COMMON_ARGUMENTS = ("num_classes", "in_channels")  # of every model; what else it takes are its options
 
 
@@ -43,6 +49,27 @@ class ModelInfo:
     num_params: int
 
 
+def register_model(name: str, factory: Callable[..., nn.Module], *, replace: bool = False) -> None:
+    """Let recipes say `model = "<name>"`, and `create_model` make it.
+
+    Args:
+        name: lower-case letters, digits, `-`, `_` and `.`.
+        factory: a class or a function that takes `num_classes` and `in_channels`, and options of its own with defaults
+            (numbers, truth values or texts), and returns a module from normalised float images [N,C,H,W] to logits
+            [N,K]. Its last layer should be called `head`: a training that begins with its weights replaces that. Its
+            attributes `min_image_size` and `max_image_size`, if any, are sides in pixels.
+        replace: take the place of one that was registered before.
+
+    Raises:
+        ConfigError: the name is no such word or is taken; the factory does not take these arguments.
+    """
+    parameters = inspect.signature(factory).parameters
+    missing = [argument for argument in COMMON_ARGUMENTS if argument not in parameters]
+    if missing:
+        raise ConfigError(f"the model {name!r} does not take {' and '.join(missing)}", hint="give it these arguments")
+    MODELS.register(name, factory, replace=replace)
+
+
 def list_models() -> list[str]:
     """The names that `create_model` takes."""
     return list(MODELS)
@@ -51,7 +78,7 @@ def list_models() -> list[str]:
 def describe_models() -> list[ModelInfo]:
     """Name, description and parameter count of every model."""
     return [
-        ModelInfo(name, (inspect.getdoc(factory) or "").splitlines()[0], num_params(create_model(name)))
+        ModelInfo(name, (inspect.getdoc(factory) or "").partition("\n")[0], num_params(create_model(name)))
         for name, factory in MODELS.items()
     ]
 
@@ -83,27 +110,7 @@ def create_model(
     """
     if pretrained:
         _check_pretrained(name, num_classes=num_classes, in_channels=in_channels, seed=seed)
-    model = create_with_options(
-        name, options, num_classes=num_classes, in_channels=in_channels, image_size=image_size, seed=seed
-    )
-    if pretrained:
-        load_weights(model, pretrained_path(name))
-    return model
-
-
-def create_with_options(
-    name: str,
-    options: Mapping[str, Option],
-    *,
-    num_classes: int,
-    in_channels: int,
-    image_size: int,
-    seed: int | None,
-) -> nn.Module:
-    """`create_model` with its options as a mapping, as a config has them."""
-    factory = MODELS.get(name)
-    if factory is None:
-        raise ModelError(f"unknown model {name!r}", hint=f"choose one of {', '.join(MODELS)}")
+    factory = MODELS[name]
     if not _is_integer(num_classes) or not 2 <= num_classes <= MAX_CLASSES:
         raise ConfigError(
             f"num_classes is {num_classes!r}",
@@ -133,7 +140,25 @@ def create_with_options(
                 f"model {name!r} refused its options {options}: {error}",
                 hint="see the recipe that the model is made for",
             ) from error
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"the model {name!r} is no torch.nn.Module: {model!r}", hint="return one from its factory")
+    if pretrained:
+        load_weights(model, pretrained_path(name))
     return model
+
+
+def create_with_options(
+    name: str,
+    options: Mapping[str, Option],
+    *,
+    num_classes: int,
+    in_channels: int,
+    image_size: int,
+    seed: int | None,
+) -> nn.Module:
+    """`create_model` with its options as a mapping, as a config has them."""
+    create: Callable[..., nn.Module] = create_model
+    return create(name, num_classes=num_classes, in_channels=in_channels, image_size=image_size, seed=seed, **options)
 
 
 def num_params(model: nn.Module) -> int:
@@ -162,9 +187,9 @@ def _is_integer(value: object) -> bool:
 def resolved_options(name: str, options: Mapping[str, Option]) -> dict[str, Option]:
     """All options of the model called `name`: the given ones and today's defaults of the others, so that the network
     can be created again after a default has changed."""
-    factory = MODELS.get(name)
-    if factory is None:
+    if name not in MODELS:
         return dict(options)  # refused where it is created
+    factory = MODELS[name]
     parameters = inspect.signature(factory).parameters
     defaults = {key: parameter.default for key, parameter in parameters.items() if key not in COMMON_ARGUMENTS}
     unset = {key: getattr(factory, f"default_{key}") for key, default in defaults.items() if default is None}
@@ -173,7 +198,9 @@ def resolved_options(name: str, options: Mapping[str, Option]) -> dict[str, Opti
 
 def check_image_size(name: str, image_size: int) -> None:
     """ModelError where the model called `name` takes no images of this side in pixels."""
-    factory = MODELS.get(name)
+    if name not in MODELS:
+        return  # refused where it is created
+    factory = MODELS[name]
     min_size = getattr(factory, "min_image_size", 1)
     max_size = getattr(factory, "max_image_size", None)
     if image_size > MAX_IMAGE_SIZE:

@@ -51,7 +51,8 @@ class Inputs:
         if self.alternating_flip and self.flip is False:
             raise ConfigError("alternating_flip is true but flip is false", hint="leave one of the two out")
         if isinstance(self.augmentation, str):
-            if self.alternating_flip and not POLICIES[self.augmentation].flips:
+            flips = POLICIES[self.augmentation].flips
+            if self.alternating_flip and not flips:
                 raise ConfigError(
                     f"alternating_flip is true but augmentation is {self.augmentation!r}, which flips nothing",
                     hint="set alternating_flip = false, or another augmentation",
