@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import thumbnet
 from scripts import ROOT, load_script
 from thumbnet.config import config_from_toml, config_to_toml
 from thumbnet.recipes import load_recipe
@@ -59,3 +60,12 @@ def test_the_command_of_a_benchmark_is_kept_without_its_folders(
     monkeypatch.setattr(sys, "argv", [*words, str(tmp_path), "--keep", "runs"])
     command = load_script("benchmarks/measuring").circumstances()["command"]
     assert command == "python benchmarks/bench_ablations.py mine.toml --only 'the base' --data-dir DIR --keep runs"
+
+
+def test_a_run_that_is_kept_as_a_teacher_is_a_whole_run(small_run: Path, tmp_path: Path) -> None:
+    run = thumbnet.load_run(small_run)
+    load_script("tools/build_pretrained").keep_teacher(run, tmp_path / "teacher", is_half=False)
+    teacher = thumbnet.load_run(tmp_path / "teacher")
+    assert teacher.config.data.data_dir is None
+    for name, tensor in run.model.state_dict().items():
+        assert teacher.model.state_dict()[name].equal(tensor)
