@@ -66,6 +66,6 @@ def test_a_run_that_is_kept_as_a_teacher_is_a_whole_run(small_run: Path, tmp_pat
     run = thumbnet.load_run(small_run)
     load_script("tools/build_pretrained").keep_teacher(run, tmp_path / "teacher", is_half=False)
     teacher = thumbnet.load_run(tmp_path / "teacher")
-    assert teacher.config.data.data_dir is None
+    assert teacher.config.data_dir is None
     for name, tensor in run.model.state_dict().items():
         assert teacher.model.state_dict()[name].equal(tensor)

@@ -30,6 +30,8 @@ from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.tta import evaluate_tta
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.pretrained import ARCHITECTURE, CARD
+from thumbnet.runs.checksums import write_with_digests
+from thumbnet.runs.names import PREDICTIONS, WEIGHTS
 from thumbnet.runs.run import Run, load_run
 from thumbnet.runs.seeds import is_seed_runs
 from thumbnet.training.device import processor_name
@@ -66,12 +68,11 @@ def main() -> None:
     halved = evaluate(half, dataset).accuracy
     is_half = abs(halved - full) <= SAME_ACCURACY
     if parsed.as_teacher:
-        copy_record(paths[0], TEACHER)
-        write_weights(run, TEACHER / "model.safetensors", is_half=is_half)
+        keep_teacher(run, TEACHER, is_half=is_half)
         print({"half_precision": is_half, "accuracy": halved if is_half else full})
         return
     path = PRETRAINED / f"{run.card.model}.safetensors"
-    write_weights(run, path, is_half=is_half)
+    path.write_bytes(weights_of(run, is_half=is_half))
     folder = ZOO / run.card.model
     shutil.rmtree(folder, ignore_errors=True)
     for seed, source in zip(seeds, paths, strict=True):
@@ -107,7 +108,15 @@ def copy_record(source: Path, folder: Path) -> None:
     remove_data_dir(folder / "config.toml")
 
 
-def write_weights(run: Run, path: Path, *, is_half: bool) -> None:
+def keep_teacher(run: Run, folder: Path, *, is_half: bool) -> None:
+    """Write a run that `load_run` takes to `folder`: its record, predictions, weights and their checksums."""
+    copy_record(run.path, folder)
+    contents = {name: (folder / name).read_bytes() for name in RECORD}
+    contents |= {PREDICTIONS: (run.path / PREDICTIONS).read_bytes(), WEIGHTS: weights_of(run, is_half=is_half)}
+    write_with_digests(folder, contents)
+
+
+def weights_of(run: Run, *, is_half: bool) -> bytes:
     """The weights, with the run's card in their metadata and, of a network of blocks, its architecture."""
     large = {name for name, parameter in run.model.named_parameters() if is_large(parameter)}
     tensors = {
@@ -117,7 +126,7 @@ def write_weights(run: Run, path: Path, *, is_half: bool) -> None:
     metadata = {CARD: json.dumps(asdict(run.card))}
     if isinstance(run.model, BlockNet):
         metadata[ARCHITECTURE] = json.dumps(asdict(run.model.architecture))
-    path.write_bytes(safetensors.torch.save(tensors, metadata=metadata))
+    return safetensors.torch.save(tensors, metadata=metadata)
 
 
 if __name__ == "__main__":
