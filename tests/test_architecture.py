@@ -5,17 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 import thumbnet
 from scripts import ROOT
 
 SOURCE = Path(thumbnet.__file__).parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
-
-pytestmark = pytest.mark.skipif(
-    not (SOURCE / "runs").is_dir(), reason="the page is written for the layout after the moves"
-)
 
 
 def test_every_place_is_named() -> None:

@@ -41,6 +41,18 @@ def test_every_module_has_its_place_in_the_order() -> None:
     assert {place_of(path) for path in modules()} == set(ORDER)
 
 
+def test_the_house_stays_small() -> None:
+    assert len(ORDER) <= 20
+    assert {path.name for path in SOURCE.glob("*.py")} == {
+        "__init__.py", "__main__.py", "atomic.py", "config.py", "errors.py",
+    }  # fmt: skip
+
+
+def test_training_does_not_import_evaluation() -> None:
+    for path in (SOURCE / "training").glob("*.py"):
+        assert not [name for name in imports_of(path) if name.startswith("thumbnet.evaluation")], path
+
+
 def test_imports_point_upwards_only() -> None:
     for path in modules():
         for name in imports_of(path):
