@@ -102,7 +102,7 @@ def train(recipe: str, settings: list[str], seed: int, data: str, folder: str, r
         command += ["--resume", str(run_dir)]
     else:
         command += ["--recipe", recipe, "--seed", str(seed), "--run-dir", str(run_dir), "--data", data]
-        command += ["--allow-unverified"]
+        command += [] if is_subset else ["--allow-unverified"]
         for setting in settings:
             command += ["--set", setting.replace("{keep}", str(run_dir.parent))]
     command += [] if is_subset else ["--data-dir", folder]

@@ -102,7 +102,7 @@ def _data_options(config: TrainConfig) -> list[str]:
     options = [] if config.data_dir is None else ["--data-dir", config.data_dir]
     options += ["--allow-unverified"] if config.allow_unverified else []
     values = config_to_dict(config)
-    defaults = {"image_size": TrainConfig.image_size, "split_seed": TrainConfig.split_seed, "flip": Inputs.flip}
+    defaults = {**vars(TrainConfig), "flip": Inputs.flip}
     for name in SET_DATA_FIELDS:
         if values[name] != defaults[name]:
             options += ["--set", f"{name}={json.dumps(values[name])}"]
