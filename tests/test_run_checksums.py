@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from scripts import load_script
+from thumbnet.augment import RandomCrop
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.runs.compare import compare_runs
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run, open_run_dir
+from thumbnet.runs.teacher import load_teacher_logits
 
 OLD = Path(__file__).parent / "data" / "run-2026-11"
 
@@ -108,7 +111,39 @@ def test_a_file_that_is_written_anew_always_has_its_checksum(tmp_path: Path) -> 
         folder.read_checked("a.txt")
 
 
-def test_excluded_images_and_the_teachers_logits_are_checked(run: Path) -> None:
+def test_a_record_of_some_of_its_files_is_a_run(run: Path, tmp_path: Path) -> None:
+    records = load_script("tools/records")
+    for name in ("config.toml", "history.csv", "metrics.json", "model.json", "model.safetensors"):
+        (tmp_path / "record").mkdir(exist_ok=True)
+        shutil.copy(run / name, tmp_path / "record" / name)
+    (tmp_path / "record" / "config.toml").write_text("# edited\n" + (run / "config.toml").read_text())
+    with pytest.raises(RunError, match="SHA256SUMS"):
+        load_run(tmp_path / "record")
+    records.write_checksums(tmp_path / "record")
+    assert load_run(tmp_path / "record").asked is None
+
+
+def test_a_teachers_damaged_logits_are_computed_again(run: Path) -> None:
+    teacher, told = load_run(run), []
+    dataset = teacher.load_dataset()
+
+    def logits() -> object:
+        crop = RandomCrop(2)
+        return load_teacher_logits(
+            teacher, dataset, crop, flips=False, device="cpu", precision="float32", say=told.append
+        ).logits
+
+    first = logits()
+    (path,) = run.glob("lessons-*.npy")
+    told.clear()
+    assert logits().equal(first)
+    assert told == []
+    flip(path, 8 * (path.stat().st_size - 100))
+    assert logits().equal(first)
+    assert "is damaged" in told[0]
+
+
+def test_excluded_images_are_checked(run: Path) -> None:
     folder = RunDir(run)
     folder.write_checked({"excluded.csv": "index,path,label,suggested,score,kind\n"})
     (run / "excluded.csv").write_text("index,path,label,suggested,score,kind\n0,,0,,1,dark\n")

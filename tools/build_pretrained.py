@@ -23,12 +23,13 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from records import remove_data_dir
+from records import remove_data_dir, write_checksums
 
 from thumbnet.bench.measure import measure_model
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.tta import evaluate_tta
 from thumbnet.models.blocknet import BlockNet
+from thumbnet.models.card import card_to_dict
 from thumbnet.models.pretrained import ARCHITECTURE, CARD
 from thumbnet.runs.checksums import write_with_digests
 from thumbnet.runs.names import PREDICTIONS, WEIGHTS
@@ -77,6 +78,7 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for seed, source in zip(seeds, paths, strict=True):
         copy_record(source, folder / f"seed-{seed}")
+        write_checksums(folder / f"seed-{seed}")
     record = {
         "model": run.card.model,
         "seed": seeds[0],
@@ -123,7 +125,7 @@ def weights_of(run: Run, *, is_half: bool) -> bytes:
         name: (tensor.half() if is_half and name in large else tensor).contiguous()
         for name, tensor in run.model.state_dict().items()
     }
-    metadata = {CARD: json.dumps(asdict(run.card))}
+    metadata = {CARD: json.dumps(card_to_dict(run.card))}
     if isinstance(run.model, BlockNet):
         metadata[ARCHITECTURE] = json.dumps(asdict(run.model.architecture))
     return safetensors.torch.save(tensors, metadata=metadata)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,15 +21,13 @@ from thumbnet.errors import CheckpointError, RunError
 from thumbnet.formats.json_text import check_format
 from thumbnet.formats.typed import from_fields
 from thumbnet.models.weights import first_not_finite
-from thumbnet.runs.checksums import sha256
+from thumbnet.runs.checksums import SIGNATURE_LENGTH, is_as_signed, signature
 from thumbnet.runs.environment import Environment
 from thumbnet.runs.known_data import KnownData
 from thumbnet.training.history import history_from_rows
 from thumbnet.training.state import RANDOM_SCHEMES, TrainingState
 
 CHECKPOINT_FORMAT = 2
-COMMENT = re.compile(rb"sha256:([0-9a-f]{64})")
-COMMENT_LENGTH = len("sha256:") + 64
 HINT = "delete it: --resume then starts the run again"
 
 
@@ -91,13 +88,15 @@ def checkpoint_to_bytes(checkpoint: Checkpoint) -> bytes:
     )
     archive = buffer.getvalue()
     assert archive.endswith(b"\0\0"), "the length of no comment"
-    signed = archive[:-2] + COMMENT_LENGTH.to_bytes(2, "little")
-    return signed + f"sha256:{sha256(signed)}".encode()
+    signed = archive[:-2] + SIGNATURE_LENGTH.to_bytes(2, "little")
+    return signed + signature(signed)
 
 
 def checkpoint_from_bytes(content: bytes, *, name: str) -> Checkpoint:
     """The inverse of `checkpoint_to_bytes`; CheckpointError, which names the file, for any other content."""
-    is_signed = _check_signature(content, name)
+    is_signed = is_as_signed(content)
+    if is_signed is False:
+        raise _damaged(name, "its content is not that of its checksum")
     saved = _load(content, name)
     try:
         if check_format(saved.get("format", 1), name=name, known_format=CHECKPOINT_FORMAT) > 1 and not is_signed:
@@ -133,16 +132,6 @@ def checkpoint_from_bytes(content: bytes, *, name: str) -> Checkpoint:
 
 def _damaged(name: str, reason: object) -> CheckpointError:
     return CheckpointError(f"the checkpoint {name} is damaged: {reason}", hint=HINT)
-
-
-def _check_signature(content: bytes, name: str) -> bool:
-    """Whether the content has a checksum; CheckpointError where it has another one."""
-    match = COMMENT.fullmatch(content[-COMMENT_LENGTH:])
-    if match is None:
-        return False
-    if sha256(content[:-COMMENT_LENGTH]) != match[1].decode():
-        raise _damaged(name, "its content is not that of its checksum")
-    return True
 
 
 def _load(content: bytes, name: str) -> dict[str, Any]:

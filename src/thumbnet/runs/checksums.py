@@ -18,12 +18,26 @@ from thumbnet.runs.names import CHECKSUMS
 
 LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
+SIGNATURE = re.compile(rb"sha256:([0-9a-f]{64})")
+SIGNATURE_LENGTH = len("sha256:") + 64
+
 Digests = dict[str, set[str]]  # by file name: those of the contents that it may have
 
 
 def sha256(content: bytes) -> str:
     """As hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
+
+
+def signature(content: bytes) -> bytes:
+    """What may follow content in a file, so that the file tells by itself whether it is whole."""
+    return f"sha256:{sha256(content)}".encode()
+
+
+def is_as_signed(content: bytes) -> bool | None:
+    """Whether the content is that of the signature at its end; None if it has none, as of earlier versions."""
+    match = SIGNATURE.fullmatch(content[-SIGNATURE_LENGTH:])
+    return None if match is None else sha256(content[:-SIGNATURE_LENGTH]) == match[1].decode()
 
 
 def read_digests(folder: Path) -> Digests:

@@ -165,8 +165,7 @@ def load_run(path: str | Path) -> Run:
 
 
 def _check_complete(folder: Path, digests: Digests) -> None:
-    expected = [name for name in CHECKED_WHEN_FINISHED if name != ASKED or (folder / ASKED).exists()]
-    missing = [name for name in expected if name not in digests]
+    missing = [name for name in CHECKED_WHEN_FINISHED if name not in digests and (folder / name).exists()]
     if missing:
         raise RunError(
             f"{folder / CHECKSUMS} is damaged or missing: it has no checksum of {missing[0]}",

@@ -17,6 +17,7 @@ from thumbnet.data.batches import memory_order
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.runs.checksums import is_as_signed, signature
 from thumbnet.runs.run import Run, RunDir, check_writable, load_run
 from thumbnet.training.device import pick_device, pick_precision
 from thumbnet.training.distillation import PLACES, TeacherLogits
@@ -74,8 +75,7 @@ def load_teacher_logits(
         )
         content = io.BytesIO()
         np.save(content, logits.numpy())
-        with folder.locked(waits=True):
-            folder.write_checked({name: content.getvalue()})
+        folder.write(name, content.getvalue() + signature(content.getvalue()))
         say(f"... done in {time.perf_counter() - begin_s:.0f} s; its answers are kept in {folder.path / name}")
     return TeacherLogits(crop, logits)
 
@@ -87,7 +87,8 @@ def _read_logits(
     if not (folder.path / name).exists():
         return None
     try:
-        kept = np.load(io.BytesIO(folder.read_checked(name)))
+        content = folder.read_checked(name)
+        kept = None if is_as_signed(content) is False else np.load(io.BytesIO(content))
     except Exception:  # noqa: BLE001  # damaged bytes lead its reader to errors of every kind
         kept = None
     if isinstance(kept, np.ndarray) and kept.shape == shape and kept.dtype == np.float16 and np.isfinite(kept).all():
