@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 import thumbnet  # before torch is imported: it applies THUMBNET_CPU
@@ -16,6 +17,8 @@ import thumbnet  # before torch is imported: it applies THUMBNET_CPU
 # isort: split
 import torch
 from jaxtyping import install_import_hook
+
+import shape_checks
 
 # The hook below compiles anew whatever is first imported while a module of the package is: so the libraries come first,
 # as they were compiled when they were installed. That saves each worker two seconds.
@@ -32,6 +35,7 @@ for library in (
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 os.environ["MPLBACKEND"] = "agg"
 
+jaxtyping.jaxtyped = shape_checks.decorate  # what the hook puts above each function
 hook = install_import_hook("thumbnet", "shape_checks.check")  # before the package's own imports
 
 from small_runs import small_config, write_small_data  # noqa: E402

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeAlias
 
@@ -149,9 +149,13 @@ def place_image(
 
 def text_width_px(text: str, size_pt: float) -> float:
     """Width of one line of text in pixels of the saved file."""
-    shown = drawable(text)
-    font = FontProperties(family=FONTS, size=size_pt)
-    return float(RendererAgg(1, 1, DPI).get_text_width_height_descent(shown, font, ismath=False)[0])
+    return _width_px(drawable(text), size_pt, tuple(FONTS))
+
+
+@lru_cache(maxsize=10_000)
+def _width_px(text: str, size_pt: float, fonts: tuple[str, ...]) -> float:
+    font = FontProperties(family=list(fonts), size=size_pt)
+    return float(RendererAgg(1, 1, DPI).get_text_width_height_descent(text, font, ismath=False)[0])
 
 
 def line_height_px(size_pt: float) -> float:

@@ -39,6 +39,8 @@ def drawable(text: str, *, search: Iterable[Path] | None = None) -> str:
     Args:
         search: the font files to look in for what FONTS lack; None: all that are installed.
     """
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text  # FONT has all of these
     shown = "".join(letter for letter in escaped(text, keep="\n") if not _is_invisible(letter))
     missing = {letter for letter in shown if letter != "\n" and not _has_font(letter, search)}
     if not missing:
