@@ -14,7 +14,7 @@ from thumbnet.cli import main
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError
-from thumbnet.models import registry
+from thumbnet.models.registry import register_model
 from thumbnet.models.sprint import SprintNet
 from thumbnet.runs.resume import resume
 from thumbnet.runs.train import train
@@ -34,8 +34,8 @@ class CountingNet(SprintNet):
 
 
 @pytest.fixture
-def counting(monkeypatch: pytest.MonkeyPatch) -> type[nn.Module]:
-    monkeypatch.setitem(registry.MODELS, "counting", CountingNet)
+def counting(own_things: None) -> type[nn.Module]:
+    register_model("counting", CountingNet)
     CountingNet.seen.clear()
     return CountingNet
 
