@@ -198,7 +198,7 @@ def test_a_run_is_not_resumed_on_other_data(small_run: Run, tmp_path: Path) -> N
     folder = RunDir(tmp_path)
     folder.write_config(small_run.config.replace(epochs=3, split_seed=9))
     (tmp_path / "checkpoint-last.pt").write_bytes((small_run.path / "checkpoint-last.pt").read_bytes())
-    with pytest.raises(CheckpointError, match="begun on other data"):
+    with pytest.raises(CheckpointError, match="started on other data"):
         resume(tmp_path, log_style="silent", accept_changes=True)
 
 
@@ -214,7 +214,7 @@ def test_a_run_goes_on_where_its_data_was_moved(tmp_path: Path) -> None:
     before.rename(now)
     with pytest.raises(DatasetNotFoundError):
         resume(stopped, log_style="silent")
-    with pytest.raises(CheckpointError, match="begun on other data"):
+    with pytest.raises(CheckpointError, match="started on other data"):
         resume(stopped, data=f"npz:{other}", log_style="silent")
     assert str(before) in (stopped / "config.toml").read_text()
     resumed = resume(stopped, data=f"npz:{now}", log_style="silent", pictures=False)
@@ -224,14 +224,14 @@ def test_a_run_goes_on_where_its_data_was_moved(tmp_path: Path) -> None:
     assert (stopped / "predictions.csv").read_bytes() == (whole.path / "predictions.csv").read_bytes()
     now.rename(before)
     assert resume(stopped, data=f"npz:{before}", log_style="silent").config.data == f"npz:{before}"  # finished
-    with pytest.raises(CheckpointError, match="begun on other data"):
+    with pytest.raises(CheckpointError, match="started on other data"):
         resume(stopped, data=f"npz:{other}", log_style="silent")
     (stopped / "metrics.json").unlink()
     write_small_digits(now, class_names=list("abcdefghij"))
     with pytest.raises(CheckpointError, match=r"its classes were 0, 1, .*, not a, b"):
         resume(stopped, data=f"npz:{now}", log_style="silent")
     (stopped / "checkpoint-last.pt").unlink()
-    with pytest.raises(CheckpointError, match="no checkpoint that tells"):
+    with pytest.raises(CheckpointError, match="no checkpoint that says"):
         resume(stopped, data=f"npz:{before}", log_style="silent")
 
 

@@ -86,7 +86,7 @@ def test_the_seeds_go_on_where_their_data_was_moved(tmp_path: Path, capsys: pyte
     before.rename(now)
     resuming = ["train", "--resume", str(done.path), "--log-style", "silent", "--no-pictures", "--data"]
     assert main([*resuming, f"npz:{other}"]) == 2
-    assert "begun on other data" in capsys.readouterr().err
+    assert "started on other data" in capsys.readouterr().err
     assert not (done.path / "seed-5").exists()
     shutil.copytree(done.path / "seed-4", done.path / "seed-5")  # stopped before its first checkpoint
     for name in ("metrics.json", "checkpoint-last.pt"):

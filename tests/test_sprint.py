@@ -22,7 +22,7 @@ def test_sprint_whitens_patches() -> None:
     assert isinstance(model, SprintNet)
     assert num_params(model) == 194_464
     images = torch.randn(500, 3, 16, 16) @ torch.randn(16, 16)  # neighbours depend on each other
-    model.learn_from_images(images)
+    model.init_from_data(images)
     with torch.no_grad():
         maps = model.whiten(images)[:, :12, ::2, ::2].transpose(0, 1).flatten(1)
     torch.testing.assert_close(maps @ maps.T / maps.shape[1], torch.eye(12), atol=0.05, rtol=0)

@@ -22,18 +22,18 @@ def from_fields(cls: type[T], values: object, *, name: str, hint: str = HINT) ->
         RunError: a field is missing or of another type; it names the file `name`.
     """
     try:
-        made = _made(cls, values, "")
+        typed = _typed(cls, values, "")
     except _WrongValueError as error:
         raise damaged(name, error, hint=hint) from error
-    assert isinstance(made, cls)
-    return made
+    assert isinstance(typed, cls)
+    return typed
 
 
 class _WrongValueError(Exception):
     """A value that is not of its field's type."""
 
 
-def _made(cls: type[Any], values: object, where: str) -> object:
+def _typed(cls: type[Any], values: object, where: str) -> object:
     if not isinstance(values, Mapping):
         raise _WrongValueError(f"{where or 'it'} is {_short(values)}, not an object")
     hints = get_type_hints(cls)
@@ -71,7 +71,7 @@ def _checked(value: Any, hint: Any, key: str) -> Any:
         if type(value) is hint:
             return value
     elif dataclasses.is_dataclass(hint):
-        return _made(hint, value, key)  # type: ignore[arg-type]  # a class, since it comes from a field's type
+        return _typed(hint, value, key)  # type: ignore[arg-type]  # a class, since it comes from a field's type
     raise _WrongValueError(f"{key} is {_short(value)}")
 
 

@@ -40,21 +40,21 @@ class BlockNet(nn.Module):
         channels = self.whiten.out_channels
         text = self.default_blocks if blocks is None else blocks
         self.architecture = Architecture(text, self.whiten_padding, self.has_shortcuts)
-        made: list[nn.Module] = []
+        stages: list[nn.Module] = []
         for layer in parse_blocks(text):
             keeps_shape = channels == layer.channels and not layer.strides and not layer.pools
-            block = _Block(channels, layer, has_shortcut=self.has_shortcuts and keeps_shape and len(made) > 0)
+            block = _Block(channels, layer, has_shortcut=self.has_shortcuts and keeps_shape and len(stages) > 0)
             block.norm.weight.requires_grad_(self.learns_scales)
             block.norm.momentum = self.statistics_momentum
-            made.append(block)
+            stages.append(block)
             channels = layer.channels
-        self.blocks = nn.Sequential(*made)
+        self.blocks = nn.Sequential(*stages)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(channels, num_classes, bias=False)
 
-    def learn_from_images(self, images: Float[Tensor, "n c h w"]) -> None:
+    def init_from_data(self, images: Float[Tensor, "n c h w"]) -> None:
         """Let the first convolution whiten these images' patches."""
-        self.whiten.learn_from_images(images)
+        self.whiten.init_from_data(images)
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         check_images(images, in_channels=self.in_channels, min_size=self.min_image_size)

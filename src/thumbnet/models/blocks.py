@@ -14,10 +14,10 @@ from thumbnet.errors import ModelError
 
 
 @runtime_checkable
-class LearnsFromImages(Protocol):
-    """A model that looks at normalised training images [N,C,H,W] once, before its first step."""
+class InitFromData(Protocol):
+    """A model with a data-dependent initialisation, from normalised training images [N,C,H,W], before step 1."""
 
-    def learn_from_images(self, images: Tensor) -> None: ...
+    def init_from_data(self, images: Tensor) -> None: ...
 
 
 class Conv2d(nn.Conv2d):

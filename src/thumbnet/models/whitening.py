@@ -1,4 +1,4 @@
-"""A frozen first convolution that whitens patches: its directions are learnt from images before the first step.
+"""A frozen first convolution that whitens patches: its directions are initialised from training images.
 
 Source: Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024, arXiv:2404.00498). It has no bias here, since
 training one would cost the gradient of the largest map.
@@ -23,7 +23,7 @@ class Whitening(nn.Conv2d):
         self.weight.requires_grad_(False)
 
     @torch.no_grad()
-    def learn_from_images(self, images: Float[Tensor, "n c h w"]) -> None:
+    def init_from_data(self, images: Float[Tensor, "n c h w"]) -> None:
         """Set the filters to the principal directions of the images' patches, scaled to equal variance, and to their
         negatives, so that no sign is lost in the activation after them."""
         on_cpu = images.cpu()  # Apple's GPUs have no float64

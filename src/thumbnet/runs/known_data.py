@@ -1,4 +1,4 @@
-"""Whether data is that which a run was begun on, wherever it is now."""
+"""Fingerprint of the data that a run was started on."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class KnownData:
     def of(cls, dataset: Dataset) -> KnownData:
         return cls(dataset.checksum(), dataset.class_names)
 
-    def check(self, dataset: Dataset, *, begun: Path) -> None:
-        """CheckpointError where the dataset is not that on which the run in the folder `begun` was begun."""
+    def check(self, dataset: Dataset, *, run_dir: Path) -> None:
+        """CheckpointError if the dataset is not the one on which the run in `run_dir` was started."""
         difference = ""
         if dataset.checksum() != self.checksum:
             difference = "the checksum of its images and labels differs"
@@ -30,6 +30,6 @@ class KnownData:
             difference = f"its classes were {', '.join(self.class_names)}, not {', '.join(dataset.class_names)}"
         if difference:
             raise CheckpointError(
-                f"{begun} was begun on other data: {difference}",
-                hint="go on with the data that it was begun on (--data, --data-dir)",
+                f"{run_dir} was started on other data: {difference}",
+                hint="go on with the data that it was started on (--data, --data-dir)",
             )

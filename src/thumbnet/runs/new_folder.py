@@ -41,8 +41,8 @@ def create_run_dir(
     try:
         chosen = _next_free(Path(parent), recipe) if path is None else Path(path)
         chosen.mkdir(parents=True, exist_ok=True)
-        was_begun = was_locked(chosen)
-        if not _is_free(chosen, was_begun):
+        was_started = was_locked(chosen)
+        if not _is_free(chosen, was_started):
             raise _not_empty(chosen, option)
     except OSError as error:
         raise RunError(
@@ -50,7 +50,7 @@ def create_run_dir(
             hint=f"name one that you may write, with {option}",
         ) from error
     with lock_folder(chosen):
-        if not _is_free(chosen, was_begun):
+        if not _is_free(chosen, was_started):
             raise _not_empty(chosen, option)
         remove(chosen, [name for name in names_in(chosen) if name != LOCK])
         yield RunDir(chosen)
@@ -69,10 +69,10 @@ def _next_free(parent: Path, recipe: str) -> Path:
             return chosen
 
 
-def _is_free(folder: Path, was_begun: bool) -> bool:
+def _is_free(folder: Path, was_started: bool) -> bool:
     """Whether nothing is in it but what a start of ours left that was killed before the folder became a run."""
     names = [name for name in names_in(folder) if name != LOCK]
-    return all(is_temporary(name) or (was_begun and name in BEFORE_TRAINING) for name in names)
+    return all(is_temporary(name) or (was_started and name in BEFORE_TRAINING) for name in names)
 
 
 def _not_empty(folder: Path, option: str) -> RunError:

@@ -152,7 +152,7 @@ def _held_out(model: nn.Module, dataset: Dataset) -> Predictions | None:
 
 def _headlines(analysis: Analysis, metrics: Mapping[str, Any]) -> list[Headline]:
     evaluation = analysis.evaluation
-    made = [
+    headlines = [
         Headline(
             "test accuracy",
             f"{evaluation.accuracy:.2%}",
@@ -165,9 +165,9 @@ def _headlines(analysis: Analysis, metrics: Mapping[str, Any]) -> list[Headline]
         Headline("training", duration(metrics["train_s"]), f"{metrics['images_per_s']:,.0f} images/s"),
     ]
     if "val_accuracy" in metrics:
-        made.insert(1, Headline("validation accuracy", f"{metrics['val_accuracy']:.2%}"))
+        headlines.insert(1, Headline("validation accuracy", f"{metrics['val_accuracy']:.2%}"))
     custom = evaluation.custom_metrics.items()
-    return made + [Headline(name, f"{value:.4g}") for name, value in custom if value is not None]
+    return headlines + [Headline(name, f"{value:.4g}") for name, value in custom if value is not None]
 
 
 def _facts(config: TrainConfig, dataset: Dataset, metrics: Mapping[str, Any]) -> list[tuple[str, str]]:

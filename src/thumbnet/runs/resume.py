@@ -45,7 +45,7 @@ def resume(
 
     Raises:
         CheckpointError: the checkpoint is damaged, or something is different; or the data is not that which the run was
-            begun on; or `data` is given, and there is no checkpoint that tells which that was.
+            started on; or `data` is given, and no checkpoint says which that was.
         RunError: another process is training it.
     """
     return go_on(
@@ -70,9 +70,9 @@ def go_on(
     pictures: bool,
     accept_changes: bool,
     dataset: Dataset | None = None,
-    beside: Run | None = None,
+    sibling: Run | None = None,
 ) -> Run:
-    """Like `resume`; if the run has no checkpoint, its data must equal that of `beside`."""
+    """Like `resume`; if the run has no checkpoint, its data must equal that of `sibling`."""
     say = speaker(log_style)
     folder = open_run_dir(run_dir)
     is_moved = data is not None or data_dir is not None
@@ -81,25 +81,25 @@ def go_on(
     with folder.locked():
         finished = load_run(folder.path) if folder.is_complete else None  # by another process meanwhile, perhaps
         edited = [] if folder.is_as_written(CONFIG) else [f"{CONFIG} was edited"]
-        begun = folder.read_config(may_be_edited=True)
+        started = folder.read_config(may_be_edited=True)
         checkpoint = None if finished is not None else folder.read_checkpoint()
         if checkpoint is not None and checkpoint.config is not None:
-            edited = config_changes(checkpoint.config, begun) or edited
+            edited = config_changes(checkpoint.config, started) or edited
         check_accepted(edited, folder=folder.path, accept_changes=accept_changes)
         known_data = None if checkpoint is None else checkpoint.known_data
-        witness = finished if finished is not None else beside
-        if known_data is None and witness is not None:
-            known_data = witness.known_data
+        reference = finished if finished is not None else sibling
+        if known_data is None and reference is not None:
+            known_data = reference.known_data
         if data is not None and known_data is None:
             raise CheckpointError(
-                f"data is {data!r}, but {folder.path} has no checkpoint that tells what data it was begun on",
+                f"data is {data!r}, but {folder.path} has no checkpoint that says what data it was started on",
                 hint="leave --data out, or begin a new run",
             )
-        config = elsewhere(begun, data=data, data_dir=data_dir, device=device)
+        config = relocated(started, data=data, data_dir=data_dir, device=device)
         config = config.replace(exclude=folder.exclusions(config))
         dataset, config = load_data(config, say=say, dataset=dataset)
         if known_data is not None:
-            known_data.check(dataset, begun=folder.path)
+            known_data.check(dataset, run_dir=folder.path)
         dataset = dataset.with_note(folder.data_note())
         recorded = Environment() if checkpoint is None else checkpoint.environment
         with using_threads(recorded.num_threads, say=say):
@@ -107,7 +107,7 @@ def go_on(
             changes = [] if checkpoint is None else recorded.differences(environment_of(config, model))
             check_accepted(changes, folder=folder.path, accept_changes=accept_changes)
             if is_moved or edited:
-                moved = begun.replace(data=config.data, data_dir=config.data_dir)
+                moved = started.replace(data=config.data, data_dir=config.data_dir)
                 folder.write_config(moved, note=describe_data(dataset))
             folder.add_checksum(CONFIG)
             if finished is not None:
@@ -134,7 +134,7 @@ def _say_finished(run: Run, say: Say) -> Run:
     return run
 
 
-def elsewhere(
+def relocated(
     config: TrainConfig, *, data: str | None, data_dir: str | Path | None, device: Device | None
 ) -> TrainConfig:
     """A run's config for a place where its data or the device is another; what is None stays as it is."""

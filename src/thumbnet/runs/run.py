@@ -126,7 +126,7 @@ class Run(TrainedModel):
 
 
 def open_run_dir(path: str | Path) -> RunDir:
-    """The folder of a run that was begun before; RunError where it is none."""
+    """The folder of an existing run; RunError if it is none."""
     folder = RunDir(Path(path))
     if not (folder.path / CONFIG).exists():
         runs = sorted(inner.name for inner in folder.path.glob("seed-*") if (inner / CONFIG).exists())

@@ -14,7 +14,7 @@ from thumbnet.errors import ConfigError, RunError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.names import CONFIG, SEEDS, SHARED_CONFIG
 from thumbnet.runs.resolve import speaker
-from thumbnet.runs.resume import elsewhere, go_on
+from thumbnet.runs.resume import go_on, relocated
 from thumbnet.runs.run import Run, RunDir, create_run_dir
 from thumbnet.runs.train import begin, load_checked
 from thumbnet.specs.checks import MAX_RUNS
@@ -79,7 +79,7 @@ def resume_seeds(
     pictures: bool = True,
     accept_changes: bool = False,
 ) -> SeedRuns:
-    """Go on with what is missing: a run that was stopped, those not begun, the metrics. Arguments as in `resume`."""
+    """Go on with what is missing: a run that was stopped, those not started, the metrics. Arguments as in `resume`."""
     if not is_seed_runs(run_dir):
         raise RunError(f"{run_dir} holds no runs with several seeds", hint="give a folder that `train --seeds` made")
     folder = RunDir(Path(run_dir))
@@ -124,12 +124,12 @@ def _finish(
                 log_style=log_style,
                 pictures=pictures,
                 accept_changes=accept_changes,
-                beside=first,
+                sibling=first,
             )
         else:
             if first is not None:  # whose config tells where the data is now
                 config = config.replace(data=first.config.data, data_dir=first.config.data_dir)
-            own = elsewhere(config.replace(seed=seed), data=None, data_dir=data_dir, device=device)
+            own = relocated(config.replace(seed=seed), data=None, data_dir=data_dir, device=device)
             run = begin(
                 own,
                 run_dir=path,
@@ -138,7 +138,7 @@ def _finish(
                 asked=None if asked is None else asked.replace(seed=seed),
                 dataset=dataset,
                 data_note=folder.data_note(),
-                beside=first,
+                sibling=first,
             )
         if runs and run.card.data_checksum != runs[0].card.data_checksum:
             raise RunError(

@@ -73,18 +73,18 @@ def begin(
     asked: TrainConfig | None = None,
     dataset: Dataset | None = None,
     data_note: str = "",
-    beside: Run | None = None,
+    sibling: Run | None = None,
 ) -> Run:
     """Like `train`.
 
     `asked` is the config as a user gave it, if `config` was resolved before; `data_note` is recorded if the data
-    replaces other data; with `beside`, the data must equal that run's.
+    replaces other data; with `sibling`, the data must equal that run's.
     """
     say = speaker(log_style)
     asked = config if asked is None else asked
     dataset, config = load_checked(config, say=say, dataset=dataset)  # refused before there is a folder
-    if beside is not None:
-        beside.known_data.check(dataset, begun=beside.path)
+    if sibling is not None:
+        sibling.known_data.check(dataset, run_dir=sibling.path)
     dataset = dataset.with_note(dataset.source.note or data_note)
     with create_run_dir(config.recipe, run_dir, data=config.data) as folder:
         folder.begin(config, asked=asked, source=dataset.source, note=describe_data(dataset))

@@ -31,7 +31,7 @@ from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.epoch import Loop, Plan, TrainImages, train_epoch
 from thumbnet.training.forecast import Forecast
 from thumbnet.training.history import EpochRecord, History
-from thumbnet.training.inputs import build_augmentations, resolve_inputs, show_images
+from thumbnet.training.inputs import build_augmentations, init_model_from_data, resolve_inputs
 from thumbnet.training.optimizers import build_optimizer
 from thumbnet.training.progress import Progress, pick_progress
 from thumbnet.training.result import FitResult, S
@@ -105,7 +105,7 @@ def fit(
         load_state(resume_from, model, torch_optimizer)
         history = resume_from.history
     elif init_from_data:
-        show_images(model, dataset, seed=seed)
+        init_model_from_data(model, dataset, seed=seed)
     average = WeightAverage(model, decay=average_decay) if average_decay else None
     if average is not None and resume_from is not None and resume_from.average is not None:
         average.load(resume_from.average)

@@ -1,4 +1,4 @@
-"""What a model is trained on: batches augmented, resized and normalised; and what it is shown before its first step."""
+"""What a model is trained on: batches augmented, resized and normalised; and its data-dependent initialisation."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from thumbnet.augment import Augmentation, Draws, augment, create_policy, policy
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
-from thumbnet.models.blocks import LearnsFromImages
+from thumbnet.models.blocks import InitFromData
 from thumbnet.specs.inputs import Inputs
 
-NUM_SAMPLE_IMAGES = 2_000  # that a model which learns from images before its first step is shown
+NUM_SAMPLE_IMAGES = 2_000  # for a data-dependent initialisation
 
 
 def resolve_inputs(inputs: Inputs, dataset: Dataset) -> Inputs:
@@ -83,9 +83,10 @@ def resize(pixels: UInt8[Tensor, "n c h w"], sides: tuple[int, int]) -> UInt8[Te
     return resized.round().clamp(0, 255).to(torch.uint8)
 
 
-def show_images(model: nn.Module, dataset: Dataset, *, seed: int) -> None:
-    """Show some normalised training images, drawn from the seed, to a model that learns from them before it trains."""
-    if isinstance(model, LearnsFromImages):
+def init_model_from_data(model: nn.Module, dataset: Dataset, *, seed: int) -> None:
+    """Data-dependent initialisation, if the model has one, from NUM_SAMPLE_IMAGES normalised training images, chosen
+    by the seed."""
+    if isinstance(model, InitFromData):
         chosen = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))[:NUM_SAMPLE_IMAGES]
         images = dataset.train.images[chosen].to(next(model.parameters()).device)
-        model.learn_from_images(normalise(images, dataset.mean, dataset.std))
+        model.init_from_data(normalise(images, dataset.mean, dataset.std))

@@ -28,7 +28,7 @@ from thumbnet.specs.checks import require_seed
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.optimizers import SGD, Optimizer
 from thumbnet.training.device import keep_freed_memory, pick_device, seeded
-from thumbnet.training.inputs import build_augmentations, make_batch, show_images
+from thumbnet.training.inputs import build_augmentations, init_model_from_data, make_batch
 from thumbnet.training.optimizers import build_optimizer
 
 SMOOTHING = 0.9  # of the exponential moving average of the loss, bias-corrected
@@ -98,7 +98,7 @@ def find_lr(
     augmentations = build_augmentations(dataclasses.replace(inputs, alternating_flip=False), dataset)
     trial = copy.deepcopy(model).to(to_device, memory_format=memory_order(to_device)).train()  # type: ignore[call-overload]
     if init_from_data:
-        show_images(trial, dataset, seed=seed)
+        init_model_from_data(trial, dataset, seed=seed)
     torch_optimizer = build_optimizer(optimizer, trial)
     ratios = [group["lr"] / optimizer.lr for group in torch_optimizer.param_groups]
     generator = torch.Generator().manual_seed(seed)

@@ -56,7 +56,7 @@ def check_state(state: TrainingState, *, epochs: int, average_decay: float) -> N
         has = "no average" if state.average is None else "one"
         raise CheckpointError(
             f"average_decay is {average_decay}, but the state after epoch {state.epoch} has {has}",
-            hint="go on with the average_decay that it was begun with, or begin anew",
+            hint="go on with the average_decay that it was started with, or start anew",
         )
 
 

@@ -13,7 +13,7 @@ from thumbnet.errors import CheckpointError, NonFiniteLogitsError, NonFiniteLoss
 from thumbnet.models.weights import check_weights, first_not_finite
 
 LOWER_LR = "the learning rate is the likely cause: divide lr by 3, or ask `thumbnet find-lr`"
-HINT = "go on with the model, the optimizer and the data that it was begun with, or begin anew"
+HINT = "go on with the model, the optimizer and the data that it was started with, or start anew"
 
 
 def check_finite(model: nn.Module, *, step: int) -> None:
@@ -56,7 +56,7 @@ def check_state_fits(
             if group[name] != own_group[name]:
                 raise CheckpointError(
                     f"the state is of an optimizer whose {name} was {group[name]}, not {own_group[name]}",
-                    hint="go on with the optimizer, momentum and weight decay that it was begun with, or begin anew",
+                    hint="go on with the optimizer, momentum and weight decay that it was started with, or start anew",
                 )
     numbers = [number for group in groups for number in group["params"]]
     state = saved.get("state", {})

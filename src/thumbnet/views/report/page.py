@@ -115,11 +115,11 @@ def _draw_curves(history: History) -> list[Chart]:
     names = {"train": "training", "val": "validation", "test": "test"}
 
     def lines(column: str) -> list[Line]:
-        made = [
+        drawn = [
             Line(name, epochs, history.column(f"{split}_{column}"), style)
             for style, (split, name) in enumerate(names.items())
         ]
-        return [line for line in made if line.points]
+        return [line for line in drawn if line.points]
 
     return [
         draw_lines("Accuracy", lines("accuracy"), x_label="epoch", y_format=per_cent, y_limits=FRACTION),
