@@ -23,12 +23,13 @@ def supports_norm_layer(norm: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
     """
     if not _is_unchanged(norm, nn.BatchNorm2d):
         return False
-    vectors = norm.weight, norm.bias, norm.running_mean, norm.running_var
     return (
         norm.num_features % CHANNEL_MULTIPLE == 0
         and norm.num_batches_tracked is not None
         and isinstance(norm.momentum, float | int)
-        and all(_is_float32(each) and each.is_contiguous() and each.shape == (norm.num_features,) for each in vectors)
+        and all(
+            _is_float32(each) and each.is_contiguous() and each.shape == (norm.num_features,) for each in _vectors(norm)
+        )
     )
 
 
@@ -39,8 +40,8 @@ def supports_separable_layers(pointwise: nn.Module, depthwise: nn.Module, norm: 
     padding, and 3x3 in a group a channel, padded with as many zeros as it is dilated by.
     """
     return (
-        supports_norm_layer(norm)
-        and _is_plain_convolution(pointwise, kernel_size=(1, 1))
+        _is_plain_convolution(pointwise, kernel_size=(1, 1))  # first, since a plain block ends here
+        and supports_norm_layer(norm)
         and pointwise.groups == 1
         and pointwise.padding == (0, 0)
         and pointwise.out_channels == norm.num_features
@@ -99,7 +100,7 @@ def _suit(maps: Tensor, norm: nn.Module, *, pools: bool) -> bool:
     batch, _, height, width = pooled_shape(maps.shape, pools=pools)
     return (
         norm.training
-        and all(each.device.type == "cpu" for each in (*norm.parameters(), *norm.buffers()))
+        and all(each is not None and each.device.type == "cpu" for each in _vectors(norm))
         and batch * height * width > 1  # PyTorch says why one value has no deviation
         and max(maps.shape) <= MAX_SIZE
         and maps.shape[1:].numel() <= MAX_SIZE
@@ -113,6 +114,12 @@ def _can_be_stored(maps: Tensor) -> bool:
         and maps.device.type == "cpu"
         and maps.dtype in STORAGE_DTYPES
     )
+
+
+def _vectors(norm: nn.Module) -> tuple[Tensor | None, ...]:
+    """The values of a norm that the kernels read and write. (Through these dictionaries in a third of the time.)"""
+    parameters, buffers = norm._parameters, norm._buffers
+    return parameters.get("weight"), parameters.get("bias"), buffers.get("running_mean"), buffers.get("running_var")
 
 
 def _is_float32(values: Tensor | None) -> TypeGuard[Tensor]:
