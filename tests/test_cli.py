@@ -182,11 +182,11 @@ def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, tuple[list[str], str]
         ),
         "temperature of what it is fitted on": (
             ["evaluate", str(run_dir), "--split", "val", "--temperature"],
-            "--temperature is given with --split val",
+            "temperature is asked for on the split 'val'",
         ),
         "temperature of a pretrained model": (
             ["evaluate", "--pretrained", "sprint", "--temperature"],
-            "--temperature is given with --pretrained",
+            "temperature is asked for of a pretrained model",
         ),
         "no longer the run's own data": (["evaluate", str(other_split)], "their checksum differs"),
         "images of another size": (
@@ -204,7 +204,10 @@ def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, tuple[list[str], str]
         "absent picture": (["predict", str(tmp_path / "absent.png"), "--run", str(run_dir)], "there is no file"),
         "summary of an unknown model": (["summary", "alexnet"], "unknown model 'alexnet'"),
         "image too small": (["summary", "dilated", "--image-size", "16"], "takes images of 30 to 49 pixels"),
-        "all images, trained on": (["evaluate", str(run_dir), "--split", "all"], "--split all is given without --data"),
+        "all images, trained on": (
+            ["evaluate", str(run_dir), "--split", "all"],
+            "all images are asked for without naming other data",
+        ),
         "all images, named": (
             ["evaluate", str(run_dir), "--split", "all", "--data", "digits"],
             "was trained on most of those of digits",

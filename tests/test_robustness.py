@@ -214,5 +214,5 @@ def test_it_is_measured_on_test_images_only(run_dir: Path, capsys: pytest.Captur
     for split in ("val", "train"):
         assert main(["evaluate", str(run_dir), "--robustness", "--split", split]) == 2
         told = capsys.readouterr()
-        assert f"--robustness is given with --split {split}" in told.err
+        assert f"robustness is asked for on the split {split!r}" in told.err
         assert told.out == ""

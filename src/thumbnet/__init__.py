@@ -61,6 +61,8 @@ _MODULE_OF = {
     "draw_lr_trial": "thumbnet.views.curves",
     "draw_preview": "thumbnet.views.preview",
     "evaluate": "thumbnet.evaluation.metrics",
+    "evaluate_trained": "thumbnet.runs.evaluate",
+    "TrainedEvaluation": "thumbnet.runs.evaluate",
     "find_lr": "thumbnet.training.lr_finder",
     "fit": "thumbnet.training.fit",
     "list_models": "thumbnet.models.registry",

@@ -1,43 +1,62 @@
-"""`thumbnet evaluate --robustness`. Imports torch, so only verbs import it."""
+"""The robustness of a trained model, kept in its run's folder."""
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.robustness import Robustness, measure_robustness
 from thumbnet.formats.json_text import to_json
 from thumbnet.runs.run import ROBUSTNESS, ROBUSTNESS_PLOT, Run, RunDir
-from thumbnet.terminal.streams import tell
 from thumbnet.trained.model import TrainedModel
 
+Say = Callable[[str], None]
 
-def measure(parsed: argparse.Namespace, trained: TrainedModel, dataset: Dataset, *, is_own: bool) -> Robustness:
-    """The model's robustness; a run's on its own data is written into its folder, with its plot, for the report.
 
-    RunError where the folder cannot be written.
+def measure_and_keep(
+    trained: TrainedModel,
+    dataset: Dataset,
+    *,
+    is_own: bool,
+    data: str | None,
+    data_dir: str | Path | None,
+    allow_unverified: bool | None,
+    say: Say,
+) -> Robustness:
+    """The model's robustness on the test split; a run's on its own data is written into its folder, with its plot, and
+    its report is written again.
+
+    Args:
+        is_own: whether the dataset is the run's own.
+        data, data_dir, allow_unverified: where that is now, for the report.
+
+    Raises:
+        RunError: the folder cannot be written.
     """
-    robustness = measure_robustness(trained.model, dataset, say=_tell)
+
+    def say_so(text: str) -> None:
+        say(f"robustness: {text}")
+
+    robustness = measure_robustness(trained.model, dataset, say=say_so)
     if isinstance(trained, Run):
         if is_own:
-            _write(RunDir(trained.path), robustness)
-            _tell(f"{_report_again(parsed, trained)} shows it, too")
+            _write(RunDir(trained.path), robustness, say_so)
+            path = _report_again(trained, data=data, data_dir=data_dir, allow_unverified=allow_unverified)
+            say_so(f"{path} shows it, too")
         else:
-            _tell("these images are not all the run's own, so nothing is written into its folder")
+            say_so("these images are not all the run's own, so nothing is written into its folder")
     return robustness
 
 
-def _report_again(parsed: argparse.Namespace, run: Run) -> Path:
+def _report_again(run: Run, *, data: str | None, data_dir: str | Path | None, allow_unverified: bool | None) -> Path:
     """Write the run's report again, with the robustness."""
-    from thumbnet.runs.report import write_report
+    from thumbnet.runs.report import write_report  # takes a second, which a pretrained model need not wait for
 
-    return write_report(
-        run.path, data=parsed.data, data_dir=parsed.data_dir, allow_unverified=parsed.allow_unverified or None
-    )
+    return write_report(run.path, data=data, data_dir=data_dir, allow_unverified=allow_unverified)
 
 
-def _write(folder: RunDir, robustness: Robustness) -> None:
+def _write(folder: RunDir, robustness: Robustness, say: Say) -> None:
     from thumbnet.views.figure import png_bytes  # takes a second, which `--pretrained` need not wait for
     from thumbnet.views.robustness import draw_robustness
 
@@ -46,8 +65,4 @@ def _write(folder: RunDir, robustness: Robustness) -> None:
         text = to_json(robustness.to_dict(), name=ROBUSTNESS, indent=2)
         folder.write_checked({ROBUSTNESS: f"{text}\n"})
         folder.write(ROBUSTNESS_PLOT, plot)
-    _tell(f"written to {folder.path}: {ROBUSTNESS}, {ROBUSTNESS_PLOT}")
-
-
-def _tell(text: str) -> None:
-    tell(f"robustness: {text}")
+    say(f"written to {folder.path}: {ROBUSTNESS}, {ROBUSTNESS_PLOT}")

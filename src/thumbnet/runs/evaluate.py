@@ -1,0 +1,168 @@
+"""Scoring a finished run, or a pretrained model, on its own data or on other data of the same classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError
+from thumbnet.evaluation.analysis import Analysis, analyse
+from thumbnet.evaluation.metrics import evaluate
+from thumbnet.evaluation.predictions import Predictions, predict_split
+from thumbnet.evaluation.robustness import Robustness
+from thumbnet.evaluation.tta import evaluate_tta
+from thumbnet.runs.own_data import load_named_dataset, load_own_dataset
+from thumbnet.runs.robustness import measure_and_keep
+from thumbnet.runs.run import Run
+from thumbnet.specs.evaluation import EvaluationRequest
+from thumbnet.trained.data import load_test_data, load_unseen_data
+from thumbnet.trained.model import TrainedModel
+
+
+@dataclass(frozen=True)
+class TrainedEvaluation:
+    """What `evaluate_trained` measured; `str(...)` is the table of `thumbnet evaluate`, `to_dict()` its JSON.
+
+    `tta_accuracy` and `robustness` are None if they were not asked for.
+    """
+
+    trained: TrainedModel
+    dataset: Dataset
+    split: str
+    analysis: Analysis
+    tta_accuracy: float | None
+    robustness: Robustness | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON takes them."""
+        values = {
+            "model": self.trained.card.model,
+            "num_params": self.trained.card.num_params,
+            "data": self.dataset.source.name,
+            "split": self.split,
+            **self.analysis.to_dict(),
+        }
+        if self.tta_accuracy is not None:
+            values["tta_accuracy"] = self.tta_accuracy
+        if self.robustness is not None:
+            values["robustness"] = self.robustness.to_dict()
+        return values
+
+    def __str__(self) -> str:
+        card = self.trained.card
+        images = "all images" if self.split == "all" else f"{self.split} split"
+        head = (
+            f"{card.model} ({card.num_params:,} parameters) on {self.dataset.source.name}, {images}, "
+            f"{self.analysis.evaluation.num_images:,} images"
+        )
+        lines = [head, str(self.analysis)]
+        if self.tta_accuracy is not None:
+            lines.append(f"with test-time augmentation: accuracy {self.tta_accuracy:.2%}")
+        if self.robustness is not None:
+            lines.append(str(self.robustness))
+        return "\n".join(lines)
+
+
+def evaluate_trained(
+    trained: TrainedModel,
+    data: str | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    allow_unverified: bool | None = None,
+    split: str = "test",
+    tta: bool = False,
+    temperature: bool = False,
+    robustness: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> TrainedEvaluation:
+    """Score a run (`load_run`) or a pretrained model (`load_pretrained`), as `thumbnet evaluate` does.
+
+    Args:
+        data: other data of the same classes, or the run's own in another place; None: the model's own.
+        data_dir, allow_unverified: as in `load_dataset`; None: as the run had them.
+        split, tta, temperature, robustness: as in `EvaluationRequest`. The robustness of a run on its own data is kept
+            in its folder, and its report is written again.
+        say: gets sentences for people: what else is to be known about the images, and how far a long measurement is.
+
+    Raises:
+        ConfigError: arguments that contradict each other. RunError, DataError: the data is not there, or does not fit.
+    """
+    EvaluationRequest(
+        split=split,
+        has_other_data=data is not None,
+        is_pretrained=not isinstance(trained, Run),
+        tta=tta,
+        temperature=temperature,
+        robustness=robustness,
+    )
+    source = {"data_dir": data_dir, "allow_unverified": allow_unverified}
+    dataset, is_own = _dataset_to_score(trained, data, source, uses_all=split == "all", say=say)
+    held_out = _held_out_predictions(trained, dataset if is_own else None) if temperature else None
+    measured = None
+    if robustness:
+        measured = measure_and_keep(
+            trained, dataset, is_own=is_own, data=data, data_dir=data_dir, allow_unverified=allow_unverified, say=say
+        )
+    name = "test" if split == "all" else split
+    analysis = analyse(evaluate(trained.model, dataset, name), dataset.class_names, held_out=held_out)
+    if temperature and analysis.temperature is None:
+        say("no temperature is fitted: the loss on the validation images has no minimum")
+    tta_accuracy = evaluate_tta(trained.model, dataset, name).accuracy if tta else None
+    return TrainedEvaluation(trained, dataset, split, analysis, tta_accuracy, measured)
+
+
+def _dataset_to_score(
+    trained: TrainedModel, data: str | None, source: dict[str, Any], *, uses_all: bool, say: Callable[[str], None]
+) -> tuple[Dataset, bool]:
+    """The data to score the model on, and whether that is surely the model's own."""
+    verified = {**source, "allow_unverified": bool(source["allow_unverified"])}
+    if uses_all:
+        assert data is not None
+        dataset = load_unseen_data(trained, data, **verified)
+        _say_remarks(dataset, say)
+        say(f"scored as if {trained.card.model} had been trained on none of these images")
+        never_flipped = isinstance(trained, Run) and trained.config.inputs.flip is False
+        return dataset.without_flips() if never_flipped else dataset, False
+    if not isinstance(trained, Run):
+        dataset = load_test_data(trained, data, **verified)
+        _say_remarks(dataset, say)
+        _say_held_out(dataset, say)
+        return dataset, False
+    if data is None:
+        return load_own_dataset(trained, source), True
+    dataset, is_own = load_named_dataset(trained, data, source)
+    if not is_own:
+        _say_remarks(dataset, say)
+        say(f"{data} differs from the run's own data: the model may have been trained on some of these images")
+        _say_held_out(dataset, say)
+    return dataset, is_own
+
+
+def _say_remarks(dataset: Dataset, say: Callable[[str], None]) -> None:
+    """What to know about images other than the model's own."""
+    for remark in dataset.source.remarks:
+        say(remark)
+
+
+def _say_held_out(dataset: Dataset, say: Callable[[str], None]) -> None:
+    """Say so if the test images are a share that a training would hold out, and not all images."""
+    if dataset.test.positions is not None:
+        say(
+            f"{dataset.source.name} has no test split: scored are the {len(dataset.test):,} images that a training "
+            "would hold out; --split all scores all there are."
+        )
+
+
+def _held_out_predictions(run: TrainedModel, dataset: Dataset | None) -> Predictions:
+    """Predictions for the run's own validation images; `dataset` is its data, or None to read it here."""
+    assert isinstance(run, Run)
+    own = load_own_dataset(run, {}) if dataset is None else dataset
+    if own.val is None:
+        raise ConfigError(
+            "temperature is asked for, but the run held no images out for validation, and it is fitted on those",
+            hint="train with val_fraction above 0",
+        )
+    return predict_split(run.model, own.val, mean=own.mean, std=own.std)
