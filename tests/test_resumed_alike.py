@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import torch
 from small_runs import small_config, write_small_data
 from thumbnet.cli import main
 from thumbnet.errors import CheckpointError, RunError
+from thumbnet.runs.checkpoint import Checkpoint
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run
 from thumbnet.runs.train import train
@@ -102,10 +104,15 @@ def test_an_edited_config_is_refused_or_accepted_and_recorded(stopped: Path) -> 
     assert load_run(stopped).config.optimizer.lr == 0.04
 
 
+def with_environment(checkpoint: Checkpoint, **changes: object) -> Checkpoint:
+    """The same checkpoint as if it had been computed otherwise."""
+    return dataclasses.replace(checkpoint, environment=dataclasses.replace(checkpoint.environment, **changes))  # type: ignore[arg-type]
+
+
 def test_other_kernels_are_refused_and_accepted(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint = RunDir(stopped).read_checkpoint()
     assert checkpoint is not None
-    elsewhere = checkpoint.with_environment(kernels="native (g++)", torch="9.9")
+    elsewhere = with_environment(checkpoint, kernels="native (g++)", torch="9.9")
     RunDir(stopped).write_checkpoint(elsewhere)
     assert main(["train", "--resume", str(stopped), "--log-style", "silent", "--no-pictures"]) == 2
     said = capsys.readouterr().err
@@ -120,7 +127,7 @@ def test_other_kernels_are_refused_and_accepted(stopped: Path, capsys: pytest.Ca
 def test_more_threads_than_there_are_cores_are_refused(stopped: Path) -> None:
     checkpoint = RunDir(stopped).read_checkpoint()
     assert checkpoint is not None
-    RunDir(stopped).write_checkpoint(checkpoint.with_environment(num_threads=1000))
+    RunDir(stopped).write_checkpoint(with_environment(checkpoint, num_threads=1000))
     with pytest.raises(CheckpointError, match="num_threads was 1000 and is"):
         resume(stopped, log_style="silent", pictures=False)
 

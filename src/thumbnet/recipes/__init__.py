@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
 
 from thumbnet.config import DEFAULT_OPTIMIZER, TrainConfig, config_from_dict, parse_setting, parse_toml
 from thumbnet.errors import ConfigError
@@ -113,5 +113,5 @@ def _promise(text: str) -> str:
     return "\n".join(lines).strip()
 
 
-def _folder() -> list[Any]:
+def _folder() -> list[Traversable]:
     return list(resources.files("thumbnet.recipes").iterdir())

@@ -5,13 +5,11 @@ It is a file of `torch.save`, a zip archive, whose comment holds the SHA-256 of 
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,10 +43,6 @@ class Checkpoint:
     config: TrainConfig | None = None
     environment: Environment = field(default_factory=Environment)
     changes: tuple[str, ...] = ()
-
-    def with_environment(self, **changes: Any) -> Checkpoint:
-        """The same checkpoint as if it had been computed otherwise."""
-        return dataclasses.replace(self, environment=dataclasses.replace(self.environment, **changes))
 
 
 @dataclass(frozen=True)
@@ -134,7 +128,7 @@ def _damaged(name: str, reason: object) -> CheckpointError:
     return CheckpointError(f"the checkpoint {name} is damaged: {reason}", hint=HINT)
 
 
-def _load(content: bytes, name: str) -> dict[str, Any]:
+def _load(content: bytes, name: str) -> dict[str, object]:
     """What the archive holds. PyTorch's own errors are not shown: some advise to load what runs code."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -150,7 +144,7 @@ def _load(content: bytes, name: str) -> dict[str, Any]:
     return saved
 
 
-def _list(saved: Mapping[str, Any], key: str, name: str) -> list[Mapping[str, Any]]:
+def _list(saved: Mapping[str, object], key: str, name: str) -> list[Mapping[str, object]]:
     values = saved.get(key)
     if not isinstance(values, list) or not all(isinstance(row, dict) for row in values):
         raise _damaged(name, f"its {key} is no list of rows")
@@ -169,7 +163,7 @@ def _tensors(values: object, what: str, name: str) -> dict[str, Tensor]:
     return values
 
 
-def _optimizer(values: object, name: str) -> dict[str, Any]:
+def _optimizer(values: object, name: str) -> dict[str, object]:
     """The optimizer's state: numbers by parameter group, tensors by parameter."""
     if not isinstance(values, dict) or not isinstance(values.get("state"), dict):
         raise _damaged(name, "its optimizer has no state")

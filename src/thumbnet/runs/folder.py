@@ -106,7 +106,7 @@ class RunDir:
             return False
         return True
 
-    def write_json(self, name: str, values: Mapping[str, Any]) -> None:
+    def write_json(self, name: str, values: Mapping[str, object]) -> None:
         self.write(name, to_json(values, name=name, indent=2) + "\n")
 
     def begin(self, config: TrainConfig, *, asked: TrainConfig, source: Source, note: str) -> None:
@@ -193,7 +193,7 @@ class RunDir:
             }
         )
 
-    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+    def write_metrics(self, metrics: Mapping[str, object]) -> None:
         """metrics.json, which makes the run a finished one."""
         text = to_json({FORMAT: METRICS_FORMAT, **metrics}, name=METRICS, indent=2)
         self.write_checked({METRICS: f"{text}\n"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from thumbnet.formats.json_text import damaged
 from thumbnet.formats.typed import from_fields
@@ -42,7 +41,7 @@ class _Values:
     resumed_with_changes: tuple[str, ...] = ()
 
 
-def check_metrics(values: Mapping[str, Any], *, name: str, num_epochs: int) -> None:
+def check_metrics(values: Mapping[str, object], *, name: str, num_epochs: int) -> None:
     """RunError, which names the file `name`, where the values cannot be those of a run with a history so long."""
     known = from_fields(_Values, values, name=name)
     for key, value in vars(known).items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from typing import Any
 
 from thumbnet.config import TrainConfig, config_to_dict
 from thumbnet.errors import ConfigError
@@ -29,7 +28,7 @@ def reproducing_command(config: TrainConfig, asked: TrainConfig | None) -> str:
         return RECIPE_FROM_CONFIG  # a default of the model may have changed since
     resolved = config_to_dict(config)
     wanted = {name: resolved[name] if name in PATHS else value for name, value in config_to_dict(asked).items()}
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     settings: list[str] = []
     for _ in range(3):  # another optimizer takes the recipe's momentum with it, which is then set again
         try:
@@ -52,13 +51,13 @@ def reproducing_command(config: TrainConfig, asked: TrainConfig | None) -> str:
     return shlex.join(words)
 
 
-def _changes(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _changes(wanted: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
     """The fields in which they differ, by the wanted values."""
     names = [name for name in {**wanted, **given} if name not in (*MACHINE_FIELDS, *OF_THE_DATA)]
     return {name: wanted.get(name) for name in names if wanted.get(name) != given.get(name)}
 
 
-def _settings(name: str, value: Any) -> list[str]:
+def _settings(name: str, value: object) -> list[str]:
     """KEY=VALUE as `--set` takes it; JSON's texts, numbers, truth values and lists are TOML's, too."""
     if value is None:
         return []

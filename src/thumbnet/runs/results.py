@@ -118,7 +118,7 @@ def _metrics(
 ) -> dict[str, Any]:
     history = result.history
     last = history[-1]
-    metrics = {
+    metrics: dict[str, Any] = {
         "recipe": config.recipe,
         "model": config.model,
         "data": config.data,

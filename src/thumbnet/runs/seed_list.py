@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from thumbnet.formats.json_text import damaged
 from thumbnet.formats.typed import from_fields
@@ -18,7 +17,7 @@ class _Values:
     seeds: tuple[int, ...]
 
 
-def seeds_from_dict(values: Mapping[str, Any], *, name: str) -> tuple[int, ...]:
+def seeds_from_dict(values: Mapping[str, object], *, name: str) -> tuple[int, ...]:
     """The seeds; RunError, which names the file `name`, where they are none, out of range or there twice."""
     seeds = from_fields(_Values, values, name=name).seeds
     if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed <= MAX_SEED for seed in seeds):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from thumbnet.errors import ConfigError
@@ -47,8 +47,8 @@ def from_plain(kind: type[V], given: Mapping[str, object], *, made: Mapping[str,
         ConfigError: a plain value has the wrong type.
     """
     hints = get_type_hints(kind)
-    create: Callable[..., V] = kind
-    return create(**{name: checked(name, value, hints[name]) for name, value in given.items()}, **(made or {}))
+    fields = {name: checked(name, value, hints[name]) for name, value in given.items()}
+    return kind(**{**fields, **(made or {})})
 
 
 def to_plain(value: Value) -> dict[str, object]:

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Literal, overload
 
 from thumbnet.formats.csv_table import read_rows
 from thumbnet.formats.json_text import damaged
@@ -59,8 +59,19 @@ class History:
         """A history with one epoch more."""
         return History((*self.epochs, record))
 
-    def column(self, name: str) -> list[Any]:
-        """One column, for instance `train_loss`, epoch by epoch."""
+    @overload
+    def column(self, name: Literal["epoch"]) -> Sequence[int]: ...
+
+    @overload
+    def column(
+        self, name: Literal["lr", "train_loss", "train_accuracy", "train_s", "images_per_s"]
+    ) -> Sequence[float]: ...
+
+    @overload
+    def column(self, name: str) -> Sequence[int | float | None]: ...
+
+    def column(self, name: str) -> Sequence[int | float | None]:
+        """One column, for instance `train_loss`, epoch by epoch; None where it was not scored."""
         return [getattr(record, name) for record in self.epochs]
 
     @property
@@ -84,12 +95,12 @@ class History:
             writer.writerow(_written(row.get(name)) for name in columns)
         return text.getvalue()
 
-    def to_rows(self) -> list[dict[str, Any]]:
+    def to_rows(self) -> list[dict[str, object]]:
         """Plain dicts, for a checkpoint."""
         return [{**{name: getattr(record, name) for name in COLUMNS}, **record.more} for record in self.epochs]
 
 
-def history_from_rows(rows: Sequence[Mapping[str, Any]], *, name: str = "the history") -> History:
+def history_from_rows(rows: Sequence[Mapping[str, object]], *, name: str = "the history") -> History:
     """The inverse of `to_rows`; RunError, which names the file `name`, where they cannot be of a training."""
     epochs = []
     for number, row in enumerate(rows, start=1):
@@ -114,7 +125,7 @@ def history_from_csv(text: str, *, name: str = "the history") -> History:
     return history_from_rows(rows, name=name)
 
 
-def _written(value: float | str | None) -> str:
+def _written(value: object) -> str:
     return "" if value is None else value if isinstance(value, str) else repr(value)
 
 

@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from tqdm import tqdm
 
@@ -22,6 +22,20 @@ LOG_LINE_EVERY_S = 10.0  # in a plain log, within an epoch
 NOTEBOOK_UPDATE_EVERY_S = 0.5
 
 LogStyle = Literal["auto", "reference", "silent"]
+
+
+@runtime_checkable
+class DisplayHandle(Protocol):
+    """An output in a notebook that can be replaced."""
+
+    def update(self, obj: object, /, *, raw: bool) -> None: ...
+
+
+@runtime_checkable
+class Display(Protocol):
+    """IPython's `display`, as far as it is used here."""
+
+    def __call__(self, obj: object, /, *, raw: bool, display_id: bool) -> DisplayHandle: ...
 
 
 @dataclass(frozen=True)
@@ -133,7 +147,7 @@ class Lines(Progress):
 class NotebookTable(Progress):
     """One output that is updated in place: a line for each epoch, the last one moving."""
 
-    def __init__(self, display: Callable[..., Any], *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, display: Display, *, now: Callable[[], float] = time.monotonic) -> None:
         self.lines: list[str] = []
         self.handle = display({"text/plain": ""}, raw=True, display_id=True)
         self.now = now
@@ -223,7 +237,7 @@ def pick_progress(stream: Stream | None = None) -> Progress:
     return Bar(steady) if steady.isatty() else Lines(steady)
 
 
-def _notebook_display() -> Callable[..., Any] | None:
+def _notebook_display() -> Display | None:
     """IPython's display function where this process is a notebook's kernel."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +37,7 @@ def finite_at(step: int) -> Iterator[None]:
 def check_state_fits(
     weights: Mapping[str, Tensor],
     average: Mapping[str, Tensor] | None,
-    saved: Mapping[str, Any],
+    saved: Mapping[str, object],
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
 ) -> None:
@@ -48,7 +47,9 @@ def check_state_fits(
     if average is not None:
         check_weights(model, average, name="the state's averaged weights", exact=True)
     own = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    groups = saved.get("param_groups", ())
+    groups, state = saved.get("param_groups"), saved.get("state")
+    if not isinstance(groups, list) or not isinstance(state, Mapping):
+        raise CheckpointError("the state has no optimizer", hint=HINT)
     if [len(group["params"]) for group in groups] != [len(group["params"]) for group in optimizer.param_groups]:
         raise CheckpointError("the state is of another optimizer, or of one for another model", hint=HINT)
     for group, own_group in zip(groups, optimizer.param_groups, strict=True):
@@ -59,7 +60,6 @@ def check_state_fits(
                     hint="go on with the optimizer, momentum and weight decay that it was started with, or start anew",
                 )
     numbers = [number for group in groups for number in group["params"]]
-    state = saved.get("state", {})
     if any(group.get("momentum") for group in groups) and not state:
         raise CheckpointError("the optimizer's state has no momentum", hint=HINT)
     by_number = dict(zip(numbers, own, strict=True))
