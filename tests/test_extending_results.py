@@ -83,6 +83,17 @@ def test_a_metric_of_a_package_is_kept_with_a_run(
     assert json.loads(capsys.readouterr().out)["custom_metrics"] == {"counted": float(num_test)}
 
 
+def test_a_broken_package_is_refused_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for group in ("thumbnet.metrics", "thumbnet.report_sections"):
+        place = tmp_path / group
+        place.mkdir()
+        with monkeypatch.context() as patched:
+            install_plugin(place, patched, {group: {"broken": "it"}}, "import not_there")
+            with pytest.raises(ConfigError, match="'broken' of the package .* cannot be loaded"):
+                thumbnet.train(small_config(write_small_data(place / "small.npz")), run_dir=place / "run")
+        assert not (place / "run").exists()
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "0.5", [0.5], True])
 def test_a_metric_that_gives_no_number_is_refused(tiny_dataset: Dataset, value: object) -> None:
     thumbnet.register_metric("bad", lambda predictions: value)  # type: ignore[arg-type,return-value]
