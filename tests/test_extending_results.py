@@ -89,7 +89,7 @@ def test_a_broken_package_is_refused_before_the_training(tmp_path: Path, monkeyp
         place.mkdir()
         with monkeypatch.context() as patched:
             install_plugin(place, patched, {group: {"broken": "it"}}, "import not_there")
-            with pytest.raises(ConfigError, match="'broken' of the package .* cannot be loaded"):
+            with pytest.raises(ConfigError, match=r"'broken' of the package .* cannot be loaded"):
                 thumbnet.train(small_config(write_small_data(place / "small.npz")), run_dir=place / "run")
         assert not (place / "run").exists()
 

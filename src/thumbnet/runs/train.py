@@ -10,6 +10,7 @@ from torch import nn
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
+from thumbnet.evaluation.custom_metrics import METRICS
 from thumbnet.evaluation.metrics import evaluate, scorers
 from thumbnet.kernels.choice import pick_kernels
 from thumbnet.recipes import load_recipe
@@ -33,6 +34,7 @@ from thumbnet.training.inputs import build_augmentations
 from thumbnet.training.optimizers import build_optimizer
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.state import TrainingState
+from thumbnet.views.report.sections import REPORT_SECTIONS
 
 
 def train(
@@ -102,7 +104,9 @@ def load_checked(config: TrainConfig, *, say: Say, dataset: Dataset | None = Non
 
 
 def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
-    """Whatever would be refused in training with a resolved config: its ThumbnetError, but now."""
+    """Raise now what training with this resolved config would raise later."""
+    for registry in (METRICS, REPORT_SECTIONS):
+        list(registry.values())  # their packages are loaded, though used only at the end
     model = build_model(config, dataset)
     begin_with_trained_weights(model, config, dataset)
     build_optimizer(config.optimizer, model)
