@@ -26,7 +26,7 @@ SMALL = {"train": [*TINY, "--no-pictures"], "find-lr": TINY}
 
 @pytest.fixture
 def small_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The public functions that pages call, on the first 300 training images, with a network of one block."""
+    """The public functions that pages call, on at most 300 training images, with a network of one block."""
     load, train = thumbnet.load_dataset, thumbnet.train
 
     def load_few(*arguments: Any, **options: Any) -> thumbnet.Dataset:
