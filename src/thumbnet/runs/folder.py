@@ -162,7 +162,7 @@ class RunDir:
         self.write(HISTORY, checkpoint.state.history.to_csv())
 
     def read_checkpoint(self) -> Checkpoint | None:
-        """The last checkpoint, None where there is none; CheckpointError where it is damaged."""
+        """The last checkpoint, or None; CheckpointError if it is damaged."""
         if not (self.path / CHECKPOINT).exists():
             return None
         content = self.read_checked(CHECKPOINT, error=CheckpointError)
@@ -183,7 +183,7 @@ class RunDir:
         card: ModelCard,
         predictions: str,
     ) -> None:
-        """What a run has when it is trained, but for its metrics."""
+        """Write the files of a trained run, except its metrics."""
         self.write_checked(
             {
                 HISTORY: history.to_csv(),

@@ -102,13 +102,13 @@ def fit_config(
 
 
 def scored_splits(config: TrainConfig, dataset: Dataset) -> tuple[str, ...]:
-    """What is scored after every epoch: validation where there is one, the test set only where the recipe says so."""
+    """The splits scored after every epoch: validation, if any, and the test set only if the recipe says so."""
     splits: tuple[str, ...] = () if dataset.val is None else ("val",)
     return (*splits, "test") if config.score_test == "each-epoch" else splits
 
 
 def build_progress(config: TrainConfig, dataset: Dataset, log_style: LogStyle) -> Progress:
-    """Who is told of the training."""
+    """The progress that reports steps and epochs."""
     if log_style == "silent":
         return Silent()
     if log_style == "auto":

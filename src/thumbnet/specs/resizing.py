@@ -58,7 +58,7 @@ def _scaled(full: tuple[int, int], scale: float) -> tuple[int, int]:
 
 def _first_step_from(start: float, num_steps: int) -> int:
     """The first step whose share of all steps is at least `start`."""
-    step = math.ceil(start * num_steps)  # but for rounding
+    step = math.ceil(start * num_steps)  # up to rounding
     while step > 0 and (step - 1) / num_steps >= start:
         step -= 1
     while step / num_steps < start:
