@@ -203,15 +203,15 @@ def test_an_axis_keeps_to_what_its_values_can_be() -> None:
 
 def test_train_and_report_write_the_same_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
-    options = ["--data", "digits", "--epochs", "1", "--batch-size", "512", "--log-style", "silent"]
-    assert main(["train", "--recipe", "quick", *options, "--run-dir", str(run)]) == 0
+    options = ["--data", "digits", "--epochs", "1", "--set", "model_options.blocks=c8s", "--log-style", "silent"]
+    assert main(["train", *options, "--run-dir", str(run)]) == 0
     assert main(["report", str(run), "--out", str(tmp_path / "again.html")]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "again.html")
     page = (run / "report.html").read_text()
     assert (tmp_path / "again.html").read_text() == page
     metrics = json.loads((run / "metrics.json").read_text())
     assert f"<dd>{metrics['test_accuracy']:.2%}<small>" in page
-    assert "thumbnet train --recipe quick --data digits --epochs 1 --batch-size 512" in page
+    assert "thumbnet train --recipe sprint --data digits --epochs 1" in page
     images = values_of(page)["images"]
     assert isinstance(images, dict)
     Image.open(io.BytesIO(base64.b64decode(images["url"].partition(",")[2]))).verify()

@@ -164,19 +164,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run_dir(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("robustness") / "run"
-    arguments = [
-        "--recipe",
-        "quick",
-        "--epochs",
-        "1",
-        "--set",
-        "image_size=16",
-        "--batch-size",
-        "64",
-        "--run-dir",
-        str(path),
-    ]
-    assert main(["train", "--data", f"folder:{pictures}", *arguments, "--log-style", "silent"]) == 0
+    arguments = ["--epochs", "1", "--batch-size", "64", "--run-dir", str(path), "--no-pictures"]
+    settings = ["--set", "image_size=16", "--set", "model_options.blocks=c8s"]
+    assert main(["train", "--data", f"folder:{pictures}", *arguments, *settings, "--log-style", "silent"]) == 0
+    assert main(["report", str(path)]) == 0
     return path
 
 
