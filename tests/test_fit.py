@@ -19,10 +19,10 @@ from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.registry import create_model
 from thumbnet.specs.schedules import OneCycle, StepSchedule
 from thumbnet.training.alternating import AlternatingFlip
-from thumbnet.training.epoch import epoch_randomness
 from thumbnet.training.history import History
 from thumbnet.training.lr_finder import find_lr
 from thumbnet.training.progress import EpochPlan, Progress, Silent, StepReport
+from thumbnet.training.randomness import epoch_randomness
 from thumbnet.training.state import TrainingState
 
 
@@ -63,8 +63,8 @@ def test_a_fit_equals_the_loop_written_out_plainly(tiny_dataset: Dataset) -> Non
     step = 0
     for epoch in (1, 2):
         losses, num_correct = [], 0
-        with epoch_randomness(5, epoch, torch.device("cpu")) as generator:
-            for chosen in shuffled_batches(96, 16, generator):
+        with epoch_randomness(5, epoch, torch.device("cpu")) as streams:
+            for chosen in shuffled_batches(96, 16, streams.shuffling):
                 optimizer.param_groups[0]["lr"] = 0.1 * OneCycle(0.5).factor(step, num_steps=12, steps_per_epoch=6)
                 images = normalise(tiny_dataset.train.images[chosen], tiny_dataset.mean, tiny_dataset.std)
                 logits = plain(images)
@@ -166,8 +166,8 @@ def test_numbers_out_of_range_are_refused(tiny_dataset: Dataset, name: str, valu
 def test_dropout_and_augmentation_differ_from_epoch_to_epoch() -> None:
     drawn = []
     for epoch in (1, 2, 1):
-        with epoch_randomness(0, epoch, torch.device("cpu")) as generator:
-            drawn.append((torch.rand(5), torch.rand(5, generator=generator)))
+        with epoch_randomness(0, epoch, torch.device("cpu")) as streams:
+            drawn.append((torch.rand(5), torch.rand(5, generator=streams.augmentation)))
     assert drawn[0][0].equal(drawn[2][0])
     assert drawn[0][1].equal(drawn[2][1])
     assert not drawn[0][0].equal(drawn[1][0])

@@ -23,7 +23,8 @@ from thumbnet.runs.checksums import SIGNATURE_LENGTH, is_as_signed, signature
 from thumbnet.runs.environment import Environment
 from thumbnet.runs.known_data import KnownData
 from thumbnet.training.history import history_from_rows
-from thumbnet.training.state import RANDOM_SCHEMES, TrainingState
+from thumbnet.training.randomness import RANDOM_SCHEMES
+from thumbnet.training.state import TrainingState
 
 CHECKPOINT_FORMAT = 2
 HINT = "delete it: --resume then starts the run again"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
@@ -20,12 +18,12 @@ from thumbnet.specs.resizing import ProgressiveResizing
 from thumbnet.specs.schedules import Schedule
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
-from thumbnet.training.device import seeded
 from thumbnet.training.distillation import TeacherLogits, distillation_loss
 from thumbnet.training.forecast import Forecast
 from thumbnet.training.inputs import make_batch
 from thumbnet.training.mixup import Targets, mix
 from thumbnet.training.progress import EpochPlan, Progress, StepReport
+from thumbnet.training.randomness import epoch_randomness
 from thumbnet.training.tally import Tally
 
 CPU_STEPS_BETWEEN_CHECKS = 1
@@ -88,6 +86,7 @@ class Loop:
     objective: Objective
     average: WeightAverage | None
     seed: int
+    random_scheme: int
     progress: Progress
 
     def sides_at(self, step: int) -> tuple[int, int]:
@@ -110,13 +109,13 @@ def train_epoch(loop: Loop, epoch: int, forecast: Forecast) -> StepReport:
     )
     loop.model.train()
     tally = Tally(first_step)
-    with epoch_randomness(loop.seed, epoch, device) as generator:
-        for index, chosen in enumerate(shuffled_batches(len(labels), plan.batch_size, generator)):
+    with epoch_randomness(loop.seed, epoch, device, scheme=loop.random_scheme) as streams:
+        for index, chosen in enumerate(shuffled_batches(len(labels), plan.batch_size, streams.shuffling)):
             factor = plan.factor_at(first_step + index)
             for group, base_lr in zip(loop.optimizer.param_groups, loop.base_lrs, strict=True):
                 group["lr"] = base_lr * factor
             sides = loop.sides_at(first_step + index)
-            tally.add(*_train_step(loop, chosen.to(labels.device), epoch, sides, generator))
+            tally.add(*_train_step(loop, chosen.to(labels.device), epoch, sides, streams.augmentation))
             if loop.average is not None:
                 loop.average.update(first_step + index)
             if (index + 1) % check_every == 0 or index + 1 == plan.steps_per_epoch:
@@ -175,11 +174,3 @@ def _loss(objective: Objective, logits: Float[Tensor, "b k"], targets: Targets) 
         weight=objective.teacher_weight,
         temperature=objective.teacher_temperature,
     )
-
-
-@contextmanager
-def epoch_randomness(seed: int, epoch: int, device: torch.device) -> Iterator[torch.Generator]:
-    """A generator to shuffle and augment with; PyTorch's own (dropout) are seeded for the epoch, then restored."""
-    batches_seed, dropout_seed = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint32)
-    with seeded(int(dropout_seed), device):
-        yield torch.Generator().manual_seed(int(batches_seed))

@@ -34,6 +34,7 @@ from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.inputs import build_augmentations, init_model_from_data, resolve_inputs
 from thumbnet.training.optimizers import build_optimizer
 from thumbnet.training.progress import Progress, pick_progress
+from thumbnet.training.randomness import LATEST_SCHEME
 from thumbnet.training.result import FitResult, S
 from thumbnet.training.state import TrainingState, check_state, load_state, state_after
 from thumbnet.training.state_checks import check_finite, finite_at
@@ -121,6 +122,7 @@ def fit(
         objective=objective,
         average=average,
         seed=seed,
+        random_scheme=LATEST_SCHEME if resume_from is None else resume_from.random_scheme,
         progress=progress,
     )
     setup_s = time.perf_counter() - begin_s
@@ -149,7 +151,7 @@ def fit(
         setup_s = 0.0
         history = history.appended(record)
         if on_epoch_end is not None:
-            on_epoch_end(state_after(epoch, model, torch_optimizer, history, average))
+            on_epoch_end(state_after(epoch, model, torch_optimizer, history, average, loop.random_scheme))
         progress.epoch_ends(record)  # last: a terminal that is gone must not lose the epoch
     if average is not None:
         model.load_state_dict(average.averaged)

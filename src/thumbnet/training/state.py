@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from thumbnet.errors import CheckpointError
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.history import History
+from thumbnet.training.randomness import RANDOM_SCHEMES
 from thumbnet.training.state_checks import check_state_fits
-
-RANDOM_SCHEMES = (1,)
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,12 @@ def state_after(
     optimizer: torch.optim.Optimizer,
     history: History,
     average: WeightAverage | None,
+    random_scheme: int,
 ) -> TrainingState:
     """A copy of the state as it is now, which the next epoch does not change."""
     averaged = None if average is None else average.averaged
-    return copy.deepcopy(TrainingState(epoch, model.state_dict(), optimizer.state_dict(), history, averaged))
+    weights, optimizer_state = model.state_dict(), optimizer.state_dict()
+    return copy.deepcopy(TrainingState(epoch, weights, optimizer_state, history, averaged, random_scheme))
 
 
 def check_state(state: TrainingState, *, epochs: int, average_decay: float) -> None:
@@ -51,6 +52,11 @@ def check_state(state: TrainingState, *, epochs: int, average_decay: float) -> N
         raise CheckpointError(
             f"epochs is {epochs}, but the state is that after epoch {state.epoch}",
             hint=f"give epochs={state.epoch} or more",
+        )
+    if state.random_scheme not in RANDOM_SCHEMES:
+        raise CheckpointError(
+            f"the state draws random numbers by scheme {state.random_scheme}, which this version does not know",
+            hint="update thumbnet",
         )
     if (average_decay > 0) != (state.average is not None):
         has = "no average" if state.average is None else "one"
