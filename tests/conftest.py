@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+# A thread that waits for another sleeps, instead of taking a core from the other workers: read when torch is imported.
+os.environ["OMP_WAIT_POLICY"] = "passive"
+
 import jaxtyping
 import pytest
 
