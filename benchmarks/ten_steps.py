@@ -5,7 +5,8 @@ python benchmarks/ten_steps.py OUT.json [--cifar] [--threads 2] [--kernels auto 
 Each recipe trains two epochs of five batches (so all its images' sizes, flips and averages come up) on random images,
 or with --cifar on the first of CIFAR-10 in THUMBNET_DATA. OUT.json holds, by recipe and kernels, every step's loss, the
 validation loss after each epoch and the sum over the final weights' bits. With --against, exit status 1 where any of it
-differs. It also runs on commit f7609f6, with that commit's src in PYTHONPATH: nothing else that is compared is in here.
+differs. For commit f7609f6 take this file as it was at d0b90bb (`git show d0b90bb:benchmarks/ten_steps.py`), before the
+move of modules, with that commit's src in PYTHONPATH.
 The numbers that tests/test_recorded_losses.py compares with were written by
 
 python benchmarks/ten_steps.py tests/data/losses.json --batch-size 8 --steps-per-epoch 2 --precision float32
