@@ -126,6 +126,6 @@ def test_predict_and_evaluate_take_a_pretrained_model(tmp_path: Path, capsys: py
     assert main(["evaluate", "--pretrained", "sprint", "--data", "digits"]) == 2
     assert "but the data has" in capsys.readouterr().err
     assert main(["evaluate", "--pretrained", "sprint", "--split", "val"]) == 2
-    assert "which images were held out" in capsys.readouterr().err
+    assert "the images that were held out" in capsys.readouterr().err
     assert main(["evaluate", "--pretrained", "tiny"]) == 2
     assert "no trained weights of 'tiny'" in capsys.readouterr().err
