@@ -16,7 +16,9 @@ from typing import Any, get_args
 import jaxtyping
 from beartype import BeartypeConf, beartype
 
-check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+check = beartype(
+    conf=BeartypeConf(is_pep484_tower=True, violation_type=TypeError)
+)  # as Python has for a wrong argument
 compare_shapes = jaxtyping.jaxtyped
 
 
