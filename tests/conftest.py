@@ -8,24 +8,26 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import thumbnet  # it imports no torch, and applies THUMBNET_CPU
+
+if TYPE_CHECKING:
+    from thumbnet.data.dataset import Dataset
 
 # A thread that waits for another sleeps, instead of taking a core from the other workers: read when torch is imported.
 os.environ["OMP_WAIT_POLICY"] = "passive"
-
-import jaxtyping
-import pytest
-
-import thumbnet  # before torch is imported: it applies THUMBNET_CPU
-
-# isort: split
-import torch
-from jaxtyping import install_import_hook
-
-import shape_checks
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+os.environ["MPLBACKEND"] = "agg"
+# The processes that tests start, and the workers, need not compile the package's modules one by one again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The hook below compiles anew whatever is first imported while a module of the package is: so the libraries come first,
 # as they were compiled when they were installed. That saves each worker two seconds.
-for library in (
+LIBRARIES = (
+    "torch",
     "jinja2",
     "matplotlib.figure",
     "pooch",
@@ -33,24 +35,32 @@ for library in (
     "scipy.optimize",
     "scipy.stats",
     "sklearn.neighbors",
-):
-    importlib.import_module(library)
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-os.environ["MPLBACKEND"] = "agg"
+)
 
-jaxtyping.jaxtyped = shape_checks.decorate  # what the hook puts above each function
-hook = install_import_hook("thumbnet", "shape_checks.check")  # before the package's own imports
 
-from small_runs import small_config, write_small_data  # noqa: E402
-from thumbnet.data.dataset import Dataset, Source, Split  # noqa: E402
-from thumbnet.specs.registry import Registry  # noqa: E402
+def pytest_configure(config: pytest.Config) -> None:
+    """Check shapes where tests run; the process that only hands them to workers need not wait for the libraries."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    import jaxtyping
+    import torch
 
-torch.set_num_threads(1)  # the tests' tensors are small: a second thread would only wait for the first
+    import shape_checks
+
+    jaxtyping.jaxtyped = shape_checks.decorate  # what the hook puts above each function
+    jaxtyping.install_import_hook("thumbnet", "shape_checks.check")  # before the package's own imports
+    torch.set_num_threads(1)  # the tests' tensors are small: a second thread would only wait for the first
 
 
 @pytest.fixture
 def tiny_dataset() -> Dataset:
     """Three classes of 12x12 colour noise that differ in their brightest channel: learnt in seconds."""
+    import torch
+
+    from thumbnet.data.dataset import Dataset, Source, Split
+
     generator = torch.Generator().manual_seed(0)
 
     def split(num_images: int) -> Split:
@@ -75,6 +85,8 @@ def tiny_dataset() -> Dataset:
 @pytest.fixture
 def own_things() -> Iterator[None]:
     """What a test registers is forgotten after it: models, metrics, data sources and all others."""
+    from thumbnet.specs.registry import Registry
+
     registering = [getattr(thumbnet, name) for name in thumbnet.__all__ if name.startswith("register_")]
     modules = [sys.modules[function.__module__] for function in registering]
     with ExitStack() as stack:
@@ -88,6 +100,7 @@ def own_things() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of two epochs; a test that changes it copies it first."""
+    from small_runs import small_config, write_small_data
     from thumbnet.runs.train import train
 
     folder = tmp_path_factory.mktemp("small")
