@@ -35,7 +35,7 @@ from thumbnet.models import registry
 from thumbnet.models.registry import create_model, list_models
 from thumbnet.models.sprint import SprintNet
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.own_data import load_named_dataset, load_own_dataset
+from thumbnet.runs.own_data import DataPlace, load_named_dataset, load_own_dataset
 from thumbnet.runs.report import write_report
 from thumbnet.runs.resolve import load_data
 from thumbnet.runs.resume import resume
@@ -190,7 +190,7 @@ def test_train_leaves_the_listed_images_out(check: DataCheck, data: Path, tmp_pa
     moved = tmp_path / "moved.npz"
     moved.write_bytes(data.read_bytes())
     assert run.load_dataset(f"npz:{moved}").num_excluded == 0  # for all that is known, other data
-    assert load_own_dataset(run, {"data": f"npz:{moved}"}).num_excluded == len(listed)
+    assert load_own_dataset(run, DataPlace(f"npz:{moved}")).num_excluded == len(listed)
     report = write_report(run.path, tmp_path / "report.html", data=f"npz:{moved}").read_text()
     assert f"{len(listed)} images that a file lists were left out" in report
     assert run.metrics["num_excluded"] == len(listed)
@@ -361,7 +361,7 @@ def test_what_a_run_left_out_tells_its_own_data_wherever_it_is(
     shutil.copy(data, moved)
     monkeypatch.chdir(tmp_path)
     for place in (moved, "moved.npz"):
-        dataset, is_own = load_named_dataset(run, f"npz:{place}", {})
+        dataset, is_own = load_named_dataset(run, f"npz:{place}")
         assert (is_own, dataset.num_excluded) == (True, 1)
     for place in (data, os.path.relpath(data)):
         assert run.load_dataset(f"npz:{place}").num_excluded == 1
@@ -369,7 +369,7 @@ def test_what_a_run_left_out_tells_its_own_data_wherever_it_is(
         changed = dict(arrays)
     changed["train_images"][5] ^= 1
     np.savez(moved, **changed)
-    dataset, is_own = load_named_dataset(run, f"npz:{moved}", {})
+    dataset, is_own = load_named_dataset(run, f"npz:{moved}")
     assert (is_own, dataset.num_excluded) == (False, 0)
 
 

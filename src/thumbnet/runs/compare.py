@@ -21,7 +21,7 @@ from thumbnet.evaluation.comparison import (
 )
 from thumbnet.evaluation.metrics import standard_error
 from thumbnet.evaluation.predictions import StoredPredictions
-from thumbnet.runs.own_data import load_own_dataset
+from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.same_test import check_same_test
 from thumbnet.runs.seeds import is_seed_runs
@@ -119,9 +119,9 @@ def compare_runs(
     opened = tuple(run if isinstance(run, Run) else _open_run(run) for run in runs)
     names = distinct_names([run.path for run in opened])
     stored = tuple(RunDir(run.path).read_predictions() for run in opened)
-    source = {"data": data, "data_dir": data_dir, "allow_unverified": allow_unverified}
+    place = DataPlace(data, data_dir, allow_unverified)
     notes = [
-        check_same_test(opened[0], stored[0], run, run_stored, name=name, source=source)
+        check_same_test(opened[0], stored[0], run, run_stored, name=name, place=place)
         for run, run_stored, name in zip(opened[1:], stored[1:], names[1:], strict=True)
     ]
     metrics = tuple(_metrics_of(*row) for row in zip(names, opened, stored, strict=True))
@@ -153,8 +153,8 @@ def write_comparison(
     """
     folder = RunDir(Path(out_dir))
     _check_new_or_empty(folder.path)
-    source = {"data": data, "data_dir": data_dir, "allow_unverified": allow_unverified}
-    dataset = load_own_dataset(comparison.runs[0], source)
+    place = DataPlace(data, data_dir, allow_unverified)
+    dataset = load_own_dataset(comparison.runs[0], place)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -14,7 +14,7 @@ from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.tta import evaluate_tta
-from thumbnet.runs.own_data import load_named_dataset, load_own_dataset
+from thumbnet.runs.own_data import DataPlace, load_named_dataset, load_own_dataset
 from thumbnet.runs.robustness import measure_and_keep
 from thumbnet.runs.run import Run
 from thumbnet.specs.evaluation import EvaluationRequest
@@ -98,8 +98,8 @@ def evaluate_trained(
         temperature=temperature,
         robustness=robustness,
     )
-    source = {"data_dir": data_dir, "allow_unverified": allow_unverified}
-    dataset, is_own = _dataset_to_score(trained, data, source, uses_all=split == "all", say=say)
+    place = DataPlace(data, data_dir, allow_unverified)
+    dataset, is_own = _dataset_to_score(trained, place, uses_all=split == "all", say=say)
     held_out = _held_out_predictions(trained, dataset if is_own else None) if temperature else None
     measured = None
     if robustness:
@@ -115,25 +115,25 @@ def evaluate_trained(
 
 
 def _dataset_to_score(
-    trained: TrainedModel, data: str | None, source: dict[str, Any], *, uses_all: bool, say: Callable[[str], None]
+    trained: TrainedModel, place: DataPlace, *, uses_all: bool, say: Callable[[str], None]
 ) -> tuple[Dataset, bool]:
     """The data to score the model on, and whether that is surely the model's own."""
-    verified = {**source, "allow_unverified": bool(source["allow_unverified"])}
+    data, allow_unverified = place.data, bool(place.allow_unverified)
     if uses_all:
         assert data is not None
-        dataset = load_unseen_data(trained, data, **verified)
+        dataset = load_unseen_data(trained, data, data_dir=place.data_dir, allow_unverified=allow_unverified)
         _say_remarks(dataset, say)
         say(f"scored as if {trained.card.model} had been trained on none of these images")
         never_flipped = isinstance(trained, Run) and trained.config.inputs.flip is False
         return dataset.without_flips() if never_flipped else dataset, False
     if not isinstance(trained, Run):
-        dataset = load_test_data(trained, data, **verified)
+        dataset = load_test_data(trained, data, data_dir=place.data_dir, allow_unverified=allow_unverified)
         _say_remarks(dataset, say)
         _say_held_out(dataset, say)
         return dataset, False
     if data is None:
-        return load_own_dataset(trained, source), True
-    dataset, is_own = load_named_dataset(trained, data, source)
+        return load_own_dataset(trained, place), True
+    dataset, is_own = load_named_dataset(trained, data, place)
     if not is_own:
         _say_remarks(dataset, say)
         say(f"{data} differs from the run's own data: the model may have been trained on some of these images")
@@ -159,7 +159,7 @@ def _say_held_out(dataset: Dataset, say: Callable[[str], None]) -> None:
 def _held_out_predictions(run: TrainedModel, dataset: Dataset | None) -> Predictions:
     """Predictions for the run's own validation images; `dataset` is its data, or None to read it here."""
     assert isinstance(run, Run)
-    own = load_own_dataset(run, {}) if dataset is None else dataset
+    own = load_own_dataset(run) if dataset is None else dataset
     if own.val is None:
         raise ConfigError(
             "temperature is asked for, but the run held no images out for validation, and it is fitted on those",

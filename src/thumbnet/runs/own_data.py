@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import DataError, RunError
 from thumbnet.runs.run import Run
 
 
-def load_own_dataset(run: Run, source: Mapping[str, Any]) -> Dataset:
+@dataclass(frozen=True)
+class DataPlace:
+    """Where a run's data is now, as in `Run.load_dataset`; what is None is as the run recorded it."""
+
+    data: str | None = None
+    data_dir: str | Path | None = None
+    allow_unverified: bool | None = None
+
+    def load(self, run: Run, *, is_own: bool | None = None) -> Dataset:
+        """The data there, with the run's mean and std."""
+        return run.load_dataset(
+            self.data, data_dir=self.data_dir, allow_unverified=self.allow_unverified, is_own=is_own
+        )
+
+
+def load_own_dataset(run: Run, place: DataPlace = DataPlace()) -> Dataset:
     """The run's data, surely that which it was trained and scored on; its note says if it stands in for other data."""
-    dataset = run.load_dataset(**source, is_own=True)
+    dataset = place.load(run, is_own=True)
     if dataset.checksum() != run.card.data_checksum:
         raise RunError(
             f"the images of {dataset.source.name} are not those that {run.path} was trained and scored on: "
@@ -22,15 +37,16 @@ def load_own_dataset(run: Run, source: Mapping[str, Any]) -> Dataset:
     return dataset.with_note(run.card.data_note)
 
 
-def load_named_dataset(run: Run, data: str, source: Mapping[str, Any]) -> tuple[Dataset, bool]:
+def load_named_dataset(run: Run, data: str, place: DataPlace = DataPlace()) -> tuple[Dataset, bool]:
     """Data by its name, and whether it is the run's own after all: in another place, perhaps."""
-    dataset = run.load_dataset(data, **source)
+    place = replace(place, data=data)
+    dataset = place.load(run)
     if dataset.checksum() == run.card.data_checksum:
         return dataset, True
     if run.config.exclude is None:
         return dataset, False
     try:  # what the run left out tells its own data
-        own = run.load_dataset(data, **source, is_own=True)
+        own = place.load(run, is_own=True)
     except DataError:
         return dataset, False
     is_own = own.checksum() == run.card.data_checksum

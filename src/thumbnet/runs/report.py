@@ -19,7 +19,7 @@ from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.saliency import SaliencyMaps, saliency_maps
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.names import check_no_part_of_a_run
-from thumbnet.runs.own_data import load_own_dataset
+from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.reproduce import reproducing_command
 from thumbnet.runs.run import REPORT, RunDir, load_run, read_robustness
 from thumbnet.terminal.text import escaped
@@ -58,7 +58,7 @@ def write_report(
     run = load_run(run_dir)
     if out is not None and Path(out).resolve() != (run.path / REPORT).resolve():
         check_no_part_of_a_run(out)
-    dataset = load_own_dataset(run, {"data": data, "data_dir": data_dir, "allow_unverified": allow_unverified})
+    dataset = load_own_dataset(run, DataPlace(data, data_dir, allow_unverified))
     text = build_report(
         config=run.config,
         dataset=dataset,

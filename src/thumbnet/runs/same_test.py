@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from thumbnet.errors import RunError
 from thumbnet.evaluation.predictions import StoredPredictions
-from thumbnet.runs.own_data import load_own_dataset
+from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.run import Run
 
 
@@ -18,7 +15,7 @@ def check_same_test(
     stored: StoredPredictions,
     *,
     name: str,
-    source: Mapping[str, Any],
+    place: DataPlace,
 ) -> str:
     """RunError where the run was scored on other test images than the baseline; else a note, where there is one."""
     if run.card.class_names != baseline.card.class_names:
@@ -32,8 +29,8 @@ def check_same_test(
         raise _other_test(run, baseline, "the paths of the images differ")
     if run.card.data_checksum == baseline.card.data_checksum:
         return ""
-    images = load_own_dataset(run, source).test.images
-    baseline_images = load_own_dataset(baseline, source).test.images
+    images = load_own_dataset(run, place).test.images
+    baseline_images = load_own_dataset(baseline, place).test.images
     if images.shape != baseline_images.shape:
         if stored.paths is None or run.card.data != baseline.card.data:
             raise _other_test(run, baseline, "their size differs")
