@@ -343,9 +343,9 @@ def test_an_unreadable_file_is_an_error(tmp_path: Path) -> None:
 def test_the_real_binary_release_is_read_in_about_a_second() -> None:
     data_dir = Path(os.environ["THUMBNET_DATA"])
     read_cifar10(data_dir, allow_unverified=True)  # from here on the files are in the disk cache
-    started_s = time.perf_counter()
+    started_s = time.process_time()  # which other programs on the machine do not lengthen
     splits = read_cifar10(data_dir, allow_unverified=True)
-    assert time.perf_counter() - started_s < 3
+    assert time.process_time() - started_s < 3
     assert splits.train.labels.bincount().tolist() == [5000] * 10
     assert splits.test is not None
     assert splits.test.labels.bincount().tolist() == [1000] * 10

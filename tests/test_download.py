@@ -258,10 +258,8 @@ def test_a_content_encoding_label_is_not_undone(tmp_path: Path, serve: Callable[
 
 def test_no_source_at_all_is_told_at_once(tmp_path: Path, serve: Callable[[Mirror], Mirror]) -> None:
     refused, empty = closed_address(), serve(Mirror(files={})).address
-    started_s = time.perf_counter()
     with pytest.raises(DownloadError) as caught:
-        get(tmp_path, refused, empty)
-    assert time.perf_counter() - started_s < 2
+        get(tmp_path, refused, empty, give_up_s=3600)  # which nobody waits for
     assert f"{refused} (Connection refused)" in caught.value.message
     for release in RELEASES:
         assert f"{empty}{release.archive} (404 Client Error: Not Found)" in caught.value.message
@@ -273,12 +271,12 @@ def test_no_source_at_all_is_told_at_once(tmp_path: Path, serve: Callable[[Mirro
 
 
 def test_silent_sources_are_given_up_together(tmp_path: Path) -> None:
-    with silent_address() as one, silent_address() as two:
+    with silent_address() as silent:
         started_s = time.perf_counter()
         with pytest.raises(DownloadError) as caught:
-            get(tmp_path, one, two, give_up_s=0.5)
-        assert 0.4 < time.perf_counter() - started_s < 1.5
-    assert caught.value.message.count("(no answer)") == 2
+            get(tmp_path, *(f"{silent}{number}/" for number in range(40)), give_up_s=0.5)  # 20 s, one after another
+        assert 0.4 < time.perf_counter() - started_s < 10
+    assert caught.value.message.count("(no answer)") == 40
 
 
 def test_a_hanging_name_lookup_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,8 +291,8 @@ def test_a_hanging_name_lookup_is_given_up(tmp_path: Path, monkeypatch: pytest.M
     started_s = time.perf_counter()
     try:
         with pytest.raises(DownloadError, match="no answer"):
-            get(tmp_path, *(f"http://{number}.invalid/" for number in range(5)), give_up_s=0.4)
-        assert time.perf_counter() - started_s < 1.5
+            get(tmp_path, *(f"http://{number}.invalid/" for number in range(50)), give_up_s=0.4)
+        assert time.perf_counter() - started_s < 10  # not 20 s, one after another
     finally:
         released.set()
     for thread in set(threading.enumerate()) - before:
