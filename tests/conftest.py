@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -42,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check shapes where tests run; the process that only hands them to workers need not wait for the libraries."""
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
         return
+    gc.disable()  # until all is imported: what is imported stays
     for library in LIBRARIES:
         importlib.import_module(library)
     import jaxtyping
@@ -52,6 +54,12 @@ def pytest_configure(config: pytest.Config) -> None:
     jaxtyping.jaxtyped = shape_checks.decorate  # what the hook puts above each function
     jaxtyping.install_import_hook("thumbnet", "shape_checks.check")  # before the package's own imports
     torch.set_num_threads(1)  # the tests' tensors are small: a second thread would only wait for the first
+
+
+def pytest_collection_finish() -> None:
+    """What was imported is no garbage: it need not be looked through again and again while the tests run."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
