@@ -57,8 +57,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported is no garbage: it need not be looked through again and again while the tests run."""
+    """What was imported is no garbage, and tests leave little: it is looked for seldom while they run."""
     gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     gc.enable()
 
 
