@@ -1,12 +1,13 @@
 """Whether training is as fast as at another commit: recipes trained by both, alternating in one run.
 
 git worktree add ../thumbnet-base f7609f6
-python benchmarks/bench_commit.py ../thumbnet-base [--recipes sprint thumb-50k reference] [--pairs 7] [--data-dir DIR]
+python benchmarks/bench_commit.py ../thumbnet-base [--recipes sprint thumb-50k] [--images 12800] [--pairs 7]
+python benchmarks/bench_commit.py ../thumbnet-base --recipes reference --images 1920
 
-Each training is `thumbnet train` in a process of its own, on 12,800 images of CIFAR-10; nothing else may run beside it.
-A pair's ratio is our images/s over those of the other commit; which of the two begins changes from pair to pair. The
-environment is handed on: THUMBNET_CPU=avx2 measures AVX2. About 15 minutes on two cores. Writes
-benchmarks/results/commit_<hardware>_<date>.md and .json.
+Each training is `thumbnet train` in a process of its own, on the first images of CIFAR-10; nothing else may run beside
+it. A pair's ratio is our images/s over those of the other commit; which of the two begins changes from pair to pair.
+The environment is handed on: THUMBNET_CPU=avx2 measures AVX2. About six minutes a recipe on two cores. Writes, after
+each recipe, benchmarks/results/commit-<recipes>_<hardware>_<date>.md and .json.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from measuring import HERE, cifar_folder, circumstances, describe_circumstances,
 
 from thumbnet.data.sources import load_dataset
 
-NUM_TRAIN = 12_800
 NUM_TEST = 500
 EPOCHS = {"sprint": 5}  # its growing images need some; other recipes get one
 MIN_RATIO = 0.98  # of the medians, for a change that is not about speed
@@ -35,7 +35,8 @@ def main() -> None:
     """Measure, print and write."""
     parser = make_parser(__doc__)
     parser.add_argument("base", help="a checkout of the other commit")
-    parser.add_argument("--recipes", nargs="+", default=["sprint", "thumb-50k", "reference"])
+    parser.add_argument("--recipes", nargs="+", default=["sprint", "thumb-50k"])
+    parser.add_argument("--images", type=int, default=12_800, help="to train on (default: 12800)")
     parser.add_argument("--pairs", type=int, default=7, help="default: 7")
     parsed = parser.parse_args()
     base = Path(parsed.base).resolve()
@@ -43,26 +44,35 @@ def main() -> None:
         raise SystemExit(f"{base} is no checkout of thumbnet: it has no src/thumbnet")
     git = ["git", "-C", str(base), "rev-parse", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=True)
-    values: dict[str, Any] = circumstances() | {"base": commit.stdout.strip()[:10], "pairs": {}}
+    values: dict[str, Any] = circumstances() | {"base": commit.stdout.strip()[:10], "images": parsed.images}
+    values["pairs"] = {}
     with tempfile.TemporaryDirectory() as folder:
-        data = write_subset(cifar_folder(parsed.data_dir), Path(folder) / "subset.npz")
+        data = write_subset(cifar_folder(parsed.data_dir), Path(folder) / "subset.npz", num_train=parsed.images)
         for recipe in parsed.recipes:
             for checkout in (base, HERE.parent):
                 images_per_s(checkout, recipe, data, epochs=1)  # kernels compiled, files in memory
             values["pairs"][recipe] = [measure_pair(base, recipe, data, number) for number in range(parsed.pairs)]
             print(describe(recipe, values["pairs"][recipe]), flush=True)
+            path = write_results(f"commit-{'-'.join(parsed.recipes)}", values, report_of(values))
+    print(path)
+
+
+def report_of(values: dict[str, Any]) -> str:
+    """The page of the results."""
     lines = [f"- {describe(recipe, pairs)}" for recipe, pairs in values["pairs"].items()]
-    report = f"# Training speed against commit {values['base']}\n\n" + "\n".join(lines)
-    report += f"\n\n{describe_circumstances(values)}\n"
-    print(write_results("commit", values, report))
+    return (
+        f"# Training speed against commit {values['base']}, {values['images']:,} images\n\n"
+        + "\n".join(lines)
+        + f"\n\n{describe_circumstances(values)}\n"
+    )
 
 
-def write_subset(folder: str, path: Path) -> str:
+def write_subset(folder: str, path: Path, *, num_train: int) -> str:
     """The first training and test images of CIFAR-10 as an .npz file; its name as --data takes it."""
     dataset = load_dataset("cifar10", data_dir=folder, allow_unverified=True, val_fraction=0.0)
     arrays = {
         f"{name}_{kind}": getattr(dataset.split(name), kind)[:count].numpy()
-        for name, count in (("train", NUM_TRAIN), ("test", NUM_TEST))
+        for name, count in (("train", num_train), ("test", NUM_TEST))
         for kind in ("images", "labels")
     }
     np.savez(path, **arrays)

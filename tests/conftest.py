@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 os.environ["OMP_WAIT_POLICY"] = "passive"
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 os.environ["MPLBACKEND"] = "agg"
-# The processes that tests start, and the workers, need not compile the package's modules one by one again.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The hook below compiles anew whatever is first imported while a module of the package is: so the libraries come first,
 # as they were compiled when they were installed. That saves each worker two seconds.

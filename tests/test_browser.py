@@ -64,6 +64,12 @@ LOOKS = pytest.mark.parametrize("scheme", ["light", "dark"])
 WIDTHS = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 LONG_NAME = "a_name_that_is_long_and_cannot_be_broken_"
 MEASURED = {
+    "model": "sprint",
+    "data": "tiny",
+    "test_accuracy": 0.5,
+    "test_loss": 1.0,
+    "num_test": 100,
+    "epochs": 3,
     "num_params": 200_000,
     "macs": 15_000_000,
     "train_s": 1.0,

@@ -37,6 +37,7 @@ from thumbnet.views.report.gallery_images import (
 
 SECTIONS = ("overview", "curves", "confusion", "classes", "gallery", "calibration", "architecture", "reproduce")
 METRICS = {
+    "model": "sprint", "data": "tiny", "test_accuracy": 0.5, "test_loss": 1.0, "num_test": 45, "epochs": 3,
     "num_params": 1, "macs": 1, "train_s": 100.0, "images_per_s": 10.0, "device": "cpu", "num_threads": 1,
     "machine": "A processor (2 cores)",
 }  # fmt: skip

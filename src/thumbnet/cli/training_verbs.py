@@ -81,7 +81,7 @@ def train(parsed: argparse.Namespace) -> None:
         spread = "" if deviation is None else f" ± {deviation:.2%}"
         put(
             f"test accuracy {metrics['test_accuracy']:.2%}{spread} (n = {metrics['n']}, seeds "
-            f"{', '.join(map(str, metrics['seeds']))}; {done.runs[0].metrics['num_test']:,} images of "
+            f"{', '.join(str(run.config.seed) for run in done.runs)}; {done.runs[0].metrics['num_test']:,} images of "
             f"{done.runs[0].metrics['data']}), {metrics['train_s']:.0f} s of training each"
         )
     else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.comparison import (
@@ -21,6 +20,7 @@ from thumbnet.evaluation.comparison import (
 )
 from thumbnet.evaluation.metrics import standard_error
 from thumbnet.evaluation.predictions import StoredPredictions
+from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.same_test import check_same_test
@@ -50,7 +50,7 @@ class RunComparison:
     def __str__(self) -> str:
         return describe_comparison(self.metrics, self.comparisons, self.notes)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values for JSON; the images that one run alone gets right come as in `PairedComparison`."""
         others = zip(self.metrics[1:], self.comparisons, self.predictions[1:], strict=True)
         return {
@@ -80,7 +80,7 @@ class RunComparison:
             "notes": list(self.notes),
         }
 
-    def _images(self, indices: Sequence[int], other: StoredPredictions) -> list[dict[str, Any]]:
+    def _images(self, indices: Sequence[int], other: StoredPredictions) -> list[dict[str, object]]:
         baseline, class_names = self.predictions[0], self.runs[0].card.class_names
         return [
             {
@@ -196,18 +196,18 @@ def _open_run(path: str | Path) -> Run:
 
 
 def _metrics_of(name: str, run: Run, stored: StoredPredictions) -> RunMetrics:
-    accuracy = float(stored.right.double().mean())
+    accuracy, known = float(stored.right.double().mean()), known_metrics(run.metrics)
     return RunMetrics(
         name=name,
         path=str(run.path),
         model=run.card.model,
-        num_params=run.metrics["num_params"],
-        macs=run.metrics["macs"],
+        num_params=known.num_params,
+        macs=known.macs,
         num_images=len(stored),
         accuracy=accuracy,
         standard_error=standard_error(accuracy, len(stored)),
-        train_s=run.metrics["train_s"],
-        epochs=run.metrics["epochs"],
+        train_s=known.train_s,
+        epochs=known.epochs,
     )
 
 

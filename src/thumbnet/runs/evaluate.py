@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
@@ -36,7 +35,7 @@ class TrainedEvaluation:
     tta_accuracy: float | None
     robustness: Robustness | None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values, as JSON takes them."""
         values = {
             "model": self.trained.card.model,

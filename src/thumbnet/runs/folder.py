@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 from torch import Tensor
@@ -218,7 +217,7 @@ class RunDir:
     def read_history(self) -> History:
         return history_from_csv(self._read_text(HISTORY), name=str(self.path / HISTORY))
 
-    def read_metrics(self) -> dict[str, Any]:
+    def read_metrics(self) -> dict[str, object]:
         """The values of metrics.json as they are, unknown ones too."""
         name = str(self.path / METRICS)
         return read_object(self.read_checked(METRICS), name=name, known_format=METRICS_FORMAT)

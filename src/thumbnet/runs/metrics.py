@@ -13,7 +13,7 @@ METRICS_FORMAT = 2
 
 
 @dataclass(frozen=True)
-class _Values:
+class KnownMetrics:
     """What is used of metrics.json, with its types; there is more in it, and earlier versions wrote less."""
 
     model: str
@@ -41,9 +41,15 @@ class _Values:
     resumed_with_changes: tuple[str, ...] = ()
 
 
+def known_metrics(values: Mapping[str, object], *, name: str = "metrics.json") -> KnownMetrics:
+    """The known values among those of metrics.json; RunError, which names the file `name`, if one is missing or of
+    another type."""
+    return from_fields(KnownMetrics, values, name=name)
+
+
 def check_metrics(values: Mapping[str, object], *, name: str, num_epochs: int) -> None:
     """RunError, which names the file `name`, where the values cannot be those of a run with a history so long."""
-    known = from_fields(_Values, values, name=name)
+    known = known_metrics(values, name=name)
     for key, value in vars(known).items():
         if isinstance(value, (int, float)) and value < 0:
             raise damaged(name, f"{key} is {value}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -18,6 +17,7 @@ from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.saliency import SaliencyMaps, saliency_maps
 from thumbnet.models.trace import Trace, trace_model
+from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import check_no_part_of_a_run
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.reproduce import reproducing_command
@@ -87,7 +87,7 @@ def build_report(
     model: nn.Module,
     history: History,
     evaluation: Evaluation,
-    metrics: Mapping[str, Any],
+    metrics: Mapping[str, object],
     title: str,
     asked: TrainConfig | None = None,
     trace: Trace | None = None,
@@ -150,8 +150,8 @@ def _held_out(model: nn.Module, dataset: Dataset) -> Predictions | None:
     return predict_split(model, dataset.val, mean=dataset.mean, std=dataset.std)
 
 
-def _headlines(analysis: Analysis, metrics: Mapping[str, Any]) -> list[Headline]:
-    evaluation = analysis.evaluation
+def _headlines(analysis: Analysis, metrics: Mapping[str, object]) -> list[Headline]:
+    evaluation, known = analysis.evaluation, known_metrics(metrics)
     headlines = [
         Headline(
             "test accuracy",
@@ -161,16 +161,16 @@ def _headlines(analysis: Analysis, metrics: Mapping[str, Any]) -> list[Headline]
         Headline("right or second", f"{analysis.top2_accuracy:.2%}", "top-2 accuracy"),
         Headline("test loss", f"{evaluation.loss:.4f}", "negative log-likelihood"),
         Headline("calibration error", f"{analysis.calibration.error:.2%}", "expected, before any temperature"),
-        Headline("parameters", f"{metrics['num_params']:,}", f"{metrics['macs'] / 1e6:.1f} M multiply-accumulates"),
-        Headline("training", duration(metrics["train_s"]), f"{metrics['images_per_s']:,.0f} images/s"),
+        Headline("parameters", f"{known.num_params:,}", f"{known.macs / 1e6:.1f} M multiply-accumulates"),
+        Headline("training", duration(known.train_s), f"{known.images_per_s:,.0f} images/s"),
     ]
     if "val_accuracy" in metrics:
-        headlines.insert(1, Headline("validation accuracy", f"{metrics['val_accuracy']:.2%}"))
+        headlines.insert(1, Headline("validation accuracy", f"{known.val_accuracy:.2%}"))
     custom = evaluation.custom_metrics.items()
     return headlines + [Headline(name, f"{value:.4g}") for name, value in custom if value is not None]
 
 
-def _facts(config: TrainConfig, dataset: Dataset, metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(config: TrainConfig, dataset: Dataset, metrics: Mapping[str, object]) -> list[tuple[str, str]]:
     channels, height, width = dataset.image_shape
     num_val = 0 if dataset.val is None else len(dataset.val)
     names = config_to_dict(config)

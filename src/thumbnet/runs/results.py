@@ -7,7 +7,6 @@ import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -49,7 +48,7 @@ def write_results(
     evaluation: Evaluation,
     data_checksum: str,
     pictures: bool,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Write everything but metrics.json, and return the metrics, to be completed and written last; without `pictures`,
     neither the pictures nor the report."""
     history = result.history
@@ -84,7 +83,7 @@ def write_results(
     return metrics
 
 
-def write_metrics(folder: RunDir, metrics: dict[str, Any], *, total_s: float, device: str) -> None:
+def write_metrics(folder: RunDir, metrics: dict[str, object], *, total_s: float, device: str) -> None:
     """metrics.json, whose presence says that the run is complete."""
     peak = peak_memory_bytes(torch.device(device))
     folder.write_metrics({**metrics, "total_s": total_s, "peak_memory_bytes": peak})
@@ -115,10 +114,10 @@ def _metrics(
     trace: Trace,
     result: FitResult[Evaluation],
     evaluation: Evaluation,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     history = result.history
     last = history[-1]
-    metrics: dict[str, Any] = {
+    metrics: dict[str, object] = {
         "recipe": config.recipe,
         "model": config.model,
         "data": config.data,

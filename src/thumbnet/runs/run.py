@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -74,7 +73,7 @@ class Run(TrainedModel):
     path: Path
     config: TrainConfig
     history: History
-    metrics: Mapping[str, Any]
+    metrics: Mapping[str, object]
     asked: TrainConfig | None = None
 
     @property
@@ -150,7 +149,8 @@ def load_run(path: str | Path) -> Run:
     config, asked = folder.read_config(), folder.read_asked()
     card, history, metrics = folder.read_card(), folder.read_history(), folder.read_metrics()
     check_metrics(metrics, name=str(folder.path / METRICS), num_epochs=len(history))
-    if metrics.get(FORMAT, 1) > 1:
+    number = metrics.get(FORMAT, 1)
+    if isinstance(number, int) and number > 1:
         _check_complete(folder.path, read_digests(folder.path))
     model = create_from_card(card)
     if num_params(model) != card.num_params:

@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import CONFIG, SEEDS, SHARED_CONFIG
 from thumbnet.runs.resolve import speaker
 from thumbnet.runs.resume import go_on, relocated
@@ -29,7 +29,7 @@ class SeedRuns:
 
     path: Path
     runs: tuple[Run, ...]
-    metrics: Mapping[str, Any]
+    metrics: Mapping[str, object]
 
 
 def train_seeds(
@@ -146,13 +146,14 @@ def _finish(
                 hint=f"delete {run.path} and go on where the first one's data is, or train all of them anew",
             )
         runs.append(run)
-    accuracies = [run.metrics["test_accuracy"] for run in runs]
+    known = [known_metrics(run.metrics) for run in runs]
+    accuracies = [each.test_accuracy for each in known]
     metrics = {
         "n": len(runs),
         "seeds": list(seeds),
         "test_accuracy": statistics.mean(accuracies),
         "test_accuracy_std": statistics.stdev(accuracies) if len(runs) > 1 else None,
-        "train_s": statistics.median(run.metrics["train_s"] for run in runs),
+        "train_s": statistics.median(each.train_s for each in known),
     }
     folder.write_metrics(metrics)
     return SeedRuns(folder.path, tuple(runs), metrics)
