@@ -22,7 +22,7 @@ from thumbnet.data import download, resuming
 from thumbnet.data.checksums import BINARY, PYTHON, RELEASES
 from thumbnet.data.cifar import read_cifar10
 from thumbnet.data.download import SOURCES, WORK_DIR, download_cifar10
-from thumbnet.errors import DataError, DownloadError
+from thumbnet.errors import DataError, DatasetNotFoundError, DownloadError
 
 BATCHES = make_batches(100)  # archives of several chunks
 PUBLISHED = (published(BINARY, BATCHES), published(PYTHON, BATCHES))
@@ -268,6 +268,16 @@ def test_no_source_at_all_is_told_at_once(tmp_path: Path, serve: Callable[[Mirro
     assert str(tmp_path) in caught.value.hint
     assert "--data digits" in caught.value.hint
     assert names_in(tmp_path) == set()
+
+
+def test_a_failure_is_described_by_its_own_cause(tmp_path: Path) -> None:
+    refused = closed_address()
+    try:
+        raise DatasetNotFoundError("no CIFAR-10 in the folder")
+    except DatasetNotFoundError:
+        with pytest.raises(DownloadError) as caught:  # as `--data auto` does: what is missing is downloaded
+            get(tmp_path, refused)
+    assert f"{refused} (Connection refused)" in caught.value.message
 
 
 def test_silent_sources_are_given_up_together(tmp_path: Path) -> None:
