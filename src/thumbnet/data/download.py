@@ -24,7 +24,7 @@ import requests
 from thumbnet.data.checksums import RELEASES, Release
 from thumbnet.data.cifar import read_archive
 from thumbnet.data.resuming import ResumingDownloader, SlowLimit, SlowSourceError
-from thumbnet.errors import DataError, DownloadError
+from thumbnet.errors import DataError, DownloadError, ThumbnetError
 
 if sys.platform != "win32":
     import fcntl
@@ -156,10 +156,9 @@ def _fetch(
     untried, slow = list(answers), list[str]()
     while untried or slow:
         source = (untried or slow).pop(0)
-        try:
-            answers[source].result(timeout=max(0.0, deadline - time.monotonic()))
-        except (OSError, ValueError) as error:
-            failures.append(f"{source} ({_reason(error)})")
+        failure = _failure(answers[source], timeout_s=max(0.0, deadline - time.monotonic()))
+        if failure is not None:
+            failures.append(f"{source} ({_reason(failure)})")
             continue
         for release in releases:
             url = _url(source, release)
@@ -256,12 +255,24 @@ def _url(source: str, release: Release) -> str:
     return f"{source.rstrip('/')}/{release.archive}"
 
 
+def _failure(answer: Future[None], *, timeout_s: float) -> BaseException | None:
+    """What kept a source from answering. Not raised here: that would replace what it was caused by."""
+    try:
+        failure = answer.exception(timeout=timeout_s)
+    except TimeoutError as error:
+        return error
+    if failure is None or isinstance(failure, OSError | ValueError):
+        return failure
+    raise failure
+
+
 def _reason(error: BaseException) -> str:
-    """A few words from the innermost cause: requests' own messages nest three others."""
+    """A few words from the innermost cause: requests' own messages nest three others. What was being handled when the
+    download began, as that the data is missing, is none."""
     if isinstance(error, TimeoutError | requests.Timeout):
         return "no answer"
     if isinstance(error, requests.HTTPError):
         return str(error).partition(" for url")[0]
-    while (cause := error.__cause__ or error.__context__) is not None:
+    while (cause := error.__cause__ or error.__context__) is not None and not isinstance(cause, ThumbnetError):
         error = cause
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
