@@ -9,8 +9,8 @@ import torch
 
 from thumbnet.data.dataset import Split
 from thumbnet.evaluation.predictions import Predictions, StoredPredictions
-from thumbnet.formats.csv_table import read_rows
-from thumbnet.formats.json_text import damaged
+from thumbnet.specs.csv_table import read_rows
+from thumbnet.specs.json_text import damaged
 
 COLUMNS = ("index", "path", "label", "prediction", "class_name", "predicted_name", "probability")
 

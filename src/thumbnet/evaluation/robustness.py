@@ -17,8 +17,8 @@ from thumbnet.errors import ConfigError
 from thumbnet.evaluation.corruptions import CORRUPTIONS, corrupt
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.predictions import EVAL_BATCH_SIZE, predict_logits
-from thumbnet.formats.json_text import FORMAT, damaged
-from thumbnet.formats.typed import from_fields
+from thumbnet.specs.json_text import FORMAT, damaged
+from thumbnet.specs.typed import from_fields
 
 ROBUSTNESS_FORMAT = 2
 MEASURE_AGAIN = "measure again: thumbnet evaluate RUN --robustness"

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from thumbnet.config import Option
-from thumbnet.formats.json_text import FORMAT, check_format, damaged
-from thumbnet.formats.typed import from_fields
+from thumbnet.specs.json_text import FORMAT, check_format, damaged
+from thumbnet.specs.typed import from_fields
 
 CARD_FORMAT = 2
 MAX_SIDE = 4096  # pixels

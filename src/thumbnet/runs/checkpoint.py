@@ -16,12 +16,12 @@ from torch import Tensor
 
 from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
 from thumbnet.errors import CheckpointError, RunError
-from thumbnet.formats.json_text import check_format
-from thumbnet.formats.typed import from_fields
 from thumbnet.models.weights import first_not_finite
 from thumbnet.runs.checksums import SIGNATURE_LENGTH, is_as_signed, signature
 from thumbnet.runs.environment import Environment
 from thumbnet.runs.known_data import KnownData
+from thumbnet.specs.json_text import check_format
+from thumbnet.specs.typed import from_fields
 from thumbnet.training.history import history_from_rows
 from thumbnet.training.randomness import RANDOM_SCHEMES
 from thumbnet.training.state import TrainingState

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from thumbnet.atomic import write_atomically
 from thumbnet.errors import RunError
-from thumbnet.formats.json_text import damaged
 from thumbnet.runs.names import CHECKSUMS
+from thumbnet.specs.json_text import damaged
 
 LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 

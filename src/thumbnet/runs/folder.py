@@ -17,7 +17,6 @@ from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 from thumbnet.evaluation.predictions_csv import predictions_from_csv, predictions_to_csv
 from thumbnet.evaluation.robustness import ROBUSTNESS_FORMAT, Robustness, robustness_from_dict
-from thumbnet.formats.json_text import FORMAT, read_object, to_json
 from thumbnet.models.card import CARD_FORMAT, ModelCard, card_from_dict, card_to_dict
 from thumbnet.models.weights import first_not_finite
 from thumbnet.runs.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoint_to_bytes
@@ -42,6 +41,7 @@ from thumbnet.runs.names import (
     is_temporary,
 )
 from thumbnet.runs.seed_list import SEEDS_FORMAT, seeds_from_dict
+from thumbnet.specs.json_text import FORMAT, read_object, to_json
 from thumbnet.terminal.text import escaped
 from thumbnet.training.history import History, history_from_csv
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from thumbnet.formats.json_text import damaged
-from thumbnet.formats.typed import from_fields
+from thumbnet.specs.json_text import damaged
+from thumbnet.specs.typed import from_fields
 
 METRICS_FORMAT = 2
 

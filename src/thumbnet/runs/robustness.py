@@ -7,8 +7,8 @@ from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.robustness import Robustness, measure_robustness
-from thumbnet.formats.json_text import to_json
 from thumbnet.runs.run import ROBUSTNESS, ROBUSTNESS_PLOT, Run, RunDir
+from thumbnet.specs.json_text import to_json
 from thumbnet.trained.model import TrainedModel
 
 Say = Callable[[str], None]

@@ -14,7 +14,6 @@ from thumbnet.data.source_registry import obeys, source_name
 from thumbnet.data.sources import load_dataset
 from thumbnet.data.white_levels import scale_for
 from thumbnet.errors import CheckpointError, RunError
-from thumbnet.formats.json_text import FORMAT
 from thumbnet.models.registry import num_params
 from thumbnet.models.weights import put_weights
 from thumbnet.runs.checkpoint import Checkpoint
@@ -38,6 +37,7 @@ from thumbnet.runs.names import (
     is_temporary,
 )
 from thumbnet.runs.new_folder import RUN_DIR_OPTION, create_run_dir
+from thumbnet.specs.json_text import FORMAT
 from thumbnet.trained.data import check_fits
 from thumbnet.trained.model import TrainedModel, create_from_card
 from thumbnet.training.history import History

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from thumbnet.formats.json_text import damaged
-from thumbnet.formats.typed import from_fields
 from thumbnet.specs.checks import MAX_SEED
+from thumbnet.specs.json_text import damaged
+from thumbnet.specs.typed import from_fields
 
 SEEDS_FORMAT = 2
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal, overload
 
-from thumbnet.formats.csv_table import read_rows
-from thumbnet.formats.json_text import damaged
-from thumbnet.formats.typed import from_fields
+from thumbnet.specs.csv_table import read_rows
+from thumbnet.specs.json_text import damaged
+from thumbnet.specs.typed import from_fields
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from thumbnet.formats.json_text import HINT, damaged
+from thumbnet.specs.json_text import HINT, damaged
 
 
 def read_rows(text: str, *, required: Sequence[str], name: str, hint: str = HINT) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from thumbnet.formats.json_text import HINT, damaged
+from thumbnet.specs.json_text import HINT, damaged
 
 T = TypeVar("T")
 
