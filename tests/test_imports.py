@@ -15,7 +15,7 @@ import thumbnet
 SOURCE = Path(thumbnet.__file__).parent
 ORDER = (
     "errors", "atomic", "terminal", "specs", "config", "recipes", "data", "augment", "kernels", "models",
-    "evaluation", "training", "trained", "views", "runs", "bench", "data_check", "cli", "__main__",
+    "evaluation", "training", "trained", "views", "runs", "export", "bench", "data_check", "cli", "__main__",
 )  # fmt: skip
 DRAWING = ("matplotlib", "seaborn", "plotly")
 

@@ -17,7 +17,7 @@ import argparse
 import copy
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -26,11 +26,13 @@ import torch
 from records import remove_data_dir, write_checksums
 
 from thumbnet.bench.measure import measure_model
-from thumbnet.evaluation.metrics import evaluate
+from thumbnet.evaluation.export_data import collect_export_data
+from thumbnet.evaluation.metrics import card_metrics, evaluate
 from thumbnet.evaluation.tta import evaluate_tta
 from thumbnet.models.blocknet import BlockNet
-from thumbnet.models.card import card_to_dict
-from thumbnet.models.pretrained import ARCHITECTURE, CARD
+from thumbnet.models.card import ModelCard, card_to_dict
+from thumbnet.models.export_data import export_data_to_bytes
+from thumbnet.models.pretrained import CARD, EXPORT_DATA_FOLDER
 from thumbnet.runs.checksums import write_with_digests
 from thumbnet.runs.names import PREDICTIONS, WEIGHTS
 from thumbnet.runs.run import Run, load_run
@@ -60,20 +62,25 @@ def main() -> None:
         raise SystemExit(f"{run.card.model} is no network of blocks: `thumbnet predict` could not run it on NumPy")
     dataset = run.load_dataset(data_dir=parsed.data_dir, allow_unverified=True)
 
-    full = evaluate(run.model, dataset).accuracy
+    full = evaluate(run.model, dataset)
     half = copy.deepcopy(run.model)
     with torch.no_grad():
         for parameter in half.parameters():
             if is_large(parameter):
                 parameter.copy_(parameter.half())
-    halved = evaluate(half, dataset).accuracy
-    is_half = abs(halved - full) <= SAME_ACCURACY
+    halved = evaluate(half, dataset)
+    is_half = abs(halved.accuracy - full.accuracy) <= SAME_ACCURACY
+    model, evaluation = (half, halved) if is_half else (run.model, full)
     if parsed.as_teacher:
         keep_teacher(run, TEACHER, is_half=is_half)
-        print({"half_precision": is_half, "accuracy": halved if is_half else full})
+        print({"half_precision": is_half, "accuracy": evaluation.accuracy})
         return
     path = PRETRAINED / f"{run.card.model}.safetensors"
-    path.write_bytes(weights_of(run, is_half=is_half))
+    card = replace(run.card, architecture=run.model.architecture, metrics=card_metrics(evaluation))
+    path.write_bytes(weights_of(run, card, is_half=is_half))
+    export_data = PRETRAINED / EXPORT_DATA_FOLDER / path.name
+    export_data.parent.mkdir(exist_ok=True)
+    export_data.write_bytes(export_data_to_bytes(collect_export_data(model, dataset)))
     folder = ZOO / run.card.model
     shutil.rmtree(folder, ignore_errors=True)
     for seed, source in zip(seeds, paths, strict=True):
@@ -84,11 +91,11 @@ def main() -> None:
         "seed": seeds[0],
         "num_bytes": path.stat().st_size,
         "half_precision": is_half,
-        "accuracy": halved if is_half else full,
+        "accuracy": evaluation.accuracy,
         "forward_images_per_s": measure_model(run.card.model, 128, "float32", "cpu").forward_images_per_s,
         "processor": processor_name(),
         "date": date.today().isoformat(),
-        "tta_accuracy": evaluate_tta(half if is_half else run.model, dataset).accuracy,
+        "tta_accuracy": evaluate_tta(model, dataset).accuracy,
     }
     (folder / "pretrained.json").write_text(json.dumps(record, indent=2) + "\n")
     print(record)
@@ -114,21 +121,21 @@ def keep_teacher(run: Run, folder: Path, *, is_half: bool) -> None:
     """Write a run that `load_run` takes to `folder`: its record, predictions, weights and their checksums."""
     copy_record(run.path, folder)
     contents = {name: (folder / name).read_bytes() for name in RECORD}
-    contents |= {PREDICTIONS: (run.path / PREDICTIONS).read_bytes(), WEIGHTS: weights_of(run, is_half=is_half)}
+    contents |= {
+        PREDICTIONS: (run.path / PREDICTIONS).read_bytes(),
+        WEIGHTS: weights_of(run, run.card, is_half=is_half),
+    }
     write_with_digests(folder, contents)
 
 
-def weights_of(run: Run, *, is_half: bool) -> bytes:
-    """The weights, with the run's card in their metadata and, of a network of blocks, its architecture."""
+def weights_of(run: Run, card: ModelCard, *, is_half: bool) -> bytes:
+    """The weights, with a card in their metadata."""
     large = {name for name, parameter in run.model.named_parameters() if is_large(parameter)}
     tensors = {
         name: (tensor.half() if is_half and name in large else tensor).contiguous()
         for name, tensor in run.model.state_dict().items()
     }
-    metadata = {CARD: json.dumps(card_to_dict(run.card))}
-    if isinstance(run.model, BlockNet):
-        metadata[ARCHITECTURE] = json.dumps(asdict(run.model.architecture))
-    return safetensors.torch.save(tensors, metadata=metadata)
+    return safetensors.torch.save(tensors, metadata={CARD: json.dumps(card_to_dict(card))})
 
 
 if __name__ == "__main__":

@@ -78,3 +78,11 @@ class RunError(ThumbnetError):
 
 class CheckpointError(RunError):
     """Weights are damaged or do not fit the model."""
+
+
+class ExportError(ThumbnetError):
+    """A trained model cannot be exported, or what was written does not do what the model does."""
+
+
+class ExtraMissingError(ThumbnetError, ImportError):
+    """A package that comes with an extra of thumbnet is not installed."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, NonFiniteLogitsError
+from thumbnet.evaluation.calibration import calibrate
 from thumbnet.evaluation.custom_metrics import custom_metrics
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.models.outputs import check_num_classes
@@ -96,6 +97,16 @@ def summarise_predictions(predictions: Predictions, *, split: str) -> Evaluation
 def standard_error(accuracy: float, num_images: int) -> float:
     """Binomial standard error of an accuracy, both as fractions, on `num_images` images."""
     return math.sqrt(accuracy * (1 - accuracy) / num_images)
+
+
+def card_metrics(evaluation: Evaluation) -> dict[str, float]:
+    """What a model's card keeps of its test split; `ece` is the expected calibration error."""
+    return {
+        "test_accuracy": evaluation.accuracy,
+        "test_loss": evaluation.loss,
+        "ece": calibrate(evaluation.predictions).error,
+        "num_test": evaluation.num_images,
+    }
 
 
 def misclassified(predictions: Predictions) -> Int64[Tensor, " m"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from thumbnet.errors import ModelError
@@ -39,6 +40,26 @@ class Architecture:
     blocks: str
     whiten_padding: int
     has_shortcuts: bool
+
+
+# By model: the zero padding around the images, and whether there are shortcuts. What a block network's class says, for
+# readers without PyTorch of runs from before a card had the architecture.
+OF_MODELS = {
+    "sprint": (0, False),
+    "sprint-long": (1, True),
+    "thumb-20k": (1, True),
+    "thumb-50k": (1, True),
+    "thumb-100k": (1, True),
+    "thumb-200k": (1, True),
+}
+
+
+def architecture_of(model: str, options: Mapping[str, object]) -> Architecture | None:
+    """That of a model of the package with its resolved options; None where it is no network of blocks."""
+    blocks = options.get("blocks")
+    if model not in OF_MODELS or not isinstance(blocks, str):
+        return None
+    return Architecture(blocks, *OF_MODELS[model])
 
 
 def parse_blocks(text: str) -> tuple[Layer, ...]:

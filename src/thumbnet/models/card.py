@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from thumbnet.config import Option
+from thumbnet.models.architecture import Architecture
 from thumbnet.specs.json_text import FORMAT, check_format, damaged
 from thumbnet.specs.typed import from_fields
 
@@ -22,7 +23,9 @@ class ModelCard:
     `mean` and `std` are per channel, of pixels in 0..1; `image_shape` is channels, height, width; `data_checksum` is
     the SHA-256 of all pixels and labels; `data_verified` is None where nothing is published to check against; `commit`
     is that of the checkout it was trained in, if it was one; `white_levels` are those by which pictures with more than
-    8 bits were scaled (see data/white_levels.py), None of a model from before they were kept.
+    8 bits were scaled (see data/white_levels.py), None of a model from before they were kept. `architecture` is that of
+    a network of blocks; `metrics` are those of the test split (`test_accuracy`, `test_loss`, `ece`: the expected
+    calibration error, and `num_test`). Both are None of models from before they were kept, the former of others, too.
     """
 
     model: str
@@ -44,6 +47,8 @@ class ModelCard:
     versions: Mapping[str, str]
     commit: str | None
     white_levels: Mapping[str, float] | None = None
+    architecture: Architecture | None = None
+    metrics: Mapping[str, float] | None = None
 
 
 def card_to_dict(card: ModelCard) -> dict[str, Any]:

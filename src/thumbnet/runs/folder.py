@@ -18,6 +18,7 @@ from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 from thumbnet.evaluation.predictions_csv import predictions_from_csv, predictions_to_csv
 from thumbnet.evaluation.robustness import ROBUSTNESS_FORMAT, Robustness, robustness_from_dict
 from thumbnet.models.card import CARD_FORMAT, ModelCard, card_from_dict, card_to_dict
+from thumbnet.models.export_data import ExportData, export_data_to_bytes
 from thumbnet.models.weights import first_not_finite
 from thumbnet.runs.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoint_to_bytes
 from thumbnet.runs.checksums import check_content, read_digests, write_with_digests
@@ -29,6 +30,7 @@ from thumbnet.runs.names import (
     CONFIG,
     DATA_NOTE,
     EXCLUDED,
+    EXPORT_DATA,
     HISTORY,
     METRICS,
     MODEL_CARD,
@@ -180,6 +182,7 @@ class RunDir:
         history: History,
         weights: Mapping[str, Tensor],
         card: ModelCard,
+        export_data: ExportData,
         predictions: str,
     ) -> None:
         """Write the files of a trained run, except its metrics."""
@@ -188,6 +191,7 @@ class RunDir:
                 HISTORY: history.to_csv(),
                 WEIGHTS: weights_to_bytes(weights),
                 MODEL_CARD: to_json(card_to_dict(card), name=MODEL_CARD, indent=2) + "\n",
+                EXPORT_DATA: export_data_to_bytes(export_data),
                 PREDICTIONS: predictions,
             }
         )

@@ -15,6 +15,7 @@ HISTORY = "history.csv"
 CHECKPOINT = "checkpoint-last.pt"
 WEIGHTS = "model.safetensors"
 MODEL_CARD = "model.json"
+EXPORT_DATA = "export-data.safetensors"  # ranges of maps and sample pictures: see models/export_data.py
 PREDICTIONS = "predictions.csv"
 METRICS = "metrics.json"
 REPORT = "report.html"
@@ -32,8 +33,8 @@ PICTURES = ("summary.txt", "graph.svg", "curves.png", "confusion.png", "misclass
 BEFORE_TRAINING = frozenset(
     {CHECKSUMS, ASKED, EXCLUDED, SKIPPED, DATA_NOTE, SHARED_CONFIG}
 )  # written before CONFIG and SEEDS
-OF_A_RUN = BEFORE_TRAINING | {CONFIG, HISTORY, CHECKPOINT, WEIGHTS, MODEL_CARD, PREDICTIONS, METRICS, REPORT}
-OF_A_RUN |= {ROBUSTNESS, SEEDS, LOCK, *PICTURES}
+OF_A_RUN = BEFORE_TRAINING | {CONFIG, HISTORY, CHECKPOINT, WEIGHTS, MODEL_CARD, EXPORT_DATA, PREDICTIONS, METRICS}
+OF_A_RUN |= {REPORT, ROBUSTNESS, SEEDS, LOCK, *PICTURES}
 LOGITS = re.compile(r"lessons-.*\.npy")  # what a teacher said, kept in its own folder
 
 

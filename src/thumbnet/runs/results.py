@@ -14,10 +14,12 @@ from torch import nn
 import thumbnet
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
-from thumbnet.evaluation.metrics import Evaluation, misclassified
+from thumbnet.evaluation.export_data import collect_export_data
+from thumbnet.evaluation.metrics import Evaluation, card_metrics, misclassified
 from thumbnet.evaluation.predictions_csv import predictions_to_csv
 from thumbnet.evaluation.saliency import saliency_maps
 from thumbnet.kernels.cpu import cpu_form
+from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.card import ModelCard
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.report import build_report
@@ -56,7 +58,8 @@ def write_results(
     folder.write_results(
         history=history,
         weights=model.state_dict(),
-        card=_model_card(config, dataset, trace, data_checksum),
+        card=_model_card(config, dataset, trace, model, evaluation, data_checksum),
+        export_data=collect_export_data(model, dataset),
         predictions=predictions_to_csv(evaluation.predictions, dataset.test, dataset.class_names),
     )
     folder.write("summary.txt", f"{summarize_trace(trace, dataset.image_shape)}\n")
@@ -150,7 +153,14 @@ def _metrics(
     return metrics
 
 
-def _model_card(config: TrainConfig, dataset: Dataset, trace: Trace, data_checksum: str) -> ModelCard:
+def _model_card(
+    config: TrainConfig,
+    dataset: Dataset,
+    trace: Trace,
+    model: nn.Module,
+    evaluation: Evaluation,
+    data_checksum: str,
+) -> ModelCard:
     return ModelCard(
         model=config.model,
         model_options=dict(config.model_options),
@@ -175,6 +185,8 @@ def _model_card(config: TrainConfig, dataset: Dataset, trace: Trace, data_checks
         },
         commit=_commit(),
         white_levels=dict(dataset.white_levels),
+        architecture=model.architecture if isinstance(model, BlockNet) else None,
+        metrics=card_metrics(evaluation),
     )
 
 

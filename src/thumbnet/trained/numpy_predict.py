@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from thumbnet.evaluation.images import ImagePrediction, OnUnreadable, predict_files
-from thumbnet.models.card import card_from_dict
-from thumbnet.models.pretrained import load_numpy_blocknet, pretrained_path, read_pretrained_card
+from thumbnet.models.program_numpy import run_program
+from thumbnet.trained.shippable import load_pretrained_shippable
 
 MOST_PICTURES = 100  # beyond, PyTorch's quicker arithmetic begins to make up for its import
 BATCH_SIZE = 10
@@ -23,13 +23,13 @@ def predict_pretrained(
     Raises:
         ModelError: no trained weights of that name come with the package.
     """
-    card = card_from_dict(read_pretrained_card(name), name=str(pretrained_path(name)))
-    net = load_numpy_blocknet(name)
-    mean, std = (np.array(values, np.float32).reshape(1, -1, 1, 1) for values in (card.mean, card.std))
+    shippable = load_pretrained_shippable(name)
+    card, program = shippable.card, shippable.program
+    assert program is not None
 
     def logits_of(images: np.ndarray) -> np.ndarray:
         batches = np.array_split(images, range(BATCH_SIZE, len(images), BATCH_SIZE))
-        return np.concatenate([net((batch / np.float32(255) - mean) / std) for batch in batches])
+        return np.concatenate([run_program(program, batch).logits for batch in batches])
 
     return predict_files(
         logits_of,

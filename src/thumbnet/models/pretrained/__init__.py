@@ -1,7 +1,7 @@
 """The pretrained weights, which come with the package, and their cards. Without PyTorch.
 
-They lie beside this file, one `<model>.safetensors` each, whose metadata holds the model's card, as a run's model.json,
-and its architecture.
+They lie beside this file, one `<model>.safetensors` each, whose metadata holds the model's card, as a run's model.json;
+`export_data/` has what an export needs to know of the data.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.numpy
 
 from thumbnet.errors import ModelError
-from thumbnet.models.architecture import Architecture
-from thumbnet.models.numpy_blocknet import NumpyBlockNet
+from thumbnet.models.export_data import ExportData, export_data_from_bytes
 
 SUFFIX = ".safetensors"
 CARD = "card"
-ARCHITECTURE = "architecture"
+EXPORT_DATA_FOLDER = "export_data"
 
 
 def list_pretrained() -> list[str]:
@@ -40,19 +40,20 @@ def pretrained_path(name: str) -> Path:
 
 def read_pretrained_card(name: str) -> dict[str, Any]:
     """The card of a pretrained model, as its run's model.json had it."""
-    return _read_metadata(name, CARD)
-
-
-def load_numpy_blocknet(name: str) -> NumpyBlockNet:
-    """A pretrained model that needs no PyTorch."""
-    architecture = Architecture(**_read_metadata(name, ARCHITECTURE))
-    return NumpyBlockNet(architecture, safetensors.numpy.load_file(pretrained_path(name)))
-
-
-def _read_metadata(name: str, key: str) -> dict[str, Any]:
     with safetensors.safe_open(pretrained_path(name), framework="np") as file:
-        values: dict[str, Any] = json.loads(file.metadata()[key])
+        values: dict[str, Any] = json.loads(file.metadata()[CARD])
     return values
+
+
+def read_pretrained_weights(name: str) -> dict[str, np.ndarray]:
+    """The weights of a pretrained model, as its file has them."""
+    return safetensors.numpy.load_file(pretrained_path(name))
+
+
+def read_pretrained_export_data(name: str) -> ExportData:
+    """What an export of a pretrained model needs to know of its data."""
+    path = _folder() / EXPORT_DATA_FOLDER / pretrained_path(name).name
+    return export_data_from_bytes(path.read_bytes(), name=str(path))
 
 
 def _folder() -> Path:

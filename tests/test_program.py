@@ -1,4 +1,4 @@
-"""Networks on NumPy alone: they say what PyTorch's say, of any blocks, of every model of the package, of pictures."""
+"""Folded programs on NumPy alone agree with PyTorch: for any blocks, every model of the package, and pictures."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ import torch
 from PIL import Image
 from torch import nn
 
+from thumbnet.data.batches import normalise
 from thumbnet.errors import ImageError, ModelError
+from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.models.architecture import OF_MODELS, architecture_of
 from thumbnet.models.blocknet import BlockNet
-from thumbnet.models.numpy_blocknet import NumpyBlockNet
-from thumbnet.models.pretrained import list_pretrained, load_numpy_blocknet
-from thumbnet.models.registry import create_model
+from thumbnet.models.pretrained import list_pretrained
+from thumbnet.models.program import Program, equalised, fold
+from thumbnet.models.program_numpy import run_program
+from thumbnet.models.registry import create_model, resolved_options
 from thumbnet.models.sprint import SprintNet
 from thumbnet.trained import numpy_predict as quick
 from thumbnet.trained.model import load_pretrained, predict
+from thumbnet.trained.shippable import load_pretrained_shippable
+
+MEAN, STD = (0.4, 0.5, 0.6), (0.3, 0.2, 0.1)
 
 
 def with_statistics(model: BlockNet) -> BlockNet:
@@ -31,8 +38,10 @@ def with_statistics(model: BlockNet) -> BlockNet:
     return model.eval()
 
 
-def as_arrays(model: BlockNet) -> NumpyBlockNet:
-    return NumpyBlockNet(model.architecture, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
+def folded(model: BlockNet, image_shape: tuple[int, int, int]) -> Program:
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    channels = image_shape[0]
+    return fold(model.architecture, weights, image_shape=image_shape, mean=MEAN[:channels], std=STD[:channels])
 
 
 @pytest.mark.parametrize("model_class", [BlockNet, SprintNet])
@@ -45,20 +54,41 @@ def test_it_agrees_with_the_network(
 ) -> None:
     torch.manual_seed(0)
     model = with_statistics(model_class(blocks=blocks, in_channels=in_channels, num_classes=4))
-    images = torch.randn(3, in_channels, height, width)
+    images = torch.randint(0, 256, (3, in_channels, height, width), dtype=torch.uint8)
     with torch.inference_mode():
-        expected = model(images).numpy()
-    found = as_arrays(model)(images.numpy())
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+        expected = model(normalise(images, MEAN[:in_channels], STD[:in_channels])).numpy()
+    program = folded(model, (in_channels, height, width))
+    ranges = {
+        block.name: np.linspace(0, 3, len(block.filters), dtype=np.float32)
+        for block in program.blocks
+        if block.is_separable
+    }
+    for one in (program, equalised(program, ranges)):
+        found = run_program(one, images.numpy())
+        assert found.logits.dtype == np.float32
+        np.testing.assert_allclose(found.logits, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+        assert found.maps.shape[1:] == (*program.blocks[-1].out_shape[1:], program.blocks[-1].out_shape[0])
 
 
 @pytest.mark.parametrize("name", list_pretrained())
 def test_every_model_of_the_package_agrees(name: str) -> None:
-    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        expected = create_model(name, pretrained=True).eval()(images).numpy()
-    np.testing.assert_allclose(load_numpy_blocknet(name)(images.numpy()), expected, rtol=1e-4, atol=1e-4)
+    images = torch.randint(0, 256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    trained, shippable = load_pretrained(name), load_pretrained_shippable(name)
+    expected = predict_logits(trained.model, images, mean=trained.card.mean, std=trained.card.std).numpy()
+    assert shippable.program is not None
+    np.testing.assert_allclose(run_program(shippable.program, images.numpy()).logits, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_too_small_an_image_is_refused() -> None:
+    with pytest.raises(ModelError, match="3x2 pixels"):
+        folded(BlockNet(), (3, 2, 3))
+
+
+@pytest.mark.parametrize("name", OF_MODELS)
+def test_the_architectures_known_without_pytorch_are_those_of_the_models(name: str) -> None:
+    model = create_model(name)
+    assert isinstance(model, BlockNet)
+    assert architecture_of(name, resolved_options(name, {})) == model.architecture
 
 
 @pytest.mark.parametrize("name", list_pretrained())
