@@ -45,6 +45,7 @@ from thumbnet.views.preview import preview_augmentation
 
 FILES = {
     "SHA256SUMS", "asked.toml", "config.toml", "history.csv", "checkpoint-last.pt", "model.safetensors", "model.json",
+    "export-data.safetensors",
     "predictions.csv", "summary.txt", "graph.svg", "curves.png", "misclassified.png", "confusion.png", "metrics.json",
     "report.html",
 }  # fmt: skip

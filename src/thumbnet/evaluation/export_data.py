@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.predictions import evaluating
-from thumbnet.models.blocknet import BlockNet
+from thumbnet.models.blocknet import BlockNet, architecture_of_model
 from thumbnet.models.export_data import (
     AFTER,
     BEFORE,
@@ -38,8 +38,9 @@ def collect_export_data(model: nn.Module, dataset: Dataset) -> ExportData:
         dataset.test.labels.numpy()[positions],
         positions,
     )
-    if not isinstance(model, BlockNet):
+    if architecture_of_model(model) is None:
         return ExportData(None, 0, samples)
+    assert isinstance(model, BlockNet)
     chosen = calibration_order(len(dataset.train))[:NUM_CALIBRATION_IMAGES]
     images = dataset.train.images[torch.from_numpy(chosen)]
     return ExportData(_measure_ranges(model, images, dataset), len(chosen), samples)

@@ -127,7 +127,8 @@ def _with_export_data(shippable: Shippable, dataset: Dataset | None) -> Shippabl
     from thumbnet.evaluation.export_data import collect_export_data
     from thumbnet.export.original import load_original
 
-    return shippable.with_export_data(collect_export_data(load_original(shippable).model, dataset))
+    export_data = collect_export_data(load_original(shippable).model, dataset)
+    return shippable.with_export_data(export_data, name=f"the export data of {shippable.name}")
 
 
 def _samples(shippable: Shippable) -> CheckImages:

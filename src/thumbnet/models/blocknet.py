@@ -63,6 +63,11 @@ class BlockNet(nn.Module):
         return logits
 
 
+def architecture_of_model(model: nn.Module) -> Architecture | None:
+    """The architecture of a network of blocks; None for another, also a subclass that computes something else."""
+    return model.architecture if isinstance(model, BlockNet) and type(model).forward is BlockNet.forward else None
+
+
 class _Block(nn.Module):
     """Convolution, max-pool where it `pools` and the map has 2 pixels or more, BatchNorm, SiLU; the input added to that
     where it `has_shortcut`. With `kernels`, a training step is done by these where they can."""

@@ -16,6 +16,7 @@ import safetensors
 import safetensors.numpy
 from jaxtyping import Float, Int64, UInt8
 
+from thumbnet.models.program import Program
 from thumbnet.specs.json_text import FORMAT, check_format, damaged
 
 EXPORT_DATA_FORMAT = 1
@@ -69,6 +70,16 @@ class ExportData:
         """By block name, what `equalised` takes."""
         ranges = self.ranges or {}
         return {name.removesuffix(POINTWISE): ranges[name].largest for name in ranges if name.endswith(POINTWISE)}
+
+
+def map_channels(program: Program) -> dict[str, int]:
+    """The maps of a program whose ranges are measured, with their numbers of channels."""
+    channels = {STEM: program.stem.out_shape[0]}
+    for block in program.blocks:
+        channels |= {f"{block.name}{kind}": block.out_shape[0] for kind in (BEFORE, AFTER)}
+        if block.is_separable:
+            channels[f"{block.name}{POINTWISE}"] = block.out_shape[0]
+    return channels
 
 
 def calibration_order(num_train: int) -> Int64[np.ndarray, " n"]:

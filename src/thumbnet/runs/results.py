@@ -19,7 +19,7 @@ from thumbnet.evaluation.metrics import Evaluation, card_metrics, misclassified
 from thumbnet.evaluation.predictions_csv import predictions_to_csv
 from thumbnet.evaluation.saliency import saliency_maps
 from thumbnet.kernels.cpu import cpu_form
-from thumbnet.models.blocknet import BlockNet
+from thumbnet.models.blocknet import architecture_of_model
 from thumbnet.models.card import ModelCard
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.report import build_report
@@ -185,7 +185,7 @@ def _model_card(
         },
         commit=_commit(),
         white_levels=dict(dataset.white_levels),
-        architecture=model.architecture if isinstance(model, BlockNet) else None,
+        architecture=architecture_of_model(model),
         metrics=card_metrics(evaluation),
     )
 

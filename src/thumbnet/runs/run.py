@@ -25,6 +25,7 @@ from thumbnet.runs.names import (
     ASKED,
     CHECKSUMS,
     CONFIG,
+    EXPORT_DATA,
     HISTORY,
     LOCK,
     METRICS,
@@ -60,7 +61,7 @@ __all__ = [
     "read_robustness",
 ]
 
-CHECKED_WHEN_FINISHED = (ASKED, CONFIG, HISTORY, WEIGHTS, MODEL_CARD, PREDICTIONS, METRICS)
+CHECKED_WHEN_FINISHED = (ASKED, CONFIG, HISTORY, WEIGHTS, MODEL_CARD, EXPORT_DATA, PREDICTIONS, METRICS)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def load_shippable(run_or_name: str | Path) -> Shippable:
     program = build_program(card, card.architecture or architecture_of(card.model, card.model_options), weights)
     shippable = Shippable(path.resolve().name, card, program, None, path)
     export_data = _read_export_data(path)
-    return shippable if export_data is None else shippable.with_export_data(export_data)
+    return shippable if export_data is None else shippable.with_export_data(export_data, name=str(path / EXPORT_DATA))
 
 
 def _read_card(path: Path) -> ModelCard:

@@ -10,7 +10,7 @@ import numpy as np
 
 from thumbnet.models.architecture import Architecture
 from thumbnet.models.card import ModelCard, card_from_dict
-from thumbnet.models.export_data import ExportData
+from thumbnet.models.export_data import ExportData, map_channels
 from thumbnet.models.pretrained import (
     pretrained_path,
     read_pretrained_card,
@@ -18,6 +18,7 @@ from thumbnet.models.pretrained import (
     read_pretrained_weights,
 )
 from thumbnet.models.program import Program, equalised, fold
+from thumbnet.specs.json_text import damaged
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,12 @@ class Shippable:
     export_data: ExportData | None
     run_path: Path | None = None
 
-    def with_export_data(self, export_data: ExportData) -> Shippable:
-        """The same model with export data that was measured later."""
+    def with_export_data(self, export_data: ExportData, *, name: str) -> Shippable:
+        """The same model with its export data, whose file is called `name`; RunError where it cannot be that of the
+        model."""
+        reason = _misfit(self.card, self.program, export_data)
+        if reason:
+            raise damaged(name, reason)
         program = self.program
         if program is not None:
             program = equalised(program, export_data.pointwise_ranges)
@@ -56,4 +61,26 @@ def load_pretrained_shippable(name: str) -> Shippable:
     """A model with the trained weights that come with the package; ModelError where there are none."""
     card = card_from_dict(read_pretrained_card(name), name=str(pretrained_path(name)))
     program = build_program(card, card.architecture, read_pretrained_weights(name))
-    return Shippable(name, card, program, None).with_export_data(read_pretrained_export_data(name))
+    export_data = read_pretrained_export_data(name)
+    return Shippable(name, card, program, None).with_export_data(export_data, name=f"the export data of {name}")
+
+
+def _misfit(card: ModelCard, program: Program | None, data: ExportData) -> str:
+    """Why export data cannot be that of a model; an empty text where it can."""
+    samples = data.samples
+    if samples.images.shape[1:] != card.image_shape or samples.images.dtype != np.uint8:
+        return f"its samples are {samples.images.dtype} of {samples.images.shape[1:]}, not uint8 of {card.image_shape}"
+    if not len(samples.images) == len(samples.labels) == len(samples.positions) >= 1:
+        return "it has no samples, or not as many labels as samples"
+    if samples.labels.min() < 0 or samples.labels.max() >= len(card.class_names):
+        return "a sample has a label that is no class"
+    ranges = data.ranges or {}
+    expected = {} if program is None else map_channels(program)
+    for name in {*expected, *ranges}:
+        found = ranges.get(name)
+        shape = (expected.get(name, 0),)
+        if found is None or found.low.shape != shape or found.high.shape != shape:
+            return f"it has no ranges of {name} for {shape[0]} channels"
+        if not (np.isfinite(found.low).all() and np.isfinite(found.high).all() and (found.low <= found.high).all()):
+            return f"the ranges of {name} are none"
+    return ""
