@@ -10,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL_TORCH = $(if $(filter file,$(origin TORCH)),$(BIN)/python tools/install_torch.py,$(PIP) install --quiet) $(TORCH)
 
-.PHONY: FORCE setup setup-browser train test test-browser lint format lock clean
+.PHONY: FORCE setup setup-browser setup-boards train test test-browser lint format lock clean
 
 setup: .venv/.ready
 
@@ -28,16 +28,24 @@ setup: .venv/.ready
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# $(call install,package=command ...): the Debian packages whose command is not on the PATH.
+define install
+	@missing=; \
+	for pair in $(1); do command -v "$${pair#*=}" >/dev/null || missing+=" $${pair%%=*}"; done; \
+	[ -n "$$missing" ] || exit 0; \
+	command -v apt-get >/dev/null || { echo "no apt-get to install$$missing with; put $(1) (package=command) on the PATH" >&2; exit 1; }; \
+	root=; [ "$$(id -u)" = 0 ] || ! command -v sudo >/dev/null || root=sudo; \
+	echo "Installing$$missing: $(2) ..."; \
+	$$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing $(3)
+endef
+
 # What the browser tests need beside .venv: Chromium and its driver, from Debian unless they are there, and axe-core.
 setup-browser: setup .browser/axe-$(AXE)
-	@missing=; \
-	command -v chromium >/dev/null || missing+=" chromium"; \
-	command -v chromedriver >/dev/null || missing+=" chromium-driver"; \
-	[ -n "$$missing" ] || exit 0; \
-	command -v apt-get >/dev/null || { echo "no apt-get to install$$missing with; put chromium and chromedriver on the PATH" >&2; exit 1; }; \
-	root=; [ "$$(id -u)" = 0 ] || ! command -v sudo >/dev/null || root=sudo; \
-	echo "Installing$$missing: about 440 MB, half a minute ..."; \
-	$$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing
+	$(call install,chromium=chromium chromium-driver=chromedriver,about 440 MB and half a minute)
+
+# What the tests of exports need to compile C for small boards and for the browser, and to run it: without it they skip.
+setup-boards:
+	$(call install,gcc-arm-none-eabi=arm-none-eabi-gcc qemu-system-arm=qemu-system-arm gcc-riscv64-unknown-elf=riscv64-unknown-elf-gcc clang=clang lld=wasm-ld,about 1.5 GB and a minute,libnewlib-arm-none-eabi)
 
 .browser/axe-$(AXE):
 	@command -v npm >/dev/null || { echo "no npm to install axe-core with; install Node.js with npm" >&2; exit 1; }
