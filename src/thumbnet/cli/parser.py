@@ -7,7 +7,14 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from thumbnet import __version__
-from thumbnet.cli import comparison_verbs, data_verbs, evaluation_verbs, model_verbs, training_verbs
+from thumbnet.cli import (
+    comparison_verbs,
+    data_verbs,
+    evaluation_verbs,
+    model_verbs,
+    shipping_verbs,
+    training_verbs,
+)
 from thumbnet.cli.model_verbs import DEFAULT_PRETRAINED
 from thumbnet.recipes import DEFAULT_RECIPE
 from thumbnet.specs.engine import DEVICES, PRECISIONS
@@ -133,10 +140,40 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (default: auto)")
     _add_json(bench)
 
+    _add_export(verbs)
     _add_data_verbs(verbs)
     _add_json(_add_verb(verbs, "models", model_verbs.list_models, "list the models"))
     _add_json(_add_verb(verbs, "recipes", model_verbs.list_recipes, "list the recipes and what they promise"))
     return parser
+
+
+def _add_export(verbs: Any) -> None:
+    export = _add_verb(
+        verbs, "export", shipping_verbs.export, "write a trained model so that it works elsewhere, and check it"
+    )
+    what = export.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "run_or_name",
+        metavar="RUN_OR_NAME",
+        nargs="?",
+        help="a run folder, or a model whose weights come with thumbnet",
+    )
+    what.add_argument("--list", action="store_true", help="list the formats: what for, what they need and take")
+    export.add_argument("--format", metavar="FORMAT", help="onnx, onnx-int8, tflite, c or html: see --list")
+    export.add_argument(
+        "--out", metavar="PATH", help="the file, or for c the folder, to write (default: exports/<name>/<name>...)"
+    )
+    export.add_argument(
+        "--max-drop",
+        type=float,
+        metavar="FRACTION",
+        help="refuse an int8 model that loses more accuracy on validation images (default: 0.005)",
+    )
+    export.add_argument(
+        "--for", dest="target", metavar="PROGRAM", help="with tflite: write the folder that frigate or openmv reads"
+    )
+    _add_data_options(export, "a run's own; sample pictures for a model of the package")
+    _add_json(export)
 
 
 def _add_data_verbs(verbs: Any) -> None:

@@ -3,65 +3,109 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
+from typing import Any
 
-from thumbnet.errors import ConfigError
 from thumbnet.export.request import ExportRequest, ExportResult
+from thumbnet.specs.extras import missing_packages
+from thumbnet.specs.registry import Registry
 
-
-@dataclass(frozen=True)
-class ExportFormat:
-    """A format: what it is for, what it needs beside thumbnet, and which models it takes; `suffix` is that of the
-    default path, and `module` has its `write`."""
-
-    name: str
-    purpose: str
-    needs: str
-    takes: str
-    suffix: str
-    module: str
-    takes_any_model: bool = False
-    is_folder: bool = False
-
-    @property
-    def write(self) -> Callable[[ExportRequest], ExportResult]:
-        """The writer; it raises ExtraMissingError where a package that it needs is not installed."""
-        writer: Callable[[ExportRequest], ExportResult] = import_module(self.module).write
-        return writer
-
-
+Writer = Callable[[ExportRequest], ExportResult]
 BLOCKS = "networks of blocks (thumb-*, sprint, sprint-long)"
 
-FORMATS = {
-    known.name: known
-    for known in (
-        ExportFormat(
-            "onnx", "servers and phones, from any language, by ONNX Runtime", "thumbnet[onnx]", "any model",
-            ".onnx", "thumbnet.export.onnx.float_model", takes_any_model=True,
-        ),
-        ExportFormat(
-            "onnx-int8", "the same in a quarter of the size", "thumbnet[onnx]", BLOCKS, "-int8.onnx",
-            "thumbnet.export.onnx.int8_model",
-        ),
-        ExportFormat(
-            "tflite", "LiteRT: Android, microcontrollers, Frigate, OpenMV", "thumbnet[tflite]", BLOCKS, ".tflite",
-            "thumbnet.export.tflite.write",
-        ),
-        ExportFormat(
-            "c", "any microcontroller or program: plain C99, int8, no allocation", "nothing", BLOCKS, "-c",
-            "thumbnet.export.c.write", is_folder=True,
-        ),
-        ExportFormat(
-            "html", "a page for people: one file that works offline, on a phone", "nothing", BLOCKS, ".html",
-            "thumbnet.export.html.write",
-        ),
-    )
-}  # fmt: skip
+
+@dataclass(frozen=True, kw_only=True)
+class ExportFormat:
+    """A format.
+
+    Args:
+        purpose: what it is for, a few words.
+        writer: the function that writes it and checks what it wrote, or the name of the module that has it as `write`,
+            which is then imported when it is needed.
+        suffix: the default path is exports/<name>/<name><suffix>.
+        extra: the extra of thumbnet that the writer needs.
+        takes: which models.
+        takes_any_model: whether that is all; otherwise the model must have a program.
+        is_folder: whether a folder is written, not a file.
+        is_quantised: whether `max_drop` means anything to it.
+        targets: programs or boards that it can be written for; a folder then.
+    """
+
+    purpose: str
+    writer: Writer | str
+    suffix: str
+    extra: str | None = None
+    takes: str = BLOCKS
+    takes_any_model: bool = False
+    is_folder: bool = False
+    is_quantised: bool = False
+    targets: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> str:
+        """What must be installed beside thumbnet."""
+        return "nothing" if self.extra is None else f"thumbnet[{self.extra}]"
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether that is."""
+        return self.extra is None or not missing_packages(self.extra)
+
+    def write(self, request: ExportRequest) -> ExportResult:
+        """Write and check it; ExtraMissingError where a package that it needs is not installed."""
+        writer: Writer = import_module(self.writer).write if isinstance(self.writer, str) else self.writer
+        return writer(request)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = {name: value for name, value in asdict(self).items() if name not in ("writer", "extra")}
+        return {**values, "needs": self.needs, "is_installed": self.is_installed}
 
 
-def pick_format(name: str) -> ExportFormat:
-    """The format called `name`; ConfigError where there is none."""
-    if name not in FORMATS:
-        raise ConfigError(f"there is no format {name!r}", hint=f"choose one of {', '.join(FORMATS)}")
-    return FORMATS[name]
+FORMATS: Registry[ExportFormat] = Registry(
+    "export format",
+    "thumbnet.export_formats",
+    {
+        "onnx": ExportFormat(
+            purpose="servers and phones, from any language, by ONNX Runtime",
+            writer="thumbnet.export.onnx.float_model",
+            suffix=".onnx",
+            extra="onnx",
+            takes="any model",
+            takes_any_model=True,
+        ),
+        "onnx-int8": ExportFormat(
+            purpose="the same in a quarter of the size",
+            writer="thumbnet.export.onnx.int8_model",
+            suffix="-int8.onnx",
+            extra="onnx",
+            is_quantised=True,
+        ),
+        "tflite": ExportFormat(
+            purpose="LiteRT: Android, microcontrollers, Frigate, OpenMV",
+            writer="thumbnet.export.tflite.write",
+            suffix=".tflite",
+            extra="tflite",
+            is_quantised=True,
+            targets=("frigate", "openmv"),
+        ),
+        "c": ExportFormat(
+            purpose="any microcontroller or program: plain C99, int8, no allocation",
+            writer="thumbnet.export.c.write",
+            suffix="-c",
+            is_folder=True,
+            is_quantised=True,
+        ),
+        "html": ExportFormat(
+            purpose="a page for people: one file that works offline, on a phone",
+            writer="thumbnet.export.html.write",
+            suffix=".html",
+        ),
+    },
+)
+
+
+def register_export_format(name: str, export_format: ExportFormat, *, replace: bool = False) -> None:
+    """Add a format: `export_model` and `thumbnet export` then take it."""
+    FORMATS.register(name, export_format, replace=replace)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
+from thumbnet.terminal.text import escaped
 from thumbnet.trained.shippable import Shippable
 
 Say = Callable[[str], None]
@@ -16,12 +18,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class CheckImages:
-    """Images uint8 [N,C,H,W] with labels that an exported model is checked on, and the original model's logits."""
+    """Images uint8 [N,C,H,W] with labels that an exported model is checked on, and the original model's logits.
+
+    `are_samples`: a few pictures that stand in for a split, and say nothing about accuracy.
+    """
 
     description: str  # such as "10,000 test images" or "20 sample pictures of the test split"
     images: UInt8[np.ndarray, "n c h w"]
     labels: Int64[np.ndarray, " n"]
     logits: Float[np.ndarray, "n k"]
+    are_samples: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -64,18 +70,26 @@ class Agreement:
     max_difference: float  # of any probability
     accuracy: float
     original_accuracy: float
+    on_samples: bool = False
 
     @property
     def drop(self) -> float:
         """How much accuracy was lost, a fraction; negative where some was won."""
         return self.original_accuracy - self.accuracy
 
+    def __str__(self) -> str:
+        accuracy = f"accuracy {self.accuracy:.2%} (original: {self.original_accuracy:.2%}), "
+        return (
+            f"checked on {self.description}: {self.agreement:.2%} get the same class, "
+            f"{'' if self.on_samples else accuracy}largest difference of a probability {self.max_difference:.2g}"
+        )
+
 
 @dataclass(frozen=True)
 class ExportResult:
     """What was written. `files` are all of it, the first one the main one; `checks` are on held-out images, if there
     are any, and on the test images or samples, in that order; `details` are the format's own facts for people and
-    programs."""
+    programs; `metrics` are the original's on its test split, as its training measured them, if they are known."""
 
     format: str
     path: Path
@@ -83,6 +97,38 @@ class ExportResult:
     num_bytes: int
     checks: tuple[Agreement, ...]
     details: Mapping[str, str | int | float | None] = field(default_factory=dict)
+    metrics: Mapping[str, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "format": self.format,
+            "path": str(self.path),
+            "files": [str(file) for file in self.files],
+            "num_bytes": self.num_bytes,
+            "checks": [{**asdict(check), "drop": check.drop} for check in self.checks],
+            "details": dict(self.details),
+            "metrics": None if self.metrics is None else dict(self.metrics),
+        }
+
+    def __str__(self) -> str:
+        """A line for each thing written, check and detail."""
+        lines = [f"{self.path}: {self.format}, {self.num_bytes:,} bytes"]
+        lines += [f"  {escaped(str(file))}" for file in self.files if file != self.path]
+        lines += map(str, self.checks)
+        if self.metrics is not None and not any(not check.on_samples for check in self.checks[-1:]):
+            accuracy, num_images = self.metrics["test_accuracy"], int(self.metrics["num_test"])
+            lines.append(f"accuracy of the original: {accuracy:.2%} on {num_images:,} test images, from its training")
+        lines += [
+            f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in self.details.items() if value is not None
+        ]
+        return "\n".join(escaped(line) for line in lines)
+
+
+def _plain(value: str | int | float) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
@@ -102,4 +148,5 @@ def compare(images: CheckImages, logits: Float[np.ndarray, "n k"]) -> Agreement:
         max_difference=float(np.abs(softmax(logits) - softmax(images.logits)).max()),
         accuracy=float((predicted == images.labels).mean()),
         original_accuracy=float((original == images.labels).mean()),
+        on_samples=images.are_samples,
     )

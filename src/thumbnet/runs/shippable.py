@@ -28,6 +28,9 @@ def load_shippable(run_or_name: str | Path) -> Shippable:
     if not path.is_dir() and str(run_or_name) in list_pretrained():
         return load_pretrained_shippable(str(run_or_name))
     if not (path / CONFIG).exists():
+        runs = sorted(str(inner) for inner in path.glob("seed-*") if (inner / CONFIG).exists())
+        if runs:
+            raise RunError(f"{path} holds runs with several seeds", hint=f"give one of them: {', '.join(runs)}")
         raise RunError(
             f"{run_or_name} is neither a run folder nor a trained model",
             hint=f"give a folder that `train` made, or one of {', '.join(list_pretrained())}",

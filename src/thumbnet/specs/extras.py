@@ -14,9 +14,14 @@ EXTRAS = {
 }
 
 
+def missing_packages(extra: str) -> list[str]:
+    """Those of an extra's packages that are not installed."""
+    return [package for package in EXTRAS[extra] if find_spec(package) is None]
+
+
 def require_extra(extra: str, purpose: str) -> None:
     """ExtraMissingError, which names the extra, unless its packages are installed; `purpose` says what needs them."""
-    missing = [package for package in EXTRAS[extra] if find_spec(package) is None]
+    missing = missing_packages(extra)
     if missing:
         raise ExtraMissingError(
             f"{purpose} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",

@@ -1,0 +1,151 @@
+"""The verb `export`: arguments are obeyed or refused, what it prints, where it writes. With a format of the tests."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import thumbnet
+from thumbnet.cli import main
+from thumbnet.errors import ConfigError, ExportError, RunError
+from thumbnet.export.formats import FORMATS
+from thumbnet.export.request import ExportRequest, ExportResult, compare
+
+SAMPLES = "20 sample pictures of the test split"
+REQUESTS: list[ExportRequest] = []
+
+
+def write_note(request: ExportRequest) -> ExportResult:
+    """The test's format: a file, or in a folder a file, with the model's name; it answers as the model does."""
+    REQUESTS.append(request)
+    path = request.out
+    if request.target is not None:
+        path.mkdir(exist_ok=True)
+        path /= "note.txt"
+    path.write_text(request.shippable.name)
+    images = [request.test] if request.held_out is None else [request.held_out, request.test]
+    checks = tuple(compare(each, each.logits) for each in images)
+    return ExportResult(
+        "note", path, (path,), path.stat().st_size, checks, {"num_letters": len(request.shippable.name)}
+    )
+
+
+NOTE = thumbnet.ExportFormat(
+    purpose="tests", writer=write_note, suffix=".txt", is_quantised=True, targets=("readers",), takes="all"
+)
+
+
+@pytest.fixture(autouse=True)
+def note_format(own_things: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    thumbnet.register_export_format("note", NOTE)
+    monkeypatch.chdir(tmp_path)
+    REQUESTS.clear()
+
+
+def test_what_was_written_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "thumb-20k", "--format", "note"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[:3] == [
+        "exports/thumb-20k/thumb-20k.txt: note, 9 bytes",
+        f"checked on {SAMPLES}: 100.00% get the same class, largest difference of a probability 0",
+        "accuracy of the original: 88.88% on 10,000 test images, from its training",
+    ]
+    assert "num letters: 9" in printed.out
+    assert "give --data" in printed.err
+    assert Path("exports/thumb-20k/thumb-20k.txt").read_text() == "thumb-20k"
+
+
+def test_the_json_has_the_documented_keys(small_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(small_run), "--format", "note", "--out", "a.txt", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert {"format", "path", "files", "num_bytes", "checks", "details", "metrics"} <= set(result)
+    assert [check["description"] for check in result["checks"]] == ["8 validation images", "4 test images"]
+    assert set(result["checks"][0]) == {
+        "description", "num_images", "agreement", "max_difference", "accuracy", "original_accuracy", "drop",
+        "on_samples",
+    }  # fmt: skip
+
+
+def test_every_format_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--list"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"\n{name}: {FORMATS[name].purpose}\n" in f"\n{printed}" for name in FORMATS)
+    assert main(["export", "--list", "--json"]) == 0
+    formats = json.loads(capsys.readouterr().out)["formats"]
+    assert [each["name"] for each in formats] == ["onnx", "onnx-int8", "tflite", "c", "html", "note"]
+    assert set(formats[0]) == {
+        "name", "purpose", "suffix", "takes", "takes_any_model", "is_folder", "is_quantised", "targets", "needs",
+        "is_installed",
+    }  # fmt: skip
+
+
+def test_the_options_reach_the_writer(small_run: Path) -> None:
+    options = ["--max-drop", "0.25", "--for", "readers", "--out", "folder"]
+    assert main(["export", str(small_run), "--format", "note", *options]) == 0
+    (request,) = REQUESTS
+    assert (request.max_drop, request.target, request.out, request.has_data) == (0.25, "readers", Path("folder"), True)
+
+
+def test_the_default_drop_is_half_a_point(small_run: Path) -> None:
+    thumbnet.export_model(small_run, "note")
+    assert REQUESTS[0].max_drop == 0.005
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["thumb-20k"], "no format"),
+        (["thumb-20k", "--format", "png"], "unknown export format 'png'"),
+        (["thumb-20k", "--format", "html", "--max-drop", "0.1"], "max_drop"),
+        (["thumb-20k", "--format", "note", "--max-drop", "nan"], "max_drop is nan"),
+        (["thumb-20k", "--format", "c", "--for", "frigate"], "not written for 'frigate'"),
+        (["thumb-20k", "--format", "note", "--out", "-"], "stdout"),
+        (["--list", "--format", "c"], "--format is given with --list"),
+        (["nowhere", "--format", "note"], "neither a run folder nor a trained model"),
+        (["thumb-20k", "--format", "c", "--out", "a-file"], "is a file"),
+    ],
+)
+def test_what_cannot_be_obeyed_is_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a-file").touch()
+    assert main(["export", *arguments]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert "hint: " in printed
+    assert not Path("exports").exists()
+
+
+def test_no_part_of_a_run_is_replaced(small_run: Path) -> None:
+    with pytest.raises(ConfigError, match="part of the run"):
+        thumbnet.export_model(small_run, "note", out=small_run / "metrics.json")
+    with pytest.raises(ConfigError, match="is a run"):
+        thumbnet.export_model(small_run, "note", out=small_run, target="readers")
+
+
+def test_a_folder_given_for_a_file_gets_the_file(small_run: Path) -> None:
+    Path("there").mkdir()
+    assert thumbnet.export_model(small_run, "note", out="there").path == Path("there/run.txt")
+    assert thumbnet.export_model(small_run, "note", out="new/").path == Path("new/run.txt")
+
+
+def test_an_export_that_fails_leaves_no_folder(small_run: Path) -> None:
+    def fail(request: ExportRequest) -> ExportResult:
+        raise OSError("the disk is full")
+
+    thumbnet.register_export_format("note", replace(NOTE, writer=fail), replace=True)
+    with pytest.raises(ExportError, match="the disk is full"):
+        thumbnet.export_model(small_run, "note", out="a/b/c.txt")
+    assert not Path("a").exists()
+
+
+def test_a_folder_of_several_seeds_is_refused_with_their_names(small_run: Path) -> None:
+    Path("runs").mkdir()
+    for seed in (0, 1):
+        Path(f"runs/seed-{seed}").symlink_to(small_run)
+    with pytest.raises(RunError, match="several seeds") as caught:
+        thumbnet.export_model("runs", "note")
+    assert "runs/seed-0, runs/seed-1" in caught.value.hint
