@@ -1,0 +1,84 @@
+"""An ONNX model checked before it is put in place: by ONNX's checker, and in ONNX Runtime against the original."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from jaxtyping import Float
+
+from thumbnet.errors import ExportError
+from thumbnet.export.onnx.runtime import open_session, run_session, runtime_errors
+from thumbnet.export.request import Agreement, CheckImages, compare, softmax
+
+MOST_DIFFERENCE = 1e-5  # of a probability
+LARGE_LOGIT = 20.0  # beyond, float32 is coarser than that allows, in proportion
+NUM_SINGLE = 3  # images that are run one at a time, too
+BUG = "this is a bug of thumbnet: please report it, with the run's config.toml"
+
+
+def check_graph(content: bytes) -> None:
+    """ExportError unless ONNX's checker passes a model, the shapes inferred for it included."""
+    try:
+        onnx.checker.check_model(content, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"ONNX's checker refuses the file: {error}", hint=BUG) from error
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a model gave for some images, with the original's agreement."""
+
+    agreement: Agreement
+    largest_logit: float
+
+
+def run_check(content: bytes, images: CheckImages) -> Outcome:
+    """A model run in ONNX Runtime, in batches and one image at a time.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run it, or the size of the batch changes what it gives.
+    """
+    try:
+        session = open_session(content)
+        logits, probabilities = run_session(session, images.images)
+        single, _ = run_session(session, images.images[:NUM_SINGLE], batch_size=1)
+    except runtime_errors() as error:
+        raise ExportError(f"ONNX Runtime cannot run the file: {error}", hint=BUG) from error
+    agreement = compare(images, logits)
+    largest = float(np.abs(images.logits).max())
+    if not _are_near(softmax(single), softmax(logits[:NUM_SINGLE]), largest):
+        raise ExportError(
+            "the exported model gives other probabilities for one image than for a batch",
+            hint="let the model treat each image by itself, whatever the size of the batch",
+        )
+    if not _are_near(probabilities, softmax(logits), largest):
+        raise ExportError("the exported model's probabilities are not the softmax of its logits", hint=BUG)
+    return Outcome(agreement, largest)
+
+
+def check_equal(content: bytes, images: CheckImages) -> Agreement:
+    """A float model's agreement with the original.
+
+    Raises:
+        ExportError: a probability differs by more than rounding may cause.
+    """
+    outcome = run_check(content, images)
+    agreement = outcome.agreement
+    if not agreement.max_difference <= _allowed(outcome.largest_logit):
+        raise ExportError(
+            f"the exported model does not do what the original does: {agreement.agreement:.2%} of "
+            f"{images.description} get the same class, and a probability differs by {agreement.max_difference:.2g}",
+            hint=BUG,
+        )
+    return agreement
+
+
+def _are_near(some: Float[np.ndarray, "n k"], others: Float[np.ndarray, "n k"], largest_logit: float) -> bool:
+    return bool(np.abs(some - others).max() <= _allowed(largest_logit))
+
+
+def _allowed(largest_logit: float) -> float:
+    """The most that float32's rounding may change a probability."""
+    return MOST_DIFFERENCE * max(1.0, largest_logit / LARGE_LOGIT)

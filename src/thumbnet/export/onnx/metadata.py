@@ -1,0 +1,43 @@
+"""What an ONNX file says of its model, as texts by name. Without the package onnx."""
+
+from __future__ import annotations
+
+import json
+
+from thumbnet.export.licence import licence_of
+from thumbnet.models.card import card_to_dict
+from thumbnet.trained.shippable import Shippable
+
+CARD = "thumbnet"  # the key of the model's card, by which a file is known as ours
+INPUT = "uint8 pixels 0..255, [N,height,width,channels]; normalisation is inside"
+
+
+def properties_of(shippable: Shippable) -> dict[str, str]:
+    """The metadata of a model; lists and the card are JSON in ASCII, so that no letter of a name can do harm."""
+    card = shippable.card
+    return {
+        "name": _printable(shippable.name),
+        "model": _printable(card.model),
+        "class_names": json.dumps(card.class_names),
+        "input": INPUT,
+        "mean": json.dumps(card.mean),
+        "std": json.dumps(card.std),
+        "recipe": _printable(card.recipe),
+        "data": _printable(card.data_description),
+        "accuracy": _accuracy(shippable),
+        "license": licence_of(shippable),
+        CARD: json.dumps(card_to_dict(card), allow_nan=False, separators=(",", ":")),
+    }
+
+
+def _accuracy(shippable: Shippable) -> str:
+    """That of the original model."""
+    metrics = shippable.card.metrics
+    if metrics is None or "test_accuracy" not in metrics:
+        return "not recorded"
+    return f"{metrics['test_accuracy']:.2%} of {metrics.get('num_test', shippable.card.num_test):,.0f} test images"
+
+
+def _printable(text: str) -> str:
+    """As JSON writes it, without the quotes: ASCII in one line."""
+    return json.dumps(text)[1:-1]
