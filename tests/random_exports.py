@@ -1,0 +1,137 @@
+"""Untrained networks of blocks with lively norms, as requests of an export, without a training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from thumbnet.data.batches import normalise
+from thumbnet.data.dataset import Dataset, Source, Split
+from thumbnet.evaluation.export_data import collect_export_data
+from thumbnet.export.request import CheckImages, ExportRequest
+from thumbnet.models.blocknet import BlockNet
+from thumbnet.models.card import ModelCard
+from thumbnet.models.sprint import SprintNet
+from thumbnet.trained.shippable import Shippable, build_program
+
+NUM_IMAGES = 40
+MEAN, STD = (0.4, 0.5, 0.6), (0.3, 0.2, 0.1)
+
+# Name: blocks, whether it is sprint's kind (no shortcuts, no padding), the images' shape, the number of classes.
+KINDS = {
+    "separable": ("b8 b8 b16p b16d2 b16", False, (3, 16, 16), 4),
+    "plain": ("c8 c8x2 c16p", False, (3, 16, 16), 4),
+    "strided": ("b8s b8 c12s c12", False, (3, 13, 10), 4),
+    "sprint": ("c8s c8 c16p c16", True, (3, 16, 16), 4),
+    "one channel": ("c8p b8 b8", False, (1, 16, 16), 4),
+    "48x40": ("b8p b8 b8d3", False, (3, 48, 40), 4),
+    "100 classes": ("c8p b16p b16", False, (3, 12, 12), 100),
+    "smallest": ("b8p b8p b8p", False, (3, 3, 5), 2),
+}
+
+
+def random_dataset(image_shape: tuple[int, int, int], num_classes: int, *, seed: int = 0) -> Dataset:
+    """Smooth noise of any brightness."""
+    generator = np.random.default_rng(seed)
+
+    def split(num_images: int) -> Split:
+        coarse = generator.integers(0, 256, (num_images, image_shape[0], 3, 3), np.uint8)
+        rows, columns = (np.arange(side) * 3 // side for side in image_shape[1:])
+        images = coarse[:, :, rows][..., columns] // 2 + generator.integers(
+            0, 128, (num_images, *image_shape), np.uint8
+        )
+        return Split(torch.from_numpy(images.astype(np.uint8)), torch.arange(num_images) % num_classes)
+
+    channels = image_shape[0]
+    return Dataset(
+        train=split(NUM_IMAGES),
+        val=split(NUM_IMAGES),
+        test=split(NUM_IMAGES),
+        class_names=tuple(f"class {index}" for index in range(num_classes)),
+        mean=MEAN[:channels],
+        std=STD[:channels],
+        flip_keeps_labels=True,
+        source=Source("noise", "noise made for tests"),
+        val_fraction=0.5,
+    )
+
+
+def random_network(blocks: str, dataset: Dataset, *, is_sprint: bool = False) -> BlockNet:
+    """A network with statistics of the data, norms' scales of both signs, and logits of about 2."""
+    torch.manual_seed(0)
+    images = normalise(dataset.train.images, dataset.mean, dataset.std)
+    kind = SprintNet if is_sprint else BlockNet
+    model = kind(blocks=blocks, in_channels=images.shape[1], num_classes=len(dataset.class_names))
+    model.init_from_data(images)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    with torch.no_grad():
+        for norm in norms:
+            norm.momentum = None
+            norm.weight.copy_(torch.empty_like(norm.weight).uniform_(0.5, 1.5) * torch.randn_like(norm.weight).sign())
+            nn.init.normal_(norm.bias, std=0.5)
+        model(images)
+        model.eval()
+        logits = model(images)
+        model.head.weight *= 2 / (logits - logits.mean(0)).std()
+    return model
+
+
+def random_request(kind: str, out: Path, *, name: str = "random", class_names: tuple[str, ...] = ()) -> ExportRequest:
+    """A request to export one of KINDS, with held-out images and test images; the original is PyTorch's."""
+    blocks, is_sprint, image_shape, num_classes = KINDS[kind]
+    dataset = random_dataset(image_shape, num_classes)
+    model = random_network(blocks, dataset, is_sprint=is_sprint)
+    weights = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
+    card = ModelCard(
+        model="random",
+        model_options={"blocks": blocks},
+        num_params=sum(tensor.size for tensor in weights.values()),
+        class_names=class_names or dataset.class_names,
+        mean=dataset.mean,
+        std=dataset.std,
+        image_shape=image_shape,
+        recipe="none",
+        data="noise",
+        data_description=dataset.source.description,
+        data_note="",
+        data_checksum="0" * 64,
+        data_verified=None,
+        num_train=NUM_IMAGES,
+        num_val=NUM_IMAGES,
+        num_test=NUM_IMAGES,
+        versions={},
+        commit=None,
+        architecture=model.architecture,
+        metrics={"test_accuracy": 0.25, "num_test": NUM_IMAGES},
+    )
+    shippable = Shippable(name, card, build_program(card, card.architecture, weights), None, out.parent / "run")
+    assert dataset.val is not None
+    return ExportRequest(
+        shippable=shippable.with_export_data(collect_export_data(model, dataset), name="random"),
+        out=out,
+        max_drop=0.05,
+        held_out=_check_images("held-out", model, dataset.val, dataset),
+        test=_check_images("test", model, dataset.test, dataset),
+        has_data=True,
+    )
+
+
+def without_data(request: ExportRequest) -> ExportRequest:
+    """The same request with sample pictures alone."""
+    test = request.test
+    some = slice(0, 20)
+    samples = CheckImages("20 samples", test.images[some], test.labels[some], test.logits[some])
+    return replace(request, held_out=None, test=samples, has_data=False)
+
+
+def _check_images(name: str, model: BlockNet, split: Split, dataset: Dataset) -> CheckImages:
+    """Images with the model's own classes as labels, one in four wrong: its accuracy is 75 %."""
+    with torch.inference_mode():
+        logits = model(normalise(split.images, dataset.mean, dataset.std)).numpy()
+    num_classes = len(dataset.class_names)
+    labels = (logits.argmax(axis=1) + (np.arange(len(logits)) % 4 == 0)) % num_classes
+    return CheckImages(f"{len(labels)} {name} images", split.images.numpy(), labels, logits)

@@ -1,0 +1,115 @@
+"""Exports to ONNX: what ONNX Runtime gives for every kind of network, metadata, refusals, and reading a file back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from random_exports import KINDS, random_request, without_data
+from thumbnet.errors import ExportError, ModelError
+from thumbnet.export.onnx import float_model
+from thumbnet.export.onnx.reading import load_onnx
+from thumbnet.models.card import card_from_dict
+
+HOSTILE = ("*/ //", "\"'\\", "</script>", "one\ntwo", "\u202egnp", "??/", "\x00", "Zoë")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_float_file_gives_what_the_network_gives(kind: str, tmp_path: Path) -> None:
+    request = random_request(kind, tmp_path / "a" / "model.onnx")
+    result = float_model.write(request)
+    assert result.num_bytes == request.out.stat().st_size
+    assert [(check.num_images, check.agreement) for check in result.checks] == [(40, 1), (40, 1)]
+    assert max(check.max_difference for check in result.checks) < 1e-5
+    assert result.checks[1].accuracy == result.checks[1].original_accuracy == 0.75
+    card, classify = load_onnx(request.out)
+    assert card == request.shippable.card
+    for size in (1, 7):
+        images = request.test.images[:size]
+        np.testing.assert_allclose(classify(images), request.test.logits[:size], rtol=1e-4, atol=1e-4)
+
+
+def test_any_runtime_since_2022_takes_the_file(tmp_path: Path) -> None:
+    request = random_request("separable", tmp_path / "model.onnx")
+    float_model.write(request)
+    model = onnx.load(request.out)
+    assert (model.ir_version, [(one.domain, one.version) for one in model.opset_import]) == (8, [("", 17)])
+    (images,), (logits, probabilities) = model.graph.input, model.graph.output
+    assert (images.name, logits.name, probabilities.name) == ("images", "logits", "probabilities")
+    assert images.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    sides = [axis.dim_param or axis.dim_value for axis in images.type.tensor_type.shape.dim]
+    assert sides == ["N", 16, 16, 3]
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
+    paths = [tmp_path / "one.onnx", tmp_path / "two.onnx"]
+    for path in paths:
+        float_model.write(random_request("separable", path))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_metadata(tmp_path: Path) -> None:
+    name = "run */ \udce9 \n</script>"
+    request = random_request("100 classes", tmp_path / "model.onnx", name=name)
+    class_names = HOSTILE + request.shippable.card.class_names[len(HOSTILE) :]
+    card = replace(request.shippable.card, class_names=class_names)
+    float_model.write(replace(request, shippable=replace(request.shippable, card=card)))
+    found = {one.key: one.value for one in onnx.load(request.out).metadata_props}
+    assert all(value.isascii() and value.isprintable() for value in found.values())
+    assert tuple(json.loads(found["class_names"])) == class_names
+    assert card_from_dict(json.loads(found["thumbnet"]), name="card") == load_onnx(request.out)[0] == card
+    assert json.loads(f'"{found["name"]}"') == name
+    assert (json.loads(found["mean"]), json.loads(found["std"])) == (list(card.mean), list(card.std))
+    assert (found["accuracy"], found["license"], found["recipe"]) == ("25.00% of 40 test images", "not stated", "none")
+
+
+@pytest.mark.parametrize("has_data", [True, False])
+def test_a_file_that_disagrees_is_not_left_behind(has_data: bool, tmp_path: Path) -> None:
+    request = random_request("separable", tmp_path / "model.onnx")
+    request = request if has_data else without_data(request)
+    program = request.shippable.program
+    assert program is not None
+    wrong = replace(program, mean=program.mean + 1)
+    with pytest.raises(ExportError, match=r"does not do what the original does: .* a probability differs by"):
+        float_model.write(replace(request, shippable=replace(request.shippable, program=wrong)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_files_of_ours_are_read_back(tmp_path: Path) -> None:
+    request = random_request("separable", tmp_path / "model.onnx")
+    float_model.write(request)
+    content = request.out.read_bytes()
+    path = tmp_path / "other.onnx"
+
+    def message(file: Path = path) -> str:
+        with pytest.raises(ModelError) as caught:
+            load_onnx(file)
+        assert "--format onnx" in caught.value.hint
+        return caught.value.message
+
+    assert "cannot be read: No such file" in message()
+    assert "cannot be read: Is a directory" in message(tmp_path)
+    for damaged in (b"", b"no model", content[: len(content) // 2], content[:-1]):
+        path.write_bytes(damaged)
+        assert "is no ONNX model, or is damaged" in message()
+
+    model = onnx.load_from_string(content)
+    values = json.loads(next(one.value for one in model.metadata_props if one.key == "thumbnet"))
+    for text, expected in (
+        (None, "was not written by thumbnet"),
+        ("[1]", "damaged model card: it is a list"),
+        ("{", "damaged model card: Expecting"),
+        ("{}", "damaged model card"),
+        (json.dumps({**values, "image_shape": [3, 8, 8]}), "does not fit its model card"),
+        (json.dumps({**values, "class_names": ["a", "b"]}), "does not fit its model card"),
+    ):
+        del model.metadata_props[:]
+        helper.set_model_props(model, {} if text is None else {"thumbnet": text})
+        path.write_bytes(model.SerializeToString())
+        assert expected in message()
