@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, features
 
+from thumbnet.data import images
 from thumbnet.data.image_tensors import image_to_tensor, read_image_tensor
-from thumbnet.data.images import read_image, standardise
+from thumbnet.data.images import (
+    RASTER_FORMATS,
+    PictureHeader,
+    read_header,
+    read_image,
+    read_image_array,
+    standardise,
+)
 from thumbnet.errors import ConfigError, ImageError
 
 ORIENTATION = 0x0112  # the EXIF tag
@@ -209,6 +218,35 @@ def test_a_file_and_its_image_in_memory_give_the_same_tensor(tmp_path: Path) -> 
     assert torch.equal(
         image_to_tensor(read_image(path), image_size=16, num_channels=3), in_memory
     )  # it is not turned twice
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_a_large_picture_is_composed_on_white_as_a_small_one(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large.png"
+    picture = Image.fromarray(noise(30, 20, 4)).convert(mode)
+    picture.save(path, **({"transparency": bytes(range(256))} if mode == "P" else {}))
+    at_once = np.asarray(read_image(path))
+    monkeypatch.setattr(images, "STRIP_PIXELS", 20 * 7)  # seven rows
+    assert np.array_equal(np.asarray(read_image(path)), at_once)
+    assert at_once.min() < at_once.max()
+
+
+def test_an_open_file_is_read_as_its_path_is(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(noise(70, 90, 3)).save(path)
+    stream = io.BytesIO(path.read_bytes())
+    assert read_header(stream) == read_header(path) == PictureHeader("JPEG", 90, 70)
+    for formats in (("JPEG",), RASTER_FORMATS):
+        found = read_image_array(stream, image_size=8, formats=formats)
+        assert np.array_equal(found, read_image_array(path, image_size=8))
+    with pytest.raises(ImageError, match=r"^the picture is not an image"):
+        read_image_array(stream, image_size=8, formats=("PNG",))
+    with pytest.raises(ImageError, match=r"^the picture is empty"):
+        read_header(io.BytesIO())
+    with pytest.raises(ImageError, match=r"^the picture is damaged or truncated"):
+        read_image_array(io.BytesIO(path.read_bytes()[:700]), image_size=80)
 
 
 def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path) -> None:

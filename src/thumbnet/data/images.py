@@ -20,9 +20,11 @@ import struct
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
@@ -54,6 +56,10 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+STRIP_PIXELS = 2**20  # what is done at a time, so that a large picture needs no more copies of itself
+
+PictureFile: TypeAlias = Path | BytesIO  # a path, or what such a file holds
 
 _warning_filters = threading.Lock()  # `warnings.catch_warnings` is not thread-safe before Python 3.14
 
@@ -89,19 +95,36 @@ class Picture:
         return 1 if self.image.mode == "L" else 3
 
 
+@dataclass(frozen=True)
+class PictureHeader:
+    """What a picture's file says before any pixel is decoded: Pillow's name of the format, and the sides in pixels."""
+
+    format: str
+    width: int
+    height: int
+
+
+def read_header(file: PictureFile, *, formats: tuple[str, ...] = RASTER_FORMATS) -> PictureHeader:
+    """A picture's format and size, by its first bytes; ImageError as of `read_picture`."""
+    with _errors_named(file), _opened(file, formats) as image:
+        assert image.format is not None
+        return PictureHeader(image.format, image.width, image.height)
+
+
 def read_image_array(
-    path: Path,
+    file: PictureFile,
     *,
     image_size: int | tuple[int, int],
     num_channels: int | None = None,
     white_levels: WhiteLevels | None = None,
+    formats: tuple[str, ...] = RASTER_FORMATS,
 ) -> UInt8[np.ndarray, "c h w"]:
-    """The file at `path` as a network sees it: uint8 [C, image_size, image_size], the centre square, 0 to 255.
+    """A picture's file as a network sees it: uint8 [C, image_size, image_size], the centre square, 0 to 255.
 
     `image_size` may be a height and a width instead, for the centre part of that shape. `num_channels` is 1 or 3; None
-    takes the file's own: 1 if it is stored in greys, else 3. `white_levels` and errors: see `read_picture`.
+    takes the file's own: 1 if it is stored in greys, else 3. The other arguments and errors: see `read_picture`.
     """
-    picture = read_picture(path, image_size=image_size, white_levels=white_levels)
+    picture = read_picture(file, image_size=image_size, white_levels=white_levels, formats=formats)
     return centre_part(picture.image, image_size, picture.num_channels if num_channels is None else num_channels)
 
 
@@ -113,53 +136,67 @@ def read_image(
 
 
 def read_picture(
-    path: Path, *, image_size: int | tuple[int, int] | None = None, white_levels: WhiteLevels | None = None
+    file: PictureFile,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    white_levels: WhiteLevels | None = None,
+    formats: tuple[str, ...] = RASTER_FORMATS,
 ) -> Picture:
-    """The picture in the file at `path`: upright, on white, mode L if it is stored in greys, else RGB.
+    """The picture in a file: upright, on white, mode L if it is stored in greys, else RGB.
 
     Args:
-        path: a file of one of RASTER_FORMATS.
+        file: a file of one of `formats`.
         image_size: the size that it will be reduced to, so that a JPEG file may be decoded at a smaller scale; None:
             the picture in its own size.
         white_levels: the level that is white, by kind of deep grey pictures (see white_levels.py); where a kind is
             absent, 65,535 for 16 bits, and for others by the picture's highest level.
+        formats: some of RASTER_FORMATS, which no other is tried.
 
     Raises:
         ImageError: it is missing, empty, no image, damaged, truncated, or has more pixels than Pillow deems safe.
     """
+    with _errors_named(file), _opened(file, formats) as image:
+        if image_size is not None and image.format in ("JPEG", "MPO"):
+            side = DRAFT_SCALE * (image_size if isinstance(image_size, int) else max(image_size))
+            image.draft(None, (side, side))
+        is_deep_colour = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
+        image.load()
+        picture = _standardised(image, white_levels)
+        if is_deep_colour and len(image.getbands()) > 1:
+            return Picture(picture.image, Depth(highest_of_colour=_highest_level_of_bands(image)))
+        return picture
+
+
+@contextmanager
+def _errors_named(file: PictureFile) -> Iterator[None]:
+    """Whatever goes wrong as an ImageError that names the file."""
+    name = str(file) if isinstance(file, Path) else "the picture"
     try:
-        with _opened(path) as image:
-            if image_size is not None and image.format in ("JPEG", "MPO"):
-                side = DRAFT_SCALE * (image_size if isinstance(image_size, int) else max(image_size))
-                image.draft(None, (side, side))
-            is_deep_colour = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
-            image.load()
-            picture = _standardised(image, white_levels)
-            if is_deep_colour and len(image.getbands()) > 1:
-                return Picture(picture.image, Depth(highest_of_colour=_highest_level_of_bands(image)))
-            return picture
+        yield
     except ImageError as error:
-        raise ImageError(f"{path} cannot be used: {error.message}", hint=error.hint) from error
+        raise ImageError(f"{name} cannot be used: {error.message}", hint=error.hint) from error
     except FileNotFoundError as error:
-        raise ImageError(f"there is no file {path}", hint="check the path") from error
+        raise ImageError(f"there is no file {name}", hint="check the path") from error
     except IsADirectoryError as error:
-        raise ImageError(f"{path} is a folder, not an image", hint="give the path of an image file") from error
+        raise ImageError(f"{name} is a folder, not an image", hint="give the path of an image file") from error
     except PermissionError as error:
-        raise ImageError(f"no permission to read {path}", hint="allow it, for instance with `chmod +r`") from error
+        raise ImageError(f"no permission to read {name}", hint="allow it, for instance with `chmod +r`") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
-            f"{path} is too large: it has more than {Image.MAX_IMAGE_PIXELS} pixels, the most that Pillow deems safe",
+            f"{name} is too large: it has more than {Image.MAX_IMAGE_PIXELS} pixels, the most that Pillow deems safe",
             hint="scale the picture down, or take it out",
         ) from error
     except UnidentifiedImageError as error:
-        state = "is not an image of a format that thumbnet reads"
-        if path.stat().st_size == 0:
-            state = "is empty (0 bytes)"
-        raise ImageError(f"{path} {state}", hint="save it again as PNG or JPEG, or take it out") from error
+        state = "is empty (0 bytes)" if _is_empty(file) else "is not an image of a format that thumbnet reads"
+        raise ImageError(f"{name} {state}", hint="save it again as PNG or JPEG, or take it out") from error
     except Exception as error:  # on damaged files, Pillow's decoders raise whatever their parsing runs into
         raise ImageError(
-            f"{path} is damaged or truncated: {error}", hint="replace it by an intact copy, or take it out"
+            f"{name} is damaged or truncated: {error}", hint="replace it by an intact copy, or take it out"
         ) from error
+
+
+def _is_empty(file: PictureFile) -> bool:
+    return file.stat().st_size == 0 if isinstance(file, Path) else file.seek(0, 2) == 0
 
 
 def image_to_array(image: Image.Image, *, image_size: int, num_channels: int) -> UInt8[np.ndarray, "c h w"]:
@@ -190,7 +227,8 @@ def centre_part(image: Image.Image, image_size: int | tuple[int, int], num_chann
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     if min(height, width) < 1:
         raise ConfigError(f"image_size is {image_size}", hint="give a side in pixels, for instance 32")
-    channels = image.convert("L" if num_channels == 1 else "RGB")
+    mode = "L" if num_channels == 1 else "RGB"
+    channels = image if image.mode == mode else image.convert(mode)
     part = ImageOps.fit(channels, (width, height), method=RESAMPLING)
     pixels = np.array(part).reshape(height, width, num_channels)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
@@ -211,32 +249,35 @@ def _standardised(image: Image.Image, white_levels: WhiteLevels | None) -> Pictu
         red, green, blue = on_white.split()
         same = not any(ImageChops.difference(red, other).getbbox() for other in (green, blue))
         return Picture(red if same else on_white)
-    return Picture(on_white.convert("L" if upright.mode in ("1", "L", "LA", "La") else "RGB"))
+    mode = "L" if upright.mode in ("1", "L", "LA", "La") else "RGB"
+    is_apart = on_white is not image and on_white.mode == mode  # a copy of a large picture takes 4 bytes a pixel
+    return Picture(on_white if is_apart else on_white.convert(mode))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Image.open of RASTER_FORMATS, with Pillow's warning about a suspiciously large image raised as an error.
+def _opened(file: PictureFile, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """Image.open of `formats`, with Pillow's warning about a suspiciously large image raised as an error.
 
     Of an open file rather than a path: of a path, Pillow would map uncompressed TIFF files into memory, and scramble
     those that are turned.
     """
-    with path.open("rb") as file:
+    with file.open("rb") if isinstance(file, Path) else nullcontext(file) as content:
         with _warning_filters, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            content.seek(0)
             try:
-                image = Image.open(file, formats=RASTER_FORMATS)
+                image = Image.open(content, formats=formats)
             except KeyError:  # this Pillow was built without one of them
-                image = Image.open(file, formats=_known_formats())
+                image = Image.open(content, formats=_known(formats))
         with image:
             yield image
 
 
 @functools.cache
-def _known_formats() -> tuple[str, ...]:
-    """Those of RASTER_FORMATS that this Pillow was built with."""
+def _known(formats: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the formats that this Pillow was built with."""
     Image.init()
-    return tuple(name for name in RASTER_FORMATS if name in Image.OPEN)
+    return tuple(name for name in formats if name in Image.OPEN)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -265,9 +306,14 @@ def _highest_level_of_bands(image: Image.Image) -> int:
 
 def _on_white(image: Image.Image) -> Image.Image:
     """`image` without alpha; a palette becomes RGB."""
-    if image.has_transparency_data:
-        colours = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")  # La knows no other way
-        background = Image.new("RGBA", image.size, "white")
+    if not image.has_transparency_data:
+        return image.convert("RGB") if image.mode == "P" else image
+    composed = Image.new("RGB", image.size)
+    num_rows = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, num_rows):
+        strip = image.crop((0, top, image.width, min(top + num_rows, image.height)))
+        colours = (strip.convert("LA") if strip.mode == "La" else strip).convert("RGBA")  # La knows no other way
+        background = Image.new("RGBA", strip.size, "white")
         background.alpha_composite(colours)
-        return background.convert("RGB")
-    return image.convert("RGB") if image.mode == "P" else image
+        composed.paste(background.convert("RGB"), (0, top))
+    return composed
