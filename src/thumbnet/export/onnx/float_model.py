@@ -25,7 +25,6 @@ def write(request: ExportRequest) -> ExportResult:
     content = to_bytes(model)
     check_graph(content)
     checks = [check_equal(content, images) for images in (request.held_out, request.test) if images is not None]
-    request.out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(request.out, content)
     return result_of(NAME, request, model, content, checks)
 
