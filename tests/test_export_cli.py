@@ -10,7 +10,7 @@ import pytest
 
 import thumbnet
 from thumbnet.cli import main
-from thumbnet.errors import ConfigError, ExportError, RunError
+from thumbnet.errors import ConfigError, ExportError
 from thumbnet.export.formats import FORMATS
 from thumbnet.export.request import ExportRequest, ExportResult, compare
 
@@ -140,12 +140,3 @@ def test_an_export_that_fails_leaves_no_folder(small_run: Path) -> None:
     with pytest.raises(ExportError, match="the disk is full"):
         thumbnet.export_model(small_run, "note", out="a/b/c.txt")
     assert not Path("a").exists()
-
-
-def test_a_folder_of_several_seeds_is_refused_with_their_names(small_run: Path) -> None:
-    Path("runs").mkdir()
-    for seed in (0, 1):
-        Path(f"runs/seed-{seed}").symlink_to(small_run)
-    with pytest.raises(RunError, match="several seeds") as caught:
-        thumbnet.export_model("runs", "note")
-    assert "runs/seed-0, runs/seed-1" in caught.value.hint

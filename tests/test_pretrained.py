@@ -96,7 +96,7 @@ def test_a_run_begins_with_another_runs_weights(tmp_path: Path, capsys: pytest.C
     assert own["head.weight"].shape == (2, 104)
     arguments = ["train", "--data", data[1], "--run-dir", str(tmp_path / "third"), "--epochs", "1"]
     assert main([*arguments, "--init", str(tmp_path / "absent")]) == 2
-    assert "neither a pretrained model nor a folder" in capsys.readouterr().err
+    assert "neither a run folder nor a trained model" in capsys.readouterr().err
     assert main([*arguments, "--model", "resnet8", "--set", "optimizer=sgd", "--init", str(first.path)]) == 2
     assert "init is of model sprint" in capsys.readouterr().err
     assert main([*arguments, "--set", 'model_options.blocks="c16s"', "--init", str(first.path)]) == 2
@@ -107,15 +107,6 @@ def test_a_run_begins_with_another_runs_weights(tmp_path: Path, capsys: pytest.C
     resolved = load_recipe(str(second.path / "config.toml"), options={"init": "sprint", "epochs": 1})
     assert resolved.mean is None  # the weights have their own
     assert load_recipe(str(second.path / "config.toml"), options={"epochs": 1}).mean == second.card.mean
-
-
-def test_a_pretrained_models_name_is_not_taken_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = save_images(tmp_path / "digits.npz", [3, 4])
-    (tmp_path / "sprint").mkdir()
-    monkeypatch.chdir(tmp_path)
-    config = load_recipe(options={"data": data, "epochs": 1, "batch_size": 64, "device": "cpu", "init": "sprint"})
-    run = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
-    assert run.config.init == "sprint"
 
 
 def test_predict_and_evaluate_take_a_pretrained_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

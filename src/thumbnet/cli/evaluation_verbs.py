@@ -11,16 +11,19 @@ from thumbnet.terminal.streams import tell
 
 def evaluate(parsed: argparse.Namespace) -> None:
     """Print the metrics of a trained model."""
+    from thumbnet.runs.which import is_pretrained_name
+
     measured = {name: getattr(parsed, name) for name in ("split", "tta", "temperature", "robustness")}
-    EvaluationRequest(  # refused before anything is imported, read or downloaded
-        has_other_data=parsed.data is not None, is_pretrained=parsed.pretrained is not None, **measured
+    is_pretrained = parsed.pretrained is not None or is_pretrained_name(parsed.run)
+    EvaluationRequest(  # refused before anything heavy is imported, read or downloaded
+        has_other_data=parsed.data is not None, is_pretrained=is_pretrained, **measured
     )
     from thumbnet.runs.evaluate import evaluate_trained
-    from thumbnet.runs.run import load_run
+    from thumbnet.runs.init import load_trained
     from thumbnet.trained.model import load_pretrained
 
     evaluation = evaluate_trained(
-        load_run(parsed.run) if parsed.pretrained is None else load_pretrained(parsed.pretrained),
+        load_trained(parsed.run) if parsed.pretrained is None else load_pretrained(parsed.pretrained),
         parsed.data,
         data_dir=parsed.data_dir,
         allow_unverified=parsed.allow_unverified or None,

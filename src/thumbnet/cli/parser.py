@@ -66,10 +66,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     evaluate = _add_verb(
-        verbs, "evaluate", evaluation_verbs.evaluate, "score a run's model on a split, and list its mistakes"
+        verbs, "evaluate", evaluation_verbs.evaluate, "score a trained model on a split, and list its mistakes"
     )
     which = evaluate.add_mutually_exclusive_group(required=True)
-    which.add_argument("run", metavar="RUN", nargs="?", help="a run folder")
+    which.add_argument(
+        "run", metavar="RUN_OR_NAME", nargs="?", help="a run folder, or a model whose weights come with thumbnet"
+    )
     which.add_argument("--pretrained", metavar="NAME", help="a model whose weights come with the package")
     evaluate.add_argument(
         "--temperature", action="store_true", help="also fit a temperature on the run's validation split"

@@ -9,35 +9,42 @@ from torch import nn
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import ConfigError
+from thumbnet.errors import ConfigError, RunError
 from thumbnet.models.pretrained import list_pretrained
 from thumbnet.models.registry import resolved_options
 from thumbnet.models.weights import load_all_but_head
 from thumbnet.runs.run import load_run
+from thumbnet.runs.which import is_pretrained_name
 from thumbnet.trained.model import TrainedModel, load_pretrained
 
 
-def load_init(init: str) -> TrainedModel:
-    """The trained model that `init` names: one that comes with the package, or a finished run's."""
-    if init in list_pretrained():
-        return load_pretrained(init)
-    if not Path(init).is_dir():
-        raise ConfigError(
-            f"init is {init!r}, which is neither a pretrained model nor a folder",
-            hint=f"choose one of {', '.join(list_pretrained())}, or give a run's folder",
+def load_trained(run_or_name: str | Path) -> TrainedModel:
+    """A finished run, by its folder, or a trained model of the package, by its name; an existing folder wins.
+
+    Raises:
+        RunError: it is neither, or the run cannot be used.
+    """
+    if is_pretrained_name(run_or_name):
+        return load_pretrained(str(run_or_name))
+    if not Path(run_or_name).is_dir():
+        raise RunError(
+            f"{run_or_name} is neither a run folder nor a trained model",
+            hint=f"give a run's folder, or one of {', '.join(list_pretrained())}",
         )
-    return load_run(init)
+    return load_run(run_or_name)
 
 
 def begin_with_trained_weights(model: nn.Module, config: TrainConfig, dataset: Dataset) -> None:
     """Put the weights that `config.init` names in `model`, whose head stays new; without `init`, nothing is done.
+
+    The config is resolved: a run's folder is a whole path, so a mere name is a trained model of the package.
 
     Raises:
         ConfigError: they are of another model, one with other options, or for another number of channels.
     """
     if config.init is None:
         return
-    trained = load_init(config.init)
+    trained = load_pretrained(config.init) if config.init in list_pretrained() else load_trained(config.init)
     known, wanted = (trained.card.model, trained.card.image_shape[0]), (config.model, dataset.num_channels)
     if known != wanted:
         raise ConfigError(

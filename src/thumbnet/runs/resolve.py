@@ -14,10 +14,10 @@ from thumbnet.data.own_sources import data_folder
 from thumbnet.data.source_registry import obeys, source_name
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError
-from thumbnet.models.pretrained import list_pretrained
 from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.init import load_init
+from thumbnet.runs.init import load_trained
+from thumbnet.runs.which import is_pretrained_name
 from thumbnet.specs.objective import Objective
 from thumbnet.terminal.streams import tell
 from thumbnet.training.inputs import resolve_inputs
@@ -26,10 +26,13 @@ from thumbnet.training.progress import LogStyle
 Say = Callable[[str], None]
 
 
-def load_data(config: TrainConfig, *, say: Say, dataset: Dataset | None = None) -> tuple[Dataset, TrainConfig]:
+def load_data(
+    config: TrainConfig, *, say: Say, dataset: Dataset | None = None, is_resolved: bool = False
+) -> tuple[Dataset, TrainConfig]:
     """The dataset that a config asks for, and the config resolved: what was `auto` or computed is written out.
 
     A `dataset` that was read before is taken instead; ConfigError where it is another than the config asks for.
+    `is_resolved`: the config was resolved before, so that `init` is not looked for in the working directory again.
     """
     if dataset is None:
         dataset = load_dataset(
@@ -49,13 +52,14 @@ def load_data(config: TrainConfig, *, say: Say, dataset: Dataset | None = None) 
         if sentence:
             say(sentence)
     if config.init is not None and config.mean is None:
-        card = load_init(config.init).card
+        card = load_trained(config.init).card
         if len(card.mean) == dataset.num_channels:
             config = config.replace(mean=card.mean, std=card.std)  # the images as its weights know them
     dataset = _with_given_statistics(dataset, config, say=say)
     if config.inputs.flip is False:
         dataset = dataset.without_flips()  # for whatever else would flip images: data check, test-time augmentation
-    return dataset, resolve_config(config, dataset)
+    resolved = resolve_config(config, dataset)
+    return dataset, resolved.replace(init=config.init) if is_resolved else resolved
 
 
 def _check_given(dataset: Dataset, config: TrainConfig) -> None:
@@ -78,8 +82,8 @@ def _check_given(dataset: Dataset, config: TrainConfig) -> None:
 
 
 def _resolved_init(init: str | None) -> str | None:
-    """A run's folder as a whole path; a pretrained model's name as it is."""
-    return init if init is None or init in list_pretrained() else str(Path(init).resolve())
+    """A run's folder as a whole path, a pretrained model's name as it is; an existing folder wins."""
+    return init if init is None or is_pretrained_name(init) else str(Path(init).resolve())
 
 
 def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:

@@ -97,7 +97,7 @@ def go_on(
             )
         config = relocated(started, data=data, data_dir=data_dir, device=device)
         config = config.replace(exclude=folder.exclusions(config))
-        dataset, config = load_data(config, say=say, dataset=dataset)
+        dataset, config = load_data(config, say=say, dataset=dataset, is_resolved=True)
         if known_data is not None:
             known_data.check(dataset, run_dir=folder.path)
         dataset = dataset.with_note(folder.data_note())

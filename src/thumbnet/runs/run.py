@@ -38,6 +38,7 @@ from thumbnet.runs.names import (
     is_temporary,
 )
 from thumbnet.runs.new_folder import RUN_DIR_OPTION, create_run_dir
+from thumbnet.runs.which import hint_for_no_run
 from thumbnet.specs.json_text import FORMAT
 from thumbnet.trained.data import check_fits
 from thumbnet.trained.model import TrainedModel, create_from_card
@@ -129,8 +130,7 @@ def open_run_dir(path: str | Path) -> RunDir:
     """The folder of an existing run; RunError if it is none."""
     folder = RunDir(Path(path))
     if not (folder.path / CONFIG).exists():
-        runs = sorted(inner.name for inner in folder.path.glob("seed-*") if (inner / CONFIG).exists())
-        hint = f"give one of the runs in it: {', '.join(runs)}" if runs else "give a folder that `train` made"
+        hint = hint_for_no_run(path, otherwise="give a folder that `train` made")
         if folder.path.is_dir() and any(name == LOCK or is_temporary(name) for name in names_in(folder.path)):
             hint = f"it was stopped before anything was trained: begin it anew with {RUN_DIR_OPTION} {path}"
         raise RunError(f"{path} is not a run folder: it has no {CONFIG}", hint=hint)

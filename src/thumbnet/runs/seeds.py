@@ -136,6 +136,7 @@ def _finish(
                 log_style=log_style,
                 pictures=pictures,
                 asked=None if asked is None else asked.replace(seed=seed),
+                is_resolved=True,
                 dataset=dataset,
                 data_note=folder.data_note(),
                 sibling=first,

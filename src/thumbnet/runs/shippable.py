@@ -14,6 +14,7 @@ from thumbnet.models.export_data import ExportData, export_data_from_bytes
 from thumbnet.models.pretrained import list_pretrained
 from thumbnet.runs.checksums import check_content, read_digests
 from thumbnet.runs.names import CONFIG, EXPORT_DATA, METRICS, MODEL_CARD, WEIGHTS
+from thumbnet.runs.which import hint_for_no_run, is_pretrained_name
 from thumbnet.specs.json_text import read_object
 from thumbnet.trained.shippable import Shippable, build_program, load_pretrained_shippable
 
@@ -24,16 +25,14 @@ def load_shippable(run_or_name: str | Path) -> Shippable:
     Raises:
         RunError: no such run or model, the run is not finished, or a file of it is damaged.
     """
-    path = Path(run_or_name)
-    if not path.is_dir() and str(run_or_name) in list_pretrained():
+    if is_pretrained_name(run_or_name):
         return load_pretrained_shippable(str(run_or_name))
+    path = Path(run_or_name)
     if not (path / CONFIG).exists():
-        runs = sorted(str(inner) for inner in path.glob("seed-*") if (inner / CONFIG).exists())
-        if runs:
-            raise RunError(f"{path} holds runs with several seeds", hint=f"give one of them: {', '.join(runs)}")
+        otherwise = f"give a folder that `train` made, or one of {', '.join(list_pretrained())}"
         raise RunError(
             f"{run_or_name} is neither a run folder nor a trained model",
-            hint=f"give a folder that `train` made, or one of {', '.join(list_pretrained())}",
+            hint=hint_for_no_run(path, otherwise=otherwise),
         )
     if not (path / METRICS).exists():
         raise RunError(f"the run {path} is not finished", hint=f"finish it with: thumbnet train --resume {path}")

@@ -74,17 +74,20 @@ def begin(
     pictures: bool,
     asked: TrainConfig | None = None,
     dataset: Dataset | None = None,
+    is_resolved: bool = False,
     data_note: str = "",
     sibling: Run | None = None,
 ) -> Run:
     """Like `train`.
 
-    `asked` is the config as a user gave it, if `config` was resolved before; `data_note` is recorded if the data
-    replaces other data; with `sibling`, the data must equal that run's.
+    `is_resolved`: `config` was resolved before; `asked` is it as a user gave it, if that is known. `data_note` is
+    recorded if the data replaces other data; with `sibling`, the data must equal that run's.
     """
     say = speaker(log_style)
     asked = config if asked is None else asked
-    dataset, config = load_checked(config, say=say, dataset=dataset)  # refused before there is a folder
+    dataset, config = load_checked(
+        config, say=say, dataset=dataset, is_resolved=is_resolved
+    )  # before there is a folder
     if sibling is not None:
         sibling.known_data.check(dataset, run_dir=sibling.path)
     dataset = dataset.with_note(dataset.source.note or data_note)
@@ -95,10 +98,12 @@ def begin(
         return _train_in(folder, config, dataset, model, log_style=log_style, pictures=pictures)
 
 
-def load_checked(config: TrainConfig, *, say: Say, dataset: Dataset | None = None) -> tuple[Dataset, TrainConfig]:
+def load_checked(
+    config: TrainConfig, *, say: Say, dataset: Dataset | None = None, is_resolved: bool = False
+) -> tuple[Dataset, TrainConfig]:
     """Load the data, unless it is given, and resolve the config; raise here whatever `train` would reject."""
     pick_device(config.engine.device)
-    dataset, config = load_data(config, say=say, dataset=dataset)
+    dataset, config = load_data(config, say=say, dataset=dataset, is_resolved=is_resolved)
     check_trainable(config, dataset, say=say)
     return dataset, config
 

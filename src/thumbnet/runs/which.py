@@ -1,0 +1,25 @@
+"""Whether a run folder or a trained model of the package is meant: an existing folder wins. Without PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from thumbnet.models.pretrained import list_pretrained
+from thumbnet.runs.names import CONFIG
+
+
+def is_pretrained_name(run_or_name: str | Path) -> bool:
+    """Whether it names a trained model of the package, and no existing folder."""
+    return str(run_or_name) in list_pretrained() and not Path(run_or_name).is_dir()
+
+
+def hint_for_no_run(path: str | Path, *, otherwise: str) -> str:
+    """How to go on where the folder `path` was to be a run, and is none."""
+    runs = sorted(str(inner) for inner in Path(path).glob("seed-*") if (inner / CONFIG).exists())
+    if runs:
+        return f"give one of the runs in it: {', '.join(runs)}"
+    if str(path) not in list_pretrained():
+        return otherwise
+    if Path(path).is_dir():
+        return f"an existing folder wins over the trained model {path}: for that, start in another folder"
+    return f"{path} is the name of a trained model of the package, where a run folder is expected"
