@@ -10,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL_TORCH = $(if $(filter file,$(origin TORCH)),$(BIN)/python tools/install_torch.py,$(PIP) install --quiet) $(TORCH)
 
-.PHONY: FORCE setup setup-browser setup-boards train test test-browser lint format lock clean
+.PHONY: FORCE setup setup-browser setup-boards train test test-browser engine lint format lock clean
 
 setup: .venv/.ready
 
@@ -60,6 +60,10 @@ test: setup
 
 test-browser: setup-browser
 	@$(BIN)/python -m pytest -m browser -rs
+
+# The WebAssembly of the pages that thumbnet writes, from its C source; needs clang and wasm-ld (Debian: clang and lld).
+engine:
+	@$(PYTHON) tools/build_engine.py
 
 lint: setup
 	$(BIN)/ruff format --check
