@@ -160,8 +160,11 @@ class _ReadyBlock:
         np.multiply(product, half, out=product)
         if block.has_shortcut:
             np.add(half, product, out=half)
-            return np.add(maps, half, out=maps)
-        return np.add(half, product, out=room.take("maps", half.shape))
+            np.add(maps, half, out=maps)
+            return maps
+        activated = room.take("maps", half.shape)
+        np.add(half, product, out=activated)
+        return activated
 
     def _convolve(self, maps: Maps, room: _Room) -> NewMaps:
         """Half of what the filters give."""
@@ -205,7 +208,8 @@ def _run_stem(
     side = stem.filters.shape[2]
     columns = _columns(_padded(pixels, stem.padding, room), side, room, out_height=height, out_width=width)
     maps = _multiply(columns, matrix, room.take("maps", (len(images), height, width, channels)))
-    return np.maximum(maps, 0, out=maps)
+    np.maximum(maps, 0, out=maps)
+    return maps
 
 
 def _as_matrix(filters: Float[np.ndarray, "k c a b"]) -> Float[np.ndarray, "abc k"]:
@@ -265,11 +269,11 @@ def _max_pool(maps: Maps, room: _Room) -> Float[np.ndarray, "n h2 w2 c"]:
     """Of 2x2 pixels, in the buffer of `maps`; a last odd row or column is left out."""
     num_images, height, width, num_channels = maps.shape
     even = maps[:, : height // 2 * 2, : width // 2 * 2]
-    rows = np.maximum(
-        even[:, 0::2], even[:, 1::2], out=room.take("scratch", (num_images, height // 2, even.shape[2], num_channels))
-    )
+    rows = room.take("scratch", (num_images, height // 2, even.shape[2], num_channels))
+    np.maximum(even[:, 0::2], even[:, 1::2], out=rows)
     pooled = room.take("convolved", (num_images, height // 2, width // 2, num_channels))
-    return np.maximum(rows[:, :, 0::2], rows[:, :, 1::2], out=pooled)
+    np.maximum(rows[:, :, 0::2], rows[:, :, 1::2], out=pooled)
+    return pooled
 
 
 def _chunks(num_images: int, chunk_size: int) -> Iterator[slice]:
