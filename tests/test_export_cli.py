@@ -61,7 +61,7 @@ def test_what_was_written_is_printed(capsys: pytest.CaptureFixture[str]) -> None
 def test_the_json_has_the_documented_keys(small_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(small_run), "--format", "note", "--out", "a.txt", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert {"format", "path", "files", "num_bytes", "checks", "details", "metrics"} <= set(result)
+    assert {"format", "path", "files", "num_bytes", "checks", "details", "metrics", "model_card"} <= set(result)
     assert [check["description"] for check in result["checks"]] == ["8 validation images", "4 test images"]
     assert set(result["checks"][0]) == {
         "description", "num_images", "agreement", "max_difference", "accuracy", "original_accuracy", "drop",
@@ -78,7 +78,7 @@ def test_every_format_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert [each["name"] for each in formats] == ["onnx", "onnx-int8", "tflite", "c", "html", "note"]
     assert set(formats[0]) == {
         "name", "purpose", "suffix", "takes", "takes_any_model", "is_folder", "is_quantised", "targets", "needs",
-        "is_installed",
+        "is_installed", "usage",
     }  # fmt: skip
 
 

@@ -174,6 +174,9 @@ def _add_export(verbs: Any) -> None:
     export.add_argument(
         "--for", dest="target", metavar="PROGRAM", help="with tflite: write the folder that frigate or openmv reads"
     )
+    export.add_argument(
+        "--license", dest="licence", metavar="SPDX", help="the licence of a run's model, for instance CC-BY-4.0"
+    )
     _add_data_options(export, "a run's own; sample pictures for a model of the package")
     _add_json(export)
 

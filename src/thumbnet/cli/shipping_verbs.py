@@ -8,7 +8,8 @@ from thumbnet.cli.output import put, put_json
 from thumbnet.errors import ConfigError
 from thumbnet.terminal.streams import tell
 
-EXPORT_OPTIONS = ("format", "out", "max_drop", "target", "data", "data_dir", "allow_unverified")
+EXPORT_OPTIONS = ("format", "out", "max_drop", "target", "licence", "data", "data_dir", "allow_unverified")
+OPTION_NAMES = {"target": "--for", "licence": "--license"}
 
 
 def export(parsed: argparse.Namespace) -> None:
@@ -28,6 +29,7 @@ def export(parsed: argparse.Namespace) -> None:
         out=parsed.out,
         max_drop=parsed.max_drop,
         target=parsed.target,
+        licence=parsed.licence,
         data=parsed.data,
         data_dir=parsed.data_dir,
         allow_unverified=parsed.allow_unverified or None,
@@ -39,7 +41,7 @@ def export(parsed: argparse.Namespace) -> None:
 def _list_formats(parsed: argparse.Namespace) -> None:
     for name in EXPORT_OPTIONS:
         if getattr(parsed, name) not in (None, False):
-            option = "--for" if name == "target" else f"--{name.replace('_', '-')}"
+            option = OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")
             raise ConfigError(f"{option} is given with --list, which exports nothing", hint=f"leave {option} out")
     from thumbnet.export.formats import FORMATS
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from thumbnet.errors import ConfigError, ExportError
 from thumbnet.export.check_images import find_data, held_out_images, images_of, sample_images, with_export_data
 from thumbnet.export.formats import FORMATS, ExportFormat
+from thumbnet.export.licence import with_licence
+from thumbnet.export.model_card.write import NAME, choose_card_path, export_command, write_model_card
 from thumbnet.export.paths import choose_path, made_parent
 from thumbnet.export.request import ExportRequest, ExportResult, Say
 from thumbnet.runs.shippable import load_shippable
@@ -27,6 +29,7 @@ def export_model(
     out: str | Path | None = None,
     max_drop: float | None = None,
     target: str | None = None,
+    licence: str | None = None,
     data: str | None = None,
     data_dir: str | Path | None = None,
     allow_unverified: bool | None = None,
@@ -41,6 +44,8 @@ def export_model(
         max_drop: the most accuracy (a fraction) that quantisation may cost, judged on validation images, or on training
             images that were not used for calibration; None: 0.005. Refused by formats that do not quantise.
         target: for tflite, `frigate` or `openmv`: the folder that these read.
+        licence: of a run's model, as an SPDX identifier such as `CC-BY-4.0`; None: not stated. The package's models are
+            under MIT.
         data, data_dir, allow_unverified: where the model's own data is, as in `load_dataset`. Without them a run's data
             is taken where its config says; if it is not there, and for a trained model of the package, the sample
             pictures that come with the model are checked instead of a split.
@@ -53,7 +58,7 @@ def export_model(
     """
     chosen = FORMATS[format]
     _check_options(format, chosen, max_drop=max_drop, target=target)
-    shippable = load_shippable(run_or_name)
+    shippable = with_licence(load_shippable(run_or_name), licence)
     _check_takes(format, chosen, shippable)
     dataset = find_data(shippable, data, data_dir=data_dir, allow_unverified=allow_unverified, say=say)
     return export_shippable(shippable, format, out=out, max_drop=max_drop, target=target, dataset=dataset, say=say)
@@ -73,12 +78,12 @@ def export_shippable(
     chosen = FORMATS[format]
     _check_options(format, chosen, max_drop=max_drop, target=target)
     _check_takes(format, chosen, shippable)
-    path = choose_path(
-        out,
-        name=shippable.name,
-        suffix=chosen.suffix if target is None else f"-{target}",
-        is_folder=chosen.is_folder or target is not None,
-    )
+    is_folder = chosen.is_folder or target is not None
+    suffix = chosen.suffix if target is None else f"-{target}"
+    path = choose_path(out, name=shippable.name, suffix=suffix, is_folder=is_folder)
+    card_path = choose_card_path(shippable, path, is_folder=is_folder)
+    if card_path.name != NAME:
+        say(f"the model card is {card_path}, since {NAME} there is not this model's")
     shippable = with_export_data(shippable, dataset)
     request = ExportRequest(
         shippable=shippable,
@@ -91,7 +96,10 @@ def export_shippable(
         say=say,
     )
     with made_parent(path):
-        return replace(chosen.write(request), metrics=shippable.card.metrics)
+        result = replace(chosen.write(request), metrics=shippable.card.metrics, model_card=card_path)
+        command = export_command(shippable, format, max_drop=max_drop, target=target)
+        write_model_card(shippable, result, card_path, usage=chosen.usage, command=command)
+    return result
 
 
 def _check_options(name: str, chosen: ExportFormat, *, max_drop: float | None, target: str | None) -> None:

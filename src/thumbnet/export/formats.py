@@ -13,6 +13,10 @@ from thumbnet.specs.registry import Registry
 
 Writer = Callable[[ExportRequest], ExportResult]
 BLOCKS = "networks of blocks (thumb-*, sprint, sprint-long)"
+ONNX_USAGE = (
+    "ONNX Runtime takes uint8 pixels [N,height,width,channels] and gives `logits` and `probabilities`; or "
+    "`thumbnet predict photo.jpg --model FILE`"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,7 @@ class ExportFormat:
         is_folder: whether a folder is written, not a file.
         is_quantised: whether `max_drop` means anything to it.
         targets: programs or boards that it can be written for; a folder then.
+        usage: how what was written is used, for the model card, in Markdown.
     """
 
     purpose: str
@@ -41,6 +46,7 @@ class ExportFormat:
     is_folder: bool = False
     is_quantised: bool = False
     targets: tuple[str, ...] = ()
+    usage: str = ""
 
     @property
     def needs(self) -> str:
@@ -74,6 +80,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             extra="onnx",
             takes="any model",
             takes_any_model=True,
+            usage=ONNX_USAGE,
         ),
         "onnx-int8": ExportFormat(
             purpose="the same in a quarter of the size",
@@ -81,6 +88,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             suffix="-int8.onnx",
             extra="onnx",
             is_quantised=True,
+            usage=ONNX_USAGE,
         ),
         "tflite": ExportFormat(
             purpose="LiteRT: Android, microcontrollers, Frigate, OpenMV",
@@ -89,6 +97,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             extra="tflite",
             is_quantised=True,
             targets=("frigate", "openmv"),
+            usage="LiteRT takes it, and LiteRT for Microcontrollers; uint8 pixels in, 8-bit probabilities out",
         ),
         "c": ExportFormat(
             purpose="any microcontroller or program: plain C99, int8, no allocation",
@@ -96,11 +105,13 @@ FORMATS: Registry[ExportFormat] = Registry(
             suffix="-c",
             is_folder=True,
             is_quantised=True,
+            usage="`make`, then `./example picture.rgb`; its README.md has the rest",
         ),
         "html": ExportFormat(
             purpose="a page for people: one file that works offline, on a phone",
             writer="thumbnet.export.html.write",
             suffix=".html",
+            usage="open it in a browser",
         ),
     },
 )

@@ -98,6 +98,7 @@ class ExportResult:
     checks: tuple[Agreement, ...]
     details: Mapping[str, str | int | float | None] = field(default_factory=dict)
     metrics: Mapping[str, float] | None = None
+    model_card: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -109,6 +110,7 @@ class ExportResult:
             "checks": [{**asdict(check), "drop": check.drop} for check in self.checks],
             "details": dict(self.details),
             "metrics": None if self.metrics is None else dict(self.metrics),
+            "model_card": None if self.model_card is None else str(self.model_card),
         }
 
     def __str__(self) -> str:
@@ -122,6 +124,7 @@ class ExportResult:
         lines += [
             f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in self.details.items() if value is not None
         ]
+        lines += [] if self.model_card is None else [f"model card: {self.model_card}"]
         return "\n".join(escaped(line) for line in lines)
 
 

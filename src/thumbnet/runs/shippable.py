@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import safetensors
@@ -13,6 +14,7 @@ from thumbnet.models.card import CARD_FORMAT, ModelCard, card_from_dict
 from thumbnet.models.export_data import ExportData, export_data_from_bytes
 from thumbnet.models.pretrained import list_pretrained
 from thumbnet.runs.checksums import check_content, read_digests
+from thumbnet.runs.metrics import METRICS_FORMAT, known_metrics
 from thumbnet.runs.names import CONFIG, EXPORT_DATA, METRICS, MODEL_CARD, WEIGHTS
 from thumbnet.runs.which import hint_for_no_run, is_pretrained_name
 from thumbnet.specs.json_text import read_object
@@ -36,7 +38,7 @@ def load_shippable(run_or_name: str | Path) -> Shippable:
         )
     if not (path / METRICS).exists():
         raise RunError(f"the run {path} is not finished", hint=f"finish it with: thumbnet train --resume {path}")
-    card = _read_card(path)
+    card = _with_metrics(path, _read_card(path))
     try:
         weights = safetensors.numpy.load(_read(path, WEIGHTS, error=CheckpointError))
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
@@ -50,6 +52,16 @@ def load_shippable(run_or_name: str | Path) -> Shippable:
 def _read_card(path: Path) -> ModelCard:
     name = str(path / MODEL_CARD)
     return card_from_dict(read_object(_read(path, MODEL_CARD), name=name, known_format=CARD_FORMAT), name=name)
+
+
+def _with_metrics(path: Path, card: ModelCard) -> ModelCard:
+    """The card with the accuracy and loss of metrics.json, if it is from before it had them itself."""
+    if card.metrics is not None:
+        return card
+    known = read_object(_read(path, METRICS), name=str(path / METRICS), known_format=METRICS_FORMAT)
+    metrics = known_metrics(known, name=str(path / METRICS))
+    values = {"test_accuracy": metrics.test_accuracy, "test_loss": metrics.test_loss}
+    return replace(card, metrics={**values, "num_test": float(metrics.num_test)})
 
 
 def _read_export_data(path: Path) -> ExportData | None:

@@ -27,7 +27,7 @@ class Shippable:
 
     `name` is that of the run's folder or of the pretrained model; `run_path` is None for the latter. `program` is None
     where the model is no network of blocks; it is equalised if the ranges are known. `export_data` is None for runs
-    from before it was kept.
+    from before it was kept. `licence` is what the maker of a run states, as an SPDX identifier.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Shippable:
     program: Program | None
     export_data: ExportData | None
     run_path: Path | None = None
+    licence: str | None = None
 
     def with_export_data(self, export_data: ExportData, *, name: str) -> Shippable:
         """The same model with its export data, whose file is called `name`; RunError where it cannot be that of the

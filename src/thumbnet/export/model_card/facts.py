@@ -1,0 +1,90 @@
+"""What a model card is made from, in words: where the data came from, how good the model is, how it was trained."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from importlib.util import find_spec
+from pathlib import Path
+
+from thumbnet.config import TrainConfig, config_from_toml, config_to_dict
+from thumbnet.export.model_card.text import code
+from thumbnet.models.card import ModelCard
+from thumbnet.recipes import list_recipes, load_recipe
+from thumbnet.runs.names import ASKED, CONFIG
+from thumbnet.trained.shippable import Shippable
+
+Z_95 = 1.959964  # of the normal distribution
+HYPERPARAMETERS = (
+    "epochs", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "schedule", "augmentation", "cutout",
+    "mixup", "label_smoothing", "average_decay", "val_fraction", "seed",
+)  # fmt: skip
+
+
+def wilson_interval(accuracy: float, num_images: int) -> tuple[float, float]:
+    """The 95 % interval of a share, by Wilson (1927)."""
+    spread = Z_95**2 / num_images
+    middle = (accuracy + spread / 2) / (1 + spread)
+    half = Z_95 * math.sqrt(accuracy * (1 - accuracy) / num_images + spread / (4 * num_images)) / (1 + spread)
+    return middle - half, middle + half
+
+
+def describe_accuracy(accuracy: float, num_images: int) -> str:
+    """With its binomial standard error, its interval and the number of images."""
+    error = math.sqrt(accuracy * (1 - accuracy) / num_images)
+    low, high = wilson_interval(accuracy, num_images)
+    return (
+        f"{accuracy:.2%} ± {100 * error:.2f} points (standard error; 95 % interval {low:.2%} to {high:.2%}; "
+        f"n = {num_images:,})"
+    )
+
+
+def is_private(data: str) -> bool:
+    """Whether a data source is a place of the user's, as `folder:PATH`."""
+    return ":" in data
+
+
+def short_source(data: str) -> str:
+    """A data source without the folders of the machine: `folder:pets` of `folder:/home/me/pets`."""
+    kind, colon, place = data.partition(":")
+    return f"{kind}{colon}{Path(place).name}" if colon else kind
+
+
+def describe_data(card: ModelCard) -> str:
+    """In Markdown. What is said of a place of the user's would name its folders."""
+    return code(short_source(card.data) if is_private(card.data) else card.data_description)
+
+
+def training_config(shippable: Shippable) -> TrainConfig | None:
+    """The config that the model was trained with: the run's, or the recipe of a model of the package."""
+    if shippable.run_path is not None:
+        return config_from_toml((shippable.run_path / CONFIG).read_text(), name=str(shippable.run_path / CONFIG))
+    return load_recipe(shippable.card.recipe) if shippable.card.recipe in list_recipes() else None
+
+
+def hyperparameters(config: TrainConfig) -> dict[str, object]:
+    """Those that a reader looks for, by name."""
+    values = config_to_dict(config)
+    return {name: values[name] for name in HYPERPARAMETERS if name == "seed" or values.get(name) not in (None, 0.0)}
+
+
+def training_command(shippable: Shippable, config: TrainConfig | None) -> str:
+    """The command that trains the same again, without the folders of this machine."""
+    card = shippable.card
+    if shippable.run_path is None:
+        unverified = " --allow-unverified" if card.data_verified is False else ""
+        return f"thumbnet train --recipe {card.recipe} --data {card.data}{unverified}"
+    command = "thumbnet train --recipe config.toml"
+    asked_file = shippable.run_path / ASKED
+    if config is not None and asked_file.exists() and find_spec("torch") is not None:
+        from thumbnet.runs.reproduce import reproducing_command
+
+        command = reproducing_command(config, config_from_toml(asked_file.read_text(), name=str(asked_file)))
+    return shlex.join(map(_without_folders, shlex.split(command)))
+
+
+def _without_folders(word: str) -> str:
+    kind, colon, place = word.partition(":")
+    if colon and Path(place).is_absolute():
+        return f"{kind}:{Path(place).name}"
+    return Path(word).name if Path(word).is_absolute() else word
