@@ -16,6 +16,7 @@ from thumbnet.cli import (
     training_verbs,
 )
 from thumbnet.cli.model_verbs import DEFAULT_PRETRAINED
+from thumbnet.export.server import defaults
 from thumbnet.recipes import DEFAULT_RECIPE
 from thumbnet.specs.engine import DEVICES, PRECISIONS
 from thumbnet.terminal.text import escaped
@@ -143,6 +144,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_json(bench)
 
     _add_export(verbs)
+    _add_serve(verbs)
     _add_data_verbs(verbs)
     _add_json(_add_verb(verbs, "models", model_verbs.list_models, "list the models"))
     _add_json(_add_verb(verbs, "recipes", model_verbs.list_recipes, "list the recipes and what they promise"))
@@ -179,6 +181,39 @@ def _add_export(verbs: Any) -> None:
     )
     _add_data_options(export, "a run's own; sample pictures for a model of the package")
     _add_json(export)
+
+
+def _add_serve(verbs: Any) -> None:
+    serve = _add_verb(
+        verbs, "serve", shipping_verbs.serve, "serve a trained model: a page, and predictions over HTTP (POST /predict)"
+    )
+    serve.add_argument(
+        "run_or_name", metavar="RUN_OR_NAME", help="a run folder, or a model whose weights come with thumbnet"
+    )
+    serve.add_argument(
+        "--host",
+        metavar="ADDRESS",
+        default=defaults.HOST,
+        help=f"the address to listen on; 0.0.0.0: all of this machine's (default: {defaults.HOST}, for itself alone)",
+    )
+    serve.add_argument(
+        "--port", type=int, default=defaults.PORT, help=f"0 takes any that is free (default: {defaults.PORT})"
+    )
+    serve.add_argument(
+        "--max-bytes",
+        metavar="N",
+        type=int,
+        default=defaults.MAX_BYTES,
+        help=f"refuse pictures whose files are larger (default: {defaults.MAX_BYTES})",
+    )
+    serve.add_argument(
+        "--max-pixels",
+        metavar="N",
+        type=int,
+        default=defaults.MAX_PIXELS,
+        help="refuse pictures with more pixels, or with more than twice as many if they are large JPEG files "
+        f"(default: {defaults.MAX_PIXELS})",
+    )
 
 
 def _add_data_verbs(verbs: Any) -> None:

@@ -1,4 +1,4 @@
-"""The verbs that ship a trained model: export."""
+"""The verbs that ship a trained model: export, serve."""
 
 from __future__ import annotations
 
@@ -36,6 +36,15 @@ def export(parsed: argparse.Namespace) -> None:
         say=tell,
     )
     put_json(result.to_dict()) if parsed.json else put(result)
+
+
+def serve(parsed: argparse.Namespace) -> None:
+    """Serve a trained model over HTTP until the process is asked to end."""
+    from thumbnet.export.server.limits import Limits
+    from thumbnet.export.server.serve import serve as serve_model
+
+    limits = Limits(max_bytes=parsed.max_bytes, max_pixels=parsed.max_pixels)
+    serve_model(parsed.run_or_name, host=parsed.host, port=parsed.port, limits=limits, say=tell)
 
 
 def _list_formats(parsed: argparse.Namespace) -> None:

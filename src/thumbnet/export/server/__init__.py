@@ -1,0 +1,1 @@
+"""SERVER: a trained model behind HTTP, on this machine unless asked otherwise."""

@@ -1,0 +1,139 @@
+"""From a picture's file to its classes: the file is checked before any pixel is decoded."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from http import HTTPStatus
+from io import BytesIO
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from thumbnet.data.images import DRAFT_SCALE, PictureHeader, read_header, read_image_array
+from thumbnet.errors import ExportError, ImageError
+from thumbnet.evaluation.images import ClassProbability
+from thumbnet.export.request import softmax
+from thumbnet.export.server.budget import Budget
+from thumbnet.export.server.limits import BYTES_PER_PIXEL, BYTES_PER_REDUCED_PIXEL, FORMATS, Limits
+from thumbnet.export.server.refusals import RefusedError
+from thumbnet.models.program_numpy import run_program
+from thumbnet.trained.shippable import Shippable
+
+# By these first bytes a file is damaged rather than of another type. Formats that hold pictures of others (ICO, ICNS),
+# or tiles of any size (TIFF, AVIF), are not served: their headers do not say how much memory their pixels take.
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF")
+SMALL = 4_000_000  # bytes: decoders that take no more wait for nobody
+MOST_WORKERS = 4
+
+Logits: TypeAlias = Callable[[UInt8[np.ndarray, "n c h w"]], Float[np.ndarray, "n k"]]
+
+
+class Classifier:
+    """A trained network of blocks, run by a few threads, so that the event loop stays free.
+
+    `engine` is the name of what computes; `class_names` are those of the model.
+    """
+
+    def __init__(self, shippable: Shippable, limits: Limits) -> None:
+        program = shippable.program
+        if program is None:
+            raise ExportError(
+                f"{shippable.card.model} cannot be served, which takes networks of blocks (thumb-*, sprint, ...)",
+                hint="export it to onnx, which takes any model, and serve that with ONNX Runtime",
+            )
+        self.card = shippable.card
+        self.engine = "numpy"
+        self._logits: Logits = lambda images: run_program(program, images).logits
+        self._limits = limits
+        self._decoding = Budget(limits.decoding_bytes)
+        self._pool: Executor = ThreadPoolExecutor(min(MOST_WORKERS, os.cpu_count() or 1))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.card.class_names
+
+    async def classify(self, content: BytesIO, *, num_top: int) -> tuple[ClassProbability, ...]:
+        """The picture's most probable classes, most probable first.
+
+        Raises:
+            RefusedError: 413 where it has too many pixels, 415 where it is no picture of a known type, 422 where it is
+                empty or damaged.
+        """
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._pool, self._classify_small, content, num_top)
+        if not isinstance(found, PictureHeader):
+            return found
+        async with self._decoding.reserved(self._decoding_bytes(found)):
+            return await loop.run_in_executor(self._pool, self._classify, content, num_top)
+
+    def _classify_small(self, content: BytesIO, num_top: int) -> tuple[ClassProbability, ...] | PictureHeader:
+        """The classes, or the header of a picture that takes much memory."""
+        header = self._check(content)
+        return self._classify(content, num_top) if self._decoding_bytes(header) <= SMALL else header
+
+    def _check(self, content: BytesIO) -> PictureHeader:
+        content.seek(0)
+        beginning = content.read(12)
+        if not beginning:
+            raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, "the picture is empty (0 bytes)", hint="send another")
+        if not beginning.startswith(SIGNATURES):
+            raise RefusedError(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "the file is no picture of a type that is served",
+                hint="send JPEG, PNG, WebP, GIF or BMP",
+            )
+        try:
+            header = read_header(content, formats=FORMATS)
+        except ImageError as error:
+            if isinstance(error.__cause__, Image.DecompressionBombError | Image.DecompressionBombWarning):
+                raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error.message, hint="scale it down") from error
+            raise _damaged(error) from error
+        most = self._limits.pixels_of(is_reduced=self._is_reduced(header))
+        if header.width * header.height > most:
+            raise RefusedError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the picture has {header.width} x {header.height} pixels, and {most:,} are the most that is accepted",
+                hint="scale it down, or start the server with a larger --max-pixels",
+            )
+        return header
+
+    def _classify(self, content: BytesIO, num_top: int) -> tuple[ClassProbability, ...]:
+        num_channels, height, width = self.card.image_shape
+        try:
+            image = read_image_array(
+                content,
+                image_size=(height, width),
+                num_channels=num_channels,
+                white_levels=self.card.white_levels,
+                formats=FORMATS,
+            )
+        except ImageError as error:
+            raise _damaged(error) from error
+        logits = self._logits(image[None])
+        if not np.isfinite(logits).all():
+            raise RefusedError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "the model's numbers for this picture are not finite",
+                hint="send another; if it is so with all, train the model anew",
+            )
+        probabilities = softmax(logits)[0]
+        best = np.argsort(-probabilities, kind="stable")[:num_top]
+        return tuple(ClassProbability(self.class_names[index], float(probabilities[index])) for index in best)
+
+    def _is_reduced(self, header: PictureHeader) -> bool:
+        """Whether `read_picture` decodes it at a fraction of its size."""
+        side = 2 * DRAFT_SCALE * max(self.card.image_shape[1:])
+        return header.format in ("JPEG", "MPO") and min(header.width, header.height) >= side
+
+    def _decoding_bytes(self, header: PictureHeader) -> int:
+        each = BYTES_PER_REDUCED_PIXEL if self._is_reduced(header) else BYTES_PER_PIXEL[header.format]
+        return header.width * header.height * each
+
+
+def _damaged(error: ImageError) -> RefusedError:
+    return RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, error.message, hint=error.hint)
