@@ -19,6 +19,7 @@ from thumbnet.models.sprint import SprintNet
 from thumbnet.trained.shippable import Shippable, build_program
 
 NUM_IMAGES = 40
+NUM_TRAIN = 200  # their maps' ranges are measured
 MEAN, STD = (0.4, 0.5, 0.6), (0.3, 0.2, 0.1)
 
 # Name: blocks, whether it is sprint's kind (no shortcuts, no padding), the images' shape, the number of classes.
@@ -35,20 +36,20 @@ KINDS = {
 
 
 def random_dataset(image_shape: tuple[int, int, int], num_classes: int, *, seed: int = 0) -> Dataset:
-    """Smooth noise of any brightness."""
+    """Three by three patches of any brightness, with noise."""
     generator = np.random.default_rng(seed)
 
     def split(num_images: int) -> Split:
-        coarse = generator.integers(0, 256, (num_images, image_shape[0], 3, 3), np.uint8)
+        shape = (num_images, image_shape[0])
+        brightness, contrast = generator.uniform(0, 200, (*shape, 1, 1)), generator.uniform(-50, 50, (*shape, 3, 3))
         rows, columns = (np.arange(side) * 3 // side for side in image_shape[1:])
-        images = coarse[:, :, rows][..., columns] // 2 + generator.integers(
-            0, 128, (num_images, *image_shape), np.uint8
-        )
+        noise = generator.normal(0, 10, (num_images, *image_shape))
+        images = np.clip(brightness + contrast[:, :, rows][..., columns] + noise, 0, 255)
         return Split(torch.from_numpy(images.astype(np.uint8)), torch.arange(num_images) % num_classes)
 
     channels = image_shape[0]
     return Dataset(
-        train=split(NUM_IMAGES),
+        train=split(NUM_TRAIN),
         val=split(NUM_IMAGES),
         test=split(NUM_IMAGES),
         class_names=tuple(f"class {index}" for index in range(num_classes)),
@@ -68,6 +69,11 @@ def random_network(blocks: str, dataset: Dataset, *, is_sprint: bool = False) ->
     model = kind(blocks=blocks, in_channels=images.shape[1], num_classes=len(dataset.class_names))
     model.init_from_data(images)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for module in model.blocks.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(
+                module.weight
+            )  # without the identity of Jordan's networks, which no training leaves
     with torch.no_grad():
         for norm in norms:
             norm.momentum = None
@@ -100,7 +106,7 @@ def random_request(kind: str, out: Path, *, name: str = "random", class_names: t
         data_note="",
         data_checksum="0" * 64,
         data_verified=None,
-        num_train=NUM_IMAGES,
+        num_train=NUM_TRAIN,
         num_val=NUM_IMAGES,
         num_test=NUM_IMAGES,
         versions={},
@@ -113,7 +119,7 @@ def random_request(kind: str, out: Path, *, name: str = "random", class_names: t
     return ExportRequest(
         shippable=shippable.with_export_data(collect_export_data(model, dataset), name="random"),
         out=out,
-        max_drop=0.05,
+        max_drop=0.1,
         held_out=_check_images("held-out", model, dataset.val, dataset),
         test=_check_images("test", model, dataset.test, dataset),
         has_data=True,

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from random_exports import KINDS, random_request, without_data
 from thumbnet.errors import ExportError, ModelError
-from thumbnet.export.onnx import float_model
+from thumbnet.export.onnx import float_model, int8_model
 from thumbnet.export.onnx.reading import load_onnx
+from thumbnet.export.request import ExportRequest, ExportResult
 from thumbnet.models.card import card_from_dict
+from thumbnet.models.export_data import Range
 
 HOSTILE = ("*/ //", "\"'\\", "</script>", "one\ntwo", "\u202egnp", "??/", "\x00", "Zoë")
 
@@ -47,10 +50,11 @@ def test_any_runtime_since_2022_takes_the_file(tmp_path: Path) -> None:
     assert sides == ["N", 16, 16, 3]
 
 
-def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("write", [float_model.write, int8_model.write])
+def test_the_same_model_gives_the_same_bytes(write: Callable[[ExportRequest], ExportResult], tmp_path: Path) -> None:
     paths = [tmp_path / "one.onnx", tmp_path / "two.onnx"]
     for path in paths:
-        float_model.write(random_request("separable", path))
+        write(random_request("separable", path))
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
@@ -113,3 +117,55 @@ def test_only_files_of_ours_are_read_back(tmp_path: Path) -> None:
         helper.set_model_props(model, {} if text is None else {"thumbnet": text})
         path.write_bytes(model.SerializeToString())
         assert expected in message()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_int8_file_nearly_gives_what_the_network_gives(kind: str, tmp_path: Path) -> None:
+    request = random_request(kind, tmp_path / "model.onnx")
+    result = int8_model.write(request)
+    assert min(check.agreement for check in result.checks) >= 0.9
+    card, classify = load_onnx(request.out)
+    assert card == request.shippable.card
+    logits = request.test.logits
+    assert np.abs(classify(request.test.images) - logits).mean() < 0.1 * logits.std()
+
+
+def test_int8_weights_fit_processors_without_vnni(tmp_path: Path) -> None:
+    """These add two products of uint8 and int8 in 16 bits."""
+    request = random_request("separable", tmp_path / "model.onnx")
+    int8_model.write(request)
+    model = onnx.load(request.out)
+    tensors = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    weights = [values.astype(int) for values in tensors.values() if values.dtype == np.int8]
+    assert len(weights) == 11  # two for each block, and the head
+    assert max(np.abs(values).max() for values in weights) == 64
+    assert 2 * 255 * 64 < 2**15
+    assert sum(values.size for values in tensors.values() if values.dtype == np.float32 and values.ndim > 3) == 24 * 12
+    assert all(node.domain == "" for node in model.graph.node)
+    assert (model.ir_version, model.opset_import[0].version) == (8, 17)
+
+
+def test_int8_is_refused_by_what_it_costs_on_held_out_images_alone(tmp_path: Path) -> None:
+    request = random_request("separable", tmp_path / "model.onnx")
+    data = request.shippable.export_data
+    assert data is not None
+    assert data.ranges is not None
+    name = "blocks.3.after"
+    ranges = {**data.ranges, name: Range(data.ranges[name].low, np.full_like(data.ranges[name].high, 5000))}
+    broken = replace(request, shippable=replace(request.shippable, export_data=replace(data, ranges=ranges)))
+    with pytest.raises(
+        ExportError, match=r"on 40 held-out images, more than the 10.00 allowed; the layers .*: blocks.3 \(\d"
+    ) as caught:
+        int8_model.write(broken)
+    assert "--max-drop" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+    said: list[str] = []
+    with pytest.raises(ExportError, match=r"in int8 only \d+% of 20 samples get the same class.*: blocks.3 \("):
+        int8_model.write(replace(without_data(broken), say=said.append))
+    assert list(tmp_path.iterdir()) == []
+    int8_model.write(replace(without_data(request), say=said.append))
+    assert said == ["what int8 costs in accuracy was not judged: that needs images that were not trained on"] * 2
+    request.out.unlink()
+    assert int8_model.write(replace(broken, max_drop=1)).checks[0].drop > 0.1
+    wrong_test = replace(request.test, labels=(request.test.logits.argmin(axis=1)), logits=-request.test.logits)
+    assert int8_model.write(replace(request, test=wrong_test)).checks[1].agreement < 0.5

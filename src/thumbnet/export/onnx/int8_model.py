@@ -1,0 +1,67 @@
+"""The format onnx-int8: a trained network of blocks in 8-bit integers, from uint8 images to probabilities."""
+
+from __future__ import annotations
+
+from thumbnet.atomic import write_atomically
+from thumbnet.errors import ExportError
+from thumbnet.export.request import Agreement, CheckImages, ExportRequest, ExportResult
+from thumbnet.specs.extras import require_extra
+
+NAME = "onnx-int8"
+NUM_NAMED = 3  # layers in a refusal
+LEAST_AGREEMENT = 0.9  # of pictures, where no accuracy can be judged
+INSTEAD = "export to onnx, which is float, or train for longer"
+
+
+def write(request: ExportRequest) -> ExportResult:
+    """Write the file, unless int8 costs more accuracy on held-out images than allowed. Scores on the test images are
+    reported and decide nothing."""
+    require_extra("onnx", f"the format {NAME}")
+    from thumbnet.export.onnx.checking import check_graph, run_check
+    from thumbnet.export.onnx.graph import to_bytes
+    from thumbnet.export.onnx.int8_graph import int8_graph
+    from thumbnet.export.onnx.metadata import properties_of
+    from thumbnet.export.onnx.result import result_of
+
+    shippable = request.shippable
+    assert shippable.program is not None
+    assert shippable.export_data is not None
+    assert shippable.export_data.ranges is not None
+    model = int8_graph(shippable.program, shippable.export_data.ranges, properties=properties_of(shippable))
+    content = to_bytes(model)
+    check_graph(content)
+    checks = []
+    if request.held_out is not None:
+        checks.append(run_check(content, request.held_out).agreement)
+        if checks[0].drop > request.max_drop:
+            raise _refusal(request, request.held_out, checks[0])
+    checks.append(run_check(content, request.test).agreement)
+    if request.held_out is None:
+        _check_without_data(request, checks[-1])
+    write_atomically(request.out, content)
+    return result_of(NAME, request, model, content, checks)
+
+
+def _check_without_data(request: ExportRequest, agreement: Agreement) -> None:
+    request.say("what int8 costs in accuracy was not judged: that needs images that were not trained on")
+    if agreement.agreement < LEAST_AGREEMENT:
+        raise ExportError(
+            f"in int8 only {agreement.agreement:.0%} of {agreement.description} get the same class, expected at least "
+            f"{LEAST_AGREEMENT:.0%}; {_dearest(request, request.test)}",
+            hint=f"give the model's data with --data, so that the accuracy can be judged, or {INSTEAD}",
+        )
+
+
+def _refusal(request: ExportRequest, held_out: CheckImages, agreement: Agreement) -> ExportError:
+    return ExportError(
+        f"int8 costs {100 * agreement.drop:.2f} points of accuracy on {held_out.description}, more than the "
+        f"{100 * request.max_drop:.2f} allowed; {_dearest(request, held_out)}",
+        hint=f"allow more with --max-drop, or {INSTEAD}",
+    )
+
+
+def _dearest(request: ExportRequest, images: CheckImages) -> str:
+    from thumbnet.export.onnx.sensitivity import layer_costs
+
+    named = layer_costs(request.shippable, images)[:NUM_NAMED]
+    return f"the layers that cost most, each alone in int8: {', '.join(map(str, named))}"
