@@ -183,3 +183,19 @@ MINE = thumbnet.Policy(build=lambda mean: [RandomCrop(3)], begins_with_crop=True
     assert config_from_toml(config_to_toml(config), name="it") == config
     assert create_policy("mine", flip=False, mean=(0.5,)) == (RandomCrop(3),)
     assert thumbnet.create_model(config.model)(torch.zeros(1, 3, 4, 4)).shape == (1, 10)
+
+
+def test_an_installed_package_brings_an_export_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+from thumbnet import ExportFormat, ExportResult
+
+def write(request):
+    request.out.write_text(request.shippable.name)
+    return ExportResult("name", request.out, (request.out,), 9, ())
+
+name = ExportFormat(purpose="the name alone", writer=write, suffix=".txt")
+"""
+    install_plugin(tmp_path, monkeypatch, {"thumbnet.export_formats": {"name": "name"}}, code)
+    assert thumbnet.export_model("thumb-20k", "name", out=tmp_path / "a.txt").path.read_text() == "thumb-20k"
+    with pytest.raises(ConfigError, match="one of thumbnet's own"):
+        thumbnet.register_export_format("onnx", thumbnet.ExportFormat(purpose="", writer="", suffix=""))

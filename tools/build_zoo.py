@@ -1,4 +1,4 @@
-"""Write the README's table of trained models from docs/results/zoo: python tools/build_zoo.py"""
+"""Write the README's table of trained models from docs/results: python tools/build_zoo.py"""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from thumbnet.training.progress import duration
 DOCS = Path(__file__).parent.parent / "docs"
 README = DOCS.parent / "README.md"
 ZOO = DOCS / "results" / "zoo"
+EXPORTS = (
+    DOCS / "results" / "export"
+)  # written by benchmarks/bench_export.py, and MLPerf Tiny's files measured likewise
 BEGIN, END = "<!-- zoo, made by tools/build_zoo.py -->\n", "<!-- end of zoo -->"
 HEAD = (
     "| model | parameters | MACs | accuracy (n) | pretrained weights | with test-time augmentation | training | "
-    "images/s forward | size |\n|---|---|---|---|---|---|---|---|---|\n"
+    "images/s forward | size | int8 accuracy | int8 size | C flash | C RAM |\n"
 )
+HEAD += "|" + "---|" * (HEAD.count("|") - 1) + "\n"
+NONE = "-"
 
 
 def row(folder: Path) -> str:
@@ -30,7 +35,38 @@ def row(folder: Path) -> str:
         f"| `{record['model']}` | {runs[0]['num_params']:,} | {runs[0]['macs'] / 1e6:.1f} M | "
         f"{100 * statistics.mean(accuracies):.2f}{deviation} % ({len(runs)}) | {record['accuracy']:.2%} | "
         f"{record['tta_accuracy']:.2%} | {duration(train_s)} | {record['forward_images_per_s']:,.0f} | "
-        f"{record['num_bytes'] / 1000:,.0f} kB |\n"
+        f"{kb(record['num_bytes'])} | {shipped(record['model'])} |\n"
+    )
+
+
+def kb(num_bytes: int | None) -> str:
+    """Bytes in thousands."""
+    return NONE if num_bytes is None else f"{num_bytes / 1000:,.0f} kB"
+
+
+def shipped(model: str) -> str:
+    """The columns of an int8 model and of its C, as far as they were measured."""
+    int8, c = exported("onnx-int8", model), exported("c", model)
+    accuracy = f"{int8['checks'][-1]['accuracy']:.2%}" if int8 else NONE
+    details = c.get("details", {})
+    flash, ram = details.get("flash_bytes"), details.get("ram_bytes")
+    return f"{accuracy} | {kb(int8.get('num_bytes'))} | {kb(flash)} | {kb(ram)}"
+
+
+def exported(format_name: str, model: str) -> dict[str, Any]:
+    """What was measured of an export; empty where nothing was."""
+    path = EXPORTS / f"{format_name}.json"
+    models: dict[str, dict[str, Any]] = json.loads(path.read_text())["models"] if path.exists() else {}
+    return models.get(model, {})
+
+
+def yardsticks() -> str:
+    """MLPerf Tiny's networks, as lines of the table."""
+    models: dict[str, dict[str, Any]] = json.loads((EXPORTS / "mlperf-tiny.json").read_text())["models"]
+    return "".join(
+        f"| MLPerf Tiny's {name} | {NONE} | {NONE} | {NONE} | {known['accuracy']:.2%} | {NONE} | {NONE} | {NONE} | "
+        f"{kb(known['num_bytes'])} | {known['int8_accuracy']:.2%} | {kb(known['int8_num_bytes'])} | {NONE} | {NONE} |\n"
+        for name, known in models.items()
     )
 
 
@@ -40,10 +76,13 @@ def table() -> str:
     folders.sort(key=lambda folder: json.loads(next(folder.glob("seed-*/metrics.json")).read_text())["num_params"])
     machines = "; ".join(map(where_and_when, folders))
     return (
-        HEAD + "".join(map(row, folders)) + "\n"
+        HEAD + "".join(map(row, folders)) + yardsticks() + "\n"
         "CIFAR-10 test set (exact but for 20 images here), last epoch, one view; training (the median of the seeds) "
         "and images/s on two cores. The weights are those of seed 0, whatever it scored, measured by "
-        "tools/build_pretrained.py. Trained with `thumbnet train --recipe MODEL --seeds N`. Each run's config, history "
+        "tools/build_pretrained.py. Trained with `thumbnet train --recipe MODEL --seeds N`. int8: `export --format "
+        "onnx-int8` on all test images; C: `export --format c`, for a Cortex-M4, the weights in flash, the picture not "
+        "in RAM (benchmarks/bench_export.py, docs/results/export). MLPerf Tiny's files were measured on the same test "
+        "images, in LiteRT. Each run's config, history "
         f"and metrics: docs/results/zoo. Machines, versions and dates: {machines}.\n"
     )
 
