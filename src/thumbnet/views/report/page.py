@@ -23,6 +23,7 @@ from thumbnet.evaluation.analysis import SHOWN_COVERAGES, Analysis
 from thumbnet.evaluation.calibration import Calibration
 from thumbnet.evaluation.robustness import Robustness
 from thumbnet.training.history import History
+from thumbnet.views.house import house_style
 from thumbnet.views.report.charts import Chart, Line, draw_lines, per_cent, share
 from thumbnet.views.report.content import ReportContent
 from thumbnet.views.report.gallery_images import (
@@ -55,7 +56,7 @@ def render_report(content: ReportContent) -> str:
         content=content,
         analysis=analysis,
         evaluation=evaluation,
-        style=_asset("page.css"),
+        style=house_style() + _asset("page.css"),
         script=_asset("page.js"),
         graph=_bare_svg(content.graph_svg),
         curves=_draw_curves(content.history),

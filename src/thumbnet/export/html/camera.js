@@ -1,0 +1,69 @@
+// The camera: asked for when its button is pressed, its frames handed on a few times a second until it is stopped.
+const ThumbnetCamera = ((document, navigator) => {
+  const PAUSE_MS = 200;
+  const WIDTH = 640; // pixels that the camera is asked for
+  const QUALITY = 0.95; // of the JPEG that a frame becomes
+  const REASONS = {
+    NotAllowedError: "The camera was not allowed. Allow it for this page in the browser's settings, or choose a picture.",
+    NotFoundError: "There is no camera here.",
+    NotReadableError: "The camera is used by another program.",
+  };
+
+  const isThere = () => Boolean(navigator.mediaDevices?.getUserMedia);
+
+  async function hasCamera() {
+    if (!isThere()) return false;
+    try {
+      const devices = await navigator.mediaDevices.enumerateDevices();
+      return devices.some((device) => device.kind === "videoinput");
+    } catch {
+      return false;
+    }
+  }
+
+  function explain(error) {
+    return REASONS[error.name] ?? `The camera cannot be used: ${error.message}`;
+  }
+
+  /** `onFrame(blob)` is awaited; `onEnd()` is called once the camera is off, however that came about. */
+  async function start(video, { onFrame, onEnd }) {
+    const wanted = { audio: false, video: { facingMode: "environment", width: { ideal: WIDTH } } };
+    const stream = await navigator.mediaDevices.getUserMedia(wanted);
+    const canvas = document.createElement("canvas");
+    let isOn = true;
+    const stop = () => {
+      if (!isOn) return;
+      isOn = false;
+      for (const track of stream.getTracks()) track.stop();
+      video.srcObject = null;
+      onEnd();
+    };
+    for (const track of stream.getTracks()) track.addEventListener("ended", stop);
+    video.srcObject = stream;
+    const frame = async () => {
+      canvas.width = video.videoWidth;
+      canvas.height = video.videoHeight;
+      canvas.getContext("2d").drawImage(video, 0, 0);
+      return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+    };
+    const loop = async () => {
+      while (isOn) {
+        if (!document.hidden && video.videoWidth > 0) {
+          const blob = await frame();
+          if (isOn && blob) await onFrame(blob);
+        }
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      }
+    };
+    try {
+      await video.play();
+    } catch (error) {
+      stop();
+      throw error;
+    }
+    loop();
+    return { stop, frame };
+  }
+
+  return { hasCamera, explain, start };
+})(document, navigator);

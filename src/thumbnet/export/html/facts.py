@@ -1,0 +1,76 @@
+"""What the page says about the model: data, accuracy, calibration, size and limits. Without PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from thumbnet.evaluation.intervals import accuracy_interval
+from thumbnet.models.card import ModelCard
+from thumbnet.trained.shippable import Shippable
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A figure with its label and, in small letters, its note."""
+
+    label: str
+    value: str
+    note: str
+
+
+def headlines(shippable: Shippable) -> list[Headline]:
+    """The figures that come first."""
+    card = shippable.card
+    return [
+        _accuracy(card),
+        _calibration(card),
+        Headline("Classes", f"{len(card.class_names):,}", "and no answer beside them"),
+        Headline("Parameters", f"{card.num_params:,}", _work(shippable)),
+    ]
+
+
+def facts(card: ModelCard) -> list[tuple[str, str]]:
+    """The rest, by name."""
+    channels, height, width = card.image_shape
+    pictures = [f"{card.num_train:,} for training"]
+    if card.num_val:
+        pictures.append(f"{card.num_val:,} for validation")
+    pictures.append(f"{card.num_test:,} for the test")
+    rows = [
+        ("Data", card.data_description or card.data),
+        ("Note", card.data_note),
+        ("Pictures", ", ".join(pictures)),
+        ("Sees", f"{width}×{height} pixels {'in colour' if channels == 3 else 'in grey'}"),
+        ("Network", card.model),
+        ("Recipe", card.recipe),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _accuracy(card: ModelCard) -> Headline:
+    metrics = card.metrics or {}
+    if "test_accuracy" not in metrics:
+        return Headline("Test accuracy", "unknown", "this model was saved without it")
+    accuracy, num_images = metrics["test_accuracy"], int(metrics.get("num_test", card.num_test))
+    if not num_images:
+        return Headline("Test accuracy", _per_cent(accuracy), "")
+    low, high = accuracy_interval(accuracy, num_images)
+    note = f"of {num_images:,} test pictures; 95 % interval {_per_cent(low)} to {_per_cent(high)}"
+    return Headline("Test accuracy", _per_cent(accuracy), note)
+
+
+def _calibration(card: ModelCard) -> Headline:
+    metrics = card.metrics or {}
+    if "ece" not in metrics:
+        return Headline("Calibration error", "unknown", "this model was saved without it")
+    note = "how far its probabilities are from the share that is right, on average"
+    return Headline("Calibration error", _per_cent(metrics["ece"]), note)
+
+
+def _work(shippable: Shippable) -> str:
+    assert shippable.program is not None
+    return f"{shippable.program.macs / 1e6:,.1f} million multiplications a picture"
+
+
+def _per_cent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"

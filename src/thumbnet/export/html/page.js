@@ -1,0 +1,184 @@
+// The page: pictures come in by file, drop, paste, camera or sample, one after the other go through the engine, and
+// become cards. For tests and extensions: `thumbnetReady` resolves when the engine is loaded, `thumbnetIdle()` when all
+// pictures so far are answered, and `thumbnetLast` is the last answer, { name, className, probabilities, map, kind, runMs }
+// with the map of the first class, 0 to 1, row by row.
+((window, document) => {
+  const byId = (id) => document.getElementById(id);
+  const model = JSON.parse(byId("model").textContent);
+  const shape = { channels: model.channels, height: model.height, width: model.width };
+  const results = ThumbnetResults.create(model, {
+    list: byId("list"), toggle: byId("show-saliency"), empty: byId("empty"), clear: byId("clear"),
+  });
+  const problems = byId("problems");
+  const said = byId("said");
+
+  const breathe = () => new Promise((resolve) => setTimeout(resolve));
+
+  function complain(text) {
+    const note = document.createElement("p");
+    note.className = "note";
+    note.textContent = text;
+    problems.append(note);
+  }
+
+  async function load() {
+    const engine = await ThumbnetEngine.load(ThumbnetBytes.from85(byId("weights").textContent), {
+      wasm: ThumbnetBytes.from85(byId("engine-wasm").textContent),
+    });
+    engine.run(new Uint8Array(model.channels * model.height * model.width)); // so that the first picture is not the slowest
+    const how = { "wasm-simd": "WebAssembly", javascript: "JavaScript, since this browser has no WebAssembly with SIMD" };
+    byId("kind").textContent = `The network runs here, in ${how[engine.kind]}.`;
+    return engine;
+  }
+  const ready = load();
+  ready.catch((error) => complain(`The network could not be started: ${error.message}`));
+
+  async function answerTo(blob, { name, truth }) {
+    const engine = await ready;
+    const began = performance.now();
+    const { pixels } = await ThumbnetPictures.read(blob, shape);
+    const read = performance.now();
+    const { probabilities, map } = engine.run(pixels);
+    const runMs = performance.now() - read;
+    const first = probabilities.indexOf(Math.max(...probabilities));
+    window.thumbnetLast = {
+      name, className: model.classes[first], probabilities: [...probabilities], map: [...map(first)], kind: engine.kind, runMs,
+    };
+    return { name, truth, pixels, probabilities, maps: map, runMs, readMs: read - began };
+  }
+
+  let queue = Promise.resolve();
+  let numWaiting = 0;
+
+  function sayBusy() {
+    byId("busy").hidden = numWaiting < 2;
+    byId("busy").textContent = `${numWaiting} pictures to go`;
+  }
+
+  /** Answer pictures, one after the other; one that cannot be read is reported and the others go on. */
+  function take(pictures) {
+    problems.replaceChildren();
+    numWaiting += pictures.length;
+    sayBusy();
+    queue = queue.then(async () => {
+      for (const { blob, name, truth } of pictures) {
+        try {
+          said.textContent = results.add(await answerTo(blob, { name, truth })).sentence;
+        } catch (error) {
+          complain(`${name} was left out: ${error.message}`);
+        }
+        numWaiting -= 1;
+        sayBusy();
+        await breathe();
+      }
+      byId("list").firstElementChild?.scrollIntoView({ block: "nearest" });
+    });
+    return queue;
+  }
+
+  const named = (files) => [...files].map((file) => ({ blob: file, name: file.name || "picture" }));
+
+  byId("file").addEventListener("change", ({ target }) => {
+    const pictures = named(target.files);
+    target.value = ""; // so that the same file can be chosen again
+    if (pictures.length) take(pictures);
+  });
+
+  let depth = 0; // elements entered less those left
+  const drag = (change) => {
+    depth = Math.max(0, depth + change);
+    document.body.classList.toggle("dragging", depth > 0);
+  };
+  document.addEventListener("dragenter", () => drag(1));
+  document.addEventListener("dragleave", () => drag(-1));
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drag(-depth);
+    const pictures = named(event.dataTransfer.files);
+    problems.replaceChildren();
+    if (pictures.length) take(pictures);
+    else complain("What was dropped is no file. This page fetches nothing: save the picture first, then drop its file.");
+  });
+
+  document.addEventListener("paste", (event) => {
+    const pictures = named(event.clipboardData.files);
+    problems.replaceChildren();
+    if (pictures.length) take(pictures);
+    else complain("The clipboard holds no picture.");
+  });
+  byId("paste").hidden = !navigator.clipboard?.read;
+  byId("paste").addEventListener("click", async () => {
+    problems.replaceChildren();
+    try {
+      const items = await navigator.clipboard.read();
+      const found = items.flatMap((item) => item.types.filter((type) => type.startsWith("image/")).map((type) => item.getType(type)));
+      const blobs = await Promise.all(found.slice(0, 1));
+      if (blobs.length) await take(blobs.map((blob) => ({ blob, name: "pasted picture" })));
+      else complain("The clipboard holds no picture.");
+    } catch (error) {
+      complain(`The clipboard cannot be read: ${error.message}`);
+    }
+  });
+
+  byId("samples")?.addEventListener("click", ({ target }) => {
+    const button = target.closest("[data-sample]");
+    if (!button) return;
+    const url = button.querySelector("img").src;
+    const blob = new Blob([ThumbnetBytes.from64(url.slice(url.indexOf(",") + 1))], { type: "image/webp" });
+    const index = +button.dataset.sample;
+    take([{ blob, name: `test picture ${index + 1}`, truth: model.sampleLabels[index] }]);
+  });
+
+  function camera() {
+    const video = byId("camera").querySelector("video");
+    const startButton = byId("camera-start");
+    let running = null;
+    let live = null;
+    let lastSaid = "";
+    video.style.aspectRatio = `${model.width} / ${model.height}`;
+    ThumbnetCamera.hasCamera().then((isThere) => (startButton.hidden = !isThere));
+    const onFrame = async (blob) => {
+      try {
+        live = results.live(await answerTo(blob, { name: "camera" }), live);
+      } catch (error) {
+        running?.stop();
+        complain(`The camera's picture cannot be read: ${error.message}`);
+        return;
+      }
+      if (live.name !== lastSaid) said.textContent = live.sentence;
+      lastSaid = live.name;
+    };
+    const onEnd = () => {
+      const hadFocus = byId("camera").contains(document.activeElement);
+      byId("camera").hidden = true;
+      startButton.hidden = false;
+      live = results.live(null, live);
+      running = null;
+      if (hadFocus) startButton.focus();
+    };
+    startButton.addEventListener("click", async () => {
+      problems.replaceChildren();
+      startButton.disabled = true;
+      try {
+        await ready;
+        byId("camera").hidden = false;
+        running = await ThumbnetCamera.start(video, { onFrame, onEnd });
+        startButton.hidden = true;
+        byId("camera-stop").focus();
+      } catch (error) {
+        byId("camera").hidden = true;
+        complain(ThumbnetCamera.explain(error));
+      }
+      startButton.disabled = false;
+    });
+    byId("camera-stop").addEventListener("click", () => running?.stop());
+    byId("camera-keep").addEventListener("click", async () => {
+      if (running) take([{ blob: await running.frame(), name: "picture of the camera" }]);
+    });
+  }
+  camera();
+
+  window.thumbnetReady = ready.then(() => true);
+  window.thumbnetIdle = () => queue;
+})(window, document);

@@ -1,0 +1,156 @@
+"""The page: template, style and scripts beside this file, put together with a model's weights and sample pictures.
+
+The server gives the same page, with the same Content-Security-Policy as a header. Without PyTorch.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+from jaxtyping import UInt8
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+from PIL import Image
+
+import thumbnet
+from thumbnet.export.html.facts import facts, headlines
+from thumbnet.export.html.weights import program_to_bytes
+from thumbnet.models.export_data import ExportData
+from thumbnet.terminal.text import escaped
+from thumbnet.trained.shippable import Shippable
+from thumbnet.views.house import house_style
+
+PACKAGE = "thumbnet.export.html"
+SCRIPTS = ("engine.js", "pictures.js", "decode.js", "results.js", "camera.js", "page.js")
+NUM_SAMPLES = 10
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture of the test split as a data URI, and its class's index."""
+
+    url: str
+    label: int
+
+
+def build_page(shippable: Shippable) -> str:
+    """The page of a network of blocks, as HTML text that needs no other file."""
+    card, program = shippable.card, shippable.program
+    assert program is not None
+    channels, height, width = card.image_shape
+    samples = _samples(shippable.export_data)
+    return _template().render(
+        policy=page_policy(),
+        version=thumbnet.__version__,
+        name=_encodable(shippable.name),
+        title=escaped(shippable.name),
+        style=_style(),
+        script=_script(),
+        class_names=[_encodable(name) for name in card.class_names],
+        width=width,
+        height=height,
+        headlines=headlines(shippable),
+        facts=facts(card),
+        samples=samples,
+        model={
+            "classes": [_encodable(name) for name in card.class_names],
+            "channels": channels,
+            "height": height,
+            "width": width,
+            "sampleLabels": [sample.label for sample in samples],
+        },
+        weights=_base85(program_to_bytes(program)),
+        engine=_base85((resources.files(PACKAGE) / "engine.wasm").read_bytes()),
+    )
+
+
+@cache
+def page_policy() -> str:
+    """The page's Content-Security-Policy: nothing is fetched, and only its own script and style count."""
+    rules = {
+        "default-src": "'none'",
+        "script-src": f"'{_digest(_script())}' 'wasm-unsafe-eval'",
+        "style-src": f"'{_digest(_style())}'",
+        "img-src": "data: blob:",
+        "media-src": "blob: mediastream:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{_base64(hashlib.sha256(text.encode()).digest())}"
+
+
+@cache
+def _style() -> Markup:
+    return Markup(_compact(house_style() + _asset("page.css")))  # noqa: S704  # files of ours
+
+
+@cache
+def _script() -> Markup:
+    return Markup(_compact('"use strict";\n' + "".join(_asset(name) for name in SCRIPTS)))  # noqa: S704  # files of ours
+
+
+def _compact(code: str) -> str:
+    """Our style and scripts without indentation and comments that have lines of their own."""
+    without_blocks = re.sub(r"^[ \t]*/\*.*?\*/[ \t]*$", "", code, flags=re.DOTALL | re.MULTILINE)
+    lines = (line.strip() for line in without_blocks.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//")) + "\n"
+
+
+def _asset(name: str) -> str:
+    return (resources.files(PACKAGE) / name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader(PACKAGE, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.jinja")
+
+
+def _encodable(text: str) -> str:
+    """`text` with halves of characters, as of a folder's name that is not UTF-8, as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _samples(export_data: ExportData | None) -> list[Sample]:
+    if export_data is None:
+        return []
+    found = export_data.samples
+    return [
+        Sample(_webp(image), int(label))
+        for image, label in zip(found.images[:NUM_SAMPLES], found.labels[:NUM_SAMPLES], strict=True)
+    ]
+
+
+def _webp(image: UInt8[np.ndarray, "c h w"]) -> str:
+    """A grey or colour picture without loss, as a data URI."""
+    buffer = io.BytesIO()
+    pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "WEBP", lossless=True, quality=100, method=6)
+    return f"data:image/webp;base64,{_base64(buffer.getvalue())}"
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _base85(content: bytes) -> Markup:
+    """Five letters for four bytes, where base 64 takes five and a third; with a comma for `<`, which could end a
+    script."""
+    return Markup(base64.b85encode(content).decode().replace("<", ","))  # noqa: S704  # no letter of it is markup
