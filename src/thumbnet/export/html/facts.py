@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from thumbnet.evaluation.intervals import accuracy_interval
+from thumbnet.export.licence import licence_of
 from thumbnet.models.card import ModelCard
 from thumbnet.trained.shippable import Shippable
 
@@ -29,8 +30,9 @@ def headlines(shippable: Shippable) -> list[Headline]:
     ]
 
 
-def facts(card: ModelCard) -> list[tuple[str, str]]:
+def facts(shippable: Shippable) -> list[tuple[str, str]]:
     """The rest, by name."""
+    card = shippable.card
     channels, height, width = card.image_shape
     pictures = [f"{card.num_train:,} for training"]
     if card.num_val:
@@ -43,6 +45,7 @@ def facts(card: ModelCard) -> list[tuple[str, str]]:
         ("Sees", f"{width}×{height} pixels {'in colour' if channels == 3 else 'in grey'}"),
         ("Network", card.model),
         ("Recipe", card.recipe),
+        ("Licence", licence_of(shippable)),
     ]
     return [(name, value) for name, value in rows if value]
 

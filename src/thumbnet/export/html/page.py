@@ -40,10 +40,13 @@ class Sample:
     label: int
 
 
-def build_page(shippable: Shippable) -> str:
-    """The page of a network of blocks, as HTML text that needs no other file."""
-    card, program = shippable.card, shippable.program
-    assert program is not None
+def build_page(shippable: Shippable, weights: bytes | None = None) -> str:
+    """The page of a network of blocks, as HTML text that needs no other file; `weights` as `program_to_bytes` gives
+    them, if they are there already."""
+    card = shippable.card
+    if weights is None:
+        assert shippable.program is not None
+        weights = program_to_bytes(shippable.program)
     channels, height, width = card.image_shape
     samples = _samples(shippable.export_data)
     return _template().render(
@@ -57,7 +60,7 @@ def build_page(shippable: Shippable) -> str:
         width=width,
         height=height,
         headlines=headlines(shippable),
-        facts=facts(card),
+        facts=facts(shippable),
         samples=samples,
         model={
             "classes": [_encodable(name) for name in card.class_names],
@@ -66,7 +69,7 @@ def build_page(shippable: Shippable) -> str:
             "width": width,
             "sampleLabels": [sample.label for sample in samples],
         },
-        weights=_base85(program_to_bytes(program)),
+        weights=_base85(weights),
         engine=_base85((resources.files(PACKAGE) / "engine.wasm").read_bytes()),
     )
 
@@ -142,7 +145,7 @@ def _webp(image: UInt8[np.ndarray, "c h w"]) -> str:
     """A grey or colour picture without loss, as a data URI."""
     buffer = io.BytesIO()
     pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "WEBP", lossless=True, quality=100, method=6)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "WEBP", lossless=True, method=2)
     return f"data:image/webp;base64,{_base64(buffer.getvalue())}"
 
 
