@@ -2,7 +2,6 @@
 const ThumbnetCamera = ((document, navigator) => {
   const PAUSE_MS = 200;
   const WIDTH = 640; // pixels that the camera is asked for
-  const QUALITY = 0.95; // of the JPEG that a frame becomes
   const REASONS = {
     NotAllowedError: "The camera was not allowed. Allow it for this page in the browser's settings, or choose a picture.",
     NotFoundError: "There is no camera here.",
@@ -25,7 +24,7 @@ const ThumbnetCamera = ((document, navigator) => {
     return REASONS[error.name] ?? `The camera cannot be used: ${error.message}`;
   }
 
-  /** `onFrame(blob)` is awaited; `onEnd()` is called once the camera is off, however that came about. */
+  /** `onFrame(imageData)` is awaited; `onEnd()` is called once the camera is off, however that came about. */
   async function start(video, { onFrame, onEnd }) {
     const wanted = { audio: false, video: { facingMode: "environment", width: { ideal: WIDTH } } };
     const stream = await navigator.mediaDevices.getUserMedia(wanted);
@@ -40,18 +39,16 @@ const ThumbnetCamera = ((document, navigator) => {
     };
     for (const track of stream.getTracks()) track.addEventListener("ended", stop);
     video.srcObject = stream;
-    const frame = async () => {
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    const frame = () => {
       canvas.width = video.videoWidth;
       canvas.height = video.videoHeight;
-      canvas.getContext("2d").drawImage(video, 0, 0);
-      return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+      context.drawImage(video, 0, 0);
+      return context.getImageData(0, 0, canvas.width, canvas.height);
     };
     const loop = async () => {
       while (isOn) {
-        if (!document.hidden && video.videoWidth > 0) {
-          const blob = await frame();
-          if (isOn && blob) await onFrame(blob);
-        }
+        if (!document.hidden && video.videoWidth > 0) await onFrame(frame());
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
     };

@@ -18,6 +18,15 @@ const ThumbnetBytes = (() => {
     return bytes.slice(0, Math.floor((4 * text.length) / 5));
   }
 
+  /** What page.py packed: `size` bytes, deflated, in base 85. */
+  const unpacked = (text, size) => ThumbnetInflate(from85(text), size);
+
+  /** Bytes of two planes, the second bytes' first, one after the other again. */
+  function fromPlanes(planes) {
+    const half = planes.length / 2;
+    return Uint8Array.from(planes, (_, index) => planes[(index >> 1) + (index & 1 ? 0 : half)]);
+  }
+
   const from64 = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  return { from64, from85 };
+  return { from64, unpacked, fromPlanes };
 })();

@@ -42,7 +42,7 @@ def facts(shippable: Shippable) -> list[tuple[str, str]]:
         ("Data", card.data_description or card.data),
         ("Note", card.data_note),
         ("Pictures", ", ".join(pictures)),
-        ("Sees", f"{width}×{height} pixels {'in colour' if channels == 3 else 'in grey'}"),
+        ("Sees", f"{width}x{height} pixels {'in colour' if channels == 3 else 'in grey'}"),
         ("Network", card.model),
         ("Recipe", card.recipe),
         ("Licence", licence_of(shippable)),

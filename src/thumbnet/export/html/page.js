@@ -22,9 +22,10 @@
   }
 
   async function load() {
-    const engine = await ThumbnetEngine.load(ThumbnetBytes.from85(byId("weights").textContent), {
-      wasm: ThumbnetBytes.from85(byId("engine-wasm").textContent),
-    });
+    const { unpacked, fromPlanes } = ThumbnetBytes;
+    const weights = fromPlanes(unpacked(byId("weights").textContent, model.weightsSize));
+    const wasm = unpacked(byId("engine-wasm").textContent, model.engineSize);
+    const engine = await ThumbnetEngine.load(weights, { wasm });
     engine.run(new Uint8Array(model.channels * model.height * model.width)); // so that the first picture is not the slowest
     const how = { "wasm-simd": "WebAssembly", javascript: "JavaScript, since this browser has no WebAssembly with SIMD" };
     byId("kind").textContent = `The network runs here, in ${how[engine.kind]}.`;
@@ -33,10 +34,12 @@
   const ready = load();
   ready.catch((error) => complain(`The network could not be started: ${error.message}`));
 
-  async function answerTo(blob, { name, truth }) {
+  /** An answer to a file's Blob, or to a camera's ImageData. */
+  async function answerTo(source, { name, truth }) {
     const engine = await ready;
     const began = performance.now();
-    const { pixels } = await ThumbnetPictures.read(blob, shape);
+    const isFrame = source instanceof ImageData;
+    const { pixels } = isFrame ? ThumbnetPictures.fromPixels(source, shape) : await ThumbnetPictures.read(source, shape);
     const read = performance.now();
     const { probabilities, map } = engine.run(pixels);
     const runMs = performance.now() - read;
@@ -61,11 +64,11 @@
     numWaiting += pictures.length;
     sayBusy();
     queue = queue.then(async () => {
-      for (const { blob, name, truth } of pictures) {
+      for (const { source, name, truth } of pictures) {
         try {
-          said.textContent = results.add(await answerTo(blob, { name, truth })).sentence;
+          said.textContent = results.add(await answerTo(source, { name, truth })).sentence;
         } catch (error) {
-          complain(`${name} was left out: ${error.message}`);
+          complain(`${name} was left out. ${error.message}`);
         }
         numWaiting -= 1;
         sayBusy();
@@ -76,7 +79,7 @@
     return queue;
   }
 
-  const named = (files) => [...files].map((file) => ({ blob: file, name: file.name || "picture" }));
+  const named = (files) => [...files].map((file) => ({ source: file, name: file.name || "picture" }));
 
   byId("file").addEventListener("change", ({ target }) => {
     const pictures = named(target.files);
@@ -114,7 +117,7 @@
       const items = await navigator.clipboard.read();
       const found = items.flatMap((item) => item.types.filter((type) => type.startsWith("image/")).map((type) => item.getType(type)));
       const blobs = await Promise.all(found.slice(0, 1));
-      if (blobs.length) await take(blobs.map((blob) => ({ blob, name: "pasted picture" })));
+      if (blobs.length) await take(blobs.map((blob) => ({ source: blob, name: "pasted picture" })));
       else complain("The clipboard holds no picture.");
     } catch (error) {
       complain(`The clipboard cannot be read: ${error.message}`);
@@ -127,7 +130,7 @@
     const url = button.querySelector("img").src;
     const blob = new Blob([ThumbnetBytes.from64(url.slice(url.indexOf(",") + 1))], { type: "image/webp" });
     const index = +button.dataset.sample;
-    take([{ blob, name: `test picture ${index + 1}`, truth: model.sampleLabels[index] }]);
+    take([{ source: blob, name: `test picture ${index + 1}`, truth: model.sampleLabels[index] }]);
   });
 
   function camera() {
@@ -138,14 +141,10 @@
     let lastSaid = "";
     video.style.aspectRatio = `${model.width} / ${model.height}`;
     ThumbnetCamera.hasCamera().then((isThere) => (startButton.hidden = !isThere));
-    const onFrame = async (blob) => {
-      try {
-        live = results.live(await answerTo(blob, { name: "camera" }), live);
-      } catch (error) {
-        running?.stop();
-        complain(`The camera's picture cannot be read: ${error.message}`);
-        return;
-      }
+    const onFrame = async (frame) => {
+      const answer = await answerTo(frame, { name: "camera" });
+      if (!running) return; // it was stopped meanwhile
+      live = results.live(answer, live);
       if (live.name !== lastSaid) said.textContent = live.sentence;
       lastSaid = live.name;
     };
@@ -173,8 +172,8 @@
       startButton.disabled = false;
     });
     byId("camera-stop").addEventListener("click", () => running?.stop());
-    byId("camera-keep").addEventListener("click", async () => {
-      if (running) take([{ blob: await running.frame(), name: "picture of the camera" }]);
+    byId("camera-keep").addEventListener("click", () => {
+      if (running) take([{ source: running.frame(), name: "picture of the camera" }]);
     });
   }
   camera();

@@ -53,9 +53,7 @@ def program_from_bytes(content: bytes) -> Program:
     scales = singles.take(description["classes"], 1)
     head = halves.take(description["classes"], blocks[-1].out_shape[0]) * scales
     assert len(singles.rest) == len(halves.rest) == 0
-    return Program(
-        mean, Stem(filters, stem["padding"], (channels, height, width), stem_shape), tuple(blocks), head
-    )
+    return Program(mean, Stem(filters, stem["padding"], (channels, height, width), stem_shape), tuple(blocks), head)
 
 
 def _stem_sides(description: Json) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from thumbnet.models.program_numpy import run_program
 
 MOST_CHANGED = 0.001  # of the images, but one
 MOST_DIFFERENCE = 0.01  # of a probability
-MOST_CHECKED = 2000  # images of a split: NumPy takes some milliseconds for each
+MOST_CHECKED = 10_000  # images of a split: NumPy takes some milliseconds for each
 BATCH_SIZE = 25
 
 
