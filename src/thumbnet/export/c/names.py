@@ -6,10 +6,14 @@ import re
 import unicodedata
 
 MOST_IDENTIFIER = 40  # characters
-TAKEN = re.compile(  # names of our own files, and beginnings of <stdint.h>'s macros: those of the header begin alike
-    r"(example|camera|library|micropython|modthumbnet|makefile|readme)|u?int\w*|(ptrdiff|sig_atomic|size|w?char|wint)(_.*)?"
+OWN_FILES = "example|check|camera|library|micropython|modthumbnet|makefile|readme"
+HEADERS = (  # of C, C++ and boards: a file of the same name could be read in their place
+    r"std\w*|assert|complex|ctype|errno|fenv|float|inttypes|iso646|limits|locale|math|setjmp|signal|string|tgmath|"
+    r"threads|time|uchar|arduino|py"
 )
-MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~>@:])")
+MACROS = r"u?int\w*|(ptrdiff|sig_atomic|size|w?char|wint)(_.*)?"  # how those of <stdint.h> begin
+TAKEN = re.compile(f"{OWN_FILES}|{HEADERS}|{MACROS}")
+MARKUP = re.compile(r"([\\`*_{}\[\]|~>@]|(?<=www)\.|:(?=//)|^[#+=-]|(?<=^\d)[.)]|(?<=^\d\d)[.)])")
 
 
 def c_identifier(name: str) -> str:
@@ -36,5 +40,5 @@ def _c_character(byte: int) -> str:
 def markdown_text(text: str) -> str:
     """A text as it stands, in one line of Markdown: without control and direction marks, nothing of it is markup."""
     visible = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(one)[0] == "C" else one for one in text)
-    entities = visible.replace("&", "&amp;").replace("<", "&lt;")
-    return MARKDOWN.sub(r"\\\1", entities)
+    entities = visible.strip().replace("&", "&amp;").replace("<", "&lt;")
+    return MARKUP.sub(r"\\\1", entities)

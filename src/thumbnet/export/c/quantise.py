@@ -89,7 +89,9 @@ def _map_scale(found: Sequence[Range]) -> _MapScale:
 
 def _steps(steps: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     if not np.isfinite(steps).all():
-        raise ExportError("a map of the network reaches infinity or NaN", hint="train again, with a lower learning rate")
+        raise ExportError(
+            "a map of the network reaches infinity or NaN", hint="train again, with a lower learning rate"
+        )
     largest = float(steps.max())
     return np.maximum(steps, largest / MOST_RATIO) if largest > 0 else np.ones_like(steps)
 

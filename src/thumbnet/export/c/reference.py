@@ -83,14 +83,15 @@ def _run_block(block: FixedBlock, maps: Maps, silu_table: Int[np.ndarray, " t"])
     after = np.maximum(before, 0) - silu_table[steps]
     changed = _scaled(after, block.after, -LARGEST_STEP, LARGEST_STEP)
     kept = maps if block.has_shortcut else np.int64(block.zero)
-    after_all: NewMaps = np.clip(changed + kept, LOW, HIGH).astype(np.int8)
-    return after_all
+    added: NewMaps = np.clip(changed + kept, LOW, HIGH).astype(np.int8)
+    return added
 
 
 def _product(values: Int[np.ndarray, "... c"], matrix: Int[np.ndarray, "c k"]) -> Int64[np.ndarray, "... k"]:
     largest = [int(np.abs(one.astype(np.int64)).max(initial=0)) for one in (values, matrix)]
     exact = np.float32 if largest[0] * largest[1] * len(matrix) < EXACT_IN_FLOAT32 else np.float64
-    return (values.astype(exact) @ matrix.astype(exact)).astype(np.int64)
+    product: Int64[np.ndarray, "... k"] = (values.astype(exact) @ matrix.astype(exact)).astype(np.int64)
+    return product
 
 
 def _patches(
@@ -121,7 +122,7 @@ def _max_pool(sums: Sums) -> Int64[np.ndarray, "n h3 w3 k"]:
     """Of 2x2 positions; a last odd row or column is left out."""
     num_images, height, width, num_channels = sums.shape
     even = sums[:, : height // 2 * 2, : width // 2 * 2]
-    pooled: Int64[np.ndarray, "n h3 w3 k"] = even.reshape(
-        num_images, height // 2, 2, width // 2, 2, num_channels
-    ).max(axis=(2, 4))
+    pooled: Int64[np.ndarray, "n h3 w3 k"] = even.reshape(num_images, height // 2, 2, width // 2, 2, num_channels).max(
+        axis=(2, 4)
+    )
     return pooled

@@ -49,7 +49,7 @@ def c_source(program: FixedProgram, plan: Plan, *, name: str, class_names: Seque
         stem_height=stem.out_shape[1],
         stem_width=stem.out_shape[2],
         stem_shift=stem.scaling.shift,
-        most_channels=max(stem.out_shape[0], *(max(block.ring_channels, block.out_shape[0]) for block in program.blocks)),
+        most_channels=most_channels(program),
         num_blocks=len(program.blocks),
         num_streamed=plan.num_streamed,
         last_channels=last.out_shape[0],
@@ -62,6 +62,12 @@ def c_source(program: FixedProgram, plan: Plan, *, name: str, class_names: Seque
         blocks="\n".join(_entry(index, block, place) for index, (block, place) in placed),
         class_names="\n".join(f"    {c_string(one)}," for one in class_names),
     )
+
+
+def most_channels(program: FixedProgram) -> int:
+    """Of all maps."""
+    channels = [max(block.ring_channels, block.out_shape[0]) for block in program.blocks]
+    return max(program.stem.out_shape[0], *channels)
 
 
 def c_header(program: FixedProgram, *, name: str) -> str:
@@ -110,7 +116,9 @@ def _array(kind: str, name: str, values: Int[np.ndarray, "..."]) -> str:
 def _entry(index: int, block: FixedBlock, place: Place) -> str:
     """A block in the table `blocks`."""
     separable = block.pointwise is not None
-    pointers = [f"{part}_{index}" if separable else "0" for part in ("pointwise", "pointwise_bias", "pointwise_factors")]
+    pointers = [
+        f"{part}_{index}" if separable else "0" for part in ("pointwise", "pointwise_bias", "pointwise_factors")
+    ]
     pointers += [f"{part}_{index}" for part in ("filters", "bias", "before_factors", "after_factors")]
     places = ["NO_MAP" if one is None else f"{one}u" for one in (place.source, place.ring, place.target)]
     sizes = [*block.in_shape, block.ring_channels, place.ring_rows, *block.out_shape]

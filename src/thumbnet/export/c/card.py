@@ -1,0 +1,91 @@
+"""The edge card: the README.md of an exported C folder. Without PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from thumbnet.export.c.fixed_point import PIXEL_BITS, FixedProgram
+from thumbnet.export.c.measure import BoardSizes
+from thumbnet.export.c.names import markdown_text
+from thumbnet.export.c.source import PIXEL_LAYOUTS, PROBABILITY_ERROR, fill
+from thumbnet.export.licence import licence_of
+from thumbnet.export.request import Agreement
+from thumbnet.trained.shippable import Shippable
+
+MAGICK_FORMATS = {1: "gray", 3: "rgb"}
+
+
+def edge_card(
+    shippable: Shippable,
+    program: FixedProgram,
+    *,
+    name: str,
+    sizes: BoardSizes,
+    checks: Sequence[Agreement],
+    seconds: float | None,
+    compiler: str | None,
+) -> str:
+    """Markdown.
+
+    Args:
+        checks: on held-out images, if there are any, and on the test images or samples.
+        seconds: for a picture, compiled by `compiler` on this machine; both None without one.
+    """
+    assert shippable.program is not None
+    channels, height, width = program.stem.in_shape
+    rows = {
+        "picture": f"{width} x {height} pixels, {PIXEL_LAYOUTS[channels]}",
+        "classes": f"{program.num_classes:,}",
+        "parameters": f"{shippable.card.num_params:,}",
+        "multiply-accumulates for a picture": f"{shippable.program.macs:,}",
+        "flash, Cortex-M4": f"{sizes.flash:,} bytes of code and constants",
+        "RAM, Cortex-M4": f"{sizes.ram:,} bytes of variables and stack, without the picture",
+        **_accuracy_rows(shippable, checks),
+    }
+    if seconds is not None and compiler is not None:
+        rows["time on the computer that exported it"] = (
+            f"{1000 * seconds:.2f} ms a picture, one thread (`{compiler}`, -O3)"
+        )
+    rows["trained on"] = markdown_text(shippable.card.data_description)
+    rows["licence of the weights"] = licence_of(shippable)
+    notes = (
+        f"Flash and RAM are {sizes.source}. The C library's memcpy and memset, which compilers call, come on top where "
+        "the program has not got them.\n"
+        f"Weights and maps have 8 bits; the first layer's weights and the pixels less their mean (in "
+        f"{1 << PIXEL_BITS}ths) have 16, sums 32. Probabilities are within "
+        f"{PROBABILITY_ERROR} of the logits' softmax.\n"
+    )
+    if compiler is None:
+        notes += (
+            "There was no C compiler where this was exported: it was checked by thumbnet's integer reference alone."
+        )
+    else:
+        notes += "The compiled program gave the same bytes as thumbnet's integer reference."
+    table = "| | |\n|---|---|\n" + "\n".join(f"| {label} | {value} |" for label, value in rows.items())
+    return fill(
+        "README.md",
+        title=markdown_text(shippable.name),
+        table=table,
+        notes=notes,
+        name=name,
+        NAME=name.upper(),
+        width=width,
+        height=height,
+        pixel_layout=PIXEL_LAYOUTS[channels],
+        magick=MAGICK_FORMATS[channels],
+        classes="\n".join(f"{index}. {markdown_text(one)}" for index, one in enumerate(shippable.card.class_names)),
+    )
+
+
+def _accuracy_rows(shippable: Shippable, checks: Sequence[Agreement]) -> dict[str, str]:
+    last = checks[-1]
+    rows = {"same class as the float model": f"{last.agreement:.2%} of {markdown_text(last.description)}"}
+    if not last.on_samples:
+        rows["accuracy"] = f"{last.accuracy:.2%} (float: {last.original_accuracy:.2%})"
+    elif shippable.card.metrics is not None:
+        metrics = shippable.card.metrics
+        rows["accuracy of the float model"] = (
+            f"{metrics['test_accuracy']:.2%} of {int(metrics['num_test']):,} test images, from its training; the C "
+            "program's was not measured, for want of the data"
+        )
+    return rows

@@ -1,0 +1,64 @@
+"""An exported C folder read back, to predict with by its integer reference. Without PyTorch and without a compiler."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from thumbnet.errors import ModelError
+from thumbnet.export.c.reference import run_fixed
+from thumbnet.export.c.stored import SUFFIX, Stored, stored_from_bytes
+from thumbnet.models.card import ModelCard
+
+Classify: TypeAlias = Callable[[UInt8[np.ndarray, "n c h w"]], Float[np.ndarray, "n k"]]
+
+HINT = "give a folder that `thumbnet export --format c` wrote"
+
+
+def load_c_folder(path: str | Path) -> tuple[ModelCard, Classify]:
+    """The model's card, and a function from uint8 images [N,C,H,W] to logits float32 [N,K]: those of the C program.
+
+    Raises:
+        ModelError: it is no such folder, or a file is missing, damaged or was changed since the export.
+    """
+    stored = read_stored(Path(path))
+    for name, checksum in stored.checksums.items():
+        try:
+            content = (Path(path) / name).read_bytes()
+        except OSError as error:
+            raise ModelError(f"{Path(path) / name} cannot be read: {error.strerror}", hint=HINT) from error
+        if hashlib.sha256(content).hexdigest() != checksum:
+            raise ModelError(
+                f"{Path(path) / name} was changed since the export, so that its reference no longer stands for it",
+                hint="export the model again",
+            )
+    program = stored.program
+
+    def classify(images: UInt8[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n k"]:
+        logits: Float[np.ndarray, "n k"] = (run_fixed(program, images) / 2.0**program.logit_bits).astype(np.float32)
+        return logits
+
+    return stored.card, classify
+
+
+def find_stored(path: Path) -> Path | None:
+    """The file by which a folder is known as an export to C; None where there is none, or more than one."""
+    found = sorted(path.glob(f"*{SUFFIX}"))
+    return found[0] if len(found) == 1 else None
+
+
+def read_stored(path: Path) -> Stored:
+    """What an exported folder keeps for its reference."""
+    file = find_stored(path)
+    if file is None:
+        raise ModelError(f"{path} is no exported C folder: it has not one file *{SUFFIX}", hint=HINT)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{file} cannot be read: {error.strerror}", hint=HINT) from error
+    return stored_from_bytes(content, name=str(file))

@@ -1,0 +1,120 @@
+"""A network in whole numbers as a safetensors file, which an exported folder keeps for its reference.
+
+Its metadata has the model's card, the folder's own files, and checksums: of the source and the header, so that the
+reference never stands for a source that was changed, and of the file's own content.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from thumbnet.errors import ModelError, ThumbnetError
+from thumbnet.export.c.fixed_point import FixedBlock, FixedPointwise, FixedProgram, FixedStem, Scaling
+from thumbnet.models.card import ModelCard, card_from_dict, card_to_dict
+from thumbnet.specs.json_text import FORMAT, check_format
+
+STORED_FORMAT = 1
+SUFFIX = ".thumbnet.safetensors"
+CONTENT, CHECKSUM = "thumbnet_c", "sha256"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the file has; `checksums` are SHA-256 by file name, `files` are all that were written to the folder."""
+
+    program: FixedProgram
+    card: ModelCard
+    checksums: Mapping[str, str]
+    files: tuple[str, ...]
+
+
+def stored_to_bytes(stored: Stored) -> bytes:
+    """A safetensors file: the same content gives the same bytes."""
+    tensors: dict[str, np.ndarray] = {}
+    content = {
+        FORMAT: STORED_FORMAT,
+        "program": _plain(stored.program, "", tensors),
+        "card": card_to_dict(stored.card),
+        "checksums": dict(stored.checksums),
+        "files": list(stored.files),
+    }
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return safetensors.numpy.save(tensors, metadata={CONTENT: text, CHECKSUM: _checksum(text, tensors)})
+
+
+def stored_from_bytes(content: bytes, *, name: str) -> Stored:
+    """What `stored_to_bytes` wrote; ModelError where it is damaged."""
+    try:
+        header_size = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + header_size])["__metadata__"]
+        tensors = safetensors.numpy.load(content)
+        if _checksum(metadata[CONTENT], tensors) != metadata[CHECKSUM]:
+            raise ValueError("its content does not have its checksum")
+        values = json.loads(metadata[CONTENT])
+        check_format(values.get(FORMAT, 1), name=name, known_format=STORED_FORMAT)
+        return Stored(
+            program=_read_program(values["program"], tensors),
+            card=card_from_dict(values["card"], name=name),
+            checksums=values["checksums"],
+            files=tuple(values["files"]),
+        )
+    except ThumbnetError as error:
+        raise ModelError(f"{name} is damaged: {error.message}", hint=error.hint) from error
+    except (safetensors.SafetensorError, LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{name} is damaged: {error}", hint="export the model again") from error
+
+
+def _checksum(text: str, tensors: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _plain(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
+    """A value for JSON; arrays go to `tensors`, and their names stand for them."""
+    if isinstance(value, np.ndarray):
+        tensors[name] = np.ascontiguousarray(value)
+        return name
+    if isinstance(value, tuple):
+        return [_plain(one, f"{name}.{index}", tensors) for index, one in enumerate(value)]
+    if dataclasses.is_dataclass(value):
+        fields = [field.name for field in dataclasses.fields(value)]
+        return {field: _plain(getattr(value, field), f"{name}.{field}".strip("."), tensors) for field in fields}
+    return value
+
+
+def _read_program(values: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> FixedProgram:
+    given = _read_fields(values, tensors)
+    stem = FixedStem(**_read_fields(values["stem"], tensors))
+    blocks: list[FixedBlock] = []
+    for block in values["blocks"]:
+        fields = _read_fields(block, tensors)
+        if fields["pointwise"] is not None:
+            fields["pointwise"] = FixedPointwise(**_read_fields(block["pointwise"], tensors))
+        blocks.append(FixedBlock(**fields))
+    return FixedProgram(**{**given, "stem": stem, "blocks": tuple(blocks)})
+
+
+def _read_fields(values: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """A dataclass's fields: arrays by their names, scalings, shapes as tuples; others as they are."""
+    fields: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and set(value) == {"multipliers", "shift"}:
+            fields[key] = Scaling(tensors[value["multipliers"]], value["shift"])
+        elif isinstance(value, str) and key != "name":
+            fields[key] = tensors[value]
+        else:
+            fields[key] = tuple(value) if isinstance(value, list) else value
+    return fields

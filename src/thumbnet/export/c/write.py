@@ -1,0 +1,162 @@
+"""The format c: a folder with a trained model as C99, its edge card, and what Arduino, PlatformIO and MicroPython read.
+Without PyTorch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from thumbnet import __version__
+from thumbnet.errors import ExportError
+from thumbnet.export.c.card import edge_card
+from thumbnet.export.c.fixed_point import FixedProgram
+from thumbnet.export.c.folder import check_replaceable, write_folder
+from thumbnet.export.c.measure import CHECK_SOURCE, HINT, CompiledCheck, compile_check, measure_board
+from thumbnet.export.c.names import c_identifier
+from thumbnet.export.c.plan import best_plan
+from thumbnet.export.c.quantise import quantised
+from thumbnet.export.c.reference import run_fixed
+from thumbnet.export.c.source import PIXEL_LAYOUTS, c_header, c_source, fill
+from thumbnet.export.c.stored import SUFFIX, Stored, stored_to_bytes
+from thumbnet.export.request import Agreement, CheckImages, ExportRequest, ExportResult, compare
+
+NAME = "c"
+NUM_COMPARED = 40  # images on which the compiled program is compared with the reference, bit by bit
+README, EXAMPLE, MAKEFILE = "README.md", "example.c", "Makefile"
+ARDUINO, PLATFORMIO = "library.properties", "library.json"
+MICROPYTHON = ("modthumbnet.c", "micropython.mk", "micropython.cmake")
+
+
+def write(request: ExportRequest) -> ExportResult:
+    """Write the folder after its integers were compared with the original, and, where there is a C compiler, the
+    compiled source with its integer reference.
+
+    Raises:
+        ExportError: the accuracy on held-out images drops by more than `max_drop`, the compiled program gives other
+            numbers than the reference, or the folder holds something else.
+    """
+    shippable = request.shippable
+    assert shippable.program is not None
+    if shippable.export_data is None or shippable.export_data.ranges is None:
+        raise ExportError(f"the ranges of {shippable.name}'s maps are not known", hint="give its data with --data")
+    check_replaceable(request.out)
+    program = quantised(shippable.program, shippable.export_data.ranges)
+    plan = best_plan(program.blocks)
+    name = c_identifier(shippable.name)
+    sources = {
+        f"{name}.h": c_header(program, name=name).encode(),
+        f"{name}.c": c_source(program, plan, name=name, class_names=shippable.card.class_names).encode(),
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        check = {CHECK_SOURCE: fill(CHECK_SOURCE, name=name, NAME=name.upper()).encode()}
+        folder = Path(scratch)
+        compiled = compile_check({**sources, **check}, folder, name=name, num_classes=program.num_classes)
+        if compiled is None:
+            request.say("no C compiler is here: the source was not compiled, and its integer reference was checked")
+        seconds = _compare_with_reference(program, compiled, request)
+        checks = _check(program, compiled, request)
+        sizes = measure_board(sources, folder, program, plan, name=name)
+    files = sources | _surroundings(program, name)
+    compiler = None if compiled is None else compiled.compiler
+    card = edge_card(
+        shippable, program, name=name, sizes=sizes, checks=checks, seconds=seconds, compiler=compiler
+    )  # fmt: skip
+    files[README] = card.encode()
+    names = (*files, f"{name}{SUFFIX}")
+    checksums = {one: hashlib.sha256(content).hexdigest() for one, content in sources.items()}
+    files[f"{name}{SUFFIX}"] = stored_to_bytes(Stored(program, shippable.card, checksums, names))
+    write_folder(request.out, files)
+    return ExportResult(
+        format=NAME,
+        path=request.out,
+        files=tuple(request.out / one for one in (f"{name}.c", *(one for one in files if one != f"{name}.c"))),
+        num_bytes=sum(len(content) for content in files.values()),
+        checks=checks,
+        details={
+            "flash_bytes": sizes.flash,
+            "ram_bytes": sizes.ram,
+            "sizes": sizes.source,
+            "macs": shippable.program.macs,
+            "ms_per_picture": None if seconds is None else 1000 * seconds,
+            "compiled_with": compiler,
+        },
+    )
+
+
+def _compare_with_reference(
+    program: FixedProgram, compiled: CompiledCheck | None, request: ExportRequest
+) -> float | None:
+    """Seconds a picture, of a compiled program that gives the reference's numbers; None without one."""
+    if compiled is None:
+        return None
+    images = request.test.images[:NUM_COMPARED]
+    logits, seconds = compiled.run(images)
+    if not np.array_equal(logits, run_fixed(program, images)):
+        raise ExportError("the compiled C program does not give the numbers of its integer reference", hint=HINT)
+    return seconds
+
+
+def _check(
+    program: FixedProgram, compiled: CompiledCheck | None, request: ExportRequest
+) -> tuple[Agreement, ...]:  # fmt: skip
+    """The original and the integers compared, on held-out images first: by the compiled program, which is the faster,
+    or by the reference."""
+
+    def score(images: UInt8[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n k"]:
+        whole = run_fixed(program, images) if compiled is None else compiled.run(images)[0]
+        logits: Float[np.ndarray, "n k"] = (whole / 2.0**program.logit_bits).astype(np.float32)
+        return logits
+
+    checks: list[Agreement] = []
+    if request.held_out is not None:
+        checks.append(compare(request.held_out, score(request.held_out.images)))
+        _refuse_drop(checks[0], request.held_out, request)
+    return *checks, compare(request.test, score(request.test.images))
+
+
+def _refuse_drop(check: Agreement, images: CheckImages, request: ExportRequest) -> None:
+    if check.drop > request.max_drop:
+        raise ExportError(
+            f"whole numbers cost {100 * check.drop:.2f} points of accuracy on {images.description}, more than "
+            f"max_drop = {100 * request.max_drop:.2f}",
+            hint="allow more with --max-drop, or export to onnx, which loses nothing",
+        )
+
+
+def _surroundings(program: FixedProgram, name: str) -> dict[str, bytes]:
+    """The files beside the source and the header, by their paths."""
+    channels, height, width = program.stem.in_shape
+    release = re.match(r"\d+\.\d+\.\d+", __version__)
+    values: Mapping[str, str | int] = {
+        "name": name,
+        "NAME": name.upper(),
+        "width": width,
+        "height": height,
+        "pixel_layout": PIXEL_LAYOUTS[channels],
+        "release": release[0] if release else "0.0.0",
+    }
+    places = {
+        f"{name}_camera.h": "camera.h",
+        EXAMPLE: EXAMPLE,
+        MAKEFILE: MAKEFILE,
+        ARDUINO: ARDUINO,
+        **{f"micropython/{one}": one for one in MICROPYTHON},
+    }
+    found = {place: fill(template, **values).encode() for place, template in places.items()}
+    library = {
+        "name": name,
+        "version": values["release"],
+        "description": "Image classifier in whole numbers, plain C99 without allocation",
+        "frameworks": "*",
+        "platforms": "*",
+        "headers": f"{name}.h",
+        "build": {"srcDir": ".", "srcFilter": ["-<*>", f"+<{name}.c>"]},
+    }
+    return {**found, PLATFORMIO: (json.dumps(library, indent=2) + "\n").encode()}
