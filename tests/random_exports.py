@@ -88,7 +88,20 @@ def random_network(blocks: str, dataset: Dataset, *, is_sprint: bool = False) ->
 
 def random_request(kind: str, out: Path, *, name: str = "random", class_names: tuple[str, ...] = ()) -> ExportRequest:
     """A request to export one of KINDS, with held-out images and test images; the original is PyTorch's."""
-    blocks, is_sprint, image_shape, num_classes = KINDS[kind]
+    return request_of(*KINDS[kind], out, name=name, class_names=class_names)
+
+
+def request_of(
+    blocks: str,
+    is_sprint: bool,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    out: Path,
+    *,
+    name: str = "random",
+    class_names: tuple[str, ...] = (),
+) -> ExportRequest:
+    """The same for any network of blocks, described as in KINDS."""
     dataset = random_dataset(image_shape, num_classes)
     model = random_network(blocks, dataset, is_sprint=is_sprint)
     weights = {key: tensor.numpy() for key, tensor in model.state_dict().items()}

@@ -1,0 +1,108 @@
+"""Networks in C: the integer reference's numbers for blocks of every kind, no warning, clean under sanitizers."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from c_builds import STRICT, Built, compile_all, fixed_program, needs, pixels_of, rows_of, write_main, write_sources
+from random_exports import KINDS, request_of
+from thumbnet.export.c.plan import best_plan, last_row_seen
+from thumbnet.export.c.reference import run_fixed
+from thumbnet.export.c.source import PROBABILITY_ERROR
+from thumbnet.export.request import CheckImages, softmax
+
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+MORE_KINDS = {
+    "odd pools": ("b8p b8p b8", False, (3, 15, 11), 4),
+    "dilated": ("c8d3 c8d2 b8d3 b8pd2", False, (1, 15, 11), 3),
+    "growing": ("b4 c6 b12 c20 b32s c40", False, (3, 9, 9), 4),
+    "shrinking": ("c24 b12 c8 b4p c4 c4", True, (3, 12, 14), 4),
+    "strided and pooled": ("b8s b8s c8s c8", False, (3, 24, 17), 4),
+}
+ALL_KINDS = {**KINDS, **MORE_KINDS}
+
+
+@dataclass(frozen=True)
+class Networks:
+    """A compiled program of one network of each kind, and pictures for each."""
+
+    folder: Path
+    built: dict[str, Built]
+    images: dict[str, CheckImages]
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
+    folder = tmp_path_factory.mktemp("networks")
+    built: dict[str, Built] = {}
+    images: dict[str, CheckImages] = {}
+    for index, (kind, description) in enumerate(ALL_KINDS.items()):
+        request = request_of(*description, folder / kind)
+        program = fixed_program(request.shippable)
+        built[kind] = Built(index, f"net{index}", program)
+        images[kind] = request.test
+        write_sources(program, folder, f"net{index}", request.shippable.card.class_names)
+    write_main(list(built.values()), folder)
+    return Networks(folder, built, images)
+
+
+@pytest.fixture(scope="module")
+def compiled(networks: Networks) -> Networks:
+    compile_all(networks.folder, "gcc", "-O0", *STRICT, *SANITIZE, "-o", "main")
+    return networks
+
+
+@needs("gcc")
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_the_compiled_program_gives_the_references_numbers(kind: str, compiled: Networks) -> None:
+    one, images = compiled.built[kind], compiled.images[kind].images[:10]
+    extremes = np.stack([np.zeros_like(images[0]), np.full_like(images[0], 255)])
+    images = np.concatenate([images, extremes])
+    done = subprocess.run([compiled.folder / "main", str(one.index)], input=pixels_of(images), capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    rows = rows_of(done.stdout, one.program.num_classes)
+    expected = run_fixed(one.program, images)
+    np.testing.assert_array_equal(rows["logits"], expected)
+    np.testing.assert_array_equal(rows["first"], expected.argmax(axis=1))
+    exact = softmax(expected / 2.0**one.program.logit_bits)
+    assert np.abs(rows["probabilities"] / 65535 - exact).max() <= PROBABILITY_ERROR
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_whole_numbers_agree_with_the_network(kind: str, networks: Networks) -> None:
+    program, images = networks.built[kind].program, networks.images[kind]
+    logits = run_fixed(program, images.images) / 2.0**program.logit_bits
+    assert np.median(np.abs(softmax(logits) - softmax(images.logits))) < 0.02
+    assert np.corrcoef(logits.ravel(), images.logits.ravel())[0, 1] > 0.98
+
+
+@needs("clang", "g++")
+def test_no_warning_from_clang_and_no_header_that_cpp_refuses(networks: Networks) -> None:
+    compile_all(networks.folder, "clang", *STRICT, "-fsyntax-only")
+    headers = "\n".join(f'#include "{one.name}.h"' for one in networks.built.values())
+    (networks.folder / "headers.cpp").write_text(headers)
+    command = ["g++", *STRICT[1:], "-fsyntax-only", "headers.cpp"]
+    done = subprocess.run(command, cwd=networks.folder, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_places_in_memory(networks: Networks) -> None:
+    """Checked as the program goes: no row is written over one that was not read yet."""
+    for one in networks.built.values():
+        blocks = one.program.blocks
+        plan = best_plan(blocks)
+        for block, place in list(zip(blocks, plan.places, strict=True))[plan.num_streamed :]:
+            assert place.source is not None
+            assert place.target is not None
+            read, written = (shape[0] * shape[2] for shape in (block.in_shape, block.out_shape))
+            for row in range(block.out_shape[1]):
+                end = place.target + (row + 1) * written
+                next_read = last_row_seen(block, row) + 1
+                assert next_read == block.in_shape[1] or end <= place.source + next_read * read
+            ring_end = place.ring + place.ring_rows * block.in_shape[2] * block.ring_channels
+            assert max(end, place.source + block.in_shape[1] * read) <= place.ring < ring_end <= plan.num_bytes
