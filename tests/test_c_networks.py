@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jaxtyping import UInt8
 
 from c_builds import STRICT, Built, compile_all, fixed_program, needs, pixels_of, rows_of, write_main, write_sources
-from random_exports import KINDS, request_of
+from random_exports import KINDS, random_dataset, request_of
 from thumbnet.export.c.plan import best_plan, last_row_seen
 from thumbnet.export.c.reference import run_fixed
 from thumbnet.export.c.source import PROBABILITY_ERROR
-from thumbnet.export.request import CheckImages, softmax
+from thumbnet.export.request import softmax
+from thumbnet.models.program_numpy import run_program
+from thumbnet.trained.shippable import Shippable
 
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 MORE_KINDS = {
@@ -33,22 +36,24 @@ class Networks:
 
     folder: Path
     built: dict[str, Built]
-    images: dict[str, CheckImages]
+    shippables: dict[str, Shippable]
+    images: dict[str, UInt8[np.ndarray, "n c h w"]]
 
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     folder = tmp_path_factory.mktemp("networks")
     built: dict[str, Built] = {}
-    images: dict[str, CheckImages] = {}
+    shippables: dict[str, Shippable] = {}
+    images: dict[str, UInt8[np.ndarray, "n c h w"]] = {}
     for index, (kind, description) in enumerate(ALL_KINDS.items()):
         request = request_of(*description, folder / kind)
         program = fixed_program(request.shippable)
         built[kind] = Built(index, f"net{index}", program)
-        images[kind] = request.test
+        shippables[kind], images[kind] = request.shippable, request.test.images[:10]
         write_sources(program, folder, f"net{index}", request.shippable.card.class_names)
     write_main(list(built.values()), folder)
-    return Networks(folder, built, images)
+    return Networks(folder, built, shippables, images)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +65,7 @@ def compiled(networks: Networks) -> Networks:
 @needs("gcc")
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_the_compiled_program_gives_the_references_numbers(kind: str, compiled: Networks) -> None:
-    one, images = compiled.built[kind], compiled.images[kind].images[:10]
+    one, images = compiled.built[kind], compiled.images[kind]
     extremes = np.stack([np.zeros_like(images[0]), np.full_like(images[0], 255)])
     images = np.concatenate([images, extremes])
     done = subprocess.run([compiled.folder / "main", str(one.index)], input=pixels_of(images), capture_output=True)
@@ -75,10 +80,13 @@ def test_the_compiled_program_gives_the_references_numbers(kind: str, compiled: 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_whole_numbers_agree_with_the_network(kind: str, networks: Networks) -> None:
-    program, images = networks.built[kind].program, networks.images[kind]
-    logits = run_fixed(program, images.images) / 2.0**program.logit_bits
-    assert np.median(np.abs(softmax(logits) - softmax(images.logits))) < 0.02
-    assert np.corrcoef(logits.ravel(), images.logits.ravel())[0, 1] > 0.98
+    """On the images whose ranges were measured: beyond these, maps are clamped."""
+    program, shippable = networks.built[kind].program, networks.shippables[kind]
+    assert shippable.program is not None
+    images = random_dataset(shippable.card.image_shape, program.num_classes).train.images.numpy()
+    expected = run_program(shippable.program, images).logits
+    found = run_fixed(program, images) / 2.0**program.logit_bits
+    assert np.sqrt(np.mean((found - expected) ** 2)) < 0.1 * expected.std()
 
 
 @needs("clang", "g++")
