@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import onnx
 
 from thumbnet.export.onnx.graph import GraphBuilder
-from thumbnet.export.onnx.graph_names import IMAGES, LOGITS, PROBABILITIES
+from thumbnet.export.onnx.names import IMAGES, LOGITS, PROBABILITIES
 from thumbnet.models.program import Block, Program, Stem
 
 

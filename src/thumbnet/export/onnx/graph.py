@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 from onnx import TensorProto, helper, numpy_helper
 
 import thumbnet
-from thumbnet.export.onnx.graph_names import IMAGES, LOGITS, PROBABILITIES
+from thumbnet.export.onnx.names import IMAGES, LOGITS, PROBABILITIES
 from thumbnet.models.program import Shape
 
 OPSET = 17

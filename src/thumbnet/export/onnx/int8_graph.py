@@ -20,8 +20,8 @@ import onnx
 from jaxtyping import Float
 
 from thumbnet.export.onnx.float_graph import add_activation, add_pool, add_stem, filter_attributes
-from thumbnet.export.onnx.graph_names import LOGITS, PROBABILITIES
 from thumbnet.export.onnx.int8_builder import MOST_BIAS, Int8Builder, Maps
+from thumbnet.export.onnx.names import LOGITS, PROBABILITIES
 from thumbnet.models.export_data import AFTER, BEFORE, STEM, Range
 from thumbnet.models.program import Block, Program
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 
 from thumbnet.export.licence import licence_of
+from thumbnet.export.onnx.names import CARD
+from thumbnet.export.public_card import public_card
 from thumbnet.models.card import card_to_dict
 from thumbnet.trained.shippable import Shippable
 
-CARD = "thumbnet"  # the key of the model's card, by which a file is known as ours
 INPUT = "uint8 pixels 0..255, [N,height,width,channels]; normalisation is inside"
 
 
 def properties_of(shippable: Shippable) -> dict[str, str]:
     """The metadata of a model; lists and the card are JSON in ASCII, so that no letter of a name can do harm."""
-    card = shippable.card
+    card = public_card(shippable.card)
     return {
         "name": _printable(shippable.name),
         "model": _printable(card.model),

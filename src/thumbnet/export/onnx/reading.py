@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from thumbnet.errors import ModelError, ThumbnetError
-from thumbnet.export.onnx.graph_names import IMAGES, LOGITS, PROBABILITIES
-from thumbnet.export.onnx.metadata import CARD
+from thumbnet.export.onnx.names import CARD, IMAGES, LOGITS, PROBABILITIES
 from thumbnet.export.onnx.runtime import open_session, run_session, runtime_errors
 from thumbnet.models.card import ModelCard, card_from_dict
 from thumbnet.specs.extras import require_extra

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from thumbnet.export.onnx.graph_names import IMAGES, LOGITS, PROBABILITIES
+from thumbnet.export.onnx.names import IMAGES, LOGITS, PROBABILITIES
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from thumbnet.data.batches import normalise
 from thumbnet.errors import ExportError
 from thumbnet.export.onnx.graph import BATCH, OPSET, finished
-from thumbnet.export.onnx.graph_names import IMAGES, LOGITS, PROBABILITIES
+from thumbnet.export.onnx.names import IMAGES, LOGITS, PROBABILITIES
 from thumbnet.export.original import load_original
 from thumbnet.trained.shippable import Shippable
 
