@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from http import HTTPStatus
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from thumbnet.export.server.guard import SECURITY_HEADERS, to_plain
+from thumbnet.export.server.refusals import RefusedError
 
 HEAD_S = 10.0  # for a request's line and headers
 READER_S = 30.0  # for a client to read what was sent
@@ -43,11 +48,22 @@ class TimedProtocol(H11Protocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """uvicorn's answer to what is no HTTP; where another answer has begun, the connection is closed instead."""
-        if self.conn.our_state is h11.IDLE or self.conn.our_state is h11.SEND_RESPONSE:
-            super().send_400_response(msg)
-        else:
-            self.transport.close()
+        """Refuse what is no HTTP; where another answer has begun, the connection is closed instead.
+
+        An application that still works on the request learns that nobody waits.
+        """
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        reason = RefusedError(HTTPStatus.BAD_REQUEST, "the request is malformed", hint="send HTTP/1.1")
+        body = to_plain({"error": reason.to_answer()})
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        headers += [(b"connection", b"close"), *SECURITY_HEADERS.items()]
+        events = (h11.Response(status_code=reason.status, headers=headers), h11.Data(data=body), h11.EndOfMessage())
+        with suppress(h11.LocalProtocolError):  # an answer has begun, or it is one to HEAD, which has no body
+            for event in events:
+                self.transport.write(self.conn.send(event))
+        self.transport.close()
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
 import signal
 import socket
 from pathlib import Path
@@ -40,6 +41,7 @@ def serve(run_or_name: str | Path, *, host: str = HOST, port: int = PORT, limits
     from thumbnet.export.server.app import build_app
     from thumbnet.export.server.protocol import TimedProtocol
 
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every form that is malformed
     shippable = load_shippable(run_or_name)
     listener = _listen(host, port)
     with listener:
@@ -56,6 +58,7 @@ def serve(run_or_name: str | Path, *, host: str = HOST, port: int = PORT, limits
             log_config=None,
             log_level="error",
             server_header=False,
+            proxy_headers=False,
             limit_concurrency=MOST_CONNECTIONS,
             timeout_graceful_shutdown=GRACE_S,
         )
