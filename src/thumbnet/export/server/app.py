@@ -15,13 +15,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from thumbnet import __version__
+from thumbnet.export.html.page import build_page, page_policy
 from thumbnet.export.server.budget import Budget
 from thumbnet.export.server.classifier import Classifier
 from thumbnet.export.server.forms import Upload
 from thumbnet.export.server.guard import Guard, to_plain
 from thumbnet.export.server.limits import Limits
 from thumbnet.export.server.openapi import describe
-from thumbnet.export.server.page import Page, build_page
 from thumbnet.export.server.refusals import ClientLeftError, RefusedError
 from thumbnet.export.server.uploads import announced_bytes, read_uploads
 from thumbnet.trained.shippable import Shippable
@@ -45,7 +45,8 @@ class _Service:
         self._limits = limits
         self._classifier = Classifier(shippable, limits)
         self._uploading = Budget(limits.upload_bytes)
-        self._page: Page = build_page(shippable)
+        self._shippable = shippable
+        self._page: asyncio.Future[str] | None = None
         self._description = to_plain(describe(self._name, self._card.class_names, limits, version=__version__))
         self.app = Starlette(
             routes=[
@@ -64,8 +65,14 @@ class _Service:
         )
 
     async def page(self, request: Request) -> Response:
-        headers = {"content-security-policy": self._page.policy, "cache-control": "no-cache"}
-        return Response(self._page.content, media_type="text/html", headers=headers)
+        if self._page is None:  # it takes a third of a second, which those who want no page need not wait for
+            self._page = asyncio.get_running_loop().run_in_executor(None, build_page, self._shippable)
+        content = await asyncio.shield(self._page)
+        headers = {
+            "content-security-policy": f"{page_policy()}; frame-ancestors 'none'",
+            "cache-control": "no-cache",
+        }
+        return Response(content, media_type="text/html", headers=headers)
 
     async def predict(self, request: Request) -> Response:
         num_top = _num_top(request, len(self._card.class_names))
