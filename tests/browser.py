@@ -39,14 +39,15 @@ PRINTED = {"landscape": False, "printBackground": False, "paperWidth": 8.27, "pa
 
 
 @contextmanager
-def open_browser(profile: Path) -> Iterator[Chrome]:
-    """Chromium with its console and its network requests logged, closed at the end; `profile` is an empty folder."""
+def open_browser(profile: Path, *flags: str) -> Iterator[Chrome]:
+    """Chromium with its console and its network requests logged, closed at the end; `profile` is an empty folder and
+    `flags` are options of Chromium besides FLAGS."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None or not AXE.is_file():
         raise RuntimeError("Chromium, its driver or axe-core is missing: run `make setup-browser`")
     options = ChromeOptions()
     options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+    for flag in (*FLAGS, *flags, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     browser = Chrome(options=options, service=Service(driver))

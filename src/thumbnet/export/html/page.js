@@ -6,6 +6,7 @@
   const byId = (id) => document.getElementById(id);
   const model = JSON.parse(byId("model").textContent);
   const shape = { channels: model.channels, height: model.height, width: model.width };
+  const MOST_NOISE = 2; // levels of 256, which change no answer
   const results = ThumbnetResults.create(model, {
     list: byId("list"), toggle: byId("show-saliency"), empty: byId("empty"), clear: byId("clear"),
   });
@@ -14,14 +15,29 @@
 
   const breathe = () => new Promise((resolve) => setTimeout(resolve));
 
-  function complain(text) {
+  function complain(text, place = problems) {
     const note = document.createElement("p");
     note.className = "note";
     note.textContent = text;
-    problems.append(note);
+    place.append(note);
+  }
+  const warn = (text) => complain(text, byId("warnings")); // which stays
+
+  /** Whether pixels are read as they were drawn: some browsers change them, against tracking. */
+  function readsWhatItDrew() {
+    const drawn = new ImageData(16, 16);
+    drawn.data.forEach((_, at) => (drawn.data[at] = at % 4 === 3 ? 255 : (37 * at) % 256));
+    const context = Object.assign(document.createElement("canvas"), { width: 16, height: 16 }).getContext("2d");
+    context.putImageData(drawn, 0, 0);
+    const read = context.getImageData(0, 0, 16, 16).data;
+    return drawn.data.every((level, at) => Math.abs(level - read[at]) <= MOST_NOISE);
   }
 
   async function load() {
+    if (!readsWhatItDrew()) {
+      warn("This browser hides from pages what is in a picture, against tracking, so the answers below are wrong. " +
+        "Allow this page to read canvas data, or use another browser.");
+    }
     const { unpacked, fromPlanes } = ThumbnetBytes;
     const weights = fromPlanes(unpacked(byId("weights").textContent, model.weightsSize));
     const wasm = unpacked(byId("engine-wasm").textContent, model.engineSize);
@@ -32,7 +48,7 @@
     return engine;
   }
   const ready = load();
-  ready.catch((error) => complain(`The network could not be started: ${error.message}`));
+  ready.catch((error) => warn(`The network could not be started: ${error.message}`));
 
   /** An answer to a file's Blob, or to a camera's ImageData. */
   async function answerTo(source, { name, truth }) {
@@ -47,7 +63,7 @@
     window.thumbnetLast = {
       name, className: model.classes[first], probabilities: [...probabilities], map: [...map(first)], kind: engine.kind, runMs,
     };
-    return { name, truth, pixels, probabilities, maps: map, runMs, readMs: read - began };
+    return { name, truth, pixels, probabilities, map, runMs, readMs: read - began };
   }
 
   let queue = Promise.resolve();
@@ -110,6 +126,8 @@
     if (pictures.length) take(pictures);
     else complain("The clipboard holds no picture.");
   });
+  byId("clear").addEventListener("click", () => byId("file").focus());
+
   byId("paste").hidden = !navigator.clipboard?.read;
   byId("paste").addEventListener("click", async () => {
     problems.replaceChildren();

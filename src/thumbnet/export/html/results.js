@@ -40,7 +40,6 @@ const ThumbnetResults = ((document) => {
   /** A card of one answer; `show(index)` explains another class of it, `show()` draws anew. */
   function card(model, answer, isShowingSaliency, wanted = null) {
     const top = order(answer.probabilities).slice(0, MOST_CLASSES);
-    const maps = new Map(top.map((index) => [index, answer.maps(index)]));
     const canvas = element("canvas", { role: "img" });
     let explained = top.includes(wanted) ? wanted : top[0];
     const buttons = top.map((index) => {
@@ -62,7 +61,7 @@ const ThumbnetResults = ((document) => {
     });
     const show = () => {
       const isShown = isShowingSaliency();
-      draw(canvas, { ...model, pixels: answer.pixels }, isShown ? maps.get(explained) : null);
+      draw(canvas, { ...model, pixels: answer.pixels }, isShown ? answer.map(explained) : null);
       const place = isShown ? `, bright where it looked for ${model.classes[explained]}` : "";
       canvas.setAttribute("aria-label", `The picture as the network sees it${place}`);
       for (const button of buttons) button.setAttribute("aria-pressed", String(isShown && +button.dataset.index === explained));
