@@ -17,12 +17,12 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, DataError, ImageError
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.predict import predict
 from thumbnet.runs.resolve import describe_data, load_data
 from thumbnet.runs.run import Run, load_run
 from thumbnet.runs.train import train
 from thumbnet.trained.data import load_test_data, load_unseen_data
-from thumbnet.trained.model import load_pretrained, predict
-from thumbnet.trained.numpy_predict import predict_pretrained
+from thumbnet.trained.model import load_pretrained
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_in_python_all_bad_files_are_named_or_handed_over(tmp_path: Path) -> Non
     Image.new("RGB", (9, 9), "red").save(good)
     files = [tmp_path / "none.png", good, tmp_path / "nor.png"]
     with pytest.raises(ImageError, match=r"2 of 3 files.*(\n.*)*none\.png(.*\n)*.*nor\.png"):
-        predict_pretrained("thumb-20k", files)
+        predict("thumb-20k", files)
     unreadable: dict[str, ImageError] = {}
     (prediction,) = predict(load_pretrained("thumb-20k"), files, on_unreadable=unreadable.__setitem__)
     assert prediction.path == str(good)

@@ -87,7 +87,7 @@ def test_predicting_a_picture_imports_no_torch(tmp_path: Path) -> None:
     Image.new("RGB", (40, 30), "red").save(picture)
     code = "from thumbnet.cli import main; import sys; main(['predict', *sys.argv[1:]]); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, picture], capture_output=True, text=True, check=True)
-    assert "thumbnet.trained.numpy_predict" in done.stdout.split()
+    assert "thumbnet.trained.predictor" in done.stdout.split()
     assert "torch" not in done.stdout.split()
 
 

@@ -12,12 +12,12 @@ from PIL import Image
 
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.runs.compare import compare_runs
+from thumbnet.runs.predict import predict
 from thumbnet.runs.report import write_report
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run, read_robustness
 from thumbnet.runs.seeds import resume_seeds
 from thumbnet.runs.teacher import load_teacher
-from thumbnet.trained.model import predict
 
 DATA = Path(__file__).parent / "data"
 TEACHER = Path(__file__).parents[1] / "docs" / "results" / "teacher"

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from thumbnet.data.batches import normalise
-from thumbnet.errors import ImageError, ModelError
+from thumbnet.errors import ImageError, ModelError, RunError
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.architecture import OF_MODELS, architecture_of
 from thumbnet.models.blocknet import BlockNet
@@ -20,8 +20,8 @@ from thumbnet.models.program import Program, equalised, fold
 from thumbnet.models.program_numpy import run_program
 from thumbnet.models.registry import create_model, resolved_options
 from thumbnet.models.sprint import SprintNet
-from thumbnet.trained import numpy_predict as quick
-from thumbnet.trained.model import load_pretrained, predict
+from thumbnet.runs.predict import predict
+from thumbnet.trained.model import load_pretrained
 from thumbnet.trained.shippable import load_pretrained_shippable
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.3, 0.2, 0.1)
@@ -94,13 +94,13 @@ def test_the_architectures_known_without_pytorch_are_those_of_the_models(name: s
 @pytest.mark.parametrize("name", list_pretrained())
 def test_pictures_are_predicted_alike(name: str, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
-    paths = [tmp_path / f"{index}.png" for index in range(quick.BATCH_SIZE + 2)]
+    paths = [tmp_path / f"{index}.png" for index in range(7)]
     for path in paths:
         height, width, grey = generator.integers((20, 20, 0), (60, 60, 2))
         pixels = generator.integers(0, 256, (height, width) if grey else (height, width, 3), np.uint8)
         Image.fromarray(pixels).save(path)
-    found = quick.predict_pretrained(name, paths, num_top=10)
-    assert quick.predict_pretrained(name, []) == predict(load_pretrained(name), []) == []
+    found = predict(name, paths, num_top=10, batch_size=3)
+    assert predict(name, []) == predict(load_pretrained(name), []) == []
     expected = predict(load_pretrained(name), paths, num_top=10)
     for one, other in zip(found, expected, strict=True):
         assert (one.path, one.class_name) == (other.path, other.class_name)
@@ -111,7 +111,7 @@ def test_pictures_are_predicted_alike(name: str, tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no trained weights of 'tiny'"):
-        quick.predict_pretrained("tiny", [tmp_path / "absent.png"])
+    with pytest.raises(RunError, match="tiny is neither a run folder nor a trained model"):
+        predict("tiny", [tmp_path / "absent.png"])
     with pytest.raises(ImageError, match="there is no file"):
-        quick.predict_pretrained("sprint", [tmp_path / "absent.png"])
+        predict("sprint", [tmp_path / "absent.png"])

@@ -1,45 +1,16 @@
-"""The verbs that use or list models: predict, summary, graph, bench, models, recipes."""
+"""The verbs that use or list models: summary, graph, bench, models, recipes."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from thumbnet.cli.output import PartlyDoneError, put, put_json, write_file
-from thumbnet.cli.stdin import stdin_as_file
-from thumbnet.data.unreadable import unreadable_error
-from thumbnet.errors import ConfigError, ImageError
+from thumbnet.cli.output import put, put_json, write_file
+from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE, describe_recipes
 from thumbnet.terminal.streams import tell
-from thumbnet.terminal.text import escaped
-
-if TYPE_CHECKING:
-    from thumbnet.evaluation.images import ImagePrediction, OnUnreadable
-
-DEFAULT_PRETRAINED = "thumb-200k"  # the most accurate of them
-
-
-def predict(parsed: argparse.Namespace) -> None:
-    """Print a trained model's predictions of pictures; files that cannot be read are named at the end."""
-    unreadable: list[tuple[str, ImageError]] = []
-    with stdin_as_file(parsed.images) as (paths, name_of):
-        found = _predict_files(parsed, paths, lambda path, error: unreadable.append((name_of(path), error)))
-        predictions = [replace(prediction, path=name_of(prediction.path)) for prediction in found]
-    if parsed.json:
-        bad = [{"path": path, "error": error.message} for path, error in unreadable]
-        put_json({"predictions": [asdict(prediction) for prediction in predictions], "unreadable": bad})
-    else:
-        for prediction in predictions:
-            ranked = ", ".join(f"{escaped(guess.class_name)} {guess.probability:.1%}" for guess in prediction.top)
-            put(f"{escaped(prediction.path)}: {ranked}")
-    if len(unreadable) == len(parsed.images):
-        raise unreadable_error([error for _, error in unreadable], len(unreadable), hint="give other pictures")
-    if unreadable:
-        errors = [error for _, error in unreadable]
-        raise PartlyDoneError(unreadable_error(errors, len(parsed.images), hint="the others are predicted"))
 
 
 def summary(parsed: argparse.Namespace) -> None:
@@ -105,22 +76,6 @@ def list_recipes(parsed: argparse.Namespace) -> None:
         default = " (default)" if recipe.name == DEFAULT_RECIPE else ""
         put(f"{recipe.name}{default}: {recipe.model}, {recipe.epochs} epochs")
         put("".join(f"    {line}\n" for line in recipe.promise.splitlines()))
-
-
-def _predict_files(
-    parsed: argparse.Namespace, paths: Sequence[str], on_unreadable: OnUnreadable
-) -> list[ImagePrediction]:
-    from thumbnet.trained.numpy_predict import MOST_PICTURES, predict_pretrained
-
-    name = parsed.pretrained or DEFAULT_PRETRAINED
-    if parsed.run is None and len(paths) <= MOST_PICTURES:
-        return predict_pretrained(name, paths, on_unreadable=on_unreadable)
-
-    from thumbnet.runs.run import load_run
-    from thumbnet.trained.model import load_pretrained, predict  # these import PyTorch
-
-    trained = load_pretrained(name) if parsed.run is None else load_run(parsed.run)
-    return predict(trained, paths, on_unreadable=on_unreadable)
 
 
 def _model(parsed: argparse.Namespace) -> Any:

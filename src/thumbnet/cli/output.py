@@ -34,6 +34,24 @@ def put(text: object) -> None:
     _checked(lambda: print(escaped(str(text), keep="\n\t")))
 
 
+def put_part(text: str) -> None:
+    """The same without the end of the line."""
+    _checked(lambda: print(escaped(text, keep="\n\t"), end=""))
+
+
+def put_utf8(text: str) -> None:
+    """Write data for programs to stdout exactly as it is, in UTF-8; on a terminal, foreign text in it escaped."""
+
+    def write() -> None:
+        stream = sys.stdout
+        if stream is None or stream.isatty():
+            print(escaped(text.replace("\r\n", "\n"), keep="\n\t"), end="")
+        else:
+            stream.buffer.write(text.encode("utf-8", "surrogateescape"))
+
+    _checked(write)
+
+
 def put_json(values: Mapping[str, Any]) -> None:
     """Write a result to stdout as one line of JSON; ThumbnetError where it holds a number that JSON has not, as NaN."""
     try:

@@ -12,10 +12,11 @@ from thumbnet.cli import (
     data_verbs,
     evaluation_verbs,
     model_verbs,
+    predict_verb,
     shipping_verbs,
     training_verbs,
 )
-from thumbnet.cli.model_verbs import DEFAULT_PRETRAINED
+from thumbnet.cli.predict_verb import DEFAULT_PRETRAINED
 from thumbnet.export.server import defaults
 from thumbnet.recipes import DEFAULT_RECIPE
 from thumbnet.specs.engine import DEVICES, PRECISIONS
@@ -104,12 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_data_options(compare, "the runs' own")
     _add_json(compare)
 
-    predict = _add_verb(verbs, "predict", model_verbs.predict, "classify pictures")
-    predict.add_argument("images", metavar="IMAGE", nargs="+", help="picture files of any size; - reads one from stdin")
-    whose = predict.add_mutually_exclusive_group()
-    whose.add_argument("--run", metavar="RUN", help="the run folder whose model to use")
-    whose.add_argument("--pretrained", metavar="NAME", help=f"a model of the package (default: {DEFAULT_PRETRAINED})")
-    _add_json(predict)
+    _add_predict(verbs)
 
     summary = _add_verb(verbs, "summary", model_verbs.summary, "list a model's layers, parameters and cost")
     _add_model_options(summary)
@@ -149,6 +145,36 @@ def build_parser() -> argparse.ArgumentParser:
     _add_json(_add_verb(verbs, "models", model_verbs.list_models, "list the models"))
     _add_json(_add_verb(verbs, "recipes", model_verbs.list_recipes, "list the recipes and what they promise"))
     return parser
+
+
+def _add_predict(verbs: Any) -> None:
+    predict = _add_verb(verbs, "predict", predict_verb.predict, "classify pictures")
+    predict.add_argument(
+        "images",
+        metavar="PICTURES",
+        nargs="+",
+        help="pictures of any size: files, folders (with all in them) or patterns such as 'photos/**/*.jpg'; "
+        "- reads one from stdin",
+    )
+    whose = predict.add_mutually_exclusive_group()
+    whose.add_argument("--run", metavar="RUN", help="the run folder whose model to use")
+    whose.add_argument("--pretrained", metavar="NAME", help=f"a model of the package (default: {DEFAULT_PRETRAINED})")
+    whose.add_argument("--model", metavar="PATH", help="an exported model: an .onnx file or a C folder")
+    predict.add_argument(
+        "--top", metavar="K", type=int, default=3, help="how many classes to give for each picture (default: 3)"
+    )
+    form = predict.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object")
+    form.add_argument("--csv", action="store_true", help="print a table: path, class, probability, the runners-up")
+    predict.add_argument(
+        "--sort-into", metavar="DIR", help="copy each picture into DIR/<class>; nothing is overwritten or removed"
+    )
+    how = predict.add_mutually_exclusive_group()
+    how.add_argument("--copy", action="store_true", help="with --sort-into: copy the pictures (the default)")
+    how.add_argument("--link", action="store_true", help="with --sort-into: make symbolic links instead")
+    predict.add_argument(
+        "--batch-size", metavar="N", type=int, default=64, help="pictures read and predicted at a time (default: 64)"
+    )
 
 
 def _add_export(verbs: Any) -> None:

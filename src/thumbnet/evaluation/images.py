@@ -1,24 +1,35 @@
-"""Predictions for image files of any size and mode, prepared as the folder source prepares them. Without PyTorch."""
+"""Predictions for image files of any size and mode, prepared as the folder source prepares them. Without PyTorch.
+
+Pictures are read by several threads, a batch ahead of the one that is computed: memory holds two batches, however many
+pictures there are.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from thumbnet.data.images import read_image_array
+from thumbnet.data.picture_files import ADDRESS
 from thumbnet.data.unreadable import unreadable_error
-from thumbnet.errors import ImageError
+from thumbnet.errors import ConfigError, ImageError, NonFiniteLogitsError
 from thumbnet.specs.data import WhiteLevels
+from thumbnet.specs.processors import num_processors
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 OnUnreadable: TypeAlias = Callable[[str, ImageError], object]
+LogitsOf: TypeAlias = Callable[[UInt8[np.ndarray, "n c h w"]], Float[np.ndarray, "n k"]]
 
-ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")
+BATCH_SIZE = 64
+NUM_TOP = 3
 
 
 @dataclass(frozen=True)
@@ -39,50 +50,150 @@ class ImagePrediction:
     top: tuple[ClassProbability, ...]
 
 
-def predict_files(
-    logits_of: Callable[[UInt8[np.ndarray, "n c h w"]], Float[np.ndarray, "n k"]],
+@dataclass(frozen=True)
+class PictureForm:
+    """What a model's pictures are brought to: channels, height and width, and the levels by which its own pictures with
+    more than 8 bits were scaled; and the names of its classes."""
+
+    image_shape: tuple[int, int, int]
+    class_names: Sequence[str]
+    white_levels: WhiteLevels | None = None
+
+    def read(self, path: str | Path) -> UInt8[np.ndarray, "c h w"]:
+        """The picture in a file as the network sees it: turned upright, resized so that it fits, centre-cropped.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        if ADDRESS.match(str(path)):
+            raise ImageError(f"{path} is an address, and no pictures are fetched", hint="download it first")
+        num_channels, height, width = self.image_shape
+        return read_image_array(
+            Path(path), image_size=(height, width), num_channels=num_channels, white_levels=self.white_levels
+        )
+
+
+def stream_predictions(
+    logits_of: LogitsOf,
     paths: Sequence[str | Path],
     *,
-    class_names: Sequence[str],
-    image_shape: tuple[int, int, int],
-    white_levels: WhiteLevels | None = None,
-    num_top: int = 3,
-    on_unreadable: OnUnreadable | None = None,
-) -> list[ImagePrediction]:
-    """Predict image files: each is turned upright, resized so that it fits and centre-cropped.
+    form: PictureForm,
+    num_top: int = NUM_TOP,
+    batch_size: int = BATCH_SIZE,
+    on_unreadable: OnUnreadable,
+) -> Iterator[ImagePrediction]:
+    """Predictions of image files in their order, as they are computed.
 
     Args:
         logits_of: from images uint8 to logits.
-        white_levels: by which the model's own pictures with more than 8 bits were scaled.
+        num_top: how many classes to give for each picture; all, if there are fewer.
+        batch_size: how many pictures are read and predicted at a time.
         on_unreadable: called for each file that cannot be read, with its path and the error; it then has no prediction.
+
+    Raises:
+        ConfigError: `num_top` or `batch_size` is below 1.
+        NonFiniteLogitsError: the model gives NaN or infinity.
+    """
+    for name, value in (("num_top", num_top), ("batch_size", batch_size)):
+        if value < 1:
+            raise ConfigError(f"{name} is {value}", hint="give 1 or more")
+    return _stream(logits_of, paths, form, num_top, batch_size, on_unreadable)
+
+
+def predict_files(
+    logits_of: LogitsOf,
+    paths: Sequence[str | Path],
+    *,
+    form: PictureForm,
+    num_top: int = NUM_TOP,
+    batch_size: int = BATCH_SIZE,
+    on_unreadable: OnUnreadable | None = None,
+) -> list[ImagePrediction]:
+    """All predictions of `stream_predictions`.
 
     Raises:
         ImageError: files cannot be read, all of which it names, and there is no `on_unreadable`.
     """
-    num_channels, height, width = image_shape
-    arrays: dict[int, UInt8[np.ndarray, "c h w"]] = {}
-    unreadable: dict[int, ImageError] = {}
-    for place, path in enumerate(paths):
-        try:
-            if ADDRESS.match(str(path)):
-                raise ImageError(f"{path} is an address, and no pictures are fetched", hint="download it first")
-            arrays[place] = read_image_array(
-                Path(path), image_size=(height, width), num_channels=num_channels, white_levels=white_levels
-            )
-        except ImageError as error:
-            unreadable[place] = error
-            if on_unreadable is not None:
-                on_unreadable(str(path), error)
-    if unreadable and on_unreadable is None:
-        raise unreadable_error(list(unreadable.values()), len(paths), hint="replace them, or take them out")
-    if not arrays:
-        return []
-    logits = logits_of(np.stack(list(arrays.values()))).astype(np.float64)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    predictions = []
-    read = [paths[place] for place in arrays]
-    for path, row in zip(read, powers / powers.sum(axis=1, keepdims=True), strict=True):
-        best = np.argsort(-row, kind="stable")[:num_top]
-        top = tuple(ClassProbability(class_names[index], float(row[index])) for index in best)
-        predictions.append(ImagePrediction(str(path), top[0].class_name, top[0].probability, top))
+    errors: list[ImageError] = []
+    found = stream_predictions(
+        logits_of,
+        paths,
+        form=form,
+        num_top=num_top,
+        batch_size=batch_size,
+        on_unreadable=on_unreadable or (lambda path, error: errors.append(error)),
+    )
+    predictions = list(found)
+    if errors:
+        raise unreadable_error(errors, len(paths), hint="replace them, or take them out")
     return predictions
+
+
+def _stream(
+    logits_of: LogitsOf,
+    paths: Sequence[str | Path],
+    form: PictureForm,
+    num_top: int,
+    batch_size: int,
+    on_unreadable: OnUnreadable,
+) -> Iterator[ImagePrediction]:
+    for batch in _read_batches(paths, form, batch_size):
+        read: list[tuple[str, UInt8[np.ndarray, "c h w"]]] = []
+        for path, picture in batch:
+            if isinstance(picture, ImageError):
+                on_unreadable(path, picture)
+            else:
+                read.append((path, picture))
+        if read:
+            probabilities = _softmax(logits_of(np.stack([picture for _, picture in read])))
+            for (path, _), row in zip(read, probabilities, strict=True):
+                yield _prediction(path, row, form.class_names, num_top)
+
+
+def _read_batches(
+    paths: Sequence[str | Path], form: PictureForm, batch_size: int
+) -> Iterator[list[tuple[str, UInt8[np.ndarray, "c h w"] | ImageError]]]:
+    if len(paths) == 1:  # no threads for it: their import takes a hundredth of a second
+        yield [(str(paths[0]), _read(form, paths[0]))]
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(num_processors())  # Pillow decodes without Python's lock
+    remaining = iter(paths)
+
+    def begin() -> list[tuple[str, Future[UInt8[np.ndarray, "c h w"] | ImageError]]]:
+        return [(str(path), pool.submit(_read, form, path)) for path in islice(remaining, batch_size)]
+
+    try:
+        ahead = begin()
+        while ahead:
+            batch, ahead = ahead, begin()
+            yield [(path, future.result()) for path, future in batch]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read(form: PictureForm, path: str | Path) -> UInt8[np.ndarray, "c h w"] | ImageError:
+    try:
+        return form.read(path)
+    except ImageError as error:
+        return error
+
+
+def _softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+    if not np.isfinite(logits).all():
+        raise NonFiniteLogitsError(
+            "the model gives logits that are not finite", hint="its training diverged: train again at a lower rate"
+        )
+    exact = logits.astype(np.float64)
+    powers = np.exp(exact - exact.max(axis=1, keepdims=True))
+    probabilities: Float[np.ndarray, "n k"] = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _prediction(
+    path: str, probabilities: Float[np.ndarray, " k"], class_names: Sequence[str], num_top: int
+) -> ImagePrediction:
+    best = np.argsort(-probabilities, kind="stable")[:num_top]
+    top = tuple(ClassProbability(class_names[index], float(probabilities[index])) for index in best)
+    return ImagePrediction(path, top[0].class_name, top[0].probability, top)

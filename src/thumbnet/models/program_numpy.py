@@ -7,7 +7,6 @@ since x * sigmoid(x) = h + h * tanh(h) with h = x / 2; several threads, as NumPy
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from thumbnet.models.program import Block, Program, Shape, Stem
+from thumbnet.specs.processors import num_processors
 
 Maps: TypeAlias = Float[np.ndarray, "n h w c"]
 NewMaps: TypeAlias = Float[np.ndarray, "n h2 w2 k"]
@@ -91,13 +91,6 @@ class ProgramRunner:
         for ready in self._blocks:
             maps = ready.run(maps, room)
         return maps
-
-
-def num_processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _Room:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 from torch import nn
 
-from thumbnet.evaluation.images import ImagePrediction, OnUnreadable, predict_files
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.card import ModelCard, card_from_dict
 from thumbnet.models.pretrained import pretrained_path, read_pretrained_card
 from thumbnet.models.registry import create_model
 from thumbnet.models.weights import load_weights
+from thumbnet.trained.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -47,34 +46,14 @@ def load_pretrained(name: str) -> TrainedModel:
     return TrainedModel(model.eval(), card)
 
 
-def predict(
-    trained: TrainedModel,
-    paths: Sequence[str | Path],
-    *,
-    num_top: int = 3,
-    on_unreadable: OnUnreadable | None = None,
-) -> list[ImagePrediction]:
-    """Predict pictures of any size by a run's model, or a pretrained one.
-
-    Args:
-        num_top: how many classes to give for each picture.
-        on_unreadable: called for each file that cannot be read, with its path and the error; it then has no prediction.
-
-    Raises:
-        ImageError: files cannot be read, and there is no `on_unreadable`.
-    """
+def torch_predictor(trained: TrainedModel) -> Predictor:
+    """A trained model on PyTorch, on the CPU."""
     card = trained.card
 
-    def logits_of(images: np.ndarray) -> np.ndarray:
-        tensors = torch.from_numpy(images)
-        return predict_logits(trained.model, tensors, mean=card.mean, std=card.std).numpy()
+    def logits_of(images: UInt8[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n k"]:
+        logits: Float[np.ndarray, "n k"] = predict_logits(
+            trained.model, torch.from_numpy(images), mean=card.mean, std=card.std
+        ).numpy()
+        return logits
 
-    return predict_files(
-        logits_of,
-        paths,
-        class_names=card.class_names,
-        image_shape=card.image_shape,
-        white_levels=card.white_levels,
-        num_top=num_top,
-        on_unreadable=on_unreadable,
-    )
+    return Predictor(card, logits_of)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from thumbnet.export.onnx.names import IMAGES, LOGITS, PROBABILITIES
+from thumbnet.specs.processors import num_processors
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -36,7 +37,7 @@ def open_session(model: bytes | Path) -> InferenceSession:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = ERRORS_ONLY
-    options.intra_op_num_threads = min(_num_processors(), MOST_THREADS)
+    options.intra_op_num_threads = min(num_processors(), MOST_THREADS)
     content = model if isinstance(model, bytes) else str(model)
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
@@ -58,8 +59,3 @@ def runtime_errors() -> tuple[type[Exception], ...]:
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     return tuple(getattr(state, name) for name in ERRORS)
-
-
-def _num_processors() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

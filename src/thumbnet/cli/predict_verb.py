@@ -1,0 +1,102 @@
+"""The verb predict: pictures, folders and patterns in; classes out, as text, JSON or CSV, picture by picture."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thumbnet.cli.output import PartlyDoneError
+from thumbnet.cli.prediction_output import writer_for
+from thumbnet.cli.stdin import STDIN, stdin_as_file
+from thumbnet.errors import ConfigError, ImageError
+from thumbnet.terminal.streams import tell
+
+if TYPE_CHECKING:
+    from thumbnet.evaluation.sorted_pictures import PictureSorter
+    from thumbnet.trained.predictor import Predictor
+
+DEFAULT_PRETRAINED = "thumb-200k"  # the most accurate of them
+RUNTIME_FROM = 300  # pictures: from there on ONNX Runtime makes up for its import
+
+
+def predict(parsed: argparse.Namespace) -> None:
+    """Print a trained model's predictions of pictures; files that cannot be read are named at the end."""
+    _check_options(parsed)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's own threads would be in the way of ours
+    from thumbnet.data.picture_files import find_pictures
+    from thumbnet.data.unreadable import unreadable_error
+
+    sort_into = None if parsed.sort_into is None else Path(parsed.sort_into)
+    unreadable: list[tuple[str, ImageError]] = []
+    with stdin_as_file(parsed.images) as (names, name_of):
+        paths = find_pictures(names, left_out=sort_into)
+        predictor = _load_predictor(parsed, len(paths))
+        sorter = None if sort_into is None else _sorter(parsed, sort_into, predictor)
+        writer = writer_for(parsed, min(parsed.top, len(predictor.card.class_names)))
+        writer.begin()
+        predictions = predictor.stream(
+            paths,
+            num_top=parsed.top,
+            batch_size=parsed.batch_size,
+            on_unreadable=lambda path, error: unreadable.append((name_of(path), error)),
+        )
+        for prediction in predictions:
+            writer.put(prediction, name_of(prediction.path))
+            if sorter is not None:
+                sorter.add(prediction.path, prediction.class_name)
+        writer.end(unreadable)
+    if sorter is not None:
+        tell(f"{sorter.num_sorted:,} pictures {'linked' if parsed.link else 'copied'} into {sort_into}")
+    errors = [error for _, error in unreadable]
+    if len(errors) == len(paths):
+        raise unreadable_error(errors, len(errors), hint="give other pictures")
+    if errors:
+        raise PartlyDoneError(unreadable_error(errors, len(paths), hint="the others are predicted"))
+
+
+def _check_options(parsed: argparse.Namespace) -> None:
+    """Refuse what cannot be done before anything is imported or read."""
+    for option, value in (("--top", parsed.top), ("--batch-size", parsed.batch_size)):
+        if value < 1:
+            raise ConfigError(f"{option} is {value}", hint="give 1 or more")
+    if parsed.sort_into is None:
+        if parsed.copy or parsed.link:
+            raise ConfigError(
+                f"{'--copy' if parsed.copy else '--link'} is given without --sort-into", hint="say where with it"
+            )
+    elif STDIN in parsed.images:
+        raise ConfigError("a picture from stdin has no name to be sorted under", hint="give its file")
+
+
+def _sorter(parsed: argparse.Namespace, folder: Path, predictor: Predictor) -> PictureSorter:
+    from thumbnet.evaluation.sorted_pictures import PictureSorter
+
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file, but pictures are to be sorted into it", hint="name a folder")
+    return PictureSorter(folder, predictor.card.class_names, links=parsed.link)
+
+
+def _load_predictor(parsed: argparse.Namespace, num_pictures: int) -> Predictor:
+    """By --model, --run or --pretrained. Many pictures are predicted by ONNX Runtime where it is installed."""
+    if parsed.model is not None:
+        from thumbnet.export.exported import load_exported
+
+        return load_exported(parsed.model)
+    from thumbnet.runs.predict import shippable_predictor
+    from thumbnet.runs.shippable import load_shippable
+    from thumbnet.trained.shippable import load_pretrained_shippable
+
+    if parsed.run is not None:
+        shippable = load_shippable(parsed.run)
+    else:
+        shippable = load_pretrained_shippable(parsed.pretrained or DEFAULT_PRETRAINED)
+    if shippable.program is not None and num_pictures >= RUNTIME_FROM:
+        from thumbnet.specs.extras import missing_packages
+
+        if not missing_packages("onnx"):
+            from thumbnet.export.onnx.quick import runtime_predictor
+
+            return runtime_predictor(shippable.card, shippable.program)
+    return shippable_predictor(shippable)

@@ -1,0 +1,85 @@
+"""How predictions are printed: lines for people, one JSON object, or CSV; each as soon as it is there."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from thumbnet.cli.output import put, put_part, put_utf8
+from thumbnet.errors import ImageError
+from thumbnet.terminal.text import escaped
+
+if TYPE_CHECKING:
+    from thumbnet.evaluation.images import ImagePrediction
+
+Unreadable = Sequence[tuple[str, ImageError]]
+
+
+class PredictionLines:
+    """Writes predictions to stdout, a line each."""
+
+    def begin(self) -> None:
+        """Called before the first."""
+
+    def put(self, prediction: ImagePrediction, name: str) -> None:
+        """Write one, of the picture of this name."""
+        ranked = ", ".join(f"{escaped(guess.class_name)} {guess.probability:.1%}" for guess in prediction.top)
+        put(f"{escaped(name)}: {ranked}")
+
+    def end(self, unreadable: Unreadable) -> None:
+        """Called after the last, with the files that have no prediction."""
+
+
+def writer_for(parsed: argparse.Namespace, num_top: int) -> PredictionLines:
+    """What writes as --json or --csv ask."""
+    if parsed.json:
+        return _Json()
+    return _Csv(num_top) if parsed.csv else PredictionLines()
+
+
+class _Json(PredictionLines):
+    """One object, in one line."""
+
+    def __init__(self) -> None:
+        self._is_first = True
+
+    def begin(self) -> None:
+        put_part('{"predictions": [')
+
+    def put(self, prediction: ImagePrediction, name: str) -> None:
+        separator = "" if self._is_first else ", "
+        self._is_first = False
+        put_part(separator + json.dumps(asdict(replace(prediction, path=name)), allow_nan=False))
+
+    def end(self, unreadable: Unreadable) -> None:
+        bad = [{"path": path, "error": error.message} for path, error in unreadable]
+        put(f'], "unreadable": {json.dumps(bad)}}}')
+
+
+class _Csv(PredictionLines):
+    """RFC 4180 in UTF-8: the path, the most probable class, its probability, and the same of the runners-up."""
+
+    def __init__(self, num_top: int) -> None:
+        self._num_top = num_top
+        self._text = StringIO()
+        self._table = csv.writer(self._text)
+
+    def begin(self) -> None:
+        ranks = range(2, self._num_top + 1)
+        runners_up = [name for rank in ranks for name in (f"class_{rank}", f"probability_{rank}")]
+        self._put_row(["path", "class", "probability", *runners_up])
+
+    def put(self, prediction: ImagePrediction, name: str) -> None:
+        guesses = [value for guess in prediction.top for value in (guess.class_name, f"{guess.probability:.6f}")]
+        self._put_row([name, *guesses])
+
+    def _put_row(self, values: Sequence[str]) -> None:
+        self._table.writerow(values)
+        put_utf8(self._text.getvalue())
+        self._text.seek(0)
+        self._text.truncate()

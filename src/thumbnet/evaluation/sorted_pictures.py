@@ -1,0 +1,111 @@
+"""Pictures copied or linked into one folder per predicted class. Nothing is moved, deleted or overwritten."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from thumbnet.errors import DataError
+
+MOST_LETTERS = 60  # of a folder's name: at most 240 of the 255 bytes that systems allow
+UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+NAMES_OF_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
+
+
+def folder_names(class_names: Sequence[str]) -> dict[str, str]:
+    """By class, the name of its folder: the class's own where every system allows it, else one near to it. All differ,
+    also where systems do not tell upper from lower case."""
+    safe = {name: _safe(name) for name in class_names}
+    taken: set[str] = set()
+    chosen: dict[str, str] = {}
+    for name in sorted(safe, key=lambda name: safe[name] != name):  # those that keep theirs first
+        number, candidate = 1, safe[name]
+        while _key(candidate) in taken:
+            number += 1
+            candidate = f"{safe[name]}-{number}"
+        taken.add(_key(candidate))
+        chosen[name] = candidate
+    return chosen
+
+
+class PictureSorter:
+    """Puts pictures in `folder`/<class>.
+
+    Args:
+        class_names: all classes of the model.
+        links: whether symbolic links are made, in place of copies.
+    """
+
+    def __init__(self, folder: Path, class_names: Sequence[str], *, links: bool = False) -> None:
+        self._folder, self._links = folder, links
+        self._folder_of = folder_names(class_names)
+        self._next: dict[Path, int] = {}  # the number to try for a name that is taken
+        self.num_sorted = 0
+
+    def add(self, picture: str | Path, class_name: str) -> Path:
+        """Copy or link a picture; returns where it is. Where its name is taken, it gets a number.
+
+        Raises:
+            DataError: the system refuses.
+        """
+        target = self._folder / self._folder_of[class_name] / Path(picture).name
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            place = self._put(Path(picture), target)
+        except OSError as error:
+            raise DataError(
+                f"{picture} cannot be put in {target.parent}: {error.strerror}",
+                hint="sort into a folder that you may write, on a disk with room",
+            ) from error
+        self.num_sorted += 1
+        return place
+
+    def _put(self, picture: Path, target: Path) -> Path:
+        number = self._next.get(target, 1)
+        while True:
+            place = target if number == 1 else target.with_name(f"{target.stem}-{number}{target.suffix}")
+            number += 1
+            try:
+                if self._links:
+                    place.symlink_to(Path.cwd() / picture)
+                else:
+                    _copy(picture, place)
+            except FileExistsError:
+                continue
+            self._next[target] = number
+            return place
+
+
+def _copy(picture: Path, place: Path) -> None:
+    """A copy in a new file, with its times; none if it fails. FileExistsError where something is there."""
+    with picture.open("rb") as source:
+        target = place.open("xb")
+        try:
+            with target:
+                shutil.copyfileobj(source, target)
+            shutil.copystat(picture, place)
+        except BaseException:
+            place.unlink()
+            raise
+
+
+def _safe(name: str) -> str:
+    text = unicodedata.normalize("NFC", name)
+    kept = "".join("_" if UNSAFE.match(letter) or _is_hidden(letter) else letter for letter in text)
+    kept = kept.strip(" .")[:MOST_LETTERS].strip(" .")
+    if not kept or NAMES_OF_DEVICES.fullmatch(kept):
+        kept = f"class-{kept}".rstrip("-")
+    return kept
+
+
+def _is_hidden(letter: str) -> bool:
+    """Control and format characters, halves of characters, unknown ones, separators of lines."""
+    category = unicodedata.category(letter)
+    return category[0] == "C" or category in ("Zl", "Zp")
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

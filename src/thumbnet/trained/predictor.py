@@ -1,0 +1,98 @@
+"""Whatever classifies images, with the card of its model: a folded program, a PyTorch model, an exported file.
+Without PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from thumbnet.evaluation.images import (
+    BATCH_SIZE,
+    NUM_TOP,
+    ImagePrediction,
+    LogitsOf,
+    OnUnreadable,
+    PictureForm,
+    predict_files,
+    stream_predictions,
+)
+from thumbnet.models.card import ModelCard
+from thumbnet.models.program import Program
+from thumbnet.models.program_numpy import ProgramRunner
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@runtime_checkable
+class HasModelAndCard(Protocol):
+    """A `TrainedModel`, or a run that was loaded: known by what it has, without importing PyTorch."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def card(self) -> ModelCard: ...
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """`logits_of` takes uint8 images [N,C,H,W] of the card's shape to logits [N,K]."""
+
+    card: ModelCard
+    logits_of: LogitsOf
+
+    def predict(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        num_top: int = NUM_TOP,
+        batch_size: int = BATCH_SIZE,
+        on_unreadable: OnUnreadable | None = None,
+    ) -> list[ImagePrediction]:
+        """Predictions of picture files; see `predict_files`."""
+        return predict_files(
+            self.logits_of,
+            paths,
+            form=self._form,
+            num_top=num_top,
+            batch_size=batch_size,
+            on_unreadable=on_unreadable,
+        )
+
+    def stream(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        num_top: int = NUM_TOP,
+        batch_size: int = BATCH_SIZE,
+        on_unreadable: OnUnreadable,
+    ) -> Iterator[ImagePrediction]:
+        """The same as they are computed; see `stream_predictions`."""
+        return stream_predictions(
+            self.logits_of,
+            paths,
+            form=self._form,
+            num_top=num_top,
+            batch_size=batch_size,
+            on_unreadable=on_unreadable,
+        )
+
+    @property
+    def _form(self) -> PictureForm:
+        return PictureForm(self.card.image_shape, self.card.class_names, self.card.white_levels)
+
+
+def program_predictor(card: ModelCard, program: Program) -> Predictor:
+    """A network of blocks on NumPy."""
+    runner = ProgramRunner(program)
+
+    def logits_of(images: UInt8[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n k"]:
+        return runner.run(images).logits
+
+    return Predictor(card, logits_of)
