@@ -26,8 +26,8 @@ from thumbnet.export.server.app import build_app
 from thumbnet.export.server.budget import Budget
 from thumbnet.export.server.guard import Guard
 from thumbnet.export.server.limits import Limits
+from thumbnet.runs.predict import predict
 from thumbnet.runs.shippable import load_shippable
-from thumbnet.trained.numpy_predict import predict_pretrained
 
 MODEL = "thumb-20k"
 ADDRESS = "http://127.0.0.1:8000"
@@ -75,7 +75,7 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
 def test_the_answer_is_that_of_predict(client: Client, kind: str, tmp_path: Path) -> None:
     path = tmp_path / "picture"
     path.write_bytes(picture(kind, side=300))
-    (expected,) = predict_pretrained(MODEL, [path], num_top=10)
+    (expected,) = predict(MODEL, [path], num_top=10)
     for response in (
         client.post("/predict?top=10", content=path.read_bytes(), headers=RAW),
         client.post("/predict?top=10", content=path.read_bytes(), headers={"content-type": f"image/{kind.lower()}"}),
