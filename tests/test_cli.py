@@ -174,7 +174,10 @@ def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, tuple[list[str], str]
             ["train", "--seeds", "2", "--data", f"folder:{tmp_path / 'absent'}"],
             "there is no folder",
         ),
-        "evaluate what is no run": (["evaluate", str(tmp_path / "absent")], "is neither a run folder nor a trained model"),
+        "evaluate what is no run": (
+            ["evaluate", str(tmp_path / "absent")],
+            "is neither a run folder nor a trained model",
+        ),
         "no validation split": (["evaluate", str(run_dir), "--split", "dev"], "invalid choice: 'dev'"),
         "other classes": (
             ["evaluate", str(run_dir), "--data", f"npz:{tmp_path / 'small.npz'}"],
