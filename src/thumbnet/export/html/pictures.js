@@ -2,7 +2,8 @@
  * on white, as stored (colour profiles ignored), large JPEG files at a half, a quarter or an eighth of their size, the
  * centre of the network's shape, resized by Pillow's bicubic resampling in its own fixed-point numbers.
  * ThumbnetPictures.read(blob, {channels, height, width}) and .fromPixels(imageData, {channels, height, width}) give
- * {pixels: Uint8Array [channels, height, width], width, height}, the latter two those of the upright picture. */
+ * {pixels: Uint8Array [channels, height, width], width, height}, the latter two those of the upright picture as decoded.
+ * JPEG files are decoded by jpeg.js, others by the browser. */
 "use strict";
 var ThumbnetPictures = (() => {
   const MOST_PIXELS = 89478485; // as Pillow: larger pictures may be made to fill the memory
@@ -100,7 +101,7 @@ var ThumbnetPictures = (() => {
   // ---- pixels: {data, width, height, channels}, rows of pixels of 1 or 3 bytes
 
   // The scale that Pillow decodes a JPEG file at, for a side of at least twice the network's.
-  function draftScale([width, height], shape) {
+  function draftScale(width, height, shape) {
     const side = 2 * Math.max(shape.height, shape.width);
     const scale = Math.min(Math.floor(width / side), Math.floor(height / side));
     return [8, 4, 2, 1].find(known => scale >= known) || 1;
@@ -235,25 +236,27 @@ var ThumbnetPictures = (() => {
     }
   }
 
+  class TooLarge extends Error {}
+
   function checkSize(width, height) {
-    if (width * height > MOST_PIXELS) throw new Error("The picture has more than " + MOST_PIXELS + " pixels.");
+    if (width * height > MOST_PIXELS) throw new TooLarge("The picture has more than " + MOST_PIXELS + " pixels.");
   }
 
-  async function read(blob, shape) {
-    const bytes = new Uint8Array(await blob.arrayBuffer());
-    if (!bytes.length) throw new Error("The file is empty.");
-    const file = clean(bytes);
-    if (file.size) checkSize(...file.size);
-    let bitmap;
-    try {
-      bitmap = await decode(new Blob(file.kept, { type: file.type || blob.type }));
-    } catch (error) {
-      throw new Error("This is no picture that the browser can read, or it is damaged.", { cause: error });
+  // A file's pixels, not turned yet; by jpeg.js where that can, else by the browser.
+  async function readPixels(file, bytes, blob, shape) {
+    const scaleOf = (width, height) => {
+      checkSize(width, height);
+      return draftScale(width, height, shape);
+    };
+    if (file.type === "image/jpeg") {
+      const image = ThumbnetJpeg.decode(bytes, scaleOf, shape.channels);
+      if (image) return image;
     }
+    const bitmap = await decode(new Blob(file.kept, { type: file.type || blob.type }));
     try {
       const { width, height } = bitmap;
       checkSize(width, height);
-      const scale = file.type === "image/jpeg" ? draftScale([width, height], shape) : 1;
+      const scale = file.type === "image/jpeg" ? scaleOf(width, height) : 1;
       const canvas = document.createElement("canvas");
       canvas.width = width;
       canvas.height = Math.min(height, ROWS_AT_ONCE);
@@ -267,12 +270,26 @@ var ThumbnetPictures = (() => {
         addRows(image, context.getImageData(0, 0, width, count).data, top, count, width, scale);
       }
       canvas.width = canvas.height = 0; // phones free its memory only then
-      const orientation = file.exif ?? file.xmp;
-      const upright = orientation >= 5 && orientation <= 8 ? [height, width] : [width, height];
-      return { pixels: finished(turned(image, orientation), shape), width: upright[0], height: upright[1] };
+      return image;
     } finally {
       bitmap.close();
     }
+  }
+
+  async function read(blob, shape) {
+    const bytes = new Uint8Array(await blob.arrayBuffer());
+    if (!bytes.length) throw new Error("The file is empty.");
+    const file = clean(bytes);
+    if (file.size) checkSize(...file.size);
+    let image;
+    try {
+      image = await readPixels(file, bytes, blob, shape);
+    } catch (error) {
+      if (error instanceof TooLarge) throw error;
+      throw new Error("This is no picture that the browser can read, or it is damaged.", { cause: error });
+    }
+    image = turned(image, file.exif ?? file.xmp);
+    return { pixels: finished(image, shape), width: image.width, height: image.height };
   }
 
   /** Of RGBA pixels, such as a canvas's ImageData of a camera's frame. */
