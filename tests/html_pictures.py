@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 from sklearn.datasets import load_sample_image
+
+from display_p3 import DISPLAY_P3
 
 ORIENTATION = 0x0112
 
@@ -32,7 +34,7 @@ def save_jpegs(folder: Path, flower: Image.Image, china: Image.Image) -> None:
     china.save(folder / "progressive.jpg", progressive=True, quality=75)
     flower.convert("L").save(folder / "grey.jpg")
     flower.convert("CMYK").save(folder / "cmyk.jpg")
-    flower.save(folder / "display-p3.jpg", icc_profile=display_p3(), quality=92)
+    flower.save(folder / "display-p3.jpg", icc_profile=DISPLAY_P3, quality=92)
     for orientation in range(1, 9):
         turned = Image.Exif()
         turned[ORIENTATION] = orientation
@@ -49,7 +51,7 @@ def save_pngs(folder: Path, flower: Image.Image, china: Image.Image) -> None:
     flower.save(folder / "plain.png")
     china.resize((32, 32)).save(folder / "small.png")
     flower.convert("L").save(folder / "grey.png")
-    china.save(folder / "with-profile.png", icc_profile=display_p3())
+    china.save(folder / "with-profile.png", icc_profile=DISPLAY_P3)
     flower.quantize(100).save(folder / "palette.png")
     flower.convert("1").save(folder / "one-bit.png")
     across = np.tile(np.linspace(0, 255, china.width), (china.height, 1)).astype(np.uint8)
@@ -62,20 +64,3 @@ def save_pngs(folder: Path, flower: Image.Image, china: Image.Image) -> None:
     china.resize((150, 100)).save(folder / "turned.png", exif=turned)
     levels = np.asarray(flower.convert("L").resize((160, 107))).astype(np.uint16) * 257
     Image.fromarray(levels).save(folder / "grey-16-bits.png")
-
-
-def display_p3() -> bytes:
-    """A colour profile like Display P3's: sRGB's with other primaries."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    primaries = {
-        b"rXYZ": (0.51512, 0.24120, -0.00105),
-        b"gXYZ": (0.29198, 0.69225, 0.04189),
-        b"bXYZ": (0.15710, 0.06657, 0.78407),
-    }
-    for index in range(int.from_bytes(profile[128:132], "big")):
-        entry = 132 + 12 * index
-        name, offset = bytes(profile[entry : entry + 4]), int.from_bytes(profile[entry + 4 : entry + 8], "big")
-        for position, number in enumerate(primaries.get(name, ())):
-            at = offset + 8 + 4 * position
-            profile[at : at + 4] = round(number * 65536).to_bytes(4, "big", signed=True)
-    return bytes(profile)

@@ -1,12 +1,19 @@
-"""The pages' pictures.js resamples as Pillow does, to the bit."""
+"""The pages' scripts decode and resample pictures as Pillow does, to the bit; shortened, they stay the same."""
 
 from __future__ import annotations
 
+import base64
+import io
+import itertools
+
+import cv2
 import numpy as np
-from PIL import Image
+import pytest
+from PIL import Image, ImageFile
 
 from html_scripts import HTML, encoded, needs_node, run_node
 from thumbnet.data.images import centre_part
+from thumbnet.export.html.compact import compact_script
 
 PICTURE_JOBS = """
 const { html, jobs } = JSON.parse(require("fs").readFileSync(0, "utf8"));
@@ -17,15 +24,29 @@ console.log(JSON.stringify(jobs.map(({ rgba, size: [width, height], shape: [chan
   return Array.from(pixels);
 })));
 """
+JPEG_JOBS = """
+const { html, jobs } = JSON.parse(require("fs").readFileSync(0, "utf8"));
+require(html + "/jpeg.js");
+console.log(JSON.stringify(jobs.map(({ file, scale }) => {
+  try {
+    const image = ThumbnetJpeg.decode(Buffer.from(file, "base64"), () => scale, 3);
+    return image && { ...image, data: Buffer.from(image.data).toString("base64") };
+  } catch (error) {
+    return { error: error.message };
+  }
+})));
+"""
+SCALES = (1, 2, 4, 8)
+SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 
 
 @needs_node
 def test_it_resamples_as_pillow_does() -> None:
     generator = np.random.default_rng(0)
-    shapes = [(3, 32, 32), (1, 32, 32), (3, 48, 40), (1, 28, 28), (3, 7, 90)]
-    sizes = [(32, 32), (1, 1), (33, 32), (32, 31), (640, 427), (400, 601), (48, 40), (40, 48), (97, 13), (5, 300)]
-    sizes += [tuple(generator.integers(1, 200, 2).tolist()) for _ in range(15)]
-    cases = [(size, shape) for size in sizes for shape in shapes]
+    shapes = [(3, 32, 32), (1, 48, 40), (3, 7, 90)]
+    sizes = [(32, 32), (1, 1), (33, 32), (32, 31), (320, 213), (200, 301), (48, 40), (40, 48), (97, 13), (5, 300)]
+    sizes += [(width, height) for width, height in generator.integers(1, 100, (10, 2)).tolist()]
+    cases = list(itertools.product(sizes, shapes))
     pictures = [generator.choice([0, 255, 100], (height, width, 3)).astype(np.uint8) for (width, height), _ in cases]
     jobs = []
     for picture, (size, shape) in zip(pictures, cases, strict=True):
@@ -35,3 +56,89 @@ def test_it_resamples_as_pillow_does() -> None:
     for picture, (size, shape), pixels in zip(pictures, cases, found, strict=True):
         expected = centre_part(Image.fromarray(picture), shape[1:], shape[0])
         assert np.array_equal(np.array(pixels).reshape(shape), expected), (size, shape)
+
+
+def jpeg_files() -> list[bytes]:
+    """Small files of all kinds: subsamplings, progressive or not, with restarts, grey, RGB without conversion."""
+    generator = np.random.default_rng(0)
+    waves = np.sin(np.arange(3 * 60 * 60).reshape(60, 60, 3) / 1000) * 80 + 128
+    files = []
+    for index in range(40):
+        height, width = generator.integers(1, 60, 2)
+        noise = generator.normal(0, (0, 5, 60)[index % 3], (height, width, 3))
+        picture = Image.fromarray((waves[:height, :width] + noise).clip(0, 255).astype(np.uint8))
+        is_rgb = index % 11 == 10
+        file = io.BytesIO()
+        (picture.convert("L") if index % 7 == 6 else picture).save(
+            file,
+            "JPEG",
+            quality=int(generator.integers(5, 100)),
+            progressive=index % 2 == 0,
+            optimize=index % 4 == 0,
+            restart_marker_blocks=int(index % 5 == 0) * 3,
+            keep_rgb=is_rgb,
+            **({} if is_rgb or index % 7 == 6 else {"subsampling": SUBSAMPLINGS[index % 3 - 1]}),
+        )
+        files.append(file.getvalue())
+    for factors in (cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411):
+        for height, width in ((60, 59), (33, 34), (9, 2), (2, 9)):
+            options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factors, cv2.IMWRITE_JPEG_QUALITY, 95]
+            files.append(cv2.imencode(".jpg", waves[:height, :width].astype(np.uint8), options)[1].tobytes())
+    return files
+
+
+def by_pillow(file: bytes, scale: int) -> np.ndarray:
+    """A file's pixels as Pillow's draft mode decodes them at a scale, whatever its size."""
+    picture = Image.open(io.BytesIO(file))
+    assert isinstance(picture, ImageFile.ImageFile)
+    codec, _, offset, arguments = picture.tile[0]
+    width, height = (-(-side // scale) for side in picture.size)
+    picture._size = (width, height)  # type: ignore[attr-defined]
+    picture.tile = [ImageFile._Tile(codec, (0, 0, width, height), offset, arguments)]
+    picture.decoderconfig = (scale, 0)
+    return np.asarray(picture.convert("RGB"))
+
+
+@needs_node
+def test_it_decodes_jpeg_as_pillow_does() -> None:
+    cases = list(itertools.product(jpeg_files(), SCALES))
+    jobs = [{"file": encoded(file), "scale": scale} for file, scale in cases]
+    results = run_node(JPEG_JOBS, {"html": str(HTML), "jobs": jobs})
+    for index, ((file, scale), result) in enumerate(zip(cases, results, strict=True)):
+        expected = by_pillow(file, scale)
+        found = np.frombuffer(base64.b64decode(result["data"]), np.uint8)
+        assert (result["height"], result["width"]) == expected.shape[:2]
+        assert np.array_equal(found.reshape(expected.shape), expected), (index, scale)
+
+
+@needs_node
+def test_damaged_jpeg_files_are_told_and_unusual_ones_left_to_the_browser() -> None:
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
+    file, cmyk = io.BytesIO(), io.BytesIO()
+    picture.save(file, "JPEG", quality=90)
+    picture.convert("CMYK").save(cmyk, "JPEG")
+    whole = file.getvalue()
+    begin = whole.index(b"\xff\xda")
+    damaged = [whole[:length] for length in (2, 20, 200, begin, begin + 20, len(whole) - 100)]
+    damaged.append(whole.replace(b"\xff\xdb", b"\xff\xfe"))  # no quantisation
+    damaged.append(whole.replace(b"\xff\xc4", b"\xff\xfe"))  # no Huffman codes
+    damaged.append(whole[:begin] + b"\xff\xda\x00\x08\x01\x09\x00\x00\x3f\x00" + whole[begin + 14 :])  # no such part
+    damaged.append(b"\xff\xd8 this is no picture")
+    jobs = [{"file": encoded(content), "scale": 1} for content in (cmyk.getvalue(), *damaged)]
+    left, *results = run_node(JPEG_JOBS, {"html": str(HTML), "jobs": jobs})
+    assert left is None
+    assert [result.get("error") for result in results] == ["the JPEG file is damaged or ends too early"] * len(damaged)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("const a = 1; // one\nlet b;", "const a=1;let b;"),
+        ("/* a\n b */\nf( a - -b, c + +d );\n\n  return  x\n", "f(a- -b,c+ +d);return x\n"),
+        ('x = "a  //  b" + `c  ${ d }\n  e`;', 'x="a  //  b"+`c  ${ d }\n  e`;'),
+        ("if (a)\n  b();\nelse c = d / e / f;", "if(a)\nb();else c=d/e/f;"),
+        ("a = b\n(c)", "a=b\n(c)"),
+    ],
+)
+def test_scripts_are_shortened_without_a_change(code: str, expected: str) -> None:
+    assert compact_script(code) == expected

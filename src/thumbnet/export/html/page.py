@@ -21,6 +21,7 @@ from markupsafe import Markup
 from PIL import Image
 
 import thumbnet
+from thumbnet.export.html.compact import compact_script
 from thumbnet.export.html.facts import facts, headlines
 from thumbnet.export.html.weights import program_to_bytes
 from thumbnet.models.export_data import ExportData
@@ -29,7 +30,7 @@ from thumbnet.trained.shippable import Shippable
 from thumbnet.views.house import house_style
 
 PACKAGE = "thumbnet.export.html"
-SCRIPTS = ("engine.js", "pictures.js", "inflate.js", "decode.js", "results.js", "camera.js", "page.js")
+SCRIPTS = ("engine.js", "jpeg.js", "pictures.js", "inflate.js", "decode.js", "results.js", "camera.js", "page.js")
 NUM_SAMPLES = 10
 
 
@@ -104,11 +105,11 @@ def _style() -> Markup:
 
 @cache
 def _script() -> Markup:
-    return Markup(_compact('"use strict";\n' + "".join(_asset(name) for name in SCRIPTS)))  # noqa: S704  # files of ours
+    return Markup(compact_script('"use strict";\n' + "".join(_asset(name) for name in SCRIPTS)))  # noqa: S704  # files of ours
 
 
 def _compact(code: str) -> str:
-    """Our style and scripts without indentation and comments that have lines of their own."""
+    """Our style without indentation and comments that have lines of their own."""
     without_blocks = re.sub(r"^[ \t]*/\*.*?\*/[ \t]*$", "", code, flags=re.DOTALL | re.MULTILINE)
     lines = (line.strip() for line in without_blocks.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//")) + "\n"

@@ -33,7 +33,7 @@ var ThumbnetPictures = (() => {
   }
 
   function xmpOrientation(bytes) {
-    const found = /tiff:Orientation(?:="|>)([0-9])/.exec(new TextDecoder().decode(bytes));
+    const found = new RegExp('tiff:Orientation(?:="|>)([0-9])').exec(new TextDecoder().decode(bytes));
     return found ? Number(found[1]) : null;
   }
 

@@ -1,0 +1,34 @@
+"""Scripts without comments and needless spaces: shorter, and the same to a browser. Names stay, so they can be read."""
+
+from __future__ import annotations
+
+import re
+
+# Strings, comments, white space, and the rest. A `/` that begins no comment is taken for a division, or for a regular
+# expression without quotes and `//`: others are written as `new RegExp("...")`.
+TOKEN = re.compile(
+    r""" "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' | `(?:\\.|[^`\\])*` | //[^\n]* | /\*.*?\*/ | [ \t\n]+
+    | [^"'`/ \t\n]+ | / """,
+    re.DOTALL | re.VERBOSE,
+)
+WORD = re.compile(r"[\w$]")
+GOES_ON = frozenset("{,;([=&|?:<>*\n")  # after these a statement does not end, so that the end of a line is no more
+
+
+def compact_script(code: str) -> str:
+    """`code` of ours, in JavaScript, shorter."""
+    tokens = [token for token in TOKEN.findall(code) if not token.startswith(("//", "/*"))]
+    assert sum(len(token) for token in tokens) <= len(code)
+    kept: list[str] = []
+    for index, token in enumerate(tokens):
+        if token.strip():
+            kept.append(token)
+            continue
+        before = kept[-1][-1] if kept else "\n"
+        after = next((other[0] for other in tokens[index + 1 :] if other.strip()), "\n")
+        if "\n" in token:
+            if before not in GOES_ON:
+                kept.append("\n")
+        elif (WORD.match(before) and WORD.match(after)) or (before in "+-" and before == after):
+            kept.append(" ")
+    return "".join(kept)
