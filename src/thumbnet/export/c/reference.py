@@ -40,9 +40,9 @@ def run_fixed(program: FixedProgram, images: UInt8[np.ndarray, "n c h w"]) -> In
 
 
 def _run_batch(program: FixedProgram, images: UInt8[np.ndarray, "n c h w"]) -> Int32[np.ndarray, "n k"]:
-    maps = _run_stem(program.stem, images)
+    maps = run_stem(program.stem, images)
     for block in program.blocks:
-        maps = _run_block(block, maps, program.silu_table)
+        maps = run_block(block, maps, program.silu_table)
     sums = (maps.astype(np.int64) - program.blocks[-1].zero).sum(axis=(1, 2))
     sums = (sums + ((1 << program.sum_shift) >> 1)) >> program.sum_shift
     limits = np.iinfo(np.int32)
@@ -55,14 +55,16 @@ def _scaled(sums: Int64[np.ndarray, "... k"], scaling: Scaling, low: int, high: 
     return clamped
 
 
-def _run_stem(stem: FixedStem, images: UInt8[np.ndarray, "n c h w"]) -> NewMaps:
+def run_stem(stem: FixedStem, images: UInt8[np.ndarray, "n c h w"]) -> NewMaps:
+    """The first convolution's maps."""
     levels = (images.transpose(0, 2, 3, 1).astype(np.int32) << PIXEL_BITS) - stem.mean16
     patches = _patches(levels, stem.filters.shape[2], padding=stem.padding, padding_value=0)
     sums = _convolved(patches, stem.filters)
     return (_scaled(sums, stem.scaling, 0, LARGEST_STEP) + LOW).astype(np.int8)
 
 
-def _run_block(block: FixedBlock, maps: Maps, silu_table: Int[np.ndarray, " t"]) -> NewMaps:
+def run_block(block: FixedBlock, maps: Maps, silu_table: Int[np.ndarray, " t"]) -> NewMaps:
+    """A block's maps."""
     seen = maps
     if block.pointwise is not None:
         sums = _product(maps, block.pointwise.weights.T) + block.pointwise.bias

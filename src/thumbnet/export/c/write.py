@@ -4,18 +4,15 @@ Without PyTorch."""
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from thumbnet import __version__
 from thumbnet.errors import ExportError
 from thumbnet.export.c.card import edge_card
+from thumbnet.export.c.costs import block_costs
 from thumbnet.export.c.fixed_point import FixedProgram
 from thumbnet.export.c.folder import check_replaceable, write_folder
 from thumbnet.export.c.measure import CHECK_SOURCE, HINT, CompiledCheck, compile_check, measure_board
@@ -23,15 +20,17 @@ from thumbnet.export.c.names import c_identifier
 from thumbnet.export.c.plan import best_plan
 from thumbnet.export.c.quantise import quantised
 from thumbnet.export.c.reference import run_fixed
-from thumbnet.export.c.source import PIXEL_LAYOUTS, c_header, c_source, fill
+from thumbnet.export.c.source import c_header, c_source, fill
 from thumbnet.export.c.stored import SUFFIX, Stored, stored_to_bytes
+from thumbnet.export.c.surroundings import surroundings
 from thumbnet.export.request import Agreement, CheckImages, ExportRequest, ExportResult, compare
 
 NAME = "c"
 NUM_COMPARED = 40  # images on which the compiled program is compared with the reference, bit by bit
-README, EXAMPLE, MAKEFILE = "README.md", "example.c", "Makefile"
-ARDUINO, PLATFORMIO = "library.properties", "library.json"
-MICROPYTHON = ("modthumbnet.c", "micropython.mk", "micropython.cmake")
+NUM_NAMED = 3  # blocks in a refusal
+LEAST_AGREEMENT = 0.9  # of pictures, where no accuracy can be judged
+INSTEAD = "export to onnx or html, which keep full precision"
+README = "README.md"
 
 
 def write(request: ExportRequest) -> ExportResult:
@@ -63,7 +62,7 @@ def write(request: ExportRequest) -> ExportResult:
         seconds = _compare_with_reference(program, compiled, request)
         checks = _check(program, compiled, request)
         sizes = measure_board(sources, folder, program, plan, name=name)
-    files = sources | _surroundings(program, name)
+    files = sources | surroundings(program, name)
     compiler = None if compiled is None else compiled.compiler
     card = edge_card(
         shippable, program, name=name, sizes=sizes, checks=checks, seconds=seconds, compiler=compiler
@@ -117,46 +116,33 @@ def _check(
     checks: list[Agreement] = []
     if request.held_out is not None:
         checks.append(compare(request.held_out, score(request.held_out.images)))
-        _refuse_drop(checks[0], request.held_out, request)
-    return *checks, compare(request.test, score(request.test.images))
+        _refuse_drop(program, checks[0], request.held_out, request)
+    checks.append(compare(request.test, score(request.test.images)))
+    if request.held_out is None:
+        _check_without_data(program, checks[-1], request)
+    return tuple(checks)
 
 
-def _refuse_drop(check: Agreement, images: CheckImages, request: ExportRequest) -> None:
+def _refuse_drop(program: FixedProgram, check: Agreement, images: CheckImages, request: ExportRequest) -> None:
     if check.drop > request.max_drop:
         raise ExportError(
-            f"whole numbers cost {100 * check.drop:.2f} points of accuracy on {images.description}, more than "
-            f"max_drop = {100 * request.max_drop:.2f}",
-            hint="allow more with --max-drop, or export to onnx, which loses nothing",
+            f"whole numbers cost {100 * check.drop:.2f} points of accuracy on {images.description}, more than the "
+            f"{100 * request.max_drop:.2f} allowed; {_dearest(program, images, request)}",
+            hint=f"allow more with --max-drop, or {INSTEAD}",
         )
 
 
-def _surroundings(program: FixedProgram, name: str) -> dict[str, bytes]:
-    """The files beside the source and the header, by their paths."""
-    channels, height, width = program.stem.in_shape
-    release = re.match(r"\d+\.\d+\.\d+", __version__)
-    values: Mapping[str, str | int] = {
-        "name": name,
-        "NAME": name.upper(),
-        "width": width,
-        "height": height,
-        "pixel_layout": PIXEL_LAYOUTS[channels],
-        "release": release[0] if release else "0.0.0",
-    }
-    places = {
-        f"{name}_camera.h": "camera.h",
-        EXAMPLE: EXAMPLE,
-        MAKEFILE: MAKEFILE,
-        ARDUINO: ARDUINO,
-        **{f"micropython/{one}": one for one in MICROPYTHON},
-    }
-    found = {place: fill(template, **values).encode() for place, template in places.items()}
-    library = {
-        "name": name,
-        "version": values["release"],
-        "description": "Image classifier in whole numbers, plain C99 without allocation",
-        "frameworks": "*",
-        "platforms": "*",
-        "headers": f"{name}.h",
-        "build": {"srcDir": ".", "srcFilter": ["-<*>", f"+<{name}.c>"]},
-    }
-    return {**found, PLATFORMIO: (json.dumps(library, indent=2) + "\n").encode()}
+def _check_without_data(program: FixedProgram, check: Agreement, request: ExportRequest) -> None:
+    request.say("what whole numbers cost in accuracy was not judged: that needs images that were not trained on")
+    if check.agreement < LEAST_AGREEMENT:
+        raise ExportError(
+            f"in whole numbers only {check.agreement:.0%} of {check.description} get the same class, expected at least "
+            f"{LEAST_AGREEMENT:.0%}; {_dearest(program, request.test, request)}",
+            hint=f"give the model's data with --data, so that the accuracy can be judged, or {INSTEAD}",
+        )
+
+
+def _dearest(program: FixedProgram, images: CheckImages, request: ExportRequest) -> str:
+    assert request.shippable.program is not None
+    costs = block_costs(request.shippable.program, program, images.images[:NUM_COMPARED])
+    return f"the blocks that cost most, each alone in whole numbers: {', '.join(map(str, costs[:NUM_NAMED]))}"
