@@ -50,7 +50,7 @@ def test_what_was_written_is_printed(capsys: pytest.CaptureFixture[str]) -> None
     printed = capsys.readouterr()
     assert printed.out.splitlines()[:3] == [
         "exports/thumb-20k/thumb-20k.txt: note, 9 bytes",
-        f"checked on {SAMPLES}: 100.00% get the same class, largest difference of a probability 0",
+        f"checked on {SAMPLES}: 100.00% get the model's class, largest difference of a probability 0",
         "accuracy of the original: 88.88% on 10,000 test images, from its training",
     ]
     assert "num letters: 9" in printed.out

@@ -80,7 +80,7 @@ class Agreement:
     def __str__(self) -> str:
         accuracy = f"accuracy {self.accuracy:.2%} (original: {self.original_accuracy:.2%}), "
         return (
-            f"checked on {self.description}: {self.agreement:.2%} get the same class, "
+            f"checked on {self.description}: {self.agreement:.2%} get the model's class, "
             f"{'' if self.on_samples else accuracy}largest difference of a probability {self.max_difference:.2g}"
         )
 
