@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from thumbnet.kernels.cpu import cpu_form  # it limits the processor as THUMBNET_CPU asks, before torch is imported
+from thumbnet.specs.extras import extras_named
 
 __version__ = "0.1.0"
 
@@ -105,7 +106,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'thumbnet' has no attribute {name!r}")
     if name != "ThumbnetError":
         cpu_form()  # a refusal, if there is one
-    value = getattr(import_module(module), name)
+    with extras_named(f"thumbnet.{name}"):
+        value = getattr(import_module(module), name)
     globals()[name] = value
     return value
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from thumbnet.cli.parser import build_parser
 from thumbnet.cli.process import exit_code_of, finish, prepare_streams, quiet_interruptions
 from thumbnet.kernels.cpu import cpu_form
+from thumbnet.specs.extras import extras_named
 
 __all__ = ["build_parser", "main"]
 
@@ -24,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parsed = build_parser().parse_args(arguments)
             cpu_form()  # THUMBNET_CPU is obeyed or refused
             verb: Callable[[argparse.Namespace], None] = parsed.verb
-            verb(parsed)
+            with extras_named(f"`{parsed.command}`"):
+                verb(parsed)
         except SystemExit as ending:  # argparse's
             raise SystemExit(finish(int(ending.code or 0))) from None
         except BaseException as error:  # noqa: BLE001  # what is no user's error is raised again

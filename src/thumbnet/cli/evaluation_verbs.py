@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from thumbnet.cli.output import put, put_json
+from thumbnet.cli.output import PartlyDoneError, put, put_json
+from thumbnet.errors import ConfigError, ExtraMissingError, RunError, ThumbnetError
+from thumbnet.runs.names import REPORT
 from thumbnet.specs.evaluation import EvaluationRequest
+from thumbnet.specs.extras import require_extra
 from thumbnet.terminal.streams import tell
 
 
@@ -37,7 +41,17 @@ def evaluate(parsed: argparse.Namespace) -> None:
 
 
 def report(parsed: argparse.Namespace) -> None:
-    """Write a run's report again."""
+    """Write a run's report again, or open the one that is there."""
+    if parsed.open:
+        _open_report(parsed)
+        return
+    path = Path(parsed.run) / REPORT
+    try:
+        require_extra("train", "writing a report anew")
+    except ExtraMissingError as error:
+        if path.is_file():
+            raise ExtraMissingError(error.message, hint=f"{error.hint}; or open {path} with --open") from error
+        raise
     from thumbnet.runs.report import write_report
 
     path = write_report(
@@ -48,3 +62,21 @@ def report(parsed: argparse.Namespace) -> None:
         allow_unverified=parsed.allow_unverified or None,
     )
     put(path)
+
+
+def _open_report(parsed: argparse.Namespace) -> None:
+    for name in ("out", "data", "data_dir", "allow_unverified"):
+        if getattr(parsed, name) not in (None, False):
+            raise ConfigError(
+                f"--{name.replace('_', '-')} is given with --open, which writes no report",
+                hint="leave one of them out",
+            )
+    path = (Path(parsed.run) / REPORT).resolve()
+    if not path.is_file():
+        raise RunError(f"there is no report in {parsed.run}", hint=f"write it with: thumbnet report {parsed.run}")
+    import webbrowser
+
+    put(path)
+    if not webbrowser.open(path.as_uri()):
+        no_browser = ThumbnetError("no browser could be started", hint=f"open {path} in one yourself")
+        raise PartlyDoneError(no_browser)

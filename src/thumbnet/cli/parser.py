@@ -94,6 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     report = _add_verb(verbs, "report", evaluation_verbs.report, "write a run's report again: one HTML file")
     report.add_argument("run", metavar="RUN", help="a run folder")
     report.add_argument("--out", metavar="FILE", help="the file to write (default: report.html in the run folder)")
+    report.add_argument("--open", action="store_true", help="write nothing: open the run's report.html in a browser")
     _add_data_options(report, "the run's own")
 
     compare = _add_verb(
@@ -282,7 +283,7 @@ def _add_verb(
     parser: argparse.ArgumentParser = verbs.add_parser(
         name, allow_abbrev=False, help=description, description=f"{description[0].upper()}{description[1:]}."
     )
-    parser.set_defaults(verb=verb)
+    parser.set_defaults(verb=verb, command=parser.prog)
     return parser
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 from thumbnet.errors import ExtraMissingError
@@ -23,7 +25,24 @@ def require_extra(extra: str, purpose: str) -> None:
     """ExtraMissingError, which names the extra, unless its packages are installed; `purpose` says what needs them."""
     missing = missing_packages(extra)
     if missing:
-        raise ExtraMissingError(
-            f"{purpose} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
-            hint=f"pip install 'thumbnet[{extra}]'",
-        )
+        raise _error(extra, purpose, missing)
+
+
+@contextmanager
+def extras_named(purpose: str) -> Iterator[None]:
+    """An import that fails for want of an extra's package becomes an ExtraMissingError that names the extra."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        extras = [extra for extra, packages in EXTRAS.items() if package in packages]
+        if not extras or find_spec(package) is not None:  # it is there, but not all of it
+            raise
+        raise _error(extras[0], purpose, [package]) from error
+
+
+def _error(extra: str, purpose: str, missing: list[str]) -> ExtraMissingError:
+    return ExtraMissingError(
+        f"{purpose} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
+        hint=f"pip install 'thumbnet[{extra}]'",
+    )
