@@ -89,9 +89,13 @@ def test_the_options_reach_the_writer(small_run: Path) -> None:
     assert (request.max_drop, request.target, request.out, request.has_data) == (0.25, "readers", Path("folder"), True)
 
 
-def test_the_default_drop_is_half_a_point(small_run: Path) -> None:
-    thumbnet.export_model(small_run, "note")
+def test_the_default_drop_is_half_a_point_or_an_image(small_run: Path) -> None:
+    thumbnet.export_model("thumb-20k", "note")
     assert REQUESTS[0].max_drop == 0.005
+    held_out = thumbnet.export_model(small_run, "note").checks[0]
+    assert held_out.num_images == 8
+    one_lost = 7 / 8 - 6 / 8
+    assert one_lost <= REQUESTS[1].max_drop < 2 / 8
 
 
 @pytest.mark.parametrize(

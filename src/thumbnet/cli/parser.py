@@ -198,7 +198,7 @@ def _add_export(verbs: Any) -> None:
         "--max-drop",
         type=float,
         metavar="FRACTION",
-        help="refuse an int8 model that loses more accuracy on validation images (default: 0.005)",
+        help="refuse an int8 model that loses more accuracy on validation images (default: 0.005, or one image)",
     )
     export.add_argument(
         "--for", dest="target", metavar="PROGRAM", help="with tflite: write the folder that frigate or openmv reads"
