@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import io
-import json
-import os
-import re
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from sent_pictures import BAD_PICTURES, picture, webp_of
+from server_process import Server, running_server
 from thumbnet.cli import main
 from thumbnet.errors import ExtraMissingError
 from thumbnet.export.server import protocol
@@ -34,63 +29,12 @@ from thumbnet.specs import extras
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 MOST_KB = 400e6 / 1024
-RAW = {"content-type": "application/octet-stream"}
-
-
-@dataclass
-class Server:
-    """A server's process and where it listens."""
-
-    process: subprocess.Popen[str]
-    port: int
-
-    def ask(self, method: str = "GET", path: str = "/health", **options: object) -> tuple[int, dict[str, object]]:
-        """The status and the JSON of an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request(method, path, **options)  # type: ignore[arg-type]
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-        finally:
-            connection.close()
-
-    def predict(self, content: bytes) -> int:
-        return self.ask("POST", "/predict", body=content, headers=RAW)[0]
-
-    def most_kb(self) -> int:
-        """The most memory that it has had."""
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text())
-        assert found is not None
-        return int(found[1])
-
-
-# A file that grows beyond 0 bytes fails there.
-WITHOUT_FILES = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-from thumbnet.__main__ import main
-sys.exit(main())
-"""
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A server of thumb-20k at a free port, which can write no file."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WITHOUT_FILES, "serve", "thumb-20k", "--port", "0"],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": "/nowhere", "PYTHONDONTWRITEBYTECODE": "1"},
-    )
-    assert process.stderr is not None
-    try:
-        line = process.stderr.readline()
-        found = re.fullmatch(r"thumb-20k is served at http://127\.0\.0\.1:(\d+) .*\n", line)
-        assert found is not None, line + process.stderr.read()
-        yield Server(process, int(found[1]))
-    finally:
-        process.kill()
-        process.communicate()
+    with running_server("thumb-20k") as running:
+        yield running
 
 
 @LINUX
