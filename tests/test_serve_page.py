@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from thumbnet.trained.numpy_predict import predict_pretrained
 
 from browser import console_errors, emulate, open_browser, requested_urls
 from report_page import find
 from sent_pictures import picture
 from server_process import running_server
-from thumbnet.trained.numpy_predict import predict_pretrained
 
 pytestmark = pytest.mark.browser
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import ipaddress
 import logging
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -19,6 +21,8 @@ from thumbnet.specs.extras import require_extra
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 MOST_CONNECTIONS = 1000  # below the usual limit of open files; beyond, 503
+M_MMAP_THRESHOLD = -3  # the number of mallopt's parameter
+LARGE_BLOCK = 500_000  # bytes
 GRACE_S = 30  # for the requests under way when the process is asked to end
 
 
@@ -42,6 +46,7 @@ def serve(run_or_name: str | Path, *, host: str = HOST, port: int = PORT, limits
     from thumbnet.export.server.protocol import TimedProtocol
 
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every form that is malformed
+    _give_back_memory()
     shippable = load_shippable(run_or_name)
     listener = _listen(host, port)
     with listener:
@@ -77,6 +82,16 @@ def serve(run_or_name: str | Path, *, host: str = HOST, port: int = PORT, limits
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _give_back_memory() -> None:
+    """Have blocks of memory as large as pictures returned to the system when they are freed.
+
+    The GNU C library stops doing so for blocks of up to 32 MB once one of that size was freed: under load, the server
+    then took 460 MB where it takes 330 MB so. Other libraries have no such setting.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def _listen(host: str, port: int) -> socket.socket:
