@@ -1,0 +1,86 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from thumbnet.recipes import DEFAULT_RECIPE
+from thumbnet.specs.engine import DEVICES
+
+
+def add_verb(
+    verbs: Any, name: str, verb: Callable[[argparse.Namespace], None], description: str
+) -> argparse.ArgumentParser:
+    """A verb's parser, which sets `verb` to the function that carries it out."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name, allow_abbrev=False, help=description, description=f"{description[0].upper()}{description[1:]}."
+    )
+    parser.set_defaults(verb=verb, command=parser.prog)
+    return parser
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_data_options(parser: argparse.ArgumentParser, default: str) -> None:
+    """--data with what goes with it; `default` says what is taken where it is not given."""
+    parser.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help=f"data source: auto, cifar10, cifar100, digits, folder:PATH or npz:FILE (default: {default})",
+    )
+    add_data_folder_options(parser)
+
+
+def add_data_folder_options(parser: argparse.ArgumentParser) -> None:
+    """Where CIFAR is, and whether it must be the official one."""
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="folder that holds CIFAR or gets it (default: THUMBNET_DATA, else the cache folder)",
+    )
+    parser.add_argument(
+        "--allow-unverified", action="store_true", help="accept CIFAR files that differ from the official ones"
+    )
+
+
+def add_split_options(parser: argparse.ArgumentParser) -> None:
+    """How a dataset is read and divided."""
+    parser.add_argument(
+        "--image-size", type=int, default=32, help="side in pixels that a folder's images are resized to (default: 32)"
+    )
+    parser.add_argument(
+        "--val-fraction",
+        type=float,
+        default=0.1,
+        help="share of the training images held out for validation (default: 0.1)",
+    )
+    parser.add_argument("--split-seed", type=int, default=0, help="seed of the held-out images (default: 0)")
+
+
+def add_recipe_options(parser: argparse.ArgumentParser, *, has_epochs: bool = True) -> None:
+    """A recipe and its most used fields."""
+    parser.add_argument("--recipe", metavar="NAME", help=f"a recipe or a .toml file (default: {DEFAULT_RECIPE})")
+    parser.add_argument("--model", metavar="NAME", help="use this model instead of the recipe's")
+    if has_epochs:
+        parser.add_argument("--epochs", type=int, help="number of passes over the training images")
+    parser.add_argument("--batch-size", type=int, help="images per step")
+    parser.add_argument("--lr", type=float, help="base learning rate")
+    parser.add_argument("--seed", type=int, help="seed of weights, shuffling, augmentation and dropout")
+    parser.add_argument("--device", choices=DEVICES, help="where to compute (default: auto)")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", dest="settings", help="any other field of the recipe; repeatable"
+    )
+    add_data_options(parser, "the recipe's, auto as a rule")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """A model that is made anew."""
+    parser.add_argument("model", metavar="MODEL", help="a name that `thumbnet models` lists")
+    parser.add_argument("--num-classes", type=int, default=10, help="number of classes (default: 10)")
+    parser.add_argument("--in-channels", type=int, default=3, help="1 for grey images, 3 for colour (default: 3)")
+    parser.add_argument("--image-size", type=int, default=32, help="side in pixels (default: 32)")
