@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,15 @@ from onnx import helper, numpy_helper
 
 from random_exports import KINDS, random_request, without_data
 from thumbnet.errors import ExportError, ModelError
+from thumbnet.export.check_images import held_out_images, images_of
+from thumbnet.export.export import MAX_DROP
 from thumbnet.export.onnx import float_model, int8_model
 from thumbnet.export.onnx.reading import load_onnx
+from thumbnet.export.original import load_original_data
 from thumbnet.export.request import ExportRequest, ExportResult
 from thumbnet.models.card import card_from_dict
 from thumbnet.models.export_data import Range
+from thumbnet.trained.shippable import load_pretrained_shippable
 
 HOSTILE = ("*/ //", "\"'\\", "</script>", "one\ntwo", "\u202egnp", "??/", "\x00", "Zoë")
 
@@ -169,3 +174,37 @@ def test_int8_is_refused_by_what_it_costs_on_held_out_images_alone(tmp_path: Pat
     assert int8_model.write(replace(broken, max_drop=1)).checks[0].drop > 0.1
     wrong_test = replace(request.test, labels=(request.test.logits.argmin(axis=1)), logits=-request.test.logits)
     assert int8_model.write(replace(request, test=wrong_test)).checks[1].agreement < 0.5
+
+
+@pytest.mark.acceptance
+@pytest.mark.skipif("THUMBNET_DATA" not in os.environ, reason="THUMBNET_DATA names no folder with CIFAR-10")
+@pytest.mark.parametrize(
+    ("name", "most_bytes"),
+    [
+        ("thumb-20k", 62_000),
+        ("thumb-50k", 105_000),
+        ("thumb-100k", 195_000),
+        ("thumb-200k", 300_000),
+        ("sprint", 243_080),
+    ],
+)
+def test_on_cifar10(name: str, most_bytes: int, tmp_path: Path) -> None:
+    """Bar: float predictions are identical, int8 within 0.3 points of accuracy, and small."""
+    shippable = load_pretrained_shippable(name)
+    dataset = load_original_data(shippable, allow_unverified=True)
+    request = ExportRequest(
+        shippable=shippable,
+        out=tmp_path / "model.onnx",
+        max_drop=MAX_DROP,
+        held_out=held_out_images(shippable, dataset),
+        test=images_of(shippable, dataset.test, "test images"),
+        has_data=True,
+    )
+    assert len(request.test) == 10_000
+    float_checks = float_model.write(request).checks
+    assert [check.agreement for check in float_checks] == [1, 1]
+    assert max(check.max_difference for check in float_checks) <= 1e-5
+    result = int8_model.write(request)
+    assert abs(result.checks[1].drop) <= 0.003
+    assert result.checks[1].agreement >= 0.98
+    assert result.num_bytes <= most_bytes
