@@ -15,17 +15,20 @@ var ThumbnetEngine = (() => {
         const block = Math.min(8, channels - k);
         for (let half = 0; half < block; half += 4) {
           const last = filters + depth * block;
-          for (let p = 0; p < pixels; p++) {
-            let at = x + p * depth, a = 0, b = 0, c = 0, d = 0;
+          for (let p = 0; p < pixels; p += 2) { // a last odd one is computed twice
+            let one = x + p * depth, two = p + 1 < pixels ? one + depth : one;
+            let a = 0, b = 0, c = 0, d = 0, e = 0, g = 0, h = 0, i = 0;
             for (let w = filters + half; w < last; w += block) {
-              const value = f[at++];
-              a += value * f[w];
-              b += value * f[w + 1];
-              c += value * f[w + 2];
-              d += value * f[w + 3];
+              const first = f[one++], second = f[two++];
+              a += first * f[w], b += first * f[w + 1], c += first * f[w + 2], d += first * f[w + 3];
+              e += second * f[w], g += second * f[w + 1], h += second * f[w + 2], i += second * f[w + 3];
             }
             const to = y + p * channels + k + half;
             f[to] = a, f[to + 1] = b, f[to + 2] = c, f[to + 3] = d;
+            if (p + 1 < pixels) {
+              const next = to + channels;
+              f[next] = e, f[next + 1] = g, f[next + 2] = h, f[next + 3] = i;
+            }
           }
         }
         filters += 8 * depth;
@@ -46,17 +49,23 @@ var ThumbnetEngine = (() => {
         multiply(patches, outWidth, side * side * channels, filters, y + 4 * i * outWidth * outChannels, outChannels);
       }
     };
-    const depthwise = (x, height, width, channels, filters, stride, dilation, zeros, y, outHeight, outWidth) => {
+    const depthwise = (x, height, width, channels, filters, stride, dilation, _zeros, y, outHeight, outWidth) => {
+      const from = new Int32Array(9), factors = new Int32Array(9);
       let to = y >> 2;
       for (let i = 0; i < outHeight; i++)
         for (let j = 0; j < outWidth; j++, to += channels) {
-          f.fill(0, to, to + channels);
+          let taps = 0;
           for (let tap = 0; tap < 9; tap++) {
             const row = i * stride + (Math.floor(tap / 3) - 1) * dilation;
             const column = j * stride + (tap % 3 - 1) * dilation;
             if (row < 0 || row >= height || column < 0 || column >= width) continue;
-            const from = (x >> 2) + (row * width + column) * channels, w = (filters >> 2) + tap * channels;
-            for (let c = 0; c < channels; c++) f[to + c] += f[from + c] * f[w + c];
+            from[taps] = (x >> 2) + (row * width + column) * channels;
+            factors[taps++] = (filters >> 2) + tap * channels;
+          }
+          for (let c = 0; c < channels; c++) {
+            let sum = 0;
+            for (let tap = 0; tap < taps; tap++) sum += f[from[tap] + c] * f[factors[tap] + c];
+            f[to + c] = sum;
           }
         }
     };
