@@ -69,7 +69,7 @@ def predict_in(
     unless it `may_complain`, write no error to the console."""
     shippable = load_pretrained_shippable(NAME)
     assert shippable.program is not None
-    scripts = [before, *((HTML / f"{name}.js").read_text() for name in ("engine", "jpeg", "pictures"))]
+    scripts = [before, *((HTML / f"{name}.js").read_text() for name in ("engine", "inflate", "jpeg", "pictures"))]
     scripts.append(f'const weights = "{encoded(program_to_bytes(shippable.program))}";')
     scripts.append(f'const wasm = "{encoded((HTML / "engine.wasm").read_bytes())}";')
     page.write_text(

@@ -1,10 +1,13 @@
-"""The pages' scripts decode and resample pictures as Pillow does, to the bit; shortened, they stay the same."""
+"""The pages' scripts decode and resample pictures as Pillow does, to the bit."""
 
 from __future__ import annotations
 
 import base64
 import io
 import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,8 +15,9 @@ import pytest
 from PIL import Image, ImageFile
 
 from html_scripts import HTML, encoded, needs_node, run_node
-from thumbnet.data.images import centre_part
-from thumbnet.export.html.compact import compact_script
+from thumbnet.data.images import centre_part, read_image_array
+from thumbnet.export.html.compact import compact_script, compact_style
+from thumbnet.models.program import Shape
 
 PICTURE_JOBS = """
 const { html, jobs } = JSON.parse(require("fs").readFileSync(0, "utf8"));
@@ -35,6 +39,24 @@ console.log(JSON.stringify(jobs.map(({ file, scale }) => {
     return { error: error.message };
   }
 })));
+"""
+FILE_JOBS = """
+const fs = require("fs"), vm = require("vm");
+const { html, jobs } = JSON.parse(fs.readFileSync(0, "utf8"));
+for (const name of ["inflate", "jpeg", "pictures"]) vm.runInThisContext(fs.readFileSync(`${html}/${name}.js`, "utf8"));
+(async () => {
+  const results = [];
+  for (const { file, shape: [channels, height, width], white } of jobs) {
+    const blob = new Blob([Buffer.from(file, "base64")]);
+    try {
+      const read = await ThumbnetPictures.read(blob, { channels, height, width, white });
+      results.push({ ...read, pixels: Array.from(read.pixels) });
+    } catch (error) {
+      results.push({ error: error.message });
+    }
+  }
+  console.log(JSON.stringify(results));
+})();
 """
 SCALES = (1, 2, 4, 8)
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
@@ -130,6 +152,56 @@ def test_damaged_jpeg_files_are_told_and_unusual_ones_left_to_the_browser() -> N
     assert [result.get("error") for result in results] == ["the JPEG file is damaged or ends too early"] * len(damaged)
 
 
+def read_by_page(paths: Sequence[Path], shape: Shape, *, white: int | None = None) -> list[Any]:
+    jobs = [{"file": encoded(path.read_bytes()), "shape": shape, "white": white} for path in paths]
+    results: list[Any] = run_node(FILE_JOBS, {"html": str(HTML), "jobs": jobs})
+    return results
+
+
+@needs_node
+@pytest.mark.parametrize("shape", [(3, 16, 16), (1, 12, 20)])
+def test_jpeg_files_are_turned_and_reduced_as_predict_does(shape: Shape, tmp_path: Path) -> None:
+    waves = np.sin(np.arange(3 * 200 * 150).reshape(200, 150, 3) / 5000) * 80 + 128
+    for orientation in range(10):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        width = 20 + 13 * orientation
+        picture = Image.fromarray(waves[: 10 + 17 * orientation, :width].astype(np.uint8))
+        picture.save(tmp_path / f"{orientation}.jpg", exif=exif, progressive=orientation % 2 == 0)
+    xmp = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    picture.save(tmp_path / "xmp.jpg", xmp=xmp)
+    paths = sorted(tmp_path.iterdir())
+    for path, found in zip(paths, read_by_page(paths, shape), strict=True):
+        expected = read_image_array(path, image_size=shape[1:], num_channels=shape[0])
+        assert np.array_equal(np.array(found["pixels"]).reshape(shape), expected), path.name
+
+
+@needs_node
+@pytest.mark.parametrize("white", [65535, 4095])
+def test_grey_pictures_of_16_bits_are_read_as_predict_does(white: int, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    slope = np.add.outer(np.arange(40), np.arange(50)) * white / 88
+    for name, levels in (("noise", generator.uniform(0, 1.2 * white, (31, 17))), ("slope", slope)):
+        Image.fromarray(levels.clip(0, 65535).astype(np.uint16)).save(tmp_path / f"{name}.png")
+    paths, shape = sorted(tmp_path.iterdir()), (1, 24, 24)
+    for path, found in zip(paths, read_by_page(paths, shape, white=white), strict=True):
+        expected = read_image_array(path, image_size=24, num_channels=1, white_levels={"I;16": float(white)})
+        assert np.array_equal(np.array(found["pixels"]).reshape(shape), expected), path.name
+
+
+@needs_node
+def test_16_bits_that_cannot_be_read_rightly_are_refused(tmp_path: Path) -> None:
+    levels = np.arange(600, dtype=np.uint16).reshape(20, 30)
+    Image.fromarray(levels).save(tmp_path / "keyed.png", transparency=5)
+    (found,) = read_by_page([tmp_path / "keyed.png"], (1, 8, 8), white=4095)
+    assert found == {"error": "This is no picture that the browser can read, or it is damaged."}
+
+
+def test_styles_are_shortened_without_a_change() -> None:
+    code = "/* a\n b */\n:root {\n  --a: #fff; /* c */\n  font: 1rem / 2 x, y;\n}\na:hover > b {\n margin: 0 -1px;\n}\n"
+    assert compact_style(code) == ":root{--a:#fff;font:1rem / 2 x,y}a:hover > b{margin:0 -1px}"
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
@@ -138,6 +210,7 @@ def test_damaged_jpeg_files_are_told_and_unusual_ones_left_to_the_browser() -> N
         ('x = "a  //  b" + `c  ${ d }\n  e`;', 'x="a  //  b"+`c  ${ d }\n  e`;'),
         ("if (a)\n  b();\nelse c = d / e / f;", "if(a)\nb();else c=d/e/f;"),
         ("a = b\n(c)", "a=b\n(c)"),
+        ("a = [\n  b\n]\n  .c(\n)\n", "a=[b]\n.c()\n"),
     ],
 )
 def test_scripts_are_shortened_without_a_change(code: str, expected: str) -> None:

@@ -1,4 +1,4 @@
-"""Scripts without comments and needless spaces: shorter, and the same to a browser. Names stay, so they can be read."""
+"""Scripts and styles without comments and needless spaces: shorter, the same to a browser, and readable by names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ TOKEN = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 WORD = re.compile(r"[\w$]")
-GOES_ON = frozenset("{,;([=&|?:<>*\n")  # after these a statement does not end, so that the end of a line is no more
+# After these characters, and before those, a statement does not end with its line (or ends without it).
+GOES_ON = frozenset("{,;([=&|?:<>*\n")
+GOES_ON_BEFORE = frozenset("}),]?:&|=*")
 
 
 def compact_script(code: str) -> str:
@@ -27,8 +29,15 @@ def compact_script(code: str) -> str:
         before = kept[-1][-1] if kept else "\n"
         after = next((other[0] for other in tokens[index + 1 :] if other.strip()), "\n")
         if "\n" in token:
-            if before not in GOES_ON:
+            if before not in GOES_ON and after not in GOES_ON_BEFORE:
                 kept.append("\n")
         elif (WORD.match(before) and WORD.match(after)) or (before in "+-" and before == after):
             kept.append(" ")
     return "".join(kept)
+
+
+def compact_style(code: str) -> str:
+    """A style sheet of ours, shorter; its strings have none of `{};,` and no comments."""
+    code = re.sub(r"/\*.*?\*/", "", code, flags=re.DOTALL)
+    code = re.sub(r"\s*([{};,])\s*", r"\1", code)
+    return re.sub(r"\s+", " ", re.sub(r":\s+", ":", code)).replace(";}", "}").strip()

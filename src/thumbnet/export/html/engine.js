@@ -2,7 +2,7 @@
  * weights.py wrote and of engine.wasm. Without WebAssembly, or without its SIMD, the same kernels run in JavaScript.
  * What is computed stands in thumbnet's models/program.py. */
 "use strict";
-var ThumbnetEngine = (() => {
+globalThis.ThumbnetEngine = (() => {
   const FORMAT = 1;
   const padded = count => Math.ceil(count / 4) * 4;
 
@@ -329,4 +329,3 @@ var ThumbnetEngine = (() => {
 
   return { load };
 })();
-if (typeof globalThis !== "undefined") globalThis.ThumbnetEngine = ThumbnetEngine;

@@ -5,7 +5,8 @@
 ((window, document) => {
   const byId = (id) => document.getElementById(id);
   const model = JSON.parse(byId("model").textContent);
-  const shape = { channels: model.channels, height: model.height, width: model.width };
+  const { channels, height, width, white } = model;
+  const shape = { channels, height, width, white };
   const MOST_NOISE = 2; // levels of 256, which change no answer
   const results = ThumbnetResults.create(model, {
     list: byId("list"), toggle: byId("show-saliency"), empty: byId("empty"), clear: byId("clear"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import re
 import zlib
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +20,7 @@ from markupsafe import Markup
 from PIL import Image
 
 import thumbnet
-from thumbnet.export.html.compact import compact_script
+from thumbnet.export.html.compact import compact_script, compact_style
 from thumbnet.export.html.facts import facts, headlines
 from thumbnet.export.html.weights import program_to_bytes
 from thumbnet.models.export_data import ExportData
@@ -32,6 +31,7 @@ from thumbnet.views.house import house_style
 PACKAGE = "thumbnet.export.html"
 SCRIPTS = ("engine.js", "jpeg.js", "pictures.js", "inflate.js", "decode.js", "results.js", "camera.js", "page.js")
 NUM_SAMPLES = 10
+WHITE = 2**16 - 1  # of grey pictures of 16 bits, unless the model's data used fewer
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def build_page(shippable: Shippable, weights: bytes | None = None) -> str:
             "channels": channels,
             "height": height,
             "width": width,
+            "white": WHITE if card.white_levels is None else card.white_levels.get("I;16", WHITE),
             "sampleLabels": [sample.label for sample in samples],
             "weightsSize": len(weights),
             "engineSize": len(engine),
@@ -100,19 +101,12 @@ def _digest(text: str) -> str:
 
 @cache
 def _style() -> Markup:
-    return Markup(_compact(house_style() + _asset("page.css")))  # noqa: S704  # files of ours
+    return Markup(compact_style(house_style() + _asset("page.css")))  # noqa: S704  # files of ours
 
 
 @cache
 def _script() -> Markup:
     return Markup(compact_script('"use strict";\n' + "".join(_asset(name) for name in SCRIPTS)))  # noqa: S704  # files of ours
-
-
-def _compact(code: str) -> str:
-    """Our style without indentation and comments that have lines of their own."""
-    without_blocks = re.sub(r"^[ \t]*/\*.*?\*/[ \t]*$", "", code, flags=re.DOTALL | re.MULTILINE)
-    lines = (line.strip() for line in without_blocks.splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("//")) + "\n"
 
 
 def _asset(name: str) -> str:

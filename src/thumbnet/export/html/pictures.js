@@ -3,9 +3,10 @@
  * centre of the network's shape, resized by Pillow's bicubic resampling in its own fixed-point numbers.
  * ThumbnetPictures.read(blob, {channels, height, width}) and .fromPixels(imageData, {channels, height, width}) give
  * {pixels: Uint8Array [channels, height, width], width, height}, the latter two those of the upright picture as decoded.
- * JPEG files are decoded by jpeg.js, others by the browser. */
+ * JPEG files are decoded by jpeg.js, grey PNG files of 16 bits here (the shape's `white` is the level that becomes 255),
+ * others by the browser. */
 "use strict";
-var ThumbnetPictures = (() => {
+globalThis.ThumbnetPictures = (() => {
   const MOST_PIXELS = 89478485; // as Pillow: larger pictures may be made to fill the memory
   const ROWS_AT_ONCE = 256; // a multiple of 8
   const COLOUR_CHUNKS = ["iCCP", "gAMA", "cHRM", "sRGB", "cICP", "mDCV", "cLLI", "eXIf"]; // of PNG
@@ -66,13 +67,41 @@ var ThumbnetPictures = (() => {
     for (let at = 8; at + 12 <= bytes.length;) {
       const end = at + 12 + view.getUint32(at), kind = latin(bytes, at + 4, 4);
       const content = bytes.subarray(at + 8, end - 4);
-      if (kind === "IHDR") found.size = [view.getUint32(16), view.getUint32(20)];
+      if (kind === "IHDR") found.header = content, found.size = [view.getUint32(16), view.getUint32(20)];
+      if (kind === "tRNS") found.isKeyed = true;
       if (kind === "eXIf") found.exif ??= exifOrientation(content);
       if (kind === "iTXt" && latin(content, 0, 17) === "XML:com.adobe.xmp") found.xmp = xmpOrientation(content);
       if (!COLOUR_CHUNKS.includes(kind)) kept.push(bytes.subarray(at, end));
       at = end;
     }
     return found;
+  }
+
+  // A grey PNG file of 16 bits in 8, 255 for the level `white` and above; null of one that the browser is left to.
+  function deepGrey({ kept, size: [width, height], header, isKeyed }, { channels, white = 65535 }) {
+    if (header[8] !== 16 || header[9] !== 0 || header[12] !== 0 || isKeyed) {
+      if (header[8] === 16 && header[9] === 0 && white !== 65535) throw new Error("an unusual PNG file of 16 bits");
+      return null;
+    }
+    const parts = kept.filter(part => latin(part, 4, 4) === "IDAT").map(part => part.subarray(8, -4));
+    const packed = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+    parts.reduce((at, part) => (packed.set(part, at), at + part.length), 0);
+    const step = 2 * width, rows = ThumbnetInflate(packed.subarray(2), height * (step + 1));
+    const image = newImage(width, height, channels), empty = new Uint8Array(step);
+    for (let row = 0, at = 0, to = 0, above = empty, line; row < height; row++, above = line) {
+      const filter = rows[at++];
+      line = rows.subarray(at, at += step);
+      for (let i = 0; i < step; i++) {
+        const a = i < 2 ? 0 : line[i - 2], b = above[i], c = i < 2 ? 0 : above[i - 2];
+        const x = Math.abs(b - c), y = Math.abs(a - c), z = Math.abs(a + b - 2 * c);
+        line[i] += [0, a, b, a + b >> 1, x <= y && x <= z ? a : y <= z ? b : c][filter];
+      }
+      for (let i = 0; i < step; i += 2) {
+        const level = Math.min(Math.round((line[i] << 8 | line[i + 1]) * (255 / white)), 255);
+        for (let c = 0; c < channels; c++) image.data[to++] = level;
+      }
+    }
+    return image;
   }
 
   function cleanWebp(bytes) {
@@ -252,6 +281,8 @@ var ThumbnetPictures = (() => {
       const image = ThumbnetJpeg.decode(bytes, scaleOf, shape.channels);
       if (image) return image;
     }
+    const deep = file.header && deepGrey(file, shape);
+    if (deep) return deep;
     const bitmap = await decode(new Blob(file.kept, { type: file.type || blob.type }));
     try {
       const { width, height } = bitmap;
@@ -301,4 +332,3 @@ var ThumbnetPictures = (() => {
 
   return { read, fromPixels };
 })();
-if (typeof globalThis !== "undefined") globalThis.ThumbnetPictures = ThumbnetPictures;
