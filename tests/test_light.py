@@ -49,6 +49,10 @@ calls = {
     "predict": ["predict", picture, "--json"],
     "by run": ["predict", picture, picture, "--run", run],
     "html": ["export", "thumb-20k", "--format", "html", "--out", f"{out}/page.html"],
+    "c": ["export", "thumb-20k", "--format", "c", "--out", f"{out}/c"],
+    "run to html": ["export", run, "--format", "html", "--out", f"{out}/run.html"],
+    "run to c": ["export", run, "--format", "c", "--out", f"{out}/run-c"],
+    "with data": ["export", run, "--format", "c", "--out", f"{out}/data-c", "--data", "digits"],
     "open": ["report", run, "--open"],
     "report": ["report", run],
     "train": ["train", "--data", "digits"],
@@ -96,7 +100,7 @@ def without_extras(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 def test_without_pytorch_pictures_are_predicted_pages_exported_and_reports_opened(
     without_extras: dict[str, tuple[int, str, str]], run: Path
 ) -> None:
-    for name in ("predict", "by run", "html", "open"):
+    for name in ("predict", "by run", "html", "c", "run to html", "run to c", "open"):
         assert without_extras[name][0] == 0, without_extras[name]
     assert without_extras["open"][1] == f"{(run / REPORT).resolve()}\n"
     assert len(without_extras["by run"][1].splitlines()) == 2
@@ -111,6 +115,7 @@ def test_without_pytorch_pictures_are_predicted_pages_exported_and_reports_opene
         ("train", "train", "`thumbnet train` needs torch"),
         ("report", "train", "writing a report anew needs torch"),
         ("preview", "train", "`thumbnet data preview` needs"),
+        ("with data", "train", "reading a dataset needs torch"),
         ("onnx", "onnx", "the format onnx needs onnx"),
         ("onnx file", "onnx", "needs onnx"),
         ("serve", "serve", "needs starlette"),
