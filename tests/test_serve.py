@@ -250,6 +250,15 @@ def test_impossible_limits_are_refused(wrong: dict[str, int]) -> None:
         Limits(**wrong)
 
 
+def scope_of(headers: dict[str, str]) -> dict[str, Any]:
+    """A POST to /predict, as a server hands it to an application."""
+    return {
+        "type": "http", "method": "POST", "path": "/predict", "raw_path": b"/predict", "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "http_version": "1.1", "scheme": "http", "root_path": "",
+    }  # fmt: skip
+
+
 def ask(
     app: Guard, headers: dict[str, str], pieces: AsyncIterator[dict[str, Any]]
 ) -> tuple[int, dict[str, str], bytes]:
@@ -262,12 +271,7 @@ def ask(
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
-    scope = {
-        "type": "http", "method": "POST", "path": "/predict", "raw_path": b"/predict", "query_string": b"",
-        "headers": encoded, "http_version": "1.1", "scheme": "http", "root_path": "",
-    }  # fmt: skip
-    asyncio.run(app(scope, receive, send))
+    asyncio.run(app(scope_of(headers), receive, send))
     found = {name.decode(): value.decode() for name, value in sent[0]["headers"]} if sent else {}
     return sent[0]["status"] if sent else 0, found, b"".join(message.get("body", b"") for message in sent[1:])
 
@@ -328,6 +332,33 @@ def test_a_slow_client_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for limits, pause_s in ((Limits(idle_s=0.02), 5), (Limits(idle_s=5, body_s=0.05), 0.01)):
         status, answer, _ = ask(build_app(shippable, limits=limits), headers, slow(pause_s))
         assert (status, answer["connection"]) == (408, "close")
+
+
+def test_slow_uploads_hold_up_no_small_ones(tmp_path: Path) -> None:
+    app = build_app(random_request("plain", tmp_path / "out").shippable, limits=Limits())
+
+    async def run() -> list[int]:
+        codes: list[int] = []
+
+        async def post(length: int, *, is_slow: bool) -> None:
+            async def receive() -> dict[str, Any]:
+                await asyncio.sleep(60 if is_slow else 0)
+                return {"type": "http.request", "body": picture(), "more_body": False}
+
+            async def send(message: dict[str, Any]) -> None:
+                codes.extend([message["status"]] if "status" in message else [])
+
+            await app(scope_of({"content-type": "image/png", "content-length": str(length)}), receive, send)
+
+        slow = [asyncio.create_task(post(10_000_000, is_slow=True)) for _ in range(20)]
+        await asyncio.sleep(0)
+        await asyncio.wait_for(post(len(picture()), is_slow=False), 5)
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        return codes
+
+    assert asyncio.run(run()) == [200]
 
 
 def test_a_client_that_leaves_is_no_error(tmp_path: Path) -> None:

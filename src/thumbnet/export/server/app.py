@@ -20,7 +20,7 @@ from thumbnet.export.server.budget import Budget
 from thumbnet.export.server.classifier import Classifier
 from thumbnet.export.server.forms import Upload
 from thumbnet.export.server.guard import Guard, to_plain
-from thumbnet.export.server.limits import Limits
+from thumbnet.export.server.limits import SMALL_REQUEST, SMALL_UPLOADS, Limits
 from thumbnet.export.server.openapi import describe
 from thumbnet.export.server.refusals import ClientLeftError, RefusedError
 from thumbnet.export.server.uploads import announced_bytes, read_uploads
@@ -44,7 +44,8 @@ class _Service:
         self._card = shippable.card
         self._limits = limits
         self._classifier = Classifier(shippable, limits)
-        self._uploading = Budget(limits.upload_bytes)
+        self._large = Budget(limits.upload_bytes)
+        self._small = Budget(SMALL_UPLOADS)
         self._shippable = shippable
         self._page: asyncio.Future[str] | None = None
         self._description = to_plain(describe(self._name, self._card.class_names, limits, version=__version__))
@@ -76,7 +77,9 @@ class _Service:
 
     async def predict(self, request: Request) -> Response:
         num_top = _num_top(request, len(self._card.class_names))
-        async with self._uploading.reserved(announced_bytes(request, self._limits)):
+        num_bytes = announced_bytes(request, self._limits)
+        lane = self._small if num_bytes <= SMALL_REQUEST else self._large
+        async with lane.reserved(num_bytes):
             uploads = await read_uploads(request, self._limits)
             answers = await asyncio.gather(*(self._answer(upload, num_top) for upload in uploads))
         return _json({"model": self._name, "predictions": answers}, status=_status(answers))

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from http import HTTPStatus
 from io import BytesIO
-from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float, UInt8
 from PIL import Image
 
 from thumbnet.data.images import DRAFT_SCALE, PictureHeader, read_header, read_image_array
@@ -21,7 +17,8 @@ from thumbnet.export.request import softmax
 from thumbnet.export.server.budget import Budget
 from thumbnet.export.server.limits import BYTES_PER_PIXEL, BYTES_PER_REDUCED_PIXEL, FORMATS, Limits
 from thumbnet.export.server.refusals import RefusedError
-from thumbnet.models.program_numpy import run_program
+from thumbnet.models.program_numpy import ProgramRunner
+from thumbnet.specs.processors import num_processors
 from thumbnet.trained.shippable import Shippable
 
 # By these first bytes a file is damaged rather than of another type. Formats that hold pictures of others (ICO, ICNS),
@@ -29,8 +26,6 @@ from thumbnet.trained.shippable import Shippable
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF")
 SMALL = 4_000_000  # bytes: decoders that take no more wait for nobody
 MOST_WORKERS = 4
-
-Logits: TypeAlias = Callable[[UInt8[np.ndarray, "n c h w"]], Float[np.ndarray, "n k"]]
 
 
 class Classifier:
@@ -48,10 +43,10 @@ class Classifier:
             )
         self.card = shippable.card
         self.engine = "numpy"
-        self._logits: Logits = lambda images: run_program(program, images).logits
+        self._runner = ProgramRunner(program, num_threads=1)  # the pool has the threads
         self._limits = limits
         self._decoding = Budget(limits.decoding_bytes)
-        self._pool: Executor = ThreadPoolExecutor(min(MOST_WORKERS, os.cpu_count() or 1))
+        self._pool: Executor = ThreadPoolExecutor(min(MOST_WORKERS, num_processors()))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -114,7 +109,7 @@ class Classifier:
             )
         except ImageError as error:
             raise _damaged(error) from error
-        logits = self._logits(image[None])
+        logits = self._runner.run(image[None]).logits
         if not np.isfinite(logits).all():
             raise RefusedError(
                 HTTPStatus.UNPROCESSABLE_ENTITY,

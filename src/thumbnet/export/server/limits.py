@@ -10,6 +10,8 @@ from thumbnet.errors import ConfigError
 from thumbnet.export.server.defaults import MAX_BYTES, MAX_PIXELS
 
 MOST_BYTES = 1_000_000_000  # what `max_bytes` may be at most
+SMALL_REQUEST = 250_000  # bytes of a body: large ones, which may arrive slowly, do not hold up those that are smaller
+SMALL_UPLOADS = 10_000_000  # bytes that all small requests' bodies take at a time
 FORM_OVERHEAD = 100_000  # bytes of a form's boundaries and headers
 
 # Memory that a decoder, its picture and the copies that are made of it take at most, measured; MPO is a kind of JPEG.
@@ -51,7 +53,7 @@ class Limits:
 
     @property
     def upload_bytes(self) -> int:
-        """The most that all requests' bodies take at a time: other requests wait."""
+        """The most that all large requests' bodies take at a time: other large requests wait."""
         return 2 * self.request_bytes
 
     @property
