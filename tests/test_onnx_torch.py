@@ -25,9 +25,9 @@ pytestmark = pytest.mark.usefixtures("own_things")
 class Flat(nn.Module):
     """A user's module: dropout, a norm, and a branch on the images' shape."""
 
-    def __init__(self, *, num_classes: int, in_channels: int, per_batch: bool = False, sorts: bool = False) -> None:
+    def __init__(self, *, num_classes: int, in_channels: int, trait: str = "") -> None:
         super().__init__()
-        self.per_batch, self.sorts = per_batch, sorts
+        self.trait = trait
         self.norm = nn.BatchNorm2d(in_channels)
         self.dropout = nn.Dropout(0.5)
         self.head = nn.Linear(in_channels * 16, num_classes)
@@ -36,10 +36,12 @@ class Flat(nn.Module):
         maps = self.norm(images)
         if maps.shape[2] > 4:
             maps = nn.functional.adaptive_avg_pool2d(maps, 4)
-        if self.sorts:
+        if self.trait == "bessel":
             maps = torch.special.bessel_j0(maps)
+        if self.trait == "counts":
+            maps = maps.reshape(len(maps.tolist()), -1)
         logits: Tensor = self.head(self.dropout(maps.flatten(1)))
-        return 20 * (logits - logits.mean(0)) if self.per_batch else logits
+        return 20 * (logits - logits.mean(0)) if self.trait == "batch" else logits
 
 
 def flat_run(folder: Path, **options: Any) -> Path:
@@ -66,13 +68,18 @@ def test_a_users_module(tmp_path: Path) -> None:
 
 def test_what_onnx_has_no_operator_for_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"PyTorch's exporter cannot write flat: .*bessel"):
-        thumbnet.export_model(flat_run(tmp_path, sorts=True), "onnx", out=tmp_path / "model.onnx")
+        thumbnet.export_model(flat_run(tmp_path, trait="bessel"), "onnx", out=tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
 
 
-def test_a_network_that_looks_at_the_whole_batch_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="for one image than for a batch"):
-        thumbnet.export_model(flat_run(tmp_path, per_batch=True), "onnx", out=tmp_path / "model.onnx")
+@pytest.mark.parametrize(
+    ("trait", "message"), [("batch", "for one image than for a batch"), ("counts", "ONNX Runtime cannot run the file")]
+)
+def test_a_network_that_depends_on_the_number_of_images_is_refused(trait: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=message) as caught:
+        thumbnet.export_model(flat_run(tmp_path, trait=trait), "onnx", out=tmp_path / "model.onnx")
+    assert "let nothing in it depend on the number of images" in caught.value.hint
+    assert not (tmp_path / "model.onnx").exists()
 
 
 @pytest.mark.parametrize(("model", "side"), [("resnet8", 16), ("dilated", 32), ("dilated-fixed", 16)])
