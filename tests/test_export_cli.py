@@ -108,6 +108,8 @@ def test_the_default_drop_is_half_a_point_or_an_image(small_run: Path) -> None:
         (["thumb-20k", "--format", "c", "--for", "frigate"], "not written for 'frigate'"),
         (["thumb-20k", "--format", "note", "--out", "-"], "stdout"),
         (["--list", "--format", "c"], "--format is given with --list"),
+        (["--list", "--max-drop", "0"], "--max-drop is given with --list"),
+        (["--list", "--for", "openmv"], "--for is given with --list"),
         (["nowhere", "--format", "note"], "neither a run folder nor a trained model"),
         (["thumb-20k", "--format", "c", "--out", "a-file"], "is a file"),
     ],

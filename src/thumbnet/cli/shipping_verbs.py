@@ -49,7 +49,8 @@ def serve(parsed: argparse.Namespace) -> None:
 
 def _list_formats(parsed: argparse.Namespace) -> None:
     for name in EXPORT_OPTIONS:
-        if getattr(parsed, name) not in (None, False):
+        given = getattr(parsed, name)
+        if given is not None and given is not False:
             option = OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")
             raise ConfigError(f"{option} is given with --list, which exports nothing", hint=f"leave {option} out")
     from thumbnet.export.formats import FORMATS

@@ -12,7 +12,7 @@ from thumbnet.specs.extras import missing_packages
 from thumbnet.specs.registry import Registry
 
 Writer = Callable[[ExportRequest], ExportResult]
-BLOCKS = "networks of blocks (thumb-*, sprint, sprint-long)"
+BLOCKS = "networks of blocks (thumb-*, sprint, your own)"
 ONNX_USAGE = (
     "ONNX Runtime takes uint8 pixels [N,height,width,channels] and gives `logits` and `probabilities`; or "
     "`thumbnet predict photo.jpg --model FILE`"
