@@ -16,7 +16,6 @@ import pytest
 import torch
 from PIL import Image
 from selenium.webdriver import ActionChains, Chrome, Keys
-from selenium.webdriver.common.by import By
 
 from browser import (
     DESKTOP,
@@ -164,14 +163,13 @@ def wait_for_answers(browser: Chrome) -> None:
 
 def answers(browser: Chrome) -> list[tuple[str, str, float]]:
     """File, first class and its probability of each result, newest first."""
-    return [
-        (
-            str(each.get_attribute("data-file")),
-            str(each.find_element(By.CSS_SELECTOR, "[data-class]").get_attribute("data-class")),
-            float(each.get_attribute("data-probability") or "nan"),
-        )
-        for each in find_all(browser, ".result")
-    ]
+    found = browser.execute_script(  # at once: a camera's results are replaced all the time
+        """
+        return [...document.querySelectorAll(".result")].map((result) =>
+          [result.dataset.file, result.querySelector("[data-class]").dataset.class, result.dataset.probability]);
+        """
+    )
+    return [(name, class_name, float(probability)) for name, class_name, probability in found]
 
 
 def problems(browser: Chrome) -> str:
