@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ from PIL import Image
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from scripts import load_script
 from sent_pictures import BAD_PICTURES, picture, webp_of
 from server_process import Server, running_server
 from thumbnet.cli import main
@@ -99,6 +101,20 @@ def test_what_is_no_http_is_refused(server: Server) -> None:
     assert say(post + b"Content-Length: 1000\r\n\r\nabc") == b""  # it left
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(10) == 0
+
+
+def test_the_scripts_that_break_and_measure_it_work(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where a request that was answered with 5xx would lie
+    answers = load_script("benchmarks/fuzz_serve").fuzz(server.port, random.Random(0), time.monotonic() + 1)
+    assert {"200", "400", "415", "422"} <= set(answers)
+    assert not [code for code in answers if code.startswith("5")]
+    assert not list(tmp_path.iterdir())
+    ask_at_once = load_script("benchmarks/bench_serve").ask_at_once
+    assert len(ask_at_once(server.port, picture(), num_requests=12, num_clients=4)) == 12
+    with pytest.raises(SystemExit, match="415"):
+        ask_at_once(server.port, b"no picture", num_requests=1, num_clients=1)
 
 
 def test_slow_clients_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
