@@ -30,14 +30,17 @@ from browser import (
     save_screenshot,
 )
 from display_p3 import DISPLAY_P3
+from html_scripts import HTML
 from random_exports import random_request
 from report_page import find, find_all, is_in_view, wait_until
 from thumbnet import load_pretrained, predict, saliency_maps
 from thumbnet.data.images import read_image_array
+from thumbnet.export.html.compact import compact_style
 from thumbnet.export.html.page import build_page
 from thumbnet.export.request import softmax
 from thumbnet.models.program_numpy import run_program
 from thumbnet.runs.shippable import load_shippable
+from thumbnet.views.house import house_style
 
 pytestmark = pytest.mark.browser
 
@@ -453,3 +456,19 @@ def test_the_camera_shows_keeps_and_stops(page_file: Path, tmp_path: Path) -> No
         assert [name for name, _, _ in answers(browser)] == ["picture of the camera"]
         assert browser.switch_to.active_element == start
         assert browser.execute_script("return document.querySelector('video').srcObject") is None
+
+
+def test_a_shorter_style_means_the_same(page: Chrome) -> None:
+    full = house_style() + (HTML / "page.css").read_text(encoding="utf-8")
+    rules = page.execute_script(
+        """
+        return arguments[0].map((text) => {
+          const sheet = new CSSStyleSheet();
+          sheet.replaceSync(text);
+          return [...sheet.cssRules].map((rule) => rule.cssText.replaceAll(", ", ","));
+        });
+        """,
+        [full, compact_style(full)],
+    )
+    assert len(rules[0]) > 80
+    assert rules[0] == rules[1]
