@@ -170,6 +170,14 @@ def test_an_old_run_has_no_figures(tmp_path: Path) -> None:
     assert 'id="samples"' not in build_page(old)
 
 
+def test_no_folder_of_the_users_machine_is_told(tmp_path: Path) -> None:
+    shippable = random_request("separable", tmp_path / "page.html").shippable
+    private = {"data": "folder:/home/ann/pets", "data_description": "40 images in the folder /home/ann/pets"}
+    text = build_page(replace(shippable, card=replace(shippable.card, data_note="not in /home/ann", **private)))
+    assert "/home/ann" not in text
+    assert "pets" in text
+
+
 @pytest.mark.parametrize("name", MOST_BYTES)
 def test_the_size_of_a_shipped_model(name: str) -> None:
     assert len(build_page(load_shippable(name)).encode()) <= MOST_BYTES[name]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.export.licence import licence_of
+from thumbnet.export.public_card import public_card
 from thumbnet.models.card import ModelCard
 from thumbnet.trained.shippable import Shippable
 
@@ -31,8 +32,8 @@ def headlines(shippable: Shippable) -> list[Headline]:
 
 
 def facts(shippable: Shippable) -> list[tuple[str, str]]:
-    """The rest, by name."""
-    card = shippable.card
+    """The rest, by name, without the folders of the machine that the model was trained on."""
+    card = public_card(shippable.card)
     channels, height, width = card.image_shape
     pictures = [f"{card.num_train:,} for training"]
     if card.num_val:
@@ -40,7 +41,6 @@ def facts(shippable: Shippable) -> list[tuple[str, str]]:
     pictures.append(f"{card.num_test:,} for the test")
     rows = [
         ("Data", card.data_description or card.data),
-        ("Note", card.data_note),
         ("Pictures", ", ".join(pictures)),
         ("Sees", f"{width}x{height} pixels {'in colour' if channels == 3 else 'in grey'}"),
         ("Network", card.model),
