@@ -292,10 +292,14 @@ def test_bytes_are_counted_while_they_arrive(
 
     monkeypatch.setattr(application.Upload, "write", watched)
 
+    num_pieces = 0
+
     async def endless() -> AsyncIterator[dict[str, Any]]:
+        nonlocal num_pieces
         yield {"type": "http.request", "body": PART if "form" in kind else b"\x89PNG", "more_body": True}
         while True:
             await asyncio.sleep(0)
+            num_pieces += 1
             yield {"type": "http.request", "body": bytes(10_000), "more_body": True}
 
     headers = {"transfer-encoding": "chunked", **length, "content-type": kind}
@@ -303,6 +307,7 @@ def test_bytes_are_counted_while_they_arrive(
     assert status == json.loads(body)["error"]["code"] == 413
     assert answer["connection"] == "close"
     assert 80_000 < max(held) <= 100_000
+    assert num_pieces > 20  # the rest is read for a moment, and kept nowhere
 
 
 def test_what_is_announced_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,8 @@ def server() -> Iterator[Server]:
 def test_it_answers_everybody_and_ends_cleanly(server: Server) -> None:
     good = picture()
     large = good + bytes(3_000_000)  # a form's part beyond what Starlette keeps in memory
+    assert server.predict(good) == 200
+    assert server.most_kb() < 120_000  # without PyTorch
     with ThreadPoolExecutor(200) as pool:
         assert set(pool.map(server.predict, [good] * 190 + [large] * 10)) == {200}
     for content, status in BAD_PICTURES.values():
@@ -96,11 +98,15 @@ def test_what_is_no_http_is_refused(server: Server) -> None:
         post + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
         post + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
         post + b"X: " + b"y" * 100_000 + b"\r\n\r\n",
+        post.replace(b"/predict", b"/nowhere") + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",  # refused twice
+        post.replace(b"POST", b"HEAD") + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
     ):
         assert say(content).startswith(b"HTTP/1.1 4"), content
     assert say(post + b"Content-Length: 1000\r\n\r\nabc") == b""  # it left
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(10) == 0
+    assert server.process.stderr is not None
+    assert server.process.stderr.read() == ""
 
 
 def test_the_scripts_that_break_and_measure_it_work(
