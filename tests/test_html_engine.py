@@ -66,10 +66,15 @@ def networks() -> list[tuple[BlockNet, np.ndarray]]:
     ]
 
 
+@pytest.fixture(scope="module")
+def jobs(networks: list[tuple[BlockNet, np.ndarray]]) -> list[tuple[bytes, np.ndarray]]:
+    """Their weights, and the images."""
+    return [(program_to_bytes(folded(model, images.shape[1:])), images) for model, images in networks]
+
+
 @pytest.fixture(scope="module", params=["wasm-simd", "javascript"])
-def results(request: pytest.FixtureRequest, networks: list[tuple[BlockNet, np.ndarray]]) -> list[EngineResult]:
+def results(request: pytest.FixtureRequest, jobs: list[tuple[bytes, np.ndarray]]) -> list[EngineResult]:
     """What the engine makes of them, with WebAssembly and without."""
-    jobs = [(program_to_bytes(folded(model, images.shape[1:])), images) for model, images in networks]
     results = run_engine(jobs, javascript=request.param == "javascript")
     assert {result.kind for result in results} == {request.param}
     return results
@@ -133,13 +138,13 @@ def test_half_precision_finds_the_scales_that_it_was_multiplied_with() -> None:
 
 @needs_node
 @needs_compiler
-def test_the_compiled_engine_is_that_of_its_source(networks: list[tuple[BlockNet, np.ndarray]], tmp_path: Path) -> None:
+def test_the_compiled_engine_is_that_of_its_source(jobs: list[tuple[bytes, np.ndarray]], tmp_path: Path) -> None:
     """Byte for byte with the compiler that it was made with; with another one, what both compute is the same."""
     compiled = tmp_path / "engine.wasm"
     subprocess.run([sys.executable, TOOL, compiled], check=True)
     version = subprocess.run(["clang", "--version"], capture_output=True, text=True, check=True).stdout
     if CLANG_OF_ENGINE in version:
         assert compiled.read_bytes() == (HTML / "engine.wasm").read_bytes(), "run tools/build_engine.py"
-    jobs = [(program_to_bytes(folded(model, images.shape[1:])), images) for model, images in networks]
+        return
     for one, other in zip(run_engine(jobs), run_engine(jobs, wasm=compiled), strict=True):
         np.testing.assert_allclose(one.logits, other.logits, rtol=1e-5, atol=1e-5 * np.abs(one.logits).max())
