@@ -59,6 +59,7 @@ for (const name of ["inflate", "jpeg", "pictures"]) vm.runInThisContext(fs.readF
 })();
 """
 SCALES = (1, 2, 4, 8)
+ADOBE = b"Adobe\x00\x64\x00\x00\x00\x00\x00"  # its last byte says how colours are stored
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 
 
@@ -102,6 +103,11 @@ def jpeg_files() -> list[bytes]:
             **({} if is_rgb or index % 7 == 6 else {"subsampling": SUBSAMPLINGS[index % 3 - 1]}),
         )
         files.append(file.getvalue())
+    for index in range(4):
+        inks, file = generator.integers(0, 256, (9, 10, 4), np.uint8).repeat(4, axis=0), io.BytesIO()
+        Image.fromarray(inks, "CMYK").save(file, "JPEG", progressive=index % 2 == 0)
+        assert file.getvalue().count(ADOBE) == 1
+        files.append(file.getvalue().replace(ADOBE, ADOBE[:-1] + bytes([index // 2 * 2])))  # 2: luma, chroma and black
     for factors in (cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411):
         for height, width in ((60, 59), (33, 34), (9, 2), (2, 9)):
             options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factors, cv2.IMWRITE_JPEG_QUALITY, 95]
@@ -136,17 +142,17 @@ def test_it_decodes_jpeg_as_pillow_does() -> None:
 @needs_node
 def test_damaged_jpeg_files_are_told_and_unusual_ones_left_to_the_browser() -> None:
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
-    file, cmyk = io.BytesIO(), io.BytesIO()
+    file = io.BytesIO()
     picture.save(file, "JPEG", quality=90)
-    picture.convert("CMYK").save(cmyk, "JPEG")
     whole = file.getvalue()
+    arithmetic = whole.replace(b"\xff\xc0", b"\xff\xc9")
     begin = whole.index(b"\xff\xda")
     damaged = [whole[:length] for length in (2, 20, 200, begin, begin + 20, len(whole) - 100)]
     damaged.append(whole.replace(b"\xff\xdb", b"\xff\xfe"))  # no quantisation
     damaged.append(whole.replace(b"\xff\xc4", b"\xff\xfe"))  # no Huffman codes
     damaged.append(whole[:begin] + b"\xff\xda\x00\x08\x01\x09\x00\x00\x3f\x00" + whole[begin + 14 :])  # no such part
     damaged.append(b"\xff\xd8 this is no picture")
-    jobs = [{"file": encoded(content), "scale": 1} for content in (cmyk.getvalue(), *damaged)]
+    jobs = [{"file": encoded(content), "scale": 1} for content in (arithmetic, *damaged)]
     left, *results = run_node(JPEG_JOBS, {"html": str(HTML), "jobs": jobs})
     assert left is None
     assert [result.get("error") for result in results] == ["the JPEG file is damaged or ends too early"] * len(damaged)

@@ -1,7 +1,7 @@
 /* JPEG files to pixels, at their size or a half, a quarter or an eighth of it, in the whole numbers of libjpeg-turbo,
  * which Pillow and most browsers use: so that a photograph gives the same pixels as in Python, to the bit.
  * ThumbnetJpeg.decode(bytes, scaleOf, channels) gives {data, width, height, channels} of rows of pixels, grey (1) or
- * RGB (3), or null where it leaves a file to the browser (CMYK, arithmetic coding, 12 bits); it throws on damage.
+ * RGB (3), or null where it leaves a file to the browser (arithmetic coding, 12 bits, lossless); it throws on damage.
  * Sources: ITU-T T.81; the inverse transforms of Loeffler, Ligtenberg and Moschytz (1989) as in libjpeg. */
 "use strict";
 globalThis.ThumbnetJpeg = (() => {
@@ -217,7 +217,7 @@ globalThis.ThumbnetJpeg = (() => {
 
   function readFrame(segment, isProgressive, scaleOf) {
     const height = segment[1] << 8 | segment[2], width = segment[3] << 8 | segment[4], count = segment[5];
-    if (segment[0] !== 8 || (count !== 1 && count !== 3)) return null;
+    if (segment[0] !== 8 || ![1, 3, 4].includes(count)) return null;
     if (!width || !height || segment.length < 6 + 3 * count) throw damaged();
     const scale = scaleOf(width, height), least = 8 / scale;
     const parts = Array.from({ length: count }, (_, n) => {
@@ -276,21 +276,32 @@ globalThis.ThumbnetJpeg = (() => {
     return [result, width];
   }
 
-  function pixels(frame, isRgb, channels) {
+  function pixels(frame, isStored, channels) {
     const width = Math.ceil(frame.width / frame.scale), height = Math.ceil(frame.height / frame.scale);
     const data = new Uint8Array(width * height * channels);
     const planes = frame.parts.map(part => enlarged(part, frame, width, height));
     const isGrey = planes.length === 1;
     const [[first, firstStride], [second, secondStride], [third, thirdStride]] = isGrey ? Array(3).fill(planes[0]) : planes;
+    const [black, blackStride] = planes[3] || [];
+    // Of inks as files keep them (255 is none), as Pillow rounds.
+    const inked = (ink, light) => {
+      const product = (255 - ink) * light + 128;
+      return light - ((product >> 8) + product >> 8);
+    };
     for (let row = 0, to = 0; row < height; row++)
       for (let column = 0; column < width; column++) {
         const a = first[row * firstStride + column];
         const b = second[row * secondStride + column], c = third[row * thirdStride + column];
         let red = a, green = b, blue = c;
-        if (!isGrey && !isRgb) {
+        if (!isGrey && !isStored) {
           red = clamp(a + ((c - 128) * 91881 + 32768 >> 16));
           green = clamp(a + ((b - 128) * -22554 + 32768 - (c - 128) * 46802 >> 16));
           blue = clamp(a + ((b - 128) * 116130 + 32768 >> 16));
+          if (black) red = 255 - red, green = 255 - green, blue = 255 - blue;
+        }
+        if (black) {
+          const light = black[row * blackStride + column];
+          red = inked(red, light), green = inked(green, light), blue = inked(blue, light);
         }
         if (channels === 1) data[to++] = red * 19595 + green * 38470 + blue * 7471 + 32768 >> 16; // luma, as Pillow
         else data[to++] = red, data[to++] = green, data[to++] = blue;
@@ -354,8 +365,9 @@ globalThis.ThumbnetJpeg = (() => {
           for (let column = 0; column < part.blocksAcross; column++)
             transform(part, part.coefficients, 64 * (row * part.across + column), row, column);
     const ids = frame.parts.map(part => part.id).join();
-    const isRgb = frame.parts.length === 3 && !hasJfif && (adobe === null ? ids === "82,71,66" : adobe === 0);
-    return pixels(frame, isRgb, channels);
+    const isStored = frame.parts.length === 4 ? adobe !== 2 // as RGB or CMYK, not as luma and chroma
+      : !hasJfif && (adobe === null ? ids === "82,71,66" : adobe === 0);
+    return pixels(frame, isStored, channels);
   }
 
   return { decode };
