@@ -14,6 +14,7 @@ import pytest
 
 import tflite_reading
 from random_exports import KINDS, random_request, without_data
+from thumbnet.cli import main
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ExportError, ExtraMissingError
 from thumbnet.export.check_images import images_of
@@ -208,6 +209,20 @@ def test_a_loss_of_accuracy_is_refused_with_the_layers_that_cost_most(tmp_path: 
     assert not request.out.exists()
     write(replace(request, max_drop=1.0))
     assert request.out.exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--for", "frigate"], ["--for", "openmv"]])
+def test_a_run_on_own_pictures(
+    arguments: list[str], small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Grey pictures of 16x16 pixels, checked on its own data."""
+    out = tmp_path / "it" / ("run.tflite" if not arguments else "folder")
+    assert main(["export", str(small_run), "--format", "tflite", "--out", str(out), "--json", *arguments]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [check["description"] for check in result["checks"]] == ["8 validation images", "4 test images"]
+    camera = "224,224,3" if "frigate" in arguments else "16,16,1"
+    assert result["details"]["input"] == f"uint8 [1,{camera}], pixels 0 to 255"
+    assert all(Path(file).is_file() for file in result["files"])
 
 
 def test_without_data_other_classes_of_samples_are_refused(tmp_path: Path) -> None:
