@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from torch import nn
 from thumbnet.data.batches import normalise
 from thumbnet.errors import ImageError, ModelError, RunError
 from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.models import program_numpy
 from thumbnet.models.architecture import OF_MODELS, architecture_of
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.pretrained import list_pretrained
 from thumbnet.models.program import Program, equalised, fold
-from thumbnet.models.program_numpy import run_program
+from thumbnet.models.program_numpy import ProgramRunner, run_program
 from thumbnet.models.registry import create_model, resolved_options
 from thumbnet.models.sprint import SprintNet
 from thumbnet.runs.predict import predict
@@ -68,6 +70,27 @@ def test_it_agrees_with_the_network(
         assert found.logits.dtype == np.float32
         np.testing.assert_allclose(found.logits, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
         assert found.maps.shape[1:] == (*program.blocks[-1].out_shape[1:], program.blocks[-1].out_shape[0])
+
+
+@pytest.mark.parametrize("blocks", ["b8 b16p b16d2 b16s", "c8s c16p c16"])
+def test_threads_and_kept_buffers_change_nothing(blocks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program_numpy, "CHUNK_VALUES", 30_000)  # a few images
+    torch.manual_seed(0)
+    program = folded(with_statistics(BlockNet(blocks=blocks, num_classes=4)), (3, 17, 20))
+    images = np.random.default_rng(0).integers(0, 256, (23, 3, 17, 20), np.uint8)
+    each = [ProgramRunner(program, num_threads=1).run(images[index : index + 1]) for index in range(len(images))]
+    runner = ProgramRunner(program, num_threads=3)
+    for start in (0, 5, 0):
+        found = runner.run(images[start:])
+        np.testing.assert_allclose(
+            found.logits, np.concatenate([one.logits for one in each[start:]]), rtol=1e-4, atol=1e-4
+        )
+        np.testing.assert_allclose(found.maps, np.concatenate([one.maps for one in each[start:]]), rtol=1e-4, atol=1e-4)
+    assert runner.run(images[:0]).logits.shape == (0, 4)
+    with ThreadPoolExecutor(4) as pool:  # the runner itself may be shared
+        found_at_once = list(pool.map(runner.run, [images] * 8))
+    for result in found_at_once:
+        np.testing.assert_array_equal(result.logits, found_at_once[0].logits)
 
 
 @pytest.mark.parametrize("name", list_pretrained())
