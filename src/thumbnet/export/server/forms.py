@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MOST_NAME = 255  # characters of a file's name that an answer repeats
+MOST_HEADER = 4096  # bytes of a header's name, and of its value
+MOST_HEADERS = 8  # of a part
 PLAIN_ENCODINGS = (b"", b"binary", b"8bit", b"7bit")
 
 
@@ -50,8 +52,8 @@ class FormReader:
         self._is_complete = False
         callbacks: MultipartCallbacks = {
             "on_part_begin": self._begin_part,
-            "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
+            "on_header_field": lambda data, start, end: self._add_to_header(0, data[start:end]),
+            "on_header_value": lambda data, start, end: self._add_to_header(1, data[start:end]),
             "on_header_end": self._end_header,
             "on_headers_finished": self._begin_content,
             "on_part_data": lambda data, start, end: self._uploads[-1].write(data[start:end], limits),
@@ -84,6 +86,12 @@ class FormReader:
                 hint="send several requests",
             )
         self._headers = {}
+
+    def _add_to_header(self, place: int, data: bytes) -> None:
+        """Keep a piece of a header's name (0) or value (1)."""
+        self._header[place].extend(data)
+        if len(self._header[place]) > MOST_HEADER or len(self._headers) >= MOST_HEADERS:
+            raise _malformed("a part has too long or too many headers")
 
     def _end_header(self) -> None:
         name, value = self._header
