@@ -50,9 +50,10 @@ def _run_batch(program: FixedProgram, images: UInt8[np.ndarray, "n c h w"]) -> I
 
 
 def _scaled(sums: Int64[np.ndarray, "... k"], scaling: Scaling, low: int, high: int) -> Int64[np.ndarray, "... k"]:
-    exact = (sums * scaling.multipliers + (1 << (scaling.shift - 1))) >> scaling.shift
-    clamped: Int64[np.ndarray, "... k"] = np.clip(exact, low, high)
-    return clamped
+    exact: Int64[np.ndarray, "... k"] = sums * scaling.multipliers
+    exact += 1 << (scaling.shift - 1)
+    exact >>= scaling.shift
+    return np.clip(exact, low, high, out=exact)
 
 
 def run_stem(stem: FixedStem, images: UInt8[np.ndarray, "n c h w"]) -> NewMaps:

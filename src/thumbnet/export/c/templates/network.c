@@ -97,14 +97,17 @@ static void convolve(const struct block *block, int32_t row, int32_t column)
 {
     const int32_t seen_channels = block->ring_channels, channels = block->channels;
     const int8_t *seen[9];
+    int is_at_border = 0;
     for (int32_t i = 0; i < 9; i++) {
         const int32_t y = row * block->stride + (i / 3 - 1) * block->dilation;
         const int32_t x = column * block->stride + (i % 3 - 1) * block->dilation;
         const int is_inside = y >= 0 && y < block->in_height && x >= 0 && x < block->in_width;
         seen[i] = is_inside ? ring_at(block, y, x) : border;
+        is_at_border |= !is_inside;
     }
-    for (int32_t k = 0; k < seen_channels; k++)
-        border[k] = block->padding;
+    if (is_at_border)
+        for (int32_t k = 0; k < seen_channels; k++)
+            border[k] = block->padding;
     for (int32_t k = 0; k < channels; k++)
         sums[k] = 0;
     for (int32_t i = 0; i < 9; i++) {
