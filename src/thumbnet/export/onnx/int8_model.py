@@ -53,9 +53,10 @@ def _check_without_data(request: ExportRequest, agreement: Agreement) -> None:
 
 
 def _refusal(request: ExportRequest, held_out: CheckImages, agreement: Agreement) -> ExportError:
+    num_lost = round(agreement.drop * agreement.num_images)
     return ExportError(
-        f"int8 costs {100 * agreement.drop:.2f} points of accuracy on {held_out.description}, more than the "
-        f"{100 * request.max_drop:.2f} allowed; {_dearest(request, held_out)}",
+        f"int8 costs {100 * agreement.drop:.2f} points of accuracy, {num_lost} of {held_out.description}, more than "
+        f"the {100 * request.max_drop:.2f} allowed; {_dearest(request, held_out)}",
         hint=f"allow more with --max-drop, or {INSTEAD}",
     )
 
