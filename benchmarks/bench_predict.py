@@ -26,7 +26,7 @@ from thumbnet.trained.shippable import load_pretrained_shippable
 MODEL = "thumb-50k"
 NUM_PICTURES = 2000
 NUM_TURNS = 5
-PACKAGES = "import importlib.util; print([n for n in ('torch', 'onnxruntime') if importlib.util.find_spec(n)])"
+PACKAGES = "import importlib.util; print(*[n for n in ('torch', 'onnxruntime') if importlib.util.find_spec(n)])"
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     lines += [
         f"{parsed.pictures:,} PNG files of 32x32 pixels by {MODEL}, the process's start included; {NUM_TURNS} runs."
     ]
-    lines += ["", "| beside the core | pictures/s, median (best) | one picture, median (best) |", "|---|---|---|"]
+    lines += ["", "| packages of extras | pictures/s, median (best) | one picture, median (best) |", "|---|---|---|"]
     lines += [row(entry, parsed.pictures) for entry in rows]
     print(write_results("predict", values, "\n".join(lines) + "\n"))
 
@@ -81,7 +81,7 @@ def seconds_of(python: str, pictures: str, *, num_lines: int) -> float:
 
 def packages_of(python: str) -> str:
     """Which of those that it may compute with an environment has beside NumPy."""
-    return subprocess.run([python, "-c", PACKAGES], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run([python, "-c", PACKAGES], capture_output=True, text=True, check=True).stdout.strip() or "none"
 
 
 def row(entry: dict[str, object], num_pictures: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,7 @@ from PIL import Image
 
 import thumbnet
 from thumbnet.cli import main, predict_verb
+from thumbnet.cli.output import put_utf8
 from thumbnet.cli.prediction_output import writer_for
 from thumbnet.data.picture_files import find_pictures
 from thumbnet.errors import ConfigError, DataError, ImageError, ModelError, NonFiniteLogitsError
@@ -232,6 +234,15 @@ def test_csv_is_that_of_rfc_4180(pets: Path, capfdbinary: pytest.CaptureFixture[
     assert [float(text) for text in rows[0][2::2]] == pytest.approx(
         [guess.probability for guess in expected.top], abs=1e-6
     )
+
+
+def test_csv_on_a_terminal_shows_foreign_names_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal in (io.TextIOWrapper(io.BytesIO()), io.StringIO()):
+        monkeypatch.setattr(terminal, "isatty", lambda: True)
+        monkeypatch.setattr(sys, "stdout", terminal)
+        put_utf8("a\x1b[2J,\udcff\r\n")
+        terminal.seek(0)
+        assert terminal.read() == "a\\x1b[2J,\\xff\n"
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])

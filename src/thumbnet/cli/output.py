@@ -43,11 +43,11 @@ def put_utf8(text: str) -> None:
     """Write data for programs to stdout exactly as it is, in UTF-8; on a terminal, foreign text in it escaped."""
 
     def write() -> None:
-        stream = sys.stdout
-        if stream is None or stream.isatty():
+        binary = getattr(sys.stdout, "buffer", None)  # a stream that stands in for stdout may have none
+        if binary is None or sys.stdout.isatty():
             print(escaped(text.replace("\r\n", "\n"), keep="\n\t"), end="")
         else:
-            stream.buffer.write(text.encode("utf-8", "surrogateescape"))
+            binary.write(text.encode("utf-8", "surrogateescape"))
 
     _checked(write)
 
