@@ -14,20 +14,27 @@ from typing import Any
 import numpy as np
 import pytest
 
+from thumbnet.export.html.page import ENGINE_SCRIPTS
+
 HTML = Path(__file__).parent.parent / "src" / "thumbnet" / "export" / "html"
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed")
 
+# Reads the request, and runs the scripts that need no page.
+LOAD = f"""
+const fs = require("fs"), vm = require("vm");
+const request = JSON.parse(fs.readFileSync(0, "utf8"));
+if (request.javascript) delete globalThis.WebAssembly;
+for (const name of {list(ENGINE_SCRIPTS)}) vm.runInThisContext(fs.readFileSync(`${{request.html}}/${{name}}`, "utf8"));
+"""
 # Runs each job on the engine and prints the results; with `javascript`, without WebAssembly.
-ENGINE_JOBS = """
-const fs = require("fs");
-const { html, wasm, javascript, jobs } = JSON.parse(fs.readFileSync(0, "utf8"));
-if (javascript) delete globalThis.WebAssembly;
-require(html + "/engine.js");
+ENGINE_JOBS = (
+    LOAD
+    + """
 (async () => {
-  const results = [];
-  for (const job of jobs) {
-    const engine = await ThumbnetEngine.load(Buffer.from(job.weights, "base64"), { wasm: fs.readFileSync(wasm) });
+  const results = [], wasm = fs.readFileSync(request.wasm);
+  for (const job of request.jobs) {
+    const engine = await ThumbnetEngine.load(Buffer.from(job.weights, "base64"), { wasm });
     const found = [];
     for (const image of job.images) {
       const { logits, probabilities, map } = engine.run(Buffer.from(image, "base64"));
@@ -39,6 +46,7 @@ require(html + "/engine.js");
   console.log(JSON.stringify(results));
 })();
 """
+)
 
 
 @dataclass(frozen=True)

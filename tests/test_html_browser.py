@@ -19,6 +19,7 @@ from html_pictures import save_pictures
 from html_scripts import HTML, encoded
 from thumbnet.data.images import read_image_array
 from thumbnet.evaluation.saliency import saliency_maps
+from thumbnet.export.html.page import ENGINE_SCRIPTS
 from thumbnet.export.html.weights import program_to_bytes
 from thumbnet.export.request import softmax
 from thumbnet.models.program_numpy import run_program
@@ -69,7 +70,7 @@ def predict_in(
     unless it `may_complain`, write no error to the console."""
     shippable = load_pretrained_shippable(NAME)
     assert shippable.program is not None
-    scripts = [before, *((HTML / f"{name}.js").read_text() for name in ("engine", "inflate", "jpeg", "pictures"))]
+    scripts = [before, *((HTML / name).read_text() for name in ENGINE_SCRIPTS)]
     scripts.append(f'const weights = "{encoded(program_to_bytes(shippable.program))}";')
     scripts.append(f'const wasm = "{encoded((HTML / "engine.wasm").read_bytes())}";')
     page.write_text(

@@ -14,24 +14,25 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from html_scripts import HTML, encoded, needs_node, run_node
+from html_scripts import HTML, LOAD, encoded, needs_node, run_node
 from thumbnet.data.images import centre_part, read_image_array
 from thumbnet.export.html.compact import compact_script, compact_style
 from thumbnet.models.program import Shape
 
-PICTURE_JOBS = """
-const { html, jobs } = JSON.parse(require("fs").readFileSync(0, "utf8"));
-require(html + "/pictures.js");
-console.log(JSON.stringify(jobs.map(({ rgba, size: [width, height], shape: [channels, rows, columns] }) => {
+PICTURE_JOBS = (
+    LOAD
+    + """
+console.log(JSON.stringify(request.jobs.map(({ rgba, size: [width, height], shape: [channels, rows, columns] }) => {
   const image = { data: Buffer.from(rgba, "base64"), width, height };
   const { pixels } = ThumbnetPictures.fromPixels(image, { channels, height: rows, width: columns });
   return Array.from(pixels);
 })));
 """
-JPEG_JOBS = """
-const { html, jobs } = JSON.parse(require("fs").readFileSync(0, "utf8"));
-require(html + "/jpeg.js");
-console.log(JSON.stringify(jobs.map(({ file, scale }) => {
+)
+JPEG_JOBS = (
+    LOAD
+    + """
+console.log(JSON.stringify(request.jobs.map(({ file, scale }) => {
   try {
     const image = ThumbnetJpeg.decode(Buffer.from(file, "base64"), () => scale, 3);
     return image && { ...image, data: Buffer.from(image.data).toString("base64") };
@@ -40,13 +41,13 @@ console.log(JSON.stringify(jobs.map(({ file, scale }) => {
   }
 })));
 """
-FILE_JOBS = """
-const fs = require("fs"), vm = require("vm");
-const { html, jobs } = JSON.parse(fs.readFileSync(0, "utf8"));
-for (const name of ["inflate", "jpeg", "pictures"]) vm.runInThisContext(fs.readFileSync(`${html}/${name}.js`, "utf8"));
+)
+FILE_JOBS = (
+    LOAD
+    + """
 (async () => {
   const results = [];
-  for (const { file, shape: [channels, height, width], white } of jobs) {
+  for (const { file, shape: [channels, height, width], white } of request.jobs) {
     const blob = new Blob([Buffer.from(file, "base64")]);
     try {
       const read = await ThumbnetPictures.read(blob, { channels, height, width, white });
@@ -58,6 +59,7 @@ for (const name of ["inflate", "jpeg", "pictures"]) vm.runInThisContext(fs.readF
   console.log(JSON.stringify(results));
 })();
 """
+)
 SCALES = (1, 2, 4, 8)
 ADOBE = b"Adobe\x00\x64\x00\x00\x00\x00\x00"  # its last byte says how colours are stored
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
@@ -216,6 +218,7 @@ def test_styles_are_shortened_without_a_change() -> None:
         ('x = "a  //  b" + `c  ${ d }\n  e`;', 'x="a  //  b"+`c  ${ d }\n  e`;'),
         ("if (a)\n  b();\nelse c = d / e / f;", "if(a)\nb();else c=d/e/f;"),
         ("a = b\n(c)", "a=b\n(c)"),
+        ("{\n  a(';}');\n}\n", "{a(';}')}\n"),
         ("a = [\n  b\n]\n  .c(\n)\n", "a=[b]\n.c()\n"),
     ],
 )

@@ -2,148 +2,8 @@
  * weights.py wrote and of engine.wasm. Without WebAssembly, or without its SIMD, the same kernels run in JavaScript.
  * What is computed stands in thumbnet's models/program.py. */
 "use strict";
-globalThis.ThumbnetEngine = (() => {
-  const FORMAT = 1;
+const ThumbnetEngine = (() => {
   const padded = count => Math.ceil(count / 4) * 4;
-
-  // ---- the kernels of engine.c in JavaScript, on the floats `f`; addresses are in bytes, as there
-
-  function javascriptKernels(f) {
-    const multiply = (x, pixels, depth, filters, y, channels) => {
-      x >>= 2, filters >>= 2, y >>= 2;
-      for (let k = 0; k < channels; k += 8) {
-        const block = Math.min(8, channels - k);
-        for (let half = 0; half < block; half += 4) {
-          const last = filters + depth * block;
-          for (let p = 0; p < pixels; p += 2) { // a last odd one is computed twice
-            let one = x + p * depth, two = p + 1 < pixels ? one + depth : one;
-            let a = 0, b = 0, c = 0, d = 0, e = 0, g = 0, h = 0, i = 0;
-            for (let w = filters + half; w < last; w += block) {
-              const first = f[one++], second = f[two++];
-              a += first * f[w], b += first * f[w + 1], c += first * f[w + 2], d += first * f[w + 3];
-              e += second * f[w], g += second * f[w + 1], h += second * f[w + 2], i += second * f[w + 3];
-            }
-            const to = y + p * channels + k + half;
-            f[to] = a, f[to + 1] = b, f[to + 2] = c, f[to + 3] = d;
-            if (p + 1 < pixels) {
-              const next = to + channels;
-              f[next] = e, f[next + 1] = g, f[next + 2] = h, f[next + 3] = i;
-            }
-          }
-        }
-        filters += 8 * depth;
-      }
-    };
-    const convolve = (x, height, width, channels, filters, side, padding, stride, dilation, patches, y, outHeight,
-                      outWidth, outChannels) => {
-      for (let i = 0; i < outHeight; i++) {
-        let to = patches >> 2;
-        for (let j = 0; j < outWidth; j++)
-          for (let a = 0; a < side; a++)
-            for (let b = 0; b < side; b++, to += channels) {
-              const row = i * stride + a * dilation - padding, column = j * stride + b * dilation - padding;
-              const from = (x >> 2) + (row * width + column) * channels;
-              if (row < 0 || row >= height || column < 0 || column >= width) f.fill(0, to, to + channels);
-              else for (let c = 0; c < channels; c++) f[to + c] = f[from + c];
-            }
-        multiply(patches, outWidth, side * side * channels, filters, y + 4 * i * outWidth * outChannels, outChannels);
-      }
-    };
-    const depthwise = (x, height, width, channels, filters, stride, dilation, _zeros, y, outHeight, outWidth) => {
-      const from = new Int32Array(9), factors = new Int32Array(9);
-      let to = y >> 2;
-      for (let i = 0; i < outHeight; i++)
-        for (let j = 0; j < outWidth; j++, to += channels) {
-          let taps = 0;
-          for (let tap = 0; tap < 9; tap++) {
-            const row = i * stride + (Math.floor(tap / 3) - 1) * dilation;
-            const column = j * stride + (tap % 3 - 1) * dilation;
-            if (row < 0 || row >= height || column < 0 || column >= width) continue;
-            from[taps] = (x >> 2) + (row * width + column) * channels;
-            factors[taps++] = (filters >> 2) + tap * channels;
-          }
-          for (let c = 0; c < channels; c++) {
-            let sum = 0;
-            for (let tap = 0; tap < taps; tap++) sum += f[from[tap] + c] * f[factors[tap] + c];
-            f[to + c] = sum;
-          }
-        }
-    };
-    const pool = (x, height, width, channels, signs, y) => {
-      let to = y >> 2;
-      for (let i = 0; i + 2 <= height; i += 2)
-        for (let j = 0; j + 2 <= width; j += 2)
-          for (let c = 0; c < channels; c++, to++) {
-            const upper = (x >> 2) + (i * width + j) * channels + c, lower = upper + width * channels;
-            const highest = Math.max(f[upper], f[upper + channels], f[lower], f[lower + channels]);
-            f[to] = highest * f[(signs >> 2) + c];
-          }
-    };
-    const activate = (x, pixels, channels, bias, shortcut) => {
-      for (let p = 0, at = x >> 2, add = shortcut >> 2; p < pixels; p++)
-        for (let c = 0; c < channels; c++, at++, add++) {
-          const before = f[at] + f[(bias >> 2) + c];
-          f[at] = before / (1 + Math.exp(-before)) + (shortcut ? f[add] : 0);
-        }
-    };
-    const rectify = (x, count) => {
-      for (let i = x >> 2; i < (x >> 2) + count; i++) f[i] = Math.max(f[i], 0);
-    };
-    return { multiply, convolve, depthwise, pool, activate, rectify };
-  }
-
-  // ---- reading what weights.py wrote
-
-  function halfToNumber(half) {
-    const exponent = half >> 10 & 31, fraction = half & 1023, sign = half & 0x8000 ? -1 : 1;
-    if (exponent === 0) return sign * fraction * 2 ** -24;
-    return sign * (1024 + fraction) * 2 ** (exponent - 25);
-  }
-
-  function parse(bytes) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const begin = 4 + view.getUint32(0, true);
-    const network = JSON.parse(new TextDecoder().decode(bytes.subarray(4, begin)));
-    if (network.format !== FORMAT) throw new Error("the weights are of format " + network.format + ", not " + FORMAT);
-    const [channels, height, width] = network.shape;
-    const { stem } = network;
-    stem.depth = stem.side ** 2 * channels;
-    let numSingles = channels + stem.channels * stem.depth + network.classes, numHalves = 0, before = stem.channels;
-    for (const block of network.blocks) {
-      block.inChannels = before;
-      numSingles += 2 * block.channels;
-      numHalves += block.channels * (block.separable ? before + 9 : 9 * before);
-      before = block.channels;
-    }
-    numHalves += network.classes * before;
-    let single = begin, half = single + 4 * numSingles;
-    if (half + 2 * numHalves !== bytes.length) throw new Error("the weights are damaged");
-    const singles = count => Float32Array.from({ length: count }, () => view.getFloat32((single += 4) - 4, true));
-    const matrix = (rows, depth, scales) => {
-      const values = new Float32Array(rows * depth);
-      for (let i = 0; i < values.length; i++, half += 2)
-        values[i] = halfToNumber(view.getUint16(half, true)) * (scales ? scales[Math.floor(i / depth)] : 1);
-      return values;
-    };
-    network.mean = singles(channels);
-    stem.filters = singles(stem.channels * stem.depth);
-    for (const block of network.blocks) {
-      const scales = singles(block.channels);
-      block.bias = singles(block.channels);
-      block.pointwise = block.separable ? matrix(block.channels, block.inChannels) : null;
-      block.filters = matrix(block.channels, block.separable ? 9 : 9 * block.inChannels, scales);
-    }
-    network.head = matrix(network.classes, before, singles(network.classes));
-    let shape = [height, width].map(side => side + 2 * stem.padding - stem.side + 1);
-    stem.shape = shape;
-    for (const block of network.blocks) {
-      block.inShape = shape;
-      shape = shape.map(side => Math.floor((side - 1) / block.stride) + 1);
-      block.convShape = shape;
-      block.outShape = shape = block.pools ? shape.map(side => side >> 1) : shape;
-    }
-    return network;
-  }
 
   // Filters [channels][depth of a pixel][side * side] as engine.c takes them.
   function packed(filters, channels, inChannels, area) {
@@ -205,17 +65,6 @@ globalThis.ThumbnetEngine = (() => {
     return { places, constants, end };
   }
 
-  async function webAssemblyKernels(wasm) {
-    if (!wasm || typeof WebAssembly !== "object" || !WebAssembly.validate(wasm)) return null;
-    try {
-      return (await WebAssembly.instantiate(wasm)).instance.exports;
-    } catch {
-      return null; // a Content-Security-Policy may forbid it
-    }
-  }
-
-  // ---- running
-
   class Engine {
     constructor(network, exports) {
       this.kind = exports ? "wasm-simd" : "javascript";
@@ -228,7 +77,7 @@ globalThis.ThumbnetEngine = (() => {
         if (missing > 0) exports.memory.grow(Math.ceil(missing / 65536));
       }
       this.floats = new Float32Array(exports ? exports.memory.buffer : new ArrayBuffer(end));
-      this.kernels = exports || javascriptKernels(this.floats);
+      this.kernels = exports || ThumbnetKernels.inJavaScript(this.floats);
       this.places = places;
       for (const [address, values] of constants) this.floats.set(values, address >> 2);
     }
@@ -324,7 +173,7 @@ globalThis.ThumbnetEngine = (() => {
 
   /** An engine of the bytes that weights.py wrote; `wasm` are engine.wasm's, without which JavaScript computes. */
   async function load(bytes, { wasm = null } = {}) {
-    return new Engine(parse(bytes), await webAssemblyKernels(wasm));
+    return new Engine(ThumbnetNetwork.parse(bytes), await ThumbnetKernels.inWebAssembly(wasm));
   }
 
   return { load };

@@ -29,7 +29,11 @@ from thumbnet.trained.shippable import Shippable
 from thumbnet.views.house import house_style
 
 PACKAGE = "thumbnet.export.html"
-SCRIPTS = ("engine.js", "jpeg.js", "pictures.js", "inflate.js", "decode.js", "results.js", "camera.js", "page.js")
+ENGINE_SCRIPTS = (
+    "kernels.js", "network.js", "engine.js",
+    "inflate.js", "jpeg_blocks.js", "jpeg_scan.js", "jpeg.js", "picture_files.js", "resampling.js", "pictures.js",
+)  # fmt: skip
+SCRIPTS = (*ENGINE_SCRIPTS, "decode.js", "results.js", "camera.js", "page.js")
 NUM_SAMPLES = 10
 WHITE = 2**16 - 1  # of grey pictures of 16 bits, unless the model's data used fewer
 
@@ -106,7 +110,8 @@ def _style() -> Markup:
 
 @cache
 def _script() -> Markup:
-    return Markup(compact_script('"use strict";\n' + "".join(_asset(name) for name in SCRIPTS)))  # noqa: S704  # files of ours
+    code = "".join(_asset(name).replace('"use strict";\n', "") for name in SCRIPTS)
+    return Markup(compact_script('"use strict";\n' + code))  # noqa: S704  # files of ours
 
 
 def _asset(name: str) -> str:

@@ -6,76 +6,10 @@
  * JPEG files are decoded by jpeg.js, grey PNG files of 16 bits here (the shape's `white` is the level that becomes 255),
  * others by the browser. */
 "use strict";
-globalThis.ThumbnetPictures = (() => {
+const ThumbnetPictures = (() => {
+  const { newImage, turned, fit } = ThumbnetPixels, { clean, latin } = ThumbnetFiles;
   const MOST_PIXELS = 89478485; // as Pillow: larger pictures may be made to fill the memory
   const ROWS_AT_ONCE = 256; // a multiple of 8
-  const COLOUR_CHUNKS = ["iCCP", "gAMA", "cHRM", "sRGB", "cICP", "mDCV", "cLLI", "eXIf"]; // of PNG
-
-  // ---- files: their orientation, and the file without it and without colour profiles, which browsers would apply
-
-  const latin = (bytes, from, count) => String.fromCharCode(...bytes.subarray(from, from + count));
-  const viewOf = bytes => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-
-  function exifOrientation(bytes) {
-    try {
-      const tiff = latin(bytes, 0, 6) === "Exif\0\0" ? bytes.subarray(6) : bytes, view = viewOf(tiff);
-      const little = latin(tiff, 0, 2) === "II";
-      if (!little && latin(tiff, 0, 2) !== "MM") return null;
-      const begin = view.getUint32(4, little);
-      for (let n = 0, at = begin + 2; n < view.getUint16(begin, little); n++, at += 12) {
-        if (view.getUint16(at, little) !== 0x0112) continue;
-        const type = view.getUint16(at + 2, little);
-        return type === 3 ? view.getUint16(at + 8, little) : type === 4 ? view.getUint32(at + 8, little) : null;
-      }
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error; // a block that ends too early is none
-    }
-    return null;
-  }
-
-  function xmpOrientation(bytes) {
-    const found = new RegExp('tiff:Orientation(?:="|>)([0-9])').exec(new TextDecoder().decode(bytes));
-    return found ? Number(found[1]) : null;
-  }
-
-  function cleanJpeg(bytes) {
-    const view = viewOf(bytes), kept = [bytes.subarray(0, 2)];
-    const found = { kept, exif: null, xmp: null, size: null };
-    let at = 2;
-    while (at + 4 <= bytes.length && bytes[at] === 0xff) {
-      const marker = bytes[at + 1];
-      if (marker === 0xda) break; // the picture's data follow
-      if (marker === 0xff || marker === 1 || (marker >= 0xd0 && marker <= 0xd7)) {
-        at += marker === 0xff ? 1 : 2;
-        continue;
-      }
-      const end = at + 2 + view.getUint16(at + 2), content = bytes.subarray(at + 4, end);
-      if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker) && content.length > 5)
-        found.size = [viewOf(content).getUint16(3), viewOf(content).getUint16(1)];
-      if (marker === 0xe1 && latin(content, 0, 6) === "Exif\0\0") found.exif ??= exifOrientation(content);
-      if (marker === 0xe1 && latin(content, 0, 28) === "http://ns.adobe.com/xap/1.0/")
-        found.xmp = xmpOrientation(content);
-      if (marker !== 0xe1 && marker !== 0xe2) kept.push(bytes.subarray(at, end));
-      at = end;
-    }
-    kept.push(bytes.subarray(at));
-    return found;
-  }
-
-  function cleanPng(bytes) {
-    const view = viewOf(bytes), kept = [bytes.subarray(0, 8)], found = { kept, exif: null, xmp: null, size: null };
-    for (let at = 8; at + 12 <= bytes.length;) {
-      const end = at + 12 + view.getUint32(at), kind = latin(bytes, at + 4, 4);
-      const content = bytes.subarray(at + 8, end - 4);
-      if (kind === "IHDR") found.header = content, found.size = [view.getUint32(16), view.getUint32(20)];
-      if (kind === "tRNS") found.isKeyed = true;
-      if (kind === "eXIf") found.exif ??= exifOrientation(content);
-      if (kind === "iTXt" && latin(content, 0, 17) === "XML:com.adobe.xmp") found.xmp = xmpOrientation(content);
-      if (!COLOUR_CHUNKS.includes(kind)) kept.push(bytes.subarray(at, end));
-      at = end;
-    }
-    return found;
-  }
 
   // A grey PNG file of 16 bits in 8, 255 for the level `white` and above; null of one that the browser is left to.
   function deepGrey({ kept, size: [width, height], header, isKeyed }, { channels, white = 65535 }) {
@@ -103,31 +37,6 @@ globalThis.ThumbnetPictures = (() => {
     }
     return image;
   }
-
-  function cleanWebp(bytes) {
-    const view = viewOf(bytes), head = bytes.slice(0, 12), kept = [head], found = { kept, exif: null, xmp: null };
-    for (let at = 12; at + 8 <= bytes.length;) {
-      const length = view.getUint32(at + 4, true), end = at + 8 + length + length % 2, kind = latin(bytes, at, 4);
-      const content = bytes.subarray(at + 8, at + 8 + length);
-      const chunk = bytes.slice(at, end);
-      if (kind === "EXIF") found.exif ??= exifOrientation(content);
-      if (kind === "XMP ") found.xmp = xmpOrientation(content);
-      if (kind === "VP8X") chunk[8] &= ~0x2c; // it has no profile, EXIF block and XMP block any more
-      if (!["EXIF", "XMP ", "ICCP"].includes(kind)) kept.push(chunk);
-      at = end;
-    }
-    viewOf(head).setUint32(4, kept.reduce((sum, part) => sum + part.length, 0) - 8, true);
-    return found;
-  }
-
-  function clean(bytes) {
-    if (bytes[0] === 0xff && bytes[1] === 0xd8) return { ...cleanJpeg(bytes), type: "image/jpeg" };
-    if (latin(bytes, 0, 8) === "\x89PNG\r\n\x1a\n") return { ...cleanPng(bytes), type: "image/png" };
-    if (latin(bytes, 0, 4) === "RIFF" && latin(bytes, 8, 4) === "WEBP") return { ...cleanWebp(bytes), type: "image/webp" };
-    return { kept: [bytes], exif: null, xmp: null, size: null, type: "" }; // the browser turns the others
-  }
-
-  // ---- pixels: {data, width, height, channels}, rows of pixels of 1 or 3 bytes
 
   // The scale that Pillow decodes a JPEG file at, for a side of at least twice the network's.
   function draftScale(width, height, shape) {
@@ -162,99 +71,12 @@ globalThis.ThumbnetPictures = (() => {
       }
   }
 
-  function newImage(width, height, channels) {
-    return { data: new Uint8Array(width * height * channels), width, height, channels };
-  }
-
-  function turned(image, orientation) {
-    if (!(orientation >= 2 && orientation <= 8)) return image;
-    const { data, width, height, channels } = image, swaps = orientation >= 5;
-    const result = newImage(swaps ? height : width, swaps ? width : height, channels);
-    for (let y = 0, to = 0; y < result.height; y++)
-      for (let x = 0; x < result.width; x++) {
-        let [column, row] = swaps ? [y, x] : [x, y];
-        if ([2, 3, 7, 8].includes(orientation)) column = width - 1 - column;
-        if ([3, 4, 6, 7].includes(orientation)) row = height - 1 - row;
-        const from = (row * width + column) * channels;
-        for (let c = 0; c < channels; c++) result.data[to++] = data[from + c];
-      }
-    return result;
-  }
-
-  // ---- Pillow's resampling: ImageOps.fit, and Resample.c for 8 bits
-
-  function bicubic(x) {
-    const a = -0.5;
-    x = Math.abs(x);
-    if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-    return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
-  }
-
-  // For each of `size` output positions: the first input position, and the whole-number weights (of 2 ** 22).
-  function weightsOf(inputSize, begin, end, size) {
-    const scale = Math.fround(end - begin) / size, stretch = Math.max(scale, 1), support = 2 * stretch;
-    return Array.from({ length: size }, (_, index) => {
-      const centre = begin + (index + 0.5) * scale;
-      const first = Math.max(Math.trunc(centre - support + 0.5), 0);
-      const count = Math.min(Math.trunc(centre + support + 0.5), inputSize) - first;
-      const weights = Array.from({ length: count }, (_, x) => bicubic((x + first - centre + 0.5) * (1 / stretch)));
-      const total = weights.reduce((a, b) => a + b, 0) || 1;
-      return [first, weights.map(weight => {
-        const part = weight / total * 4194304;
-        return Math.trunc(part < 0 ? part - 0.5 : part + 0.5);
-      })];
-    });
-  }
-
-  // Along one axis: `lines` lines, from one to the next `lineStep` bytes in the input and `toLineStep` in the output.
-  function resampleLines(from, to, weights, lines, lineStep, step, toLineStep, toStep, channels) {
-    for (let line = 0; line < lines; line++)
-      weights.forEach(([first, factors], index) => {
-        for (let c = 0; c < channels; c++) {
-          let sum = 2097152, at = line * lineStep + first * step + c;
-          for (let n = 0; n < factors.length; n++, at += step) sum += from[at] * factors[n];
-          to[line * toLineStep + index * toStep + c] = Math.min(Math.max(sum >> 22, 0), 255);
-        }
-      });
-  }
-
-  /** The centre of the shape's proportions, resized to it. */
-  function fit(image, width, height) {
-    const { channels } = image, ratio = image.width / image.height, wanted = width / height;
-    let cropWidth = image.width, cropHeight = image.height;
-    if (ratio > wanted) cropWidth = wanted * image.height;
-    else if (ratio < wanted) cropHeight = image.width / wanted;
-    const left = (image.width - cropWidth) * 0.5, top = (image.height - cropHeight) * 0.5;
-    const box = [left, top, left + cropWidth, top + cropHeight].map(Math.fround);
-    let result = image;
-    const along = () => {
-      if (width === image.width && box[0] === 0 && box[2] === width) return;
-      const { data, height: lines } = result;
-      result = newImage(width, lines, channels);
-      resampleLines(data, result.data, weightsOf(image.width, box[0], box[2], width), lines, image.width * channels,
-        channels, width * channels, channels, channels);
-    };
-    const down = () => {
-      if (height === image.height && box[1] === 0 && box[3] === height) return;
-      const { data, width: lines } = result, step = lines * channels;
-      result = newImage(lines, height, channels);
-      resampleLines(data, result.data, weightsOf(image.height, box[1], box[3], height), lines, channels, step, channels,
-        step, channels);
-    };
-    const fewer = image.height - height; // rows; Pillow begins with them since its version 13 if they are many
-    const passes = fewer > 0 && fewer > 2 * (image.width - width) ? [down, along] : [along, down];
-    passes.forEach(pass => pass());
-    return result;
-  }
-
   function finished(image, { channels, height, width }) {
     const { data } = fit(image, width, height), area = height * width, pixels = new Uint8Array(channels * area);
     for (let p = 0; p < area; p++)
       for (let c = 0; c < channels; c++) pixels[c * area + p] = data[p * channels + c];
     return pixels;
   }
-
-  // ---- what a page calls
 
   async function decode(blob) {
     try {

@@ -1,7 +1,7 @@
-"""A folded program as bytes for a page's engine (engine.js): its weights in half precision. Without PyTorch.
+"""A folded program as bytes for a page's engine: its weights in half precision. Without PyTorch.
 
 The bytes are: the length of a JSON text (uint32), the JSON text (padded with spaces to a multiple of 4), then numbers,
-all little-endian, first all float32, then all float16, both in the order in which engine.js reads them:
+all little-endian, first all float32, then all float16, both in the order in which network.js reads them:
 
     float32: the mean; the stem's filters; each block's scales and bias; the head's scales
     float16: each block's pointwise matrix (if it is separable) and filters; the head
@@ -25,7 +25,7 @@ WEIGHTS_FORMAT = 1
 
 
 def program_to_bytes(program: Program) -> bytes:
-    """What engine.js reads: about two bytes a weight."""
+    """What network.js reads: about two bytes a weight."""
     singles: list[Float32[np.ndarray, "..."]] = [program.mean, program.stem.filters]
     halves: list[Float16[np.ndarray, "..."]] = []
     for block in program.blocks:
