@@ -158,6 +158,15 @@ def test_a_damaged_file_is_not_read(exported: Path, tmp_path: Path) -> None:
         load_c_folder(folder)
 
 
+def test_no_folder_of_the_machine_is_in_it(request_here: ExportRequest, no_compilers: None) -> None:
+    shippable = request_here.shippable
+    card = replace(shippable.card, data="folder:/home/me/secret/pets", data_description="/home/me/secret/pets")
+    result = write(replace(request_here, shippable=replace(shippable, card=card)))
+    assert not [path for path in result.files if b"secret" in path.read_bytes()]
+    assert "| trained on | folder:pets |" in (result.path / "README.md").read_text()
+    assert load_c_folder(result.path)[0].data == "folder:pets"
+
+
 def test_the_same_model_gives_the_same_program(exported: Path, request_here: ExportRequest, no_compilers: None) -> None:
     write(request_here)
     for name in set(FILES) - {"README.md"}:

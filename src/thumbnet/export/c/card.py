@@ -9,6 +9,7 @@ from thumbnet.export.c.measure import BoardSizes
 from thumbnet.export.c.names import markdown_text
 from thumbnet.export.c.source import PIXEL_LAYOUTS, PROBABILITY_ERROR, fill
 from thumbnet.export.licence import licence_of
+from thumbnet.export.public_card import public_card
 from thumbnet.export.request import Agreement
 from thumbnet.trained.shippable import Shippable
 
@@ -46,7 +47,7 @@ def edge_card(
         rows["time on the computer that exported it"] = (
             f"{1000 * seconds:.2f} ms a picture, one thread (`{compiler}`, -O3)"
         )
-    rows["trained on"] = markdown_text(shippable.card.data_description)
+    rows["trained on"] = markdown_text(public_card(shippable.card).data_description)
     rows["licence of the weights"] = licence_of(shippable)
     notes = (
         f"Flash and RAM are {sizes.source}. The C library's memcpy and memset, which compilers call, come on top where "

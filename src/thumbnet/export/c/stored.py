@@ -24,7 +24,7 @@ from thumbnet.specs.json_text import FORMAT, check_format
 
 STORED_FORMAT = 1
 SUFFIX = ".thumbnet.safetensors"
-CONTENT, CHECKSUM = "thumbnet_c", "sha256"
+KEY, CONTENT, CHECKSUM = "thumbnet_c", "content", "sha256"
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,17 @@ def stored_to_bytes(stored: Stored) -> bytes:
         "files": list(stored.files),
     }
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    return safetensors.numpy.save(tensors, metadata={CONTENT: text, CHECKSUM: _checksum(text, tensors)})
+    both = {CHECKSUM: _checksum(text, tensors), CONTENT: text}
+    return safetensors.numpy.save(
+        tensors, metadata={KEY: json.dumps(both)}
+    )  # safetensors orders several keys at random
 
 
 def stored_from_bytes(content: bytes, *, name: str) -> Stored:
     """What `stored_to_bytes` wrote; ModelError where it is damaged."""
     try:
         header_size = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + header_size])["__metadata__"]
+        metadata = json.loads(json.loads(content[8 : 8 + header_size])["__metadata__"][KEY])
         tensors = safetensors.numpy.load(content)
         if _checksum(metadata[CONTENT], tensors) != metadata[CHECKSUM]:
             raise ValueError("its content does not have its checksum")

@@ -23,6 +23,7 @@ from thumbnet.export.c.reference import run_fixed
 from thumbnet.export.c.source import c_header, c_source, fill
 from thumbnet.export.c.stored import SUFFIX, Stored, stored_to_bytes
 from thumbnet.export.c.surroundings import surroundings
+from thumbnet.export.public_card import public_card
 from thumbnet.export.request import Agreement, CheckImages, ExportRequest, ExportResult, compare
 
 NAME = "c"
@@ -70,7 +71,7 @@ def write(request: ExportRequest) -> ExportResult:
     files[README] = card.encode()
     names = (*files, f"{name}{SUFFIX}")
     checksums = {one: hashlib.sha256(content).hexdigest() for one, content in sources.items()}
-    files[f"{name}{SUFFIX}"] = stored_to_bytes(Stored(program, shippable.card, checksums, names))
+    files[f"{name}{SUFFIX}"] = stored_to_bytes(Stored(program, public_card(shippable.card), checksums, names))
     write_folder(request.out, files)
     return ExportResult(
         format=NAME,
