@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from thumbnet.export.public_card import public_card
 from thumbnet.export.tflite.flatbuffer import graph_to_bytes
 from thumbnet.export.tflite.metadata import describe, metadata_of, with_labels
 from thumbnet.export.tflite.network import build_graph
@@ -10,11 +13,13 @@ from thumbnet.trained.shippable import Shippable
 
 
 def file_bytes(shippable: Shippable, *, camera: tuple[int, int] | None = None) -> bytes:
-    """The file with labels and metadata; equal models give equal bytes.
+    """The file with labels and metadata, without the folders of the machine that it was trained on; equal models give
+    equal bytes.
 
     Args:
         camera: height and width of RGB pictures that the file takes and shrinks; None: it takes the model's own.
     """
+    shippable = replace(shippable, card=public_card(shippable.card))
     assert shippable.program is not None
     assert shippable.export_data is not None
     graph = build_graph(shippable.program, shippable.export_data, camera=camera)
