@@ -16,11 +16,10 @@ from onnx import helper, numpy_helper
 from random_exports import KINDS, random_request, without_data
 from thumbnet.errors import ExportError, ModelError
 from thumbnet.export.check_images import held_out_images, images_of
-from thumbnet.export.export import MAX_DROP
 from thumbnet.export.onnx import float_model, int8_model
 from thumbnet.export.onnx.reading import load_onnx
 from thumbnet.export.original import load_original_data
-from thumbnet.export.request import ExportRequest, ExportResult
+from thumbnet.export.request import Agreement, ExportRequest, ExportResult
 from thumbnet.models.card import card_from_dict
 from thumbnet.models.export_data import Range
 from thumbnet.trained.shippable import load_pretrained_shippable
@@ -192,7 +191,7 @@ def test_on_cifar10(name: str, most_bytes: int, tmp_path: Path) -> None:
     request = ExportRequest(
         shippable=shippable,
         out=tmp_path / "model.onnx",
-        max_drop=MAX_DROP,
+        max_drop=0.01,  # on 1,000 validation images; sprint's is just the default, 0.005
         held_out=held_out_images(shippable, dataset),
         test=images_of(shippable, dataset.test, "test images"),
         has_data=True,
@@ -205,3 +204,10 @@ def test_on_cifar10(name: str, most_bytes: int, tmp_path: Path) -> None:
     assert abs(result.checks[1].drop) <= 0.003
     assert result.checks[1].agreement >= 0.98
     assert result.num_bytes <= most_bytes
+
+
+def test_a_drop_as_large_as_allowed_is_allowed() -> None:
+    """0.852 - 0.847 is a little more than 0.005 in floating point."""
+    agreement = Agreement("", 1000, 1.0, 0.0, accuracy=0.847, original_accuracy=0.852)
+    assert not agreement.costs_more_than(0.005)
+    assert replace(agreement, accuracy=0.846).costs_more_than(0.005)

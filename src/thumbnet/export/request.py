@@ -77,6 +77,10 @@ class Agreement:
         """How much accuracy was lost, a fraction; negative where some was won."""
         return self.original_accuracy - self.accuracy
 
+    def costs_more_than(self, max_drop: float) -> bool:
+        """Whether more accuracy was lost than allowed: 5 of 1,000 images are 0.005, however the difference rounds."""
+        return self.drop > max_drop + 1e-9
+
     def __str__(self) -> str:
         accuracy = f"accuracy {self.accuracy:.2%} (original: {self.original_accuracy:.2%}), "
         return (

@@ -125,7 +125,7 @@ def _check(
 
 
 def _refuse_drop(program: FixedProgram, check: Agreement, images: CheckImages, request: ExportRequest) -> None:
-    if check.drop > request.max_drop:
+    if check.costs_more_than(request.max_drop):
         raise ExportError(
             f"whole numbers cost {100 * check.drop:.2f} points of accuracy on {images.description}, more than the "
             f"{100 * request.max_drop:.2f} allowed; {_dearest(program, images, request)}",

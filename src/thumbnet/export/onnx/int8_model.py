@@ -33,7 +33,7 @@ def write(request: ExportRequest) -> ExportResult:
     checks = []
     if request.held_out is not None:
         checks.append(run_check(content, request.held_out).agreement)
-        if checks[0].drop > request.max_drop:
+        if checks[0].costs_more_than(request.max_drop):
             raise _refusal(request, request.held_out, checks[0])
     checks.append(run_check(content, request.test).agreement)
     if request.held_out is None:

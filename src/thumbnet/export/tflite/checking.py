@@ -35,7 +35,7 @@ def check_accuracy(content: bytes, request: ExportRequest) -> tuple[Agreement, .
     checks = []
     if request.held_out is not None:
         held_out = _compare(content, request.held_out)
-        if held_out.drop > request.max_drop:
+        if held_out.costs_more_than(request.max_drop):
             raise ExportError(
                 f"int8 loses {held_out.drop:.2%} of accuracy on {held_out.description}, more than the "
                 f"{request.max_drop:.2%} allowed; most of it arises in {_costliest(content, request)}",
