@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from thumbnet.trained.numpy_predict import predict_pretrained
 
 from browser import console_errors, emulate, open_browser, requested_urls
 from report_page import find
 from sent_pictures import picture
 from server_process import running_server
+from thumbnet.runs.predict import predict
 
 pytestmark = pytest.mark.browser
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 def test_the_page_predicts_as_the_command_does(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     path.write_bytes(picture(side=90))
-    (expected,) = predict_pretrained("thumb-20k", [path])
+    (expected,) = predict("thumb-20k", [path])
     (tmp_path / "profile").mkdir()
     with running_server("thumb-20k") as server, open_browser(tmp_path / "profile") as browser:
         address = f"http://127.0.0.1:{server.port}/"
