@@ -8,12 +8,13 @@
         y = max_pool(y)                                blocks that pool only
         v = scaled(y + bias, +-SILU_LIMIT)             in 4,096ths
         u = max(v, 0) - table[min(|v| >> 7, 255)]      silu, in 4,096ths
-        maps = clamp(scaled(u, +-255) + (maps if it has a shortcut, else zero))   int8, `zero` stands for 0
+        maps = scaled(u) + zero                        int8; with a shortcut scaled(u, maps - zero_before) + zero
     logits = scaled(head . ((sum over positions of maps - zero) + half >> sum_shift))
 
 `scaled(a, low..high)` is floor(a * multiplier / 2^shift + 1/2) in 64 bits, then clamped; each channel has a multiplier,
-all have one shift. Channels of a map have scales of their own, which are in the multipliers and in the weights that
-read the map. A multiplier is negative where a block's sign is: it follows the pool, as that does.
+all have one shift. Of two values, the products by their multipliers are added first. Channels of a map have scales of
+their own, which are in the multipliers and in the weights that read the map. A multiplier is negative where a block's
+sign is: it follows the pool, as that does.
 
 SiLU is max(v, 0) minus |v| / (1 + exp(|v|)), which a short table holds for all blocks.
 """
@@ -68,7 +69,9 @@ class FixedPointwise:
 
 @dataclass(frozen=True)
 class FixedBlock:
-    """A block. `zero` is the int8 that stands for 0 in its output; `padding_value` pads what its filters see."""
+    """A block. `zero` is the int8 that stands for 0 in its output, `zero_before` that in its input; `padding_value`
+    pads what its filters see. `kept` are the multipliers of the input, with the shift of `after`; None if it has no
+    shortcut."""
 
     name: str
     pointwise: FixedPointwise | None
@@ -77,6 +80,8 @@ class FixedBlock:
     bias: Int32[np.ndarray, " k"]
     before: Scaling
     after: Scaling
+    kept: Int32[np.ndarray, " k"] | None
+    zero_before: int
     zero: int
     stride: int
     dilation: int

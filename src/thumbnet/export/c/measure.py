@@ -107,6 +107,8 @@ def _estimate(program: FixedProgram, plan: Plan) -> BoardSizes:
     arrays += [program.head, program.head_scaling.multipliers]
     for block in program.blocks:
         arrays += [block.filters, block.bias, block.before.multipliers, block.after.multipliers]
+        if block.kept is not None:
+            arrays.append(block.kept)
         if block.pointwise is not None:
             arrays += [block.pointwise.weights, block.pointwise.bias, block.pointwise.scaling.multipliers]
     flash = sum(array.nbytes for array in arrays) + CODE_BYTES + BYTES_BY_BLOCK * len(program.blocks)

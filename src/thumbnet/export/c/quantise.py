@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,33 +55,20 @@ def quantised(program: Program, ranges: Mapping[str, Range]) -> FixedProgram:
     stem_scale = _stem_scale(ranges[STEM])
     blocks: list[FixedBlock] = []
     scale = stem_scale
-    for group in _groups(program.blocks):
-        after = _map_scale([ranges[block.name + AFTER] for block in group])
-        for block in group:
-            blocks.append(_quantised_block(block, before=scale, after=after))
-            scale = after
+    for block in program.blocks:
+        after = _map_scale(ranges[block.name + AFTER])
+        blocks.append(_quantised_block(block, before=scale, after=after))
+        scale = after
     return _with_head(program, scale, _quantised_stem(program, stem_scale), tuple(blocks))
-
-
-def _groups(blocks: Sequence[Block]) -> list[list[Block]]:
-    """Blocks whose outputs have one scale: each with the blocks after it that add to its output."""
-    groups: list[list[Block]] = []
-    for block in blocks:
-        if block.has_shortcut:
-            groups[-1].append(block)
-        else:
-            groups.append([block])
-    return groups
 
 
 def _stem_scale(found: Range) -> _MapScale:
     return _MapScale(_steps(found.high.astype(np.float64) / LARGEST_STEP), LOW)
 
 
-def _map_scale(found: Sequence[Range]) -> _MapScale:
-    """For maps with these ranges: `zero` is where it is best for the channel in the middle."""
-    low = np.minimum(np.minimum.reduce([one.low for one in found]), 0).astype(np.float64)
-    high = np.maximum(np.maximum.reduce([one.high for one in found]), 0).astype(np.float64)
+def _map_scale(found: Range) -> _MapScale:
+    """`zero` is where it is best for the channel in the middle."""
+    low, high = np.minimum(found.low, 0).astype(np.float64), np.maximum(found.high, 0).astype(np.float64)
     below = np.median(-low / np.maximum(high - low, np.finfo(np.float64).tiny))
     zero = int(np.clip(round(LOW + LARGEST_STEP * float(below)), LOW + 1, HIGH - 1))
     return _MapScale(_steps(np.maximum(high / (HIGH - zero), low / (LOW - zero))), zero)
@@ -131,6 +118,13 @@ def _quantised_block(block: Block, *, before: _MapScale, after: _MapScale) -> Fi
     bias = block.bias.astype(np.float64) * sign
     rows, step = _rows(filters.reshape(len(filters), -1), least=np.abs(bias) / MOST_BIAS)
     whole_bias = np.round(bias / step) - seen.zero * rows.astype(np.int64).sum(axis=1)
+    factors = 1 / (after.step * (1 << SILU_BITS))
+    if block.has_shortcut:
+        both = _scaling(np.concatenate([factors, before.step / after.step]))
+        after_scaling = Scaling(both.multipliers[: len(factors)], both.shift)
+        kept = both.multipliers[len(factors) :]
+    else:
+        after_scaling, kept = _scaling(factors), None
     return FixedBlock(
         name=block.name,
         pointwise=pointwise,
@@ -138,7 +132,9 @@ def _quantised_block(block: Block, *, before: _MapScale, after: _MapScale) -> Fi
         padding_value=seen.zero,
         bias=whole_bias.astype(np.int32),
         before=_scaling(step * sign * (1 << SILU_BITS)),
-        after=_scaling(1 / (after.step * (1 << SILU_BITS))),
+        after=after_scaling,
+        kept=kept,
+        zero_before=before.zero,
         zero=after.zero,
         stride=block.stride,
         dilation=block.dilation,
@@ -173,11 +169,22 @@ def _with_head(program: Program, scale: _MapScale, stem: FixedStem, blocks: tupl
 def _rows(
     weights: Float[np.ndarray, "k n"], *, least: Float[np.ndarray, " k"] | float = 0.0
 ) -> tuple[Int8[np.ndarray, "k n"], Float[np.ndarray, " k"]]:
-    """Weights as int8 from -127 to 127, and what a step of each row is worth."""
+    """Weights as int8 from -127 to 127, and what a step of each row is worth.
+
+    A row's rounding errors add up to nearly nothing: what a row sees is much alike (neighbouring pixels, or channels
+    above 0 on average), so that errors of one sign would add up to an offset.
+    """
     exact = weights.astype(np.float64)
     step = np.maximum(np.abs(exact).max(axis=1) / HIGH, least)
     step = np.where(step > 0, step, 1.0)
-    return np.round(exact / step[:, None]).astype(np.int8), step
+    scaled = exact / step[:, None]
+    whole = np.round(scaled)
+    errors = scaled - whole
+    order = np.argsort(-errors, axis=1, kind="stable")
+    for row, missing in enumerate(np.round(errors.sum(axis=1)).astype(int)):
+        changed = order[row, :missing] if missing >= 0 else order[row, missing:]
+        whole[row, changed] += np.sign(missing)
+    return np.clip(whole, -HIGH, HIGH).astype(np.int8), step
 
 
 def _scaling(factors: Float[np.ndarray, " k"]) -> Scaling:

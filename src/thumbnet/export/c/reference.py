@@ -84,10 +84,12 @@ def run_block(block: FixedBlock, maps: Maps, silu_table: Int[np.ndarray, " t"]) 
     before = _scaled(sums + block.bias, block.before, -SILU_LIMIT, SILU_LIMIT)
     steps = np.minimum(np.abs(before) >> SILU_STEP_BITS, len(silu_table) - 1)
     after = np.maximum(before, 0) - silu_table[steps]
-    changed = _scaled(after, block.after, -LARGEST_STEP, LARGEST_STEP)
-    kept = maps if block.has_shortcut else np.int64(block.zero)
-    added: NewMaps = np.clip(changed + kept, LOW, HIGH).astype(np.int8)
-    return added
+    exact = after * block.after.multipliers
+    if block.kept is not None:
+        exact += (maps.astype(np.int64) - block.zero_before) * block.kept
+    exact = (exact + (1 << (block.after.shift - 1)) >> block.after.shift) + block.zero
+    rounded: NewMaps = np.clip(exact, LOW, HIGH).astype(np.int8)
+    return rounded
 
 
 def _product(values: Int[np.ndarray, "... c"], matrix: Int[np.ndarray, "c k"]) -> Int64[np.ndarray, "... k"]:

@@ -105,6 +105,8 @@ def _block_arrays(index: int, block: FixedBlock) -> Iterable[str]:
     yield _array("int32_t", f"bias_{index}", block.bias)
     yield _array("int32_t", f"before_factors_{index}", block.before.multipliers)
     yield _array("int32_t", f"after_factors_{index}", block.after.multipliers)
+    if block.kept is not None:
+        yield _array("int32_t", f"kept_factors_{index}", block.kept)
 
 
 def _array(kind: str, name: str, values: Int[np.ndarray, "..."]) -> str:
@@ -120,10 +122,11 @@ def _entry(index: int, block: FixedBlock, place: Place) -> str:
         f"{part}_{index}" if separable else "0" for part in ("pointwise", "pointwise_bias", "pointwise_factors")
     ]
     pointers += [f"{part}_{index}" for part in ("filters", "bias", "before_factors", "after_factors")]
+    pointers.append("0" if block.kept is None else f"kept_factors_{index}")
     places = ["NO_MAP" if one is None else f"{one}u" for one in (place.source, place.ring, place.target)]
     sizes = [*block.in_shape, block.ring_channels, place.ring_rows, *block.out_shape]
     shifts = [0 if block.pointwise is None else block.pointwise.scaling.shift, block.before.shift, block.after.shift]
-    form = [block.stride, block.dilation, int(block.pools), int(block.has_shortcut), block.padding_value, block.zero]
+    form = [block.stride, block.dilation, int(block.pools), block.padding_value, block.zero_before, block.zero]
     return (
         f"    {{{', '.join(pointers)},\n     {', '.join(places)},\n"
         f"     {', '.join(map(str, sizes))}, {', '.join(map(str, [*shifts, *form]))}}},"

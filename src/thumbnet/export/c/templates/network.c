@@ -21,16 +21,17 @@
    shortcut). `ring` holds the rows that the filters see. Places are in `memory`. */
 struct block {
     const int8_t *pointwise;          /* [channels][in_channels], or null */
-    const int32_t *pointwise_bias;    /* by channel, as are the next five */
+    const int32_t *pointwise_bias;    /* by channel, as are the other arrays but filters */
     const int32_t *pointwise_factors;
     const int8_t *filters;            /* [9][channels] with, [channels][9][in_channels] without a 1x1 convolution */
     const int32_t *bias;
     const int32_t *before_factors;
     const int32_t *after_factors;
+    const int32_t *kept_factors;      /* of the input, which is added; null without a shortcut */
     uint32_t source, ring, target;    /* the input map, the rows, and the output map; NO_MAP between streamed blocks */
     uint16_t in_channels, in_height, in_width, ring_channels, ring_rows, channels, height, width;
-    uint8_t pointwise_shift, before_shift, after_shift, stride, dilation, pools, has_shortcut;
-    int8_t padding, zero;             /* what stands for 0 in what the filters see, and in the output */
+    uint8_t pointwise_shift, before_shift, after_shift, stride, dilation, pools;
+    int8_t padding, zero_before, zero; /* what stands for 0 in what the filters see, in the input and in the output */
 };
 
 $arrays
@@ -51,11 +52,16 @@ static int32_t largest[MOST_CHANNELS];
 /* Shifts of negative numbers must be arithmetic, as they are in every compiler known to us. */
 typedef char shifts_are_arithmetic[((int64_t)-3 >> 1) == -2 ? 1 : -1];
 
-/* value * factor / 2^shift, rounded, a half up; from low to high. */
+/* product / 2^shift, rounded, a half up; from low to high. */
+static int32_t rounded(int64_t product, uint8_t shift, int32_t low, int32_t high)
+{
+    const int64_t exact = (product + ((int64_t)1 << (shift - 1))) >> shift;
+    return exact < low ? low : exact > high ? high : (int32_t)exact;
+}
+
 static int32_t scaled(int32_t value, int32_t factor, uint8_t shift, int32_t low, int32_t high)
 {
-    const int64_t exact = ((int64_t)value * factor + ((int64_t)1 << (shift - 1))) >> shift;
-    return exact < low ? low : exact > high ? high : (int32_t)exact;
+    return rounded((int64_t)value * factor, shift, low, high);
 }
 
 static int32_t dot(const int8_t *restrict one, const int8_t *restrict other, int32_t length)
@@ -153,9 +159,10 @@ static void compute_row(const struct block *block, int32_t row, const struct blo
         for (int32_t k = 0; k < block->channels; k++) {
             const int32_t before =
                 scaled(largest[k] + block->bias[k], block->before_factors[k], block->before_shift, -67108864, 67108864);
-            const int32_t changed = scaled(silu(before), block->after_factors[k], block->after_shift, -255, 255);
-            const int32_t sum = changed + (block->has_shortcut ? output[k] : block->zero);
-            output[k] = (int8_t)(sum < -128 ? -128 : sum > 127 ? 127 : sum);
+            int64_t product = (int64_t)silu(before) * block->after_factors[k];
+            if (block->kept_factors)
+                product += (int64_t)(output[k] - block->zero_before) * block->kept_factors[k];
+            output[k] = (int8_t)(block->zero + rounded(product, block->after_shift, -128 - block->zero, 127 - block->zero));
         }
         if (next)
             give(next, row, column, values);
