@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 
 from c_builds import STRICT, Built, compile_all, fixed_program, needs, pixels_of, rows_of, write_main, write_sources
 from random_exports import KINDS, random_dataset, request_of
+from thumbnet.errors import ExportError
 from thumbnet.export.c.plan import best_plan, last_row_seen
 from thumbnet.export.c.reference import run_fixed
 from thumbnet.export.c.source import PROBABILITY_ERROR
@@ -114,3 +115,11 @@ def test_places_in_memory(networks: Networks) -> None:
                 assert next_read == block.in_shape[1] or end <= place.source + next_read * read
             ring_end = place.ring + place.ring_rows * block.in_shape[2] * block.ring_channels
             assert max(end, place.source + block.in_shape[1] * read) <= place.ring < ring_end <= plan.num_bytes
+
+
+def test_weights_that_are_no_numbers_are_refused(networks: Networks) -> None:
+    shippable = networks.shippables["plain"]
+    assert shippable.program is not None
+    head = np.full_like(shippable.program.head, np.nan)
+    with pytest.raises(ExportError, match="infinity or NaN"):
+        fixed_program(replace(shippable, program=replace(shippable.program, head=head)))

@@ -175,6 +175,8 @@ def _rows(
     above 0 on average), so that errors of one sign would add up to an offset.
     """
     exact = weights.astype(np.float64)
+    if not np.isfinite(exact).all():
+        raise ExportError("weights of the network are infinity or NaN", hint="train again, with a lower learning rate")
     step = np.maximum(np.abs(exact).max(axis=1) / HIGH, least)
     step = np.where(step > 0, step, 1.0)
     scaled = exact / step[:, None]
