@@ -193,21 +193,6 @@ def test_a_drop_is_refused_with_the_blocks_that_cost_most(request_here: ExportRe
     write(replace(request, shippable=worse, max_drop=1.0))
 
 
-def test_a_drop_that_may_be_chance_is_told(request_here: ExportRequest, no_compilers: None) -> None:
-    """The first image alone becomes wrong: 2.5 points of 40, and as large is the standard error."""
-    held_out = request_here.held_out
-    assert held_out is not None
-    _, classify = load_c_folder(write(request_here).path)
-    logits = classify(held_out.images)
-    labels = logits.argmax(axis=1)
-    labels[0] = (labels[0] + 1) % 4
-    logits[0] = np.eye(4, dtype=np.float32)[labels[0]]
-    held_out = replace(held_out, logits=logits, labels=labels)
-    said: list[str] = []
-    write(replace(request_here, held_out=held_out, max_drop=0.001, say=said.append))
-    assert any("cost 2.50 points of accuracy (standard error 2.50)" in text for text in said)
-
-
 @needs("cc")
 def test_a_compiled_program_with_other_numbers_is_refused(
     request_here: ExportRequest, monkeypatch: pytest.MonkeyPatch

@@ -6,13 +6,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import thumbnet
 from thumbnet.cli import main
 from thumbnet.errors import ConfigError, ExportError
 from thumbnet.export.formats import FORMATS
-from thumbnet.export.request import ExportRequest, ExportResult, compare
+from thumbnet.export.request import Agreement, CheckImages, ExportRequest, ExportResult, compare
 
 SAMPLES = "20 sample pictures of the test split"
 REQUESTS: list[ExportRequest] = []
@@ -65,6 +66,7 @@ def test_the_json_has_the_documented_keys(small_run: Path, capsys: pytest.Captur
     assert [check["description"] for check in result["checks"]] == ["8 validation images", "4 test images"]
     assert set(result["checks"][0]) == {
         "description", "num_images", "agreement", "max_difference", "accuracy", "original_accuracy", "drop",
+        "drop_error",
         "on_samples",
     }  # fmt: skip
 
@@ -89,13 +91,26 @@ def test_the_options_reach_the_writer(small_run: Path) -> None:
     assert (request.max_drop, request.target, request.out, request.has_data) == (0.25, "readers", Path("folder"), True)
 
 
-def test_the_default_drop_is_half_a_point_or_an_image(small_run: Path) -> None:
-    thumbnet.export_model("thumb-20k", "note")
-    assert REQUESTS[0].max_drop == 0.005
-    held_out = thumbnet.export_model(small_run, "note").checks[0]
-    assert held_out.num_images == 8
-    one_lost = 7 / 8 - 6 / 8
-    assert one_lost <= REQUESTS[1].max_drop < 2 / 8
+def agreement(num_images: int, *, lost: int, won: int = 0) -> Agreement:
+    """Of images that the original got all right but those that were won."""
+    labels = np.zeros(num_images, np.int64)
+    original, exported = np.tile([1.0, 0.0], (num_images, 1)), np.tile([1.0, 0.0], (num_images, 1))
+    exported[:lost] = exported[:lost, ::-1]
+    original[num_images - won :] = original[num_images - won :, ::-1]
+    images = CheckImages("images", np.zeros((num_images, 1, 1, 1), np.uint8), labels, original)
+    return compare(images, exported)
+
+
+def test_a_drop_that_is_given_is_strict_and_the_default_leaves_room_for_chance() -> None:
+    assert agreement(1000, lost=9, won=3).drop_error == pytest.approx(12**0.5 / 1000)
+    assert not agreement(1000, lost=5).costs_more_than(0.005)
+    assert agreement(1000, lost=6).costs_more_than(0.005)
+    assert not agreement(1000, lost=10, won=2).costs_more_than(None)  # 0.8 points, and 0.35 is the standard error
+    assert agreement(1000, lost=9).costs_more_than(None)
+    assert agreement(100_000, lost=600).costs_more_than(None)
+    assert not agreement(8, lost=1).costs_more_than(None)
+    assert agreement(8, lost=4).costs_more_than(None)
+    assert agreement(8, lost=1).costs_more_than(0.0)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def add_export(verbs: Any) -> None:
         "--max-drop",
         type=float,
         metavar="FRACTION",
-        help="refuse an int8 model that loses more accuracy on validation images (default: 0.005, or one image)",
+        help="refuse an int8 model that loses more accuracy on validation images (default: 0.005 and a standard error)",
     )
     export.add_argument(
         "--for", dest="target", metavar="PROGRAM", help="with tflite: write the folder that frigate or openmv reads"

@@ -12,15 +12,12 @@ from thumbnet.export.formats import FORMATS, ExportFormat
 from thumbnet.export.licence import with_licence
 from thumbnet.export.model_card.write import NAME, choose_card_path, export_command, write_model_card
 from thumbnet.export.paths import choose_path, made_parent
-from thumbnet.export.request import CheckImages, ExportRequest, ExportResult, Say
+from thumbnet.export.request import MAX_DROP, ExportRequest, ExportResult, Say
 from thumbnet.runs.shippable import load_shippable
 from thumbnet.trained.shippable import Shippable
 
 if TYPE_CHECKING:
     from thumbnet.data.dataset import Dataset
-
-MAX_DROP = 0.005
-ROUNDING = 1e-9  # of a difference of shares
 
 
 def export_model(
@@ -43,8 +40,8 @@ def export_model(
         format: one of `onnx`, `onnx-int8`, `tflite`, `c` and `html`, or a registered one.
         out: the file, or its folder; for `c` the folder; None: exports/<name>/<name> with the format's ending.
         max_drop: the most accuracy (a fraction) that quantisation may cost, judged on validation images, or on training
-            images that were not used for calibration; None: 0.005, or one image where that is more. Refused by formats
-            that do not quantise.
+            images that were not used for calibration; None: 0.005 and a standard error. Refused by formats that
+            do not quantise.
         target: for tflite, `frigate` or `openmv`: the folder that these read.
         licence: of a run's model, as an SPDX identifier such as `CC-BY-4.0`; None: not stated. The package's models are
             under MIT.
@@ -91,7 +88,7 @@ def export_shippable(
     request = ExportRequest(
         shippable=shippable,
         out=path,
-        max_drop=_default_drop(held_out) if max_drop is None else max_drop,
+        max_drop=max_drop,
         held_out=held_out,
         test=sample_images(shippable) if dataset is None else images_of(shippable, dataset.test, "test images"),
         has_data=dataset is not None,
@@ -100,15 +97,20 @@ def export_shippable(
     )
     with made_parent(path):
         result = replace(chosen.write(request), metrics=shippable.card.metrics, model_card=card_path)
+        _say_what_was_allowed(result, request)
         command = export_command(shippable, format, max_drop=max_drop, target=target)
         write_model_card(shippable, result, card_path, usage=chosen.usage, command=command)
     return result
 
 
-def _default_drop(held_out: CheckImages | None) -> float:
-    """MAX_DROP, but at least one image: of a few, a single one that tips over would be more than that."""
-    one_image = 0.0 if held_out is None else 1 / len(held_out) + ROUNDING
-    return max(MAX_DROP, one_image)
+def _say_what_was_allowed(result: ExportResult, request: ExportRequest) -> None:
+    """A drop above MAX_DROP that may be chance."""
+    if request.max_drop is None and request.held_out is not None and result.checks[0].costs_more_than(MAX_DROP):
+        drop, error = 100 * result.checks[0].drop, 100 * result.checks[0].drop_error
+        request.say(
+            f"it costs {drop:.2f} points of accuracy on {request.held_out.description} (standard error {error:.2f}): "
+            f"not certainly more than {100 * MAX_DROP:g}. To be strict, give --max-drop"
+        )
 
 
 def _check_options(name: str, chosen: ExportFormat, *, max_drop: float | None, target: str | None) -> None:

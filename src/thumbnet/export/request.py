@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from jaxtyping import Float, Int64, UInt8
 from thumbnet.terminal.text import escaped
 from thumbnet.trained.shippable import Shippable
 
+MAX_DROP = 0.005
 Say = Callable[[str], None]
 
 
@@ -39,7 +41,8 @@ class ExportRequest:
 
     Args:
         out: the file, or for `c` the folder, to write.
-        max_drop: the most accuracy (a fraction) that quantisation may cost, judged on `held_out`.
+        max_drop: the most accuracy (a fraction) that quantisation may cost, judged on `held_out`; None: as in
+            `Agreement.allowed_drop`.
         held_out: validation images, or training images that were not used for calibration; None without data.
         test: the test split, or without data the sample pictures; scores on it are reported and decide nothing, but
             disagreement of a float format is refused.
@@ -49,7 +52,7 @@ class ExportRequest:
 
     shippable: Shippable
     out: Path
-    max_drop: float
+    max_drop: float | None
     held_out: CheckImages | None
     test: CheckImages
     has_data: bool
@@ -61,7 +64,8 @@ class ExportRequest:
 class Agreement:
     """An exported model against the original on some images.
 
-    `agreement` is the share of images with the same class; `accuracy` and `original_accuracy` are fractions.
+    `agreement` is the share of images with the same class; `accuracy` and `original_accuracy` are fractions;
+    `drop_error` is the standard error of their difference, which follows from how many images became right or wrong.
     """
 
     description: str
@@ -70,6 +74,7 @@ class Agreement:
     max_difference: float  # of any probability
     accuracy: float
     original_accuracy: float
+    drop_error: float
     on_samples: bool = False
 
     @property
@@ -77,9 +82,14 @@ class Agreement:
         """How much accuracy was lost, a fraction; negative where some was won."""
         return self.original_accuracy - self.accuracy
 
-    def costs_more_than(self, max_drop: float) -> bool:
+    def allowed_drop(self, max_drop: float | None) -> float:
+        """`max_drop` as it is given; else MAX_DROP and what chance may add on so few images: a standard error, and at
+        least one image in all."""
+        return max(MAX_DROP + self.drop_error, 1 / self.num_images) if max_drop is None else max_drop
+
+    def costs_more_than(self, max_drop: float | None) -> bool:
         """Whether more accuracy was lost than allowed: 5 of 1,000 images are 0.005, however the difference rounds."""
-        return self.drop > max_drop + 1e-9
+        return self.drop > self.allowed_drop(max_drop) + 1e-9
 
     def __str__(self) -> str:
         accuracy = f"accuracy {self.accuracy:.2%} (original: {self.original_accuracy:.2%}), "
@@ -148,12 +158,14 @@ def softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
 def compare(images: CheckImages, logits: Float[np.ndarray, "n k"]) -> Agreement:
     """An exported model's logits against the original's."""
     predicted, original = logits.argmax(axis=1), images.logits.argmax(axis=1)
+    is_right, was_right = predicted == images.labels, original == images.labels
     return Agreement(
         description=images.description,
         num_images=len(images),
         agreement=float((predicted == original).mean()),
         max_difference=float(np.abs(softmax(logits) - softmax(images.logits)).max()),
-        accuracy=float((predicted == images.labels).mean()),
-        original_accuracy=float((original == images.labels).mean()),
+        accuracy=float(is_right.mean()),
+        original_accuracy=float(was_right.mean()),
+        drop_error=math.sqrt((is_right != was_right).sum()) / len(images),
         on_samples=images.are_samples,
     )

@@ -39,8 +39,8 @@ def write(request: ExportRequest) -> ExportResult:
     compiled source with its integer reference.
 
     Raises:
-        ExportError: the accuracy on held-out images drops by more than `max_drop` and a standard error, the compiled
-            program gives other numbers than the reference, or the folder holds something else.
+        ExportError: the accuracy on held-out images drops by more than is allowed, the compiled program gives other
+            numbers than the reference, or the folder holds something else.
     """
     shippable = request.shippable
     assert shippable.program is not None
@@ -116,39 +116,21 @@ def _check(
 
     checks: list[Agreement] = []
     if request.held_out is not None:
-        logits = score(request.held_out.images)
-        checks.append(compare(request.held_out, logits))
-        _refuse_drop(program, checks[0], request.held_out, logits, request)
+        checks.append(compare(request.held_out, score(request.held_out.images)))
+        _refuse_drop(program, checks[0], request.held_out, request)
     checks.append(compare(request.test, score(request.test.images)))
     if request.held_out is None:
         _check_without_data(program, checks[-1], request)
     return tuple(checks)
 
 
-def _refuse_drop(
-    program: FixedProgram,
-    check: Agreement,
-    images: CheckImages,
-    logits: Float[np.ndarray, "n k"],
-    request: ExportRequest,
-) -> None:
-    """ExportError if the drop is above `max_drop` by more than its standard error, which follows from how many images
-    became right or wrong."""
-    is_right, was_right = (one.argmax(axis=1) == images.labels for one in (logits, images.logits))
-    standard_error = float(np.sqrt((is_right != was_right).sum())) / len(images)
-    if check.drop <= request.max_drop:
-        return
-    found = (
-        f"{100 * check.drop:.2f} points of accuracy (standard error {100 * standard_error:.2f}) on {images.description}"
-    )
-    if check.drop <= request.max_drop + standard_error:
-        request.say(f"whole numbers cost {found}, not certainly more than the {100 * request.max_drop:.2f} allowed")
-        return
-    raise ExportError(
-        f"whole numbers cost {found}, more than the {100 * request.max_drop:.2f} allowed; "
-        f"{_dearest(program, images, request)}",
-        hint=f"allow more with --max-drop, or {INSTEAD}",
-    )
+def _refuse_drop(program: FixedProgram, check: Agreement, images: CheckImages, request: ExportRequest) -> None:
+    if check.costs_more_than(request.max_drop):
+        raise ExportError(
+            f"whole numbers cost {100 * check.drop:.2f} points of accuracy on {images.description}, more than the "
+            f"{100 * check.allowed_drop(request.max_drop):.2f} allowed; {_dearest(program, images, request)}",
+            hint=f"allow more with --max-drop, or {INSTEAD}",
+        )
 
 
 def _check_without_data(program: FixedProgram, check: Agreement, request: ExportRequest) -> None:

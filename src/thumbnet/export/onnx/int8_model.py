@@ -56,7 +56,7 @@ def _refusal(request: ExportRequest, held_out: CheckImages, agreement: Agreement
     num_lost = round(agreement.drop * agreement.num_images)
     return ExportError(
         f"int8 costs {100 * agreement.drop:.2f} points of accuracy, {num_lost} of {held_out.description}, more than "
-        f"the {100 * request.max_drop:.2f} allowed; {_dearest(request, held_out)}",
+        f"the {100 * agreement.allowed_drop(request.max_drop):.2f} allowed; {_dearest(request, held_out)}",
         hint=f"allow more with --max-drop, or {INSTEAD}",
     )
 

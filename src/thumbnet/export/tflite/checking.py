@@ -36,9 +36,10 @@ def check_accuracy(content: bytes, request: ExportRequest) -> tuple[Agreement, .
     if request.held_out is not None:
         held_out = _compare(content, request.held_out)
         if held_out.costs_more_than(request.max_drop):
+            allowed = held_out.allowed_drop(request.max_drop)
             raise ExportError(
                 f"int8 loses {held_out.drop:.2%} of accuracy on {held_out.description}, more than the "
-                f"{request.max_drop:.2%} allowed; most of it arises in {_costliest(content, request)}",
+                f"{allowed:.2%} allowed; most of it arises in {_costliest(content, request)}",
                 hint="allow more with --max-drop, or export to onnx, which loses nothing",
             )
         checks.append(held_out)
