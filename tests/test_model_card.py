@@ -13,8 +13,9 @@ import yaml
 import thumbnet
 from thumbnet.cli import main
 from thumbnet.errors import ConfigError
+from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.export.export import export_shippable
-from thumbnet.export.model_card.facts import describe_accuracy, short_source, wilson_interval
+from thumbnet.export.model_card.facts import describe_accuracy, short_source
 from thumbnet.export.model_card.text import code, to_yaml
 from thumbnet.export.request import ExportRequest, ExportResult, compare
 from thumbnet.runs.shippable import load_shippable
@@ -191,7 +192,7 @@ def test_a_code_span_ends_where_it_should() -> None:
 
 def test_the_uncertainty_is_that_of_a_share() -> None:
     """By Wilson's formula for 81 of 263: Newcombe 1998, table I."""
-    assert wilson_interval(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert accuracy_interval(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
     assert describe_accuracy(1.0, 100).startswith(
         "100.00% ± 0.00 points (standard error; 95 % interval 96.30% to 100.00%"
     )

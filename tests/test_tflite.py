@@ -239,7 +239,7 @@ def test_without_data_other_classes_of_samples_are_refused(tmp_path: Path) -> No
     program = request.shippable.program
     assert program is not None
     turned = replace(program, head=np.roll(program.head, 1, axis=0))
-    with pytest.raises(ExportError, match=r"class to \d+% of 20 samples, fewer than 75%"):
+    with pytest.raises(ExportError, match=r"class to \d+% of 20 samples, fewer than 90%"):
         write(replace(request, shippable=replace(request.shippable, program=turned)))
     assert not request.out.exists()
 

@@ -15,6 +15,7 @@ from thumbnet.terminal.text import escaped
 from thumbnet.trained.shippable import Shippable
 
 MAX_DROP = 0.005
+LEAST_AGREEMENT = 0.9  # of samples, where no accuracy can be judged
 Say = Callable[[str], None]
 
 

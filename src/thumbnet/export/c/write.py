@@ -24,12 +24,11 @@ from thumbnet.export.c.source import c_header, c_source, fill
 from thumbnet.export.c.stored import SUFFIX, Stored, stored_to_bytes
 from thumbnet.export.c.surroundings import surroundings
 from thumbnet.export.public_card import public_card
-from thumbnet.export.request import Agreement, CheckImages, ExportRequest, ExportResult, compare
+from thumbnet.export.request import LEAST_AGREEMENT, Agreement, CheckImages, ExportRequest, ExportResult, compare
 
 NAME = "c"
 NUM_COMPARED = 40  # images on which the compiled program is compared with the reference, bit by bit
 NUM_NAMED = 3  # blocks in a refusal
-LEAST_AGREEMENT = 0.9  # of pictures, where no accuracy can be judged
 INSTEAD = "export to onnx or html, which keep full precision"
 README = "README.md"
 

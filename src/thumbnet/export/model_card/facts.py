@@ -8,31 +8,23 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from thumbnet.config import TrainConfig, config_from_toml, config_to_dict
+from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.export.model_card.text import code
 from thumbnet.models.card import ModelCard
 from thumbnet.recipes import list_recipes, load_recipe
 from thumbnet.runs.names import ASKED, CONFIG
 from thumbnet.trained.shippable import Shippable
 
-Z_95 = 1.959964  # of the normal distribution
 HYPERPARAMETERS = (
     "epochs", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "schedule", "augmentation", "cutout",
     "mixup", "label_smoothing", "average_decay", "val_fraction", "seed",
 )  # fmt: skip
 
 
-def wilson_interval(accuracy: float, num_images: int) -> tuple[float, float]:
-    """The 95 % interval of a share, by Wilson (1927)."""
-    spread = Z_95**2 / num_images
-    middle = (accuracy + spread / 2) / (1 + spread)
-    half = Z_95 * math.sqrt(accuracy * (1 - accuracy) / num_images + spread / (4 * num_images)) / (1 + spread)
-    return middle - half, middle + half
-
-
 def describe_accuracy(accuracy: float, num_images: int) -> str:
     """With its binomial standard error, its interval and the number of images."""
     error = math.sqrt(accuracy * (1 - accuracy) / num_images)
-    low, high = wilson_interval(accuracy, num_images)
+    low, high = accuracy_interval(accuracy, num_images)
     return (
         f"{accuracy:.2%} ± {100 * error:.2f} points (standard error; 95 % interval {low:.2%} to {high:.2%}; "
         f"n = {num_images:,})"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from thumbnet.atomic import write_atomically
 from thumbnet.errors import ExportError
-from thumbnet.export.request import Agreement, CheckImages, ExportRequest, ExportResult
+from thumbnet.export.request import LEAST_AGREEMENT, Agreement, CheckImages, ExportRequest, ExportResult
 from thumbnet.specs.extras import require_extra
 
 NAME = "onnx-int8"
 NUM_NAMED = 3  # layers in a refusal
-LEAST_AGREEMENT = 0.9  # of pictures, where no accuracy can be judged
 INSTEAD = "export to onnx, which is float, or train for longer"
 
 

@@ -10,14 +10,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from thumbnet.errors import ExportError
-from thumbnet.export.request import Agreement, CheckImages, ExportRequest, compare
+from thumbnet.export.request import LEAST_AGREEMENT, Agreement, CheckImages, ExportRequest, compare
 from thumbnet.export.tflite.enlarged import repeated, smooth
 from thumbnet.export.tflite.interpreters import BUG, STEP, has_micro, read_maps, run_litert, run_micro
 from thumbnet.models.export_data import AFTER
 from thumbnet.models.program import Program
 from thumbnet.models.program_numpy import run_program
 
-LEAST_ON_SAMPLES = 0.75  # of the same class, where there are no held-out images; a sound file has 0.9 and more
 MOST_IN_MICRO = 4  # pictures: one takes up to a tenth of a second
 MOST_ENLARGED = 100  # pictures
 MOST_IN_SEARCH = 20  # pictures that tell which layers cost most
@@ -44,10 +43,10 @@ def check_accuracy(content: bytes, request: ExportRequest) -> tuple[Agreement, .
             )
         checks.append(held_out)
     test = _compare(content, request.test)
-    if request.held_out is None and test.agreement < LEAST_ON_SAMPLES:
+    if request.held_out is None and test.agreement < LEAST_AGREEMENT:
         raise ExportError(
             f"int8 gives the original's class to {test.agreement:.0%} of {test.description}, fewer than "
-            f"{LEAST_ON_SAMPLES:.0%}",
+            f"{LEAST_AGREEMENT:.0%}",
             hint="export to onnx, which loses nothing, or give the data with --data or --data-dir",
         )
     return (*checks, test)
