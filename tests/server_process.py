@@ -55,11 +55,14 @@ sys.exit(main())
 @contextmanager
 def running_server(name: str) -> Iterator[Server]:
     """A server of a trained model at a free port, which can write no file."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")
+    }  # it writes one
     process = subprocess.Popen(
         [sys.executable, "-c", WITHOUT_FILES, "serve", name, "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TMPDIR": "/nowhere", "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**environment, "TMPDIR": "/nowhere", "PYTHONDONTWRITEBYTECODE": "1"},
     )
     assert process.stderr is not None
     try:
