@@ -91,6 +91,13 @@ def test_the_options_reach_the_writer(small_run: Path) -> None:
     assert (request.max_drop, request.target, request.out, request.has_data) == (0.25, "readers", Path("folder"), True)
 
 
+def test_without_data_a_drop_is_not_judged_and_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "thumb-20k", "--format", "note", "--max-drop", "0"]) == 0
+    assert "what int8 costs in accuracy is not judged" in capsys.readouterr().err
+    assert main(["export", "thumb-20k", "--format", "note", "--allow-unverified"]) == 2
+    assert "give --data with it" in capsys.readouterr().err
+
+
 def agreement(num_images: int, *, lost: int, won: int = 0) -> Agreement:
     """Of images that the original got all right but those that were won."""
     labels = np.zeros(num_images, np.int64)

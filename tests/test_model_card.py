@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import yaml
 
 import thumbnet
 from thumbnet.cli import main
-from thumbnet.errors import ConfigError
+from thumbnet.errors import ConfigError, ThumbnetError
 from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.export.export import export_shippable
 from thumbnet.export.model_card.facts import describe_accuracy, short_source
 from thumbnet.export.model_card.text import code, to_yaml
+from thumbnet.export.public_card import public_card
 from thumbnet.export.request import ExportRequest, ExportResult, compare
 from thumbnet.runs.shippable import load_shippable
 from thumbnet.terminal.text import escaped
@@ -113,6 +115,29 @@ def test_no_folder_of_the_machine_is_published(small_run: Path) -> None:
     assert "npz:data.npz" in text
     assert str(small_run.parent) not in text
     assert short_source("folder:/home/me/pets") == "folder:pets"
+
+
+def test_a_note_on_the_data_names_no_folder(small_run: Path) -> None:
+    shippable = load_shippable(small_run)
+    note = "CIFAR-10 is not in /home/me/secret and could not be downloaded"
+    shippable = replace(shippable, card=replace(shippable.card, data="digits", data_note=note))
+    path = export_shippable(shippable, "note").model_card
+    assert path is not None
+    assert "secret" not in path.read_text()
+    assert "digits stands in for other data" in path.read_text()
+    assert "secret" not in str(public_card(shippable.card))
+
+
+def test_the_command_states_the_licence_again(small_run: Path) -> None:
+    assert "--license CC-BY-4.0" in card_of(small_run, licence="CC-BY-4.0").read_text()
+
+
+def test_nothing_is_written_where_the_card_could_not_be(small_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(small_run, tmp_path / "run")
+    (run / "config.toml").write_text("epochs = ")
+    with pytest.raises(ThumbnetError):
+        thumbnet.export_model(run, "note")
+    assert not Path("exports").exists()
 
 
 def test_a_card_keeps_what_other_files_of_the_model_are(small_run: Path) -> None:

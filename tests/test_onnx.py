@@ -165,7 +165,7 @@ def test_int8_is_refused_by_what_it_costs_on_held_out_images_alone(tmp_path: Pat
         int8_model.write(replace(without_data(broken), say=said.append))
     assert list(tmp_path.iterdir()) == []
     int8_model.write(replace(without_data(request), say=said.append))
-    assert said == ["what int8 costs in accuracy was not judged: that needs images that were not trained on"] * 2
+    assert said == []
     request.out.unlink()
     assert int8_model.write(replace(broken, max_drop=1)).checks[0].drop > 0.15
     wrong_test = replace(request.test, labels=(request.test.logits.argmin(axis=1)), logits=-request.test.logits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,13 @@ def test_the_run_is_taken(named_as_a_model: Path, capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out)["num_images"] == 4  # of the run's own data
     config = small_config(write_small_data(Path("data.npz")), init="sprint")
     assert load_data(config, say=lambda text: None)[1].init == str(named_as_a_model.resolve())
+
+
+def test_one_of_several_seeds_has_the_name_of_all_before_its_own(small_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "pets").mkdir()
+    shutil.copytree(small_run, tmp_path / "pets" / "seed-1")
+    (tmp_path / "pets" / "seeds.json").touch()
+    assert load_shippable(tmp_path / "pets" / "seed-1").name == "pets-seed-1"
 
 
 def test_the_trained_model_is_taken_where_there_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

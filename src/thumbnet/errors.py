@@ -9,6 +9,8 @@
     │   └── ImageError             an image file cannot be read
     ├── ModelError           a model cannot be built or cannot take this input
     │   └── NonFiniteLogitsError   it gives NaN or infinity
+    ├── ExportError          a trained model cannot be exported, or the export does not do what the model does
+    ├── ExtraMissingError    a package of an extra is not installed; an ImportError, too
     ├── TrainingError        training cannot go on
     │   └── NonFiniteLossError     the loss became NaN or infinite
     └── RunError             a run folder cannot be read, written or resumed

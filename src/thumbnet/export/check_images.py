@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thumbnet.errors import DataError, ExportError, RunError
+from thumbnet.errors import ConfigError, DataError, ExportError, RunError
 from thumbnet.export.reference import reference_logits
 from thumbnet.export.request import CheckImages, Say
 from thumbnet.specs.extras import require_extra
@@ -31,6 +31,10 @@ def find_data(
 ) -> Dataset | None:
     """The model's data; None where it was not asked for and is not there."""
     is_asked_for = data is not None or data_dir is not None
+    if allow_unverified and not is_asked_for and shippable.run_path is None:
+        raise ConfigError(
+            f"allow_unverified is given, but {shippable.name} is exported without data", hint="give --data with it"
+        )
     if is_asked_for:
         require_extra("train", "reading a dataset")
     elif shippable.run_path is None:

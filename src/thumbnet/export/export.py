@@ -10,6 +10,7 @@ from thumbnet.errors import ConfigError, ExportError
 from thumbnet.export.check_images import find_data, held_out_images, images_of, sample_images, with_export_data
 from thumbnet.export.formats import FORMATS, ExportFormat
 from thumbnet.export.licence import with_licence
+from thumbnet.export.model_card.facts import training_config
 from thumbnet.export.model_card.write import NAME, choose_card_path, export_command, write_model_card
 from thumbnet.export.paths import choose_path, made_parent
 from thumbnet.export.request import MAX_DROP, ExportRequest, ExportResult, Say
@@ -95,6 +96,9 @@ def export_shippable(
         target=target,
         say=say,
     )
+    training_config(shippable)  # which the card tells: if it cannot be read, nothing is written
+    if chosen.is_quantised and held_out is None:
+        say("what int8 costs in accuracy is not judged: that needs images that were not trained on (--data)")
     with made_parent(path):
         result = replace(chosen.write(request), metrics=shippable.card.metrics, model_card=card_path)
         _say_what_was_allowed(result, request)

@@ -83,7 +83,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             usage=ONNX_USAGE,
         ),
         "onnx-int8": ExportFormat(
-            purpose="the same in a quarter of the size",
+            purpose="the same in 30 to 60 % of the bytes",
             writer="thumbnet.export.onnx.int8_model",
             suffix="-int8.onnx",
             extra="onnx",

@@ -15,7 +15,7 @@ from thumbnet.models.export_data import ExportData, export_data_from_bytes
 from thumbnet.models.pretrained import list_pretrained
 from thumbnet.runs.checksums import check_content, read_digests
 from thumbnet.runs.metrics import METRICS_FORMAT, known_metrics
-from thumbnet.runs.names import CONFIG, EXPORT_DATA, METRICS, MODEL_CARD, WEIGHTS
+from thumbnet.runs.names import CONFIG, EXPORT_DATA, METRICS, MODEL_CARD, SEEDS, WEIGHTS
 from thumbnet.runs.which import hint_for_no_run, is_pretrained_name
 from thumbnet.specs.json_text import read_object
 from thumbnet.trained.shippable import Shippable, build_program, load_pretrained_shippable
@@ -44,9 +44,14 @@ def load_shippable(run_or_name: str | Path) -> Shippable:
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"the weights {path / WEIGHTS} cannot be read: {error}", hint="train again") from error
     program = build_program(card, card.architecture or architecture_of(card.model, card.model_options), weights)
-    shippable = Shippable(path.resolve().name, card, program, None, path)
+    shippable = Shippable(_name_of(path.resolve()), card, program, None, path)
     export_data = _read_export_data(path)
     return shippable if export_data is None else shippable.with_export_data(export_data, name=str(path / EXPORT_DATA))
+
+
+def _name_of(path: Path) -> str:
+    """The folder's; of one of several seeds, which are called alike everywhere, with that of all seeds before it."""
+    return f"{path.parent.name}-{path.name}" if (path.parent / SEEDS).exists() else path.name
 
 
 def _read_card(path: Path) -> ModelCard:

@@ -43,7 +43,13 @@ class CompiledCheck:
     def run(self, images: UInt8[np.ndarray, "n c h w"]) -> tuple[Int32[np.ndarray, "n k"], float]:
         """Logits in whole numbers, and seconds a picture."""
         pixels = np.ascontiguousarray(images.transpose(0, 2, 3, 1)).tobytes()
-        done = subprocess.run([self.program], input=pixels, capture_output=True, check=False)  # noqa: S603
+        try:
+            done = subprocess.run([self.program], input=pixels, capture_output=True, check=False)  # noqa: S603
+        except OSError as error:
+            raise ExportError(
+                f"the compiled C program cannot be run: {error}",
+                hint="set TMPDIR to a folder whose programs may be run (not mounted noexec)",
+            ) from error
         row = np.dtype([("first", "i4"), ("logits", "i4", self.num_classes), ("probabilities", "u2", self.num_classes)])
         if done.returncode or len(done.stdout) != len(images) * row.itemsize:
             raise ExportError(f"the compiled C program failed with code {done.returncode}", hint=HINT)

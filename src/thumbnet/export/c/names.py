@@ -12,7 +12,8 @@ HEADERS = (  # of C, C++ and boards: a file of the same name could be read in th
     r"threads|time|uchar|arduino|py"
 )
 MACROS = r"u?int\w*|(ptrdiff|sig_atomic|size|w?char|wint)(_.*)?"  # how those of <stdint.h> begin
-TAKEN = re.compile(f"{OWN_FILES}|{HEADERS}|{MACROS}")
+IN_THE_SOURCE = "last|most|stem|thumbnet"  # how names in the templates begin
+TAKEN = re.compile(f"{OWN_FILES}|{IN_THE_SOURCE}|{HEADERS}|{MACROS}")
 MARKUP = re.compile(r"([\\`*_{}\[\]|~>@]|(?<=www)\.|:(?=//)|^[#+=-]|(?<=^\d)[.)]|(?<=^\d\d)[.)])")
 
 

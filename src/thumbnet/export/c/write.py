@@ -133,7 +133,6 @@ def _refuse_drop(program: FixedProgram, check: Agreement, images: CheckImages, r
 
 
 def _check_without_data(program: FixedProgram, check: Agreement, request: ExportRequest) -> None:
-    request.say("what whole numbers cost in accuracy was not judged: that needs images that were not trained on")
     if check.agreement < LEAST_AGREEMENT:
         raise ExportError(
             f"in whole numbers only {check.agreement:.0%} of {check.description} get the same class, expected at least "

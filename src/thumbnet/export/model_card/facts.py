@@ -50,7 +50,9 @@ def describe_data(card: ModelCard) -> str:
 def training_config(shippable: Shippable) -> TrainConfig | None:
     """The config that the model was trained with: the run's, or the recipe of a model of the package."""
     if shippable.run_path is not None:
-        return config_from_toml((shippable.run_path / CONFIG).read_text(), name=str(shippable.run_path / CONFIG))
+        return config_from_toml(
+            (shippable.run_path / CONFIG).read_text(encoding="utf-8"), name=str(shippable.run_path / CONFIG)
+        )
     return load_recipe(shippable.card.recipe) if shippable.card.recipe in list_recipes() else None
 
 
@@ -71,7 +73,9 @@ def training_command(shippable: Shippable, config: TrainConfig | None) -> str:
     if config is not None and asked_file.exists() and find_spec("torch") is not None:
         from thumbnet.runs.reproduce import reproducing_command
 
-        command = reproducing_command(config, config_from_toml(asked_file.read_text(), name=str(asked_file)))
+        command = reproducing_command(
+            config, config_from_toml(asked_file.read_text(encoding="utf-8"), name=str(asked_file))
+        )
     return shlex.join(map(_without_folders, shlex.split(command)))
 
 

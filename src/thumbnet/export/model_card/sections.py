@@ -16,6 +16,7 @@ from thumbnet.export.model_card.facts import (
     training_config,
 )
 from thumbnet.export.model_card.text import code, code_block
+from thumbnet.export.public_card import public_card
 from thumbnet.trained.shippable import Shippable
 
 
@@ -34,7 +35,7 @@ def sections(shippable: Shippable, *, files: Sequence[str], command: str) -> str
         keep_trailing_newline=True,
     )
     environment.filters["code"] = code
-    card, config = shippable.card, training_config(shippable)
+    card, config = public_card(shippable.card), training_config(shippable)
     channels, height, width = card.image_shape
     metrics = card.metrics or {}
     which = f"--pretrained {shippable.name}" if shippable.run_path is None else "--run RUN"

@@ -74,6 +74,7 @@ def export_command(shippable: Shippable, format_name: str, *, max_drop: float | 
     words = ["thumbnet", "export", shippable.name if shippable.run_path is None else "RUN", "--format", format_name]
     words += [] if max_drop is None else ["--max-drop", str(max_drop)]
     words += [] if target is None else ["--for", target]
+    words += [] if shippable.licence is None else ["--license", shippable.licence]
     return shlex.join(words)
 
 
@@ -102,6 +103,6 @@ def _marker(shippable: Shippable) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""

@@ -42,7 +42,6 @@ def write(request: ExportRequest) -> ExportResult:
 
 
 def _check_without_data(request: ExportRequest, agreement: Agreement) -> None:
-    request.say("what int8 costs in accuracy was not judged: that needs images that were not trained on")
     if agreement.agreement < LEAST_AGREEMENT:
         raise ExportError(
             f"in int8 only {agreement.agreement:.0%} of {agreement.description} get the same class, expected at least "

@@ -21,6 +21,7 @@ MOST_IN_MICRO = 4  # pictures: one takes up to a tenth of a second
 MOST_ENLARGED = 100  # pictures
 MOST_IN_SEARCH = 20  # pictures that tell which layers cost most
 NUM_NAMED = 3
+LEAST_ENLARGED = 0.7  # of sample pictures, enlarged smoothly, that must keep their class
 LEAST = 1e-4  # what a probability of 0 counts as: below half a step of the file's
 
 
@@ -79,7 +80,8 @@ def check_camera(content: bytes, plain: bytes, images: CheckImages, sides: tuple
     """What a file that shrinks pictures gives for enlarged ones, for people, against the file without shrinking.
 
     Raises:
-        ExportError: pictures whose pixels were repeated give other probabilities.
+        ExportError: pictures whose pixels were repeated give other probabilities; or where no whole number of
+            pixels fits, too many enlarged ones get other classes.
     """
     pictures = channels_last(images.images[:MOST_ENLARGED])
     expected = run_litert(plain, pictures)
@@ -87,6 +89,12 @@ def check_camera(content: bytes, plain: bytes, images: CheckImages, sides: tuple
     if exact is not None and not np.array_equal(run_litert(content, exact), expected):
         raise ExportError("the file gives other probabilities for enlarged pictures", hint=BUG)
     same = run_litert(content, smooth(pictures, sides)).argmax(axis=1) == expected.argmax(axis=1)
+    if exact is None and same.mean() < LEAST_ENLARGED:
+        raise ExportError(
+            f"only {same.sum()} of {len(same)} pictures, enlarged to {sides[1]}x{sides[0]} pixels, get the class of "
+            "the pictures themselves",
+            hint="export without --for, and shrink pictures before they are given to the model",
+        )
     return {
         "enlarged_pictures": f"{same.sum()} of {len(same)}, enlarged to {sides[1]}x{sides[0]} pixels, get the class of "
         "the pictures themselves"

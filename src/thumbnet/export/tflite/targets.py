@@ -60,9 +60,9 @@ on a device**.
    ```yaml
    classification:
      custom:
-       {name}:
+       "{name}":
          enabled: true
-         name: {name}
+         name: "{name}"
          threshold: 0.8
          object_config:
            objects: [car]
