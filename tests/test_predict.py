@@ -9,6 +9,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,15 @@ from thumbnet.errors import ConfigError, DataError, ImageError, ModelError, NonF
 from thumbnet.evaluation.images import ClassProbability, ImagePrediction, PictureForm, stream_predictions
 from thumbnet.evaluation.sorted_pictures import PictureSorter, folder_names
 from thumbnet.export.exported import load_exported
+from thumbnet.export.onnx.float_graph import float_graph
+from thumbnet.export.onnx.graph import to_bytes
+from thumbnet.export.onnx.names import CARD
 from thumbnet.export.onnx.quick import runtime_predictor
+from thumbnet.models.card import card_to_dict
 from thumbnet.runs.predict import shippable_predictor
 from thumbnet.runs.run import load_run
 from thumbnet.runs.shippable import load_shippable
+from thumbnet.specs import extras
 from thumbnet.trained.model import load_pretrained
 from thumbnet.trained.shippable import load_pretrained_shippable
 
@@ -98,6 +104,18 @@ def test_a_folder_means_all_pictures_in_it(pets: Path) -> None:
 def test_a_pattern_means_what_fits_it(pets: Path, pattern: str, expected: list[str]) -> None:
     assert find_pictures([pattern]) == expected
     assert find_pictures([str(pets.parent / pattern)]) == [str(pets.parent / name) for name in expected]
+
+
+def test_patterns_of_any_depth_end_where_links_lead_back(pets: Path) -> None:
+    for name in ("back", "deep/back", "deep/again", "deep/er/back"):  # glob's own search is exponential in these
+        (pets / name).symlink_to(pets)
+    expected = ["pets/a.png", "pets/b.png", "pets/deep/d.png", "pets/odd [1]/e.png"]
+    assert find_pictures(["pets/**/*.png"]) == expected
+    assert find_pictures(["**/**/*.png"]) == expected
+    assert find_pictures(["./pets/**/er/**/*.PNG"]) == ["./pets/deep/er/c.PNG"]
+    assert find_pictures([f"{pets}/**/.hidden/*"]) == [str(pets / ".hidden/f.png")]
+    for pattern in ("pets/**", "pets/**/", "**", "p*/**/**", "./**"):  # the folder, without what is no picture
+        assert find_pictures([pattern]) == find_pictures(["pets"])
 
 
 def test_what_exists_under_a_name_wins_over_a_pattern(pets: Path) -> None:
@@ -296,6 +314,26 @@ def test_exported_models_predict(
         assert found["probability"] == pytest.approx(expected.probability, abs=tolerance)
         (in_python,) = thumbnet.predict(load_exported(tmp_path / name), [picture])
         assert in_python.probability == found["probability"]
+
+
+def test_onnx_files_are_predicted_with_nothing_but_onnx_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hidden = {"onnx", "onnxscript"}
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name in hidden else find_spec(name))
+    shippable = load_pretrained_shippable(MODEL)
+    assert shippable.program is not None
+    properties = {CARD: json.dumps(card_to_dict(shippable.card))}
+    (tmp_path / "model.onnx").write_bytes(to_bytes(float_graph(shippable.program, properties=properties)))
+    picture = draw(tmp_path / "a.png")
+    assert main(["predict", picture, "--model", str(tmp_path / "model.onnx")]) == 0
+    assert extras.missing_packages("onnx") == ["onnx", "onnxscript"]
+    hidden.add("onnxruntime")
+    capsys.readouterr()
+    assert main(["predict", picture, "--model", str(tmp_path / "model.onnx")]) == 2
+    told = capsys.readouterr().err
+    assert "needs onnxruntime, which is not" in told
+    assert "thumbnet[onnx]" in told
 
 
 def test_what_is_no_exported_model_is_refused(tmp_path: Path) -> None:

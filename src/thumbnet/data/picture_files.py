@@ -5,13 +5,17 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from thumbnet.data.folder_tree import FolderTree
 from thumbnet.errors import DataError
 
 ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")
+ANY_DEPTH = "**"
+SEPARATORS = os.sep + (os.altsep or "")
 
 
 def find_pictures(names: Sequence[str], *, left_out: Path | None = None) -> list[str]:
@@ -69,8 +73,7 @@ def _in_folder(name: str, outside: _Outside) -> list[str]:
 
 def _of_pattern(pattern: str, outside: _Outside) -> list[str]:
     found: list[str] = []
-    # Not `Path.glob`, which refuses absolute patterns
-    for name in sorted(glob.iglob(_with_existing_folders_literal(pattern), recursive=True)):  # noqa: PTH207
+    for name in sorted(_names_that_fit(_with_existing_folders_literal(pattern))):
         if _is_folder(name):
             found += [] if name in outside else _pictures_below(name, outside)
         elif name not in outside:
@@ -89,6 +92,52 @@ def _pictures_below(name: str, outside: _Outside) -> list[str]:
     return [str(file) for file in files if str(file) not in outside]
 
 
+def _names_that_fit(pattern: str) -> Iterator[str]:
+    """The names that fit a pattern. `**` stands for folders at any depth, links followed, each real folder once: the
+    recursive search of `glob` does not end where links lead back. At the end, `**` means the folder that it is in."""
+    parts = list(_parts(pattern))
+    bare = [part.strip(SEPARATORS) for part in parts]
+    if ANY_DEPTH not in bare:
+        yield from glob.iglob(pattern)  # noqa: PTH207  # `Path.glob` refuses absolute patterns
+        return
+    place = bare.index(ANY_DEPTH)
+    head = "".join(parts[:place]) + parts[place].removesuffix(ANY_DEPTH)  # ends in a separator: only folders fit
+    while place < len(bare) and bare[place] in (ANY_DEPTH, ""):
+        place += 1
+    rest = "".join(parts[place:]).lstrip(SEPARATORS)
+    for base in glob.iglob(head) if head else [""]:  # noqa: PTH207
+        if not rest:
+            yield base or os.curdir
+            continue
+        for folder in _folders_below(base):
+            yield from _names_that_fit(os.path.join(glob.escape(folder), rest))  # noqa: PTH118  # which keeps `./`
+
+
+def _folders_below(base: str) -> Iterator[str]:
+    """A folder and those inside it that are not hidden, each real one once, by a name without links before others."""
+    seen: set[tuple[int, int]] = set()
+    waiting = deque([base])
+    while waiting:
+        folder = waiting.popleft()
+        try:
+            found = os.stat(folder or os.curdir)  # noqa: PTH116
+        except OSError:
+            continue
+        if (found.st_dev, found.st_ino) in seen:
+            continue
+        seen.add((found.st_dev, found.st_ino))
+        yield folder
+        with suppress(OSError), os.scandir(folder or os.curdir) as entries:
+            shown = (entry for entry in entries if not entry.name.startswith("."))
+            folders = [entry for entry in shown if entry.is_dir(follow_symlinks=False) or _is_linked_folder(entry)]
+            folders.sort(key=lambda entry: (entry.is_symlink(), entry.name))
+            waiting += [os.path.join(folder, entry.name) for entry in folders]  # noqa: PTH118
+
+
+def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and _is_folder(entry.path)
+
+
 def _with_existing_folders_literal(pattern: str) -> str:
     """The pattern, in which the names of folders that are there, such as `holiday [2024]`, stand for themselves."""
     drive, rest = os.path.splitdrive(pattern)
@@ -103,9 +152,8 @@ def _with_existing_folders_literal(pattern: str) -> str:
 def _parts(path: str) -> Iterator[str]:
     """A path cut before its separators."""
     start = 0
-    separators = (os.sep, os.altsep or os.sep)
     for place, letter in enumerate(path):
-        if letter in separators and place > start:
+        if letter in SEPARATORS and place > start:
             yield path[start:place]
             start = place
     yield path[start:]
