@@ -95,7 +95,7 @@ def _load_predictor(parsed: argparse.Namespace, num_pictures: int) -> Predictor:
     if shippable.program is not None and num_pictures >= RUNTIME_FROM:
         from thumbnet.specs.extras import missing_packages
 
-        if not missing_packages("onnx"):
+        if not missing_packages("onnx", packages=["onnx", "onnxruntime"]):
             from thumbnet.export.onnx.quick import runtime_predictor
 
             return runtime_predictor(shippable.card, shippable.program)

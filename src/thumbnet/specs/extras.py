@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 
@@ -16,14 +16,18 @@ EXTRAS = {
 }
 
 
-def missing_packages(extra: str) -> list[str]:
-    """Those of an extra's packages that are not installed."""
-    return [package for package in EXTRAS[extra] if find_spec(package) is None]
+def missing_packages(extra: str, *, packages: Sequence[str] | None = None) -> list[str]:
+    """Those of an extra's packages that are not installed; of `packages` only, if they are given."""
+    return [package for package in packages or EXTRAS[extra] if find_spec(package) is None]
 
 
-def require_extra(extra: str, purpose: str) -> None:
-    """ExtraMissingError, which names the extra, unless its packages are installed; `purpose` says what needs them."""
-    missing = missing_packages(extra)
+def require_extra(extra: str, purpose: str, *, packages: Sequence[str] | None = None) -> None:
+    """ExtraMissingError, which names the extra, unless its packages are installed; `purpose` says what needs them.
+
+    Args:
+        packages: those of the extra's that are needed; by default all.
+    """
+    missing = missing_packages(extra, packages=packages)
     if missing:
         raise _error(extra, purpose, missing)
 

@@ -31,7 +31,7 @@ def load_onnx(path: str | Path) -> tuple[ModelCard, Classify]:
         ModelError: the file cannot be read, is no ONNX model, or none that thumbnet wrote. ExtraMissingError: ONNX
             Runtime is not installed.
     """
-    require_extra("onnx", f"running {path}")
+    require_extra("onnx", f"running {path}", packages=["onnxruntime"])
     try:
         session = open_session(Path(path).read_bytes())
     except OSError as error:
