@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -136,9 +137,59 @@ def test_a_folder_or_pattern_without_pictures_is_refused(
     (pets.parent / "empty/notes.txt").write_text("no picture")
     with pytest.raises(DataError, match=said):
         find_pictures([name])
-    assert main(["predict", name, "pets/a.png"]) == 2
+    assert main(["predict", name]) == 2
     shown = capsys.readouterr()
     assert (shown.out, said in shown.err) == ("", True)
+    assert main(["predict", name, "absent/*", "--json"]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, said in shown.err, "2 of 2" in shown.err) == ("", True, True)
+
+    assert main(["predict", name, "pets/a.png", "--pretrained", MODEL, "--json"]) == 1  # the others are predicted
+    shown = capsys.readouterr()
+    result = json.loads(shown.out)
+    assert [one["path"] for one in result["predictions"]] == ["pets/a.png"]
+    assert [one["path"] for one in result["unreadable"]] == [name]
+    assert ("1 of 2" in shown.err, said in shown.err) == (True, True)
+
+
+def test_a_picture_that_several_names_mean_is_given_once(pets: Path) -> None:
+    expected = find_pictures(["pets"])
+    for again in ("./pets/**", str(pets), "pets/deep", "pets/../pets/a.png", "./pets/*.png"):
+        assert find_pictures(["pets", again]) == expected
+    shell = ["pets/a.png", "pets/b.png", "pets/deep", "pets/odd [1]"]  # pets/* pets/**/*
+    shell += ["pets/deep/d.png", "pets/deep/er", "pets/odd [1]/e.png", "pets/deep/er/c.PNG"]
+    assert sorted(find_pictures(shell)) == expected
+    assert find_pictures(["./pets/a.png", "pets"]) == ["./pets/a.png", *expected[1:]]
+    assert find_pictures(["pets/a.png", "pets/a.png"]) == ["pets/a.png"] * 2  # as they were asked for
+    draw(pets / "deep/a.png")
+    (pets / "link").symlink_to(pets / "deep/er")
+    assert "pets/link/../a.png" in find_pictures(["pets/a.png", "pets/*.png", "pets/link/../*.png"])
+
+
+def test_one_bad_name_or_folder_does_not_stop_the_others(
+    pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scandir = os.scandir
+
+    def refused(folder: str | Path) -> object:
+        if Path(folder).name == "er":  # permissions do not hold for root, by whom tests may be run
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr("os.scandir", refused)
+    foreign = draw(Path("pets/deep/ol\udce9.png"))
+    reported: list[str] = []
+    found = find_pictures(["pets", "pets/deep"], on_unreadable=lambda name, error: reported.append(name))
+    assert found == ["pets/a.png", "pets/b.png", "pets/deep/d.png", foreign, "pets/odd [1]/e.png"]
+    assert reported == ["pets/deep/er"]
+    assert main(["predict", "pets/deep", "--pretrained", MODEL, "--json"]) == 1
+    shown = capsys.readouterr()
+    assert [one["path"] for one in json.loads(shown.out)["predictions"]] == ["pets/deep/d.png", foreign]
+    assert "1 of 3 files" in shown.err
+    assert "the folder pets/deep/er cannot be listed: Permission denied" in shown.err
+    with pytest.raises(DataError, match="cannot be listed") as caught:
+        find_pictures(["pets/deep/er"], on_unreadable=lambda name, error: None)
+    assert "no pictures" not in caught.value.message
 
 
 def test_predictions_come_in_order_and_few_pictures_are_read_ahead(
@@ -408,11 +459,18 @@ def test_links_are_made_where_they_are_asked_for(pets: Path) -> None:
 def test_sorted_pictures_are_not_read_again(pets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert sort("pets", "pets/**/*.png", "--sort-into", "pets/sorted") == 0
-        assert len(capsys.readouterr().out.splitlines()) == 5 + 4
+        assert len(capsys.readouterr().out.splitlines()) == 5
     (inside,) = {path.parent for path in (pets / "sorted").rglob("a.png")}
     for name in ("pets/sorted", str(inside), str(inside / "a.png"), "pets/sorted/*"):
         assert sort(name, "--sort-into", "pets/sorted") == 2
         assert "hint:" in capsys.readouterr().err
+    assert sort("pets/a.png", "pets/sorted/*", "--sort-into", "pets/sorted") == 1
+    said = "has pictures only in pets/sorted, which pictures are sorted into"
+    assert f"the pattern pets/sorted/* {said}" in capsys.readouterr().err
+    (pets.parent / "all").mkdir()
+    (pets / "sorted").rename(pets.parent / "all/sorted")
+    assert sort("all", "--sort-into", "all/sorted") == 2
+    assert "the folder all has pictures only in all/sorted, which" in capsys.readouterr().err
 
 
 def test_what_cannot_be_sorted_is_refused(pets: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,12 @@ def predict(parsed: argparse.Namespace) -> None:
     sort_into = None if parsed.sort_into is None else Path(parsed.sort_into)
     unreadable: list[tuple[str, ImageError]] = []
     with stdin_as_file(parsed.images) as (names, name_of):
-        paths = find_pictures(names, left_out=sort_into)
+
+        def report(name: str, error: ImageError) -> None:
+            unreadable.append((name_of(name), error))
+
+        paths = find_pictures(names, left_out=sort_into, on_unreadable=report)
+        num_names = len(paths) + len(unreadable)
         predictor = _load_predictor(parsed, len(paths))
         sorter = None if sort_into is None else _sorter(parsed, sort_into, predictor)
         writer = writer_for(parsed, min(parsed.top, len(predictor.card.class_names)))
@@ -40,7 +45,7 @@ def predict(parsed: argparse.Namespace) -> None:
             paths,
             num_top=parsed.top,
             batch_size=parsed.batch_size,
-            on_unreadable=lambda path, error: unreadable.append((name_of(path), error)),
+            on_unreadable=report,
         )
         for prediction in predictions:
             writer.put(prediction, name_of(prediction.path))
@@ -50,10 +55,10 @@ def predict(parsed: argparse.Namespace) -> None:
     if sorter is not None:
         tell(f"{sorter.num_sorted:,} pictures {'linked' if parsed.link else 'copied'} into {sort_into}")
     errors = [error for _, error in unreadable]
-    if len(errors) == len(paths):
+    if len(errors) == num_names:
         raise unreadable_error(errors, len(errors), hint="give other pictures")
     if errors:
-        raise PartlyDoneError(unreadable_error(errors, len(paths), hint="the others are predicted"))
+        raise PartlyDoneError(unreadable_error(errors, num_names, hint="the others are predicted"))
 
 
 def _check_options(parsed: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,8 +49,13 @@ class Listing:
 
 @dataclass
 class FolderTree:
-    """Lists folders, each once. `outputs` are the folders met so far that thumbnet itself wrote."""
+    """Lists folders, each once. `outputs` are the folders met so far that thumbnet itself wrote.
 
+    A folder that cannot be listed and a name that is no UTF-8 are DataErrors. But if there is an `on_unlistable`, that
+    is called for such a folder, which is then empty, and every name is taken as it is.
+    """
+
+    on_unlistable: Callable[[Path, DataError], object] | None = None
     outputs: list[Path] = field(default_factory=list)
     _listings: dict[Path, Listing] = field(default_factory=dict)
 
@@ -70,7 +75,11 @@ class FolderTree:
         waiting = list(folders)
         while waiting:
             folder = waiting.pop()
-            identity = _identity(folder)
+            try:
+                identity = _identity(folder)
+            except DataError as error:
+                self._refuse(folder, error)
+                continue
             if identity not in seen:
                 seen.add(identity)
                 found += self.files(folder)
@@ -80,8 +89,13 @@ class FolderTree:
     def _list(self, folder: Path) -> Listing:
         known = self._listings.get(folder)
         if known is None:
-            folders, files = _visible(folder)
-            outputs = [inner for inner in folders if is_output(inner)]
+            is_lenient = self.on_unlistable is not None
+            try:
+                folders, files = _visible(folder, is_lenient=is_lenient)
+            except DataError as error:
+                self._refuse(folder, error)
+                folders, files = [], []
+            outputs = [inner for inner in folders if is_output(inner, is_lenient=is_lenient)]
             self.outputs += outputs
             known = Listing(
                 tuple(inner for inner in folders if inner not in outputs),
@@ -90,11 +104,21 @@ class FolderTree:
             self._listings[folder] = known
         return known
 
+    def _refuse(self, folder: Path, error: DataError) -> None:
+        if self.on_unlistable is None:
+            raise error
+        self.on_unlistable(folder, error)
 
-def is_output(folder: Path, *, depth: int = OUTPUT_DEPTH) -> bool:
+
+def is_output(folder: Path, *, depth: int = OUTPUT_DEPTH, is_lenient: bool = False) -> bool:
     """Whether thumbnet wrote the folder: a run, runs with several seeds, a check of data, a comparison, or a folder of
-    nothing but such folders."""
-    folders, files = _visible(folder)
+    nothing but such folders. Leniently, a folder that cannot be listed is none of these."""
+    try:
+        folders, files = _visible(folder, is_lenient=is_lenient)
+    except DataError:
+        if not is_lenient:
+            raise
+        return False
     names = {file.name for file in files}
     if any(kind <= names for kind in OUTPUT_FILES) or (RUN_CONFIG in names and _is_run_config(folder / RUN_CONFIG)):
         return True
@@ -102,8 +126,12 @@ def is_output(folder: Path, *, depth: int = OUTPUT_DEPTH) -> bool:
         return False
     seeds = [inner for inner in folders if inner.name.startswith(SEED_PREFIX)]
     if seeds:
-        return any(is_output(inner, depth=0) for inner in seeds)
-    return bool(folders) and not files and all(is_output(inner, depth=depth - 1) for inner in folders)
+        return any(is_output(inner, depth=0, is_lenient=is_lenient) for inner in seeds)
+    return (
+        bool(folders)
+        and not files
+        and all(is_output(inner, depth=depth - 1, is_lenient=is_lenient) for inner in folders)
+    )
 
 
 def _is_run_config(path: Path) -> bool:
@@ -113,8 +141,9 @@ def _is_run_config(path: Path) -> bool:
         return False
 
 
-def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The sub-folders and files of a folder whose names do not say that they are hidden or a system's, sorted."""
+def _visible(folder: Path, *, is_lenient: bool) -> tuple[list[Path], list[Path]]:
+    """The sub-folders and files of a folder whose names do not say that they are hidden or a system's, sorted. Names
+    that are no UTF-8 are refused unless `is_lenient`."""
     folders: list[Path] = []
     files: list[Path] = []
     try:
@@ -122,7 +151,7 @@ def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
             for entry in entries:
                 if _is_companion(entry.name):
                     continue
-                if any("\ud800" <= letter <= "\udfff" for letter in entry.name):  # how Python shows what is no UTF-8
+                if not is_lenient and any("\ud800" <= letter <= "\udfff" for letter in entry.name):  # what is no UTF-8
                     raise DataError(
                         f"a name in {folder} is not UTF-8: {os.fsencode(entry.name)!r}", hint="rename the file"
                     )

@@ -6,45 +6,114 @@ import glob
 import os
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from thumbnet.data.folder_tree import FolderTree
-from thumbnet.errors import DataError
+from thumbnet.data.unreadable import OnUnreadable, unreadable_error
+from thumbnet.errors import DataError, ImageError
 
 ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")
 ANY_DEPTH = "**"
 SEPARATORS = os.sep + (os.altsep or "")
 
 
-def find_pictures(names: Sequence[str], *, left_out: Path | None = None) -> list[str]:
+def find_pictures(
+    names: Sequence[str], *, left_out: Path | None = None, on_unreadable: OnUnreadable | None = None
+) -> list[str]:
     """The picture files that names mean, in the order of the names; those of a folder or pattern by name.
 
     A name is that of a file; of a folder, for all pictures in it and in the folders inside (see folder_tree.py for what
     counts); or a pattern such as `photos/*.png` or `photos/**/*.jpg`, which no shell need have resolved. What exists
-    under a name wins over its meaning as a pattern. A name that means none of these is returned as it is.
+    under a name wins over its meaning as a pattern. A name that means none of these is returned as it is. A file that
+    several names mean is given once, unless all of them are its own.
 
     Args:
         left_out: a folder whose files are no one's: those that folders and patterns would give are left out.
+        on_unreadable: called for each folder and pattern that has no picture, and each folder that cannot be listed,
+            with its name and an error. By default that is raised.
 
     Raises:
-        DataError: a folder or a pattern has no picture, or a file that is named lies in `left_out`.
+        DataError: no name gives a picture, or one that is named lies in `left_out`.
     """
-    outside = _Outside(left_out)
-    found: list[str] = []
+    search = _Search(left_out)
     for name in names:
+        search.add(name)
+    problems = search.problems
+    if problems and (not search.found or on_unreadable is None):
+        raise unreadable_error([error for _, error in problems], len(problems), hint="check these names")
+    for name, error in problems:
+        if on_unreadable is not None:
+            on_unreadable(name, error)
+    return search.found
+
+
+class _Search:
+    """Finds what names mean, one after the other. `problems` are the folders and patterns that give nothing."""
+
+    def __init__(self, left_out: Path | None) -> None:
+        self.found: list[str] = []
+        self._problems: dict[str, tuple[str, ImageError]] = {}
+        self._left_out = left_out
+        self._outside = _Outside(left_out)
+        self._tree = FolderTree(on_unlistable=lambda folder, error: self._report(str(folder), error.message))
+        self._is_named: dict[str, bool] = {}  # by file that was found: whether by its own name
+
+    @property
+    def problems(self) -> list[tuple[str, ImageError]]:
+        return list(self._problems.values())
+
+    def add(self, name: str) -> None:
         if _is_folder(name):
-            found += _in_folder(name, outside)
-        elif os.path.lexists(name) or ADDRESS.match(name) or not glob.has_magic(name):
-            if name in outside:
+            if name in self._outside:
                 raise DataError(
-                    f"{name} lies in {left_out}, which pictures are sorted into", hint="give pictures from elsewhere"
+                    f"{name} is the folder that pictures are sorted into, or lies in it",
+                    hint="sort into another folder",
                 )
-            found.append(name)
+            self._take(f"the folder {name}", name, self._below(name), nothing="has no pictures")
+        elif os.path.lexists(name) or ADDRESS.match(name) or not glob.has_magic(name):
+            if name in self._outside:
+                raise DataError(
+                    f"{name} lies in {self._left_out}, which pictures are sorted into",
+                    hint="give pictures from elsewhere",
+                )
+            if self._is_named.setdefault(_place(name), True):
+                self.found.append(name)
         else:
-            found += _of_pattern(name, outside)
-    return found
+            self._take(f"the pattern {name}", name, self._fitting(name), nothing="fits no picture")
+
+    def _take(self, what: str, name: str, files: Iterable[str], *, nothing: str) -> None:
+        """Take the files of a folder or pattern that are new and not left out; report it if it has none."""
+        num_problems = len(self._problems)
+        is_empty, has_left_out = True, False
+        for file in files:
+            if file in self._outside:
+                has_left_out = True
+                continue
+            is_empty = False
+            place = _place(file)
+            if place not in self._is_named:
+                self._is_named[place] = False
+                self.found.append(file)
+        if is_empty and len(self._problems) == num_problems:
+            where = f"has pictures only in {self._left_out}, which pictures are sorted into"
+            self._report(name, f"{what} {where if has_left_out else nothing}")
+
+    def _fitting(self, pattern: str) -> Iterator[str]:
+        for name in sorted(_names_that_fit(_with_existing_folders_literal(pattern))):
+            if _is_folder(name):
+                yield from self._below(name)
+            else:
+                yield name
+
+    def _below(self, folder: str) -> list[str]:
+        return [str(file) for file in sorted(self._tree.files_below([Path(folder)], ancestors=()))]
+
+    def _report(self, name: str, message: str) -> None:
+        self._problems.setdefault(
+            _place(name), (name, ImageError(message, hint="check the name, the folder that you are in and permissions"))
+        )
 
 
 class _Outside:
@@ -60,36 +129,16 @@ class _Outside:
         return real == self._folder or Path(self._folder) in Path(real).parents
 
 
-def _in_folder(name: str, outside: _Outside) -> list[str]:
-    if name in outside:
-        raise DataError(
-            f"{name} is the folder that pictures are sorted into, or lies in it", hint="sort into another folder"
-        )
-    found = _pictures_below(name, outside)
-    if not found:
-        raise DataError(f"the folder {name} has no pictures", hint="give a folder that has some")
-    return found
-
-
-def _of_pattern(pattern: str, outside: _Outside) -> list[str]:
-    found: list[str] = []
-    for name in sorted(_names_that_fit(_with_existing_folders_literal(pattern))):
-        if _is_folder(name):
-            found += [] if name in outside else _pictures_below(name, outside)
-        elif name not in outside:
-            found.append(name)
-    if not found:
-        raise DataError(f"the pattern {pattern} fits no picture", hint="check it, or the folder that you are in")
-    return list(dict.fromkeys(found))
+def _place(name: str) -> str:
+    """The same for all spellings of a file's name."""
+    if os.pardir in name:  # after a link, `..` leads elsewhere than the name says
+        folder, last = os.path.split(name)
+        return os.path.join(os.path.realpath(folder), last)  # noqa: PTH118
+    return os.path.normpath(os.path.abspath(name))  # noqa: PTH100
 
 
 def _is_folder(name: str) -> bool:
     return os.path.isdir(name)  # noqa: PTH112  # False where the system refuses the name
-
-
-def _pictures_below(name: str, outside: _Outside) -> list[str]:
-    files = sorted(FolderTree().files_below([Path(name)], ancestors=()))
-    return [str(file) for file in files if str(file) not in outside]
 
 
 def _names_that_fit(pattern: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 
 from thumbnet.data.images import read_image_array
 from thumbnet.data.picture_files import ADDRESS
-from thumbnet.data.unreadable import unreadable_error
+from thumbnet.data.unreadable import OnUnreadable, unreadable_error
 from thumbnet.errors import ConfigError, ImageError, NonFiniteLogitsError
 from thumbnet.specs.data import WhiteLevels
 from thumbnet.specs.processors import num_processors
@@ -25,7 +25,6 @@ from thumbnet.specs.processors import num_processors
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-OnUnreadable: TypeAlias = Callable[[str, ImageError], object]
 LogitsOf: TypeAlias = Callable[[UInt8[np.ndarray, "n c h w"]], Float[np.ndarray, "n k"]]
 
 BATCH_SIZE = 64

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from thumbnet.evaluation.images import BATCH_SIZE, NUM_TOP, ImagePrediction, OnUnreadable
+from thumbnet.data.unreadable import OnUnreadable
+from thumbnet.evaluation.images import BATCH_SIZE, NUM_TOP, ImagePrediction
 from thumbnet.runs.shippable import load_shippable
 from thumbnet.specs.extras import require_extra
 from thumbnet.trained.predictor import HasModelAndCard, Predictor, program_predictor

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from thumbnet.data.unreadable import OnUnreadable
 from thumbnet.evaluation.images import (
     BATCH_SIZE,
     NUM_TOP,
     ImagePrediction,
     LogitsOf,
-    OnUnreadable,
     PictureForm,
     predict_files,
     stream_predictions,
