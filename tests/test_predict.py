@@ -23,6 +23,7 @@ from thumbnet.cli.output import put_utf8
 from thumbnet.cli.prediction_output import writer_for
 from thumbnet.data.picture_files import find_pictures
 from thumbnet.errors import ConfigError, DataError, ImageError, ModelError, NonFiniteLogitsError
+from thumbnet.evaluation import sorted_pictures
 from thumbnet.evaluation.images import ClassProbability, ImagePrediction, PictureForm, stream_predictions
 from thumbnet.evaluation.sorted_pictures import PictureSorter, folder_names
 from thumbnet.export.exported import load_exported
@@ -484,6 +485,45 @@ def test_what_cannot_be_sorted_is_refused(pets: Path, capsys: pytest.CaptureFixt
     with pytest.raises(DataError, match="cannot be put in"):
         PictureSorter(pets, ["cat"]).add(pets / "absent.png", "cat")
     assert list((pets / "cat").iterdir()) == []
+
+
+def test_one_picture_that_cannot_be_sorted_does_not_stop_the_others(
+    pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = sorted_pictures._copy
+
+    def refused(picture: Path, place: Path) -> None:
+        if picture.name == "a.png":
+            raise OSError(28, "No space left on device")
+        copy(picture, place)
+
+    monkeypatch.setattr(sorted_pictures, "_copy", refused)
+    (pets / "bad.png").write_bytes(b"no picture")
+    assert sort("pets", "--sort-into", "sorted", "--json") == 1
+    shown = capsys.readouterr()
+    assert len(json.loads(shown.out)["predictions"]) == 5
+    for said in ("4 pictures copied into sorted", "1 of 6 files", "1 of 5 pictures are not sorted", "No space left"):
+        assert said in shown.err
+    assert sort("pets/a.png", "--sort-into", "sorted") == 1
+    assert "a.png cannot be put in sorted" in capsys.readouterr().err
+    assert sort("pets/b.png", "--sort-into", "pets/a.png/sorted", "--json") == 2
+    shown = capsys.readouterr()
+    assert (shown.out, "cannot be made" in shown.err) == ("", True)
+
+
+def test_long_names_get_numbers_and_times_are_not_insisted_on(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*places: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("shutil.copystat", refused)
+    for name in ("é" * 125 + ".png", "x." + "y" * 253):
+        Path(draw(pets / "long.png")).rename(pets / name)
+        sorter = PictureSorter(pets / "sorted", ["cat"])
+        places = [sorter.add(pets / name, "cat") for _ in range(11)]
+        assert len(set(places)) == 11
+        assert places[0].name == name
+        assert places[-1].name.endswith("-11.png" if name.endswith(".png") else "y-11")
+        assert all(place.read_bytes() == (pets / name).read_bytes() for place in places)
 
 
 def test_bad_pictures_are_not_sorted(pets: Path) -> None:

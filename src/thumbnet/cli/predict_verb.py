@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from thumbnet.trained.predictor import Predictor
 
 DEFAULT_PRETRAINED = "thumb-200k"  # the most accurate of them
+SORT_HINT = "sort into a folder that you may write, on a disk with room"
 RUNTIME_FROM = 300  # pictures: from there on ONNX Runtime makes up for its import
 
 
 def predict(parsed: argparse.Namespace) -> None:
-    """Print a trained model's predictions of pictures; files that cannot be read are named at the end."""
+    """Print a trained model's predictions of pictures; what cannot be read or sorted is named at the end."""
     _check_options(parsed)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's own threads would be in the way of ours
     from thumbnet.data.picture_files import find_pictures
@@ -30,6 +31,7 @@ def predict(parsed: argparse.Namespace) -> None:
 
     sort_into = None if parsed.sort_into is None else Path(parsed.sort_into)
     unreadable: list[tuple[str, ImageError]] = []
+    unsorted: list[ImageError] = []
     with stdin_as_file(parsed.images) as (names, name_of):
 
         def report(name: str, error: ImageError) -> None:
@@ -50,15 +52,26 @@ def predict(parsed: argparse.Namespace) -> None:
         for prediction in predictions:
             writer.put(prediction, name_of(prediction.path))
             if sorter is not None:
-                sorter.add(prediction.path, prediction.class_name)
+                try:
+                    sorter.add(prediction.path, prediction.class_name)
+                except ImageError as error:
+                    unsorted.append(error)
         writer.end(unreadable)
     if sorter is not None:
         tell(f"{sorter.num_sorted:,} pictures {'linked' if parsed.link else 'copied'} into {sort_into}")
     errors = [error for _, error in unreadable]
     if len(errors) == num_names:
         raise unreadable_error(errors, len(errors), hint="give other pictures")
+    failures = []
     if errors:
-        raise PartlyDoneError(unreadable_error(errors, num_names, hint="the others are predicted"))
+        failures.append(unreadable_error(errors, num_names, hint="the others are predicted"))
+    if unsorted:
+        failures.append(
+            unreadable_error(unsorted, num_names - len(errors), hint=SORT_HINT, trouble="pictures are not sorted")
+        )
+    if failures:
+        both = ImageError("\n".join(error.message for error in failures), hint=failures[-1].hint)
+        raise PartlyDoneError(both)
 
 
 def _check_options(parsed: argparse.Namespace) -> None:

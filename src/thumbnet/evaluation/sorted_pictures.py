@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from thumbnet.errors import DataError
+from thumbnet.errors import DataError, ImageError
 
-MOST_LETTERS = 60  # of a folder's name: at most 240 of the 255 bytes that systems allow
+MOST_BYTES = 255  # that systems allow in a name
+MOST_LETTERS = 60  # of a folder's name: at most 240 bytes
 UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 NAMES_OF_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
 
@@ -37,9 +40,19 @@ class PictureSorter:
     Args:
         class_names: all classes of the model.
         links: whether symbolic links are made, in place of copies.
+
+    Raises:
+        DataError: the folder is not there and cannot be made.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str], *, links: bool = False) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"the folder {folder}, which pictures are to be sorted into, cannot be made: {error.strerror}",
+                hint="sort into a folder that you may write",
+            ) from error
         self._folder, self._links = folder, links
         self._folder_of = folder_names(class_names)
         self._next: dict[Path, int] = {}  # the number to try for a name that is taken
@@ -49,14 +62,14 @@ class PictureSorter:
         """Copy or link a picture; returns where it is. Where its name is taken, it gets a number.
 
         Raises:
-            DataError: the system refuses.
+            ImageError: the system refuses.
         """
         target = self._folder / self._folder_of[class_name] / Path(picture).name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             place = self._put(Path(picture), target)
         except OSError as error:
-            raise DataError(
+            raise ImageError(
                 f"{picture} cannot be put in {target.parent}: {error.strerror}",
                 hint="sort into a folder that you may write, on a disk with room",
             ) from error
@@ -66,7 +79,7 @@ class PictureSorter:
     def _put(self, picture: Path, target: Path) -> Path:
         number = self._next.get(target, 1)
         while True:
-            place = target if number == 1 else target.with_name(f"{target.stem}-{number}{target.suffix}")
+            place = target if number == 1 else target.with_name(_numbered(target.name, number))
             number += 1
             try:
                 if self._links:
@@ -79,14 +92,27 @@ class PictureSorter:
             return place
 
 
+def _numbered(name: str, number: int) -> str:
+    """A file's name with a number, and as much of it as there is room for."""
+    stem, suffix = Path(name).stem, Path(name).suffix
+    if len(os.fsencode(suffix)) > MOST_BYTES // 2:
+        stem, suffix = name, ""
+    ending = f"-{number}{suffix}"
+    while len(os.fsencode(stem + ending)) > MOST_BYTES:
+        stem = stem[:-1]
+    return stem + ending
+
+
 def _copy(picture: Path, place: Path) -> None:
-    """A copy in a new file, with its times; none if it fails. FileExistsError where something is there."""
+    """A copy in a new file, with its times where the system takes them; none if it fails. FileExistsError where
+    something is there."""
     with picture.open("rb") as source:
         target = place.open("xb")
         try:
             with target:
                 shutil.copyfileobj(source, target)
-            shutil.copystat(picture, place)
+            with suppress(OSError):  # network drives and memory sticks may take no times or permissions
+                shutil.copystat(picture, place)
         except BaseException:
             place.unlink()
             raise
