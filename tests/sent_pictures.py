@@ -25,9 +25,11 @@ def png_of(width: int, height: int) -> bytes:
     pixels = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
-    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, data) for name, data in chunks)
+
+
+def png_chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def jpeg_of(width: int, height: int) -> bytes:
@@ -43,6 +45,25 @@ def webp_of(width: int, height: int) -> bytes:
     data = b"\x2f" + struct.pack("<I", sides) + bytes(20)
     chunk = b"VP8L" + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
     return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
+
+
+def png_with_comments(num_comments: int) -> bytes:
+    """A PNG of one pixel, with comments of a million characters, a kilobyte each, which take 4 MB each when read."""
+    content = png_of(1, 1)
+    packed = zlib.compress(("\N{GRINNING FACE}" + "a" * 1_048_000).encode(), 9)
+    comments = b"".join(png_chunk(b"iTXt", b"key %d\0\1\0\0\0" % number + packed) for number in range(num_comments))
+    place = content.index(b"IDAT") - 4
+    return content[:place] + comments + content[place:]
+
+
+def jpeg_with_scans(num_scans: int, *, side: int = 40) -> bytes:
+    """A progressive JPEG whose last scan is repeated."""
+    stream = io.BytesIO()
+    Image.new("L", (side, side), 200).save(stream, "JPEG", progressive=True)
+    content = stream.getvalue()
+    place = content.rindex(b"\xff\xda")
+    repeated = num_scans - content.count(b"\xff\xda")
+    return content[:-2] + content[place:-2] * repeated + content[-2:]
 
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
@@ -63,4 +84,6 @@ BAD_PICTURES = {
     "cut.webp": (picture("WEBP")[:40], 422),
     "sound.wav": (b"RIFF\x10\0\0\0WAVEfmt ", 422),
     "empty.png": (b"", 422),
+    "comments.png": (png_with_comments(62), 422),
+    "scans.jpg": (jpeg_with_scans(5000), 422),
 }

@@ -53,13 +53,13 @@ sys.exit(main())
 
 
 @contextmanager
-def running_server(name: str) -> Iterator[Server]:
-    """A server of a trained model at a free port, which can write no file."""
+def running_server(name: str, script: str = WITHOUT_FILES) -> Iterator[Server]:
+    """A server of a trained model at a free port, which can write no file, or as another script runs it."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")
     }  # it writes one
     process = subprocess.Popen(
-        [sys.executable, "-c", WITHOUT_FILES, "serve", name, "--port", "0"],
+        [sys.executable, "-c", script, "serve", name, "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,
         env={**environment, "TMPDIR": "/nowhere", "PYTHONDONTWRITEBYTECODE": "1"},

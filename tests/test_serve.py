@@ -6,7 +6,10 @@ import asyncio
 import io
 import json
 import tempfile
+import threading
+import tracemalloc
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,7 +20,7 @@ import pytest
 from PIL import Image
 
 from random_exports import random_request
-from sent_pictures import BAD_PICTURES, jpeg_of, picture, png_of
+from sent_pictures import BAD_PICTURES, jpeg_of, jpeg_with_scans, picture, png_of, png_with_comments
 from thumbnet.errors import ConfigError, ExportError
 from thumbnet.export.html.page import build_page
 from thumbnet.export.server import app as application
@@ -26,6 +29,7 @@ from thumbnet.export.server.app import build_app
 from thumbnet.export.server.budget import Budget
 from thumbnet.export.server.guard import Guard
 from thumbnet.export.server.limits import Limits
+from thumbnet.export.server.threads import DaemonThreads
 from thumbnet.runs.predict import predict
 from thumbnet.runs.shippable import load_shippable
 
@@ -106,6 +110,21 @@ def test_a_bad_picture_has_its_code(client: Client, name: str) -> None:
     if content:
         assert client.post("/predict", content=content, headers=RAW).status_code == status
     assert client.post("/predict", content=picture(), headers=RAW).status_code == 200
+
+
+def test_comments_and_scans_of_usual_files_are_fine(client: Client) -> None:
+    for content in (png_with_comments(1), jpeg_with_scans(20)):
+        assert client.post("/predict", content=content, headers=RAW).status_code == 200
+
+
+def test_many_comments_take_little_memory() -> None:
+    client = Client(build_app(load_shippable(MODEL), limits=Limits()))
+    tracemalloc.start()
+    try:
+        assert client.post("/predict", content=png_with_comments(62), headers=RAW).status_code == 422
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("query", ["top=0", "top=11", "top=-1", "top=x", "top=", "top=1&top=2", "k=3", "top=%C2%B2"])
@@ -505,3 +524,27 @@ def test_a_budget_serves_in_turn_and_survives_who_leaves() -> None:
         return order
 
     assert asyncio.run(run()) == ["c", "d"]
+
+
+def test_threads_end_when_there_is_nothing_to_do_and_begin_nothing_that_nobody_waits_for() -> None:
+    threads, may_go_on, begun = DaemonThreads(2), threading.Event(), []
+
+    def job(number: int) -> int:
+        begun.append(number)
+        may_go_on.wait(10)
+        return 100 // number
+
+    async def run() -> list[Any]:
+        tasks = [asyncio.create_task(threads.run(partial(job, number))) for number in (1, 0, 5, 4)]
+        await asyncio.sleep(0.05)
+        assert sorted(begun) == [0, 1]
+        tasks[2].cancel()
+        await asyncio.sleep(0)
+        may_go_on.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    first, second, third, fourth = asyncio.run(run())
+    assert (first, fourth) == (100, 25)
+    assert isinstance(second, ZeroDivisionError)
+    assert isinstance(third, asyncio.CancelledError)
+    assert sorted(begun) == [0, 1, 4]

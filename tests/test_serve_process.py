@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import io
 import random
 import re
@@ -75,6 +76,28 @@ def test_it_answers_everybody_and_ends_cleanly(server: Server) -> None:
     assert server.process.wait(10) == 0
     assert server.process.stderr is not None
     assert server.process.stderr.read() == ""
+
+
+# Ends a second after SIGTERM, while a picture is still decoded.
+STUCK = """
+import sys, time
+from thumbnet.export.server import classifier, serve
+from thumbnet.__main__ import main
+serve.GRACE_S = 1
+classifier.read_image_array = lambda *arguments, **options: time.sleep(100)
+sys.exit(main())
+"""
+
+
+def test_it_ends_in_time_while_pictures_are_decoded() -> None:
+    with running_server("thumb-20k", STUCK) as server, ThreadPoolExecutor() as pool:
+        asked = [pool.submit(server.predict, picture()) for _ in range(8)]
+        time.sleep(0.5)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(10) == 0
+        for one in asked:
+            with pytest.raises((http.client.HTTPException, OSError, ValueError)):  # no answer, or uvicorn's own
+                one.result()
 
 
 def finish(connection: socket.socket, rest: bytes) -> bytes:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from io import BytesIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from thumbnet.data.images import DRAFT_SCALE, PictureHeader, read_header, read_image_array
 from thumbnet.errors import ExportError, ImageError
@@ -18,6 +17,7 @@ from thumbnet.export.request import softmax
 from thumbnet.export.server.budget import Budget
 from thumbnet.export.server.limits import BYTES_PER_PIXEL, BYTES_PER_REDUCED_PIXEL, FORMATS, Limits
 from thumbnet.export.server.refusals import RefusedError
+from thumbnet.export.server.threads import DaemonThreads
 from thumbnet.models.program_numpy import ProgramRunner
 from thumbnet.specs.processors import num_processors
 from thumbnet.trained.shippable import Shippable
@@ -27,10 +27,18 @@ from thumbnet.trained.shippable import Shippable
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF")
 SMALL = 4_000_000  # bytes: decoders that take no more wait for nobody
 MOST_WORKERS = 4
+MOST_PNG_TEXT = 2_000_000  # characters of a PNG file's comments, which Pillow unpacks: 64 million take 256 MB
+JPEG_KINDS = ("JPEG", "MPO")
+START_OF_SCAN = b"\xff\xda"
+MOST_SCANS = 200  # of a JPEG file: cameras write 1 or 10; each goes over all pixels again, in a few bytes
 
 
 class Classifier:
-    """A trained network of blocks, run by a few threads, so that the event loop stays free.
+    """A trained network of blocks; pictures are decoded in a few threads, so that the event loop stays free.
+
+    The network computes one picture at a time: NumPy's many short calls in two threads hinder each other, so that 175
+    requests a second were answered instead of 250. Pillow's bound of the text in PNG files is lowered, for all of the
+    process.
 
     `engine` is the name of what computes; `class_names` are those of the model.
     """
@@ -44,13 +52,12 @@ class Classifier:
             )
         self.card = shippable.card
         self.engine = "numpy"
-        self._runner = ProgramRunner(program, num_threads=1)  # the pool has the threads
+        self._runner = ProgramRunner(program, num_threads=1)  # `_threads` has several
         self._limits = limits
-        self._running = (
-            threading.Lock()
-        )  # NumPy's many short calls in two threads hinder each other: 175 requests/s, not 250
+        self._running = threading.Lock()
         self._decoding = Budget(limits.decoding_bytes)
-        self._pool: Executor = ThreadPoolExecutor(min(MOST_WORKERS, num_processors()))
+        self._threads = DaemonThreads(min(MOST_WORKERS, num_processors()))
+        PngImagePlugin.MAX_TEXT_MEMORY = MOST_PNG_TEXT
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -63,12 +70,11 @@ class Classifier:
             RefusedError: 413 where it has too many pixels, 415 where it is no picture of a known type, 422 where it is
                 empty or damaged.
         """
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._pool, self._classify_small, content, num_top)
+        found = await self._threads.run(partial(self._classify_small, content, num_top))
         if not isinstance(found, PictureHeader):
             return found
         async with self._decoding.reserved(self._decoding_bytes(found)):
-            return await loop.run_in_executor(self._pool, self._classify, content, num_top)
+            return await self._threads.run(partial(self._classify, content, num_top))
 
     def _classify_small(self, content: BytesIO, num_top: int) -> tuple[ClassProbability, ...] | PictureHeader:
         """The classes, or the header of a picture that takes much memory."""
@@ -99,6 +105,12 @@ class Classifier:
                 f"the picture has {header.width} x {header.height} pixels, and {most:,} are the most that is accepted",
                 hint="scale it down, or start the server with a larger --max-pixels",
             )
+        if header.format in JPEG_KINDS and _num_scans(content) > MOST_SCANS:
+            raise RefusedError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"the JPEG file has more than {MOST_SCANS} scans, which take long to decode",
+                hint="save it again",
+            )
         return header
 
     def _classify(self, content: BytesIO, num_top: int) -> tuple[ClassProbability, ...]:
@@ -128,11 +140,16 @@ class Classifier:
     def _is_reduced(self, header: PictureHeader) -> bool:
         """Whether `read_picture` decodes it at a fraction of its size."""
         side = 2 * DRAFT_SCALE * max(self.card.image_shape[1:])
-        return header.format in ("JPEG", "MPO") and min(header.width, header.height) >= side
+        return header.format in JPEG_KINDS and min(header.width, header.height) >= side
 
     def _decoding_bytes(self, header: PictureHeader) -> int:
         each = BYTES_PER_REDUCED_PIXEL if self._is_reduced(header) else BYTES_PER_PIXEL[header.format]
         return header.width * header.height * each
+
+
+def _num_scans(content: BytesIO) -> int:
+    """Of a JPEG file, at most: other bytes than scans may look so, though not within a scan."""
+    return content.getvalue().count(START_OF_SCAN)  # which copies nothing
 
 
 def _damaged(error: ImageError) -> RefusedError:
