@@ -14,7 +14,8 @@ from thumbnet.export.server.refusals import RefusedError
 
 Headers = list[tuple[bytes, bytes]]
 
-# Of every answer. An answer that sets one of them itself, as the page does, keeps its own.
+# Of every answer but uvicorn's own, a few words of plain text: 503 beyond MOST_CONNECTIONS, 500 where a request was
+# broken off when the server ended. An answer that sets one of them itself, as the page does, keeps its own.
 SECURITY_HEADERS: Mapping[bytes, bytes] = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
     b"x-content-type-options": b"nosniff",
