@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from html_scripts import HTML, LOAD, encoded, needs_node, run_node
+from sent_pictures import jpeg_with_scans
 from thumbnet.data.images import centre_part, read_image_array
 from thumbnet.export.html.compact import compact_script, compact_style
 from thumbnet.models.program import Shape
@@ -58,6 +60,18 @@ FILE_JOBS = (
   }
   console.log(JSON.stringify(results));
 })();
+"""
+)
+INFLATE_JOBS = (
+    LOAD
+    + """
+console.log(JSON.stringify(request.jobs.map(([packed, size]) => {
+  try {
+    return Buffer.from(ThumbnetInflate(Buffer.from(packed, "base64"), size)).toString("base64");
+  } catch (error) {
+    return null;
+  }
+})));
 """
 )
 SCALES = (1, 2, 4, 8)
@@ -154,9 +168,12 @@ def test_damaged_jpeg_files_are_told_and_unusual_ones_left_to_the_browser() -> N
     damaged.append(whole.replace(b"\xff\xc4", b"\xff\xfe"))  # no Huffman codes
     damaged.append(whole[:begin] + b"\xff\xda\x00\x08\x01\x09\x00\x00\x3f\x00" + whole[begin + 14 :])  # no such part
     damaged.append(b"\xff\xd8 this is no picture")
+    damaged.append(jpeg_with_scans(201))
     jobs = [{"file": encoded(content), "scale": 1} for content in (arithmetic, *damaged)]
     left, *results = run_node(JPEG_JOBS, {"html": str(HTML), "jobs": jobs})
     assert left is None
+    (fine,) = run_node(JPEG_JOBS, {"html": str(HTML), "jobs": [{"file": encoded(jpeg_with_scans(200)), "scale": 1}]})
+    assert fine["width"] == 40
     assert [result.get("error") for result in results] == ["the JPEG file is damaged or ends too early"] * len(damaged)
 
 
@@ -198,11 +215,55 @@ def test_grey_pictures_of_16_bits_are_read_as_predict_does(white: int, tmp_path:
 
 
 @needs_node
+def test_the_key_of_grey_pictures_of_16_bits_is_white_as_in_predict(tmp_path: Path) -> None:
+    path = tmp_path / "keyed.png"
+    Image.fromarray(np.arange(0, 60000, 100, np.uint16).reshape(20, 30)).save(path, transparency=500)
+    for white in (4095, 65535):
+        (found,) = read_by_page([path], (1, 8, 8), white=white)
+        expected = read_image_array(path, image_size=8, num_channels=1, white_levels={"I;16": float(white)})
+        assert np.array_equal(np.array(found["pixels"]).reshape(1, 8, 8), expected)
+
+
+def grey_of_16_bits(**changes: int) -> bytes:
+    """A PNG file with some bytes of its header changed."""
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 65536, (40, 50), np.uint16)).save(stream, "PNG")
+    content = bytearray(stream.getvalue())
+    for name, value in changes.items():
+        content[{"width": 19, "height": 23, "interlaced": 28}[name]] = value
+    return bytes(content)
+
+
+@needs_node
 def test_16_bits_that_cannot_be_read_rightly_are_refused(tmp_path: Path) -> None:
-    levels = np.arange(600, dtype=np.uint16).reshape(20, 30)
-    Image.fromarray(levels).save(tmp_path / "keyed.png", transparency=5)
-    (found,) = read_by_page([tmp_path / "keyed.png"], (1, 8, 8), white=4095)
-    assert found == {"error": "This is no picture that the browser can read, or it is damaged."}
+    damaged = "This is no picture that the browser can read, or it is damaged."
+    none, interlaced = "The picture has no pixels.", "Interlaced PNG files of 16 bits cannot be read here: "
+    whole = grey_of_16_bits()
+    expected = [
+        (whole[: len(whole) // 2], damaged),
+        (grey_of_16_bits(height=39), damaged),  # fewer rows than are packed, and more
+        (grey_of_16_bits(height=41), damaged),
+        (grey_of_16_bits(width=0), none),
+        (grey_of_16_bits(height=0), none),
+        (grey_of_16_bits(interlaced=1), interlaced + "save it without interlacing."),
+    ]
+    for content, error in expected:
+        (tmp_path / "picture.png").write_bytes(content)
+        assert read_by_page([tmp_path / "picture.png"], (1, 8, 8), white=4095) == [{"error": error}]
+
+
+@needs_node
+def test_what_ends_too_early_is_not_inflated() -> None:
+    content = bytes(range(256)) * 40
+    jobs = []
+    for level in (0, 9):
+        packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+        packed = packer.compress(content) + packer.flush()
+        sizes = [len(content), len(content) - 1, len(content) + 1, len(content) // 2]
+        jobs += [(encoded(packed), size) for size in sizes]
+        jobs += [(encoded(packed[:length]), len(content)) for length in (0, 1, len(packed) // 2, len(packed) - 1)]
+    found = run_node(INFLATE_JOBS, {"html": str(HTML), "jobs": jobs})
+    assert found == ([encoded(content)] + [None] * 7) * 2
 
 
 def test_styles_are_shortened_without_a_change() -> None:

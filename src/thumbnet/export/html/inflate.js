@@ -12,12 +12,17 @@ const ThumbnetInflate = (() => {
     return { counts, symbols };
   }
 
-  /** What was deflated, `size` bytes. */
+  const damaged = () => new Error("the data are damaged or end too early");
+
+  /** What was deflated, `size` bytes; throws where it is more, less or damaged. */
   return function inflate(bytes, size) {
     const out = new Uint8Array(size);
     let at = 0; // in bits
     let to = 0;
-    const bit = () => (bytes[at >> 3] >> (at++ & 7)) & 1;
+    const bit = () => {
+      if (at >> 3 >= bytes.length) throw damaged();
+      return (bytes[at >> 3] >> (at++ & 7)) & 1;
+    };
     const number = (count) => {
       let value = 0;
       for (let place = 0; place < count; place++) value |= bit() << place;
@@ -34,7 +39,7 @@ const ThumbnetInflate = (() => {
         first = (first + counts[length]) << 1;
         code <<= 1;
       }
-      throw new Error("the page is damaged");
+      throw damaged();
     };
     const codes = () => {
       const [numLiterals, numDistances, numLengths] = [number(5) + 257, number(5) + 1, number(4) + 4];
@@ -57,13 +62,15 @@ const ThumbnetInflate = (() => {
         at = (at + 7) & ~7;
         const length = number(16);
         at += 16;
-        out.set(bytes.subarray(at >> 3, (at >> 3) + length), to);
+        const stored = bytes.subarray(at >> 3, (at >> 3) + length);
+        out.set(stored, to);
         at += 8 * length;
-        to += length;
+        to += stored.length;
         continue;
       }
       const [literals, distances] = kind === 1 ? [codeOf(fixed()), codeOf(Array(30).fill(5))] : codes();
       for (let symbol = symbolOf(literals); symbol !== 256; symbol = symbolOf(literals)) {
+        if (to >= size) throw damaged();
         if (symbol < 256) {
           out[to++] = symbol;
           continue;
@@ -77,6 +84,7 @@ const ThumbnetInflate = (() => {
         for (const end = to + length; to < end; to++) out[to] = out[to - distance];
       }
     }
+    if (to !== size) throw damaged();
     return out;
   };
 })();

@@ -6,6 +6,7 @@
 "use strict";
 const ThumbnetJpeg = (() => {
   const { ZIGZAG, damaged, clamp, transform } = ThumbnetJpegBlocks, { codeTable, readScan } = ThumbnetJpegScan;
+  const MOST_SCANS = 200; // as the server: a small file may have thousands, each of which goes over all pixels
 
   function readFrame(segment, isProgressive, scaleOf) {
     const height = segment[1] << 8 | segment[2], width = segment[3] << 8 | segment[4], count = segment[5];
@@ -103,7 +104,7 @@ const ThumbnetJpeg = (() => {
 
   function decode(bytes, scaleOf, channels) {
     const quants = [], codes = { dc: [], ac: [] };
-    let frame = null, restartInterval = 0, hasJfif = false, adobe = null;
+    let frame = null, restartInterval = 0, hasJfif = false, adobe = null, numScans = 0;
     for (let at = 2; ;) {
       if (at + 1 >= bytes.length) throw damaged();
       if (bytes[at] !== 0xff || bytes[at + 1] === 0xff) {
@@ -138,7 +139,7 @@ const ThumbnetJpeg = (() => {
         frame = marker <= 0xc2 ? readFrame(segment, marker === 0xc2, scaleOf) : null;
         if (!frame) return null;
       } else if (marker === 0xda) {
-        if (!frame) throw damaged();
+        if (!frame || ++numScans > MOST_SCANS) throw damaged();
         const members = Array.from({ length: segment[0] }, (_, n) => {
           const part = frame.parts.find(({ id }) => id === segment[1 + 2 * n]), tables = segment[2 + 2 * n];
           if (!part) throw damaged();

@@ -58,7 +58,7 @@ const ThumbnetFiles = (() => {
       const end = at + 12 + view.getUint32(at), kind = latin(bytes, at + 4, 4);
       const content = bytes.subarray(at + 8, end - 4);
       if (kind === "IHDR") found.header = content, found.size = [view.getUint32(16), view.getUint32(20)];
-      if (kind === "tRNS") found.isKeyed = true;
+      if (kind === "tRNS") found.key = content[0] << 8 | content[1]; // the level that is transparent, of grey files
       if (kind === "eXIf") found.exif ??= exifOrientation(content);
       if (kind === "iTXt" && latin(content, 0, 17) === "XML:com.adobe.xmp") found.xmp = xmpOrientation(content);
       if (!COLOUR_CHUNKS.includes(kind)) kept.push(bytes.subarray(at, end));

@@ -11,11 +11,12 @@ const ThumbnetPictures = (() => {
   const MOST_PIXELS = 89478485; // as Pillow: larger pictures may be made to fill the memory
   const ROWS_AT_ONCE = 256; // a multiple of 8
 
-  // A grey PNG file of 16 bits in 8, 255 for the level `white` and above; null of one that the browser is left to.
-  function deepGrey({ kept, size: [width, height], header, isKeyed }, { channels, white = 65535 }) {
-    if (header[8] !== 16 || header[9] !== 0 || header[12] !== 0 || isKeyed) {
-      if (header[8] === 16 && header[9] === 0 && white !== 65535) throw new Error("an unusual PNG file of 16 bits");
-      return null;
+  // A grey PNG file of 16 bits in 8, 255 for the level `white` and above, and for the key; null of one that the browser is left to.
+  function deepGrey({ kept, size: [width, height], header, key }, { channels, white = 65535 }) {
+    if (header[8] !== 16 || header[9]) return null;
+    if (header[12]) {
+      if (white === 65535) return null;
+      throw new Refused("Interlaced PNG files of 16 bits cannot be read here: save it without interlacing.");
     }
     const parts = kept.filter(part => latin(part, 4, 4) === "IDAT").map(part => part.subarray(8, -4));
     const packed = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
@@ -31,7 +32,8 @@ const ThumbnetPictures = (() => {
         line[i] += [0, a, b, a + b >> 1, x <= y && x <= z ? a : y <= z ? b : c][filter];
       }
       for (let i = 0; i < step; i += 2) {
-        const level = Math.min(Math.round((line[i] << 8 | line[i + 1]) * (255 / white)), 255);
+        const value = line[i] << 8 | line[i + 1];
+        const level = value === key ? 255 : Math.min(Math.round(value * (255 / white)), 255);
         for (let c = 0; c < channels; c++) image.data[to++] = level;
       }
     }
@@ -87,10 +89,11 @@ const ThumbnetPictures = (() => {
     }
   }
 
-  class TooLarge extends Error {}
+  class Refused extends Error {}
 
   function checkSize(width, height) {
-    if (width * height > MOST_PIXELS) throw new TooLarge("The picture has more than " + MOST_PIXELS + " pixels.");
+    if (!width || !height) throw new Refused("The picture has no pixels.");
+    if (width * height > MOST_PIXELS) throw new Refused("The picture has more than " + MOST_PIXELS + " pixels.");
   }
 
   // A file's pixels, not turned yet; by jpeg.js where that can, else by the browser.
@@ -138,7 +141,7 @@ const ThumbnetPictures = (() => {
     try {
       image = await readPixels(file, bytes, blob, shape);
     } catch (error) {
-      if (error instanceof TooLarge) throw error;
+      if (error instanceof Refused) throw error;
       throw new Error("This is no picture that the browser can read, or it is damaged.", { cause: error });
     }
     image = turned(image, file.exif ?? file.xmp);
