@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 from selenium.webdriver import ActionChains, Chrome, Keys
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
 
 from browser import (
     DESKTOP,
@@ -434,6 +436,21 @@ def test_the_camera_is_refused(page: Chrome) -> None:
     assert not find(page, "#camera").is_displayed()
 
 
+def hold_button_of_live_card(browser: Chrome) -> None:
+    """Press its second button, by its place: it may be another one by the time that the pointer is there."""
+    x, y = browser.execute_script(
+        """
+        const button = document.querySelector(".live li:nth-child(2) button");
+        button.scrollIntoView({ block: "center" });
+        const { left, top, width, height } = button.getBoundingClientRect();
+        return [Math.round(left + width / 2), Math.round(top + height / 2)];
+        """
+    )
+    actions = ActionBuilder(browser)
+    actions.pointer_action.move_to_location(x, y).pointer_down()
+    actions.perform()
+
+
 def test_the_camera_shows_keeps_and_stops(page_file: Path, tmp_path: Path) -> None:
     flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
     with open_browser(tmp_path / "profile", *flags) as browser, opened(browser, page_file):
@@ -444,6 +461,21 @@ def test_the_camera_shows_keeps_and_stops(page_file: Path, tmp_path: Path) -> No
         assert browser.switch_to.active_element == find(browser, "#camera-stop")
         first = find(browser, ".result")
         wait_until(browser, lambda: find(browser, ".result") != first, "no answer to a second picture")
+        hold_button_of_live_card(browser)
+        button = find(browser, ".live li:nth-child(2) button")
+        time.sleep(1)  # several frames long
+        assert button.is_displayed()  # it was not replaced
+        index = button.get_attribute("data-index")
+        ActionChains(browser).release().perform()
+        wait_until(browser, lambda: find(browser, ".live button") != button, "no new answer after a press")
+        pressed, shown = browser.execute_script(
+            """
+            const buttons = [...document.querySelectorAll(".live button")];
+            const pressed = buttons.find((button) => button.getAttribute("aria-pressed") === "true");
+            return [pressed.dataset.index, buttons.map((button) => button.dataset.index)];
+            """
+        )
+        assert pressed == index or index not in shown  # where it is no longer among the first five
         find(browser, "#camera-keep").click()
         wait_until(browser, lambda: len(answers(browser)) == 2, "the picture was not kept")
         for size in (DESKTOP, PHONE):

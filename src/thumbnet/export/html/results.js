@@ -2,6 +2,7 @@
 const ThumbnetResults = ((document) => {
   const MOST_CLASSES = 5;
   const MOST_CARDS = 100;
+  const PRESS_MS = 300; // after a finger was lifted, within which its click comes
   const DIMMED = 0.8; // how dark the least salient pixels become, as in the report
 
   const percent = (share) => {
@@ -105,6 +106,16 @@ const ThumbnetResults = ((document) => {
       refresh();
       empty.scrollIntoView?.({ block: "nearest" });
     });
+    let isHeld = false; // the live card, by a pointer or a key: the click would be lost with its button
+    let timer;
+    const hold = ({ type, target }) => {
+      const isDown = type.endsWith("down");
+      if (isDown && !target.closest?.(".live")) return;
+      clearTimeout(timer);
+      if (isDown) isHeld = true;
+      else timer = setTimeout(() => (isHeld = false), PRESS_MS);
+    };
+    for (const type of ["pointerdown", "keydown", "pointerup", "pointercancel", "keyup", "blur"]) addEventListener(type, hold);
     return {
       add(answer) {
         const made = card(model, answer, isShowingSaliency);
@@ -116,6 +127,7 @@ const ThumbnetResults = ((document) => {
       },
       /** The card that a camera's answers replace, above all others; null takes it away. */
       live(answer, before) {
+        if (answer && before && isHeld) return before;
         const made = answer && card(model, answer, isShowingSaliency, before?.wanted);
         made?.element.classList.add("live");
         const hadFocus = before?.element.contains(document.activeElement) && document.activeElement.dataset.index;
