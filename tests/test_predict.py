@@ -118,6 +118,8 @@ def test_patterns_of_any_depth_end_where_links_lead_back(pets: Path) -> None:
     assert find_pictures([f"{pets}/**/.hidden/*"]) == [str(pets / ".hidden/f.png")]
     for pattern in ("pets/**", "pets/**/", "**", "p*/**/**", "./**"):  # the folder, without what is no picture
         assert find_pictures([pattern]) == find_pictures(["pets"])
+    found = find_pictures(["pets", "pets/**/*", "pets/deep/back", "pets/deep/back/a.png"])
+    assert found == [*find_pictures(["pets"]), "pets/desktop.ini", "pets/notes.txt"]  # as a shell would give them
 
 
 def test_what_exists_under_a_name_wins_over_a_pattern(pets: Path) -> None:

@@ -58,7 +58,8 @@ class _Search:
         self._left_out = left_out
         self._outside = _Outside(left_out)
         self._tree = FolderTree(on_unlistable=lambda folder, error: self._report(str(folder), error.message))
-        self._is_named: dict[str, bool] = {}  # by file that was found: whether by its own name
+        self._is_named: dict[str, bool] = {}  # by place of a file that was found: whether by its own name
+        self._real_folders: dict[str, str] = {}
 
     @property
     def problems(self) -> list[tuple[str, ImageError]]:
@@ -78,7 +79,7 @@ class _Search:
                     f"{name} lies in {self._left_out}, which pictures are sorted into",
                     hint="give pictures from elsewhere",
                 )
-            if self._is_named.setdefault(_place(name), True):
+            if self._is_named.setdefault(self._place(name), True):
                 self.found.append(name)
         else:
             self._take(f"the pattern {name}", name, self._fitting(name), nothing="fits no picture")
@@ -92,7 +93,7 @@ class _Search:
                 has_left_out = True
                 continue
             is_empty = False
-            place = _place(file)
+            place = self._place(file)
             if place not in self._is_named:
                 self._is_named[place] = False
                 self.found.append(file)
@@ -110,9 +111,17 @@ class _Search:
     def _below(self, folder: str) -> list[str]:
         return [str(file) for file in sorted(self._tree.files_below([Path(folder)], ancestors=()))]
 
+    def _place(self, name: str) -> str:
+        """The same for all spellings of a name, also for those by links to its folder."""
+        folder, last = os.path.split(name)
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(folder)
+        return os.path.join(self._real_folders[folder], last)  # noqa: PTH118
+
     def _report(self, name: str, message: str) -> None:
         self._problems.setdefault(
-            _place(name), (name, ImageError(message, hint="check the name, the folder that you are in and permissions"))
+            self._place(name),
+            (name, ImageError(message, hint="check the name, the folder that you are in and permissions")),
         )
 
 
@@ -127,14 +136,6 @@ class _Outside:
             return False
         real = os.path.realpath(name)
         return real == self._folder or Path(self._folder) in Path(real).parents
-
-
-def _place(name: str) -> str:
-    """The same for all spellings of a file's name."""
-    if os.pardir in name:  # after a link, `..` leads elsewhere than the name says
-        folder, last = os.path.split(name)
-        return os.path.join(os.path.realpath(folder), last)  # noqa: PTH118
-    return os.path.normpath(os.path.abspath(name))  # noqa: PTH100
 
 
 def _is_folder(name: str) -> bool:
