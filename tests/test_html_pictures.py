@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from html_scripts import HTML, LOAD, encoded, needs_node, run_node
-from sent_pictures import jpeg_with_scans
+from sent_pictures import jpeg_with_scans, png_of, webp_of
 from thumbnet.data.images import centre_part, read_image_array
 from thumbnet.export.html.compact import compact_script, compact_style
 from thumbnet.models.program import Shape
@@ -250,6 +250,31 @@ def test_16_bits_that_cannot_be_read_rightly_are_refused(tmp_path: Path) -> None
     for content, error in expected:
         (tmp_path / "picture.png").write_bytes(content)
         assert read_by_page([tmp_path / "picture.png"], (1, 8, 8), white=4095) == [{"error": error}]
+
+
+@needs_node
+def test_the_size_of_webp_is_known_before_it_is_decoded() -> None:
+    """Of files with loss, without, and with an alpha channel or a profile, which begin otherwise."""
+    files, sizes = [], [(1, 1), (16383, 1), (3, 500), (300, 257)]
+    for size in sizes:
+        for mode, options in (("RGB", {}), ("RGB", {"lossless": True}), ("RGBA", {}), ("RGB", {"icc_profile": b"p"})):
+            stream = io.BytesIO()
+            Image.new(mode, size, (9, 8, 7, 100)[: len(mode)]).save(stream, "WEBP", method=0, **options)
+            files.append(encoded(stream.getvalue()))
+    sizes_of = "request.files.map((file) => ThumbnetFiles.clean(Buffer.from(file, 'base64')).size)"
+    found = run_node(f"{LOAD}console.log(JSON.stringify({sizes_of}));", {"html": str(HTML), "files": files})
+    assert found == [list(size) for size in sizes for _ in range(4)]
+
+
+@needs_node
+def test_too_large_a_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    for content in (webp_of(16383, 16383), webp_of(9460, 9460), png_of(9460, 9460)):
+        (tmp_path / "picture").write_bytes(content)
+        (found,) = read_by_page([tmp_path / "picture"], (1, 8, 8))
+        assert found == {"error": "The picture has more than 89478485 pixels."}
+    (tmp_path / "picture").write_bytes(webp_of(16383, 16383)[:22])  # ends within its header
+    (found,) = read_by_page([tmp_path / "picture"], (1, 8, 8))
+    assert found == {"error": "This is no picture that the browser can read, or it is damaged."}
 
 
 @needs_node

@@ -12,7 +12,7 @@ const ThumbnetInflate = (() => {
     return { counts, symbols };
   }
 
-  const damaged = () => new Error("the data are damaged or end too early");
+  const damaged = () => new Error("damaged data");
 
   /** What was deflated, `size` bytes; throws where it is more, less or damaged. */
   return function inflate(bytes, size) {

@@ -72,7 +72,10 @@ const ThumbnetFiles = (() => {
     for (let at = 12; at + 8 <= bytes.length;) {
       const length = view.getUint32(at + 4, true), end = at + 8 + length + length % 2, kind = latin(bytes, at, 4);
       const content = bytes.subarray(at + 8, at + 8 + length);
-      const chunk = bytes.slice(at, end);
+      const chunk = bytes.slice(at, end), word = n => view.getUint32(at + n, true);
+      found.size ??= kind === "VP8X" ? [(word(11) >>> 8) + 1, (word(14) >>> 8) + 1]
+        : kind === "VP8L" ? [(word(9) & 16383) + 1, (word(9) >> 14 & 16383) + 1]
+        : kind === "VP8 " ? [word(14) & 16383, word(14) >> 16 & 16383] : null;
       if (kind === "EXIF") found.exif ??= exifOrientation(content);
       if (kind === "XMP ") found.xmp = xmpOrientation(content);
       if (kind === "VP8X") chunk[8] &= ~0x2c; // it has no profile, EXIF block and XMP block any more

@@ -135,10 +135,10 @@ const ThumbnetPictures = (() => {
   async function read(blob, shape) {
     const bytes = new Uint8Array(await blob.arrayBuffer());
     if (!bytes.length) throw new Error("The file is empty.");
-    const file = clean(bytes);
-    if (file.size) checkSize(...file.size);
-    let image;
+    let file, image;
     try {
+      file = clean(bytes);
+      if (file.size) checkSize(...file.size);
       image = await readPixels(file, bytes, blob, shape);
     } catch (error) {
       if (error instanceof Refused) throw error;

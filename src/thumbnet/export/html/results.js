@@ -106,14 +106,10 @@ const ThumbnetResults = ((document) => {
       refresh();
       empty.scrollIntoView?.({ block: "nearest" });
     });
-    let isHeld = false; // the live card, by a pointer or a key: the click would be lost with its button
-    let timer;
+    let heldUntil = 0; // when a pointer or a key is down in the live card: the click would be lost with its button
     const hold = ({ type, target }) => {
-      const isDown = type.endsWith("down");
-      if (isDown && !target.closest?.(".live")) return;
-      clearTimeout(timer);
-      if (isDown) isHeld = true;
-      else timer = setTimeout(() => (isHeld = false), PRESS_MS);
+      if (!type.endsWith("down")) heldUntil = Math.min(heldUntil, performance.now() + PRESS_MS);
+      else if (target.closest?.(".live")) heldUntil = Infinity;
     };
     for (const type of ["pointerdown", "keydown", "pointerup", "pointercancel", "keyup", "blur"]) addEventListener(type, hold);
     return {
@@ -127,7 +123,7 @@ const ThumbnetResults = ((document) => {
       },
       /** The card that a camera's answers replace, above all others; null takes it away. */
       live(answer, before) {
-        if (answer && before && isHeld) return before;
+        if (answer && before && performance.now() < heldUntil) return before;
         const made = answer && card(model, answer, isShowingSaliency, before?.wanted);
         made?.element.classList.add("live");
         const hadFocus = before?.element.contains(document.activeElement) && document.activeElement.dataset.index;
