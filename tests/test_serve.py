@@ -25,6 +25,7 @@ from thumbnet.errors import ConfigError, ExportError
 from thumbnet.export.html.page import build_page
 from thumbnet.export.server import app as application
 from thumbnet.export.server import guard
+from thumbnet.export.server import threads as threads_of_server
 from thumbnet.export.server.app import build_app
 from thumbnet.export.server.budget import Budget
 from thumbnet.export.server.guard import Guard
@@ -526,7 +527,10 @@ def test_a_budget_serves_in_turn_and_survives_who_leaves() -> None:
     assert asyncio.run(run()) == ["c", "d"]
 
 
-def test_threads_end_when_there_is_nothing_to_do_and_begin_nothing_that_nobody_waits_for() -> None:
+def test_threads_end_when_there_is_nothing_to_do_and_begin_nothing_that_nobody_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads_of_server, "IDLE_S", 0.05)
     threads, may_go_on, begun = DaemonThreads(2), threading.Event(), []
 
     def job(number: int) -> int:
@@ -541,10 +545,13 @@ def test_threads_end_when_there_is_nothing_to_do_and_begin_nothing_that_nobody_w
         tasks[2].cancel()
         await asyncio.sleep(0)
         may_go_on.set()
-        return await asyncio.gather(*tasks, return_exceptions=True)
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.5)
+        assert threads._num_threads == threads._num_idle == 0
+        return [*found, await threads.run(partial(job, 2))]
 
-    first, second, third, fourth = asyncio.run(run())
-    assert (first, fourth) == (100, 25)
+    first, second, third, fourth, last = asyncio.run(run())
+    assert (first, fourth, last) == (100, 25, 50)
     assert isinstance(second, ZeroDivisionError)
     assert isinstance(third, asyncio.CancelledError)
-    assert sorted(begun) == [0, 1, 4]
+    assert sorted(begun) == [0, 1, 2, 4]
