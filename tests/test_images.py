@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from thumbnet.data import images
+from thumbnet.data import plain_images
 from thumbnet.data.image_tensors import image_to_tensor, read_image_tensor
 from thumbnet.data.images import (
     RASTER_FORMATS,
@@ -228,7 +228,7 @@ def test_a_large_picture_is_composed_on_white_as_a_small_one(
     picture = Image.fromarray(noise(30, 20, 4)).convert(mode)
     picture.save(path, **({"transparency": bytes(range(256))} if mode == "P" else {}))
     at_once = np.asarray(read_image(path))
-    monkeypatch.setattr(images, "STRIP_PIXELS", 20 * 7)  # seven rows
+    monkeypatch.setattr(plain_images, "STRIP_PIXELS", 20 * 7)  # seven rows
     assert np.array_equal(np.asarray(read_image(path)), at_once)
     assert at_once.min() < at_once.max()
 

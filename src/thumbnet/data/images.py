@@ -16,7 +16,6 @@ of one file cannot change the number of channels of a whole dataset.
 from __future__ import annotations
 
 import functools
-import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
+from thumbnet.data.plain_images import composed_on_white, turned_upright
 from thumbnet.data.white_levels import (
     LevelKind,
     highest_level,
@@ -46,19 +46,6 @@ RASTER_FORMATS = (
     "QOI", "SGI", "SUN", "TGA", "XBM", "XPM",
 )  # fmt: skip
 DRAFT_SCALE = 2  # a JPEG file is decoded at no less than so many times the size that is wanted
-ORIENTATION = 0x0112  # the EXIF tag
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-STRIP_PIXELS = 2**20  # what is done at a time, so that a large picture needs no more copies of itself
-
 PictureFile: TypeAlias = Path | BytesIO  # a path, or what such a file holds
 
 _warning_filters = threading.Lock()  # `warnings.catch_warnings` is not thread-safe before Python 3.14
@@ -237,14 +224,14 @@ def centre_part(image: Image.Image, image_size: int | tuple[int, int], num_chann
 def _standardised(image: Image.Image, white_levels: WhiteLevels | None) -> Picture:
     if 0 in image.size:
         raise ImageError(f"an image of {image.width}x{image.height} pixels", hint="take it out: it has no pixels")
-    upright = _upright(image)
+    upright = turned_upright(image)
     if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
         kind = level_kind(image)
         highest = highest_level(upright)
         given = None if white_levels is None or kind is None else white_levels.get(kind)
         white = white_of_one(kind, highest) if given is None else given
         return Picture(scaled_to_8_bits(upright, white=white), Depth(kind, highest, white))
-    on_white = _on_white(upright)
+    on_white = composed_on_white(upright)
     if upright.mode in ("P", "PA"):
         red, green, blue = on_white.split()
         same = not any(ImageChops.difference(red, other).getbbox() for other in (green, blue))
@@ -280,40 +267,7 @@ def _known(formats: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in formats if name in Image.OPEN)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF block says.
-
-    Not by Pillow's `exif_transpose`, which writes the block anew and fails where any tag in it is wrongly typed.
-    """
-    image.load()
-    try:
-        orientation = image.getexif().get(ORIENTATION)
-    except (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error):  # a block that is none
-        return image
-    turn = TURNS.get(orientation) if isinstance(orientation, int) else None
-    if turn is None:
-        return image
-    turned = image.transpose(turn)
-    turned.info = {key: value for key, value in image.info.items() if key == "transparency"}  # not turned again
-    return turned
-
-
 def _highest_level_of_bands(image: Image.Image) -> int:
     """The highest level of any band but alpha."""
     bands = image.split()[: 1 if image.mode == "LA" else 3]
     return max(int(np.asarray(band).max()) for band in bands)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """`image` without alpha; a palette becomes RGB."""
-    if not image.has_transparency_data:
-        return image.convert("RGB") if image.mode == "P" else image
-    composed = Image.new("RGB", image.size)
-    num_rows = max(1, STRIP_PIXELS // image.width)
-    for top in range(0, image.height, num_rows):
-        strip = image.crop((0, top, image.width, min(top + num_rows, image.height)))
-        colours = (strip.convert("LA") if strip.mode == "La" else strip).convert("RGBA")  # La knows no other way
-        background = Image.new("RGBA", strip.size, "white")
-        background.alpha_composite(colours)
-        composed.paste(background.convert("RGB"), (0, top))
-    return composed
