@@ -5,50 +5,20 @@
 // channels are a multiple of 16. An image's maps stay in the processor's cache from its pointwise convolution to its
 // statistics. What a batch's parts sum up is added in their order: the results do not depend on the threads.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <new>
 #include <type_traits>
 #include <vector>
 
 #include "filters.h"
 #include "storage.h"
 #include "norm.h"
+#include "parts.h"
 #include "products.h"
 #include "vectors.h"
 
 namespace {
-
-constexpr int MAX_PARTS = 16;  // that a batch is cut into
-
-// Memory for an image's maps, on the boundary of a cache line: vectors across two lines take twice as long.
-class AlignedBuffer {
-   public:
-    explicit AlignedBuffer(size_t size) : values_(static_cast<float*>(::operator new[](size * sizeof(float), LINE))) {}
-    ~AlignedBuffer() { ::operator delete[](values_, LINE); }
-    AlignedBuffer(const AlignedBuffer&) = delete;
-    AlignedBuffer& operator=(const AlignedBuffer&) = delete;
-    float* data() { return values_; }
-
-   private:
-    static constexpr std::align_val_t LINE{64};
-    float* values_;
-};
-
-// Work on images in parallel, part by part, whichever thread is free: cores are not equally fast where neighbours share
-// them. `work(part, first, last)`.
-inline int parts_of(int num_images) { return std::min(num_images, MAX_PARTS); }
-
-template <typename Work>
-void over_images(int num_images, int num_threads, const Work& work) {
-    const int num_parts = parts_of(num_images);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(num_threads)
-    for (int part = 0; part < num_parts; part++)
-        work(part, static_cast<int>(static_cast<int64_t>(num_images) * part / num_parts),
-             static_cast<int>(static_cast<int64_t>(num_images) * (part + 1) / num_parts));
-}
 
 template <typename Stored>
 void activate_all(const Norm& norm, const Stored* z, const Stored* shortcut, Stored* y, int n, size_t rows,
@@ -224,21 +194,9 @@ void separable_backward(const Stored* grad_out, const Stored* x, const Stored* m
     }
 }
 
-// A pointer to maps of either type: it converts to the one that a template's instance takes.
-struct AnyStored {
-    void* values;
-    template <typename Stored>
-    operator Stored*() const {
-        return static_cast<std::remove_const_t<Stored>*>(values);
-    }
-};
-
 }  // namespace
 
 extern "C" {
-
-// Calls the template's instance for bfloat16 or for float32 maps.
-#define FOR_STORAGE(function, ...) (is_bfloat16 ? function<Bfloat16>(__VA_ARGS__) : function<float>(__VA_ARGS__))
 
 // What Python compares before it calls anything else: the version of these functions' arguments and their meaning, and how
 // many floats a vector has.

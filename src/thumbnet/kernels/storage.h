@@ -66,4 +66,16 @@ inline const float* as_floats(const Bfloat16* stored, float* scratch, size_t pix
     return scratch;
 }
 
+// A pointer to maps of either type: it converts to the one that a template's instance takes.
+struct AnyStored {
+    void* values;
+    template <typename Stored>
+    operator Stored*() const {
+        return static_cast<std::remove_const_t<Stored>*>(values);
+    }
+};
+
 }  // namespace
+
+// Calls the template's instance for bfloat16 or for float32 maps.
+#define FOR_STORAGE(function, ...) (is_bfloat16 ? function<Bfloat16>(__VA_ARGS__) : function<float>(__VA_ARGS__))
