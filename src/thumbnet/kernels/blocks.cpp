@@ -17,6 +17,7 @@
 #include "parts.h"
 #include "products.h"
 #include "vectors.h"
+#include "winograd.h"
 
 namespace {
 
@@ -200,7 +201,7 @@ extern "C" {
 
 // What Python compares before it calls anything else: the version of these functions' arguments and their meaning, and how
 // many floats a vector has.
-int thumbnet_abi() { return 1; }
+int thumbnet_abi() { return 2; }
 int thumbnet_lanes() { return LANES; }
 const char* thumbnet_compiler() { return __VERSION__; }  // that a run records
 
@@ -236,6 +237,24 @@ void thumbnet_separable_backward(void* grad_out, void* x, void* mixed, void* z, 
     FOR_STORAGE(separable_backward, AnyStored{grad_out}, AnyStored{x}, AnyStored{mixed}, AnyStored{z}, largest,
                 pointwise, depthwise, saved, AnyStored{x_gradient}, pointwise_gradient, depthwise_gradients,
                 gamma_gradient, beta_gradient, n, h, w, in, out, dilation, has_shortcut, num_threads);
+}
+
+void thumbnet_convolution_forward(void* x, const float* weights, const float* bias, void* y, int is_bfloat16, int n, int h,
+                                  int w, int in, int out, int padding, int dilation, int64_t out_stride,
+                                  int64_t in_stride, int64_t tap_stride, int num_threads) {
+    const Shape shape{n, h, w, in, out, padding, dilation};
+    const Strides strides{out_stride, in_stride, tap_stride};
+    FOR_STORAGE(convolution_forward, AnyStored{x}, weights, bias, AnyStored{y}, shape, strides, num_threads);
+}
+
+void thumbnet_convolution_backward(void* grad_out, void* x, const float* weights, void* x_gradient,
+                                   float* weight_gradient, float* bias_gradient, int is_bfloat16, int n, int h, int w,
+                                   int in, int out, int padding, int dilation, int64_t out_stride, int64_t in_stride,
+                                   int64_t tap_stride, int num_threads) {
+    const Shape shape{n, h, w, in, out, padding, dilation};
+    const Strides strides{out_stride, in_stride, tap_stride};
+    FOR_STORAGE(convolution_backward, AnyStored{grad_out}, AnyStored{x}, weights, AnyStored{x_gradient}, weight_gradient,
+                bias_gradient, shape, strides, num_threads);
 }
 
 }  // extern "C"

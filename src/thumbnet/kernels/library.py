@@ -11,13 +11,15 @@ from thumbnet.kernels.cache import build_folder, build_lock, find_library, keep_
 from thumbnet.kernels.compiler import HINT_USE_PYTORCH, compile_kernels, digest_of_kernels, find_compiler, kernel_flags
 from thumbnet.kernels.support import CHANNEL_MULTIPLE
 
-ABI = 1  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
-_POINTER, _INT, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_double
+ABI = 2  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
+_POINTER, _INT, _LONG, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_double
 ARGUMENTS = {
     "thumbnet_norm_forward": [_POINTER] * 6 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 6,
     "thumbnet_norm_backward": [_POINTER] * 7 + [_INT] * 6,
     "thumbnet_separable_forward": [_POINTER] * 7 + [_DOUBLE] * 2 + [_POINTER] * 5 + [_INT] * 9,
     "thumbnet_separable_backward": [_POINTER] * 13 + [_INT] * 9,
+    "thumbnet_convolution_forward": [_POINTER] * 4 + [_INT] * 8 + [_LONG] * 3 + [_INT],
+    "thumbnet_convolution_backward": [_POINTER] * 6 + [_INT] * 8 + [_LONG] * 3 + [_INT],
 }
 Say = Callable[[str], None]
 

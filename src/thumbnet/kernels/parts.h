@@ -30,12 +30,16 @@ class AlignedBuffer {
 inline int parts_of(int num_images) { return std::min(num_images, MAX_PARTS); }
 
 template <typename Work>
-void over_images(int num_images, int num_threads, const Work& work) {
-    const int num_parts = parts_of(num_images);
+void over_parts(int num_images, int num_parts, int num_threads, const Work& work) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(num_threads)
     for (int part = 0; part < num_parts; part++)
         work(part, static_cast<int>(static_cast<int64_t>(num_images) * part / num_parts),
              static_cast<int>(static_cast<int64_t>(num_images) * (part + 1) / num_parts));
+}
+
+template <typename Work>
+void over_images(int num_images, int num_threads, const Work& work) {
+    over_parts(num_images, parts_of(num_images), num_threads, work);
 }
 
 }  // namespace
