@@ -141,3 +141,38 @@ def _is_plain_convolution(layer: nn.Module, *, kernel_size: tuple[int, int]) -> 
 def _is_unchanged(layer: nn.Module, kind: type[Layer]) -> TypeGuard[Layer]:
     """Whether a layer does what its class does: it is no subclass, and nothing is hooked to it or put in its place."""
     return type(layer) is kind and "forward" not in vars(layer) and not any(getattr(layer, name) for name in HOOKS)
+
+
+def supports_convolution_layer(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether our kernels can run this layer, given maps that suit them: 3x3, stride 1, one group, float32.
+
+    Padded alike on all sides with at most as many zeros as it is dilated by. The layer may have a bias.
+    """
+    if not isinstance(layer, nn.Conv2d) or isinstance(layer.padding, str):
+        return False
+    return (
+        layer.kernel_size == (3, 3)
+        and layer.stride == (1, 1)
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+        and layer.dilation[0] == layer.dilation[1] <= MAX_SIZE // 4
+        and layer.padding[0] == layer.padding[1] <= layer.dilation[0]
+    )
+
+
+def supports_convolution(
+    maps: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int, dilation: int
+) -> TypeGuard[Tensor]:
+    """Whether our kernels can run a convolution with these values: in a CPU's memory, of fitting types and sizes."""
+    if not _can_be_stored(maps) or maps.ndim != 4 or storage_dtype(maps) not in STORAGE_DTYPES:
+        return False
+    shrinkage = 2 * dilation - 2 * padding
+    result = maps.shape[0], weight.shape[0], maps.shape[2] - shrinkage, maps.shape[3] - shrinkage
+    return (
+        all(_is_float32(each) and each.device.type == "cpu" for each in (weight, bias) if each is not None)
+        and weight.shape[1:] == (maps.shape[1], 3, 3)
+        and min(*maps.shape, *result) > 0
+        and max(torch.Size(result[1:]).numel(), maps.shape[1:].numel()) <= MAX_SIZE
+        and max(maps.shape[0], maps.shape[0] * result[2] * result[3]) <= MAX_SIZE
+        and 36 * (weight.shape[0] + 16) * (weight.shape[1] + 16) <= MAX_SIZE
+    )
