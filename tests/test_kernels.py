@@ -79,6 +79,8 @@ def error(ours: Tensor, theirs: Tensor) -> float:
         ("b48", 48, 16, 16), ("b48p", 32, 33, 33), ("b96p", 64, 7, 9), ("b128", 16, 5, 1), ("b80", 80, 1, 2),
         ("b112", 96, 3, 4), ("b128p", 96, 6, 7), ("c48", 48, 8, 8), ("c32p", 16, 9, 7), ("c16s", 16, 8, 8),
         ("b32s", 16, 8, 8), ("b48d2", 48, 16, 16), ("b64pd3", 32, 9, 7), ("b32d3", 32, 2, 5),
+        ("c48", 16, 33, 33), ("c16", 16, 6, 3), ("c64p", 32, 6, 6), ("c80", 48, 2, 2), ("c32p", 8, 16, 12),
+        ("c32d2", 32, 9, 8), ("c48pd3", 20, 7, 11), ("c16", 48, 1, 4),
     ],
 )  # fmt: skip
 def test_a_block_is_as_in_double_precision(
@@ -95,6 +97,8 @@ def test_a_block_is_as_in_double_precision(
     assert found[0].dtype == dtype
     theirs.norm.reset_running_stats()
     most = 2e-5 if dtype == torch.float32 else 3e-2
+    if dtype == torch.bfloat16 and block.startswith("c") and "p" in block:
+        most = 0.1  # where rounding decides which of four pixels is the largest, their gradient goes elsewhere
     for one, other in zip(found, step(theirs, maps.double(), gradient.double()), strict=True):
         assert one.shape == other.shape
         assert error(one, other) < most
@@ -102,8 +106,9 @@ def test_a_block_is_as_in_double_precision(
 
 
 @needs_compiler
-def test_most_blocks_are_fused_and_not_only_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    block = block_of("b48", 1, 48)
+@pytest.mark.parametrize("word", ["b48", "c48"])
+def test_most_blocks_are_fused_and_not_only_beside_them(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = block_of(word, 1, 48)
     block.kernels = load_kernels(FLAGS)
     monkeypatch.setattr(F, "conv2d", lambda *_: pytest.fail("PyTorch's convolution was taken"))
     assert block(torch.randn(2, 48, 4, 4)).shape == (2, 48, 4, 4)
@@ -141,14 +146,16 @@ def test_training_is_the_same_but_for_rounding(blocks: str, tiny_dataset: Datase
         history = result.history
         losses[kernels] = history.column("train_loss") + history.column("val_loss")
         assert all(block.kernels is None for block in model.blocks)  # only while it trained
-    assert losses["native"] == pytest.approx(losses["pytorch"], rel=2e-3)
+    # Fresh filters pass values on unchanged, so pools have ties, and rounding chooses between them.
+    assert losses["native"] == pytest.approx(losses["pytorch"], rel=2e-3 if blocks.startswith("b") else 2e-2)
     assert losses["native"] != losses["pytorch"], "PyTorch's kernels were taken twice"
 
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_the_result_does_not_depend_on_the_threads(dtype: torch.dtype) -> None:
-    block = block_of("b48p", 1, 32)
+@pytest.mark.parametrize("word", ["b48p", "c48p"])
+def test_the_result_does_not_depend_on_the_threads(word: str, dtype: torch.dtype) -> None:
+    block = block_of(word, 1, 32)
     block.kernels = load_kernels(FLAGS)
     maps, gradient = torch.randn(50, 32, 9, 9).to(dtype), torch.randn(50, 48, 4, 4).to(dtype)
     results = []

@@ -14,36 +14,14 @@
 #include "filters.h"
 #include "storage.h"
 #include "norm.h"
+#include "norm_passes.h"
 #include "parts.h"
+#include "plain.h"
 #include "products.h"
 #include "vectors.h"
 #include "winograd.h"
 
 namespace {
-
-template <typename Stored>
-void activate_all(const Norm& norm, const Stored* z, const Stored* shortcut, Stored* y, int n, size_t rows,
-                  int num_threads) {
-    over_images(n, num_threads, [&](int, int first, int last) {
-        for (int i = first; i < last; i++) {
-            const size_t at = i * rows * norm.channels;
-            activate(norm, z + at, shortcut ? shortcut + at : nullptr, y + at, rows);
-        }
-    });
-}
-
-template <typename Stored>
-NormGradient<Stored> gradient_of_norm(const Norm& norm, const Stored* grad_out, const Stored* z, float* gamma_gradient,
-                                    float* beta_gradient, int n, size_t rows, int num_threads) {
-    std::vector<double> sums(2 * norm.channels * parts_of(n));
-    over_images(n, num_threads, [&](int part, int first, int last) {
-        for (int i = first; i < last; i++) {
-            const size_t at = i * rows * norm.channels;
-            add_slopes(norm, grad_out + at, z + at, rows, sums.data() + 2 * part * norm.channels);
-        }
-    });
-    return NormGradient<Stored>(norm, sums, parts_of(n), static_cast<double>(n) * rows, gamma_gradient, beta_gradient);
-}
 
 // Pooling (with `largest`, of maps h x w), norm, SiLU and shortcut of t. Without pooling z is t, and not written.
 template <typename Stored>
@@ -201,7 +179,7 @@ extern "C" {
 
 // What Python compares before it calls anything else: the version of these functions' arguments and their meaning, and how
 // many floats a vector has.
-int thumbnet_abi() { return 2; }
+int thumbnet_abi() { return 3; }
 int thumbnet_lanes() { return LANES; }
 const char* thumbnet_compiler() { return __VERSION__; }  // that a run records
 
@@ -255,6 +233,29 @@ void thumbnet_convolution_backward(void* grad_out, void* x, const float* weights
     const Strides strides{out_stride, in_stride, tap_stride};
     FOR_STORAGE(convolution_backward, AnyStored{grad_out}, AnyStored{x}, weights, AnyStored{x_gradient}, weight_gradient,
                 bias_gradient, shape, strides, num_threads);
+}
+
+void thumbnet_plain_forward(void* x, const float* weights, const float* gamma, const float* beta, float* running_mean,
+                            float* running_variance, double momentum, double epsilon, void* z, uint8_t* largest, void* y,
+                            float* saved, int is_bfloat16, int n, int h, int w, int in, int out, int padding,
+                            int dilation, int64_t out_stride, int64_t in_stride, int64_t tap_stride, int has_shortcut,
+                            int num_threads) {
+    const Shape shape{n, h, w, in, out, padding, dilation};
+    const Strides strides{out_stride, in_stride, tap_stride};
+    FOR_STORAGE(plain_forward, AnyStored{x}, weights, gamma, beta, running_mean, running_variance, momentum, epsilon,
+                AnyStored{z}, largest, AnyStored{y}, saved, shape, strides, has_shortcut, num_threads);
+}
+
+void thumbnet_plain_backward(void* grad_out, void* x, void* z, const uint8_t* largest, const float* weights, float* saved,
+                             void* x_gradient, float* weight_gradient, float* gamma_gradient, float* beta_gradient,
+                             int is_bfloat16, int n, int h, int w, int in, int out, int padding, int dilation,
+                             int64_t out_stride, int64_t in_stride, int64_t tap_stride, int has_shortcut,
+                             int num_threads) {
+    const Shape shape{n, h, w, in, out, padding, dilation};
+    const Strides strides{out_stride, in_stride, tap_stride};
+    FOR_STORAGE(plain_backward, AnyStored{grad_out}, AnyStored{x}, AnyStored{z}, largest, weights, saved,
+                AnyStored{x_gradient}, weight_gradient, gamma_gradient, beta_gradient, shape, strides, has_shortcut,
+                num_threads);
 }
 
 }  // extern "C"

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from thumbnet.kernels.support import pooled_shape, storage_dtype, supports_norm, supports_separable
+from thumbnet.kernels.convolution import convolution_sizes, convolved_shape, with_even_taps
+from thumbnet.kernels.support import pooled_shape, storage_dtype, supports_norm, supports_plain, supports_separable
 
 
 def fused_norm(
@@ -57,6 +58,30 @@ def fused_separable(
     return result
 
 
+def fused_plain(
+    library: ctypes.CDLL,
+    maps: Float[Tensor, "n c h w"],
+    conv: nn.Module,
+    norm: nn.Module,
+    *,
+    pools: bool,
+    has_shortcut: bool,
+) -> Float[Tensor, "n k h2 w2"] | None:
+    """Convolution of 3x3 with stride 1, perhaps dilated, then as `fused_norm`; `maps` are the shortcut.
+
+    None, and nothing is done, if our kernels do not support these.
+    """
+    if not supports_plain(maps, conv, norm, pools=pools, has_shortcut=has_shortcut):
+        return None
+    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(conv.padding, tuple)
+    maps = _stored(maps, storage_dtype(maps))
+    result: Tensor = _Plain.apply(  # type: ignore[no-untyped-call]
+        library, maps, conv.weight, norm.weight, norm.bias, norm, conv.padding[0], conv.dilation[0], pools, has_shortcut
+    )
+    return result
+
+
 class _Norm(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -70,7 +95,7 @@ class _Norm(torch.autograd.Function):
         pools: bool,
     ) -> Tensor:
         batch, channels, height, width = maps.shape
-        result, largest = _empty_result(maps, channels, pools)
+        result, largest = _empty_result(maps, maps.shape, pools)
         pooled = torch.empty_like(result) if pools else maps
         saved = _scratch(4, channels)
         library.thumbnet_norm_forward(
@@ -115,7 +140,7 @@ class _Separable(torch.autograd.Function):
     ) -> Tensor:
         batch, in_channels, height, width = maps.shape
         out_channels = len(pointwise)
-        result, largest = _empty_result(maps, out_channels, pools)
+        result, largest = _empty_result(maps, torch.Size((batch, out_channels, height, width)), pools)
         filtered = torch.empty_like(result)
         mixed = maps.new_empty(batch, height, width, out_channels)
         saved = _scratch(4, out_channels)
@@ -153,16 +178,62 @@ class _Separable(torch.autograd.Function):
         return None, of_maps, of_pointwise, of_depthwise, of_gamma, of_beta, None, None, None, None
 
 
+class _Plain(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        library: ctypes.CDLL,
+        maps: Tensor,
+        weight: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        norm: nn.BatchNorm2d,
+        padding: int,
+        dilation: int,
+        pools: bool,
+        has_shortcut: bool,
+    ) -> Tensor:
+        weight = with_even_taps(weight)
+        sizes = convolution_sizes(maps, weight, padding, dilation)
+        before = convolved_shape(maps, weight, padding, dilation)
+        result, largest = _empty_result(maps, before, pools)
+        convolved = torch.empty_like(result)
+        saved = _scratch(4, len(weight))
+        library.thumbnet_plain_forward(
+            *_pointers(maps, weight, gamma, beta, *_running(norm)),
+            *(norm.momentum, norm.eps),
+            *_pointers(convolved, largest, result, saved),
+            *sizes,
+            *(int(has_shortcut), torch.get_num_threads()),
+        )
+        ctx.library, ctx.sizes, ctx.has_shortcut = library, sizes, has_shortcut
+        ctx.save_for_backward(maps, convolved, largest, weight, saved)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        maps, convolved, largest, weight, saved = ctx.saved_tensors
+        gradient = _stored(gradient, maps.dtype)
+        of_maps = torch.empty_like(maps) if ctx.needs_input_grad[1] else None
+        of_weight = torch.empty_like(weight) if ctx.needs_input_grad[2] else None
+        of_gamma, of_beta = _scratch(len(weight)), _scratch(len(weight))
+        ctx.library.thumbnet_plain_backward(
+            *_pointers(gradient, maps, convolved, largest, weight, saved, of_maps, of_weight, of_gamma, of_beta),
+            *ctx.sizes,
+            *(int(ctx.has_shortcut), torch.get_num_threads()),
+        )
+        return None, of_maps, of_weight, of_gamma, of_beta, None, None, None, None, None
+
+
 def _stored(maps: Tensor, dtype: torch.dtype) -> Tensor:
     return maps.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
-def _empty_result(maps: Tensor, channels: int, pools: bool) -> tuple[Tensor, Tensor | None]:
-    """Empty output, and the argmax buffer if the block pools."""
-    batch, _, height, width = pooled_shape(maps.shape, pools=pools)
-    result = torch.empty(
-        batch, channels, height, width, dtype=maps.dtype, device="cpu", memory_format=torch.channels_last
-    )
+def _empty_result(maps: Tensor, before: torch.Size, pools: bool) -> tuple[Tensor, Tensor | None]:
+    """Empty output, and the argmax buffer if the block pools maps of this shape."""
+    shape = pooled_shape(before, pools=pools)
+    result = torch.empty(shape, dtype=maps.dtype, device="cpu", memory_format=torch.channels_last)
     return result, torch.empty(result.numel(), dtype=torch.uint8, device="cpu") if pools else None
 
 

@@ -45,20 +45,15 @@ class _Convolution(torch.autograd.Function):
         padding: int,
         dilation: int,
     ) -> Tensor:
-        batch, in_channels, height, width = maps.shape
-        out_channels = len(weight)
-        shrinkage = 2 * dilation - 2 * padding
+        weight = with_even_taps(weight)
         result = torch.empty(
-            (batch, out_channels, height - shrinkage, width - shrinkage),
+            convolved_shape(maps, weight, padding, dilation),
             dtype=maps.dtype,
             device="cpu",
             memory_format=torch.channels_last,
         )
-        weight = _with_even_taps(weight)
-        sizes = batch, height, width, in_channels, out_channels, padding, dilation
-        library.thumbnet_convolution_forward(
-            *_pointers(maps, weight, bias, result), *_numbers(maps, weight, sizes), torch.get_num_threads()
-        )
+        sizes = convolution_sizes(maps, weight, padding, dilation)
+        library.thumbnet_convolution_forward(*_pointers(maps, weight, bias, result), *sizes, torch.get_num_threads())
         ctx.library, ctx.sizes = library, sizes
         ctx.save_for_backward(maps, weight)
         return result
@@ -74,13 +69,13 @@ class _Convolution(torch.autograd.Function):
         of_bias = torch.empty(len(weight), dtype=torch.float32, device="cpu") if needs_bias else None
         ctx.library.thumbnet_convolution_backward(
             *_pointers(gradient, maps, weight, of_maps, of_weight, of_bias),
-            *_numbers(maps, weight, ctx.sizes),
+            *ctx.sizes,
             torch.get_num_threads(),
         )
         return None, of_maps, of_weight, of_bias, None, None
 
 
-def _with_even_taps(weight: Tensor) -> Tensor:
+def with_even_taps(weight: Tensor) -> Tensor:
     """The weight, copied unless its nine taps are equally far apart in memory and it has no gaps."""
     for memory_format in (torch.channels_last, torch.contiguous_format):
         if weight.is_contiguous(memory_format=memory_format):
@@ -88,8 +83,19 @@ def _with_even_taps(weight: Tensor) -> Tensor:
     return weight.contiguous()
 
 
-def _numbers(maps: Tensor, weight: Tensor, sizes: tuple[int, ...]) -> tuple[int, ...]:
-    return int(maps.dtype == torch.bfloat16), *sizes, weight.stride(0), weight.stride(1), weight.stride(3)
+def convolved_shape(maps: Tensor, weight: Tensor, padding: int, dilation: int) -> torch.Size:
+    """[N,C,H,W] of the result."""
+    batch, _, height, width = maps.shape
+    shrinkage = 2 * dilation - 2 * padding
+    return torch.Size((batch, len(weight), height - shrinkage, width - shrinkage))
+
+
+def convolution_sizes(maps: Tensor, weight: Tensor, padding: int, dilation: int) -> tuple[int, ...]:
+    """The numbers by which the library knows a convolution: of storage, shapes, and the weight's strides."""
+    batch, in_channels, height, width = maps.shape
+    strides = weight.stride(0), weight.stride(1), weight.stride(3)
+    is_bfloat16 = int(maps.dtype == torch.bfloat16)
+    return is_bfloat16, batch, height, width, in_channels, len(weight), padding, dilation, *strides
 
 
 def _pointers(*tensors: Tensor | None) -> list[int | None]:

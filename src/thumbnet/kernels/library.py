@@ -11,7 +11,7 @@ from thumbnet.kernels.cache import build_folder, build_lock, find_library, keep_
 from thumbnet.kernels.compiler import HINT_USE_PYTORCH, compile_kernels, digest_of_kernels, find_compiler, kernel_flags
 from thumbnet.kernels.support import CHANNEL_MULTIPLE
 
-ABI = 2  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
+ABI = 3  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
 _POINTER, _INT, _LONG, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_double
 ARGUMENTS = {
     "thumbnet_norm_forward": [_POINTER] * 6 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 6,
@@ -20,6 +20,8 @@ ARGUMENTS = {
     "thumbnet_separable_backward": [_POINTER] * 13 + [_INT] * 9,
     "thumbnet_convolution_forward": [_POINTER] * 4 + [_INT] * 8 + [_LONG] * 3 + [_INT],
     "thumbnet_convolution_backward": [_POINTER] * 6 + [_INT] * 8 + [_LONG] * 3 + [_INT],
+    "thumbnet_plain_forward": [_POINTER] * 6 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 8 + [_LONG] * 3 + [_INT] * 2,
+    "thumbnet_plain_backward": [_POINTER] * 10 + [_INT] * 8 + [_LONG] * 3 + [_INT] * 2,
 }
 Say = Callable[[str], None]
 

@@ -82,6 +82,39 @@ def supports_separable(
     )
 
 
+def supports_plain_layers(conv: nn.Module, norm: nn.Module) -> bool:
+    """Whether our kernels can run these two layers as one, given maps and a device that suit them.
+
+    The convolution must be an `nn.Conv2d` in float32 without bias and strides, 3x3 in one group, with a padding that
+    `supports_convolution_layer` accepts.
+    """
+    return (
+        supports_convolution_layer(conv)
+        and _is_plain_convolution(conv, kernel_size=(3, 3))
+        and supports_norm_layer(norm)
+        and conv.out_channels == norm.num_features
+    )
+
+
+def supports_plain(
+    maps: Tensor, conv: nn.Module, norm: nn.Module, *, pools: bool, has_shortcut: bool
+) -> TypeGuard[Tensor]:
+    """Whether our kernels can run a whole plain block in training on these maps."""
+    if not supports_plain_layers(conv, norm):
+        return False
+    assert isinstance(conv, nn.Conv2d)
+    padding, dilation = conv.padding[0], conv.dilation[0]
+    assert isinstance(padding, int)
+    if not supports_convolution(maps, conv.weight, None, padding=padding, dilation=dilation):
+        return False
+    same_shape = conv.in_channels == conv.out_channels and padding == dilation
+    return (
+        maps.shape[1] == conv.in_channels >= CHANNEL_MULTIPLE
+        and _suit(maps, norm, pools=pools, shrinkage=2 * dilation - 2 * padding)
+        and (not has_shortcut or (same_shape and not pools))
+    )
+
+
 def storage_dtype(maps: Tensor) -> torch.dtype:
     """The number format that maps are stored in: autocast's if it is on, else their own."""
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else maps.dtype
@@ -93,11 +126,16 @@ def pooled_shape(shape: torch.Size, *, pools: bool) -> torch.Size:
     return torch.Size((batch, channels, height // 2, width // 2)) if pools else shape
 
 
-def _suit(maps: Tensor, norm: nn.Module, *, pools: bool) -> bool:
-    """Whether these are maps in a CPU's memory that a block with this norm, in training, can have come to."""
+def _suit(maps: Tensor, norm: nn.Module, *, pools: bool, shrinkage: int = 0) -> bool:
+    """Whether these are maps in a CPU's memory that a block with this norm, in training, can have come to.
+
+    `shrinkage` is by how many pixels a side they become smaller before they are pooled.
+    """
     if not _can_be_stored(maps) or maps.ndim != 4 or storage_dtype(maps) not in STORAGE_DTYPES:
         return False
-    batch, _, height, width = pooled_shape(maps.shape, pools=pools)
+    batch, channels, height, width = maps.shape
+    convolved = torch.Size((batch, channels, height - shrinkage, width - shrinkage))
+    batch, _, height, width = pooled_shape(convolved, pools=pools)
     return (
         norm.training
         and all(each is not None and each.device.type == "cpu" for each in _vectors(norm))

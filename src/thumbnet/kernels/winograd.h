@@ -26,7 +26,7 @@
 namespace {
 
 constexpr int LINE = 16;  // floats in a cache line
-constexpr int TAPS_A_SIDE = 3;
+constexpr int TAPS_A_SIDE = 3, NUM_TAPS = 9;
 constexpr int MAX_CHUNK = 48;         // tiles
 constexpr int MIN_TILES_A_PART = 64;  // of a weight gradient, whose sums are summed up part by part
 
@@ -289,12 +289,12 @@ struct Winograd {
     // Nine taps of LANES filters, for output channels from `vector` on and one input channel, or the other way round
     void gather_taps(const float* weights, const Strides& strides, const Lanes& lanes, int vector, int64_t lane_stride,
                      int64_t other, Vector (&taps)[TAPS_A_SIDE][TAPS_A_SIDE]) const {
-        alignas(64) float values[TAPS_A_SIDE * TAPS_A_SIDE][LANES] = {};
+        alignas(64) float values[NUM_TAPS][LANES] = {};
         const int first = lanes.first(vector), count = std::min(LANES, lanes.channels);
         for (int lane = 0; lane < count; lane++)
-            for (int tap = 0; tap < TAPS_A_SIDE * TAPS_A_SIDE; tap++)
+            for (int tap = 0; tap < NUM_TAPS; tap++)
                 values[tap][lane] = with_usual_nan(weights[(first + lane) * lane_stride + other + tap * strides.tap]);
-        for (int tap = 0; tap < TAPS_A_SIDE * TAPS_A_SIDE; tap++) taps[tap / TAPS_A_SIDE][tap % TAPS_A_SIDE] = load(values[tap]);
+        for (int tap = 0; tap < NUM_TAPS; tap++) taps[tap / TAPS_A_SIDE][tap % TAPS_A_SIDE] = load(values[tap]);
     }
 
     // G g Gt as panels along `lanes`: [panel][frequency][depth position][panel's width]. A depth position that repeats a
@@ -324,77 +324,115 @@ struct Winograd {
         }
     }
 
+    // Memory for the chunks of one thread's forward pass.
+    struct ForwardBuffers {
+        AlignedBuffer transformed, products;
+        explicit ForwardBuffers(const Winograd& c)
+            : transformed(FREQUENCIES * c.in_plane),
+              products(static_cast<size_t>(c.tiling.most_tiles()) * FREQUENCIES * 2 * LANES) {}
+    };
+
+    // The same for both gradients; `gradient` is of the transformed filters, summed up over chunks.
+    struct BackwardBuffers {
+        AlignedBuffer slopes, inputs, products, gradient, sums;
+        bool has_gradient = false;
+        BackwardBuffers(const Winograd& c, bool wants_weights, bool wants_maps)
+            : slopes(FREQUENCIES * c.out_plane),
+              inputs(wants_weights ? FREQUENCIES * c.in_plane : 0),
+              products(static_cast<size_t>(c.tiling.most_tiles()) * FREQUENCIES * 2 * LANES),
+              gradient(wants_weights ? c.filter_size() : 0),
+              sums(std::is_same_v<Stored, float> || !wants_maps ? 0 : c.tiling.images_a_group() * c.in_image()) {}
+    };
+
+    // The results y of a group of images x. `bias` [position] may be null.
+    void forward_group(const Stored* x, int images, const float* filters, const float* bias, Stored* y,
+                       ForwardBuffers& buffers) const {
+        tiling.over_chunks(images, [&](int first, int tiles) {
+            transform_input(x, first, tiles, buffers.transformed.data());
+            for (int vector = 0; vector < out.vectors(); vector += 2) {
+                const int vectors = std::min(2, out.vectors() - vector);
+                multiply_panel(buffers.transformed.data(), in_plane, in.positions(),
+                               filters + static_cast<size_t>(vector) * LANES * FREQUENCIES * in.positions(), vectors,
+                               tiles, buffers.products.data());
+                transform_output(buffers.products.data(), vectors, vector, first, tiles, bias, y);
+            }
+        });
+    }
+
+    // A group's share of the gradients: that of x, added to `shortcut_gradient` (or 0), and those of weights and bias
+    // [position], added to what `buffers` and `bias_sums` have. Without `filters` x gets none.
+    void backward_group(const Stored* grad_out, const Stored* x, int images, const float* filters,
+                        const Stored* shortcut_gradient, Stored* x_gradient, bool wants_weights, float* bias_sums,
+                        BackwardBuffers& buffers) const {
+        float* sums = filters ? compute_in(x_gradient, buffers.sums.data()) : nullptr;
+        if (filters) start_sums(sums, shortcut_gradient, images * in_image());
+        tiling.over_chunks(images, [&](int first, int tiles) {
+            transform_grad_out(grad_out, first, tiles, buffers.slopes.data(), bias_sums);
+            if (wants_weights) {
+                transform_input(x, first, tiles, buffers.inputs.data());
+                multiply_transposed(buffers.slopes.data(), buffers.inputs.data(), tiles, buffers.gradient.data(),
+                                    buffers.has_gradient);
+                buffers.has_gradient = true;
+            }
+            for (int vector = 0; filters && vector < in.vectors(); vector += 2) {
+                const int vectors = std::min(2, in.vectors() - vector);
+                multiply_panel(buffers.slopes.data(), out_plane, out.positions(),
+                               filters + static_cast<size_t>(vector) * LANES * FREQUENCIES * out.positions(), vectors,
+                               tiles, buffers.products.data());
+                add_input_adjoint(buffers.products.data(), vectors, vector, first, tiles, sums);
+            }
+        });
+        if (filters) store_floats(x_gradient, sums, images * in_image());
+    }
+
+    // bias by position
+    void place_bias(const float* bias, float* shifts) const {
+        for (int at = 0; at < out.positions(); at++)
+            shifts[at] = out.channel(at) < shape.out ? bias[out.channel(at)] : 0;
+    }
+
     void forward(const Stored* x, const float* weights, const Strides& strides, const float* bias, Stored* y,
                  int num_threads) const {
         AlignedBuffer filters(filter_size()), shifts(out.positions());
         transform_filters(weights, strides, true, false, filters.data(), num_threads);
-        for (int at = 0; bias && at < out.positions(); at++)
-            shifts.data()[at] = out.channel(at) < shape.out ? bias[out.channel(at)] : 0;
-        const int tiles = tiling.most_tiles();
+        if (bias) place_bias(bias, shifts.data());
         over_images(shape.n, num_threads, [&](int, int first, int last) {
-            AlignedBuffer transformed(FREQUENCIES * in_plane);
-            AlignedBuffer products(static_cast<size_t>(tiles) * FREQUENCIES * 2 * LANES);
+            ForwardBuffers buffers(*this);
             tiling.over_groups(first, last, [&](int image, int images) {
-                tiling.over_chunks(images, [&](int from, int some) {
-                    transform_input(x + image * in_image(), from, some, transformed.data());
-                    for (int vector = 0; vector < out.vectors(); vector += 2) {
-                        const int vectors = std::min(2, out.vectors() - vector);
-                        multiply_panel(transformed.data(), in_plane, in.positions(),
-                                       filters.data() + static_cast<size_t>(vector) * LANES * FREQUENCIES * in.positions(),
-                                       vectors, some, products.data());
-                        transform_output(products.data(), vectors, vector, from, some, bias ? shifts.data() : nullptr,
-                                         y + image * out_image());
-                    }
-                });
+                forward_group(x + image * in_image(), images, filters.data(), bias ? shifts.data() : nullptr,
+                              y + image * out_image(), buffers);
             });
         });
     }
 
-    // Any of the gradients may be null.
-    void backward(const Stored* grad_out, const Stored* x, const float* weights, const Strides& strides,
-                  Stored* x_gradient, float* weight_gradient, float* bias_gradient, int num_threads) const {
+    // Any of the gradients may be null. `slopes_of(part's scratch, image, images)` gives where a group's grad_out is.
+    template <typename SlopesOf>
+    void backward(const SlopesOf& slopes_of, size_t scratch_size, const Stored* x, const float* weights,
+                  const Strides& strides, const Stored* shortcut_gradient, Stored* x_gradient, float* weight_gradient,
+                  float* bias_gradient, int num_threads) const {
         AlignedBuffer filters(x_gradient ? filter_size() : 0);
         if (x_gradient) transform_filters(weights, strides, false, true, filters.data(), num_threads);
         const int num_parts = parts_for_gradient();
-        const size_t part_size = static_cast<size_t>(shape.out) * TAPS_A_SIDE * TAPS_A_SIDE * in.positions();
-        AlignedBuffer parts(weight_gradient ? part_size * num_parts : 0), bias_parts(static_cast<size_t>(out.positions()) * num_parts);
-        const int tiles = tiling.most_tiles();
+        const size_t part_size = static_cast<size_t>(shape.out) * NUM_TAPS * in.positions();
+        const size_t bias_size = out.positions();
+        AlignedBuffer parts(weight_gradient ? part_size * num_parts : 0), bias_parts(bias_size * num_parts);
+        std::memset(bias_parts.data(), 0, bias_size * num_parts * sizeof(float));
         over_parts(shape.n, num_parts, num_threads, [&](int part, int first, int last) {
-            AlignedBuffer slopes(FREQUENCIES * out_plane), inputs(weight_gradient ? FREQUENCIES * in_plane : 0);
-            AlignedBuffer products(static_cast<size_t>(tiles) * FREQUENCIES * 2 * LANES);
-            AlignedBuffer gradient(weight_gradient ? filter_size() : 0);
-            AlignedBuffer sums(std::is_same_v<Stored, float> || !x_gradient ? 0 : tiling.images_a_group() * in_image());
-            float* bias_sums = bias_gradient ? bias_parts.data() + static_cast<size_t>(part) * out.positions() : nullptr;
-            if (bias_sums) std::memset(bias_sums, 0, out.positions() * sizeof(float));
-            bool adds = false;
+            BackwardBuffers buffers(*this, weight_gradient, x_gradient);
+            AlignedBuffer scratch(scratch_size);
             tiling.over_groups(first, last, [&](int image, int images) {
-                Stored* to = x_gradient ? x_gradient + image * in_image() : nullptr;
-                float* in_floats = x_gradient ? compute_in(to, sums.data()) : nullptr;
-                if (x_gradient) std::memset(in_floats, 0, images * in_image() * sizeof(float));
-                tiling.over_chunks(images, [&](int from, int some) {
-                    transform_grad_out(grad_out + image * out_image(), from, some, slopes.data(), bias_sums);
-                    if (weight_gradient) {
-                        transform_input(x + image * in_image(), from, some, inputs.data());
-                        multiply_transposed(slopes.data(), inputs.data(), some, gradient.data(), adds);
-                        adds = true;
-                    }
-                    if (!x_gradient) return;
-                    for (int vector = 0; vector < in.vectors(); vector += 2) {
-                        const int vectors = std::min(2, in.vectors() - vector);
-                        multiply_panel(slopes.data(), out_plane, out.positions(),
-                                       filters.data() + static_cast<size_t>(vector) * LANES * FREQUENCIES * out.positions(),
-                                       vectors, some, products.data());
-                        add_input_adjoint(products.data(), vectors, vector, from, some, in_floats);
-                    }
-                });
-                if (x_gradient) store_floats(to, in_floats, images * in_image());
+                const size_t at = image * in_image();
+                backward_group(slopes_of(scratch.data(), image, images), x + at, images,
+                               x_gradient ? filters.data() : nullptr, shortcut_gradient ? shortcut_gradient + at : nullptr,
+                               x_gradient ? x_gradient + at : nullptr, weight_gradient,
+                               bias_gradient ? bias_parts.data() + bias_size * part : nullptr, buffers);
             });
-            if (weight_gradient) transform_gradient(gradient.data(), parts.data() + part_size * part);
+            if (weight_gradient) transform_gradient(buffers.gradient.data(), parts.data() + part_size * part);
         });
         if (weight_gradient) sum_parts(parts.data(), part_size, num_parts, strides, weight_gradient, num_threads);
         for (int at = 0; bias_gradient && at < out.positions(); at++) {
             float sum = 0;
-            for (int part = 0; part < num_parts; part++) sum += bias_parts.data()[static_cast<size_t>(part) * out.positions() + at];
+            for (int part = 0; part < num_parts; part++) sum += bias_parts.data()[bias_size * part + at];
             if (out.channel(at) < shape.out) bias_gradient[out.channel(at)] = sum;
         }
     }
@@ -437,8 +475,8 @@ struct Winograd {
                     for (int j = 0; j < IN; j++)
                         values[i][j] = load(gradient + ((i * IN + j) * rows + row) * width + vector * LANES);
                 along_both(values, taps, Filter::filter_adjoint);
-                float* to = part + o * TAPS_A_SIDE * TAPS_A_SIDE * width + vector * LANES;
-                for (int tap = 0; tap < TAPS_A_SIDE * TAPS_A_SIDE; tap++)
+                float* to = part + o * NUM_TAPS * width + vector * LANES;
+                for (int tap = 0; tap < NUM_TAPS; tap++)
                     store(to + tap * width, taps[tap / TAPS_A_SIDE][tap % TAPS_A_SIDE]);
             }
         }
@@ -446,15 +484,28 @@ struct Winograd {
 
     void sum_parts(float* parts, size_t part_size, int num_parts, const Strides& strides, float* weight_gradient,
                    int num_threads) const {
-        const int width = in.positions(), lines = shape.out * TAPS_A_SIDE * TAPS_A_SIDE;
+        const int width = in.positions(), lines = shape.out * NUM_TAPS;
 #pragma omp parallel for schedule(static) num_threads(num_threads)
         for (int line = 0; line < lines; line++) {
             float* sums = parts + static_cast<size_t>(line) * width;
             for (int part = 1; part < num_parts; part++)
                 for (int at = 0; at < width; at += LANES) store(sums + at, load(sums + at) + load(sums + part * part_size + at));
-            float* to = weight_gradient + line / (TAPS_A_SIDE * TAPS_A_SIDE) * strides.out + line % (TAPS_A_SIDE * TAPS_A_SIDE) * strides.tap;
+            float* to = weight_gradient + line / (NUM_TAPS) * strides.out + line % (NUM_TAPS) * strides.tap;
             for (int at = 0; at < width; at++)
                 if (in.channel(at) < shape.in) to[in.channel(at) * strides.in] = sums[at];
+        }
+    }
+
+    static void start_sums(float* sums, const Stored* shortcut_gradient, size_t size) {
+        if (!shortcut_gradient) {
+            std::memset(sums, 0, size * sizeof(float));
+        } else if constexpr (std::is_same_v<Stored, float>) {
+            std::memcpy(sums, shortcut_gradient, size * sizeof(float));
+        } else {
+            size_t at = 0;
+            for (; at + LANES <= size; at += LANES) store(sums + at, load(shortcut_gradient + at));
+            const int rest = static_cast<int>(size - at);
+            if (rest) store_short(sums + at, load_short(shortcut_gradient + at, rest), rest);
         }
     }
 
@@ -498,7 +549,9 @@ void convolution_backward(const Stored* grad_out, const Stored* x, const float* 
                           float* weight_gradient, float* bias_gradient, const Shape& shape, const Strides& strides,
                           int num_threads) {
     with_fewest_products<Stored>(shape, [&](const auto& convolution) {
-        convolution.backward(grad_out, x, weights, strides, x_gradient, weight_gradient, bias_gradient, num_threads);
+        convolution.backward(
+            [&](float*, int image, int) { return grad_out + image * convolution.out_image(); }, 0, x, weights, strides,
+            nullptr, x_gradient, weight_gradient, bias_gradient, num_threads);
     });
 }
 

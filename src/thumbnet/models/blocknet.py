@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.kernels.blocks import fused_norm, fused_separable
+from thumbnet.kernels.blocks import fused_norm, fused_plain, fused_separable
 from thumbnet.kernels.support import supports_norm_layer, supports_separable_layers
 from thumbnet.models.architecture import EXAMPLE, Architecture, Layer, parse_blocks
 from thumbnet.models.blocks import check_images
@@ -109,6 +109,8 @@ class _Block(nn.Module):
         if kernels is not None:
             layers = self.conv, self.depthwise, self.norm
             fused = fused_separable(kernels, maps, *layers, pools=pools, has_shortcut=self.has_shortcut)
+            if fused is None and type(self.depthwise) is nn.Identity:
+                fused = fused_plain(kernels, maps, self.conv, self.norm, pools=pools, has_shortcut=self.has_shortcut)
             if fused is not None:
                 return fused
         changed = self.depthwise(self.conv(maps))
