@@ -2,7 +2,7 @@
 // ten times, since memory, not arithmetic, is what small processors lack.
 //
 // Maps are [n, h, w, c] in memory (channels last), stored as float32 or as bfloat16; all arithmetic is float32. Output
-// channels are a multiple of 16. An image's maps stay in the processor's cache from its pointwise convolution to its
+// channels are a multiple of 8. An image's maps stay in the processor's cache from its pointwise convolution to its
 // statistics. What a batch's parts sum up is added in their order: the results do not depend on the threads.
 
 #include <cstddef>
@@ -73,13 +73,13 @@ void norm_backward(const Stored* grad_out, const Stored* z, const uint8_t* large
 template <typename Stored>
 void add_and_store(const float* maps, const Stored* shortcut, Stored* result, size_t pixels, int channels) {
     for (size_t at = 0; at < pixels * channels; at += channels)
-        over_channels(channels, [&](auto count, int c) {
-            Group<count> sum = load_group<count>(maps + at + c);
+        over_channels(channels, [&](auto width, int c) {
+            Group<width> sum = load_group<width>(maps + at + c);
             if (shortcut) {
-                const Group<count> from_shortcut = load_group<count>(shortcut + at + c);
-                for (int k = 0; k < count; k++) sum.parts[k] += from_shortcut.parts[k];
+                const Group<width> from_shortcut = load_group<width>(shortcut + at + c);
+                for (int k = 0; k < sum.count; k++) sum.parts[k] += from_shortcut.parts[k];
             }
-            store_group<count>(result + at + c, sum);
+            store_group<width>(result + at + c, sum);
         });
 }
 
@@ -122,7 +122,7 @@ void separable_forward(const Stored* x, const float* pointwise, const float* dep
 }
 
 // Here `pointwise` is [out, in]. `x_gradient` is null where nobody asks for it; else the input channels, too, are a
-// multiple of 16.
+// multiple of 8.
 template <typename Stored>
 void separable_backward(const Stored* grad_out, const Stored* x, const Stored* mixed, const Stored* z,
                         const uint8_t* largest, const float* pointwise, const float* depthwise, float* saved,
@@ -179,7 +179,7 @@ extern "C" {
 
 // What Python compares before it calls anything else: the version of these functions' arguments and their meaning, and how
 // many floats a vector has.
-int thumbnet_abi() { return 3; }
+int thumbnet_abi() { return 4; }
 int thumbnet_lanes() { return LANES; }
 const char* thumbnet_compiler() { return __VERSION__; }  // that a run records
 

@@ -40,41 +40,43 @@ void filter(const Maps& shape, const float* maps, const float* weights, float* r
     const int channels = shape.channels, width = shape.width, distance = shape.dilation;
     for (int r = 0; r < shape.height; r++) {
         const float* rows[3] = {shape.row(maps, r - distance), shape.row(maps, r), shape.row(maps, r + distance)};
-        for (int c = 0; c < channels; c += LANES) {
+        over_vectors(channels, [&](auto lanes, int c) {
             Vector factors[TAPS];
 #pragma GCC unroll 9
             for (int tap = 0; tap < TAPS; tap++)
-                factors[tap] = load(weights + (last_first ? TAPS - 1 - tap : tap) * channels + c);
+                factors[tap] = load_lanes<lanes>(weights + (last_first ? TAPS - 1 - tap : tap) * channels + c);
             float* out = result + static_cast<size_t>(r) * width * channels + c;
             const auto column = [&](int x, int side) {  // the three taps of one column of the window
                 const size_t offset = static_cast<size_t>(x + (side - 1) * distance) * channels + c;
-                return factors[side] * load(rows[0] + offset) + factors[3 + side] * load(rows[1] + offset) +
-                       factors[6 + side] * load(rows[2] + offset);
+                return factors[side] * load_lanes<lanes>(rows[0] + offset) +
+                       factors[3 + side] * load_lanes<lanes>(rows[1] + offset) +
+                       factors[6 + side] * load_lanes<lanes>(rows[2] + offset);
             };
             over_columns(width, distance, [&](bool has_left, int x, bool has_right) {
                 Vector sum = column(x, 1);
                 if (has_left) sum += column(x, 0);
                 if (has_right) sum += column(x, 2);
-                store(out + static_cast<size_t>(x) * channels, sum);
+                store_lanes<lanes>(out + static_cast<size_t>(x) * channels, sum);
             });
-        }
+        });
     }
 }
 
 // sums[tap] += over all pixels, gradient[r, x] * maps[r + dy, x + dx]
 void filter_gradient(const Maps& shape, const float* maps, const float* gradient, float* sums) {
     const int channels = shape.channels, width = shape.width, distance = shape.dilation;
-    for (int c = 0; c < channels; c += LANES) {
+    over_vectors(channels, [&](auto lanes, int c) {
         Vector totals[TAPS] = {};
         for (int r = 0; r < shape.height; r++) {
             const float* rows[3] = {shape.row(maps, r - distance), shape.row(maps, r), shape.row(maps, r + distance)};
             const float* from = gradient + static_cast<size_t>(r) * width * channels + c;
             over_columns(width, distance, [&](bool has_left, int x, bool has_right) {
-                const Vector slope = load(from + static_cast<size_t>(x) * channels);
+                const Vector slope = load_lanes<lanes>(from + static_cast<size_t>(x) * channels);
                 const auto column = [&](int side) {
                     const size_t offset = static_cast<size_t>(x + (side - 1) * distance) * channels + c;
 #pragma GCC unroll 3
-                    for (int down = 0; down < 3; down++) totals[3 * down + side] += slope * load(rows[down] + offset);
+                    for (int down = 0; down < 3; down++)
+                        totals[3 * down + side] += slope * load_lanes<lanes>(rows[down] + offset);
                 };
                 column(1);
                 if (has_left) column(0);
@@ -83,9 +85,9 @@ void filter_gradient(const Maps& shape, const float* maps, const float* gradient
         }
         for (int tap = 0; tap < TAPS; tap++) {
             float* sum = sums + tap * channels + c;
-            store(sum, load(sum) + totals[tap]);
+            store_lanes<lanes>(sum, load_lanes<lanes>(sum) + totals[tap]);
         }
-    }
+    });
 }
 
 // The largest of each 2x2 pixels, and which it was (0 to 3); a NaN counts as larger than any number. An odd last row or
@@ -95,25 +97,25 @@ void pool(const Maps& shape, const Stored* maps, Result* pooled, uint8_t* larges
     const size_t channels = shape.channels, line = shape.width * channels;
     for (int r = 0; r < shape.height / 2; r++)
         for (int x = 0; x < shape.width / 2; x++)
-            over_channels(shape.channels, [&](auto count, int c) {
+            over_channels(shape.channels, [&](auto width, int c) {
                 const Stored* from = maps + 2 * r * line + 2 * x * channels + c;
                 const size_t to = (static_cast<size_t>(r) * (shape.width / 2) + x) * channels + c;
                 const size_t offsets[4] = {0, channels, line, line + channels};
-                Group<count> most = load_group<count>(from);
-                Integers which[count] = {};
+                Group<width> most = load_group<width>(from);
+                Integers which[Group<width>::count] = {};
 #pragma GCC unroll 3
                 for (int j = 1; j < 4; j++) {
-                    const Group<count> other = load_group<count>(from + offsets[j]);
-                    for (int k = 0; k < count; k++) {
+                    const Group<width> other = load_group<width>(from + offsets[j]);
+                    for (int k = 0; k < most.count; k++) {
                         const Integers is_more =
                             (other.parts[k] > most.parts[k]) | (other.parts[k] != other.parts[k]);
                         most.parts[k] = is_more ? other.parts[k] : most.parts[k];
                         which[k] = is_more ? Integers{} + j : which[k];
                     }
                 }
-                store_group<count>(pooled + to, most);
-                for (int k = 0; k < count; k++)
-                    *reinterpret_cast<Bytes*>(largest + to + k * LANES) = __builtin_convertvector(which[k], Bytes);
+                store_group<width>(pooled + to, most);
+                for (int k = 0; k < most.count; k++)
+                    store_bytes<Group<width>::lanes>(largest + to + k * LANES, which[k]);
             });
 }
 
@@ -123,20 +125,19 @@ void unpool(const Maps& shape, const float* gradient, const uint8_t* largest, Re
     const size_t channels = shape.channels, line = shape.width * channels;
     for (int r = 0; r < shape.height / 2; r++)
         for (int x = 0; x < shape.width / 2; x++)
-            over_channels(shape.channels, [&](auto count, int c) {
+            over_channels(shape.channels, [&](auto width, int c) {
                 const size_t from = (static_cast<size_t>(r) * (shape.width / 2) + x) * channels + c;
                 Result* to = result + 2 * r * line + 2 * x * channels + c;
                 const size_t offsets[4] = {0, channels, line, line + channels};
-                const Group<count> slope = load_group<count>(gradient + from);
-                Integers which[count];
-                for (int k = 0; k < count; k++)
-                    which[k] = __builtin_convertvector(
-                        *reinterpret_cast<const Bytes*>(largest + from + k * LANES), Integers);
+                const Group<width> slope = load_group<width>(gradient + from);
+                Integers which[Group<width>::count];
+                for (int k = 0; k < slope.count; k++)
+                    which[k] = load_bytes<Group<width>::lanes>(largest + from + k * LANES);
 #pragma GCC unroll 4
                 for (int j = 0; j < 4; j++) {
-                    Group<count> own;
-                    for (int k = 0; k < count; k++) own.parts[k] = which[k] == j ? slope.parts[k] : Vector{};
-                    store_group<count>(to + offsets[j], own);
+                    Group<width> own;
+                    for (int k = 0; k < own.count; k++) own.parts[k] = which[k] == j ? slope.parts[k] : Vector{};
+                    store_group<width>(to + offsets[j], own);
                 }
             });
 }

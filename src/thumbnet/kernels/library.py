@@ -9,9 +9,9 @@ from pathlib import Path
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.cache import build_folder, build_lock, find_library, keep_library, open_cache
 from thumbnet.kernels.compiler import HINT_USE_PYTORCH, compile_kernels, digest_of_kernels, find_compiler, kernel_flags
-from thumbnet.kernels.support import CHANNEL_MULTIPLE
 
-ABI = 3  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
+ABI = 4  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
+LANES = (4, 8, 16)  # in vectors that support.CHANNEL_MULTIPLE channels fill, two or one, or half of one
 _POINTER, _INT, _LONG, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_double
 ARGUMENTS = {
     "thumbnet_norm_forward": [_POINTER] * 6 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 6,
@@ -41,7 +41,7 @@ class Kernels(ctypes.CDLL):
         super().__init__(str(path))
         try:
             self.abi, self.lanes = int(self.thumbnet_abi()), int(self.thumbnet_lanes())
-            if self.abi != ABI or CHANNEL_MULTIPLE % self.lanes != 0:
+            if self.abi != ABI or self.lanes not in LANES:
                 raise OSError(f"its ABI is {self.abi} (not {ABI}), its vectors have {self.lanes} lanes")
             self.thumbnet_compiler.restype = ctypes.c_char_p
             self.compiler = self.thumbnet_compiler().decode()

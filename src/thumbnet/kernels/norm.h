@@ -26,10 +26,10 @@ struct Norm {
 };
 
 // Adds what was summed up of a group of channels.
-template <int count>
-inline void add_sums(const Group<count>& first, const Group<count>& second, int channels, double* sums) {
-    for (int k = 0; k < count; k++)
-        for (int lane = 0; lane < LANES; lane++) {
+template <int width>
+inline void add_sums(const Group<width>& first, const Group<width>& second, int channels, double* sums) {
+    for (int k = 0; k < first.count; k++)
+        for (int lane = 0; lane < first.lanes; lane++) {
             sums[k * LANES + lane] += first.parts[k][lane];
             sums[channels + k * LANES + lane] += second.parts[k][lane];
         }
@@ -38,11 +38,11 @@ inline void add_sums(const Group<count>& first, const Group<count>& second, int 
 // sums[0] += the values, sums[1] += their squares, over `rows` pixels
 template <typename Stored>
 void add_moments(const Stored* values, size_t rows, int channels, double* sums) {
-    over_channels(channels, [&](auto count, int c) {
-        Group<count> first = {}, second = {};
+    over_channels(channels, [&](auto width, int c) {
+        Group<width> first = {}, second = {};
         for (size_t row = 0; row < rows; row++) {
-            const Group<count> value = load_group<count>(values + row * channels + c);
-            for (int k = 0; k < count; k++) {
+            const Group<width> value = load_group<width>(values + row * channels + c);
+            for (int k = 0; k < value.count; k++) {
                 first.parts[k] += value.parts[k];
                 second.parts[k] += value.parts[k] * value.parts[k];
             }
@@ -83,19 +83,19 @@ void finish_statistics(const Norm& norm, const std::vector<double>& sums, int nu
 template <typename Stored>
 void activate(const Norm& norm, const Stored* z, const Stored* shortcut, Stored* y, size_t rows) {
     const int channels = norm.channels;
-    over_channels(channels, [&](auto count, int c) {
-        const Group<count> scale = load_group<count>(norm.scale + c), shift = load_group<count>(norm.shift + c);
+    over_channels(channels, [&](auto width, int c) {
+        const Group<width> scale = load_group<width>(norm.scale + c), shift = load_group<width>(norm.shift + c);
         for (size_t at = c; at < rows * channels; at += channels) {
-            Group<count> result = load_group<count>(z + at);
-            for (int k = 0; k < count; k++) {
+            Group<width> result = load_group<width>(z + at);
+            for (int k = 0; k < result.count; k++) {
                 const Vector h = result.parts[k] * scale.parts[k] + shift.parts[k];
                 result.parts[k] = h * sigmoid_for<Stored>(h);
             }
             if (shortcut) {
-                const Group<count> from_shortcut = load_group<count>(shortcut + at);
-                for (int k = 0; k < count; k++) result.parts[k] += from_shortcut.parts[k];
+                const Group<width> from_shortcut = load_group<width>(shortcut + at);
+                for (int k = 0; k < result.count; k++) result.parts[k] += from_shortcut.parts[k];
             }
-            store_group<count>(y + at, result);
+            store_group<width>(y + at, result);
         }
     });
 }
@@ -110,13 +110,13 @@ inline Vector silu_slope(Vector h) {
 template <typename Stored>
 void add_slopes(const Norm& norm, const Stored* grad_out, const Stored* z, size_t rows, double* sums) {
     const int channels = norm.channels;
-    over_channels(channels, [&](auto count, int c) {
-        const Group<count> scale = load_group<count>(norm.scale + c), shift = load_group<count>(norm.shift + c);
-        const Group<count> mean = load_group<count>(norm.mean + c);
-        Group<count> first = {}, second = {};
+    over_channels(channels, [&](auto width, int c) {
+        const Group<width> scale = load_group<width>(norm.scale + c), shift = load_group<width>(norm.shift + c);
+        const Group<width> mean = load_group<width>(norm.mean + c);
+        Group<width> first = {}, second = {};
         for (size_t at = c; at < rows * channels; at += channels) {
-            const Group<count> value = load_group<count>(z + at), slope_out = load_group<count>(grad_out + at);
-            for (int k = 0; k < count; k++) {
+            const Group<width> value = load_group<width>(z + at), slope_out = load_group<width>(grad_out + at);
+            for (int k = 0; k < value.count; k++) {
                 const Vector h = value.parts[k] * scale.parts[k] + shift.parts[k];
                 const Vector slope = slope_out.parts[k] * silu_slope<Stored>(h);
                 first.parts[k] += slope;
@@ -155,19 +155,19 @@ struct NormGradient {
     template <typename Result>
     void apply(const Norm& norm, const Stored* grad_out, const Stored* z, size_t rows, Result* dz) const {
         const int channels = norm.channels;
-        over_channels(channels, [&](auto count, int c) {
-            const Group<count> scale = load_group<count>(norm.scale + c), shift = load_group<count>(norm.shift + c);
-            const Group<count> factor = load_group<count>(by_value.data() + c);
-            const Group<count> rest = load_group<count>(constant.data() + c);
+        over_channels(channels, [&](auto width, int c) {
+            const Group<width> scale = load_group<width>(norm.scale + c), shift = load_group<width>(norm.shift + c);
+            const Group<width> factor = load_group<width>(by_value.data() + c);
+            const Group<width> rest = load_group<width>(constant.data() + c);
             for (size_t at = c; at < rows * channels; at += channels) {
-                const Group<count> value = load_group<count>(z + at);
-                Group<count> result = load_group<count>(grad_out + at);
-                for (int k = 0; k < count; k++) {
+                const Group<width> value = load_group<width>(z + at);
+                Group<width> result = load_group<width>(grad_out + at);
+                for (int k = 0; k < value.count; k++) {
                     const Vector h = value.parts[k] * scale.parts[k] + shift.parts[k];
                     const Vector slope = result.parts[k] * silu_slope<Stored>(h);
                     result.parts[k] = scale.parts[k] * slope + (factor.parts[k] * value.parts[k] + rest.parts[k]);
                 }
-                store_group<count>(dz + at, result);
+                store_group<width>(dz + at, result);
             }
         });
     }

@@ -17,7 +17,7 @@ template <typename Stored>
 std::vector<int> order_of(int channels) {
     std::vector<int> order(channels);
     for (int c = 0; c < channels; c++) order[c] = c;
-    if (std::is_same_v<Stored, Bfloat16> && channels % LANES == 0)
+    if (std::is_same_v<Stored, Bfloat16> && channels % CHANNEL_MULTIPLE == 0)
         for (int c = 0; c + 2 * LANES <= channels; c += 2 * LANES)
             for (int lane = 0; lane < LANES; lane++) {
                 order[c + lane] = c + 2 * lane;
@@ -41,8 +41,8 @@ inline float* compute_in(Bfloat16*, float* scratch) { return scratch; }
 inline void store_maps(float*, const float*, size_t, int) {}
 inline void store_maps(Bfloat16* stored, const float* scratch, size_t pixels, int channels) {
     for (size_t at = 0; at < pixels * channels; at += channels)
-        over_channels(channels, [&](auto count, int c) {
-            store_group<count>(stored + at + c, load_group<count>(scratch + at + c));
+        over_channels(channels, [&](auto width, int c) {
+            store_group<width>(stored + at + c, load_group<width>(scratch + at + c));
         });
 }
 
@@ -50,10 +50,10 @@ inline void store_maps(Bfloat16* stored, const float* scratch, size_t pixels, in
 inline const float* as_floats(const float* stored, float*, size_t, int) { return stored; }
 inline const float* as_floats(const Bfloat16* stored, float* scratch, size_t pixels, int channels) {
     const size_t size = pixels * channels;
-    if (channels % LANES == 0) {
+    if (channels % CHANNEL_MULTIPLE == 0) {
         for (size_t at = 0; at < size; at += channels)
-            over_channels(channels, [&](auto count, int c) {
-                store_group<count>(scratch + at + c, load_group<count>(stored + at + c));
+            over_channels(channels, [&](auto width, int c) {
+                store_group<width>(scratch + at + c, load_group<width>(stored + at + c));
             });
         return scratch;
     }

@@ -7,7 +7,7 @@ from typing import TypeGuard, TypeVar
 import torch
 from torch import Tensor, nn
 
-CHANNEL_MULTIPLE = 16  # on every processor, so that what is fused does not depend on it
+CHANNEL_MULTIPLE = 8  # on every processor, so that what is fused does not depend on it
 STORAGE_DTYPES = (torch.float32, torch.bfloat16)
 PLAIN = (Tensor, nn.Parameter)  # a subclass may have no memory of its own, or another meaning
 MAX_SIZE = 2**31 - 1  # the kernels count in ints
@@ -19,7 +19,7 @@ def supports_norm_layer(norm: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
     """Whether our kernels can run this layer, given maps and a device that suit them.
 
     It must be an `nn.BatchNorm2d` itself, with parameters and running statistics in float32 without gaps, a fixed
-    momentum, and a multiple of 16 channels.
+    momentum, and a multiple of 8 channels.
     """
     if not _is_unchanged(norm, nn.BatchNorm2d):
         return False

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 
@@ -18,6 +19,10 @@ constexpr int LANES = 16;
 #else
 constexpr int LANES = 8;
 #endif
+
+// Channels come in multiples of this. The last of them may be half a vector (`load_lanes`, `store_lanes`).
+constexpr int CHANNEL_MULTIPLE = 8;
+static_assert(CHANNEL_MULTIPLE % LANES == 0 || LANES == 2 * CHANNEL_MULTIPLE, "the rest is half a vector or none");
 
 typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t Integers __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -56,27 +61,72 @@ inline void store(Bfloat16* to, Vector values) {  // to the nearest, ties away f
     *reinterpret_cast<Halves*>(to) = narrow((bits + 0x8000) >> 16);
 }
 
+// The first `lanes` of a vector: all or, where LANES is 16, half of them. The others are read as zeros and not written.
+template <int lanes, typename Stored>
+inline Vector load_lanes(const Stored* from) {
+    if constexpr (lanes == LANES) {
+        return load(from);
+    } else {
+#ifdef __AVX512DQ__
+        if constexpr (std::is_same_v<Stored, float>)
+            return reinterpret_cast<Vector>(_mm512_zextps256_ps512(_mm256_loadu_ps(from)));
+        const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+        const Integers bits = widen(reinterpret_cast<Halves>(_mm256_zextsi128_si256(halves))) << 16;
+        return reinterpret_cast<const Vector&>(bits);
+#endif
+    }
+}
+template <int lanes, typename Stored>
+inline void store_lanes(Stored* to, Vector values) {
+    if constexpr (lanes == LANES) {
+        store(to, values);
+    } else {
+#ifdef __AVX512DQ__
+        if constexpr (std::is_same_v<Stored, float>) {
+            _mm256_storeu_ps(to, _mm512_castps512_ps256(reinterpret_cast<__m512>(values)));
+        } else {
+            Bfloat16 rounded[LANES];
+            store(rounded, values);
+            std::memcpy(to, rounded, lanes * sizeof(Bfloat16));
+        }
+#endif
+    }
+}
+template <int lanes>
+inline Integers load_bytes(const uint8_t* from) {
+    Bytes bytes = {};
+    std::memcpy(&bytes, from, lanes);
+    return __builtin_convertvector(bytes, Integers);
+}
+template <int lanes>
+inline void store_bytes(uint8_t* to, Integers values) {
+    const Bytes bytes = __builtin_convertvector(values, Bytes);
+    std::memcpy(to, &bytes, lanes);
+}
+
 // A value whose NaN survives the rounding to bfloat16: one with other bits could overflow to zero there.
 inline float with_usual_nan(float value) { return value == value ? value : std::numeric_limits<float>::quiet_NaN(); }
 
-// One or two vectors of neighbouring channels. Two of bfloat16 are the even channels and the odd ones: taking a word's
-// halves apart is two operations where widening is four. So float32 copies of bfloat16 maps have their channels in that
-// order, and with them the weights and statistics (`order_of`).
-template <int count>
+// `width` neighbouring channels: two vectors, one, or half of one. Two of bfloat16 are the even channels and the odd ones:
+// taking a word's halves apart is two operations where widening is four. So float32 copies of bfloat16 maps have their
+// channels in that order, and with them the weights and statistics (`order_of`).
+template <int width>
 struct Group {
+    static constexpr int count = width > LANES ? width / LANES : 1;
+    static constexpr int lanes = width / count;
     Vector parts[count];
 };
 
-template <int count>
-inline Group<count> load_group(const float* from) {
-    Group<count> group;
-    for (int k = 0; k < count; k++) group.parts[k] = load(from + k * LANES);
+template <int width>
+inline Group<width> load_group(const float* from) {
+    Group<width> group;
+    for (int k = 0; k < group.count; k++) group.parts[k] = load_lanes<group.lanes>(from + k * LANES);
     return group;
 }
-template <int count>
-inline Group<count> load_group(const Bfloat16* from) {
-    if constexpr (count == 1) {
-        return {{load(from)}};
+template <int width>
+inline Group<width> load_group(const Bfloat16* from) {
+    if constexpr (width <= LANES) {
+        return {{load_lanes<width>(from)}};
     } else {
         const Words words = *reinterpret_cast<const Words*>(from);
         const Words halves[2] = {words << 16, words & 0xffff0000u};
@@ -84,14 +134,14 @@ inline Group<count> load_group(const Bfloat16* from) {
     }
 }
 
-template <int count>
-inline void store_group(float* to, const Group<count>& group) {
-    for (int k = 0; k < count; k++) store(to + k * LANES, group.parts[k]);
+template <int width>
+inline void store_group(float* to, const Group<width>& group) {
+    for (int k = 0; k < group.count; k++) store_lanes<Group<width>::lanes>(to + k * LANES, group.parts[k]);
 }
-template <int count>
-inline void store_group(Bfloat16* to, const Group<count>& group) {
-    if constexpr (count == 1) {
-        store(to, group.parts[0]);
+template <int width>
+inline void store_group(Bfloat16* to, const Group<width>& group) {
+    if constexpr (width <= LANES) {
+        store_lanes<width>(to, group.parts[0]);
     } else {
         const Words even = reinterpret_cast<const Words&>(group.parts[0]) + 0x8000u;
         const Words odd = reinterpret_cast<const Words&>(group.parts[1]) + 0x8000u;
@@ -99,12 +149,21 @@ inline void store_group(Bfloat16* to, const Group<count>& group) {
     }
 }
 
-// work(count, c) for groups of `count` vectors from channel c on; channels are a multiple of LANES.
+// work(lanes, c) for vectors, the last of them perhaps a half, from channel c on.
+template <typename Work>
+inline void over_vectors(int channels, const Work& work) {
+    int c = 0;
+    for (; c + LANES <= channels; c += LANES) work(std::integral_constant<int, LANES>(), c);
+    if constexpr (LANES > CHANNEL_MULTIPLE)
+        if (c < channels) work(std::integral_constant<int, CHANNEL_MULTIPLE>(), c);
+}
+
+// work(width, c) for groups from channel c on: as many of two vectors as there are, then at most one and a half.
 template <typename Work>
 inline void over_channels(int channels, const Work& work) {
     int c = 0;
-    for (; c + 2 * LANES <= channels; c += 2 * LANES) work(std::integral_constant<int, 2>(), c);
-    if (c < channels) work(std::integral_constant<int, 1>(), c);
+    for (; c + 2 * LANES <= channels; c += 2 * LANES) work(std::integral_constant<int, 2 * LANES>(), c);
+    over_vectors(channels - c, [&](auto lanes, int rest) { work(lanes, c + rest); });
 }
 
 }  // namespace
