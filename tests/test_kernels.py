@@ -6,6 +6,8 @@ import copy
 import ctypes
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -66,6 +68,14 @@ def step(block: nn.Module, maps: Tensor, gradient: Tensor) -> list[Tensor]:
     return [result.detach(), maps.grad, *gradients, block.norm.running_mean, block.norm.running_var]
 
 
+@contextmanager
+def monkeypatched_conv2d() -> Iterator[None]:
+    """While this lasts, PyTorch's convolution fails."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(F, "conv2d", lambda *_: pytest.fail("PyTorch's convolution was taken"))
+        yield
+
+
 def error(ours: Tensor, theirs: Tensor) -> float:
     return float((ours.double() - theirs.double()).norm() / theirs.double().norm().clamp_min(1e-6))
 
@@ -104,7 +114,7 @@ def test_a_block_is_as_in_double_precision(
         most = 0.1  # where rounding decides which of four pixels is the largest, their gradient goes elsewhere
     for one, other in zip(found, step(theirs, maps.double(), gradient.double()), strict=True):
         assert one.shape == other.shape
-        assert error(one, other) < most
+        assert error(one.detach(), other.detach()) < most
     assert int(ours.norm.num_batches_tracked) == 1
 
 
@@ -152,6 +162,43 @@ def test_most_blocks_are_fused_and_not_only_beside_them(word: str, monkeypatch: 
     block.kernels = load_kernels(FLAGS)
     monkeypatch.setattr(F, "conv2d", lambda *_: pytest.fail("PyTorch's convolution was taken"))
     assert block(torch.randn(2, 48, 4, 4)).shape == (2, 48, 4, 4)
+
+
+@needs_compiler
+@pytest.mark.parametrize("flags", [FLAGS, NARROW], ids=["native", "narrow"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    ("blocks", "padding", "height", "width", "in_channels"),
+    [("c32s c16", 0, 32, 32, 3), ("c16s", 1, 32, 31, 3), ("c48s c24s", 0, 11, 14, 1), ("c24s", 1, 3, 4, 5)],
+)
+def test_the_beginning_of_a_network_is_as_in_double_precision(
+    blocks: str, padding: int, height: int, width: int, in_channels: int, dtype: torch.dtype, flags: tuple[str, ...]
+) -> None:
+    """Whitening, ReLU and the first, strided block are one function, so nothing of them may call PyTorch's."""
+    torch.manual_seed(0)
+    options = {"whiten_padding": padding, "has_shortcuts": False}
+    ours = type("Net", (BlockNet,), options)(blocks=blocks, in_channels=in_channels).train()
+    ours.init_from_data(torch.randn(50, in_channels, 16, 16))
+    for parameter in ours.parameters():
+        if parameter.requires_grad:
+            nn.init.normal_(parameter, std=0.3)
+    theirs = copy.deepcopy(ours).double()
+    for block in ours.blocks:
+        block.kernels = load_kernels(flags)
+    images = torch.randn(5, in_channels, height, width)
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32), monkeypatched_conv2d():
+        logits = ours(images)
+    expected = theirs(images.double())
+    gradient = torch.randn_like(expected)
+    logits.backward(gradient.to(logits.dtype))
+    expected.backward(gradient)
+    most = 1e-4 if dtype == torch.float32 else 5e-2
+    assert error(logits.detach(), expected.detach()) < most
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert (one.grad is None) == (other.grad is None)
+        assert one.grad is None or error(one.grad, other.grad) < most
+    for one, other in zip(ours.buffers(), theirs.buffers(), strict=True):
+        assert error(one.detach(), other.detach()) < most
 
 
 def test_what_they_cannot_do_is_left_to_pytorch() -> None:

@@ -13,6 +13,7 @@
 
 #include "filters.h"
 #include "storage.h"
+#include "strided.h"
 #include "norm.h"
 #include "norm_passes.h"
 #include "parts.h"
@@ -256,6 +257,31 @@ void thumbnet_plain_backward(void* grad_out, void* x, void* z, const uint8_t* la
     FOR_STORAGE(plain_backward, AnyStored{grad_out}, AnyStored{x}, AnyStored{z}, largest, weights, saved,
                 AnyStored{x_gradient}, weight_gradient, gamma_gradient, beta_gradient, shape, strides, has_shortcut,
                 num_threads);
+}
+
+// With `whitening` weights, `source` are images of float32 [n, h, w, in] and `whitened` the channels that come of them.
+void thumbnet_strided_forward(void* source, const float* whitening, const float* weights, const float* gamma,
+                              const float* beta, float* running_mean, float* running_variance, double momentum,
+                              double epsilon, void* z, void* y, float* saved, int is_bfloat16, int n, int h, int w, int in,
+                              int out, int whitened, int whiten_padding, int64_t out_stride, int64_t in_stride,
+                              int64_t tap_stride, int num_threads) {
+    const Patches patches{h, w, in, whiten_padding, whitened, whitening};
+    const Strides strides{out_stride, in_stride, tap_stride};
+    const StridedShape shape = strided_shape({n, h, w, in, out, 1, 1}, patches);
+    FOR_STORAGE(strided_forward, source, patches, weights, gamma, beta, running_mean, running_variance, momentum, epsilon,
+                AnyStored{z}, AnyStored{y}, saved, shape, strides, num_threads);
+}
+
+void thumbnet_strided_backward(void* grad_out, void* source, const float* whitening, void* z, const float* weights,
+                               float* saved, void* x_gradient, float* weight_gradient, float* gamma_gradient,
+                               float* beta_gradient, int is_bfloat16, int n, int h, int w, int in, int out, int whitened,
+                               int whiten_padding, int64_t out_stride, int64_t in_stride, int64_t tap_stride,
+                               int num_threads) {
+    const Patches patches{h, w, in, whiten_padding, whitened, whitening};
+    const Strides strides{out_stride, in_stride, tap_stride};
+    const StridedShape shape = strided_shape({n, h, w, in, out, 1, 1}, patches);
+    FOR_STORAGE(strided_backward, AnyStored{grad_out}, source, patches, AnyStored{z}, weights, saved,
+                AnyStored{x_gradient}, weight_gradient, gamma_gradient, beta_gradient, shape, strides, num_threads);
 }
 
 }  // extern "C"

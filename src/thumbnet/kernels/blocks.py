@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from thumbnet.kernels.convolution import convolution_sizes, convolved_shape, with_even_taps
-from thumbnet.kernels.support import pooled_shape, storage_dtype, supports_norm, supports_plain, supports_separable
+from thumbnet.kernels.support import (
+    pooled_shape,
+    storage_dtype,
+    supports_norm,
+    supports_plain,
+    supports_separable,
+    supports_strided,
+)
 
 
 def fused_norm(
@@ -79,6 +86,32 @@ def fused_plain(
     result: Tensor = _Plain.apply(  # type: ignore[no-untyped-call]
         library, maps, conv.weight, norm.weight, norm.bias, norm, conv.padding[0], conv.dilation[0], pools, has_shortcut
     )
+    return result
+
+
+def fused_strided(
+    library: ctypes.CDLL,
+    maps: Float[Tensor, "n c h w"],
+    conv: nn.Module,
+    norm: nn.Module,
+    *,
+    whitening: nn.Module | None = None,
+) -> Float[Tensor, "n k h2 w2"] | None:
+    """Convolution of 3x3 with stride 2, then the norm in training and SiLU.
+
+    With `whitening`, a frozen convolution of 2x2, that and a ReLU come first, and `maps` are images.
+    None, and nothing is done, if our kernels do not support these.
+    """
+    if not supports_strided(maps, conv, norm, whitening=whitening):
+        return None
+    assert isinstance(conv, nn.Conv2d)
+    storage = storage_dtype(maps)
+    maps = _stored(maps, storage if whitening is None else torch.float32)
+    patches = None
+    if isinstance(whitening, nn.Conv2d):
+        assert isinstance(whitening.padding, tuple)
+        patches = whitening.weight.contiguous(), whitening.padding[0]
+    result: Tensor = _Strided.apply(library, maps, conv.weight, norm.weight, norm.bias, norm, patches, storage)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -224,6 +257,58 @@ class _Plain(torch.autograd.Function):
             *(int(ctx.has_shortcut), torch.get_num_threads()),
         )
         return None, of_maps, of_weight, of_gamma, of_beta, None, None, None, None, None
+
+
+class _Strided(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        library: ctypes.CDLL,
+        maps: Tensor,
+        weight: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        norm: nn.BatchNorm2d,
+        patches: tuple[Tensor, int] | None,
+        storage: torch.dtype,
+    ) -> Tensor:
+        weight = with_even_taps(weight)
+        batch, channels, height, width = maps.shape
+        whitening, padding = (None, 0) if patches is None else patches
+        grown = 0 if whitening is None else 2 * padding - 1
+        shape = batch, len(weight), (height + grown + 1) // 2, (width + grown + 1) // 2
+        result = torch.empty(shape, dtype=storage, device="cpu", memory_format=torch.channels_last)
+        convolved = torch.empty_like(result)
+        saved = _scratch(4, len(weight))
+        sizes = (
+            *(int(storage == torch.bfloat16), batch, height, width, channels, len(weight)),
+            *(0 if whitening is None else len(whitening), padding),
+            *(weight.stride(0), weight.stride(1), weight.stride(3)),
+        )
+        library.thumbnet_strided_forward(
+            *_pointers(maps, whitening, weight, gamma, beta, *_running(norm)),
+            *(norm.momentum, norm.eps),
+            *_pointers(convolved, result, saved),
+            *sizes,
+            torch.get_num_threads(),
+        )
+        ctx.library, ctx.sizes = library, sizes
+        ctx.save_for_backward(maps, whitening, convolved, weight, saved)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        maps, whitening, convolved, weight, saved = ctx.saved_tensors
+        gradient = _stored(gradient, convolved.dtype)
+        of_maps = torch.empty_like(maps) if ctx.needs_input_grad[1] else None
+        of_weight, of_gamma, of_beta = torch.empty_like(weight), _scratch(len(weight)), _scratch(len(weight))
+        ctx.library.thumbnet_strided_backward(
+            *_pointers(gradient, maps, whitening, convolved, weight, saved, of_maps, of_weight, of_gamma, of_beta),
+            *ctx.sizes,
+            torch.get_num_threads(),
+        )
+        return None, of_maps, of_weight, of_gamma, of_beta, None, None, None
 
 
 def _stored(maps: Tensor, dtype: torch.dtype) -> Tensor:

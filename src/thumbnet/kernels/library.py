@@ -21,6 +21,8 @@ ARGUMENTS = {
     "thumbnet_convolution_forward": [_POINTER] * 4 + [_INT] * 8 + [_LONG] * 3 + [_INT],
     "thumbnet_convolution_backward": [_POINTER] * 6 + [_INT] * 8 + [_LONG] * 3 + [_INT],
     "thumbnet_plain_forward": [_POINTER] * 6 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 8 + [_LONG] * 3 + [_INT] * 2,
+    "thumbnet_strided_forward": [_POINTER] * 7 + [_DOUBLE] * 2 + [_POINTER] * 3 + [_INT] * 8 + [_LONG] * 3 + [_INT],
+    "thumbnet_strided_backward": [_POINTER] * 10 + [_INT] * 8 + [_LONG] * 3 + [_INT],
     "thumbnet_plain_backward": [_POINTER] * 10 + [_INT] * 8 + [_LONG] * 3 + [_INT] * 2,
 }
 Say = Callable[[str], None]

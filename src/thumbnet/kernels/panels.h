@@ -59,7 +59,7 @@ inline void product_rows(int wanted, const Product& p) {
 
 // One or two vectors' width of a product. Its rows are spread evenly over tiles: 32 as 6, 6, 5, 5, 5, 5.
 template <int vectors, bool adds>
-void product(Product p, int rows) {
+__attribute__((noinline)) void product(Product p, int rows) {
     const int num_tiles = (rows + MOST_ROWS[vectors] - 1) / MOST_ROWS[vectors];
     for (int tile = 0; tile < num_tiles; tile++) {
         const int some = rows / num_tiles + (tile < rows % num_tiles);

@@ -16,12 +16,6 @@
 
 namespace {
 
-// Floats that hold this many stored values.
-template <typename Stored>
-size_t floats_for(size_t size) {
-    return (size * sizeof(Stored) + sizeof(float) - 1) / sizeof(float);
-}
-
 template <typename Stored>
 void plain_forward(const Stored* x, const float* weights, const float* gamma, const float* beta, float* running_mean,
                    float* running_variance, double momentum, double epsilon, Stored* z, uint8_t* largest, Stored* y,

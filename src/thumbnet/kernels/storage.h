@@ -35,6 +35,12 @@ std::vector<float> in_order(const float* matrix, const std::vector<int>& rows, c
     return result;
 }
 
+// Floats that hold this many stored values.
+template <typename Stored>
+size_t floats_for(size_t size) {
+    return (size * sizeof(Stored) + sizeof(float) - 1) / sizeof(float);
+}
+
 // Where maps are computed in float32 before they are stored: in their own place, or in `scratch`.
 inline float* compute_in(float* stored, float*) { return stored; }
 inline float* compute_in(Bfloat16*, float* scratch) { return scratch; }

@@ -115,6 +115,68 @@ def supports_plain(
     )
 
 
+def supports_strided(
+    maps: Tensor, conv: nn.Module, norm: nn.Module, *, whitening: nn.Module | None = None
+) -> TypeGuard[Tensor]:
+    """Whether our kernels can run a plain block of stride 2 in training on these maps.
+
+    Its convolution must be an `nn.Conv2d` in float32, 3x3 in one group without bias, padded by 1. With `whitening`,
+    `maps` are images that need no gradient, and it is a frozen convolution of 2x2 in float32 without bias.
+    """
+    if not (
+        _is_plain_convolution(conv, kernel_size=(3, 3), stride=(2, 2))
+        and supports_norm_layer(norm)
+        and conv.groups == 1
+        and conv.padding == conv.dilation == (1, 1)
+        and conv.weight.device.type == "cpu"
+        and conv.out_channels == norm.num_features
+        and _can_be_stored(maps)
+        and maps.ndim == 4
+        and maps.shape[2] * maps.shape[3] > 0
+    ):
+        return False
+    grown = 0
+    if whitening is None:
+        channels = maps.shape[1]
+    else:
+        if not _is_frozen_whitening(whitening) or maps.requires_grad or maps.dtype is not torch.float32:
+            return False
+        if whitening.in_channels != maps.shape[1]:
+            return False
+        channels, grown = whitening.out_channels, 2 * int(whitening.padding[0]) - 1
+    batch, _, height, width = maps.shape
+    size = (height + grown + 1) // 2, (width + grown + 1) // 2
+    return (
+        channels == conv.in_channels
+        and min(height + grown, width + grown) > 0
+        and norm.training
+        and all(each is not None and each.device.type == "cpu" for each in _vectors(norm))
+        and storage_dtype(maps) in STORAGE_DTYPES
+        and batch * size[0] * size[1] > 1
+        and 4 * (size[0] + 1) * (size[1] + 2) * (max(channels, conv.out_channels) + 16) <= MAX_SIZE
+        and max(maps.shape) <= MAX_SIZE // 4
+        and 9 * (channels + 16) * (conv.out_channels + 16) <= MAX_SIZE
+    )
+
+
+def _is_frozen_whitening(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    return (
+        isinstance(layer, nn.Conv2d)
+        and type(layer).forward is nn.Conv2d.forward
+        and type(layer)._conv_forward is nn.Conv2d._conv_forward
+        and has_no_hooks(layer)
+        and _is_float32(layer.weight)
+        and layer.weight.device.type == "cpu"
+        and not layer.weight.requires_grad
+        and layer.bias is None
+        and (layer.kernel_size, layer.stride, layer.dilation, layer.groups) == ((2, 2), (1, 1), (1, 1), 1)
+        and isinstance(layer.padding, tuple)
+        and layer.padding[0] == layer.padding[1] <= MAX_SIZE // 4
+        and layer.padding_mode == "zeros"
+        and layer.weight.shape == (layer.out_channels, layer.in_channels, 2, 2)
+    )
+
+
 def storage_dtype(maps: Tensor) -> torch.dtype:
     """The number format that maps are stored in: autocast's if it is on, else their own."""
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else maps.dtype
@@ -164,13 +226,15 @@ def _is_float32(values: Tensor | None) -> TypeGuard[Tensor]:
     return type(values) in PLAIN and values.layout is torch.strided and values.dtype is torch.float32  # type: ignore[union-attr]
 
 
-def _is_plain_convolution(layer: nn.Module, *, kernel_size: tuple[int, int]) -> TypeGuard[nn.Conv2d]:
+def _is_plain_convolution(
+    layer: nn.Module, *, kernel_size: tuple[int, int], stride: tuple[int, int] = (1, 1)
+) -> TypeGuard[nn.Conv2d]:
     return (
         _is_unchanged(layer, nn.Conv2d)
         and _is_float32(layer.weight)
         and layer.bias is None
         and layer.kernel_size == kernel_size
-        and layer.stride == (1, 1)
+        and layer.stride == stride
         and layer.padding_mode == "zeros"
         and layer.weight.shape == (layer.out_channels, layer.in_channels // layer.groups, *kernel_size)
     )
@@ -178,7 +242,12 @@ def _is_plain_convolution(layer: nn.Module, *, kernel_size: tuple[int, int]) -> 
 
 def _is_unchanged(layer: nn.Module, kind: type[Layer]) -> TypeGuard[Layer]:
     """Whether a layer does what its class does: it is no subclass, and nothing is hooked to it or put in its place."""
-    return type(layer) is kind and "forward" not in vars(layer) and not any(getattr(layer, name) for name in HOOKS)
+    return type(layer) is kind and has_no_hooks(layer)
+
+
+def has_no_hooks(*layers: nn.Module) -> bool:
+    """Whether these layers can be left out of the calls: nothing is hooked to them or put in place of `forward`."""
+    return all("forward" not in vars(each) and not any(getattr(each, name) for name in HOOKS) for each in layers)
 
 
 def supports_convolution_layer(layer: nn.Module) -> TypeGuard[nn.Conv2d]:

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.kernels.blocks import fused_norm, fused_plain, fused_separable
-from thumbnet.kernels.support import supports_norm_layer, supports_separable_layers
+from thumbnet.kernels.blocks import fused_norm, fused_plain, fused_separable, fused_strided
+from thumbnet.kernels.support import has_no_hooks, supports_norm_layer, supports_separable_layers
 from thumbnet.models.architecture import EXAMPLE, Architecture, Layer, parse_blocks
 from thumbnet.models.blocks import check_images
 from thumbnet.models.whitening import Whitening
@@ -58,9 +58,22 @@ class BlockNet(nn.Module):
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         check_images(images, in_channels=self.in_channels, min_size=self.min_image_size)
-        maps = self.blocks(F.relu(self.whiten(images)))
+        maps = self._first_block_fused(images)
+        if maps is None:
+            maps = self.blocks(F.relu(self.whiten(images)))
+        else:
+            for block in list(self.blocks)[1:]:
+                maps = block(maps)
         logits: Tensor = self.head(self.pool(maps).flatten(1))
         return logits
+
+    def _first_block_fused(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h2 w2"] | None:
+        """Whitening, ReLU and the first block by our kernels; None where they cannot do these as one."""
+        first = self.blocks[0]
+        assert isinstance(first, _Block)
+        if not (self.training and first.kernels is not None and first.is_plain and has_no_hooks(self.blocks, first)):
+            return None
+        return fused_strided(first.kernels, images, first.conv, first.norm, whitening=self.whiten)
 
 
 def architecture_of_model(model: nn.Module) -> Architecture | None:
@@ -94,6 +107,11 @@ class _Block(nn.Module):
         self.norm = nn.BatchNorm2d(out_channels)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether its convolution is all that comes before the norm."""
+        return type(self.depthwise) is nn.Identity
+
+    @property
     def supports_kernels(self) -> bool:
         """Whether our kernels can run a part of it at least."""
         return supports_norm_layer(self.norm)
@@ -109,8 +127,10 @@ class _Block(nn.Module):
         if kernels is not None:
             layers = self.conv, self.depthwise, self.norm
             fused = fused_separable(kernels, maps, *layers, pools=pools, has_shortcut=self.has_shortcut)
-            if fused is None and type(self.depthwise) is nn.Identity:
+            if fused is None and self.is_plain:
                 fused = fused_plain(kernels, maps, self.conv, self.norm, pools=pools, has_shortcut=self.has_shortcut)
+                if fused is None and not pools and not self.has_shortcut:
+                    fused = fused_strided(kernels, maps, self.conv, self.norm)
             if fused is not None:
                 return fused
         changed = self.depthwise(self.conv(maps))
