@@ -8,7 +8,7 @@
 #include <limits>
 #include <type_traits>
 
-#ifdef __AVX512DQ__
+#ifdef __AVX__
 #include <immintrin.h>
 #endif
 
