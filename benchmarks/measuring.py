@@ -23,6 +23,7 @@ import torch
 
 from thumbnet.data.own_sources import data_folder
 from thumbnet.training.device import processor_name
+from thumbnet.training.processor import processor_kind
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -78,8 +79,12 @@ def plain_work(kind: str, folder: str, num_images: int) -> Work:
 
 
 def check_kept(run_dir: Path, asked: list[str]) -> None:
-    """Note beside a run's folder what it is trained with, a recipe first; SystemExit where that was something else."""
+    """Note beside a run's folder what it is trained with, a recipe first, and on which kind of processor.
+
+    SystemExit where that was something else.
+    """
     kept = run_dir.with_name(f"{run_dir.name}.json")
+    asked = [*asked, f"kind of processor: {processor_kind()}"]
     if run_dir.exists() and kept.exists() and (before := json.loads(kept.read_text())) != asked:
         raise SystemExit(
             f"{run_dir} was trained with {before[1:]}, not {asked[1:]}, or with other fields of its recipe: delete it"
@@ -112,6 +117,7 @@ def circumstances() -> dict[str, Any]:
     commit = subprocess.run(git, capture_output=True, text=True, check=True)
     return {
         "processor": processor_name(),
+        "processor_kind": processor_kind(),
         "num_threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": sys.version.split()[0],
@@ -130,16 +136,28 @@ def without_folder(word: str) -> str:
 def describe_circumstances(values: dict[str, Any]) -> str:
     """Those of `circumstances` in a line."""
     return (
-        f"{values['processor']}, {values['num_threads']} threads, torch {values['torch']}, Python {values['python']}, "
-        f"{values['date']}, commit {values['commit']}; `{values['command']}`"
+        f"{values['processor']}, {values['processor_kind']}, {values['num_threads']} threads, torch {values['torch']}, "
+        f"Python {values['python']}, {values['date']}, commit {values['commit']}; `{values['command']}`"
     )
+
+
+def check_place(theme: str, values: dict[str, Any]) -> Path:
+    """Where `write_results` will write these; SystemExit where results of another kind of processor are there."""
+    hardware = re.sub(r"[^a-z0-9]+", "-", values["processor"].lower()).strip("-")
+    path = RESULTS / f"{theme}_{hardware}_{values['date']}.md"
+    if path.with_suffix(".json").exists():
+        before = json.loads(path.with_suffix(".json").read_text()).get("processor_kind")
+        if before != values["processor_kind"]:
+            raise SystemExit(
+                f"{path} holds results of the kind {before}, this processor is {values['processor_kind']}: rename it"
+            )
+    return path
 
 
 def write_results(theme: str, values: dict[str, Any], report: str) -> Path:
     """`results/<theme>_<hardware>_<date>`, as .json and .md; the latter's path."""
-    hardware = re.sub(r"[^a-z0-9]+", "-", values["processor"].lower()).strip("-")
+    path = check_place(theme, values)
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{theme}_{hardware}_{values['date']}.md"
     path.write_text(report)
     path.with_suffix(".json").write_text(json.dumps(values, indent=1) + "\n")
     return path

@@ -22,6 +22,7 @@ from thumbnet.runs.compare import compare_runs, distinct_names, write_comparison
 from thumbnet.runs.names import SEEDS
 from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.train import train
+from thumbnet.training.processor import processor_kind
 
 QUICK = {"model": "resnet8", "epochs": 1, "batch_size": 16, "device": "cpu", "lr": 0.05}
 
@@ -175,7 +176,13 @@ def test_times_of_other_places_are_told(runs: Runs, tmp_path: Path) -> None:
     other = copy_of(runs.second, tmp_path / "other")
     damage("metrics.json", lambda text: re.sub(r'"machine": "[^"]*"', '"machine": "an abacus"', text))(other)
     (note,) = compare_runs([runs.first, other.path]).notes
-    assert note.endswith("other on cpu (1 threads, an abacus).")
+    assert note.endswith(f"other on cpu (1 threads, an abacus, {processor_kind()}).")
+    renamed = copy_of(runs.second, tmp_path / "renamed")
+    damage("metrics.json", lambda text: text.replace(processor_kind(), "NEON float32"))(renamed)
+    (note,) = compare_runs([runs.first, renamed.path]).notes
+    assert note.endswith("NEON float32).")
+    damage("metrics.json", lambda text: text.replace("processor_kind", "what earlier versions do not tell"))(renamed)
+    assert compare_runs([runs.first, renamed.path]).notes == ()
 
 
 def test_too_few_runs_or_one_twice_are_refused(runs: Runs) -> None:

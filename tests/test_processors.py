@@ -16,7 +16,9 @@ from thumbnet.errors import ConfigError
 from thumbnet.kernels import cpu
 from thumbnet.kernels.compiler import can_compile, compile_kernels, find_compiler, kernel_flags
 from thumbnet.kernels.library import load_kernels
+from thumbnet.training import processor
 from thumbnet.training.device import pick_precision, processor_name
+from thumbnet.training.processor import processor_kind
 
 FORM = cpu.cpu_form()
 CAPABILITY = {"avx2": "AVX2", "x86-64": "DEFAULT"}
@@ -92,8 +94,31 @@ def test_pytorch_and_our_kernels_are_those_of_the_form() -> None:
     for fused in (True, False):
         assert pick_precision("auto", torch.device("cpu"), fully_fused=fused) == torch.float32
     assert processor_name().endswith(f", limited to {FORM})")
+    assert processor_kind() == {"avx2": "AVX2 float32", "x86-64": "SSE2 float32"}[FORM]
     if can_compile():
         assert load_kernels().lanes == 8
+
+
+@pytest.mark.skipif(FORM != "native", reason="a limited processor has one kind")
+@pytest.mark.parametrize(
+    ("capability", "machine", "has_bfloat16", "kind"),
+    [
+        ("AVX2", "x86_64", False, "AVX2 float32"),
+        ("AVX512", "x86_64", False, "AVX-512 float32"),
+        ("AVX512", "AMD64", True, "AVX-512 bfloat16"),
+        ("DEFAULT", "x86_64", False, "SSE2 float32"),
+        ("DEFAULT", "aarch64", False, "NEON float32"),
+        ("DEFAULT", "arm64", True, "NEON bfloat16"),
+        ("DEFAULT", "riscv64", False, "riscv64 float32"),
+    ],
+)
+def test_a_kind_is_its_vectors_and_number_format(
+    monkeypatch: pytest.MonkeyPatch, capability: str, machine: str, has_bfloat16: bool, kind: str
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(processor, "has_native_bfloat16", lambda device: has_bfloat16)
+    assert processor_kind() == kind
 
 
 @has_forms
@@ -102,11 +127,13 @@ def test_a_limited_process_is_limited() -> None:
     code = """
 import thumbnet, torch
 from thumbnet.training.device import pick_precision
+from thumbnet.training.processor import processor_kind
 print(torch.backends.cpu.get_cpu_capability(), pick_precision("auto", torch.device("cpu"), fully_fused=True))
+print(processor_kind())
 """
     run = [sys.executable, "-c", code]
     done = subprocess.run(run, env={**os.environ, "THUMBNET_CPU": "avx2"}, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["AVX2", "torch.float32"]
+    assert done.stdout.split() == ["AVX2", "torch.float32", "AVX2", "float32"]
 
 
 @pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")

@@ -39,6 +39,7 @@ from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.seeds import train_seeds
 from thumbnet.runs.train import train
 from thumbnet.training.history import history_from_csv
+from thumbnet.training.processor import processor_kind
 from thumbnet.views.figure import png_bytes
 from thumbnet.views.gallery import draw_gallery
 from thumbnet.views.preview import preview_augmentation
@@ -97,6 +98,7 @@ def test_a_run_leaves_a_complete_folder(run: Run) -> None:
     assert metrics["epochs"] == len(run.history) == 2
     assert metrics["seed"] == 3
     assert metrics["cpu"] == cpu_form()
+    assert metrics["processor_kind"] == processor_kind()
     assert 0 < metrics["train_s"] < metrics["total_s"]
     assert "best_test_accuracy" not in metrics
     assert metrics["val_accuracy"] == run.history[-1].val_accuracy

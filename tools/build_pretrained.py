@@ -38,6 +38,7 @@ from thumbnet.runs.names import PREDICTIONS, WEIGHTS
 from thumbnet.runs.run import Run, load_run
 from thumbnet.runs.seeds import is_seed_runs
 from thumbnet.training.device import processor_name
+from thumbnet.training.processor import processor_kind
 
 ROOT = Path(__file__).parent.parent
 PRETRAINED = ROOT / "src/thumbnet/models/pretrained"
@@ -94,6 +95,7 @@ def main() -> None:
         "accuracy": evaluation.accuracy,
         "forward_images_per_s": measure_model(run.card.model, 128, "float32", "cpu").forward_images_per_s,
         "processor": processor_name(),
+        "processor_kind": processor_kind(),
         "date": date.today().isoformat(),
         "tta_accuracy": evaluate_tta(model, dataset).accuracy,
     }

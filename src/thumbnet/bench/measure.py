@@ -35,6 +35,7 @@ from thumbnet.training.device import peak_memory_bytes, pick_device, pick_precis
 from thumbnet.training.fit import fit
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.inputs import build_augmentations, make_batch
+from thumbnet.training.processor import processor_kind
 from thumbnet.training.progress import EpochPlan, Progress, StepReport
 
 MATRIX_SIZES = (1024, 2048, 4096)  # sides of the square matrices
@@ -94,6 +95,7 @@ def run_bench(
         times.append(_in_own_process(time_recipe, config.replace(device=chosen.type)))
     return Bench(
         processor=processor_name(),
+        processor_kind=processor_kind(),
         num_threads=torch.get_num_threads(),
         torch_version=torch.__version__,
         device=chosen.type,

@@ -46,6 +46,7 @@ class Bench:
     """All that was measured; `str(bench)` is the table. `matrix_gflops` is in 10^9 operations/s, float32."""
 
     processor: str
+    processor_kind: str
     num_threads: int
     torch_version: str
     device: str
@@ -60,7 +61,10 @@ class Bench:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.processor}, {self.num_threads} threads, torch {self.torch_version}, {self.device}",
+            (
+                f"{self.processor}, {self.processor_kind}, {self.num_threads} threads, torch {self.torch_version}, "
+                f"{self.device}"
+            ),
             f"Matrix products: {self.matrix_gflops:,.0f} GFLOP/s (float32)",
         ]
         if self.models:

@@ -213,12 +213,15 @@ def _metrics_of(name: str, run: Run, stored: StoredPredictions) -> RunMetrics:
 
 def _note_on_times(names: Sequence[str], runs: Sequence[Run]) -> str:
     """Says where the times of training were not taken in the same way."""
-    places = [tuple(run.metrics.get(key) for key in ("device", "num_threads", "machine")) for run in runs]
+    keys = ["device", "num_threads", "machine"]
+    if all("processor_kind" in run.metrics for run in runs):  # earlier versions did not record it
+        keys.append("processor_kind")
+    places = [tuple(run.metrics.get(key) for key in keys) for run in runs]
     if len(set(places)) == 1:
         return ""
     told = ", ".join(
-        f"{name} on {device} ({threads} threads, {machine})"
-        for name, (device, threads, machine) in zip(names, places, strict=True)
+        f"{name} on {device} ({threads} threads, {', '.join(map(str, machine))})"
+        for name, (device, threads, *machine) in zip(names, places, strict=True)
     )
     return f"The times of training do not compare: {told}."
 

@@ -29,6 +29,7 @@ class KnownMetrics:
     device: str
     num_threads: int
     machine: str
+    processor_kind: str = ""
     seed: int = 0
     recipe: str = ""
     num_excluded: int = 0

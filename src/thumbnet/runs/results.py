@@ -27,6 +27,7 @@ from thumbnet.runs.run import REPORT, RunDir
 from thumbnet.terminal.text import escaped
 from thumbnet.training.device import peak_memory_bytes, processor_name
 from thumbnet.training.history import History
+from thumbnet.training.processor import processor_kind
 from thumbnet.training.result import FitResult
 from thumbnet.views.confusion import draw_confusion
 from thumbnet.views.curves import curves_of, draw_curves
@@ -139,6 +140,7 @@ def _metrics(
         "device": result.device,
         "num_threads": result.num_threads,
         "machine": processor_name(),
+        "processor_kind": processor_kind(),
         "cpu": cpu_form(),
         "date": datetime.now(UTC).date().isoformat(),
         "kernels": result.kernels,
