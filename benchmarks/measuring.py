@@ -81,16 +81,17 @@ def plain_work(kind: str, folder: str, num_images: int) -> Work:
 def check_kept(run_dir: Path, asked: list[str]) -> None:
     """Note beside a run's folder what it is trained with, a recipe first, and on which kind of processor.
 
-    SystemExit where that was something else.
+    SystemExit where that was something else. Earlier versions did not note the kind.
     """
     kept = run_dir.with_name(f"{run_dir.name}.json")
-    asked = [*asked, f"kind of processor: {processor_kind()}"]
-    if run_dir.exists() and kept.exists() and (before := json.loads(kept.read_text())) != asked:
+    with_kind = [*asked, f"on {processor_kind()}"]
+    if run_dir.exists() and kept.exists() and (before := json.loads(kept.read_text())) not in (asked, with_kind):
         raise SystemExit(
-            f"{run_dir} was trained with {before[1:]}, not {asked[1:]}, or with other fields of its recipe: delete it"
+            f"{run_dir} was trained with {before[1:]}, not {with_kind[1:]}, or with other fields of its recipe: delete "
+            "it"
         )
     run_dir.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(asked))
+    kept.write_text(json.dumps(with_kind))
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:

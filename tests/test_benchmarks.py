@@ -28,6 +28,7 @@ from thumbnet.kernels.compiler import can_compile
 from thumbnet.models.registry import create_model
 from thumbnet.recipes import load_recipe
 from thumbnet.specs.schedules import StepSchedule
+from thumbnet.training.processor import processor_kind
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 NUM_STEPS = 20
@@ -270,6 +271,7 @@ def test_a_kept_run_of_another_recipe_is_not_taken_for_this_ones(
 ) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import bench_sprint
+    import measuring
 
     write_folder(tmp_path / "data")
     recipe, run_dir = tmp_path / "mine.toml", tmp_path / "kept" / "mine-1-0"
@@ -278,6 +280,13 @@ def test_a_kept_run_of_another_recipe_is_not_taken_for_this_ones(
     first = bench_sprint.train(str(recipe), 0, 1, str(tmp_path / "data"), run_dir)
     assert first["epochs"] == 1
     assert bench_sprint.train(str(recipe), 0, 1, str(tmp_path / "data"), run_dir)["date"] == first["date"]
+    with monkeypatch.context() as patch:
+        patch.setattr(bench_sprint, "processor_kind", lambda: "Z80")
+        with pytest.raises(SystemExit, match=f"was trained on {processor_kind()}, this one is Z80"):
+            bench_sprint.train(str(recipe), 0, 1, str(tmp_path / "data"), run_dir)
+        patch.setattr(measuring, "processor_kind", lambda: "Z80")
+        with pytest.raises(SystemExit, match=f"was trained with .*on {processor_kind()}.*, not .*on Z80"):
+            bench_sprint.train(str(recipe), 0, 1, str(tmp_path / "data"), run_dir)
     recipe.write_text(config_to_toml(config.replace(lr=0.1)))
     with pytest.raises(SystemExit, match="or with other fields of its recipe"):
         bench_sprint.train(str(recipe), 0, 1, str(tmp_path / "data"), run_dir)
@@ -299,3 +308,32 @@ def _ablations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         bench_ablations.main()
 
     return ablate
+
+
+def test_a_bar_of_time_is_for_one_kind_of_processor_and_goes_with_its_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from bench_sprint import BARS, verdicts
+
+    runs = [{"seed": seed, "test_accuracy": 0.8566, "train_s": 60.0 + seed} for seed in range(5)]
+    accuracy, time = verdicts(BARS["sprint"], runs, "AVX2 float32", peak=174.0)
+    assert accuracy == "Accuracy: 85.66%, the bar is 85.66%: **holds**."
+    assert "factor of 1.034, 62.1 s. 62.0 s is 1.00 of it: **holds**" in time
+    assert "**misses**" in verdicts(BARS["sprint"], runs, "AVX2 float32", peak=175.0)[1]
+    assert "24" in verdicts(BARS["sprint"], runs, "AVX-512 bfloat16", peak=240.0)[1]
+    assert "no bar for this kind" in verdicts(BARS["sprint"], runs, "AVX-512 float32", peak=240.0)[1]
+    assert "provisional" in verdicts(BARS["sprint"], runs[:4], "AVX2 float32", peak=174.0)[2]
+
+
+def test_results_of_another_kind_of_processor_are_not_overwritten(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import measuring
+
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path)
+    values = measuring.circumstances()
+    measuring.write_results("it", values, "first")
+    path = measuring.write_results("it", values, "again")
+    with pytest.raises(SystemExit, match=r"of the kind .*, this processor is Z80"):
+        measuring.write_results("it", values | {"processor_kind": "Z80"}, "another")
+    assert path.read_text() == "again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -13,7 +14,7 @@ import pytest
 import thumbnet
 from scripts import load_script
 from thumbnet.cli import build_parser, main
-from thumbnet.config import config_to_dict
+from thumbnet.config import config_to_dict, config_to_toml
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -91,12 +92,52 @@ def test_the_help_in_the_docs_is_the_help() -> None:
     assert (ROOT / "docs" / "cli.md").read_text() == load_script("tools/build_cli").render()
 
 
-def test_the_page_on_speed_is_made_from_the_results() -> None:
+def test_the_page_on_speed_and_the_readmes_figures_are_made_from_the_results() -> None:
     builder = load_script("tools/build_speed")
     points = builder.collect()
     assert (ROOT / "docs" / "speed.md").read_text() == builder.describe(points)
-    assert [point.epochs for point in points if point.series == "`sprint`"] == [1, 2, 4, 5, 8, 16]
-    assert len(builder.draw(points).axes) == 1
+    readme = (ROOT / "README.md").read_text()
+    assert builder.BEGIN + "\n" + builder.readme_block(points) + "\n" + builder.END in readme
+    assert readme.index("On two AVX2 cores, as an ordinary laptop has them, `thumbnet train` takes") < 500
+    kinds = {point.kind for point in points}
+    assert kinds >= {"AVX2 float32", "AVX-512 float32", "AVX-512 bfloat16"}
+    titles = [panel.get_title(loc="left") for panel in builder.draw(points, builder.PICTURES["speed-narrow.png"]).axes]
+    assert titles == [f"Two cores, {builder.NAMES[kind]}" for kind in builder.KINDS if kind in kinds]
+
+
+def _result(kind: str, date: str, seconds: float, **of_config: object) -> dict[str, Any]:
+    """As bench_sprint.py writes it, of two runs."""
+    config = thumbnet.load_recipe("sprint").replace(**of_config)
+    metrics = {"num_params": 1, "macs": 2, "epochs": 5, "test_accuracy": 0.8}
+    runs = [{**metrics, "train_s": seconds}, {**metrics, "train_s": seconds + 2}]
+    circumstances = {"processor": "a processor", "processor_kind": kind, "torch": "2", "date": date, "command": "c"}
+    return {**circumstances, "recipe": "sprint", "config": config_to_toml(config), "runs": runs}
+
+
+def test_figures_of_speed_do_not_mix_kinds_or_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a kind that was not measured again the last figure stands, dated; of another, only today's recipe."""
+    load_script("tools/build_speed")
+    results = sys.modules["speed_results"]
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "size_of", lambda recipe: (1, 2))
+    monkeypatch.setattr(results, "earlier_points", list)
+    for name, values in {
+        "sprint_a_2026-11-24": _result("AVX2 float32", "2026-11-24", 100, lr=0.1),
+        "epochs_a_2026-11-23": _result("AVX2 float32", "2026-11-23", 90, lr=0.1),
+        "sprint_a_2026-11-30": _result("AVX2 float32", "2026-11-30", 50, epochs=7),
+        "sprint_a_2026-11-29": _result("AVX2 float32", "2026-11-29", 60),
+        "sprint_b_2026-11-24": _result("AVX-512 float32", "2026-11-24", 80, lr=0.1),
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(values))
+    found = {point.kind: point for point in results.collect() if point.series == "sprint"}
+    assert {kind: (point.train_s, point.version) for kind, point in found.items()} == {
+        "AVX2 float32": (51, ""),
+        "AVX-512 float32": (81, "the recipe as it was on 2026-11-24"),
+    }
+    table = sys.modules["build_speed"].readme_block(results.collect())
+    assert "| 80.00 ± 0.00 % in 51 s (n = 2, 2026-11-30) | " in table
+    assert " | 80.00 ± 0.00 % in 1 min 21 s (n = 2, the recipe as it was on 2026-11-24) | not measured |" in table
+    assert "`thumbnet train` takes **51 s** to 80.00" in table
 
 
 def test_the_table_of_trained_models_is_made_from_their_records() -> None:

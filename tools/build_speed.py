@@ -1,199 +1,205 @@
-"""Write docs/speed.md and docs/speed.png: accuracy against time, from benchmarks/results and docs/results.
+"""Write docs/speed.md, its pictures, and the README's figures of speed: python tools/build_speed.py
 
-python tools/build_speed.py
+From benchmarks/results and docs/results; each figure for its kind of processor. Run it after a benchmark.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
-from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from speed_chart import draw
+from speed_results import KINDS, NAMES, PLAIN, ZOO, Point, collect, made, newest
 
+from thumbnet.recipes import load_recipe
 from thumbnet.training.progress import duration
-from thumbnet.views.figure import new_figure, save_figure, styled
+from thumbnet.views.figure import save_figure
 
 DOCS = Path(__file__).parent.parent / "docs"
-RESULTS = DOCS.parent / "benchmarks" / "results"
-ZOO = DOCS / "results" / "zoo"
-FAMILY = "thumb-"  # models by size, on one line
-PUBLISHED_ACCURACY = 0.8551  # the last of its 20 epochs
-REFERENCE_EPOCHS = 20
-THEMES = ("sprint", "epochs", "sprint-long")  # results of bench_sprint.py
-TICKS_S = (5, 10, 30, 60, 120, 300, 600, 1800, 3600, 10800)
+README = DOCS.parent / "README.md"
+BEGIN, END = "<!-- speed, made by tools/build_speed.py -->\n", "<!-- end of speed -->"
+PICTURES = {"speed.png": 1000, "speed-narrow.png": 480}  # pixels across, the latter for phones
+NOT_MEASURED = "not measured"
+LAPTOP = "AVX2 float32"
+SHOWN = KINDS[:3]  # columns that are there even where nothing was measured
+CAPTION = (
+    "Test accuracy (last epoch, one view) and time of training, by kind of processor; ARM was not measured. [All "
+    "results](docs/speed.md), with machines, versions, dates and commands. `thumbnet bench` says what kind yours is "
+    "and forecasts each recipe on it; `train` forecasts from its first steps."
+)
+LIMITED = (
+    "A processor that is *limited to avx2* is a larger one that `THUMBNET_CPU=avx2` keeps from using more, in PyTorch "
+    "as in our kernels."
+)
 
 
-@dataclass(frozen=True)
-class Point:
-    """Trainings of one length: median seconds, mean test accuracy, its sample deviation if there are several."""
-
-    series: str
-    epochs: int
-    train_s: float
-    accuracy: float
-    deviation: float | None
-    num_runs: int
-
-    @property
-    def line(self) -> str:
-        """The line of the chart that it is on."""
-        return f"{FAMILY}20k to {FAMILY}200k" if FAMILY in self.series else self.series.replace("`", "")
-
-    @property
-    def label(self) -> str:
-        """What stands at it."""
-        return self.series.strip("`") if FAMILY in self.series else f"{self.epochs} epoch{'s' * (self.epochs > 1)}"
-
-
-def points_of(values: dict[str, Any]) -> list[Point]:
-    """A result of bench_sprint.py: one point for each number of epochs."""
-    by_epochs: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for run in values["runs"]:
-        by_epochs[run["epochs"]].append(run)
+def picture(folder: str) -> list[str]:
+    """The chart, in its narrow form on a phone."""
     return [
-        Point(
-            f"`{values['recipe']}`",
-            epochs,
-            statistics.median(run["train_s"] for run in runs),
-            statistics.mean(run["test_accuracy"] for run in runs),
-            statistics.stdev(run["test_accuracy"] for run in runs) if len(runs) > 1 else None,
-            len(runs),
-        )
-        for epochs, runs in sorted(by_epochs.items())
+        "<picture>",
+        f'  <source media="(max-width: 600px)" srcset="{folder}speed-narrow.png">',
+        f'  <img alt="Accuracy against time, by kind of processor" src="{folder}speed.png">',
+        "</picture>",
     ]
 
 
-def trained_models() -> list[tuple[Point, str]]:
-    """The models of the family by size, the smallest first, each with where and when it was trained."""
-    found = []
-    for file in ZOO.glob(f"{FAMILY}*/pretrained.json"):
-        runs = [json.loads(path.read_text()) for path in sorted(file.parent.glob("seed-*/metrics.json"))]
-        accuracies = [run["test_accuracy"] for run in runs]
-        point = Point(
-            f"`{file.parent.name}`",
-            runs[0]["epochs"],
-            statistics.median(run["train_s"] for run in runs),
-            statistics.mean(accuracies),
-            statistics.stdev(accuracies) if len(runs) > 1 else None,
-            len(runs),
-        )
-        seeds = f" --seeds {len(runs)}" if len(runs) > 1 else ""
-        record = json.loads(file.read_text())
-        card = json.loads((file.parent / f"seed-{record['seed']}" / "model.json").read_text())
-        made = (
-            f"`thumbnet train --recipe {file.parent.name}{seeds}`: {record['processor']}, "
-            f"torch {card['versions']['torch']}, {record['date']}."
-        )
-        found.append((card["num_params"], point, made))
-    return [(point, made) for _, point, made in sorted(found, key=lambda each: each[0])]
+def headline(points: list[Point], series: str, kind: str) -> Point | None:
+    """That of the recipe's own epochs, else that of most runs; None where there is none."""
+    here = [point for point in points if (point.series, point.kind) == (series, kind)]
+    epochs = load_recipe(series).epochs if series != PLAIN else None
+    return max(here, key=lambda point: (point.epochs == epochs, point.num_runs), default=None)
 
 
-def newest(theme: str) -> dict[str, Any] | None:
-    """The newest result of a theme, or None."""
-    files = sorted(RESULTS.glob(f"{theme}_*.json"), key=lambda file: file.stem.rpartition("_")[2])
-    return json.loads(files[-1].read_text()) if files else None
+def accuracy(point: Point) -> str:
+    """Mean and deviation in per cent."""
+    deviation = "" if point.deviation is None else f" ± {100 * point.deviation:.2f}"
+    return f"{100 * point.accuracy:.2f}{deviation} %"
 
 
-def collect() -> list[Point]:
-    """Every point there is a result for, the reference network's at the end."""
-    points = []
-    for theme in THEMES:
-        values = newest(theme)
-        points += [] if values is None else points_of(values)
-    several = {(point.series, point.epochs) for point in points if point.num_runs > 1}
-    points = [point for point in points if point.num_runs > 1 or (point.series, point.epochs) not in several]
-    points.sort(key=lambda point: (point.series, point.epochs))
-    points = [point for point, _ in trained_models()] + points
-    train = newest("train")
-    if train is not None:
-        seconds = REFERENCE_EPOCHS * 50_000 / train["images_per_s"]["plain"]
-        name = "reference network: published accuracy, the plain way's time here"
-        points.append(Point(name, REFERENCE_EPOCHS, seconds, PUBLISHED_ACCURACY, None, 1))
-    metrics = json.loads((DOCS / "results" / "reference" / "metrics.json").read_text())
-    if metrics["epochs"] == REFERENCE_EPOCHS:
-        ours = "reference network: our run, mostly on one thread beside other trainings"
-        points.append(Point(ours, REFERENCE_EPOCHS, metrics["train_s"], metrics["test_accuracy"], None, 1))
-    return points
+def cell(point: Point | None) -> str:
+    """A field of the README's table."""
+    if point is None:
+        return NOT_MEASURED
+    return f"{accuracy(point)} in {duration(point.train_s)} (n = {point.num_runs}, {point.version or point.date})"
 
 
-@styled
-def draw(points: list[Point]) -> Figure:
-    """Test accuracy in per cent against seconds of training, one line a recipe."""
-    figure = new_figure(1000, 600)
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
-    axes = figure.subplots()
-    axes.set_title("CIFAR-10 under 200,000 parameters on two CPU cores")
-    for line in dict.fromkeys(point.line for point in points):
-        chosen = sorted((point for point in points if point.line == line), key=lambda point: point.train_s)
-        axes.errorbar(
-            [point.train_s for point in chosen],
-            [100 * point.accuracy for point in chosen],
-            yerr=[100 * (point.deviation or 0) for point in chosen],
-            marker="o",
-            capsize=3,
-            label=line,
-        )
-        for point in chosen:
-            axes.annotate(
-                point.label,
-                (point.train_s, 100 * point.accuracy),
-                xytext=(-8, -4) if line == "sprint-long" else (8, -14 if line == "sprint" else -4),
-                textcoords="offset points",
-                horizontalalignment="right" if line == "sprint-long" else "left",  # another line is at its right
-            )
-    axes.set_xscale("log")
-    shortest_s = min(point.train_s for point in points)
-    longest_s = max(point.train_s for point in points)
-    axes.set_xlim(shortest_s / 1.5, longest_s * 3)  # the labels are at the right of their points
-    axes.set_xticks([tick for tick in TICKS_S if shortest_s / 1.5 < tick < longest_s * 3])
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda seconds, _: duration(float(seconds)).removesuffix(" 0 s").removesuffix(" 0 min"))
+def columns(kinds: tuple[str, ...] | list[str], first: str) -> list[str]:
+    """The head of a table with a column for each kind of processor."""
+    return [f"| {first} | {' | '.join(NAMES[kind] for kind in kinds)} |", f"|---|{'---|' * len(kinds)}"]
+
+
+def shown_kinds(points: list[Point]) -> list[str]:
+    """The three of x86, and others that something was measured on."""
+    return [kind for kind in KINDS if kind in SHOWN or any(point.kind == kind for point in points)]
+
+
+def readme_block(points: list[Point]) -> str:
+    """The README's first figures."""
+    lines = [laptop_sentence(headline(points, "sprint", LAPTOP)), "", *picture("docs/"), ""]
+    kinds = shown_kinds(points)
+    lines += columns(kinds, "CIFAR-10 on two cores")
+    shown = [point.series for point in points if not point.is_peer]
+    series = [each for each in ("sprint", "sprint-long") if each in shown]
+    series += sorted({each for each in shown if each.startswith("thumb-")}, key=shown_size(points))
+    for each in [*series, PLAIN]:
+        name = each if each == PLAIN else f"`{each}`"
+        lines.append(f"| {name} | {' | '.join(cell(headline(points, each, kind)) for kind in kinds)} |")
+    lines += [
+        "",
+        CAPTION,
+    ]
+    return "\n".join([*lines, ""])
+
+
+def shown_size(points: list[Point]) -> Any:
+    """A key that sorts series by their number of parameters."""
+    sizes = {point.series: point.num_params for point in points}
+    return sizes.__getitem__
+
+
+def laptop_sentence(point: Point | None) -> str:
+    """What an ordinary laptop takes."""
+    if point is None:
+        return "On an ordinary laptop (AVX2) nothing was measured yet."
+    return (
+        f"On two AVX2 cores, as an ordinary laptop has them, `thumbnet train` takes **{duration(point.train_s)}** to "
+        f"{accuracy(point)} on CIFAR-10 (median and mean of n = {point.num_runs}, {point.version or point.date})."
     )
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("time of training")
-    axes.set_ylabel("test accuracy (last epoch, one view), %")
-    axes.legend(loc="lower right")
-    return figure
 
 
 def describe(points: list[Point]) -> str:
     """The page's text."""
     lines = [
-        "# Accuracy against time on two CPU cores",
+        "# Accuracy against time on two CPU cores, by kind of processor",
         "",
         "Made by `python tools/build_speed.py` from benchmarks/results and docs/results. CIFAR-10, whose test set is",
-        "exact but for 20 images here; last epoch, one view; seeds fixed beforehand; on the machines named below.",
+        "exact but for 20 images here; last epoch, one view; seeds fixed beforehand. How fast a network trains depends",
+        "on what its processor can do, so each figure stands under its kind: `thumbnet bench` tells which yours is.",
+        LIMITED,
         "",
-        "![Accuracy against time](speed.png)",
+        *picture(""),
         "",
-        "| training | epochs | test accuracy | n | time of training |",
-        "|---|---|---|---|---|",
     ]
+    for kind in shown_kinds(points):
+        here = [point for point in points if point.kind == kind]
+        lines += [f"## {NAMES[kind]}", ""]
+        lines += section(here) if here else ["Not measured.", ""]
+    lines += ["## ARM", "", "Not measured.", ""] if not any("NEON" in point.kind for point in points) else []
+    return "\n".join([*lines, *ratios(), *forward_speeds()])
+
+
+def section(points: list[Point]) -> list[str]:
+    """What was measured on one kind of processor."""
+    lines = ["| training | parameters | epochs | test accuracy | n | time of training |", "|---|---|---|---|---|---|"]
     for point in points:
-        deviation = "" if point.deviation is None else f" ± {100 * point.deviation:.2f}"
+        version = f" ({point.version})" if point.version else ""
         lines.append(
-            f"| {point.series} | {point.epochs} | {100 * point.accuracy:.2f}{deviation} % | {point.num_runs} | "
-            f"{duration(point.train_s)} |"
+            f"| {point.series}{version} | {point.num_params:,} | {point.epochs:.3g} | {accuracy(point)} | "
+            f"{point.num_runs} | {duration(point.train_s)} |"
         )
-    for _, made in trained_models():
-        lines += ["", made]
-    for values in map(newest, ("train", *THEMES)):
-        if values is not None:
-            line = f"`{values['command']}`: {values['processor']}, torch {values['torch']}, {values['date']}."
-            lines += ["", f"{line} {values['note']}" if values.get("note") else line]
-    return "\n".join([*lines, ""])
+    by_origin: dict[str, list[str]] = {}
+    for point in points:
+        by_origin.setdefault(point.made, []).append(point.series)
+    lines.append("")
+    lines += [f"- {', '.join(dict.fromkeys(series))}: {origin}" for origin, series in by_origin.items()]
+    return [*lines, ""]
+
+
+def ratios() -> list[str]:
+    """How many times as fast ours is, from bench_convolutions.py, bench_commit.py and bench_train.py."""
+    rows: dict[str, dict[str, str]] = {}
+    origins = []
+    for kind, values in newest("convolutions").items():
+        for network in values["networks"]:
+            name = f"all convolutions of a step, `{network['name']}`, against PyTorch's"
+            rows.setdefault(name, {})[kind] = f"{network['ratio']:.2f}"
+        origins.append(made(values))
+    for theme, recipe in (("commit-sprint", "sprint"),):
+        for kind, values in newest(theme).items():
+            both = [ours / theirs for theirs, ours in values["pairs"][recipe]]
+            name = f"the whole training of `{recipe}` against commit {values['base'][:7]}"
+            rows.setdefault(name, {})[kind] = f"{statistics.median(both):.2f}"
+            origins.append(made(values))
+    for kind, values in newest("train").items():
+        rows.setdefault("the reference network against the plain way", {})[kind] = f"{values['factor']:.2f}"
+        origins.append(made(values))
+    lines = [
+        "## Times as fast",
+        "",
+        *columns(SHOWN, "ours over the other, alternating in one run"),
+    ]
+    lines += [f"| {name} | {' | '.join(row.get(kind, NOT_MEASURED) for kind in SHOWN)} |" for name, row in rows.items()]
+    return [*lines, "", *(f"- {origin}" for origin in origins), ""]
+
+
+def forward_speeds() -> list[str]:
+    """Images/s of the trained models, forward."""
+    records: list[dict[str, Any]] = [json.loads(path.read_text()) for path in sorted(ZOO.glob("*/pretrained.json"))]
+    records.sort(key=lambda record: record["num_bytes"])
+    lines = ["## Forward, images/s in float32", "", *columns(SHOWN, "model")]
+    for record in records:
+        cells = [
+            f"{record['forward_images_per_s']:,.0f} ({record['date']})"
+            if record["processor_kind"] == kind
+            else NOT_MEASURED
+            for kind in SHOWN
+        ]
+        lines.append(f"| `{record['model']}` | {' | '.join(cells)} |")
+    return [*lines, "", "By tools/build_pretrained.py, on the machines that docs/results/zoo names.", ""]
 
 
 def main() -> None:
     """Draw and write."""
     points = collect()
-    save_figure(draw(points), DOCS / "speed.png")
+    for name, width_px in PICTURES.items():
+        save_figure(draw(points, width_px), DOCS / name)
     (DOCS / "speed.md").write_text(describe(points))
+    before, _, rest = README.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert end, f"README.md has no place for the figures of speed: {BEGIN}{END}"
+    README.write_text(before + BEGIN + "\n" + readme_block(points) + "\n" + END + after)
 
 
 if __name__ == "__main__":

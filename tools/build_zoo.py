@@ -7,8 +7,6 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from thumbnet.training.progress import duration
-
 DOCS = Path(__file__).parent.parent / "docs"
 README = DOCS.parent / "README.md"
 ZOO = DOCS / "results" / "zoo"
@@ -17,8 +15,8 @@ EXPORTS = (
 )  # written by benchmarks/bench_export.py, and MLPerf Tiny's files measured likewise
 BEGIN, END = "<!-- zoo, made by tools/build_zoo.py -->\n", "<!-- end of zoo -->"
 HEAD = (
-    "| model | parameters | MACs | accuracy (n) | pretrained weights | with test-time augmentation | training | "
-    "images/s forward | size | int8 accuracy | int8 size | C flash | C RAM |\n"
+    "| model | parameters | MACs | accuracy (n) | pretrained weights | with test-time augmentation | size | "
+    "int8 accuracy | int8 size | C flash | C RAM |\n"
 )
 HEAD += "|" + "---|" * (HEAD.count("|") - 1) + "\n"
 NONE = "-"
@@ -30,11 +28,10 @@ def row(folder: Path) -> str:
     runs: list[dict[str, Any]] = [json.loads(path.read_text()) for path in sorted(folder.glob("seed-*/metrics.json"))]
     accuracies = [run["test_accuracy"] for run in runs]
     deviation = f" ± {100 * statistics.stdev(accuracies):.2f}" if len(runs) > 1 else ""
-    train_s = statistics.median(run["train_s"] for run in runs)
     return (
         f"| `{record['model']}` | {runs[0]['num_params']:,} | {runs[0]['macs'] / 1e6:.1f} M | "
         f"{100 * statistics.mean(accuracies):.2f}{deviation} % ({len(runs)}) | {record['accuracy']:.2%} | "
-        f"{record['tta_accuracy']:.2%} | {duration(train_s)} | {record['forward_images_per_s']:,.0f} | "
+        f"{record['tta_accuracy']:.2%} | "
         f"{kb(record['num_bytes'])} | {shipped(record['model'])} |\n"
     )
 
@@ -64,7 +61,7 @@ def yardsticks() -> str:
     """MLPerf Tiny's networks, as lines of the table."""
     models: dict[str, dict[str, Any]] = json.loads((EXPORTS / "mlperf-tiny.json").read_text())["models"]
     return "".join(
-        f"| MLPerf Tiny's {name} | {NONE} | {NONE} | {NONE} | {known['accuracy']:.2%} | {NONE} | {NONE} | {NONE} | "
+        f"| MLPerf Tiny's {name} | {NONE} | {NONE} | {NONE} | {known['accuracy']:.2%} | {NONE} | "
         f"{kb(known['num_bytes'])} | {known['int8_accuracy']:.2%} | {kb(known['int8_num_bytes'])} | {NONE} | {NONE} |\n"
         for name, known in models.items()
     )
@@ -77,12 +74,12 @@ def table() -> str:
     machines = "; ".join(map(where_and_when, folders))
     return (
         HEAD + "".join(map(row, folders)) + yardsticks() + "\n"
-        "CIFAR-10 test set (exact but for 20 images here), last epoch, one view; training (the median of the seeds) "
-        "and images/s on two cores. The weights are those of seed 0, whatever it scored, measured by "
-        "tools/build_pretrained.py. Trained with `thumbnet train --recipe MODEL --seeds N`. int8: `export --format "
-        "onnx-int8` on all test images; C: `export --format c`, for a Cortex-M4, the weights in flash, the picture not "
-        "in RAM (benchmarks/bench_export.py, docs/results/export). MLPerf Tiny's files were measured on the same test "
-        "images, in LiteRT. Each run's config, history "
+        "CIFAR-10 test set (exact but for 20 images here), last epoch, one view; how long they train, by kind of "
+        "processor, and images/s: [docs/speed.md](docs/speed.md). The weights are those of seed 0, whatever it scored, "
+        "measured by tools/build_pretrained.py. Trained with `thumbnet train --recipe MODEL --seeds N`. int8: `export "
+        "--format onnx-int8` on all test images; C: `export --format c`, for a Cortex-M4, the weights in flash, the "
+        "picture not in RAM (benchmarks/bench_export.py, docs/results/export). MLPerf Tiny's files were measured on "
+        "the same test images, in LiteRT. Each run's config, history "
         f"and metrics: docs/results/zoo. Machines, versions and dates: {machines}.\n"
     )
 
@@ -91,7 +88,8 @@ def where_and_when(folder: Path) -> str:
     """On what machine and when a model was trained, and with which PyTorch."""
     record: dict[str, Any] = json.loads((folder / "pretrained.json").read_text())
     card = json.loads((folder / f"seed-{record['seed']}" / "model.json").read_text())
-    return f"`{record['model']}`: {record['processor']}, torch {card['versions']['torch']}, {record['date']}"
+    where = f"{record['processor']}, {record['processor_kind']}"
+    return f"`{record['model']}`: {where}, torch {card['versions']['torch']}, {record['date']}"
 
 
 def main() -> None:

@@ -1,0 +1,268 @@
+"""What was measured of accuracy and time, from benchmarks/results and docs/results, by kind of processor."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from thumbnet.config import config_from_toml
+from thumbnet.errors import ConfigError
+from thumbnet.models.registry import create_model
+from thumbnet.models.trace import trace_model
+from thumbnet.recipes import load_recipe
+
+DOCS = Path(__file__).parent.parent / "docs"
+RESULTS = DOCS.parent / "benchmarks" / "results"
+ZOO = DOCS / "results" / "zoo"
+EARLIER = DOCS / "results" / "earlier-speed.json"  # figures that docs/LOG.md has, and no file of a benchmark
+KINDS = ("AVX2 float32", "AVX-512 float32", "AVX-512 bfloat16", "NEON float32", "NEON bfloat16")
+NAMES = {  # for people
+    "AVX2 float32": "AVX2 float32",
+    "AVX-512 float32": "AVX-512 without bfloat16",
+    "AVX-512 bfloat16": "AVX-512 with bfloat16",
+    "NEON float32": "ARM (NEON)",
+    "NEON bfloat16": "ARM (NEON) with bfloat16",
+}
+FAMILY = "thumb-"  # models by size, on one line
+THEMES = ("sprint", "epochs", "sprint-long")  # results of bench_sprint.py
+PUBLISHED_ACCURACY = 0.8551  # the last of its 20 epochs
+REFERENCE_EPOCHS = 20
+PEERS = {  # of bench_peers.py, for the chart
+    "airbench94": "airbench94's network",
+    "resnet20": "ResNet-20",
+    "resnet8": "MLPerf Tiny's ResNet-8",
+    "tutorial": "a tutorial's network",
+    "reference": "reference network by PyTorch",
+}
+IMAGE_SHAPE = (3, 32, 32)
+PLAIN = "reference network, the plain way (accuracy as published)"
+OUR_REFERENCE = "reference network, our run, mostly on one thread beside others"
+
+
+@dataclass(frozen=True)
+class Point:
+    """Trainings of one length on one kind of processor: median seconds, mean test accuracy, and where they were made.
+
+    `version` is empty for the network and recipe of today, else says until when they were others.
+    """
+
+    series: str
+    kind: str
+    epochs: float
+    train_s: float
+    accuracies: tuple[float, ...]
+    num_params: int
+    made: str
+    date: str
+    version: str = ""
+    is_peer: bool = False  # trained by PyTorch alone
+
+    @property
+    def accuracy(self) -> float:
+        return statistics.mean(self.accuracies)
+
+    @property
+    def deviation(self) -> float | None:
+        return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else None
+
+    @property
+    def num_runs(self) -> int:
+        return len(self.accuracies)
+
+    @property
+    def line(self) -> str:
+        """The line of the chart that it is on."""
+        return f"{FAMILY}20k to {FAMILY}200k" if FAMILY in self.series else self.series
+
+    @property
+    def label(self) -> str:
+        """What stands at it."""
+        return self.series if FAMILY in self.series else f"{self.epochs:.3g} epoch{'s' * (self.epochs != 1)}"
+
+
+def read_all(theme: str) -> list[dict[str, Any]]:
+    """The results of a theme, the newest first."""
+    files = sorted(RESULTS.glob(f"{theme}_*.json"), key=lambda file: file.stem.rpartition("_")[2], reverse=True)
+    return [json.loads(file.read_text()) for file in files]
+
+
+def newest(theme: str) -> dict[str, dict[str, Any]]:
+    """The newest result of a theme for each kind of processor."""
+    return {values["processor_kind"]: values for values in reversed(read_all(theme))}
+
+
+def made(values: dict[str, Any], command: str = "") -> str:
+    """Machine, versions and date of a result, and the command that it names."""
+    command = values.get("command", command)
+    text = f"{values['processor']}, torch {values['torch']}, {values['date']}"
+    note = f". {values['note']}" if values.get("note") else ""
+    return f"{f'`{command}`: ' if command else ''}{text}{note}"
+
+
+def sprint_points(values: dict[str, Any]) -> list[Point]:
+    """A result of bench_sprint.py: one point for each number of epochs."""
+    by_epochs: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for run in values["runs"]:
+        by_epochs[run["epochs"]].append(run)
+    return [
+        Point(
+            values["recipe"],
+            values["processor_kind"],
+            epochs,
+            statistics.median(run["train_s"] for run in runs),
+            tuple(run["test_accuracy"] for run in runs),
+            runs[0]["num_params"],
+            made(values),
+            values["date"],
+            version(values["recipe"], runs[0], values["config"], values["date"]),
+        )
+        for epochs, runs in sorted(by_epochs.items())
+    ]
+
+
+def version(recipe: str, run: dict[str, Any], config: str, date: str) -> str:
+    """Empty where a run was that of today's recipe and network, for however many epochs; else when it was."""
+    todays = load_recipe(recipe)
+    other = f"the recipe as it was on {date}"
+    try:
+        then = config_from_toml(config, name=f"the recipe {recipe} of {date}").replace(epochs=todays.epochs)
+    except ConfigError:  # with fields that there are no longer
+        return f"the recipe as it was on {date}"
+    return (
+        ""
+        if then == todays and (run["num_params"], run["macs"]) == size_of(recipe)
+        else f"the recipe as it was on {date}"
+    )
+
+
+@cache
+def size_of(recipe: str) -> tuple[int, int]:
+    """Parameters and multiply-accumulates of a recipe's network today."""
+    config = load_recipe(recipe)
+    trace = trace_model(create_model(config.model, seed=0, **config.model_options), IMAGE_SHAPE)
+    return trace.num_params, trace.macs
+
+
+def peer_points() -> list[Point]:
+    """The newest result of bench_peers.py on each kind of processor, without our own recipes."""
+    points = []
+    for kind, values in newest("peers").items():
+        groups: dict[tuple[str, float], list[dict[str, Any]]] = defaultdict(list)
+        for run in values["runs"]:
+            if run["peer"] in PEERS:
+                groups[run["peer"], run["minutes"]].append(run)
+        points += [
+            Point(
+                PEERS[peer],
+                kind,
+                statistics.median(run["epochs"] for run in runs),
+                statistics.median(run["train_s"] for run in runs),
+                tuple(run["test_accuracy"] for run in runs),
+                runs[0]["num_params"],
+                made(values),
+                values["date"],
+                is_peer=True,
+            )
+            for (peer, _), runs in sorted(groups.items())
+        ]
+    return points
+
+
+def earlier_points() -> list[Point]:
+    """Those of docs/LOG.md."""
+    return [
+        Point(
+            values["recipe"],
+            values["processor_kind"],
+            values["epochs"],
+            values["train_s"],
+            tuple(values["test_accuracies"]),
+            values["num_params"],
+            made(values),
+            values["date"],
+            version(values["recipe"], values, values["config"], values["date"]),
+        )
+        for values in json.loads(EARLIER.read_text())
+    ]
+
+
+def trained_models() -> list[Point]:
+    """The models of the family by size, the smallest first."""
+    points = []
+    for file in ZOO.glob(f"{FAMILY}*/pretrained.json"):
+        runs = [json.loads(path.read_text()) for path in sorted(file.parent.glob("seed-*/metrics.json"))]
+        record = json.loads(file.read_text())
+        card = json.loads((file.parent / f"seed-{record['seed']}" / "model.json").read_text())
+        seeds = f" --seeds {len(runs)}" if len(runs) > 1 else ""
+        point = Point(
+            file.parent.name,
+            record["processor_kind"],
+            runs[0]["epochs"],
+            statistics.median(run["train_s"] for run in runs),
+            tuple(run["test_accuracy"] for run in runs),
+            runs[0]["num_params"],
+            made(
+                {"processor": record["processor"], "torch": card["versions"]["torch"], "date": record["date"]},
+                f"thumbnet train --recipe {file.parent.name}{seeds}",
+            ),
+            record["date"],
+        )
+        points.append(point)
+    return sorted(points, key=lambda point: point.num_params)
+
+
+def reference_points() -> list[Point]:
+    """The reference network: how long the plain way takes on each kind of processor, and our own whole run."""
+    metrics = json.loads((DOCS / "results" / "reference" / "metrics.json").read_text())
+    points = [
+        Point(
+            PLAIN,
+            kind,
+            REFERENCE_EPOCHS,
+            REFERENCE_EPOCHS * 50_000 / values["images_per_s"]["plain"],
+            (PUBLISHED_ACCURACY,),
+            metrics["num_params"],
+            made(values),
+            values["date"],
+        )
+        for kind, values in newest("train").items()
+    ]
+    if metrics["epochs"] == REFERENCE_EPOCHS:
+        how = "`thumbnet train --recipe reference`: AMD EPYC (2 cores), torch 2.13.0+cpu, 2026-11-24"
+        ours = (metrics["test_accuracy"],)
+        kind, train_s = metrics["processor_kind"], metrics["train_s"]
+        points.append(
+            Point(OUR_REFERENCE, kind, metrics["epochs"], train_s, ours, metrics["num_params"], how, "2026-11-24")
+        )
+    return points
+
+
+def collect() -> list[Point]:
+    """Every point to be shown, by kind of processor.
+
+    Of a recipe on one kind: those of today's version, or, where it was not measured, those of the last one that was.
+    Of one length: the newest, of as many runs as there are.
+    """
+    found: dict[tuple[str, str, float], Point] = {}
+    candidates = earlier_points()
+    for theme in THEMES:
+        candidates += [point for values in read_all(theme) for point in sprint_points(values)]
+    candidates.sort(key=lambda point: (not point.version, point.num_runs > 1, point.date))
+    for point in candidates:  # the best last
+        found[point.series, point.kind, point.epochs] = point
+    groups: dict[tuple[str, str], list[Point]] = defaultdict(list)
+    for point in found.values():
+        groups[point.series, point.kind].append(point)
+    kept = []
+    for group in groups.values():
+        todays = [point for point in group if not point.version]
+        last = max(point.date for point in group)
+        kept += todays or [point for point in group if point.date == last]
+    points = sorted(kept, key=lambda point: (point.series, point.epochs))
+    points = trained_models() + points + peer_points() + reference_points()
+    return sorted(points, key=lambda point: KINDS.index(point.kind))
