@@ -132,12 +132,8 @@ def version(recipe: str, run: dict[str, Any], config: str, date: str) -> str:
     try:
         then = config_from_toml(config, name=f"the recipe {recipe} of {date}").replace(epochs=todays.epochs)
     except ConfigError:  # with fields that there are no longer
-        return f"the recipe as it was on {date}"
-    return (
-        ""
-        if then == todays and (run["num_params"], run["macs"]) == size_of(recipe)
-        else f"the recipe as it was on {date}"
-    )
+        return other
+    return "" if then == todays and (run["num_params"], run["macs"]) == size_of(recipe) else other
 
 
 @cache
