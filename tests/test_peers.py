@@ -1,0 +1,242 @@
+"""benchmarks/bench_peers.py: the peers are the published networks, budgets are kept to, nothing is trained twice or
+mixed."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from cifar_files import write_folder
+from thumbnet.cli import main
+from thumbnet.config import config_to_toml
+from thumbnet.recipes import load_recipe
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+NUM_PARAMS = {
+    "airbench94": 1_972_792,  # published as 1.97 M
+    "resnet20": 269_722,  # as 0.27 M
+    "resnet8": 78_186,
+    "tutorial": 62_006,
+    "reference": 198_660,
+}
+
+
+@pytest.fixture(scope="module")
+def peers() -> Iterator[Any]:
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import peers
+        from peers import airbench94, data, measure, ours, plan, record, report  # noqa: F401
+
+        yield peers
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    data = tmp_path_factory.mktemp("data")
+    write_folder(data)
+    return str(data)
+
+
+def small(peers: Any, name: str, batch_size: int = 4) -> Any:
+    """A peer with small batches; of airbench94 a narrow network."""
+    peer = replace(peers.PEERS[name], batch_size=batch_size)
+    return replace(peer, build=lambda _: peers.airbench94.Airbench94((8, 8, 8))) if name == "airbench94" else peer
+
+
+@pytest.mark.parametrize("name", NUM_PARAMS)
+def test_a_peer_has_the_published_parameters_and_learns(peers: Any, name: str, folder: str) -> None:
+    images = peers.data.read_images(folder)
+    assert peers.plan.num_params(peers.PEERS[name].build(images)) == NUM_PARAMS[name]
+    peer = small(peers, name)
+    losses = {}
+    for layout in peers.plan.LAYOUTS:
+        torch.manual_seed(0)
+        random.seed(0)
+        model = peer.model(images, layout)
+        before = {key: value.clone() for key, value in model.named_parameters()}
+        losses[layout] = list(peer.train(model, images, peers.plan.Plan(3, 4, layout)))
+        frozen = [key for key, value in model.named_parameters() if torch.equal(value, before[key])]
+        assert all(("norm" in key and key.endswith("weight")) or key == "whitening.weight" for key in frozen)
+        assert bool(frozen) == (name == "airbench94")
+        test_accuracy = peers.plan.accuracy(peer, model, folder, layout)
+        assert 0 <= test_accuracy <= 1
+    assert [len(each) for each in losses.values()] == [3, 3]
+    assert losses["NCHW"][0] == pytest.approx(losses["channels_last"][0], rel=0.05)  # dropout draws in another order
+    assert 0 < losses["NCHW"][0] < 10
+
+
+def test_airbench94_whitens_patches(peers: Any, folder: str) -> None:
+    images = peers.data.normalise(peers.data.read_images(folder).pixels)
+    layer = nn.Conv2d(3, 24, 2, bias=False)
+    peers.airbench94.whiten(layer, images)
+    maps = layer(images).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(maps[:12], -maps[12:])
+    moments = maps[:12] @ maps[:12].T / maps.shape[1]
+    variances = moments.diagonal()
+    assert (variances > 0.9).all()
+    assert (variances < 1.001).all()
+    torch.testing.assert_close(moments, torch.diag(variances), atol=1e-3, rtol=0)
+
+
+def test_airbench94_takes_the_published_rates_and_averages_at_the_end(peers: Any) -> None:
+    recipe = peers.airbench94
+    assert [recipe.lr_share(step, 100) for step in (0, 23, 100)] == pytest.approx([0.2, 1.0, 0.07])
+    assert recipe.lr_share(0, 2) == 0.2
+    optimizer = recipe.optimizer_of(recipe.Airbench94((8, 8, 8)), 1000)
+    biases, others = optimizer.param_groups
+    lr = 11.5 / (1024 * (1 + 1 / 0.15))
+    assert [others["lr"], biases["lr"]] == pytest.approx([lr, 64 * lr])
+    decay = 0.0153 * 1000 / (1024 * (1 + 1 / 0.15))
+    assert [group["lr"] * group["weight_decay"] for group in (biases, others)] == pytest.approx([decay, decay])
+    assert len(biases["params"]) == 6
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 0.0)
+    lookahead = recipe.Lookahead(model)
+    nn.init.constant_(model.weight, 1.0)
+    lookahead.update(model, 0.75)
+    assert model.weight.item() == 0.25
+
+
+def test_crops_and_mirrors_are_of_the_images(peers: Any) -> None:
+    padded = torch.arange(2 * 3 * 6 * 6, dtype=torch.float32).view(2, 3, 6, 6)
+    cropped = peers.data.crop(padded, 4)
+    windows = padded.unfold(2, 4, 1).unfold(3, 4, 1)  # [2, 3, 3, 3, 4, 4]
+    for index in range(2):
+        found = [torch.equal(cropped[index], windows[index, :, top, left]) for top in range(3) for left in range(3)]
+        assert sum(found) == 1
+    mirrored = peers.data.mirror(padded, torch.tensor([True, False]))
+    assert torch.equal(mirrored[0], padded[0].flip(-1))
+    assert torch.equal(mirrored[1], padded[1])
+    torch.testing.assert_close(peers.data.rotate_and_shift(padded, 0, 0), padded)
+    assert not torch.allclose(peers.data.rotate_and_shift(padded, 15, 0.1), padded)
+
+
+def test_every_image_comes_once_an_epoch(peers: Any) -> None:
+    batches = peers.data.shuffled(10, 5)
+    first, second, third = (next(batches) for _ in range(3))
+    assert [epoch for epoch, _ in (first, second, third)] == [0, 0, 1]
+    assert sorted([*first[1].tolist(), *second[1].tolist()]) == list(range(10))
+    with pytest.raises(ValueError, match="4 images are less than a batch of 5"):
+        next(peers.data.shuffled(4, 5))
+
+
+def test_as_much_is_trained_as_fits_a_budget(peers: Any) -> None:
+    timing = {"step_s": 0.5, "setup_s": 2.0}
+    assert peers.plan.fitting_steps(60, timing) == 116
+    assert peers.plan.fitting_steps(1, timing) == peers.plan.LEAST_STEPS
+    assert [peers.plan.fitting_epochs(budget, 10.0) for budget in (60, 14, 1)] == [6, 1, 1]
+
+
+def test_a_timing_takes_the_faster_layout(peers: Any, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(peers.PEERS, "tutorial", small(peers, "tutorial"))
+    monkeypatch.setattr(peers.measure, "TURN_S", 0.002)
+    timing = peers.measure.timing("tutorial", folder)
+    assert timing["step_s"] == min(timing["step_s_by_layout"].values())
+    assert timing["step_s_by_layout"][timing["layout"]] == timing["step_s"]
+    run = peers.measure.train_peer("tutorial", folder, 0.05, 0, timing | {"step_s": 0.01, "setup_s": 0.0})
+    assert run["steps"] == 5
+    assert run["epochs"] == 5 * 4 / 100
+    assert run["images_per_s"] == pytest.approx(20 / run["train_s"])
+
+
+@pytest.fixture
+def bench(
+    peers: Any, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[dict[str, Any], Path]]:
+    """bench_peers on small data and a small recipe of ours, in this process; gives its results and their file."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_peers
+    import measuring
+
+    recipe = tmp_path / "sprint.toml"
+    config = load_recipe(settings=["model_options.blocks=c8s", "min_steps=1", "batch_size=16"])
+    recipe.write_text(config_to_toml(config))
+    elsewhere = subprocess.run
+
+    def train(command: list[str], **options: Any) -> Any:
+        if command[:3] != [sys.executable, "-m", "thumbnet"]:
+            return elsewhere(command, **options)
+        given = [str(recipe) if word == "sprint" else word for word in command[3:]]
+        with redirect_stdout(io.StringIO()):
+            assert main(given) == 0
+        return None
+
+    monkeypatch.setattr(subprocess, "run", train)
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(bench_peers, "matrix_gflops", lambda: 100.0)
+    monkeypatch.setattr(bench_peers, "in_own_process", lambda function, *arguments: function(*arguments))
+    timing = {"layout": "NCHW", "step_s": 1.0, "setup_s": 0.0, "step_s_by_layout": {"NCHW": 1.0, "channels_last": 2.0}}
+    monkeypatch.setattr(peers.measure, "timing", lambda name, folder: timing)
+    ours = {"epoch_s": 60.0, "precision": "float32", "kernels": "PyTorch's"}
+    monkeypatch.setattr(bench_peers, "time_ours", lambda name: ours)
+
+    def run(*options: str) -> tuple[dict[str, Any], Path]:
+        monkeypatch.setattr(sys, "argv", ["it", "--data-dir", folder, "--keep", str(tmp_path / "kept"), *options])
+        with redirect_stdout(io.StringIO()):
+            bench_peers.main()
+        (report,) = (tmp_path / "results").glob("peers_*.md")
+        return json.loads(report.with_suffix(".json").read_text()), report
+
+    return run
+
+
+def test_peers_stand_beside_ours_and_what_is_finished_is_kept(
+    peers: Any, bench: Callable[..., tuple[dict[str, Any], Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values, report = bench("--peers", "tutorial", "--minutes", "0.1", "0.05")
+    assert [(run["minutes"], run["steps"]) for run in values["runs"]] == [(0.05, 3), (0.1, 6)]
+    first = values["runs"]
+    values, _ = bench("--peers", "sprint", "tutorial", "--minutes", "0.1")
+    assert values["runs"][:2] == first
+    assert [run["peer"] for run in values["runs"]] == ["tutorial", "tutorial", "sprint"]
+    text = report.read_text()
+    assert "| PyTorch's tutorial network | 0.06 M | 0.05 | " in text
+    assert "| ours: `sprint` | " in text
+    assert "- 0.1 minutes: `sprint` " in text
+    assert report.with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
+    monkeypatch.setattr(sys.modules["bench_peers"], "code_of_peer", lambda name: "other code")
+    again, _ = bench("--peers", "tutorial", "--minutes", "0.1")
+    assert [run["code"] for run in again["runs"] if run["peer"] == "tutorial"] == [first[0]["code"], "other code"]
+
+
+def test_processors_are_not_mixed(bench: Callable[..., tuple[dict[str, Any], Path]], tmp_path: Path) -> None:
+    bench("--peers", "tutorial", "--minutes", "0.05")
+    kept = tmp_path / "kept" / "peers.json"
+    values = json.loads(kept.read_text())
+    values["circumstances"]["processor"] = "Another (2 cores)"
+    kept.write_text(json.dumps(values))
+    with pytest.raises(SystemExit, match=r"was measured with processor 'Another \(2 cores\)', not .*--keep"):
+        bench("--peers", "tutorial", "--minutes", "0.05")
+
+
+@pytest.mark.parametrize("options", [["--minutes", "0"], ["--peers", "nobody"], ["--minutes", "inf"]])
+def test_what_cannot_be_trained_is_refused(
+    bench: Callable[..., Any], options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        bench(*options)
+    assert refused.value.code == 2
+    assert options[0] in capsys.readouterr().err
+
+
+def test_an_epoch_of_ours_is_timed(peers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_recipe(settings=["model_options.blocks=c8s", "min_steps=1", "batch_size=4"])
+    monkeypatch.setattr(peers.ours, "load_recipe", lambda name: config)
+    timing = peers.ours.time_ours("sprint")
+    assert timing["epoch_s"] > 0
+    assert timing["precision"] in ("float32", "bfloat16")
