@@ -296,7 +296,8 @@ def test_whose_kernels_are_taken() -> None:
     assert isinstance(ours, ctypes.CDLL)
     assert pick_kernels("native", model, CPU) is ours
     assert pick_kernels("pytorch", model, CPU) is None
-    assert pick_kernels("auto", create_model("resnet8"), CPU) is None
+    assert pick_kernels("auto", create_model("resnet8"), CPU) is ours
+    assert pick_kernels("auto", nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), CPU) is None
     assert pick_kernels("auto", model, torch.device("cuda")) is None
     assert pick_kernels("auto", model, CPU, compiled=True) is None
     version = subprocess.run(["g++", "-dumpfullversion"], capture_output=True, text=True, check=True).stdout.strip()

@@ -48,8 +48,8 @@ GPU_STEPS = 60
 WARM_UP_STEPS = 2
 NUM_PROFILED_STEPS = 4
 CONVOLUTION = re.compile(
-    r"aten::.*conv.*|_Separable(Backward)?"
-)  # in the profiler; the latter: blocks fused around them
+    r"aten::.*conv.*|_(Convolution|Separable)(Backward)?"
+)  # in the profiler; the latter by our kernels, alone and with the blocks fused around them
 FORWARD_S = 1.0  # at least this long
 
 Say = Callable[[str], None]

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from thumbnet.kernels.convolution import convolution_sizes, convolved_shape, with_even_taps
+from thumbnet.kernels.convolution_choice import has_native_bfloat16, is_faster
 from thumbnet.kernels.support import (
+    padding_of,
     pooled_shape,
     storage_dtype,
     supports_norm,
@@ -76,15 +78,18 @@ def fused_plain(
 ) -> Float[Tensor, "n k h2 w2"] | None:
     """Convolution of 3x3 with stride 1, perhaps dilated, then as `fused_norm`; `maps` are the shortcut.
 
-    None, and nothing is done, if our kernels do not support these.
+    None, and nothing is done, if our kernels do not support these, or PyTorch's convolution is faster.
     """
     if not supports_plain(maps, conv, norm, pools=pools, has_shortcut=has_shortcut):
         return None
     assert isinstance(conv, nn.Conv2d)
-    assert isinstance(conv.padding, tuple)
-    maps = _stored(maps, storage_dtype(maps))
+    dtype = storage_dtype(maps)
+    if not is_faster(conv.in_channels, conv.out_channels, dtype, native_bfloat16=has_native_bfloat16()):
+        return None
+    maps = _stored(maps, dtype)
+    geometry = padding_of(conv), conv.dilation[0]
     result: Tensor = _Plain.apply(  # type: ignore[no-untyped-call]
-        library, maps, conv.weight, norm.weight, norm.bias, norm, conv.padding[0], conv.dilation[0], pools, has_shortcut
+        library, maps, conv.weight, norm.weight, norm.bias, norm, *geometry, pools, has_shortcut
     )
     return result
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,8 +10,10 @@ from torch import nn
 
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.compiler import COMPILER, can_compile
+from thumbnet.kernels.layer import attach, detach, kernel_forward_of, reason_against
 from thumbnet.kernels.library import Kernels, load_kernels
 from thumbnet.kernels.protocol import TakesKernels
+from thumbnet.kernels.said import say_once
 from thumbnet.specs.engine import KERNELS
 
 
@@ -28,8 +28,8 @@ def pick_kernels(
     """Our kernels, loaded and if need be compiled; None if PyTorch's are to be used.
 
     Args:
-        name: `native` for ours, `pytorch`, or `auto`: ours where the model has blocks for them, the device is a CPU and
-            there is a compiler that works.
+        name: `native` for ours, `pytorch`, or `auto`: ours where the model has blocks or convolutions that they
+            run, the device is a CPU and there is a compiler that works.
         compiled: whether the model is to run through `torch.compile`, which cannot see into ours.
         say: gets a sentence if the kernels must be compiled first, and if `auto` cannot have them, which is said once.
             Without it, the latter is a RuntimeWarning.
@@ -40,9 +40,7 @@ def pick_kernels(
     if name not in KERNELS:
         raise ConfigError(f"unknown kernels {name!r}", hint=f"choose one of {', '.join(KERNELS)}")
     reasons = {
-        "this model has no blocks that they fuse": not any(
-            isinstance(each, TakesKernels) and each.supports_kernels for each in model.modules()
-        ),
+        "this model has no blocks or convolutions that they run": not any(map(_has_use, model.modules())),
         f"the device is {device.type}": device.type != "cpu",
         "compiled is true": compiled,
     }
@@ -56,21 +54,13 @@ def pick_kernels(
     except ConfigError as error:
         if name == "native":
             raise
-        _say_once(f"Training through PyTorch's own kernels, since {error.message}", say)
+        say_once(f"Training through PyTorch's own kernels, since {error.message}", say)
         return None
 
 
-_said: set[str] = set()
-
-
-def _say_once(text: str, say: Callable[[str], None] | None) -> None:
-    if text in _said:
-        return
-    _said.add(text)
-    if say is None:
-        warnings.warn(text, RuntimeWarning, stacklevel=4)
-    else:
-        say(text)
+def _has_use(module: nn.Module) -> bool:
+    is_block = isinstance(module, TakesKernels) and module.supports_kernels
+    return is_block or (isinstance(module, nn.Conv2d) and reason_against(module) is None)
 
 
 def runs_fully_fused(model: nn.Module) -> bool:
@@ -91,13 +81,29 @@ def describe_kernels(kernels: Kernels | None) -> str:
 
 
 @contextmanager
-def using_kernels(model: nn.Module, kernels: ctypes.CDLL | None) -> Iterator[None]:
-    """While this lasts, the blocks of `model` train through these kernels."""
+def using_kernels(model: nn.Module, kernels: Kernels | None) -> Iterator[None]:
+    """While this lasts, the blocks and convolutions of `model` train through these kernels.
+
+    A convolution that has been given kernels already, by `thumbnet.accelerate`, keeps them.
+    """
     takers = [module for module in model.modules() if isinstance(module, TakesKernels)]
+    convolutions = [
+        module
+        for module in model.modules()
+        if kernels is not None
+        and isinstance(module, nn.Conv2d)
+        and kernel_forward_of(module) is None
+        and reason_against(module) is None
+    ]
     for taker in takers:
         taker.kernels = kernels
+    for convolution in convolutions:
+        assert kernels is not None
+        attach(convolution, kernels)
     try:
         yield
     finally:
         for taker in takers:
             taker.kernels = None
+        for convolution in convolutions:
+            detach(convolution)

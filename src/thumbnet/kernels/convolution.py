@@ -1,20 +1,21 @@
-"""Convolutions of 3x3 with stride 1 by our kernels, as a function that PyTorch can differentiate once.
+"""Convolutions of 3x3 with stride 1 by our kernels, as a function that PyTorch can differentiate.
 
 Maps are [N,C,H,W] in channels_last, stored as float32 or bfloat16; what is computed in between is float32. The result's
 relative error is below 3e-6, that of the gradients below 1e-5 (Winograd's minimal filters; see `minimal_filters.h`).
+Gradients that are to be differentiated again, or seen by a transform of PyTorch's, are computed by PyTorch.
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from thumbnet.kernels.support import STORAGE_DTYPES, storage_dtype
+from thumbnet.kernels.support import STORAGE_DTYPES, is_readable, must_be_seen, storage_dtype
 
 
 def convolve(
@@ -30,6 +31,7 @@ def convolve(
     dtype = storage_dtype(maps)
     assert dtype in STORAGE_DTYPES
     maps = maps.to(dtype).contiguous(memory_format=torch.channels_last)
+    weight = with_even_taps(weight)
     result: Tensor = _Convolution.apply(library, maps, weight, bias, padding, dilation)  # type: ignore[no-untyped-call]
     return result
 
@@ -45,7 +47,6 @@ class _Convolution(torch.autograd.Function):
         padding: int,
         dilation: int,
     ) -> Tensor:
-        weight = with_even_taps(weight)
         result = torch.empty(
             convolved_shape(maps, weight, padding, dilation),
             dtype=maps.dtype,
@@ -54,14 +55,21 @@ class _Convolution(torch.autograd.Function):
         )
         sizes = convolution_sizes(maps, weight, padding, dilation)
         library.thumbnet_convolution_forward(*_pointers(maps, weight, bias, result), *sizes, torch.get_num_threads())
-        ctx.library, ctx.sizes = library, sizes
+        ctx.library, ctx.sizes, ctx.padding, ctx.dilation = library, sizes, padding, dilation
         ctx.save_for_backward(maps, weight)
         return result
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         maps, weight = ctx.saved_tensors
+        if torch.is_grad_enabled() or not is_readable(gradient) or must_be_seen():
+            geometry = ctx.padding, ctx.dilation
+            return (
+                None,
+                *_gradients_by_pytorch(gradient, maps, weight, *geometry, ctx.needs_input_grad[1:4]),
+                None,
+                None,
+            )
         gradient = gradient.to(maps.dtype).contiguous(memory_format=torch.channels_last)
         needs_maps, needs_weight, needs_bias = ctx.needs_input_grad[1:4]
         of_maps = torch.empty_like(maps) if needs_maps else None
@@ -73,6 +81,20 @@ class _Convolution(torch.autograd.Function):
             torch.get_num_threads(),
         )
         return None, of_maps, of_weight, of_bias, None, None
+
+
+def _gradients_by_pytorch(
+    gradient: Tensor, maps: Tensor, weight: Tensor, padding: int, dilation: int, needed: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """Those of the maps, the weight and the bias, as a function that can be differentiated again."""
+    of_maps, of_weight, of_bias = torch.ops.aten.convolution_backward(
+        gradient.to(maps.dtype),
+        *(maps, weight.to(maps.dtype)),
+        *([len(weight)], [1, 1], [padding, padding], [dilation, dilation]),
+        *(False, [0, 0], 1),  # not transposed, and in one group
+        needed,
+    )
+    return of_maps, *(None if each is None else each.to(weight.dtype) for each in (of_weight, of_bias))
 
 
 def with_even_taps(weight: Tensor) -> Tensor:

@@ -6,6 +6,9 @@ from typing import TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
 
 CHANNEL_MULTIPLE = 8  # on every processor, so that what is fused does not depend on it
 STORAGE_DTYPES = (torch.float32, torch.bfloat16)
@@ -103,8 +106,8 @@ def supports_plain(
     if not supports_plain_layers(conv, norm):
         return False
     assert isinstance(conv, nn.Conv2d)
-    padding, dilation = conv.padding[0], conv.dilation[0]
-    assert isinstance(padding, int)
+    padding, dilation = padding_of(conv), conv.dilation[0]
+    assert padding is not None
     if not supports_convolution(maps, conv.weight, None, padding=padding, dilation=dilation):
         return False
     same_shape = conv.in_channels == conv.out_channels and padding == dilation
@@ -208,11 +211,37 @@ def _suit(maps: Tensor, norm: nn.Module, *, pools: bool, shrinkage: int = 0) -> 
 
 
 def _can_be_stored(maps: Tensor) -> bool:
+    return is_readable(maps) and maps.dtype in STORAGE_DTYPES
+
+
+def is_readable(values: Tensor) -> bool:
+    """Whether the numbers stand in a CPU's memory as they are.
+
+    They do not in a subclass, a sparse tensor, one that is yet to be negated, zeros without memory, or several in one.
+    """
     return (
-        type(maps) in PLAIN
-        and maps.layout is torch.strided
-        and maps.device.type == "cpu"
-        and maps.dtype in STORAGE_DTYPES
+        type(values) in PLAIN
+        and values.layout is torch.strided
+        and values.device.type == "cpu"
+        and not values.is_neg()
+        and not values._is_zerotensor()
+        and not torch._C._functorch.is_legacy_batchedtensor(values)
+    )
+
+
+def must_be_seen() -> bool:
+    """Whether something is at work that must see each of a layer's operations, so that our kernels stay aside.
+
+    That is a compiler or tracer, a transform of `torch.func`, forward-mode differentiation, or a mode that handles
+    operations in PyTorch's place (fake tensors, a counter of operations); not a mode that sets the default device.
+    """
+    return bool(
+        torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or forward_ad._current_level >= 0
+        or any(type(mode) is not DeviceContext for mode in _get_current_function_mode_stack())
     )
 
 
@@ -255,23 +284,38 @@ def supports_convolution_layer(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
 
     Padded alike on all sides with at most as many zeros as it is dilated by. The layer may have a bias.
     """
-    if not isinstance(layer, nn.Conv2d) or isinstance(layer.padding, str):
+    if not isinstance(layer, nn.Conv2d):
         return False
+    padding = padding_of(layer)
     return (
-        layer.kernel_size == (3, 3)
+        padding is not None
+        and layer.kernel_size == (3, 3)
         and layer.stride == (1, 1)
         and layer.groups == 1
         and layer.padding_mode == "zeros"
         and layer.dilation[0] == layer.dilation[1] <= MAX_SIZE // 4
-        and layer.padding[0] == layer.padding[1] <= layer.dilation[0]
+        and padding <= layer.dilation[0]
     )
+
+
+def padding_of(layer: nn.Conv2d) -> int | None:
+    """The rows and columns of zeros on each side of a 3x3 convolution's input; None if the sides differ."""
+    if layer.padding == "valid":
+        return 0
+    top, left = layer.dilation if isinstance(layer.padding, str) else layer.padding  # "same": by as many
+    return top if top == left else None
 
 
 def supports_convolution(
     maps: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int, dilation: int
 ) -> TypeGuard[Tensor]:
-    """Whether our kernels can run a convolution with these values: in a CPU's memory, of fitting types and sizes."""
+    """Whether our kernels can run a convolution with these values: in a CPU's memory, of fitting types and sizes.
+
+    PyTorch refuses maps in bfloat16 without autocast, since the weights are float32; so they are not taken.
+    """
     if not _can_be_stored(maps) or maps.ndim != 4 or storage_dtype(maps) not in STORAGE_DTYPES:
+        return False
+    if maps.dtype is not torch.float32 and not torch.is_autocast_enabled("cpu"):
         return False
     shrinkage = 2 * dilation - 2 * padding
     result = maps.shape[0], weight.shape[0], maps.shape[2] - shrinkage, maps.shape[3] - shrinkage

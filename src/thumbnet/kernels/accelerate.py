@@ -1,0 +1,80 @@
+"""`thumbnet.accelerate`: anybody's network, trained by anybody's loop, through our kernels where they are faster."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from torch import nn
+
+from thumbnet.errors import ConfigError
+from thumbnet.kernels.layer import attach, detach, kernel_forward_of, reason_against
+from thumbnet.kernels.library import load_kernels
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class AcceleratedLayers:
+    """The convolutions of a model by name: those that run through our kernels, and the others with the reason.
+
+    As a text, it says so in a few lines.
+    """
+
+    taken: tuple[str, ...]
+    left: Mapping[str, str]
+
+    def __str__(self) -> str:
+        count = len(self.taken) + len(self.left)
+        named = f": {', '.join(self.taken)}" if self.taken else ""
+        first = f"{len(self.taken)} of {count} convolutions run through thumbnet's kernels{named}"
+        return "\n".join([first, *(f"left to PyTorch: {name} ({reason})" for name, reason in self.left.items())])
+
+
+def accelerate(model: Model) -> Model:
+    """Let the 3x3 convolutions of a model train through our kernels on a CPU, and return the model.
+
+    Parameters, state_dict, hooks and class of every layer stay as they are; results are PyTorch's but for rounding.
+    A layer or an input that does not suit the kernels runs through PyTorch's: `accelerated_layers` names the layers.
+    `decelerate` undoes it. Where the kernels cannot be had, a RuntimeWarning says why, and the model stays as it was.
+
+    Raises:
+        ConfigError: `model` is no `nn.Module`.
+    """
+    layers = _convolutions(model)
+    free = [layer for layer in layers.values() if kernel_forward_of(layer) is None and reason_against(layer) is None]
+    if not free:
+        if not accelerated_layers(model).taken:
+            warnings.warn(f"nothing to accelerate: {accelerated_layers(model)}", RuntimeWarning, stacklevel=2)
+        return model
+    try:
+        kernels = load_kernels()
+    except ConfigError as error:
+        warnings.warn(f"the model is not accelerated: {error.message}", RuntimeWarning, stacklevel=2)
+        return model
+    for layer in free:
+        attach(layer, kernels)
+    return model
+
+
+def decelerate(model: Model) -> Model:
+    """Let all convolutions of a model run through PyTorch's kernels again, and return the model."""
+    for layer in _convolutions(model).values():
+        detach(layer)
+    return model
+
+
+def accelerated_layers(model: nn.Module) -> AcceleratedLayers:
+    """Which convolutions of a model run through our kernels, and why the others do not."""
+    layers = _convolutions(model)
+    taken = tuple(name for name, layer in layers.items() if kernel_forward_of(layer) is not None)
+    left = {name: reason_against(layer) or "not accelerated" for name, layer in layers.items() if name not in taken}
+    return AcceleratedLayers(taken, left)
+
+
+def _convolutions(model: nn.Module) -> dict[str, nn.Conv2d]:
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"model is {model!r}, not a network of PyTorch", hint="give an nn.Module")
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)}

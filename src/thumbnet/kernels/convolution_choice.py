@@ -1,0 +1,35 @@
+"""Which convolutions our kernels are faster at than PyTorch's: by their shape and the processor's abilities alone."""
+
+from __future__ import annotations
+
+import torch
+
+from thumbnet.kernels.cpu import cpu_form
+
+MIN_CHANNELS = 8  # of the input and of the result: with fewer, most of a vector would be empty
+
+
+def has_enough_channels(in_channels: int, out_channels: int) -> bool:
+    """Whether our kernels can be faster with so many channels."""
+    return min(in_channels, out_channels) >= MIN_CHANNELS
+
+
+def is_faster(in_channels: int, out_channels: int, dtype: torch.dtype, *, native_bfloat16: bool) -> bool:
+    """Whether our kernels are faster with these channels and with maps stored in this format.
+
+    Args:
+        native_bfloat16: whether the processor multiplies bfloat16 matrices in hardware, as PyTorch's convolutions then
+            do; ours compute in float32.
+    """
+    return has_enough_channels(in_channels, out_channels) and (dtype is torch.float32 or not native_bfloat16)
+
+
+def has_native_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in hardware: server processors of some makes."""
+    if cpu_form() != "native":  # PyTorch's own answer does not know of THUMBNET_CPU
+        return False
+    if not hasattr(torch.cpu, "get_capabilities"):  # an older PyTorch tells less
+        tells = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return tells is not None and bool(tells())
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
