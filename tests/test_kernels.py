@@ -18,6 +18,7 @@ from fitting import fit_flat
 from kernel_builds import FLAGS, NARROW
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
+from thumbnet.kernels import convolution_choice
 from thumbnet.kernels.blocks import fused_norm
 from thumbnet.kernels.choice import describe_kernels, pick_kernels, runs_fully_fused, using_kernels
 from thumbnet.kernels.compiler import can_compile
@@ -39,6 +40,12 @@ def two_threads() -> object:
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def every_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By our kernels, also where PyTorch's are faster."""
+    monkeypatch.setattr(convolution_choice, "is_taken", lambda maps, weight: True)
 
 
 def copy_of(block: nn.Module) -> nn.Module:
@@ -308,8 +315,8 @@ def test_whose_kernels_are_taken() -> None:
 
 def test_native_is_refused_where_it_cannot_be_obeyed() -> None:
     for name, model, device, compiled, match in (
-        ("native", create_model("resnet8"), CPU, False, "no blocks"),
-        ("native", BlockNet(blocks="b20 c42p"), CPU, False, "no blocks"),  # no multiples of 8
+        ("native", nn.Conv2d(3, 32, 3), CPU, False, "no blocks or convolutions"),
+        ("native", BlockNet(blocks="b20 b42p"), CPU, False, "no blocks or convolutions"),  # no multiples of 8
         ("native", create_model("sprint"), torch.device("cuda"), False, "cuda"),
         ("native", create_model("sprint"), CPU, True, "compiled"),
         ("own", create_model("sprint"), CPU, False, "unknown kernels 'own'"),

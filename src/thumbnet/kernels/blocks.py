@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from thumbnet.kernels import convolution_choice
 from thumbnet.kernels.convolution import convolution_sizes, convolved_shape, with_even_taps
-from thumbnet.kernels.convolution_choice import has_native_bfloat16, is_faster
 from thumbnet.kernels.support import (
     padding_of,
     pooled_shape,
@@ -83,10 +83,9 @@ def fused_plain(
     if not supports_plain(maps, conv, norm, pools=pools, has_shortcut=has_shortcut):
         return None
     assert isinstance(conv, nn.Conv2d)
-    dtype = storage_dtype(maps)
-    if not is_faster(conv.in_channels, conv.out_channels, dtype, native_bfloat16=has_native_bfloat16()):
+    if not convolution_choice.is_taken(maps, conv.weight):
         return None
-    maps = _stored(maps, dtype)
+    maps = _stored(maps, storage_dtype(maps))
     geometry = padding_of(conv), conv.dilation[0]
     result: Tensor = _Plain.apply(  # type: ignore[no-untyped-call]
         library, maps, conv.weight, norm.weight, norm.bias, norm, *geometry, pools, has_shortcut

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from thumbnet.kernels.cpu import cpu_form
+from thumbnet.kernels.support import storage_dtype
 
 MIN_CHANNELS = 8  # of the input and of the result: with fewer, most of a vector would be empty
+
+
+def is_taken(maps: Tensor, weight: Tensor) -> bool:
+    """Whether our kernels, which support this convolution, are also faster at it on this machine."""
+    dtype = storage_dtype(maps)
+    out_channels, in_channels = weight.shape[:2]
+    has_native = dtype is not torch.float32 and has_native_bfloat16()
+    return is_faster(in_channels, out_channels, dtype, native_bfloat16=has_native)
 
 
 def has_enough_channels(in_channels: int, out_channels: int) -> bool:

@@ -11,14 +11,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from thumbnet.errors import ConfigError
+from thumbnet.kernels import convolution_choice
 from thumbnet.kernels.convolution import convolve
-from thumbnet.kernels.convolution_choice import has_enough_channels, has_native_bfloat16, is_faster
 from thumbnet.kernels.library import Kernels, load_kernels
 from thumbnet.kernels.said import say_once
 from thumbnet.kernels.support import (
     must_be_seen,
     padding_of,
-    storage_dtype,
     supports_convolution,
     supports_convolution_layer,
 )
@@ -44,9 +43,7 @@ class KernelForward:
             dilation = layer.dilation[0]
             if (
                 supports_convolution(maps, weight, bias, padding=padding, dilation=dilation)
-                and is_faster(
-                    maps.shape[1], weight.shape[0], storage_dtype(maps), native_bfloat16=has_native_bfloat16()
-                )
+                and convolution_choice.is_taken(maps, weight)
                 and (kernels := self._load()) is not None
             ):
                 result = convolve(kernels, maps, weight, bias, padding=padding, dilation=dilation)
@@ -77,7 +74,7 @@ def reason_against(layer: nn.Conv2d) -> str | None:
         return "it computes something of its own"
     if not supports_convolution_layer(layer):
         return "it is not a 3x3 convolution of stride 1 in one group, padded with zeros by its dilation at most"
-    if not has_enough_channels(layer.in_channels, layer.out_channels):
+    if not convolution_choice.has_enough_channels(layer.in_channels, layer.out_channels):
         return f"with {layer.in_channels} channels in and {layer.out_channels} out PyTorch is faster"
     return None
 
