@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import sys
@@ -10,13 +11,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from thumbnet.bench import measure
+from thumbnet.bench.layers import kernels_by_layer
 from thumbnet.bench.measure import StepWatch, matrix_gflops, random_dataset, run_bench, time_recipe
 from thumbnet.bench.report import Bench
 from thumbnet.cli import main
 from thumbnet.errors import ConfigError
+from thumbnet.kernels.choice import using_kernels
+from thumbnet.kernels.compiler import can_compile
+from thumbnet.kernels.library import load_kernels
+from thumbnet.models.blocknet import BlockNet
+from thumbnet.models.registry import create_model
 from thumbnet.recipes import load_recipe
+from thumbnet.training.processor import processor_kind
 from thumbnet.training.progress import StepReport
 
 
@@ -59,6 +68,7 @@ def test_a_model_is_measured_forward_and_in_training(measured: Bench) -> None:
     assert speed.data_share + speed.convolution_share + speed.rest_share == pytest.approx(1)
     assert speed.peak_memory_bytes > 100e6
     assert measured.matrix_gflops > 1
+    assert measured.processor_kind == processor_kind()
 
 
 def test_the_table_and_the_plain_values_say_the_same(measured: Bench) -> None:
@@ -67,6 +77,50 @@ def test_the_table_and_the_plain_values_say_the_same(measured: Bench) -> None:
     assert f"{measured.matrix_gflops:,.0f} GFLOP/s" in table
     assert f"{values['models'][0]['training_images_per_s']:,.0f} images/s" in table
     assert "Recipes" not in table
+    assert table.startswith(f"{measured.processor}, {measured.processor_kind}, ")
+    layers = values["models"][0]["layers"]
+    assert [layer["name"] for layer in layers] == [
+        "whiten",
+        *(f"blocks.{index}.conv" for index in range(len(layers) - 1)),
+    ]
+    assert f" {measured.models[0].num_ours} of {len(layers)}" in table
+    listed = measured.layer_table().splitlines()[2:]
+    assert [(line.split()[0], line.split()[-1]) for line in listed] == [
+        (layer["name"], layer["kernels"]) for layer in layers
+    ]
+
+
+@pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
+def test_the_layers_that_train_through_our_kernels_are_those_that_pytorch_does_not_compute() -> None:
+    """In each number format as `fit` has it: seen by PyTorch's profiler, which names no layers but counts calls."""
+    model = BlockNet(blocks="b16p c16d2 c32s c32p")
+    images = torch.randn(2, 3, 16, 16)
+    for dtype in (torch.float32, torch.bfloat16):
+        layers = kernels_by_layer(model, load_kernels(), images, dtype=dtype)
+        assert {layer.kernels for layer in layers[:1]} == {"frozen"}
+        assert all(layer.kernels in ("ours", "PyTorch") for layer in layers[1:])
+        assert [layer.kernels for layer in layers[1:3]] == ["ours", "ours"]  # a separable block's two
+        assert layers[3].shape == "3x3, 16 to 16, 4x4, dilated by 2"
+        assert layers[4].shape == "3x3, 16 to 32, 2x2, stride 2"
+        copied = copy.deepcopy(model).train()
+        with torch.autograd.profiler.profile() as profile, using_kernels(copied, load_kernels()):
+            with torch.autocast("cpu", dtype=dtype, enabled=dtype is not torch.float32):
+                loss = copied(images.contiguous(memory_format=torch.channels_last)).sum()
+            loss.backward()
+        calls = sum(event.count for event in profile.key_averages() if event.key == "aten::convolution_backward")
+        assert calls == sum(layer.kernels == "PyTorch" for layer in layers)
+    assert {layer.kernels for layer in kernels_by_layer(model, None, images, dtype=torch.float32)} == {
+        "frozen",
+        "PyTorch",
+    }
+    assert model.training
+    assert model.blocks[0].norm.num_batches_tracked == 0
+
+
+def test_the_layers_of_a_network_of_ones_own_are_named() -> None:
+    layers = kernels_by_layer(create_model("dilated", seed=0), None, torch.randn(2, 3, 32, 32), dtype=torch.float32)
+    assert len(layers) == 12
+    assert "1x1, 64 to 64, 26x26, 64 groups" in [layer.shape for layer in layers]
 
 
 def test_a_recipes_time_adds_up_its_steps_at_each_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 
 import torch
 
+from thumbnet.bench.layers import kernels_by_layer
 from thumbnet.bench.report import NUM_IMAGES, Bench, ModelSpeed, RecipeTime
 from thumbnet.config import TrainConfig
-from thumbnet.data.batches import num_batches
+from thumbnet.data.batches import normalise, num_batches
 from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import predict_logits
@@ -47,6 +48,7 @@ CPU_STEPS = 10  # measured for each size of images, the first ones left out
 GPU_STEPS = 60
 WARM_UP_STEPS = 2
 NUM_PROFILED_STEPS = 4
+NUM_LAYER_IMAGES = 2  # to see whose kernels run
 CONVOLUTION = re.compile(
     r"aten::.*conv.*|_(Convolution|Separable)(Backward)?"
 )  # in the profiler; the latter by our kernels, alone and with the blocks fused around them
@@ -124,7 +126,8 @@ def measure_model(name: str, batch_size: int, precision: str, device: str) -> Mo
     dataset = random_dataset(batch_size * num_steps)
     model = create_model(name)
     count = num_params(model)
-    fully_fused = pick_kernels("auto", model, torch.device(device)) is not None and runs_fully_fused(model)
+    library = pick_kernels("auto", model, torch.device(device))
+    fully_fused = library is not None and runs_fully_fused(model)
     dtype = pick_precision(precision, torch.device(device), fully_fused=fully_fused)
 
     def train(part: Dataset, progress: Progress) -> History:
@@ -149,6 +152,7 @@ def measure_model(name: str, batch_size: int, precision: str, device: str) -> Mo
         short = dataset.with_train(dataset.train.select(range(NUM_PROFILED_STEPS * batch_size)))
         convolution_share = _share_of_convolutions(lambda: train(short, StepWatch()))
     data_share = data_s / step_s
+    images = normalise(dataset.train.images[:NUM_LAYER_IMAGES].to(device), dataset.mean, dataset.std)
     return ModelSpeed(
         model=name,
         num_params=count,
@@ -159,6 +163,7 @@ def measure_model(name: str, batch_size: int, precision: str, device: str) -> Mo
         convolution_share=convolution_share,
         rest_share=None if convolution_share is None else 1 - data_share - convolution_share,
         peak_memory_bytes=peak,
+        layers=kernels_by_layer(model, library, images, dtype=dtype),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from thumbnet.bench.layers import OURS, LayerKernels
 from thumbnet.training.progress import duration
 
 NUM_IMAGES = 50_000  # CIFAR-10's training images
@@ -14,8 +15,8 @@ NUM_IMAGES = 50_000  # CIFAR-10's training images
 class ModelSpeed:
     """A model's speed on 32x32 colour images. Shares are of the time of a training step and add up to 1.
 
-    `precision` is that of its convolutions in training. `convolution_share` and `rest_share` are None where PyTorch's
-    profiler does not see the device (mps).
+    `precision` is that of its convolutions in training, `layers` are these with whose kernels train them.
+    `convolution_share` and `rest_share` are None where PyTorch's profiler does not see the device (mps).
     """
 
     model: str
@@ -27,6 +28,12 @@ class ModelSpeed:
     convolution_share: float | None
     rest_share: float | None
     peak_memory_bytes: int
+    layers: tuple[LayerKernels, ...]
+
+    @property
+    def num_ours(self) -> int:
+        """How many convolutions train through our kernels."""
+        return sum(layer.kernels == OURS for layer in self.layers)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,17 @@ class Bench:
         """Plain values for JSON."""
         return asdict(self)
 
+    def layer_table(self) -> str:
+        """Each model's convolutions, what they compute, their share of the arithmetic, and whose kernels train them."""
+        lines = []
+        for speed in self.models:
+            macs = sum(layer.macs for layer in speed.layers)
+            lines += ["", f"{speed.model}, in {speed.precision}:"]
+            lines += [
+                f"  {layer.name:34}{layer.shape:44}{layer.macs / macs:>6.1%}  {layer.kernels}" for layer in speed.layers
+            ]
+        return "\n".join(lines)
+
     def __str__(self) -> str:
         lines = [
             (
@@ -72,7 +90,7 @@ class Bench:
             lines += [
                 (
                     f"{'model':16}{'parameters':>11}{'forward':>15}{'training':>15}{'in':>10}{'data':>7}{'conv':>6}{'rest':>6}"
-                    f"{'peak memory':>13}"
+                    f"{'peak memory':>13}{'ours':>10}"
                 )
             ]
             lines += [_model_line(speed) for speed in self.models]
@@ -91,7 +109,7 @@ def _model_line(speed: ModelSpeed) -> str:
     return (
         f"{speed.model:16}{speed.num_params:>11,}{speed.forward_images_per_s:>7,.0f} images/s"
         f"{speed.training_images_per_s:>6,.0f} images/s{speed.precision:>10}{shares}"
-        f"{speed.peak_memory_bytes / 2**20:>10,.0f} MB"
+        f"{speed.peak_memory_bytes / 2**20:>10,.0f} MB{f'{speed.num_ours} of {len(speed.layers)}':>10}"
     )
 
 

@@ -51,7 +51,7 @@ def bench(parsed: argparse.Namespace) -> None:
         device=parsed.device,
         say=tell,
     )
-    put_json(bench.to_dict()) if parsed.json else put(bench)
+    put_json(bench.to_dict()) if parsed.json else put(f"{bench}\n{bench.layer_table()}" if parsed.layers else bench)
 
 
 def list_models(parsed: argparse.Namespace) -> None:

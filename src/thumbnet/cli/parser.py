@@ -136,6 +136,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--precision", choices=PRECISIONS, default="auto", help="number format, for the models (default: auto)"
     )
     bench.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (default: auto)")
+    bench.add_argument(
+        "--layers", action="store_true", help="list each model's convolutions, and whose kernels train them"
+    )
     add_json(bench)
 
     add_export(verbs)
