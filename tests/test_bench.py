@@ -79,10 +79,8 @@ def test_the_table_and_the_plain_values_say_the_same(measured: Bench) -> None:
     assert "Recipes" not in table
     assert table.startswith(f"{measured.processor}, {measured.processor_kind}, ")
     layers = values["models"][0]["layers"]
-    assert [layer["name"] for layer in layers] == [
-        "whiten",
-        *(f"blocks.{index}.conv" for index in range(len(layers) - 1)),
-    ]
+    blocks = [f"blocks.{index}.conv" for index in range(len(layers) - 1)]
+    assert [layer["name"] for layer in layers] == ["whiten", *blocks]
     assert f" {measured.models[0].num_ours} of {len(layers)}" in table
     listed = measured.layer_table().splitlines()[2:]
     assert [(line.split()[0], line.split()[-1]) for line in listed] == [
@@ -100,8 +98,8 @@ def test_the_layers_that_train_through_our_kernels_are_those_that_pytorch_does_n
         assert {layer.kernels for layer in layers[:1]} == {"frozen"}
         assert all(layer.kernels in ("ours", "PyTorch") for layer in layers[1:])
         assert [layer.kernels for layer in layers[1:3]] == ["ours", "ours"]  # a separable block's two
-        assert layers[3].shape == "3x3, 16 to 16, 4x4, dilated by 2"
-        assert layers[4].shape == "3x3, 16 to 32, 2x2, stride 2"
+        assert layers[3].shape == "3x3, 16 to 16, 8x8, dilated by 2"
+        assert layers[4].shape == "3x3, 16 to 32, 4x4, stride 2"
         copied = copy.deepcopy(model).train()
         with torch.autograd.profiler.profile() as profile, using_kernels(copied, load_kernels()):
             with torch.autocast("cpu", dtype=dtype, enabled=dtype is not torch.float32):
@@ -109,10 +107,8 @@ def test_the_layers_that_train_through_our_kernels_are_those_that_pytorch_does_n
             loss.backward()
         calls = sum(event.count for event in profile.key_averages() if event.key == "aten::convolution_backward")
         assert calls == sum(layer.kernels == "PyTorch" for layer in layers)
-    assert {layer.kernels for layer in kernels_by_layer(model, None, images, dtype=torch.float32)} == {
-        "frozen",
-        "PyTorch",
-    }
+    by_pytorch = kernels_by_layer(model, None, images, dtype=torch.float32)
+    assert {layer.kernels for layer in by_pytorch} == {"frozen", "PyTorch"}
     assert model.training
     assert model.blocks[0].norm.num_batches_tracked == 0
 

@@ -50,7 +50,7 @@ WARM_UP_STEPS = 2
 NUM_PROFILED_STEPS = 4
 NUM_LAYER_IMAGES = 2  # to see whose kernels run
 CONVOLUTION = re.compile(
-    r"aten::.*conv.*|_(Convolution|Separable)(Backward)?"
+    r"aten::.*conv.*|_(Convolution|Plain|Separable|Strided)(Backward)?"
 )  # in the profiler; the latter by our kernels, alone and with the blocks fused around them
 FORWARD_S = 1.0  # at least this long
 
