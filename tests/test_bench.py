@@ -113,10 +113,15 @@ def test_the_layers_that_train_through_our_kernels_are_those_that_pytorch_does_n
     assert model.blocks[0].norm.num_batches_tracked == 0
 
 
-def test_the_layers_of_a_network_of_ones_own_are_named() -> None:
-    layers = kernels_by_layer(create_model("dilated", seed=0), None, torch.randn(2, 3, 32, 32), dtype=torch.float32)
-    assert len(layers) == 12
-    assert "1x1, 64 to 64, 26x26, 64 groups" in [layer.shape for layer in layers]
+@pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
+def test_a_network_without_blocks_trains_its_3x3_convolutions_through_our_kernels() -> None:
+    model, images = create_model("dilated", seed=0), torch.randn(1, 3, 32, 32)
+    layers = kernels_by_layer(model, load_kernels(), images, dtype=torch.float32)
+    assert len(layers) == sum(isinstance(each, torch.nn.Conv2d) for each in model.modules())
+    left = [layer.shape for layer in layers if layer.kernels == "PyTorch"]
+    assert left[0] == "3x3, 3 to 32, 32x32"
+    assert left[1:] == [shape for shape in (layer.shape for layer in layers) if shape.startswith("1x1")]
+    assert "1x1, 64 to 64, 26x26, 64 groups" in left
 
 
 def test_a_recipes_time_adds_up_its_steps_at_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
