@@ -43,24 +43,24 @@ struct Strides {
     int64_t out, in, tap;
 };
 
-// Where a tile begins in an image's result.
-struct Corner {
-    int y, x;
-};
-
-// All tiles of an image, and how many of which images make up a chunk.
+// All tiles of an image, where their values lie in its map and its result, and how many of which images make up a chunk.
 template <typename Filter>
 struct Tiling {
-    std::vector<Corner> corners;
+    static constexpr int OUT = Filter::OUT, IN = Filter::IN, OUTSIDE = -1;
+
+    std::vector<int> in_offsets, out_offsets;  // [tile][IN * IN] and [tile][OUT * OUT], in values; or OUTSIDE
 
     explicit Tiling(const Shape& shape) {
-        for (int phase_y = 0; phase_y < shape.dilation; phase_y++)
-            for (int phase_x = 0; phase_x < shape.dilation; phase_x++)
-                for (int y = phase_y; y < shape.out_h(); y += Filter::OUT * shape.dilation)
-                    for (int x = phase_x; x < shape.out_w(); x += Filter::OUT * shape.dilation)
-                        corners.push_back({y, x});
+        const int step = shape.dilation;
+        for (int phase_y = 0; phase_y < step; phase_y++)
+            for (int phase_x = 0; phase_x < step; phase_x++)
+                for (int y = phase_y; y < shape.out_h(); y += OUT * step)
+                    for (int x = phase_x; x < shape.out_w(); x += OUT * step) {
+                        add(in_offsets, IN, step, y - shape.padding, x - shape.padding, shape.h, shape.w, shape.in);
+                        add(out_offsets, OUT, step, y, x, shape.out_h(), shape.out_w(), shape.out);
+                    }
     }
-    int tiles() const { return static_cast<int>(corners.size()); }
+    int tiles() const { return static_cast<int>(in_offsets.size()) / (IN * IN); }
     int images_a_group() const { return std::max(1, MAX_CHUNK / std::max(1, tiles())); }
     int most_tiles() const { return std::min(MAX_CHUNK, images_a_group() * tiles()); }
 
@@ -83,23 +83,35 @@ struct Tiling {
             work(begin, end - begin);
         }
     }
-};
-
-// Where the size x size values of a tile lie in an image's map; outside it, `outside`.
-template <int size, typename Stored>
-inline void locate(Stored* image, int height, int width, int channels, int y, int x, int step, Stored* outside,
-                   Stored* (&at)[size * size]) {
-#pragma GCC unroll 6
-    for (int i = 0; i < size; i++) {
-        const int row = y + i * step;
-        const bool has_row = row >= 0 && row < height;
-        Stored* line = image + static_cast<ptrdiff_t>(row) * width * channels;
-#pragma GCC unroll 6
-        for (int j = 0; j < size; j++) {
-            const int column = x + j * step;
-            at[i * size + j] = has_row && column >= 0 && column < width ? line + static_cast<ptrdiff_t>(column) * channels : outside;
+    // work(tile of the chunk, its image's values, its offsets) for a chunk's tiles
+    template <int size, typename Values, typename Work>
+    void over_tiles(const std::vector<int>& offsets, int first, int count, Values* values, size_t image_size,
+                    const Work& work) const {
+        int in_image = first % tiles();
+        values += first / tiles() * image_size;
+        for (int tile = 0; tile < count; tile++) {
+            work(tile, values, offsets.data() + in_image * size * size);
+            if (++in_image < tiles()) continue;
+            in_image = 0;
+            values += image_size;
         }
     }
+
+   private:
+    static void add(std::vector<int>& offsets, int size, int step, int y, int x, int height, int width, int channels) {
+        for (int i = 0; i < size; i++)
+            for (int j = 0; j < size; j++) {
+                const int row = y + i * step, column = x + j * step;
+                const bool is_inside = row >= 0 && row < height && column >= 0 && column < width;
+                offsets.push_back(is_inside ? (row * width + column) * channels : OUTSIDE);
+            }
+    }
+};
+
+template <int size, typename Values>
+inline __attribute__((always_inline)) void locate(Values* image, const int* offsets, Values* outside, Values* (&at)[size]) {
+#pragma GCC unroll 36
+    for (int i = 0; i < size; i++) at[i] = offsets[i] < 0 ? outside : image + offsets[i];
 }
 
 // work(vector, first channel, is_short, channels) for each vector of channels
@@ -151,12 +163,9 @@ struct Winograd {
     // Bt x B of some tiles of the images at x
     void transform_input(const Stored* x, int first, int tiles, float* transformed) const {
         const std::vector<Stored> zeros(std::max(shape.in, LANES));
-        for (int tile = 0; tile < tiles; tile++) {
-            const Corner corner = tiling.corners[(first + tile) % tiling.tiles()];
-            const Stored* image = x + (first + tile) / tiling.tiles() * in_image();
+        tiling.template over_tiles<IN>(tiling.in_offsets, first, tiles, x, in_image(), [&](int tile, const Stored* image, const int* offsets) {
             const Stored* at[FREQUENCIES];
-            locate<IN>(image, shape.h, shape.w, shape.in, corner.y - shape.padding, corner.x - shape.padding,
-                       shape.dilation, zeros.data(), at);
+            locate(image, offsets, zeros.data(), at);
             over_vectors(in, [&](auto is_short, int vector, int c) {
                 Vector values[IN][IN], result[IN][IN];
 #pragma GCC unroll 6
@@ -170,18 +179,15 @@ struct Winograd {
 #pragma GCC unroll 6
                     for (int j = 0; j < IN; j++) store(to + (i * IN + j) * in_plane, result[i][j]);
             });
-        }
+        });
     }
 
     // A dy At of some tiles; adds dy to `bias_sums` [position]
     void transform_grad_out(const Stored* grad_out, int first, int tiles, float* transformed, float* bias_sums) const {
         const std::vector<Stored> zeros(std::max(shape.out, LANES));
-        for (int tile = 0; tile < tiles; tile++) {
-            const Corner corner = tiling.corners[(first + tile) % tiling.tiles()];
-            const Stored* image = grad_out + (first + tile) / tiling.tiles() * out_image();
+        tiling.template over_tiles<OUT>(tiling.out_offsets, first, tiles, grad_out, out_image(), [&](int tile, const Stored* image, const int* offsets) {
             const Stored* at[OUT * OUT];
-            locate<OUT>(image, shape.out_h(), shape.out_w(), shape.out, corner.y, corner.x, shape.dilation,
-                        zeros.data(), at);
+            locate(image, offsets, zeros.data(), at);
             over_vectors(out, [&](auto is_short, int vector, int c) {
                 Vector values[OUT][OUT], result[IN][IN];
 #pragma GCC unroll 4
@@ -203,7 +209,7 @@ struct Winograd {
 #pragma GCC unroll 6
                     for (int j = 0; j < IN; j++) store(to + (i * IN + j) * out_plane, result[i][j]);
             });
-        }
+        });
     }
 
     // One panel of all frequencies' products of tiles and filters: [tile][frequency][panel's width]
@@ -223,15 +229,13 @@ struct Winograd {
     // At m A of one panel of the products, and the bias, into the images at y
     void transform_output(const float* products, int vectors, int first_vector, int first, int tiles, const float* bias,
                           Stored* y) const {
-        Stored outside[LANES];
-        for (int tile = 0; tile < tiles; tile++) {
-            const Corner corner = tiling.corners[(first + tile) % tiling.tiles()];
-            Stored* image = y + (first + tile) / tiling.tiles() * out_image();
+        const int begin = out.first(first_vector);
+        std::vector<Stored> outside(2 * LANES);
+        tiling.template over_tiles<OUT>(tiling.out_offsets, first, tiles, y + begin, out_image(), [&](int tile, Stored* image, const int* offsets) {
+            Stored* at[OUT * OUT];
+            locate(image, offsets, outside.data(), at);
             for (int v = 0; v < vectors; v++) {
-                Stored* at[OUT * OUT];
-                const int c = out.first(first_vector + v);
-                locate<OUT>(image + c, shape.out_h(), shape.out_w(), shape.out, corner.y, corner.x, shape.dilation,
-                            outside, at);
+                const int c = out.first(first_vector + v) - begin;
                 const float* from = products + static_cast<size_t>(tile) * FREQUENCIES * vectors * LANES + v * LANES;
                 Vector values[IN][IN], result[OUT][OUT];
 #pragma GCC unroll 6
@@ -247,24 +251,22 @@ struct Winograd {
                         if (out.is_short())
                             store_short(at[i * OUT + j], result[i][j] + shift, shape.out);
                         else
-                            store(at[i * OUT + j], result[i][j] + shift);
+                            store(at[i * OUT + j] + c, result[i][j] + shift);
                     }
             }
-        }
+        });
     }
 
     // B m Bt of one panel of the products, added to the images at `sums`
     void add_input_adjoint(const float* products, int vectors, int first_vector, int first, int tiles,
                            float* sums) const {
-        float outside[LANES] = {};
-        for (int tile = 0; tile < tiles; tile++) {
-            const Corner corner = tiling.corners[(first + tile) % tiling.tiles()];
-            float* image = sums + (first + tile) / tiling.tiles() * in_image();
+        const int begin = in.first(first_vector);
+        float outside[2 * LANES] = {};
+        tiling.template over_tiles<IN>(tiling.in_offsets, first, tiles, sums + begin, in_image(), [&](int tile, float* image, const int* offsets) {
+            float* at[FREQUENCIES];
+            locate(image, offsets, outside, at);
             for (int v = 0; v < vectors; v++) {
-                float* at[FREQUENCIES];
-                const int c = in.first(first_vector + v);
-                locate<IN>(image + c, shape.h, shape.w, shape.in, corner.y - shape.padding, corner.x - shape.padding,
-                           shape.dilation, outside, at);
+                const int c = in.first(first_vector + v) - begin;
                 const float* from = products + static_cast<size_t>(tile) * FREQUENCIES * vectors * LANES + v * LANES;
                 Vector values[IN][IN], result[IN][IN];
 #pragma GCC unroll 6
@@ -276,14 +278,14 @@ struct Winograd {
                 for (int i = 0; i < IN; i++)
 #pragma GCC unroll 6
                     for (int j = 0; j < IN; j++) {
-                        float* to = at[i * IN + j];
+                        float* to = at[i * IN + j] + c;
                         if (in.is_short())
                             store_short(to, load_short(to, shape.in) + result[i][j], shape.in);
                         else
                             store(to, load(to) + result[i][j]);
                     }
             }
-        }
+        });
     }
 
     // Nine taps of LANES filters, for output channels from `vector` on and one input channel, or the other way round
