@@ -14,7 +14,9 @@ constexpr int MOST_ROWS[3] = {0, 12, 12};  // of a product of 1 or 2 vectors' wi
 constexpr int MOST_ROWS[3] = {0, 12, 6};
 #endif
 
-// left[i * row + k * column] for i < rows and k < depth; right[k * right_row + j], result[i * result_row + j].
+// left[i * row + k * column] for i < rows and k < depth; right[k * right_row + j], result[i * result_row + j]. With
+// `segments`, several such products are summed up, whose left factors begin at these distances from `left`, and whose
+// right ones follow each other.
 struct Product {
     const float* left;
     size_t row, column;
@@ -23,6 +25,8 @@ struct Product {
     float* result;
     size_t result_row;
     int depth;
+    const size_t* segments = nullptr;
+    int num_segments = 1;
 };
 
 template <int rows, int vectors, bool adds>
@@ -32,16 +36,19 @@ inline void product_tile(const Product& p) {
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++) sums[i][v] = adds ? load(p.result + i * p.result_row + v * LANES) : Vector{};
-    const float *left = p.left, *right = p.right;
-    for (int k = 0; k < p.depth; k++, left += p.column, right += p.right_row) {
-        Vector factors[vectors];
+    const float* right = p.right;
+    for (int segment = 0; segment < p.num_segments; segment++) {
+        const float* left = p.left + (p.segments ? p.segments[segment] : 0);
+        for (int k = 0; k < p.depth; k++, left += p.column, right += p.right_row) {
+            Vector factors[vectors];
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) factors[v] = load(right + v * LANES);
+            for (int v = 0; v < vectors; v++) factors[v] = load(right + v * LANES);
 #pragma GCC unroll 12
-        for (int i = 0; i < rows; i++) {
-            const Vector factor = spread(left[i * p.row]);
+            for (int i = 0; i < rows; i++) {
+                const Vector factor = spread(left[i * p.row]);
 #pragma GCC unroll 2
-            for (int v = 0; v < vectors; v++) sums[i][v] += factor * factors[v];
+                for (int v = 0; v < vectors; v++) sums[i][v] += factor * factors[v];
+            }
         }
     }
 #pragma GCC unroll 12

@@ -100,22 +100,17 @@ inline void fill_from_patches(const StridedShape& shape, const Patches& patches,
         image = padded;
     }
     const int width = shape.in_width(), depth = 2 * patches.channels;
+    const size_t lines[2] = {0, padded_line};
     for (int y = 0; y < shape.h; y++)
         for (int first = 0; first < std::min(2, shape.w); first++) {  // every other pixel of a row is in one phase
             const int pixels = (shape.w - first + 1) / 2;
             float* to = phases + shape.pixel(y, first);
-            for (int half = 0; half < 2; half++)  // the patch's lines
-                for (int c = 0; c < width; c += 2 * LANES) {
-                    const Product p{image + (y + half) * padded_line + first * patches.channels,
-                                    static_cast<size_t>(2 * patches.channels), 1,
-                                    by_depth.data() + static_cast<size_t>(half) * depth * width + c,
-                                    static_cast<size_t>(width), to + c, static_cast<size_t>(width), depth};
-                    const bool is_wide = c + LANES < width;
-                    if (half)
-                        is_wide ? product<2, true>(p, pixels) : product<1, true>(p, pixels);
-                    else
-                        is_wide ? product<2, false>(p, pixels) : product<1, false>(p, pixels);
-                }
+            for (int c = 0; c < width; c += 2 * LANES) {
+                const Product p{image + y * padded_line + first * patches.channels,
+                                static_cast<size_t>(2 * patches.channels), 1, by_depth.data() + c,
+                                static_cast<size_t>(width), to + c, static_cast<size_t>(width), depth, lines, 2};
+                c + LANES < width ? product<2, false>(p, pixels) : product<1, false>(p, pixels);
+            }
             for (size_t at = 0; at < static_cast<size_t>(pixels) * width; at += LANES) {
                 const Vector values = load(to + at);
                 store(to + at, values < 0 ? Vector{} : values);  // a NaN stays one
@@ -140,20 +135,11 @@ inline std::vector<float> strided_filters(const StridedShape& shape, const float
 // One image's results [out_h][row][out's vectors] from its phases.
 inline void strided_results(const StridedShape& shape, const float* phases, const float* filters, float* results) {
     const size_t in_width = shape.in_width(), width = shape.out_width();
-    constexpr int BLOCK = 48;  // pixels: what all taps read of them stays in the nearest cache
-    for (int first = 0; first < shape.result_pixels(); first += BLOCK) {
-        const int pixels = std::min(BLOCK, shape.result_pixels() - first);
-        for (size_t c = 0; c < width; c += 2 * LANES)
-            for (int tap = 0; tap < NUM_TAPS; tap++) {
-                const Product p{phases + shape.tap(tap) + first * in_width, in_width, 1,
-                                filters + static_cast<size_t>(tap) * shape.in * width + c, width,
-                                results + first * width + c, width, shape.in};
-                const bool is_wide = c + LANES < width;
-                if (tap)
-                    is_wide ? product<2, true>(p, pixels) : product<1, true>(p, pixels);
-                else
-                    is_wide ? product<2, false>(p, pixels) : product<1, false>(p, pixels);
-            }
+    size_t taps[NUM_TAPS];
+    for (int tap = 0; tap < NUM_TAPS; tap++) taps[tap] = shape.tap(tap);
+    for (size_t c = 0; c < width; c += 2 * LANES) {
+        const Product p{phases, in_width, 1, filters + c, width, results + c, width, shape.in, taps, NUM_TAPS};
+        c + LANES < width ? product<2, false>(p, shape.result_pixels()) : product<1, false>(p, shape.result_pixels());
     }
 }
 
