@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from thumbnet.errors import ConfigError
-from thumbnet.kernels.compiler import COMPILER, can_compile
 from thumbnet.kernels.layer import attach, detach, kernel_forward_of, reason_against
-from thumbnet.kernels.library import Kernels, load_kernels
+from thumbnet.kernels.library import Kernels, can_load, load_kernels
 from thumbnet.kernels.protocol import TakesKernels
 from thumbnet.kernels.said import say_once
 from thumbnet.specs.engine import KERNELS
@@ -29,10 +28,10 @@ def pick_kernels(
 
     Args:
         name: `native` for ours, `pytorch`, or `auto`: ours where the model has blocks or convolutions that they
-            run, the device is a CPU and there is a compiler that works.
+            run, the device is a CPU and the wheel brought them, or there is a compiler that works.
         compiled: whether the model is to run through `torch.compile`, which cannot see into ours.
-        say: gets a sentence if the kernels must be compiled first, and if `auto` cannot have them, which is said once.
-            Without it, the latter is a RuntimeWarning.
+        say: gets a sentence if the kernels must be compiled first, if the wheel's cannot be used, and if `auto` cannot
+            have any; the latter two are said once. Without it, they are a RuntimeWarning.
 
     Raises:
         ConfigError: an unknown name; or `native` was asked for and cannot be had.
@@ -47,10 +46,10 @@ def pick_kernels(
     against = next((reason for reason, holds in reasons.items() if holds), None)
     if name == "native" and against is not None:
         raise ConfigError(f"kernels is 'native', but {against}", hint="set kernels = 'auto' or 'pytorch'")
-    if name == "pytorch" or against is not None or (name == "auto" and not can_compile()):
+    if name == "pytorch" or against is not None or (name == "auto" and not can_load()):
         return None
     try:
-        return load_kernels(say=(lambda text: None) if say is None else say)
+        return load_kernels(say=say)
     except ConfigError as error:
         if name == "native":
             raise
@@ -77,7 +76,7 @@ def runs_fully_fused(model: nn.Module) -> bool:
 
 def describe_kernels(kernels: Kernels | None) -> str:
     """The name by which a run keeps whose they were."""
-    return "pytorch" if kernels is None else f"native ({COMPILER} {kernels.compiler})"
+    return "pytorch" if kernels is None else f"native ({kernels.origin})"
 
 
 @contextmanager

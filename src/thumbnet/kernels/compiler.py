@@ -12,10 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch  # first, so that its OpenMP is loaded before ours is looked for
-
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.cpu import MARCH, cpu_form
+from thumbnet.kernels.openmp import openmp_of_pytorch
 
 COMPILER = "g++"
 SOURCE = "blocks.cpp"  # with the headers beside it
@@ -30,7 +29,11 @@ def can_compile() -> bool:
 
 def kernel_flags(form: str | None = None) -> tuple[str, ...]:
     """The compiler's flags for a form of the processor; None: for the one that this process has."""
-    march = MARCH[cpu_form() if form is None else form]
+    return flags_for(MARCH[cpu_form() if form is None else form])
+
+
+def flags_for(march: str) -> tuple[str, ...]:
+    """The compiler's flags for a kind of processor in the compiler's words."""
     return "-std=c++17", "-O3", f"-march={march}", "-fno-math-errno", "-fopenmp", "-shared", "-fPIC"
 
 
@@ -39,7 +42,7 @@ def find_compiler() -> str:
     compiler = shutil.which(COMPILER)
     if sys.platform != "linux" or compiler is None:
         raise ConfigError(
-            f"our kernels need Linux and {COMPILER}, and this is {platform.system()} "
+            f"our kernels need Linux and {COMPILER}, or a wheel for this processor; this is {platform.system()} "
             f"{'with' if compiler else 'without'} {COMPILER}",
             hint=f"install {COMPILER}, or {HINT_USE_PYTORCH}",
         )
@@ -55,8 +58,8 @@ def digest_of_kernels(compiler: str, flags: Sequence[str]) -> str:
     file = Path(compiler).resolve()
     status = file.stat()
     identity = f"{file} {status.st_size} {status.st_mtime_ns}"
-    facts = [" ".join(flags).encode(), os.fsencode(identity), _processor(), os.fsencode(_loaded_openmp() or "")]
-    return hashlib.sha256(b"\0".join([*_sources().values(), *facts])).hexdigest()[:16]
+    facts = [" ".join(flags).encode(), os.fsencode(identity), _processor(), os.fsencode(openmp_of_pytorch() or "")]
+    return hashlib.sha256(b"\0".join([*sources().values(), *facts])).hexdigest()[:16]
 
 
 def compile_kernels(compiler: str, flags: Sequence[str], folder: Path) -> Path:
@@ -65,9 +68,9 @@ def compile_kernels(compiler: str, flags: Sequence[str], folder: Path) -> Path:
     Raises:
         ConfigError: the compiler cannot be started, fails or writes nothing; with its own words.
     """
-    for name, content in _sources().items():
+    for name, content in sources().items():
         (folder / name).write_bytes(content)
-    library, openmp = folder / "blocks.so", _loaded_openmp()
+    library, openmp = folder / "blocks.so", openmp_of_pytorch()
     command = [compiler, *flags, "-o", str(library), str(folder / SOURCE), *([openmp] if openmp else [])]
     try:
         done = subprocess.run(  # noqa: S603  # a fixed command and our own source
@@ -84,21 +87,17 @@ def compile_kernels(compiler: str, flags: Sequence[str], folder: Path) -> Path:
     return library
 
 
-def _sources() -> dict[str, bytes]:
+def digest_of_sources() -> str:
+    """The SHA-256 of the C++ files, their names included, in hexadecimal digits."""
+    parts = (part for name, content in sources().items() for part in (name.encode(), content))
+    return hashlib.sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).hexdigest()
+
+
+def sources() -> dict[str, bytes]:
     """The C++ files by name, in the order of their names."""
     files = importlib.resources.files(__package__).iterdir()
     contents = {file.name: file.read_bytes() for file in files if file.name.endswith((".cpp", ".h"))}
     return dict(sorted(contents.items()))
-
-
-def _loaded_openmp() -> str | None:
-    """Path of PyTorch's bundled libgomp, so that we share its threads; None if PyTorch uses the system's."""
-    package = Path(torch.__file__).parent
-    homes = package, package.with_name("torch.libs")
-    with Path("/proc/self/maps").open() as maps:
-        files = {Path(line.split(maxsplit=5)[5].strip()) for line in maps if "/libgomp" in line}
-    own = sorted(str(file) for file in files if any(home in file.parents for home in homes))
-    return own[0] if own else None
 
 
 def _processor() -> bytes:

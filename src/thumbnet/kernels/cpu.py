@@ -27,7 +27,7 @@ LIMITS: Mapping[str, Mapping[str, str]] = {  # what PyTorch, oneDNN and MKL read
     },
 }
 MARCH = {"native": "native", "avx2": "x86-64-v3", "x86-64": "x86-64"}  # for g++
-AVX2_FLAGS = {b"avx2", b"fma", b"bmi1", b"bmi2", b"f16c", b"movbe", b"abm"}  # of x86-64-v3, as Linux names them
+AVX2_FLAGS = frozenset({b"avx2", b"fma", b"bmi1", b"bmi2", b"f16c", b"movbe", b"abm"})  # x86-64-v3, as Linux names them
 
 
 def limit_processor(environment: MutableMapping[str, str], *, torch_is_imported: bool) -> str:
@@ -70,12 +70,18 @@ def can_run(form: str) -> bool:
         return True
     if not _is_x86():
         return False
+    abilities = processor_abilities()
+    return form == "x86-64" or not abilities or abilities >= AVX2_FLAGS
+
+
+def processor_abilities() -> frozenset[bytes]:
+    """What this processor can do, in Linux's names; empty where they cannot be read (on other systems)."""
     try:
         lines = Path("/proc/cpuinfo").read_bytes().splitlines()
-    except OSError:  # not Linux: nothing is known
-        return True
-    flags = next((set(line.split()) for line in lines if line.startswith(b"flags")), AVX2_FLAGS)
-    return form == "x86-64" or flags >= AVX2_FLAGS
+    except OSError:
+        return frozenset()
+    listed = next((line for line in lines if line.startswith((b"flags", b"Features"))), b"")
+    return frozenset(listed.partition(b":")[2].split())
 
 
 def cpu_form() -> str:

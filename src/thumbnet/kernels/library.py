@@ -1,14 +1,27 @@
-"""The kernels as a loaded library: found in the cache or compiled, and checked to be the one that we would call."""
+"""The kernels as a loaded library: the wheel's, else from the cache or compiled; checked before it is called."""
 
 from __future__ import annotations
 
 import ctypes
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from thumbnet.errors import ConfigError
+from thumbnet.kernels import precompiled
 from thumbnet.kernels.cache import build_folder, build_lock, find_library, keep_library, open_cache
-from thumbnet.kernels.compiler import HINT_USE_PYTORCH, compile_kernels, digest_of_kernels, find_compiler, kernel_flags
+from thumbnet.kernels.compiler import (
+    COMPILER,
+    HINT_USE_PYTORCH,
+    can_compile,
+    compile_kernels,
+    digest_of_kernels,
+    find_compiler,
+    kernel_flags,
+)
+from thumbnet.kernels.openmp import share_openmp
+from thumbnet.kernels.precompiled import Target, find_precompiled, installed_target, unusable
+from thumbnet.kernels.support import CHANNEL_MULTIPLE
 
 ABI = 4  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
 LANES = (4, 8, 16)  # in vectors that support.CHANNEL_MULTIPLE channels fill, two or one, or half of one
@@ -31,6 +44,9 @@ Say = Callable[[str], None]
 class Kernels(ctypes.CDLL):
     """The library's functions. `abi`, `lanes` (floats in a vector) and `compiler` (its version) are as it reports them.
 
+    Args:
+        target: what it was compiled for if it came with the wheel; None: it was compiled on this machine.
+
     Raises:
         OSError: the file is no library, or one whose functions are not those that we would call.
     """
@@ -39,8 +55,9 @@ class Kernels(ctypes.CDLL):
     lanes: int
     compiler: str
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, target: Target | None = None) -> None:
         super().__init__(str(path))
+        self.target = target
         try:
             self.abi, self.lanes = int(self.thumbnet_abi()), int(self.thumbnet_lanes())
             if self.abi != ABI or self.lanes not in LANES:
@@ -53,21 +70,81 @@ class Kernels(ctypes.CDLL):
         except AttributeError as error:
             raise OSError(str(error)) from error
 
+    @property
+    def origin(self) -> str:
+        """Who compiled them and, if they came with the wheel, for which kind of processor."""
+        by = f"{COMPILER} {self.compiler}"
+        return by if self.target is None else f"wheel for {self.target.march}, {by}"
 
-_loaded: dict[tuple[object, ...], Kernels | ConfigError] = {}  # also what failed: it is not tried again and again
+
+# Also what failed: it is not tried again and again.
+_loaded: dict[tuple[object, ...], Kernels | ConfigError] = {}
+_of_wheel: dict[tuple[Path, Target], Kernels | ConfigError | None] = {}
 
 
-def load_kernels(flags: Sequence[str] | None = None, *, say: Say = lambda text: None) -> Kernels:
-    """The kernels, compiled unless this machine has them already.
+def can_load() -> bool:
+    """Whether there are kernels for this machine: they came with the wheel, or can be compiled."""
+    return installed_target() is not None or can_compile()
+
+
+def load_kernels(flags: Sequence[str] | None = None, *, say: Say | None = None) -> Kernels:
+    """The kernels: the wheel's, else compiled unless this machine has them already.
 
     Args:
-        flags: the compiler's; None: those for this process's form of the processor.
-        say: gets a sentence if they must be compiled first.
+        flags: the compiler's, to compile them with; None: those for this process's form of the processor, if the wheel
+            has none for it.
+        say: gets a sentence if they must be compiled first, and if those of the wheel cannot be used. Without it,
+            the latter is a RuntimeWarning.
 
     Raises:
         ConfigError: this is no machine for them, or compiling or loading them fails.
     """
-    flags = kernel_flags() if flags is None else flags
+    kernels = _load_precompiled(say) if flags is None else None
+    return kernels or _load_compiled(kernel_flags() if flags is None else flags, say)
+
+
+def forget_kernels() -> None:
+    """Load the kernels anew when they are wanted next, as a new process does."""
+    _loaded.clear()
+    _of_wheel.clear()
+
+
+def _load_precompiled(say: Say | None) -> Kernels | None:
+    """Those of the wheel; None if it has none for this processor, or g++ can replace those that cannot be used."""
+    target = installed_target()
+    if target is None:
+        return None
+    key = precompiled.FOLDER, target
+    if key not in _of_wheel:
+        try:
+            _of_wheel[key] = _open_precompiled(target)
+        except ConfigError as error:
+            _of_wheel[key] = error
+            if can_compile():
+                _tell(f"{error.message}. To repair them, install thumbnet anew; {COMPILER} replaces them now.", say)
+    kernels = _of_wheel[key]
+    if isinstance(kernels, ConfigError) and not can_compile():
+        raise kernels
+    return kernels if isinstance(kernels, Kernels) else None
+
+
+def _open_precompiled(target: Target) -> Kernels | None:
+    path = find_precompiled(target)
+    try:
+        share_openmp()
+        return None if path is None else Kernels(path, target)
+    except OSError as error:
+        raise unusable(target, error) from error
+
+
+def _tell(text: str, say: Say | None) -> None:
+    if say is None:
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+    else:
+        say(text)
+
+
+def _load_compiled(flags: Sequence[str], say: Say | None) -> Kernels:
     compiler, cache = find_compiler(), open_cache()
     digest = digest_of_kernels(compiler, flags)
     key = digest, cache
@@ -82,12 +159,7 @@ def load_kernels(flags: Sequence[str] | None = None, *, say: Say = lambda text: 
     return kernels
 
 
-def forget_kernels() -> None:
-    """Load the kernels anew when they are wanted next, as a new process does."""
-    _loaded.clear()
-
-
-def _load(compiler: str, flags: Sequence[str], cache: Path | None, digest: str, say: Say) -> Kernels:
+def _load(compiler: str, flags: Sequence[str], cache: Path | None, digest: str, say: Say | None) -> Kernels:
     try:
         with build_lock(cache):
             kept = None if cache is None else find_library(cache, digest)
@@ -99,9 +171,10 @@ def _load(compiler: str, flags: Sequence[str], cache: Path | None, digest: str, 
         ) from error
 
 
-def _compile(compiler: str, flags: Sequence[str], cache: Path | None, digest: str, say: Say) -> Kernels:
+def _compile(compiler: str, flags: Sequence[str], cache: Path | None, digest: str, say: Say | None) -> Kernels:
     once = "once" if cache else "at every start, since the user's cache folder cannot be used (XDG_CACHE_HOME sets one)"
-    say(f"Compiling kernels for this processor, {once}: it takes some seconds.")
+    if say is not None:
+        say(f"Compiling kernels for this processor, {once}: it takes some seconds.")
     with build_folder(cache) as folder:
         library = compile_kernels(compiler, flags, folder)
         return _open(library if cache is None else keep_library(library, cache, digest))
