@@ -10,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL_TORCH = $(if $(filter file,$(origin TORCH)),$(BIN)/python tools/install_torch.py,$(PIP) install --quiet) $(TORCH)
 
-.PHONY: FORCE setup setup-browser setup-boards train test test-browser engine lint format lock clean
+.PHONY: FORCE setup setup-browser setup-boards train test test-browser engine lint format lock wheel clean
 
 setup: .venv/.ready
 
@@ -64,6 +64,12 @@ test-browser: setup-browser
 # The WebAssembly of the pages that thumbnet writes, from its C source; needs clang and wasm-ld (Debian: clang and lld).
 engine:
 	@$(PYTHON) tools/build_engine.py
+
+# The wheels: with the kernels compiled for Linux on x86-64 and on aarch64, and a plain one for other systems.
+WHEELS ?= dist
+wheel: setup
+	$(call install,g++-x86-64-linux-gnu=x86_64-linux-gnu-g++ g++-aarch64-linux-gnu=aarch64-linux-gnu-g++,about 250 MB and half a minute)
+	@$(BIN)/python tools/build_wheel.py $(WHEELS)
 
 lint: setup
 	$(BIN)/ruff format --check

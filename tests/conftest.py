@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -102,6 +103,21 @@ def own_things() -> Iterator[None]:
                 if isinstance(thing, Registry):
                     stack.enter_context(thing.scope())
         yield
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the wheels: what `make wheel` made, in THUMBNET_TEST_WHEELS, or what the same program makes now."""
+    from installs import ROOT, run
+
+    made = os.environ.get("THUMBNET_TEST_WHEELS")
+    if made is not None:
+        return Path(made)
+    if shutil.which("aarch64-linux-gnu-g++") is None or shutil.which("x86_64-linux-gnu-g++") is None:
+        pytest.skip("no g++ for both machines: `make wheel` installs it")
+    folder = tmp_path_factory.mktemp("wheels")
+    run(sys.executable, ROOT / "tools" / "build_wheel.py", folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -5,41 +5,21 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from installs import install_wheel, make_environment, run
 from thumbnet.runs.names import REPORT
 from thumbnet.specs.extras import EXTRAS
 
 pytestmark = pytest.mark.install
 
-ROOT = Path(__file__).parents[1]
 MOST_BYTES = 150e6
 MOST_SECONDS = 0.5  # of the processor, for a first prediction, the process's start included
-LOCKED = re.compile(r"[a-z0-9-]+==[^ ]+(?: ;[^\\]+)?")
-
-
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COVERAGE"))}
-
-
-def run(*command: str | Path, cwd: Path | None = None, exit_code: int = 0) -> str:
-    """What a command prints, its errors too."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=cwd,
-        env={**ENVIRONMENT, "BROWSER": "true"},  # a command that "opens" whatever it is given
-    )
-    assert done.returncode == exit_code, done.stdout
-    return done.stdout
 
 
 def size_of(folder: Path) -> int:
@@ -47,19 +27,12 @@ def size_of(folder: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def added(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+def added(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """The environment's folder of commands, and the bytes that the installation added."""
     folder = tmp_path_factory.mktemp("light")
-    pip = ["-m", "pip", "--quiet", "--disable-pip-version-check"]
-    wheel = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder / "dist", ROOT]
-    run(sys.executable, *wheel)
-    run(sys.executable, "-m", "venv", folder / "env")
+    commands = make_environment(folder)
     before = size_of(folder / "env")
-    constraints = folder / "constraints.txt"
-    locked = [LOCKED.match(line) for line in (ROOT / "requirements.lock").read_text().splitlines()]
-    constraints.write_text("".join(f"{found[0]}\n" for found in locked if found))
-    commands = folder / "env" / "bin"
-    run(commands / "python", *pip, "install", "--constraint", constraints, *(folder / "dist").glob("*.whl"))
+    install_wheel(commands, wheels)
     return commands, size_of(folder / "env") - before
 
 

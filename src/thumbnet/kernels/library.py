@@ -21,7 +21,6 @@ from thumbnet.kernels.compiler import (
 )
 from thumbnet.kernels.openmp import share_openmp
 from thumbnet.kernels.precompiled import Target, find_precompiled, installed_target, unusable
-from thumbnet.kernels.support import CHANNEL_MULTIPLE
 
 ABI = 4  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
 LANES = (4, 8, 16)  # in vectors that support.CHANNEL_MULTIPLE channels fill, two or one, or half of one
