@@ -1,4 +1,4 @@
-"""Kernels that came with the wheel: the best that the processor can run, checked first, replaced if they are damaged."""
+"""Kernels that came with the wheel: the best for the processor, checked first, replaced if they are damaged."""
 
 from __future__ import annotations
 

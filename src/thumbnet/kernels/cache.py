@@ -6,11 +6,11 @@ overwritten or put there by somebody else is recognised, and no second file can 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
+
+if sys.platform != "win32":  # where nothing is compiled
+    import fcntl
 
 PREFIX = "blocks-"
 BUILD_PREFIX = "compiling-"

@@ -1,4 +1,4 @@
-"""Compiling the kernels with g++ on Linux: their OpenMP threads are then PyTorch's. Elsewhere PyTorch does it all."""
+"""Compiling the kernels on Linux with g++, which gives them PyTorch's OpenMP threads. Elsewhere PyTorch does it all."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +12,14 @@ from pathlib import Path
 from thumbnet.errors import RunError
 from thumbnet.runs.names import LOCK
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 SIGNATURE = "thumbnet"
+LOCKED_BYTE = 1 << 30  # on Windows, which locks bytes against readers, too: one far behind the text
+FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextmanager
@@ -26,8 +33,13 @@ def lock_folder(folder: Path, *, waits: bool = False) -> Iterator[None]:
         os.write(descriptor, f"{SIGNATURE} {os.getpid()}\n".encode())
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is held: whoever has opened it meanwhile sees that it is no more there
-        os.close(descriptor)
+        if sys.platform == "win32":  # which removes no open file; a process that has opened it meanwhile keeps it
+            os.close(descriptor)
+            with suppress(PermissionError):
+                path.unlink(missing_ok=True)
+        else:
+            path.unlink(missing_ok=True)  # while it is held: whoever has opened it meanwhile sees that it is gone
+            os.close(descriptor)
 
 
 def was_locked(folder: Path) -> bool:
@@ -41,11 +53,11 @@ def was_locked(folder: Path) -> bool:
 def _take(path: Path, *, waits: bool) -> int:
     while True:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            descriptor = os.open(path, FLAGS, 0o666)
         except OSError as error:
             raise RunError(f"{path.parent} cannot be written: {error}", hint="check its permissions") from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+            _lock(descriptor, waits=waits)
         except OSError as error:
             os.close(descriptor)
             raise _refused(path, error) from error
@@ -53,6 +65,21 @@ def _take(path: Path, *, waits: bool) -> int:
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
         os.close(descriptor)  # it was that of a process that has ended since
+
+
+def _lock(descriptor: int, *, waits: bool) -> None:
+    if sys.platform == "win32":
+        os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
+        while True:
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_LOCK if waits else msvcrt.LK_NBLCK, 1)
+                break
+            except OSError as error:
+                if not waits or error.errno != errno.EDEADLK:  # which says that it has waited for ten seconds
+                    raise
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
 
 
 def _refused(path: Path, error: OSError) -> RunError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,11 @@ from thumbnet.errors import ConfigError
 from thumbnet.kernels import convolution_choice
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.specs.engine import DEVICES, PRECISIONS
+
+if sys.platform == "win32":
+    from ctypes import wintypes
+else:
+    import resource
 
 M_TRIM_THRESHOLD = -1  # parameters of glibc's mallopt, from its malloc.h
 M_MMAP_THRESHOLD = -3
@@ -111,5 +115,29 @@ def peak_memory_bytes(device: torch.device) -> int:
     """The most memory held so far: on the GPU for cuda, else resident in this process."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return _peak_memory_on_windows()
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS and in KiB on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+if sys.platform == "win32":
+
+    class _MemoryCounters(ctypes.Structure):
+        """PROCESS_MEMORY_COUNTERS of psapi.h."""
+
+        _fields_ = (
+            ("cb", wintypes.DWORD),
+            ("PageFaultCount", wintypes.DWORD),
+            ("PeakWorkingSetSize", ctypes.c_size_t),
+            ("others", ctypes.c_size_t * 7),
+        )
+
+    def _peak_memory_on_windows() -> int:
+        counters = _MemoryCounters(cb=ctypes.sizeof(_MemoryCounters))
+        kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel32.GetCurrentProcess.restype = wintypes.HANDLE
+        kernel32.K32GetProcessMemoryInfo.argtypes = (wintypes.HANDLE, ctypes.c_void_p, wintypes.DWORD)
+        if not kernel32.K32GetProcessMemoryInfo(kernel32.GetCurrentProcess(), ctypes.byref(counters), counters.cb):
+            raise ctypes.WinError(ctypes.get_last_error())
+        return int(counters.PeakWorkingSetSize)
