@@ -177,11 +177,15 @@ def test_what_is_not_as_it_was_made_is_compiled_and_that_is_said_once(
     assert str(library) in said[0]
     assert "install thumbnet anew; g++ replaces them now" in said[0]
     assert library.exists() == (damage is not removed)  # what was installed is not ours to remove
-    forget_kernels()
+
+
+@needs_compiler
+def test_a_training_in_python_warns_of_it(wheel: Path) -> None:
+    (wheel / MANIFEST).write_text("")
     with pytest.warns(RuntimeWarning, match="install thumbnet anew"):
-        pick_kernels("auto", model, CPU)
+        pick_kernels("auto", create_model("sprint"), CPU)
     with warnings.catch_warnings(action="error"):
-        pick_kernels("auto", model, CPU)
+        pick_kernels("auto", create_model("sprint"), CPU)
 
 
 @needs_compiler

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from thumbnet.kernels.compiler import (
 )
 from thumbnet.kernels.openmp import share_openmp
 from thumbnet.kernels.precompiled import Target, find_precompiled, installed_target, unusable
+from thumbnet.kernels.said import say_once
 
 ABI = 4  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
 LANES = (4, 8, 16)  # in vectors that support.CHANNEL_MULTIPLE channels fill, two or one, or half of one
@@ -120,7 +120,7 @@ def _load_precompiled(say: Say | None) -> Kernels | None:
         except ConfigError as error:
             _of_wheel[key] = error
             if can_compile():
-                _tell(f"{error.message}. To repair them, install thumbnet anew; {COMPILER} replaces them now.", say)
+                say_once(f"{error.message}. To repair them, install thumbnet anew; {COMPILER} replaces them now.", say)
     kernels = _of_wheel[key]
     if isinstance(kernels, ConfigError) and not can_compile():
         raise kernels
@@ -134,13 +134,6 @@ def _open_precompiled(target: Target) -> Kernels | None:
         return None if path is None else Kernels(path, target)
     except OSError as error:
         raise unusable(target, error) from error
-
-
-def _tell(text: str, say: Say | None) -> None:
-    if say is None:
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
-    else:
-        say(text)
 
 
 def _load_compiled(flags: Sequence[str], say: Say | None) -> Kernels:

@@ -1,4 +1,4 @@
-"""What is said once in a process: that PyTorch's kernels run where ours were wanted."""
+"""What is said once in a process: that other kernels run than were wanted."""
 
 from __future__ import annotations
 
