@@ -11,7 +11,8 @@
 
 namespace {
 
-// Vectors of LANES channels: the first channel of each, and which channel a position (vector * LANES + lane) stands for.
+// Vectors of LANES channels: the first channel of each, and which channel a position (vector * LANES + lane) stands
+// for.
 struct Lanes {
     int channels;
 

@@ -23,7 +23,7 @@ void activate_all(const Norm& norm, const Stored* z, const Stored* shortcut, Sto
 
 template <typename Stored>
 NormGradient<Stored> gradient_of_norm(const Norm& norm, const Stored* grad_out, const Stored* z, float* gamma_gradient,
-                                    float* beta_gradient, int n, size_t rows, int num_threads) {
+                                      float* beta_gradient, int n, size_t rows, int num_threads) {
     std::vector<double> sums(2 * norm.channels * parts_of(n));
     over_images(n, num_threads, [&](int part, int first, int last) {
         for (int i = first; i < last; i++) {

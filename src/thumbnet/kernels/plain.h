@@ -1,5 +1,5 @@
-// A plain block: convolution of 3x3, pooling (with `largest`), norm, SiLU, shortcut. What stands between the convolution
-// and the stored maps happens by groups of images, while they are in the cache.
+// A plain block: convolution of 3x3, pooling (with `largest`), norm, SiLU, shortcut. What stands between the
+// convolution and the stored maps happens by groups of images, while they are in the cache.
 
 #pragma once
 
@@ -26,7 +26,7 @@ void plain_forward(const Stored* x, const float* weights, const float* gamma, co
     std::vector<double> sums(2 * static_cast<size_t>(shape.out) * parts_of(shape.n));
     with_fewest_products<Stored>(shape, [&](const auto& convolution) {
         AlignedBuffer filters(convolution.filter_size());
-        convolution.transform_filters(weights, strides, true, false, filters.data(), num_threads);
+        convolution.transform_filters_forward(weights, strides, filters.data(), num_threads);
         const size_t group_size = largest ? convolution.tiling.images_a_group() * before.size() : 0;
         over_images(shape.n, num_threads, [&](int part, int first, int last) {
             typename std::decay_t<decltype(convolution)>::ForwardBuffers buffers(convolution);
@@ -34,7 +34,8 @@ void plain_forward(const Stored* x, const float* weights, const float* gamma, co
             convolution.tiling.over_groups(first, last, [&](int image, int images) {
                 Stored* to = z + image * rows * shape.out;
                 Stored* t = largest ? reinterpret_cast<Stored*>(scratch.data()) : to;
-                convolution.forward_group(x + image * convolution.in_image(), images, filters.data(), nullptr, t, buffers);
+                convolution.forward_group(x + image * convolution.in_image(), images, filters.data(), nullptr, t,
+                                          buffers);
                 for (int i = 0; i < images; i++) {
                     const size_t at = i * rows * shape.out;
                     if (largest) pool(before, t + i * before.size(), to + at, largest + image * rows * shape.out + at);

@@ -1,0 +1,129 @@
+// A convolution's shape, and how its maps are cut into tiles, chunks of tiles and groups of images.
+
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "lanes.h"
+#include "vectors.h"
+
+namespace {
+
+constexpr int LINE = 16;  // floats in a cache line
+constexpr int TAPS_A_SIDE = 3, NUM_TAPS = 9;
+constexpr int MAX_CHUNK = 48;  // tiles, whose transformed values then stay in a cache of the second level
+
+// Maps [n, h, w, in] to [n, out_h, out_w, out].
+struct Shape {
+    int n, h, w, in, out, padding, dilation;
+
+    int out_h() const { return h + 2 * padding - 2 * dilation; }
+    int out_w() const { return w + 2 * padding - 2 * dilation; }
+};
+
+// The weights' layout, [out][in][3][3] by their strides, which their gradient has, too.
+struct Strides {
+    int64_t out, in, tap;
+};
+
+// All tiles of an image, where their values lie in its map and its result, and how many of which images make up a
+// chunk.
+template <typename Filter>
+struct Tiling {
+    static constexpr int OUT = Filter::OUT, IN = Filter::IN, OUTSIDE = -1;
+
+    std::vector<int> in_offsets, out_offsets;  // [tile][IN * IN] and [tile][OUT * OUT], in values; or OUTSIDE
+
+    explicit Tiling(const Shape& shape) {
+        const int step = shape.dilation;
+        for (int phase_y = 0; phase_y < step; phase_y++)
+            for (int phase_x = 0; phase_x < step; phase_x++)
+                for (int y = phase_y; y < shape.out_h(); y += OUT * step)
+                    for (int x = phase_x; x < shape.out_w(); x += OUT * step) {
+                        add(in_offsets, IN, step, y - shape.padding, x - shape.padding, shape.h, shape.w, shape.in);
+                        add(out_offsets, OUT, step, y, x, shape.out_h(), shape.out_w(), shape.out);
+                    }
+    }
+    int tiles() const { return static_cast<int>(in_offsets.size()) / (IN * IN); }
+    int images_a_group() const { return std::max(1, MAX_CHUNK / std::max(1, tiles())); }
+    int most_tiles() const { return std::min(MAX_CHUNK, images_a_group() * tiles()); }
+
+    // work(first_image, images) for groups of images, evenly cut
+    template <typename Work>
+    void over_groups(int first, int last, const Work& work) const {
+        const int num_groups = (last - first + images_a_group() - 1) / images_a_group();
+        for (int group = 0; group < num_groups; group++) {
+            const int begin = first + static_cast<int>(static_cast<int64_t>(last - first) * group / num_groups);
+            const int end = first + static_cast<int>(static_cast<int64_t>(last - first) * (group + 1) / num_groups);
+            work(begin, end - begin);
+        }
+    }
+    // work(first_tile, tiles) for chunks of a group's tiles, evenly cut
+    template <typename Work>
+    void over_chunks(int images, const Work& work) const {
+        const int64_t total = static_cast<int64_t>(images) * tiles(), num_chunks = (total + MAX_CHUNK - 1) / MAX_CHUNK;
+        for (int64_t chunk = 0; chunk < num_chunks; chunk++) {
+            const int begin = static_cast<int>(total * chunk / num_chunks);
+            work(begin, static_cast<int>(total * (chunk + 1) / num_chunks) - begin);
+        }
+    }
+    // work(tile of the chunk, its image's values, its offsets) for a chunk's tiles
+    template <int size, typename Values, typename Work>
+    void over_tiles(const std::vector<int>& offsets, int first, int count, Values* values, size_t image_size,
+                    const Work& work) const {
+        int in_image = first % tiles();
+        values += first / tiles() * image_size;
+        for (int tile = 0; tile < count; tile++) {
+            work(tile, values, offsets.data() + in_image * size * size);
+            if (++in_image < tiles()) continue;
+            in_image = 0;
+            values += image_size;
+        }
+    }
+
+   private:
+    static void add(std::vector<int>& offsets, int size, int step, int y, int x, int height, int width, int channels) {
+        for (int i = 0; i < size; i++)
+            for (int j = 0; j < size; j++) {
+                const int row = y + i * step, column = x + j * step;
+                const bool is_inside = row >= 0 && row < height && column >= 0 && column < width;
+                offsets.push_back(is_inside ? (row * width + column) * channels : OUTSIDE);
+            }
+    }
+};
+
+template <int size, typename Values>
+inline __attribute__((always_inline)) void locate(Values* image, const int* offsets, Values* outside,
+                                                  Values* (&at)[size]) {
+#pragma GCC unroll 36
+    for (int i = 0; i < size; i++) at[i] = offsets[i] < 0 ? outside : image + offsets[i];
+}
+
+// work(vector, first channel, is_short, channels) for each vector of channels
+template <typename Work>
+inline void over_vectors(const Lanes& lanes, const Work& work) {
+    if (lanes.is_short()) return work(std::true_type(), 0, 0);
+    for (int vector = 0; vector < lanes.vectors(); vector++) work(std::false_type(), vector, lanes.first(vector));
+}
+
+template <bool is_short, typename Stored>
+inline Vector load_some(const Stored* from, int channels) {
+    if constexpr (is_short) return load_short(from, channels);
+    return load(from);
+}
+template <bool is_short, typename Stored>
+inline void store_some(Stored* to, Vector values, int channels) {
+    if constexpr (is_short) return store_short(to, values, channels);
+    store(to, values);
+}
+
+// A plane's floats: an odd number of cache lines, or the planes would fall into the same few sets of a cache.
+inline size_t plane_of(int tiles, int positions) {
+    const size_t lines = (static_cast<size_t>(tiles) * positions + LINE - 1) / LINE;
+    return (lines | 1) * LINE;
+}
+
+}  // namespace
