@@ -43,9 +43,10 @@ endef
 setup-browser: setup .browser/axe-$(AXE)
 	$(call install,chromium=chromium chromium-driver=chromedriver,about 440 MB and half a minute)
 
-# What the tests of exports need to compile C for small boards and for the browser, and to run it: without it they skip.
+# What tests need to compile exports for small boards and for the browser, and our kernels for aarch64, and to run them:
+# without it they skip.
 setup-boards:
-	$(call install,gcc-arm-none-eabi=arm-none-eabi-gcc qemu-system-arm=qemu-system-arm gcc-riscv64-unknown-elf=riscv64-unknown-elf-gcc clang=clang lld=wasm-ld,about 1.5 GB and a minute,libnewlib-arm-none-eabi)
+	$(call install,gcc-arm-none-eabi=arm-none-eabi-gcc qemu-system-arm=qemu-system-arm gcc-riscv64-unknown-elf=riscv64-unknown-elf-gcc clang=clang lld=wasm-ld g++-aarch64-linux-gnu=aarch64-linux-gnu-g++ qemu-user=qemu-aarch64,about 1.8 GB and a minute,libnewlib-arm-none-eabi)
 
 .browser/axe-$(AXE):
 	@command -v npm >/dev/null || { echo "no npm to install axe-core with; install Node.js with npm" >&2; exit 1; }

@@ -222,7 +222,7 @@ def test_without_a_cache_of_our_own_a_temporary_folder_does(
     said: list[str] = []
     forget_kernels()
     for _ in range(2):
-        assert load_kernels(say=said.append).lanes in (8, 16)
+        assert load_kernels(say=said.append).lanes in (4, 8, 16)
     assert compiler.num_starts == 1
     assert "every start" in said[0]
     assert not list((tmp_path / "temporary").iterdir())

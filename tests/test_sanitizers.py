@@ -45,7 +45,8 @@ def run_sanitized(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_kernels_are_silent() -> None:
     done = run_sanitized(
-        "tests/test_kernels.py", "tests/test_kernel_boundary.py", "-k", "not training and not threads_are and not told"
+        *("tests/test_kernels.py", "tests/test_kernel_boundary.py", "tests/test_kernel_check.py"),
+        *("-k", "not training and not threads_are and not told"),
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert not done.stderr

@@ -10,6 +10,8 @@ namespace {
 
 #ifdef __AVX512DQ__
 constexpr int MOST_ROWS[3] = {0, 12, 12};  // of a product of 1 or 2 vectors' width: what 32 registers hold
+#elif defined(__ARM_NEON)
+constexpr int MOST_ROWS[3] = {0, 12, 10};  // also 32, of which g++ fills some with factors beforehand
 #else
 constexpr int MOST_ROWS[3] = {0, 12, 6};
 #endif

@@ -12,6 +12,8 @@ namespace {
 // Rows of a tile of 1, 2, ... vectors' width: what the registers hold, with one row's factors and one of the left matrix.
 #ifdef __AVX512DQ__
 constexpr int MOST_VECTORS = 4, MOST_ROWS_OF[MOST_VECTORS + 1] = {0, 24, 12, 8, 6};
+#elif defined(__ARM_NEON)  // g++ holds more of the left matrix
+constexpr int MOST_VECTORS = 3, MOST_ROWS_OF[MOST_VECTORS + 1] = {0, 12, 10, 7};
 #else
 constexpr int MOST_VECTORS = 3, MOST_ROWS_OF[MOST_VECTORS + 1] = {0, 12, 6, 4};
 #endif

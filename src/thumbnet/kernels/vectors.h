@@ -16,6 +16,8 @@ namespace {
 
 #ifdef __AVX512DQ__
 constexpr int LANES = 16;
+#elif defined(__ARM_NEON)  // twice as many are two registers, which g++ keeps in memory
+constexpr int LANES = 4;
 #else
 constexpr int LANES = 8;
 #endif
@@ -92,6 +94,27 @@ inline void store_lanes(Stored* to, Vector values) {
 #endif
     }
 }
+#ifdef __ARM_NEON  // by way of 16 bits: g++ would convert four bytes one by one
+typedef uint8_t EightBytes __attribute__((vector_size(8)));
+typedef uint16_t EightHalves __attribute__((vector_size(16)));
+template <int lanes>
+inline Integers load_bytes(const uint8_t* from) {
+    EightBytes bytes = {};
+    std::memcpy(&bytes, from, lanes);
+    const EightHalves wider = __builtin_convertvector(bytes, EightHalves);
+    Halves halves;
+    std::memcpy(&halves, &wider, sizeof halves);
+    return widen(halves);
+}
+template <int lanes>
+inline void store_bytes(uint8_t* to, Integers values) {
+    const Halves halves = narrow(values);
+    EightHalves wider = {};
+    std::memcpy(&wider, &halves, sizeof halves);
+    const EightBytes bytes = __builtin_convertvector(wider, EightBytes);
+    std::memcpy(to, &bytes, lanes);
+}
+#else
 template <int lanes>
 inline Integers load_bytes(const uint8_t* from) {
     Bytes bytes = {};
@@ -103,6 +126,7 @@ inline void store_bytes(uint8_t* to, Integers values) {
     const Bytes bytes = __builtin_convertvector(values, Bytes);
     std::memcpy(to, &bytes, lanes);
 }
+#endif
 
 // A value whose NaN survives the rounding to bfloat16: one with other bits could overflow to zero there.
 inline float with_usual_nan(float value) { return value == value ? value : std::numeric_limits<float>::quiet_NaN(); }

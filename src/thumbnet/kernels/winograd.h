@@ -101,7 +101,7 @@ struct Winograd : MapTransforms<Filter, Stored> {
     // bias by position
     void place_bias(const float* bias, float* shifts) const {
         for (int at = 0; at < out.positions(); at++)
-            shifts[at] = out.channel(at) < shape.out ? bias[out.channel(at)] : 0;
+            shifts[at] = out.channel(at) < shape.out ? with_usual_nan(bias[out.channel(at)]) : 0;
     }
 
     void transform_filters_forward(const float* weights, const Strides& strides, float* filters,

@@ -1,0 +1,23 @@
+// A check of every kernel by itself, without Python and PyTorch: against loops in double precision, that nothing outside
+// of its results is written, that the number of threads changes no bit, and that a NaN that goes in comes out.
+//
+// Says each failure and, last, how much was run; the exit code is 1 if anything failed. With the argument `faults` it runs
+// kernels with known faults instead, each of which it must find.
+
+#include <cstring>
+
+#include "blocks.h"
+#include "convolutions.h"
+#include "faults.h"
+
+int main(int argc, char** argv) {
+    check::Findings findings;
+    if (argc == 2 && std::strcmp(argv[1], "faults") == 0) {
+        check::run_faults(findings);
+    } else {
+        check::check_convolutions(findings);
+        check::check_blocks(findings);
+    }
+    std::printf("%d lanes, %d calls, %d failures\n", thumbnet_lanes(), findings.num_calls, findings.num_failures);
+    return findings.num_failures > 0;
+}
