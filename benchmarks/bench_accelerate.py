@@ -33,11 +33,11 @@ from measuring import (
 from peers import airbench94
 from peers.data import Images, normalise, read_images
 from peers.plan import LAYOUTS, num_params
-from thumbnet.kernels.accelerate import accelerated_layers
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thumbnet.bench.measure import matrix_gflops
+from thumbnet.kernels.accelerate import accelerated_layers
 
 WAYS = {  # the layout, and whether it is accelerated
     "plain, NCHW": ("NCHW", False),
