@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import sys
@@ -18,14 +17,10 @@ from thumbnet.kernels.cpu import cpu_form
 from thumbnet.specs.engine import DEVICES, PRECISIONS
 
 if sys.platform == "win32":
+    import ctypes
     from ctypes import wintypes
 else:
     import resource
-
-M_TRIM_THRESHOLD = -1  # parameters of glibc's mallopt, from its malloc.h
-M_MMAP_THRESHOLD = -3
-KEPT_BYTES = 1 << 30  # buffers up to this size stay with the process from step to step
-OLD_KEPT_BYTES = 1 << 25  # the most that an older glibc takes
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -68,18 +63,6 @@ def has_bfloat16_convolutions() -> bool:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     except (AttributeError, RuntimeError):  # a build without oneDNN
         return False
-
-
-def keep_freed_memory() -> bool:
-    """Let glibc keep freed buffers for the next step, instead of returning them and faulting them in again.
-
-    True where it was done: on Linux with glibc. It holds for the whole process and changes no result.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    libc = ctypes.CDLL(None)
-    keeps = libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES) or libc.mallopt(M_MMAP_THRESHOLD, OLD_KEPT_BYTES)
-    return bool(libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES) and keeps)
 
 
 @contextmanager
