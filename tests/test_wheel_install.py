@@ -127,3 +127,14 @@ from thumbnet.models.registry import create_model
 print(describe_kernels(pick_kernels("auto", create_model("sprint"), torch.device("cpu"))))
 """
     assert run(commands / "python", "-c", code, env={**bare, "THUMBNET_CPU": "x86-64"}).strip() == "pytorch"
+
+
+def test_the_plain_wheel_trains_by_pytorchs_layers_as_on_windows(
+    commands: Path, wheels: Path, bare: dict[str, str], tmp_path: Path
+) -> None:
+    (plain,) = wheels.glob("*-any.whl")
+    with zipfile.ZipFile(plain) as archive:
+        archive.extractall(tmp_path / "package")
+    run(commands / "python", Path(__file__).with_name("as_on_windows.py"), "package", "run", cwd=tmp_path, env=bare)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert (metrics["kernels"], metrics["peak_memory_bytes"]) == ("pytorch", 123 << 20)

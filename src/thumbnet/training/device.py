@@ -18,7 +18,6 @@ from thumbnet.specs.engine import DEVICES, PRECISIONS
 
 if sys.platform == "win32":
     import ctypes
-    from ctypes import wintypes
 else:
     import resource
 
@@ -110,8 +109,8 @@ if sys.platform == "win32":
         """PROCESS_MEMORY_COUNTERS of psapi.h."""
 
         _fields_ = (
-            ("cb", wintypes.DWORD),
-            ("PageFaultCount", wintypes.DWORD),
+            ("cb", ctypes.c_uint32),
+            ("PageFaultCount", ctypes.c_uint32),
             ("PeakWorkingSetSize", ctypes.c_size_t),
             ("others", ctypes.c_size_t * 7),
         )
@@ -119,8 +118,8 @@ if sys.platform == "win32":
     def _peak_memory_on_windows() -> int:
         counters = _MemoryCounters(cb=ctypes.sizeof(_MemoryCounters))
         kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
-        kernel32.GetCurrentProcess.restype = wintypes.HANDLE
-        kernel32.K32GetProcessMemoryInfo.argtypes = (wintypes.HANDLE, ctypes.c_void_p, wintypes.DWORD)
+        kernel32.GetCurrentProcess.restype = ctypes.c_void_p
+        kernel32.K32GetProcessMemoryInfo.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32)
         if not kernel32.K32GetProcessMemoryInfo(kernel32.GetCurrentProcess(), ctypes.byref(counters), counters.cb):
             raise ctypes.WinError(ctypes.get_last_error())
         return int(counters.PeakWorkingSetSize)
