@@ -88,7 +88,7 @@ from thumbnet.models.blocknet import BlockNet
 def teams(): return {line.split()[-1] for line in open("/proc/self/maps") if "libgomp" in line or "libomp" in line}
 before = teams()
 torch.manual_seed(0)
-blocks = BlockNet(blocks="c16 s32p b48").blocks[1:].to(memory_format=torch.channels_last).train()
+blocks = BlockNet(blocks="c16 b32p c48").blocks[1:].to(memory_format=torch.channels_last).train()
 kernels = load_kernels()
 for block in blocks:
     block.kernels = kernels
