@@ -65,7 +65,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     monkeypatch.setattr(layer, "convolve", counted)
     for module in (accelerate_module, layer):
         monkeypatch.setattr(module, "load_kernels", lambda: load_kernels(FLAGS))
-    monkeypatch.setattr(convolution_choice, "has_native_bfloat16", lambda: False)
+    monkeypatch.setattr(convolution_choice, "has_bfloat16_tiles", lambda: False)
     return shapes
 
 
@@ -342,7 +342,7 @@ def test_autocast(ran: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(ran) == 2
     with torch.autocast("cpu", torch.float16):
         assert model(images_of(4, 8, 6, 6)).equal(plain(images_of(4, 8, 6, 6)))
-    monkeypatch.setattr(convolution_choice, "has_native_bfloat16", lambda: True)
+    monkeypatch.setattr(convolution_choice, "has_bfloat16_tiles", lambda: True)
     with torch.autocast("cpu", torch.bfloat16):  # there PyTorch's are faster
         check_same(model, plain, images_of(4, 8, 6, 6), within=0)
     assert len(ran) == 2
