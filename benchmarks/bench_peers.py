@@ -91,8 +91,7 @@ def write(record: Record, note: str) -> Path:
     values["matrix_gflops"] = [run["matrix_gflops"] for run in values["runs"]]
     path = write_results("peers", values, "")
     path.write_text(describe(values, path.with_suffix(".png").name))
-    machine = f"{values['processor']}, {values['processor_kind']}"
-    save_figure(draw(machine, points_of(values["runs"])), path.with_suffix(".png"))
+    save_figure(draw(values["processor"], points_of(values["runs"])), path.with_suffix(".png"))
     return path
 
 

@@ -40,4 +40,14 @@ void thumbnet_plain_backward(void* grad_out, void* x, void* z, const uint8_t* la
                              int is_bfloat16, int n, int h, int w, int in, int out, int padding, int dilation,
                              int64_t out_stride, int64_t in_stride, int64_t tap_stride, int has_shortcut,
                              int num_threads);
+void thumbnet_strided_forward(void* source, const float* whitening, const float* weights, const float* gamma,
+                              const float* beta, float* running_mean, float* running_variance, double momentum,
+                              double epsilon, void* z, void* y, float* saved, int is_bfloat16, int n, int h, int w, int in,
+                              int out, int whitened, int whiten_padding, int64_t out_stride, int64_t in_stride,
+                              int64_t tap_stride, int num_threads);
+void thumbnet_strided_backward(void* grad_out, void* source, const float* whitening, void* z, const float* weights,
+                               float* saved, void* x_gradient, float* weight_gradient, float* gamma_gradient,
+                               float* beta_gradient, int is_bfloat16, int n, int h, int w, int in, int out, int whitened,
+                               int whiten_padding, int64_t out_stride, int64_t in_stride, int64_t tap_stride,
+                               int num_threads);
 }

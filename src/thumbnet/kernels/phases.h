@@ -86,16 +86,14 @@ inline std::vector<float> whitening_by_depth(const Patches& patches, int width) 
     return result;
 }
 
-// Fills an image's phases with the ReLU of its whitened patches. `padded` has room for the image and its padding.
+// Fills an image's phases with the ReLU of its whitened patches, by way of `padded`: the image within zeros.
 inline void fill_from_patches(const StridedShape& shape, const Patches& patches, const std::vector<float>& by_depth,
                               const float* image, float* padded, float* phases) {
     const size_t line = static_cast<size_t>(patches.w) * patches.channels;
     const size_t padded_line = static_cast<size_t>(patches.padded_w()) * patches.channels;
-    if (patches.padding) {
-        for (int y = 0; y < patches.h; y++)
-            std::memcpy(padded + (y + patches.padding) * padded_line + patches.padding * patches.channels,
-                        image + y * line, line * sizeof(float));
-        image = padded;
+    for (int y = 0; y < patches.h; y++) {
+        float* to = padded + (y + patches.padding) * padded_line + patches.padding * patches.channels;
+        for (size_t i = 0; i < line; i++) to[i] = with_usual_nan(image[y * line + i]);
     }
     const int width = shape.in_width(), depth = 2 * patches.channels;
     const size_t lines[2] = {0, padded_line};
@@ -104,7 +102,7 @@ inline void fill_from_patches(const StridedShape& shape, const Patches& patches,
             const int pixels = (shape.w - first + 1) / 2;
             float* to = phases + shape.pixel(y, first);
             for (int c = 0; c < width; c += 2 * LANES) {
-                const Product p{image + y * padded_line + first * patches.channels,
+                const Product p{padded + y * padded_line + first * patches.channels,
                                 static_cast<size_t>(2 * patches.channels),
                                 1,
                                 by_depth.data() + c,
@@ -132,9 +130,9 @@ class PhaseFiller {
           patches_(patches),
           source_(source),
           by_depth_(patches.weights ? whitening_by_depth(patches, shape.in_width()) : std::vector<float>()),
-          padded_size_(patches.weights && patches.padding ? static_cast<size_t>(patches.h + 2 * patches.padding) *
-                                                                patches.padded_w() * patches.channels
-                                                          : 0) {}
+          padded_size_(patches.weights ? static_cast<size_t>(patches.h + 2 * patches.padding) * patches.padded_w() *
+                                             patches.channels
+                                       : 0) {}
 
     size_t scratch_size() const { return padded_size_; }
     void fill(int image, float* padded, float* phases) const {
