@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <vector>
@@ -79,24 +80,33 @@ void finish_statistics(const Norm& norm, const std::vector<double>& sums, int nu
     }
 }
 
+// work(first, last) for runs of a map's pixels, of some 256 values each: they are passed over once for each group of
+// channels, and memory comes faster almost in its own order.
+template <typename Work>
+inline void over_runs(size_t rows, int channels, const Work& work) {
+    const size_t most = std::max(1, 256 / channels);
+    for (size_t first = 0; first < rows; first += most) work(first * channels, std::min(first + most, rows) * channels);
+}
+
 // y = silu(scale * z + shift), plus the shortcut
 template <typename Stored>
 void activate(const Norm& norm, const Stored* z, const Stored* shortcut, Stored* y, size_t rows) {
-    const int channels = norm.channels;
-    over_channels(channels, [&](auto width, int c) {
-        const Group<width> scale = load_group<width>(norm.scale + c), shift = load_group<width>(norm.shift + c);
-        for (size_t at = c; at < rows * channels; at += channels) {
-            Group<width> result = load_group<width>(z + at);
-            for (int k = 0; k < result.count; k++) {
-                const Vector h = result.parts[k] * scale.parts[k] + shift.parts[k];
-                result.parts[k] = h * sigmoid_for<Stored>(h);
+    over_runs(rows, norm.channels, [&](size_t begin, size_t end) {
+        over_channels(norm.channels, [&](auto width, int c) {
+            const Group<width> scale = load_group<width>(norm.scale + c), shift = load_group<width>(norm.shift + c);
+            for (size_t at = begin + c; at < end; at += norm.channels) {
+                Group<width> result = load_group<width>(z + at);
+                for (int k = 0; k < result.count; k++) {
+                    const Vector h = result.parts[k] * scale.parts[k] + shift.parts[k];
+                    result.parts[k] = h * sigmoid_for<Stored>(h);
+                }
+                if (shortcut) {
+                    const Group<width> from_shortcut = load_group<width>(shortcut + at);
+                    for (int k = 0; k < result.count; k++) result.parts[k] += from_shortcut.parts[k];
+                }
+                store_group<width>(y + at, result);
             }
-            if (shortcut) {
-                const Group<width> from_shortcut = load_group<width>(shortcut + at);
-                for (int k = 0; k < result.count; k++) result.parts[k] += from_shortcut.parts[k];
-            }
-            store_group<width>(y + at, result);
-        }
+        });
     });
 }
 
@@ -154,21 +164,22 @@ struct NormGradient {
 
     template <typename Result>
     void apply(const Norm& norm, const Stored* grad_out, const Stored* z, size_t rows, Result* dz) const {
-        const int channels = norm.channels;
-        over_channels(channels, [&](auto width, int c) {
-            const Group<width> scale = load_group<width>(norm.scale + c), shift = load_group<width>(norm.shift + c);
-            const Group<width> factor = load_group<width>(by_value.data() + c);
-            const Group<width> rest = load_group<width>(constant.data() + c);
-            for (size_t at = c; at < rows * channels; at += channels) {
-                const Group<width> value = load_group<width>(z + at);
-                Group<width> result = load_group<width>(grad_out + at);
-                for (int k = 0; k < value.count; k++) {
-                    const Vector h = value.parts[k] * scale.parts[k] + shift.parts[k];
-                    const Vector slope = result.parts[k] * silu_slope<Stored>(h);
-                    result.parts[k] = scale.parts[k] * slope + (factor.parts[k] * value.parts[k] + rest.parts[k]);
+        over_runs(rows, norm.channels, [&](size_t begin, size_t end) {
+            over_channels(norm.channels, [&](auto width, int c) {
+                const Group<width> scale = load_group<width>(norm.scale + c), shift = load_group<width>(norm.shift + c);
+                const Group<width> factor = load_group<width>(by_value.data() + c);
+                const Group<width> rest = load_group<width>(constant.data() + c);
+                for (size_t at = begin + c; at < end; at += norm.channels) {
+                    const Group<width> value = load_group<width>(z + at);
+                    Group<width> result = load_group<width>(grad_out + at);
+                    for (int k = 0; k < value.count; k++) {
+                        const Vector h = value.parts[k] * scale.parts[k] + shift.parts[k];
+                        const Vector slope = result.parts[k] * silu_slope<Stored>(h);
+                        result.parts[k] = scale.parts[k] * slope + (factor.parts[k] * value.parts[k] + rest.parts[k]);
+                    }
+                    store_group<width>(dz + at, result);
                 }
-                store_group<width>(dz + at, result);
-            }
+            });
         });
     }
 };
