@@ -80,7 +80,7 @@ void finish_statistics(const Norm& norm, const std::vector<double>& sums, int nu
     }
 }
 
-// work(first, last) for runs of a map's pixels, of some 256 values each: they are passed over once for each group of
+// work(begin, end) for runs of whole pixels, of some 256 values each: they are passed over once for each group of
 // channels, and memory comes faster almost in its own order.
 template <typename Work>
 inline void over_runs(size_t rows, int channels, const Work& work) {
