@@ -134,6 +134,16 @@ def test_figures_of_speed_do_not_mix_kinds_or_versions(tmp_path: Path, monkeypat
         "AVX2 float32": (51, ""),
         "AVX-512 float32": (81, "the recipe as it was on 2026-11-24"),
     }
+    runs = [
+        {"peer": peer, "minutes": 2, "epochs": epochs, "train_s": 120.0, "test_accuracy": 0.9, "num_params": 1}
+        for peer, epochs in (("airbench94", 0.4), ("sprint", 9))
+    ]
+    runs[1] |= {"macs": 2, "config": config_to_toml(thumbnet.load_recipe("sprint"))}
+    values = _result("AVX2 float32", "2026-12-01", 0) | {"runs": runs}
+    (tmp_path / "peers_a_2026-12-01.json").write_text(json.dumps(values))
+    beside = {(point.series, point.is_peer): point for point in results.collect() if point.epochs in (0.4, 9)}
+    assert set(beside) == {("airbench94's network", True), ("sprint", False)}
+    assert all(point.kind == "AVX2 float32" and not point.version for point in beside.values())
     table = sys.modules["build_speed"].readme_block(results.collect())
     assert "| 80.00 ± 0.00 % in 51 s (n = 2, 2026-11-30) | " in table
     assert " | 80.00 ± 0.00 % in 1 min 21 s (n = 2, the recipe as it was on 2026-11-24) | not measured |" in table

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from speed_chart import draw
-from speed_results import KINDS, NAMES, PLAIN, ZOO, Point, collect, made, newest
+from speed_point import KINDS, NAMES, Point
+from speed_results import PLAIN, ZOO, collect, made, newest
 
 from thumbnet.recipes import load_recipe
 from thumbnet.training.progress import duration

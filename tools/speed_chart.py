@@ -5,7 +5,8 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
-from speed_results import KINDS, NAMES, OUR_REFERENCE, PLAIN, Point
+from speed_point import KINDS, NAMES, Point
+from speed_results import OUR_REFERENCE, PLAIN
 
 from thumbnet.training.progress import duration
 from thumbnet.views.figure import new_figure, styled

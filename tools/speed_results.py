@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import statistics
 from collections import defaultdict
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from speed_point import FAMILY, KINDS, Point
 
 from thumbnet.config import config_from_toml
 from thumbnet.errors import ConfigError
@@ -20,15 +21,6 @@ DOCS = Path(__file__).parent.parent / "docs"
 RESULTS = DOCS.parent / "benchmarks" / "results"
 ZOO = DOCS / "results" / "zoo"
 EARLIER = DOCS / "results" / "earlier-speed.json"  # figures that docs/LOG.md has, and no file of a benchmark
-KINDS = ("AVX2 float32", "AVX-512 float32", "AVX-512 bfloat16", "NEON float32", "NEON bfloat16")
-NAMES = {  # for people
-    "AVX2 float32": "AVX2 float32",
-    "AVX-512 float32": "AVX-512 without bfloat16",
-    "AVX-512 bfloat16": "AVX-512 with bfloat16",
-    "NEON float32": "ARM (NEON)",
-    "NEON bfloat16": "ARM (NEON) with bfloat16",
-}
-FAMILY = "thumb-"  # models by size, on one line
 THEMES = ("sprint", "epochs", "sprint-long")  # results of bench_sprint.py
 PUBLISHED_ACCURACY = 0.8551  # the last of its 20 epochs
 REFERENCE_EPOCHS = 20
@@ -42,47 +34,6 @@ PEERS = {  # of bench_peers.py, for the chart
 IMAGE_SHAPE = (3, 32, 32)
 PLAIN = "reference network, the plain way (accuracy as published)"
 OUR_REFERENCE = "reference network, our run, mostly on one thread beside others"
-
-
-@dataclass(frozen=True)
-class Point:
-    """Trainings of one length on one kind of processor: median seconds, mean test accuracy, and where they were made.
-
-    `version` is empty for the network and recipe of today, else says until when they were others.
-    """
-
-    series: str
-    kind: str
-    epochs: float
-    train_s: float
-    accuracies: tuple[float, ...]
-    num_params: int
-    made: str
-    date: str
-    version: str = ""
-    is_peer: bool = False  # trained by PyTorch alone
-
-    @property
-    def accuracy(self) -> float:
-        return statistics.mean(self.accuracies)
-
-    @property
-    def deviation(self) -> float | None:
-        return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else None
-
-    @property
-    def num_runs(self) -> int:
-        return len(self.accuracies)
-
-    @property
-    def line(self) -> str:
-        """The line of the chart that it is on."""
-        return f"{FAMILY}20k to {FAMILY}200k" if FAMILY in self.series else self.series
-
-    @property
-    def label(self) -> str:
-        """What stands at it."""
-        return self.series if FAMILY in self.series else f"{self.epochs:.3g} epoch{'s' * (self.epochs != 1)}"
 
 
 def read_all(theme: str) -> list[dict[str, Any]]:
@@ -145,27 +96,22 @@ def size_of(recipe: str) -> tuple[int, int]:
 
 
 def peer_points() -> list[Point]:
-    """The newest result of bench_peers.py on each kind of processor, without our own recipes."""
+    """The newest result of bench_peers.py on each kind of processor, our own recipes among them."""
     points = []
     for kind, values in newest("peers").items():
         groups: dict[tuple[str, float], list[dict[str, Any]]] = defaultdict(list)
         for run in values["runs"]:
-            if run["peer"] in PEERS:
-                groups[run["peer"], run["minutes"]].append(run)
-        points += [
-            Point(
-                PEERS[peer],
-                kind,
-                statistics.median(run["epochs"] for run in runs),
-                statistics.median(run["train_s"] for run in runs),
-                tuple(run["test_accuracy"] for run in runs),
-                runs[0]["num_params"],
-                made(values),
-                values["date"],
-                is_peer=True,
+            groups[run["peer"], run["minutes"]].append(run)
+        for (peer, _), runs in sorted(groups.items()):
+            if peer not in PEERS:
+                points += sprint_points(values | {"recipe": peer, "config": runs[0]["config"], "runs": runs})
+                continue
+            epochs, train_s = (statistics.median(run[key] for run in runs) for key in ("epochs", "train_s"))
+            accuracies = tuple(run["test_accuracy"] for run in runs)
+            num_params, date = runs[0]["num_params"], values["date"]
+            points.append(
+                Point(PEERS[peer], kind, epochs, train_s, accuracies, num_params, made(values), date, is_peer=True)
             )
-            for (peer, _), runs in sorted(groups.items())
-        ]
     return points
 
 
@@ -245,7 +191,8 @@ def collect() -> list[Point]:
     Of one length: the newest, of as many runs as there are.
     """
     found: dict[tuple[str, str, float], Point] = {}
-    candidates = earlier_points()
+    peers = peer_points()
+    candidates = earlier_points() + [point for point in peers if not point.is_peer]
     for theme in THEMES:
         candidates += [point for values in read_all(theme) for point in sprint_points(values)]
     candidates.sort(key=lambda point: (not point.version, point.num_runs > 1, point.date))
@@ -260,5 +207,5 @@ def collect() -> list[Point]:
         last = max(point.date for point in group)
         kept += todays or [point for point in group if point.date == last]
     points = sorted(kept, key=lambda point: (point.series, point.epochs))
-    points = trained_models() + points + peer_points() + reference_points()
+    points = trained_models() + points + [point for point in peers if point.is_peer] + reference_points()
     return sorted(points, key=lambda point: KINDS.index(point.kind))

@@ -51,5 +51,6 @@ def train_ours(
         command += ["--data", "cifar10", "--allow-unverified"]
     subprocess.run([*command, "--data-dir", folder], check=True, stdout=subprocess.DEVNULL)
     metrics = json.loads((run_dir / "metrics.json").read_text())
-    kept = ("train_s", "test_accuracy", "num_params", "epochs", "images_per_s")
-    return {key: metrics[key] for key in kept} | {"precision": speed["precision"], "kernels": speed["kernels"]}
+    kept = ("train_s", "test_accuracy", "num_params", "macs", "epochs", "images_per_s")
+    how = {"precision": speed["precision"], "kernels": speed["kernels"], "config": config_to_toml(load_recipe(recipe))}
+    return {key: metrics[key] for key in kept} | how
