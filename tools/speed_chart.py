@@ -11,8 +11,9 @@ from speed_results import OUR_REFERENCE, PLAIN
 from thumbnet.training.progress import duration
 from thumbnet.views.figure import new_figure, styled
 
-TICKS_S = (5, 10, 30, 60, 120, 300, 600, 1200, 3600, 10800)
+TICKS_S = (5, 10, 30, 60, 120, 300, 600, 1800, 3600, 10800)
 WIDE_TICKS_S = (10, 60, 600, 3600)  # where there is little room
+LOWEST = 60  # per cent; what is below is in the table only
 PANEL_PX, NARROW_PANEL_PX = 310, 380
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f5539", "#5e548e", "#666666", "#999999")
 SHORT = {PLAIN: "reference, the plain way", OUR_REFERENCE: "reference, our run"}
@@ -36,7 +37,7 @@ def draw(points: list[Point], width_px: int) -> Figure:
         for line in dict.fromkeys(point.line for point in here):
             draw_line(axes, [point for point in here if point.line == line], line, colors[line])
         axes.set_ylabel("test accuracy, %")
-        axes.legend(fontsize=8, **beside)
+        axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", **beside)
     last = panels[-1]
     last.set_xscale("log")
     last.set_xlim(shortest_s / 1.5, longest_s * 2.5)
@@ -46,7 +47,8 @@ def draw(points: list[Point], width_px: int) -> Figure:
         FuncFormatter(lambda seconds, _: duration(float(seconds)).removesuffix(" 0 s").removesuffix(" 0 min"))
     )
     last.xaxis.set_minor_formatter(NullFormatter())
-    last.set_xlabel("time of training")
+    last.set_ylim(bottom=max(LOWEST, last.get_ylim()[0]))
+    last.set_xlabel("time of training; the numbers are epochs")
     return figure
 
 
@@ -54,7 +56,8 @@ def draw_line(axes: Axes, points: list[Point], line: str, color: str) -> None:
     """One line with its points, what stands at them, and its name for the legend."""
     chosen = sorted(points, key=lambda point: point.train_s)
     versions = {point.version for point in chosen} - {""}
-    name = ", ".join([SHORT.get(line, line), *sorted(versions)])
+    parameters = [f"{chosen[0].num_params / 1e6:.2f} M"] if chosen[0].is_peer else []
+    name = ", ".join([SHORT.get(line, line), *sorted(versions), *parameters])
     axes.errorbar(
         [point.train_s for point in chosen],
         [100 * point.accuracy for point in chosen],
@@ -69,7 +72,7 @@ def draw_line(axes: Axes, points: list[Point], line: str, color: str) -> None:
         return
     for point in chosen:
         axes.annotate(
-            point.label.removeprefix("thumb-"),
+            point.label,
             (point.train_s, 100 * point.accuracy),
             xytext=(7, -3) if line.startswith("thumb-") else (6, -11),
             textcoords="offset points",

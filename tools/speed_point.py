@@ -33,6 +33,7 @@ class Point:
     date: str
     version: str = ""
     is_peer: bool = False  # trained by PyTorch alone
+    machine: str = ""
 
     @property
     def accuracy(self) -> float:
@@ -53,5 +54,5 @@ class Point:
 
     @property
     def label(self) -> str:
-        """What stands at it."""
-        return self.series if FAMILY in self.series else f"{self.epochs:.3g} epoch{'s' * (self.epochs != 1)}"
+        """What stands at it: the model's size, or the number of epochs."""
+        return self.series.removeprefix(FAMILY) if FAMILY in self.series else f"{self.epochs:.3g}"

@@ -71,6 +71,7 @@ def sprint_points(values: dict[str, Any]) -> list[Point]:
             made(values),
             values["date"],
             version(values["recipe"], runs[0], values["config"], values["date"]),
+            machine=values["processor"],
         )
         for epochs, runs in sorted(by_epochs.items())
     ]
@@ -128,6 +129,7 @@ def earlier_points() -> list[Point]:
             made(values),
             values["date"],
             version(values["recipe"], values, values["config"], values["date"]),
+            machine=values["processor"],
         )
         for values in json.loads(EARLIER.read_text())
     ]
@@ -187,25 +189,24 @@ def reference_points() -> list[Point]:
 def collect() -> list[Point]:
     """Every point to be shown, by kind of processor.
 
-    Of a recipe on one kind: those of today's version, or, where it was not measured, those of the last one that was.
-    Of one length: the newest, of as many runs as there are.
+    Of a recipe on one kind: those of today's version, or, where it was not measured, of the last one that was; all from
+    the machine of the newest. Of one length: the newest, of as many runs as there are.
     """
-    found: dict[tuple[str, str, float], Point] = {}
     peers = peer_points()
     candidates = earlier_points() + [point for point in peers if not point.is_peer]
     for theme in THEMES:
         candidates += [point for values in read_all(theme) for point in sprint_points(values)]
-    candidates.sort(key=lambda point: (not point.version, point.num_runs > 1, point.date))
-    for point in candidates:  # the best last
-        found[point.series, point.kind, point.epochs] = point
     groups: dict[tuple[str, str], list[Point]] = defaultdict(list)
-    for point in found.values():
+    for point in candidates:
         groups[point.series, point.kind].append(point)
-    kept = []
+    kept: list[Point] = []
     for group in groups.values():
-        todays = [point for point in group if not point.version]
-        last = max(point.date for point in group)
-        kept += todays or [point for point in group if point.date == last]
+        newest_point = max(group, key=lambda point: (not point.version, point.date))
+        alike = [
+            point for point in group if (point.version, point.machine) == (newest_point.version, newest_point.machine)
+        ]
+        alike.sort(key=lambda point: (point.num_runs > 1, point.date))
+        kept += {point.epochs: point for point in alike}.values()  # the best last
     points = sorted(kept, key=lambda point: (point.series, point.epochs))
     points = trained_models() + points + [point for point in peers if point.is_peer] + reference_points()
     return sorted(points, key=lambda point: KINDS.index(point.kind))
