@@ -10,8 +10,6 @@ namespace {
 
 #ifdef __AVX512DQ__
 constexpr int MOST_ROWS[3] = {0, 12, 12};  // of a product of 1 or 2 vectors' width: what 32 registers hold
-#elif defined(__ARM_NEON)
-constexpr int MOST_ROWS[3] = {0, 12, 10};  // also 32, of which g++ fills some with factors beforehand
 #else
 constexpr int MOST_ROWS[3] = {0, 12, 6};
 #endif
@@ -32,7 +30,7 @@ struct Product {
 };
 
 template <int rows, int vectors, bool adds>
-inline void product_tile(const Product& p) {
+__attribute__((always_inline)) inline void product_tile(const Product& p) {
     Vector sums[rows][vectors];
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++)
@@ -59,23 +57,27 @@ inline void product_tile(const Product& p) {
         for (int v = 0; v < vectors; v++) store(p.result + i * p.result_row + v * LANES, sums[i][v]);
 }
 
+// Tiles of as many rows as are `wanted`, one below the other. The loop is within the choice: around it, it takes longer.
 template <int rows, int vectors, bool adds>
-inline void product_rows(int wanted, const Product& p) {
+void product_tiles(int wanted, int num_tiles, Product p) {
     if constexpr (rows > 1)
-        if (wanted < rows) return product_rows<rows - 1, vectors, adds>(wanted, p);
-    product_tile<rows, vectors, adds>(p);
+        if (wanted < rows) return product_tiles<rows - 1, vectors, adds>(wanted, num_tiles, p);
+    for (int tile = 0; tile < num_tiles; tile++) {
+        product_tile<rows, vectors, adds>(p);
+        p.left += rows * p.row;
+        p.result += rows * p.result_row;
+    }
 }
 
 // One or two vectors' width of a product. Its rows are spread evenly over tiles: 32 as 6, 6, 5, 5, 5, 5.
 template <int vectors, bool adds>
 __attribute__((noinline)) void product(Product p, int rows) {
-    const int num_tiles = (rows + MOST_ROWS[vectors] - 1) / MOST_ROWS[vectors];
-    for (int tile = 0; tile < num_tiles; tile++) {
-        const int some = rows / num_tiles + (tile < rows % num_tiles);
-        product_rows<MOST_ROWS[vectors], vectors, adds>(some, p);
-        p.left += some * p.row;
-        p.result += some * p.result_row;
-    }
+    constexpr int most = MOST_ROWS[vectors];
+    const int num_tiles = (rows + most - 1) / most, few = rows / num_tiles, num_larger = rows % num_tiles;
+    if (num_larger) product_tiles<most, vectors, adds>(few + 1, num_larger, p);
+    p.left += num_larger * (few + 1) * p.row;
+    p.result += num_larger * (few + 1) * p.result_row;
+    product_tiles<most, vectors, adds>(few, num_tiles - num_larger, p);
 }
 
 }  // namespace
