@@ -51,6 +51,7 @@ MAX_LOSS_DIFFERENCE = 1e-3
 BATCH_SIZES = {"vgg": 128, "airbench94": 1000}
 STEPS_A_TURN = {"vgg": 12, "airbench94": 4}
 BARS = {"vgg": 1.5, "airbench94": 1.6}  # times the images/s of the faster plain way
+BARS_KIND = "AVX2 float32"  # of processor, that the bars are for
 TITLES = {
     "vgg": "five 3x3 convolutions of 32 to 96 channels, BatchNorm, ReLU",
     "airbench94": "airbench94: whitening, 64-256-256 channels, pools before norms, GELU",
@@ -212,17 +213,18 @@ def describe(values: dict[str, Any]) -> str:
         lines += ["", f"## {heading}", "", "| way | images/s | range |", "|---|---|---|"]
         for way, rates in measured["images_per_s"].items():
             lines.append(f"| {way} | {statistics.median(rates):,.0f} | {min(rates):,.0f} to {max(rates):,.0f} |")
-        lines += ["", *(verdict(network, measured, layout) for layout in LAYOUTS)]
+        lines += ["", *(verdict(network, measured, layout, values["processor_kind"]) for layout in LAYOUTS)]
         plain = loss_difference(measured, "plain, NCHW", "plain, channels_last")
         lines.append(f"- PyTorch's own losses in the two layouts differ by at most {plain:.1e}.")
     return "\n".join([*lines, ""])
 
 
-def verdict(network: str, measured: dict[str, Any], layout: str) -> str:
+def verdict(network: str, measured: dict[str, Any], layout: str, kind: str) -> str:
     """How many times as fast, and how near the losses are, against the bars."""
     times, bar = ratios(measured, layout), BARS[network]
     difference = loss_difference(measured, f"accelerated, {layout}", f"plain, {layout}")
     is_fast = "reached" if statistics.median(times) >= bar else "missed"
+    is_fast = is_fast if kind == BARS_KIND else f"not judged, it is for {BARS_KIND}"
     is_same = "reached" if difference <= MAX_LOSS_DIFFERENCE else "missed"
     return (
         f"- Accelerated in {layout}: **{statistics.median(times):.2f} times** as fast as the faster plain way "

@@ -91,7 +91,8 @@ def write(record: Record, note: str) -> Path:
     values["matrix_gflops"] = [run["matrix_gflops"] for run in values["runs"]]
     path = write_results("peers", values, "")
     path.write_text(describe(values, path.with_suffix(".png").name))
-    save_figure(draw(values["processor"], points_of(values["runs"])), path.with_suffix(".png"))
+    machine = f"{values['processor']}, {values['processor_kind']}"
+    save_figure(draw(machine, points_of(values["runs"])), path.with_suffix(".png"))
     return path
 
 

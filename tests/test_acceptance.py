@@ -20,10 +20,10 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
 from thumbnet.data.statistics import channel_statistics
 from thumbnet.evaluation.metrics import evaluate
+from thumbnet.kernels.memory import keep_freed_memory
 from thumbnet.models.registry import create_model
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.parts import fit_config
-from thumbnet.training.device import keep_freed_memory
 from thumbnet.training.progress import Silent
 
 pytestmark = [

@@ -337,3 +337,70 @@ def test_results_of_another_kind_of_processor_are_not_overwritten(
     with pytest.raises(SystemExit, match=r"of the kind .*, this processor is Z80"):
         measuring.write_results("it", values | {"processor_kind": "Z80"}, "another")
     assert path.read_text() == "again"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a shell script")
+def test_older_code_is_compiled_for_the_limited_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commit f7609f6 knows nothing of THUMBNET_CPU: without this it would be measured with AVX-512 and bfloat16."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import checkouts
+
+    old, new = tmp_path / "old", BENCHMARKS.parent
+    monkeypatch.setattr(checkouts, "cpu_form", lambda: "avx2")
+    monkeypatch.setattr(checkouts.shutil, "which", lambda name: "/bin/echo")
+    environment = checkouts.environment_of(old, tmp_path / "lesser")
+    words = ["-O3", "-march=native", "-o", "a file", "-fPIC"]
+    said = subprocess.run([tmp_path / "lesser" / "g++", *words], capture_output=True, text=True, check=True).stdout
+    assert said == "-O3 -march=x86-64-v3 -o a file -fPIC\n"
+    assert environment["PATH"].startswith(f"{tmp_path / 'lesser'}:")
+    assert environment["XDG_CACHE_HOME"] == str(tmp_path / "lesser" / "cache")
+    assert environment["PYTHONPATH"] == str(old / "src")
+    assert checkouts.options_of(old) == ["--set", "precision=float32"]
+    assert checkouts.options_of(new) == []
+    assert "lesser" not in checkouts.environment_of(new, tmp_path / "lesser")["PATH"]
+    monkeypatch.setattr(checkouts, "cpu_form", lambda: "native")
+    assert checkouts.options_of(old) == []
+    assert "lesser" not in checkouts.environment_of(old, tmp_path / "lesser")["PATH"]
+
+
+@pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
+def test_convolutions_are_compared_layer_by_layer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_convolutions
+    import convolution_layers
+    import measuring
+
+    write_folder(tmp_path / "data")
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(convolution_layers, "AT_LEAST_S", 1e-4)
+    batch = bench_convolutions.Network("resnet8", 32, 4, 0.001)
+    monkeypatch.setattr(bench_convolutions, "NETWORKS", {"resnet8": batch})
+    options = ["--turns", "2", "--precision", "float32", "--data-dir", str(tmp_path / "data")]
+    monkeypatch.setattr(sys, "argv", ["it", "resnet8", *options])
+    bench_convolutions.main()
+    (kept,) = (tmp_path / "results").glob("convolutions_*.json")
+    (network,) = json.loads(kept.read_text())["networks"]
+    assert kept.with_suffix(".md").read_text().splitlines()[-2] in capsys.readouterr().out
+    taken = {layer["name"] for layer in network["layers"] if layer["taken"]}
+    assert taken == {
+        "stages.0.body.0", "stages.0.body.3", "stages.1.body.3", "stages.2.body.3"
+    }  # fmt: skip
+    for layer in network["layers"]:
+        assert (layer["ours_s"] == layer["pytorch_s"]) is (not layer["taken"])
+        assert set(layer["errors"]) == ({"forward", "data gradient", "weight gradient"} if layer["taken"] else set())
+        assert all(error < 1e-5 for error in layer["errors"].values())
+    sums = [
+        [sum(sum(layer[side][turn]) for layer in network["layers"]) for side in ("pytorch_s", "ours_s")]
+        for turn in range(2)
+    ]
+    assert network["ratios"] == pytest.approx([theirs / ours for theirs, ours in sums])
+    assert "no bar on NEON" in bench_convolutions.verdicts(network, "NEON float32")[0]
+    assert "0.001: **holds**" in bench_convolutions.verdicts(network, "AVX2 float32")[0]
+    network["layers"][1]["ours_s"] = [[9.0, 9.0]] * 2
+    network["layers"][1]["errors"]["forward"] = 4e-6
+    network["weights"] = "trained"
+    text = "\n".join(bench_convolutions.verdicts(network, "AVX2 float32"))
+    assert "slower: **misses** (stages.0.body.0" in text
+    assert "forward: 4.0e-06, the bar is 3e-06: **misses**" in text

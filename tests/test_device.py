@@ -9,8 +9,9 @@ import torch
 
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.cpu import cpu_form
+from thumbnet.kernels.memory import keep_freed_memory
 from thumbnet.training import device
-from thumbnet.training.device import keep_freed_memory, peak_memory_bytes, pick_device, pick_precision, seeded
+from thumbnet.training.device import peak_memory_bytes, pick_device, pick_precision, seeded
 
 
 def test_auto_picks_the_best_device_that_is_here(monkeypatch: pytest.MonkeyPatch) -> None:

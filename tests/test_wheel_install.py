@@ -88,7 +88,7 @@ from thumbnet.models.blocknet import BlockNet
 def teams(): return {line.split()[-1] for line in open("/proc/self/maps") if "libgomp" in line or "libomp" in line}
 before = teams()
 torch.manual_seed(0)
-blocks = BlockNet(blocks="c16 s32p b48").blocks[1:].to(memory_format=torch.channels_last).train()
+blocks = BlockNet(blocks="c16 b32p c48").blocks[1:].to(memory_format=torch.channels_last).train()
 kernels = load_kernels()
 for block in blocks:
     block.kernels = kernels
@@ -127,3 +127,14 @@ from thumbnet.models.registry import create_model
 print(describe_kernels(pick_kernels("auto", create_model("sprint"), torch.device("cpu"))))
 """
     assert run(commands / "python", "-c", code, env={**bare, "THUMBNET_CPU": "x86-64"}).strip() == "pytorch"
+
+
+def test_the_plain_wheel_trains_by_pytorchs_layers_as_on_windows(
+    commands: Path, wheels: Path, bare: dict[str, str], tmp_path: Path
+) -> None:
+    (plain,) = wheels.glob("*-any.whl")
+    with zipfile.ZipFile(plain) as archive:
+        archive.extractall(tmp_path / "package")
+    run(commands / "python", Path(__file__).with_name("as_on_windows.py"), "package", "run", cwd=tmp_path, env=bare)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert (metrics["kernels"], metrics["peak_memory_bytes"]) == ("pytorch", 123 << 20)

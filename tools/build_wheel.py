@@ -31,11 +31,14 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the folder for the wheels")
     out = parser.parse_args().out.resolve()
     out.mkdir(parents=True, exist_ok=True)
+    source = digest_of_sources()
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         python("hatchling", "build", "-t", "wheel", "-d", scratch / "plain")
         (plain,) = (scratch / "plain").glob("*.whl")
         libraries = compile_all(scratch)
+        if digest_of_sources() != source:
+            raise SystemExit("the kernels' source changed while the wheels were built: start again")
         for machine in sorted({target.machine for target in TARGETS}):
             own = {target: library for target, library in libraries.items() if target.machine == machine}
             print(build_wheel(plain, machine, own, scratch / machine, out))

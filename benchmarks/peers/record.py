@@ -9,7 +9,13 @@ from typing import Any
 
 from thumbnet.atomic import write_atomically
 
-SAME = ("processor", "num_threads", "torch", "python")  # of `circumstances`, for all that stands in one table
+SAME = (
+    "processor",
+    "processor_kind",
+    "num_threads",
+    "torch",
+    "python",
+)  # of `circumstances`, for all that stands in one table
 BENCHMARKS = Path(__file__).parent.parent
 SOURCES = ("*.py", "*.toml", "*.cpp", "*.h")
 

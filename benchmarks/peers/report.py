@@ -56,12 +56,12 @@ def title_of(peer: str) -> str:
 
 
 @styled
-def draw(processor: str, points: list[Point]) -> Figure:
+def draw(machine: str, points: list[Point]) -> Figure:
     """Test accuracy in per cent against minutes of training, a line for each peer."""
     figure = new_figure(1000, 640)
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
     axes = figure.subplots()
-    axes.set_title(f"CIFAR-10, trained on {processor}")
+    axes.set_title(f"CIFAR-10, trained on {machine}")
     for peer in dict.fromkeys(point.peer for point in points):
         chosen = [point for point in points if point.peer == peer]
         is_ours = peer in OURS

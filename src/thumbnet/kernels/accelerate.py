@@ -12,6 +12,7 @@ from torch import nn
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.layer import attach, detach, kernel_forward_of, reason_against
 from thumbnet.kernels.library import load_kernels
+from thumbnet.kernels.memory import keep_freed_memory
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -33,12 +34,16 @@ class AcceleratedLayers:
         return "\n".join([first, *(f"left to PyTorch: {name} ({reason})" for name, reason in self.left.items())])
 
 
-def accelerate(model: Model) -> Model:
+def accelerate(model: Model, *, keep_memory: bool = True) -> Model:
     """Let the 3x3 convolutions of a model train through our kernels on a CPU, and return the model.
 
     Parameters, state_dict, hooks and class of every layer stay as they are; results are PyTorch's but for rounding.
     A layer or an input that does not suit the kernels runs through PyTorch's: `accelerated_layers` names the layers.
     `decelerate` undoes it. Where the kernels cannot be had, a RuntimeWarning says why, and the model stays as it was.
+
+    Args:
+        keep_memory: let the process keep the memory that a step frees for the next one, up to 1 GiB a buffer, for as
+            long as it runs, as `fit` does too (Linux with glibc).
 
     Raises:
         ConfigError: `model` is no `nn.Module`.
@@ -54,6 +59,8 @@ def accelerate(model: Model) -> Model:
     except ConfigError as error:
         warnings.warn(f"the model is not accelerated: {error.message}", RuntimeWarning, stacklevel=2)
         return model
+    if keep_memory:
+        keep_freed_memory()
     for layer in free:
         attach(layer, kernels)
     return model
@@ -74,7 +81,7 @@ def accelerated_layers(model: nn.Module) -> AcceleratedLayers:
     return AcceleratedLayers(taken, left)
 
 
-def _convolutions(model: nn.Module) -> dict[str, nn.Conv2d]:
+def _convolutions(model: object) -> dict[str, nn.Conv2d]:
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model is {model!r}, not a network of PyTorch", hint="give an nn.Module")
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)}

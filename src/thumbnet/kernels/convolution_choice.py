@@ -15,8 +15,8 @@ def is_taken(maps: Tensor, weight: Tensor) -> bool:
     """Whether our kernels, which support this convolution, are also faster at it on this machine."""
     dtype = storage_dtype(maps)
     out_channels, in_channels = weight.shape[:2]
-    has_native = dtype is not torch.float32 and has_native_bfloat16()
-    return is_faster(in_channels, out_channels, dtype, native_bfloat16=has_native)
+    has_tiles = dtype is not torch.float32 and has_bfloat16_tiles()
+    return is_faster(in_channels, out_channels, dtype, bfloat16_tiles=has_tiles)
 
 
 def has_enough_channels(in_channels: int, out_channels: int) -> bool:
@@ -24,14 +24,23 @@ def has_enough_channels(in_channels: int, out_channels: int) -> bool:
     return min(in_channels, out_channels) >= MIN_CHANNELS
 
 
-def is_faster(in_channels: int, out_channels: int, dtype: torch.dtype, *, native_bfloat16: bool) -> bool:
+def is_faster(in_channels: int, out_channels: int, dtype: torch.dtype, *, bfloat16_tiles: bool) -> bool:
     """Whether our kernels are faster with these channels and with maps stored in this format.
 
+    They compute in float32 and only store bfloat16. Where the processor has AVX-512's instructions for bfloat16 alone,
+    PyTorch's convolutions in that format took three times as long as ours (docs/LOG.md, 2026-11-29).
+
     Args:
-        native_bfloat16: whether the processor multiplies bfloat16 matrices in hardware, as PyTorch's convolutions then
-            do; ours compute in float32.
+        bfloat16_tiles: whether the processor multiplies whole tiles of bfloat16 (AMX), which no other way comes near.
     """
-    return has_enough_channels(in_channels, out_channels) and (dtype is torch.float32 or not native_bfloat16)
+    return has_enough_channels(in_channels, out_channels) and (dtype is torch.float32 or not bfloat16_tiles)
+
+
+def has_bfloat16_tiles() -> bool:
+    """Whether this CPU multiplies tiles of bfloat16 matrices: server processors with AMX."""
+    if cpu_form() != "native" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def has_native_bfloat16() -> bool:

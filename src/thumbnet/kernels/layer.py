@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from thumbnet.errors import ConfigError
@@ -34,6 +35,7 @@ class KernelForward:
     def __init__(self, layer: nn.Conv2d, kernels: Kernels) -> None:
         self.layer = layer
         self._kernels: Kernels | None = kernels
+        self._is_copy = False  # whose kernels are still to be loaded
 
     def __call__(self, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         layer = self.layer
@@ -46,21 +48,37 @@ class KernelForward:
                 and convolution_choice.is_taken(maps, weight)
                 and (kernels := self._load()) is not None
             ):
-                result = convolve(kernels, maps, weight, bias, padding=padding, dilation=dilation)
-                return result if _is_channels_last(maps) or _is_channels_last(weight) else result.contiguous()
+                if _is_channels_last(maps) or _is_channels_last(weight):
+                    return convolve(kernels, maps, weight, bias, padding=padding, dilation=dilation)
+                reordered: Tensor = _ToChannelsLast.apply(maps)  # type: ignore[no-untyped-call]
+                result = convolve(kernels, reordered, weight, bias, padding=padding, dilation=dilation)
+                return result.clone(memory_format=torch.contiguous_format)  # `contiguous` keeps some strides
         by_pytorch: Tensor = nn.Conv2d._conv_forward(layer, maps, weight, bias)
         return by_pytorch
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"layer": self.layer, "_kernels": None}  # a library cannot be copied
+        return {"layer": self.layer, "_kernels": None, "_is_copy": True}  # a library cannot be copied
 
     def _load(self) -> Kernels | None:
-        if self._kernels is None:
+        if self._is_copy:
             try:
                 self._kernels = load_kernels()
             except ConfigError as error:
                 say_once(f"Convolutions run through PyTorch's own kernels, since {error.message}")
+            self._is_copy = False
         return self._kernels
+
+
+class _ToChannelsLast(torch.autograd.Function):
+    """Maps in the other order, whose gradient goes back in their own, so that no later step mixes the two."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        return maps.contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.contiguous()
 
 
 def reason_against(layer: nn.Conv2d) -> str | None:

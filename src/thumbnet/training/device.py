@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import sys
@@ -18,14 +17,9 @@ from thumbnet.kernels.cpu import cpu_form
 from thumbnet.specs.engine import DEVICES, PRECISIONS
 
 if sys.platform == "win32":
-    from ctypes import wintypes
+    import ctypes
 else:
     import resource
-
-M_TRIM_THRESHOLD = -1  # parameters of glibc's mallopt, from its malloc.h
-M_MMAP_THRESHOLD = -3
-KEPT_BYTES = 1 << 30  # buffers up to this size stay with the process from step to step
-OLD_KEPT_BYTES = 1 << 25  # the most that an older glibc takes
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -68,18 +62,6 @@ def has_bfloat16_convolutions() -> bool:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     except (AttributeError, RuntimeError):  # a build without oneDNN
         return False
-
-
-def keep_freed_memory() -> bool:
-    """Let glibc keep freed buffers for the next step, instead of returning them and faulting them in again.
-
-    True where it was done: on Linux with glibc. It holds for the whole process and changes no result.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    libc = ctypes.CDLL(None)
-    keeps = libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES) or libc.mallopt(M_MMAP_THRESHOLD, OLD_KEPT_BYTES)
-    return bool(libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES) and keeps)
 
 
 @contextmanager
@@ -127,8 +109,8 @@ if sys.platform == "win32":
         """PROCESS_MEMORY_COUNTERS of psapi.h."""
 
         _fields_ = (
-            ("cb", wintypes.DWORD),
-            ("PageFaultCount", wintypes.DWORD),
+            ("cb", ctypes.c_uint32),
+            ("PageFaultCount", ctypes.c_uint32),
             ("PeakWorkingSetSize", ctypes.c_size_t),
             ("others", ctypes.c_size_t * 7),
         )
@@ -136,8 +118,8 @@ if sys.platform == "win32":
     def _peak_memory_on_windows() -> int:
         counters = _MemoryCounters(cb=ctypes.sizeof(_MemoryCounters))
         kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
-        kernel32.GetCurrentProcess.restype = wintypes.HANDLE
-        kernel32.K32GetProcessMemoryInfo.argtypes = (wintypes.HANDLE, ctypes.c_void_p, wintypes.DWORD)
+        kernel32.GetCurrentProcess.restype = ctypes.c_void_p
+        kernel32.K32GetProcessMemoryInfo.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32)
         if not kernel32.K32GetProcessMemoryInfo(kernel32.GetCurrentProcess(), ctypes.byref(counters), counters.cb):
             raise ctypes.WinError(ctypes.get_last_error())
         return int(counters.PeakWorkingSetSize)

@@ -18,6 +18,7 @@ from thumbnet.data.batches import memory_order, num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.choice import describe_kernels, pick_kernels, runs_fully_fused, using_kernels
+from thumbnet.kernels.memory import keep_freed_memory
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.objective import Objective
@@ -26,7 +27,7 @@ from thumbnet.specs.schedules import OneCycle, Schedule
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.checks import check_arguments, check_flips, check_teacher
-from thumbnet.training.device import keep_freed_memory, pick_device, pick_precision
+from thumbnet.training.device import pick_device, pick_precision
 from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.epoch import Loop, Plan, TrainImages, train_epoch
 from thumbnet.training.forecast import Forecast

@@ -23,11 +23,12 @@ from thumbnet.config import check_batch_size
 from thumbnet.data.batches import memory_order
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, TrainingError
+from thumbnet.kernels.memory import keep_freed_memory
 from thumbnet.models.outputs import check_num_classes
 from thumbnet.specs.checks import require_seed
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.optimizers import SGD, Optimizer
-from thumbnet.training.device import keep_freed_memory, pick_device, seeded
+from thumbnet.training.device import pick_device, seeded
 from thumbnet.training.inputs import build_augmentations, init_model_from_data, make_batch
 from thumbnet.training.optimizers import build_optimizer
 
