@@ -343,7 +343,7 @@ def test_autocast(ran: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.autocast("cpu", torch.float16):
         assert model(images_of(4, 8, 6, 6)).equal(plain(images_of(4, 8, 6, 6)))
     monkeypatch.setattr(convolution_choice, "has_bfloat16_tiles", lambda: True)
-    with torch.autocast("cpu", torch.bfloat16):  # there PyTorch's are faster
+    with torch.autocast("cpu", torch.bfloat16):  # as Intel's AMX has
         check_same(model, plain, images_of(4, 8, 6, 6), within=0)
     assert len(ran) == 2
 

@@ -41,14 +41,3 @@ def has_bfloat16_tiles() -> bool:
     if cpu_form() != "native" or not hasattr(torch.cpu, "get_capabilities"):
         return False
     return bool(torch.cpu.get_capabilities().get("amx_bf16"))
-
-
-def has_native_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 matrices in hardware: server processors of some makes."""
-    if cpu_form() != "native":  # PyTorch's own answer does not know of THUMBNET_CPU
-        return False
-    if not hasattr(torch.cpu, "get_capabilities"):  # an older PyTorch tells less
-        tells = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-        return tells is not None and bool(tells())
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))

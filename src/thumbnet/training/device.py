@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from thumbnet.errors import ConfigError
-from thumbnet.kernels import convolution_choice
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.specs.engine import DEVICES, PRECISIONS
 
@@ -53,7 +52,13 @@ def has_native_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices in hardware: GPUs since 2020, server processors of some makes."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and convolution_choice.has_native_bfloat16()
+    if device.type != "cpu" or cpu_form() != "native":  # PyTorch's own answer does not know of THUMBNET_CPU
+        return False
+    if not hasattr(torch.cpu, "get_capabilities"):  # an older PyTorch tells less
+        tells = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return tells is not None and bool(tells())
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
 def has_bfloat16_convolutions() -> bool:
