@@ -165,6 +165,14 @@ def test_weights_in_any_order(order: Callable[[Tensor], Tensor], into: int) -> N
 
 
 @needs_compiler
+@pytest.mark.parametrize("order", [lambda b: b.repeat_interleave(2)[::2], lambda b: b[:1].expand(16)])
+def test_a_bias_with_gaps(order: Callable[[Tensor], Tensor]) -> None:
+    maps, weight, bias = tensors(3, (24, 16), (6, 6), has_bias=True)
+    assert not order(bias).is_contiguous()
+    check_as_in_double(load_kernels(FLAGS), maps, weight, order(bias), 1, 1)
+
+
+@needs_compiler
 @pytest.mark.parametrize(
     "order",
     [

@@ -17,6 +17,7 @@ from thumbnet.kernels import convolution_choice
 from thumbnet.kernels.choice import pick_kernels
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.kernels.library import load_kernels
+from thumbnet.kernels.support import supports_convolution
 from thumbnet.models.blocknet import BlockNet
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
@@ -258,3 +259,42 @@ def test_a_model_in_bfloat16_is_left_to_pytorch_or_refused(tiny_dataset: Dataset
         pick_kernels("native", model, torch.device("cpu"))
     history = fit_flat(model, tiny_dataset, batch_size=32, lr=0.01, precision="bfloat16").history
     assert history[0].train_loss < 10
+
+
+MAPS, WEIGHT = torch.zeros(2, 8, 6, 6), torch.zeros(16, 8, 3, 3)
+OF_CONVOLUTIONS: dict[str, tuple[Tensor, Tensor, Tensor | None]] = {
+    "double maps": (MAPS.double(), WEIGHT, None),
+    "half maps": (MAPS.half(), WEIGHT, None),
+    "complex maps": (MAPS.cfloat(), WEIGHT, None),
+    "maps in bfloat16 without autocast": (MAPS.bfloat16(), WEIGHT, None),
+    "double weight": (MAPS, WEIGHT.double(), None),
+    "weight in bfloat16": (MAPS, WEIGHT.bfloat16(), None),
+    "double bias": (MAPS, WEIGHT, torch.zeros(16).double()),
+    "maps elsewhere": (MAPS.to("meta"), WEIGHT, None),
+    "weight elsewhere": (MAPS, WEIGHT.to("meta"), None),
+    "bias elsewhere": (MAPS, WEIGHT, torch.zeros(16, device="meta")),
+    "sparse maps": (MAPS.to_sparse(), WEIGHT, None),
+    "maps of a subclass": (MAPS.as_subclass(type("Own", (Tensor,), {})), WEIGHT, None),
+    "weight of a subclass": (MAPS, WEIGHT.as_subclass(type("Own", (Tensor,), {})), None),
+    "maps to be negated": (torch._neg_view(MAPS), WEIGHT, None),
+    "weight to be negated": (MAPS, torch._neg_view(WEIGHT), None),
+    "bias to be negated": (MAPS, WEIGHT, torch._neg_view(torch.zeros(16))),
+    "zeros without memory": (torch._efficientzerotensor(2, 8, 6, 6), WEIGHT, None),
+    "bias of other length": (MAPS, WEIGHT, torch.zeros(15)),
+    "three axes": (MAPS[0], WEIGHT, None),
+    "no image": (MAPS[:0], WEIGHT, None),
+    "no pixel left": (MAPS[..., :2], WEIGHT, None),
+    "other channels": (MAPS[:, :7], WEIGHT, None),
+    "other taps": (MAPS, torch.zeros(16, 8, 5, 5), None),
+    "too many pixels": (torch.zeros(1).expand(2, 8, 20_000, 20_000), WEIGHT, None),
+    "too many images": (torch.zeros(1).expand(2**31, 8, 3, 3), WEIGHT, None),
+    "too many weights": (torch.zeros(1).expand(1, 9000, 6, 6), torch.zeros(1).expand(9000, 9000, 3, 3), None),
+}
+
+
+@pytest.mark.parametrize("case", OF_CONVOLUTIONS)
+def test_convolutions_that_they_do_not_support(case: str) -> None:
+    assert supports_convolution(MAPS, WEIGHT, torch.zeros(16), padding=0, dilation=1)
+    assert not supports_convolution(*OF_CONVOLUTIONS[case], padding=0, dilation=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert supports_convolution(MAPS.bfloat16(), WEIGHT, None, padding=0, dilation=1)

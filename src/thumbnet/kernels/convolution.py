@@ -31,7 +31,7 @@ def convolve(
     dtype = storage_dtype(maps)
     assert dtype in STORAGE_DTYPES
     maps = maps.to(dtype).contiguous(memory_format=torch.channels_last)
-    weight = with_even_taps(weight)
+    weight, bias = with_even_taps(weight), None if bias is None else bias.contiguous()
     result: Tensor = _Convolution.apply(library, maps, weight, bias, padding, dilation)  # type: ignore[no-untyped-call]
     return result
 

@@ -320,7 +320,8 @@ def supports_convolution(
     shrinkage = 2 * dilation - 2 * padding
     result = maps.shape[0], weight.shape[0], maps.shape[2] - shrinkage, maps.shape[3] - shrinkage
     return (
-        all(_is_float32(each) and each.device.type == "cpu" for each in (weight, bias) if each is not None)
+        all(is_readable(each) and each.dtype is torch.float32 for each in (weight, bias) if each is not None)
+        and (bias is None or bias.shape == weight.shape[:1])
         and weight.shape[1:] == (maps.shape[1], 3, 3)
         and min(*maps.shape, *result) > 0
         and max(torch.Size(result[1:]).numel(), maps.shape[1:].numel()) <= MAX_SIZE

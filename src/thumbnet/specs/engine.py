@@ -22,8 +22,8 @@ class Engine:
         device: `auto` is the first of cuda, mps and cpu that is here.
         precision: of convolutions and matrix products; `auto`: bfloat16 where the device, or our kernels, are faster
             with it.
-        kernels: `native` (ours, for blocks on a CPU; they need Linux, and a wheel that brings them or g++), `pytorch`,
-            or `auto`: ours where they can be had.
+        kernels: `native` (ours, for blocks and convolutions on a CPU; they need Linux, and a wheel that brings them or
+            g++), `pytorch`, or `auto`: ours where they can be had.
         compiled: train through `torch.compile`: for GPUs; on a CPU it needs a C++ compiler and a minute to warm up.
     """
 
