@@ -7,7 +7,9 @@ import json
 import platform
 import re
 import shutil
+import sys
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from thumbnet.kernels.choice import describe_kernels, pick_kernels
 from thumbnet.kernels.compiler import can_compile, digest_of_sources, sources
 from thumbnet.kernels.library import can_load, forget_kernels, load_kernels
 from thumbnet.kernels.precompiled import MANIFEST, TARGETS, Target, find_precompiled, fitting_target, installed_target
+from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.registry import create_model
 
 CPU = torch.device("cpu")
@@ -222,3 +225,29 @@ def test_a_manifest_without_this_processors_file_says_which_is_missing(wheel: Pa
     (wheel / MANIFEST).write_text(json.dumps({**manifest, "libraries": {}}))
     with pytest.raises(ConfigError, match=r"manifest\.json lacks 'blocks-.*\.so'"):
         find_precompiled(precompiled.TARGETS[0])
+
+
+@needs_compiler
+def test_the_benchmark_compares_a_wheel_with_what_is_compiled(
+    wheel: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    import bench_wheel
+    import measuring
+
+    with zipfile.ZipFile(tmp_path / "thumbnet.whl", "w") as archive:
+        for path in wheel.iterdir():
+            if path.suffix in (".so", ".json"):
+                archive.write(path, f"thumbnet/kernels/compiled/{path.name}")
+    monkeypatch.setattr(precompiled, "FOLDER", tmp_path / "nothing" / "compiled")
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
+    for name, value in (("NUM_TURNS", 1), ("STEPS_A_TURN", 4), ("BATCH_SIZE", 2)):
+        monkeypatch.setattr(bench_wheel, name, value)
+    monkeypatch.setattr(bench_wheel, "load_dataset", lambda name: bench_wheel.random_dataset(8))
+    monkeypatch.setattr(bench_wheel, "create_model", lambda name, in_channels: BlockNet(blocks="b16"))
+    monkeypatch.setattr(sys, "argv", ["bench_wheel.py", str(tmp_path / "thumbnet.whl")])
+    bench_wheel.main()
+    assert "| digits | " in capsys.readouterr().out
+    (kept,) = (tmp_path / "results").glob("wheel_*.json")
+    seconds = json.loads(kept.read_text())["seconds_per_step"]
+    assert [len(times) for ways in seconds.values() for times in ways.values()] == [1, 1, 1, 1]
