@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -35,7 +34,6 @@ NUM_TEST = 500
 EPOCHS = {"sprint": 5}  # its growing images need some; other recipes get one
 MIN_RATIO = 0.98  # of the medians, for a change that is not about speed
 BARS = {("f7609f6", "sprint", "AVX2 float32"): 1.8}  # by commit, recipe and kind of processor; aim 2.3
-RENAMED = {"vector_lr": "bias_lr", "vector_momentum": "bias_momentum"}  # fields of recipes, since f7609f6
 
 
 def main() -> None:
@@ -94,10 +92,8 @@ def write_subset(folder: str, path: Path, *, num_train: int) -> str:
 
 
 def recipe_of(base: Path, recipe: str, folder: Path) -> str:
-    """The other commit's recipe with its network, as a file that today's code reads; the file's name."""
+    """The other commit's recipe with its network, as a file (old names of fields are read as today's); its name."""
     text = (base / "src" / "thumbnet" / "recipes" / f"{recipe}.toml").read_text()
-    for before, now in RENAMED.items():
-        text = re.sub(rf"^{before} =", f"{now} =", text, flags=re.MULTILINE)
     code = (
         "import sys; from thumbnet.models.registry import create_model; print(create_model(sys.argv[1]).default_blocks)"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.models.registry import create_model
 from thumbnet.recipes import load_recipe
+from thumbnet.specs.optimizers import Muon
 from thumbnet.specs.schedules import StepSchedule
 from thumbnet.training.processor import processor_kind
 
@@ -404,3 +406,38 @@ def test_convolutions_are_compared_layer_by_layer(
     text = "\n".join(bench_convolutions.verdicts(network, "AVX2 float32"))
     assert "slower: **misses** (stages.0.body.0" in text
     assert "forward: 4.0e-06, the bar is 3e-06: **misses**" in text
+
+
+def test_the_other_commits_recipe_is_read_with_its_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_commit
+
+    base = tmp_path / "base"
+    (base / "src" / "thumbnet" / "recipes").mkdir(parents=True)
+    text = (BENCHMARKS.parent / "src" / "thumbnet" / "recipes" / "quick.toml").read_text()
+    text = re.sub("^(model|epochs|optimizer|lr|momentum|nesterov|weight_decay) = .*\\n", "", text, flags=re.MULTILINE)
+    text += 'model = "sprint"\nepochs = 3\noptimizer = "muon"\nlr = 0.2\nmomentum = 0.6\nhead_lr = 1.0\n'
+    text += "vector_lr = 0.3\nvector_momentum = 0.9\n"  # as they were called then
+    (base / "src" / "thumbnet" / "recipes" / "sprint.toml").write_text(text)
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        assert options["env"]["PYTHONPATH"] == str(base / "src")
+        return subprocess.CompletedProcess(command, 0, stdout="c32s c64p\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    config = load_recipe(bench_commit.recipe_of(base, "sprint", tmp_path))
+    assert asked[0][-1] == "sprint"
+    assert config.model_options == {"blocks": "c32s c64p"}
+    assert config.epochs == 3
+    assert config.optimizer == Muon(lr=0.2, momentum=0.6, bias_lr=0.3, bias_momentum=0.9, head_lr=1.0)
+    same = {"num_params": 1000, "macs": 2, "epochs": 3}
+    bench_commit.check_same("sprint", same, dict(same))
+    with pytest.raises(SystemExit, match="sprint: num_params is 1,000 at the other commit, but 1,001 here"):
+        bench_commit.check_same("sprint", same, same | {"num_params": 1001})
+    values = {"base": "f7609f6db5", "processor_kind": "AVX2 float32", "pairs": {"sprint": [(100.0, 179.0)] * 3}}
+    assert "median ratio 1.790 (1.790 to 1.790, n = 3 pairs), misses the bar of 1.8" in bench_commit.describe(
+        "sprint", values
+    )
+    assert "holds the bar of 0.98" in bench_commit.describe("sprint", values | {"processor_kind": "AVX-512 float32"})
