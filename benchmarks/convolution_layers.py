@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
+import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_CPU
+
+# isort: split
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
