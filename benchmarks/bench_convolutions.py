@@ -28,6 +28,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
 from thumbnet.kernels.choice import runs_fully_fused
 from thumbnet.kernels.library import load_kernels
+from thumbnet.kernels.memory import keep_freed_memory
 from thumbnet.models.pretrained import list_pretrained
 from thumbnet.models.registry import create_model
 from thumbnet.models.whitening import Whitening
@@ -70,6 +71,7 @@ def main() -> None:
     for name in parsed.networks:
         if name not in NETWORKS:
             raise SystemExit(f"no network {name!r}: choose from {', '.join(map(repr, NETWORKS))}")
+    keep_freed_memory()  # as `fit` does, for both sides
     dataset = load_dataset("cifar10", data_dir=cifar_folder(parsed.data_dir), allow_unverified=True, val_fraction=0.0)
     values: dict[str, Any] = circumstances() | {"turns": parsed.turns, "networks": []}
     check_place("convolutions", values)
