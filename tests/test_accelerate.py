@@ -66,7 +66,18 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     for module in (accelerate_module, layer):
         monkeypatch.setattr(module, "load_kernels", lambda: load_kernels(FLAGS))
     monkeypatch.setattr(convolution_choice, "has_bfloat16_tiles", lambda: False)
+    monkeypatch.setattr(convolution_choice, "MIN_TILES", 1)  # small maps are enough to test with
+    monkeypatch.setattr(convolution_choice, "MIN_IMAGES", 1)
     return shapes
+
+
+def test_few_images_are_left_to_pytorch(ran: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    weight = torch.zeros(16, 16, 3, 3)
+    assert not convolution_choice.is_taken(torch.zeros(1, 16, 64, 64), weight)
+    assert not convolution_choice.is_taken(torch.zeros(9, 16, 8, 8), weight)
+    assert convolution_choice.is_taken(torch.zeros(10, 16, 8, 8), weight)
+    assert convolution_choice.is_taken(torch.zeros(40, 16, 2, 3), weight)
 
 
 @pytest.fixture

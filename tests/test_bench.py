@@ -115,7 +115,7 @@ def test_the_layers_that_train_through_our_kernels_are_those_that_pytorch_does_n
 
 @pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
 def test_a_network_without_blocks_trains_its_3x3_convolutions_through_our_kernels() -> None:
-    model, images = create_model("dilated", seed=0), torch.randn(1, 3, 32, 32)
+    model, images = create_model("dilated", seed=0), torch.randn(2, 3, 32, 32)
     layers = kernels_by_layer(model, load_kernels(), images, dtype=torch.float32)
     assert len(layers) == sum(isinstance(each, torch.nn.Conv2d) for each in model.modules())
     left = [layer.shape for layer in layers if layer.kernels == "PyTorch"]

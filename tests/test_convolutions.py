@@ -315,7 +315,7 @@ def test_the_processor_is_known_by_what_pytorch_finds(monkeypatch: pytest.Monkey
     for ability, has_it in (("amx_bf16", True), ("bf16", False), ("avx512_bf16", False)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda ability=ability: {ability: True}, raising=False)
         assert convolution_choice.has_bfloat16_tiles() is has_it
-        maps, weight, _ = tensors(1, (8, 8), (4, 4))
+        maps, weight, _ = tensors(40, (8, 8), (4, 4))
         assert convolution_choice.is_taken(maps, weight)
         with torch.autocast("cpu", torch.bfloat16):
             assert convolution_choice.is_taken(maps, weight) is not has_it

@@ -9,6 +9,8 @@ from thumbnet.kernels.cpu import cpu_form
 from thumbnet.kernels.support import storage_dtype
 
 MIN_CHANNELS = 8  # of the input and of the result: with fewer, most of a vector would be empty
+MIN_IMAGES = 2  # a single one is one thread's work
+MIN_TILES = 40  # of 4x4 pixels, in all images: for fewer, transforming the filters takes longer than it saves
 
 
 def is_taken(maps: Tensor, weight: Tensor) -> bool:
@@ -16,7 +18,9 @@ def is_taken(maps: Tensor, weight: Tensor) -> bool:
     dtype = storage_dtype(maps)
     out_channels, in_channels = weight.shape[:2]
     has_tiles = dtype is not torch.float32 and has_bfloat16_tiles()
-    return is_faster(in_channels, out_channels, dtype, bfloat16_tiles=has_tiles)
+    batch, _, height, width = maps.shape
+    is_enough = batch >= MIN_IMAGES and batch * -(-height // 4) * -(-width // 4) >= MIN_TILES
+    return is_enough and is_faster(in_channels, out_channels, dtype, bfloat16_tiles=has_tiles)
 
 
 def has_enough_channels(in_channels: int, out_channels: int) -> bool:
