@@ -377,7 +377,7 @@ def test_convolutions_are_compared_layer_by_layer(
     write_folder(tmp_path / "data")
     monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(convolution_layers, "AT_LEAST_S", 1e-4)
-    batch = bench_convolutions.Network("resnet8", 32, 4, 0.001)
+    batch = bench_convolutions.Network("resnet8", 32, 10, 0.001)
     monkeypatch.setattr(bench_convolutions, "NETWORKS", {"resnet8": batch})
     options = ["--turns", "2", "--precision", "float32", "--data-dir", str(tmp_path / "data")]
     monkeypatch.setattr(sys, "argv", ["it", "resnet8", *options])
