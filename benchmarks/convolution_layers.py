@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from thumbnet.bench.measure import seconds_per_call
 from thumbnet.kernels.convolution import convolve
 from thumbnet.kernels.convolution_choice import is_taken
 from thumbnet.kernels.library import Kernels
@@ -133,23 +133,14 @@ def seconds(case: Case, run: Run) -> tuple[float, float]:
             return run(case)
 
     result = forward()
-    forward_s = seconds_per_call(forward)
+    forward_s = seconds_per_call(forward, at_least_s=AT_LEAST_S)
     if case.gradient is None or not case.wanted:
         return forward_s, 0.0
     gradient, wanted = case.gradient.to(result.dtype), case.wanted
-    backward_s = seconds_per_call(lambda: torch.autograd.grad(result, wanted, gradient, retain_graph=True))
+    backward_s = seconds_per_call(
+        lambda: torch.autograd.grad(result, wanted, gradient, retain_graph=True), at_least_s=AT_LEAST_S
+    )
     return forward_s, backward_s
-
-
-def seconds_per_call(call: Callable[[], object]) -> float:
-    """The mean of at least AT_LEAST_S, after a first call that is not counted."""
-    call()
-    begin_s = time.perf_counter()
-    num_calls = 0
-    while (elapsed_s := time.perf_counter() - begin_s) < AT_LEAST_S or num_calls == 0:
-        call()
-        num_calls += 1
-    return elapsed_s / num_calls
 
 
 def errors(case: Case, run: Run) -> dict[str, float]:

@@ -254,7 +254,7 @@ def _seconds_of_data(dataset: Dataset, batch_size: int, device: torch.device) ->
         batch = make_batch(images.index_select(0, chosen), augmentations, generator, mean=dataset.mean, std=dataset.std)
         batch[0, 0, 0, 0].item()  # waits for a GPU
 
-    return _seconds_per_call(one_batch, at_least_s=0.2)
+    return seconds_per_call(one_batch, at_least_s=0.2)
 
 
 def _share_of_convolutions(train: Callable[[], History]) -> float:
@@ -270,12 +270,13 @@ def _share_of_convolutions(train: Callable[[], History]) -> float:
 
 def _forward_images_per_s(model: torch.nn.Module, dataset: Dataset) -> float:
     images = dataset.train.images[:500]
-    return len(images) / _seconds_per_call(
+    return len(images) / seconds_per_call(
         lambda: predict_logits(model, images, mean=dataset.mean, std=dataset.std), at_least_s=FORWARD_S
     )
 
 
-def _seconds_per_call(call: Callable[[], object], *, at_least_s: float) -> float:
+def seconds_per_call(call: Callable[[], object], *, at_least_s: float) -> float:
+    """The mean of calls that take so long together, after a first one that is not counted."""
     call()
     begin_s = time.perf_counter()
     num_calls = 0
