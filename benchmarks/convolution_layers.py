@@ -51,9 +51,10 @@ class Case:
         padding = padding_of(layer)
         assert padding is not None
         with computed_in(self.dtype):
+            dilation = layer.dilation[0]
             return supports_convolution(
-                self.maps, layer.weight, layer.bias, padding=padding, dilation=layer.dilation[0]
-            ) and is_taken(self.maps, layer.weight)
+                self.maps, layer.weight, layer.bias, padding=padding, dilation=dilation
+            ) and is_taken(self.maps, layer.weight, padding=padding, dilation=dilation)
 
     @property
     def shape(self) -> str:

@@ -66,18 +66,20 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     for module in (accelerate_module, layer):
         monkeypatch.setattr(module, "load_kernels", lambda: load_kernels(FLAGS))
     monkeypatch.setattr(convolution_choice, "has_bfloat16_tiles", lambda: False)
+    monkeypatch.setattr(convolution_choice, "has_avx512", lambda: False)
     monkeypatch.setattr(convolution_choice, "MIN_TILES", 1)  # small maps are enough to test with
     monkeypatch.setattr(convolution_choice, "MIN_IMAGES", 1)
+    monkeypatch.setattr(convolution_choice, "MIN_GAIN", 0)
     return shapes
 
 
 def test_few_images_are_left_to_pytorch(ran: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     weight = torch.zeros(16, 16, 3, 3)
-    assert not convolution_choice.is_taken(torch.zeros(1, 16, 64, 64), weight)
-    assert not convolution_choice.is_taken(torch.zeros(9, 16, 8, 8), weight)
-    assert convolution_choice.is_taken(torch.zeros(10, 16, 8, 8), weight)
-    assert convolution_choice.is_taken(torch.zeros(40, 16, 2, 3), weight)
+    assert not convolution_choice.is_taken(torch.zeros(1, 16, 64, 64), weight, padding=1, dilation=1)
+    assert not convolution_choice.is_taken(torch.zeros(9, 16, 8, 8), weight, padding=1, dilation=1)
+    assert convolution_choice.is_taken(torch.zeros(10, 16, 8, 8), weight, padding=1, dilation=1)
+    assert convolution_choice.is_taken(torch.zeros(40, 16, 2, 3), weight, padding=1, dilation=1)
 
 
 @pytest.fixture

@@ -101,6 +101,9 @@ def check_as_in_double(
         (70, (80, 104), (3, 3)),
         (70, (80, 104), (2, 2)),
         (2, (32, 32), (33, 33)),
+        (200, (62, 84), (2, 2)),  # weights' gradients of several parts, by tiles of every size
+        (200, (24, 40), (3, 3)),
+        (64, (20, 8), (16, 16)),
         (3, (24, 8), (7, 5)),
         (3, (62, 84), (13, 12)),
         (2, (84, 84), (14, 13)),
@@ -193,6 +196,22 @@ def test_maps_and_gradients_in_any_order(order: Callable[[Tensor], Tensor]) -> N
     found = torch.autograd.grad(result, inputs, order(gradient), retain_graph=True)
     same = torch.autograd.grad(result, inputs, order(gradient).contiguous(memory_format=LAST))
     assert all(one.equal(other) for one, other in zip(found, same, strict=True))
+
+
+@needs_compiler
+def test_gradients_that_are_all_alike_are_summed_up_exactly() -> None:
+    """Their roundings are alike, too, and would add up."""
+    maps, weight, bias = tensors(512, (8, 8), (24, 24), has_bias=True)
+    inputs = [each.clone().requires_grad_() for each in (maps, weight, bias)]
+    result = convolve(load_kernels(FLAGS), *inputs, padding=1)
+    (found,) = torch.autograd.grad(result, inputs[2:], torch.full_like(result, 0.1))
+    expected = torch.full_like(bias, 512 * 24 * 24 * 0.1)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+
+
+@needs_compiler
+def test_a_dilation_far_beyond_the_map_takes_no_longer() -> None:
+    check_as_in_double(load_kernels(FLAGS), *tensors(2, (8, 8), (6, 6)), 10**6, 10**6)
 
 
 @needs_compiler
@@ -300,14 +319,61 @@ def test_nothing_else_is_written(channels: tuple[int, int], side: int, dtype: to
         assert not inside.isnan().any(), "all that is asked for is written"
 
 
-def test_which_are_faster_is_told_by_shape_and_abilities() -> None:
+def test_which_are_faster_is_told_by_shape_and_abilities(monkeypatch: pytest.MonkeyPatch) -> None:
     faster = convolution_choice.is_faster
-    for channels in ((8, 8), (62, 84), (32, 1000)):
-        for by_tiles in (False, True):
-            assert faster(*channels, torch.float32, bfloat16_tiles=by_tiles)
-            assert faster(*channels, torch.bfloat16, bfloat16_tiles=by_tiles) is not by_tiles
-    for channels in ((3, 64), (64, 7)):
-        assert not faster(*channels, torch.float32, bfloat16_tiles=False)
+    for is_wide, fewest in ((False, 8), (True, 16)):
+        monkeypatch.setattr(convolution_choice, "has_avx512", lambda is_wide=is_wide: is_wide)
+        for channels in ((fewest, fewest), (62, 84), (32, 1000)):
+            for by_tiles in (False, True):
+                assert faster(*channels, torch.float32, bfloat16_tiles=by_tiles)
+                assert faster(*channels, torch.bfloat16, bfloat16_tiles=by_tiles) is not by_tiles
+        for channels in ((3, 64), (64, fewest - 1)):
+            assert not faster(*channels, torch.float32, bfloat16_tiles=False)
+
+
+@pytest.mark.parametrize(
+    ("form", "capability", "has_it"),
+    [("native", "AVX512", True), ("native", "AVX2", False), ("avx2", "AVX512", False), ("native", "DEFAULT", False)],
+)
+def test_wide_vectors_are_known(form: str, capability: str, has_it: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution_choice, "cpu_form", lambda: form)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert convolution_choice.has_avx512() is has_it
+
+
+@pytest.mark.parametrize(
+    ("size", "dilation", "gain"),
+    [
+        ((4, 4), 1, 4.0),  # one tile of 36 products instead of 16 results of 9
+        ((3, 3), 1, 81 / 25),
+        ((2, 2), 1, 36 / 16),
+        ((1, 1), 1, 9 / 16),
+        ((6, 6), 1, 324 / 100),  # four tiles of 3x3 rather than four of 4x4
+        ((5, 9), 1, 405 / (2 * 3 * 25)),
+        ((7, 7), 2, 441 / 144),  # sub-grids of 4 and 3 a side: four tiles of 4x4
+        ((8, 8), 4, 9 * 64 / (16 * 16)),  # sixteen sub-grids of 2x2
+        ((6, 6), 4, 324 / 256),
+        ((2, 2), 10**6, 9 / 16),
+    ],
+)
+def test_how_many_products_are_saved(size: tuple[int, int], dilation: int, gain: float) -> None:
+    assert convolution_choice.product_gain(*size, dilation) == pytest.approx(gain)
+
+
+def test_where_little_is_saved_pytorch_is_faster() -> None:
+    def is_taken(size: tuple[int, int], padding: int, dilation: int, channels: tuple[int, int] = (16, 16)) -> bool:
+        maps, weight, _ = tensors(2, (16, 16), size)
+        maps, weight = maps[:1].expand(400, *maps.shape[1:]), weight[:1, :1].expand(*reversed(channels), 3, 3)
+        return convolution_choice.is_taken(maps, weight, padding=padding, dilation=dilation)
+
+    assert is_taken((2, 2), 1, 1)
+    assert is_taken((4, 4), 0, 1)
+    assert is_taken((8, 8), 4, 4)
+    assert not is_taken((1, 1), 1, 1)
+    assert not is_taken((3, 3), 0, 1)  # one result
+    assert not is_taken((6, 6), 4, 4)
+    assert is_taken((4, 4), 1, 1, (512, 512))
+    assert not is_taken((4, 4), 1, 1, (512, 520))
 
 
 def test_the_processor_is_known_by_what_pytorch_finds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,10 +381,10 @@ def test_the_processor_is_known_by_what_pytorch_finds(monkeypatch: pytest.Monkey
     for ability, has_it in (("amx_bf16", True), ("bf16", False), ("avx512_bf16", False)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda ability=ability: {ability: True}, raising=False)
         assert convolution_choice.has_bfloat16_tiles() is has_it
-        maps, weight, _ = tensors(40, (8, 8), (4, 4))
-        assert convolution_choice.is_taken(maps, weight)
+        maps, weight, _ = tensors(40, (16, 16), (4, 4))
+        assert convolution_choice.is_taken(maps, weight, padding=1, dilation=1)
         with torch.autocast("cpu", torch.bfloat16):
-            assert convolution_choice.is_taken(maps, weight) is not has_it
+            assert convolution_choice.is_taken(maps, weight, padding=1, dilation=1) is not has_it
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
     monkeypatch.setattr(convolution_choice, "cpu_form", lambda: "avx2")
     assert not convolution_choice.has_bfloat16_tiles()

@@ -28,7 +28,7 @@ Change = Callable[[nn.Module], object]
 @pytest.fixture(autouse=True)
 def every_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     """By our kernels, also where PyTorch's are faster."""
-    monkeypatch.setattr(convolution_choice, "is_taken", lambda maps, weight: True)
+    monkeypatch.setattr(convolution_choice, "is_taken", lambda maps, weight, **geometry: True)
 
 
 class OtherNorm(nn.BatchNorm2d):

@@ -45,7 +45,7 @@ def two_threads() -> object:
 @pytest.fixture(autouse=True)
 def every_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     """By our kernels, also where PyTorch's are faster."""
-    monkeypatch.setattr(convolution_choice, "is_taken", lambda maps, weight: True)
+    monkeypatch.setattr(convolution_choice, "is_taken", lambda maps, weight, **geometry: True)
 
 
 def copy_of(block: nn.Module) -> nn.Module:

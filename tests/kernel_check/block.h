@@ -28,10 +28,17 @@ struct Block {
     Pooled before() const { return {shape.n, h(), w(), shape.out}; }
     size_t before_size() const { return static_cast<size_t>(shape.n) * h() * w() * shape.out; }
     size_t size() const { return pools ? before().size() : before_size(); }
-    bool wants_maps() const { return shape.in % CHANNEL_MULTIPLE == 0 || type == Type::PLAIN; }
+    bool wants_maps() const { return shape.wants_maps && (shape.in % CHANNEL_MULTIPLE == 0 || type == Type::PLAIN); }
+    bool wants_weights() const { return shape.wants_weights && type != Type::NORM; }  // a plain block's may be frozen
     size_t num_weights() const {
         return type == Type::PLAIN ? static_cast<size_t>(shape.out) * shape.in * 9
                                    : static_cast<size_t>(shape.in) * shape.out;
+    }
+    bool is_of_last_channel(size_t i) const { return i % shape.out + 1 == static_cast<size_t>(shape.out); }
+    bool is_weight_of_last_channel(size_t i) const {
+        if (type == Type::SEPARABLE) return is_of_last_channel(i);  // [in, out]
+        const size_t of_one = static_cast<size_t>(shape.in) * 9;     // plain: [out][..]
+        return i / of_one + 1 == static_cast<size_t>(shape.out);
     }
     std::string name(const char* what) const {
         const char* types[] = {"norm, ", "separable, ", "plain, "};

@@ -133,6 +133,8 @@ inline void check_convolutions(Findings& findings) {
                              padding % 2 ? Weights::BY_CHANNEL : Weights::BY_TAP});
         run({50, 2, 2, 8, 8, 1, 1, kind});     // several images a chunk
         run({20, 16, 16, 8, 8, 1, 1, kind});  // several parts, and chunks an image
+        run({200, 2, 2, 62, 84, 1, 1, kind});  // several parts by tiles of 2x2 and 3x3, and channels that are repeated
+        run({150, 3, 3, 24, 40, 1, 1, kind});
         run({1, 33, 31, 8, 8, 1, 1, kind});
         run({1, 6, 4, 62, 84, 2, 2, kind, Weights::BY_CHANNEL});
         for (int wanted = 0; wanted < 7; wanted++) {

@@ -1,7 +1,7 @@
 // Blocks of a network in training, fused: each map is read and written once or twice where a framework passes over it
 // ten times, since memory, not arithmetic, is what small processors lack.
 //
-// Maps are [n, h, w, c] in memory (channels last), stored as float32 or as bfloat16; all arithmetic is float32. Output
+// Maps are [n, h, w, c] in memory (channels last), stored as float32 or as bfloat16; all arithmetic is float32. A norm's
 // channels are a multiple of 8. An image's maps stay in the processor's cache from its pointwise convolution to its
 // statistics. What a batch's parts sum up is added in their order: the results do not depend on the threads.
 

@@ -83,12 +83,13 @@ def fused_plain(
     if not supports_plain(maps, conv, norm, pools=pools, has_shortcut=has_shortcut):
         return None
     assert isinstance(conv, nn.Conv2d)
-    if not convolution_choice.is_taken(maps, conv.weight):
+    padding, dilation = padding_of(conv), conv.dilation[0]
+    assert padding is not None
+    if not convolution_choice.is_taken(maps, conv.weight, padding=padding, dilation=dilation):
         return None
     maps = _stored(maps, storage_dtype(maps))
-    geometry = padding_of(conv), conv.dilation[0]
     result: Tensor = _Plain.apply(  # type: ignore[no-untyped-call]
-        library, maps, conv.weight, norm.weight, norm.bias, norm, *geometry, pools, has_shortcut
+        library, maps, conv.weight, norm.weight, norm.bias, norm, padding, dilation, pools, has_shortcut
     )
     return result
 

@@ -88,7 +88,7 @@ inline void sum_parts(const Lanes& in, int out_channels, float* parts, size_t pa
         for (int part = 1; part < num_parts; part++)
             for (int at = 0; at < width; at += LANES)
                 store(sums + at, load(sums + at) + load(sums + part * part_size + at));
-        float* to = weight_gradient + line / (NUM_TAPS)*strides.out + line % (NUM_TAPS)*strides.tap;
+        float* to = weight_gradient + line / NUM_TAPS * strides.out + line % NUM_TAPS * strides.tap;
         for (int at = 0; at < width; at++)
             if (in.channel(at) < in.channels) to[in.channel(at) * strides.in] = sums[at];
     }

@@ -45,7 +45,7 @@ class KernelForward:
             dilation = layer.dilation[0]
             if (
                 supports_convolution(maps, weight, bias, padding=padding, dilation=dilation)
-                and convolution_choice.is_taken(maps, weight)
+                and convolution_choice.is_taken(maps, weight, padding=padding, dilation=dilation)
                 and (kernels := self._load()) is not None
             ):
                 if _is_channels_last(maps) or _is_channels_last(weight):

@@ -60,7 +60,7 @@ struct MapTransforms {
             });
     }
 
-    // A dy At of some tiles; adds dy to `bias_sums` [position]
+    // A dy At of some tiles; adds dy to `bias_sums` [position], tile by tile
     void transform_grad_out(const Stored* grad_out, int first, int tiles, float* transformed, float* bias_sums) const {
         const std::vector<Stored> zeros(std::max(shape.out, LANES));
         tiling.template over_tiles<OUT>(
@@ -76,12 +76,13 @@ struct MapTransforms {
                         for (int j = 0; j < OUT; j++)
                             values[i][j] = load_some<is_short>(at[i * OUT + j] + c, shape.out);
                     if (bias_sums) {
-                        Vector sum = load(bias_sums + vector * LANES);
+                        Vector sum{};
 #pragma GCC unroll 4
                         for (int i = 0; i < OUT; i++)
 #pragma GCC unroll 4
                             for (int j = 0; j < OUT; j++) sum += values[i][j];
-                        store(bias_sums + vector * LANES, sum);
+                        float* to = bias_sums + vector * LANES;
+                        store(to, load(to) + sum);
                     }
                     along_both(values, result, Filter::output_adjoint);
                     float* to = transformed + static_cast<size_t>(tile) * out.positions() + vector * LANES;

@@ -2,8 +2,9 @@
 //
 // y = At ((G g) * (Bt d)) for taps g and the m + 2 values d under them; both gradients follow by the transposed
 // matrices. Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016, arXiv:1509.09308). The
-// points 0, +-1/sqrt 2, +-sqrt 2 and infinity halve the error of the usual 0, +-1, +-2: the powers of neighbours have a
-// product of 1, so no matrix has large entries. F(3, 3) has the points +-1/2, +-3/2 and infinity.
+// points 0, +-1/sqrt 2, +-sqrt 2 and infinity halve the error of the usual 0, +-1, +-2: they come in pairs a and 1/a,
+// which keeps all entries of the matrices below 3. F(3, 3) has the points +-1/2, +-3/2 and infinity, F(2, 3) 0, +-1 and
+// infinity.
 //
 // Each function works on vectors: of channels for maps, of input or output channels for filters.
 

@@ -52,7 +52,7 @@ void add_moments(const Stored* values, size_t rows, int channels, double* sums) 
     });
 }
 
-// From all threads' moments: the batch's statistics, and the running ones moved towards them.
+// From all parts' moments: the batch's statistics, and the running ones moved towards them.
 template <typename Stored>
 void finish_statistics(const Norm& norm, const std::vector<double>& sums, int num_parts, double count,
                        const float* gamma, const float* beta, float* running_mean, float* running_variance,

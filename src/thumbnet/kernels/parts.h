@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <new>
 
 namespace {
@@ -14,7 +15,11 @@ constexpr int MAX_PARTS = 16;  // that a batch is cut into
 // Memory for an image's maps, on the boundary of a cache line: vectors across two lines take twice as long.
 class AlignedBuffer {
    public:
-    explicit AlignedBuffer(size_t size) : values_(static_cast<float*>(::operator new[](size * sizeof(float), LINE))) {}
+    explicit AlignedBuffer(size_t size) : values_(static_cast<float*>(::operator new[](size * sizeof(float), LINE))) {
+#ifdef __SANITIZE_ADDRESS__
+        std::memset(values_, 0xff, size * sizeof(float));  // NaN: what is read before it was written shows in results
+#endif
+    }
     ~AlignedBuffer() { ::operator delete[](values_, LINE); }
     AlignedBuffer(const AlignedBuffer&) = delete;
     AlignedBuffer& operator=(const AlignedBuffer&) = delete;
@@ -25,10 +30,10 @@ class AlignedBuffer {
     float* values_;
 };
 
-// Work on images in parallel, part by part, whichever thread is free: cores are not equally fast where neighbours share
-// them. `work(part, first, last)`.
 inline int parts_of(int num_images) { return std::min(num_images, MAX_PARTS); }
 
+// Work on images in parallel, part by part, whichever thread is free: cores are not equally fast where neighbours share
+// them. `work(part, first, last)`.
 template <typename Work>
 void over_parts(int num_images, int num_parts, int num_threads, const Work& work) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(num_threads)

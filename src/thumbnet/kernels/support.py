@@ -293,7 +293,7 @@ def supports_convolution_layer(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
         and layer.stride == (1, 1)
         and layer.groups == 1
         and layer.padding_mode == "zeros"
-        and layer.dilation[0] == layer.dilation[1] <= MAX_SIZE // 4
+        and layer.dilation[0] == layer.dilation[1] <= MAX_SIZE // 16
         and padding <= layer.dilation[0]
     )
 

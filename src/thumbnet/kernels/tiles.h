@@ -29,8 +29,8 @@ struct Strides {
     int64_t out, in, tap;
 };
 
-// All tiles of an image, where their values lie in its map and its result, and how many of which images make up a
-// chunk.
+// All tiles of an image, where their values lie in its map and its result, how many images are worked on together (a
+// group), and how the tiles of a group are cut into chunks.
 template <typename Filter>
 struct Tiling {
     static constexpr int OUT = Filter::OUT, IN = Filter::IN, OUTSIDE = -1;
@@ -39,10 +39,10 @@ struct Tiling {
 
     explicit Tiling(const Shape& shape) {
         const int step = shape.dilation;
-        for (int phase_y = 0; phase_y < step; phase_y++)
-            for (int phase_x = 0; phase_x < step; phase_x++)
-                for (int y = phase_y; y < shape.out_h(); y += OUT * step)
-                    for (int x = phase_x; x < shape.out_w(); x += OUT * step) {
+        for (int begin_y = 0; begin_y < std::min(step, shape.out_h()); begin_y++)
+            for (int begin_x = 0; begin_x < std::min(step, shape.out_w()); begin_x++)
+                for (int y = begin_y; y < shape.out_h(); y += OUT * step)
+                    for (int x = begin_x; x < shape.out_w(); x += OUT * step) {
                         add(in_offsets, IN, step, y - shape.padding, x - shape.padding, shape.h, shape.w, shape.in);
                         add(out_offsets, OUT, step, y, x, shape.out_h(), shape.out_w(), shape.out);
                     }
@@ -102,7 +102,7 @@ inline __attribute__((always_inline)) void locate(Values* image, const int* offs
     for (int i = 0; i < size; i++) at[i] = offsets[i] < 0 ? outside : image + offsets[i];
 }
 
-// work(vector, first channel, is_short, channels) for each vector of channels
+// work(is_short, vector, first channel) for each vector of channels
 template <typename Work>
 inline void over_vectors(const Lanes& lanes, const Work& work) {
     if (lanes.is_short()) return work(std::true_type(), 0, 0);

@@ -3,7 +3,7 @@
 // A map is cut into tiles of m x m results (m: 4, 3 or 2), each from (m + 2) x (m + 2) values. These are transformed,
 // multiplied with the transformed filters (one matrix product a frequency) and transformed back: for m = 4 with 36
 // products where 144 are needed otherwise. The data gradient is the adjoint of the same steps, so it shares the
-// transformed grad_out with the weight gradient. A convolution dilated by d is d x d interleaved ones ("phases").
+// transformed grad_out with the weight gradient. A convolution dilated by d is d x d interleaved ones ("sub-grids").
 //
 // Work goes through the cache by chunks of tiles. Transformed maps are [frequency][tile][position] ("plane" floats a
 // frequency), transformed filters [panel][frequency][position][panel's width]; see lanes.h for positions.
@@ -47,14 +47,15 @@ struct Winograd : MapTransforms<Filter, Stored> {
 
     // The same for both gradients; `gradient` is of the transformed filters, summed up over chunks.
     struct BackwardBuffers {
-        AlignedBuffer slopes, inputs, products, gradient, sums;
+        AlignedBuffer slopes, inputs, products, gradient, sums, bias;
         bool has_gradient = false;
         BackwardBuffers(const Winograd& c, bool wants_weights, bool wants_maps)
             : slopes(FREQUENCIES * c.out_plane),
               inputs(wants_weights ? FREQUENCIES * c.in_plane : 0),
               products(static_cast<size_t>(c.tiling.most_tiles()) * FREQUENCIES * 2 * LANES),
               gradient(wants_weights ? c.filter_size() : 0),
-              sums(std::is_same_v<Stored, float> || !wants_maps ? 0 : c.tiling.images_a_group() * c.in_image()) {}
+              sums(std::is_same_v<Stored, float> || !wants_maps ? 0 : c.tiling.images_a_group() * c.in_image()),
+              bias(c.out.positions()) {}
     };
 
     // The results y of a group of images x. `bias` [position] may be null.
@@ -73,14 +74,18 @@ struct Winograd : MapTransforms<Filter, Stored> {
     }
 
     // A group's share of the gradients: that of x, added to `shortcut_gradient` (or 0), and those of weights and bias
-    // [position], added to what `buffers` and `bias_sums` have. Without `filters` x gets none.
+    // [position], added to what `buffers` and `bias_sums` have. Without `filters` x gets none. A bias's sums are in
+    // double precision, chunk by chunk: its addends may all be alike, and then so are their roundings.
     void backward_group(const Stored* grad_out, const Stored* x, int images, const float* filters,
-                        const Stored* shortcut_gradient, Stored* x_gradient, bool wants_weights, float* bias_sums,
+                        const Stored* shortcut_gradient, Stored* x_gradient, bool wants_weights, double* bias_sums,
                         BackwardBuffers& buffers) const {
         float* sums = filters ? compute_in(x_gradient, buffers.sums.data()) : nullptr;
         if (filters) start_sums(sums, shortcut_gradient, images * in_image());
         tiling.over_chunks(images, [&](int first, int tiles) {
-            transform_grad_out(grad_out, first, tiles, buffers.slopes.data(), bias_sums);
+            float* bias = bias_sums ? buffers.bias.data() : nullptr;
+            if (bias) std::memset(bias, 0, out.positions() * sizeof(float));
+            transform_grad_out(grad_out, first, tiles, buffers.slopes.data(), bias);
+            for (int at = 0; bias && at < out.positions(); at++) bias_sums[at] += bias[at];
             if (wants_weights) {
                 transform_input(x, first, tiles, buffers.inputs.data());
                 multiply_transposed(buffers.slopes.data(), buffers.inputs.data(), tiles, buffers.gradient.data(),
@@ -133,8 +138,8 @@ struct Winograd : MapTransforms<Filter, Stored> {
         const int num_parts = parts_for_gradient();
         const size_t part_size = static_cast<size_t>(shape.out) * NUM_TAPS * in.positions();
         const size_t bias_size = out.positions();
-        AlignedBuffer parts(weight_gradient ? part_size * num_parts : 0), bias_parts(bias_size * num_parts);
-        std::memset(bias_parts.data(), 0, bias_size * num_parts * sizeof(float));
+        AlignedBuffer parts(weight_gradient ? part_size * num_parts : 0);
+        std::vector<double> bias_parts(bias_gradient ? bias_size * num_parts : 0);
         over_parts(shape.n, num_parts, num_threads, [&](int part, int first, int last) {
             BackwardBuffers buffers(*this, weight_gradient, x_gradient);
             AlignedBuffer scratch(scratch_size);
@@ -151,9 +156,9 @@ struct Winograd : MapTransforms<Filter, Stored> {
         if (weight_gradient)
             sum_parts(in, shape.out, parts.data(), part_size, num_parts, strides, weight_gradient, num_threads);
         for (int at = 0; bias_gradient && at < out.positions(); at++) {
-            float sum = 0;
-            for (int part = 0; part < num_parts; part++) sum += bias_parts.data()[bias_size * part + at];
-            if (out.channel(at) < shape.out) bias_gradient[out.channel(at)] = sum;
+            double sum = 0;
+            for (int part = 0; part < num_parts; part++) sum += bias_parts[bias_size * part + at];
+            if (out.channel(at) < shape.out) bias_gradient[out.channel(at)] = static_cast<float>(sum);
         }
     }
 
@@ -196,8 +201,8 @@ void with_fewest_products(const Shape& shape, const Work& work) {
         int64_t tiles = 1;
         for (const int size : {shape.out_h(), shape.out_w()}) {
             int64_t along = 0;
-            for (int phase = 0; phase < std::min(shape.dilation, size); phase++)
-                along += ((size - phase + shape.dilation - 1) / shape.dilation + m - 1) / m;
+            for (int begin = 0; begin < std::min(shape.dilation, size); begin++)
+                along += ((size - begin + shape.dilation - 1) / shape.dilation + m - 1) / m;
             tiles *= along;
         }
         return tiles * (m + 2) * (m + 2);
