@@ -2,12 +2,13 @@
 
 python benchmarks/bench_peers.py --keep DIR [--peers sprint airbench94 ...] [--minutes 1 2 5 10 20] [--seeds 0]
 
-Each peer (benchmarks/peers) is a published network with its published hyper-parameters: nothing is tuned, and the test
-set is scored once after each training. A short timing says which layout is faster and how many steps fit a budget. Each
+Each peer (benchmarks/peers) is a published network with published hyper-parameters: nothing is tuned, and the test set
+is scored once after each training. A short timing says which layout is faster and how many steps fit a budget. Each
 training is in a process of its own, and nothing else may run beside it: 40 minutes for each peer and seed. What is
 finished is kept in DIR/peers.json and not repeated as long as its code is the same; another processor, number of
 threads, PyTorch or Python is refused there. After each training benchmarks/results/peers_<hardware>_<date>.md, .json
-and .png are written anew, with the date of the first one. THUMBNET_CPU=avx2 measures AVX2, for all of them.
+and .png are written anew, with the date of the first one, of what was trained by today's code. THUMBNET_CPU=avx2
+measures AVX2, for all of them.
 """
 
 from __future__ import annotations
@@ -64,14 +65,13 @@ def budget(text: str) -> float:
 
 def train_if_missing(record: Record, name: str, minutes: float, seed: int, folder: str) -> None:
     """Time and train a peer, except what the record has."""
-    code = code_of_ours() if name in OURS else code_of_peer(name)
+    code = code_of(name)
     if record.run(name, minutes, seed, code) is not None:
         return
     peak = matrix_gflops()
     timing = record.timing(name, code)
     if timing is None:
-        new = in_own_process(time_ours, name) if name in OURS else in_own_process(measure.timing, name, folder)
-        timing = record.add_timing(name, code, new)
+        timing = record.add_timing(name, code, timing_of(name, folder))
     if name in OURS:
         result = train_ours(name, folder, 60 * minutes, seed, timing, record.path.parent / f"runs-{code}")
     else:
@@ -84,10 +84,27 @@ def train_if_missing(record: Record, name: str, minutes: float, seed: int, folde
     )
 
 
+def timing_of(name: str, folder: str) -> dict[str, Any]:
+    """How fast it trains here."""
+    if name in OURS:
+        return in_own_process(time_ours, name)
+    timing: dict[str, Any] = in_own_process(measure.timing, name, folder)
+    return timing | {"setup_s": in_own_process(measure.setup_s, name, folder, timing)}
+
+
+def code_of(name: str) -> str:
+    """A digest of the code that a training depends on."""
+    return code_of_ours() if name in OURS else code_of_peer(name)
+
+
 def write(record: Record, note: str) -> Path:
-    """All that is finished, as files."""
-    values: dict[str, Any] = record.values["circumstances"] | {"note": note, "timings": record.values["timings"]}
-    values["runs"] = record.values["runs"]
+    """All that is finished by today's code, as files."""
+    codes = {name: code_of(name) for name in (*OURS, *PEERS)}
+    kept = record.values
+    values: dict[str, Any] = kept["circumstances"] | {"note": note}
+    values["timings"] = {name: each for name, each in kept["timings"].items() if each["code"] == codes[name]}
+    values["runs"] = [run for run in kept["runs"] if run["code"] == codes[run["peer"]]]
+    values["num_by_other_code"] = len(kept["runs"]) - len(values["runs"])
     values["matrix_gflops"] = [run["matrix_gflops"] for run in values["runs"]]
     path = write_results("peers", values, "")
     path.write_text(describe(values, path.with_suffix(".png").name))

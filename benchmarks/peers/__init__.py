@@ -1,6 +1,7 @@
-"""What a user would otherwise train, by PyTorch alone: each module is a network and its published recipe.
+"""What a user would otherwise train, by PyTorch alone: each module is a published network and how it is trained.
 
-The hyper-parameters are the published ones; nothing is tuned, on the test set or otherwise.
+The hyper-parameters are published ones, of the network's paper or of the optimizer's; each module says which, and what
+differs. Nothing is tuned, on the test set or otherwise.
 """
 
 from __future__ import annotations

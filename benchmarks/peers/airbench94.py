@@ -2,8 +2,8 @@
 
 Written anew from that paper and its code (github.com/KellerJordan/cifar10-airbench, MIT). All hyper-parameters are the
 published ones; what differs: float32 instead of float16, the length is given, each batch is cropped when it is needed,
-not all images of an epoch at once, and one view of a test image is scored. The last step averages, as it does at the
-published length, a multiple of five steps.
+not all images of an epoch at once, and one view of a test image is scored. The last step averages, too: the published
+code goes back to the last average, of up to four steps before, which is much where a training has only ten.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from peers.data import Images, crop, mirror, normalise, shuffled
+from peers.data import Images, crop, flip, normalise, shuffled
 from peers.plan import Peer, Plan
 
-BATCH_SIZE = 1000
+BATCH_SIZE = 1024
 WIDTHS = (64, 256, 256)
 MOMENTUM = 0.85
 KILOSTEP = 1024 * (1 + 1 / (1 - MOMENTUM))  # rates are for 1024 images, whatever the momentum
 LR = 11.5 / KILOSTEP
 BIAS_LR_FACTOR = 64.0
-WEIGHT_DECAY = 0.0153 / KILOSTEP  # for each image of a batch; over the rate, of which it does not depend
+WEIGHT_DECAY = 0.0153 / KILOSTEP  # for each image; divided by the rate: the decay a step does not depend on it
 LABEL_SMOOTHING = 0.2
 WHITENING_BIAS_EPOCHS = 3
 TRANSLATION = 2  # pixels
-FIRST_LR, LAST_LR, PEAK = 0.2, 0.07, 0.23  # shares of the rate, and of the steps
+FIRST_LR, LAST_LR, PEAK = 0.2, 0.07, 0.23  # fractions of the rate, and of the steps
 AVERAGE_EVERY = 5  # steps
 AVERAGE_DECAY = 0.95
 WHITENING_IMAGES = 5000
@@ -119,8 +119,8 @@ def optimizer_of(model: nn.Module, batch_size: int) -> torch.optim.Optimizer:
     return torch.optim.SGD(groups, momentum=MOMENTUM, nesterov=True)
 
 
-def lr_share(step: int, num_steps: int) -> float:
-    """Of the rate: up in a line until 23 % of the steps, then down in a line."""
+def lr_factor(step: int, num_steps: int) -> float:
+    """Times the rate: up in a line until 23 % of the steps, then down in a line."""
     peak = max(1, int(PEAK * num_steps))
     if step < peak:
         return FIRST_LR + (1 - FIRST_LR) * step / peak
@@ -141,18 +141,18 @@ class Lookahead:
 
 
 def train(model: nn.Module, images: Images, plan: Plan) -> Iterator[float]:
-    """The recipe; images are mirrored by chance in the first epoch, then the other way in every other."""
+    """The recipe; images are flipped by chance in the first epoch, then the other way in every other."""
     pixels = F.pad(normalise(images.pixels), (TRANSLATION,) * 4, "reflect")
-    is_mirrored = torch.rand(len(pixels)) < 0.5
+    is_flipped = torch.rand(len(pixels)) < 0.5
     optimizer = optimizer_of(model, plan.batch_size)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_share(step, plan.num_steps))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, plan.num_steps))
     lookahead = Lookahead(model)
     batches = shuffled(len(pixels), plan.batch_size)
     for step in range(1, plan.num_steps + 1):
         epoch, chosen = next(batches)
         model.whitening.bias.requires_grad = epoch < WHITENING_BIAS_EPOCHS  # type: ignore[union-attr]
-        batch = mirror(crop(pixels[chosen], 32), is_mirrored[chosen] ^ (epoch % 2 == 1))
-        outputs = model(plan.laid_out(batch))
+        batch = flip(crop(pixels[chosen], 32), is_flipped[chosen] ^ (epoch % 2 == 1))
+        outputs = model(plan.in_layout(batch))
         loss = F.cross_entropy(outputs, images.labels[chosen], label_smoothing=LABEL_SMOOTHING, reduction="sum")
         optimizer.zero_grad()
         loss.backward()

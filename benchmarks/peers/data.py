@@ -58,19 +58,19 @@ def crop(padded: Tensor, side: int) -> Tensor:
     return padded.permute(0, 2, 3, 1)[torch.arange(num_images).view(-1, 1, 1), rows, columns].permute(0, 3, 1, 2)
 
 
-def mirror(images: Tensor, chosen: Tensor) -> Tensor:
-    """Those images of a batch that are `chosen`, a truth value each."""
+def flip(images: Tensor, chosen: Tensor) -> Tensor:
+    """Left and right exchanged in those images of a batch that are `chosen`, a truth value each."""
     return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
-def rotate_and_shift(images: Tensor, degrees: float, share: float) -> Tensor:
-    """Each image of a batch by a random angle and way, up to so many degrees and that share of its side.
+def rotate_and_shift(images: Tensor, degrees: float, fraction: float) -> Tensor:
+    """Each image of a batch by a random angle and way, up to so many degrees and that fraction of its side.
 
     Between pixels it is interpolated; pixels from outside are as the nearest one inside.
     """
     num_images = len(images)
     angle = (2 * torch.rand(num_images) - 1) * degrees * torch.pi / 180
-    shift = (2 * torch.rand(num_images, 2) - 1) * 2 * share  # in half sides, as affine_grid counts
+    shift = (2 * torch.rand(num_images, 2) - 1) * 2 * fraction  # in half sides, as affine_grid counts
     cos, sin = angle.cos(), angle.sin()
     matrices = torch.stack([cos, -sin, shift[:, 0], sin, cos, shift[:, 1]], dim=1).view(num_images, 2, 3)
     grid = F.affine_grid(matrices, list(images.shape), align_corners=False)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from peers.data import Images, read_images
 
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
-LEAST_STEPS = 2
+MIN_STEPS = 2
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Plan:
     batch_size: int
     layout: str
 
-    def laid_out(self, images: Tensor) -> Tensor:
+    def in_layout(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=LAYOUTS[self.layout])
 
 
@@ -50,13 +50,13 @@ class Peer:
 
 
 def fitting_steps(budget_s: float, timing: dict[str, Any]) -> int:
-    """As many steps as fit a budget, to the nearest one."""
-    return max(LEAST_STEPS, round((budget_s - timing["setup_s"]) / timing["step_s"]))
+    """As many steps as fit a budget; at least MIN_STEPS, which may take longer."""
+    return max(MIN_STEPS, int((budget_s - timing["setup_s"]) / timing["step_s"]))
 
 
 def fitting_epochs(budget_s: float, epoch_s: float) -> int:
-    """As many whole epochs as fit a budget, to the nearest one."""
-    return max(1, round(budget_s / epoch_s))
+    """As many whole epochs as fit a budget; at least one, which may take longer."""
+    return max(1, int(budget_s / epoch_s))
 
 
 def num_params(model: nn.Module) -> int:

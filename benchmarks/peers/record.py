@@ -74,9 +74,15 @@ def code_of_peer(module: str) -> str:
 
 
 def code_of_ours() -> str:
-    """A digest of the package's code."""
+    """A digest of the package's code, and of that by which it is timed and trained here."""
     package = BENCHMARKS.parent / "src" / "thumbnet"
-    return _digest(sorted(path for pattern in SOURCES for path in package.rglob(pattern)))
+    names = ("ours.py", "plan.py", "../measuring.py")
+    return _digest(
+        [
+            *sorted(path for pattern in SOURCES for path in package.rglob(pattern)),
+            *(BENCHMARKS / "peers" / name for name in names),
+        ]
+    )
 
 
 def _digest(paths: list[Path]) -> str:

@@ -43,7 +43,7 @@ def train(model: nn.Module, images: Images, plan: Plan) -> Iterator[float]:
     while True:
         for batch, labels in loader:
             optimizer.zero_grad()
-            loss = F.nll_loss(model(plan.laid_out(batch)), labels)
+            loss = F.nll_loss(model(plan.in_layout(batch)), labels)
             loss.backward()
             optimizer.step()
             scheduler.step()

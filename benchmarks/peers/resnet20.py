@@ -1,7 +1,8 @@
 """ResNet-20 for CIFAR-10 (He et al. 2015, section 4.2), with one cycle of the learning rate (Smith 2018).
 
-Batches of 128, images padded by 4, cropped and mirrored, momentum 0.9 and decay 1e-4 are those of He et al.; so is the
-rate, 0.1, at the cycle's peak. The cycle is PyTorch's OneCycleLR as it comes.
+Batches of 128, images padded by 4, cropped and flipped, and decay 1e-4 are those of He et al.; so is the rate, 0.1, at
+the cycle's peak. The cycle is PyTorch's OneCycleLR as it comes, which moves the momentum, too: from 0.95 to 0.85 and
+back.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from peers.data import Images, crop, mirror, normalise, shuffled
+from peers.data import Images, crop, flip, normalise, shuffled
 from peers.plan import Peer, Plan
 
 BATCH_SIZE = 128
 LR = 0.1
-MOMENTUM = 0.9
 WEIGHT_DECAY = 1e-4
 BLOCKS_A_STAGE = 3
 
@@ -66,13 +66,13 @@ class ResNet20(nn.Module):
 def train(model: nn.Module, images: Images, plan: Plan) -> Iterator[float]:
     """The loss of each step."""
     padded = F.pad(normalise(images.pixels), (4,) * 4)
-    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=LR, total_steps=plan.num_steps)
     batches = shuffled(len(padded), plan.batch_size)
     for _ in range(plan.num_steps):
         _, chosen = next(batches)
-        batch = mirror(crop(padded[chosen], 32), torch.rand(len(chosen)) < 0.5)
-        loss = F.cross_entropy(model(plan.laid_out(batch)), images.labels[chosen])
+        batch = flip(crop(padded[chosen], 32), torch.rand(len(chosen)) < 0.5)
+        loss = F.cross_entropy(model(plan.in_layout(batch)), images.labels[chosen])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -1,7 +1,7 @@
 """MLPerf Tiny's ResNet-8 and how it is trained there (github.com/mlcommons/tiny, image_classification), in PyTorch.
 
 Adam at 0.001 for batches of 32, the rate times 0.99 after each of 500 epochs, the squares of the filters' weights
-(1e-4) in the loss, images rotated by up to 15 degrees, shifted by up to a tenth and mirrored, pixels from 0 to 255.
+(1e-4) in the loss, images rotated by up to 15 degrees, shifted by up to a tenth and flipped, pixels from 0 to 255.
 The rate's 500 steps are spread over the training's length. Keras's own settings are kept: decay 0.99 of the running
 statistics, epsilons, He's initial weights. One difference: with stride 2 Keras pads at the right and bottom only.
 """
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from peers.data import Images, mirror, rotate_and_shift, shuffled
+from peers.data import Images, flip, rotate_and_shift, shuffled
 from peers.plan import Peer, Plan
 
 BATCH_SIZE = 32
@@ -78,8 +78,8 @@ def train(model: nn.Module, images: Images, plan: Plan) -> Iterator[float]:
     for _ in range(plan.num_steps):
         _, chosen = next(batches)
         batch = rotate_and_shift(images.pixels[chosen].float(), 15, 0.1)
-        batch = mirror(batch, torch.rand(len(chosen)) < 0.5)
-        loss = F.cross_entropy(model(plan.laid_out(batch)), images.labels[chosen])
+        batch = flip(batch, torch.rand(len(chosen)) < 0.5)
+        loss = F.cross_entropy(model(plan.in_layout(batch)), images.labels[chosen])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -56,7 +56,7 @@ def train(model: nn.Module, images: Images, plan: Plan) -> Iterator[float]:
     while True:
         for batch, labels in loader:
             optimizer.zero_grad()
-            loss = criterion(model(plan.laid_out(batch)), labels)
+            loss = criterion(model(plan.in_layout(batch)), labels)
             loss.backward()
             optimizer.step()
             yield loss.item()
