@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "filters.h"
+#include "images.h"
 #include "storage.h"
 #include "strided.h"
 #include "norm.h"
@@ -180,7 +181,7 @@ extern "C" {
 
 // What Python compares before it calls anything else: the version of these functions' arguments and their meaning, and how
 // many floats a vector has.
-int thumbnet_abi() { return 4; }
+int thumbnet_abi() { return 5; }
 int thumbnet_lanes() { return LANES; }
 const char* thumbnet_compiler() { return __VERSION__; }  // that a run records
 
@@ -282,6 +283,17 @@ void thumbnet_strided_backward(void* grad_out, void* source, const float* whiten
     const StridedShape shape = strided_shape({n, h, w, in, out, 1, 1}, patches);
     FOR_STORAGE(strided_backward, AnyStored{grad_out}, source, patches, AnyStored{z}, weights, saved,
                 AnyStored{x_gradient}, weight_gradient, gamma_gradient, beta_gradient, shape, strides, num_threads);
+}
+
+// A batch of images [n, channels, h, w] as float32 [n, out_h, out_w, channels]; see images.h and resize.h. The sums of a
+// side that keeps its size are null.
+void thumbnet_images(const uint8_t* images, const int64_t* top, const int64_t* left, const uint8_t* flips,
+                     const int32_t* vertical, const int32_t* horizontal, const float* table, float* result, int n,
+                     int channels, int h, int w, int out_h, int out_w, int padding, int reflects, int vertical_taps,
+                     int vertical_precision, int horizontal_taps, int horizontal_precision, int num_threads) {
+    make_images(images, {n, channels, h, w, out_h, out_w}, {top, left, flips, padding, reflects != 0},
+                {vertical, vertical_taps, vertical_precision}, {horizontal, horizontal_taps, horizontal_precision}, table,
+                result, num_threads);
 }
 
 }  // extern "C"

@@ -22,7 +22,7 @@ from thumbnet.kernels.openmp import share_openmp
 from thumbnet.kernels.precompiled import Target, find_precompiled, installed_target, unusable
 from thumbnet.kernels.said import say_once
 
-ABI = 4  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
+ABI = 5  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
 LANES = (4, 8, 16)  # in vectors that support.CHANNEL_MULTIPLE channels fill, two or one, or half of one
 _POINTER, _INT, _LONG, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_double
 ARGUMENTS = {
@@ -36,6 +36,7 @@ ARGUMENTS = {
     "thumbnet_strided_forward": [_POINTER] * 7 + [_DOUBLE] * 2 + [_POINTER] * 3 + [_INT] * 8 + [_LONG] * 3 + [_INT],
     "thumbnet_strided_backward": [_POINTER] * 10 + [_INT] * 8 + [_LONG] * 3 + [_INT],
     "thumbnet_plain_backward": [_POINTER] * 10 + [_INT] * 8 + [_LONG] * 3 + [_INT] * 2,
+    "thumbnet_images": [_POINTER] * 8 + [_INT] * 13,
 }
 Say = Callable[[str], None]
 

@@ -119,11 +119,21 @@ template <int lanes>
 inline Integers load_bytes(const uint8_t* from) {
     Bytes bytes = {};
     std::memcpy(&bytes, from, lanes);
+#if defined(__AVX512DQ__)  // the compiler would convert bytes one by one
+    return reinterpret_cast<Integers>(_mm512_maskz_cvtepu8_epi32(0xffff, reinterpret_cast<__m128i>(bytes)));
+#elif defined(__AVX2__)
+    return reinterpret_cast<Integers>(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(reinterpret_cast<const int64_t&>(bytes))));
+#else
     return __builtin_convertvector(bytes, Integers);
+#endif
 }
 template <int lanes>
 inline void store_bytes(uint8_t* to, Integers values) {
+#if defined(__AVX512DQ__)
+    const Bytes bytes = reinterpret_cast<Bytes>(_mm512_maskz_cvtepi32_epi8(0xffff, reinterpret_cast<__m512i>(values)));
+#else
     const Bytes bytes = __builtin_convertvector(values, Bytes);
+#endif
     std::memcpy(to, &bytes, lanes);
 }
 #endif

@@ -6,16 +6,19 @@ import dataclasses
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.augment import Augmentation, Draws, augment, create_policy, policy_flips
+from thumbnet.augment import Augmentation, Draws, HorizontalFlip, augment, create_policy, policy_flips
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
+from thumbnet.kernels.images import Windows, make_images, supports_images
+from thumbnet.kernels.library import Kernels
 from thumbnet.models.blocks import InitFromData
 from thumbnet.specs.inputs import Inputs
+from thumbnet.training.windows import draw_windows, only_windows, table_of_levels
 
 NUM_SAMPLE_IMAGES = 2_000  # for a data-dependent initialisation
 
@@ -63,15 +66,33 @@ def make_batch(
     std: Sequence[float],
     sides: tuple[int, int] | None = None,
     drawn: list[Draws] | None = None,
+    flipped: Bool[Tensor, " n"] | None = None,
+    library: Kernels | None = None,
 ) -> Float[Tensor, "n c h2 w2"]:
     """Images as a model is trained on them: augmented, resized to `sides` (height and width) if given, normalised.
 
-    `drawn` is as in `augment`.
+    Args:
+        drawn: as in `augment`.
+        flipped: the images to flip left and right before anything else.
+        library: our kernels, which do what they can of it, with the same result to the bit; None: PyTorch does it all.
     """
-    pixels = augment(images, augmentations, generator, drawn=drawn)
-    if sides is not None and tuple(pixels.shape[2:]) != sides:
-        pixels = resize(pixels, sides)
-    return normalise(pixels, mean, std)
+    windows = None
+    if library is not None and supports_images(images, sides, num_channels=len(mean)) and only_windows(augmentations):
+        windows = draw_windows(images, augmentations, generator, flipped=flipped, drawn=drawn)
+    else:
+        if flipped is not None:
+            images = HorizontalFlip().apply(images, {"selected": flipped})
+        images = augment(images, augmentations, generator, drawn=drawn)
+        if library is not None and supports_images(images, sides, num_channels=len(mean)):
+            windows = Windows()
+    if sides is None:
+        height, width = images.shape[2:]
+        sides = height, width
+    if library is not None and windows is not None:
+        return make_images(library, images, windows, sides, table_of_levels(tuple(mean), tuple(std)))
+    if tuple(images.shape[2:]) != sides:
+        images = resize(images, sides)
+    return normalise(images, mean, std)
 
 
 def resize(pixels: UInt8[Tensor, "n c h w"], sides: tuple[int, int]) -> UInt8[Tensor, "n c h2 w2"]:

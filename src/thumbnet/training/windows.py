@@ -1,0 +1,55 @@
+"""Augmentations that only choose which pixels of an image are seen: our kernels do these without copying any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from jaxtyping import Bool, Float32, UInt8
+from torch import Tensor
+
+from thumbnet.augment import Augmentation, Draws, HorizontalFlip, RandomCrop
+from thumbnet.data.batches import normalise
+from thumbnet.kernels.images import GREY_LEVELS, Windows
+from thumbnet.kernels.support import MAX_SIZE
+
+
+def only_windows(augmentations: Sequence[Augmentation]) -> bool:
+    """Whether these are at most a `RandomCrop` and then a `HorizontalFlip`, themselves and no subclass."""
+    kinds = [type(each) for each in augmentations]
+    fits = all(each.padding <= MAX_SIZE for each in augmentations if isinstance(each, RandomCrop))
+    return fits and kinds in ([], [RandomCrop], [HorizontalFlip], [RandomCrop, HorizontalFlip])
+
+
+def draw_windows(
+    images: UInt8[Tensor, "n c h w"],
+    augmentations: Sequence[Augmentation],
+    generator: torch.Generator,
+    *,
+    flipped: Bool[Tensor, " n"] | None,
+    drawn: list[Draws] | None,
+) -> Windows:
+    """What the augmentations, for which `only_windows` holds, draw for images of which some are `flipped` before."""
+    num_images, channels, height, width = images.shape
+    top = left = None
+    flips, padding, reflects = flipped, 0, False
+    for augmentation in augmentations:
+        draws = augmentation.draw(num_images, (channels, height, width), generator)
+        if drawn is not None:
+            drawn.append(draws)
+        if isinstance(augmentation, RandomCrop):
+            padding, reflects = augmentation.padding, augmentation.border == "reflect"
+            top, left = draws["top"], draws["left"]
+            if flipped is not None:  # the same as this window of the image itself, flipped
+                left = torch.where(flipped, 2 * padding - left, left)
+        else:
+            flips = draws["selected"] if flipped is None else flipped ^ draws["selected"]
+    return Windows(top, left, flips, padding, reflects)
+
+
+@lru_cache
+def table_of_levels(mean: tuple[float, ...], std: tuple[float, ...]) -> Float32[Tensor, "c 256"]:
+    """Each grey level as `normalise` makes it, by channel."""
+    levels = torch.arange(GREY_LEVELS, dtype=torch.uint8, device="cpu").expand(1, len(mean), 1, GREY_LEVELS)
+    return normalise(levels, mean, std)[0, :, 0].contiguous()
