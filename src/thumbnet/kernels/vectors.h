@@ -128,9 +128,13 @@ inline Integers load_bytes(const uint8_t* from) {
 #endif
 }
 template <int lanes>
-inline void store_bytes(uint8_t* to, Integers values) {
+inline void store_bytes(uint8_t* to, Integers values) {  // of integers from 0 to 255
 #if defined(__AVX512DQ__)
     const Bytes bytes = reinterpret_cast<Bytes>(_mm512_maskz_cvtepi32_epi8(0xffff, reinterpret_cast<__m512i>(values)));
+#elif defined(__AVX2__)
+    const __m256i integers = reinterpret_cast<__m256i>(values);
+    const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(integers), _mm256_extracti128_si256(integers, 1));
+    const int64_t bytes = _mm_cvtsi128_si64(_mm_packus_epi16(halves, halves));
 #else
     const Bytes bytes = __builtin_convertvector(values, Bytes);
 #endif
