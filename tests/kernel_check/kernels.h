@@ -50,4 +50,8 @@ void thumbnet_strided_backward(void* grad_out, void* source, const float* whiten
                                float* beta_gradient, int is_bfloat16, int n, int h, int w, int in, int out, int whitened,
                                int whiten_padding, int64_t out_stride, int64_t in_stride, int64_t tap_stride,
                                int num_threads);
+void thumbnet_images(const uint8_t* images, const int64_t* top, const int64_t* left, const uint8_t* flips,
+                     const int32_t* vertical, const int32_t* horizontal, const float* table, float* result, int n,
+                     int channels, int h, int w, int out_h, int out_w, int padding, int reflects, int vertical_taps,
+                     int vertical_precision, int horizontal_taps, int horizontal_precision, int num_threads);
 }

@@ -9,6 +9,7 @@
 #include "blocks.h"
 #include "convolutions.h"
 #include "faults.h"
+#include "images.h"
 #include "strided.h"
 
 int main(int argc, char** argv) {
@@ -19,6 +20,7 @@ int main(int argc, char** argv) {
         check::check_convolutions(findings);
         check::check_blocks(findings);
         check::check_strided_blocks(findings);
+        check::check_images(findings);
     }
     std::printf("%d lanes, %d calls, %d failures\n", thumbnet_lanes(), findings.num_calls, findings.num_failures);
     return findings.num_failures > 0;

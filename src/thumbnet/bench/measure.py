@@ -24,6 +24,7 @@ from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.kernels.choice import pick_kernels, runs_fully_fused
+from thumbnet.kernels.library import Kernels
 from thumbnet.models.registry import create_model, list_models, num_params
 from thumbnet.recipes import list_recipes, load_recipe
 from thumbnet.runs.parts import build_model, check_sizes, fit_config
@@ -145,7 +146,7 @@ def measure_model(name: str, batch_size: int, precision: str, device: str) -> Mo
     watch = StepWatch()
     train(dataset, watch)
     step_s = watch.seconds_per_step(WARM_UP_STEPS, num_steps)
-    data_s = _seconds_of_data(dataset, batch_size, torch.device(device))
+    data_s = _seconds_of_data(dataset, batch_size, torch.device(device), library)
     peak = peak_memory_bytes(torch.device(device))
     convolution_share = None
     if device != "mps":
@@ -243,7 +244,7 @@ def random_dataset(num_train: int) -> Dataset:
     )
 
 
-def _seconds_of_data(dataset: Dataset, batch_size: int, device: torch.device) -> float:
+def _seconds_of_data(dataset: Dataset, batch_size: int, device: torch.device, library: Kernels | None) -> float:
     """For one batch as it is trained on."""
     augmentations = build_augmentations(Inputs(augmentation=AUGMENTATION), dataset)
     generator = torch.Generator().manual_seed(0)
@@ -251,7 +252,8 @@ def _seconds_of_data(dataset: Dataset, batch_size: int, device: torch.device) ->
 
     def one_batch() -> None:
         chosen = torch.randperm(len(images), generator=generator)[:batch_size].to(device)
-        batch = make_batch(images.index_select(0, chosen), augmentations, generator, mean=dataset.mean, std=dataset.std)
+        pixels = images.index_select(0, chosen)
+        batch = make_batch(pixels, augmentations, generator, mean=dataset.mean, std=dataset.std, library=library)
         batch[0, 0, 0, 0].item()  # waits for a GPU
 
     return seconds_per_call(one_batch, at_least_s=0.2)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Int64
 from torch import Tensor
-
-from thumbnet.augment import HorizontalFlip
 
 
 class AlternatingFlip:
@@ -24,7 +22,3 @@ class AlternatingFlip:
         """Which of the training images with the indices `chosen` are flipped in this epoch, counted from 1."""
         selected: Tensor = self.begins_flipped[chosen.cpu()]
         return selected if epoch % 2 else ~selected
-
-    def apply(self, images: UInt8[Tensor, "b c h w"], chosen: Int64[Tensor, " b"], epoch: int) -> Tensor:
-        """The training images with the indices `chosen`, as they are shown in this epoch, counted from 1."""
-        return HorizontalFlip().apply(images, {"selected": self.flipped(chosen, epoch)})

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from thumbnet.augment import Augmentation, Draws
 from thumbnet.data.batches import shuffled_batches
+from thumbnet.kernels.library import Kernels
 from thumbnet.models.outputs import check_num_classes
 from thumbnet.specs.objective import Objective
 from thumbnet.specs.resizing import ProgressiveResizing
@@ -64,6 +65,7 @@ class TrainImages:
     flip: AlternatingFlip | None
     resizing: ProgressiveResizing
     teacher: TeacherLogits | None
+    library: Kernels | None
 
     @property
     def full_size(self) -> tuple[int, int]:
@@ -132,11 +134,17 @@ def _train_step(
     train = loop.train
     labels = train.labels[chosen]
     chosen_images = train.images.index_select(0, chosen)  # on a CPU 20 times faster than an index in brackets
-    if train.flip is not None:
-        chosen_images = train.flip.apply(chosen_images, chosen, epoch)
     drawn: list[Draws] = []
     images = make_batch(
-        chosen_images, train.augmentations, generator, mean=train.mean, std=train.std, sides=sides, drawn=drawn
+        chosen_images,
+        train.augmentations,
+        generator,
+        mean=train.mean,
+        std=train.std,
+        sides=sides,
+        drawn=drawn,
+        flipped=None if train.flip is None else train.flip.flipped(chosen, epoch),
+        library=train.library,
     )
     mixed = mix(images, Targets(labels, _teacher_logits(train, chosen, drawn, epoch)), alpha=loop.objective.mixup)
     with torch.autocast(images.device.type, loop.precision, enabled=loop.precision != torch.float32):

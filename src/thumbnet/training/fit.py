@@ -18,6 +18,7 @@ from thumbnet.data.batches import memory_order, num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.choice import describe_kernels, pick_kernels, runs_fully_fused, using_kernels
+from thumbnet.kernels.library import Kernels
 from thumbnet.kernels.memory import keep_freed_memory
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
@@ -95,8 +96,8 @@ def fit(
     )
     objective = objective.resolved()
     device = pick_device(engine.device)
-    train = _train_images(dataset, inputs, objective, seed=seed, device=device)
     library = pick_kernels(engine.kernels, model, device, compiled=engine.compiled)
+    train = _train_images(dataset, inputs, objective, seed=seed, device=device, library=library)
     model.to(device, memory_format=memory_order(device))  # type: ignore[call-overload]  # missing in its stubs
     torch_optimizer = build_optimizer(optimizer, model)
     begin_s = time.perf_counter()  # not before: the first optimizer of a process has PyTorch import its compiler (1 s)
@@ -167,7 +168,13 @@ def fit(
 
 
 def _train_images(
-    dataset: Dataset, inputs: Inputs, objective: Objective, *, seed: int, device: torch.device
+    dataset: Dataset,
+    inputs: Inputs,
+    objective: Objective,
+    *,
+    seed: int,
+    device: torch.device,
+    library: Kernels | None,
 ) -> TrainImages:
     inputs = resolve_inputs(inputs, dataset)
     augmentations = build_augmentations(inputs, dataset)
@@ -189,4 +196,5 @@ def _train_images(
         flip=AlternatingFlip(len(dataset.train), seed=seed) if inputs.alternating_flip else None,
         resizing=inputs.resizing,
         teacher=teacher,
+        library=library,
     )
