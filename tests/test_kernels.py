@@ -279,6 +279,41 @@ def test_the_activation_of_bfloat16_is_off_by_its_rounding_alone(channels: int, 
 
 
 @needs_compiler
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_the_mean_over_the_last_maps_is_that_of_its_layer(dtype: torch.dtype) -> None:
+    network = BlockNet(blocks="c8p")
+    for side in (3, 4):
+        maps = torch.randn(5, 8, side, side).to(dtype).contiguous(memory_format=torch.channels_last)
+        found = []
+        for kernels in (load_kernels(FLAGS), None):
+            with using_kernels(network, kernels):
+                leaf = maps.clone().requires_grad_()
+                mean = network._pooled(leaf)
+                mean.backward(torch.linspace(-1, 1, 40).view(5, 8).to(dtype))
+            assert mean.dtype == dtype
+            found.append((mean.detach(), leaf.grad))
+        within = (
+            0 if side == 4 else 2e-7 if dtype == torch.float32 else 0.02
+        )  # an odd number of pixels is rounded twice
+        for one, other in zip(*found, strict=True):
+            torch.testing.assert_close(one, other, rtol=within, atol=within)
+
+
+@needs_compiler
+def test_another_last_layer_or_one_with_a_hook_is_called() -> None:
+    network, maps, seen = BlockNet(blocks="c8p"), torch.randn(2, 8, 3, 3), []
+    with using_kernels(network, load_kernels(FLAGS)):
+        hook = network.pool.register_forward_hook(lambda *_: seen.append(1))
+        network._pooled(maps)
+        hook.remove()
+        assert seen == [1]
+        network.pool = nn.AdaptiveMaxPool2d(1)
+        assert network._pooled(maps).equal(maps.amax((2, 3)))
+        network.pool = nn.AdaptiveAvgPool2d(2)
+        assert network._pooled(maps).shape == (2, 32)
+
+
+@needs_compiler
 def test_the_threads_are_those_of_pytorch() -> None:
     """Another package's OpenMP (scikit-learn brings one) would be a second team that competes."""
     code = """
