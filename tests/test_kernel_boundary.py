@@ -16,6 +16,7 @@ from thumbnet.errors import ConfigError, NonFiniteLossError
 from thumbnet.kernels import convolution_choice
 from thumbnet.kernels.choice import pick_kernels
 from thumbnet.kernels.compiler import can_compile
+from thumbnet.kernels.images import supports_images
 from thumbnet.kernels.library import load_kernels
 from thumbnet.kernels.support import supports_convolution
 from thumbnet.models.blocknet import BlockNet
@@ -298,3 +299,28 @@ def test_convolutions_that_they_do_not_support(case: str) -> None:
     assert not supports_convolution(*OF_CONVOLUTIONS[case], padding=0, dilation=1)
     with torch.autocast("cpu", torch.bfloat16):
         assert supports_convolution(MAPS.bfloat16(), WEIGHT, None, padding=0, dilation=1)
+
+
+BYTES = torch.zeros(3, 3, 8, 8, dtype=torch.uint8)
+
+
+def test_images_that_they_do_not_support() -> None:
+    assert supports_images(BYTES, (4, 4), num_channels=3)
+    assert supports_images(BYTES, None, num_channels=3)
+    assert not supports_images(BYTES, (4, 4), num_channels=1)
+    assert not supports_images(BYTES, (4, 2**31), num_channels=3)
+    assert not supports_images(BYTES, (0, 4), num_channels=3)
+    for images in (
+        BYTES.float(),
+        BYTES.char(),
+        BYTES.bool(),
+        BYTES.to("meta"),
+        BYTES.to_sparse(),
+        BYTES[0],
+        BYTES[:0],
+        BYTES[..., :0],
+        BYTES.as_subclass(type("Own", (Tensor,), {})),
+        torch.zeros(1, dtype=torch.uint8).expand(2, 3, 30_000, 30_000),
+        torch.zeros(1, dtype=torch.uint8).expand(2**31, 3, 1, 1),
+    ):
+        assert not supports_images(images, None, num_channels=3)

@@ -163,31 +163,6 @@ def test_a_border_larger_than_the_image_is_refused_as_ever() -> None:
             batch_of(library, images_of(4, 3, 8, 2), (REFLECTED,))
 
 
-BYTES = torch.zeros(3, 3, 8, 8, dtype=torch.uint8)
-
-
-def test_images_that_they_do_not_support() -> None:
-    assert supports_images(BYTES, (4, 4), num_channels=3)
-    assert supports_images(BYTES, None, num_channels=3)
-    assert not supports_images(BYTES, (4, 4), num_channels=1)
-    assert not supports_images(BYTES, (4, 2**31), num_channels=3)
-    assert not supports_images(BYTES, (0, 4), num_channels=3)
-    for images in (
-        BYTES.float(),
-        BYTES.char(),
-        BYTES.bool(),
-        BYTES.to("meta"),
-        BYTES.to_sparse(),
-        BYTES[0],
-        BYTES[:0],
-        BYTES[..., :0],
-        BYTES.as_subclass(type("Own", (Tensor,), {})),
-        torch.zeros(1, dtype=torch.uint8).expand(2, 3, 30_000, 30_000),
-        torch.zeros(1, dtype=torch.uint8).expand(2**31, 3, 1, 1),
-    ):
-        assert not supports_images(images, None, num_channels=3)
-
-
 def doubled(dataset: Dataset, name: str) -> Split:
     """A split's images with four pixels for each."""
     split: Split = getattr(dataset, name)

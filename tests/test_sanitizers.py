@@ -46,6 +46,7 @@ def run_sanitized(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_kernels_are_silent() -> None:
     done = run_sanitized(
         *("tests/test_kernels.py", "tests/test_kernel_boundary.py", "tests/test_kernel_check.py"),
+        "tests/test_kernel_images.py",
         *("-k", "not training and not threads_are and not told"),
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
