@@ -54,4 +54,6 @@ void thumbnet_images(const uint8_t* images, const int64_t* top, const int64_t* l
                      const int32_t* vertical, const int32_t* horizontal, const float* table, float* result, int n,
                      int channels, int h, int w, int out_h, int out_w, int padding, int reflects, int vertical_taps,
                      int vertical_precision, int horizontal_taps, int horizontal_precision, int num_threads);
+void thumbnet_muon_step(float* const* weights, const float* const* gradients, float* const* momenta, const int* rows,
+                        const int* columns, int num_filters, double lr, double momentum, int num_threads);
 }

@@ -10,6 +10,7 @@
 #include "convolutions.h"
 #include "faults.h"
 #include "images.h"
+#include "muon.h"
 #include "strided.h"
 
 int main(int argc, char** argv) {
@@ -21,6 +22,7 @@ int main(int argc, char** argv) {
         check::check_blocks(findings);
         check::check_strided_blocks(findings);
         check::check_images(findings);
+        check::check_muon_steps(findings);
     }
     std::printf("%d lanes, %d calls, %d failures\n", thumbnet_lanes(), findings.num_calls, findings.num_failures);
     return findings.num_failures > 0;

@@ -13,6 +13,7 @@
 
 #include "filters.h"
 #include "images.h"
+#include "muon.h"
 #include "storage.h"
 #include "strided.h"
 #include "norm.h"
@@ -294,6 +295,15 @@ void thumbnet_images(const uint8_t* images, const int64_t* top, const int64_t* l
     make_images(images, {n, channels, h, w, out_h, out_w}, {top, left, flips, padding, reflects != 0},
                 {vertical, vertical_taps, vertical_precision}, {horizontal, horizontal_taps, horizontal_precision}, table,
                 result, num_threads);
+}
+
+// One step on each filter: a matrix [rows, columns] of float32, its gradient and its momentum, which are overwritten.
+void thumbnet_muon_step(float* const* weights, const float* const* gradients, float* const* momenta, const int* rows,
+                        const int* columns, int num_filters, double lr, double momentum, int num_threads) {
+    std::vector<MuonFilter> filters;
+    for (int i = 0; i < num_filters; i++)
+        filters.push_back({weights[i], gradients[i], momenta[i], rows[i], columns[i]});
+    muon_steps(filters, static_cast<float>(lr), static_cast<float>(momentum), num_threads);
 }
 
 }  // extern "C"

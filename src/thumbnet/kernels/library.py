@@ -37,6 +37,7 @@ ARGUMENTS = {
     "thumbnet_strided_backward": [_POINTER] * 10 + [_INT] * 8 + [_LONG] * 3 + [_INT],
     "thumbnet_plain_backward": [_POINTER] * 10 + [_INT] * 8 + [_LONG] * 3 + [_INT] * 2,
     "thumbnet_images": [_POINTER] * 8 + [_INT] * 13,
+    "thumbnet_muon_step": [_POINTER] * 5 + [_INT] + [_DOUBLE] * 2 + [_INT],
 }
 Say = Callable[[str], None]
 

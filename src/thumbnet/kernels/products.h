@@ -18,7 +18,7 @@ constexpr int MOST_VECTORS = 3, MOST_ROWS_OF[MOST_VECTORS + 1] = {0, 12, 10, 7};
 constexpr int MOST_VECTORS = 3, MOST_ROWS_OF[MOST_VECTORS + 1] = {0, 12, 6, 4};
 #endif
 
-// A matrix product's operands: left[i * row + k * column], right[k * width + j], result[i * width + j].
+// A matrix product's operands: left[i * row + k * column], right[k * stride + j], result[i * stride + j].
 struct Left {
     const float* values;
     size_t row, column;
@@ -29,7 +29,7 @@ struct Operands {  // `right`, `result` and `start` from a column on
     const float* right;
     float* result;
     const float* start;
-    size_t width;
+    size_t stride;
     int depth;
 };
 
@@ -44,9 +44,9 @@ __attribute__((always_inline)) inline void multiply_tile(const Operands& of) {
     Vector sums[rows][vectors] = {};
     if (of.start)
 #pragma GCC unroll 24
-        for (int i = 0; i < rows; i++) load_row(of.start + i * of.width, sums[i]);
+        for (int i = 0; i < rows; i++) load_row(of.start + i * of.stride, sums[i]);
     const float *left = of.left.values, *right = of.right;
-    for (int k = 0; k < of.depth; k++, left += of.left.column, right += of.width) {
+    for (int k = 0; k < of.depth; k++, left += of.left.column, right += of.stride) {
         Vector factors[vectors];
         load_row(right, factors);
 #pragma GCC unroll 24
@@ -58,7 +58,7 @@ __attribute__((always_inline)) inline void multiply_tile(const Operands& of) {
     }
 #pragma GCC unroll 24
     for (int i = 0; i < rows; i++) {
-        float* to = of.result + i * of.width;
+        float* to = of.result + i * of.stride;
 #pragma GCC unroll 4
         for (int v = 0; v < vectors - 1; v++) store(to + v * LANES, sums[i][v]);
         store_lanes<last>(to + (vectors - 1) * LANES, sums[i][vectors - 1]);
@@ -73,8 +73,8 @@ void multiply_tiles(int wanted, int num_tiles, Operands of) {
     for (int tile = 0; tile < num_tiles; tile++) {
         multiply_tile<rows, vectors, last>(of);
         of.left.values += rows * of.left.row;
-        of.result += rows * of.width;
-        if (of.start) of.start += rows * of.width;
+        of.result += rows * of.stride;
+        if (of.start) of.start += rows * of.stride;
     }
 }
 
@@ -86,8 +86,8 @@ void multiply_rows(Operands of, int rows) {
     if (num_larger) multiply_tiles<most, vectors, last>(few + 1, num_larger, of);
     const int done = num_larger * (few + 1);
     of.left.values += done * of.left.row;
-    of.result += done * of.width;
-    if (of.start) of.start += done * of.width;
+    of.result += done * of.stride;
+    if (of.start) of.start += done * of.stride;
     multiply_tiles<most, vectors, last>(few, num_tiles - num_larger, of);
 }
 
@@ -99,8 +99,9 @@ void multiply_columns(const Operands& of, int rows, int last) {
         multiply_rows<vectors, CHANNEL_MULTIPLE>(of, rows);
 }
 
-// result = start (or 0) + left * right; the width is a multiple of CHANNEL_MULTIPLE.
-void multiply(Left left, const float* right, float* result, const float* start, int rows, int width, int depth) {
+// result = start (or 0) + left * right; the width is a multiple of CHANNEL_MULTIPLE, and rows are `stride` apart.
+void multiply(Left left, const float* right, float* result, const float* start, int rows, int width, int depth,
+              int stride) {
     const int num_vectors = (width + LANES - 1) / LANES;
 #ifdef __AVX512DQ__
     const int num_panels = (num_vectors + MOST_VECTORS - 1) / MOST_VECTORS;
@@ -111,7 +112,7 @@ void multiply(Left left, const float* right, float* result, const float* start, 
         const int taken = num_vectors / num_panels + (panel < num_vectors % num_panels);
         const int column = vector * LANES, last = std::min(LANES, width - column - (taken - 1) * LANES);
         const float* begin = start ? start + column : nullptr;
-        const Operands of{left, right + column, result + column, begin, static_cast<size_t>(width), depth};
+        const Operands of{left, right + column, result + column, begin, static_cast<size_t>(stride), depth};
         switch (taken) {
             case 1: multiply_columns<1>(of, rows, last); break;
             case 2: multiply_columns<2>(of, rows, last); break;
@@ -120,6 +121,9 @@ void multiply(Left left, const float* right, float* result, const float* start, 
         }
         vector += taken;
     }
+}
+inline void multiply(Left left, const float* right, float* result, const float* start, int rows, int width, int depth) {
+    multiply(left, right, result, start, rows, width, depth, width);
 }
 
 }  // namespace

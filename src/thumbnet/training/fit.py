@@ -99,7 +99,7 @@ def fit(
     library = pick_kernels(engine.kernels, model, device, compiled=engine.compiled)
     train = _train_images(dataset, inputs, objective, seed=seed, device=device, library=library)
     model.to(device, memory_format=memory_order(device))  # type: ignore[call-overload]  # missing in its stubs
-    torch_optimizer = build_optimizer(optimizer, model)
+    torch_optimizer = build_optimizer(optimizer, model, library)
     begin_s = time.perf_counter()  # not before: the first optimizer of a process has PyTorch import its compiler (1 s)
     base_lrs = [float(group["lr"]) for group in torch_optimizer.param_groups]
     history = History()

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from thumbnet.errors import ConfigError
+from thumbnet.kernels.library import Kernels
+from thumbnet.kernels.muon import can_step, muon_step, supports_filter
 from thumbnet.specs.optimizers import OPTIMIZERS, SGD, Muon, Optimizer
 
 NUM_NEWTON_SCHULZ_STEPS = 3
@@ -50,8 +52,13 @@ def register_optimizer(name: str, kind: type[Optimizer], *, replace: bool = Fals
     OPTIMIZERS.register(name, kind, replace=replace)
 
 
-def build_optimizer(value: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
+def build_optimizer(value: Optimizer, model: nn.Module, kernels: Kernels | None = None) -> torch.optim.Optimizer:
     """The optimizer over the parameters of `model` that are not frozen.
+
+    Args:
+        value: `SGD(...)`, `Muon(...)` or a registered class's.
+        model: whose parameters it is to move.
+        kernels: ours, by which Muon moves the filters that they support; None: PyTorch moves all.
 
     Raises:
         ConfigError: Muon for a model without a linear layer; a class of the user's that has no `build`.
@@ -64,12 +71,12 @@ def build_optimizer(value: Optimizer, model: nn.Module) -> torch.optim.Optimizer
             trained, lr=value.lr, momentum=value.momentum, nesterov=value.nesterov, weight_decay=value.weight_decay
         )
     if isinstance(value, Muon):
-        return _build_muon(value, trained)
+        return _build_muon(value, trained, kernels)
     _check_builds(type(value))
     raise AssertionError("unreachable: it builds")
 
 
-def _build_muon(value: Muon, trained: list[nn.Parameter]) -> MuonOptimizer:
+def _build_muon(value: Muon, trained: list[nn.Parameter], kernels: Kernels | None = None) -> MuonOptimizer:
     if not any(parameter.ndim == 2 for parameter in trained):
         raise ConfigError(
             "muon needs a model that ends in a linear layer, and this one has none",
@@ -83,7 +90,7 @@ def _build_muon(value: Muon, trained: list[nn.Parameter]) -> MuonOptimizer:
         {"params": biases, "lr": value.bias_lr, "momentum": value.bias_momentum, "orthogonal": False},
         {"params": heads, "lr": value.head_lr, "momentum": value.bias_momentum, "orthogonal": False},
     ]
-    return MuonOptimizer(group for group in groups if group["params"])
+    return MuonOptimizer((group for group in groups if group["params"]), kernels=kernels)
 
 
 def _check_builds(kind: type[Optimizer]) -> None:
@@ -99,14 +106,18 @@ class MuonOptimizer(torch.optim.Optimizer):
 
     Each filter [K,C,h,w], as a matrix [K,C*h*w], is first scaled to the norm sqrt(K), which the normalisation after it
     cannot see, and then moves by `lr` times the nearest orthogonal matrix to its Nesterov momentum. Groups with
-    `orthogonal=False` take plain SGD steps with Nesterov momentum.
+    `orthogonal=False` take plain SGD steps with Nesterov momentum. With `kernels`, these move the filters that they
+    support, with the same result up to rounding; the state is the same, and a copy of the optimizer has none.
 
     Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024), kellerjordan.github.io/
     posts/muon; with the scaling of airbench94_muon.py, github.com/KellerJordan/cifar10-airbench (MIT).
     """
 
-    def __init__(self, groups: Iterable[Group]) -> None:
+    kernels: Kernels | None = None
+
+    def __init__(self, groups: Iterable[Group], *, kernels: Kernels | None = None) -> None:
         super().__init__(groups, defaults={"lr": 0.1, "momentum": 0.6, "orthogonal": True})
+        self.kernels = kernels
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -117,6 +128,8 @@ class MuonOptimizer(torch.optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if group["orthogonal"] and self.kernels is not None:
+                parameters = self._left_by_kernels(parameters, group["lr"], group["momentum"], self.kernels)
             if not parameters:
                 continue
             updates = self._nesterov(parameters, group["momentum"])
@@ -127,12 +140,34 @@ class MuonOptimizer(torch.optim.Optimizer):
             torch._foreach_add_(parameters, updates, alpha=-group["lr"])
         return loss
 
-    def _nesterov(self, parameters: list[Tensor], momentum: float) -> list[Tensor]:
+    def _left_by_kernels(self, parameters: list[Tensor], lr: float, momentum: float, kernels: Kernels) -> list[Tensor]:
+        """Move the filters that our kernels support; the others."""
+        for parameter in parameters:
+            buffer = self.state[parameter].get("momentum_buffer")
+            if buffer is not None and buffer.stride() != parameter.stride():  # of a state from another device
+                self.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
+        values = zip(parameters, self._gradients(parameters), self._buffers(parameters), strict=True)
+        taken = [each for each in values if supports_filter(*each)]
+        if not taken:
+            return parameters
+        weights, gradients, buffers = zip(*taken, strict=True)
+        if not can_step(weights, gradients, buffers):
+            return parameters
+        muon_step(kernels, weights, gradients, buffers, lr=lr, momentum=momentum)
+        moved = set(map(id, weights))
+        return [parameter for parameter in parameters if id(parameter) not in moved]
+
+    def _gradients(self, parameters: list[Tensor]) -> list[Tensor]:
+        return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+    def _buffers(self, parameters: list[Tensor]) -> list[Tensor]:
         for parameter in parameters:
             if "momentum_buffer" not in self.state[parameter]:
                 self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-        buffers = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        return [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+
+    def _nesterov(self, parameters: list[Tensor], momentum: float) -> list[Tensor]:
+        buffers, gradients = self._buffers(parameters), self._gradients(parameters)
         torch._foreach_mul_(buffers, momentum)
         torch._foreach_add_(buffers, gradients)
         return list(torch._foreach_add(gradients, buffers, alpha=momentum))
