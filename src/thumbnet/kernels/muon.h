@@ -36,7 +36,7 @@ struct MuonFilter {
     double cost() const { return static_cast<double>(smaller()) * smaller() * (rows + columns); }
 };
 
-inline int padded(int width) { return (width + CHANNEL_MULTIPLE - 1) / CHANNEL_MULTIPLE * CHANNEL_MULTIPLE; }
+inline int whole_groups(int width) { return (width + CHANNEL_MULTIPLE - 1) / CHANNEL_MULTIPLE * CHANNEL_MULTIPLE; }
 
 // Squares are summed up by lanes within a row, as floats, and by rows as doubles.
 inline double sum_of_squares(const float* row, int size) {
@@ -86,12 +86,12 @@ inline void transpose(const float* from, size_t from_stride, int rows, int colum
             to[j * to_stride + i] = from[i * from_stride + j];
 }
 
-// Square matrices [size, padded(size)]: polynomials of one Gram matrix, which commute and are symmetric to the bit: the
+// Square matrices [size, whole_groups(size)]: polynomials of one Gram matrix, which commute and are symmetric to the bit: the
 // iteration would enlarge what differs.
 struct Squares {
     int size;
 
-    int width() const { return padded(size); }
+    int width() const { return whole_groups(size); }
     size_t floats() const { return static_cast<size_t>(size) * width(); }
 
     // result = left^T * right for left and right [depth, size] whose product is symmetric: half of it is computed.
@@ -138,9 +138,9 @@ struct Squares {
     }
 };
 
-// momentum = factor * momentum + gradient; update = gradient + factor * momentum, scaled to norm 1, rows of padded(columns).
+// momentum = factor * momentum + gradient; update = gradient + factor * momentum, scaled to norm 1, rows of whole_groups(columns).
 inline void nesterov_update(const MuonFilter& filter, float factor, float* update) {
-    const int width = padded(filter.columns);
+    const int width = whole_groups(filter.columns);
     double squares = 0;
     for (int i = 0; i < filter.rows; i++) {
         float* to = update + static_cast<size_t>(i) * width;
@@ -165,7 +165,7 @@ inline void move_weight(const MuonFilter& filter, float lr, const float* moved) 
         squares += sum_of_squares(filter.weight + static_cast<size_t>(i) * filter.columns, filter.columns);
     const float norm = static_cast<float>(std::sqrt(squares));
     const float scale = std::sqrt(static_cast<float>(filter.rows)) / (norm < SMALL_NORM ? SMALL_NORM : norm);
-    const int width = padded(filter.columns);
+    const int width = whole_groups(filter.columns);
     for (int i = 0; i < filter.rows; i++) {
         float* weight = filter.weight + static_cast<size_t>(i) * filter.columns;
         const float* by = moved + static_cast<size_t>(i) * width;
@@ -174,7 +174,7 @@ inline void move_weight(const MuonFilter& filter, float lr, const float* moved) 
 }
 
 inline void muon_step(const MuonFilter& filter, float lr, float factor) {
-    const int rows = filter.rows, columns = filter.columns, width = padded(columns), height = padded(rows);
+    const int rows = filter.rows, columns = filter.columns, width = whole_groups(columns), height = whole_groups(rows);
     const bool is_tall = rows > columns;
     const Squares squares{filter.smaller()};
     const size_t size = std::max(static_cast<size_t>(rows) * width, static_cast<size_t>(columns) * height);
