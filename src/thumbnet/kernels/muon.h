@@ -36,6 +36,7 @@ struct MuonFilter {
     double cost() const { return static_cast<double>(smaller()) * smaller() * (rows + columns); }
 };
 
+// A width that `multiply` takes.
 inline int whole_groups(int width) { return (width + CHANNEL_MULTIPLE - 1) / CHANNEL_MULTIPLE * CHANNEL_MULTIPLE; }
 
 // Squares are summed up by lanes within a row, as floats, and by rows as doubles.
@@ -86,8 +87,8 @@ inline void transpose(const float* from, size_t from_stride, int rows, int colum
             to[j * to_stride + i] = from[i * from_stride + j];
 }
 
-// Square matrices [size, whole_groups(size)]: polynomials of one Gram matrix, which commute and are symmetric to the bit: the
-// iteration would enlarge what differs.
+// Square matrices [size, whole_groups(size)]: polynomials of one Gram matrix, which commute and are symmetric to the bit:
+// the iteration would enlarge what differs.
 struct Squares {
     int size;
 
@@ -138,7 +139,8 @@ struct Squares {
     }
 };
 
-// momentum = factor * momentum + gradient; update = gradient + factor * momentum, scaled to norm 1, rows of whole_groups(columns).
+// momentum = factor * momentum + gradient; update = gradient + factor * momentum, scaled to norm 1, in rows of
+// whole_groups(columns).
 inline void nesterov_update(const MuonFilter& filter, float factor, float* update) {
     const int width = whole_groups(filter.columns);
     double squares = 0;
