@@ -264,6 +264,8 @@ def test_policies_are_what_their_documentation_says() -> None:
         ("crop-flip", True): (RandomCrop(padding=4, border="zero"), published),
         ("shift-flip", False): (RandomCrop(padding=1, border="reflect"),),
         ("shift-flip", True): (RandomCrop(padding=1, border="reflect"), published),
+        ("shift2-flip", False): (RandomCrop(padding=2, border="reflect"),),
+        ("shift2-flip", True): (RandomCrop(padding=2, border="reflect"), published),
         ("strong", False): (reflected, *recoloured),
         ("strong", True): (reflected, published, *recoloured),
         ("albumentations", False): documented,
@@ -272,7 +274,7 @@ def test_policies_are_what_their_documentation_says() -> None:
     assert {name for name, _ in expected} == set(POLICIES)
     for (name, flip), policy in expected.items():
         assert create_policy(name, flip=flip, mean=CIFAR10_MEAN) == policy
-    assert [policy_flips(name) for name in POLICIES] == [False, True, True, True, True]
+    assert [policy_flips(name) for name in POLICIES] == [False, True, True, True, True, True]
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -286,7 +288,9 @@ def test_unknown_policy_lists_the_choices() -> None:
     with pytest.raises(ConfigError, match="unknown augmentation policy 'mixup'") as caught:
         create_policy("mixup", flip=True, mean=CIFAR10_MEAN)
     assert all(name in caught.value.hint for name in POLICIES)
-    with pytest.raises(ConfigError, match="choose one of none, crop-flip, shift-flip, strong, albumentations"):
+    with pytest.raises(
+        ConfigError, match="choose one of none, crop-flip, shift-flip, shift2-flip, strong, albumentations"
+    ):
         policy_flips("mixup")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ import torch
 from PIL import Image
 
 from thumbnet.evaluation.metrics import evaluate
+from thumbnet.models.architecture import BLOCKS_OF_OLD_CARDS, Architecture
+from thumbnet.models.blocknet import BlockNet
+from thumbnet.models.card import card_from_dict
 from thumbnet.runs.compare import compare_runs
 from thumbnet.runs.predict import predict
 from thumbnet.runs.report import write_report
@@ -18,9 +22,11 @@ from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run, read_robustness
 from thumbnet.runs.seeds import resume_seeds
 from thumbnet.runs.teacher import load_teacher
+from thumbnet.trained.model import create_from_card
 
 DATA = Path(__file__).parent / "data"
 TEACHER = Path(__file__).parents[1] / "docs" / "results" / "teacher"
+ZOO_SPRINT = Path(__file__).parents[1] / "docs" / "results" / "zoo" / "sprint" / "seed-0"
 
 
 @pytest.fixture
@@ -86,3 +92,19 @@ def test_the_kept_teacher_still_teaches() -> None:
 
 def test_it_teaches_a_student_on_its_own_data(finished: Path) -> None:
     assert load_teacher(str(finished), load_run(finished).load_dataset()).card.model == "sprint"
+
+
+@pytest.mark.parametrize(("name", "blocks"), BLOCKS_OF_OLD_CARDS.items())
+def test_a_card_without_options_has_the_blocks_of_its_time(name: str, blocks: str) -> None:
+    path = ZOO_SPRINT / "model.json"
+    values = json.loads(path.read_text())
+    assert not values["model_options"]
+    model = create_from_card(card_from_dict({**values, "model": name}, name=str(path)))
+    assert isinstance(model, BlockNet)
+    assert model.architecture.blocks == blocks
+
+
+def test_a_card_with_an_architecture_keeps_its_blocks() -> None:
+    path = ZOO_SPRINT / "model.json"
+    values = json.loads(path.read_text()) | {"architecture": asdict(Architecture("c8s", 0, False))}
+    assert card_from_dict(values, name=str(path)).model_options == {"blocks": "c8s"}

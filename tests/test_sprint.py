@@ -32,15 +32,15 @@ def test_sprint_whitens_patches() -> None:
 def test_sprint_long_adds_a_blocks_input_where_the_shape_stays() -> None:
     model = create_model("sprint-long", seed=0).eval()
     assert isinstance(model, SprintLongNet)
-    assert num_params(model) == 195_488
+    assert num_params(model) == 190_752
     maps = torch.randn(2, 48, 7, 7)
     with torch.no_grad():
         for block in model.blocks:
             block.conv.weight.zero_()  # what it changes is now nothing, since SiLU(0) is 0
-        torch.testing.assert_close(model.blocks[7](maps), maps)
-        assert not model.blocks[10](maps).any()  # widens and pools
+        torch.testing.assert_close(model.blocks[3](maps), maps)
+        assert not model.blocks[7](maps).any()  # widens and pools
         assert not model.blocks[0](torch.randn(2, 24, 7, 7)).any()  # the first one has none
-        assert model.blocks[:11](model.whiten(torch.randn(2, 3, 32, 32))).shape == (2, 64, 8, 8)  # 33, 16 and 8 pixels
+        assert model.blocks[:8](model.whiten(torch.randn(2, 3, 32, 32))).shape == (2, 64, 8, 8)  # 33, 16 and 8 pixels
 
 
 def test_sprint_trains_with_muon_and_growing_images(tiny_dataset: Dataset) -> None:

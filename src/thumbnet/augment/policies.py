@@ -39,11 +39,11 @@ def create_policy(name: str, *, flip: bool, mean: Sequence[float], cutout: int =
     """The augmentations of the policy called `name`, in the order in which they are applied.
 
     Args:
-        name: `none`; `crop-flip`, the published run (4 pixels of black padding); `shift-flip`, for short trainings (at
-            most one pixel either way, reflected at the border); `strong`, for long ones (at most four pixels either
-            way, reflected; turned by up to 15 degrees; colours and sharpness changed); `albumentations`, the
-            published documentation (shift-scale-rotate at Albumentations' defaults, a hole of 16x16 pixels in the mean
-            colour); or one that was registered.
+        name: `none`; `crop-flip`, the published run (4 pixels of black padding); `shift-flip` and
+            `shift2-flip`, for short trainings (at most one or two pixels either way, reflected at the border);
+            `strong`, for long ones (at most four pixels either way, reflected; turned by up to 15 degrees; colours and
+            sharpness changed); `albumentations`, the published documentation (shift-scale-rotate at Albumentations'
+            defaults, a hole of 16x16 pixels in the mean colour); or one that was registered.
         flip: whether images are flipped with probability 0.5, in every policy: after a crop that it begins with.
         mean: the dataset's, per channel, of pixels scaled to 0..1: the colour of holes.
         cutout: side in pixels of a hole in every image, in any policy; 0: none.
@@ -94,6 +94,7 @@ OWN: dict[str, Callable[[Sequence[float]], tuple[Augmentation, ...]]] = {
     "none": lambda mean: (),
     "crop-flip": lambda mean: (RandomCrop(padding=4, border="zero"),),
     "shift-flip": lambda mean: (RandomCrop(padding=1, border="reflect"),),
+    "shift2-flip": lambda mean: (RandomCrop(padding=2, border="reflect"),),
     "strong": _strong,
     "albumentations": lambda mean: (ShiftScaleRotate(), CoarseDropout(size=16, p=0.5, fill=_grey_levels(mean))),
 }

@@ -53,6 +53,12 @@ OF_MODELS = {
     "thumb-200k": (1, True),
 }
 
+# The blocks of runs and weights from before a card kept all of a model's options: the defaults of that time.
+BLOCKS_OF_OLD_CARDS = {
+    "sprint": "c32s c32 c64p c64 c80p c104",
+    "sprint-long": "c32x6 c48p c48x3 c64p c64",
+}
+
 
 def architecture_of(model: str, options: Mapping[str, object]) -> Architecture | None:
     """That of a model of the package with its resolved options; None where it is no network of blocks."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from thumbnet.config import Option
-from thumbnet.models.architecture import Architecture
+from thumbnet.models.architecture import BLOCKS_OF_OLD_CARDS, OF_MODELS, Architecture
 from thumbnet.specs.json_text import FORMAT, check_format, damaged
 from thumbnet.specs.typed import from_fields
 
@@ -67,7 +67,16 @@ def card_from_dict(values: Mapping[str, Any], *, name: str) -> ModelCard:
     reason = _contradiction(card)
     if reason:
         raise damaged(name, reason)
-    return card
+    return _with_blocks(card)
+
+
+def _with_blocks(card: ModelCard) -> ModelCard:
+    """The card of a network of blocks with the text of these among its options; old cards have no options that were
+    defaults, and a default may have changed since."""
+    if card.model not in OF_MODELS or "blocks" in card.model_options:
+        return card
+    blocks = BLOCKS_OF_OLD_CARDS.get(card.model) if card.architecture is None else card.architecture.blocks
+    return card if blocks is None else replace(card, model_options={**card.model_options, "blocks": blocks})
 
 
 def _contradiction(card: ModelCard) -> str:

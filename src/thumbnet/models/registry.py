@@ -12,6 +12,7 @@ from torch import nn
 
 from thumbnet.config import Option
 from thumbnet.errors import ConfigError, ModelError, ThumbnetError
+from thumbnet.models.card import card_from_dict
 from thumbnet.models.dilated import DilatedFixedNet, DilatedNet
 from thumbnet.models.pretrained import pretrained_path, read_pretrained_card
 from thumbnet.models.resnet8 import ResNet8
@@ -110,6 +111,8 @@ def create_model(
     """
     if pretrained:
         _check_pretrained(name, num_classes=num_classes, in_channels=in_channels, seed=seed)
+        card = card_from_dict(read_pretrained_card(name), name=str(pretrained_path(name)))
+        options = {**card.model_options, **options}
     factory = MODELS[name]
     if not _is_integer(num_classes) or not 2 <= num_classes <= MAX_CLASSES:
         raise ConfigError(

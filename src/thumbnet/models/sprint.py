@@ -21,6 +21,6 @@ class SprintNet(BlockNet):
 
 
 class SprintLongNet(BlockNet):
-    """Whitened patches and twelve plain blocks, most with a shortcut: images of at least 3 pixels a side."""
+    """Whitened patches and nine plain blocks, most with a shortcut: images of at least 3 pixels a side."""
 
-    default_blocks = "c32x6 c48p c48x3 c64p c64"  # 24 channels would take longer than 32: they are padded to them
+    default_blocks = "c32 c48p c48x5 c64p c64"

@@ -22,6 +22,7 @@ POLICIES: Registry[PolicyTraits] = Registry(
         "none": PolicyTraits(flips=False),
         "crop-flip": PolicyTraits(begins_with_crop=True),
         "shift-flip": PolicyTraits(begins_with_crop=True),
+        "shift2-flip": PolicyTraits(begins_with_crop=True),
         "strong": PolicyTraits(begins_with_crop=True),
         "albumentations": PolicyTraits(),
     },
