@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from thumbnet.kernels import convolution_choice
-from thumbnet.kernels.convolution import convolution_sizes, convolved_shape, with_even_taps
+from thumbnet.kernels.convolution import convolution_sizes, convolved_shape, pointers, stored, with_even_taps
+from thumbnet.kernels.saved_values import keep, kept
 from thumbnet.kernels.support import (
     padding_of,
     pooled_shape,
@@ -38,8 +39,8 @@ def fused_norm(
     """
     if not supports_norm(maps, norm, pools=pools, shortcut=shortcut):
         return None
-    maps = _stored(maps, storage_dtype(maps))
-    shortcut = None if shortcut is None else _stored(shortcut, maps.dtype)
+    maps = stored(maps, storage_dtype(maps))
+    shortcut = None if shortcut is None else stored(shortcut, maps.dtype)
     result: Tensor = _Norm.apply(library, maps, shortcut, norm.weight, norm.bias, norm, pools)  # type: ignore[no-untyped-call]
     return result
 
@@ -61,7 +62,7 @@ def fused_separable(
     if not supports_separable(maps, pointwise, depthwise, norm, pools=pools, has_shortcut=has_shortcut):
         return None
     assert isinstance(depthwise.dilation, tuple)
-    maps = _stored(maps, storage_dtype(maps))
+    maps = stored(maps, storage_dtype(maps))
     weights = pointwise.weight, depthwise.weight, norm.weight, norm.bias
     result: Tensor = _Separable.apply(library, maps, *weights, norm, depthwise.dilation[0], pools, has_shortcut)  # type: ignore[no-untyped-call]
     return result
@@ -87,7 +88,7 @@ def fused_plain(
     assert padding is not None
     if not convolution_choice.is_taken(maps, conv.weight, padding=padding, dilation=dilation):
         return None
-    maps = _stored(maps, storage_dtype(maps))
+    maps = stored(maps, storage_dtype(maps))
     result: Tensor = _Plain.apply(  # type: ignore[no-untyped-call]
         library, maps, conv.weight, norm.weight, norm.bias, norm, padding, dilation, pools, has_shortcut
     )
@@ -111,7 +112,7 @@ def fused_strided(
         return None
     assert isinstance(conv, nn.Conv2d)
     storage = storage_dtype(maps)
-    maps = _stored(maps, storage if whitening is None else torch.float32)
+    maps = stored(maps, storage if whitening is None else torch.float32)
     patches = None
     if isinstance(whitening, nn.Conv2d):
         assert isinstance(whitening.padding, tuple)
@@ -137,25 +138,25 @@ class _Norm(torch.autograd.Function):
         pooled = torch.empty_like(result) if pools else maps
         saved = _scratch(4, channels)
         library.thumbnet_norm_forward(
-            *_pointers(maps, shortcut, gamma, beta, *_running(norm)),
+            *pointers(maps, shortcut, gamma, beta, *_running(norm)),
             *(norm.momentum, norm.eps),
-            *_pointers(pooled, largest, result, saved),
+            *pointers(pooled, largest, result, saved),
             *_numbers(maps, batch, height, width, channels),
         )
         ctx.library, ctx.before, ctx.has_shortcut = library, maps.shape, shortcut is not None
-        ctx.save_for_backward(pooled, largest, saved)
+        keep(ctx, pooled, largest, saved)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        pooled, largest, saved = ctx.saved_tensors
-        gradient = _stored(gradient, pooled.dtype)
+        pooled, largest, saved = kept(ctx)
+        gradient = stored(gradient, pooled.dtype)
         before = torch.empty(ctx.before, dtype=pooled.dtype, device="cpu", memory_format=torch.channels_last)
         batch, channels, height, width = ctx.before
         of_gamma, of_beta = _scratch(channels), _scratch(channels)
         ctx.library.thumbnet_norm_backward(
-            *_pointers(gradient, pooled, largest, saved, before, of_gamma, of_beta),
+            *pointers(gradient, pooled, largest, saved, before, of_gamma, of_beta),
             *_numbers(before, batch, height, width, channels),
         )
         return None, before, gradient if ctx.has_shortcut else None, of_gamma, of_beta, None, None
@@ -185,27 +186,27 @@ class _Separable(torch.autograd.Function):
         by_output, by_tap = pointwise.flatten(1).contiguous(), depthwise.flatten(1).t().contiguous()
         by_input = by_output.t().contiguous()
         library.thumbnet_separable_forward(
-            *_pointers(maps, by_input, by_tap, gamma, beta, *_running(norm)),
+            *pointers(maps, by_input, by_tap, gamma, beta, *_running(norm)),
             *(norm.momentum, norm.eps),
-            *_pointers(mixed, filtered, largest, result, saved),
+            *pointers(mixed, filtered, largest, result, saved),
             *_numbers(maps, batch, height, width, in_channels, out_channels, dilation, int(has_shortcut)),
         )
         ctx.library, ctx.dilation, ctx.has_shortcut = library, dilation, has_shortcut
-        ctx.save_for_backward(maps, mixed, filtered, largest, by_output, by_tap, saved)
+        keep(ctx, maps, mixed, filtered, largest, by_output, by_tap, saved)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        maps, mixed, filtered, largest, by_output, by_tap, saved = ctx.saved_tensors
-        gradient = _stored(gradient, maps.dtype)
+        maps, mixed, filtered, largest, by_output, by_tap, saved = kept(ctx)
+        gradient = stored(gradient, maps.dtype)
         of_maps = torch.empty_like(maps) if ctx.needs_input_grad[1] else None
         batch, in_channels, height, width = maps.shape
         out_channels = len(by_output)
         of_inputs, of_taps = _scratch(in_channels, out_channels), torch.empty_like(by_tap)
         of_gamma, of_beta = _scratch(out_channels), _scratch(out_channels)
         ctx.library.thumbnet_separable_backward(
-            *_pointers(
+            *pointers(
                 *(gradient, maps, mixed, filtered, largest),
                 *(by_output, by_tap, saved, of_maps, of_inputs, of_taps, of_gamma, of_beta),
             ),
@@ -238,26 +239,26 @@ class _Plain(torch.autograd.Function):
         convolved = torch.empty_like(result)
         saved = _scratch(4, len(weight))
         library.thumbnet_plain_forward(
-            *_pointers(maps, weight, gamma, beta, *_running(norm)),
+            *pointers(maps, weight, gamma, beta, *_running(norm)),
             *(norm.momentum, norm.eps),
-            *_pointers(convolved, largest, result, saved),
+            *pointers(convolved, largest, result, saved),
             *sizes,
             *(int(has_shortcut), torch.get_num_threads()),
         )
         ctx.library, ctx.sizes, ctx.has_shortcut = library, sizes, has_shortcut
-        ctx.save_for_backward(maps, convolved, largest, weight, saved)
+        keep(ctx, maps, convolved, largest, weight, saved)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        maps, convolved, largest, weight, saved = ctx.saved_tensors
-        gradient = _stored(gradient, maps.dtype)
+        maps, convolved, largest, weight, saved = kept(ctx)
+        gradient = stored(gradient, maps.dtype)
         of_maps = torch.empty_like(maps) if ctx.needs_input_grad[1] else None
         of_weight = torch.empty_like(weight) if ctx.needs_input_grad[2] else None
         of_gamma, of_beta = _scratch(len(weight)), _scratch(len(weight))
         ctx.library.thumbnet_plain_backward(
-            *_pointers(gradient, maps, convolved, largest, weight, saved, of_maps, of_weight, of_gamma, of_beta),
+            *pointers(gradient, maps, convolved, largest, weight, saved, of_maps, of_weight, of_gamma, of_beta),
             *ctx.sizes,
             *(int(ctx.has_shortcut), torch.get_num_threads()),
         )
@@ -291,33 +292,29 @@ class _Strided(torch.autograd.Function):
             *(weight.stride(0), weight.stride(1), weight.stride(3)),
         )
         library.thumbnet_strided_forward(
-            *_pointers(maps, whitening, weight, gamma, beta, *_running(norm)),
+            *pointers(maps, whitening, weight, gamma, beta, *_running(norm)),
             *(norm.momentum, norm.eps),
-            *_pointers(convolved, result, saved),
+            *pointers(convolved, result, saved),
             *sizes,
             torch.get_num_threads(),
         )
         ctx.library, ctx.sizes = library, sizes
-        ctx.save_for_backward(maps, whitening, convolved, weight, saved)
+        keep(ctx, maps, whitening, convolved, weight, saved)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        maps, whitening, convolved, weight, saved = ctx.saved_tensors
-        gradient = _stored(gradient, convolved.dtype)
+        maps, whitening, convolved, weight, saved = kept(ctx)
+        gradient = stored(gradient, convolved.dtype)
         of_maps = torch.empty_like(maps) if ctx.needs_input_grad[1] else None
         of_weight, of_gamma, of_beta = torch.empty_like(weight), _scratch(len(weight)), _scratch(len(weight))
         ctx.library.thumbnet_strided_backward(
-            *_pointers(gradient, maps, whitening, convolved, weight, saved, of_maps, of_weight, of_gamma, of_beta),
+            *pointers(gradient, maps, whitening, convolved, weight, saved, of_maps, of_weight, of_gamma, of_beta),
             *ctx.sizes,
             torch.get_num_threads(),
         )
         return None, of_maps, of_weight, of_gamma, of_beta, None, None, None
-
-
-def _stored(maps: Tensor, dtype: torch.dtype) -> Tensor:
-    return maps.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
 def _empty_result(maps: Tensor, before: torch.Size, pools: bool) -> tuple[Tensor, Tensor | None]:
@@ -339,10 +336,6 @@ def _running(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     assert norm.num_batches_tracked is not None
     norm.num_batches_tracked.add_(1)
     return norm.running_mean, norm.running_var
-
-
-def _pointers(*tensors: Tensor | None) -> list[int | None]:
-    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
 
 
 def _numbers(maps: Tensor, *sizes: int) -> tuple[int, ...]:

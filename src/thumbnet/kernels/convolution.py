@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from thumbnet.kernels.saved_values import are_as_kept, keep
 from thumbnet.kernels.support import STORAGE_DTYPES, is_readable, must_be_seen, storage_dtype
 
 
@@ -30,7 +31,7 @@ def convolve(
     """`F.conv2d` with stride 1 and zeros around, for maps and weights that `supports_convolution` accepts."""
     dtype = storage_dtype(maps)
     assert dtype in STORAGE_DTYPES
-    maps = maps.to(dtype).contiguous(memory_format=torch.channels_last)
+    maps = stored(maps, dtype)
     weight, bias = with_even_taps(weight), None if bias is None else bias.contiguous()
     result: Tensor = _Convolution.apply(library, maps, weight, bias, padding, dilation)  # type: ignore[no-untyped-call]
     return result
@@ -54,30 +55,28 @@ class _Convolution(torch.autograd.Function):
             memory_format=torch.channels_last,
         )
         sizes = convolution_sizes(maps, weight, padding, dilation)
-        library.thumbnet_convolution_forward(*_pointers(maps, weight, bias, result), *sizes, torch.get_num_threads())
-        ctx.library, ctx.sizes, ctx.padding, ctx.dilation = library, sizes, padding, dilation
-        ctx.save_for_backward(maps, weight)
+        library.thumbnet_convolution_forward(*pointers(maps, weight, bias, result), *sizes, torch.get_num_threads())
+        ctx.library, ctx.padding, ctx.dilation = library, padding, dilation
+        keep(ctx, maps, weight)
         return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         maps, weight = ctx.saved_tensors
-        if torch.is_grad_enabled() or not is_readable(gradient) or must_be_seen():
-            geometry = ctx.padding, ctx.dilation
-            return (
-                None,
-                *_gradients_by_pytorch(gradient, maps, weight, *geometry, ctx.needs_input_grad[1:4]),
-                None,
-                None,
-            )
-        gradient = gradient.to(maps.dtype).contiguous(memory_format=torch.channels_last)
+        geometry = ctx.padding, ctx.dilation
+        can_be_ours = is_readable(gradient) and are_as_kept(ctx, maps, weight)
+        if torch.is_grad_enabled() or must_be_seen() or not can_be_ours:
+            found = _gradients_by_pytorch(gradient, maps, weight, *geometry, ctx.needs_input_grad[1:4])
+            return None, *found, None, None
+        maps, gradient = stored(maps, maps.dtype), stored(gradient, maps.dtype)
+        weight = with_even_taps(weight)
         needs_maps, needs_weight, needs_bias = ctx.needs_input_grad[1:4]
         of_maps = torch.empty_like(maps) if needs_maps else None
         of_weight = torch.empty_like(weight) if needs_weight else None
         of_bias = torch.empty(len(weight), dtype=torch.float32, device="cpu") if needs_bias else None
         ctx.library.thumbnet_convolution_backward(
-            *_pointers(gradient, maps, weight, of_maps, of_weight, of_bias),
-            *ctx.sizes,
+            *pointers(gradient, maps, weight, of_maps, of_weight, of_bias),
+            *convolution_sizes(maps, weight, *geometry),
             torch.get_num_threads(),
         )
         return None, of_maps, of_weight, of_bias, None, None
@@ -95,6 +94,11 @@ def _gradients_by_pytorch(
         needed,
     )
     return of_maps, *(None if each is None else each.to(weight.dtype) for each in (of_weight, of_bias))
+
+
+def stored(maps: Tensor, dtype: torch.dtype) -> Tensor:
+    """Maps in this number format and in channels_last."""
+    return maps.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
 def with_even_taps(weight: Tensor) -> Tensor:
@@ -120,5 +124,6 @@ def convolution_sizes(maps: Tensor, weight: Tensor, padding: int, dilation: int)
     return is_bfloat16, batch, height, width, in_channels, len(weight), padding, dilation, *strides
 
 
-def _pointers(*tensors: Tensor | None) -> list[int | None]:
+def pointers(*tensors: Tensor | None) -> list[int | None]:
+    """Where each tensor's numbers begin; None stays None."""
     return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
