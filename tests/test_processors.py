@@ -101,11 +101,12 @@ def test_pytorch_and_our_kernels_are_those_of_the_form() -> None:
 
 @pytest.mark.skipif(FORM != "native", reason="a limited processor has one kind")
 @pytest.mark.parametrize(
-    ("capability", "machine", "has_bfloat16", "kind"),
+    ("capability", "machine", "has_bfloat16", "kind"),  # has_bfloat16 None: in tiles, too
     [
         ("AVX2", "x86_64", False, "AVX2 float32"),
         ("AVX512", "x86_64", False, "AVX-512 float32"),
         ("AVX512", "AMD64", True, "AVX-512 bfloat16"),
+        ("AVX512", "x86_64", None, "AVX-512 bfloat16 AMX"),
         ("DEFAULT", "x86_64", False, "SSE2 float32"),
         ("DEFAULT", "aarch64", False, "NEON float32"),
         ("DEFAULT", "arm64", True, "NEON bfloat16"),
@@ -113,11 +114,12 @@ def test_pytorch_and_our_kernels_are_those_of_the_form() -> None:
     ],
 )
 def test_a_kind_is_its_vectors_and_number_format(
-    monkeypatch: pytest.MonkeyPatch, capability: str, machine: str, has_bfloat16: bool, kind: str
+    monkeypatch: pytest.MonkeyPatch, capability: str, machine: str, has_bfloat16: bool | None, kind: str
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(platform, "machine", lambda: machine)
-    monkeypatch.setattr(processor, "has_native_bfloat16", lambda device: has_bfloat16)
+    monkeypatch.setattr(processor, "has_native_bfloat16", lambda device: has_bfloat16 is not False)
+    monkeypatch.setattr(processor, "has_bfloat16_tiles", lambda: has_bfloat16 is None)
     assert processor_kind() == kind
 
 

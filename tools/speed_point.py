@@ -5,11 +5,15 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-KINDS = ("AVX2 float32", "AVX-512 float32", "AVX-512 bfloat16", "NEON float32", "NEON bfloat16")
+KINDS = (
+    *("AVX2 float32", "AVX-512 float32", "AVX-512 bfloat16"),
+    *("AVX-512 bfloat16 AMX", "NEON float32", "NEON bfloat16"),
+)
 NAMES = {  # for people
     "AVX2 float32": "AVX2 float32",
     "AVX-512 float32": "AVX-512 without bfloat16",
     "AVX-512 bfloat16": "AVX-512 with bfloat16",
+    "AVX-512 bfloat16 AMX": "AVX-512 with bfloat16 and AMX",
     "NEON float32": "ARM (NEON)",
     "NEON bfloat16": "ARM (NEON) with bfloat16",
 }

@@ -6,6 +6,7 @@ import platform
 
 import torch
 
+from thumbnet.kernels.convolution_choice import has_bfloat16_tiles
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.training.device import has_native_bfloat16
 
@@ -16,9 +17,10 @@ PLAIN_VECTORS = {"x86_64": "SSE2", "amd64": "SSE2", "aarch64": "NEON", "arm64": 
 
 def processor_kind() -> str:
     """The CPU's kind, as in `AVX-512 bfloat16`: the vectors that PyTorch computes with, and whether it multiplies
-    bfloat16 natively or only float32; within the limits of THUMBNET_CPU."""
-    number_format = "bfloat16" if has_native_bfloat16(torch.device("cpu")) else "float32"
-    return f"{_vectors()} {number_format}"
+    bfloat16 natively, perhaps in whole tiles (AMX), or only float32; within the limits of THUMBNET_CPU."""
+    if not has_native_bfloat16(torch.device("cpu")):
+        return f"{_vectors()} float32"
+    return f"{_vectors()} bfloat16{' AMX' if has_bfloat16_tiles() else ''}"
 
 
 def _vectors() -> str:
