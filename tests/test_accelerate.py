@@ -27,7 +27,7 @@ from fitting import fit_flat
 from kernel_builds import FLAGS
 from thumbnet.errors import ConfigError
 from thumbnet.kernels import accelerate as accelerate_module
-from thumbnet.kernels import convolution_choice, layer, said
+from thumbnet.kernels import convolution_choice, layer, warnings_once
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.kernels.library import load_kernels
 
@@ -204,7 +204,7 @@ class Named(nn.Conv2d):
         (nn.Conv2d(8, 8, 3, dilation=(1, 2)), "padded"),
         (nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"), "zeros"),
         (nn.Conv2d(3, 8, 3), "3 channels"),
-        (nn.LazyConv2d(8, 3), "0 channels"),
+        (nn.LazyConv2d(8, 3), "run the model once, then accelerate"),
         (Own(8, 8, 3), "of its own"),
         (Padded(8, 8, 3), "of its own"),
     ],
@@ -247,7 +247,7 @@ def test_without_kernels_the_model_stays_as_it_was(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_copy_without_kernels_is_pytorchs(monkeypatch: pytest.MonkeyPatch, ran: list[object]) -> None:
-    monkeypatch.setattr(said, "_said", set())
+    monkeypatch.setattr(warnings_once, "_said", set())
     monkeypatch.setattr(layer, "load_kernels", fail_to_load)
     model, plain = pair()
     copied = pickle.loads(pickle.dumps(model))

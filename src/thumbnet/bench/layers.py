@@ -18,7 +18,10 @@ from thumbnet.models.trace import trace_model
 
 OURS, PYTORCH, FROZEN = "ours", "PyTorch", "frozen"  # the latter: its weights are not trained
 KERNELS_PACKAGE = "thumbnet.kernels"
-PASSED_ON = ("ToCopyBackward0", "CloneBackward0")  # a weight in another number format or order is the same weight
+CASTS_AND_COPIES = (
+    "ToCopyBackward0",
+    "CloneBackward0",
+)  # a weight in another number format or order is the same weight
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def _weights_of_our_kernels(loss: Tensor) -> Iterator[int]:
 
 def _weight_behind(node: Node | None) -> Iterator[Tensor]:
     """The parameter that goes into this step, if it does so as it is, or in another number format or order."""
-    while node is not None and node.name() in PASSED_ON:
+    while node is not None and node.name() in CASTS_AND_COPIES:
         node = node.next_functions[0][0]
     variable = getattr(node, "variable", None)
     if variable is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,6 +12,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.kernels.layer import attach, detach, kernel_forward_of, reason_against
 from thumbnet.kernels.library import load_kernels
 from thumbnet.kernels.memory import keep_freed_memory
+from thumbnet.kernels.warnings_once import warn
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -29,9 +29,11 @@ class AcceleratedLayers:
 
     def __str__(self) -> str:
         count = len(self.taken) + len(self.left)
-        named = f": {', '.join(self.taken)}" if self.taken else ""
+        named = f": {', '.join(map(_shown, self.taken))}" if self.taken else ""
         first = f"{len(self.taken)} of {count} convolutions run through thumbnet's kernels{named}"
-        return "\n".join([first, *(f"left to PyTorch: {name} ({reason})" for name, reason in self.left.items())])
+        return "\n".join(
+            [first, *(f"left to PyTorch: {_shown(name)} ({reason})" for name, reason in self.left.items())]
+        )
 
 
 def accelerate(model: Model, *, keep_memory: bool = True) -> Model:
@@ -49,15 +51,15 @@ def accelerate(model: Model, *, keep_memory: bool = True) -> Model:
         ConfigError: `model` is no `nn.Module`.
     """
     layers = _convolutions(model)
-    free = [layer for layer in layers.values() if kernel_forward_of(layer) is None and reason_against(layer) is None]
+    free = [layer for layer in layers.values() if not _is_attached(layer) and _reason_against(layer) is None]
     if not free:
         if not accelerated_layers(model).taken:
-            warnings.warn(f"nothing to accelerate: {accelerated_layers(model)}", RuntimeWarning, stacklevel=2)
+            warn(f"nothing to accelerate: {accelerated_layers(model)}")
         return model
     try:
         kernels = load_kernels()
     except ConfigError as error:
-        warnings.warn(f"the model is not accelerated: {error.message}", RuntimeWarning, stacklevel=2)
+        warn(f"the model is not accelerated: {error}")
         return model
     if keep_memory:
         keep_freed_memory()
@@ -75,10 +77,31 @@ def decelerate(model: Model) -> Model:
 
 def accelerated_layers(model: nn.Module) -> AcceleratedLayers:
     """Which convolutions of a model run through our kernels, and why the others do not."""
-    layers = _convolutions(model)
-    taken = tuple(name for name, layer in layers.items() if kernel_forward_of(layer) is not None)
-    left = {name: reason_against(layer) or "not accelerated" for name, layer in layers.items() if name not in taken}
-    return AcceleratedLayers(taken, left)
+    left = {name: reason for name, layer in _convolutions(model).items() if (reason := _why_left(layer)) is not None}
+    return AcceleratedLayers(tuple(name for name in _convolutions(model) if name not in left), left)
+
+
+def _why_left(layer: nn.Conv2d) -> str | None:
+    """Why a layer does not run through our kernels now; None if it does."""
+    entry = kernel_forward_of(layer)
+    if entry is not None and entry.error is not None:
+        return f"the kernels could not be loaded: {entry.error.message}"
+    return _reason_against(layer) or (None if entry is not None else "not accelerated")
+
+
+def _is_attached(layer: nn.Conv2d) -> bool:
+    """Whether a layer has kernels of its own that were not found missing."""
+    entry = kernel_forward_of(layer)
+    return entry is not None and entry.layer is layer and entry.error is None
+
+
+def _reason_against(layer: nn.Conv2d) -> str | None:
+    elsewhere = next((each.device.type for each in layer.parameters() if each.device.type != "cpu"), None)
+    return reason_against(layer) or (None if elsewhere is None else f"its parameters are on {elsewhere}, not on a CPU")
+
+
+def _shown(name: str) -> str:
+    return name or "(the model itself)"
 
 
 def _convolutions(model: object) -> dict[str, nn.Conv2d]:

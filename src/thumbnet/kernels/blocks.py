@@ -15,6 +15,7 @@ from thumbnet.kernels import convolution_choice
 from thumbnet.kernels.convolution import convolution_sizes, convolved_shape, pointers, stored, with_even_taps
 from thumbnet.kernels.saved_values import keep, kept
 from thumbnet.kernels.support import (
+    dilation_of,
     padding_of,
     pooled_shape,
     storage_dtype,
@@ -61,10 +62,10 @@ def fused_separable(
     """
     if not supports_separable(maps, pointwise, depthwise, norm, pools=pools, has_shortcut=has_shortcut):
         return None
-    assert isinstance(depthwise.dilation, tuple)
+    assert isinstance(depthwise, nn.Conv2d)
     maps = stored(maps, storage_dtype(maps))
     weights = pointwise.weight, depthwise.weight, norm.weight, norm.bias
-    result: Tensor = _Separable.apply(library, maps, *weights, norm, depthwise.dilation[0], pools, has_shortcut)  # type: ignore[no-untyped-call]
+    result: Tensor = _Separable.apply(library, maps, *weights, norm, dilation_of(depthwise), pools, has_shortcut)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -84,8 +85,9 @@ def fused_plain(
     if not supports_plain(maps, conv, norm, pools=pools, has_shortcut=has_shortcut):
         return None
     assert isinstance(conv, nn.Conv2d)
-    padding, dilation = padding_of(conv), conv.dilation[0]
+    padding, dilation = padding_of(conv), dilation_of(conv)
     assert padding is not None
+    assert dilation is not None
     if not convolution_choice.is_taken(maps, conv.weight, padding=padding, dilation=dilation):
         return None
     maps = stored(maps, storage_dtype(maps))

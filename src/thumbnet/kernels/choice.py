@@ -12,7 +12,8 @@ from thumbnet.errors import ConfigError
 from thumbnet.kernels.layer import attach, detach, kernel_forward_of, reason_against
 from thumbnet.kernels.library import Kernels, can_load, load_kernels
 from thumbnet.kernels.protocol import TakesKernels
-from thumbnet.kernels.said import say_once
+from thumbnet.kernels.torch_internals import METHOD
+from thumbnet.kernels.warnings_once import say_once
 from thumbnet.specs.engine import KERNELS
 
 
@@ -31,7 +32,7 @@ def pick_kernels(
             run, the device is a CPU and the wheel brought them, or there is a compiler that works.
         compiled: whether the model is to run through `torch.compile`, which cannot see into ours.
         say: gets a sentence if the kernels must be compiled first, if the wheel's cannot be used, and if `auto` cannot
-            have any; the latter two are said once. Without it, they are a RuntimeWarning.
+            have any; the latter two are said once. Without it, these are a RuntimeWarning; the first goes to stderr.
 
     Raises:
         ConfigError: an unknown name; or `native` was asked for and cannot be had.
@@ -53,7 +54,7 @@ def pick_kernels(
     except ConfigError as error:
         if name == "native":
             raise
-        say_once(f"Training through PyTorch's own kernels, since {error.message}", say)
+        say_once(f"Training through PyTorch's own kernels, since {error}", say)
         return None
 
 
@@ -81,28 +82,25 @@ def describe_kernels(kernels: Kernels | None) -> str:
 
 @contextmanager
 def using_kernels(model: nn.Module, kernels: Kernels | None) -> Iterator[None]:
-    """While this lasts, the blocks and convolutions of `model` train through these kernels.
+    """While this lasts, the blocks and convolutions of `model` run through these kernels; None: through PyTorch's.
 
-    A convolution that has been given kernels already, by `thumbnet.accelerate`, keeps them.
+    So do those that `thumbnet.accelerate` gave kernels before: they get theirs back at the end.
     """
     takers = [module for module in model.modules() if isinstance(module, TakesKernels)]
-    convolutions = [
-        module
-        for module in model.modules()
-        if kernels is not None
-        and isinstance(module, nn.Conv2d)
-        and kernel_forward_of(module) is None
-        and reason_against(module) is None
-    ]
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    before = {each: vars(each)[METHOD] for each in convolutions if kernel_forward_of(each) is not None}
+    for each in convolutions:
+        detach(each)
+        if kernels is not None and reason_against(each) is None:
+            attach(each, kernels)
     for taker in takers:
         taker.kernels = kernels
-    for convolution in convolutions:
-        assert kernels is not None
-        attach(convolution, kernels)
     try:
         yield
     finally:
         for taker in takers:
             taker.kernels = None
-        for convolution in convolutions:
-            detach(convolution)
+        for each in convolutions:
+            detach(each)
+        for each, entry in before.items():
+            vars(each)[METHOD] = entry

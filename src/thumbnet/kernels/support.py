@@ -6,16 +6,18 @@ from typing import TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
-from torch.overrides import _get_current_function_mode_stack
-from torch.utils._device import DeviceContext
+
+from thumbnet.kernels import torch_internals
 
 CHANNEL_MULTIPLE = 8  # on every processor, so that what is fused does not depend on it
 STORAGE_DTYPES = (torch.float32, torch.bfloat16)
 PLAIN = (Tensor, nn.Parameter)  # a subclass may have no memory of its own, or another meaning
 MAX_SIZE = 2**31 - 1  # the kernels count in ints
 Layer = TypeVar("Layer", bound=nn.Module)
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+class Attached:
+    """What we put in place of a layer's method: it computes what the method does."""
 
 
 def supports_norm_layer(norm: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
@@ -46,12 +48,12 @@ def supports_separable_layers(pointwise: nn.Module, depthwise: nn.Module, norm: 
         _is_plain_convolution(pointwise, kernel_size=(1, 1))  # first, since a plain block ends here
         and supports_norm_layer(norm)
         and pointwise.groups == 1
-        and pointwise.padding == (0, 0)
+        and _alike(pointwise.padding) == 0
         and pointwise.out_channels == norm.num_features
         and _is_plain_convolution(depthwise, kernel_size=(3, 3))
         and depthwise.groups == depthwise.in_channels == depthwise.out_channels == norm.num_features
-        and depthwise.padding == depthwise.dilation
-        and depthwise.dilation[0] == depthwise.dilation[1] <= MAX_SIZE // 2
+        and (dilation := dilation_of(depthwise)) is not None
+        and padding_of(depthwise) == dilation <= MAX_SIZE // 2
     )
 
 
@@ -106,8 +108,9 @@ def supports_plain(
     if not supports_plain_layers(conv, norm):
         return False
     assert isinstance(conv, nn.Conv2d)
-    padding, dilation = padding_of(conv), conv.dilation[0]
+    padding, dilation = padding_of(conv), dilation_of(conv)
     assert padding is not None
+    assert dilation is not None
     if not supports_convolution(maps, conv.weight, None, padding=padding, dilation=dilation):
         return False
     same_shape = conv.in_channels == conv.out_channels and padding == dilation
@@ -127,10 +130,10 @@ def supports_strided(
     `maps` are images that need no gradient, and it is a frozen convolution of 2x2 in float32 without bias.
     """
     if not (
-        _is_plain_convolution(conv, kernel_size=(3, 3), stride=(2, 2))
+        _is_plain_convolution(conv, kernel_size=(3, 3), stride=2)
         and supports_norm_layer(norm)
         and conv.groups == 1
-        and conv.padding == conv.dilation == (1, 1)
+        and padding_of(conv) == dilation_of(conv) == 1
         and conv.weight.device.type == "cpu"
         and conv.out_channels == norm.num_features
         and _can_be_stored(maps)
@@ -164,9 +167,7 @@ def supports_strided(
 
 def _is_frozen_whitening(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     return (
-        isinstance(layer, nn.Conv2d)
-        and type(layer).forward is nn.Conv2d.forward
-        and type(layer)._conv_forward is nn.Conv2d._conv_forward
+        is_pytorchs_convolution(layer)
         and has_no_hooks(layer)
         and _is_float32(layer.weight)
         and layer.weight.device.type == "cpu"
@@ -224,8 +225,7 @@ def is_readable(values: Tensor) -> bool:
         and values.layout is torch.strided
         and values.device.type == "cpu"
         and not values.is_neg()
-        and not values._is_zerotensor()
-        and not torch._C._functorch.is_legacy_batchedtensor(values)
+        and not torch_internals.is_batched_or_without_memory(values)
     )
 
 
@@ -235,13 +235,8 @@ def must_be_seen() -> bool:
     That is a compiler or tracer, a transform of `torch.func`, forward-mode differentiation, or a mode that handles
     operations in PyTorch's place (fake tensors, a counter of operations); not a mode that sets the default device.
     """
-    return bool(
-        torch.compiler.is_compiling()
-        or torch._C._get_tracing_state() is not None
-        or torch._C._are_functorch_transforms_active()
-        or torch._C._len_torch_dispatch_stack() > 0
-        or forward_ad._current_level >= 0
-        or any(type(mode) is not DeviceContext for mode in _get_current_function_mode_stack())
+    return (
+        torch.compiler.is_compiling() or not torch_internals.IS_KNOWN or torch_internals.something_must_see_operations()
     )
 
 
@@ -255,15 +250,13 @@ def _is_float32(values: Tensor | None) -> TypeGuard[Tensor]:
     return type(values) in PLAIN and values.layout is torch.strided and values.dtype is torch.float32  # type: ignore[union-attr]
 
 
-def _is_plain_convolution(
-    layer: nn.Module, *, kernel_size: tuple[int, int], stride: tuple[int, int] = (1, 1)
-) -> TypeGuard[nn.Conv2d]:
+def _is_plain_convolution(layer: nn.Module, *, kernel_size: tuple[int, int], stride: int = 1) -> TypeGuard[nn.Conv2d]:
     return (
         _is_unchanged(layer, nn.Conv2d)
         and _is_float32(layer.weight)
         and layer.bias is None
         and layer.kernel_size == kernel_size
-        and layer.stride == stride
+        and _alike(layer.stride) == stride
         and layer.padding_mode == "zeros"
         and layer.weight.shape == (layer.out_channels, layer.in_channels // layer.groups, *kernel_size)
     )
@@ -275,8 +268,31 @@ def _is_unchanged(layer: nn.Module, kind: type[Layer]) -> TypeGuard[Layer]:
 
 
 def has_no_hooks(*layers: nn.Module) -> bool:
-    """Whether these layers can be left out of the calls: nothing is hooked to them or put in place of `forward`."""
-    return all("forward" not in vars(each) and not any(getattr(each, name) for name in HOOKS) for each in layers)
+    """Whether these layers can be left out of the calls: nothing is hooked to them, or in place of their methods."""
+    if not torch_internals.IS_KNOWN or torch_internals.all_layers_are_hooked():
+        return False
+    return all(has_methods_of_its_class(each) and not torch_internals.is_hooked(each) for each in layers)
+
+
+def has_methods_of_its_class(layer: nn.Module) -> bool:
+    """Whether nothing but what we attached is in place of a layer's methods."""
+    own = layer.__dict__
+    return "forward" not in own and isinstance(own.get(torch_internals.METHOD), Attached | None)
+
+
+def has_pytorchs_methods(kind: type[nn.Module]) -> bool:
+    """Whether a class computes what `nn.Conv2d` does, by its methods."""
+    return (
+        torch_internals.IS_KNOWN
+        and issubclass(kind, nn.Conv2d)
+        and kind.forward is nn.Conv2d.forward
+        and kind._conv_forward is nn.Conv2d._conv_forward
+    )
+
+
+def is_pytorchs_convolution(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether a layer computes what `nn.Conv2d` does, though its class may be another."""
+    return has_pytorchs_methods(type(layer)) and has_methods_of_its_class(layer)
 
 
 def supports_convolution_layer(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
@@ -286,24 +302,35 @@ def supports_convolution_layer(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     """
     if not isinstance(layer, nn.Conv2d):
         return False
-    padding = padding_of(layer)
+    if layer.kernel_size != (3, 3) or layer.groups != 1 or layer.padding_mode != "zeros":
+        return False
+    padding, dilation = padding_of(layer), dilation_of(layer)
     return (
         padding is not None
-        and layer.kernel_size == (3, 3)
-        and layer.stride == (1, 1)
-        and layer.groups == 1
-        and layer.padding_mode == "zeros"
-        and layer.dilation[0] == layer.dilation[1] <= MAX_SIZE // 16
-        and padding <= layer.dilation[0]
+        and dilation is not None
+        and _alike(layer.stride) == 1
+        and 0 <= padding <= dilation <= MAX_SIZE // 16
+        and dilation > 0
     )
 
 
 def padding_of(layer: nn.Conv2d) -> int | None:
     """The rows and columns of zeros on each side of a 3x3 convolution's input; None if the sides differ."""
-    if layer.padding == "valid":
-        return 0
-    top, left = layer.dilation if isinstance(layer.padding, str) else layer.padding  # "same": by as many
-    return top if top == left else None
+    if isinstance(layer.padding, str):
+        return {"valid": 0, "same": dilation_of(layer)}.get(layer.padding)
+    return _alike(layer.padding)
+
+
+def dilation_of(layer: nn.Conv2d) -> int | None:
+    """The distance of a convolution's taps; None if that of rows and columns differs."""
+    return _alike(layer.dilation)
+
+
+def _alike(value: object) -> int | None:
+    """The number that stands for rows and columns, or twice in a pair; None for anything else."""
+    if type(value) is tuple and len(value) == 2 and value[0] == value[1]:
+        value = value[0]
+    return value if type(value) is int else None
 
 
 def supports_convolution(

@@ -136,7 +136,8 @@ def fit(
         with using_kernels(model, library):
             trained = train_epoch(loop, epoch, forecast)
         check_finite(model, step=epoch * steps_per_epoch)
-        with nullcontext() if average is None else average.applied(), finite_at(epoch * steps_per_epoch):
+        applied = nullcontext() if average is None else average.applied()
+        with applied, using_kernels(model, None), finite_at(epoch * steps_per_epoch):  # scores are PyTorch's
             scores = {split: scorer(model) for split, scorer in scorers.items()}
         record = EpochRecord(
             epoch=epoch,
