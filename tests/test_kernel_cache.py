@@ -18,8 +18,11 @@ import torch
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
+from thumbnet.kernels import compiler as compiler_module
+from thumbnet.kernels.cache import build_lock
 from thumbnet.kernels.choice import pick_kernels
 from thumbnet.kernels.compiler import can_compile
+from thumbnet.kernels.cpu import processor_abilities
 from thumbnet.kernels.library import Kernels, forget_kernels, load_kernels
 from thumbnet.models.registry import create_model
 from thumbnet.specs.optimizers import SGD
@@ -323,3 +326,102 @@ def test_a_library_of_another_abi_is_refused(compiler: Compiler, built: Path, fo
         with pytest.raises(ConfigError, match=f"cannot be loaded.*{words}"):
             start_again()
         assert not list(folder.iterdir())
+
+
+def refuses_new_folders(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """As a folder with the mode 0500 does to anyone but root."""
+    make = tempfile.mkdtemp
+
+    def refuse(prefix: str, **options: Path | None) -> str:
+        if options["dir"] == folder:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return make(prefix=prefix, **options)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+
+
+def refuses_to_be_read(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """As one with the mode 0300 does."""
+    opens = os.open
+
+    def refuse(path: object, *arguments: object, **options: object) -> int:
+        if path == folder:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return opens(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+@pytest.mark.parametrize("refuses", [refuses_new_folders, refuses_to_be_read])
+def test_a_cache_that_cannot_be_used_is_passed_over(
+    refuses: Callable[[pytest.MonkeyPatch, Path], None], compiler: Compiler, folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    refuses(monkeypatch, folder)
+    said: list[str] = []
+    forget_kernels()
+    for _ in range(2):
+        assert load_kernels(say=said.append).lanes in (4, 8, 16)
+    assert compiler.num_starts == 1
+    assert len(said) == 1
+    assert "every start" in said[0]
+
+
+def test_a_library_in_the_cache_is_taken_without_waiting(compiler: Compiler, folder: Path) -> None:
+    start_again()
+    said: list[str] = []
+    with build_lock(folder, waits=lambda: None):  # another process compiles other kernels
+        forget_kernels()
+        load_kernels(say=said.append)
+    assert not said
+    assert compiler.num_starts == 1
+
+
+def test_who_waits_for_a_compilation_says_so(compiler: Compiler, folder: Path) -> None:
+    said: list[str] = []
+    folder.mkdir(parents=True, mode=0o700)
+    lock = build_lock(folder, waits=lambda: None)
+    lock.__enter__()
+
+    def say(text: str) -> None:
+        said.append(text)
+        if "Waiting" in text:
+            lock.__exit__(None, None, None)
+
+    forget_kernels()
+    load_kernels(say=say)
+    assert [text.split()[0] for text in said] == ["Waiting", "Compiling"]
+
+
+def test_a_script_of_ones_own_sees_on_stderr_what_takes_so_long(
+    compiler: Compiler, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        start_again()
+    said = capsys.readouterr()
+    assert said.err.count("Compiling kernels for this processor, once") == 1
+    assert not said.out
+
+
+def test_what_cannot_be_read_leaves_pytorchs_kernels(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path == Path("/proc/cpuinfo"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return reads(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert processor_abilities() == frozenset()
+    assert start_again().lanes in (4, 8, 16)
+
+    def refuse_all() -> str:
+        raise PermissionError(13, "Permission denied", "/proc/self/maps")
+
+    monkeypatch.setattr(compiler_module, "openmp_of_pytorch", refuse_all)
+    said: list[str] = []
+    forget_kernels()
+    assert pick_kernels("auto", create_model("sprint"), CPU, say=said.append) is None
+    assert "cannot be read" in said[0]
+    with pytest.raises(ConfigError, match=r"cannot be read: .*/proc/self/maps"):
+        pick_kernels("native", create_model("sprint"), CPU)

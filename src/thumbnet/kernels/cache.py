@@ -13,7 +13,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -84,15 +84,22 @@ def keep_library(library: Path, folder: Path, digest: str) -> Path:
 
 
 @contextmanager
-def build_lock(cache: Path | None) -> Iterator[None]:
-    """While this lasts, no other process compiles for the cache, if its file system has locks."""
+def build_lock(cache: Path | None, *, waits: Callable[[], None]) -> Iterator[None]:
+    """While this lasts, no other process compiles for the cache, if its file system has locks.
+
+    `waits` is called first if another one does now.
+    """
     if cache is None:
         yield
         return
     descriptor = os.open(cache, os.O_RDONLY)
     try:
         with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waits()
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

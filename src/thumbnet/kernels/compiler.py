@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from thumbnet.errors import ConfigError
-from thumbnet.kernels.cpu import MARCH, cpu_form
+from thumbnet.kernels.cpu import MARCH, cpu_form, line_of_abilities
 from thumbnet.kernels.openmp import openmp_of_pytorch
 
 COMPILER = "g++"
@@ -52,13 +52,19 @@ def find_compiler() -> str:
 def digest_of_kernels(compiler: str, flags: Sequence[str]) -> str:
     """16 hexadecimal digits for all that the compiled kernels depend on.
 
-    These are the source, the flags, the processor, PyTorch's OpenMP library and the compiler; the latter by its file's
-    path, size and date, since to start it and ask takes longer.
+    These are the source, the flags, the processor's abilities, which decide what `-march=native` is, PyTorch's OpenMP
+    library and the compiler; the latter by its file's path, size and date, since to start it and ask takes longer.
+    OSError if one of them cannot be read.
     """
     file = Path(compiler).resolve()
     status = file.stat()
     identity = f"{file} {status.st_size} {status.st_mtime_ns}"
-    facts = [" ".join(flags).encode(), os.fsencode(identity), _processor(), os.fsencode(openmp_of_pytorch() or "")]
+    facts = [
+        " ".join(flags).encode(),
+        os.fsencode(identity),
+        line_of_abilities(),
+        os.fsencode(openmp_of_pytorch() or ""),
+    ]
     return hashlib.sha256(b"\0".join([*sources().values(), *facts])).hexdigest()[:16]
 
 
@@ -98,9 +104,3 @@ def sources() -> dict[str, bytes]:
     files = importlib.resources.files(__package__).iterdir()
     contents = {file.name: file.read_bytes() for file in files if file.name.endswith((".cpp", ".h"))}
     return dict(sorted(contents.items()))
-
-
-def _processor() -> bytes:
-    """The line of the processor's abilities, which decide what `-march=native` is; empty if Linux lists none."""
-    lines = Path("/proc/cpuinfo").read_bytes().splitlines()
-    return next((line for line in lines if line.startswith((b"flags", b"Features"))), b"")

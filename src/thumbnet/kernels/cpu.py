@@ -76,12 +76,16 @@ def can_run(form: str) -> bool:
 
 def processor_abilities() -> frozenset[bytes]:
     """What this processor can do, in Linux's names; empty where they cannot be read (on other systems)."""
+    return frozenset(line_of_abilities().partition(b":")[2].split())
+
+
+def line_of_abilities() -> bytes:
+    """The line in which Linux lists what this processor can do; empty where it cannot be read (on other systems)."""
     try:
         lines = Path("/proc/cpuinfo").read_bytes().splitlines()
     except OSError:
-        return frozenset()
-    listed = next((line for line in lines if line.startswith((b"flags", b"Features"))), b"")
-    return frozenset(listed.partition(b":")[2].split())
+        return b""
+    return next((line for line in lines if line.startswith((b"flags", b"Features"))), b"")
 
 
 def cpu_form() -> str:

@@ -19,8 +19,9 @@ from thumbnet.kernels.compiler import (
     kernel_flags,
 )
 from thumbnet.kernels.openmp import share_openmp
-from thumbnet.kernels.precompiled import Target, find_precompiled, installed_target, unusable
-from thumbnet.kernels.said import say_once
+from thumbnet.kernels.precompiled import Target, find_precompiled, installed_target, outdated, unloadable
+from thumbnet.kernels.warnings_once import say_once
+from thumbnet.terminal.streams import tell
 
 ABI = 5  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
 LANES = (4, 8, 16)  # in vectors that support.CHANNEL_MULTIPLE channels fill, two or one, or half of one
@@ -73,7 +74,7 @@ class Kernels(ctypes.CDLL):
 
     @property
     def origin(self) -> str:
-        """Who compiled them and, if they came with the wheel, for which kind of processor."""
+        """Compiler and, for the wheel's, target."""
         by = f"{COMPILER} {self.compiler}"
         return by if self.target is None else f"wheel for {self.target.march}, {by}"
 
@@ -95,7 +96,7 @@ def load_kernels(flags: Sequence[str] | None = None, *, say: Say | None = None) 
         flags: the compiler's, to compile them with; None: those for this process's form of the processor, if the wheel
             has none for it.
         say: gets a sentence if they must be compiled first, and if those of the wheel cannot be used. Without it,
-            the latter is a RuntimeWarning.
+            the former goes to stderr, and the latter is a RuntimeWarning.
 
     Raises:
         ConfigError: this is no machine for them, or compiling or loading them fails.
@@ -117,34 +118,47 @@ def _load_precompiled(say: Say | None) -> Kernels | None:
         return None
     key = precompiled.FOLDER, target
     if key not in _of_wheel:
-        try:
-            _of_wheel[key] = _open_precompiled(target)
-        except ConfigError as error:
-            _of_wheel[key] = error
-            if can_compile():
-                say_once(f"{error.message}. To repair them, install thumbnet anew; {COMPILER} replaces them now.", say)
+        _of_wheel[key] = _open_precompiled(target, say)
     kernels = _of_wheel[key]
-    if isinstance(kernels, ConfigError) and not can_compile():
-        raise kernels
-    return kernels if isinstance(kernels, Kernels) else None
+    if isinstance(kernels, Kernels):
+        return kernels
+    if not can_compile():
+        raise kernels or outdated()
+    return None
 
 
-def _open_precompiled(target: Target) -> Kernels | None:
-    path = find_precompiled(target)
+def _open_precompiled(target: Target, say: Say | None) -> Kernels | ConfigError | None:
+    """The error, if they are damaged or cannot be loaded; None if they were compiled from another source."""
+    try:
+        path = find_precompiled(target)
+    except ConfigError as error:
+        return _replaced(error, "To repair them, install thumbnet anew; ", say)
     try:
         share_openmp()
         return None if path is None else Kernels(path, target)
     except OSError as error:
-        raise unusable(target, error) from error
+        return _replaced(unloadable(target, error), "", say)
+
+
+def _replaced(error: ConfigError, advice: str, say: Say | None) -> ConfigError:
+    """The error, which is said if g++ replaces these kernels."""
+    if can_compile():
+        say_once(f"{error.message}. {advice}{COMPILER} replaces them now.", say)
+    return error
 
 
 def _load_compiled(flags: Sequence[str], say: Say | None) -> Kernels:
     compiler, cache = find_compiler(), open_cache()
-    digest = digest_of_kernels(compiler, flags)
+    try:
+        digest = digest_of_kernels(compiler, flags)
+    except OSError as error:
+        raise ConfigError(
+            f"what our kernels depend on cannot be read: {error}", hint=f"make it readable, or {HINT_USE_PYTORCH}"
+        ) from error
     key = digest, cache
     if key not in _loaded:
         try:
-            _loaded[key] = _load(compiler, flags, cache, digest, say)
+            _loaded[key] = _load(compiler, flags, cache, digest, tell if say is None else say)
         except ConfigError as error:
             _loaded[key] = error
     kernels = _loaded[key]
@@ -153,23 +167,28 @@ def _load_compiled(flags: Sequence[str], say: Say | None) -> Kernels:
     return kernels
 
 
-def _load(compiler: str, flags: Sequence[str], cache: Path | None, digest: str, say: Say | None) -> Kernels:
+def _load(compiler: str, flags: Sequence[str], cache: Path | None, digest: str, say: Say) -> Kernels:
+    """From the cache, else compiled in it or, where that fails, in a temporary folder."""
+    kept = None if cache is None else find_library(cache, digest)
+    if kept is not None:
+        return _open(kept)
     try:
-        with build_lock(cache):
-            kept = None if cache is None else find_library(cache, digest)
+        with build_lock(cache, waits=lambda: say("Waiting for another process, which compiles the kernels.")):
+            kept = None if cache is None else find_library(cache, digest)  # as it may be by now
             return _open(kept) if kept is not None else _compile(compiler, flags, cache, digest, say)
     except OSError as error:
+        if cache is not None:
+            return _load(compiler, flags, None, digest, say)
         raise ConfigError(
-            f"our kernels could not be compiled in {cache or 'a temporary folder'}: {error}",
+            f"our kernels could not be compiled in a temporary folder: {error}",
             hint=f"make room there (XDG_CACHE_HOME and TMPDIR set other folders), or {HINT_USE_PYTORCH}",
         ) from error
 
 
-def _compile(compiler: str, flags: Sequence[str], cache: Path | None, digest: str, say: Say | None) -> Kernels:
+def _compile(compiler: str, flags: Sequence[str], cache: Path | None, digest: str, say: Say) -> Kernels:
     once = "once" if cache else "at every start, since the user's cache folder cannot be used (XDG_CACHE_HOME sets one)"
-    if say is not None:
-        say(f"Compiling kernels for this processor, {once}: it takes some seconds.")
     with build_folder(cache) as folder:
+        say(f"Compiling kernels for this processor, {once}: it takes some seconds.")
         library = compile_kernels(compiler, flags, folder)
         return _open(library if cache is None else keep_library(library, cache, digest))
 

@@ -84,8 +84,25 @@ def find_precompiled(target: Target) -> Path | None:
     return FOLDER / target.file
 
 
+def unloadable(target: Target, error: OSError) -> ConfigError:
+    """What to say of a library that is as it was made and cannot be loaded, as where PyTorch's OpenMP is not found."""
+    return ConfigError(
+        f"the kernels that came with thumbnet, {FOLDER / target.file}, cannot be loaded beside this PyTorch: {error}",
+        hint=f"install {COMPILER}, which compiles them to fit, or PyTorch with pip; or {HINT_USE_PYTORCH}",
+    )
+
+
+def outdated() -> ConfigError:
+    """What to say of libraries that were compiled from another source."""
+    return ConfigError(
+        f"the kernels that came with thumbnet, in {FOLDER}, were compiled from another source than that beside them, "
+        f"and this is Linux without {COMPILER}",
+        hint=f"install thumbnet anew, or {COMPILER}; or {HINT_USE_PYTORCH}",
+    )
+
+
 def unusable(target: Target, error: Exception) -> ConfigError:
-    """What to say of a library that cannot be used."""
+    """What to say of a library that is damaged."""
     words = f"{MANIFEST} lacks {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
     return ConfigError(
         f"the kernels that came with thumbnet, {FOLDER / target.file}, cannot be used: {words}",
