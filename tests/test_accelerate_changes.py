@@ -25,7 +25,7 @@ from thumbnet.kernels import layer, torch_internals, warnings_once
 from thumbnet.kernels.choice import using_kernels
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.kernels.library import load_kernels
-from thumbnet.kernels.support import has_no_hooks, must_be_seen
+from thumbnet.kernels.support import has_no_hooks, is_readable, must_be_seen
 from thumbnet.models.blocknet import BlockNet
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
@@ -304,6 +304,7 @@ def test_a_pytorch_without_a_private_name_runs_its_own_layers(
     monkeypatch.setattr(torch_internals, "IS_KNOWN", False)
     assert must_be_seen()
     assert not has_no_hooks(nn.Identity())
+    assert not is_readable(MAPS)
     assert "this version of PyTorch lacks" in thumbnet.accelerated_layers(model).left[""]
     assert model(MAPS).equal(plain(MAPS))
     assert not ran

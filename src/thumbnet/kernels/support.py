@@ -222,6 +222,7 @@ def is_readable(values: Tensor) -> bool:
     """
     return (
         type(values) in PLAIN
+        and torch_internals.IS_KNOWN
         and values.layout is torch.strided
         and values.device.type == "cpu"
         and not values.is_neg()
