@@ -15,6 +15,33 @@
 
 namespace {
 
+// The values [i][j] of a tile that lie where `at` says.
+template <bool is_short, int side, typename Stored>
+inline __attribute__((always_inline)) void load_tile(const Stored* const (&at)[side * side], int first, int channels,
+                                                     Vector (&values)[side][side]) {
+#pragma GCC unroll 6
+    for (int i = 0; i < side; i++)
+#pragma GCC unroll 6
+        for (int j = 0; j < side; j++) values[i][j] = load_some<is_short>(at[i * side + j] + first, channels);
+}
+// The same for a tile's frequencies, which lie `step` apart.
+template <int side>
+inline __attribute__((always_inline)) void load_frequencies(const float* from, size_t step,
+                                                            Vector (&values)[side][side]) {
+#pragma GCC unroll 6
+    for (int i = 0; i < side; i++)
+#pragma GCC unroll 6
+        for (int j = 0; j < side; j++) values[i][j] = load(from + (i * side + j) * step);
+}
+template <int side>
+inline __attribute__((always_inline)) void store_frequencies(const Vector (&values)[side][side], float* to,
+                                                             size_t step) {
+#pragma GCC unroll 6
+    for (int i = 0; i < side; i++)
+#pragma GCC unroll 6
+        for (int j = 0; j < side; j++) store(to + (i * side + j) * step, values[i][j]);
+}
+
 // One convolution's shape, tiles and memory, for maps stored as Stored.
 template <typename Filter, typename Stored>
 struct MapTransforms {
@@ -46,16 +73,10 @@ struct MapTransforms {
                 locate(image, offsets, zeros.data(), at);
                 over_vectors(in, [&](auto is_short, int vector, int c) {
                     Vector values[IN][IN], result[IN][IN];
-#pragma GCC unroll 6
-                    for (int i = 0; i < IN; i++)
-#pragma GCC unroll 6
-                        for (int j = 0; j < IN; j++) values[i][j] = load_some<is_short>(at[i * IN + j] + c, shape.in);
+                    load_tile<is_short>(at, c, shape.in, values);
                     along_both(values, result, Filter::input);
-                    float* to = transformed + static_cast<size_t>(tile) * in.positions() + vector * LANES;
-#pragma GCC unroll 6
-                    for (int i = 0; i < IN; i++)
-#pragma GCC unroll 6
-                        for (int j = 0; j < IN; j++) store(to + (i * IN + j) * in_plane, result[i][j]);
+                    store_frequencies(result, transformed + static_cast<size_t>(tile) * in.positions() + vector * LANES,
+                                      in_plane);
                 });
             });
     }
@@ -70,11 +91,7 @@ struct MapTransforms {
                 locate(image, offsets, zeros.data(), at);
                 over_vectors(out, [&](auto is_short, int vector, int c) {
                     Vector values[OUT][OUT], result[IN][IN];
-#pragma GCC unroll 4
-                    for (int i = 0; i < OUT; i++)
-#pragma GCC unroll 4
-                        for (int j = 0; j < OUT; j++)
-                            values[i][j] = load_some<is_short>(at[i * OUT + j] + c, shape.out);
+                    load_tile<is_short>(at, c, shape.out, values);
                     if (bias_sums) {
                         Vector sum{};
 #pragma GCC unroll 4
@@ -85,11 +102,8 @@ struct MapTransforms {
                         store(to, load(to) + sum);
                     }
                     along_both(values, result, Filter::output_adjoint);
-                    float* to = transformed + static_cast<size_t>(tile) * out.positions() + vector * LANES;
-#pragma GCC unroll 6
-                    for (int i = 0; i < IN; i++)
-#pragma GCC unroll 6
-                        for (int j = 0; j < IN; j++) store(to + (i * IN + j) * out_plane, result[i][j]);
+                    store_frequencies(
+                        result, transformed + static_cast<size_t>(tile) * out.positions() + vector * LANES, out_plane);
                 });
             });
     }
@@ -119,13 +133,9 @@ struct MapTransforms {
                 locate(image, offsets, outside.data(), at);
                 for (int v = 0; v < vectors; v++) {
                     const int c = out.first(first_vector + v) - begin;
-                    const float* from =
-                        products + static_cast<size_t>(tile) * FREQUENCIES * vectors * LANES + v * LANES;
                     Vector values[IN][IN], result[OUT][OUT];
-#pragma GCC unroll 6
-                    for (int i = 0; i < IN; i++)
-#pragma GCC unroll 6
-                        for (int j = 0; j < IN; j++) values[i][j] = load(from + (i * IN + j) * vectors * LANES);
+                    load_frequencies(products + (static_cast<size_t>(tile) * FREQUENCIES * vectors + v) * LANES,
+                                     static_cast<size_t>(vectors) * LANES, values);
                     along_both(values, result, Filter::output);
                     const Vector shift = bias ? load(bias + (first_vector + v) * LANES) : Vector{};
 #pragma GCC unroll 4
@@ -152,13 +162,9 @@ struct MapTransforms {
                 locate(image, offsets, outside, at);
                 for (int v = 0; v < vectors; v++) {
                     const int c = in.first(first_vector + v) - begin;
-                    const float* from =
-                        products + static_cast<size_t>(tile) * FREQUENCIES * vectors * LANES + v * LANES;
                     Vector values[IN][IN], result[IN][IN];
-#pragma GCC unroll 6
-                    for (int i = 0; i < IN; i++)
-#pragma GCC unroll 6
-                        for (int j = 0; j < IN; j++) values[i][j] = load(from + (i * IN + j) * vectors * LANES);
+                    load_frequencies(products + (static_cast<size_t>(tile) * FREQUENCIES * vectors + v) * LANES,
+                                     static_cast<size_t>(vectors) * LANES, values);
                     along_both(values, result, Filter::input_adjoint);
 #pragma GCC unroll 6
                     for (int i = 0; i < IN; i++)

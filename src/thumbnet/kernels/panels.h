@@ -4,15 +4,10 @@
 
 #include <cstddef>
 
+#include "products.h"
 #include "vectors.h"
 
 namespace {
-
-#ifdef __AVX512DQ__
-constexpr int MOST_ROWS[3] = {0, 12, 12};  // of a product of 1 or 2 vectors' width
-#else
-constexpr int MOST_ROWS[3] = {0, 12, 6};
-#endif
 
 // left[i * row + k * column] for i < rows and k < depth; right[k * right_row + j], result[i * result_row + j]. With
 // `segments`, several such products are summed up, whose left factors begin at these distances from `left`, and whose
@@ -32,7 +27,7 @@ struct Product {
 template <int rows, int vectors, bool adds>
 __attribute__((always_inline)) inline void product_tile(const Product& p) {
     Vector sums[rows][vectors];
-#pragma GCC unroll 12
+#pragma GCC unroll 24
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++) sums[i][v] = Vector{};
@@ -43,7 +38,7 @@ __attribute__((always_inline)) inline void product_tile(const Product& p) {
             Vector factors[vectors];
 #pragma GCC unroll 2
             for (int v = 0; v < vectors; v++) factors[v] = load(right + v * LANES);
-#pragma GCC unroll 12
+#pragma GCC unroll 24
             for (int i = 0; i < rows; i++) {
                 const Vector factor = spread(left[i * p.row]);
 #pragma GCC unroll 2
@@ -51,7 +46,7 @@ __attribute__((always_inline)) inline void product_tile(const Product& p) {
             }
         }
     }
-#pragma GCC unroll 12
+#pragma GCC unroll 24
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++) {
@@ -75,7 +70,7 @@ void product_tiles(int wanted, int num_tiles, Product p) {
 // One or two vectors' width of a product. Its rows are spread evenly over tiles: 32 as 6, 6, 5, 5, 5, 5.
 template <int vectors, bool adds>
 __attribute__((noinline)) void product(Product p, int rows) {
-    constexpr int most = MOST_ROWS[vectors];
+    constexpr int most = MOST_ROWS_OF[vectors];
     const int num_tiles = (rows + most - 1) / most, few = rows / num_tiles, num_larger = rows % num_tiles;
     if (num_larger) product_tiles<most, vectors, adds>(few + 1, num_larger, p);
     p.left += num_larger * (few + 1) * p.row;
