@@ -9,11 +9,13 @@ With --recipes-of-base both train the other commit's version of a recipe: its ne
 is `thumbnet train` in a process of its own, on the first images of CIFAR-10; nothing else may run beside it. A pair's
 ratio is our images/s over those of the other commit; which of the two begins changes from pair to pair. The environment
 is handed on: THUMBNET_CPU=avx2 measures AVX2, also by a commit that is older than this switch. About six minutes a
-recipe on two cores. Writes, after each recipe, benchmarks/results/commit-<recipes>_<hardware>_<date>.md and .json.
+recipe on two cores. Writes, after each recipe, benchmarks/results/commit-<base>-<recipes>_<hardware>_<date>.md and
+.json, with what was chosen otherwise in the name, too.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -26,10 +28,21 @@ from typing import Any
 
 import numpy as np
 from checkouts import environment_of, options_of
-from measuring import HERE, check_place, cifar_folder, circumstances, describe_circumstances, make_parser, write_results
+from measuring import (
+    HERE,
+    check_place,
+    cifar_folder,
+    circumstances,
+    describe_circumstances,
+    holds,
+    make_parser,
+    theme_of,
+    write_results,
+)
 
 from thumbnet.data.sources import load_dataset
 
+NUM_IMAGES = 12_800
 NUM_TEST = 500
 EPOCHS = {"sprint": 5}  # its growing images need some; other recipes get one
 MIN_RATIO = 0.98  # of the medians, for a change that is not about speed
@@ -41,7 +54,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("base", help="a checkout of the other commit")
     parser.add_argument("--recipes", nargs="+", default=["sprint", "thumb-50k"])
-    parser.add_argument("--images", type=int, default=12_800, help="to train on (default: 12800)")
+    parser.add_argument("--images", type=int, default=NUM_IMAGES, help=f"to train on (default: {NUM_IMAGES})")
     parser.add_argument("--pairs", type=int, default=7, help="default: 7")
     parser.add_argument("--recipes-of-base", action="store_true", help="train the other commit's recipes on both sides")
     parsed = parser.parse_args()
@@ -51,8 +64,8 @@ def main() -> None:
     git = ["git", "-C", str(base), "rev-parse", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=True)
     values: dict[str, Any] = circumstances() | {"base": commit.stdout.strip()[:10], "images": parsed.images}
-    values["pairs"] = {}
-    theme = f"commit-{'-'.join(parsed.recipes)}"
+    values |= {"recipes_of_base": parsed.recipes_of_base, "epochs": {}, "pairs": {}}
+    theme = theme_for(values["base"], parsed)
     check_place(theme, values)
     with tempfile.TemporaryDirectory() as folder:
         data = write_subset(cifar_folder(parsed.data_dir), Path(folder) / "subset.npz", num_train=parsed.images)
@@ -62,11 +75,18 @@ def main() -> None:
             networks = [train(checkout, sides[checkout], data, epochs=1) for checkout in sides]  # and kernels compiled
             if parsed.recipes_of_base:
                 check_same(recipe, *networks)
-            epochs = EPOCHS.get(recipe, 1)
+            epochs = values["epochs"][recipe] = EPOCHS.get(recipe, 1)
             values["pairs"][recipe] = [measure_pair(sides, data, epochs, number) for number in range(parsed.pairs)]
             print(describe(recipe, values), flush=True)
             path = write_results(theme, values, report_of(values))
     print(path)
+
+
+def theme_for(base: str, parsed: argparse.Namespace) -> str:
+    """Of the files: the other commit, the recipes, whose version of these, and how many images if not as usual."""
+    more = ["recipes of base"] * parsed.recipes_of_base
+    more += [f"{parsed.images} images"] * (parsed.images != NUM_IMAGES)
+    return theme_of(f"commit {base[:7]}", parsed.recipes, [], *more)
 
 
 def report_of(values: dict[str, Any]) -> str:
@@ -144,10 +164,9 @@ def describe(recipe: str, values: dict[str, Any]) -> str:
     bar = BARS.get((values["base"][:7], recipe, kind), MIN_RATIO)
     ratios = sorted(ours / theirs for theirs, ours in values["pairs"][recipe])
     median = statistics.median(ratios)
-    verdict = "holds" if median >= bar else "misses"
     return (
         f"`{recipe}` on {kind}: median ratio {median:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}, n = {len(ratios)} "
-        f"pairs), {verdict} the bar of {bar}"
+        f"pairs), {holds(median >= bar)} the bar of {bar}"
     )
 
 

@@ -23,7 +23,7 @@ from measuring import cifar_folder, circumstances, make_parser, write_results
 from peers import PEERS, measure
 from peers.ours import OURS, time_ours, train_ours
 from peers.record import Record, code_of_ours, code_of_peer
-from peers.report import describe, draw, points_of
+from peers.report import describe, draw, points_of, verdicts
 
 from thumbnet.bench.measure import matrix_gflops
 from thumbnet.training.progress import duration
@@ -105,6 +105,7 @@ def write(record: Record, note: str) -> Path:
     values["timings"] = {name: each for name, each in kept["timings"].items() if each["code"] == codes[name]}
     values["runs"] = [run for run in kept["runs"] if run["code"] == codes[run["peer"]]]
     values["num_by_other_code"] = len(kept["runs"]) - len(values["runs"])
+    values["verdicts"] = verdicts(points_of(values["runs"]))
     values["matrix_gflops"] = [run["matrix_gflops"] for run in values["runs"]]
     path = write_results("peers", values, "")
     path.write_text(describe(values, path.with_suffix(".png").name))

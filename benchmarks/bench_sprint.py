@@ -27,6 +27,8 @@ from measuring import (
     cifar_folder,
     circumstances,
     describe_circumstances,
+    describe_peaks,
+    holds,
     make_parser,
     plain_work,
     workers,
@@ -140,9 +142,8 @@ def describe(values: dict[str, Any]) -> str:
         describe_circumstances(values),
         "",
         (
-            f"Last epoch, one view{'' if verified else '; the test set is exact but for 20 images'}. Matrix peak "
-            f"(float32, the best of 1024 to 4096): **{max(peaks):.0f} GFLOP/s** (over the sitting {min(peaks):.0f} to "
-            f"{max(peaks):.0f})."
+            f"Last epoch, one view{'' if verified else '; the test set is exact but for 20 images'}. "
+            f"{describe_peaks(peaks)}"
         ),
         *(["", values["note"]] if values["note"] else []),
         "",
@@ -202,11 +203,6 @@ def verdicts(bar: Bar, runs: list[dict[str, Any]], kind: str, peak: float) -> li
     if seeds != bar.seeds:
         lines.append(f"The bar is for the seeds {list(bar.seeds)}, not {list(seeds)}: the verdict is provisional.")
     return lines
-
-
-def holds(reached: bool) -> str:
-    """The verdict's word."""
-    return "holds" if reached else "misses"
 
 
 if __name__ == "__main__":

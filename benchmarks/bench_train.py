@@ -8,6 +8,7 @@ it. Writes benchmarks/results/train_<hardware>_<date>.md and .json.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_CPU
@@ -21,6 +22,8 @@ from measuring import (
     cifar_folder,
     circumstances,
     describe_circumstances,
+    describe_peaks,
+    holds,
     make_parser,
     plain_work,
     workers,
@@ -116,10 +119,14 @@ def main() -> None:
         for worker in (plain, model_only, our):
             worker.run(WARM_UP_STEPS)
         seconds: dict[str, list[float]] = {"plain": [], "plain, model only": [], "ours": []}
+        ways: dict[str, Callable[[], float]] = {
+            "plain": lambda: plain.run(STEPS_A_TURN)[0],
+            "ours": lambda: our.run(STEPS_A_TURN)["train_s"],
+            "plain, model only": lambda: model_only.run(STEPS_A_TURN)[0],
+        }
         for turn in range(NUM_TURNS):
-            seconds["plain"].append(plain.run(STEPS_A_TURN)[0])
-            seconds["ours"].append(our.run(STEPS_A_TURN)["train_s"])
-            seconds["plain, model only"].append(model_only.run(STEPS_A_TURN)[0])
+            for way in in_turn(ways, turn):
+                seconds[way].append(ways[way]())
             peaks.append(matrix_gflops())
             print(f"turn {turn + 1} of {NUM_TURNS}: " + ", ".join(f"{k} {v[-1]:.1f} s" for k, v in seconds.items()))
         by_length = {steps: our.run(steps)["train_s"] for steps in (10, 20, 40, 80)}
@@ -151,12 +158,17 @@ def main() -> None:
     print(write_results("train", values, report))
 
 
+def in_turn(ways: Iterable[str], turn: int) -> list[str]:
+    """In another order in each turn: every second one backwards."""
+    return list(ways)[:: -1 if turn % 2 else 1]
+
+
 def verdict(values: dict[str, Any]) -> str:
     """Whether the bar of this kind of processor holds."""
     kind = values["processor_kind"]
     if kind not in BARS:
         return f"no bar on {kind}."
-    return f"the bar on {kind} is {BARS[kind]}, which **{'holds' if values['factor'] >= BARS[kind] else 'misses'}**."
+    return f"the bar on {kind} is {BARS[kind]}, which **{holds(values['factor'] >= BARS[kind])}**."
 
 
 def describe(values: dict[str, Any]) -> str:
@@ -179,8 +191,7 @@ def describe(values: dict[str, Any]) -> str:
         ),
         "",
         (
-            f"Matrix peak (float32, the best of 1024 to 4096): {max(peaks):.0f} GFLOP/s (over the sitting "
-            f"{min(peaks):.0f} to {max(peaks):.0f}). Convolutions take "
+            f"{describe_peaks(peaks)} Convolutions take "
             f"{values['flops_per_step'] / 1e9:.1f} GFLOP a step: "
             f"{values['floor_s_per_step']:.3f} s at the peak, the floor. They took "
             f"{values['convolution_s_per_step']:.3f} s, **{values['convolution_share_of_peak']:.0%} of the peak**; the "

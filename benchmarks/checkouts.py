@@ -26,7 +26,7 @@ def knows_forms(checkout: Path) -> bool:
 
 
 def environment_of(checkout: Path, folder: Path) -> dict[str, str]:
-    """That in which a checkout's code runs, PyTorch within the limits of THUMBNET_CPU (they are in ours already).
+    """Environment for running a checkout's code, PyTorch within the limits of THUMBNET_CPU (they are in ours already).
 
     For older code its kernels are compiled for such a processor: by a compiler in `folder`, into a cache there.
     """

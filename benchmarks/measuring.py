@@ -9,7 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -22,6 +22,7 @@ import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_C
 import torch
 
 from thumbnet.data.own_sources import data_folder
+from thumbnet.kernels.cpu import VARIABLE, cpu_form
 from thumbnet.training.device import processor_name
 from thumbnet.training.processor import processor_kind
 
@@ -116,6 +117,7 @@ def circumstances() -> dict[str, Any]:
     """Hardware, versions, date and command: the circumstances that are given with every number."""
     git = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=10"]
     commit = subprocess.run(git, capture_output=True, text=True, check=True)
+    form = "" if cpu_form() == "native" else f"{VARIABLE}={cpu_form()} "
     return {
         "processor": processor_name(),
         "processor_kind": processor_kind(),
@@ -124,7 +126,7 @@ def circumstances() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": commit.stdout.strip(),
-        "command": shlex.join(["python", *map(without_folder, sys.argv)]),
+        "command": f"{form}{shlex.join(['python', *map(without_folder, sys.argv)])}",
     }
 
 
@@ -142,6 +144,25 @@ def describe_circumstances(values: dict[str, Any]) -> str:
     )
 
 
+def theme_of(name: str, chosen: Sequence[str], everything: Sequence[str], *more: str) -> str:
+    """A theme for `write_results` that tells a part from the whole: `chosen` where it is not everything, and `more`."""
+    words = [name, *(chosen if list(chosen) != list(everything) else []), *more]
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
+
+
+def holds(reached: bool) -> str:
+    """A verdict's word."""
+    return "holds" if reached else "misses"
+
+
+def describe_peaks(gflops: Sequence[float]) -> str:
+    """The machine's speed in matrix products over a sitting, in GFLOP/s."""
+    return (
+        f"Matrix peak (float32, the best of 1024 to 4096): **{max(gflops):.0f} GFLOP/s** (over the sitting "
+        f"{min(gflops):.0f} to {max(gflops):.0f})."
+    )
+
+
 def check_place(theme: str, values: dict[str, Any]) -> Path:
     """Where `write_results` will write these; SystemExit where results of another kind of processor are there."""
     hardware = re.sub(r"[^a-z0-9]+", "-", values["processor"].lower()).strip("-")
@@ -156,8 +177,13 @@ def check_place(theme: str, values: dict[str, Any]) -> Path:
 
 
 def write_results(theme: str, values: dict[str, Any], report: str) -> Path:
-    """`results/<theme>_<hardware>_<date>`, as .json and .md; the latter's path."""
+    """`results/<theme>_<hardware>_<date>`, as .json and .md; the latter's path.
+
+    It warns where the code was not committed.
+    """
     path = check_place(theme, values)
+    if values["commit"].endswith("-dirty"):
+        print(f"warning: these are results of {values['commit']}, which nobody else has: commit first", file=sys.stderr)
     RESULTS.mkdir(exist_ok=True)
     path.write_text(report)
     path.with_suffix(".json").write_text(json.dumps(values, indent=1) + "\n")

@@ -124,6 +124,16 @@ def test_a_network_without_blocks_trains_its_3x3_convolutions_through_our_kernel
     assert "1x1, 64 to 64, 26x26, 64 groups" in left
 
 
+@pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
+def test_whose_kernels_run_is_seen_in_a_step_of_as_many_images(measured: Bench) -> None:
+    """2 images would be too few for any, and 4 are for the smaller maps."""
+    found = [layer.kernels for layer in measured.models[0].layers]
+    assert found == ["frozen", "ours", "ours", "ours", "PyTorch", "PyTorch", "PyTorch"]
+    images = torch.randn(128, 3, 32, 32)
+    layers = kernels_by_layer(create_model("sprint"), load_kernels(), images, dtype=torch.float32)
+    assert [layer.kernels for layer in layers] == ["frozen", *["ours"] * 6]
+
+
 def test_a_recipes_time_adds_up_its_steps_at_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a clock by which a step takes 1, 2 and 3 s at the three sizes; 60 training images are fewer than are timed."""
     watched = []

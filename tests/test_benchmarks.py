@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import re
@@ -321,7 +322,7 @@ def test_a_bar_of_time_is_for_one_kind_of_processor_and_goes_with_its_peak(monke
     assert accuracy == "Accuracy: 85.66%, the bar is 85.66%: **holds**."
     assert "factor of 1.034, 62.1 s. 62.0 s is 1.00 of it: **holds**" in time
     assert "**misses**" in verdicts(BARS["sprint"], runs, "AVX2 float32", peak=175.0)[1]
-    assert "24" in verdicts(BARS["sprint"], runs, "AVX-512 bfloat16", peak=240.0)[1]
+    assert "40 s at 240 GFLOP/s" in verdicts(BARS["sprint"], runs, "AVX-512 bfloat16", peak=240.0)[1]
     assert "no bar for this kind" in verdicts(BARS["sprint"], runs, "AVX-512 float32", peak=240.0)[1]
     assert "provisional" in verdicts(BARS["sprint"], runs[:4], "AVX2 float32", peak=174.0)[2]
 
@@ -339,6 +340,64 @@ def test_results_of_another_kind_of_processor_are_not_overwritten(
     with pytest.raises(SystemExit, match=r"of the kind .*, this processor is Z80"):
         measuring.write_results("it", values | {"processor_kind": "Z80"}, "another")
     assert path.read_text() == "again"
+
+
+def test_a_result_names_what_was_chosen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A partial run has a file of its own, a command its form of processor, and uncommitted code a warning."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_accelerate
+    import bench_commit
+    import bench_convolutions
+    import measuring
+
+    everything = list(bench_convolutions.NETWORKS)
+    assert measuring.theme_of("convolutions", everything, everything) == "convolutions"
+    part = measuring.theme_of("convolutions", ["sprint at 16"], everything, "float32")
+    assert part == "convolutions-sprint-at-16-float32"
+    assert measuring.theme_of("accelerate", ["vgg"], list(bench_accelerate.LOOPS)) == "accelerate-vgg"
+    options = argparse.Namespace(recipes=["sprint"], recipes_of_base=False, images=bench_commit.NUM_IMAGES)
+    themes = [
+        bench_commit.theme_for("f7609f6db5", argparse.Namespace(**vars(options) | other))
+        for other in ({}, {"recipes_of_base": True}, {"images": 1920}, {"recipes": ["sprint", "thumb-50k"]})
+    ]
+    begin = "commit-f7609f6-sprint"
+    assert themes == [begin, f"{begin}-recipes-of-base", f"{begin}-1920-images", f"{begin}-thumb-50k"]
+    monkeypatch.setattr(sys, "argv", ["benchmarks/it.py", "--data-dir", "/a/folder"])
+    monkeypatch.setattr(measuring, "cpu_form", lambda: "avx2")
+    assert measuring.circumstances()["command"] == "THUMBNET_CPU=avx2 python benchmarks/it.py --data-dir DIR"
+    monkeypatch.setattr(measuring, "cpu_form", lambda: "native")
+    assert measuring.circumstances()["command"] == "python benchmarks/it.py --data-dir DIR"
+
+
+@pytest.mark.parametrize(("commit", "warns"), [("0e957a6dcb", False), ("0e957a6dcb-dirty", True)])
+def test_results_of_code_that_is_not_committed_are_warned_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, commit: str, warns: bool
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import measuring
+
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path)
+    measuring.write_results("it", measuring.circumstances() | {"commit": commit}, "text")
+    assert (f"results of {commit}" in capsys.readouterr().err) is warns
+
+
+def test_the_reference_networks_bar_is_for_one_kind_of_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_train
+
+    def verdict(factor: float, kind: str = "AVX2 float32") -> str:
+        return bench_train.verdict({"factor": factor, "processor_kind": kind})
+
+    assert verdict(2.2) == "the bar on AVX2 float32 is 2.2, which **holds**."
+    assert verdict(2.19) == "the bar on AVX2 float32 is 2.2, which **misses**."
+    assert verdict(9.0, "AVX-512 float32") == "no bar on AVX-512 float32."
+    assert [bench_train.in_turn("abc", turn) for turn in range(3)] == [list("abc"), list("cba"), list("abc")]
+
+
+def test_the_readme_lists_every_benchmark() -> None:
+    readme = (BENCHMARKS.parent / "README.md").read_text()
+    listed = re.findall(r"^\.venv/bin/python benchmarks/(bench_\w+\.py)", readme, re.MULTILINE)
+    assert sorted(listed) == sorted(path.name for path in BENCHMARKS.glob("bench_*.py"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a shell script")
@@ -377,14 +436,20 @@ def test_convolutions_are_compared_layer_by_layer(
     write_folder(tmp_path / "data")
     monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(convolution_layers, "AT_LEAST_S", 1e-4)
-    batch = bench_convolutions.Network("resnet8", 32, 10, 0.001)
-    monkeypatch.setattr(bench_convolutions, "NETWORKS", {"resnet8": batch})
+    networks = {
+        "resnet8": bench_convolutions.Network("resnet8", 32, 10, 0.001),
+        "sprint": bench_convolutions.Network("sprint", 32, 10, 0.001),
+    }
+    monkeypatch.setattr(bench_convolutions, "NETWORKS", networks)
     options = ["--turns", "2", "--precision", "float32", "--data-dir", str(tmp_path / "data")]
-    monkeypatch.setattr(sys, "argv", ["it", "resnet8", *options])
+    monkeypatch.setattr(sys, "argv", ["it", *options])
     bench_convolutions.main()
-    (kept,) = (tmp_path / "results").glob("convolutions_*.json")
-    (network,) = json.loads(kept.read_text())["networks"]
-    assert kept.with_suffix(".md").read_text().splitlines()[-2] in capsys.readouterr().out
+    (kept,) = (tmp_path / "results").glob("convolutions-float32_*.json")
+    network, sprint = json.loads(kept.read_text())["networks"]
+    text = kept.with_suffix(".md").read_text()
+    assert text.splitlines()[-2] in capsys.readouterr().out
+    assert [layer["name"] for layer in (*network["layers"], *sprint["layers"]) if layer["fused"]] == ["blocks.0.conv"]
+    assert text.count("| ours, fused with its norm: not timed alone |") == 2  # forward and backward
     taken = {layer["name"] for layer in network["layers"] if layer["taken"]}
     assert taken == {
         "stages.0.body.0", "stages.0.body.3", "stages.1.body.3", "stages.2.body.3"
@@ -398,6 +463,10 @@ def test_convolutions_are_compared_layer_by_layer(
         for turn in range(2)
     ]
     assert network["ratios"] == pytest.approx([theirs / ours for theirs, ours in sums])
+    assert network["ratio"] == min(network["ratios"])  # the lower one of the two in the middle
+    theirs, ours = min(sums, key=lambda both: both[0] / both[1])
+    judged = f"{1000 * theirs:.1f} ms by PyTorch, {1000 * ours:.1f} ms by ours: **{theirs / ours:.2f} times** as fast"
+    assert judged in text
     assert "no bar on NEON" in bench_convolutions.verdicts(network, "NEON float32")[0]
     assert "0.001: **holds**" in bench_convolutions.verdicts(network, "AVX2 float32")[0]
     network["layers"][1]["ours_s"] = [[9.0, 9.0]] * 2

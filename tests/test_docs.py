@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,12 @@ def test_the_page_on_speed_and_the_readmes_figures_are_made_from_the_results() -
     assert (ROOT / "docs" / "speed.md").read_text() == builder.describe(points)
     readme = (ROOT / "README.md").read_text()
     assert builder.BEGIN + "\n" + builder.readme_block(points) + "\n" + builder.END in readme
-    assert readme.index("On two AVX2 cores, as an ordinary laptop has them, `thumbnet train` takes") < 500
+    (first,) = [
+        line for line in readme.splitlines()[:12] if line.startswith("On two AVX2 cores, as an ordinary laptop")
+    ]
+    measured = builder.headline(points, "sprint", "AVX2 float32")
+    assert ("limited to avx2" in measured.machine) is ("(here two of a larger " in first)
+    assert f"trains in **{builder.duration(measured.train_s)}** ({builder.duration(measured.command_s)} with" in first
     kinds = {point.kind for point in points}
     assert kinds >= {"AVX2 float32", "AVX-512 float32", "AVX-512 bfloat16"}
     titles = [panel.get_title(loc="left") for panel in builder.draw(points, builder.PICTURES["speed-narrow.png"]).axes]
@@ -146,8 +152,54 @@ def test_figures_of_speed_do_not_mix_kinds_or_versions(tmp_path: Path, monkeypat
     assert all(point.kind == "AVX2 float32" and not point.version for point in beside.values())
     table = sys.modules["build_speed"].readme_block(results.collect())
     assert "| 80.00 ± 0.00 % in 51 s (n = 2, 2026-11-30) | " in table
-    assert " | 80.00 ± 0.00 % in 1 min 21 s (n = 2, the recipe as it was on 2026-11-24) | not measured |" in table
-    assert "`thumbnet train` takes **51 s** to 80.00" in table
+    assert " | 80.00 ± 0.00 % in 1 min 21 s [1] (n = 2, the recipe as it was on 2026-11-24) | not measured |" in table
+    assert "\n[1] by the code of 2026-11-24, before convolutions of our own; [2] " in table
+    assert "`thumbnet train` trains in **51 s** to 80.00" in table
+    page = "\n".join(sys.modules["build_speed"].peers())
+    assert "peers_a_2026-12-01.png" in page
+    assert "Not measured yet" not in page
+    (tmp_path / "peers_a_2026-12-01.json").unlink()
+    assert "Not measured yet" in "\n".join(sys.modules["build_speed"].peers())
+
+
+def test_a_limited_processor_an_extrapolation_and_ratios_are_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = load_script("tools/build_speed")
+    results, point = sys.modules["speed_results"], sys.modules["speed_point"].Point
+    limited = point(
+        "sprint", "AVX2 float32", 5, 47.0, (0.8588, 0.8590), 1, "made", "2026-11-29", command_s=58.3, peak_gflops=170.3,
+        machine="Intel(R) Xeon(R) Processor @ 2.50GHz (2 cores, limited to avx2)",
+    )  # fmt: skip
+    assert (
+        "as an ordinary laptop has them (here two of a larger Intel Xeon, limited to AVX2; matrix peak 170 GFLOP/s), "
+        "`thumbnet train` trains in **47 s** (58 s with reading, scoring and the report) to 85.89"
+    ) in builder.laptop_sentence(limited)
+    whole = replace(limited, machine="AMD EPYC (2 cores)")
+    assert "as an ordinary laptop has them, `thumbnet train`" in builder.laptop_sentence(whole)
+    extrapolated = replace(whole, accuracies=(0.8551,), num_timed_steps=75, train_s=10_800.0)
+    footnotes = builder.Footnotes()
+    assert builder.cell(extrapolated, footnotes) == (
+        "85.51 % (published) in 3 h 0 min (extrapolated from 75 steps, 2026-11-29)"
+    )
+    assert footnotes.lines() == []
+    assert [builder.cell(each, footnotes).split(" (")[0][-3:] for each in (limited, limited)] == ["[1]", "[1]"]
+    assert footnotes.lines() == [
+        "[1] two cores of a larger Intel Xeon, limited by THUMBNET_CPU, matrix peak 170 GFLOP/s."
+    ]
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    common = {"processor": "p", "processor_kind": "AVX2 float32", "torch": "2", "base": "f7609f6db5", "images": 12_800}
+    for name, more in {
+        "commit-sprint_a_2026-11-28": {
+            "command": "it --recipes-of-base",
+            "pairs": {"sprint": [[1, 2], [1, 4], [1, 3]]},
+        },
+        "commit-f7609f6-sprint_a_2026-11-30": {"recipes_of_base": False, "pairs": {"sprint": [[1, 9]]}},
+        "commit-thumb-50k_a_2026-11-30": {"recipes_of_base": True, "pairs": {"thumb-50k": [[1, 9]]}},
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"command": "it", "date": name[-10:]} | common | more))
+    rows = [line for line in builder.ratios() if "f7609f6" in line]
+    assert [row.split(" | ")[1] for row in rows] == ["3.00 (2.00 to 4.00, n = 3)"]
 
 
 def test_the_table_of_trained_models_is_made_from_their_records() -> None:

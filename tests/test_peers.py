@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from cifar_files import write_folder
 from thumbnet.cli import main
 from thumbnet.config import config_to_toml
+from thumbnet.kernels import accelerate as accelerate_module
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.recipes import load_recipe
 
@@ -325,6 +326,7 @@ def test_peers_stand_beside_ours_and_what_is_finished_is_kept(
     assert "| PyTorch's tutorial network | 0.06 M | 0.05 | " in text
     assert "| ours: `sprint` | " in text
     assert "- 0.1 minutes: the best peer, `tutorial`, " in text
+    assert [line for line in text.splitlines() if line.startswith("- 0.")] == values["verdicts"]
     assert report.with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
     monkeypatch.setattr(sys.modules["bench_peers"], "code_of_peer", lambda name: "other code")
     again, _ = bench("--peers", "tutorial", "--minutes", "0.1")
@@ -471,11 +473,14 @@ def test_an_accelerated_loop_stands_beside_the_plain_ones(
 
         def close(self) -> None: ...
 
+    kept = []
+    monkeypatch.setattr(bench_accelerate, "keep_freed_memory", lambda: kept.append("plain") or True)
+    monkeypatch.setattr(accelerate_module, "keep_freed_memory", lambda: kept.append("accelerated"))
     monkeypatch.setattr(bench_accelerate, "Worker", InThisProcess)
     monkeypatch.setattr(bench_accelerate, "matrix_gflops", lambda: 100.0)
     monkeypatch.setattr(measuring, "RESULTS", tmp_path)
-    monkeypatch.setattr(peers.airbench94, "build", lambda images: peers.airbench94.Airbench94((8, 8, 8)))
-    for name, value in (("NUM_TURNS", 1), ("NUM_LOSSES", 2)):
+    monkeypatch.setattr(peers.airbench94, "build", lambda images: peers.airbench94.Airbench94((16, 16, 16)))
+    for name, value in (("NUM_TURNS", 1), ("NUM_WARM_UP_TURNS", 1), ("NUM_LOSSES", 2)):
         monkeypatch.setattr(bench_accelerate, name, value)
     for numbers, value in (("BATCH_SIZES", 2), ("STEPS_A_TURN", 1)):
         monkeypatch.setattr(bench_accelerate, numbers, dict.fromkeys(bench_accelerate.LOOPS, value))
@@ -484,18 +489,26 @@ def test_an_accelerated_loop_stands_beside_the_plain_ones(
         bench_accelerate.main()
     (report,) = tmp_path.glob("accelerate_*.md")
     assert report.read_text() in printed.getvalue()
-    networks = json.loads(report.with_suffix(".json").read_text())["networks"]
+    text, networks = report.read_text(), json.loads(report.with_suffix(".json").read_text())["networks"]
+    assert kept == ["plain", "accelerated", "accelerated"] * 2  # for each network, in the order of the ways
     assert bench_accelerate.BARS == {"vgg": 1.5, "airbench94": 1.6}
     for network in ("vgg", "airbench94"):
         for losses in networks[network]["losses"].values():
             assert losses == pytest.approx(networks[network]["losses"]["plain, NCHW"], rel=1e-3)
         rates = networks[network]["images_per_s"]
-        assert [len(turns) for turns in rates.values()] == [1] * 4
+        assert [len(turns) for turns in rates.values()] == [1] * 6
+        for one, other in (
+            ("accelerated, channels_last", "plain, channels_last, memory kept"),
+            ("accelerated, channels_last, keep_memory=False", "plain, channels_last"),
+        ):
+            assert f"freed memory: {rates[one][0] / rates[other][0]:.2f} times" in text or (
+                f"neither does: {rates[one][0] / rates[other][0]:.2f} times" in text
+            )
         times = rates["accelerated, channels_last"][0] / max(rates["plain, NCHW"][0], rates["plain, channels_last"][0])
         assert f"- Accelerated in channels_last: **{times:.2f} times**" in report.read_text()
         measured = networks[network]
         for limit, kind, said in (
-            (times, "AVX2 float32", "reached"), (times + 0.1, "AVX2 float32", "missed"),
+            (times, "AVX2 float32", "holds"), (times + 0.1, "AVX2 float32", "misses"),
             (times, "AVX-512 float32", "not judged, it is for AVX2 float32"),
         ):  # fmt: skip
             monkeypatch.setitem(bench_accelerate.BARS, network, limit)
@@ -507,4 +520,4 @@ def test_a_loop_that_takes_no_layer_is_not_measured(monkeypatch: pytest.MonkeyPa
     import bench_accelerate
 
     with pytest.warns(RuntimeWarning), pytest.raises(SystemExit, match="nothing is accelerated here"):
-        bench_accelerate.accelerate(nn.Sequential(nn.Conv2d(3, 8, 1)))
+        bench_accelerate.accelerate(nn.Sequential(nn.Conv2d(3, 8, 1)), keep_memory=True)

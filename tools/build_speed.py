@@ -12,7 +12,7 @@ from typing import Any
 
 from speed_chart import draw
 from speed_point import KINDS, NAMES, Point
-from speed_results import PLAIN, ZOO, collect, made, newest
+from speed_results import PLAIN, ZOO, collect, made, newest, newest_of, read_all
 
 from thumbnet.recipes import load_recipe
 from thumbnet.training.progress import duration
@@ -55,15 +55,40 @@ def headline(points: list[Point], series: str, kind: str) -> Point | None:
 
 def accuracy(point: Point) -> str:
     """Mean and deviation in per cent."""
+    if point.num_timed_steps:
+        return f"{100 * point.accuracy:.2f} % (published)"
     deviation = "" if point.deviation is None else f" ± {100 * point.deviation:.2f}"
     return f"{100 * point.accuracy:.2f}{deviation} %"
 
 
-def cell(point: Point | None) -> str:
+class Footnotes:
+    """Numbered as they come; the same text has one number."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def mark(self, point: Point) -> str:
+        """What stands at the time of a point with notes."""
+        text = "; ".join(point.all_notes)
+        if not text:
+            return ""
+        if text not in self.texts:
+            self.texts.append(text)
+        return f" [{self.texts.index(text) + 1}]"
+
+    def lines(self) -> list[str]:
+        """To stand under the table."""
+        return ["; ".join(f"[{number}] {text}" for number, text in enumerate(self.texts, 1)) + "."] * bool(self.texts)
+
+
+def cell(point: Point | None, footnotes: Footnotes) -> str:
     """A field of the README's table."""
     if point is None:
         return NOT_MEASURED
-    return f"{accuracy(point)} in {duration(point.train_s)} (n = {point.num_runs}, {point.version or point.date})"
+    origin = f"n = {point.num_runs}, {point.version or point.date}"
+    if point.num_timed_steps:
+        origin = f"extrapolated from {point.num_timed_steps} steps, {point.date}"
+    return f"{accuracy(point)} in {duration(point.train_s)}{footnotes.mark(point)} ({origin})"
 
 
 def columns(kinds: tuple[str, ...] | list[str], first: str) -> list[str]:
@@ -79,19 +104,15 @@ def shown_kinds(points: list[Point]) -> list[str]:
 def readme_block(points: list[Point]) -> str:
     """The README's first figures."""
     lines = [laptop_sentence(headline(points, "sprint", LAPTOP)), "", *picture("docs/"), ""]
-    kinds = shown_kinds(points)
+    kinds, footnotes = shown_kinds(points), Footnotes()
     lines += columns(kinds, "CIFAR-10 on two cores")
     shown = [point.series for point in points if not point.is_peer]
     series = [each for each in ("sprint", "sprint-long") if each in shown]
     series += sorted({each for each in shown if each.startswith("thumb-")}, key=shown_size(points))
     for each in [*series, PLAIN]:
         name = each if each == PLAIN else f"`{each}`"
-        lines.append(f"| {name} | {' | '.join(cell(headline(points, each, kind)) for kind in kinds)} |")
-    lines += [
-        "",
-        CAPTION,
-    ]
-    return "\n".join([*lines, ""])
+        lines.append(f"| {name} | {' | '.join(cell(headline(points, each, kind), footnotes) for kind in kinds)} |")
+    return "\n".join([*lines, "", *footnotes.lines(), *[""] * bool(footnotes.texts), CAPTION, ""])
 
 
 def shown_size(points: list[Point]) -> Any:
@@ -104,9 +125,17 @@ def laptop_sentence(point: Point | None) -> str:
     """What an ordinary laptop takes."""
     if point is None:
         return "On an ordinary laptop (AVX2) nothing was measured yet."
+    larger = ""
+    if point.larger_processor:
+        peak = "" if point.peak_gflops is None else f"; matrix peak {point.peak_gflops:.0f} GFLOP/s"
+        larger = f" (here two of a larger {point.larger_processor}, limited to AVX2{peak})"
+    whole = ""
+    if point.command_s is not None:
+        whole = f" ({duration(point.command_s)} with reading, scoring and the report)"
     return (
-        f"On two AVX2 cores, as an ordinary laptop has them, `thumbnet train` takes **{duration(point.train_s)}** to "
-        f"{accuracy(point)} on CIFAR-10 (median and mean of n = {point.num_runs}, {point.version or point.date})."
+        f"On two AVX2 cores, as an ordinary laptop has them{larger}, `thumbnet train` trains in "
+        f"**{duration(point.train_s)}**{whole} to {accuracy(point)} on CIFAR-10 (medians and mean of n = "
+        f"{point.num_runs}, {point.version or point.date})."
     )
 
 
@@ -128,18 +157,22 @@ def describe(points: list[Point]) -> str:
         lines += [f"## {NAMES[kind]}", ""]
         lines += section(here) if here else ["Not measured.", ""]
     lines += ["## ARM", "", "Not measured.", ""] if not any("NEON" in point.kind for point in points) else []
-    return "\n".join([*lines, *ratios(), *forward_speeds()])
+    return "\n".join([*lines, *peers(), *ratios(), *forward_speeds()])
 
 
 def section(points: list[Point]) -> list[str]:
     """What was measured on one kind of processor."""
     lines = ["| training | parameters | epochs | test accuracy | n | time of training |", "|---|---|---|---|---|---|"]
+    footnotes = Footnotes()
     for point in points:
         version = f" ({point.version})" if point.version else ""
+        num_runs = "-" if point.num_timed_steps else str(point.num_runs)
+        extrapolated = f" (extrapolated from {point.num_timed_steps} steps)" if point.num_timed_steps else ""
         lines.append(
             f"| {point.series}{version} | {point.num_params:,} | {point.epochs:.3g} | {accuracy(point)} | "
-            f"{point.num_runs} | {duration(point.train_s)} |"
+            f"{num_runs} | {duration(point.train_s)}{extrapolated}{footnotes.mark(point)} |"
         )
+    lines += ["", *footnotes.lines()] if footnotes.texts else []
     by_origin: dict[str, list[str]] = {}
     for point in points:
         by_origin.setdefault(point.made, []).append(point.series)
@@ -155,16 +188,22 @@ def ratios() -> list[str]:
     for kind, values in newest("convolutions").items():
         for network in values["networks"]:
             name = f"all convolutions of a step, `{network['name']}`, against PyTorch's"
-            rows.setdefault(name, {})[kind] = f"{network['ratio']:.2f}"
+            rows.setdefault(name, {})[kind] = ratio(network["ratio"], network["ratios"])
         origins.append(made(values))
-    for theme, recipe in (("commit-sprint", "sprint"),):
-        for kind, values in newest(theme).items():
-            both = [ours / theirs for theirs, ours in values["pairs"][recipe]]
-            name = f"the whole training of `{recipe}` against commit {values['base'][:7]}"
-            rows.setdefault(name, {})[kind] = f"{statistics.median(both):.2f}"
-            origins.append(made(values))
+    for kind, values in newest_of(
+        [values for values in read_all("commit-*") if "sprint" in values["pairs"] and is_of_base(values)]
+    ).items():
+        both = [ours / theirs for theirs, ours in values["pairs"]["sprint"]]
+        epochs = values.get("epochs", {}).get("sprint")
+        length = f"{values['images']:,} images an epoch" + (f", {epochs} epochs" if epochs else "")
+        name = f"training steps of `sprint` ({length}) against commit {values['base'][:7]}, its recipe on both sides"
+        rows.setdefault(name, {})[kind] = ratio(statistics.median(both), both)
+        origins.append(made(values))
     for kind, values in newest("train").items():
-        rows.setdefault("the reference network against the plain way", {})[kind] = f"{values['factor']:.2f}"
+        seconds = values["seconds"]
+        both = [theirs / ours for theirs, ours in zip(seconds["plain"], seconds["ours"], strict=True)]
+        name = "training steps of the reference network against the plain way"
+        rows.setdefault(name, {})[kind] = ratio(values["factor"], both)
         origins.append(made(values))
     lines = [
         "## Times as fast",
@@ -173,6 +212,30 @@ def ratios() -> list[str]:
     ]
     lines += [f"| {name} | {' | '.join(row.get(kind, NOT_MEASURED) for kind in SHOWN)} |" for name, row in rows.items()]
     return [*lines, "", *(f"- {origin}" for origin in origins), ""]
+
+
+def ratio(value: float, turns: list[float]) -> str:
+    """A ratio with the range of its turns and their number."""
+    return f"{value:.2f} ({min(turns):.2f} to {max(turns):.2f}, n = {len(turns)})"
+
+
+def is_of_base(values: dict[str, Any]) -> bool:
+    """Whether bench_commit.py trained the other commit's recipes on both sides; an early file has it in its command."""
+    return bool(values.get("recipes_of_base", "--recipes-of-base" in values["command"]))
+
+
+def peers() -> list[str]:
+    """What bench_peers.py found of other networks in the same time, or that it was not run."""
+    lines = ["## Other networks in the same time", ""]
+    results = newest("peers")
+    if not results:
+        return [*lines, "Not measured yet; `python benchmarks/bench_peers.py --keep DIR` trains them.", ""]
+    lines += ["Networks and recipes in PyTorch alone that trained for as long; their points stand above, dashed.", ""]
+    for kind, values in results.items():
+        page = f"../benchmarks/results/{values['file'].removesuffix('.json')}"
+        lines += [f"### {NAMES[kind]}", "", f"![Accuracy against time]({page}.png)", ""]
+        lines += [*values.get("verdicts", []), "", f"[All figures]({page}.md): {made(values)}", ""]
+    return lines
 
 
 def forward_speeds() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ NAMES = {  # for people
     "NEON float32": "ARM (NEON)",
     "NEON bfloat16": "ARM (NEON) with bfloat16",
 }
+LIMITED = ", limited to "  # in the name of a processor
 FAMILY = "thumb-"  # models by size, on one line
 
 
@@ -25,6 +27,12 @@ class Point:
     """Trainings of one length on one kind of processor: median seconds, mean test accuracy, and where they were made.
 
     `version` is empty for the network and recipe of today, else says until when they were others.
+
+    Args:
+        command_s: median of the whole command, where it was measured.
+        peak_gflops: the machine's matrix peak at the time, where it was measured.
+        notes: what a reader must know of the time, for a footnote.
+        num_timed_steps: above 0: the accuracy is a publication's, and the time is extrapolated from so many steps.
     """
 
     series: str
@@ -38,6 +46,10 @@ class Point:
     version: str = ""
     is_peer: bool = False  # trained by PyTorch alone
     machine: str = ""
+    command_s: float | None = None
+    peak_gflops: float | None = None
+    notes: tuple[str, ...] = ()
+    num_timed_steps: int = 0
 
     @property
     def accuracy(self) -> float:
@@ -50,6 +62,21 @@ class Point:
     @property
     def num_runs(self) -> int:
         return len(self.accuracies)
+
+    @property
+    def larger_processor(self) -> str:
+        """The name of the larger processor that was limited to this kind; empty if it was of this kind."""
+        name, limited, _ = self.machine.partition(LIMITED)
+        bare = re.sub(r"\((R|TM)\)| Processor| @ .*| \(\d+ cores.*", "", name)
+        return bare.strip() if limited else ""
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """Its notes, and whether a larger processor was limited to this kind."""
+        if not self.larger_processor:
+            return self.notes
+        peak = "" if self.peak_gflops is None else f", matrix peak {self.peak_gflops:.0f} GFLOP/s"
+        return (f"two cores of a larger {self.larger_processor}, limited by THUMBNET_CPU{peak}", *self.notes)
 
     @property
     def line(self) -> str:

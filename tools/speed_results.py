@@ -31,20 +31,33 @@ PEERS = {  # of bench_peers.py, for the chart
     "tutorial": "a tutorial's network",
     "reference": "reference network by PyTorch",
 }
+NEW_KERNELS = "2026-11-29"  # since when convolutions are ours, and the older kernels are faster
+BUSY = {  # by training and date: what ran beside it (docs/LOG.md)
+    ("thumb-20k", "2026-11-26"): "other work beside the first two",
+    ("thumb-50k", "2026-11-27"): "on a machine that was busy at times",
+    ("thumb-100k", "2026-11-27"): "tests beside some epochs",
+    ("thumb-200k", "2026-11-27"): "tests beside some epochs",
+    ("sprint", "2026-11-26"): "on a machine that was slow at the time",
+}
 IMAGE_SHAPE = (3, 32, 32)
-PLAIN = "reference network, the plain way (accuracy as published)"
+PLAIN = "reference network, the plain way"
 OUR_REFERENCE = "reference network, our run, mostly on one thread beside others"
 
 
 def read_all(theme: str) -> list[dict[str, Any]]:
     """The results of a theme, the newest first."""
     files = sorted(RESULTS.glob(f"{theme}_*.json"), key=lambda file: file.stem.rpartition("_")[2], reverse=True)
-    return [json.loads(file.read_text()) for file in files]
+    return [json.loads(file.read_text()) | {"file": file.name} for file in files]
 
 
 def newest(theme: str) -> dict[str, dict[str, Any]]:
     """The newest result of a theme for each kind of processor."""
-    return {values["processor_kind"]: values for values in reversed(read_all(theme))}
+    return newest_of(read_all(theme))
+
+
+def newest_of(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """By kind of processor the first of these."""
+    return {values["processor_kind"]: values for values in reversed(results)}
 
 
 def made(values: dict[str, Any], command: str = "") -> str:
@@ -53,6 +66,18 @@ def made(values: dict[str, Any], command: str = "") -> str:
     text = f"{values['processor']}, torch {values['torch']}, {values['date']}"
     note = f". {values['note']}" if values.get("note") else ""
     return f"{f'`{command}`: ' if command else ''}{text}{note}"
+
+
+def notes_of(series: str, date: str) -> tuple[str, ...]:
+    """What made a training of ours slower than it would be today."""
+    found = [f"by the code of {date}, before convolutions of our own"] if date < NEW_KERNELS else []
+    return (*found, *([BUSY[series, date]] if (series, date) in BUSY else []))
+
+
+def peak_of(values: dict[str, Any]) -> float | None:
+    """The best of a sitting's matrix peaks; None where none was measured."""
+    peaks: list[float] = values.get("matrix_gflops", [])
+    return max(peaks, default=None)
 
 
 def sprint_points(values: dict[str, Any]) -> list[Point]:
@@ -72,6 +97,9 @@ def sprint_points(values: dict[str, Any]) -> list[Point]:
             values["date"],
             version(values["recipe"], runs[0], values["config"], values["date"]),
             machine=values["processor"],
+            command_s=statistics.median(run["command_s"] for run in runs) if "command_s" in runs[0] else None,
+            peak_gflops=peak_of(values),
+            notes=notes_of(values["recipe"], values["date"]),
         )
         for epochs, runs in sorted(by_epochs.items())
     ]
@@ -111,7 +139,19 @@ def peer_points() -> list[Point]:
             accuracies = tuple(run["test_accuracy"] for run in runs)
             num_params, date = runs[0]["num_params"], values["date"]
             points.append(
-                Point(PEERS[peer], kind, epochs, train_s, accuracies, num_params, made(values), date, is_peer=True)
+                Point(
+                    PEERS[peer],
+                    kind,
+                    epochs,
+                    train_s,
+                    accuracies,
+                    num_params,
+                    made(values),
+                    date,
+                    is_peer=True,
+                    machine=values["processor"],
+                    peak_gflops=peak_of(values),
+                )
             )
     return points
 
@@ -130,6 +170,7 @@ def earlier_points() -> list[Point]:
             values["date"],
             version(values["recipe"], values, values["config"], values["date"]),
             machine=values["processor"],
+            notes=notes_of(values["recipe"], values["date"]),
         )
         for values in json.loads(EARLIER.read_text())
     ]
@@ -155,6 +196,8 @@ def trained_models() -> list[Point]:
                 f"thumbnet train --recipe {file.parent.name}{seeds}",
             ),
             record["date"],
+            machine=record["processor"],
+            notes=notes_of(file.parent.name, record["date"]),
         )
         points.append(point)
     return sorted(points, key=lambda point: point.num_params)
@@ -173,15 +216,26 @@ def reference_points() -> list[Point]:
             metrics["num_params"],
             made(values),
             values["date"],
+            machine=values["processor"],
+            num_timed_steps=values["steps"],
         )
         for kind, values in newest("train").items()
     ]
     if metrics["epochs"] == REFERENCE_EPOCHS:
-        how = "`thumbnet train --recipe reference`: AMD EPYC (2 cores), torch 2.13.0+cpu, 2026-11-24"
-        ours = (metrics["test_accuracy"],)
-        kind, train_s = metrics["processor_kind"], metrics["train_s"]
+        ran = json.loads((DOCS / "results" / "reference-machine.json").read_text())  # what its metrics leave out
         points.append(
-            Point(OUR_REFERENCE, kind, metrics["epochs"], train_s, ours, metrics["num_params"], how, "2026-11-24")
+            Point(
+                OUR_REFERENCE,
+                metrics["processor_kind"],
+                metrics["epochs"],
+                metrics["train_s"],
+                (metrics["test_accuracy"],),
+                metrics["num_params"],
+                made(ran),
+                ran["date"],
+                machine=ran["processor"],
+                notes=notes_of(OUR_REFERENCE, ran["date"]),
+            )
         )
     return points
 
@@ -190,7 +244,7 @@ def collect() -> list[Point]:
     """Every point to be shown, by kind of processor.
 
     Of a recipe on one kind: those of today's version, or, where it was not measured, of the last one that was; all from
-    the machine of the newest. Of one length: the newest, of as many runs as there are.
+    the machine of the newest. Per length, the newest result with several runs, else the newest.
     """
     peers = peer_points()
     candidates = earlier_points() + [point for point in peers if not point.is_peer]

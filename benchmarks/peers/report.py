@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
-from measuring import describe_circumstances
+from measuring import describe_circumstances, describe_peaks
 
 from peers import PEERS
 from peers.ours import OURS
@@ -116,7 +116,7 @@ def describe(values: dict[str, Any], picture: str) -> str:
         "|---|---|---|---|---|---|---|---|---|",
         *map(row, points),
         "",
-        *verdicts(points),
+        *values["verdicts"],
         "",
         "## How long a step takes",
         "",
@@ -128,12 +128,12 @@ def describe(values: dict[str, Any], picture: str) -> str:
             both = timing["step_s_by_layout"]
             cells = [f"{1000 * both[layout]:.2f}" for layout in ("NCHW", "channels_last")]
             lines.append(f"| {title_of(peer)}, {PEERS[peer].batch_size} images | {' | '.join(cells)} |")
-    peaks = values["matrix_gflops"]
-    peak = f"Matrix peak (float32): {max(peaks):.0f} GFLOP/s (over the sitting {min(peaks):.0f} to {max(peaks):.0f})."
     sittings = sorted({f"{run['date']} (commit {run['commit']})" for run in values["runs"]})
     num_others = values["num_by_other_code"]
     others = f" {num_others} by earlier code left out." if num_others else ""
-    return "\n".join([*lines, "", peak, "", f"Trained on {', '.join(sittings)}.{others}", ""])
+    return "\n".join(
+        [*lines, "", describe_peaks(values["matrix_gflops"]), "", f"Trained on {', '.join(sittings)}.{others}", ""]
+    )
 
 
 def row(point: Point) -> str:

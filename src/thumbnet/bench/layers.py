@@ -41,7 +41,7 @@ def kernels_by_layer(
 
     Args:
         library: our kernels, or None where the model trains without them.
-        images: a few; the model is copied, and stays as it is.
+        images: as many as a step has, which the choice depends on; the model is copied, and stays as it is.
         dtype: of the convolutions, as `pick_precision` gives it.
     """
     model = copy.deepcopy(model).train()

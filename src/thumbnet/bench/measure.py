@@ -49,7 +49,6 @@ CPU_STEPS = 10  # measured for each size of images, the first ones left out
 GPU_STEPS = 60
 WARM_UP_STEPS = 2
 NUM_PROFILED_STEPS = 4
-NUM_LAYER_IMAGES = 2  # to see whose kernels run
 CONVOLUTION = re.compile(
     r"aten::.*conv.*|_(Convolution|Plain|Separable|Strided)(Backward)?"
 )  # in the profiler; the latter by our kernels, alone and with the blocks fused around them
@@ -153,7 +152,7 @@ def measure_model(name: str, batch_size: int, precision: str, device: str) -> Mo
         short = dataset.with_train(dataset.train.select(range(NUM_PROFILED_STEPS * batch_size)))
         convolution_share = _share_of_convolutions(lambda: train(short, StepWatch()))
     data_share = data_s / step_s
-    images = normalise(dataset.train.images[:NUM_LAYER_IMAGES].to(device), dataset.mean, dataset.std)
+    images = normalise(dataset.train.images[:batch_size].to(device), dataset.mean, dataset.std)
     return ModelSpeed(
         model=name,
         num_params=count,
