@@ -16,7 +16,7 @@ WIDE_TICKS_S = (10, 60, 600, 3600)  # where there is little room
 LOWEST = 60  # per cent; what is below is in the table only
 PANEL_PX, NARROW_PANEL_PX = 310, 380
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f5539", "#5e548e", "#666666", "#999999")
-SHORT = {PLAIN: "reference, the plain way", OUR_REFERENCE: "reference, our run"}
+SHORT = {PLAIN: "reference, the plain way (published, extrapolated)", OUR_REFERENCE: "reference, our run"}
 
 
 @styled
