@@ -24,8 +24,9 @@ from thumbnet.kernels import accelerate as accelerate_module
 from thumbnet.kernels import layer, torch_internals, warnings_once
 from thumbnet.kernels.choice import using_kernels
 from thumbnet.kernels.compiler import can_compile
+from thumbnet.kernels.convolution_support import has_no_hooks
 from thumbnet.kernels.library import load_kernels
-from thumbnet.kernels.support import has_no_hooks, is_readable, must_be_seen
+from thumbnet.kernels.support import is_readable, must_be_seen
 from thumbnet.models.blocknet import BlockNet
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")

@@ -13,8 +13,8 @@ from kernel_builds import FLAGS, IS_WIDE, NARROW
 from thumbnet.kernels import convolution_choice
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.kernels.convolution import convolution_sizes, convolve
+from thumbnet.kernels.convolution_support import supports_convolution
 from thumbnet.kernels.library import Kernels, load_kernels
-from thumbnet.kernels.support import supports_convolution
 
 needs_compiler = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
 FORWARD, GRADIENT, ROUNDED = 3e-6, 1e-5, 5e-3  # relative errors in the 2-norm; the last: with maps stored in bfloat16

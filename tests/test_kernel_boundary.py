@@ -16,9 +16,9 @@ from thumbnet.errors import ConfigError, NonFiniteLossError
 from thumbnet.kernels import convolution_choice
 from thumbnet.kernels.choice import pick_kernels
 from thumbnet.kernels.compiler import can_compile
+from thumbnet.kernels.convolution_support import supports_convolution
 from thumbnet.kernels.images import supports_images
 from thumbnet.kernels.library import load_kernels
-from thumbnet.kernels.support import supports_convolution
 from thumbnet.models.blocknet import BlockNet
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")

@@ -19,11 +19,11 @@ from kernel_builds import FLAGS, NARROW
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.kernels import convolution_choice
+from thumbnet.kernels.block_support import supports_norm, supports_separable
 from thumbnet.kernels.blocks import fused_norm
 from thumbnet.kernels.choice import describe_kernels, pick_kernels, runs_fully_fused, using_kernels
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.kernels.library import load_kernels
-from thumbnet.kernels.support import supports_norm, supports_separable
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.registry import create_model
 from thumbnet.training.device import has_bfloat16_convolutions, pick_precision

@@ -16,17 +16,17 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from thumbnet.errors import ConfigError
 from thumbnet.kernels import convolution_choice, torch_internals
 from thumbnet.kernels.convolution import convolve
-from thumbnet.kernels.library import Kernels, load_kernels
-from thumbnet.kernels.support import (
+from thumbnet.kernels.convolution_support import (
     Attached,
     dilation_of,
     has_pytorchs_methods,
     is_pytorchs_convolution,
-    must_be_seen,
     padding_of,
     supports_convolution,
     supports_convolution_layer,
 )
+from thumbnet.kernels.library import Kernels, load_kernels
+from thumbnet.kernels.support import must_be_seen
 from thumbnet.kernels.torch_internals import METHOD
 from thumbnet.kernels.warnings_once import say_once
 

@@ -24,7 +24,7 @@ from thumbnet.kernels.warnings_once import say_once
 from thumbnet.terminal.streams import tell
 
 ABI = 5  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
-LANES = (4, 8, 16)  # in vectors that support.CHANNEL_MULTIPLE channels fill, two or one, or half of one
+LANES = (4, 8, 16)  # in vectors that block_support.CHANNEL_MULTIPLE channels fill, two or one, or half of one
 _POINTER, _INT, _LONG, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_double
 ARGUMENTS = {
     "thumbnet_norm_forward": [_POINTER] * 6 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 6,

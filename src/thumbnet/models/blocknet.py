@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from thumbnet.kernels.block_support import supports_norm_layer, supports_separable_layers
 from thumbnet.kernels.blocks import fused_norm, fused_plain, fused_separable, fused_strided
-from thumbnet.kernels.support import has_no_hooks, supports_norm_layer, supports_separable_layers
+from thumbnet.kernels.convolution_support import has_no_hooks
 from thumbnet.models.architecture import EXAMPLE, Architecture, Layer, parse_blocks
 from thumbnet.models.blocks import check_images
 from thumbnet.models.whitening import Whitening
