@@ -5,10 +5,10 @@ python benchmarks/bench_convolutions.py ["sprint at 16" "sprint at 24" "sprint a
 
 Each network gets real images, in its recipe's batch; maps lie channels_last. A layer that our kernels do not take
 (1x1, in groups, frozen), or only together with its norm (the first, strided block of `sprint`), counts with PyTorch's
-time on both sides. Errors are those against float64, on the weights of a finished run (--run) or of the package
-(`pretrained`); nothing else may run beside it. Two minutes on two cores. Writes
-benchmarks/results/convolutions_<hardware>_<date>.md and .json, with the networks and the number format in the name
-where they are not all and `auto`.
+time on both sides; a second sum has that block whole, as training runs it, on both sides. Errors are those against
+float64, on the weights of a finished run (--run) or of the package (`pretrained`); nothing else may run beside it. Two
+minutes on two cores. Writes benchmarks/results/convolutions_<hardware>_<date>.md and .json, with the networks and the
+number format in the name where they are not all and `auto`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from measuring import (
 # isort: split
 import torch
 from convolution_layers import Case, by_ours, by_pytorch, cases_of, errors, seconds
+from first_block import FirstBlock
 from torch import nn
 
 from thumbnet.bench.layers import OURS, kernels_by_layer
@@ -41,6 +42,7 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.kernels.choice import runs_fully_fused
 from thumbnet.kernels.library import load_kernels
 from thumbnet.kernels.memory import keep_freed_memory
+from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.pretrained import list_pretrained
 from thumbnet.models.registry import create_model
 from thumbnet.models.whitening import Whitening
@@ -125,15 +127,20 @@ def measure(
         layer.name for layer in kernels_by_layer(model, library, images, dtype=dtype) if layer.kernels == OURS
     }
     ours = by_ours(library)
-    turns = [
-        [seconds_of_both(case, ours, begins_with_ours=turn % 2 == 1) for case in cases] for turn in range(num_turns)
-    ]
+    fused = {case.name for case in cases if case.name in trained_by_ours and not case.is_taken}
+    is_first_fused = isinstance(model, BlockNet) and FirstBlock.names[1] in fused
+    first_block = FirstBlock(model, images, dtype) if is_first_fused else None
+    turns, first_turns = [], []
+    for turn in range(num_turns):
+        turns.append([seconds_of_both(case, ours, begins_with_ours=turn % 2 == 1) for case in cases])
+        if first_block is not None:
+            first_turns.append(first_block.seconds_of_both(library, begins_with_ours=turn % 2 == 1))
     layers = [
         {
             "name": case.name,
             "shape": case.shape,
             "taken": case.is_taken,
-            "fused": case.name in trained_by_ours and not case.is_taken,
+            "fused": case.name in fused,
             "pytorch_s": [turn[index][0] for turn in turns],
             "ours_s": [turn[index][1] for turn in turns],
             "errors": errors(case, ours) if case.is_taken and dtype is torch.float32 else {},
@@ -150,6 +157,7 @@ def measure(
         "ratios": ratios,
         "ratio": statistics.median_low(ratios),
         "layers": layers,
+        "first_block": [{"pytorch_s": theirs, "ours_s": mine} for theirs, mine in first_turns],
     }
 
 
@@ -196,10 +204,33 @@ def describe_network(network: dict[str, Any], kind: str) -> str:
             f"({min(ratios):.2f} to {max(ratios):.2f}, n = {len(ratios)})."
         ),
         "",
+        *with_first_block(network),
         *(f"- {verdict}" for verdict in verdicts(network, kind)),
         "",
     ]
     return "\n".join(lines)
+
+
+def with_first_block(network: dict[str, Any]) -> list[str]:
+    """The sum with a fused first block whole, if the network has one."""
+    turns = network.get("first_block", [])  # a result of before has none
+    if not turns:
+        return []
+    others = [layer for layer in network["layers"] if layer["name"] not in FirstBlock.names]
+
+    def seconds_by(side: str, turn: int) -> float:
+        return float(sum(turns[turn][side]) + sum(sum(layer[side][turn]) for layer in others))
+
+    ratios = [seconds_by("pytorch_s", turn) / seconds_by("ours_s", turn) for turn in range(len(turns))]
+    alone = [sum(turn["pytorch_s"]) / sum(turn["ours_s"]) for turn in turns]
+    return [
+        (
+            "With the first block whole, as it is trained (whitening, ReLU, convolution of stride 2, norm and SiLU in "
+            f"one, {statistics.median(alone):.2f} times as fast): **{statistics.median(ratios):.2f} times** "
+            f"({min(ratios):.2f} to {max(ratios):.2f})."
+        ),
+        "",
+    ]
 
 
 def row(layer: dict[str, Any]) -> str:

@@ -467,6 +467,17 @@ def test_convolutions_are_compared_layer_by_layer(
     theirs, ours = min(sums, key=lambda both: both[0] / both[1])
     judged = f"{1000 * theirs:.1f} ms by PyTorch, {1000 * ours:.1f} ms by ours: **{theirs / ours:.2f} times** as fast"
     assert judged in text
+    assert not network["first_block"]
+    (said,) = [line for line in text.splitlines() if line.startswith("With the first block whole")]
+    others = [layer for layer in sprint["layers"] if layer["name"] not in ("whiten", "blocks.0.conv")]
+    assert len(others) == len(sprint["layers"]) - 2
+    whole = [
+        [sum(sprint["first_block"][turn][side]) + sum(sum(layer[side][turn]) for layer in others) for side in sides]
+        for turn in range(2)
+        for sides in [("pytorch_s", "ours_s")]
+    ]
+    ratios = [theirs / ours for theirs, ours in whole]
+    assert f"**{sum(ratios) / 2:.2f} times** ({min(ratios):.2f} to {max(ratios):.2f})" in said
     assert "no bar on NEON" in bench_convolutions.verdicts(network, "NEON float32")[0]
     assert "0.001: **holds**" in bench_convolutions.verdicts(network, "AVX2 float32")[0]
     network["layers"][1]["ours_s"] = [[9.0, 9.0]] * 2
