@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_CPU
+
+# isort: split
 import convolution_layers
 import torch
 from convolution_layers import computed_in
