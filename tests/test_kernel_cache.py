@@ -215,6 +215,16 @@ def is_nowhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pwd, "getpwuid", no_entry)
 
 
+def assert_compiled_once_for_this_start(compiler: Compiler) -> None:
+    said: list[str] = []
+    forget_kernels()
+    for _ in range(2):
+        assert load_kernels(say=said.append).lanes in (4, 8, 16)
+    assert compiler.num_starts == 1
+    (sentence,) = said
+    assert "every start" in sentence
+
+
 @pytest.mark.parametrize("cache", [is_a_file, cannot_be_made, is_of_another_user, is_a_link, is_nowhere])
 def test_without_a_cache_of_our_own_a_temporary_folder_does(
     cache: Callable[[Path, pytest.MonkeyPatch], None], compiler: Compiler, folder: Path, tmp_path: Path,
@@ -222,12 +232,7 @@ def test_without_a_cache_of_our_own_a_temporary_folder_does(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     cache(folder, monkeypatch)
-    said: list[str] = []
-    forget_kernels()
-    for _ in range(2):
-        assert load_kernels(say=said.append).lanes in (4, 8, 16)
-    assert compiler.num_starts == 1
-    assert "every start" in said[0]
+    assert_compiled_once_for_this_start(compiler)
     assert not list((tmp_path / "temporary").iterdir())
     assert not list(tmp_path.rglob("*.so"))
     assert not list(tmp_path.glob("~*"))
@@ -358,13 +363,7 @@ def test_a_cache_that_cannot_be_used_is_passed_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     refuses(monkeypatch, folder)
-    said: list[str] = []
-    forget_kernels()
-    for _ in range(2):
-        assert load_kernels(say=said.append).lanes in (4, 8, 16)
-    assert compiler.num_starts == 1
-    assert len(said) == 1
-    assert "every start" in said[0]
+    assert_compiled_once_for_this_start(compiler)
 
 
 def test_a_library_in_the_cache_is_taken_without_waiting(compiler: Compiler, folder: Path) -> None:

@@ -18,10 +18,8 @@ from thumbnet.models.trace import trace_model
 
 OURS, PYTORCH, FROZEN = "ours", "PyTorch", "frozen"  # the latter: its weights are not trained
 KERNELS_PACKAGE = "thumbnet.kernels"
-CASTS_AND_COPIES = (
-    "ToCopyBackward0",
-    "CloneBackward0",
-)  # a weight in another number format or order is the same weight
+# A weight in another number format or order is the same weight.
+CASTS_AND_COPIES = ("ToCopyBackward0", "CloneBackward0")
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,9 @@ def decelerate(model: Model) -> Model:
 
 def accelerated_layers(model: nn.Module) -> AcceleratedLayers:
     """Which convolutions of a model run through our kernels, and why the others do not."""
-    left = {name: reason for name, layer in _convolutions(model).items() if (reason := _why_left(layer)) is not None}
-    return AcceleratedLayers(tuple(name for name in _convolutions(model) if name not in left), left)
+    layers = _convolutions(model)
+    left = {name: reason for name, layer in layers.items() if (reason := _why_left(layer)) is not None}
+    return AcceleratedLayers(tuple(name for name in layers if name not in left), left)
 
 
 def _why_left(layer: nn.Conv2d) -> str | None:
