@@ -47,7 +47,7 @@ WARM_UP_STEPS = 4
 NUM_PROFILED_STEPS = 6
 BARS = {"AVX2 float32": 2.2}  # times as fast as the plain way, by kind of processor; aim 2.6
 PARTS = {  # of PyTorch's operations, by words in their names; the first that fits counts
-    "convolutions": ("conv", "_Convolution"),  # PyTorch's, and ours
+    "convolutions": ("conv", "Convolution"),  # PyTorch's, and ours
     "batch normalisation": ("batch_norm",),
     "rectifiers": ("relu", "threshold", "clamp_min"),
     "dropout": ("_ZeroAt", "index_fill", "rand", "cumsum", "log_", "searchsorted"),

@@ -184,3 +184,17 @@ def test_an_unknown_recipe_is_refused_before_anything_is_measured() -> None:
     with pytest.raises(ConfigError):
         run_bench(recipes=["nothing"], say=said.append)
     assert said == []
+
+
+@pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
+def test_the_profiler_names_what_our_kernels_compute() -> None:
+    images = torch.randn(64, 3, 16, 16)
+    model = create_model("sprint", seed=0, blocks="c16s c16 b16")
+    alone = torch.nn.Conv2d(16, 16, 3, padding=1)
+    kernels = load_kernels()
+    with using_kernels(model, kernels), using_kernels(alone, kernels), torch.profiler.profile() as profile:
+        model.train()(images).sum().backward()
+        alone(torch.randn(64, 16, 16, 16)).sum().backward()
+    named = {event.key for event in profile.key_averages() if measure.CONVOLUTION.fullmatch(event.key)}
+    functions = ("Strided", "Plain", "Separable", "Convolution")
+    assert named >= {f"{function}{end}" for function in functions for end in ("", "Backward")}

@@ -23,7 +23,9 @@ from thumbnet.data.batches import normalise, num_batches
 from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.kernels.block_functions import Plain, Separable, Strided
 from thumbnet.kernels.choice import pick_kernels, runs_fully_fused
+from thumbnet.kernels.convolution import Convolution
 from thumbnet.kernels.library import Kernels
 from thumbnet.models.registry import create_model, list_models, num_params
 from thumbnet.recipes import list_recipes, load_recipe
@@ -49,9 +51,10 @@ CPU_STEPS = 10  # measured for each size of images, the first ones left out
 GPU_STEPS = 60
 WARM_UP_STEPS = 2
 NUM_PROFILED_STEPS = 4
+OURS = "|".join(function.__name__ for function in (Convolution, Plain, Separable, Strided))  # by our kernels
 CONVOLUTION = re.compile(
-    r"aten::.*conv.*|_(Convolution|Plain|Separable|Strided)(Backward)?"
-)  # in the profiler; the latter by our kernels, alone and with the blocks fused around them
+    rf"aten::.*conv.*|({OURS})(Backward)?"
+)  # in the profiler; ours with the blocks fused around them
 FORWARD_S = 1.0  # at least this long
 
 Say = Callable[[str], None]

@@ -96,7 +96,7 @@ class Bench:
             lines += [_model_line(speed) for speed in self.models]
         if self.recipes:
             lines += ["", f"Recipes on CIFAR-10 ({NUM_IMAGES:,} images), training alone:"]
-            lines += [f"{'recipe':24}{'model':16}{'epochs':>7}{'about':>14}{'peak memory':>13}"]
+            lines += [f"{'recipe':26}{'model':16}{'epochs':>7}{'about':>14}{'peak memory':>13}"]
             lines += [_recipe_line(recipe) for recipe in self.recipes]
         return "\n".join(lines)
 
@@ -115,6 +115,6 @@ def _model_line(speed: ModelSpeed) -> str:
 
 def _recipe_line(recipe: RecipeTime) -> str:
     return (
-        f"{recipe.recipe:24}{recipe.model:16}{recipe.epochs:>7}{duration(recipe.train_s):>14}"
+        f"{recipe.recipe:26}{recipe.model:16}{recipe.epochs:>7}{duration(recipe.train_s):>14}"
         f"{recipe.peak_memory_bytes / 2**20:>10,.0f} MB"
     )

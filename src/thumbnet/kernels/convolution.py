@@ -34,11 +34,11 @@ def convolve(
     assert dtype in STORAGE_DTYPES
     maps = stored(maps, dtype)
     weight, bias = with_even_taps(weight), None if bias is None else bias.contiguous()
-    result: Tensor = _Convolution.apply(library, maps, weight, bias, padding, dilation)  # type: ignore[no-untyped-call]
+    result: Tensor = Convolution.apply(library, maps, weight, bias, padding, dilation)  # type: ignore[no-untyped-call]
     return result
 
 
-class _Convolution(torch.autograd.Function):
+class Convolution(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
