@@ -85,6 +85,22 @@ def test_the_digest_is_that_of_names_and_contents(monkeypatch: pytest.MonkeyPatc
     assert len(digests) == 4
 
 
+@needs_compiler
+@pytest.mark.skipif(sys.platform != "linux", reason="a wheel with kernels is for Linux only")
+def test_no_library_is_needed_that_is_newer_than_pytorchs() -> None:
+    """What `make wheel` asks of the wheels, here of the kernels that are compiled on the spot: of the C++ library."""
+    from elftools.elf.elffile import ELFFile  # installed on Linux only
+
+    newest = {"GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11)}  # of manylinux_2_28, as PyTorch's wheels
+    with Path(load_kernels()._name).open("rb") as file:
+        needed = ELFFile(file).get_section_by_name(".gnu.version_r")
+        names = [version.name for _, versions in needed.iter_versions() for version in versions]
+    assert any(name.startswith("GLIBCXX_") for name in names)
+    for name in names:
+        library, version = name.split("_", 1)
+        assert tuple(map(int, version.split("."))) <= newest.get(library, (9,)), name
+
+
 @pytest.fixture
 def wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A folder as a wheel brings it: for this processor, the library that is compiled here."""

@@ -198,8 +198,9 @@ inline void muon_step(const MuonFilter& filter, float lr, float factor) {
     move_weight(filter, lr, moved);
 }
 
-// The most costly first: with the others, threads can be made equally busy.
-inline void muon_steps(std::vector<MuonFilter> filters, float lr, float factor, int num_threads) {
+// The most costly first: with the others, threads can be made equally busy. (By reference: a copy needs a symbol of
+// libstdc++ that is newer than the wheels may ask for.)
+inline void muon_steps(std::vector<MuonFilter>& filters, float lr, float factor, int num_threads) {
     std::stable_sort(filters.begin(), filters.end(),
                      [](const MuonFilter& a, const MuonFilter& b) { return a.cost() > b.cost(); });
 #pragma omp parallel for schedule(dynamic, 1) num_threads(num_threads)
