@@ -67,8 +67,9 @@ struct MapTransforms {
     // Bt x B of some tiles of the images at x
     void transform_input(const Stored* x, int first, int tiles, float* transformed) const {
         const std::vector<Stored> zeros(std::max(shape.in, LANES));
-        tiling.template over_tiles<IN>(
-            tiling.in_offsets, first, tiles, x, in_image(), [&](int tile, const Stored* image, const int* offsets) {
+        tiling.template over_tiles<IN, false>(
+            tiling.in_offsets, first, tiles, x, in_image(), shape.in,
+            [&](int tile, const Stored* image, const int* offsets) {
                 const Stored* at[FREQUENCIES];
                 locate(image, offsets, zeros.data(), at);
                 over_vectors(in, [&](auto is_short, int vector, int c) {
@@ -84,8 +85,8 @@ struct MapTransforms {
     // A dy At of some tiles; adds dy to `bias_sums` [position], tile by tile
     void transform_grad_out(const Stored* grad_out, int first, int tiles, float* transformed, float* bias_sums) const {
         const std::vector<Stored> zeros(std::max(shape.out, LANES));
-        tiling.template over_tiles<OUT>(
-            tiling.out_offsets, first, tiles, grad_out, out_image(),
+        tiling.template over_tiles<OUT, false>(
+            tiling.out_offsets, first, tiles, grad_out, out_image(), shape.out,
             [&](int tile, const Stored* image, const int* offsets) {
                 const Stored* at[OUT * OUT];
                 locate(image, offsets, zeros.data(), at);
@@ -127,8 +128,9 @@ struct MapTransforms {
                           Stored* y) const {
         const int begin = out.first(first_vector);
         std::vector<Stored> outside(2 * LANES);
-        tiling.template over_tiles<OUT>(
-            tiling.out_offsets, first, tiles, y + begin, out_image(), [&](int tile, Stored* image, const int* offsets) {
+        tiling.template over_tiles<OUT, true>(
+            tiling.out_offsets, first, tiles, y + begin, out_image(), vectors * LANES,
+            [&](int tile, Stored* image, const int* offsets) {
                 Stored* at[OUT * OUT];
                 locate(image, offsets, outside.data(), at);
                 for (int v = 0; v < vectors; v++) {
@@ -156,8 +158,9 @@ struct MapTransforms {
                            float* sums) const {
         const int begin = in.first(first_vector);
         float outside[2 * LANES] = {};
-        tiling.template over_tiles<IN>(
-            tiling.in_offsets, first, tiles, sums + begin, in_image(), [&](int tile, float* image, const int* offsets) {
+        tiling.template over_tiles<IN, true>(
+            tiling.in_offsets, first, tiles, sums + begin, in_image(), 0,
+            [&](int tile, float* image, const int* offsets) {
                 float* at[FREQUENCIES];
                 locate(image, offsets, outside, at);
                 for (int v = 0; v < vectors; v++) {

@@ -70,21 +70,32 @@ struct Tiling {
             work(begin, static_cast<int>(total * (chunk + 1) / num_chunks) - begin);
         }
     }
-    // work(tile of the chunk, its image's values, its offsets) for a chunk's tiles
-    template <int size, typename Values, typename Work>
-    void over_tiles(const std::vector<int>& offsets, int first, int count, Values* values, size_t image_size,
+    // work(tile of the chunk, its image's values, its offsets) for a chunk's tiles, while the cache already fetches
+    // `line` values from each of the next one's offsets on: they lie too far apart for a processor to foresee.
+    template <int size, bool writes, typename Values, typename Work>
+    void over_tiles(const std::vector<int>& offsets, int first, int count, Values* values, size_t image_size, int line,
                     const Work& work) const {
         int in_image = first % tiles();
         values += first / tiles() * image_size;
         for (int tile = 0; tile < count; tile++) {
+            const bool is_last = in_image + 1 == tiles();
+            const int next_in_image = is_last ? 0 : in_image + 1;
+            Values* next_values = is_last ? values + image_size : values;
+            if (tile + 1 < count) fetch<size, writes>(offsets.data() + next_in_image * size * size, next_values, line);
             work(tile, values, offsets.data() + in_image * size * size);
-            if (++in_image < tiles()) continue;
-            in_image = 0;
-            values += image_size;
+            in_image = next_in_image;
+            values = next_values;
         }
     }
 
    private:
+    template <int size, bool writes, typename Values>
+    static inline __attribute__((always_inline)) void fetch(const int* offsets, const Values* values, int line) {
+        constexpr int step = LINE * sizeof(float) / sizeof(Values);
+        for (int i = 0; i < size * size; i++)
+            for (int at = 0; offsets[i] != OUTSIDE && at < line; at += step)
+                __builtin_prefetch(values + offsets[i] + at, writes);
+    }
     static void add(std::vector<int>& offsets, int size, int step, int y, int x, int height, int width, int channels) {
         for (int i = 0; i < size; i++)
             for (int j = 0; j < size; j++) {
