@@ -11,7 +11,7 @@ from speed_results import OUR_REFERENCE, PLAIN
 from thumbnet.training.progress import duration
 from thumbnet.views.figure import new_figure, styled
 
-TICKS_S = (5, 10, 30, 60, 120, 300, 600, 1800, 3600, 10800)
+TICKS_S = (3, 10, 30, 60, 180, 600, 1800, 3600, 10800)
 WIDE_TICKS_S = (10, 60, 600, 3600)  # where there is little room
 LOWEST = 60  # per cent; what is below is in the table only
 PANEL_PX, NARROW_PANEL_PX = 310, 380
