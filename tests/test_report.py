@@ -23,7 +23,8 @@ from thumbnet.evaluation.predictions import Predictions
 from thumbnet.models.registry import create_model
 from thumbnet.runs.report import build_report
 from thumbnet.training.history import EpochRecord, History
-from thumbnet.views.report.charts import HEIGHT, LEFT, RIGHT, WIDTH, Line, draw_lines, per_cent
+from thumbnet.views.numbers import per_cent
+from thumbnet.views.report.charts import HEIGHT, LEFT, RIGHT, WIDTH, Line, draw_lines
 from thumbnet.views.report.gallery_images import (
     MAX_GALLERY_IMAGES,
     MAX_PER_CELL,

@@ -12,7 +12,8 @@ import torch
 from test_report import random_predictions, report_of
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.predictions import Predictions
-from thumbnet.views.report.charts import Line, draw_lines, per_cent
+from thumbnet.views.numbers import per_cent
+from thumbnet.views.report.charts import Line, draw_lines
 
 
 class Tables(HTMLParser):

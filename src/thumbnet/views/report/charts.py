@@ -7,47 +7,20 @@ so that a chart follows the reader's colour scheme.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
+from thumbnet.views.numbers import Format, column, plain
+
 WIDTH, HEIGHT = 420.0, 260.0
 LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 12.0, 40.0
 NUM_STYLES = 4  # line-0, line-1, ... of the style sheet
 MAX_DOTS = 40  # points of a line; above it dots would merge
 ROUND_STEPS = (1, 2, 5, 10)
-NUM_DIGITS, MAX_DECIMALS = 4, 8  # of numbers in tables
-
-Format = Callable[[float], str]
-
-
-def plain(value: float) -> str:
-    """A number for an axis, with four digits at most."""
-    return f"{value:.4g}"
-
-
-def per_cent(value: float) -> str:
-    """A fraction as per cent for an axis or a sentence, to a decimal where that is not 0."""
-    return f"{round(100 * value, 1):g} %"
-
-
-def share(value: float) -> str:
-    """A fraction as per cent for a table, where all of a column have as many decimals."""
-    return f"{100 * value:.1f} %"
-
-
-def column(values: Sequence[float], number_format: Format) -> list[str]:
-    """The values of a table's column, all with as many decimals: four digits of the greatest, one of the least."""
-    if number_format is per_cent:
-        return [share(value) for value in values]
-    sizes = [math.floor(math.log10(abs(value))) for value in values if value]
-    if not sizes or all(value == int(value) for value in values):
-        return [f"{value:.0f}" for value in values]
-    decimals = min(MAX_DECIMALS, max(0, NUM_DIGITS - 1 - max(sizes), -min(sizes)))
-    return [f"{value:.{decimals}f}" for value in values]
 
 
 @dataclass(frozen=True)

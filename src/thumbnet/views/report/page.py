@@ -6,7 +6,6 @@ What it needs comes as plain values; `thumbnet.runs.report` collects them from a
 from __future__ import annotations
 
 import base64
-import math
 import re
 from collections import Counter
 from functools import cache
@@ -19,12 +18,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 import thumbnet
-from thumbnet.evaluation.analysis import SHOWN_COVERAGES, Analysis
-from thumbnet.evaluation.calibration import Calibration
-from thumbnet.evaluation.robustness import Robustness
-from thumbnet.training.history import History
+from thumbnet.evaluation.analysis import SHOWN_COVERAGES
 from thumbnet.views.house import house_style
-from thumbnet.views.report.charts import Chart, Line, draw_lines, per_cent, share
+from thumbnet.views.numbers import per_cent, share
 from thumbnet.views.report.content import ReportContent
 from thumbnet.views.report.gallery_images import (
     MAX_GALLERY_IMAGES,
@@ -33,14 +29,13 @@ from thumbnet.views.report.gallery_images import (
     make_image_sprites,
     make_overlay_sprites,
 )
+from thumbnet.views.report.section_charts import draw_calibration, draw_curves, draw_robustness
 from thumbnet.views.report.sections import render_sections
 
 MAX_TABLE_CLASSES = 20  # above it the matrix is a picture, and its largest cells a list
 NUM_PAIRS = 30  # of that list; beside a table it is shorter
 NUM_PAIRS_BESIDE_TABLE = 10
 NUM_SALIENT = 100  # the images of highest loss get saliency overlays
-NUM_COVERAGE_POINTS = 100
-FRACTION, POSITIVE = (0.0, 1.0), (0.0, math.inf)  # what a chart's y cannot pass
 MOST_HEAT = 50.0  # per cent of a cell's colour
 
 
@@ -59,9 +54,9 @@ def render_report(content: ReportContent) -> str:
         style=house_style() + _asset("page.css"),
         script=_asset("page.js"),
         graph=_bare_svg(content.graph_svg),
-        curves=_draw_curves(content.history),
-        calibration_charts=_draw_calibration(analysis),
-        robustness_charts=[] if content.robustness is None else _draw_robustness(content.robustness),
+        curves=draw_curves(content.history),
+        calibration_charts=draw_calibration(analysis),
+        robustness_charts=[] if content.robustness is None else draw_robustness(content.robustness),
         coverages=[(share, analysis.coverage.accuracy_at(share)) for share in SHOWN_COVERAGES],
         has_table=has_table,
         matrix=evaluation.confusion.tolist(),
@@ -107,63 +102,6 @@ def _heats(confusion: Int64[np.ndarray, "k k"]) -> list[list[float]]:
     fractions = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     heats = MOST_HEAT * np.where(np.eye(len(confusion), dtype=bool), fractions, np.sqrt(fractions))
     return [[round(float(heat), 1) for heat in row] for row in heats]
-
-
-def _draw_curves(history: History) -> list[Chart]:
-    """Loss, accuracy and learning rate by epoch."""
-    epochs = history.column("epoch")
-    rates = [Line("learning rate", epochs, history.column("lr"), 3)]
-    names = {"train": "training", "val": "validation", "test": "test"}
-
-    def lines(column: str) -> list[Line]:
-        drawn = [
-            Line(name, epochs, history.column(f"{split}_{column}"), style)
-            for style, (split, name) in enumerate(names.items())
-        ]
-        return [line for line in drawn if line.points]
-
-    return [
-        draw_lines("Accuracy", lines("accuracy"), x_label="epoch", y_format=per_cent, y_limits=FRACTION),
-        draw_lines("Loss", lines("loss"), x_label="epoch", y_limits=POSITIVE),
-        draw_lines("Learning rate", rates, x_label="epoch", y_limits=POSITIVE),
-    ]
-
-
-def _draw_calibration(analysis: Analysis) -> list[Chart]:
-    """Accuracy against confidence, before and after the temperature, and accuracy against coverage."""
-
-    def line(label: str, calibration: Calibration, style: int) -> Line:
-        filled = [each for each in calibration.bins if each.confidence is not None]
-        return Line(label, [each.confidence or 0.0 for each in filled], [each.accuracy for each in filled], style)
-
-    reliability = [line("as it is", analysis.calibration, 0)]
-    if analysis.calibrated is not None:
-        reliability.append(line("with the temperature", analysis.calibrated, 1))
-    wanted = [(1 + index) / NUM_COVERAGE_POINTS for index in range(NUM_COVERAGE_POINTS)]
-    coverage = Line("accuracy", wanted, [analysis.coverage.accuracy_at(share) for share in wanted])
-    return [
-        draw_lines(
-            "Reliability", reliability, x_label="confidence", x_format=per_cent, y_format=per_cent,
-            x_range=(0, 1), y_range=(0, 1), diagonal=True,
-        ),
-        draw_lines(
-            "Accuracy where it may abstain", [coverage], x_label="share of the images answered, most confident first",
-            x_format=per_cent, y_format=per_cent, x_range=(0, 1), y_limits=FRACTION,
-        ),
-    ]  # fmt: skip
-
-
-def _draw_robustness(robustness: Robustness) -> list[Chart]:
-    """Accuracy against strength, corruption by corruption, with that on the images as they are for comparison."""
-    charts = []
-    for name, rows in robustness.by_corruption().items():
-        strengths = [row.strength for row in rows]
-        lines = [
-            Line("corrupted", strengths, [row.accuracy for row in rows]),
-            Line("as they are", strengths, [robustness.accuracy] * len(rows), 1),
-        ]
-        charts.append(draw_lines(name, lines, x_label=rows[0].unit, y_format=per_cent, y_range=(0, 1)))
-    return charts
 
 
 def _gallery_values(content: ReportContent, images: SpriteSheet | None, overlays: SpriteSheet | None) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""Numbers as a reader sees them: on axes, in sentences and in columns of tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+NUM_DIGITS, MAX_DECIMALS = 4, 8  # of numbers in tables
+
+Format = Callable[[float], str]
+
+
+def plain(value: float) -> str:
+    """A number for an axis, with four digits at most."""
+    return f"{value:.4g}"
+
+
+def per_cent(value: float) -> str:
+    """A fraction as per cent for an axis or a sentence, to a decimal where that is not 0."""
+    return f"{round(100 * value, 1):g} %"
+
+
+def share(value: float) -> str:
+    """A fraction as per cent for a table, where all of a column have as many decimals."""
+    return f"{100 * value:.1f} %"
+
+
+def column(values: Sequence[float], number_format: Format) -> list[str]:
+    """The values of a table's column, all with as many decimals: four digits of the greatest, one of the least."""
+    if number_format is per_cent:
+        return [share(value) for value in values]
+    sizes = [math.floor(math.log10(abs(value))) for value in values if value]
+    if not sizes or all(value == int(value) for value in values):
+        return [f"{value:.0f}" for value in values]
+    decimals = min(MAX_DECIMALS, max(0, NUM_DIGITS - 1 - max(sizes), -min(sizes)))
+    return [f"{value:.{decimals}f}" for value in values]

@@ -1,0 +1,72 @@
+"""The charts of the report's sections: training, calibration, robustness."""
+
+from __future__ import annotations
+
+import math
+
+from thumbnet.evaluation.analysis import Analysis
+from thumbnet.evaluation.calibration import Calibration
+from thumbnet.evaluation.robustness import Robustness
+from thumbnet.training.history import History
+from thumbnet.views.numbers import per_cent
+from thumbnet.views.report.charts import Chart, Line, draw_lines
+
+NUM_COVERAGE_POINTS = 100
+FRACTION, POSITIVE = (0.0, 1.0), (0.0, math.inf)  # what a chart's y cannot pass
+
+
+def draw_curves(history: History) -> list[Chart]:
+    """Loss, accuracy and learning rate by epoch."""
+    epochs = history.column("epoch")
+    rates = [Line("learning rate", epochs, history.column("lr"), 3)]
+    names = {"train": "training", "val": "validation", "test": "test"}
+
+    def lines(column: str) -> list[Line]:
+        drawn = [
+            Line(name, epochs, history.column(f"{split}_{column}"), style)
+            for style, (split, name) in enumerate(names.items())
+        ]
+        return [line for line in drawn if line.points]
+
+    return [
+        draw_lines("Accuracy", lines("accuracy"), x_label="epoch", y_format=per_cent, y_limits=FRACTION),
+        draw_lines("Loss", lines("loss"), x_label="epoch", y_limits=POSITIVE),
+        draw_lines("Learning rate", rates, x_label="epoch", y_limits=POSITIVE),
+    ]
+
+
+def draw_calibration(analysis: Analysis) -> list[Chart]:
+    """Accuracy against confidence, before and after the temperature, and accuracy against coverage."""
+
+    def line(label: str, calibration: Calibration, style: int) -> Line:
+        filled = [each for each in calibration.bins if each.confidence is not None]
+        return Line(label, [each.confidence or 0.0 for each in filled], [each.accuracy for each in filled], style)
+
+    reliability = [line("as it is", analysis.calibration, 0)]
+    if analysis.calibrated is not None:
+        reliability.append(line("with the temperature", analysis.calibrated, 1))
+    wanted = [(1 + index) / NUM_COVERAGE_POINTS for index in range(NUM_COVERAGE_POINTS)]
+    coverage = Line("accuracy", wanted, [analysis.coverage.accuracy_at(share) for share in wanted])
+    return [
+        draw_lines(
+            "Reliability", reliability, x_label="confidence", x_format=per_cent, y_format=per_cent,
+            x_range=(0, 1), y_range=(0, 1), diagonal=True,
+        ),
+        draw_lines(
+            "Accuracy where it may abstain", [coverage], x_label="share of the images answered, most confident first",
+            x_format=per_cent, y_format=per_cent, x_range=(0, 1), y_limits=FRACTION,
+        ),
+    ]  # fmt: skip
+
+
+def draw_robustness(robustness: Robustness) -> list[Chart]:
+    """Accuracy against strength, corruption by corruption, with that on the images as they are for comparison."""
+    charts = []
+    for name, rows in robustness.by_corruption().items():
+        strengths = [row.strength for row in rows]
+        lines = [
+            Line("corrupted", strengths, [row.accuracy for row in rows]),
+            Line("as they are", strengths, [robustness.accuracy] * len(rows), 1),
+        ]
+        charts.append(draw_lines(name, lines, x_label=rows[0].unit, y_format=per_cent, y_range=(0, 1)))
+    return charts
