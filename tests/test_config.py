@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumbnet.config import TrainConfig, config_from_dict, config_from_toml, config_to_toml, parse_setting
+from thumbnet.config import TrainConfig, config_from_dict, config_from_toml, config_to_toml
 from thumbnet.errors import ConfigError
 from thumbnet.specs.optimizers import SGD
 from thumbnet.specs.schedules import OneCycle
+from thumbnet.specs.toml_text import parse_setting
 
 REQUIRED = {
     "recipe": "mine",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from thumbnet.cli import main
-from thumbnet.config import config_from_dict, config_from_toml, config_to_toml, parse_setting, parse_toml
+from thumbnet.config import config_from_dict, config_from_toml, config_to_toml
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, ModelError
@@ -18,6 +18,7 @@ from thumbnet.models.registry import create_model
 from thumbnet.recipes import list_recipes, load_recipe
 from thumbnet.runs.run import RunDir
 from thumbnet.specs.resizing import ProgressiveResizing
+from thumbnet.specs.toml_text import parse_setting, parse_toml
 from thumbnet.training.fit import fit
 from thumbnet.training.forecast import Forecast
 from thumbnet.training.lr_finder import find_lr

@@ -7,35 +7,32 @@ values of `thumbnet.specs`, whose fields stand in a recipe beside the others: `o
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Literal
 
 import tomli_w
 
 from thumbnet.errors import ConfigError
-from thumbnet.specs.checks import MAX_IMAGE_SIZE, require, require_fraction, require_seed, shown
+from thumbnet.specs.checks import require, require_fraction, require_seed, shown
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
+from thumbnet.specs.limits import check_batch_size, check_epochs, check_image_size, check_min_steps
 from thumbnet.specs.objective import Objective
-from thumbnet.specs.optimizers import OPTIMIZERS, Optimizer
+from thumbnet.specs.optimizers import Optimizer
+from thumbnet.specs.parts import NAMED, PARTS, UNNAMED, check_foreign, flat, named_as, owners_of
 from thumbnet.specs.plain import Value, field_names, from_plain, missing_fields, to_plain
 from thumbnet.specs.policies import POLICIES
-from thumbnet.specs.registry import Registry
 from thumbnet.specs.renamed import with_todays_names
-from thumbnet.specs.schedules import SCHEDULES, Schedule
+from thumbnet.specs.schedules import Schedule
+from thumbnet.specs.toml_text import is_utf8, parse_toml
 from thumbnet.terminal.text import escaped
 
-MAX_EPOCHS = 1_000_000
-MAX_STEPS = 1_000_000_000
-MAX_BATCH_SIZE = 1_000_000
 MAX_NAME = 100  # characters of a recipe's name, which is part of a folder's
 DEFAULT_OPTIMIZER = "sgd"
 
 ScoreTest = Literal["end", "each-epoch"]
 Option = str | int | float | bool
-T = TypeVar("T", Optimizer, Schedule)
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ class TrainConfig:
     def _check_texts(self) -> None:
         for name, value in config_to_dict(self).items():
             for text in value.values() if isinstance(value, Mapping) else (value,):
-                if isinstance(text, str) and not _is_utf8(text):
+                if isinstance(text, str) and not is_utf8(text):
                     raise ConfigError(
                         f"{name} is {text!r}, which is not UTF-8, and config.toml could not hold it",
                         hint="rename the file or the folder",
@@ -107,12 +104,8 @@ class TrainConfig:
     def _check_ranges(self) -> None:
         check_epochs(self.epochs)
         check_batch_size(self.batch_size)
-        if self.min_steps is not None and self.min_steps > MAX_STEPS:
-            raise ConfigError(
-                f"min_steps is {self.min_steps}: at a millisecond each, that takes {_years(self.min_steps / 1e3)}",
-                hint=f"min_steps must be at most {MAX_STEPS:,}",
-            )
-        require(self.min_steps is None or self.min_steps >= 1, "min_steps", self.min_steps, "at least 1")
+        if self.min_steps is not None:
+            check_min_steps(self.min_steps)
         check_image_size(self.image_size)
         require_fraction("average_decay", self.average_decay)
         require(0 <= self.val_fraction <= 0.5, "val_fraction", self.val_fraction, "0 to 0.5")
@@ -129,44 +122,32 @@ class TrainConfig:
         for name, change in changes.items():
             if change is None:
                 values.pop(name, None)
-            elif isinstance(change, (Optimizer, Schedule, Inputs, Objective, Engine)):
+            elif isinstance(change, PARTS):
                 for stale in field_names(type(getattr(self, name))):
                     values.pop(stale, None)
-                values |= _flat(name, change)
+                values |= flat(name, change)
             else:
                 values[name] = change
         return config_from_dict(values)
 
 
-NAMED: dict[str, Registry[type[Optimizer]] | Registry[type[Schedule]]] = {
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-}
-UNNAMED: dict[str, type[Inputs] | type[Objective] | type[Engine]] = {
-    "inputs": Inputs,
-    "objective": Objective,
-    "engine": Engine,
-}
-
-
 def config_from_dict(values: Mapping[str, object]) -> TrainConfig:
     """A config from plain values, as TOML gives them; ConfigError names an unknown, missing or wrongly typed field."""
     values = {"optimizer": DEFAULT_OPTIMIZER, **with_todays_names(values)}
-    own = [name for name in field_names(TrainConfig) if name not in UNNAMED]
     missing = [name for name in missing_fields(TrainConfig, values) if name not in UNNAMED]
     if missing or "lr" not in values:
         missing += [] if "lr" in values else ["lr"]
         raise ConfigError(f"missing: {', '.join(missing)}", hint="every recipe states these fields")
     kinds: dict[str, type[Value]] = {**UNNAMED}
     for name, registry in NAMED.items():
-        kinds[name] = registry[_text(name, values[name])]
-    owners = _owners(own, kinds)
+        kinds[name] = registry[named_as(name, values[name])]
+    owners = owners_of(TrainConfig, kinds)
     plain: dict[str, dict[str, object]] = {name: {} for name in ("", *kinds)}
     for name, value in values.items():
         if name in owners:
             plain[owners[name]][name] = value
         else:
-            _check_foreign(name, value, values, owners)
+            check_foreign(name, value, values, owners)
     for name in NAMED:
         needed = missing_fields(kinds[name], plain[name])
         if needed:
@@ -182,55 +163,8 @@ def config_to_dict(config: TrainConfig) -> dict[str, object]:
     """The config's fields by the names that a recipe has, those that are None left out: as `config_from_dict` takes."""
     values: dict[str, object] = {}
     for name, value in to_plain(config).items():
-        values |= _flat(name, value) if name in NAMED or name in UNNAMED else {name: value}
+        values |= flat(name, value) if name in NAMED or name in UNNAMED else {name: value}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _flat(name: str, value: object) -> dict[str, object]:
-    """The fields of one of a config's values that are not None, after its name if it is one of several kinds."""
-    assert isinstance(value, (Optimizer, Schedule, Inputs, Objective, Engine))
-    fields = {each: inner for each, inner in to_plain(value).items() if inner is not None}
-    if name not in NAMED:
-        return fields
-    called = next((registered for registered in NAMED[name] if NAMED[name][registered] is type(value)), None)
-    if called is None:
-        raise ConfigError(f"{value} is of no registered {name}", hint=f"register it with thumbnet.register_{name}")
-    return {name: called, **fields}
-
-
-def _owners(own: list[str], kinds: Mapping[str, type[Value]]) -> dict[str, str]:
-    """Which of a config's values each field is of; ConfigError where two have one of the same name."""
-    owners = dict.fromkeys(own, "")
-    for name, kind in kinds.items():
-        for each in field_names(kind):
-            if each in owners:
-                other = kinds.get(owners[each], TrainConfig)
-                raise ConfigError(
-                    f"both {kind.__name__} and {other.__name__} have a field {each!r}", hint="give one another name"
-                )
-            owners[each] = name
-    return owners
-
-
-def _check_foreign(name: str, value: object, values: Mapping[str, object], owners: Mapping[str, str]) -> None:
-    """Refuse a field that none of the config's values has; one of another optimizer or schedule may say that it is off,
-    since runs before 2026-11-28 kept these."""
-    for kind_name, registry in NAMED.items():
-        having = [key for key, kind in registry.without_packages().items() if name in field_names(kind)]
-        if having:
-            if value is False or value == 0:
-                return
-            raise ConfigError(
-                f"{name} is given, but {kind_name} is {values[kind_name]!r}, which has no such field",
-                hint=f"leave {name} out, or set {kind_name} = {having[0]!r}",
-            )
-    raise ConfigError(f"unknown field {shown(name)}", hint=f"the fields are {', '.join(sorted(owners))}")
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise ConfigError(f"{name} is {shown(value)}", hint=f"{name} is one of {', '.join(NAMED[name])}")
-    return value
 
 
 def _listed(names: list[str]) -> str:
@@ -248,75 +182,3 @@ def config_to_toml(config: TrainConfig) -> str:
 def config_from_toml(text: str, *, name: str) -> TrainConfig:
     """The config in a TOML text; `name` says in errors where the text came from."""
     return config_from_dict(parse_toml(text, name=name))
-
-
-def parse_toml(text: str, *, name: str) -> dict[str, object]:
-    """The values of a TOML text, or ConfigError naming where it came from and the line."""
-    try:
-        return tomllib.loads(text.removeprefix("\ufeff"))  # a mark that some editors put at the beginning
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name} is not valid TOML: {error}", hint='texts need quotes: model = "dilated"') from error
-    except (ValueError, RecursionError) as error:
-        raise _unreadable(name) from error
-
-
-def parse_setting(setting: str) -> dict[str, object]:
-    """`KEY=VALUE` of the command line as a nested dict; VALUE is TOML, or a bare word for a string; dots nest."""
-    key, equals, text = setting.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"{shown(setting)} is not KEY=VALUE", hint="for instance --set momentum=0.95")
-    try:
-        value: object = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    except (ValueError, RecursionError) as error:
-        raise _unreadable(f"the value of {shown(key)}") from error
-    parts = key.strip().split(".")
-    for part in reversed(parts[1:]):
-        value = {part: value}
-    return {parts[0]: value}
-
-
-def check_epochs(epochs: int) -> None:
-    """ConfigError for fewer epochs than one, or for more than anyone could wait for."""
-    require(epochs >= 1, "epochs", epochs, "at least 1")
-    if epochs > MAX_EPOCHS:
-        raise ConfigError(
-            f"epochs is {epochs}: at a second each, that takes {_years(epochs)}",
-            hint=f"epochs must be at most {MAX_EPOCHS:,}",
-        )
-
-
-def check_batch_size(batch_size: int) -> None:
-    """ConfigError for a batch that no batch normalisation could train on, or that no memory could hold."""
-    expected = f"at least 2 (batch normalisation needs two) and at most {MAX_BATCH_SIZE:,}"
-    require(2 <= batch_size <= MAX_BATCH_SIZE, "batch_size", batch_size, expected)
-
-
-def check_image_size(image_size: int) -> None:
-    """ConfigError for a side in pixels that is too small for an image or too large for memory."""
-    if image_size > MAX_IMAGE_SIZE:
-        raise ConfigError(
-            f"image_size is {image_size}: a hundred colour images of that side take {300e-9 * image_size**2:,.0f} GB",
-            hint=f"image_size must be at most {MAX_IMAGE_SIZE} pixels",
-        )
-    require(image_size >= 4, "image_size", image_size, "at least 4 pixels")
-
-
-def _years(seconds: float) -> str:
-    return f"{seconds / (365.25 * 24 * 3600):,.1f} years"
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _unreadable(name: str) -> ConfigError:
-    return ConfigError(
-        f"{name} holds a number of thousands of digits, or thousands of nested lists",
-        hint="no field takes such a value",
-    )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from thumbnet.config import check_image_size
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.exclusion import read_exclusions
 from thumbnet.data.source_registry import read_source
@@ -14,6 +13,7 @@ from thumbnet.data.splits import complete_splits
 from thumbnet.data.statistics import usable_statistics
 from thumbnet.errors import ConfigError
 from thumbnet.specs.data import IMAGE_SIZE, DataSpec, ReadOptions, WhiteLevels
+from thumbnet.specs.limits import check_image_size
 
 
 def load_dataset(

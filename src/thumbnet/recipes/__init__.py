@@ -11,12 +11,13 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from thumbnet.config import DEFAULT_OPTIMIZER, TrainConfig, config_from_dict, parse_setting, parse_toml
+from thumbnet.config import DEFAULT_OPTIMIZER, TrainConfig, config_from_dict
 from thumbnet.errors import ConfigError
 from thumbnet.specs.optimizers import OPTIMIZERS
 from thumbnet.specs.plain import field_names
 from thumbnet.specs.renamed import with_todays_names
 from thumbnet.specs.schedules import SCHEDULES
+from thumbnet.specs.toml_text import parse_setting, parse_toml
 
 DEFAULT_RECIPE = "sprint"
 DEPENDENT_FIELDS = {  # where one is given that is not the recipe's, these of the recipe's own fields go with it,

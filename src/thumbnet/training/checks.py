@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from thumbnet.augment import Augmentation, HorizontalFlip, RandomCrop
-from thumbnet.config import check_batch_size, check_epochs
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import require_fraction, require_seed
+from thumbnet.specs.limits import check_batch_size, check_epochs
 from thumbnet.training.distillation import TeacherLogits
 
 SCORED_SPLITS = ("val", "test")  # that a history has columns for

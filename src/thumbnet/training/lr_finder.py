@@ -19,7 +19,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from thumbnet.config import check_batch_size
 from thumbnet.data.batches import memory_order
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, TrainingError
@@ -27,6 +26,7 @@ from thumbnet.kernels.memory import keep_freed_memory
 from thumbnet.models.outputs import check_num_classes
 from thumbnet.specs.checks import require_seed
 from thumbnet.specs.inputs import Inputs
+from thumbnet.specs.limits import check_batch_size
 from thumbnet.specs.optimizers import SGD, Optimizer
 from thumbnet.training.device import pick_device, seeded
 from thumbnet.training.inputs import build_augmentations, init_model_from_data, make_batch

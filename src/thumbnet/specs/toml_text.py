@@ -1,0 +1,51 @@
+"""TOML texts, and the settings of the command line, as plain values."""
+
+from __future__ import annotations
+
+import tomllib
+
+from thumbnet.errors import ConfigError
+from thumbnet.specs.checks import shown
+
+
+def parse_toml(text: str, *, name: str) -> dict[str, object]:
+    """The values of a TOML text, or ConfigError naming where it came from and the line."""
+    try:
+        return tomllib.loads(text.removeprefix("\ufeff"))  # a mark that some editors put at the beginning
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name} is not valid TOML: {error}", hint='texts need quotes: model = "dilated"') from error
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(name) from error
+
+
+def parse_setting(setting: str) -> dict[str, object]:
+    """`KEY=VALUE` of the command line as a nested dict; VALUE is TOML, or a bare word for a string; dots nest."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"{shown(setting)} is not KEY=VALUE", hint="for instance --set momentum=0.95")
+    try:
+        value: object = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(f"the value of {shown(key)}") from error
+    parts = key.strip().split(".")
+    for part in reversed(parts[1:]):
+        value = {part: value}
+    return {parts[0]: value}
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a file could hold the text: names of files may have bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unreadable(name: str) -> ConfigError:
+    return ConfigError(
+        f"{name} holds a number of thousands of digits, or thousands of nested lists",
+        hint="no field takes such a value",
+    )
