@@ -6,7 +6,7 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import pytest
 
@@ -18,6 +18,7 @@ from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.objective import Objective
 from thumbnet.specs.optimizers import SGD, Muon
+from thumbnet.specs.plain import checked
 from thumbnet.specs.schedules import Cosine, OneCycle, StepSchedule
 from thumbnet.training.fit import fit
 
@@ -103,3 +104,35 @@ def test_values_import_no_torch() -> None:
         f"import sys, importlib\nfor name in {modules}: importlib.import_module(name)\nsys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("hint", "given", "expected"),
+    [
+        (tuple[float, ...], [0, 0.5], (0.0, 0.5)),
+        (tuple[int, ...], [3, 40], (3, 40)),
+        (tuple[str, ...], ["model", "epochs"], ("model", "epochs")),
+        (int | Literal["auto"] | tuple[int, ...], [96, 128], (96, 128)),
+    ],
+)
+def test_a_list_holds_items_of_its_type(hint: Any, given: list[Any], expected: tuple[Any, ...]) -> None:
+    found = checked("field", given, hint)
+    assert found == expected
+    assert isinstance(found, tuple)
+    assert list(map(type, found)) == list(map(type, expected))
+
+
+@pytest.mark.parametrize(
+    ("hint", "given", "words"),
+    [
+        (tuple[int, ...], [3, 4.5], "a whole number"),
+        (tuple[str, ...], ["a", 1], "a text"),
+        (tuple[int, ...], 3, "a list of whole numbers"),
+        (tuple[float, ...], "3", "a list of numbers"),
+        (tuple[str, ...], "a", "a list of texts"),
+    ],
+)
+def test_a_list_of_another_type_is_refused(hint: Any, given: object, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        checked("field", given, hint)
+    assert caught.value.hint == f"field must be {words}"

@@ -12,7 +12,8 @@ from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import shown
 
 MAX_INTEGER = 2**64 - 1  # of whole numbers in any field
-WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+WORDS: dict[object, str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+LISTS: dict[object, str] = {int: "a list of whole numbers", float: "a list of numbers", str: "a list of texts"}
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance  # any dataclass
@@ -67,7 +68,7 @@ def checked(name: str, value: object, hint: object) -> object:
         raise ConfigError(f"{name} is {shown(value)}", hint=f"{name} is one of {', '.join(arguments)}")
     if origin is tuple:
         if isinstance(value, (list, tuple)):
-            return tuple(checked(name, item, float) for item in value)
+            return tuple(checked(name, item, arguments[0]) for item in value)
     elif origin is Mapping:
         if isinstance(value, dict) and all(_is_plain(item) for item in value.values()):
             return value
@@ -75,8 +76,7 @@ def checked(name: str, value: object, hint: object) -> object:
         return float(value)
     elif isinstance(hint, type) and hint in (int, str, bool) and type(value) is hint and _is_plain(value):
         return value
-    words = WORDS.get(hint) if isinstance(hint, type) else None
-    expected = words or ("a list of numbers" if origin is tuple else "a table of plain values")
+    expected = LISTS[arguments[0]] if origin is tuple else WORDS.get(hint, "a table of plain values")
     raise ConfigError(f"{name} is {shown(value)}", hint=f"{name} must be {expected}")
 
 
