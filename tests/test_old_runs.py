@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from thumbnet.config import config_from_toml
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.architecture import BLOCKS_OF_OLD_CARDS, Architecture
 from thumbnet.models.blocknet import BlockNet
@@ -22,6 +23,7 @@ from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run, read_robustness
 from thumbnet.runs.seeds import resume_seeds
 from thumbnet.runs.teacher import load_teacher
+from thumbnet.specs.renamed import OF_OLD_RUNS
 from thumbnet.trained.model import create_from_card
 
 DATA = Path(__file__).parent / "data"
@@ -108,3 +110,17 @@ def test_a_card_with_an_architecture_keeps_its_blocks() -> None:
     path = ZOO_SPRINT / "model.json"
     values = json.loads(path.read_text()) | {"architecture": asdict(Architecture("c8s", 0, False))}
     assert card_from_dict(values, name=str(path)).model_options == {"blocks": "c8s"}
+
+
+def test_a_field_that_a_run_had_not_yet_means_what_it_meant_then(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OF_OLD_RUNS, "average_decay", 0.25)
+    path = finished / "config.toml"
+    lines = path.read_text().splitlines(keepends=True)
+    text = "".join(line for line in lines if not line.startswith("average_decay"))
+    path.write_text(text)
+    assert RunDir(finished).read_config(may_be_edited=True).average_decay == 0.25
+    assert config_from_toml(text, name="a recipe").average_decay == 0.0
+    path.write_text("average_decay = 0.5\n" + text)
+    assert RunDir(finished).read_config(may_be_edited=True).average_decay == 0.5

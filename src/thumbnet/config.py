@@ -23,7 +23,7 @@ from thumbnet.specs.optimizers import Optimizer
 from thumbnet.specs.parts import NAMED, PARTS, UNNAMED, check_foreign, flat, named_as, owners_of
 from thumbnet.specs.plain import Value, field_names, from_plain, missing_fields, to_plain
 from thumbnet.specs.policies import POLICIES
-from thumbnet.specs.renamed import with_todays_names
+from thumbnet.specs.renamed import with_todays_names, with_values_of_old_runs
 from thumbnet.specs.schedules import Schedule
 from thumbnet.specs.toml_text import is_utf8, parse_toml
 from thumbnet.terminal.text import escaped
@@ -182,3 +182,9 @@ def config_to_toml(config: TrainConfig) -> str:
 def config_from_toml(text: str, *, name: str) -> TrainConfig:
     """The config in a TOML text; `name` says in errors where the text came from."""
     return config_from_dict(parse_toml(text, name=name))
+
+
+def run_config_from_toml(text: str, *, name: str) -> TrainConfig:
+    """The config of a run, as its folder and its checkpoints hold it; one of an earlier version means what it meant
+    then."""
+    return config_from_dict(with_values_of_old_runs(parse_toml(text, name=name)))

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 import torch
 from torch import Tensor
 
-from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
+from thumbnet.config import TrainConfig, config_to_toml, run_config_from_toml
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.models.weights import first_not_finite
 from thumbnet.runs.checksums import SIGNATURE_LENGTH, is_as_signed, signature
@@ -98,7 +98,7 @@ def checkpoint_from_bytes(content: bytes, *, name: str) -> Checkpoint:
             raise _damaged(name, "it has no checksum")
         plain = from_fields(_Values, saved, name=name, hint=HINT)
         history = history_from_rows(_list(saved, "history", name), name=name)
-        config = None if plain.config is None else config_from_toml(plain.config, name=name)
+        config = None if plain.config is None else run_config_from_toml(plain.config, name=name)
     except CheckpointError:
         raise
     except RunError as error:

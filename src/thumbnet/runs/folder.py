@@ -11,7 +11,7 @@ import safetensors.torch
 from torch import Tensor
 
 from thumbnet.atomic import write_atomically
-from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
+from thumbnet.config import TrainConfig, config_to_toml, run_config_from_toml
 from thumbnet.data.dataset import Source, Split
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.predictions import Predictions, StoredPredictions
@@ -133,7 +133,7 @@ class RunDir:
 
     def read_config(self, name: str = CONFIG, *, may_be_edited: bool = False) -> TrainConfig:
         """A config of the folder; RunError where it is not as it was written, unless it `may_be_edited`."""
-        return config_from_toml(self._read_text(name, is_checked=not may_be_edited), name=str(self.path / name))
+        return run_config_from_toml(self._read_text(name, is_checked=not may_be_edited), name=str(self.path / name))
 
     def read_asked(self) -> TrainConfig | None:
         """The config as it was asked for; None for runs of earlier versions."""

@@ -1,4 +1,4 @@
-"""Names that recipes and runs had before; they are read as those of today."""
+"""How recipes and runs of earlier versions are read: names that fields had before, and fields that were not there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from thumbnet.errors import ConfigError
 
 TODAYS_NAME = {"vector_lr": "bias_lr", "vector_momentum": "bias_momentum"}  # since 2026-11-28
+
+# What runs trained with before there was the field, where that is not today's default. A run's config holds all fields
+# of its time, so one that is absent is younger than the run; those that are None are left out, so none of these may be.
+OF_OLD_RUNS: dict[str, object] = {}
 
 
 def with_todays_names(values: Mapping[str, object]) -> dict[str, object]:
@@ -18,3 +22,8 @@ def with_todays_names(values: Mapping[str, object]) -> dict[str, object]:
             raise ConfigError(f"{todays} is given twice, once by its old name", hint=f"leave {todays} or {name} out")
         renamed[todays] = value
     return renamed
+
+
+def with_values_of_old_runs(values: Mapping[str, object]) -> dict[str, object]:
+    """The fields of a run's own config by today's names, with those that its version had not yet."""
+    return {**OF_OLD_RUNS, **with_todays_names(values)}

@@ -7,7 +7,7 @@ import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
-from thumbnet.config import TrainConfig, config_from_toml, config_to_dict
+from thumbnet.config import TrainConfig, config_to_dict, run_config_from_toml
 from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.export.model_card.text import code
 from thumbnet.models.card import ModelCard
@@ -50,7 +50,7 @@ def describe_data(card: ModelCard) -> str:
 def training_config(shippable: Shippable) -> TrainConfig | None:
     """The config that the model was trained with: the run's, or the recipe of a model of the package."""
     if shippable.run_path is not None:
-        return config_from_toml(
+        return run_config_from_toml(
             (shippable.run_path / CONFIG).read_text(encoding="utf-8"), name=str(shippable.run_path / CONFIG)
         )
     return load_recipe(shippable.card.recipe) if shippable.card.recipe in list_recipes() else None
@@ -74,7 +74,7 @@ def training_command(shippable: Shippable, config: TrainConfig | None) -> str:
         from thumbnet.runs.reproduce import reproducing_command
 
         command = reproducing_command(
-            config, config_from_toml(asked_file.read_text(encoding="utf-8"), name=str(asked_file))
+            config, run_config_from_toml(asked_file.read_text(encoding="utf-8"), name=str(asked_file))
         )
     return shlex.join(map(_without_folders, shlex.split(command)))
 
