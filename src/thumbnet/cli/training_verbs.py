@@ -11,6 +11,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE, load_recipe
 from thumbnet.specs.optimizers import SGD
 from thumbnet.terminal.streams import tell
+from thumbnet.terminal.text import counted
 
 RECIPE_OPTIONS = (
     "model",
@@ -87,7 +88,7 @@ def train(parsed: argparse.Namespace) -> None:
     else:
         put(
             f"test accuracy {metrics['test_accuracy']:.2%} ({metrics['num_test']:,} images of {metrics['data']}) "
-            f"after {metrics['epochs']} epochs, {metrics['train_s']:.0f} s of training"
+            f"after {counted(metrics['epochs'], 'epoch')}, {metrics['train_s']:.0f} s of training"
         )
     put(f"results: {done.path}")
 

@@ -25,6 +25,7 @@ from thumbnet.data.pictures import PROGRESS_AFTER_S, Pictures, read_pictures
 from thumbnet.data.unreadable import unreadable_error
 from thumbnet.errors import DataError, DatasetNotFoundError
 from thumbnet.specs.data import WhiteLevels
+from thumbnet.terminal.text import counted
 
 UNREADABLE_HINT = "replace them or take them out; or train without them: --set skip_unreadable=true"
 SPLIT_ALIASES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
@@ -177,7 +178,7 @@ def _refuse_strays(tree: FolderTree, folder: Path, *, is_split: bool) -> None:
     if strays:
         or_else = f"; if {folder.name!r} is a class itself, move all classes into a new folder train/, as train/train"
         raise DataError(
-            f"{len(strays)} image(s) in {folder} lie in no class folder, for instance {strays[0].name}",
+            f"{counted(len(strays), 'image')} in {folder} outside its class folders, for instance {strays[0].name}",
             hint=f"move them into a folder per class, or out of the dataset{or_else if is_split else ''}",
         )
 

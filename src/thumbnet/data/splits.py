@@ -19,6 +19,7 @@ from torch import Tensor
 from thumbnet.data.dataset import SourceSplits, Split
 from thumbnet.data.statistics import images_at_once
 from thumbnet.errors import ConfigError, DataError
+from thumbnet.terminal.text import counted
 
 TEST_FRACTION = 0.1  # of the images of a source that has no test split of its own
 MAX_VAL_FRACTION = 0.5
@@ -136,7 +137,7 @@ def _without(indices: SplitIndices, excluded: Collection[int], splits: SourceSpl
     in_test = left_out[torch.isin(left_out, indices.test)].tolist()
     if in_test:
         raise DataError(
-            f"image {in_test[0]} is to be excluded, but it is held out for test ({len(in_test)} such image(s))",
+            f"image {in_test[0]} is to be excluded, but it is held out for test ({len(in_test):,} in all)",
             hint="check the data with the same split_seed, or take these lines out of the file",
         )
     train, val = (part[~torch.isin(part, left_out)] for part in (indices.train, indices.val))
@@ -154,7 +155,7 @@ def _shares(num_images: int, *, fractions: tuple[float, ...], class_name: str) -
     needed = 1 + sum(fraction > 0 for fraction in fractions)
     if num_images < needed:
         raise DataError(
-            f"class {class_name!r} has {num_images} image(s) for {needed} splits, expected at least {needed}",
+            f"class {class_name!r} has {counted(num_images, 'image')} for {needed} splits, expected at least {needed}",
             hint="add images of this class, take it out, or set val_fraction to 0",
         )
     shares = [max(math.ceil(fraction), round(num_images * fraction)) for fraction in fractions]

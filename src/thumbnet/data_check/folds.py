@@ -27,6 +27,7 @@ from thumbnet.models.weights import HEAD_PREFIX
 from thumbnet.runs.parts import build_model, build_progress, fit_config
 from thumbnet.runs.resolve import speaker
 from thumbnet.specs.checks import MAX_RUNS
+from thumbnet.terminal.text import counted
 from thumbnet.training.progress import LogStyle
 
 NUM_FOLDS = 4  # a model then sees three quarters of the images, and a repeat costs as much as three whole trainings
@@ -94,7 +95,7 @@ def check_folds(config: TrainConfig, dataset: Dataset, *, num_folds: int, num_re
     rarest = int(counts.argmin())
     if counts[rarest] < num_folds:
         raise DataError(
-            f"class {dataset.class_names[rarest]!r} has {int(counts[rarest])} image(s) for {num_folds} folds",
+            f"class {dataset.class_names[rarest]!r} has {counted(int(counts[rarest]), 'image')} for {num_folds} folds",
             hint="every fold needs an image of each class: give fewer --folds, or add images",
         )
 

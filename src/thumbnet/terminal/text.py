@@ -1,4 +1,4 @@
-"""Foreign text, such as the name of a class or a file, as a terminal may show it."""
+"""Texts for people: foreign ones, such as the name of a class or a file, as a terminal may show them; counts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def escaped(text: str, *, keep: str = "") -> str:
     `keep` are characters that stay as they are, such as "\n" where the text has several lines.
     """
     return UNSHOWABLE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def counted(number: int, noun: str, *, plural: str | None = None) -> str:
+    """A number with its noun: "1 epoch", "2 epochs", "1,024 images"; `plural` is one that is not noun + "s"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def _escape(character: str) -> str:
