@@ -17,7 +17,8 @@ from PIL import Image, ImageFile
 
 from html_scripts import HTML, LOAD, encoded, needs_node, run_node
 from sent_pictures import jpeg_with_scans, png_of, webp_of
-from thumbnet.data.images import centre_part, read_image_array
+from thumbnet.data.images import read_image_array
+from thumbnet.data.standardise import centre_part
 from thumbnet.export.html.compact import compact_script, compact_style
 from thumbnet.models.program import Shape
 

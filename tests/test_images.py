@@ -22,8 +22,8 @@ from thumbnet.data.images import (
     read_header,
     read_image,
     read_image_array,
-    standardise,
 )
+from thumbnet.data.standardise import standardise
 from thumbnet.errors import ConfigError, ImageError
 
 ORIENTATION = 0x0112  # the EXIF tag

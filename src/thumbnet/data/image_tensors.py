@@ -9,7 +9,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from thumbnet.data.images import image_to_array, read_image_array
+from thumbnet.data.images import read_image_array
+from thumbnet.data.standardise import image_to_array
 
 
 def read_image_tensor(path: Path, *, image_size: int, num_channels: int | None = None) -> UInt8[Tensor, "c h w"]:

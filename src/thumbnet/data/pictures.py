@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from thumbnet.data.images import Depth, centre_part, read_picture
+from thumbnet.data.images import read_picture
 from thumbnet.data.memory import memory_limit_bytes
+from thumbnet.data.standardise import Depth, centre_part
 from thumbnet.data.white_levels import describe_scale, white_of_set
 from thumbnet.errors import ConfigError, ImageError
 from thumbnet.specs.data import WhiteLevels
