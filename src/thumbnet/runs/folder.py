@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
 from torch import Tensor
 
 from thumbnet.atomic import write_atomically
@@ -19,9 +18,10 @@ from thumbnet.evaluation.predictions_csv import predictions_from_csv, prediction
 from thumbnet.evaluation.robustness import ROBUSTNESS_FORMAT, Robustness, robustness_from_dict
 from thumbnet.models.card import CARD_FORMAT, ModelCard, card_from_dict, card_to_dict
 from thumbnet.models.export_data import ExportData, export_data_to_bytes
-from thumbnet.models.weights import first_not_finite
 from thumbnet.runs.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoint_to_bytes
 from thumbnet.runs.checksums import check_content, read_digests, write_with_digests
+from thumbnet.runs.file_contents import config_text, files_of_data, weights_to_bytes
+from thumbnet.runs.files import names_in, remove, told
 from thumbnet.runs.lock import lock_folder
 from thumbnet.runs.metrics import METRICS_FORMAT
 from thumbnet.runs.names import (
@@ -38,13 +38,11 @@ from thumbnet.runs.names import (
     ROBUSTNESS,
     SEEDS,
     SHARED_CONFIG,
-    SKIPPED,
     WEIGHTS,
     is_temporary,
 )
 from thumbnet.runs.seed_list import SEEDS_FORMAT, seeds_from_dict
 from thumbnet.specs.json_text import FORMAT, read_object, to_json
-from thumbnet.terminal.text import escaped
 from thumbnet.training.history import History, history_from_csv
 
 
@@ -118,18 +116,18 @@ class RunDir:
             note: what a reader of config.toml should know first, as comments.
             source: of the data; its note and the files that were left out are kept, since the config tells neither.
         """
-        files = {ASKED: config_to_toml(asked), **_files_of_data(config, source)}
-        self.write_checked({**files, CONFIG: _config_text(config, note)})
+        files = {ASKED: config_to_toml(asked), **files_of_data(config, source)}
+        self.write_checked({**files, CONFIG: config_text(config, note)})
 
     def begin_seeds(self, config: TrainConfig, seeds: Sequence[int], *, asked: TrainConfig, source: Source) -> None:
         """As `begin`, of a folder that holds a run for each of several seeds."""
-        files = {ASKED: config_to_toml(asked), **_files_of_data(config, source)}
+        files = {ASKED: config_to_toml(asked), **files_of_data(config, source)}
         text = to_json({FORMAT: SEEDS_FORMAT, "seeds": list(seeds)}, name=SEEDS, indent=2)
         self.write_checked({**files, SHARED_CONFIG: config_to_toml(config), SEEDS: f"{text}\n"})
 
     def write_config(self, config: TrainConfig, *, note: str = "") -> None:
         """config.toml, with what a reader should know first as comments."""
-        self.write_checked({CONFIG: _config_text(config, note)})
+        self.write_checked({CONFIG: config_text(config, note)})
 
     def read_config(self, name: str = CONFIG, *, may_be_edited: bool = False) -> TrainConfig:
         """A config of the folder; RunError where it is not as it was written, unless it `may_be_edited`."""
@@ -235,49 +233,6 @@ class RunDir:
             raise RunError(f"{path} cannot be read: {error}", hint="is this a run folder?") from error
 
 
-def names_in(folder: Path) -> list[str]:
-    return sorted(child.name for child in folder.iterdir())
-
-
-def remove(folder: Path, names: Sequence[str]) -> None:
-    for name in names:
-        with told(folder / name):
-            (folder / name).unlink(missing_ok=True)
-
-
-@contextmanager
-def told(path: Path) -> Iterator[None]:
-    """RunError where writing fails, or a text cannot be UTF-8."""
-    try:
-        yield
-    except (OSError, UnicodeEncodeError) as error:
-        raise RunError(f"{path} cannot be written: {error}", hint="check space and permissions") from error
-
-
-def _files_of_data(config: TrainConfig, source: Source) -> dict[str, bytes | str]:
-    """excluded.csv, a copy, so that the run does not need the original any more; data-note.txt; skipped.txt."""
-    files: dict[str, bytes | str] = {} if config.exclude is None else {EXCLUDED: Path(config.exclude).read_bytes()}
-    if source.note:
-        files[DATA_NOTE] = f"{source.note}\n"
-    if source.skipped:
-        files[SKIPPED] = "".join(f"{escaped(name)}\n" for name in source.skipped)
-    return files
-
-
-def _config_text(config: TrainConfig, note: str) -> str:
-    return "".join(f"# {escaped(line)}\n" for line in note.splitlines()) + config_to_toml(config)
-
-
-def weights_to_bytes(weights: Mapping[str, Tensor]) -> bytes:
-    """A safetensors file; RunError where a weight is NaN or infinite."""
-    broken = first_not_finite(weights)
-    if broken is not None:
-        raise RunError(
-            f"the weights are not finite: {broken} holds NaN or infinity", hint="train again with a lower rate"
-        )
-    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
-
-
 def read_robustness(folder: RunDir) -> Robustness | None:
     """The run's robustness, None where it was not measured; RunError where the file is damaged."""
     path = folder.path / ROBUSTNESS
@@ -287,13 +242,3 @@ def read_robustness(folder: RunDir) -> Robustness | None:
     content = folder.read_checked(ROBUSTNESS)
     values = read_object(content, name=str(path), known_format=ROBUSTNESS_FORMAT, hint=again)
     return robustness_from_dict(values, name=str(path), hint=again)
-
-
-def check_writable(path: Path) -> None:
-    """RunError where no file can be made in the folder."""
-    probe = path / ".probe"
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise RunError(f"the folder {path} cannot be written: {error}", hint="check its permissions") from error

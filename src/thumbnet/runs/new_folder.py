@@ -8,7 +8,8 @@ from pathlib import Path
 
 from thumbnet.data.source_registry import source_name, source_of
 from thumbnet.errors import ConfigError, RunError
-from thumbnet.runs.folder import RunDir, names_in, remove
+from thumbnet.runs.files import names_in, remove
+from thumbnet.runs.folder import RunDir
 from thumbnet.runs.lock import lock_folder, was_locked
 from thumbnet.runs.names import BEFORE_TRAINING, LOCK, is_temporary
 from thumbnet.specs.data import DataSpec

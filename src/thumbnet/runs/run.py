@@ -18,7 +18,8 @@ from thumbnet.models.registry import num_params
 from thumbnet.models.weights import put_weights
 from thumbnet.runs.checkpoint import Checkpoint
 from thumbnet.runs.checksums import Digests, read_digests
-from thumbnet.runs.folder import RunDir, check_writable, names_in, read_robustness
+from thumbnet.runs.files import check_writable, names_in
+from thumbnet.runs.folder import RunDir, read_robustness
 from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.metrics import check_metrics
 from thumbnet.runs.names import (
