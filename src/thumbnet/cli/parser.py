@@ -6,7 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 from thumbnet import __version__
-from thumbnet.cli import comparison_verbs, data_verbs, evaluation_verbs, model_verbs, training_verbs
+from thumbnet.cli import comparison_verbs, data_verbs, evaluation_verbs, model_verbs
 from thumbnet.cli.options import (
     add_data_folder_options,
     add_data_options,
@@ -17,6 +17,7 @@ from thumbnet.cli.options import (
     add_verb,
 )
 from thumbnet.cli.shipping_parser import add_export, add_predict, add_serve
+from thumbnet.cli.train_parser import add_find_lr, add_train
 from thumbnet.specs.engine import DEVICES, PRECISIONS
 from thumbnet.terminal.text import escaped
 
@@ -38,32 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"thumbnet {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
-    train = add_verb(verbs, "train", training_verbs.train, "train a model and leave a run folder")
-    add_recipe_options(train)
-    place = train.add_mutually_exclusive_group()
-    place.add_argument("--run-dir", metavar="DIR", help="a new or empty folder (default: runs/<recipe>-<n>)")
-    place.add_argument(
-        "--resume", metavar="RUN", help="continue a run that was stopped; give --data if its data has moved"
-    )
-    train.add_argument(
-        "--accept-changes",
-        action="store_true",
-        help="with --resume: continue although config.toml was edited, or threads, kernels or the like differ",
-    )
-    train.add_argument("--init", metavar="NAME_OR_RUN", help="start from trained weights, with a new head")
-    train.add_argument("--teacher", metavar="RUN", help="distil from this finished run on the same data")
-    train.add_argument(
-        "--exclude", metavar="FILE", help="leave out the images listed in this file (suspects.csv of `data check`)"
-    )
-    train.add_argument(
-        "--seeds", metavar="N", type=int, help="train N times, with seeds from --seed on, each into a run folder"
-    )
-    train.add_argument(
-        "--log-style", choices=("auto", "reference", "silent"), help="how to show progress (default: auto)"
-    )
-    train.add_argument(
-        "--no-pictures", dest="pictures", action="store_false", help="draw no pictures and write no report.html"
-    )
+    add_train(verbs)
 
     evaluate = add_verb(
         verbs, "evaluate", evaluation_verbs.evaluate, "score a trained model on a split, and list its mistakes"
@@ -117,12 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     graph.add_argument("--out", metavar="FILE", help="where to write it (default: stdout; png needs a file)")
 
-    find_lr = add_verb(verbs, "find-lr", training_verbs.find_lr, "find a learning rate for a recipe's model and data")
-    add_recipe_options(find_lr, has_epochs=False)
-    find_lr.add_argument(
-        "--out", metavar="FILE", help="write the loss at each rate tried: a curve (.png, .svg) or .csv"
-    )
-    add_json(find_lr)
+    add_find_lr(verbs)
 
     bench = add_verb(
         verbs, "bench", model_verbs.bench, "measure this machine, the models' speed and what the recipes take"

@@ -1,0 +1,48 @@
+"""The options of the verbs that train: train, find-lr."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thumbnet.cli import training_verbs
+from thumbnet.cli.options import add_json, add_recipe_options, add_verb
+
+
+def add_train(verbs: Any) -> None:
+    """`train`."""
+    train = add_verb(verbs, "train", training_verbs.train, "train a model and leave a run folder")
+    add_recipe_options(train)
+    place = train.add_mutually_exclusive_group()
+    place.add_argument("--run-dir", metavar="DIR", help="a new or empty folder (default: runs/<recipe>-<n>)")
+    place.add_argument(
+        "--resume", metavar="RUN", help="continue a run that was stopped; give --data if its data has moved"
+    )
+    train.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="with --resume: continue although config.toml was edited, or threads, kernels or the like differ",
+    )
+    train.add_argument("--init", metavar="NAME_OR_RUN", help="start from trained weights, with a new head")
+    train.add_argument("--teacher", metavar="RUN", help="distil from this finished run on the same data")
+    train.add_argument(
+        "--exclude", metavar="FILE", help="leave out the images listed in this file (suspects.csv of `data check`)"
+    )
+    train.add_argument(
+        "--seeds", metavar="N", type=int, help="train N times, with seeds from --seed on, each into a run folder"
+    )
+    train.add_argument(
+        "--log-style", choices=("auto", "reference", "silent"), help="how to show progress (default: auto)"
+    )
+    train.add_argument(
+        "--no-pictures", dest="pictures", action="store_false", help="draw no pictures and write no report.html"
+    )
+
+
+def add_find_lr(verbs: Any) -> None:
+    """`find-lr`."""
+    find_lr = add_verb(verbs, "find-lr", training_verbs.find_lr, "find a learning rate for a recipe's model and data")
+    add_recipe_options(find_lr, has_epochs=False)
+    find_lr.add_argument(
+        "--out", metavar="FILE", help="write the loss at each rate tried: a curve (.png, .svg) or .csv"
+    )
+    add_json(find_lr)
