@@ -88,7 +88,7 @@ def train(parsed: argparse.Namespace) -> None:
     else:
         put(
             f"test accuracy {metrics['test_accuracy']:.2%} ({metrics['num_test']:,} images of {metrics['data']}) "
-            f"after {counted(metrics['epochs'], 'epoch')}, {metrics['train_s']:.0f} s of training"
+            f"after {counted(done.config.epochs, 'epoch')}, {metrics['train_s']:.0f} s of training"
         )
     put(f"results: {done.path}")
 
