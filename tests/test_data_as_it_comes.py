@@ -133,7 +133,7 @@ def test_predict_goes_on_after_a_bad_file(tmp_path: Path, capsys: pytest.Capture
     paths[1].write_bytes(b"no picture")
     assert main(["predict", *map(str, paths)]) == 1
     shown = capsys.readouterr()
-    assert [line.partition(":")[0] for line in shown.out.splitlines()] == [str(paths[0]), str(paths[3])]
+    assert [line.partition(":")[0] for line in shown.out.splitlines()] == ["model", str(paths[0]), str(paths[3])]
     assert "bad.png is not an image" in shown.err
     assert "there is no file" in shown.err
     assert "2 of 4" in shown.err

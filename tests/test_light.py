@@ -103,7 +103,7 @@ def test_without_pytorch_pictures_are_predicted_pages_exported_and_reports_opene
     for name in ("predict", "by run", "html", "c", "run to html", "run to c", "open"):
         assert without_extras[name][0] == 0, without_extras[name]
     assert without_extras["open"][1] == f"{(run / REPORT).resolve()}\n"
-    assert len(without_extras["by run"][1].splitlines()) == 2
+    assert len(without_extras["by run"][1].splitlines()) == 1 + 2  # the model, and each picture
     (prediction,) = json.loads(without_extras["predict"][1])["predictions"]
     assert prediction["path"].endswith("red.png")
     assert without_extras["imported"] == []

@@ -20,6 +20,7 @@ from PIL import Image
 import thumbnet
 from thumbnet.cli import main, predict_verb
 from thumbnet.cli.output import put_utf8
+from thumbnet.cli.predicting_model import PredictingModel, newest_run
 from thumbnet.cli.prediction_output import writer_for
 from thumbnet.data.picture_files import find_pictures
 from thumbnet.errors import ConfigError, DataError, ImageError, ModelError, NonFiniteLogitsError
@@ -282,7 +283,7 @@ def test_options_are_obeyed(pets: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 
     monkeypatch.setattr("thumbnet.trained.predictor.Predictor.stream", seen)
     assert main(["predict", "pets/a.png", "pets/deep", "--pretrained", MODEL, "--top", "2", "--batch-size", "2"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    _, *lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["pets/a.png", "pets/deep/d.png", "pets/deep/er/c.PNG"]
     assert all(line.count("%") == 2 for line in lines)
     assert asked == [(2, 2)]
@@ -291,6 +292,43 @@ def test_options_are_obeyed(pets: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         assert options[0] in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["predict", "pets/a.png", "--json", "--csv"])
+
+
+def test_the_model_is_named_first(small_run: Path, pets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "pets/a.png", "--pretrained", MODEL]) == 0
+    first, _ = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"model: {MODEL} (comes with thumbnet; trained on cifar10; 10 classes: airplane, ")
+    assert first.endswith("; 88.9% on its test images)")
+    assert main(["predict", "pets/a.png", "--run", str(small_run)]) == 0
+    first, _ = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"model: {small_run} (trained on npz:")
+    assert "2 classes: 0, 1; " in first
+    assert main(["predict", "pets/a.png", "--run", str(small_run), "--json"]) == 0
+    card = load_shippable(small_run).card
+    assert card.metrics is not None
+    assert list(values := json.loads(capsys.readouterr().out)) == ["model", "predictions", "unreadable"]
+    assert values["model"] == {
+        "name": str(small_run), "data": card.data, "num_classes": 2, "test_accuracy": card.metrics["test_accuracy"]
+    }  # fmt: skip
+    assert main(["predict", "pets/a.png", "--pretrained", MODEL, "--csv"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("path,class,probability")
+    assert shown.err.startswith(f"model: {MODEL} (")
+
+
+def test_models_of_ones_own_nearby_are_named(pets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert newest_run() is None
+    for place, name in enumerate(("old", "seeds/seed-1", "seeds/seed-0", "stopped")):
+        Path("runs", name).mkdir(parents=True)
+        Path("runs", name, "config.toml").touch()
+        if name != "stopped":
+            Path("runs", name, "metrics.json").touch()
+            os.utime(Path("runs", name, "metrics.json"), (place, place + 1000 * (name == "seeds/seed-1")))
+    Path("runs/seeds/metrics.json").touch()  # that of all seeds, which is no run
+    assert main(["predict", "pets/a.png", "--json"]) == 0
+    assert f"--run {Path('runs/seeds/seed-1')}\n" in capsys.readouterr().err
+    assert main(["predict", "pets/a.png", "--json", "--pretrained", MODEL]) == 0
+    assert "--run" not in capsys.readouterr().err
 
 
 def test_csv_is_that_of_rfc_4180(pets: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -320,7 +358,7 @@ def test_csv_on_a_terminal_shows_foreign_names_escaped(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("form", ["json", "csv"])
 def test_hostile_names_come_back_as_they_are(form: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     writer = writer_for(Namespace(json=form == "json", csv=form == "csv"), 1)
-    writer.begin()
+    writer.begin(PredictingModel(MODEL, load_pretrained_shippable(MODEL).card))
     for name in HOSTILE:
         writer.put(ImagePrediction("hidden", name, 0.5, (ClassProbability(name, 0.5),)), f"{name}\udcff.png")
     writer.end([])
@@ -462,7 +500,7 @@ def test_links_are_made_where_they_are_asked_for(pets: Path) -> None:
 def test_sorted_pictures_are_not_read_again(pets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert sort("pets", "pets/**/*.png", "--sort-into", "pets/sorted") == 0
-        assert len(capsys.readouterr().out.splitlines()) == 5
+        assert len(capsys.readouterr().out.splitlines()) == 1 + 5
     (inside,) = {path.parent for path in (pets / "sorted").rglob("a.png")}
     for name in ("pets/sorted", str(inside), str(inside / "a.png"), "pets/sorted/*"):
         assert sort(name, "--sort-into", "pets/sorted") == 2

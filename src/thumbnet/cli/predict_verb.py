@@ -14,6 +14,7 @@ from thumbnet.errors import ConfigError, ImageError
 from thumbnet.terminal.streams import tell
 
 if TYPE_CHECKING:
+    from thumbnet.cli.predicting_model import PredictingModel
     from thumbnet.evaluation.sorted_pictures import PictureSorter
     from thumbnet.trained.predictor import Predictor
 
@@ -39,10 +40,10 @@ def predict(parsed: argparse.Namespace) -> None:
 
         paths = find_pictures(names, left_out=sort_into, on_unreadable=report)
         num_names = len(paths) + len(unreadable)
-        predictor = _load_predictor(parsed, len(paths))
+        predictor, model = _load_predictor(parsed, len(paths))
         sorter = None if sort_into is None else _sorter(parsed, sort_into, predictor)
         writer = writer_for(parsed, min(parsed.top, len(predictor.card.class_names)))
-        writer.begin()
+        writer.begin(model)
         predictions = predictor.stream(
             paths,
             num_top=parsed.top,
@@ -96,12 +97,16 @@ def _sorter(parsed: argparse.Namespace, folder: Path, predictor: Predictor) -> P
     return PictureSorter(folder, predictor.card.class_names, links=parsed.link)
 
 
-def _load_predictor(parsed: argparse.Namespace, num_pictures: int) -> Predictor:
-    """By --model, --run or --pretrained. Many pictures are predicted by ONNX Runtime where it is installed."""
+def _load_predictor(parsed: argparse.Namespace, num_pictures: int) -> tuple[Predictor, PredictingModel]:
+    """By --model, --run or --pretrained, with the model's name. Many pictures are predicted by ONNX Runtime where it is
+    installed."""
+    from thumbnet.cli.predicting_model import PredictingModel
+
     if parsed.model is not None:
         from thumbnet.export.exported import load_exported
 
-        return load_exported(parsed.model)
+        exported = load_exported(parsed.model)
+        return exported, PredictingModel(parsed.model, exported.card)
     from thumbnet.runs.predict import shippable_predictor
     from thumbnet.runs.shippable import load_shippable
     from thumbnet.trained.shippable import load_pretrained_shippable
@@ -109,12 +114,25 @@ def _load_predictor(parsed: argparse.Namespace, num_pictures: int) -> Predictor:
     if parsed.run is not None:
         shippable = load_shippable(parsed.run)
     else:
+        if parsed.pretrained is None:
+            _mention_own_run()
         shippable = load_pretrained_shippable(parsed.pretrained or DEFAULT_PRETRAINED)
+    name = parsed.run or shippable.name
+    model = PredictingModel(name, shippable.card, comes_with_package=shippable.run_path is None)
     if shippable.program is not None and num_pictures >= RUNTIME_FROM:
         from thumbnet.specs.extras import missing_packages
 
         if not missing_packages("onnx", packages=["onnx", "onnxruntime"]):
             from thumbnet.export.onnx.quick import runtime_predictor
 
-            return runtime_predictor(shippable.card, shippable.program)
-    return shippable_predictor(shippable)
+            return runtime_predictor(shippable.card, shippable.program), model
+    return shippable_predictor(shippable), model
+
+
+def _mention_own_run() -> None:
+    """Where no model is named beside runs of the user's, say how to take one of these."""
+    from thumbnet.cli.predicting_model import newest_run
+
+    run = newest_run()
+    if run is not None:
+        tell(f"{run.parts[0]}/ holds models of your own: the newest one predicts with --run {run}")

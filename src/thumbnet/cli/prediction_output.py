@@ -1,4 +1,7 @@
-"""How predictions are printed: lines for people, one JSON object, or CSV; each as soon as it is there."""
+"""How predictions are printed: lines for people, one JSON object, or CSV; each as soon as it is there.
+
+The model's name comes first; beside CSV, which has no place for it, on stderr.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from thumbnet.cli.output import put, put_part, put_utf8
 from thumbnet.errors import ImageError
+from thumbnet.terminal.streams import tell
 from thumbnet.terminal.text import escaped
 
 if TYPE_CHECKING:
+    from thumbnet.cli.predicting_model import PredictingModel
     from thumbnet.evaluation.images import ImagePrediction
 
 Unreadable = Sequence[tuple[str, ImageError]]
@@ -23,8 +28,9 @@ Unreadable = Sequence[tuple[str, ImageError]]
 class PredictionLines:
     """Writes predictions to stdout, a line each."""
 
-    def begin(self) -> None:
-        """Called before the first."""
+    def begin(self, model: PredictingModel) -> None:
+        """Called before the first, with the model that predicts."""
+        put(escaped(str(model)))
 
     def put(self, prediction: ImagePrediction, name: str) -> None:
         """Write one, of the picture of this name."""
@@ -48,8 +54,8 @@ class _Json(PredictionLines):
     def __init__(self) -> None:
         self._is_first = True
 
-    def begin(self) -> None:
-        put_part('{"predictions": [')
+    def begin(self, model: PredictingModel) -> None:
+        put_part(f'{{"model": {json.dumps(model.to_dict(), allow_nan=False)}, "predictions": [')
 
     def put(self, prediction: ImagePrediction, name: str) -> None:
         separator = "" if self._is_first else ", "
@@ -69,7 +75,8 @@ class _Csv(PredictionLines):
         self._text = StringIO()
         self._table = csv.writer(self._text)
 
-    def begin(self) -> None:
+    def begin(self, model: PredictingModel) -> None:
+        tell(escaped(str(model)))
         ranks = range(2, self._num_top + 1)
         runners_up = [name for rank in ranks for name in (f"class_{rank}", f"probability_{rank}")]
         self._put_row(["path", "class", "probability", *runners_up])

@@ -1,0 +1,59 @@
+"""Whose predictions `predict` prints: the model by its name, with its data, classes and accuracy. Without PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thumbnet.models.card import ModelCard
+from thumbnet.runs.names import CONFIG, METRICS
+
+NUM_CLASSES_NAMED = 5
+RUNS = "runs"  # where `train` leaves runs
+RUN_PATTERNS = ("*", "*/*")  # a run; one of several seeds or folds
+
+
+@dataclass(frozen=True)
+class PredictingModel:
+    """A model by what the user called it: a run's folder, an exported file, or a name of the package."""
+
+    name: str
+    card: ModelCard
+    comes_with_package: bool = False
+
+    def __str__(self) -> str:
+        names = self.card.class_names
+        some = ", ".join(names[:NUM_CLASSES_NAMED])
+        facts = ["comes with thumbnet"] if self.comes_with_package else []
+        facts.append(f"trained on {self.card.data}")
+        facts.append(f"{len(names)} classes: {some}{', ...' if len(names) > NUM_CLASSES_NAMED else ''}")
+        if self._test_accuracy is not None:
+            facts.append(f"{self._test_accuracy:.1%} on its test images")
+        return f"model: {self.name} ({'; '.join(facts)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Values for JSON; `test_accuracy` is None where the model's card does not hold it."""
+        return {
+            "name": self.name,
+            "data": self.card.data,
+            "num_classes": len(self.card.class_names),
+            "test_accuracy": self._test_accuracy,
+        }
+
+    @property
+    def _test_accuracy(self) -> float | None:
+        return None if self.card.metrics is None else self.card.metrics.get("test_accuracy")
+
+
+def newest_run(folder: str | Path = RUNS) -> Path | None:
+    """The run in `folder` that was finished last; None where there is none."""
+    finished: list[tuple[float, Path]] = []
+    for pattern in RUN_PATTERNS:
+        for metrics in Path(folder).glob(f"{pattern}/{METRICS}"):
+            try:
+                if (metrics.parent / CONFIG).is_file():
+                    finished.append((metrics.stat().st_mtime, metrics.parent))
+            except OSError:  # removed meanwhile, or not to be looked into
+                continue
+    return max(finished)[1] if finished else None
