@@ -530,14 +530,14 @@ def test_what_cannot_be_sorted_is_refused(pets: Path, capsys: pytest.CaptureFixt
 def test_one_picture_that_cannot_be_sorted_does_not_stop_the_others(
     pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    copy = sorted_pictures._copy
+    copy = sorted_pictures.copy_file
 
     def refused(picture: Path, place: Path) -> None:
         if picture.name == "a.png":
             raise OSError(28, "No space left on device")
         copy(picture, place)
 
-    monkeypatch.setattr(sorted_pictures, "_copy", refused)
+    monkeypatch.setattr(sorted_pictures, "copy_file", refused)
     (pets / "bad.png").write_bytes(b"no picture")
     assert sort("pets", "--sort-into", "sorted", "--json") == 1
     shown = capsys.readouterr()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import unicodedata
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
+from thumbnet.data.copying import copy_file
 from thumbnet.errors import DataError, ImageError
 
 MOST_BYTES = 255  # that systems allow in a name
@@ -85,7 +84,7 @@ class PictureSorter:
                 if self._links:
                     place.symlink_to(Path.cwd() / picture)
                 else:
-                    _copy(picture, place)
+                    copy_file(picture, place)
             except FileExistsError:
                 continue
             self._next[target] = number
@@ -101,21 +100,6 @@ def _numbered(name: str, number: int) -> str:
     while len(os.fsencode(stem + ending)) > MOST_BYTES:
         stem = stem[:-1]
     return stem + ending
-
-
-def _copy(picture: Path, place: Path) -> None:
-    """A copy in a new file, with its times where the system takes them; none if it fails. FileExistsError where
-    something is there."""
-    with picture.open("rb") as source:
-        target = place.open("xb")
-        try:
-            with target:
-                shutil.copyfileobj(source, target)
-            with suppress(OSError):  # network drives and memory sticks may take no times or permissions
-                shutil.copystat(picture, place)
-        except BaseException:
-            place.unlink()
-            raise
 
 
 def _safe(name: str) -> str:
