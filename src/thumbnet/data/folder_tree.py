@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,10 +52,14 @@ class FolderTree:
     """Lists folders, each once. `outputs` are the folders met so far that thumbnet itself wrote.
 
     A folder that cannot be listed and a name that is no UTF-8 are DataErrors. But if there is an `on_unlistable`, that
-    is called for such a folder, which is then empty, and every name is taken as it is.
+    is called for such a folder, which is then empty, and every name is taken as it is; with an `on_foreign_name`, that
+    is called for a folder with names that are no UTF-8, which are then left out. `on_listed` is called with the number
+    of files found in each folder.
     """
 
     on_unlistable: Callable[[Path, DataError], object] | None = None
+    on_foreign_name: Callable[[Path, DataError], object] | None = None
+    on_listed: Callable[[int], object] | None = None
     outputs: list[Path] = field(default_factory=list)
     _listings: dict[Path, Listing] = field(default_factory=dict)
 
@@ -95,6 +99,8 @@ class FolderTree:
             except DataError as error:
                 self._refuse(folder, error)
                 folders, files = [], []
+            if self.on_foreign_name is not None:
+                folders, files = self._without_foreign_names(folder, folders, files)
             outputs = [inner for inner in folders if is_output(inner, is_lenient=is_lenient)]
             self.outputs += outputs
             known = Listing(
@@ -102,7 +108,20 @@ class FolderTree:
                 tuple(file for file in files if file.suffix.lower() not in NOT_IMAGE_SUFFIXES),
             )
             self._listings[folder] = known
+            if self.on_listed is not None:
+                self.on_listed(len(known.files))
         return known
+
+    def _without_foreign_names(
+        self, folder: Path, folders: list[Path], files: list[Path]
+    ) -> tuple[list[Path], list[Path]]:
+        foreign = [inner.name for inner in (*folders, *files) if _is_foreign(inner.name)]
+        if foreign and self.on_foreign_name is not None:
+            self.on_foreign_name(folder, _foreign_name(folder, foreign))
+        own_folders, own_files = (
+            [inner for inner in inners if not _is_foreign(inner.name)] for inners in (folders, files)
+        )
+        return own_folders, own_files
 
     def _refuse(self, folder: Path, error: DataError) -> None:
         if self.on_unlistable is None:
@@ -151,16 +170,26 @@ def _visible(folder: Path, *, is_lenient: bool) -> tuple[list[Path], list[Path]]
             for entry in entries:
                 if _is_companion(entry.name):
                     continue
-                if not is_lenient and any("\ud800" <= letter <= "\udfff" for letter in entry.name):  # what is no UTF-8
-                    raise DataError(
-                        f"a name in {folder} is not UTF-8: {os.fsencode(entry.name)!r}", hint="rename the file"
-                    )
+                if not is_lenient and _is_foreign(entry.name):
+                    raise _foreign_name(folder, [entry.name])
                 (folders if _is_folder(entry) else files).append(folder / entry.name)
     except OSError as error:
         raise DataError(
             f"the folder {folder} cannot be listed: {error.strerror}", hint="check its permissions"
         ) from error
     return sorted(folders), sorted(files)
+
+
+def _is_foreign(name: str) -> bool:
+    """Whether a name has bytes that are no UTF-8."""
+    return any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def _foreign_name(folder: Path, names: Sequence[str]) -> DataError:
+    first = f"{os.fsencode(names[0])!r}"
+    if len(names) == 1:
+        return DataError(f"a name in {folder} is not UTF-8: {first}", hint="rename the file")
+    return DataError(f"{len(names):,} names in {folder} are not UTF-8, for instance {first}", hint="rename the files")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

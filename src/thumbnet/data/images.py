@@ -7,11 +7,11 @@ size is decoded at a half, a quarter or an eighth of its size (at least twice th
 fraction of the cost.
 
 Only the formats of RASTER_FORMATS are opened, whatever a file is called: Pillow would run Ghostscript on PostScript.
+HEIC, and AVIF in some builds of Pillow, are read by plug-ins (see heif.py).
 """
 
 from __future__ import annotations
 
-import functools
 import threading
 import warnings
 from collections.abc import Iterator
@@ -25,13 +25,14 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
+from thumbnet.data.heif import Content, add_plugin_for
 from thumbnet.data.standardise import Depth, Picture, centre_part, highest_level_of_bands, standardised
 from thumbnet.errors import ImageError
 from thumbnet.specs.data import WhiteLevels
 
 RASTER_FORMATS = (
     "JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000", "DDS", "DIB", "ICNS", "ICO", "PCX", "PSD",
-    "QOI", "SGI", "SUN", "TGA", "XBM", "XPM",
+    "QOI", "SGI", "SUN", "TGA", "XBM", "XPM", "HEIF",
 )  # fmt: skip
 DRAFT_SCALE = 2  # a JPEG file is decoded at no less than so many times the size that is wanted
 PictureFile: TypeAlias = Path | BytesIO  # a path, or what such a file holds
@@ -153,17 +154,20 @@ def _opened(file: PictureFile, formats: tuple[str, ...]) -> Iterator[Image.Image
     with file.open("rb") if isinstance(file, Path) else nullcontext(file) as content:
         with _warning_filters, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            content.seek(0)
             try:
-                image = Image.open(content, formats=formats)
-            except KeyError:  # this Pillow was built without one of them
-                image = Image.open(content, formats=_known(formats))
+                image = _open(content, formats)
+            except UnidentifiedImageError:
+                if not add_plugin_for(content, formats):
+                    raise
+                image = _open(content, formats)
         with image:
             yield image
 
 
-@functools.cache
-def _known(formats: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the formats that this Pillow was built with."""
-    Image.init()
-    return tuple(name for name in formats if name in Image.OPEN)
+def _open(content: Content, formats: tuple[str, ...]) -> Image.Image:
+    content.seek(0)
+    try:
+        return Image.open(content, formats=formats)
+    except KeyError:  # this Pillow was built without one of them, or its plug-in is not there
+        Image.init()
+        return Image.open(content, formats=tuple(name for name in formats if name in Image.OPEN))

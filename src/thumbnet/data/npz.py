@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from thumbnet.data.dataset import Source, SourceSplits, Split
-from thumbnet.data.folder import normalised_name
+from thumbnet.data.folder_layout import normalised_name
 from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.errors import DataError, DatasetNotFoundError
 

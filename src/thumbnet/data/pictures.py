@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -70,20 +71,11 @@ def read_pictures(
         ConfigError: the images would take more memory than there is.
     """
     room = _Room(len(files), image_size)
-    stderr = steady_stderr()
     unreadable: dict[Path, ImageError] = {}
     found: list[tuple[Path, _Decoded]] = []
     with (
         ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,  # Pillow decodes without the GIL
-        tqdm(
-            desc="reading pictures",
-            total=len(files),
-            unit="",
-            delay=progress_after_s,
-            mininterval=0.1 if stderr.isatty() else LOG_INTERVAL_S,
-            file=stderr,
-            disable=not show_progress,
-        ) as progress,
+        progress_line("reading pictures", total=len(files), show=show_progress, after_s=progress_after_s) as advance,
     ):
         for start in range(0, len(files), CHUNK_PICTURES):
             chunk = files[start : start + CHUNK_PICTURES]
@@ -94,7 +86,7 @@ def read_pictures(
                 elif decoded.pixels is not None:
                     room.add(decoded.pixels)
                     found.append((file, replace(decoded, pixels=None)))
-                progress.update()
+                advance(1)
     scales = _Scales.of([decoded.depth for _, decoded in found]) if white_levels is None else None
     if scales is not None:
         for place, (file, decoded) in enumerate(found):
@@ -109,6 +101,25 @@ def read_pictures(
         white_levels={**(white_levels or {})} if scales is None else scales.whites,
         remarks=(*(() if scales is None else scales.remarks), *_describe_flat(flat)),
     )
+
+
+@contextmanager
+def progress_line(
+    desc: str, *, total: int | None = None, show: bool, after_s: float
+) -> Iterator[Callable[[int], object]]:
+    """A bar on stderr, of `total` steps or of steps counted up, that is shown after so many seconds; what it gives is
+    called with the number of steps done."""
+    stderr = steady_stderr()
+    with tqdm(
+        desc=desc,
+        total=total,
+        unit="",
+        delay=after_s,
+        mininterval=0.1 if stderr.isatty() else LOG_INTERVAL_S,
+        file=stderr,
+        disable=not show,
+    ) as bar:
+        yield bar.update
 
 
 class _Room:

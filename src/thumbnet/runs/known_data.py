@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.folder import normalised_name
+from thumbnet.data.folder_layout import normalised_name
 from thumbnet.errors import CheckpointError
 
 

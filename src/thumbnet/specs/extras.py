@@ -13,6 +13,7 @@ EXTRAS = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "tflite": ("flatbuffers", "tflite", "ai_edge_litert"),
     "serve": ("starlette", "uvicorn", "python_multipart"),
+    "heic": ("pillow_heif",),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.folder import normalised_name
+from thumbnet.data.folder_layout import normalised_name
 from thumbnet.data.source_registry import source_name
 from thumbnet.data.sources import load_dataset, load_whole_dataset
 from thumbnet.data.white_levels import scale_for
