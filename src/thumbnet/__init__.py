@@ -94,6 +94,7 @@ _MODULE_OF = {
     "saliency_maps": "thumbnet.evaluation.saliency",
     "save_lr_trial": "thumbnet.views.curves",
     "save_figure": "thumbnet.views.figure",
+    "split_folder": "thumbnet.data.split_folder",
     "summarize": "thumbnet.views.summary",
     "train": "thumbnet.runs.train",
     "train_seeds": "thumbnet.runs.seeds",

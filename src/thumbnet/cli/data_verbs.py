@@ -1,4 +1,4 @@
-"""The verbs of `thumbnet data`: info, prepare, preview, check."""
+"""The verbs of `thumbnet data`: info, split, prepare, preview, check."""
 
 from __future__ import annotations
 
@@ -54,6 +54,20 @@ def info(parsed: argparse.Namespace) -> None:
     put(dataset.source.description)
     for name, value in values.items():
         put(f"{name:12} {_plain(value)}")
+
+
+def split(parsed: argparse.Namespace) -> None:
+    """Divide class folders into train, val and test folders, and print how many pictures are where."""
+    from thumbnet.data.split_folder import split_folder
+
+    done = split_folder(
+        parsed.path, parsed.out, test=parsed.test, val=parsed.val, split_seed=parsed.split_seed, link=parsed.link
+    )
+    if parsed.json:
+        put_json(done.to_dict())
+        return
+    put(done)
+    put(f"to train on it: {shlex.join(['thumbnet', 'train', '--data', f'folder:{done.path}'])}")
 
 
 def prepare(parsed: argparse.Namespace) -> None:

@@ -127,6 +127,20 @@ def _add_data_verbs(verbs: Any) -> None:
     add_data_options(info, "auto")
     add_split_options(info)
     add_json(info)
+    split = add_verb(
+        parts, "split", data_verbs.split, "divide class folders into train, val and test folders, by copies or links"
+    )
+    split.add_argument("path", metavar="PATH", help="a folder with one sub-folder of pictures for each class")
+    split.add_argument("--out", metavar="DIR", required=True, help="a new or empty folder")
+    split.add_argument(
+        "--test", metavar="SHARE", type=float, default=0.25, help="share of each class for test (default: 0.25)"
+    )
+    split.add_argument(
+        "--val", metavar="SHARE", type=float, default=0.1, help="share of each class for validation (default: 0.1)"
+    )
+    split.add_argument("--split-seed", metavar="N", type=int, default=0, help="seed of the draw (default: 0)")
+    split.add_argument("--link", action="store_true", help="make symbolic links instead of copies")
+    add_json(split)
     prepare = add_verb(parts, "prepare", data_verbs.prepare, "download CIFAR-10 if it is not there, and verify it")
     add_data_folder_options(prepare)
     preview = add_verb(parts, "preview", data_verbs.preview, "draw a batch before and after augmentation")

@@ -1,0 +1,187 @@
+"""Class folders of pictures divided into train, val and test folders, by copies or links. No picture is opened."""
+
+from __future__ import annotations
+
+import csv
+import os
+import secrets
+import shutil
+from dataclasses import asdict, dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thumbnet.data.class_counts import ClassCounts, class_table, count_classes
+from thumbnet.data.copying import copy_file
+from thumbnet.data.dataset import SPLIT_NAMES
+from thumbnet.data.faults import FolderFaults
+from thumbnet.data.folder_layout import FolderLayout, read_layout
+from thumbnet.data.folder_tree import FolderTree
+from thumbnet.data.pictures import PROGRESS_AFTER_S, progress_line
+from thumbnet.data.splits import hold_out
+from thumbnet.errors import ConfigError, DataError
+
+TABLE = "split.csv"
+COLUMNS = ("path", "split", "class", "from")
+MAX_HELD_OUT = 0.9  # share for test and validation together
+
+
+@dataclass(frozen=True)
+class FolderSplit:
+    """Where the pictures are now, and how many of each class are in each split; `str(split)` is for people."""
+
+    path: Path
+    counts: ClassCounts
+
+    def __str__(self) -> str:
+        return class_table(self.counts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Values for JSON."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+def split_folder(
+    path: str | Path,
+    out: str | Path,
+    *,
+    test: float = 0.25,
+    val: float = 0.1,
+    split_seed: int = 0,
+    link: bool = False,
+    show_progress: bool = True,
+) -> FolderSplit:
+    """Divide the pictures of class folders: `out`/train/CLASS/..., `out`/test/CLASS/... and `out`/val/CLASS/...
+
+        thumbnet.split_folder("pets", "pets-split", test=0.25, val=0.1)
+        thumbnet.load_dataset("folder:pets-split")
+
+    Folders inside a class folder are kept. `out`/split.csv lists all pictures, with where each came from. Until all is
+    done, the new folders are hidden, under a name that begins with a dot; whatever fails, nothing of them is left.
+
+    Args:
+        path: a folder with one sub-folder of pictures for each class.
+        out: a new or empty folder, outside `path`.
+        test, val: the share of each class for test and for validation; 0 for none.
+        split_seed: of the draw, which depends on the names of the files, the shares and this number alone.
+        link: make symbolic links, in place of copies.
+        show_progress: show on stderr how far it is, where that takes more than two seconds.
+
+    Raises:
+        ConfigError: a share or the seed is out of its range, or `out` is not empty or lies in `path`.
+        DataError: `path` is no such folder, has splits of its own, or a class has too few pictures; or `out` cannot be
+            written.
+    """
+    source, target = Path(path), Path(out)
+    _check_shares(test, val, split_seed)
+    _check_target(source, target)
+    layout = _layout(source, show_progress=show_progress)
+    splits = _splits(layout, test=test, val=val, split_seed=split_seed)
+    folder = target.absolute().parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
+    try:
+        folder.mkdir(parents=True)
+        try:
+            _fill(folder, source, layout, splits, link=link, show_progress=show_progress)
+            if target.exists():
+                target.rmdir()
+            folder.rename(target)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise DataError(
+            f"{target} cannot be written: {error}", hint="name a folder that you may write, on a disk with room"
+        ) from error
+    labels = [item.label for item in layout.files]
+    labels_of = {
+        name: [label for label, split in zip(labels, splits, strict=True) if split == name]
+        for name in SPLIT_NAMES
+        if name in splits
+    }
+    return FolderSplit(target, count_classes(labels_of, layout.class_names))
+
+
+def _check_shares(test: float, val: float, split_seed: int) -> None:
+    for name, share in (("test", test), ("val", val)):
+        if not 0 <= share < 1:
+            raise ConfigError(f"{name} is {share}", hint=f"give the share of each class, for instance --{name} 0.1")
+    if test == val == 0:
+        raise ConfigError("test and val are both 0", hint="give a share above 0 for one of them, or leave the folder")
+    if test + val > MAX_HELD_OUT:
+        raise ConfigError(
+            f"test and val leave {max(0.0, 1 - test - val):.0%} of the pictures for training",
+            hint=f"give shares that are {MAX_HELD_OUT:.0%} at most together",
+        )
+    if split_seed < 0:
+        raise ConfigError(f"split_seed is {split_seed}, expected 0 or more", hint="set split_seed to 0")
+
+
+def _check_target(source: Path, target: Path) -> None:
+    hint = "name a new folder elsewhere with --out"
+    if target.resolve().is_relative_to(source.resolve()):
+        raise ConfigError(f"{target} lies inside the pictures {source}, and would be read as a class", hint=hint)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ConfigError(f"{target} is not empty" if target.is_dir() else f"{target} is a file", hint=hint)
+
+
+def _layout(path: Path, *, show_progress: bool) -> FolderLayout:
+    """The class folders; DataError, which names all faults, where there is something else."""
+    faults = FolderFaults()
+
+    def note(folder: Path, error: DataError) -> None:
+        faults.add(error, place=folder)
+
+    with progress_line("listing files", show=show_progress, after_s=PROGRESS_AFTER_S) as count:
+        tree = FolderTree(on_unlistable=note, on_foreign_name=note, on_listed=count)
+        layout = read_layout(tree, path, faults)
+    faults.raise_all(path)
+    if layout.folders != {"train": path}:
+        names = " and ".join(f"{name}/" for name in layout.folders)
+        raise DataError(f"{path} has {names} of its own", hint="give a folder that holds class folders only")
+    return layout
+
+
+def _splits(layout: FolderLayout, *, test: float, val: float, split_seed: int) -> list[str]:
+    """The split of each file."""
+    try:
+        indices = hold_out(
+            torch.tensor([item.label for item in layout.files]),
+            val_fraction=val,
+            test_fraction=test,
+            seed=split_seed,
+            class_names=layout.class_names,
+        )
+    except DataError as error:
+        raise DataError(
+            error.message, hint="add pictures of this class, take it out, or leave a split out with --val 0"
+        ) from error
+    splits = [""] * len(layout.files)
+    for name, part in indices._asdict().items():
+        for index in part.tolist():
+            splits[index] = name
+    return splits
+
+
+def _fill(
+    folder: Path, source: Path, layout: FolderLayout, splits: list[str], *, link: bool, show_progress: bool
+) -> None:
+    """Put every picture in its place, and write the table."""
+    text = StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    verb = "linking" if link else "copying"
+    with progress_line(f"{verb} pictures", total=len(splits), show=show_progress, after_s=PROGRESS_AFTER_S) as advance:
+        for item, split in zip(layout.files, splits, strict=True):
+            inside = item.file.relative_to(source)
+            place = folder / split / inside
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if link:
+                place.symlink_to(os.path.abspath(item.file))  # noqa: PTH100  # links in its path stay
+            else:
+                copy_file(item.file, place)
+            row = [f"{split}/{inside.as_posix()}", split, layout.class_names[item.label], inside.as_posix()]
+            table.writerow(row)
+            advance(1)
+    (folder / TABLE).write_text(text.getvalue(), encoding="utf-8")
