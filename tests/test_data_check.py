@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.data_check import folds
 from thumbnet.data_check.check import DataCheck, check_data
 from thumbnet.data_check.folds import predict_out_of_fold
-from thumbnet.data_check.suspects import find_duplicates_across, source_index
+from thumbnet.data_check.suspects import SuspectKind, find_duplicates_across, source_index
 from thumbnet.errors import ConfigError, DataError, RunError, ThumbnetError
 from thumbnet.models import registry
 from thumbnet.models.registry import create_model, list_models
@@ -104,7 +104,7 @@ def test_flipped_labels_are_listed_with_the_right_class(check: DataCheck, data: 
 
 def test_copies_are_listed_so_that_one_stays(check: DataCheck) -> None:
     kinds = {(int(row["index"]), row["kind"]) for row in rows_of(check.path / "suspects.csv")}
-    assert {(COPY_OF_TEST, "duplicate"), (SECOND_COPY, "duplicate")} <= kinds
+    assert {(COPY_OF_TEST, "exact-duplicate"), (SECOND_COPY, "duplicate")} <= kinds
     assert (FIRST_COPY, "duplicate") not in kinds
     assert {(DARK, "dark"), (DARK, "flat")} <= kinds
     pairs = {(pair.first.split, pair.first.index, pair.second.index) for pair in check.duplicates}
@@ -114,7 +114,8 @@ def test_copies_are_listed_so_that_one_stays(check: DataCheck) -> None:
 def test_the_folder_holds_a_table_figures_and_pictures(check: DataCheck) -> None:
     kinds = {suspect.kind for suspect in check.suspects}
     names = {path.name for path in check.path.iterdir()}
-    assert names == {"suspects.csv", "check.json", *(f"{kind}.png" for kind in kinds)}
+    tables = {"suspects.csv", "exclude.csv", "scores.csv"}
+    assert names == {"check.json", *tables, *(f"{kind}.png" for kind in kinds)}
     assert (check.path / "suspects.csv").read_text().startswith("index,path,label,suggested,score,kind\n")
     summary = json.loads((check.path / "check.json").read_text())
     assert summary["suspects"]["label"] == sum(suspect.kind == "label" for suspect in check.suspects)
@@ -267,6 +268,9 @@ def test_what_does_not_fit_is_refused_before_anything_is_trained(data: Path, tmp
     refusals: list[tuple[dict[str, object], dict[str, object], type[ThumbnetError], str]] = [
         ({"num_folds": 1}, {}, ConfigError, "folds is 1"),
         ({"num_repeats": 0}, {}, ConfigError, "repeats is 0"),
+        ({"kinds": ("copies",)}, {}, ConfigError, "kinds has 'copies'"),
+        ({"kinds": ()}, {}, ConfigError, "kinds is empty"),
+        ({"max_labels": 0}, {}, ConfigError, "max_labels is 0"),
         ({"num_folds": 100}, {}, DataError, "for 100 folds"),
         ({}, {"data": "digits", "init": "sprint"}, ConfigError, "init is 'sprint', which may have seen"),
     ]
@@ -291,15 +295,15 @@ def test_the_command_prints_a_summary_or_json(tmp_path: Path, capsys: pytest.Cap
     assert main([*arguments, "--out", str(tmp_path / "one")]) == 0
     told = capsys.readouterr()
     assert "40 training images of npz:" in told.out
-    found = re.search(r"^duplicate +\d+ +of (\d+) pairs in all splits, (\d+) across splits$", told.out, re.MULTILINE)
-    assert found is not None
-    assert 9 <= int(found[2]) <= int(found[1])  # the nine copies, and what is nearly like them
-    assert f"thumbnet train --data npz:{few} --exclude {tmp_path / 'one' / 'suspects.csv'}" in told.out
+    assert re.search(r"^exact-duplicate +9 +of 9 pairs in all splits, 9 across splits$", told.out, re.MULTILINE)
+    said = f"to leave 9 images (exact-duplicate) out: thumbnet train --data npz:{few} --exclude "
+    assert told.out.splitlines()[-1] == f"{said}{tmp_path / 'one' / 'exclude.csv'}"
+    assert re.search(r"^class +images +", told.out, re.MULTILINE)
     assert "Training 2 of 2: fold 2 of 2 is held out." in told.err
     assert main([*arguments, "--out", str(tmp_path / "two"), "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
     assert values["path"] == str(tmp_path / "two")
-    assert set(values["suspects"]) == {"label", "duplicate", "outlier", "dark", "bright", "flat"}
+    assert set(values["suspects"]) == set(get_args(SuspectKind))
     assert main([*arguments, "--out", str(tmp_path / "two")]) == 2
     assert "--out" in capsys.readouterr().err
 
@@ -341,10 +345,11 @@ def test_the_command_that_leaves_suspects_out_has_the_datas_options(
     config = quick_config("", epochs=1, split_seed=3, allow_unverified=True, data="cifar10")
     recipe.write_text(config_to_toml(config.replace(data_dir=str(tmp_path / "data"))))
     options = ["--recipe", str(recipe), "--batch-size", "64", "--folds", "2", "--repeats", "1", "--set", "flip=true"]
+    options += ["--kinds", *get_args(SuspectKind)]
     assert main(["data", "check", *options, "--out", str(tmp_path / "check")]) == 0
     told = capsys.readouterr().out
     assert "10 images of other splits, searched for duplicates only" in told
-    command = shlex.split(told.partition("to leave the suspects out: thumbnet ")[2])
+    command = shlex.split(told.partition("out: thumbnet ")[2])
     assert command[:3] == ["train", "--data", "cifar10"]
     assert command[-5:] == ["--allow-unverified", "--set", "split_seed=3", "--set", "flip=true"]
     config = recipe_config(build_parser().parse_args(command))

@@ -92,9 +92,23 @@ def test_dark_bright_and_flat_images_are_found(photographs: Tensor) -> None:
     images[4] = 255 - images[4] // 4
     images[5] = 120 + images[5] // 20
     images[6] = 0
-    found = [(issue.index, issue.kind) for issue in find_exposure_issues(images)]
-    assert found == [(6, "dark"), (3, "dark"), (4, "bright"), (6, "flat"), (5, "flat")]
-    assert all(0 < issue.score <= 1 for issue in find_exposure_issues(images))
+    issues = find_exposure_issues(images, torch.arange(100) % 2)
+    assert [(issue.index, issue.kind) for issue in issues] == [
+        (6, "dark"), (3, "dark"), (4, "bright"), (6, "flat"), (5, "flat")
+    ]  # fmt: skip
+    assert all(0 < issue.score <= 1 for issue in issues)
+
+
+def test_of_a_class_of_dark_images_only_the_darkest_is_found(photographs: Tensor) -> None:
+    images, labels = photographs[:100].clone(), torch.arange(100) % 2
+    images[labels == 1] //= 5  # photographs of the night
+    images[7] = 0
+    images[8] = images[8] // 8
+    found = [(issue.index, issue.kind) for issue in find_exposure_issues(images, labels) if issue.kind == "dark"]
+    assert found == [(7, "dark"), (8, "dark")]
+    few = torch.cat([images[labels == 0], images[labels == 1][:10]])  # too few to know what is usual
+    of_few = find_exposure_issues(few, torch.tensor([0] * 50 + [1] * 10))
+    assert sum(issue.kind == "dark" for issue in of_few) == 11
 
 
 def test_brightness_is_that_of_pillow(photographs: Tensor) -> None:
@@ -107,18 +121,45 @@ def test_brightness_is_that_of_pillow(photographs: Tensor) -> None:
 def test_a_small_bird_in_the_sky_is_not_flat() -> None:
     images = torch.full((1, 1, 32, 32), 180, dtype=torch.uint8)
     images[0, 0, 10:14, 10:14] = 60
-    assert find_exposure_issues(images) == ()
+    assert find_exposure_issues(images, torch.zeros(1, dtype=torch.int64)) == ()
 
 
 def test_outliers_are_far_from_all_others() -> None:
     features = np.random.default_rng(0).normal(0, 1, (2000, 8)).astype(np.float32)
     features[30] = 20
     features[40] = -40
-    distances = outlyingness(features)
+    labels = np.zeros(2000, np.int64)
+    distances = outlyingness(features, labels)
     assert np.median(distances) == pytest.approx(1.0)
-    assert find_outliers(distances)[:2].tolist() == [40, 30]
-    assert len(find_outliers(distances)) < 12
-    np.testing.assert_allclose(outlyingness(1000 * features), distances, rtol=1e-4)
+    assert find_outliers(distances, labels)[:2].tolist() == [40, 30]
+    assert len(find_outliers(distances, labels)) < 12
+    np.testing.assert_allclose(outlyingness(1000 * features, labels), distances, rtol=1e-4)
+
+
+def test_a_class_that_is_more_varied_is_not_the_list_of_outliers() -> None:
+    generator = np.random.default_rng(0)
+    labels = (np.arange(2000) % 4 == 0).astype(np.int64)  # a quarter of the images is of the varied class
+    features = generator.normal(0, 1, (2000, 8)).astype(np.float32)
+    features[labels == 1] = 10 + 3 * features[labels == 1]
+    features[30], features[40] = 200, -60  # an intact thing, and a defect
+    found = find_outliers(outlyingness(features, labels), labels)
+    assert set(found[:2].tolist()) == {30, 40}
+    assert len(found) < 12
+    pooled = np.zeros(2000, np.int64)
+    assert labels[find_outliers(outlyingness(features, pooled), pooled)].mean() > 0.9  # what classes are for
+
+
+def test_an_image_with_a_wrong_label_is_no_outlier_and_small_classes_have_the_deviation_of_all() -> None:
+    features = np.random.default_rng(0).normal(0, 1, (600, 8)).astype(np.float32)
+    labels = np.arange(600) % 2
+    features[labels == 1] += 12
+    labels[:10] = 1 - labels[:10]
+    assert not set(find_outliers(outlyingness(features, labels), labels).tolist()) & set(range(10))
+    labels[10:18] = 2  # a class of eight
+    features[10:18] += 50
+    features[10] = 900
+    assert find_outliers(outlyingness(features, labels), labels)[0] == 10
+    assert not set(find_outliers(outlyingness(features, labels), labels).tolist()) & set(range(11, 18))
 
 
 def test_copies_do_not_make_outliers_of_all_others() -> None:
@@ -126,14 +167,15 @@ def test_copies_do_not_make_outliers_of_all_others() -> None:
     features = generator.normal(0, 1, (2000, 8)).astype(np.float32)
     features[:1100] = features[0]
     features[1500] = 30
-    found = find_outliers(outlyingness(features)).tolist()
+    labels = np.zeros(2000, np.int64)
+    found = find_outliers(outlyingness(features, labels), labels).tolist()
     assert found[0] == 1500
     assert len(found) < 12
-    assert find_outliers(outlyingness(np.ones((40, 4), np.float32))).tolist() == []
+    assert find_outliers(outlyingness(np.ones((40, 4), np.float32), labels[:40]), labels[:40]).tolist() == []
 
 
 def test_the_distance_is_that_to_the_tenth_neighbour() -> None:
     line = np.arange(30, dtype=np.float32)[:, None]
-    assert outlyingness(line)[[0, 15]] == pytest.approx(np.array([10.0, 5.0]) / np.median(
+    assert outlyingness(line, np.zeros(30, np.int64))[[0, 15]] == pytest.approx(np.array([10.0, 5.0]) / np.median(
         [max(10 - index, 5) if index < 15 else max(10 - (29 - index), 5) for index in range(30)]
     ))  # fmt: skip

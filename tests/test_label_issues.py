@@ -71,6 +71,22 @@ def test_the_most_suspect_come_first_with_the_class_that_is_more_probable() -> N
     assert (issues.suggested != given[issues.indices]).all()
 
 
+def test_the_list_may_be_longer_or_shorter_than_what_is_probably_wrong() -> None:
+    probabilities, labels = honest_models(3_000, seed=5)
+    given = replaced(labels, 0.1, seed=6)
+    whole = find_label_issues(probabilities, given)
+    for number in (7, len(whole.indices) + 50):
+        some = find_label_issues(probabilities, given, max_labels=number)
+        assert len(some.indices) == number
+        shared = min(number, len(whole.indices))
+        np.testing.assert_array_equal(some.indices[:shared], whole.indices[:shared])
+        assert (some.recall < whole.recall) == (number == 7)
+        assert (some.precision < whole.precision) == (number != 7)
+        assert some.num_errors == whole.num_errors
+    everyone = find_label_issues(probabilities, given, max_labels=10**6)
+    assert len(everyone.indices) == (probabilities.argmax(axis=1) != given).sum()
+
+
 def test_the_joint_counts_the_confident_images_of_each_class() -> None:
     probabilities, labels = honest_models(5_000, seed=7)
     issues = find_label_issues(probabilities, labels)

@@ -98,17 +98,29 @@ def check(parsed: argparse.Namespace) -> None:
     refuse_settings(parsed, ["val_fraction"], "data check holds no images out for validation")
     config = recipe_config(parsed)
 
-    from thumbnet.data_check.check import SUSPECTS, check_data
+    from thumbnet.data_check.check import EXCLUDE, SUSPECTS, check_data
 
-    done = check_data(config, num_folds=parsed.folds, num_repeats=parsed.repeats, out=parsed.out, log_style="auto")
+    done = check_data(
+        config,
+        num_folds=parsed.folds,
+        num_repeats=parsed.repeats,
+        kinds=parsed.kinds,
+        max_labels=parsed.max_labels,
+        out=parsed.out,
+        log_style="auto",
+    )
     if parsed.json:
         put_json({**done.summary, "path": str(done.path)})
         return
     put(done)
     put(f"results: {done.path}")
-    if done.suspects:
-        command = ["thumbnet", "train", "--data", done.summary["data"], "--exclude", str(done.path / SUSPECTS)]
-        put(f"to leave the suspects out: {shlex.join([*command, *_data_options(config)])}")
+    kinds = ", ".join(done.summary["kinds"])
+    if done.excluded:
+        command = ["thumbnet", "train", "--data", done.summary["data"], "--exclude", str(done.path / EXCLUDE)]
+        what = f"{done.summary['num_excluded']:,} images ({kinds})"
+        put(f"to leave {what} out: {shlex.join([*command, *_data_options(config)])}")
+    elif done.suspects:
+        put(f"nothing to leave out by --kinds {kinds}; look at {done.path / SUSPECTS} for other kinds")
 
 
 def _data_options(config: TrainConfig) -> list[str]:

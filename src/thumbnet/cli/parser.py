@@ -164,5 +164,19 @@ def _add_data_verbs(verbs: Any) -> None:
     check.add_argument(
         "--repeats", metavar="N", type=int, default=3, help="repeat with N divisions into folds (default: 3)"
     )
+    check.add_argument(
+        "--kinds",
+        metavar="KIND",
+        nargs="+",
+        default=["exact-duplicate"],
+        help="kinds of suspects that exclude.csv lists: label, exact-duplicate, duplicate (nearly alike), outlier, "
+        "dark, bright, flat (default: exact-duplicate)",
+    )
+    check.add_argument(
+        "--max-labels",
+        metavar="N",
+        type=int,
+        help="list the N most suspect labels (default: as many as are probably wrong)",
+    )
     check.add_argument("--out", metavar="DIR", help="a new or empty folder (default: runs/data-check-<n>)")
     add_json(check)

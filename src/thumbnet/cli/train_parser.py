@@ -25,7 +25,7 @@ def add_train(verbs: Any) -> None:
     train.add_argument("--init", metavar="NAME_OR_RUN", help="start from trained weights, with a new head")
     train.add_argument("--teacher", metavar="RUN", help="distil from this finished run on the same data")
     train.add_argument(
-        "--exclude", metavar="FILE", help="leave out the images listed in this file (suspects.csv of `data check`)"
+        "--exclude", metavar="FILE", help="leave out the images listed in this file (exclude.csv of `data check`)"
     )
     train.add_argument(
         "--seeds", metavar="N", type=int, help="train N times, with seeds from --seed on, each into a run folder"

@@ -1,4 +1,7 @@
-"""The quality of a dataset in one call: a folder with suspects.csv, check.json and pictures of the suspects.
+"""The quality of a dataset in one call: a folder with tables, check.json and pictures of the suspects.
+
+suspects.csv lists all suspects, exclude.csv those of the kinds that are to be left out (exact copies, unless other
+kinds are asked for), and scores.csv every image.
 
 The source's training images are checked; none is held out for validation. The others (val and test, or the tenth that
 is held out for test if the source has no such split) are only searched for duplicates.
@@ -7,42 +10,54 @@ is held out for test if the source has no such split) are only searched for dupl
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
+from thumbnet.data_check.by_class import count_kinds, large_losses
 from thumbnet.data_check.description import describe_check
 from thumbnet.data_check.folds import NUM_FOLDS, NUM_REPEATS, OutOfFold, check_folds, predict_out_of_fold
 from thumbnet.data_check.label_issues import LabelIssues, find_label_issues
 from thumbnet.data_check.pictures import draw_pictures
+from thumbnet.data_check.scores import scores_to_csv
 from thumbnet.data_check.suspects import (
     Duplicate,
+    Place,
     Suspect,
     SuspectKind,
     collect_suspects,
     find_duplicates_across,
+    is_exact,
     suspects_to_csv,
 )
+from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.resolve import load_data, speaker
-from thumbnet.runs.run import RunDir, create_run_dir
+from thumbnet.runs.run import create_run_dir
 from thumbnet.runs.train import check_trainable
 from thumbnet.training.device import pick_device
 from thumbnet.training.progress import LogStyle
 
 SUSPECTS = "suspects.csv"
+EXCLUDE = "exclude.csv"
+SCORES = "scores.csv"
 SUMMARY = "check.json"
+KINDS: tuple[SuspectKind, ...] = ("exact-duplicate",)  # that exclude.csv lists unless others are asked for
+MAX_LISTED = 1000  # suspects in check.json
 
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What was found: the folder with the files, the suspects (by kind, the worst first), every pair of duplicates, how
-    the label errors were found, what the models said, and check.json's values; `str(check)` is for people."""
+    """What was found: the folder with the files, the suspects (by kind, the worst first), those that exclude.csv lists,
+    every pair of duplicates, how the label errors were found, what the models said, and check.json's values;
+    `str(check)` is for people."""
 
     path: Path
     suspects: tuple[Suspect, ...]
+    excluded: tuple[Suspect, ...]
     duplicates: tuple[Duplicate, ...]
     label_issues: LabelIssues
     out_of_fold: OutOfFold
@@ -57,21 +72,29 @@ def check_data(
     *,
     num_folds: int = NUM_FOLDS,
     num_repeats: int = NUM_REPEATS,
+    kinds: Sequence[str] = KINDS,
+    max_labels: int | None = None,
     out: str | Path | None = None,
     log_style: LogStyle = "auto",
 ) -> DataCheck:
-    """Check the training images of a config's data, and leave a folder with suspects.csv, check.json and pictures.
+    """Check the training images of a config's data, and leave a folder with tables, check.json and pictures.
 
     Args:
         config: of the data, and of the models that tell which labels are wrong; None: the default recipe. Its
             `val_fraction` does not apply.
         num_folds, num_repeats: as in `predict_out_of_fold`.
+        kinds: the kinds of suspects that exclude.csv lists: label, exact-duplicate, duplicate (nearly alike), outlier,
+            dark, bright, flat.
+        max_labels: suspect so many labels; None: as many as are probably wrong.
         out: a new or empty folder; None: `runs/data-check-<n>`.
         log_style: as in `train`.
 
     Raises:
-        ThumbnetError: as `train` and `predict_out_of_fold`.
+        ConfigError: an unknown kind, or `max_labels` below 1; ThumbnetError: as `train` and `predict_out_of_fold`.
     """
+    chosen = _chosen_kinds(kinds)
+    if max_labels is not None and max_labels < 1:
+        raise ConfigError(f"max_labels is {max_labels}", hint="give 1 or more, or leave it out (--max-labels)")
     config = load_recipe() if config is None else config
     say = speaker(log_style)
     pick_device(config.engine.device)
@@ -79,27 +102,62 @@ def check_data(
     check_folds(config, dataset, num_folds=num_folds, num_repeats=num_repeats)
     check_trainable(config, dataset, say=say)
     with create_run_dir("data-check", out, option="--out", data=config.data) as folder:
-        return _check_into(folder, config, dataset, num_folds=num_folds, num_repeats=num_repeats, log_style=log_style)
+        say(f"Folder: {folder.path}\nLooking for duplicates ...")
+        duplicates = find_duplicates_across(dataset)
+        out_of_fold = predict_out_of_fold(
+            config, dataset, num_folds=num_folds, num_repeats=num_repeats, log_style=log_style
+        )
+        labels = dataset.train.labels.numpy()
+        issues = find_label_issues(out_of_fold.probabilities, labels, max_labels=max_labels)
+        suspects = collect_suspects(dataset, duplicates, out_of_fold, issues)
+        excluded = tuple(suspect for suspect in suspects if suspect.kind in chosen)
+        summary = {
+            "num_folds": num_folds,
+            "num_repeats": num_repeats,
+            "kinds": list(chosen),
+            **_summary(dataset, out_of_fold, issues, suspects, excluded),
+            "duplicates": [_pair(dataset, duplicate) for duplicate in duplicates],
+        }
+        folder.write(SUSPECTS, suspects_to_csv(suspects))
+        folder.write(EXCLUDE, suspects_to_csv(excluded))
+        folder.write(SCORES, scores_to_csv(dataset, out_of_fold))
+        for name, picture in draw_pictures(dataset, suspects, duplicates, out_of_fold).items():
+            folder.write(name, picture)
+        folder.write_json(SUMMARY, summary)
+        return DataCheck(folder.path, suspects, excluded, duplicates, issues, out_of_fold, summary)
 
 
-def _check_into(
-    folder: RunDir, config: TrainConfig, dataset: Dataset, *, num_folds: int, num_repeats: int, log_style: LogStyle
-) -> DataCheck:
-    say = speaker(log_style)
-    say(f"Folder: {folder.path}\nLooking for duplicates ...")
-    duplicates = find_duplicates_across(dataset)
-    out_of_fold = predict_out_of_fold(
-        config, dataset, num_folds=num_folds, num_repeats=num_repeats, log_style=log_style
-    )
-    issues = find_label_issues(out_of_fold.probabilities, dataset.train.labels.numpy())
-    suspects = collect_suspects(dataset, duplicates, out_of_fold, issues)
+def _chosen_kinds(kinds: Sequence[str]) -> tuple[SuspectKind, ...]:
+    known: tuple[SuspectKind, ...] = get_args(SuspectKind)
+    unknown = [kind for kind in kinds if kind not in known]
+    if unknown or not kinds:
+        raise ConfigError(
+            f"kinds has {unknown[0]!r}" if unknown else "kinds is empty",
+            hint=f"choose from {', '.join(known)} (--kinds)",
+        )
+    return tuple(kind for kind in known if kind in kinds)
+
+
+def _summary(
+    dataset: Dataset,
+    out_of_fold: OutOfFold,
+    issues: LabelIssues,
+    suspects: Sequence[Suspect],
+    excluded: Sequence[Suspect],
+) -> dict[str, Any]:
+    """The values of check.json, but for how it was asked for and the pairs of duplicates."""
     predicted = out_of_fold.probabilities.argmax(axis=1)
-    summary = {
+    sizes = dataset.train.labels.bincount(minlength=dataset.num_classes).tolist()
+    class_sizes = dict(zip(dataset.class_names, sizes, strict=True))
+    losses = [
+        *large_losses(excluded, class_sizes, file=EXCLUDE),
+        *large_losses(suspects, class_sizes, file=SUSPECTS),
+    ]
+    return {
         "data": dataset.source.name,
         "num_images": len(dataset.train),
         "num_held_out": len(dataset.test) + (0 if dataset.val is None else len(dataset.val)),
-        "num_folds": num_folds,
-        "num_repeats": num_repeats,
+        "class_sizes": class_sizes,
         "accuracy": float((predicted == dataset.train.labels.numpy()).mean()),
         "suspects": dict.fromkeys(get_args(SuspectKind), 0) | Counter(suspect.kind for suspect in suspects),
         "num_label_errors": issues.num_errors,
@@ -107,10 +165,24 @@ def _check_into(
         "label_recall": issues.recall,
         "models_accuracy": issues.models_accuracy,
         "models_are_weak": issues.models_are_weak,
-        "duplicates": [asdict(duplicate) for duplicate in duplicates],
+        "suspects_by_class": count_kinds(suspects, dataset.class_names),
+        "excluded_by_class": count_kinds(excluded, dataset.class_names),
+        "num_excluded": len({suspect.index for suspect in excluded}),
+        "warnings": [loss.to_dict() for loss in losses],
+        "suspects_listed": [asdict(suspect) for suspect in suspects[:MAX_LISTED]],
     }
-    folder.write(SUSPECTS, suspects_to_csv(suspects))
-    for name, picture in draw_pictures(dataset, suspects, duplicates, out_of_fold).items():
-        folder.write(name, picture)
-    folder.write_json(SUMMARY, summary)
-    return DataCheck(folder.path, suspects, duplicates, issues, out_of_fold, summary)
+
+
+def _pair(dataset: Dataset, duplicate: Duplicate) -> dict[str, Any]:
+    """A pair of duplicates with the paths of both images, where they have any."""
+
+    def described(place: Place) -> dict[str, Any]:
+        paths = dataset.split(place.split).paths
+        return {**asdict(place), "path": "" if paths is None else paths[place.index]}
+
+    return {
+        **asdict(duplicate),
+        "first": described(duplicate.first),
+        "second": described(duplicate.second),
+        "is_exact": is_exact(dataset, duplicate),
+    }

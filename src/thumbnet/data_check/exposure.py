@@ -1,4 +1,7 @@
-"""Images that show little: too dark, too bright, or flat. Brightness is luma in 0..1, as Pillow makes colours grey."""
+"""Images that show little: too dark, too bright, or flat. Brightness is luma in 0..1, as Pillow makes colours grey.
+
+Where much of a class is so (photographs of the night, say), that is the class's way, and only its extremes are found.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from thumbnet.data.statistics import images_at_once
+from thumbnet.data_check.outliers import DEVIATION_OF_MEDIAN, MAX_DEVIATIONS
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 LOW_SHARE, HIGH_SHARE = 0.01, 0.99  # of its pixels: a dead one does not count, and a small bird in the sky does
@@ -17,6 +21,9 @@ LOW_SHARE, HIGH_SHARE = 0.01, 0.99  # of its pixels: a dead one does not count, 
 DARK_BELOW = 0.25  # even its bright pixels (HIGH_SHARE) are darker than this
 BRIGHT_ABOVE = 0.7  # even its dark pixels (LOW_SHARE) are brighter than this
 FLAT_BELOW = 0.15  # between the two there is less than this
+
+COMMON_SHARE = 0.05  # of a class's images: if more are so, it is the class's way
+MIN_IMAGES = 20  # of a class, by which that can be known
 
 ExposureKind = Literal["dark", "bright", "flat"]
 
@@ -46,7 +53,7 @@ def measure_exposure(images: UInt8[Tensor, "n c h w"]) -> Exposure:
     return Exposure(low, high)
 
 
-def find_exposure_issues(images: UInt8[Tensor, "n c h w"]) -> tuple[ExposureIssue, ...]:
+def find_exposure_issues(images: UInt8[Tensor, "n c h w"], labels: Int64[Tensor, " n"]) -> tuple[ExposureIssue, ...]:
     """The images that are too dark, too bright or flat, kind by kind, the worst first; one may be of two kinds."""
     exposure = measure_exposure(images)
     contrast = exposure.high - exposure.low
@@ -58,9 +65,21 @@ def find_exposure_issues(images: UInt8[Tensor, "n c h w"]) -> tuple[ExposureIssu
     return tuple(
         ExposureIssue(index, kind, float(scores[index]))
         for kind, is_so, scores in found
-        for index in scores.argsort(descending=True, stable=True).tolist()
-        if is_so[index]
+        for index in _unusual(is_so, scores, labels)
     )
+
+
+def _unusual(is_so: Bool[Tensor, " n"], scores: Float[Tensor, " n"], labels: Int64[Tensor, " n"]) -> list[int]:
+    """The indices of those that are so, the highest scores first; of a class in which many are, only those whose score
+    is more than MAX_DEVIATIONS robust deviations above the class's median."""
+    kept = is_so.clone()
+    for label in labels[is_so].unique().tolist():
+        members = labels == label
+        if members.sum() >= MIN_IMAGES and is_so[members].float().mean() > COMMON_SHARE:
+            own = scores[members]
+            deviation = DEVIATION_OF_MEDIAN * (own - own.median()).abs().median()
+            kept[members] &= own > own.median() + MAX_DEVIATIONS * deviation
+    return [index for index in scores.argsort(descending=True, stable=True).tolist() if kept[index]]
 
 
 def _luma(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n h w"]:

@@ -74,7 +74,7 @@ def predict_out_of_fold(
             images = dataset.train.images[torch.from_numpy(unseen)]
             answer = _ask(model, images, dataset)
             probabilities[unseen] += answer.probabilities
-            distances[unseen] += outlyingness(answer.features)
+            distances[unseen] += outlyingness(answer.features, labels[unseen])
     return OutOfFold(probabilities / num_repeats, distances / num_repeats)
 
 

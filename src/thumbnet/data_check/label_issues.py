@@ -61,12 +61,16 @@ class LabelIssues:
         return self.models_accuracy < MIN_ACCURACY
 
 
-def find_label_issues(probabilities: Float[np.ndarray, "n k"], labels: Int64[np.ndarray, " n"]) -> LabelIssues:
+def find_label_issues(
+    probabilities: Float[np.ndarray, "n k"], labels: Int64[np.ndarray, " n"], *, max_labels: int | None = None
+) -> LabelIssues:
     """The images whose label is probably wrong.
 
     Args:
         probabilities: of each class, by models that were not trained on the image.
         labels: as given, right or wrong, from 0.
+        max_labels: list so many, the most suspect ones, as far as the models contradict so many labels; None: as many
+            as are probably wrong (see above).
     """
     num_images, num_classes = probabilities.shape
     assert np.isfinite(probabilities).all()
@@ -95,7 +99,7 @@ def find_label_issues(probabilities: Float[np.ndarray, "n k"], labels: Int64[np.
     expected = np.concatenate([[0.0], _mass_up_to(self_confidence[ranked], probabilities, wrong)])
     expected = np.minimum(expected, lengths)  # of a list, no more than all are wrong
     f1 = 2 * expected / np.maximum(lengths + num_errors, 1e-12)
-    length = int(f1.argmax())
+    length = int(f1.argmax()) if max_labels is None else min(max_labels, len(ranked))
     indices = ranked[:length]
     return LabelIssues(
         indices=indices,

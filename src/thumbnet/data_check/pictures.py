@@ -12,16 +12,27 @@ from torch import Tensor
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.data_check.folds import OutOfFold
-from thumbnet.data_check.suspects import Duplicate, Place, Suspect, SuspectKind, class_name, source_index
+from thumbnet.data_check.suspects import (
+    TRAIN,
+    Duplicate,
+    Place,
+    Suspect,
+    SuspectKind,
+    class_name,
+    is_exact,
+    source_index,
+)
 from thumbnet.views.figure import png_bytes
 from thumbnet.views.suspects import draw_suspects
 
 Group: TypeAlias = UInt8[Tensor, "g c h w"]
 
 MAX_PICTURED = 80  # of each kind
+PARTS_SHOWN = 2  # of a path: the file's name and its folder
 TITLES: Mapping[SuspectKind, str] = {
     "label": "Labels that are probably wrong",
-    "duplicate": "Duplicates",
+    "exact-duplicate": "Exact duplicates",
+    "duplicate": "Images that are nearly alike",
     "outlier": "Images like no other",
     "dark": "Dark images",
     "bright": "Bright images",
@@ -35,9 +46,10 @@ def draw_pictures(
     """PNG files by name, one `<kind>.png` for each kind that was found: its worst images, or pairs of duplicates."""
     pictures = {}
     for kind, title in TITLES.items():
-        if kind == "duplicate":
-            num_found = len(duplicates)
-            groups, captions = _picture_duplicates(dataset, duplicates[:MAX_PICTURED])
+        if kind in ("exact-duplicate", "duplicate"):
+            pairs = [pair for pair in duplicates if is_exact(dataset, pair) == (kind == "exact-duplicate")]
+            num_found = len(pairs)
+            groups, captions = _picture_duplicates(dataset, pairs[:MAX_PICTURED])
         else:
             some = [suspect for suspect in suspects if suspect.kind == kind]
             num_found = len(some)
@@ -52,7 +64,7 @@ def draw_pictures(
 def _picture_suspects(
     dataset: Dataset, suspects: Sequence[Suspect], probabilities: Float[np.ndarray, "n k"]
 ) -> tuple[list[Group], list[str]]:
-    """The images, and captions with index, label and, where another is suggested, that with its probability."""
+    """The images, and captions with name, label and, where another is suggested, that with its probability."""
     train = dataset.train
     index_of = {source_index(train, index): index for index in range(len(train))}
     groups: list[Group] = []
@@ -60,7 +72,7 @@ def _picture_suspects(
     for suspect in suspects:
         index = index_of[suspect.index]
         groups.append(train.images[[index]])
-        lines = [f"{suspect.index}: {suspect.label}"]
+        lines = [f"{_name(dataset, Place(TRAIN, index))}: {suspect.label}"]
         if suspect.suggested:
             probability = probabilities[index, dataset.class_names.index(suspect.suggested)]
             lines.append(f"rather {suspect.suggested} ({probability:.0%})")
@@ -82,5 +94,12 @@ def _picture_duplicates(dataset: Dataset, duplicates: Sequence[Duplicate]) -> tu
 
 
 def _describe(dataset: Dataset, place: Place) -> str:
-    index = source_index(dataset.split(place.split), place.index)
-    return f"{place.split} {index}: {class_name(dataset, place)}"
+    return f"{place.split} {_name(dataset, place)}: {class_name(dataset, place)}"
+
+
+def _name(dataset: Dataset, place: Place) -> str:
+    """The end of the image's path, or its index where it has none."""
+    split = dataset.split(place.split)
+    if split.paths is None:
+        return str(source_index(split, place.index))
+    return "/".join(split.paths[place.index].split("/")[-PARTS_SHOWN:])

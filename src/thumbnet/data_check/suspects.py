@@ -23,7 +23,8 @@ from thumbnet.data_check.folds import OutOfFold
 from thumbnet.data_check.label_issues import LabelIssues
 from thumbnet.data_check.outliers import find_outliers
 
-SuspectKind = Literal["label", "duplicate", "outlier", "dark", "bright", "flat"]
+SuspectKind = Literal["label", "exact-duplicate", "duplicate", "outlier", "dark", "bright", "flat"]
+ALIKE = 0.999  # likeness from which two images may be equal
 TRAIN = "train"
 
 
@@ -34,7 +35,7 @@ class Suspect:
     `index` counts the source's own training images, before any are held out; `label` is its class, `suggested` the one
     that is more probable, or that its copy has (empty for other kinds). `score` is at most 1, the higher the more
     suspect, and comparable within a kind only: 1 less the probability of the label; the likeness of a duplicate; how
-    dark, bright or flat; 1 less the usual distance to neighbours over that of an outlier.
+    dark, bright or flat; 1 less the distance to neighbours that is usual in the class over that of an outlier.
     """
 
     index: int
@@ -91,6 +92,14 @@ def collect_suspects(
     )
 
 
+def is_exact(dataset: Dataset, duplicate: Duplicate) -> bool:
+    """Whether the two images are equal pixel by pixel, as they were read; without a flip."""
+    if duplicate.flipped or duplicate.likeness < ALIKE:
+        return False
+    first, second = (dataset.split(place.split).images[place.index] for place in (duplicate.first, duplicate.second))
+    return torch.equal(first, second)
+
+
 def source_index(split: Split, index: int) -> int:
     """Where the split's image is among those of the source that it was taken from."""
     return index if split.positions is None else int(split.positions[index])
@@ -125,10 +134,11 @@ def _findings(
         index = duplicate.second.index
         if duplicate.second.split == TRAIN and index not in seen:
             seen.add(index)
-            yield index, class_name(dataset, duplicate.first), duplicate.likeness, "duplicate"
-    for index in find_outliers(out_of_fold.relative_distances).tolist():
+            kind: SuspectKind = "exact-duplicate" if is_exact(dataset, duplicate) else "duplicate"
+            yield index, class_name(dataset, duplicate.first), duplicate.likeness, kind
+    for index in find_outliers(out_of_fold.relative_distances, dataset.train.labels.numpy()).tolist():
         yield index, "", 1 - 1 / float(out_of_fold.relative_distances[index]), "outlier"
-    for issue in find_exposure_issues(dataset.train.images):
+    for issue in find_exposure_issues(dataset.train.images, dataset.train.labels):
         yield issue.index, "", issue.score, issue.kind
 
 

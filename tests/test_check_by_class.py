@@ -1,0 +1,179 @@
+"""data check by class: what exclude.csv lists, which classes lose much, every image's scores, names of files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from thumbnet.data.dataset import Dataset, Source, Split
+from thumbnet.data.sources import load_dataset
+from thumbnet.data_check import check, pictures
+from thumbnet.data_check.by_class import count_kinds, large_losses
+from thumbnet.data_check.check import DataCheck, check_data
+from thumbnet.data_check.folds import OutOfFold
+from thumbnet.data_check.pictures import draw_pictures
+from thumbnet.data_check.scores import scores_to_csv
+from thumbnet.data_check.suspects import Suspect, SuspectKind, find_duplicates_across
+from thumbnet.recipes import load_recipe
+
+NUM_IMAGES = 60
+
+
+def suspect(index: int, label: str, kind: SuspectKind) -> Suspect:
+    return Suspect(index, f"{label}/{index}.png", label, "", 0.5, kind)
+
+
+def answers(dataset: Dataset) -> OutOfFold:
+    """Models that are sure of the labels, all but those of the images 3 and 4."""
+    labels = dataset.train.labels.numpy()
+    probabilities = np.full((len(labels), dataset.num_classes), 0.1 / (dataset.num_classes - 1))
+    probabilities[np.arange(len(labels)), labels] = 0.9
+    probabilities[[3, 4]] = probabilities[[3, 4]][:, ::-1]
+    return OutOfFold(probabilities, np.ones(len(labels)))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noise of two classes in a folder; one file is there twice, another nearly so."""
+    folder = tmp_path_factory.mktemp("photos")
+    generator = np.random.default_rng(0)
+    for name in ("bad", "good"):
+        (folder / name).mkdir()
+        for number in range(NUM_IMAGES // 2):
+            pixels = generator.integers(0, 256, (16, 16, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number:02}.png")
+    (folder / "good" / "copy.png").write_bytes((folder / "good" / "05.png").read_bytes())
+    with Image.open(folder / "bad" / "06.png") as picture:
+        picture.point(lambda level: level * 0.8 + 10).save(folder / "bad" / "nearly.png")
+    return folder
+
+
+@pytest.fixture
+def checked(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataCheck:
+    """A check in which nothing is trained."""
+    monkeypatch.setattr(check, "predict_out_of_fold", lambda config, dataset, **options: answers(dataset))
+    config = load_recipe(
+        options={"data": f"folder:{photos}", "device": "cpu"}, settings=["image_size=16", 'kernels="pytorch"']
+    )
+    return check_data(config, out=tmp_path / "check", log_style="silent", kinds=["duplicate", "label"], max_labels=1)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_exclude_lists_the_kinds_that_are_asked_for(checked: DataCheck, photos: Path) -> None:
+    suspects, excluded = (rows_of(checked.path / name) for name in ("suspects.csv", "exclude.csv"))
+    kinds = [row["kind"] for row in suspects]
+    assert kinds.count("exact-duplicate") == kinds.count("duplicate") == kinds.count("label") == 1
+    assert excluded == [row for row in suspects if row["kind"] in ("label", "duplicate")]
+    dataset = load_dataset(f"folder:{photos}", image_size=16, val_fraction=0.0, exclude=checked.path / "exclude.csv")
+    assert dataset.num_excluded == 2
+
+
+def test_an_exclude_file_without_lines_excludes_nothing(checked: DataCheck, photos: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.write_text((checked.path / "exclude.csv").read_text().splitlines()[0] + "\n")
+    assert load_dataset(f"folder:{photos}", image_size=16, exclude=empty).num_excluded == 0
+
+
+def test_the_summary_has_names_classes_and_kinds(checked: DataCheck) -> None:
+    summary = json.loads((checked.path / "check.json").read_text())
+    assert summary["kinds"] == ["label", "duplicate"]
+    by_class = summary["suspects_by_class"]
+    assert set(by_class) == set(summary["class_sizes"]) == {"bad", "good"}
+    for kind, number in summary["suspects"].items():
+        assert sum(counts[kind] for counts in by_class.values()) == number
+    assert summary["num_excluded"] == sum(sum(counts.values()) for counts in summary["excluded_by_class"].values()) == 2
+    exact, near = (
+        {Path(pair[side]["path"]).name for pair in summary["duplicates"] if pair["is_exact"] is wanted for side in
+         ("first", "second")} for wanted in (True, False)
+    )  # fmt: skip
+    assert exact == {"05.png", "copy.png"}
+    assert near == {"06.png", "nearly.png"}
+    assert [listed["path"] for listed in summary["suspects_listed"]] == [found.path for found in checked.suspects]
+    text = str(checked)
+    assert "exact-duplicate       1   of 1 pairs in all splits" in text
+    table = [line.split() for line in text.splitlines() if line.startswith(("class", "bad", "good"))]
+    assert table[0][:3] == ["class", "images", "label"]
+    assert {row[0] for row in table[1:]} == {name for name, counts in by_class.items() if any(counts.values())}
+
+
+def test_scores_has_every_image(checked: DataCheck, photos: Path) -> None:
+    rows = rows_of(checked.path / "scores.csv")
+    train = load_dataset(f"folder:{photos}", image_size=16, val_fraction=0.0).train
+    assert train.positions is not None
+    assert train.paths is not None
+    assert [int(row["index"]) for row in rows] == train.positions.tolist()
+    assert [row["path"] for row in rows] == list(train.paths)
+    probabilities = np.array([[float(row["p_bad"]), float(row["p_good"])] for row in rows])
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(len(rows)))
+    labels = [row["label"] for row in rows]
+    assert labels == [path.partition("/")[0] for path in train.paths]
+    assert all(row["suggested"] != row["label"] for row in rows)
+    scores = [1 - float(row[f"p_{row['label']}"]) for row in rows]
+    assert [float(row["score"]) for row in rows] == pytest.approx(scores)
+    assert int(np.argmax(scores)) in (3, 4)
+
+
+def test_probabilities_of_many_classes_keep_their_digits() -> None:
+    images = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    split = Split(images, torch.tensor([0, 1]))
+    dataset = Dataset(split, None, split, ("a", 'b,"c'), (0.5,), (0.5,), True, Source("noise", "noise"))
+    found = OutOfFold(np.array([[1 - 1e-9, 1e-9], [0.25, 0.75]]), np.array([1.0, 2.5]))
+    rows = list(csv.DictReader(scores_to_csv(dataset, found).splitlines()))
+    assert [float(row['p_b,"c']) for row in rows] == [1e-9, 0.75]
+    assert [row["relative_distance"] for row in rows] == ["1.000000", "2.500000"]
+
+
+def test_a_class_that_loses_more_than_twice_its_share_is_warned_of() -> None:
+    sizes = {"defective": 617, "good": 1353}
+    listed = [suspect(index, "defective", "outlier") for index in range(300)]
+    listed += [suspect(index, "defective", "flat") for index in range(300)]  # which count once
+    listed += [suspect(1000 + index, "good", "outlier") for index in range(76)]
+    (loss,) = large_losses(listed, sizes, file="suspects.csv")
+    assert (loss.num_listed, loss.num_images) == (300, 617)
+    assert "300 of the 617 images of class 'defective' (48.6%), but 19.1% of all" in str(loss)
+    assert loss.to_dict()["warning"] == str(loss)
+    half = [*listed[:150], *listed[600:], *(suspect(2000 + index, "good", "dark") for index in range(253))]
+    assert large_losses(half, sizes, file="suspects.csv") == ()  # a quarter of each class
+    assert large_losses(listed[:1], sizes, file="suspects.csv") == ()  # by chance
+    assert large_losses([], sizes, file="suspects.csv") == ()
+    counts = count_kinds(listed, tuple(sizes))
+    assert counts["defective"] == {**dict.fromkeys(get_args(SuspectKind), 0), "outlier": 300, "flat": 300}
+
+
+def test_pictures_name_files(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    def seen(groups: object, captions: list[str], *, title: str) -> str:
+        shown.extend(captions)
+        return title
+
+    monkeypatch.setattr(pictures, "draw_suspects", seen)
+    monkeypatch.setattr(pictures, "png_bytes", lambda figure: figure.encode())
+    dataset = load_dataset(f"folder:{photos}", image_size=16, val_fraction=0.0)
+    assert dataset.train.paths is not None
+    assert dataset.train.positions is not None
+    path = dataset.train.paths[7]
+    found = [replace(suspect(int(dataset.train.positions[7]), "bad", "label"), suggested="good")]
+    drawn = draw_pictures(dataset, found, find_duplicates_across(dataset), answers(dataset))
+    assert set(drawn) == {"label.png", "exact-duplicate.png", "duplicate.png"}
+    assert shown[0].startswith(f"{path}: bad\nrather good (")
+    assert sorted(line.partition(" ")[2] for line in shown[1].splitlines()[:2]) == [
+        "good/05.png: good", "good/copy.png: good"
+    ]  # fmt: skip
+    assert "bad/nearly.png" in shown[2]
+    without = replace(dataset, train=replace(dataset.train, paths=None))
+    shown.clear()
+    draw_pictures(without, found, (), answers(dataset))
+    assert shown[0].startswith(f"{found[0].index}: bad")
