@@ -56,14 +56,20 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def checked(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataCheck:
+@pytest.fixture(scope="module")
+def checked(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> DataCheck:
     """A check in which nothing is trained."""
-    monkeypatch.setattr(check, "predict_out_of_fold", lambda config, dataset, **options: answers(dataset))
-    config = load_recipe(
-        options={"data": f"folder:{photos}", "device": "cpu"}, settings=["image_size=16", 'kernels="pytorch"']
-    )
-    return check_data(config, out=tmp_path / "check", log_style="silent", kinds=["duplicate", "label"], max_labels=1)
+    options = {"data": f"folder:{photos}", "device": "cpu", "image_size": 16, "kernels": "pytorch"}
+    config = load_recipe(options=options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(check, "predict_out_of_fold", lambda config, dataset, **options: answers(dataset))
+        return check_data(
+            config,
+            out=tmp_path_factory.mktemp("check"),
+            log_style="silent",
+            kinds=["duplicate", "label"],
+            max_labels=1,
+        )
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
