@@ -134,17 +134,22 @@ def damage(name: str, change: Callable[[str], str]) -> Callable[[RunDir], None]:
     return lambda folder: folder.write(name, change((folder.path / name).read_text()))
 
 
+def rename_a_class(folder: RunDir) -> None:
+    damage("model.json", lambda text: text.replace('"0"', '"zero"'))(folder)
+    damage("predictions.csv", lambda text: text.replace("p_0", "p_zero"))(folder)
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (damage("model.json", lambda text: text.replace('"0"', '"zero"')), "the classes differ"),
+        (rename_a_class, "the classes differ"),
         (damage("predictions.csv", lambda text: text.replace("\n0,,0,", "\n0,,1,", 1)), "1 of 45 labels differ"),
         (damage("predictions.csv", lambda text: "\n".join(text.splitlines()[:-1])), "it has 44 rows for 45 test"),
         (damage("predictions.csv", lambda text: text.replace("\n7,", "\n8,")), "not numbered from 0 on"),
         (damage("predictions.csv", lambda text: text.replace("probability", "chance")), "no column 'probability'"),
         (damage("predictions.csv", lambda text: text.replace("\n0,,0,", "\n0,,9,", 1)), "a class is not one of"),
         (damage("predictions.csv", lambda text: text.replace("\n0,,0,", "\n0,,x,", 1)), "is damaged: invalid"),
-        (damage("predictions.csv", lambda text: text.rpartition(",")[0]), "has 6 fields for 7 columns"),
+        (damage("predictions.csv", lambda text: text.rpartition(",")[0]), "has 9 fields for 10 columns"),
         (damage("metrics.json", lambda text: text.replace('"macs"', '"flops"')), "macs is missing"),
         (lambda folder: (folder.path / "predictions.csv").unlink(), "predictions.csv cannot be read"),
         (lambda folder: (folder.path / "metrics.json").unlink(), "is not finished"),

@@ -122,14 +122,15 @@ def test_predictions_have_a_row_for_every_image(tmp_path: Path, tiny_dataset: Da
     named = dataclasses.replace(tiny_dataset.test, paths=tuple(f"a,{index}.png" for index in range(45)))
     RunDir(tmp_path).write_predictions(evaluation.predictions, named, tiny_dataset.class_names)
     lines = (tmp_path / "predictions.csv").read_text().splitlines()
-    assert lines[0] == "index,path,label,prediction,class_name,predicted_name,probability"
+    assert lines[0] == "index,path,label,prediction,class_name,predicted_name,probability,p_red,p_green,p_blue"
     assert len(lines) == 46
-    index, path, label, prediction, class_name, predicted_name, probability = (
+    index, path, label, prediction, class_name, predicted_name, probability, *shares = (
         lines[2].replace('"a,1.png"', "it").split(",")
     )
     assert (index, path, label, class_name) == ("1", "it", "1", "green")
     assert predicted_name == tiny_dataset.class_names[int(prediction)]
     assert float(probability) == pytest.approx(float(evaluation.predictions.confidence[1]), abs=1e-6)
+    assert list(map(float, shares)) == pytest.approx(evaluation.predictions.probabilities[1].tolist(), rel=1e-4)
 
 
 def test_what_is_no_finished_run_is_told(tmp_path: Path) -> None:

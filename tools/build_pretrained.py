@@ -77,7 +77,9 @@ def main() -> None:
         print({"half_precision": is_half, "accuracy": evaluation.accuracy})
         return
     path = PRETRAINED / f"{run.card.model}.safetensors"
-    card = replace(run.card, architecture=run.model.architecture, metrics=card_metrics(evaluation))
+    card = replace(
+        run.card, architecture=run.model.architecture, metrics=card_metrics(evaluation, run.card.class_names)
+    )
     path.write_bytes(weights_of(run, card, is_half=is_half))
     export_data = PRETRAINED / EXPORT_DATA_FOLDER / path.name
     export_data.parent.mkdir(exist_ok=True)

@@ -9,6 +9,8 @@ from typing import Any
 from jaxtyping import Int64
 from torch import Tensor
 
+from thumbnet.evaluation.binary import BinaryCurves, margins_of
+from thumbnet.evaluation.binary_intervals import auc_interval, average_precision_interval
 from thumbnet.evaluation.calibration import Calibration, Coverage, at_temperature, calibrate, cover, fit_temperature
 from thumbnet.evaluation.classes import (
     ClassMetrics,
@@ -20,7 +22,9 @@ from thumbnet.evaluation.classes import (
     most_confident_wrong,
     top_accuracy,
 )
+from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.evaluation.metrics import Evaluation, standard_error
+from thumbnet.evaluation.overall import OverallIntervals, OverallMetrics, overall_intervals, overall_metrics
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.terminal.text import escaped
 
@@ -30,9 +34,19 @@ NUM_PAIRS_IN_TEXT, NUM_IMAGES_IN_TEXT = 5, 5
 
 
 @dataclass(frozen=True)
+class BinaryAnalysis:
+    """The curves of two classes, and the intervals, at CONFIDENCE_LEVEL, of their areas."""
+
+    curves: BinaryCurves
+    auc_interval: tuple[float, float]
+    average_precision_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Analysis:
     """The metrics of one split. Accuracies and errors are fractions.
 
+    `binary` is None of more than two classes, and where all images are of one.
     `standard_error` is that of the accuracy, from the number of images; `temperature` and `calibrated`, the calibration
     with that temperature, are None where there were no held-out predictions to fit it on, or none could be fitted.
     """
@@ -41,6 +55,9 @@ class Analysis:
     class_names: tuple[str, ...]
     standard_error: float
     top2_accuracy: float
+    overall: OverallMetrics
+    overall_intervals: OverallIntervals
+    binary: BinaryAnalysis | None
     classes: tuple[ClassMetrics, ...]
     confused: tuple[ConfusedPair, ...]
     calibration: Calibration
@@ -56,6 +73,8 @@ class Analysis:
             "accuracy_standard_error": self.standard_error,
             "top2_accuracy": self.top2_accuracy,
             "loss": self.evaluation.loss,
+            **asdict(self.overall),
+            **{f"{name}_interval": interval for name, interval in asdict(self.overall_intervals).items()},
             "calibration_error": self.calibration.error,
             "reliability": [asdict(each) for each in self.calibration.bins],
             "coverage": [
@@ -66,6 +85,15 @@ class Analysis:
             "most_confused": [asdict(pair) for pair in self.confused[:NUM_LISTED_IMAGES]],
             **{name: self._listed(indices) for name, indices in self._lists().items()},
         }
+        if self.binary is not None:
+            curves = self.binary.curves
+            values |= {
+                "positive": self.class_names[curves.positive],
+                "auc": curves.auc,
+                "auc_interval": self.binary.auc_interval,
+                "average_precision": curves.average_precision,
+                "average_precision_interval": self.binary.average_precision_interval,
+            }
         if self.evaluation.custom_metrics:
             values["custom_metrics"] = self.evaluation.custom_metrics
         if self.temperature is not None and self.calibrated is not None:
@@ -74,11 +102,14 @@ class Analysis:
 
     def __str__(self) -> str:
         """The metrics for people, in lines."""
-        evaluation, coverage = self.evaluation, self.coverage
+        evaluation, coverage, overall = self.evaluation, self.coverage, self.overall
         abstaining = ", ".join(f"{share:.0%}: {coverage.accuracy_at(share):.2%}" for share in SHOWN_COVERAGES[1:])
+        always = f"always {escaped(overall.commonest_class)!r}: {overall.commonest_share:.2%}"
+        top2 = "" if len(self.class_names) == 2 else f"top-2 accuracy {self.top2_accuracy:.2%}, "
         lines = [
-            f"accuracy {evaluation.accuracy:.2%} ± {self.standard_error:.2%}",
-            f"top-2 accuracy {self.top2_accuracy:.2%}, loss {evaluation.loss:.4f}",
+            f"accuracy {evaluation.accuracy:.2%} ± {self.standard_error:.2%} ({always})",
+            *self._overall_lines(),
+            f"{top2}loss {evaluation.loss:.4f}",
             f"expected calibration error {self.calibration.error:.2%}",
         ]
         if self.temperature is not None and self.calibrated is not None:
@@ -110,6 +141,21 @@ class Analysis:
             lines.append(f"{name.replace('_', ' ')}: {', '.join(listed) or 'none'}")
         return "\n".join(lines)
 
+    def _overall_lines(self) -> list[str]:
+        """The metrics over all classes, and the areas of two, with their intervals."""
+        overall, intervals = self.overall, self.overall_intervals
+        balanced = (
+            f"{overall.balanced_accuracy:.2%} ({CONFIDENCE_LEVEL:.0%} interval {_span(intervals.balanced_accuracy)})"
+        )
+        macro_f1 = f"{overall.macro_f1:.2%} ({_span(intervals.macro_f1)})"
+        lines = [f"balanced accuracy {balanced}, macro F1 {macro_f1}, Matthews' coefficient {overall.mcc:.3f}"]
+        if self.binary is not None:
+            curves, name = self.binary.curves, escaped(self.class_names[self.binary.curves.positive])
+            area = f"{curves.auc:.4f} ({_bounds(self.binary.auc_interval)})"
+            precision = f"{curves.average_precision:.4f} ({_bounds(self.binary.average_precision_interval)})"
+            lines.append(f"{name!r} against the other class: area under ROC {area}, average precision {precision}")
+        return lines
+
     def _lists(self) -> dict[str, Int64[Tensor, " m"]]:
         predictions = self.evaluation.predictions
         return {
@@ -136,6 +182,14 @@ def _share(value: float | None) -> str:
     return f"{'-':>7}" if value is None else f"{value:7.2%}"
 
 
+def _span(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:.2%} to {bounds[1]:.2%}"
+
+
+def _bounds(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:.4f} to {bounds[1]:.4f}"
+
+
 def analyse(evaluation: Evaluation, class_names: Sequence[str], *, held_out: Predictions | None = None) -> Analysis:
     """All metrics of a split, from its evaluation.
 
@@ -150,10 +204,25 @@ def analyse(evaluation: Evaluation, class_names: Sequence[str], *, held_out: Pre
         class_names=tuple(class_names),
         standard_error=standard_error(evaluation.accuracy, evaluation.num_images),
         top2_accuracy=top_accuracy(predictions, 2),
+        overall=overall_metrics(evaluation.confusion, class_names),
+        overall_intervals=overall_intervals(evaluation.confusion),
+        binary=_analyse_binary(evaluation),
         classes=metrics_by_class(predictions, class_names),
         confused=confused_pairs(evaluation.confusion, class_names),
         calibration=calibrate(predictions),
         coverage=cover(predictions),
         temperature=temperature,
         calibrated=None if temperature is None else calibrate(at_temperature(predictions, temperature)),
+    )
+
+
+def _analyse_binary(evaluation: Evaluation) -> BinaryAnalysis | None:
+    curves, predictions = evaluation.binary, evaluation.predictions
+    if curves is None:
+        return None
+    margins = margins_of(predictions.logits, positive=curves.positive)
+    return BinaryAnalysis(
+        curves=curves,
+        auc_interval=auc_interval(margins, (predictions.labels == curves.positive).numpy()),
+        average_precision_interval=average_precision_interval(curves),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, NonFiniteLogitsError
+from thumbnet.evaluation.binary import BinaryCurves, binary_curves, rarer_class
 from thumbnet.evaluation.calibration import calibrate
 from thumbnet.evaluation.custom_metrics import custom_metrics
+from thumbnet.evaluation.overall import balanced_accuracies, overall_metrics
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.models.outputs import check_num_classes
 
@@ -25,7 +27,8 @@ class Evaluation:
     """A model's metrics on one split.
 
     `accuracy` is a fraction; `loss` the mean negative log-likelihood; `confusion` int64 [K,K], truth by row and
-    prediction by column; `predictions` are of every image, in the split's order.
+    prediction by column; `predictions` are of every image, in the split's order. `positive` is, of two classes, the one
+    that curves and thresholds are about: by default the one with fewer training images; None of more classes.
     """
 
     split: str
@@ -34,6 +37,19 @@ class Evaluation:
     loss: float
     confusion: Int64[np.ndarray, "k k"]
     predictions: Predictions
+    positive: int | None = None
+
+    @cached_property
+    def balanced_accuracy(self) -> float:
+        """The mean recall of the classes that have images."""
+        return float(balanced_accuracies(self.confusion[None])[0])
+
+    @cached_property
+    def binary(self) -> BinaryCurves | None:
+        """The curves of two classes; None of more, or where all images are of one."""
+        if self.positive is None:
+            return None
+        return binary_curves(self.predictions.logits, self.predictions.labels, positive=self.positive)
 
     @cached_property
     def custom_metrics(self) -> dict[str, float | None]:
@@ -51,7 +67,8 @@ def evaluate(model: nn.Module, dataset: Dataset, split: str = "test") -> Evaluat
     predictions = predict_split(model, dataset.split(split), mean=dataset.mean, std=dataset.std)
     check_num_classes(predictions.logits, dataset.num_classes)
     _check_finite(predictions.logits)
-    return summarise_predictions(predictions, split=split)
+    positive = rarer_class(dataset.train.labels) if dataset.num_classes == 2 else None
+    return summarise_predictions(predictions, split=split, positive=positive)
 
 
 def scorers(dataset: Dataset, *splits: str) -> dict[str, Callable[[nn.Module], Evaluation]]:
@@ -80,10 +97,12 @@ def _check_finite(logits: Float[Tensor, "n k"]) -> None:
         )
 
 
-def summarise_predictions(predictions: Predictions, *, split: str) -> Evaluation:
-    """The metrics of existing predictions."""
+def summarise_predictions(predictions: Predictions, *, split: str, positive: int | None = None) -> Evaluation:
+    """The metrics of existing predictions; of two classes `positive` is by default the one with fewer images here."""
     labels, predicted = predictions.labels.numpy(), predictions.predicted.numpy()
     num_classes = predictions.logits.shape[1]
+    if positive is None and num_classes == 2:
+        positive = rarer_class(predictions.labels)
     return Evaluation(
         split=split,
         num_images=len(labels),
@@ -91,6 +110,7 @@ def summarise_predictions(predictions: Predictions, *, split: str) -> Evaluation
         loss=float(predictions.losses.mean()),
         confusion=confusion_matrix(labels, predicted, labels=range(num_classes)).astype(np.int64),
         predictions=predictions,
+        positive=positive,
     )
 
 
@@ -99,14 +119,29 @@ def standard_error(accuracy: float, num_images: int) -> float:
     return math.sqrt(accuracy * (1 - accuracy) / num_images)
 
 
-def card_metrics(evaluation: Evaluation) -> dict[str, float]:
+def card_metrics(evaluation: Evaluation, class_names: Sequence[str]) -> dict[str, float]:
     """What a model's card keeps of its test split; `ece` is the expected calibration error."""
     return {
         "test_accuracy": evaluation.accuracy,
         "test_loss": evaluation.loss,
         "ece": calibrate(evaluation.predictions).error,
         "num_test": evaluation.num_images,
+        **metrics_over_classes(evaluation, class_names),
     }
+
+
+def metrics_over_classes(evaluation: Evaluation, class_names: Sequence[str]) -> dict[str, float]:
+    """The metrics of a test split that unequal classes do not flatter, as metrics.json and the card name them."""
+    overall, curves = overall_metrics(evaluation.confusion, class_names), evaluation.binary
+    metrics = {
+        "test_balanced_accuracy": overall.balanced_accuracy,
+        "test_macro_f1": overall.macro_f1,
+        "test_mcc": overall.mcc,
+        "commonest_share": overall.commonest_share,
+    }
+    if curves is not None:
+        metrics |= {"test_auc": curves.auc, "test_average_precision": curves.average_precision}
+    return metrics
 
 
 def misclassified(predictions: Predictions) -> Int64[Tensor, " m"]:

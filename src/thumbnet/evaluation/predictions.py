@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -49,12 +49,14 @@ class Predictions:
 @dataclass(frozen=True)
 class StoredPredictions:
     """Predictions as a run keeps them: labels and predicted classes int64 [N] of a split, the probability of the
-    predicted class [N], and the images' paths if they have any; all in the split's order."""
+    predicted class [N], the images' paths if they have any, and the probability of every class [N,K] (None of runs from
+    before it was kept); all in the split's order."""
 
     labels: Int64[Tensor, " n"]
     predicted: Int64[Tensor, " n"]
     confidence: Float[Tensor, " n"]
     paths: tuple[str, ...] | None = None
+    probabilities: Float64[Tensor, "n k"] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -203,7 +203,7 @@ class RunDir:
         """The stored predictions of every test image; RunError where they are not there or damaged."""
         card = self.read_card()
         name = str(self.path / PREDICTIONS)
-        stored = predictions_from_csv(self._read_text(PREDICTIONS), name=name, num_classes=len(card.class_names))
+        stored = predictions_from_csv(self._read_text(PREDICTIONS), name=name, class_names=card.class_names)
         if len(stored) != card.num_test:
             raise RunError(
                 f"{name} is damaged: it has {len(stored)} rows for {card.num_test} test images", hint="train again"

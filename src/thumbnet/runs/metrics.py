@@ -10,11 +10,15 @@ from thumbnet.specs.json_text import damaged
 from thumbnet.specs.typed import from_fields
 
 METRICS_FORMAT = 2
+FRACTIONS = ("test_macro_f1", "test_mcc", "commonest_share", "test_auc", "test_average_precision")
 
 
 @dataclass(frozen=True)
 class KnownMetrics:
-    """What is used of metrics.json, with its types; there is more in it, and earlier versions wrote less."""
+    """What is used of metrics.json, with its types; there is more in it, and earlier versions wrote less.
+
+    `test_auc` and `test_average_precision` are of two classes alone.
+    """
 
     model: str
     data: str
@@ -39,6 +43,12 @@ class KnownMetrics:
     val_loss: float = 0.0
     best_test_accuracy: float = 0.0
     best_test_epoch: int = 1
+    test_balanced_accuracy: float | None = None
+    test_macro_f1: float | None = None
+    test_mcc: float | None = None
+    commonest_share: float | None = None
+    test_auc: float | None = None
+    test_average_precision: float | None = None
     resumed_with_changes: tuple[str, ...] = ()
 
 
@@ -52,9 +62,10 @@ def check_metrics(values: Mapping[str, object], *, name: str, num_epochs: int) -
     """RunError, which names the file `name`, where the values cannot be those of a run with a history so long."""
     known = known_metrics(values, name=name)
     for key, value in vars(known).items():
-        if isinstance(value, (int, float)) and value < 0:
-            raise damaged(name, f"{key} is {value}")
-        if key.endswith("_accuracy") and value > 1:
+        if not isinstance(value, (int, float)):
+            continue
+        lowest = -1 if key == "test_mcc" else 0
+        if value < lowest or ((key.endswith("_accuracy") or key in FRACTIONS) and value > 1):
             raise damaged(name, f"{key} is {value}")
     if known.epochs != num_epochs:
         raise damaged(name, f"epochs is {known.epochs}, but the history has {num_epochs}")

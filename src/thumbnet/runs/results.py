@@ -15,7 +15,7 @@ import thumbnet
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.export_data import collect_export_data
-from thumbnet.evaluation.metrics import Evaluation, card_metrics, misclassified
+from thumbnet.evaluation.metrics import Evaluation, card_metrics, metrics_over_classes, misclassified
 from thumbnet.evaluation.predictions_csv import predictions_to_csv
 from thumbnet.evaluation.saliency import saliency_maps
 from thumbnet.kernels.cpu import cpu_form
@@ -129,6 +129,7 @@ def _metrics(
         "test_accuracy": evaluation.accuracy,
         "test_loss": evaluation.loss,
         "num_test": evaluation.num_images,
+        **metrics_over_classes(evaluation, dataset.class_names),
         "num_excluded": dataset.num_excluded,
         "num_params": trace.num_params,
         "macs": trace.macs,
@@ -149,6 +150,8 @@ def _metrics(
         metrics |= {"val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
     if evaluation.custom_metrics:
         metrics["custom_metrics"] = evaluation.custom_metrics
+    if evaluation.binary is not None:
+        metrics["positive"] = dataset.class_names[evaluation.binary.positive]
     best = history.best_test_epoch()
     if best is not None:
         metrics |= {"best_test_accuracy": best.test_accuracy, "best_test_epoch": best.epoch}
@@ -188,7 +191,7 @@ def _model_card(
         commit=_commit(),
         white_levels=dict(dataset.white_levels),
         architecture=architecture_of_model(model),
-        metrics=card_metrics(evaluation),
+        metrics=card_metrics(evaluation, dataset.class_names),
     )
 
 
