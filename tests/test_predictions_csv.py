@@ -38,9 +38,9 @@ def test_a_table_of_an_earlier_version_has_none() -> None:
     ("change", "told"),
     [
         (("p_p_x", "p_y"), "no column 'p_p_x'"),
-        (("0.6652", "0.7652"), "do not add up to 1"),
-        (("0.66524", "nan"), "do not add up to 1"),
-        (("0.66524", "much"), "could not convert"),
+        (("0.66524\n", "0.76524\n"), "do not add up to 1"),
+        (("0.66524\n", "nan\n"), "do not add up to 1"),
+        (("0.66524\n", "much\n"), "could not convert"),
     ],
 )
 def test_damaged_probabilities_are_refused(change: tuple[str, str], told: str) -> None:

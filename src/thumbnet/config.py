@@ -18,7 +18,7 @@ from thumbnet.specs.checks import require, require_fraction, require_seed, shown
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.limits import check_batch_size, check_epochs, check_image_size, check_min_steps
-from thumbnet.specs.objective import Objective
+from thumbnet.specs.objective import Objective, check_balance
 from thumbnet.specs.optimizers import Optimizer
 from thumbnet.specs.parts import NAMED, PARTS, UNNAMED, check_foreign, flat, named_as, owners_of
 from thumbnet.specs.plain import Value, field_names, from_plain, missing_fields, to_plain
@@ -74,6 +74,7 @@ class TrainConfig:
         self._check_ranges()
         if (self.mean is None) != (self.std is None):
             raise ConfigError("only one of mean and std is given", hint="give both, or neither")
+        check_balance(self.objective, self.inputs)
         augmentation = self.inputs.augmentation
         if not isinstance(augmentation, str):
             raise ConfigError(

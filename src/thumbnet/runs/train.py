@@ -29,6 +29,7 @@ from thumbnet.runs.resolve import Say, describe_data, load_data, speaker
 from thumbnet.runs.results import write_metrics, write_results
 from thumbnet.runs.run import Checkpoint, Run, RunDir, create_run_dir, load_run
 from thumbnet.runs.teacher import load_teacher
+from thumbnet.training.class_weights import resolve_class_weights
 from thumbnet.training.device import pick_device
 from thumbnet.training.inputs import build_augmentations
 from thumbnet.training.optimizers import build_optimizer
@@ -118,6 +119,7 @@ def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
     engine = config.engine
     pick_kernels(engine.kernels, model, pick_device(engine.device), compiled=engine.compiled, say=say)
     build_augmentations(config.inputs, dataset)
+    resolve_class_weights(config.objective, config.inputs, dataset.train.labels, dataset.class_names)
     check_sizes(config, dataset)
     if isinstance(config.objective.teacher, str):
         load_teacher(config.objective.teacher, dataset)

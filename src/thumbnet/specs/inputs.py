@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from thumbnet.errors import ConfigError
-from thumbnet.specs.checks import MAX_IMAGE_SIZE, require
+from thumbnet.specs.checks import MAX_IMAGE_SIZE, require, require_choice
 from thumbnet.specs.policies import POLICIES
 from thumbnet.specs.resizing import ProgressiveResizing
 
@@ -31,6 +31,8 @@ class Inputs:
         cutout: side in pixels of a square in the mean colour, painted into every image after a policy; 0: none.
         scales, scale_starts: progressive resizing; from the fraction `scale_starts[i]` of the steps on, images have
             `scales[i]` times their full sides, and not less than 16 pixels.
+        sampler: which images an epoch has: `shuffled`: each once; `balanced`: as many in all, the same number of each
+            class, so that those of rare classes come several times.
 
     Raises:
         ConfigError: out of range, or two of these contradict each other.
@@ -42,8 +44,10 @@ class Inputs:
     cutout: int = 0
     scales: tuple[float, ...] = (1.0,)
     scale_starts: tuple[float, ...] = (0.0,)
+    sampler: Literal["shuffled", "balanced"] = "shuffled"
 
     def __post_init__(self) -> None:
+        require_choice("sampler", self.sampler, ("shuffled", "balanced"))
         require(0 <= self.cutout <= MAX_IMAGE_SIZE, "cutout", self.cutout, f"0 to {MAX_IMAGE_SIZE} pixels")
         object.__setattr__(self, "scales", tuple(self.scales))
         object.__setattr__(self, "scale_starts", tuple(self.scale_starts))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from thumbnet.errors import ConfigError
-from thumbnet.specs.checks import MAX_RATE, require, require_fraction
+from thumbnet.specs.checks import MAX_RATE, require, require_choice, require_fraction, shown
+from thumbnet.specs.inputs import Inputs
 
 TEACHER_WEIGHT = 0.9  # where there is a teacher and nothing is given
 TEACHER_TEMPERATURE = 2.0
+MAX_CLASS_WEIGHT = 1_000
 
 
 @runtime_checkable
@@ -32,6 +35,8 @@ class Objective:
             `thumbnet.training.distillation.TeacherLogits`.
         teacher_weight: of the divergence, above 0 and at most 1; the labels' loss has the rest. None: 0.9.
         teacher_temperature: by which both softmax distributions are softened. None: 2.
+        class_weights: what each image counts in the loss, by its class: a weight for each class named (1 for others),
+            or `balanced`: one over the class's number of training images. Scaled: an image weighs 1 on average.
 
     Raises:
         ConfigError: out of range, or a weight or temperature without a teacher.
@@ -42,6 +47,7 @@ class Objective:
     teacher: str | TeacherPredictions | None = None
     teacher_weight: float | None = None
     teacher_temperature: float | None = None
+    class_weights: Literal["none", "balanced"] | Mapping[str, str | int | float | bool] = "none"
 
     def __post_init__(self) -> None:
         require_fraction("label_smoothing", self.label_smoothing)
@@ -54,6 +60,7 @@ class Objective:
         require(weight is None or 0 < weight <= 1, "teacher_weight", weight, "above 0 and at most 1")
         is_right = temperature is None or 0 < temperature < float("inf")
         require(is_right, "teacher_temperature", temperature, "above 0")
+        object.__setattr__(self, "class_weights", _checked_weights(self.class_weights))
 
     def resolved(self) -> Objective:
         """With a teacher, the weight and temperature written out."""
@@ -65,3 +72,25 @@ class Objective:
             teacher_weight=TEACHER_WEIGHT if weight is None else weight,
             teacher_temperature=TEACHER_TEMPERATURE if temperature is None else temperature,
         )
+
+
+def check_balance(objective: Objective, inputs: Inputs) -> None:
+    """ConfigError where the classes would be balanced twice over."""
+    if objective.class_weights == "balanced" and inputs.sampler == "balanced":
+        raise ConfigError("class_weights and sampler both balance the classes", hint="leave one of them out")
+
+
+def _checked_weights(
+    weights: Literal["none", "balanced"] | Mapping[str, str | int | float | bool],
+) -> Literal["none", "balanced"] | dict[str, str | int | float | bool]:
+    if isinstance(weights, str):
+        require_choice("class_weights", weights, ("none", "balanced"))
+        return weights
+    for name, weight in weights.items():
+        is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        if not (is_number and 0 < float(weight) <= MAX_CLASS_WEIGHT):
+            raise ConfigError(
+                f"class_weights.{name} is {shown(weight)}",
+                hint=f"a weight is a number above 0 and at most {MAX_CLASS_WEIGHT:,}",
+            )
+    return dict(weights) or "none"

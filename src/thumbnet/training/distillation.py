@@ -74,3 +74,17 @@ def distillation_loss(
     ours, theirs = (F.log_softmax(each / temperature, dim=1) for each in (logits, teacher_logits))
     divergence = F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
     return torch.lerp(label_loss, divergence * temperature**2, weight)
+
+
+def distillation_losses(
+    logits: Float[Tensor, "b k"],
+    teacher_logits: Float[Tensor, "b k"],
+    label_losses: Float[Tensor, " b"],
+    *,
+    weight: float,
+    temperature: float,
+) -> Float[Tensor, " b"]:
+    """`distillation_loss` image by image."""
+    ours, theirs = (F.log_softmax(each / temperature, dim=1) for each in (logits, teacher_logits))
+    divergences = F.kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=1)
+    return torch.lerp(label_losses, divergences * temperature**2, weight)

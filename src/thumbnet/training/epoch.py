@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thumbnet.augment import Augmentation, Draws
-from thumbnet.data.batches import shuffled_batches
+from thumbnet.data.batches import balanced_order, batches_of, shuffled_batches
 from thumbnet.kernels.library import Kernels
 from thumbnet.models.outputs import check_num_classes
 from thumbnet.specs.objective import Objective
@@ -19,10 +19,11 @@ from thumbnet.specs.resizing import ProgressiveResizing
 from thumbnet.specs.schedules import Schedule
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
-from thumbnet.training.distillation import TeacherLogits, distillation_loss
+from thumbnet.training.class_weights import class_shares
+from thumbnet.training.distillation import TeacherLogits, distillation_loss, distillation_losses
 from thumbnet.training.forecast import Forecast
 from thumbnet.training.inputs import make_batch
-from thumbnet.training.mixup import Targets, mix
+from thumbnet.training.mixup import Mixed, Targets, mix
 from thumbnet.training.progress import EpochPlan, Progress, StepReport
 from thumbnet.training.randomness import epoch_randomness
 from thumbnet.training.tally import Tally
@@ -54,7 +55,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class TrainImages:
-    """The training images and labels, on the training's device, and how a batch is made of them."""
+    """The training images and labels, on the training's device, and how a batch is made of them.
+
+    `class_weights` are on that device, too; None: all images weigh the same. `is_balanced` is whether an epoch draws as
+    many images of each class.
+    """
 
     images: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"]
@@ -66,6 +71,13 @@ class TrainImages:
     resizing: ProgressiveResizing
     teacher: TeacherLogits | None
     library: Kernels | None
+    class_weights: Float[Tensor, " k"] | None = None
+    is_balanced: bool = False
+
+    @property
+    def counts_by_class(self) -> bool:
+        """Whether what is minimised is not the mean over the training images."""
+        return self.is_balanced or self.class_weights is not None
 
     @property
     def full_size(self) -> tuple[int, int]:
@@ -110,9 +122,10 @@ def train_epoch(loop: Loop, epoch: int, forecast: Forecast) -> StepReport:
         EpochPlan(epoch, plan.num_epochs, plan.lr_at(first_step), len(labels), plan.steps_per_epoch)
     )
     loop.model.train()
-    tally = Tally(first_step)
+    shares = class_shares(labels.cpu(), loop.train.num_classes) if loop.train.counts_by_class else None
+    tally = Tally(first_step, shares=shares)
     with epoch_randomness(loop.seed, epoch, device, scheme=loop.random_scheme) as streams:
-        for index, chosen in enumerate(shuffled_batches(len(labels), plan.batch_size, streams.shuffling)):
+        for index, chosen in enumerate(_batches(loop.train, plan.batch_size, streams.shuffling)):
             factor = plan.factor_at(first_step + index)
             for group, base_lr in zip(loop.optimizer.param_groups, loop.base_lrs, strict=True):
                 group["lr"] = base_lr * factor
@@ -127,10 +140,17 @@ def train_epoch(loop: Loop, epoch: int, forecast: Forecast) -> StepReport:
     return report
 
 
+def _batches(train: TrainImages, batch_size: int, generator: torch.Generator) -> Iterator[Int64[Tensor, " b"]]:
+    """The indices of an epoch's images, batch by batch."""
+    if not train.is_balanced:
+        return shuffled_batches(len(train.labels), batch_size, generator)
+    return batches_of(balanced_order(train.labels.cpu(), train.num_classes, generator), batch_size)
+
+
 def _train_step(
     loop: Loop, chosen: Int64[Tensor, " b"], epoch: int, sides: tuple[int, int], generator: torch.Generator
-) -> tuple[Tensor, Tensor, int]:
-    """One step of an epoch, on the images `chosen`: its loss, how many it got right, and of how many."""
+) -> tuple[Tensor, Tensor, int, Float[Tensor, "k 3"] | None]:
+    """One step of an epoch, on the images `chosen`: as `Tally.add` takes it."""
     train = loop.train
     labels = train.labels[chosen]
     chosen_images = train.images.index_select(0, chosen)  # on a CPU 20 times faster than an index in brackets
@@ -150,11 +170,15 @@ def _train_step(
     with torch.autocast(images.device.type, loop.precision, enabled=loop.precision != torch.float32):
         logits = loop.forward(mixed.images).float()
     check_num_classes(logits, train.num_classes)
-    loss = mixed.loss(lambda targets: _loss(loop.objective, logits, targets))
+    by_class = None
+    if train.counts_by_class:
+        loss, by_class = _weighted_loss(loop.objective, logits, mixed, train.class_weights)
+    else:
+        loss = mixed.loss(lambda targets: _loss(loop.objective, logits, targets))
     loop.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     loop.optimizer.step()
-    return loss.detach(), mixed.num_correct(logits.detach()), len(labels)
+    return loss.detach(), mixed.num_correct(logits.detach()), len(labels), by_class
 
 
 def _teacher_logits(
@@ -179,6 +203,41 @@ def _loss(objective: Objective, logits: Float[Tensor, "b k"], targets: Targets) 
         logits,
         targets.teacher_logits,
         loss,
+        weight=objective.teacher_weight,
+        temperature=objective.teacher_temperature,
+    )
+
+
+def _weighted_loss(
+    objective: Objective, logits: Float[Tensor, "b k"], mixed: Mixed, class_weights: Float[Tensor, " k"] | None
+) -> tuple[Float[Tensor, ""], Float[Tensor, "k 3"]]:
+    """The sum of the images' losses, each times its class's weight, over their number (not over the sum of the weights:
+    which classes a batch has must not change the step); and, by class, the sums of the losses without weights, of what
+    is right, and of the images."""
+
+    def weighted(targets: Targets) -> Float[Tensor, " b"]:
+        losses = _losses(objective, logits, targets)
+        return losses if class_weights is None else losses * class_weights[targets.labels]
+
+    with torch.no_grad():
+        losses = mixed.loss(lambda targets: _losses(objective, logits, targets))
+        is_right = (logits.argmax(dim=1) == mixed.labels).float()
+        belongs = F.one_hot(mixed.labels, logits.shape[1]).float()
+        by_class = belongs.T @ torch.stack([losses, is_right, torch.ones_like(losses)], dim=1)
+    return mixed.loss(weighted).mean(), by_class
+
+
+def _losses(objective: Objective, logits: Float[Tensor, "b k"], targets: Targets) -> Float[Tensor, " b"]:
+    """`_loss` image by image."""
+    losses = F.cross_entropy(logits, targets.labels, label_smoothing=objective.label_smoothing, reduction="none")
+    if targets.teacher_logits is None:
+        return losses
+    assert objective.teacher_weight is not None
+    assert objective.teacher_temperature is not None
+    return distillation_losses(
+        logits,
+        targets.teacher_logits,
+        losses,
         weight=objective.teacher_weight,
         temperature=objective.teacher_temperature,
     )

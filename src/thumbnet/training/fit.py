@@ -28,6 +28,7 @@ from thumbnet.specs.schedules import OneCycle, Schedule
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.checks import check_arguments, check_flips, check_teacher
+from thumbnet.training.class_weights import resolve_class_weights
 from thumbnet.training.device import pick_device, pick_precision
 from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.epoch import Loop, Plan, TrainImages, train_epoch
@@ -37,7 +38,7 @@ from thumbnet.training.inputs import build_augmentations, init_model_from_data, 
 from thumbnet.training.optimizers import build_optimizer
 from thumbnet.training.progress import Progress, pick_progress
 from thumbnet.training.randomness import LATEST_SCHEME
-from thumbnet.training.result import FitResult, S
+from thumbnet.training.result import FitResult, S, Scores
 from thumbnet.training.state import TrainingState, check_state, load_state, state_after
 from thumbnet.training.state_checks import check_finite, finite_at
 
@@ -71,7 +72,8 @@ def fit(
         optimizer: `SGD(...)`, `Muon(...)` or a registered class's; its `lr` is per step.
         schedule: multiplies the optimizer's learning rates, step by step.
         inputs: augmentation, flips and sizes of the training images.
-        objective: label smoothing, mixup, and a teacher's logits, whose crop must be the first augmentation.
+        objective: label smoothing, class weights, mixup, and a teacher's logits, whose crop must be the first
+            augmentation.
         average_decay: of the weights' moving average, which is scored and is what `model` ends with; 0: no average.
         engine: device, precision and kernels.
         init_from_data: initialise the layers that are computed from training images, as whitening is; False: the
@@ -150,6 +152,10 @@ def fit(
             test_accuracy=scores["test"].accuracy if "test" in scores else None,
             train_s=trained.num_images / trained.images_per_s + setup_s,
             images_per_s=trained.images_per_s,
+            objective=trained.objective,
+            train_balanced_accuracy=trained.balanced_accuracy,
+            val_balanced_accuracy=_balanced_accuracy(scores.get("val")),
+            test_balanced_accuracy=_balanced_accuracy(scores.get("test")),
         )
         setup_s = 0.0
         history = history.appended(record)
@@ -187,6 +193,7 @@ def _train_images(
             hint="give TeacherLogits, or train with a config that names the teacher's run: thumbnet.train",
         )
     check_teacher(teacher, augmentations, num_images=len(dataset.train))
+    class_weights = resolve_class_weights(objective, inputs, dataset.train.labels, dataset.class_names)
     return TrainImages(
         images=dataset.train.images.to(device),
         labels=dataset.train.labels.to(device),
@@ -198,4 +205,12 @@ def _train_images(
         resizing=inputs.resizing,
         teacher=teacher,
         library=library,
+        class_weights=None if class_weights is None else class_weights.to(device),
+        is_balanced=inputs.sampler == "balanced",
     )
+
+
+def _balanced_accuracy(score: Scores | None) -> float | None:
+    """That of a score which has one, as `Evaluation` does."""
+    value = getattr(score, "balanced_accuracy", None)
+    return value if isinstance(value, float) else None

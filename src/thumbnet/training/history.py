@@ -20,6 +20,10 @@ class EpochRecord:
     `lr` is that of the epoch's last step; `train_loss` and `train_accuracy` are means over the epoch's images, each
     counted when its batch was trained on; `train_s` is the time of training alone, without scoring. `more` holds
     columns of a later version, which are kept as they are.
+
+    With class weights or a balanced sampler, `train_loss` and `train_accuracy` are still what compares with other
+    images: without weights, each class by its share of the training images. `objective` is the mean of what was
+    minimised, and `train_balanced_accuracy` the mean of the classes' accuracies; None without either.
     """
 
     epoch: int
@@ -32,11 +36,16 @@ class EpochRecord:
     test_accuracy: float | None
     train_s: float
     images_per_s: float
+    objective: float | None = None
+    train_balanced_accuracy: float | None = None
+    val_balanced_accuracy: float | None = None
+    test_balanced_accuracy: float | None = None
     more: Mapping[str, float | str | None] = field(default_factory=dict)
 
 
 COLUMNS = tuple(item.name for item in fields(EpochRecord) if item.name != "more")
-OPTIONAL_COLUMNS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy")
+LATER_COLUMNS = ("objective", "train_balanced_accuracy", "val_balanced_accuracy", "test_balanced_accuracy")
+OPTIONAL_COLUMNS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy", *LATER_COLUMNS)
 REQUIRED_COLUMNS = tuple(name for name in COLUMNS if name not in OPTIONAL_COLUMNS)
 
 
@@ -85,9 +94,12 @@ class History:
         return max(scored, key=lambda record: record.test_accuracy or 0.0, default=None)
 
     def to_csv(self) -> str:
-        """The table as CSV text, empty where not scored; floats in full, so that reading it back gives equal values."""
+        """The table as CSV text, empty where not scored; floats in full, so that reading it back gives equal values.
+        Of LATER_COLUMNS, it has those that have a value."""
         rows = self.to_rows()
-        columns = (*COLUMNS, *dict.fromkeys(name for record in self.epochs for name in record.more))
+        empty = {name for name in LATER_COLUMNS if all(row[name] is None for row in rows)}
+        more = dict.fromkeys(name for record in self.epochs for name in record.more)
+        columns = [name for name in (*COLUMNS, *more) if name not in empty]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
@@ -106,7 +118,7 @@ def history_from_rows(rows: Sequence[Mapping[str, object]], *, name: str = "the 
     for number, row in enumerate(rows, start=1):
         more = {key: value for key, value in row.items() if key not in COLUMNS}
         record = from_fields(EpochRecord, {**dict.fromkeys(OPTIONAL_COLUMNS), **row, "more": more}, name=name)
-        shares = (record.train_accuracy, record.val_accuracy, record.test_accuracy)
+        shares = [getattr(record, column) for column in COLUMNS if column.endswith("_accuracy")]
         if record.epoch != number:
             raise damaged(name, f"row {number} is of epoch {record.epoch}")
         if record.train_s < 0 or not all(share is None or 0 <= share <= 1 for share in shares):

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.data.batches import memory_order
+from thumbnet.data.batches import balanced_order, memory_order
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, TrainingError
 from thumbnet.kernels.memory import keep_freed_memory
@@ -27,7 +28,9 @@ from thumbnet.models.outputs import check_num_classes
 from thumbnet.specs.checks import require_seed
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.limits import check_batch_size
+from thumbnet.specs.objective import Objective
 from thumbnet.specs.optimizers import SGD, Optimizer
+from thumbnet.training.class_weights import resolve_class_weights
 from thumbnet.training.device import pick_device, seeded
 from thumbnet.training.inputs import build_augmentations, init_model_from_data, make_batch
 from thumbnet.training.optimizers import build_optimizer
@@ -74,7 +77,7 @@ def find_lr(
     batch_size: int = 128,
     optimizer: Optimizer = SGD(lr=0.1),
     inputs: Inputs = Inputs(),
-    label_smoothing: float = 0.0,
+    objective: Objective = Objective(),
     init_from_data: bool = True,
     seed: int = 0,
     device: str = "auto",
@@ -82,7 +85,8 @@ def find_lr(
     """Try rates from `min_lr` to `max_lr`, multiplied by the same factor at each of `num_steps` steps.
 
     What is tried is the optimizer's `lr`; its other rates keep their ratios to it. The other arguments are as in `fit`;
-    images have their full size, and are flipped at random where `inputs` flips them alternately.
+    images have their full size, and are flipped at random where `inputs` flips them alternately. Of the `objective`,
+    label smoothing and class weights hold; images are not mixed, and no teacher is learnt from.
 
     Raises:
         TrainingError: no rate made the loss fall; ConfigError or ModelError: arguments that do not fit.
@@ -92,6 +96,7 @@ def find_lr(
             f"cannot try {num_steps} rates from {min_lr} to {max_lr}",
             hint="give 0 < min_lr < max_lr and 20 steps or more",
         )
+    class_weights = resolve_class_weights(objective, inputs, dataset.train.labels, dataset.class_names)
     keep_freed_memory()
     to_device = pick_device(device)
     check_batch_size(batch_size)
@@ -112,13 +117,16 @@ def find_lr(
         for step, tried_lr in enumerate(lrs):
             for group, ratio in zip(torch_optimizer.param_groups, ratios, strict=True):
                 group["lr"] = float(tried_lr) * ratio
-            chosen = torch.randint(len(dataset.train), (num_chosen,), generator=generator)
+            if inputs.sampler == "balanced":
+                chosen = balanced_order(dataset.train.labels, dataset.num_classes, generator)[:num_chosen]
+            else:
+                chosen = torch.randint(len(dataset.train), (num_chosen,), generator=generator)
             pixels = dataset.train.images.index_select(0, chosen).to(to_device)
             images = make_batch(pixels, augmentations, generator, mean=dataset.mean, std=dataset.std)
             labels = dataset.train.labels[chosen].to(to_device)
             logits = trial(images)
             check_num_classes(logits, dataset.num_classes)
-            loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+            loss = _loss(logits, labels, label_smoothing=objective.label_smoothing, class_weights=class_weights)
             value = float(loss.detach())
             average = SMOOTHING * average + (1 - SMOOTHING) * value
             if not math.isfinite(value):
@@ -132,6 +140,20 @@ def find_lr(
             torch_optimizer.step()
     tried = tuple(float(tried_lr) for tried_lr in lrs[: len(losses)])
     return LrTrial(tried, tuple(losses), tuple(smoothed), suggest_lr(tried, smoothed))
+
+
+def _loss(
+    logits: Float[Tensor, "b k"],
+    labels: Int64[Tensor, " b"],
+    *,
+    label_smoothing: float,
+    class_weights: Float[Tensor, " k"] | None,
+) -> Float[Tensor, ""]:
+    """As in training."""
+    if class_weights is None:
+        return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    losses = F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")
+    return (losses * class_weights.to(logits.device)[labels]).mean()
 
 
 def suggest_lr(lrs: Sequence[float], smoothed_losses: Sequence[float]) -> float:

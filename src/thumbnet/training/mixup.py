@@ -32,15 +32,19 @@ class Mixed:
     other_targets: Targets
     lam: float
 
-    def loss(self, loss_of: Callable[[Targets], Float[Tensor, ""]]) -> Float[Tensor, ""]:
-        """The mean of the losses of both targets, weighted as their images are."""
+    def loss(self, loss_of: Callable[[Targets], Float[Tensor, "..."]]) -> Float[Tensor, "..."]:
+        """The mean of the losses of both targets, weighted as their images are; of a batch or image by image."""
         first = loss_of(self.targets)
         return first if self.lam == 1 else torch.lerp(loss_of(self.other_targets), first, self.lam)
 
+    @property
+    def labels(self) -> Int64[Tensor, " n"]:
+        """Of each image the label with the larger weight."""
+        return (self.targets if self.lam >= 0.5 else self.other_targets).labels
+
     def num_correct(self, logits: Float[Tensor, "n k"]) -> Int64[Tensor, ""]:
         """The number of images whose predicted class is the label with the larger weight."""
-        larger = self.targets if self.lam >= 0.5 else self.other_targets
-        return (logits.argmax(dim=1) == larger.labels).sum()
+        return (logits.argmax(dim=1) == self.labels).sum()
 
 
 def mix(images: Float[Tensor, "n c h w"], targets: Targets, *, alpha: float) -> Mixed:

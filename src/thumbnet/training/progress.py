@@ -51,7 +51,10 @@ class EpochPlan:
 
 @dataclass(frozen=True)
 class StepReport:
-    """Where an epoch stands: steps and images done, means of loss and accuracy so far, the last batch's loss."""
+    """Where an epoch stands: steps and images done, means of loss and accuracy so far, the last batch's loss.
+
+    `objective` and `balanced_accuracy` are as in `EpochRecord`.
+    """
 
     num_steps: int
     num_images: int
@@ -59,6 +62,8 @@ class StepReport:
     accuracy: float
     last_loss: float
     images_per_s: float
+    objective: float | None = None
+    balanced_accuracy: float | None = None
 
 
 class Progress(ABC):

@@ -17,8 +17,9 @@ from thumbnet.trained.shippable import Shippable
 
 HYPERPARAMETERS = (
     "epochs", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "schedule", "augmentation", "cutout",
-    "mixup", "label_smoothing", "average_decay", "val_fraction", "seed",
+    "mixup", "label_smoothing", "class_weights", "sampler", "average_decay", "val_fraction", "seed",
 )  # fmt: skip
+UNREMARKABLE = {"class_weights": "none", "sampler": "shuffled"}
 
 
 def describe_accuracy(accuracy: float, num_images: int) -> str:
@@ -59,7 +60,11 @@ def training_config(shippable: Shippable) -> TrainConfig | None:
 def hyperparameters(config: TrainConfig) -> dict[str, object]:
     """Those that a reader looks for, by name."""
     values = config_to_dict(config)
-    return {name: values[name] for name in HYPERPARAMETERS if name == "seed" or values.get(name) not in (None, 0.0)}
+    return {
+        name: values[name]
+        for name in HYPERPARAMETERS
+        if name == "seed" or values.get(name) not in (None, 0.0, UNREMARKABLE.get(name))
+    }
 
 
 def training_command(shippable: Shippable, config: TrainConfig | None) -> str:
