@@ -53,7 +53,7 @@ def test_json_has_the_documented_keys(run_dir: Path, tmp_path: Path, capsys: pyt
     assert set(calibrated) - set(evaluated) == {"temperature", "calibration_error_at_temperature"}
     assert (evaluated["split"], evaluated["num_images"]) == ("test", 359)
     assert evaluated["accuracy"] == json.loads((run_dir / "metrics.json").read_text())["test_accuracy"]
-    assert json_of(capsys, "evaluate", str(run_dir), "--split", "val")["num_images"] == 30
+    assert json_of(capsys, "evaluate", str(run_dir), "--split", "val")["num_images"] == 200
     Image.new("RGB", (50, 70), "red").save(tmp_path / "red.png")
     (prediction,) = json_of(capsys, "predict", str(tmp_path / "red.png"), "--run", str(run_dir))["predictions"]  # type: ignore[misc]
     assert set(prediction) == {"path", "class_name", "probability", "top"}

@@ -11,7 +11,8 @@ from typing import Any
 
 from speed_point import FAMILY, KINDS, Point
 
-from thumbnet.config import config_from_toml
+from thumbnet.config import TrainConfig, config_from_toml
+from thumbnet.data.source_registry import CIFAR_VAL_FRACTION
 from thumbnet.errors import ConfigError
 from thumbnet.models.registry import create_model
 from thumbnet.models.trace import trace_model
@@ -113,7 +114,13 @@ def version(recipe: str, run: dict[str, Any], config: str, date: str) -> str:
         then = config_from_toml(config, name=f"the recipe {recipe} of {date}").replace(epochs=todays.epochs)
     except ConfigError:  # with fields that there are no longer
         return other
+    then, todays = (_with_cifars_val_fraction(config) for config in (then, todays))
     return "" if then == todays and (run["num_params"], run["macs"]) == size_of(recipe) else other
+
+
+def _with_cifars_val_fraction(config: TrainConfig) -> TrainConfig:
+    """What "auto" means on CIFAR-10, which all of these were trained on."""
+    return config.replace(val_fraction=CIFAR_VAL_FRACTION) if config.val_fraction == "auto" else config
 
 
 @cache

@@ -15,9 +15,10 @@ import tomli_w
 
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import require, require_fraction, require_seed, shown
+from thumbnet.specs.data import ValFraction
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
-from thumbnet.specs.limits import check_batch_size, check_epochs, check_image_size, check_min_steps
+from thumbnet.specs.limits import MAX_BATCH_SIZE, check_batch_size, check_epochs, check_image_size, check_min_steps
 from thumbnet.specs.objective import Objective, check_balance
 from thumbnet.specs.optimizers import Optimizer
 from thumbnet.specs.parts import NAMED, PARTS, UNNAMED, check_foreign, flat, named_as, owners_of
@@ -51,7 +52,8 @@ class TrainConfig:
     data_dir: str | None = None  # None: THUMBNET_DATA, else the user's cache folder
     allow_unverified: bool = False
     image_size: int = 32  # side in pixels that a folder's images are resized to
-    val_fraction: float = 0.1
+    val_fraction: ValFraction = "auto"  # of each class; resolved into a number
+    val_per_class: int | None = None  # of a rare class, at least so many; None: 60 with "auto", else 0
     split_seed: int = 0
     skip_unreadable: bool = False  # of a folder: train without the files that cannot be read as pictures
     exclude: str | None = None  # a suspects.csv of `thumbnet data check`: its images are left out of train and val
@@ -109,7 +111,12 @@ class TrainConfig:
             check_min_steps(self.min_steps)
         check_image_size(self.image_size)
         require_fraction("average_decay", self.average_decay)
-        require(0 <= self.val_fraction <= 0.5, "val_fraction", self.val_fraction, "0 to 0.5")
+        if not isinstance(self.val_fraction, str):
+            require(0 <= self.val_fraction <= 0.5, "val_fraction", self.val_fraction, '0 to 0.5, or "auto"')
+        per_class = self.val_per_class or 0
+        require(0 <= per_class <= MAX_BATCH_SIZE, "val_per_class", per_class, f"0 to {MAX_BATCH_SIZE:,}")
+        if per_class and self.val_fraction == 0:
+            raise ConfigError(f"val_per_class is {per_class}, but val_fraction is 0", hint="leave one of the two out")
         require_seed("seed", self.seed)
         require_seed("split_seed", self.split_seed)
         mean, std = self.mean, self.std

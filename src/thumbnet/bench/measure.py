@@ -21,6 +21,7 @@ from thumbnet.bench.report import NUM_IMAGES, Bench, ModelSpeed, RecipeTime
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import normalise, num_batches
 from thumbnet.data.dataset import Dataset, Source, Split
+from thumbnet.data.source_registry import CIFAR_VAL_FRACTION
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.kernels.block_functions import Plain, Separable, Strided
@@ -172,7 +173,8 @@ def measure_model(name: str, batch_size: int, precision: str, device: str) -> Mo
 
 def time_recipe(config: TrainConfig) -> RecipeTime:
     """What a recipe's training takes on CIFAR-10, from some steps at each size that its images have."""
-    dataset = random_dataset(round(NUM_IMAGES * (1 - config.val_fraction)))
+    held_out = CIFAR_VAL_FRACTION if isinstance(config.val_fraction, str) else config.val_fraction
+    dataset = random_dataset(round(NUM_IMAGES * (1 - held_out)))
     config = resolve_config(config, dataset)
     check_sizes(config, dataset)
     resizing = config.inputs.resizing

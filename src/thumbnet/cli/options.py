@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from thumbnet.recipes import DEFAULT_RECIPE
+from thumbnet.specs.data import ValFraction
 from thumbnet.specs.engine import DEVICES
 
 
@@ -55,11 +56,15 @@ def add_split_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--val-fraction",
-        type=float,
-        default=0.1,
-        help="share of the training images held out for validation (default: 0.1)",
+        type=_fraction_or_auto,
+        default="auto",
+        help="share of the training images held out for validation, or auto (default: auto)",
     )
     parser.add_argument("--split-seed", type=int, default=0, help="seed of the held-out images (default: 0)")
+
+
+def _fraction_or_auto(text: str) -> ValFraction:
+    return "auto" if text == "auto" else float(text)
 
 
 def add_recipe_options(parser: argparse.ArgumentParser, *, has_epochs: bool = True) -> None:

@@ -72,9 +72,9 @@ class Dataset:
     """Splits in memory with what a model must know of them; `val` is None where no image is held out for validation.
 
     `mean` and `std` are per channel, of pixels scaled to 0..1; `flip_keeps_labels` says whether a flipped image
-    still belongs to its class; `split_seed` and `val_fraction` are those that the split was drawn with, and
-    `num_excluded` is how many images were left out of train and val because a file lists them. `white_levels` are those
-    by which pictures with more than 8 bits were scaled, by kind (see white_levels.py).
+    still belongs to its class; `split_seed`, `val_fraction` and `val_per_class` are those that the split was drawn
+    with, and `num_excluded` is how many images were left out of train and val because a file lists them. `white_levels`
+    are those by which pictures with more than 8 bits were scaled, by kind (see white_levels.py).
     """
 
     train: Split
@@ -87,6 +87,7 @@ class Dataset:
     source: Source
     split_seed: int = 0
     val_fraction: float = 0.0
+    val_per_class: int = 0
     num_excluded: int = 0
     white_levels: WhiteLevels = field(default_factory=dict)
 

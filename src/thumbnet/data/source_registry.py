@@ -41,12 +41,15 @@ class DataSource:
         place: what follows the source's name and a colon, as people are told: "PATH"; "" if nothing does.
         is_path: whether the place is a path, which a run then records as a whole one.
         obeys: which of ARGUMENTS it obeys; the others are refused where they are given.
+        val_fraction: what `val_fraction = "auto"` holds out of its training images; None: by the number of images, see
+            val_rule.py.
     """
 
     read: Callable[[DataSpec, ReadOptions], SourceSplits]
     place: str = ""
     is_path: bool = True
     obeys: frozenset[str] = field(default_factory=frozenset)
+    val_fraction: float | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.obeys) - set(ARGUMENTS))
@@ -54,14 +57,15 @@ class DataSource:
             raise ConfigError(f"obeys has {unknown[0]!r}", hint=f"choose from {', '.join(ARGUMENTS)}")
 
 
+CIFAR_VAL_FRACTION = 0.02  # a thousand images
 CIFAR_ARGUMENTS = frozenset({"data_dir", "allow_unverified"})
 DATA_SOURCES: Registry[DataSource] = Registry(
     "data source",
     "thumbnet.data_sources",
     {
         "auto": DataSource(read_auto, obeys=CIFAR_ARGUMENTS),
-        "cifar10": DataSource(read_cifar10, obeys=CIFAR_ARGUMENTS),
-        "cifar100": DataSource(read_cifar100, obeys=CIFAR_ARGUMENTS),
+        "cifar10": DataSource(read_cifar10, obeys=CIFAR_ARGUMENTS, val_fraction=CIFAR_VAL_FRACTION),
+        "cifar100": DataSource(read_cifar100, obeys=CIFAR_ARGUMENTS, val_fraction=CIFAR_VAL_FRACTION),
         "digits": DataSource(read_digits),
         "folder": DataSource(read_folder, place="PATH", obeys=frozenset({"image_size", "skip_unreadable"})),
         "npz": DataSource(read_npz, place="FILE"),
@@ -76,6 +80,7 @@ def register_data_source(
     place: str = "",
     is_path: bool = True,
     obeys: Collection[str] = (),
+    val_fraction: float | None = None,
     replace: bool = False,
 ) -> None:
     """Add a data source of your own; the arguments are those of `DataSource`.
@@ -87,7 +92,7 @@ def register_data_source(
     Raises:
         ConfigError: the name is no word of lower-case letters, digits, `-`, `_` and `.`, or is taken.
     """
-    source = DataSource(read, place=place, is_path=is_path, obeys=frozenset(obeys))
+    source = DataSource(read, place=place, is_path=is_path, obeys=frozenset(obeys), val_fraction=val_fraction)
     DATA_SOURCES.register(name, source, replace=replace)
 
 
@@ -119,6 +124,12 @@ def obeys(data: str, argument: str) -> bool:
     """Whether a data source obeys one of ARGUMENTS; False for an unknown source."""
     name = DataSpec(data).name
     return name in DATA_SOURCES and argument in DATA_SOURCES[name].obeys
+
+
+def val_fraction_of(data: str) -> float | None:
+    """What a data source states for `val_fraction = "auto"`; None for one that states nothing, or is unknown."""
+    name = DataSpec(data).name
+    return DATA_SOURCES[name].val_fraction if name in DATA_SOURCES else None
 
 
 def data_choices() -> str:

@@ -11,8 +11,9 @@ from thumbnet.data.exclusion import read_exclusions
 from thumbnet.data.source_registry import read_source
 from thumbnet.data.splits import complete_splits
 from thumbnet.data.statistics import usable_statistics
+from thumbnet.data.val_rule import val_share
 from thumbnet.errors import ConfigError
-from thumbnet.specs.data import IMAGE_SIZE, DataSpec, ReadOptions, WhiteLevels
+from thumbnet.specs.data import IMAGE_SIZE, DataSpec, ReadOptions, ValFraction, WhiteLevels
 from thumbnet.specs.limits import check_image_size
 
 
@@ -22,7 +23,8 @@ def load_dataset(
     data_dir: str | Path | None = None,
     allow_unverified: bool = False,
     image_size: int = IMAGE_SIZE,
-    val_fraction: float = 0.1,
+    val_fraction: ValFraction = 0.1,
+    val_per_class: int | None = None,
     split_seed: int = 0,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -42,8 +44,11 @@ def load_dataset(
             user's cache folder.
         allow_unverified: accept CIFAR files that are not the official ones; `source.verified` is then False.
         image_size: side in pixels that a folder's images are resized to; other sources have their own.
-        val_fraction: share of the training images held out for validation, class by class; 0 for none.
-        split_seed: of the held-out images: the split depends on it, on val_fraction and on the data alone.
+        val_fraction: share of the training images held out for validation, class by class; 0 for none; "auto": the
+            larger of a tenth and 200 images, at most a quarter, and 0.02 for CIFAR (see `thumbnet.data.val_rule`).
+        val_per_class: how many images of a rare class are held out at least, where that is no more than a quarter of
+            it; None: 60 with "auto", else 0.
+        split_seed: of the held-out images: the split depends on it, on these two and on the data alone.
         mean: per channel, of pixels in 0..1; None: computed from the training split, as is `std`. A channel that never
             changes gets a deviation of 1.
         std: likewise.
@@ -65,7 +70,14 @@ def load_dataset(
         ReadOptions(image_size, skip_unreadable, white_levels, show_progress),
     )
     excluded = frozenset() if exclude is None else read_exclusions(exclude, splits.train, splits.class_names)
-    train, val, test = complete_splits(splits, val_fraction=val_fraction, split_seed=split_seed, excluded=excluded)
+    share = val_share(splits, val_fraction, val_per_class)
+    train, val, test = complete_splits(
+        splits,
+        val_fraction=share.fraction,
+        val_per_class=share.per_class,
+        split_seed=split_seed,
+        excluded=excluded,
+    )
     if (mean is None) != (std is None):
         raise ConfigError("only one of mean and std is given", hint="give both, or neither")
     source = splits.source
@@ -83,7 +95,8 @@ def load_dataset(
         flip_keeps_labels=splits.flip_keeps_labels,
         source=source,
         split_seed=split_seed,
-        val_fraction=val_fraction,
+        val_fraction=share.fraction,
+        val_per_class=share.per_class,
         num_excluded=len(excluded),
         white_levels=splits.white_levels,
     )

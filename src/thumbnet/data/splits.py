@@ -33,6 +33,13 @@ class SplitIndices(NamedTuple):
     test: Int64[Tensor, " test"]
 
 
+class HeldOutCount(NamedTuple):
+    """How many images of a class are held out."""
+
+    test: int
+    val: int
+
+
 class CompleteSplits(NamedTuple):
     """The splits of a dataset; `val` is None where no image is held out for validation."""
 
@@ -42,14 +49,20 @@ class CompleteSplits(NamedTuple):
 
 
 def complete_splits(
-    splits: SourceSplits, *, val_fraction: float, split_seed: int, excluded: Collection[int] = ()
+    splits: SourceSplits,
+    *,
+    val_fraction: float,
+    val_per_class: int = 0,
+    split_seed: int,
+    excluded: Collection[int] = (),
 ) -> CompleteSplits:
     """Hold out of `splits.train` what the source does not define itself.
 
     Test: the source's own; else a stratified TEST_FRACTION of `train`, whichever `val_fraction` is.
     Validation: the source's own, and `val_fraction` then does not apply; else a stratified `val_fraction` of the
-    source's `train` (so for bare class folders both fractions are of all images); None where it is 0.
-    The outcome depends on the labels, `val_fraction` and `split_seed` alone. Then the images at the positions
+    source's `train` (so for bare class folders both fractions are of all images), of a rare class at least
+    `val_per_class` images (see `held_out_counts`); None where it is 0.
+    The outcome depends on the labels, these two and `split_seed` alone. Then the images at the positions
     `excluded` of the source's `train` are left out: the others stay in their splits, and the test images are untouched.
 
     Raises:
@@ -67,6 +80,7 @@ def complete_splits(
     indices = hold_out(
         splits.train.labels,
         val_fraction=val_fraction if splits.val is None else 0.0,
+        val_per_class=val_per_class if splits.val is None else 0,
         test_fraction=TEST_FRACTION if splits.test is None else 0.0,
         seed=split_seed,
         class_names=splits.class_names,
@@ -86,15 +100,14 @@ def hold_out(
     labels: Int64[Tensor, " n"],
     *,
     val_fraction: float,
+    val_per_class: int = 0,
     test_fraction: float,
     seed: int,
     class_names: Sequence[str],
 ) -> SplitIndices:
-    """Draw images for validation and test, of each class the same share: its images times the fraction, rounded.
+    """Draw images for validation and test, of each class as many as `held_out_counts` says.
 
-    A fraction above 0 takes at least one image of each class, and one at least stays for training: where a class is
-    so small that they would all go, the larger share gives way. The test images do not depend on `val_fraction`
-    (but in such a class). `class_names` are for the error only.
+    The test images do not depend on `val_fraction` (but in a class that is too small for it).
 
     Raises:
         DataError: a class has fewer images than there are splits to fill.
@@ -104,17 +117,53 @@ def hold_out(
     assert val_fraction + test_fraction < 1
     ranks = np.random.PCG64(seed).random_raw(len(labels))
     classes = labels.numpy()
+    counts = held_out_counts(
+        np.bincount(classes).tolist(),
+        val_fraction=val_fraction,
+        val_per_class=val_per_class,
+        test_fraction=test_fraction,
+        class_names=class_names,
+    )
     parts: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
     for label in np.unique(classes).tolist():
         members = np.flatnonzero(classes == label)
-        num_test, num_val = _shares(
-            len(members), fractions=(test_fraction, val_fraction), class_name=class_names[label]
-        )
+        num_test, num_val = counts[label]
         drawn = members[np.argsort(ranks[members], kind="stable")]
         test, val, train = np.split(drawn, [num_test, num_test + num_val])
         for name, part in (("train", train), ("val", val), ("test", test)):
             parts[name].append(part)
     return SplitIndices(**{name: torch.from_numpy(np.sort(np.concatenate(part))) for name, part in parts.items()})
+
+
+def held_out_counts(
+    sizes: Sequence[int],
+    *,
+    val_fraction: float,
+    val_per_class: int = 0,
+    test_fraction: float,
+    class_names: Sequence[str],
+) -> list[HeldOutCount]:
+    """How many images of each class are held out: of each the same share, its images times the fraction, rounded.
+
+    A fraction above 0 takes at least one image of each class, and one at least stays for training: where a class is
+    so small that they would all go, the larger share gives way. Validation takes at least `val_per_class` images of a
+    rare class, but no more than a quarter of it: of either of two classes, and of one that has less than half as many
+    images as the mean class.
+
+    Args:
+        sizes: images of each class, of which some may have none.
+        class_names: for the error only.
+
+    Raises:
+        DataError: a class has fewer images than there are splits to fill.
+    """
+    present = [size for size in sizes if size]
+    num_images, counts = sum(present), []
+    for size, class_name in zip(sizes, class_names, strict=False):
+        is_rare = len(present) == 2 or 2 * size * len(present) < num_images
+        least = min(val_per_class, size // 4) if is_rare else 0
+        counts.append(_shares(size, test_fraction, val_fraction, least_val=least, class_name=class_name))
+    return counts
 
 
 def _moved_forward(split: Split, indices: Int64[Tensor, " m"]) -> Split:
@@ -150,8 +199,13 @@ def _without(indices: SplitIndices, excluded: Collection[int], splits: SourceSpl
     return SplitIndices(train, val, indices.test)
 
 
-def _shares(num_images: int, *, fractions: tuple[float, ...], class_name: str) -> list[int]:
+def _shares(
+    num_images: int, test_fraction: float, val_fraction: float, *, least_val: int, class_name: str
+) -> HeldOutCount:
     """How many of a class's `num_images` each fraction takes."""
+    if num_images == 0:
+        return HeldOutCount(0, 0)
+    fractions = (test_fraction, val_fraction)
     needed = 1 + sum(fraction > 0 for fraction in fractions)
     if num_images < needed:
         raise DataError(
@@ -159,6 +213,7 @@ def _shares(num_images: int, *, fractions: tuple[float, ...], class_name: str) -
             hint="add images of this class, take it out, or set val_fraction to 0",
         )
     shares = [max(math.ceil(fraction), round(num_images * fraction)) for fraction in fractions]
+    shares[1] = max(shares[1], least_val)
     while sum(shares) >= num_images:
         shares[shares.index(max(shares))] -= 1
-    return shares
+    return HeldOutCount(*shares)

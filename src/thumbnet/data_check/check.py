@@ -98,7 +98,7 @@ def check_data(
     config = load_recipe() if config is None else config
     say = speaker(log_style)
     pick_device(config.engine.device)
-    dataset, config = load_data(config.replace(val_fraction=0.0), say=say)
+    dataset, config = load_data(config.replace(val_fraction=0.0, val_per_class=None), say=say)
     check_folds(config, dataset, num_folds=num_folds, num_repeats=num_repeats)
     check_trainable(config, dataset, say=say)
     with create_run_dir("data-check", out, option="--out", data=config.data) as folder:

@@ -11,7 +11,15 @@ from torch import Tensor
 
 from thumbnet.evaluation.binary import BinaryCurves, margins_of
 from thumbnet.evaluation.binary_intervals import auc_interval, average_precision_interval
-from thumbnet.evaluation.calibration import Calibration, Coverage, at_temperature, calibrate, cover, fit_temperature
+from thumbnet.evaluation.calibration import (
+    MIN_TEMPERATURE_IMAGES,
+    Calibration,
+    Coverage,
+    at_temperature,
+    calibrate,
+    cover,
+    fit_temperature,
+)
 from thumbnet.evaluation.classes import (
     ClassMetrics,
     ConfusedPair,
@@ -48,7 +56,7 @@ class Analysis:
 
     `binary` is None of more than two classes, and where all images are of one.
     `standard_error` is that of the accuracy, from the number of images; `temperature` and `calibrated`, the calibration
-    with that temperature, are None where there were no held-out predictions to fit it on, or none could be fitted.
+    with that temperature, are None where there were too few held-out predictions to fit it on, or none could be fitted.
     """
 
     evaluation: Evaluation
@@ -195,10 +203,12 @@ def analyse(evaluation: Evaluation, class_names: Sequence[str], *, held_out: Pre
 
     Args:
         class_names: in the order of the labels.
-        held_out: predictions of images that were neither trained on nor are scored here, to fit the temperature on.
+        held_out: predictions of images that were neither trained on nor are scored here, to fit the temperature on,
+            where there are at least MIN_TEMPERATURE_IMAGES.
     """
     predictions = evaluation.predictions
-    temperature = None if held_out is None else fit_temperature(held_out)
+    has_enough = held_out is not None and len(held_out.labels) >= MIN_TEMPERATURE_IMAGES
+    temperature = fit_temperature(held_out) if held_out is not None and has_enough else None
     return Analysis(
         evaluation=evaluation,
         class_names=tuple(class_names),

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from thumbnet.evaluation.predictions import Predictions
 
+MIN_TEMPERATURE_IMAGES = 200  # to fit one on: of fewer, it made calibration worse on real data
 NUM_BINS = 15  # of equal width, as in the paper
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 AT_BOUND = 1e-3  # in the logarithm

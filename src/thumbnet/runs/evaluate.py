@@ -9,6 +9,7 @@ from pathlib import Path
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.analysis import Analysis, analyse
+from thumbnet.evaluation.calibration import MIN_TEMPERATURE_IMAGES
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
@@ -17,6 +18,7 @@ from thumbnet.runs.own_data import DataPlace, load_named_dataset, load_own_datas
 from thumbnet.runs.robustness import measure_and_keep
 from thumbnet.runs.run import Run
 from thumbnet.specs.evaluation import EvaluationRequest
+from thumbnet.terminal.text import counted
 from thumbnet.trained.data import load_test_data, load_unseen_data
 from thumbnet.trained.model import TrainedModel
 
@@ -163,5 +165,11 @@ def _held_out_predictions(run: TrainedModel, dataset: Dataset | None) -> Predict
         raise ConfigError(
             "temperature is asked for, but the run held no images out for validation, and it is fitted on those",
             hint="train with val_fraction above 0",
+        )
+    if len(own.val) < MIN_TEMPERATURE_IMAGES:
+        raise ConfigError(
+            f"temperature is asked for, but {counted(len(own.val), 'image')} were held out for validation, and it is "
+            f"fitted on {MIN_TEMPERATURE_IMAGES} or more",
+            hint="train with a larger val_fraction",
         )
     return predict_split(run.model, own.val, mean=own.mean, std=own.std)

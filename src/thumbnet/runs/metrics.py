@@ -41,6 +41,8 @@ class KnownMetrics:
     best_train_accuracy: float = 0.0
     val_accuracy: float = 0.0
     val_loss: float = 0.0
+    num_val: int = 0
+    val_standard_error: float = 0.0
     best_test_accuracy: float = 0.0
     best_test_epoch: int = 1
     test_balanced_accuracy: float | None = None

@@ -12,7 +12,8 @@ from thumbnet.config import TrainConfig, config_to_dict, config_to_toml
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import RunError
 from thumbnet.evaluation.analysis import Analysis, analyse
-from thumbnet.evaluation.metrics import Evaluation, evaluate
+from thumbnet.evaluation.calibration import MIN_TEMPERATURE_IMAGES
+from thumbnet.evaluation.metrics import Evaluation, evaluate, standard_error
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.saliency import SaliencyMaps, saliency_maps
@@ -114,7 +115,7 @@ def build_report(
         ReportContent(
             title=title,
             lead=f"{config.model} on {dataset.source.description}",
-            headlines=_headlines(analysis, metrics),
+            headlines=_headlines(analysis, metrics, num_val=0 if dataset.val is None else len(dataset.val)),
             facts=_facts(config, dataset, metrics),
             notes=_notes(config, dataset),
             history=history,
@@ -124,9 +125,7 @@ def build_report(
             gallery=gallery,
             saliency=saliency.maps,
             saliency_note=SALIENCY_KINDS[saliency.kind],
-            no_temperature=(
-                "the run held no images out for validation" if dataset.val is None else "none is best on those held out"
-            ),
+            no_temperature=_no_temperature(dataset),
             robustness=robustness,
             summary=summarize_trace(trace, dataset.image_shape),
             graph_svg=graph_svg(trace, type(model).__name__) if graph is None else graph,
@@ -150,7 +149,16 @@ def _held_out(model: nn.Module, dataset: Dataset) -> Predictions | None:
     return predict_split(model, dataset.val, mean=dataset.mean, std=dataset.std)
 
 
-def _headlines(analysis: Analysis, metrics: Mapping[str, object]) -> list[Headline]:
+def _no_temperature(dataset: Dataset) -> str:
+    """Why no temperature was fitted, if none was."""
+    if dataset.val is None:
+        return "the run held no images out for validation"
+    if len(dataset.val) < MIN_TEMPERATURE_IMAGES:
+        return f"{len(dataset.val)} images were held out, and one is fitted on {MIN_TEMPERATURE_IMAGES} or more"
+    return "none is best on those held out"
+
+
+def _headlines(analysis: Analysis, metrics: Mapping[str, object], *, num_val: int) -> list[Headline]:
     evaluation, known = analysis.evaluation, known_metrics(metrics)
     headlines = [
         Headline(
@@ -164,8 +172,10 @@ def _headlines(analysis: Analysis, metrics: Mapping[str, object]) -> list[Headli
         Headline("parameters", f"{known.num_params:,}", f"{known.macs / 1e6:.1f} M multiply-accumulates"),
         Headline("training", duration(known.train_s), f"{known.images_per_s:,.0f} images/s"),
     ]
-    if "val_accuracy" in metrics:
-        headlines.insert(1, Headline("validation accuracy", f"{known.val_accuracy:.2%}"))
+    if "val_accuracy" in metrics and num_val:
+        error = standard_error(known.val_accuracy, num_val)
+        detail = f"± {error:.2%} standard error, {num_val:,} images"
+        headlines.insert(1, Headline("validation accuracy", f"{known.val_accuracy:.2%}", detail))
     custom = evaluation.custom_metrics.items()
     return headlines + [Headline(name, f"{value:.4g}") for name, value in custom if value is not None]
 

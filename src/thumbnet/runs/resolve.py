@@ -14,12 +14,14 @@ from thumbnet.data.own_sources import data_folder
 from thumbnet.data.source_registry import obeys, source_name
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError
+from thumbnet.evaluation.metrics import standard_error
 from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.init import load_trained
 from thumbnet.runs.which import is_pretrained_name
 from thumbnet.specs.objective import Objective
 from thumbnet.terminal.streams import tell
+from thumbnet.terminal.text import counted
 from thumbnet.training.inputs import resolve_inputs
 from thumbnet.training.progress import LogStyle
 
@@ -41,6 +43,7 @@ def load_data(
             allow_unverified=config.allow_unverified,
             image_size=config.image_size,
             val_fraction=config.val_fraction,
+            val_per_class=config.val_per_class,
             split_seed=config.split_seed,
             exclude=config.exclude,
             skip_unreadable=config.skip_unreadable,
@@ -64,8 +67,12 @@ def load_data(
 
 def _check_given(dataset: Dataset, config: TrainConfig) -> None:
     """ConfigError where the dataset is another than the one that the config asks for."""
-    wanted: dict[str, object] = {"val_fraction": config.val_fraction, "split_seed": config.split_seed}
-    given: dict[str, object] = {"val_fraction": dataset.val_fraction, "split_seed": dataset.split_seed}
+    wanted: dict[str, object] = {"split_seed": config.split_seed}
+    given: dict[str, object] = {
+        name: getattr(dataset, name) for name in ("val_fraction", "val_per_class", "split_seed")
+    }
+    if config.val_fraction != "auto":
+        wanted |= {"val_fraction": config.val_fraction, "val_per_class": config.val_per_class or 0}
     if config.data != "auto":
         wanted["data"], given["data"] = source_name(config.data), dataset.source.name
     for name, value in wanted.items():
@@ -98,6 +105,8 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         data=source,
         allow_unverified=config.allow_unverified and obeys(source, "allow_unverified"),  # the digits verify nothing
         data_dir=str(data_folder(config.data_dir).resolve()) if uses_data_dir else None,
+        val_fraction=dataset.val_fraction,
+        val_per_class=dataset.val_per_class or None,
         exclude=None if config.exclude is None else str(Path(config.exclude).resolve()),
         init=_resolved_init(config.init),
         mean=dataset.mean,
@@ -130,8 +139,20 @@ def describe_data(dataset: Dataset) -> str:
     verified = {True: "", False: "These are NOT the official files (--allow-unverified).", None: ""}
     excluded = f"Left out: {dataset.num_excluded:,} images that a file lists (exclude)." if dataset.num_excluded else ""
     source = dataset.source
-    lines = [source.note, f"Data: {source.description}", verified[source.verified], excluded, *source.remarks]
+    description = f"Data: {source.description}"
+    lines = [source.note, description, verified[source.verified], excluded, describe_val(dataset), *source.remarks]
     return "\n".join(line for line in lines if line)
+
+
+def describe_val(dataset: Dataset) -> str:
+    """How far figures on the validation images can be trusted; empty where none are held out."""
+    if dataset.val is None:
+        return ""
+    error = standard_error(0.5, len(dataset.val))
+    return (
+        f"Validation: {counted(len(dataset.val), 'image')}; the standard error of an accuracy on them is at most "
+        f"{100 * error:.1f} points."
+    )
 
 
 def _with_given_statistics(dataset: Dataset, config: TrainConfig, *, say: Say) -> Dataset:

@@ -15,7 +15,7 @@ import thumbnet
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.export_data import collect_export_data
-from thumbnet.evaluation.metrics import Evaluation, card_metrics, metrics_over_classes, misclassified
+from thumbnet.evaluation.metrics import Evaluation, card_metrics, metrics_over_classes, misclassified, standard_error
 from thumbnet.evaluation.predictions_csv import predictions_to_csv
 from thumbnet.evaluation.saliency import saliency_maps
 from thumbnet.kernels.cpu import cpu_form
@@ -148,6 +148,9 @@ def _metrics(
     }
     if last.val_accuracy is not None:
         metrics |= {"val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
+    if last.val_accuracy is not None and dataset.val is not None:
+        num_val = len(dataset.val)
+        metrics |= {"num_val": num_val, "val_standard_error": standard_error(last.val_accuracy, num_val)}
     if evaluation.custom_metrics:
         metrics["custom_metrics"] = evaluation.custom_metrics
     if evaluation.binary is not None:

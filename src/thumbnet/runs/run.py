@@ -119,6 +119,7 @@ class Run(TrainedModel):
             in_colour=self.card.image_shape[0] == 3,
             image_size=self.card.image_shape[1],
             val_fraction=config.val_fraction,
+            val_per_class=config.val_per_class,
             split_seed=config.split_seed,
             exclude=RunDir(self.path).exclusions(config) if is_own else None,
         )

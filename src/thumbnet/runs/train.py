@@ -25,7 +25,7 @@ from thumbnet.runs.parts import (
     fit_config,
     scored_splits,
 )
-from thumbnet.runs.resolve import Say, describe_data, load_data, speaker
+from thumbnet.runs.resolve import Say, describe_data, describe_val, load_data, speaker
 from thumbnet.runs.results import write_metrics, write_results
 from thumbnet.runs.run import Checkpoint, Run, RunDir, create_run_dir, load_run
 from thumbnet.runs.teacher import load_teacher
@@ -94,7 +94,7 @@ def begin(
     dataset = dataset.with_note(dataset.source.note or data_note)
     with create_run_dir(config.recipe, run_dir, data=config.data) as folder:
         folder.begin(config, asked=asked, source=dataset.source, note=describe_data(dataset))
-        say(f"Run folder: {folder.path}")
+        say("\n".join(filter(None, [describe_val(dataset), f"Run folder: {folder.path}"])))
         model = build_model(config, dataset)
         return _train_in(folder, config, dataset, model, log_style=log_style, pictures=pictures)
 

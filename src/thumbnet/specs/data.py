@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from thumbnet.errors import ConfigError
 
 WhiteLevels: TypeAlias = Mapping[str, float]  # by the kind of deep pictures, see data/white_levels.py
+ValFraction: TypeAlias = float | Literal["auto"]  # held out for validation; "auto": see data/val_rule.py
 IMAGE_SIZE = 32  # pixels, where no other side is given
 
 
