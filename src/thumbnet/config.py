@@ -1,7 +1,7 @@
 """What a training run is asked to do: one frozen value, read from a flat recipe file and options.
 
-Imports no torch, so that a wrong option is refused at once. Optimizer, schedule, inputs, objective and engine are
-values of `thumbnet.specs`, whose fields stand in a recipe beside the others: `optimizer = "muon"` and
+Imports no torch, so that a wrong option is refused at once. Optimizer, schedule, division, inputs, objective and engine
+are values of `thumbnet.specs`, whose fields stand in a recipe beside the others: `optimizer = "muon"` and
 `schedule = "step"` say which value it is, and a field that this value does not have is refused.
 """
 
@@ -16,6 +16,7 @@ import tomli_w
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import require, require_fraction, require_seed, shown
 from thumbnet.specs.data import ValFraction
+from thumbnet.specs.division import Division
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.limits import MAX_BATCH_SIZE, check_batch_size, check_epochs, check_image_size, check_min_steps
@@ -55,6 +56,7 @@ class TrainConfig:
     val_fraction: ValFraction = "auto"  # of each class; resolved into a number
     val_per_class: int | None = None  # of a rare class, at least so many; None: 60 with "auto", else 0
     split_seed: int = 0
+    division: Division = Division()
     skip_unreadable: bool = False  # of a folder: train without the files that cannot be read as pictures
     exclude: str | None = None  # a suspects.csv of `thumbnet data check`: its images are left out of train and val
     mean: tuple[float, ...] | None = None  # per channel, of pixels in 0..1; None: computed from the training split

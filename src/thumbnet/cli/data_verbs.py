@@ -10,6 +10,7 @@ from typing import Any
 from thumbnet.cli.output import put, put_json, write_file
 from thumbnet.cli.training_verbs import recipe_config, refuse_settings
 from thumbnet.config import TrainConfig, config_to_dict
+from thumbnet.specs.division import Division
 from thumbnet.specs.inputs import Inputs
 from thumbnet.terminal.streams import tell
 from thumbnet.terminal.text import escaped
@@ -17,6 +18,7 @@ from thumbnet.terminal.text import escaped
 SET_DATA_FIELDS = (
     "image_size",
     "split_seed",
+    "groups",
     "flip",
     "skip_unreadable",
 )  # of a recipe: what tells how data is read, and has no option
@@ -33,6 +35,7 @@ def info(parsed: argparse.Namespace) -> None:
         image_size=parsed.image_size,
         val_fraction=parsed.val_fraction,
         split_seed=parsed.split_seed,
+        groups=parsed.groups,
     )
     values = {
         "source": dataset.source.name,
@@ -128,7 +131,7 @@ def _data_options(config: TrainConfig) -> list[str]:
     options = [] if config.data_dir is None else ["--data-dir", config.data_dir]
     options += ["--allow-unverified"] if config.allow_unverified else []
     values = config_to_dict(config)
-    defaults = {**vars(TrainConfig), "flip": Inputs.flip}
+    defaults = {**vars(TrainConfig), "flip": Inputs.flip, "groups": Division.groups}
     for name in SET_DATA_FIELDS:
         if values[name] != defaults[name]:
             options += ["--set", f"{name}={json.dumps(values[name])}"]

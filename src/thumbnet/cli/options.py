@@ -61,6 +61,18 @@ def add_split_options(parser: argparse.ArgumentParser) -> None:
         help="share of the training images held out for validation, or auto (default: auto)",
     )
     parser.add_argument("--split-seed", type=int, default=0, help="seed of the held-out images (default: 0)")
+    add_groups(parser, default="off")
+
+
+def add_groups(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
+    """--groups; without a default, the recipe's."""
+    parser.add_argument(
+        "--groups",
+        metavar="WHAT",
+        default=default,
+        help="keep what belongs together on one side of every split: folders (sub-folders of the classes), a .csv file "
+        f"(path,group), auto or off (default: {default or 'that of the recipe, as a rule off'})",
+    )
 
 
 def _fraction_or_auto(text: str) -> ValFraction:
@@ -81,6 +93,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, *, has_epochs: bool = Tr
         "--set", metavar="KEY=VALUE", action="append", dest="settings", help="any other field of the recipe; repeatable"
     )
     add_data_options(parser, "the recipe's, auto as a rule")
+    add_groups(parser)
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

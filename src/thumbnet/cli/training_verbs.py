@@ -18,6 +18,7 @@ RECIPE_OPTIONS = (
     "init",
     "teacher",
     "exclude",
+    "groups",
     "data",
     "data_dir",
     "allow_unverified",

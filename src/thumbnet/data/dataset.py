@@ -15,6 +15,7 @@ from torch import Tensor
 
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.specs.data import WhiteLevels
+from thumbnet.specs.division import Division
 
 SPLIT_NAMES = ("train", "val", "test")
 
@@ -24,12 +25,14 @@ class Split:
     """One part of a dataset: images uint8 [N,C,H,W] (0 to 255), labels int64 [N], file paths where there are any.
 
     `positions` are those of the images in the split that they were selected from; None where this is that split itself.
+    Images of an equal number in `groups` belong together (see groups.py); None: every image for itself.
     """
 
     images: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"]
     paths: tuple[str, ...] | None = None
     positions: Int64[Tensor, " n"] | None = None
+    groups: Int64[Tensor, " n"] | None = None
 
     def __post_init__(self) -> None:
         assert len(self.images) == len(self.labels)
@@ -46,6 +49,7 @@ class Split:
             self.labels[chosen],
             None if self.paths is None else tuple(self.paths[index] for index in chosen),
             torch.tensor(chosen, dtype=torch.int64) if self.positions is None else self.positions[chosen],
+            None if self.groups is None else self.groups[chosen],
         )
 
 
@@ -73,8 +77,8 @@ class Dataset:
 
     `mean` and `std` are per channel, of pixels scaled to 0..1; `flip_keeps_labels` says whether a flipped image
     still belongs to its class; `split_seed`, `val_fraction` and `val_per_class` are those that the split was drawn
-    with, and `num_excluded` is how many images were left out of train and val because a file lists them. `white_levels`
-    are those by which pictures with more than 8 bits were scaled, by kind (see white_levels.py).
+    with, as is `division`, and `num_excluded` is how many images were left out because a file lists them.
+    `white_levels` are those by which pictures with more than 8 bits were scaled, by kind (see white_levels.py).
     """
 
     train: Split
@@ -88,6 +92,7 @@ class Dataset:
     split_seed: int = 0
     val_fraction: float = 0.0
     val_per_class: int = 0
+    division: Division = Division()
     num_excluded: int = 0
     white_levels: WhiteLevels = field(default_factory=dict)
 
@@ -212,4 +217,7 @@ class SourceSplits:
             torch.cat([split.images for split in splits]),
             torch.cat([split.labels for split in splits]),
             None if self.train.paths is None else tuple(path for split in splits for path in split.paths or ()),
+            groups=None
+            if self.train.groups is None
+            else torch.cat([split.groups for split in splits if split.groups is not None]),
         )

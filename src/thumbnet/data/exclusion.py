@@ -53,6 +53,11 @@ def read_exclusions(path: str | Path, train: Split, class_names: Sequence[str]) 
     return frozenset(positions)
 
 
+def num_listed(path: str | Path) -> int:
+    """How many images the file lists; errors as of `read_exclusions`, but that no image is compared."""
+    return len({row["index"] for _, row in _read_rows(Path(path))})
+
+
 def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """The rows by column, each with the number of its line."""
     try:

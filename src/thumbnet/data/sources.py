@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from thumbnet.data.dataset import Dataset
+from thumbnet.data.dataset import Dataset, SourceSplits
 from thumbnet.data.exclusion import read_exclusions
+from thumbnet.data.folds import with_fold_held_out
+from thumbnet.data.groups import resolve_groups, with_groups
 from thumbnet.data.source_registry import read_source
 from thumbnet.data.splits import complete_splits
 from thumbnet.data.statistics import usable_statistics
 from thumbnet.data.val_rule import val_share
 from thumbnet.errors import ConfigError
 from thumbnet.specs.data import IMAGE_SIZE, DataSpec, ReadOptions, ValFraction, WhiteLevels
+from thumbnet.specs.division import Division
 from thumbnet.specs.limits import check_image_size
 
 
@@ -26,6 +29,9 @@ def load_dataset(
     val_fraction: ValFraction = 0.1,
     val_per_class: int | None = None,
     split_seed: int = 0,
+    groups: str = "off",
+    folds: int | None = None,
+    fold: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     exclude: str | Path | None = None,
@@ -49,6 +55,11 @@ def load_dataset(
         val_per_class: how many images of a rare class are held out at least, where that is no more than a quarter of
             it; None: 60 with "auto", else 0.
         split_seed: of the held-out images: the split depends on it, on these two and on the data alone.
+        groups: what belongs together and stands on one side of every split: "off", "folders" (sub-folders of the
+            classes), a .csv file, or "auto" (see `thumbnet.data.groups`).
+        folds: divide all images into so many parts, stratified, of which `fold`, from 0, is the test split; a test
+            split of the source's own takes no part.
+        fold: likewise.
         mean: per channel, of pixels in 0..1; None: computed from the training split, as is `std`. A channel that never
             changes gets a deviation of 1.
         std: likewise.
@@ -69,14 +80,51 @@ def load_dataset(
         DataSpec(data, data_dir, allow_unverified),
         ReadOptions(image_size, skip_unreadable, white_levels, show_progress),
     )
+    return dataset_of(
+        splits,
+        val_fraction=val_fraction,
+        val_per_class=val_per_class,
+        split_seed=split_seed,
+        division=Division(groups=groups, folds=folds, fold=fold),
+        mean=mean,
+        std=std,
+        exclude=exclude,
+        in_colour=in_colour,
+    )
+
+
+def dataset_of(
+    splits: SourceSplits,
+    *,
+    val_fraction: ValFraction,
+    val_per_class: int | None = None,
+    split_seed: int = 0,
+    division: Division = Division(),
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    exclude: str | Path | None = None,
+    in_colour: bool = False,
+) -> Dataset:
+    """A dataset from the splits that a source defines; arguments and errors are those of `load_dataset`.
+
+    It overwrites the images of splits that own them: to make several datasets of the same, take
+    `replace(splits, owns_images=False)`.
+    """
+    division = replace(division, groups=resolve_groups(division.groups, splits))
+    splits = with_groups(splits, division.groups)
     excluded = frozenset() if exclude is None else read_exclusions(exclude, splits.train, splits.class_names)
+    excluded_of_train = excluded
+    if division.folds is not None and division.fold is not None:
+        splits, excluded_of_train = with_fold_held_out(
+            splits, folds=division.folds, fold=division.fold, split_seed=split_seed, excluded=excluded
+        )
     share = val_share(splits, val_fraction, val_per_class)
     train, val, test = complete_splits(
         splits,
         val_fraction=share.fraction,
         val_per_class=share.per_class,
         split_seed=split_seed,
-        excluded=excluded,
+        excluded=excluded_of_train,
     )
     if (mean is None) != (std is None):
         raise ConfigError("only one of mean and std is given", hint="give both, or neither")
@@ -97,6 +145,7 @@ def load_dataset(
         split_seed=split_seed,
         val_fraction=share.fraction,
         val_per_class=share.per_class,
+        division=division,
         num_excluded=len(excluded),
         white_levels=splits.white_levels,
     )

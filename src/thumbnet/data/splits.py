@@ -3,6 +3,7 @@
 Not scikit-learn's `train_test_split(stratify=...)`: it may leave a class of few images out of a split altogether, and
 refuses a split smaller than the number of classes; here every class appears in every split. The draw takes raw numbers
 of the PCG64 generator, which NumPy promises never to change (`shuffle` and `permutation` come without that promise).
+Where images belong together, divide.py draws.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from thumbnet.data.dataset import SourceSplits, Split
+from thumbnet.data.divide import divide
 from thumbnet.data.statistics import images_at_once
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.terminal.text import counted
@@ -84,6 +86,7 @@ def complete_splits(
         test_fraction=TEST_FRACTION if splits.test is None else 0.0,
         seed=split_seed,
         class_names=splits.class_names,
+        groups=splits.train.groups,
     )
     if excluded:
         indices = _without(indices, excluded, splits)
@@ -104,13 +107,15 @@ def hold_out(
     test_fraction: float,
     seed: int,
     class_names: Sequence[str],
+    groups: Int64[Tensor, " n"] | None = None,
 ) -> SplitIndices:
-    """Draw images for validation and test, of each class as many as `held_out_counts` says.
+    """Draw images for validation and test, of each class as many as `held_out_counts` says; with `groups`, as near to
+    that as whole groups allow.
 
     The test images do not depend on `val_fraction` (but in a class that is too small for it).
 
     Raises:
-        DataError: a class has fewer images than there are splits to fill.
+        DataError: a class has fewer images, or groups, than there are splits to fill.
     """
     assert val_fraction >= 0
     assert test_fraction >= 0
@@ -124,6 +129,8 @@ def hold_out(
         test_fraction=test_fraction,
         class_names=class_names,
     )
+    if groups is not None:
+        return _hold_groups_out(labels, groups, counts, seed=seed, class_names=class_names)
     parts: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
     for label in np.unique(classes).tolist():
         members = np.flatnonzero(classes == label)
@@ -133,6 +140,36 @@ def hold_out(
         for name, part in (("train", train), ("val", val), ("test", test)):
             parts[name].append(part)
     return SplitIndices(**{name: torch.from_numpy(np.sort(np.concatenate(part))) for name, part in parts.items()})
+
+
+def _hold_groups_out(
+    labels: Int64[Tensor, " n"],
+    groups: Int64[Tensor, " n"],
+    counts: Sequence[HeldOutCount],
+    *,
+    seed: int,
+    class_names: Sequence[str],
+) -> SplitIndices:
+    """First test from all images, then validation from the rest, so that the test images depend on nothing else."""
+    rest = torch.arange(len(labels))
+    held: dict[str, Int64[Tensor, " m"]] = {"test": rest[:0], "val": rest[:0]}
+    for name in held:
+        numbers = np.array([getattr(count, name) for count in counts], np.int64)
+        if not numbers.any():
+            continue
+        sizes = np.bincount(labels[rest].numpy(), minlength=len(counts))
+        numbers = np.minimum(numbers, np.maximum(sizes - 1, 0))
+        has_val_to_come = name == "test" and any(count.val for count in counts)
+        part = divide(
+            labels[rest],
+            groups[rest],
+            np.stack([numbers, sizes - numbers]),
+            seed=seed,
+            class_names=class_names,
+            needs=(1, 2 if has_val_to_come else 1),
+        )
+        held[name], rest = rest[part == 0], rest[part == 1]
+    return SplitIndices(train=rest, val=held["val"], test=held["test"])
 
 
 def held_out_counts(
@@ -177,6 +214,7 @@ def _moved_forward(split: Split, indices: Int64[Tensor, " m"]) -> Split:
         split.labels[indices],
         None if split.paths is None else tuple(split.paths[index] for index in indices.tolist()),
         indices if split.positions is None else split.positions[indices],
+        None if split.groups is None else split.groups[indices],
     )
 
 

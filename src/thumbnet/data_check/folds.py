@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.divide import divide, fold_numbers
 from thumbnet.data_check.outliers import outlyingness
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.evaluation.predictions import predict_logits
@@ -65,8 +66,7 @@ def predict_out_of_fold(
     probabilities = np.zeros((len(labels), dataset.num_classes))
     distances = np.zeros(len(labels))
     for repeat in range(num_repeats):
-        folds = StratifiedKFold(num_folds, shuffle=True, random_state=(config.seed + repeat) % 2**32)
-        for number, (seen, unseen) in enumerate(folds.split(labels, labels)):
+        for number, (seen, unseen) in enumerate(_folds(dataset, num_folds, seed=config.seed + repeat)):
             training = repeat * num_folds + number
             say(f"Training {training + 1} of {num_folds * num_repeats}: fold {number + 1} of {num_folds} is held out.")
             part = dataset.with_train(dataset.train.select(seen.tolist()))
@@ -76,6 +76,25 @@ def predict_out_of_fold(
             probabilities[unseen] += answer.probabilities
             distances[unseen] += outlyingness(answer.features, labels[unseen])
     return OutOfFold(probabilities / num_repeats, distances / num_repeats)
+
+
+def _folds(dataset: Dataset, num_folds: int, *, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The images to train on and those held out, fold by fold, class by class and without parting a group."""
+    labels = dataset.train.labels
+    if dataset.train.groups is None:
+        folds = StratifiedKFold(num_folds, shuffle=True, random_state=seed % 2**32)
+        yield from folds.split(labels.numpy(), labels.numpy())
+        return
+    sizes = labels.bincount(minlength=dataset.num_classes).tolist()
+    parts = divide(
+        labels,
+        dataset.train.groups,
+        fold_numbers(sizes, num_folds),
+        seed=seed,
+        class_names=dataset.class_names,
+    ).numpy()
+    for fold in range(num_folds):
+        yield np.flatnonzero(parts != fold), np.flatnonzero(parts == fold)
 
 
 def check_folds(config: TrainConfig, dataset: Dataset, *, num_folds: int, num_repeats: int) -> None:

@@ -14,12 +14,18 @@ MAY_DIFFER = ("data", "data_dir", "exclude", "device")
 
 def config_changes(then: TrainConfig, now: TrainConfig) -> list[str]:
     """The fields that differ, a text each."""
-    before, after = config_to_dict(then), config_to_dict(now)
+    before, after = _comparable(then), _comparable(now)
     return [
         f"{name} was {before.get(name)} and is {after.get(name)}"
         for name in {**before, **after}
         if name not in MAY_DIFFER and before.get(name) != after.get(name)
     ]
+
+
+def _comparable(config: TrainConfig) -> dict[str, object]:
+    """The fields, a file of groups without its place: the run has a copy with a checksum."""
+    values = config_to_dict(config)
+    return {**values, "groups": "a .csv file"} if config.division.names_a_file else values
 
 
 def check_accepted(changes: Sequence[str], *, folder: Path, accept_changes: bool) -> None:

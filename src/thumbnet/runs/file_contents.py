@@ -12,13 +12,16 @@ from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.data.dataset import Source
 from thumbnet.errors import RunError
 from thumbnet.models.weights import first_not_finite
-from thumbnet.runs.names import DATA_NOTE, EXCLUDED, SKIPPED
+from thumbnet.runs.names import DATA_NOTE, EXCLUDED, GROUPS, SKIPPED
 from thumbnet.terminal.text import escaped
 
 
 def files_of_data(config: TrainConfig, source: Source) -> dict[str, bytes | str]:
-    """excluded.csv, a copy, so that the run does not need the original any more; data-note.txt; skipped.txt."""
+    """excluded.csv and groups.csv, copies, so that the run does not need the originals any more; data-note.txt;
+    skipped.txt."""
     files: dict[str, bytes | str] = {} if config.exclude is None else {EXCLUDED: Path(config.exclude).read_bytes()}
+    if config.division.names_a_file:
+        files[GROUPS] = Path(config.division.groups).read_bytes()
     if source.note:
         files[DATA_NOTE] = f"{source.note}\n"
     if source.skipped:

@@ -31,6 +31,7 @@ from thumbnet.runs.names import (
     DATA_NOTE,
     EXCLUDED,
     EXPORT_DATA,
+    GROUPS,
     HISTORY,
     METRICS,
     MODEL_CARD,
@@ -144,6 +145,14 @@ class RunDir:
             return config.exclude
         self.read_checked(EXCLUDED)
         return str(self.path / EXCLUDED)
+
+    def groups(self, config: TrainConfig) -> str:
+        """What the config's images are grouped by: if that is a file, the folder's copy if there is one."""
+        division = config.division
+        if not division.names_a_file or not (self.path / GROUPS).exists():
+            return division.groups
+        self.read_checked(GROUPS)
+        return str(self.path / GROUPS)
 
     def data_note(self) -> str:
         """Why the data stands in for other data; empty where it does not."""

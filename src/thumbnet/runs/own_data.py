@@ -8,6 +8,7 @@ from pathlib import Path
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import DataError, RunError
 from thumbnet.runs.run import Run
+from thumbnet.specs.division import Division
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ def load_named_dataset(run: Run, data: str, place: DataPlace = DataPlace()) -> t
     dataset = place.load(run)
     if dataset.checksum() == run.card.data_checksum:
         return dataset, True
-    if run.config.exclude is None:
+    if run.config.exclude is None and run.config.division == Division():
         return dataset, False
-    try:  # what the run left out tells its own data
+    try:  # its own data is what equals it when divided, and images left out, as the run did
         own = place.load(run, is_own=True)
     except DataError:
         return dataset, False

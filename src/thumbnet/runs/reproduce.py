@@ -11,7 +11,17 @@ from thumbnet.errors import ConfigError
 from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
 
-OPTIONS = ("model", "init", "teacher", "exclude", "epochs", "batch_size", "lr", "seed")  # that the command has by name
+OPTIONS = (
+    "model",
+    "init",
+    "teacher",
+    "exclude",
+    "groups",
+    "epochs",
+    "batch_size",
+    "lr",
+    "seed",
+)  # that the command has by name
 PATHS = ("init", "teacher", "exclude")  # that a resolved config has in full
 MACHINE_FIELDS = ("data_dir", "device")  # that another machine has its own of
 OF_THE_DATA = ("data", "allow_unverified")  # written into every command
@@ -27,7 +37,8 @@ def reproducing_command(config: TrainConfig, asked: TrainConfig | None) -> str:
     if asked is None or resolved_options(asked.model, asked.model_options) != config.model_options:
         return RECIPE_FROM_CONFIG  # a default of the model may have changed since
     resolved = config_to_dict(config)
-    wanted = {name: resolved[name] if name in PATHS else value for name, value in config_to_dict(asked).items()}
+    paths = (*PATHS, "groups") if config.division.names_a_file else PATHS
+    wanted = {name: resolved[name] if name in paths else value for name, value in config_to_dict(asked).items()}
     options: dict[str, object] = {}
     settings: list[str] = []
     for _ in range(3):  # another optimizer takes the recipe's momentum with it, which is then set again

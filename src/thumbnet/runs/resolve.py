@@ -10,6 +10,8 @@ from pathlib import Path
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.exclusion import num_listed
+from thumbnet.data.groups import whole_path
 from thumbnet.data.own_sources import data_folder
 from thumbnet.data.source_registry import obeys, source_name
 from thumbnet.data.sources import load_dataset
@@ -45,6 +47,9 @@ def load_data(
             val_fraction=config.val_fraction,
             val_per_class=config.val_per_class,
             split_seed=config.split_seed,
+            groups=config.division.groups,
+            folds=config.division.folds,
+            fold=config.division.fold,
             exclude=config.exclude,
             skip_unreadable=config.skip_unreadable,
             show_progress=say is not say_nothing,
@@ -73,6 +78,10 @@ def _check_given(dataset: Dataset, config: TrainConfig) -> None:
     }
     if config.val_fraction != "auto":
         wanted |= {"val_fraction": config.val_fraction, "val_per_class": config.val_per_class or 0}
+    for name in ("folds", "fold"):
+        wanted[name], given[name] = getattr(config.division, name), getattr(dataset.division, name)
+    if config.division.groups != "auto":
+        wanted["groups"], given["groups"] = whole_path(config.division.groups), dataset.division.groups
     if config.data != "auto":
         wanted["data"], given["data"] = source_name(config.data), dataset.source.name
     for name, value in wanted.items():
@@ -81,7 +90,7 @@ def _check_given(dataset: Dataset, config: TrainConfig) -> None:
                 f"{name} is {value!r}, but the dataset that was given has {given[name]!r}",
                 hint="leave dataset out, or read it with load_dataset as the config says",
             )
-    if (config.exclude is None) != (dataset.num_excluded == 0):
+    if dataset.num_excluded != (0 if config.exclude is None else num_listed(config.exclude)):
         raise ConfigError(
             f"exclude is {config.exclude!r}, but the dataset that was given leaves {dataset.num_excluded} images out",
             hint="leave dataset out, or read it with load_dataset as the config says",
@@ -107,6 +116,7 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         data_dir=str(data_folder(config.data_dir).resolve()) if uses_data_dir else None,
         val_fraction=dataset.val_fraction,
         val_per_class=dataset.val_per_class or None,
+        division=dataset.division,
         exclude=None if config.exclude is None else str(Path(config.exclude).resolve()),
         init=_resolved_init(config.init),
         mean=dataset.mean,

@@ -96,7 +96,7 @@ def go_on(
                 hint="leave --data out, or begin a new run",
             )
         config = relocated(started, data=data, data_dir=data_dir, device=device)
-        config = config.replace(exclude=folder.exclusions(config))
+        config = config.replace(exclude=folder.exclusions(config), groups=folder.groups(config))
         dataset, config = load_data(config, say=say, dataset=dataset, is_resolved=True)
         if known_data is not None:
             known_data.check(dataset, run_dir=folder.path)

@@ -97,8 +97,8 @@ class Run(TrainedModel):
 
         Args:
             data, data_dir, allow_unverified: as in `load_dataset`; None: as the run had them (`data_dir`: for its own).
-            is_own: whether this is the run's own data, in another place perhaps, so that what the run excluded is left
-                out here, too; None: where `data` is None, or what the run had.
+            is_own: whether this is the run's own data, in another place perhaps, so that it is divided as the run
+                divided it, and what the run excluded is left out; None: where `data` is None, or what the run had.
 
         Raises:
             RunError: the other data has other classes or another image shape than the model was trained for.
@@ -121,6 +121,9 @@ class Run(TrainedModel):
             val_fraction=config.val_fraction,
             val_per_class=config.val_per_class,
             split_seed=config.split_seed,
+            groups=RunDir(self.path).groups(config) if is_own else "off",
+            folds=config.division.folds if is_own else None,
+            fold=config.division.fold if is_own else None,
             exclude=RunDir(self.path).exclusions(config) if is_own else None,
         )
         check_fits(self.card, dataset)

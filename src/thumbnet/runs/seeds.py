@@ -107,7 +107,7 @@ def _finish(
     dataset: Dataset | None = None,
 ) -> SeedRuns:
     config, asked = folder.read_config(SHARED_CONFIG), folder.read_asked()
-    config = config.replace(exclude=folder.exclusions(config))
+    config = config.replace(exclude=folder.exclusions(config), groups=folder.groups(config))
     seeds = folder.read_seeds()
     if data is not None and not (folder.path / f"seed-{seeds[0]}" / CONFIG).exists():
         raise RunError(f"data is {data!r}, but {folder.path} holds no run yet", hint="leave --data out, or train anew")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import shown
+from thumbnet.specs.division import Division
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.objective import Objective
@@ -18,12 +19,13 @@ NAMED: dict[str, Registry[type[Optimizer]] | Registry[type[Schedule]]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
-UNNAMED: dict[str, type[Inputs] | type[Objective] | type[Engine]] = {
+UNNAMED: dict[str, type[Division] | type[Inputs] | type[Objective] | type[Engine]] = {
+    "division": Division,
     "inputs": Inputs,
     "objective": Objective,
     "engine": Engine,
 }
-PARTS = (Optimizer, Schedule, Inputs, Objective, Engine)
+PARTS = (Optimizer, Schedule, Division, Inputs, Objective, Engine)
 
 
 def flat(name: str, value: object) -> dict[str, object]:

@@ -1,0 +1,74 @@
+"""One part of all images held out as the test split: a fold of several, of which each image is in exactly one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from thumbnet.data.dataset import SourceSplits, Split
+from thumbnet.data.divide import divide, fold_numbers
+from thumbnet.errors import DataError
+from thumbnet.terminal.text import counted
+
+
+class Folded(NamedTuple):
+    """Splits whose test split is a fold and whose train split is all the others; `excluded` are positions in that."""
+
+    splits: SourceSplits
+    excluded: frozenset[int]
+
+
+def pool_of(splits: SourceSplits) -> Split:
+    """The images that are divided into folds: those of train, then those of a validation split of the source's own."""
+    return splits.train if splits.val is None else replace(splits, test=None).joined()
+
+
+def fold_of_each(splits: SourceSplits, *, folds: int, split_seed: int) -> Int64[Tensor, " n"]:
+    """The fold of each image of the pool, from 0: of every class the same share in each, and no group in two.
+
+    Raises:
+        DataError: a class has fewer images, or groups, than there are folds.
+    """
+    pool = pool_of(splits)
+    sizes = pool.labels.bincount(minlength=len(splits.class_names)).tolist()
+    for size, name in zip(sizes, splits.class_names, strict=True):
+        if 0 < size < folds:
+            raise DataError(
+                f"class {name!r} has {counted(size, 'image')} for {folds} folds",
+                hint="every fold needs an image of each class: take fewer folds, or add images",
+            )
+    return divide(pool.labels, pool.groups, fold_numbers(sizes, folds), seed=split_seed, class_names=splits.class_names)
+
+
+def with_fold_held_out(
+    splits: SourceSplits, *, folds: int, fold: int, split_seed: int, excluded: Collection[int] = ()
+) -> Folded:
+    """Make the images of one fold the test split, those of the others the train split; a test split of the source's
+    own takes no part. Images at the positions `excluded` of the source's train keep their fold and are left out.
+
+    Raises:
+        DataError: as `fold_of_each`.
+    """
+    pool = pool_of(splits)
+    is_test = fold_of_each(splits, folds=folds, split_seed=split_seed) == fold
+    is_left_out = torch.zeros(len(pool), dtype=torch.bool)
+    is_left_out[sorted(excluded)] = True
+    rest = (~is_test).nonzero().flatten()
+    source = splits.source
+    if splits.test is not None:
+        remark = f"The {len(splits.test):,} images of the source's own test split take no part in the folds."
+        source = replace(source, remarks=(*source.remarks, remark))
+    folded = replace(
+        splits,
+        train=pool.select(rest),
+        val=None,
+        test=pool.select((is_test & ~is_left_out).nonzero().flatten()),
+        source=source,
+        owns_images=True,
+    )
+    return Folded(folded, frozenset(is_left_out[rest].nonzero().flatten().tolist()))

@@ -1,0 +1,212 @@
+"""What belongs together, and so must not stand on both sides of a split: frames of one video, cells of one module.
+
+`groups = "folders"`: the first folder inside a class folder names the group, in whichever class and split it is; a
+picture right in the class folder is a group of its own. `groups = "FILE.csv"` lists pictures: the columns `path` (in
+the data's folder) or, for data without files, `index` (the source's images in order, those of train, then val, then
+test), and `group`; more columns may be there. A picture that the file does not name is a group of its own.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from thumbnet.data.dataset import SPLIT_NAMES, SourceSplits, Split
+from thumbnet.data.folder import normalised_name
+from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
+from thumbnet.specs.data import DataSpec, expanded
+from thumbnet.specs.division import Division
+from thumbnet.terminal.text import counted
+
+GROUPS_FILE = "groups.csv"  # in the folder of the data
+FOLDER_SOURCE = "folder"
+MAX_FAULTS = 20  # that a message names
+ADVICE = "move them, leave groups out, or divide all images anew: --set folds=4 --set fold=0"
+
+Names: TypeAlias = Sequence[str | None]  # of each image's group, None where it is one of its own
+
+
+def resolve_groups(groups: str, splits: SourceSplits) -> str:
+    """`groups` of `Division` for this data: "auto" becomes "off", "folders" or a file, a file its whole path.
+
+    Raises:
+        ConfigError: "folders" for data that is in no folder.
+    """
+    spec = DataSpec(splits.source.name)
+    is_folder = spec.name == FOLDER_SOURCE and splits.train.paths is not None
+    if groups == "folders" and not is_folder:
+        raise ConfigError(
+            f"groups is 'folders', but the images of {splits.source.name} lie in no folders",
+            hint="leave groups out, or name a .csv file with the columns index and group",
+        )
+    if groups == "auto":
+        if not is_folder:
+            return "off"
+        if (spec.path / GROUPS_FILE).is_file():
+            groups = str(spec.path / GROUPS_FILE)
+        else:
+            groups = "folders" if any(any(names) for names in _by_folder(splits).values()) else "off"
+    return whole_path(groups)
+
+
+def whole_path(groups: str) -> str:
+    """`groups` with the whole path where it is a file."""
+    return str(expanded(groups).resolve()) if Division(groups=groups).names_a_file else groups
+
+
+def with_groups(splits: SourceSplits, groups: str) -> SourceSplits:
+    """The same splits with the groups of their images, and a remark on them; `groups` is resolved.
+
+    Raises:
+        DatasetNotFoundError: there is no such file.
+        DataError: the file has faults, which are named all at once, or a group stands in two of the source's splits.
+    """
+    if groups == "off":
+        return splits
+    by_split = _by_folder(splits) if groups == "folders" else _by_file(splits, Path(groups))
+    _refuse_parted(by_split)
+    codes: dict[str, int] = {}
+    coded = {name: _coded(names, codes) for name, names in by_split.items()}
+    first_free = len(codes)
+    for name, values in coded.items():
+        alone = values < 0
+        values[alone] = torch.arange(int(alone.sum())) + first_free
+        first_free += int(alone.sum())
+        coded[name] = values
+    parts = {name: replace(split, groups=coded[name]) for name, split in _splits(splits).items()}
+    remark = _describe([name for names in by_split.values() for name in names], groups)
+    source = replace(splits.source, remarks=(*splits.source.remarks, remark))
+    return replace(splits, source=source, train=parts["train"], val=parts.get("val"), test=parts.get("test"))
+
+
+def group_names(splits: SourceSplits, groups: str) -> tuple[str, ...]:
+    """The group's name of each image, train's first, then those of val and test; "" for one that is alone."""
+    if groups == "off":
+        return ("",) * sum(len(split) for split in _splits(splits).values())
+    by_split = _by_folder(splits) if groups == "folders" else _by_file(splits, Path(groups))
+    return tuple(name or "" for names in by_split.values() for name in names)
+
+
+def _splits(splits: SourceSplits) -> dict[str, Split]:
+    named = {name: getattr(splits, name) for name in SPLIT_NAMES}
+    return {name: split for name, split in named.items() if split is not None}
+
+
+def _coded(names: Names, codes: dict[str, int]) -> Int64[Tensor, " n"]:
+    """A number for each name, -1 where there is none; `codes` are those of the names met so far."""
+    return torch.tensor(
+        [-1 if name is None else codes.setdefault(name, len(codes)) for name in names], dtype=torch.int64
+    )
+
+
+def _by_folder(splits: SourceSplits) -> dict[str, Names]:
+    return {
+        name: [_folder_of(path, splits.class_names) for path in split.paths or ()]
+        for name, split in _splits(splits).items()
+    }
+
+
+def _folder_of(path: str, class_names: Sequence[str]) -> str | None:
+    """The folder inside the class folder, or None."""
+    *folders, _ = (normalised_name(part) for part in path.split("/"))
+    has_split = len(folders) > 1 and folders[0] in SPLIT_NAMES and folders[1] in class_names
+    inner = folders[2 if has_split else 1 :]
+    return inner[0] if inner else None
+
+
+def _by_file(splits: SourceSplits, file: Path) -> dict[str, Names]:
+    parts = _splits(splits)
+    paths = [path for split in parts.values() for path in split.paths or ()]
+    known = {normalised_name(path): position for position, path in enumerate(paths)}
+    num_images = sum(len(split) for split in parts.values())
+    column = "path" if paths else "index"
+    names: list[str | None] = [None] * num_images
+    faults: list[str] = []
+    for line, row in _read_rows(file, column):
+        if row[column] in splits.source.skipped:
+            continue
+        position = _position(row[column], known if paths else None, num_images)
+        group = normalised_name(row["group"].strip())
+        if position is None:
+            faults.append(f"line {line}: the data has no image of {column} {row[column]!r}")
+        elif not group:
+            faults.append(f"line {line}: the group of {row[column]!r} is empty")
+        elif names[position] not in (None, group):
+            faults.append(f"line {line}: {row[column]!r} is in the group {group!r}, but before in {names[position]!r}")
+        else:
+            names[position] = group
+    if faults:
+        raise _faulty(file, faults)
+    ends = torch.tensor([len(split) for split in parts.values()]).cumsum(0).tolist()
+    return {name: names[end - len(split) : end] for (name, split), end in zip(parts.items(), ends, strict=True)}
+
+
+def _position(text: str, known: Mapping[str, int] | None, num_images: int) -> int | None:
+    if known is not None:
+        return known.get(normalised_name(text))
+    return int(text) if text.isdecimal() and int(text) < num_images else None
+
+
+def _read_rows(file: Path, column: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows, each with the number of its line."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as opened:
+            reader = csv.DictReader(opened, restval="")
+            for needed in (column, "group"):
+                if needed not in (reader.fieldnames or ()):
+                    raise DataError(f"{file} has no column {needed!r}", hint=f"its first line is {column},group")
+            for row in reader:
+                yield reader.line_num, row
+    except FileNotFoundError as error:
+        raise DatasetNotFoundError(
+            f"there is no file {file}", hint=f"groups names a .csv file with the columns {column} and group"
+        ) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file} cannot be read: {error}", hint="give a .csv file in UTF-8") from error
+
+
+def _faulty(file: Path, faults: Sequence[str]) -> DataError:
+    hint = "mend these lines; paths are as in the folder of the data, with /"
+    if len(faults) == 1:
+        return DataError(f"{file}, {faults[0]}", hint=hint)
+    lines = [f"  {fault}" for fault in faults[:MAX_FAULTS]]
+    if len(faults) > MAX_FAULTS:
+        lines.append(f"  ... and {len(faults) - MAX_FAULTS:,} more")
+    return DataError("\n".join([f"{file} has {len(faults):,} faults:", *lines]), hint=hint)
+
+
+def _refuse_parted(by_split: Mapping[str, Names]) -> None:
+    """DataError where a group stands in two splits that the source defines itself."""
+    home: dict[str, str] = {}
+    parted: dict[str, tuple[str, str]] = {}
+    for split, names in by_split.items():
+        for name in names:
+            if name is not None and home.setdefault(name, split) != split:
+                parted.setdefault(name, (home[name], split))
+    if parted:
+        name, (first, second) = next(iter(parted.items()))
+        raise DataError(
+            f"{counted(len(parted), 'group')} in two splits, for instance {name!r} in {first} and {second}", hint=ADVICE
+        )
+
+
+def _describe(names: Names, groups: str) -> str:
+    sizes: dict[str, int] = {}
+    for name in names:
+        if name is not None:
+            sizes[name] = sizes.get(name, 0) + 1
+    alone = sum(name is None for name in names)
+    where = "sub-folders of the classes" if groups == "folders" else Path(groups).name
+    text = f"Groups ({where}): {counted(len(sizes), 'group')} of {len(names) - alone:,} images"
+    if sizes:
+        text += f", the largest of {max(sizes.values()):,}"
+    if alone:
+        text += f"; {counted(alone, 'image')} without a group, each for itself"
+    return f"{text}. No split has a part of a group."
