@@ -19,7 +19,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from thumbnet.data.dataset import SPLIT_NAMES, SourceSplits, Split
-from thumbnet.data.folder import normalised_name
+from thumbnet.data.folder_layout import normalised_name
 from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
 from thumbnet.specs.data import DataSpec, expanded
 from thumbnet.specs.division import Division
