@@ -60,13 +60,40 @@ def find_duplicates(images: UInt8[Tensor, "n c h w"], *, with_flips: bool) -> tu
     distinct = torch.tensor([index for index in range(len(images)) if index not in later])
     if len(distinct) < 2:
         return tuple(equal)
-    limits = _limits(images, distinct)
-    near = {(pair.first, pair.second): pair for pair in _near_pairs(images, distinct, limits, flipped=False)}
-    for pair in _near_pairs(images, distinct, limits, flipped=True) if with_flips else ():
+    near = _near_pairs_once(images, distinct, _limits(images, distinct), with_flips=with_flips)
+    return tuple(sorted([*equal, *near], key=lambda pair: (-pair.likeness, pair.first, pair.second)))
+
+
+def find_duplicates_between(
+    images: UInt8[Tensor, "n c h w"], parts: Int64[Tensor, " n"], *, with_flips: bool
+) -> tuple[DuplicatePair, ...]:
+    """The pairs of images of different `parts` whose detail correlates, as `find_duplicates` judges it, in no order.
+
+    Inside a part no pair is compared, and no two images should be equal there: copies would set the limits.
+    """
+    everything = torch.arange(len(images))
+    if len(parts.unique()) < 2:
+        return ()
+    return tuple(_near_pairs_once(images, everything, _limits(images, everything), with_flips=with_flips, parts=parts))
+
+
+def _near_pairs_once(
+    images: UInt8[Tensor, "n c h w"],
+    distinct: Int64[Tensor, " m"],
+    limits: tuple[float, float],
+    *,
+    with_flips: bool,
+    parts: Int64[Tensor, " n"] | None = None,
+) -> list[DuplicatePair]:
+    """The pairs that are nearly equal, each once: flipped if they are more alike so."""
+    near = {
+        (pair.first, pair.second): pair for pair in _near_pairs(images, distinct, limits, flipped=False, parts=parts)
+    }
+    for pair in _near_pairs(images, distinct, limits, flipped=True, parts=parts) if with_flips else ():
         known = near.get((pair.first, pair.second))
         if known is None or known.likeness < pair.likeness:
             near[pair.first, pair.second] = pair
-    return tuple(sorted([*equal, *near.values()], key=lambda pair: (-pair.likeness, pair.first, pair.second)))
+    return list(near.values())
 
 
 def _equal_pairs(images: UInt8[Tensor, "n c h w"]) -> list[DuplicatePair]:
@@ -80,15 +107,25 @@ def _equal_pairs(images: UInt8[Tensor, "n c h w"]) -> list[DuplicatePair]:
 
 
 def _near_pairs(
-    images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"], limits: tuple[float, float], *, flipped: bool
+    images: UInt8[Tensor, "n c h w"],
+    distinct: Int64[Tensor, " m"],
+    limits: tuple[float, float],
+    *,
+    flipped: bool,
+    parts: Int64[Tensor, " n"] | None,
 ) -> Iterator[DuplicatePair]:
-    """Among the images at `distinct`, which differ; `limits` are of the coarse and the fine correlation."""
+    """Among the images at `distinct`, which differ; `limits` are of the coarse and the fine correlation. With `parts`,
+    only pairs of different ones."""
     coarse_limit, fine_limit = limits
-    blocks = distinct.split(BLOCK_IMAGES)
+    by_part = [distinct] if parts is None else [distinct[parts[distinct] == part] for part in parts.unique().tolist()]
+    owned = [(owner, block) for owner, inside in enumerate(by_part) for block in inside.split(BLOCK_IMAGES)]
+    blocks = [block for _, block in owned]
     coarse = [_coarse(images[block]) for block in blocks]
     others = [_coarse(images[block].flip(3)) for block in blocks] if flipped else coarse
     for number, rows in enumerate(coarse):
         for other_number in range(number, len(blocks)):
+            if parts is not None and owned[number][0] == owned[other_number][0]:
+                continue
             likely = rows @ others[other_number].T > coarse_limit
             if number == other_number:
                 likely = likely.triu(diagonal=1)

@@ -41,6 +41,7 @@ class DataSource:
         place: what follows the source's name and a colon, as people are told: "PATH"; "" if nothing does.
         is_path: whether the place is a path, which a run then records as a whole one.
         obeys: which of ARGUMENTS it obeys; the others are refused where they are given.
+        search_leaks: look for images that stand in two splits before a training; not for data of which it is known.
         val_fraction: what `val_fraction = "auto"` holds out of its training images; None: by the number of images, see
             val_rule.py.
     """
@@ -50,6 +51,7 @@ class DataSource:
     is_path: bool = True
     obeys: frozenset[str] = field(default_factory=frozenset)
     val_fraction: float | None = None
+    search_leaks: bool = True
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.obeys) - set(ARGUMENTS))
@@ -63,10 +65,12 @@ DATA_SOURCES: Registry[DataSource] = Registry(
     "data source",
     "thumbnet.data_sources",
     {
-        "auto": DataSource(read_auto, obeys=CIFAR_ARGUMENTS),
-        "cifar10": DataSource(read_cifar10, obeys=CIFAR_ARGUMENTS, val_fraction=CIFAR_VAL_FRACTION),
-        "cifar100": DataSource(read_cifar100, obeys=CIFAR_ARGUMENTS, val_fraction=CIFAR_VAL_FRACTION),
-        "digits": DataSource(read_digits),
+        "auto": DataSource(read_auto, obeys=CIFAR_ARGUMENTS, search_leaks=False),
+        "cifar10": DataSource(read_cifar10, obeys=CIFAR_ARGUMENTS, val_fraction=CIFAR_VAL_FRACTION, search_leaks=False),
+        "cifar100": DataSource(
+            read_cifar100, obeys=CIFAR_ARGUMENTS, val_fraction=CIFAR_VAL_FRACTION, search_leaks=False
+        ),
+        "digits": DataSource(read_digits, search_leaks=False),
         "folder": DataSource(read_folder, place="PATH", obeys=frozenset({"image_size", "skip_unreadable"})),
         "npz": DataSource(read_npz, place="FILE"),
     },
@@ -130,6 +134,12 @@ def val_fraction_of(data: str) -> float | None:
     """What a data source states for `val_fraction = "auto"`; None for one that states nothing, or is unknown."""
     name = DataSpec(data).name
     return DATA_SOURCES[name].val_fraction if name in DATA_SOURCES else None
+
+
+def is_searched_for_leaks(data: str) -> bool:
+    """Whether images of this source are compared across splits before a training; also those of an unknown source."""
+    name = DataSpec(data).name
+    return name not in DATA_SOURCES or DATA_SOURCES[name].search_leaks
 
 
 def data_choices() -> str:

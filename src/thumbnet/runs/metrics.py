@@ -37,6 +37,9 @@ class KnownMetrics:
     seed: int = 0
     recipe: str = ""
     num_excluded: int = 0
+    num_leaks: int = 0
+    num_test_leaked: int = 0
+    test_accuracy_without_leaks: float = 0.0
     total_s: float = 0.0
     best_train_accuracy: float = 0.0
     val_accuracy: float = 0.0

@@ -23,6 +23,7 @@ ROBUSTNESS = "robustness.json"  # only if it was measured
 ROBUSTNESS_PLOT = "robustness.png"
 EXCLUDED = "excluded.csv"
 GROUPS = "groups.csv"  # a copy, if the config names a file
+LEAKS = "leaks.csv"  # only if images of one split are also in another
 SKIPPED = "skipped.txt"  # only if unreadable files were left out
 DATA_NOTE = "data-note.txt"  # only if the data stands in for other data
 CHECKSUMS = "SHA256SUMS"
@@ -32,7 +33,7 @@ LOCK = ".lock"  # while a process writes to the folder
 
 PICTURES = ("summary.txt", "graph.svg", "curves.png", "confusion.png", "misclassified.png", ROBUSTNESS_PLOT)
 BEFORE_TRAINING = frozenset(
-    {CHECKSUMS, ASKED, EXCLUDED, GROUPS, SKIPPED, DATA_NOTE, SHARED_CONFIG}
+    {CHECKSUMS, ASKED, EXCLUDED, GROUPS, LEAKS, SKIPPED, DATA_NOTE, SHARED_CONFIG}
 )  # written before CONFIG and SEEDS
 OF_A_RUN = BEFORE_TRAINING | {CONFIG, HISTORY, CHECKPOINT, WEIGHTS, MODEL_CARD, EXPORT_DATA, PREDICTIONS, METRICS}
 OF_A_RUN |= {REPORT, ROBUSTNESS, SEEDS, LOCK, *PICTURES}

@@ -23,7 +23,7 @@ from thumbnet.runs.names import check_no_part_of_a_run
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.reproduce import reproducing_command
 from thumbnet.runs.run import REPORT, RunDir, load_run, read_robustness
-from thumbnet.terminal.text import escaped
+from thumbnet.terminal.text import counted, escaped
 from thumbnet.training.history import History
 from thumbnet.training.progress import duration
 from thumbnet.views.graph import graph_svg
@@ -117,7 +117,7 @@ def build_report(
             lead=f"{config.model} on {dataset.source.description}",
             headlines=_headlines(analysis, metrics, num_val=0 if dataset.val is None else len(dataset.val)),
             facts=_facts(config, dataset, metrics),
-            notes=_notes(config, dataset),
+            notes=_notes(config, dataset, metrics),
             history=history,
             analysis=analysis,
             images=dataset.test.images,
@@ -198,7 +198,7 @@ def _facts(config: TrainConfig, dataset: Dataset, metrics: Mapping[str, object])
     ]
 
 
-def _notes(config: TrainConfig, dataset: Dataset) -> list[str]:
+def _notes(config: TrainConfig, dataset: Dataset, metrics: Mapping[str, object]) -> list[str]:
     """What a reader must know to take the figures for what they are."""
     scored = {
         "end": "The test set was scored once, after the last epoch, in one view; it picked nothing.",
@@ -214,6 +214,13 @@ def _notes(config: TrainConfig, dataset: Dataset) -> list[str]:
         notes.append(
             f"{dataset.num_excluded:,} images that a file lists were left out of training and validation (exclude): "
             "validation figures do not compare with those of runs that kept them."
+        )
+    known = known_metrics(metrics)
+    if known.num_leaks:
+        notes.append(
+            f"Leaks: {counted(known.num_leaks, 'image')} of training or validation equal, or nearly, to one that is "
+            f"held out (leaks.csv). Without the {counted(known.num_test_leaked, 'test image')} concerned, accuracy is "
+            f"{known.test_accuracy_without_leaks:.2%}."
         )
     if dataset.val is None:
         notes.append("No images were held out for validation.")

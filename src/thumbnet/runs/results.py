@@ -22,6 +22,7 @@ from thumbnet.kernels.cpu import cpu_form
 from thumbnet.models.blocknet import architecture_of_model
 from thumbnet.models.card import ModelCard
 from thumbnet.models.trace import Trace, trace_model
+from thumbnet.runs.leaks import kept_leaks, leak_metrics
 from thumbnet.runs.report import build_report
 from thumbnet.runs.run import REPORT, RunDir
 from thumbnet.terminal.text import escaped
@@ -64,7 +65,7 @@ def write_results(
         predictions=predictions_to_csv(evaluation.predictions, dataset.test, dataset.class_names),
     )
     folder.write("summary.txt", f"{summarize_trace(trace, dataset.image_shape)}\n")
-    metrics = _metrics(config, dataset, trace, result, evaluation)
+    metrics = _metrics(config, dataset, trace, result, evaluation) | leak_metrics(kept_leaks(folder), evaluation)
     if not pictures:
         return metrics
     graph = graph_svg(trace, type(model).__name__)

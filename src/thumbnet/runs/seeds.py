@@ -9,8 +9,10 @@ from pathlib import Path
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.leaks import Leaks
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.leaks import keep_leaks, look_for_leaks
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import CONFIG, SEEDS, SHARED_CONFIG
 from thumbnet.runs.resolve import speaker
@@ -58,10 +60,12 @@ def train_seeds(
     config.replace(seed=config.seed + num_seeds - 1)  # the last one is a seed, too
     asked = config
     dataset, config = load_checked(config, say=speaker(log_style), dataset=dataset)  # refused before there is a folder
+    leaks = look_for_leaks(dataset, say=speaker(log_style))
     with create_run_dir(config.recipe, run_dir, data=config.data) as folder:
         seeds = [config.seed + index for index in range(num_seeds)]
+        keep_leaks(folder, leaks, dataset, say=speaker(log_style))
         folder.begin_seeds(config, seeds, asked=asked, source=dataset.source)
-        return _finish(folder, log_style=log_style, pictures=pictures, dataset=dataset)
+        return _finish(folder, log_style=log_style, pictures=pictures, dataset=dataset, leaks=leaks)
 
 
 def is_seed_runs(path: str | Path) -> bool:
@@ -105,6 +109,7 @@ def _finish(
     pictures: bool,
     accept_changes: bool = False,
     dataset: Dataset | None = None,
+    leaks: Leaks | None = None,
 ) -> SeedRuns:
     config, asked = folder.read_config(SHARED_CONFIG), folder.read_asked()
     config = config.replace(exclude=folder.exclusions(config), groups=folder.groups(config))
@@ -140,6 +145,7 @@ def _finish(
                 dataset=dataset,
                 data_note=folder.data_note(),
                 sibling=first,
+                leaks=leaks,
             )
         if runs and run.card.data_checksum != runs[0].card.data_checksum:
             raise RunError(

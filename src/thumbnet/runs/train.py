@@ -10,6 +10,7 @@ from torch import nn
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.leaks import Leaks
 from thumbnet.evaluation.custom_metrics import METRICS
 from thumbnet.evaluation.metrics import evaluate, scorers
 from thumbnet.kernels.choice import pick_kernels
@@ -17,6 +18,7 @@ from thumbnet.recipes import load_recipe
 from thumbnet.runs.environment import environment_of
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.known_data import KnownData
+from thumbnet.runs.leaks import keep_leaks, look_for_leaks
 from thumbnet.runs.parts import (
     build_model,
     build_progress,
@@ -25,7 +27,7 @@ from thumbnet.runs.parts import (
     fit_config,
     scored_splits,
 )
-from thumbnet.runs.resolve import Say, describe_data, describe_val, load_data, speaker
+from thumbnet.runs.resolve import Say, describe_data, describe_val, load_data, say_nothing, speaker
 from thumbnet.runs.results import write_metrics, write_results
 from thumbnet.runs.run import Checkpoint, Run, RunDir, create_run_dir, load_run
 from thumbnet.runs.teacher import load_teacher
@@ -78,11 +80,13 @@ def begin(
     is_resolved: bool = False,
     data_note: str = "",
     sibling: Run | None = None,
+    leaks: Leaks | None = None,
 ) -> Run:
     """Like `train`.
 
     `is_resolved`: `config` was resolved before; `asked` is it as a user gave it, if that is known. `data_note` is
-    recorded if the data replaces other data; with `sibling`, the data must equal that run's.
+    recorded if the data replaces other data; with `sibling`, the data must equal that run's. `leaks` are those of the
+    data, if they were looked for, and told, before.
     """
     say = speaker(log_style)
     asked = config if asked is None else asked
@@ -92,7 +96,10 @@ def begin(
     if sibling is not None:
         sibling.known_data.check(dataset, run_dir=sibling.path)
     dataset = dataset.with_note(dataset.source.note or data_note)
+    is_told = leaks is not None
+    leaks = look_for_leaks(dataset, say=say) if leaks is None else leaks
     with create_run_dir(config.recipe, run_dir, data=config.data) as folder:
+        keep_leaks(folder, leaks, dataset, say=say_nothing if is_told else say)
         folder.begin(config, asked=asked, source=dataset.source, note=describe_data(dataset))
         say("\n".join(filter(None, [describe_val(dataset), f"Run folder: {folder.path}"])))
         model = build_model(config, dataset)

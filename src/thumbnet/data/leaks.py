@@ -1,0 +1,130 @@
+"""Leaks between splits: images of training that are also, or nearly, among those that figures are measured on.
+
+Photographs taken in a row, crops of one picture, files copied and saved again stand in training and test sets of
+people's own, and make accuracy too good. Before a training on a folder, an .npz file or arrays, the images of training
+are compared with those held out for validation and test, and those of validation with test's, as alike.py compares
+images.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+from thumbnet.data.alike import find_alike
+from thumbnet.data.dataset import SPLIT_NAMES, Dataset, Split
+from thumbnet.data.exclusion import SUSPECT_COLUMNS
+from thumbnet.specs.csv_table import read_rows
+from thumbnet.specs.json_text import damaged
+
+KIND = "leak"
+LEAK_COLUMNS = (*SUSPECT_COLUMNS, "split", "other_split", "other_index", "other_path", "likeness", "flipped")
+
+
+@dataclass(frozen=True)
+class Leak:
+    """An image of train or val, and one that is held out from it which shows the same: `likeness` 1 if they are equal
+    pixel by pixel, else the correlation of their detail; `flipped` if one is like the flipped other. Indices count the
+    images of the split."""
+
+    split: str
+    index: int
+    held_split: str
+    held_index: int
+    likeness: float
+    flipped: bool = False
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """What was found: every image that leaks once at least, with the one that is most like it, the most alike first;
+    and how many of the images held out were searched for."""
+
+    found: tuple[Leak, ...] = ()
+    num_held_out: int = 0
+    num_searched: int = 0
+
+    @property
+    def num_images(self) -> int:
+        """How many images of train and val are also held out, or nearly."""
+        return len({(leak.split, leak.index) for leak in self.found})
+
+    @property
+    def num_exact(self) -> int:
+        """How many of them pixel by pixel."""
+        return len({(leak.split, leak.index) for leak in self.found if leak.likeness == 1})
+
+    def held_out_of(self, split: str) -> frozenset[int]:
+        """The images of a split that others know."""
+        return frozenset(leak.held_index for leak in self.found if leak.held_split == split)
+
+
+def find_leaks(dataset: Dataset) -> Leaks:
+    """The leaks between the splits of a dataset.
+
+    More than MAX_PAIRS pairs are not compared: of the images held out, a sample is searched for then, always the same;
+    equal images are found all the same.
+    """
+    splits = {name: getattr(dataset, name) for name in SPLIT_NAMES}
+    present: dict[str, Split] = {name: split for name, split in splits.items() if split is not None}
+    places = [(name, index) for name, split in present.items() for index in range(len(split))]
+    alike = find_alike([split.images for split in present.values()], with_flips=dataset.flip_keeps_labels)
+    found = [Leak(*places[pair.first], *places[pair.second], pair.likeness, pair.flipped) for pair in alike.pairs]
+    return Leaks(
+        tuple(
+            sorted(found, key=lambda leak: (-leak.likeness, leak.split, leak.index, leak.held_split, leak.held_index))
+        ),
+        num_held_out=sum(len(split) for name, split in present.items() if name != "train"),
+        num_searched=alike.num_searched,
+    )
+
+
+def leaks_to_csv(leaks: Leaks, dataset: Dataset) -> str:
+    """The text of leaks.csv, which `read_exclusions` reads: a line for each image that could be left out.
+
+    Images of a validation split that the source defines itself cannot be left out, and are not listed.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(LEAK_COLUMNS)
+    for leak in leaks.found:
+        split, held = dataset.split(leak.split), dataset.split(leak.held_split)
+        if leak.split != "train" and split.positions is None:
+            continue
+        writer.writerow(
+            [
+                leak.index if split.positions is None else int(split.positions[leak.index]),
+                "" if split.paths is None else split.paths[leak.index],
+                dataset.class_names[int(split.labels[leak.index])],
+                dataset.class_names[int(held.labels[leak.held_index])],
+                f"{leak.likeness:.6f}",
+                KIND,
+                leak.split,
+                leak.held_split,
+                leak.held_index,
+                "" if held.paths is None else held.paths[leak.held_index],
+                f"{leak.likeness:.6f}",
+                str(leak.flipped).lower(),
+            ]
+        )
+    return text.getvalue()
+
+
+def leaks_from_csv(text: str, *, name: str) -> Leaks:
+    """The leaks that a leaks.csv lists; RunError, which names the file `name`, where it is none."""
+    found = []
+    for row in read_rows(text, required=LEAK_COLUMNS, name=name):
+        try:
+            leak = Leak(
+                row["split"],
+                int(row["index"]),
+                row["other_split"],
+                int(row["other_index"]),
+                float(row["likeness"]),
+                row["flipped"] == "true",
+            )
+        except ValueError as error:
+            raise damaged(name, error) from error
+        found.append(leak)
+    return Leaks(tuple(found))

@@ -1,0 +1,72 @@
+"""Leaks between the splits of a run's data: looked for before it trains, told, and kept in its folder."""
+
+from __future__ import annotations
+
+from thumbnet.data.dataset import Dataset
+from thumbnet.data.leaks import Leak, Leaks, find_leaks, leaks_from_csv, leaks_to_csv
+from thumbnet.data.source_registry import is_searched_for_leaks
+from thumbnet.evaluation.metrics import Evaluation
+from thumbnet.runs.folder import RunDir
+from thumbnet.runs.names import LEAKS
+from thumbnet.runs.resolve import Say
+from thumbnet.terminal.text import counted, escaped
+
+
+def look_for_leaks(dataset: Dataset, *, say: Say) -> Leaks:
+    """The leaks of a dataset whose source is searched for them; says so if that was only done in part."""
+    if not is_searched_for_leaks(dataset.source.name):
+        return Leaks()
+    leaks = find_leaks(dataset)
+    if leaks.num_searched < leaks.num_held_out:
+        say(
+            f"Leaks between splits were looked for among {leaks.num_searched:,} of the {leaks.num_held_out:,} images "
+            "held out."
+        )
+    return leaks
+
+
+def keep_leaks(folder: RunDir, leaks: Leaks, dataset: Dataset, *, say: Say) -> None:
+    """Write leaks.csv and say what it holds; nothing where no image leaks."""
+    if leaks.found:
+        path = folder.path / LEAKS
+        folder.write_checked({LEAKS: leaks_to_csv(leaks, dataset)})
+        say(f"{describe_leaks(leaks, dataset)} They are listed in {path}; to train without them: --exclude {path}")
+
+
+def kept_leaks(folder: RunDir) -> Leaks:
+    """What leaks.csv says; none where there is no such file."""
+    if not (folder.path / LEAKS).exists():
+        return Leaks()
+    return leaks_from_csv(folder.read_checked(LEAKS).decode(), name=str(folder.path / LEAKS))
+
+
+def describe_leaks(leaks: Leaks, dataset: Dataset) -> str:
+    """A sentence for people."""
+    first = leaks.found[0]
+    exactly = f"{leaks.num_exact:,} of them pixel by pixel; " if leaks.num_exact else ""
+    return (
+        f"Leaks between splits: {counted(leaks.num_images, 'image')} of training or validation equal, or nearly, to "
+        f"one that is held out ({exactly}for instance {_pair(first, dataset)}): figures on those are too good."
+    )
+
+
+def leak_metrics(leaks: Leaks, evaluation: Evaluation) -> dict[str, object]:
+    """What metrics.json holds of them: how many there are, and the test accuracy without the test images concerned."""
+    if not leaks.found:
+        return {"num_leaks": 0}
+    leaked = leaks.held_out_of("test")
+    kept = [index for index in range(evaluation.num_images) if index not in leaked]
+    right = (evaluation.predictions.predicted == evaluation.predictions.labels)[kept]
+    metrics: dict[str, object] = {"num_leaks": leaks.num_images, "num_test_leaked": len(leaked)}
+    if kept:
+        metrics["test_accuracy_without_leaks"] = float(right.double().mean())
+    return metrics
+
+
+def _pair(leak: Leak, dataset: Dataset) -> str:
+    names = []
+    for name, index in ((leak.split, leak.index), (leak.held_split, leak.held_index)):
+        paths = dataset.split(name).paths
+        names.append(f"{index} of {name}" if paths is None else f"{escaped(paths[index])} of {name}")
+    alike = "equal" if leak.likeness == 1 else f"{leak.likeness:.2f} alike"
+    return f"{' and '.join(names)}, {alike}"
