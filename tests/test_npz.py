@@ -57,11 +57,11 @@ def test_own_splits_and_names_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": None}, "has no labels"),
+        ({"labels": None}, "there is no labels"),
         ({"images": None, "labels": None}, "of nothing"),
         ({"pixels": IMAGES}, "has the arrays images, labels, pixels"),
         ({"val_images": IMAGES}, "has the arrays images, labels, val_images"),
-        ({"images": IMAGES.astype(np.float32)}, r"images is float32 \[60, 9, 7, 3\]"),
+        ({"images": IMAGES.astype(np.float32)}, r"images is float32 \[60, 9, 7, 3\] from 0 to 255"),
         ({"images": IMAGES[..., :2]}, r"images is uint8 \[60, 9, 7, 2\]"),
         ({"labels": LABELS - 1}, "from -1"),
         ({"labels": LABELS[:, None].repeat(2, 1)}, r"labels is int64 \[60, 2\]"),

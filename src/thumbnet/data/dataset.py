@@ -35,8 +35,18 @@ class Split:
     groups: Int64[Tensor, " n"] | None = None
 
     def __post_init__(self) -> None:
-        assert len(self.images) == len(self.labels)
-        assert self.paths is None or len(self.paths) == len(self.labels)
+        images, labels = self.images, self.labels
+        if images.dtype != torch.uint8 or images.ndim != 4 or labels.dtype != torch.int64 or labels.ndim != 1:
+            raise DataError(
+                f"a split has images of {images.dtype} {list(images.shape)} and labels of {labels.dtype} "
+                f"{list(labels.shape)}, expected uint8 [N,C,H,W] and int64 [N]",
+                hint="thumbnet.dataset_from_arrays takes arrays and tensors in other forms, floats from 0 to 1 too",
+            )
+        for name, given in (("labels", labels), ("paths", self.paths), ("groups", self.groups)):
+            if given is not None and len(given) != len(images):
+                raise DataError(
+                    f"a split has {len(images)} images and {len(given)} {name}", hint="give one of each for every image"
+                )
 
     def __len__(self) -> int:
         return len(self.labels)

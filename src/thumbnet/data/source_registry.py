@@ -20,8 +20,8 @@ import torch
 
 from thumbnet.data.dataset import SourceSplits, Split
 from thumbnet.data.own_sources import read_auto, read_cifar10, read_cifar100, read_digits, read_folder, read_npz
-from thumbnet.errors import ConfigError, DataError
-from thumbnet.specs.data import IMAGE_SIZE, DataSpec, ReadOptions
+from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
+from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec, ReadOptions
 from thumbnet.specs.registry import Registry
 
 ARGUMENTS = ("data_dir", "allow_unverified", "image_size", "skip_unreadable")  # that a source may obey
@@ -101,9 +101,15 @@ def register_data_source(
 
 
 def source_of(data: str) -> DataSource:
-    """The source that `data` names; ConfigError where there is none, or a place is missing or too many."""
+    """The source that `data` names; ConfigError where there is none, or a place is missing or too many,
+    DatasetNotFoundError for arrays that were in memory."""
     spec = DataSpec(data)
     if spec.name not in DATA_SOURCES:
+        if data == ARRAYS:
+            raise DatasetNotFoundError(
+                "the data were arrays in memory, which are in no file",
+                hint="give dataset=..., or --data npz:mine.npz after thumbnet.save_dataset(dataset, 'mine.npz')",
+            )
         raise ConfigError(f"unknown data {data!r}", hint=f"choose {data_choices()}")
     source = DATA_SOURCES[spec.name]
     if not isinstance(source, DataSource):

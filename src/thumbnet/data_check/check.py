@@ -76,6 +76,7 @@ def check_data(
     max_labels: int | None = None,
     out: str | Path | None = None,
     log_style: LogStyle = "auto",
+    dataset: Dataset | None = None,
 ) -> DataCheck:
     """Check the training images of a config's data, and leave a folder with tables, check.json and pictures.
 
@@ -88,6 +89,7 @@ def check_data(
         max_labels: suspect so many labels; None: as many as are probably wrong.
         out: a new or empty folder; None: `runs/data-check-<n>`.
         log_style: as in `train`.
+        dataset: the data, read before with val_fraction 0, or made by `dataset_from_arrays` likewise.
 
     Raises:
         ConfigError: an unknown kind, or `max_labels` below 1; ThumbnetError: as `train` and `predict_out_of_fold`.
@@ -98,7 +100,8 @@ def check_data(
     config = load_recipe() if config is None else config
     say = speaker(log_style)
     pick_device(config.engine.device)
-    dataset, config = load_data(config.replace(val_fraction=0.0, val_per_class=None), say=say)
+    without_val = config.replace(val_fraction=0.0, val_per_class=None)
+    dataset, config = load_data(without_val, say=say, dataset=dataset)
     check_folds(config, dataset, num_folds=num_folds, num_repeats=num_repeats)
     check_trainable(config, dataset, say=say)
     with create_run_dir("data-check", out, option="--out", data=config.data) as folder:

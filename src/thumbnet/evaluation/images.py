@@ -1,4 +1,5 @@
-"""Predictions for image files of any size and mode, prepared as the folder source prepares them. Without PyTorch.
+"""Predictions for pictures of any size and mode, prepared as the folder source prepares them: files, Pillow images and
+arrays. Without PyTorch.
 
 Pictures are read by several threads, a batch ahead of the one that is computed: memory holds two batches, however many
 pictures there are.
@@ -14,11 +15,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 
+from thumbnet.data.arrays import HasArray, as_array, picture_from_array
 from thumbnet.data.images import read_image_array
 from thumbnet.data.picture_files import ADDRESS
+from thumbnet.data.standardise import centre_part, standardised
 from thumbnet.data.unreadable import OnUnreadable, unreadable_error
-from thumbnet.errors import ConfigError, ImageError, NonFiniteLogitsError
+from thumbnet.errors import ConfigError, DataError, ImageError, NonFiniteLogitsError
 from thumbnet.specs.data import WhiteLevels
 from thumbnet.specs.processors import num_processors
 
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 LogitsOf: TypeAlias = Callable[[UInt8[np.ndarray, "n c h w"]], Float[np.ndarray, "n k"]]
+PictureLike: TypeAlias = str | Path | Image.Image | HasArray
+Pictures: TypeAlias = Sequence[PictureLike] | PictureLike  # an array of several; any other single one is refused
 
 BATCH_SIZE = 64
 NUM_TOP = 3
@@ -41,7 +47,10 @@ class ClassProbability:
 
 @dataclass(frozen=True)
 class ImagePrediction:
-    """An image file's most probable class, with its probability, and the runners-up, most probable first."""
+    """A picture's most probable class, with its probability, and the runners-up, most probable first.
+
+    `path` is the file's; of a picture in memory, "image 2" is the third of those that were given.
+    """
 
     path: str
     class_name: str
@@ -58,12 +67,28 @@ class PictureForm:
     class_names: Sequence[str]
     white_levels: WhiteLevels | None = None
 
-    def read(self, path: str | Path) -> UInt8[np.ndarray, "c h w"]:
-        """The picture in a file as the network sees it: turned upright, resized so that it fits, centre-cropped.
+    def read(self, picture: PictureLike, *, name: str = "the picture") -> UInt8[np.ndarray, "c h w"]:
+        """A picture as the network sees it: turned upright, resized so that it fits, centre-cropped.
+
+        Args:
+            picture: a file's path, a Pillow image, or an array as `picture_from_array` takes it.
+            name: what errors call a picture in memory.
 
         Raises:
             ImageError: it cannot be read.
         """
+        if isinstance(picture, str | Path):
+            return self._read_file(picture)
+        num_channels, height, width = self.image_shape
+        try:
+            image = picture if isinstance(picture, Image.Image) else _image_of(picture)
+            return centre_part(standardised(image, self.white_levels).image, (height, width), num_channels)
+        except DataError as error:
+            raise ImageError(f"{name} cannot be used: {error.message}", hint=error.hint) from error
+        except Exception as error:  # on damaged files that are read only now, Pillow raises whatever it runs into
+            raise ImageError(f"{name} is damaged: {error}", hint="give an intact picture") from error
+
+    def _read_file(self, path: str | Path) -> UInt8[np.ndarray, "c h w"]:
         if ADDRESS.match(str(path)):
             raise ImageError(f"{path} is an address, and no pictures are fetched", hint="download it first")
         num_channels, height, width = self.image_shape
@@ -72,36 +97,57 @@ class PictureForm:
         )
 
 
+def _image_of(picture: object) -> Image.Image:
+    channels = picture_from_array(as_array(picture, name="the array"), name="the array")
+    return Image.fromarray(channels[0] if len(channels) == 1 else np.ascontiguousarray(channels.transpose(1, 2, 0)))
+
+
 def stream_predictions(
     logits_of: LogitsOf,
-    paths: Sequence[str | Path],
+    pictures: Pictures,
     *,
     form: PictureForm,
     num_top: int = NUM_TOP,
     batch_size: int = BATCH_SIZE,
     on_unreadable: OnUnreadable,
 ) -> Iterator[ImagePrediction]:
-    """Predictions of image files in their order, as they are computed.
+    """Predictions of pictures in their order, as they are computed.
 
     Args:
         logits_of: from images uint8 to logits.
+        pictures: files, Pillow images and arrays, or one array of several pictures.
         num_top: how many classes to give for each picture; all, if there are fewer.
         batch_size: how many pictures are read and predicted at a time.
         on_unreadable: called for each file that cannot be read, with its path and the error; it then has no prediction.
 
     Raises:
-        ConfigError: `num_top` or `batch_size` is below 1.
+        ConfigError: `num_top` or `batch_size` is below 1, or a single picture is given.
         NonFiniteLogitsError: the model gives NaN or infinity.
     """
     for name, value in (("num_top", num_top), ("batch_size", batch_size)):
         if value < 1:
             raise ConfigError(f"{name} is {value}", hint="give 1 or more")
-    return _stream(logits_of, paths, form, num_top, batch_size, on_unreadable)
+    return _stream(logits_of, _several(pictures), form, num_top, batch_size, on_unreadable)
 
 
-def predict_files(
+def _several(pictures: Pictures) -> Sequence[PictureLike]:
+    """The pictures one by one; ConfigError where a single one is given, whose rows would be taken for pictures."""
+    single = "one picture is given, where several are expected"
+    if isinstance(pictures, str | Path | Image.Image):
+        raise ConfigError(single, hint="give a list: [picture]")
+    if isinstance(pictures, HasArray):
+        array = as_array(pictures, name="pictures")
+        if array.ndim != 4:
+            raise ConfigError(
+                f"{single}, or an array without channels: {list(array.shape)}", hint="give a list: [picture]"
+            )
+        return list(array)
+    return pictures
+
+
+def predict_pictures(
     logits_of: LogitsOf,
-    paths: Sequence[str | Path],
+    pictures: Pictures,
     *,
     form: PictureForm,
     num_top: int = NUM_TOP,
@@ -116,7 +162,7 @@ def predict_files(
     errors: list[ImageError] = []
     found = stream_predictions(
         logits_of,
-        paths,
+        pictures,
         form=form,
         num_top=num_top,
         batch_size=batch_size,
@@ -124,19 +170,19 @@ def predict_files(
     )
     predictions = list(found)
     if errors:
-        raise unreadable_error(errors, len(paths), hint="replace them, or take them out")
+        raise unreadable_error(errors, len(_several(pictures)), hint="replace them, or take them out")
     return predictions
 
 
 def _stream(
     logits_of: LogitsOf,
-    paths: Sequence[str | Path],
+    pictures: Sequence[PictureLike],
     form: PictureForm,
     num_top: int,
     batch_size: int,
     on_unreadable: OnUnreadable,
 ) -> Iterator[ImagePrediction]:
-    for batch in _read_batches(paths, form, batch_size):
+    for batch in _read_batches(pictures, form, batch_size):
         read: list[tuple[str, UInt8[np.ndarray, "c h w"]]] = []
         for path, picture in batch:
             if isinstance(picture, ImageError):
@@ -150,18 +196,19 @@ def _stream(
 
 
 def _read_batches(
-    paths: Sequence[str | Path], form: PictureForm, batch_size: int
+    pictures: Sequence[PictureLike], form: PictureForm, batch_size: int
 ) -> Iterator[list[tuple[str, UInt8[np.ndarray, "c h w"] | ImageError]]]:
-    if len(paths) == 1:  # no threads for it: their import takes a hundredth of a second
-        yield [(str(paths[0]), _read(form, paths[0]))]
+    if len(pictures) == 1:  # no threads for it: their import takes a hundredth of a second
+        yield [(_name_of(0, pictures[0]), _read(form, 0, pictures[0]))]
         return
     from concurrent.futures import ThreadPoolExecutor
 
     pool = ThreadPoolExecutor(num_processors())  # Pillow decodes without Python's lock
-    remaining = iter(paths)
+    remaining = iter(enumerate(pictures))
 
     def begin() -> list[tuple[str, Future[UInt8[np.ndarray, "c h w"] | ImageError]]]:
-        return [(str(path), pool.submit(_read, form, path)) for path in islice(remaining, batch_size)]
+        chosen = list(islice(remaining, batch_size))
+        return [(_name_of(*each), pool.submit(_read, form, *each)) for each in chosen]
 
     try:
         ahead = begin()
@@ -172,9 +219,15 @@ def _read_batches(
         pool.shutdown(cancel_futures=True)
 
 
-def _read(form: PictureForm, path: str | Path) -> UInt8[np.ndarray, "c h w"] | ImageError:
+def _name_of(index: int, picture: PictureLike) -> str:
+    return str(picture) if isinstance(picture, str | Path) else f"image {index}"
+
+
+def _read(form: PictureForm, index: int, picture: PictureLike) -> UInt8[np.ndarray, "c h w"] | ImageError:
     try:
-        return form.read(path)
+        if isinstance(picture, str | Path):
+            return form.read(picture)
+        return form.read(picture, name=_name_of(index, picture))
     except ImageError as error:
         return error
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.comparison import (
     CONFIDENCE_LEVEL,
@@ -102,6 +103,7 @@ def compare_runs(
     data: str | None = None,
     data_dir: str | Path | None = None,
     allow_unverified: bool | None = None,
+    dataset: Dataset | None = None,
 ) -> RunComparison:
     """Compare finished runs, or their folders, with the first of them.
 
@@ -109,6 +111,7 @@ def compare_runs(
         runs: two or more, scored on the same test images.
         data, data_dir, allow_unverified: where the images are now, as in `Run.load_dataset`. They are only looked at
             where the checksums of the runs' data differ.
+        dataset: the images, read before.
 
     Raises:
         ConfigError: fewer than two runs, or one given twice.
@@ -119,7 +122,7 @@ def compare_runs(
     opened = tuple(run if isinstance(run, Run) else _open_run(run) for run in runs)
     names = distinct_names([run.path for run in opened])
     stored = tuple(RunDir(run.path).read_predictions() for run in opened)
-    place = DataPlace(data, data_dir, allow_unverified)
+    place = DataPlace(data, data_dir, allow_unverified, dataset)
     notes = [
         check_same_test(opened[0], stored[0], run, run_stored, name=name, place=place)
         for run, run_stored, name in zip(opened[1:], stored[1:], names[1:], strict=True)
@@ -141,11 +144,13 @@ def write_comparison(
     data: str | None = None,
     data_dir: str | Path | None = None,
     allow_unverified: bool | None = None,
+    dataset: Dataset | None = None,
 ) -> None:
     """Write curves.png, cost.png, disagreements.png and, last of all, comparison.json to a new or empty folder.
 
     Args:
         data, data_dir, allow_unverified: where the images are now, as in `Run.load_dataset`.
+        dataset: the images, read before.
 
     Raises:
         ConfigError: the folder is not empty; DataError: the images cannot be read.
@@ -153,8 +158,8 @@ def write_comparison(
     """
     folder = RunDir(Path(out_dir))
     _check_new_or_empty(folder.path)
-    place = DataPlace(data, data_dir, allow_unverified)
-    dataset = load_own_dataset(comparison.runs[0], place)
+    place = DataPlace(data, data_dir, allow_unverified, dataset)
+    images = load_own_dataset(comparison.runs[0], place)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -164,10 +169,10 @@ def write_comparison(
     folder.write("curves.png", png_bytes(draw_curves(curves)))
     folder.write("cost.png", png_bytes(draw_costs(comparison.metrics)))
     disagreements = [
-        disagreements_of(names[0], comparison.predictions[0], name, stored, pair, dataset.test.images)
+        disagreements_of(names[0], comparison.predictions[0], name, stored, pair, images.test.images)
         for name, stored, pair in zip(names[1:], comparison.predictions[1:], comparison.comparisons, strict=True)
     ]
-    folder.write("disagreements.png", png_bytes(draw_disagreements(disagreements, dataset.class_names)))
+    folder.write("disagreements.png", png_bytes(draw_disagreements(disagreements, images.class_names)))
     folder.write_json(COMPARISON, comparison.to_dict())
 
 

@@ -19,7 +19,7 @@ from thumbnet.runs.robustness import measure_and_keep
 from thumbnet.runs.run import Run
 from thumbnet.specs.evaluation import EvaluationRequest
 from thumbnet.terminal.text import counted
-from thumbnet.trained.data import load_test_data, load_unseen_data
+from thumbnet.trained.data import load_test_data, load_unseen_data, prepared_for
 from thumbnet.trained.model import TrainedModel
 
 
@@ -77,6 +77,7 @@ def evaluate_trained(
     tta: bool = False,
     temperature: bool = False,
     robustness: bool = False,
+    dataset: Dataset | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> TrainedEvaluation:
     """Score a run (`load_run`) or a pretrained model (`load_pretrained`), as `thumbnet evaluate` does.
@@ -86,6 +87,7 @@ def evaluate_trained(
         data_dir, allow_unverified: as in `load_dataset`; None: as the run had them.
         split, tta, temperature, robustness: as in `EvaluationRequest`. The robustness of a run on its own data is kept
             in its folder, and its report is written again.
+        dataset: the data, read before or made by `dataset_from_arrays`, in the place of `data`.
         say: gets sentences for people: what else is to be known about the images, and how far a long measurement is.
 
     Raises:
@@ -94,19 +96,18 @@ def evaluate_trained(
     EvaluationRequest(
         split=split,
         has_other_data=data is not None,
+        has_dataset=dataset is not None,
         is_pretrained=not isinstance(trained, Run),
         tta=tta,
         temperature=temperature,
         robustness=robustness,
     )
-    place = DataPlace(data, data_dir, allow_unverified)
+    place = DataPlace(data, data_dir, allow_unverified, dataset)
     dataset, is_own = _dataset_to_score(trained, place, uses_all=split == "all", say=say)
     held_out = _held_out_predictions(trained, dataset if is_own else None) if temperature else None
     measured = None
     if robustness:
-        measured = measure_and_keep(
-            trained, dataset, is_own=is_own, data=data, data_dir=data_dir, allow_unverified=allow_unverified, say=say
-        )
+        measured = measure_and_keep(trained, dataset, is_own=is_own, place=place, say=say)
     name = "test" if split == "all" else split
     analysis = analyse(evaluate(trained.model, dataset, name), dataset.class_names, held_out=held_out)
     if temperature and analysis.temperature is None:
@@ -127,6 +128,8 @@ def _dataset_to_score(
         say(f"scored as if {trained.card.model} had been trained on none of these images")
         never_flipped = isinstance(trained, Run) and trained.config.inputs.flip is False
         return dataset.without_flips() if never_flipped else dataset, False
+    if place.dataset is not None:
+        return _given_dataset(trained, place.dataset, say=say)
     if not isinstance(trained, Run):
         dataset = load_test_data(trained, data, data_dir=place.data_dir, allow_unverified=allow_unverified)
         _say_remarks(dataset, say)
@@ -140,6 +143,17 @@ def _dataset_to_score(
         say(f"{data} differs from the run's own data: the model may have been trained on some of these images")
         _say_held_out(dataset, say)
     return dataset, is_own
+
+
+def _given_dataset(trained: TrainedModel, dataset: Dataset, *, say: Callable[[str], None]) -> tuple[Dataset, bool]:
+    """A dataset that was read before, and whether it is surely the model's own."""
+    if not isinstance(trained, Run):
+        return prepared_for(trained.card, dataset), False
+    dataset = trained.prepared(dataset)
+    if dataset.checksum() == trained.card.data_checksum:
+        return dataset.with_note(trained.card.data_note), True
+    say("the dataset differs from the run's own data: the model may have been trained on some of these images")
+    return dataset, False
 
 
 def _say_remarks(dataset: Dataset, say: Callable[[str], None]) -> None:

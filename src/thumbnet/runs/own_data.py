@@ -6,21 +6,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import DataError, RunError
+from thumbnet.errors import ConfigError, DataError, RunError
 from thumbnet.runs.run import Run
 from thumbnet.specs.division import Division
 
 
 @dataclass(frozen=True)
 class DataPlace:
-    """Where a run's data is now, as in `Run.load_dataset`; what is None is as the run recorded it."""
+    """Where a run's data is now, as in `Run.load_dataset`; what is None is as the run recorded it. A `dataset`
+    is that data, read before."""
 
     data: str | None = None
     data_dir: str | Path | None = None
     allow_unverified: bool | None = None
+    dataset: Dataset | None = None
+
+    def __post_init__(self) -> None:
+        if self.dataset is not None and (self.data, self.data_dir, self.allow_unverified) != (None, None, None):
+            raise ConfigError(
+                "dataset is given, and data, data_dir or allow_unverified besides",
+                hint="give either the dataset, or where it is",
+            )
 
     def load(self, run: Run, *, is_own: bool | None = None) -> Dataset:
         """The data there, with the run's mean and std."""
+        if self.dataset is not None:
+            return run.prepared(self.dataset)
         return run.load_dataset(
             self.data, data_dir=self.data_dir, allow_unverified=self.allow_unverified, is_own=is_own
         )
@@ -33,7 +44,9 @@ def load_own_dataset(run: Run, place: DataPlace = DataPlace()) -> Dataset:
         raise RunError(
             f"the images of {dataset.source.name} are not those that {run.path} was trained and scored on: "
             "their checksum differs",
-            hint="say where its own data is now, with --data or --data-dir; a folder must hold the same files as then",
+            hint="say where its own data is now, with --data or --data-dir; a folder must hold the same files as then"
+            if place.dataset is None
+            else "give the dataset that it was trained on",
         )
     return dataset.with_note(run.card.data_note)
 

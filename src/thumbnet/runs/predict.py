@@ -3,12 +3,11 @@ imported only for networks that are no networks of blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from thumbnet.data.unreadable import OnUnreadable
-from thumbnet.evaluation.images import BATCH_SIZE, NUM_TOP, ImagePrediction
+from thumbnet.evaluation.images import BATCH_SIZE, NUM_TOP, ImagePrediction, Pictures
 from thumbnet.runs.shippable import load_shippable
 from thumbnet.specs.extras import require_extra
 from thumbnet.trained.predictor import HasModelAndCard, Predictor, program_predictor
@@ -19,7 +18,7 @@ Source: TypeAlias = str | Path | HasModelAndCard | Predictor
 
 def predict(
     source: Source,
-    paths: Sequence[str | Path],
+    pictures: Pictures,
     *,
     num_top: int = NUM_TOP,
     batch_size: int = BATCH_SIZE,
@@ -30,17 +29,20 @@ def predict(
     Args:
         source: a run's folder, a trained model's name, a run or model that was loaded, or an exported model
             (`load_exported`).
+        pictures: a list of files, Pillow images, and arrays or tensors of single pictures ([H,W], [H,W,1 or 3] or
+            [1 or 3,H,W], uint8 or floats from 0 to 1); or an array of several, [N,H,W,C] or [N,C,H,W].
         num_top: how many classes to give for each picture; all, if there are fewer.
         batch_size: how many pictures are read and predicted at a time.
-        on_unreadable: called for each file that cannot be read, with its path and the error; it then has no prediction.
+        on_unreadable: called for each picture that cannot be read, with its path ("image 2" for the third, if it is in
+            memory) and the error; it then has no prediction.
 
     Raises:
-        ImageError: files cannot be read, all of which it names, and there is no `on_unreadable`.
+        ImageError: pictures cannot be read, all of which it names, and there is no `on_unreadable`.
         RunError: there is no such run or model.
-        ConfigError: `num_top` or `batch_size` is below 1.
+        ConfigError: `num_top` or `batch_size` is below 1, or a single picture is given.
     """
     predictor = load_predictor(source)
-    return predictor.predict(paths, num_top=num_top, batch_size=batch_size, on_unreadable=on_unreadable)
+    return predictor.predict(pictures, num_top=num_top, batch_size=batch_size, on_unreadable=on_unreadable)
 
 
 def load_predictor(source: Source) -> Predictor:

@@ -45,6 +45,7 @@ def write_report(
     data: str | None = None,
     data_dir: str | Path | None = None,
     allow_unverified: bool | None = None,
+    dataset: Dataset | None = None,
 ) -> Path:
     """Write the report of a finished run anew, and return its path.
 
@@ -52,6 +53,7 @@ def write_report(
         run_dir: the run's folder.
         out: the file to write; None: report.html in the run's folder.
         data, data_dir, allow_unverified: where the run's data is now, if not as recorded.
+        dataset: the run's data, read before.
 
     Raises:
         ThumbnetError: the run is not finished, its data is not there or has changed, or the file cannot be written.
@@ -59,7 +61,7 @@ def write_report(
     run = load_run(run_dir)
     if out is not None and Path(out).resolve() != (run.path / REPORT).resolve():
         check_no_part_of_a_run(out)
-    dataset = load_own_dataset(run, DataPlace(data, data_dir, allow_unverified))
+    dataset = load_own_dataset(run, DataPlace(data, data_dir, allow_unverified, dataset))
     text = build_report(
         config=run.config,
         dataset=dataset,

@@ -21,6 +21,7 @@ from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.init import load_trained
 from thumbnet.runs.which import is_pretrained_name
+from thumbnet.specs.data import ARRAYS, IMAGE_SIZE
 from thumbnet.specs.objective import Objective
 from thumbnet.terminal.streams import tell
 from thumbnet.terminal.text import counted
@@ -84,11 +85,14 @@ def _check_given(dataset: Dataset, config: TrainConfig) -> None:
         wanted["groups"], given["groups"] = whole_path(config.division.groups), dataset.division.groups
     if config.data != "auto":
         wanted["data"], given["data"] = source_name(config.data), dataset.source.name
+    if dataset.source.name == ARRAYS and config.image_size != IMAGE_SIZE:
+        wanted["image_size"], given["image_size"] = config.image_size, dataset.image_shape[1]
+    made_by = "make it with dataset_from_arrays" if dataset.source.name == ARRAYS else "read it with load_dataset"
     for name, value in wanted.items():
         if given[name] != value:
             raise ConfigError(
                 f"{name} is {value!r}, but the dataset that was given has {given[name]!r}",
-                hint="leave dataset out, or read it with load_dataset as the config says",
+                hint=f"leave dataset out, or {made_by} as the config says",
             )
     if dataset.num_excluded != (0 if config.exclude is None else num_listed(config.exclude)):
         raise ConfigError(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.robustness import Robustness, measure_robustness
+from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import ROBUSTNESS, ROBUSTNESS_PLOT, Run, RunDir
 from thumbnet.specs.json_text import to_json
 from thumbnet.trained.model import TrainedModel
@@ -19,9 +20,7 @@ def measure_and_keep(
     dataset: Dataset,
     *,
     is_own: bool,
-    data: str | None,
-    data_dir: str | Path | None,
-    allow_unverified: bool | None,
+    place: DataPlace,
     say: Say,
 ) -> Robustness:
     """The model's robustness on the test split; a run's on its own data is written into its folder, with its plot, and
@@ -29,7 +28,7 @@ def measure_and_keep(
 
     Args:
         is_own: whether the dataset is the run's own.
-        data, data_dir, allow_unverified: where that is now, for the report.
+        place: where that is now, for the report.
 
     Raises:
         RunError: the folder cannot be written.
@@ -42,18 +41,24 @@ def measure_and_keep(
     if isinstance(trained, Run):
         if is_own:
             _write(RunDir(trained.path), robustness, say_so)
-            path = _report_again(trained, data=data, data_dir=data_dir, allow_unverified=allow_unverified)
+            path = _report_again(trained, place)
             say_so(f"{path} shows it, too")
         else:
             say_so("these images are not all the run's own, so nothing is written into its folder")
     return robustness
 
 
-def _report_again(run: Run, *, data: str | None, data_dir: str | Path | None, allow_unverified: bool | None) -> Path:
+def _report_again(run: Run, place: DataPlace) -> Path:
     """Write the run's report again, with the robustness."""
     from thumbnet.runs.report import write_report  # takes a second, which a pretrained model need not wait for
 
-    return write_report(run.path, data=data, data_dir=data_dir, allow_unverified=allow_unverified)
+    return write_report(
+        run.path,
+        data=place.data,
+        data_dir=place.data_dir,
+        allow_unverified=place.allow_unverified,
+        dataset=place.dataset,
+    )
 
 
 def _write(folder: RunDir, robustness: Robustness, say: Say) -> None:

@@ -41,7 +41,7 @@ from thumbnet.runs.names import (
 from thumbnet.runs.new_folder import RUN_DIR_OPTION, create_run_dir
 from thumbnet.runs.which import hint_for_no_run
 from thumbnet.specs.json_text import FORMAT
-from thumbnet.trained.data import check_fits
+from thumbnet.trained.data import prepared_for
 from thumbnet.trained.model import TrainedModel, create_from_card
 from thumbnet.training.history import History
 
@@ -126,9 +126,12 @@ class Run(TrainedModel):
             fold=config.division.fold if is_own else None,
             exclude=RunDir(self.path).exclusions(config) if is_own else None,
         )
-        check_fits(self.card, dataset)
-        dataset = dataset.with_statistics(self.card.mean, self.card.std)
-        return dataset.without_flips() if config.inputs.flip is False else dataset
+        return self.prepared(dataset)
+
+    def prepared(self, dataset: Dataset) -> Dataset:
+        """A dataset as `prepared_for` gives it, never flipped where the run's config says so."""
+        dataset = prepared_for(self.card, dataset)
+        return dataset.without_flips() if self.config.inputs.flip is False else dataset
 
 
 def open_run_dir(path: str | Path) -> RunDir:

@@ -82,6 +82,7 @@ def resume_seeds(
     log_style: LogStyle = "auto",
     pictures: bool = True,
     accept_changes: bool = False,
+    dataset: Dataset | None = None,
 ) -> SeedRuns:
     """Go on with what is missing: a run that was stopped, those not started, the metrics. Arguments as in `resume`."""
     if not is_seed_runs(run_dir):
@@ -96,6 +97,7 @@ def resume_seeds(
             log_style=log_style,
             pictures=pictures,
             accept_changes=accept_changes,
+            dataset=dataset,
         )
 
 
@@ -129,6 +131,7 @@ def _finish(
                 log_style=log_style,
                 pictures=pictures,
                 accept_changes=accept_changes,
+                dataset=dataset,
                 sibling=first,
             )
         else:

@@ -12,6 +12,7 @@ from thumbnet.errors import ConfigError
 WhiteLevels: TypeAlias = Mapping[str, float]  # by the kind of deep pictures, see data/white_levels.py
 ValFraction: TypeAlias = float | Literal["auto"]  # held out for validation; "auto": see data/val_rule.py
 IMAGE_SIZE = 32  # pixels, where no other side is given
+ARRAYS = "arrays"  # what `data` is for arrays in memory (`dataset_from_arrays`), which nobody can read again
 
 
 @dataclass(frozen=True)

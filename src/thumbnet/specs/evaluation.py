@@ -17,6 +17,7 @@ class EvaluationRequest:
     Args:
         split: `test`, `val`, `train`, or `all` images of data that the model was not trained on.
         has_other_data: whether data other than the model's own is named.
+        has_dataset: whether a dataset in memory is given.
         is_pretrained: whether the model comes with the package, so that its training images are not known.
         tta: also score with test-time augmentation.
         temperature: also fit a temperature on the run's validation split.
@@ -28,6 +29,7 @@ class EvaluationRequest:
 
     split: str = "test"
     has_other_data: bool = False
+    has_dataset: bool = False
     is_pretrained: bool = False
     tta: bool = False
     temperature: bool = False
@@ -56,6 +58,10 @@ class EvaluationRequest:
                 f"the split {self.split!r} of a pretrained model is asked for: its file does not name the images that "
                 "were held out",
                 hint="score the test split, or a run of your own",
+            )
+        if self.split == "all" and self.has_dataset:
+            raise ConfigError(
+                "all images of a dataset in memory are asked for", hint="score one of its splits: test, val or train"
             )
         if self.split == "all" and not self.has_other_data:
             raise ConfigError(

@@ -73,6 +73,18 @@ def _seen(card: ModelCard) -> RunError:
     )
 
 
+def prepared_for(card: ModelCard, dataset: Dataset) -> Dataset:
+    """A dataset with the model's mean and std, in colour for a model of colour images.
+
+    Raises:
+        RunError: it has other classes or another image shape than the model was trained for.
+    """
+    if card.image_shape[0] == 3:
+        dataset = dataset.in_colour()
+    check_fits(card, dataset)
+    return dataset.with_statistics(card.mean, card.std)
+
+
 def check_fits(card: ModelCard, dataset: Dataset) -> None:
     """RunError where the data has other classes or another image shape than the model was trained for."""
     if dataset.class_names != tuple(normalised_name(name) for name in card.class_names):

@@ -3,9 +3,8 @@ Without PyTorch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -18,7 +17,8 @@ from thumbnet.evaluation.images import (
     ImagePrediction,
     LogitsOf,
     PictureForm,
-    predict_files,
+    Pictures,
+    predict_pictures,
     stream_predictions,
 )
 from thumbnet.models.card import ModelCard
@@ -49,16 +49,16 @@ class Predictor:
 
     def predict(
         self,
-        paths: Sequence[str | Path],
+        pictures: Pictures,
         *,
         num_top: int = NUM_TOP,
         batch_size: int = BATCH_SIZE,
         on_unreadable: OnUnreadable | None = None,
     ) -> list[ImagePrediction]:
-        """Predictions of picture files; see `predict_files`."""
-        return predict_files(
+        """Predictions of pictures; see `predict_pictures`."""
+        return predict_pictures(
             self.logits_of,
-            paths,
+            pictures,
             form=self._form,
             num_top=num_top,
             batch_size=batch_size,
@@ -67,7 +67,7 @@ class Predictor:
 
     def stream(
         self,
-        paths: Sequence[str | Path],
+        pictures: Pictures,
         *,
         num_top: int = NUM_TOP,
         batch_size: int = BATCH_SIZE,
@@ -76,7 +76,7 @@ class Predictor:
         """The same as they are computed; see `stream_predictions`."""
         return stream_predictions(
             self.logits_of,
-            paths,
+            pictures,
             form=self._form,
             num_top=num_top,
             batch_size=batch_size,
