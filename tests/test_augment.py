@@ -18,13 +18,19 @@ from torch import Tensor
 from thumbnet.augment import (
     POLICIES,
     Augmentation,
+    Blur,
     CoarseDropout,
     ColorJitter,
     Draws,
     HorizontalFlip,
+    Jpeg,
+    Lighting,
+    Noise,
+    QuarterTurn,
     RandomCrop,
     Sharpen,
     ShiftScaleRotate,
+    VerticalFlip,
     augment,
     create_policy,
     policy_flips,
@@ -112,7 +118,8 @@ def test_hole_is_exactly_its_size_and_only_where_selected(
 def test_images_not_selected_stay(images: UInt8[Tensor, "n c h w"], seed: int) -> None:
     num_images, channels, height, width = images.shape
     fill = (0,) * channels
-    for augmentation in (HorizontalFlip(), ShiftScaleRotate(), CoarseDropout(1, fill=fill)):
+    photographs = (VerticalFlip(), Lighting(), Blur(), Noise(), Jpeg())
+    for augmentation in (HorizontalFlip(), ShiftScaleRotate(), CoarseDropout(1, fill=fill), *photographs):
         draws = augmentation.draw(num_images, (channels, height, width), torch.Generator().manual_seed(seed))
         kept = ~draws["selected"]
         assert torch.equal(augmentation.apply(images, draws)[kept], images[kept])
@@ -253,6 +260,14 @@ def test_policies_are_what_their_documentation_says() -> None:
     published = HorizontalFlip(p=0.5)
     turned = ShiftScaleRotate(shift=0.0, scale=0.0, rotate_degrees=15.0, p=1.0)
     reflected, recoloured = RandomCrop(padding=4, border="reflect"), (turned, ColorJitter(), Sharpen())
+    two, camera = RandomCrop(padding=2, border="reflect"), (Lighting(), Blur(), Noise(), Jpeg())
+    field_policies: dict[str, tuple[Augmentation, ...]] = {
+        "flips": (VerticalFlip(),),
+        "turns": (QuarterTurn(),),
+        "photo": camera,
+        "photo-flips": (VerticalFlip(), *camera),
+        "photo-turns": (QuarterTurn(), *camera),
+    }
     documented = (
         ShiftScaleRotate(shift=0.0625, scale=0.1, rotate_degrees=45.0, p=0.5),
         CoarseDropout(size=16, p=0.5, fill=(125, 123, 114)),
@@ -268,13 +283,24 @@ def test_policies_are_what_their_documentation_says() -> None:
         ("shift2-flip", True): (RandomCrop(padding=2, border="reflect"), published),
         ("strong", False): (reflected, *recoloured),
         ("strong", True): (reflected, published, *recoloured),
+        ("shift4-flip", False): (reflected,),
+        ("shift4-flip", True): (reflected, published),
+        **{(name, False): (two, *more) for name, more in field_policies.items()},
+        **{(name, True): (two, published, *more) for name, more in field_policies.items()},
+        ("strong-flips", False): (reflected, VerticalFlip(), *recoloured),
+        ("strong-flips", True): (reflected, published, VerticalFlip(), *recoloured),
+        ("strong-turns", False): (reflected, QuarterTurn(), *recoloured),
+        ("strong-turns", True): (reflected, published, QuarterTurn(), *recoloured),
         ("albumentations", False): documented,
         ("albumentations", True): (published, *documented),
     }
     assert {name for name, _ in expected} == set(POLICIES)
     for (name, flip), policy in expected.items():
         assert create_policy(name, flip=flip, mean=CIFAR10_MEAN) == policy
-    assert [policy_flips(name) for name in POLICIES] == [False, True, True, True, True, True]
+    assert [name for name in POLICIES if not policy_flips(name)] == ["none"]
+    assert [name for name, traits in POLICIES.items() if traits.turns] == [
+        name for name in POLICIES if "flips" in name or "turns" in name
+    ]
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -289,7 +315,7 @@ def test_unknown_policy_lists_the_choices() -> None:
         create_policy("mixup", flip=True, mean=CIFAR10_MEAN)
     assert all(name in caught.value.hint for name in POLICIES)
     with pytest.raises(
-        ConfigError, match="choose one of none, crop-flip, shift-flip, shift2-flip, strong, albumentations"
+        ConfigError, match="choose one of none, crop-flip, shift-flip, shift2-flip, shift4-flip, flips, turns, strong"
     ):
         policy_flips("mixup")
 
@@ -308,6 +334,11 @@ def test_unknown_policy_lists_the_choices() -> None:
         (lambda: ColorJitter(saturation=1.5), r"saturation is 1\.5"),
         (lambda: ColorJitter(hue_degrees=181.0), r"hue_degrees is 181\.0"),
         (lambda: Sharpen(up_to=0.9), r"up_to is 0\.9"),
+        (lambda: VerticalFlip(p=-1.0), r"p is -1\.0"),
+        (lambda: Lighting(warmth=1.5), r"warmth is 1\.5"),
+        (lambda: Blur(sigma=(1.2, 0.3)), r"the blur's sigma is \(1\.2, 0\.3\)"),
+        (lambda: Noise(sigma=(0.0, 15.0)), r"the noise's sigma is \(0\.0, 15\.0\)"),
+        (lambda: Jpeg(quality=(0, 95)), r"JPEG's quality is \(0, 95\)"),
         (lambda: CoarseDropout(p=2.0, fill=(0,)), r"p is 2\.0"),
         (lambda: CoarseDropout(size=0, fill=(0,)), "size is 0"),
         (lambda: CoarseDropout(fill=(0, 256, 0)), "has 256, which is no whole grey level"),
@@ -342,6 +373,7 @@ def test_images_that_do_not_fit_are_refused(
 def test_draws_for_another_batch_are_a_bug() -> None:
     images = _noise(4, 3, 32, 32)
     others = (ShiftScaleRotate(), CoarseDropout(fill=(0, 0, 0)), ColorJitter(), Sharpen())
+    others = (*others, VerticalFlip(), QuarterTurn(), Lighting(), Blur(), Noise(), Jpeg())
     for augmentation in (RandomCrop(), HorizontalFlip(), *others):
         draws = augmentation.draw(1, (3, 32, 32), torch.Generator())
         with pytest.raises((AssertionError, TypeCheckError)):  # the latter only under test
@@ -389,6 +421,12 @@ def _any_augmentation(data: st.DataObject, image_shape: tuple[int, int, int]) ->
         CoarseDropout(size=pixels, p=p, fill=(7,) * channels),
         ColorJitter(1.0, 1.0, 1.0, 180.0),
         Sharpen(up_to=5.0),
+        VerticalFlip(p=p),
+        QuarterTurn(),
+        Lighting(1.0, 1.0, 1.0, p=p),
+        Blur((0.01, 30.0), p=p),
+        Noise((0.0, 1.0), p=p),
+        Jpeg((1, 100), p=p),
     )
     return choices[data.draw(st.integers(0, len(choices) - 1))]
 

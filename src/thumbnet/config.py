@@ -84,11 +84,11 @@ class TrainConfig:
             raise ConfigError(
                 "a config's augmentation is the name of a policy", hint="register yours: thumbnet.register_policy"
             )
-        if self.objective.teacher is not None and not POLICIES[augmentation].begins_with_crop:
+        if self.objective.teacher is not None and not POLICIES[augmentation].suits_teacher:
             raise ConfigError(
                 f"a teacher is given, but augmentation is {augmentation!r}",
-                hint="a teacher is asked beforehand of crops: set augmentation to "
-                + " or ".join(repr(name) for name, traits in POLICIES.items() if traits.begins_with_crop),
+                hint="a teacher is asked beforehand of crops, none of them turned: set augmentation to "
+                + " or ".join(repr(name) for name, traits in POLICIES.items() if traits.suits_teacher),
             )
 
     def _check_texts(self) -> None:

@@ -11,22 +11,31 @@ from __future__ import annotations
 
 from thumbnet.augment.augmentation import Augmentation, Draws, augment
 from thumbnet.augment.color import ColorJitter, Sharpen
+from thumbnet.augment.compression import Jpeg
 from thumbnet.augment.dropout import CoarseDropout
+from thumbnet.augment.field import Blur, Lighting, Noise
 from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRotate
 from thumbnet.augment.policies import Policy, create_policy, policy_flips, register_policy
+from thumbnet.augment.turns import QuarterTurn, VerticalFlip
 from thumbnet.specs.policies import POLICIES
 
 __all__ = [
     "POLICIES",
     "Augmentation",
+    "Blur",
     "CoarseDropout",
     "ColorJitter",
     "Draws",
     "HorizontalFlip",
+    "Jpeg",
+    "Lighting",
+    "Noise",
     "Policy",
+    "QuarterTurn",
     "RandomCrop",
     "Sharpen",
     "ShiftScaleRotate",
+    "VerticalFlip",
     "augment",
     "create_policy",
     "policy_flips",

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from thumbnet.augment.augmentation import Augmentation
 from thumbnet.augment.color import ColorJitter, Sharpen
+from thumbnet.augment.compression import Jpeg
 from thumbnet.augment.dropout import CoarseDropout
+from thumbnet.augment.field import Blur, Lighting, Noise
 from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRotate
+from thumbnet.augment.turns import QuarterTurn, VerticalFlip
 from thumbnet.errors import ConfigError
 from thumbnet.specs.policies import POLICIES, PolicyTraits
 
@@ -39,11 +42,14 @@ def create_policy(name: str, *, flip: bool, mean: Sequence[float], cutout: int =
     """The augmentations of the policy called `name`, in the order in which they are applied.
 
     Args:
-        name: `none`; `crop-flip`, the published run (4 pixels of black padding); `shift-flip` and
-            `shift2-flip`, for short trainings (at most one or two pixels either way, reflected at the border);
-            `strong`, for long ones (at most four pixels either way, reflected; turned by up to 15 degrees; colours and
-            sharpness changed); `albumentations`, the published documentation (shift-scale-rotate at Albumentations'
-            defaults, a hole of 16x16 pixels in the mean colour); or one that was registered.
+        name: `none`; `crop-flip`, the published run (4 pixels of black padding); `shift-flip`, `shift2-flip` and
+            `shift4-flip` (at most one, two or four pixels either way, reflected at the border), the first two for
+            short trainings; `strong`, for long ones (four pixels; turned by up to 15 degrees; colours and sharpness
+            changed); `photo`, for photographs (two pixels; other light, and of some images blur, noise and JPEG's
+            traces); `flips` (two pixels; also upside down) and `turns` (two pixels; also by quarter turns), for scenes
+            without an up and a down; `strong-flips`, `strong-turns`, `photo-flips`, `photo-turns`: both;
+            `albumentations`, the published documentation (shift-scale-rotate at Albumentations' defaults, a hole of
+            16x16 pixels in the mean colour); or one that was registered.
         flip: whether images are flipped with probability 0.5, in every policy: after a crop that it begins with.
         mean: the dataset's, per channel, of pixels scaled to 0..1: the colour of holes.
         cutout: side in pixels of a hole in every image, in any policy; 0: none.
@@ -78,6 +84,11 @@ def _build(name: str, mean: Sequence[float]) -> tuple[Augmentation, ...]:
             f"the policy {name!r} says begins_with_crop={policy.begins_with_crop}, but gives {augmentations}",
             hint="it must give augmentations, a RandomCrop first where begins_with_crop is true and only there",
         )
+    if not policy.turns and any(isinstance(each, (QuarterTurn, VerticalFlip)) for each in augmentations):
+        raise ConfigError(
+            f"the policy {name!r} says turns=False, but gives {augmentations}",
+            hint="say turns=True: Policy(turns=True)",
+        )
     return augmentations
 
 
@@ -85,16 +96,32 @@ def _grey_levels(mean: Sequence[float]) -> tuple[int, ...]:
     return tuple(round(channel_mean * 255) for channel_mean in mean)
 
 
-def _strong(mean: Sequence[float]) -> tuple[Augmentation, ...]:
+def _shift(padding: int) -> RandomCrop:
+    return RandomCrop(padding=padding, border="reflect")
+
+
+def _strong(*more: Augmentation) -> tuple[Augmentation, ...]:
     turn = ShiftScaleRotate(shift=0.0, scale=0.0, rotate_degrees=15.0, p=1.0)
-    return RandomCrop(padding=4, border="reflect"), turn, ColorJitter(), Sharpen()  # the last, since turning blurs
+    return _shift(4), *more, turn, ColorJitter(), Sharpen()  # the last, since turning blurs
+
+
+def _photo(*more: Augmentation) -> tuple[Augmentation, ...]:
+    return _shift(2), *more, Lighting(), Blur(), Noise(), Jpeg()  # in a camera's order
 
 
 OWN: dict[str, Callable[[Sequence[float]], tuple[Augmentation, ...]]] = {
     "none": lambda mean: (),
     "crop-flip": lambda mean: (RandomCrop(padding=4, border="zero"),),
-    "shift-flip": lambda mean: (RandomCrop(padding=1, border="reflect"),),
-    "shift2-flip": lambda mean: (RandomCrop(padding=2, border="reflect"),),
-    "strong": _strong,
+    "shift-flip": lambda mean: (_shift(1),),
+    "shift2-flip": lambda mean: (_shift(2),),
+    "shift4-flip": lambda mean: (_shift(4),),
+    "flips": lambda mean: (_shift(2), VerticalFlip()),
+    "turns": lambda mean: (_shift(2), QuarterTurn()),
+    "strong": lambda mean: _strong(),
+    "strong-flips": lambda mean: _strong(VerticalFlip()),
+    "strong-turns": lambda mean: _strong(QuarterTurn()),
+    "photo": lambda mean: _photo(),
+    "photo-flips": lambda mean: _photo(VerticalFlip()),
+    "photo-turns": lambda mean: _photo(QuarterTurn()),
     "albumentations": lambda mean: (ShiftScaleRotate(), CoarseDropout(size=16, p=0.5, fill=_grey_levels(mean))),
 }

@@ -9,10 +9,17 @@ from thumbnet.specs.registry import Registry
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyTraits:
-    """Whether a policy flips images by default, and whether it begins with a random crop, as a teacher needs it."""
+    """Whether a policy flips images by default, whether it begins with a random crop, as a teacher needs it, and
+    whether it turns images or flips them upside down, which a teacher has not seen."""
 
     flips: bool = True
     begins_with_crop: bool = False
+    turns: bool = False
+
+    @property
+    def suits_teacher(self) -> bool:
+        """Whether a teacher that predicted crops beforehand has seen what a student is shown, up to colours."""
+        return self.begins_with_crop and not self.turns
 
 
 POLICIES: Registry[PolicyTraits] = Registry(
@@ -23,7 +30,15 @@ POLICIES: Registry[PolicyTraits] = Registry(
         "crop-flip": PolicyTraits(begins_with_crop=True),
         "shift-flip": PolicyTraits(begins_with_crop=True),
         "shift2-flip": PolicyTraits(begins_with_crop=True),
+        "shift4-flip": PolicyTraits(begins_with_crop=True),
+        "flips": PolicyTraits(begins_with_crop=True, turns=True),
+        "turns": PolicyTraits(begins_with_crop=True, turns=True),
         "strong": PolicyTraits(begins_with_crop=True),
+        "strong-flips": PolicyTraits(begins_with_crop=True, turns=True),
+        "strong-turns": PolicyTraits(begins_with_crop=True, turns=True),
+        "photo": PolicyTraits(begins_with_crop=True),
+        "photo-flips": PolicyTraits(begins_with_crop=True, turns=True),
+        "photo-turns": PolicyTraits(begins_with_crop=True, turns=True),
         "albumentations": PolicyTraits(),
     },
 )
