@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from thumbnet.augment.augmentation import Augmentation
 from thumbnet.augment.color import ColorJitter, Sharpen
@@ -13,14 +14,15 @@ from thumbnet.augment.field import Blur, Lighting, Noise
 from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRotate
 from thumbnet.augment.turns import QuarterTurn, VerticalFlip
 from thumbnet.errors import ConfigError
-from thumbnet.specs.policies import POLICIES, PolicyTraits
+from thumbnet.specs.policies import POLICIES, PolicyTraits, scaled
 
 Builder = Callable[[Sequence[float]], Sequence[Augmentation]]  # from the dataset's mean per channel, of pixels in 0..1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy(PolicyTraits):
-    """A policy of the user's: `build` gives its augmentations, without the flip and the hole that any policy may have.
+    """A policy of the user's: `build` gives its augmentations, without the flip and the hole that any policy may have;
+    what they give in pixels is so many pixels of any image.
 
     Example:
         >>> mine = Policy(build=lambda mean: [RandomCrop(2)], begins_with_crop=True)
@@ -38,7 +40,15 @@ def register_policy(name: str, policy: Policy, *, replace: bool = False) -> None
     POLICIES.register(name, policy, replace=replace)
 
 
-def create_policy(name: str, *, flip: bool, mean: Sequence[float], cutout: int = 0) -> tuple[Augmentation, ...]:
+def create_policy(
+    name: str,
+    *,
+    flip: bool,
+    mean: Sequence[float],
+    cutout: int = 0,
+    unit: float = 1.0,
+    border: Literal["policy", "reflect"] = "policy",
+) -> tuple[Augmentation, ...]:
     """The augmentations of the policy called `name`, in the order in which they are applied.
 
     Args:
@@ -53,14 +63,17 @@ def create_policy(name: str, *, flip: bool, mean: Sequence[float], cutout: int =
         flip: whether images are flipped with probability 0.5, in every policy: after a crop that it begins with.
         mean: the dataset's, per channel, of pixels scaled to 0..1: the colour of holes.
         cutout: side in pixels of a hole in every image, in any policy; 0: none.
+        unit: by how much `cutout`, and what thumbnet's own policies give in pixels, is multiplied: the shorter side of
+            the images over 32.
+        border: `reflect` mirrors the image at its border instead of black, in every policy's crop.
 
     Raises:
         ConfigError: an unknown name, or a mean outside 0..1.
     """
-    augmentations = _build(name, mean)
+    augmentations = tuple(_at_border(each, border) for each in _build(name, mean, unit))
     num_first = int(bool(augmentations) and isinstance(augmentations[0], RandomCrop))
     flips = (HorizontalFlip(),) if flip else ()
-    hole = (CoarseDropout(size=cutout, p=1.0, fill=_grey_levels(mean)),) if cutout else ()
+    hole = (CoarseDropout(size=scaled(cutout, unit), p=1.0, fill=_grey_levels(mean)),) if cutout else ()
     return (*augmentations[:num_first], *flips, *augmentations[num_first:], *hole)
 
 
@@ -73,10 +86,10 @@ def policy_flips(name: str) -> bool:
     return POLICIES[name].flips
 
 
-def _build(name: str, mean: Sequence[float]) -> tuple[Augmentation, ...]:
+def _build(name: str, mean: Sequence[float], unit: float) -> tuple[Augmentation, ...]:
     policy = POLICIES[name]
     if not isinstance(policy, Policy):
-        return OWN[name](mean)
+        return tuple(_enlarged(each, unit) for each in OWN[name](mean))
     augmentations = tuple(policy.build(mean))
     begins_with_crop = bool(augmentations) and isinstance(augmentations[0], RandomCrop)
     if begins_with_crop != policy.begins_with_crop or not all(isinstance(each, Augmentation) for each in augmentations):
@@ -90,6 +103,24 @@ def _build(name: str, mean: Sequence[float]) -> tuple[Augmentation, ...]:
             hint="say turns=True: Policy(turns=True)",
         )
     return augmentations
+
+
+def _enlarged(augmentation: Augmentation, unit: float) -> Augmentation:
+    """The same augmentation for images in which so many pixels stand for one."""
+    if isinstance(augmentation, RandomCrop):
+        return replace(augmentation, padding=scaled(augmentation.padding, unit))
+    if isinstance(augmentation, CoarseDropout):
+        return replace(augmentation, size=scaled(augmentation.size, unit))
+    if isinstance(augmentation, Blur):
+        least, most = augmentation.sigma
+        return replace(augmentation, sigma=(least * unit, most * unit))
+    return augmentation
+
+
+def _at_border(augmentation: Augmentation, border: Literal["policy", "reflect"]) -> Augmentation:
+    if border == "reflect" and isinstance(augmentation, RandomCrop):
+        return replace(augmentation, border="reflect")
+    return augmentation
 
 
 def _grey_levels(mean: Sequence[float]) -> tuple[int, ...]:

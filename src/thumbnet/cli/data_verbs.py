@@ -90,6 +90,7 @@ def preview(parsed: argparse.Namespace) -> None:
         parsed.data or "auto",
         data_dir=parsed.data_dir,
         allow_unverified=parsed.allow_unverified,
+        image_size=parsed.image_size,
         augmentation=parsed.augmentation,
         seed=parsed.seed,
     )

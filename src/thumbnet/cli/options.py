@@ -49,11 +49,16 @@ def add_data_folder_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_split_options(parser: argparse.ArgumentParser) -> None:
-    """How a dataset is read and divided."""
+def add_image_size(parser: argparse.ArgumentParser) -> None:
+    """The size at which a folder's pictures are read."""
     parser.add_argument(
         "--image-size", type=int, default=32, help="side in pixels that a folder's images are resized to (default: 32)"
     )
+
+
+def add_split_options(parser: argparse.ArgumentParser) -> None:
+    """How a dataset is read and divided."""
+    add_image_size(parser)
     parser.add_argument(
         "--val-fraction",
         type=_fraction_or_auto,

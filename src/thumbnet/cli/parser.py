@@ -10,6 +10,7 @@ from thumbnet.cli import comparison_verbs, data_verbs, evaluation_verbs, model_v
 from thumbnet.cli.options import (
     add_data_folder_options,
     add_data_options,
+    add_image_size,
     add_json,
     add_model_options,
     add_recipe_options,
@@ -148,6 +149,7 @@ def _add_data_verbs(verbs: Any) -> None:
     preview.add_argument(
         "--augmentation", metavar="POLICY", default="crop-flip", help="augmentation policy (default: crop-flip)"
     )
+    add_image_size(preview)
     preview.add_argument("--seed", type=int, default=0, help="seed of the batch and its augmentation (default: 0)")
     preview.add_argument(
         "--out", metavar="FILE", default="preview.png", help="the file to write (default: preview.png)"

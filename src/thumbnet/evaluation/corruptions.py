@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from thumbnet.augment import Draws, ShiftScaleRotate
+from thumbnet.specs.policies import pixel_unit
 
 WHITE = 255
 DIRECTIONS = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1))  # (right, down): the eight of chess
@@ -31,7 +32,7 @@ class Corruption:
 
     `strengths` go from mild to severe, in `unit`, for people. `draw` samples random choices for images of a shape
     [N,C,H,W], one entry an image, or none if the corruption is not random; `apply` takes images, a strength and these
-    choices by name.
+    choices by name. Strengths `in_pixels` are those of images whose shorter side has 32: see `strengths_for`.
     """
 
     name: str
@@ -39,6 +40,19 @@ class Corruption:
     strengths: tuple[float, ...]
     apply: Callable[..., Tensor]
     draw: Callable[[tuple[int, ...], torch.Generator], Draws] = lambda shape, generator: {}
+    in_pixels: bool = False
+
+
+def strengths_for(corruption: Corruption, sides: tuple[int, ...]) -> tuple[float, ...]:
+    """The corruption's strengths for images of this height and width: those in pixels grow with the shorter side.
+
+    They do not shrink below 32 pixels, where half a pixel's shift or blur would be next to nothing.
+    """
+    unit = pixel_unit(sides)
+    if not corruption.in_pixels or unit <= 1:
+        return corruption.strengths
+    digits = None if all(isinstance(strength, int) for strength in corruption.strengths) else 4
+    return tuple(round(strength * unit, digits) for strength in corruption.strengths)
 
 
 def corrupt(
@@ -132,13 +146,13 @@ CORRUPTIONS = (
     Corruption(
         "noise", "standard deviation, of pixels in 0..1", (0.01, 0.02, 0.04, 0.08, 0.16), add_noise, sample_noise
     ),
-    Corruption("blur", "standard deviation in pixels", (0.5, 0.7, 1.0, 1.5, 2.0), blur),
+    Corruption("blur", "standard deviation in pixels", (0.5, 0.7, 1.0, 1.5, 2.0), blur, in_pixels=True),
     Corruption("brighter", "added to pixels in 0..1", (0.1, 0.2, 0.3, 0.45, 0.6), brighten),
     Corruption("darker", "taken from pixels in 0..1", (0.1, 0.2, 0.3, 0.45, 0.6), darken),
     Corruption("contrast", "share taken away", (0.3, 0.5, 0.6, 0.75, 0.9), lower_contrast),
     Corruption("JPEG", "quality, 100 is best", (90, 70, 50, 30, 10), compress),
-    Corruption("pixelation", "times fewer pixels a side", (1.1, 1.25, 1.5, 2, 3), pixelate),
-    Corruption("shift", "pixels, in one of eight directions", (1, 2, 4, 6, 8), shift, sample_shift),
+    Corruption("pixelation", "times fewer pixels a side", (1.1, 1.25, 1.5, 2, 3), pixelate, in_pixels=True),
+    Corruption("shift", "pixels, in one of eight directions", (1, 2, 4, 6, 8), shift, sample_shift, in_pixels=True),
     Corruption("rotation", "degrees, either way", (5, 10, 20, 30, 45), rotate, sample_turn),
 )  # fmt: skip
 

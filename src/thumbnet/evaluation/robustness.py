@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
-from thumbnet.evaluation.corruptions import CORRUPTIONS, corrupt
+from thumbnet.evaluation.corruptions import CORRUPTIONS, corrupt, strengths_for
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.predictions import EVAL_BATCH_SIZE, predict_logits
 from thumbnet.specs.json_text import FORMAT, damaged
@@ -114,7 +114,7 @@ def measure_robustness(
     rows = []
     for corruption in CORRUPTIONS:
         say(f"{corruption.name} ...")
-        for strength in corruption.strengths:
+        for strength in strengths_for(corruption, dataset.image_shape[1:]):
             generator = torch.Generator().manual_seed(seed)
             right = 0
             for start in range(0, len(sample), EVAL_BATCH_SIZE):  # a sample of large pictures has no room as float32

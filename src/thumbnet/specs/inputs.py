@@ -29,6 +29,11 @@ class Inputs:
             dataset says that a flip keeps the label.
         alternating_flip: flip every image in every second epoch, instead of at random.
         cutout: side in pixels of a square in the mean colour, painted into every image after a policy; 0: none.
+        scale_pixels: whether what thumbnet's policies and `cutout` give in pixels is meant of images whose shorter side
+            has 32, and is more pixels on larger images; false: it is so many pixels of any image.
+        border: what a policy's crop shows beyond the image: `policy`: what the policy says, which is black in
+            `crop-flip`; `reflect`: the image, mirrored; `auto`: `reflect` for a user's own pictures in thumbnet's
+            policies, since black could look like a defect there, else `policy`.
         scales, scale_starts: progressive resizing; from the fraction `scale_starts[i]` of the steps on, images have
             `scales[i]` times their full sides, and not less than 16 pixels.
         sampler: which images an epoch has: `shuffled`: each once; `balanced`: as many in all, the same number of each
@@ -42,6 +47,8 @@ class Inputs:
     flip: bool | Literal["auto"] = "auto"
     alternating_flip: bool = False
     cutout: int = 0
+    scale_pixels: bool = True
+    border: Literal["auto", "policy", "reflect"] = "auto"
     scales: tuple[float, ...] = (1.0,)
     scale_starts: tuple[float, ...] = (0.0,)
     sampler: Literal["shuffled", "balanced"] = "shuffled"
@@ -63,10 +70,11 @@ class Inputs:
                 )
             return
         object.__setattr__(self, "augmentation", tuple(self.augmentation))
-        if self.flip is True or self.cutout:
+        if self.flip is True or self.cutout or self.border == "reflect":
             raise ConfigError(
-                f"flip is {self.flip} and cutout {self.cutout}, but the augmentations are given one by one",
-                hint="put HorizontalFlip and CoarseDropout among them, or name a policy",
+                f"flip is {self.flip}, cutout {self.cutout} and border {self.border!r}, but the augmentations are "
+                "given one by one",
+                hint="put HorizontalFlip, CoarseDropout or RandomCrop(border='reflect') among them, or name a policy",
             )
 
     @property

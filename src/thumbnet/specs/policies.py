@@ -1,10 +1,15 @@
-"""What a recipe must know of augmentation policies before anything is loaded. `thumbnet.augment` makes them."""
+"""What a recipe must know of augmentation policies before anything is loaded. `thumbnet.augment` makes them.
+
+What a policy gives in pixels (shifts, holes, blur) holds for images whose shorter side has SIDE pixels.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from thumbnet.specs.registry import Registry
+
+SIDE = 32  # pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,3 +47,13 @@ POLICIES: Registry[PolicyTraits] = Registry(
         "albumentations": PolicyTraits(),
     },
 )
+
+
+def pixel_unit(sides: tuple[int, ...]) -> float:
+    """How many pixels of an image with these sides stand for one of an image whose shorter side is SIDE."""
+    return min(sides) / SIDE
+
+
+def scaled(pixels: int, unit: float) -> int:
+    """A number of pixels for images of another size, at least one; none stays none."""
+    return max(1, round(pixels * unit)) if pixels else 0

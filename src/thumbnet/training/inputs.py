@@ -10,21 +10,24 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.augment import Augmentation, Draws, HorizontalFlip, augment, create_policy, policy_flips
+from thumbnet.augment import POLICIES, Augmentation, Draws, HorizontalFlip, Policy, augment, create_policy, policy_flips
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.images import Windows, make_images, supports_images
 from thumbnet.kernels.library import Kernels
 from thumbnet.models.blocks import InitFromData
+from thumbnet.specs.data import DataSpec
 from thumbnet.specs.inputs import Inputs
+from thumbnet.specs.policies import pixel_unit
 from thumbnet.training.windows import draw_windows, only_windows, table_of_levels
 
+OWN_PICTURES = ("folder", "npz", "arrays")  # the data sources of a user's own pictures
 NUM_SAMPLE_IMAGES = 2_000  # for a data-dependent initialisation
 
 
 def resolve_inputs(inputs: Inputs, dataset: Dataset) -> Inputs:
-    """The inputs with `flip` decided for a policy, and no alternating flip where there is to be none.
+    """The inputs with `flip` and `border` decided for a policy, and no alternating flip where there is to be none.
 
     Flips only if the policy flips by default and the dataset says that a flip keeps the label, or if `flip` is true.
     """
@@ -33,7 +36,11 @@ def resolve_inputs(inputs: Inputs, dataset: Dataset) -> Inputs:
     flip = inputs.flip
     if flip == "auto":
         flip = policy_flips(inputs.augmentation) and dataset.flip_keeps_labels
-    return dataclasses.replace(inputs, flip=flip, alternating_flip=inputs.alternating_flip and flip)
+    border = inputs.border
+    if border == "auto":
+        is_mirrored = DataSpec(dataset.source.name).name in OWN_PICTURES
+        border = "reflect" if is_mirrored and not isinstance(POLICIES[inputs.augmentation], Policy) else "policy"
+    return dataclasses.replace(inputs, flip=flip, border=border, alternating_flip=inputs.alternating_flip and flip)
 
 
 def build_augmentations(inputs: Inputs, dataset: Dataset) -> tuple[Augmentation, ...]:
@@ -45,7 +52,14 @@ def build_augmentations(inputs: Inputs, dataset: Dataset) -> tuple[Augmentation,
     inputs = resolve_inputs(inputs, dataset)
     if isinstance(inputs.augmentation, str):
         flip = inputs.flip is True and not inputs.alternating_flip
-        augmentations = create_policy(inputs.augmentation, flip=flip, mean=dataset.mean, cutout=inputs.cutout)
+        augmentations = create_policy(
+            inputs.augmentation,
+            flip=flip,
+            mean=dataset.mean,
+            cutout=inputs.cutout,
+            unit=pixel_unit(dataset.image_shape[1:]) if inputs.scale_pixels else 1.0,
+            border="reflect" if inputs.border == "reflect" else "policy",
+        )
     else:
         augmentations = tuple(each for each in inputs.augmentation if isinstance(each, Augmentation))
         if len(augmentations) != len(inputs.augmentation):

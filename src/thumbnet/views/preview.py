@@ -8,10 +8,13 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from thumbnet.augment import Augmentation, augment, create_policy, policy_flips
+from thumbnet.augment import Augmentation, augment
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
 from thumbnet.specs.checks import require_seed
+from thumbnet.specs.data import IMAGE_SIZE
+from thumbnet.specs.inputs import Inputs
+from thumbnet.training.inputs import build_augmentations
 from thumbnet.views.figure import (
     MUTED,
     TEXT_PT,
@@ -40,14 +43,24 @@ def preview_augmentation(
     *,
     data_dir: str | Path | None = None,
     allow_unverified: bool = False,
+    image_size: int = IMAGE_SIZE,
     augmentation: str = "crop-flip",
     seed: int = 0,
 ) -> Figure:
-    """A few training images of a dataset before and after a named augmentation policy."""
+    """A few training images of a dataset before and after a named augmentation policy, as a training changes them.
+
+    Args:
+        data, data_dir, allow_unverified, image_size: as in `load_dataset`.
+        augmentation: the policy's name.
+        seed: of the choice of images and of their changes.
+
+    Raises:
+        ThumbnetError: as `load_dataset`; ConfigError: an unknown policy, or one that these images do not fit.
+    """
     require_seed("seed", seed)
-    dataset = load_dataset(data, data_dir=data_dir, allow_unverified=allow_unverified)
-    flip = policy_flips(augmentation) and dataset.flip_keeps_labels
-    return draw_batch(dataset, create_policy(augmentation, flip=flip, mean=dataset.mean), seed=seed)
+    inputs = Inputs(augmentation=augmentation)
+    dataset = load_dataset(data, data_dir=data_dir, allow_unverified=allow_unverified, image_size=image_size)
+    return draw_batch(dataset, build_augmentations(inputs, dataset), seed=seed)
 
 
 def draw_batch(dataset: Dataset, augmentations: Sequence[Augmentation], *, seed: int = 0) -> Figure:
