@@ -57,6 +57,7 @@ class TrainConfig:
     val_per_class: int | None = None  # of a rare class, at least so many; None: 60 with "auto", else 0
     split_seed: int = 0
     division: Division = Division()
+    num_train: int | None = None  # of the training images, so many are trained on; None: all
     skip_unreadable: bool = False  # of a folder: train without the files that cannot be read as pictures
     exclude: str | None = None  # a suspects.csv of `thumbnet data check`: its images are left out of train and val
     mean: tuple[float, ...] | None = None  # per channel, of pixels in 0..1; None: computed from the training split
@@ -119,6 +120,7 @@ class TrainConfig:
         require(0 <= per_class <= MAX_BATCH_SIZE, "val_per_class", per_class, f"0 to {MAX_BATCH_SIZE:,}")
         if per_class and self.val_fraction == 0:
             raise ConfigError(f"val_per_class is {per_class}, but val_fraction is 0", hint="leave one of the two out")
+        require(self.num_train is None or self.num_train >= 2, "num_train", self.num_train, "at least 2 images")
         require_seed("seed", self.seed)
         require_seed("split_seed", self.split_seed)
         mean, std = self.mean, self.std

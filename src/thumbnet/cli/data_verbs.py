@@ -7,6 +7,7 @@ import json
 import shlex
 from typing import Any
 
+from thumbnet.cli.early_checks import check_data
 from thumbnet.cli.output import put, put_json, write_file
 from thumbnet.cli.training_verbs import recipe_config, refuse_settings
 from thumbnet.config import TrainConfig, config_to_dict
@@ -26,6 +27,8 @@ SET_DATA_FIELDS = (
 
 def info(parsed: argparse.Namespace) -> None:
     """Print what a dataset holds."""
+    check_data(parsed.data)
+
     from thumbnet.data.sources import load_dataset
 
     dataset = load_dataset(
@@ -83,6 +86,8 @@ def prepare(parsed: argparse.Namespace) -> None:
 
 def preview(parsed: argparse.Namespace) -> None:
     """Write a picture of augmented images."""
+    check_data(parsed.data)
+
     from thumbnet.views.figure import save_figure
     from thumbnet.views.preview import preview_augmentation
 

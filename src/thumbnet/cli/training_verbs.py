@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection
 
+from thumbnet.cli.early_checks import check_names
 from thumbnet.cli.output import check_out, put, put_json, write_file
 from thumbnet.config import TrainConfig
 from thumbnet.errors import ConfigError
@@ -124,10 +125,12 @@ def _refuse_lr(parsed: argparse.Namespace) -> None:
 
 
 def recipe_config(parsed: argparse.Namespace) -> TrainConfig:
-    """The recipe named on the command line, with the options given there."""
+    """The recipe named on the command line, with the options given there; what it names is there."""
     options = {name: getattr(parsed, name, None) for name in RECIPE_OPTIONS}
     given = {name: value for name, value in options.items() if value is not None and value is not False}
-    return load_recipe(parsed.recipe or DEFAULT_RECIPE, options=given, settings=parsed.settings or ())
+    config = load_recipe(parsed.recipe or DEFAULT_RECIPE, options=given, settings=parsed.settings or ())
+    check_names(config)
+    return config
 
 
 def refuse_settings(parsed: argparse.Namespace, fields: Collection[str], reason: str) -> None:

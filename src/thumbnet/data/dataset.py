@@ -87,8 +87,9 @@ class Dataset:
 
     `mean` and `std` are per channel, of pixels scaled to 0..1; `flip_keeps_labels` says whether a flipped image
     still belongs to its class; `split_seed`, `val_fraction` and `val_per_class` are those that the split was drawn
-    with, as is `division`, and `num_excluded` is how many images were left out because a file lists them.
-    `white_levels` are those by which pictures with more than 8 bits were scaled, by kind (see white_levels.py).
+    with, as is `division`, and `num_excluded` is how many images were left out because a file lists them; `num_train`
+    is how many training images were asked for, where these are not all. `white_levels` are those by which pictures with
+    more than 8 bits were scaled, by kind (see white_levels.py).
     """
 
     train: Split
@@ -104,6 +105,7 @@ class Dataset:
     val_per_class: int = 0
     division: Division = Division()
     num_excluded: int = 0
+    num_train: int | None = None
     white_levels: WhiteLevels = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ import torch
 from thumbnet.data.dataset import SourceSplits, Split
 from thumbnet.data.own_sources import read_auto, read_cifar10, read_cifar100, read_digits, read_folder, read_npz
 from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
+from thumbnet.specs.checks import did_you_mean
 from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec, ReadOptions
 from thumbnet.specs.registry import Registry
 
@@ -110,7 +111,9 @@ def source_of(data: str) -> DataSource:
                 "the data were arrays in memory, which are in no file",
                 hint="give dataset=..., or --data npz:mine.npz after thumbnet.save_dataset(dataset, 'mine.npz')",
             )
-        raise ConfigError(f"unknown data {data!r}", hint=f"choose {data_choices()}")
+        raise ConfigError(
+            f"unknown data {data!r}", hint=f"{did_you_mean(spec.name, DATA_SOURCES)}choose {data_choices()}"
+        )
     source = DATA_SOURCES[spec.name]
     if not isinstance(source, DataSource):
         raise ConfigError(

@@ -35,6 +35,7 @@ def load_dataset(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     exclude: str | Path | None = None,
+    num_train: int | None = None,
     skip_unreadable: bool = False,
     white_levels: WhiteLevels | None = None,
     in_colour: bool = False,
@@ -65,6 +66,7 @@ def load_dataset(
         std: likewise.
         exclude: a file as `thumbnet data check` writes it, with a column `index`: its images are left out of train and
             val, which otherwise stay as they are.
+        num_train: keep so many of the training images, of each class its share; None: all.
         skip_unreadable: of a folder, leave out files that cannot be read as pictures; `source.skipped` names them.
         white_levels: of a folder's pictures with more than 8 bits, the level that is white by kind (see
             `thumbnet.data.white_levels`); None: as many bits as the whole set uses.
@@ -89,6 +91,7 @@ def load_dataset(
         mean=mean,
         std=std,
         exclude=exclude,
+        num_train=num_train,
         in_colour=in_colour,
     )
 
@@ -103,6 +106,7 @@ def dataset_of(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     exclude: str | Path | None = None,
+    num_train: int | None = None,
     in_colour: bool = False,
 ) -> Dataset:
     """A dataset from the splits that a source defines; arguments and errors are those of `load_dataset`.
@@ -125,6 +129,7 @@ def dataset_of(
         val_per_class=share.per_class,
         split_seed=split_seed,
         excluded=excluded_of_train,
+        num_train=num_train,
     )
     if (mean is None) != (std is None):
         raise ConfigError("only one of mean and std is given", hint="give both, or neither")
@@ -147,6 +152,7 @@ def dataset_of(
         val_per_class=share.per_class,
         division=division,
         num_excluded=len(excluded),
+        num_train=num_train,
         white_levels=splits.white_levels,
     )
     return dataset.in_colour() if in_colour else dataset

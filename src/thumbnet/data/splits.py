@@ -20,6 +20,7 @@ from torch import Tensor
 from thumbnet.data.dataset import SourceSplits, Split
 from thumbnet.data.divide import divide
 from thumbnet.data.statistics import images_at_once
+from thumbnet.data.subset import draw_subset
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.terminal.text import counted
 
@@ -57,6 +58,7 @@ def complete_splits(
     val_per_class: int = 0,
     split_seed: int,
     excluded: Collection[int] = (),
+    num_train: int | None = None,
 ) -> CompleteSplits:
     """Hold out of `splits.train` what the source does not define itself.
 
@@ -66,9 +68,10 @@ def complete_splits(
     `val_per_class` images (see `held_out_counts`); None where it is 0.
     The outcome depends on the labels, these two and `split_seed` alone. Then the images at the positions
     `excluded` of the source's `train` are left out: the others stay in their splits, and the test images are untouched.
+    Of the training images that are left, `num_train` are kept, if it is given; the other splits stay as they are.
 
     Raises:
-        ConfigError: `val_fraction` is outside 0..0.5, or `split_seed` negative.
+        ConfigError: `val_fraction` is outside 0..0.5, `split_seed` negative, or `num_train` more than there are.
         DataError: a class has too few images to appear in every split; an excluded image is held out for test, or the
             others leave a class without training images.
     """
@@ -90,6 +93,15 @@ def complete_splits(
     )
     if excluded:
         indices = _without(indices, excluded, splits)
+    if num_train is not None:
+        chosen = draw_subset(
+            splits.train.labels,
+            indices.train,
+            num_train=num_train,
+            seed=split_seed,
+            class_names=splits.class_names,
+        )
+        indices = indices._replace(train=chosen)
     held_out = len(indices.train) < len(splits.train)
     held_for_val = splits.train.select(indices.val) if len(indices.val) else None
     test = splits.train.select(indices.test) if splits.test is None else splits.test

@@ -1,6 +1,8 @@
 """Named recipes: TOML files in this folder. Each opens with comments, its promise: what it reaches, and how to check.
 
-A recipe is found by name, or by the path of a file of the user's own; options given on top of it win.
+A recipe is found by name, or by the path of a file of the user's own; options given on top of it win. A file of the
+user's own may say only what it changes of another recipe: its `base`, which is the default recipe where it names
+neither a base nor a model.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from thumbnet.config import DEFAULT_OPTIMIZER, TrainConfig, config_from_dict
 from thumbnet.errors import ConfigError
+from thumbnet.specs.checks import did_you_mean, shown
 from thumbnet.specs.optimizers import OPTIMIZERS
 from thumbnet.specs.plain import field_names
 from thumbnet.specs.renamed import with_todays_names
@@ -59,10 +62,44 @@ def load_recipe(
     Raises:
         ConfigError: no such recipe, or a field is unknown, wrongly typed or contradicts another.
     """
-    values = with_todays_names(parse_toml(_read(recipe), name=f"recipe {recipe}"))
-    values = {"recipe": Path(recipe).stem, "optimizer": DEFAULT_OPTIMIZER, **values}
     given = [{name: value} for name, value in (options or {}).items()]
     given += [parse_setting(setting) for setting in settings]
+    if any("base" in change for change in given):
+        raise ConfigError(
+            "base is given as an option, but it is a key of recipe files", hint="name the recipe: --recipe"
+        )
+    values = {"recipe": Path(recipe).stem, **_values_of(recipe)}
+    _change(values, given)
+    return config_from_dict(values)
+
+
+def _values_of(recipe: str, chain: tuple[str, ...] = ()) -> dict[str, object]:
+    """The fields of a recipe, whole: a file that changes another one is put on top of that.
+
+    Args:
+        recipe: a name or a path.
+        chain: the files that are being read, of which each has the next one as its base, and the last one this recipe.
+    """
+    values = with_todays_names(parse_toml(_read(recipe), name=f"recipe {recipe}"))
+    is_own = recipe not in list_recipes()
+    base = values.pop("base", None if "model" in values or not is_own else DEFAULT_RECIPE)
+    if base is None:
+        return {"optimizer": DEFAULT_OPTIMIZER, **values}
+    if not isinstance(base, str):
+        raise ConfigError(f"base is {shown(base)} in recipe {recipe}", hint="name a recipe, or a .toml file")
+    chain = (*chain, str(Path(recipe).resolve()))
+    if base not in list_recipes() and Path(base).suffix == ".toml":
+        base = str(Path(recipe).parent / base)  # beside the file that names it
+        if str(Path(base).resolve()) in chain:
+            raise ConfigError(f"the recipe {recipe} is a change of itself, by base", hint="name another base")
+    whole = _values_of(base, chain)
+    whole.pop("recipe", None)  # the name of what was changed
+    _change(whole, [{name: value} for name, value in values.items()])
+    return whole
+
+
+def _change(values: dict[str, object], given: Sequence[Mapping[str, object]]) -> None:
+    """Put the given fields on top of a recipe's, of which those that go with a changed one are dropped."""
     given = [with_todays_names(change) for change in given]
     last = {name: value for change in given for name, value in change.items()}
     for name, dependent in [*DEPENDENT_FIELDS.items(), *_fields_of_values(values)]:
@@ -71,7 +108,6 @@ def load_recipe(
                 values.pop(stale, None)
     for change in given:
         _merge(values, change)
-    return config_from_dict(values)
 
 
 def _fields_of_values(values: Mapping[str, object]) -> list[tuple[str, tuple[str, ...]]]:
@@ -96,8 +132,9 @@ def _read(recipe: str) -> str:
         return (resources.files("thumbnet.recipes") / f"{recipe}.toml").read_text(encoding="utf-8")
     path = Path(recipe)
     if path.suffix != ".toml":
-        names = ", ".join(list_recipes())
-        raise ConfigError(f"unknown recipe {recipe!r}", hint=f"choose one of {names}, or give a .toml file")
+        names = list_recipes()
+        hint = f"{did_you_mean(recipe, names)}choose one of {', '.join(names)}, or give a .toml file"
+        raise ConfigError(f"unknown recipe {recipe!r}", hint=hint)
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -57,7 +57,8 @@ def load_named_dataset(run: Run, data: str, place: DataPlace = DataPlace()) -> t
     dataset = place.load(run)
     if dataset.checksum() == run.card.data_checksum:
         return dataset, True
-    if run.config.exclude is None and run.config.division == Division():
+    is_whole = run.config.exclude is None and run.config.num_train is None
+    if is_whole and run.config.division == Division():
         return dataset, False
     try:  # its own data is what equals it when divided, and images left out, as the run did
         own = place.load(run, is_own=True)

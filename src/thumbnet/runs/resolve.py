@@ -52,6 +52,7 @@ def load_data(
             folds=config.division.folds,
             fold=config.division.fold,
             exclude=config.exclude,
+            num_train=config.num_train,
             skip_unreadable=config.skip_unreadable,
             show_progress=say is not say_nothing,
         )
@@ -73,9 +74,9 @@ def load_data(
 
 def _check_given(dataset: Dataset, config: TrainConfig) -> None:
     """ConfigError where the dataset is another than the one that the config asks for."""
-    wanted: dict[str, object] = {"split_seed": config.split_seed}
+    wanted: dict[str, object] = {"split_seed": config.split_seed, "num_train": config.num_train}
     given: dict[str, object] = {
-        name: getattr(dataset, name) for name in ("val_fraction", "val_per_class", "split_seed")
+        name: getattr(dataset, name) for name in ("val_fraction", "val_per_class", "split_seed", "num_train")
     }
     if config.val_fraction != "auto":
         wanted |= {"val_fraction": config.val_fraction, "val_per_class": config.val_per_class or 0}

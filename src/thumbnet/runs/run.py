@@ -125,6 +125,7 @@ class Run(TrainedModel):
             folds=config.division.folds if is_own else None,
             fold=config.division.fold if is_own else None,
             exclude=RunDir(self.path).exclusions(config) if is_own else None,
+            num_train=config.num_train if is_own else None,
         )
         return self.prepared(dataset)
 

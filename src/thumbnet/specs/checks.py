@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from thumbnet.errors import ConfigError
 
 MAX_RATE = 1e30  # of learning rates and the like: beyond, products of them leave float32
@@ -28,7 +31,14 @@ def require_fraction(name: str, value: float) -> None:
 
 def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ConfigError(f"{name} is {value!r}", hint=f"{name} is one of {', '.join(choices)}")
+        guess = did_you_mean(value, choices)
+        raise ConfigError(f"{name} is {value!r}", hint=f"{guess}{name} is one of {', '.join(choices)}")
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """The beginning of a hint that proposes the choice most like a wrong name; empty where none is like it."""
+    near = difflib.get_close_matches(name, list(choices), n=1) if len(name) <= MAX_SHOWN else []
+    return f"did you mean {near[0]!r}? " if near else ""
 
 
 def require_seed(name: str, value: int) -> None:

@@ -21,13 +21,13 @@ def check_epochs(epochs: int) -> None:
 
 
 def check_min_steps(min_steps: int) -> None:
-    """ConfigError for fewer steps than one, or for more than anyone could wait for."""
+    """ConfigError for fewer steps than none, or for more than anyone could wait for."""
     if min_steps > MAX_STEPS:
         raise ConfigError(
             f"min_steps is {min_steps}: at a millisecond each, that takes {_years(min_steps / 1e3)}",
             hint=f"min_steps must be at most {MAX_STEPS:,}",
         )
-    require(min_steps >= 1, "min_steps", min_steps, "at least 1")
+    require(min_steps >= 0, "min_steps", min_steps, "at least 0, which means none")
 
 
 def check_batch_size(batch_size: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from thumbnet.errors import ConfigError
-from thumbnet.specs.checks import shown
+from thumbnet.specs.checks import did_you_mean, shown
 from thumbnet.specs.division import Division
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
@@ -66,7 +66,11 @@ def check_foreign(name: str, value: object, values: Mapping[str, object], owners
                 f"{name} is given, but {kind_name} is {values[kind_name]!r}, which has no such field",
                 hint=f"leave {name} out, or set {kind_name} = {having[0]!r}",
             )
-    raise ConfigError(f"unknown field {shown(name)}", hint=f"the fields are {', '.join(sorted(owners))}")
+    guess = did_you_mean(name, owners)
+    hint = (
+        f"{guess}docs/guides/recipes.md explains all fields" if guess else f"the fields are {', '.join(sorted(owners))}"
+    )
+    raise ConfigError(f"unknown field {shown(name)}", hint=hint)
 
 
 def named_as(name: str, value: object) -> str:

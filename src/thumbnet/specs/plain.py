@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from thumbnet.errors import ConfigError
-from thumbnet.specs.checks import shown
+from thumbnet.specs.checks import did_you_mean, shown
 
 MAX_INTEGER = 2**64 - 1  # of whole numbers in any field
 WORDS: dict[object, str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
@@ -65,7 +65,8 @@ def checked(name: str, value: object, hint: object) -> object:
     if origin is Literal:
         if value in arguments and isinstance(value, str):
             return value
-        raise ConfigError(f"{name} is {shown(value)}", hint=f"{name} is one of {', '.join(arguments)}")
+        guess = did_you_mean(value, arguments) if isinstance(value, str) else ""
+        raise ConfigError(f"{name} is {shown(value)}", hint=f"{guess}{name} is one of {', '.join(arguments)}")
     if origin is tuple:
         if isinstance(value, (list, tuple)):
             return tuple(checked(name, item, arguments[0]) for item in value)

@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from thumbnet.errors import ConfigError, ThumbnetError
+from thumbnet.specs.checks import did_you_mean
 
 T = TypeVar("T")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -73,7 +74,8 @@ class Registry(Mapping[str, T], Generic[T]):
                 return things[name]
         found = self._installed().get(name)
         if found is None:
-            raise self._error(f"unknown {self.kind} {name!r}", hint=f"choose one of {', '.join(self)}")
+            guess = did_you_mean(name, self)
+            raise self._error(f"unknown {self.kind} {name!r}", hint=f"{guess}choose one of {', '.join(self)}")
         try:
             thing: T = found.load()
         except Exception as error:  # whatever another package's import raises
