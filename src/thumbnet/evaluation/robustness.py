@@ -23,6 +23,7 @@ from thumbnet.specs.typed import from_fields
 ROBUSTNESS_FORMAT = 2
 MEASURE_AGAIN = "measure again: thumbnet evaluate RUN --robustness"
 NUM_IMAGES = 2_000  # the standard error of an accuracy is then at most 1.1 %
+NUM_IMAGES_OF_TRAINING = 500  # measured after every training on a folder, in seconds: at most 2.2 %
 
 
 @dataclass(frozen=True)

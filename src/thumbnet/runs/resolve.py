@@ -21,7 +21,7 @@ from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.init import load_trained
 from thumbnet.runs.which import is_pretrained_name
-from thumbnet.specs.data import ARRAYS, IMAGE_SIZE
+from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec
 from thumbnet.specs.objective import Objective
 from thumbnet.terminal.streams import tell
 from thumbnet.terminal.text import counted
@@ -128,6 +128,9 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         std=dataset.std,
         inputs=resolve_inputs(config.inputs, dataset),
         objective=_resolved_objective(config.objective),
+        report_robustness=(
+            DataSpec(source).name == "folder" if config.report_robustness == "auto" else config.report_robustness
+        ),
     )
 
 

@@ -24,6 +24,8 @@ from thumbnet.models.card import ModelCard
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.leaks import kept_leaks, leak_metrics
 from thumbnet.runs.report import build_report
+from thumbnet.runs.resolve import Say
+from thumbnet.runs.robustness import measure_for_report, write_robustness
 from thumbnet.runs.run import REPORT, RunDir
 from thumbnet.terminal.text import escaped
 from thumbnet.training.device import peak_memory_bytes, processor_name
@@ -52,6 +54,7 @@ def write_results(
     evaluation: Evaluation,
     data_checksum: str,
     pictures: bool,
+    say: Say,
 ) -> dict[str, object]:
     """Write everything but metrics.json, and return the metrics, to be completed and written last; without `pictures`,
     neither the pictures nor the report."""
@@ -71,6 +74,10 @@ def write_results(
     graph = graph_svg(trace, type(model).__name__)
     folder.write("graph.svg", graph)
     _write_pictures(folder, model, dataset, history, evaluation)
+    robustness = None
+    if config.report_robustness is True:
+        robustness = measure_for_report(model, dataset, say=say)
+        write_robustness(folder, robustness)
     report = build_report(
         config=config,
         asked=asked,
@@ -83,6 +90,7 @@ def write_results(
         trace=trace,
         graph=graph,
         held_out=result.scores["val"].predictions if "val" in result.scores else None,
+        robustness=robustness,
     )
     folder.write(REPORT, report)
     return metrics

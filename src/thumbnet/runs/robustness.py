@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from torch import nn
+
 from thumbnet.data.dataset import Dataset
-from thumbnet.evaluation.robustness import Robustness, measure_robustness
+from thumbnet.evaluation.robustness import NUM_IMAGES_OF_TRAINING, Robustness, measure_robustness
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import ROBUSTNESS, ROBUSTNESS_PLOT, Run, RunDir
 from thumbnet.specs.json_text import to_json
@@ -40,7 +42,10 @@ def measure_and_keep(
     robustness = measure_robustness(trained.model, dataset, say=say_so)
     if isinstance(trained, Run):
         if is_own:
-            _write(RunDir(trained.path), robustness, say_so)
+            folder = RunDir(trained.path)
+            with folder.locked(waits=True):
+                write_robustness(folder, robustness)
+            say_so(f"written to {folder.path}: {ROBUSTNESS}, {ROBUSTNESS_PLOT}")
             path = _report_again(trained, place)
             say_so(f"{path} shows it, too")
         else:
@@ -61,13 +66,19 @@ def _report_again(run: Run, place: DataPlace) -> Path:
     )
 
 
-def _write(folder: RunDir, robustness: Robustness, say: Say) -> None:
+def measure_for_report(model: nn.Module, dataset: Dataset, *, say: Say) -> Robustness:
+    """The robustness that a training measures for its report: on fewer images than `evaluate --robustness`."""
+    num_images = min(NUM_IMAGES_OF_TRAINING, len(dataset.test))
+    say(f"Measuring accuracy under corruptions on {num_images:,} test images ...")
+    return measure_robustness(model, dataset, num_images=NUM_IMAGES_OF_TRAINING)
+
+
+def write_robustness(folder: RunDir, robustness: Robustness) -> None:
+    """robustness.json and robustness.png, into a folder that is locked."""
     from thumbnet.views.figure import png_bytes  # takes a second, which `--pretrained` need not wait for
     from thumbnet.views.robustness import draw_robustness
 
     plot = png_bytes(draw_robustness(robustness))
-    with folder.locked(waits=True):
-        text = to_json(robustness.to_dict(), name=ROBUSTNESS, indent=2)
-        folder.write_checked({ROBUSTNESS: f"{text}\n"})
-        folder.write(ROBUSTNESS_PLOT, plot)
-    say(f"written to {folder.path}: {ROBUSTNESS}, {ROBUSTNESS_PLOT}")
+    text = to_json(robustness.to_dict(), name=ROBUSTNESS, indent=2)
+    folder.write_checked({ROBUSTNESS: f"{text}\n"})
+    folder.write(ROBUSTNESS_PLOT, plot)

@@ -176,6 +176,7 @@ def _train_in(
         evaluation=evaluation,
         data_checksum=known_data.checksum,
         pictures=pictures,
+        say=speaker(log_style),
     )
     if changes:
         metrics["resumed_with_changes"] = list(changes)

@@ -1,0 +1,73 @@
+"""The report of a training on a folder shows accuracy under corruptions, on few images; other data's on demand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from small_runs import small_config, write_small_data
+from thumbnet.evaluation import robustness as measuring
+from thumbnet.evaluation.corruptions import CORRUPTIONS
+from thumbnet.evaluation.robustness import measure_robustness
+from thumbnet.runs.report import write_report
+from thumbnet.runs.run import RunDir, load_run, read_robustness
+from thumbnet.runs.train import train
+
+KINDS = CORRUPTIONS[1:3]
+
+
+@pytest.fixture(autouse=True)
+def few_corruptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "CORRUPTIONS", KINDS)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Twenty dark and twenty bright pictures."""
+    random = np.random.default_rng(0)
+    for name, level in {"dark": 0, "bright": 120}.items():
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = random.integers(level, level + 100, (16, 16), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{number}.png")
+    return tmp_path / "pictures"
+
+
+def test_a_run_on_a_folder_measures_it_for_its_report(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = small_config(Path("unused"), data=f"folder:{pictures}", image_size=16)
+    assert config.report_robustness == "auto"
+    run = train(config, run_dir=tmp_path / "run")
+    assert run.config.report_robustness is True
+    found = read_robustness(RunDir(run.path))
+    assert found is not None
+    assert list(found.by_corruption()) == [kind.name for kind in KINDS]
+    assert found == measure_robustness(run.model, run.load_dataset(), num_images=500)
+    assert '<section id="robustness"' in (run.path / "report.html").read_text()
+    assert (run.path / "robustness.png").exists()
+    assert "robustness.json" in (run.path / "SHA256SUMS").read_text()
+    assert "Measuring accuracy under corruptions on 4 test images" in capsys.readouterr().err
+    write_report(run.path, tmp_path / "again.html")
+    assert '<section id="robustness"' in (tmp_path / "again.html").read_text()
+
+
+def test_it_is_measured_on_500_images_at_most() -> None:
+    assert measuring.NUM_IMAGES_OF_TRAINING == 500 < measuring.NUM_IMAGES
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_it_is_left_out_or_measured_as_asked(asked: bool, tmp_path: Path) -> None:
+    config = small_config(write_small_data(tmp_path / "data.npz"), report_robustness=asked or "auto")
+    run = train(config, run_dir=tmp_path / "run", log_style="silent")
+    assert run.config.report_robustness is asked
+    assert (read_robustness(RunDir(load_run(run.path).path)) is not None) is asked
+
+
+def test_without_pictures_there_is_no_report_to_measure_it_for(pictures: Path, tmp_path: Path) -> None:
+    config = small_config(Path("unused"), data=f"folder:{pictures}", image_size=16)
+    run = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
+    assert read_robustness(RunDir(run.path)) is None
