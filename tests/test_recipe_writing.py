@@ -172,7 +172,7 @@ def test_a_run_on_a_part_knows_its_data_again(tmp_path: Path) -> None:
     config = small_config(write_small_data(tmp_path / "data.npz"), num_train=20)
     run = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
     assert run.card.num_train == 20
-    assert run.card.num_val == 6
+    assert run.card.num_val == 8
     write_report(run.path)  # its checksum is that of these images
     with pytest.raises(ConfigError, match="num_train is 20, but the dataset that was given has None"):
         train(config, dataset=load_dataset(config.data, val_fraction=0.2), log_style="silent")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from small_runs import small_config, write_small_data
+from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation import robustness as measuring
 from thumbnet.evaluation.corruptions import CORRUPTIONS
 from thumbnet.evaluation.robustness import measure_robustness
 from thumbnet.runs.report import write_report
+from thumbnet.runs.robustness import measure_for_report
 from thumbnet.runs.run import RunDir, load_run, read_robustness
 from thumbnet.runs.train import train
 
@@ -55,8 +59,12 @@ def test_a_run_on_a_folder_measures_it_for_its_report(
     assert '<section id="robustness"' in (tmp_path / "again.html").read_text()
 
 
-def test_it_is_measured_on_500_images_at_most() -> None:
-    assert measuring.NUM_IMAGES_OF_TRAINING == 500 < measuring.NUM_IMAGES
+def test_it_is_measured_on_500_images_at_most(tiny_dataset: Dataset) -> None:
+    many = replace(tiny_dataset, test=tiny_dataset.test.select([*range(45)] * 12))
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(many.train.images[0].numel(), 3))
+    said: list[str] = []
+    assert measure_for_report(model, many, say=said.append).num_images == 500
+    assert said == ["Measuring accuracy under corruptions on 500 test images ..."]
 
 
 @pytest.mark.parametrize("asked", [False, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+from dataclasses import asdict
 from typing import Any
 
 from thumbnet.cli.early_checks import check_data
@@ -29,7 +30,10 @@ def info(parsed: argparse.Namespace) -> None:
     """Print what a dataset holds."""
     check_data(parsed.data)
 
+    from thumbnet.data.originals import picture_sides
     from thumbnet.data.sources import load_dataset
+    from thumbnet.recipes import load_recipe
+    from thumbnet.runs.size_advice import advise_size
 
     dataset = load_dataset(
         parsed.data or "auto",
@@ -40,26 +44,31 @@ def info(parsed: argparse.Namespace) -> None:
         split_seed=parsed.split_seed,
         groups=parsed.groups,
     )
-    values = {
+    sides = picture_sides(dataset)
+    values: dict[str, Any] = {
         "source": dataset.source.name,
         "num_train": len(dataset.train),
         "num_val": 0 if dataset.val is None else len(dataset.val),
         "num_test": len(dataset.test),
         "class_names": dataset.class_names,
         "image_shape": dataset.image_shape,
+        "picture_sides": None if sides is None else asdict(sides),
         "mean": dataset.mean,
         "std": dataset.std,
         "verified": dataset.source.verified,
     }
-    for sentence in (dataset.source.note, *dataset.source.remarks):
+    advice = "" if sides is None else advise_size(load_recipe(), dataset, sides)
+    for sentence in (dataset.source.note, *dataset.source.remarks, advice):
         if sentence:
             tell(sentence)
     if parsed.json:
         put_json(values)
         return
     put(dataset.source.description)
+    values["picture_sides"] = sides
     for name, value in values.items():
-        put(f"{name:12} {_plain(value)}")
+        if value is not None or name != "picture_sides":
+            put(f"{name.replace('picture_sides', 'pictures'):12} {_plain(value)}")
 
 
 def split(parsed: argparse.Namespace) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from thumbnet.config import TrainConfig
 from thumbnet.errors import DatasetNotFoundError, RunError
-from thumbnet.models.pretrained import list_pretrained
 from thumbnet.specs.checks import did_you_mean
 from thumbnet.specs.known_names import check_data_name, check_model_name, is_torch_there
 
@@ -27,14 +26,20 @@ def check_names(config: TrainConfig) -> None:
         return
     check_model_name(config.model)
     check_data_name(config.data)
-    if config.init not in (None, "auto", *list_pretrained()) and not Path(str(config.init)).is_dir():
-        names = list_pretrained()
-        guess = did_you_mean(str(config.init), names)
-        raise RunError(
-            f"{config.init} is neither a run folder nor a trained model",
-            hint=f"{guess}give a run's folder, or one of {', '.join(names)}",
-        )
+    if config.init is not None:
+        _check_init(config.init)
     if isinstance(config.objective.teacher, str) and not Path(config.objective.teacher).is_dir():
         raise RunError(f"there is no run {config.objective.teacher}", hint="give the folder of a finished run")
     if config.exclude is not None and not Path(config.exclude).is_file():
         raise DatasetNotFoundError(f"there is no file {config.exclude}", hint="`thumbnet data check` writes one")
+
+
+def _check_init(init: str) -> None:
+    from thumbnet.models.pretrained import list_pretrained
+
+    names = list_pretrained()
+    if init not in (*names, "auto") and not Path(init).is_dir():
+        raise RunError(
+            f"{init} is neither a run folder nor a trained model",
+            hint=f"{did_you_mean(init, names)}give a run's folder, or one of {', '.join(names)}",
+        )

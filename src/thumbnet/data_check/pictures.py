@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.originals import larger_images
 from thumbnet.data_check.folds import OutOfFold
 from thumbnet.data_check.suspects import (
     TRAIN,
@@ -23,7 +24,7 @@ from thumbnet.data_check.suspects import (
     source_index,
 )
 from thumbnet.views.figure import png_bytes
-from thumbnet.views.suspects import draw_suspects
+from thumbnet.views.suspects import IMAGE_PX, draw_suspects
 
 Group: TypeAlias = UInt8[Tensor, "g c h w"]
 
@@ -67,11 +68,10 @@ def _picture_suspects(
     """The images, and captions with name, label and, where another is suggested, that with its probability."""
     train = dataset.train
     index_of = {source_index(train, index): index for index in range(len(train))}
-    groups: list[Group] = []
     captions = []
-    for suspect in suspects:
-        index = index_of[suspect.index]
-        groups.append(train.images[[index]])
+    indices = [index_of[suspect.index] for suspect in suspects]
+    groups: list[Group] = list(larger_images(dataset, train, indices, side=IMAGE_PX).unsqueeze(1))
+    for index, suspect in zip(indices, suspects, strict=True):
         lines = [f"{_name(dataset, Place(TRAIN, index))}: {suspect.label}"]
         if suspect.suggested:
             probability = probabilities[index, dataset.class_names.index(suspect.suggested)]
@@ -84,13 +84,24 @@ def _picture_duplicates(dataset: Dataset, duplicates: Sequence[Duplicate]) -> tu
     """Both images of each pair, and captions with where they are and what they are labelled as."""
     groups: list[Group] = []
     captions = []
+    images = _images_at(dataset, [place for pair in duplicates for place in (pair.first, pair.second)])
     for pair in duplicates:
         places = (pair.first, pair.second)
-        groups.append(torch.stack([dataset.split(place.split).images[place.index] for place in places]))
+        groups.append(torch.stack([images[place] for place in places]))
         likeness = "equal" if pair.likeness == 1 else f"{pair.likeness:.2f} alike"
         lines = [*(_describe(dataset, place) for place in places), f"{likeness}{', flipped' if pair.flipped else ''}"]
         captions.append("\n".join(lines))
     return groups, captions
+
+
+def _images_at(dataset: Dataset, places: Sequence[Place]) -> dict[Place, UInt8[Tensor, "c h w"]]:
+    """The images at these places, as large as they are shown."""
+    images: dict[Place, UInt8[Tensor, "c h w"]] = {}
+    for name in {place.split for place in places}:
+        of_split = [place for place in places if place.split == name]
+        larger = larger_images(dataset, dataset.split(name), [place.index for place in of_split], side=IMAGE_PX)
+        images.update(zip(of_split, larger, strict=True))
+    return images
 
 
 def _describe(dataset: Dataset, place: Place) -> str:

@@ -95,6 +95,15 @@ def saliency_maps(
     return SaliencyMaps(torch.where(highest > 0, maps / highest, 0.0), activation.kind, activation.layer)
 
 
+def resized_maps(maps: Float[Tensor, "n h w"], sides: tuple[int, int]) -> Float[Tensor, "n h2 w2"]:
+    """Saliency maps of another height and width, for the same images in that size."""
+    if not len(maps):
+        return maps.new_zeros(0, *sides)
+    if tuple(maps.shape[1:]) == sides:
+        return maps
+    return F.interpolate(maps[:, None], size=sides, mode="bilinear", align_corners=False)[:, 0]
+
+
 def class_activation(
     model: nn.Module,
     images: UInt8[Tensor, "n c h w"],

@@ -10,13 +10,14 @@ from torch import nn
 from thumbnet.atomic import write_atomically
 from thumbnet.config import TrainConfig, config_to_dict, config_to_toml
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.originals import larger_images
 from thumbnet.errors import RunError
 from thumbnet.evaluation.analysis import Analysis, analyse
 from thumbnet.evaluation.calibration import MIN_TEMPERATURE_IMAGES
 from thumbnet.evaluation.metrics import Evaluation, evaluate, standard_error
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
-from thumbnet.evaluation.saliency import SaliencyMaps, saliency_maps
+from thumbnet.evaluation.saliency import SaliencyMaps, resized_maps, saliency_maps
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import check_no_part_of_a_run
@@ -28,7 +29,7 @@ from thumbnet.training.history import History
 from thumbnet.training.progress import duration
 from thumbnet.views.graph import graph_svg
 from thumbnet.views.report.content import Headline, ReportContent
-from thumbnet.views.report.gallery_images import choose_gallery_images
+from thumbnet.views.report.gallery_images import choose_gallery_images, tile_side
 from thumbnet.views.report.page import NUM_SALIENT, render_report
 from thumbnet.views.summary import summarize_trace
 
@@ -110,6 +111,7 @@ def build_report(
     """
     gallery = choose_gallery_images(evaluation.predictions)
     saliency = _saliency(model, dataset, evaluation.predictions, gallery[:NUM_SALIENT])
+    tiles = larger_images(dataset, dataset.test, gallery, side=tile_side(len(gallery)))
     trace = trace_model(model, dataset.image_shape) if trace is None else trace
     held_out = _held_out(model, dataset) if held_out is None else held_out
     analysis = analyse(evaluation, dataset.class_names, held_out=held_out)
@@ -125,7 +127,8 @@ def build_report(
             images=dataset.test.images,
             paths=dataset.test.paths,
             gallery=gallery,
-            saliency=saliency.maps,
+            tiles=tiles,
+            saliency=resized_maps(saliency.maps, (tiles.shape[2], tiles.shape[3])),
             saliency_note=SALIENCY_KINDS[saliency.kind],
             no_temperature=_no_temperature(dataset),
             robustness=robustness,

@@ -12,6 +12,7 @@ from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.exclusion import num_listed
 from thumbnet.data.groups import whole_path
+from thumbnet.data.originals import picture_sides
 from thumbnet.data.own_sources import data_folder
 from thumbnet.data.source_registry import obeys, source_name
 from thumbnet.data.sources import load_dataset
@@ -20,6 +21,7 @@ from thumbnet.evaluation.metrics import standard_error
 from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.init import load_trained
+from thumbnet.runs.size_advice import advise_size
 from thumbnet.runs.which import is_pretrained_name
 from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec
 from thumbnet.specs.objective import Objective
@@ -61,6 +63,10 @@ def load_data(
     for sentence in (dataset.source.note, *dataset.source.remarks):
         if sentence:
             say(sentence)
+    sides = None if is_resolved else picture_sides(dataset)
+    advice = "" if sides is None else advise_size(config, dataset, sides)
+    if advice:
+        say(advice)
     if config.init is not None and config.mean is None:
         card = load_trained(config.init).card
         if len(card.mean) == dataset.num_channels:

@@ -14,10 +14,11 @@ from torch import nn
 import thumbnet
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.originals import larger_images
 from thumbnet.evaluation.export_data import collect_export_data
 from thumbnet.evaluation.metrics import Evaluation, card_metrics, metrics_over_classes, misclassified, standard_error
 from thumbnet.evaluation.predictions_csv import predictions_to_csv
-from thumbnet.evaluation.saliency import saliency_maps
+from thumbnet.evaluation.saliency import resized_maps, saliency_maps
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.models.blocknet import architecture_of_model
 from thumbnet.models.card import ModelCard
@@ -35,6 +36,7 @@ from thumbnet.training.result import FitResult
 from thumbnet.views.confusion import draw_confusion
 from thumbnet.views.curves import curves_of, draw_curves
 from thumbnet.views.figure import png_bytes
+from thumbnet.views.gallery import IMAGE_PX as GALLERY_PX
 from thumbnet.views.gallery import draw_gallery
 from thumbnet.views.graph import graph_svg
 from thumbnet.views.summary import summarize_trace
@@ -110,13 +112,14 @@ def _write_pictures(
     folder.write("confusion.png", png_bytes(draw_confusion(evaluation.confusion, dataset.class_names)))
     images, predicted = dataset.test.images[worst], evaluation.predictions.predicted[worst]
     saliency = saliency_maps(model, images, predicted, mean=dataset.mean, std=dataset.std)
+    shown = larger_images(dataset, dataset.test, worst.tolist(), side=GALLERY_PX)
     gallery = draw_gallery(
-        images,
+        shown,
         evaluation.predictions.labels[worst],
         predicted,
         evaluation.predictions.confidence[worst],
         dataset.class_names,
-        saliency=saliency.maps,
+        saliency=resized_maps(saliency.maps, (shown.shape[2], shown.shape[3])),
     )
     folder.write("misclassified.png", png_bytes(gallery))
 

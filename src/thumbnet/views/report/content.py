@@ -27,10 +27,10 @@ class Headline:
 class ReportContent:
     """All that a report shows.
 
-    `facts` say what was trained, on what and how long; `images` uint8 [N,C,H,W] and `paths` are those of the analysed
-    split; `gallery` are the gallery's images among them; `saliency`, from 0 to 1, is of the first M of those, and
-    `saliency_note` says how it was made; `no_temperature` says why none was fitted, where that is so; `command` trains
-    the same again.
+    `facts` say what was trained, on what and how long; `images` uint8 [N,C,H,W] and `paths` are those of the
+    analysed split; `gallery` are the gallery's images among them, and `tiles` these in the size to show;
+    `saliency`, from 0 to 1, is of the first M tiles, and `saliency_note` says how it was made; `no_temperature`
+    says why none was fitted, where that is so; `command` trains the same again.
     """
 
     title: str
@@ -43,7 +43,8 @@ class ReportContent:
     images: UInt8[Tensor, "n c h w"]
     paths: Sequence[str] | None
     gallery: Sequence[int]
-    saliency: Float[Tensor, "m h w"]
+    tiles: UInt8[Tensor, "g c h2 w2"]
+    saliency: Float[Tensor, "m h2 w2"]
     saliency_note: str
     no_temperature: str
     robustness: Robustness | None

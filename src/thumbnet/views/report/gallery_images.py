@@ -23,6 +23,7 @@ from thumbnet.evaluation.predictions import Predictions
 MAX_GALLERY_IMAGES = 1500
 MAX_PER_CELL = 30
 MAX_TILE_PX = 64
+MAX_TILE_PX_OF_FEW, FEW_IMAGES = 96, 300
 COLUMNS = 40
 MAX_SPRITE_BYTES = 3_200_000  # 4.3 MB in base64
 QUALITIES = (90, 75, 50, 25)  # of WebP, where the sheet without loss is too heavy
@@ -55,23 +56,28 @@ def choose_gallery_images(predictions: Predictions) -> list[int]:
     return chosen
 
 
-def make_image_sprites(images: UInt8[Tensor, "n c h w"]) -> SpriteSheet:
-    """The images, grey or RGB, as a sprite sheet: reduced to MAX_TILE_PX if they are larger."""
+def tile_side(num_images: int) -> int:
+    """The longest side in pixels of a tile, where the gallery has so many."""
+    return MAX_TILE_PX_OF_FEW if num_images <= FEW_IMAGES else MAX_TILE_PX
+
+
+def make_image_sprites(images: UInt8[Tensor, "n c h w"], *, max_side: int = MAX_TILE_PX) -> SpriteSheet:
+    """The images, grey or RGB, as a sprite sheet: reduced where their longer side has more than `max_side` pixels."""
     pixels = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
-    return _make_sprites([Image.fromarray(image) for image in pixels], "RGB")
+    return _make_sprites([Image.fromarray(image) for image in pixels], "RGB", max_side)
 
 
-def make_overlay_sprites(maps: Float[Tensor, "n h w"]) -> SpriteSheet:
+def make_overlay_sprites(maps: Float[Tensor, "n h w"], *, max_side: int = MAX_TILE_PX) -> SpriteSheet:
     """Saliency overlays as a sprite sheet: black, transparent where a map is 1, so that salient pixels keep their
     brightness."""
     opacities = (255 * DIMMED * (1 - maps.clamp(0, 1))).round().byte().numpy()
     black = [np.zeros(opacities.shape[1:], np.uint8)] * 3
-    return _make_sprites([Image.fromarray(np.dstack([*black, opacity])) for opacity in opacities], "RGBA")
+    return _make_sprites([Image.fromarray(np.dstack([*black, opacity])) for opacity in opacities], "RGBA", max_side)
 
 
-def _make_sprites(tiles: list[Image.Image], mode: str) -> SpriteSheet:
+def _make_sprites(tiles: list[Image.Image], mode: str, max_side: int) -> SpriteSheet:
     width, height = tiles[0].size
-    scale = min(1.0, MAX_TILE_PX / max(width, height))
+    scale = min(1.0, max_side / max(width, height))
     width, height = max(1, round(width * scale)), max(1, round(height * scale))
     columns = min(COLUMNS, len(tiles))
     sheet = Image.new(mode, (columns * width, math.ceil(len(tiles) / columns) * height))

@@ -28,6 +28,7 @@ from thumbnet.views.report.gallery_images import (
     SpriteSheet,
     make_image_sprites,
     make_overlay_sprites,
+    tile_side,
 )
 from thumbnet.views.report.section_charts import draw_calibration, draw_curves, draw_robustness
 from thumbnet.views.report.sections import render_sections
@@ -45,8 +46,9 @@ def render_report(content: ReportContent) -> str:
     evaluation = analysis.evaluation
     predictions = evaluation.predictions
     has_table = len(analysis.class_names) <= MAX_TABLE_CLASSES
-    image_sprites = make_image_sprites(content.images[list(content.gallery)]) if content.gallery else None
-    overlay_sprites = make_overlay_sprites(content.saliency) if len(content.saliency) else None
+    side = tile_side(len(content.gallery))
+    image_sprites = make_image_sprites(content.tiles, max_side=side) if content.gallery else None
+    overlay_sprites = make_overlay_sprites(content.saliency, max_side=side) if len(content.saliency) else None
     return _template().render(
         content=content,
         analysis=analysis,

@@ -1,0 +1,52 @@
+"""What a reader should know of the sizes of a folder's pictures, and what larger images would cost."""
+
+from __future__ import annotations
+
+from thumbnet.config import TrainConfig
+from thumbnet.data.dataset import Dataset
+from thumbnet.data.originals import PictureSides
+from thumbnet.errors import ThumbnetError
+from thumbnet.models.registry import create_with_options, resolved_options
+from thumbnet.models.trace import trace_model
+
+SIZES = (48, 64, 96, 128, 160, 224)  # pixels a side that are proposed
+MUCH_LARGER = 1.5  # times the trained side: smaller differences are not worth a word
+MOST_ENLARGED = 1.15  # times the pictures' own shorter side
+MOST_GROWTH = 3.0  # times the trained side, at once
+
+
+def advise_size(config: TrainConfig, dataset: Dataset, sides: PictureSides) -> str:
+    """A sentence for people where pictures are much larger than the images that are trained on; else empty.
+
+    Args:
+        config: of the model, not yet resolved for the images' size.
+        dataset: as it was read.
+        sides: of the pictures' files.
+    """
+    _, height, width = dataset.image_shape
+    trained = min(height, width)
+    if sides.shorter < MUCH_LARGER * trained:
+        return ""
+    sentence = f"The pictures have {sides.width}x{sides.height} pixels (median) and are trained on at {width}x{height}."
+    most = min(MOST_ENLARGED * sides.shorter, MOST_GROWTH * trained)
+    larger = [size for size in SIZES if trained < size <= most]
+    if not larger:
+        return sentence
+    try:
+        times = _cost(config, dataset, (larger[-1], larger[-1])) / _cost(config, dataset, (height, width))
+    except ThumbnetError:  # a model that takes no such images: what is wrong with it is told where it is made
+        return sentence
+    return f"{sentence} --set image_size={larger[-1]} shows the network more of them, at {times:.1f} times the cost."
+
+
+def _cost(config: TrainConfig, dataset: Dataset, sides: tuple[int, int]) -> float:
+    """Multiply-accumulates of an image with these sides."""
+    model = create_with_options(
+        config.model,
+        resolved_options(config.model, config.model_options),
+        num_classes=dataset.num_classes,
+        in_channels=dataset.num_channels,
+        image_size=sides[0],
+        seed=0,
+    )
+    return float(trace_model(model, (dataset.num_channels, *sides)).macs)

@@ -1,0 +1,140 @@
+"""A user's pictures are shown as their files have them, and what their size means for the training is said."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from thumbnet.cli import main
+from thumbnet.data.dataset import Dataset
+from thumbnet.data.originals import PictureSides, larger_images, picture_sides
+from thumbnet.data.sources import load_dataset
+from thumbnet.data_check.folds import OutOfFold
+from thumbnet.data_check.pictures import draw_pictures
+from thumbnet.data_check.suspects import Duplicate, Place
+from thumbnet.evaluation.saliency import resized_maps
+from thumbnet.recipes import load_recipe
+from thumbnet.runs import size_advice
+from thumbnet.runs.size_advice import advise_size
+from thumbnet.views.report.gallery_images import tile_side
+from thumbnet.views.suspects import draw_suspects
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve pictures of 300x240 pixels in two classes: stripes of two pixels, which 32 pixels cannot show."""
+    path = tmp_path_factory.mktemp("large")
+    for number in range(12):
+        pixels = np.zeros((240, 300), np.uint8)
+        pixels[:, number % 4 :: 4] = 255
+        pixels[:, (number % 4 + 1) :: 4] = 255
+        (path / "ab"[number % 2]).mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(path / "ab"[number % 2] / f"{number}.png")
+    return path
+
+
+@pytest.fixture(scope="module")
+def dataset(folder: Path) -> Dataset:
+    return load_dataset(f"folder:{folder}", val_fraction=0.2)
+
+
+def test_the_original_sizes_are_those_of_the_files(dataset: Dataset) -> None:
+    sides = picture_sides(dataset)
+    assert sides == PictureSides(num_read=12, height=240, width=300, smallest=240, largest=240)
+    assert str(sides) == "300x240 pixels (median), shorter sides from 240 to 240"
+    assert picture_sides(load_dataset("digits")) is None
+
+
+@pytest.mark.parametrize(
+    ("trained", "shorter", "proposed"),
+    [(32, 300, 96), (32, 64, 64), (32, 40, None), (64, 300, 160), (224, 300, None), (32, 48, 48)],
+)
+def test_what_larger_images_would_cost_is_said(
+    dataset: Dataset, trained: int, shorter: int, proposed: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(size_advice, "_cost", lambda config, dataset, sides: float(sides[0]))
+    images = torch.zeros(1, 1, trained, trained, dtype=torch.uint8)
+    split = dataclasses.replace(dataset.train.select([0]), images=images)
+    sized = dataclasses.replace(dataset, train=split, val=None, test=split)
+    sides = PictureSides(9, shorter, shorter + 8, shorter, shorter)
+    sentence = advise_size(load_recipe(), sized, sides)
+    if proposed is None:
+        assert sentence == ""
+        return
+    assert f"have {shorter + 8}x{shorter} pixels (median) and are trained on at {trained}x{trained}." in sentence
+    assert f"--set image_size={proposed} " in sentence
+    assert f"at {proposed / trained:.1f} times the cost" in sentence
+
+
+def test_train_and_data_info_say_it(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    data = ["--data", f"folder:{folder}"]
+    said = "The pictures have 300x240 pixels (median) and are trained on at 32x32. --set image_size=96 shows"
+    assert main(["data", "info", *data, "--json"]) == 0
+    told = capsys.readouterr()
+    assert said in told.err
+    assert json.loads(told.out)["picture_sides"]["width"] == 300
+    assert main(["data", "info", *data, "--image-size", "224"]) == 0
+    told = capsys.readouterr()
+    assert "The pictures have" not in told.err
+    assert "pictures     300x240 pixels (median)" in told.out
+    small = ["--set", "model_options.blocks=c8p", "--set", "kernels=pytorch", "--epochs", "1", "--no-pictures"]
+    assert main(["train", *data, *small, "--run-dir", str(tmp_path / "run")]) == 0
+    assert said in capsys.readouterr().err
+
+
+def test_a_preview_has_the_image_size_asked_for(folder: Path, tmp_path: Path) -> None:
+    sizes = {}
+    for side in ("32", "64"):
+        out = str(tmp_path / f"{side}.png")
+        assert main(["data", "preview", "--data", f"folder:{folder}", "--image-size", side, "--out", out]) == 0
+        with Image.open(out) as picture:
+            sizes[side] = np.asarray(picture.convert("L")).std()
+    assert sizes["64"] != sizes["32"]
+
+
+def test_people_are_shown_the_files_pixels(folder: Path, dataset: Dataset) -> None:
+    tiles = larger_images(dataset, dataset.train, [1, 0], side=96)
+    assert tiles.shape == (2, 1, 96, 96)
+    enlarged = dataset.train.images[[1, 0]].repeat_interleave(3, 2).repeat_interleave(3, 3)
+    assert (tiles.float().std(dim=(1, 2, 3)) > 2 * enlarged.float().std(dim=(1, 2, 3))).all()  # the stripes are there
+    assert torch.equal(larger_images(dataset, dataset.train, [0], side=32), dataset.train.images[:1])
+    digits = load_dataset("digits")
+    assert torch.equal(larger_images(digits, digits.test, [3], side=96), digits.test.images[[3]])
+    assert larger_images(dataset, dataset.train, [], side=96).shape[0] == 0
+
+
+def test_a_file_that_is_gone_is_shown_as_the_network_sees_it(folder: Path, dataset: Dataset) -> None:
+    assert dataset.train.paths is not None
+    lost = dataclasses.replace(dataset.train, paths=("a/gone.png", *dataset.train.paths[1:]))
+    tiles = larger_images(dataset, lost, [0, 1], side=96)
+    enlarged = dataset.train.images[:2].repeat_interleave(3, 2).repeat_interleave(3, 3)
+    assert torch.equal(tiles[0], enlarged[0])
+    assert not torch.equal(tiles[1], enlarged[1])
+
+
+def test_check_pages_show_the_files_pixels(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(
+        "thumbnet.data_check.pictures.draw_suspects",
+        lambda groups, *rest, **more: drawn.extend(groups) or draw_suspects(groups, *rest, **more),
+    )
+    pair = Duplicate(Place("train", 1, 0), Place("test", 0, 0), likeness=1.0, flipped=False)
+    num_images = len(dataset.train)
+    draw_pictures(dataset, [], [pair], OutOfFold(np.zeros((num_images, 2)), np.zeros(num_images)))
+    (group,) = drawn
+    assert group.shape == (2, 1, 128, 128)
+    assert torch.equal(group[0], larger_images(dataset, dataset.train, [1], side=128)[0])
+
+
+def test_maps_and_tiles_have_one_size() -> None:
+    maps = torch.rand(3, 8, 8)
+    assert resized_maps(maps, (8, 8)) is maps
+    assert resized_maps(maps, (24, 16)).shape == (3, 24, 16)
+    assert resized_maps(maps[:0], (24, 16)).shape == (0, 24, 16)
+    assert (tile_side(300), tile_side(301)) == (96, 64)
