@@ -24,7 +24,7 @@ from thumbnet.specs.objective import Objective, check_balance
 from thumbnet.specs.optimizers import Optimizer
 from thumbnet.specs.parts import NAMED, PARTS, UNNAMED, check_foreign, flat, named_as, owners_of
 from thumbnet.specs.plain import Value, field_names, from_plain, missing_fields, to_plain
-from thumbnet.specs.policies import POLICIES
+from thumbnet.specs.policies import AUTO, POLICIES
 from thumbnet.specs.renamed import with_todays_names, with_values_of_old_runs
 from thumbnet.specs.schedules import Schedule
 from thumbnet.specs.toml_text import is_utf8, parse_toml
@@ -86,7 +86,8 @@ class TrainConfig:
             raise ConfigError(
                 "a config's augmentation is the name of a policy", hint="register yours: thumbnet.register_policy"
             )
-        if self.objective.teacher is not None and not POLICIES[augmentation].suits_teacher:
+        suits_teacher = augmentation != AUTO and POLICIES[augmentation].suits_teacher
+        if self.objective.teacher is not None and not suits_teacher:
             raise ConfigError(
                 f"a teacher is given, but augmentation is {augmentation!r}",
                 hint="a teacher is asked beforehand of crops, none of them turned: set augmentation to "

@@ -14,7 +14,7 @@ from thumbnet.augment.field import Blur, Lighting, Noise
 from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRotate
 from thumbnet.augment.turns import QuarterTurn, VerticalFlip
 from thumbnet.errors import ConfigError
-from thumbnet.specs.policies import POLICIES, PolicyTraits, scaled
+from thumbnet.specs.policies import AUTO, POLICIES, PolicyTraits, scaled
 
 Builder = Callable[[Sequence[float]], Sequence[Augmentation]]  # from the dataset's mean per channel, of pixels in 0..1
 
@@ -37,6 +37,8 @@ def register_policy(name: str, policy: Policy, *, replace: bool = False) -> None
     Raises:
         ConfigError: the name is no word of lower-case letters, digits, `-`, `_` and `.`, or is taken.
     """
+    if name == AUTO:
+        raise ConfigError(f"{name!r} is no name for a policy: it lets `train` choose one", hint="choose another name")
     POLICIES.register(name, policy, replace=replace)
 
 
@@ -83,11 +85,17 @@ def policy_flips(name: str) -> bool:
     Raises:
         ConfigError: an unknown name.
     """
-    return POLICIES[name].flips
+    return _traits(name).flips
+
+
+def _traits(name: str) -> PolicyTraits:
+    if name == AUTO:
+        raise ConfigError("the policy 'auto' is chosen by `train`, on validation images", hint="name a policy here")
+    return POLICIES[name]
 
 
 def _build(name: str, mean: Sequence[float], unit: float) -> tuple[Augmentation, ...]:
-    policy = POLICIES[name]
+    policy = _traits(name)
     if not isinstance(policy, Policy):
         return tuple(_enlarged(each, unit) for each in OWN[name](mean))
     augmentations = tuple(policy.build(mean))

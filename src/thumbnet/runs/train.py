@@ -15,6 +15,7 @@ from thumbnet.evaluation.custom_metrics import METRICS
 from thumbnet.evaluation.metrics import evaluate, scorers
 from thumbnet.kernels.choice import pick_kernels
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.augmentation_choice import PROBE_POLICY, with_chosen_policy
 from thumbnet.runs.environment import environment_of
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.known_data import KnownData
@@ -31,6 +32,7 @@ from thumbnet.runs.resolve import Say, describe_data, describe_val, load_data, s
 from thumbnet.runs.results import write_metrics, write_results
 from thumbnet.runs.run import Checkpoint, Run, RunDir, create_run_dir, load_run
 from thumbnet.runs.teacher import load_teacher
+from thumbnet.specs.policies import AUTO
 from thumbnet.training.class_weights import resolve_class_weights
 from thumbnet.training.device import pick_device
 from thumbnet.training.inputs import build_augmentations
@@ -112,6 +114,9 @@ def load_checked(
     """Load the data, unless it is given, and resolve the config; raise here whatever `train` would reject."""
     pick_device(config.engine.device)
     dataset, config = load_data(config, say=say, dataset=dataset, is_resolved=is_resolved)
+    if config.inputs.augmentation == AUTO:
+        check_trainable(config.replace(augmentation=PROBE_POLICY), dataset, say=say)
+        config, dataset = with_chosen_policy(config, dataset, say=say)
     check_trainable(config, dataset, say=say)
     return dataset, config
 

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import MAX_IMAGE_SIZE, require, require_choice
-from thumbnet.specs.policies import POLICIES
+from thumbnet.specs.policies import AUTO, POLICIES
 from thumbnet.specs.resizing import ProgressiveResizing
 
 
@@ -24,7 +24,8 @@ class Inputs:
     """Augmentation, flips and sizes of the training images.
 
     Args:
-        augmentation: a policy's name, or the augmentations in their order.
+        augmentation: a policy's name; `auto`: one that `train` chooses, on validation images; or the augmentations in
+            their order.
         flip: whether a policy also flips images, left to right, at random; `auto`: where it does by default and the
             dataset says that a flip keeps the label.
         alternating_flip: flip every image in every second epoch, instead of at random.
@@ -61,6 +62,8 @@ class Inputs:
         self.resizing  # noqa: B018  # it checks itself
         if self.alternating_flip and self.flip is False:
             raise ConfigError("alternating_flip is true but flip is false", hint="leave one of the two out")
+        if self.augmentation == AUTO:
+            return
         if isinstance(self.augmentation, str):
             flips = POLICIES[self.augmentation].flips
             if self.alternating_flip and not flips:

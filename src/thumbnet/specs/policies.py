@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from thumbnet.specs.registry import Registry
 
 SIDE = 32  # pixels
+AUTO = "auto"  # in the place of a policy's name: one that `train` chooses
 
 
 @dataclass(frozen=True, kw_only=True)

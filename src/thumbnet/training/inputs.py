@@ -19,7 +19,7 @@ from thumbnet.kernels.library import Kernels
 from thumbnet.models.blocks import InitFromData
 from thumbnet.specs.data import DataSpec
 from thumbnet.specs.inputs import Inputs
-from thumbnet.specs.policies import pixel_unit
+from thumbnet.specs.policies import AUTO, pixel_unit
 from thumbnet.training.windows import draw_windows, only_windows, table_of_levels
 
 OWN_PICTURES = ("folder", "npz", "arrays")  # the data sources of a user's own pictures
@@ -29,9 +29,10 @@ NUM_SAMPLE_IMAGES = 2_000  # for a data-dependent initialisation
 def resolve_inputs(inputs: Inputs, dataset: Dataset) -> Inputs:
     """The inputs with `flip` and `border` decided for a policy, and no alternating flip where there is to be none.
 
-    Flips only if the policy flips by default and the dataset says that a flip keeps the label, or if `flip` is true.
+    Flips only if the policy flips by default and the dataset says that a flip keeps the label, or if `flip` is true. A
+    policy that is still to be chosen is left so.
     """
-    if not isinstance(inputs.augmentation, str):
+    if not isinstance(inputs.augmentation, str) or inputs.augmentation == AUTO:
         return inputs
     flip = inputs.flip
     if flip == "auto":

@@ -1,0 +1,168 @@
+"""`augmentation = "auto"`: a policy by what this data's validation images show, and by the training's length.
+
+Which flips and turns keep a class is a question to the pictures: a short training without any of them is scored on the
+validation images as they are, and flipped and turned. Where its accuracy falls, as with letters or gauges, that change
+is left out of the training; where it stays, as with textures seen from above, the training has it.
+
+How strong the other changes are goes by the number of epochs, as in thumbnet's own recipes: a race of policies on a few
+hundred validation images would be decided by chance, and short races favour weak policies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from jaxtyping import Bool, UInt8
+from torch import Tensor, nn
+
+from thumbnet.config import TrainConfig
+from thumbnet.data.batches import num_batches
+from thumbnet.data.dataset import Dataset, Split
+from thumbnet.errors import ConfigError
+from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.runs.init import begin_with_trained_weights
+from thumbnet.runs.parts import build_model, fit_config
+from thumbnet.runs.resolve import Say
+from thumbnet.specs.policies import AUTO
+from thumbnet.training.inputs import resolve_inputs
+from thumbnet.training.progress import Silent
+
+MIN_IMAGES = 100  # of validation: fewer say nothing
+PROBE_SHARE = 0.1  # of the epochs
+PROBE_STEPS = 100  # at least, where the training has so many
+LOST_SHARE = 0.15  # of what the model knows beyond the commonest class, that a harmless change may cost
+STANDARD_ERRORS = 2.0
+PROBE_POLICY = "shift2-flip"
+STRENGTHS = (  # up to so many epochs: the policies upright, with flips upside down, with quarter turns
+    (12, ("shift-flip", "flips", "turns")),
+    (40, ("shift2-flip", "flips", "turns")),
+    (math.inf, ("strong", "strong-flips", "strong-turns")),
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of all validation images, the accuracy of the probe before and after it, and whether it is harmless."""
+
+    name: str
+    accuracy: float
+    changed_accuracy: float
+    is_harmless: bool
+
+
+@dataclass(frozen=True)
+class PolicyChoice:
+    """A policy's name, whether it flips left and right, and the reason in a sentence for people."""
+
+    augmentation: str
+    flip: bool
+    reason: str
+
+
+def with_chosen_policy(config: TrainConfig, dataset: Dataset, *, say: Say) -> tuple[TrainConfig, Dataset]:
+    """The resolved config with a policy in the place of `auto`; the dataset's remarks then say why this one.
+
+    Raises:
+        ConfigError: the policy is to be chosen, but no images are held out for validation.
+    """
+    if config.inputs.augmentation != AUTO:
+        return config, dataset
+    choice = choose_policy(config, dataset, say=say)
+    say(choice.reason)
+    flip = choice.flip if config.inputs.flip == "auto" else config.inputs.flip
+    inputs = dataclasses.replace(config.inputs, augmentation=choice.augmentation, flip=flip)
+    source = dataclasses.replace(dataset.source, remarks=(*dataset.source.remarks, choice.reason))
+    return config.replace(inputs=resolve_inputs(inputs, dataset)), dataclasses.replace(dataset, source=source)
+
+
+def choose_policy(config: TrainConfig, dataset: Dataset, *, say: Say) -> PolicyChoice:
+    """A policy for a resolved config, by a short training on the dataset; it uses no test image."""
+    if dataset.val is None:
+        raise ConfigError(
+            "augmentation is 'auto', but no images are held out for validation",
+            hint="name a policy, or set val_fraction above 0",
+        )
+    epochs = config.epochs
+    if not dataset.flip_keeps_labels:
+        return _choice(epochs, [], default_flip=False, why="flips do not keep these labels")
+    if len(dataset.val) < MIN_IMAGES:
+        why = f"{len(dataset.val)} validation images are too few to tell what else keeps the classes"
+        return _choice(epochs, [], default_flip=True, why=why)
+    say(
+        "Choosing the augmentation: a short training without any, looked at on flipped and turned validation images ..."
+    )
+    model = _probe(config, dataset)
+    changes = judge_changes(model, dataset, dataset.val)
+    if not changes:
+        why = "the short training learnt too little to tell what else keeps the classes"
+        return _choice(epochs, [], default_flip=True, why=why)
+    return _choice(epochs, changes, default_flip=True, why="")
+
+
+def judge_changes(model: nn.Module, dataset: Dataset, held_out: Split) -> list[Change]:
+    """What the model's accuracy is on images flipped left-right and upside down, and turned by 90 degrees.
+
+    Quarter turns are left out where images are not square. Empty where the model is hardly better than the commonest
+    class, so that it shows nothing.
+    """
+    right = _right(model, dataset, held_out, held_out.images)
+    accuracy = float(right.double().mean())
+    commonest = float(held_out.labels.bincount().max()) / len(held_out)
+    if accuracy - commonest <= STANDARD_ERRORS * math.sqrt(accuracy * (1 - accuracy) / len(held_out)):
+        return []
+    views = {"left-right": held_out.images.flip(3), "upside down": held_out.images.flip(2)}
+    if held_out.images.shape[2] == held_out.images.shape[3]:
+        views["by 90 degrees"] = held_out.images.rot90(1, (2, 3))
+    changes = []
+    for name, images in views.items():
+        lost = right.double() - _right(model, dataset, held_out, images).double()
+        error = float(lost.std()) / math.sqrt(len(lost))
+        allowed = max(STANDARD_ERRORS * error, LOST_SHARE * (accuracy - commonest))
+        mean = float(lost.mean())
+        changes.append(Change(name, accuracy, accuracy - mean, mean <= allowed))
+    return changes
+
+
+def _probe(config: TrainConfig, dataset: Dataset) -> nn.Module:
+    """A model that was trained for a part of the config's epochs, on full images that were only shifted."""
+    steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
+    wanted = max(1, round(PROBE_SHARE * config.epochs), math.ceil(PROBE_STEPS / steps_per_epoch))
+    inputs = dataclasses.replace(
+        config.inputs,
+        augmentation=PROBE_POLICY,
+        flip=False,
+        alternating_flip=False,
+        scales=(1.0,),
+        scale_starts=(0.0,),
+    )
+    short = config.replace(inputs=inputs, epochs=min(wanted, config.epochs), average_decay=0.0)
+    model = build_model(short, dataset)
+    begin_with_trained_weights(model, short, dataset)
+    fit_config(short, dataset, model, progress=Silent())
+    return model
+
+
+def _right(model: nn.Module, dataset: Dataset, split: Split, images: UInt8[Tensor, "n c h w"]) -> Bool[Tensor, " n"]:
+    """Which of the split's images the model predicts right from these pixels."""
+    logits = predict_logits(model, images.contiguous(), mean=dataset.mean, std=dataset.std)
+    right: Tensor = logits.argmax(dim=1) == split.labels
+    return right
+
+
+def _choice(epochs: int, changes: list[Change], *, default_flip: bool, why: str) -> PolicyChoice:
+    """The policy of a training of so many epochs; `why` is the reason where no changes could be judged."""
+    harmless = {change.name for change in changes if change.is_harmless}
+    upright, flipped, turned = next(names for most, names in STRENGTHS if epochs <= most)
+    name = upright
+    if "by 90 degrees" in harmless:
+        name = turned
+    elif "upside down" in harmless:
+        name = flipped
+    flip = "left-right" in harmless if changes else default_flip
+    if changes:
+        shown = ", ".join(f"{each.name} {each.changed_accuracy:.1%}" for each in changes)
+        why = f"on validation images a short training was right in {changes[0].accuracy:.1%}, on changed ones: {shown}"
+    sentence = f"augmentation: {name}, {'with' if flip else 'without'} flips left to right, for {epochs} epochs; {why}."
+    return PolicyChoice(name, flip, sentence)

@@ -1,0 +1,144 @@
+"""`augmentation = "auto"` has the flips and turns that keep the classes of this data's validation images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from small_runs import small_config, write_small_data
+from thumbnet.augment import Policy, create_policy, register_policy
+from thumbnet.config import TrainConfig
+from thumbnet.data.dataset import Dataset, Source, Split
+from thumbnet.errors import ConfigError
+from thumbnet.recipes import load_recipe
+from thumbnet.runs import augmentation_choice
+from thumbnet.runs.augmentation_choice import Change, choose_policy, judge_changes
+from thumbnet.runs.train import train
+from thumbnet.specs.inputs import Inputs
+from thumbnet.training.fit import fit
+
+
+class Side(nn.Module):
+    """Tells whether the left or the right half of an image is brighter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        middle = images.shape[3] // 2
+        halves = [images[:, 0, :, :middle].mean(dim=(1, 2)), images[:, 0, :, middle:].mean(dim=(1, 2))]
+        return torch.stack(halves, dim=1) * self.scale
+
+
+class Brightness(Side):
+    """Tells whether an image is dark or bright."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        bright = images[:, 0].mean(dim=(1, 2))
+        return torch.stack([-bright, bright], dim=1) * self.scale
+
+
+def halves(num_images: int = 120, *, width: int = 8, is_bright: bool = False) -> Dataset:
+    """Noise of two classes: the left or the right half brighter, or the whole."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(num_images) % 2
+    images = torch.randint(0, 100, (num_images, 1, 8, width), generator=generator, dtype=torch.uint8)
+    for number, label in enumerate(labels.tolist()):
+        if is_bright:
+            images[number] += 120 * label
+        else:
+            images[number, :, :, label * width // 2 : (label + 1) * width // 2] += 100
+    split = Split(images, labels)
+    return Dataset(split, split, split, ("a", "b"), (0.5,), (0.2,), True, Source("made-up", "made up"))
+
+
+def harmless(model: nn.Module, dataset: Dataset) -> list[str]:
+    assert dataset.val is not None
+    return [change.name for change in judge_changes(model, dataset, dataset.val) if change.is_harmless]
+
+
+def test_changes_that_turn_a_class_into_another_are_found() -> None:
+    assert harmless(Side(), halves()) == ["upside down"]
+    assert harmless(Brightness(), halves(is_bright=True)) == ["left-right", "upside down", "by 90 degrees"]
+    assert harmless(Brightness(), halves(width=10, is_bright=True)) == ["left-right", "upside down"]  # not square
+    assert judge_changes(Brightness(), halves(), halves().train) == []  # it knows nothing of these
+
+
+@pytest.fixture
+def config() -> TrainConfig:
+    return small_config(Path("x.npz"), augmentation="auto")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "model", "is_bright", "expected"),
+    [
+        (5, Side(), False, ("flips", False)),
+        (5, Brightness(), True, ("turns", True)),
+        (20, Brightness(), False, ("shift2-flip", True)),  # a probe that learnt nothing: what is known of the source
+        (66, Side(), False, ("strong-flips", False)),
+        (66, Brightness(), True, ("strong-turns", True)),
+    ],
+)
+def test_the_policy_has_what_is_harmless_and_is_as_strong_as_the_training_is_long(
+    epochs: int,
+    model: nn.Module,
+    is_bright: bool,
+    expected: tuple[str, bool],
+    config: TrainConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset: model)
+    choice = choose_policy(config.replace(epochs=epochs), halves(is_bright=is_bright), say=lambda text: None)
+    assert (choice.augmentation, choice.flip) == expected
+    assert f"for {epochs} epochs" in choice.reason
+
+
+def test_without_enough_images_only_what_is_known_of_the_source_counts(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset: pytest.fail("a training for nothing"))
+    few = choose_policy(config, halves(40), say=lambda text: None)
+    assert (few.augmentation, few.flip) == ("shift-flip", True)
+    assert "40 validation images are too few" in few.reason
+    letters = choose_policy(config, halves().without_flips(), say=lambda text: None)
+    assert (letters.augmentation, letters.flip) == ("shift-flip", False)
+    with pytest.raises(ConfigError, match="augmentation is 'auto', but no images are held out") as caught:
+        choose_policy(config, replace(halves(), val=None), say=lambda text: None)
+    assert "val_fraction" in caught.value.hint
+
+
+def test_a_run_records_the_policy_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(augmentation_choice, "MIN_IMAGES", 8)
+    judged = [Change("left-right", 0.9, 0.5, False), Change("upside down", 0.9, 0.9, True)]
+    monkeypatch.setattr(augmentation_choice, "judge_changes", lambda model, dataset, held_out: judged)
+    config = small_config(write_small_data(tmp_path / "data.npz"), augmentation="auto")
+    run = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
+    assert (run.config.inputs.augmentation, run.config.inputs.flip) == ("flips", False)
+    assert run.asked is not None
+    assert run.asked.inputs.augmentation == "auto"
+    said = (run.path / "config.toml").read_text().splitlines()
+    assert any(
+        line.startswith("# augmentation: flips, without flips left to right") and "90.0%" in line for line in said
+    )
+    again = train(run.config, run_dir=tmp_path / "again", log_style="silent", pictures=False)
+    assert again.metrics["test_loss"] == run.metrics["test_loss"]  # the choice took nothing from the training's chance
+    forced = train(config.replace(flip=True), run_dir=tmp_path / "forced", log_style="silent", pictures=False)
+    assert forced.config.inputs.flip is True
+
+
+def test_a_policy_must_be_named_where_nothing_chooses_it(tmp_path: Path) -> None:
+    for ask in (
+        lambda: create_policy("auto", flip=True, mean=(0.5,)),
+        lambda: fit(Side(), halves(), epochs=1, inputs=Inputs(augmentation="auto")),
+    ):
+        with pytest.raises(ConfigError, match="the policy 'auto' is chosen by `train`"):
+            ask()
+    with pytest.raises(ConfigError, match="'auto' is no name for a policy"):
+        register_policy("auto", Policy(build=lambda mean: []))
+    with pytest.raises(ConfigError, match="a teacher is given, but augmentation is 'auto'"):
+        load_recipe(options={"teacher": "runs/1", "augmentation": "auto"})
