@@ -54,6 +54,24 @@ def test_blur_is_scipys(shape: tuple[int, int, int]) -> None:
         assert np.abs(ours.numpy() - expected).max() <= 0.51  # rounded
 
 
+def test_a_wide_blur_is_nearly_a_gaussian() -> None:
+    images = smooth_pictures(3, 100, 131)
+    sigmas = (2.5, 5.0, 8.4)
+    for image, sigma in zip(images, sigmas, strict=True):
+        (blurred,) = Blur().apply(image[None], {"selected": ALL[:1], "sigma": torch.tensor([sigma])})
+        expected = gaussian_filter(image.numpy(), sigma, axes=(1, 2), mode="mirror", output=np.float32)
+        difference = np.abs(blurred.numpy() - expected)[:, 3:-3, 3:-3]
+        assert difference.mean() < 0.05 * np.abs(image.numpy() - expected).mean()
+
+
+def test_contrast_turns_about_the_mean_of_a_grid_on_larger_images() -> None:
+    image = torch.randint(0, 200, (1, 1, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    whole, half = torch.ones(1), torch.full((1,), 0.5)
+    draws = {"selected": ALL[:1], "brightness": whole, "contrast": half, "warmth": torch.zeros(1)}
+    expected = image / 2 + image[:, :, ::2, ::2].float().mean() / 2
+    assert (Lighting().apply(image, draws) - expected).abs().max() <= 0.51
+
+
 @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 32, 32), (3, 13, 20)])
 def test_jpeg_is_pillows_without_subsampling(shape: tuple[int, int, int]) -> None:
     images = smooth_pictures(*shape)
