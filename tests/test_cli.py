@@ -62,7 +62,8 @@ def test_json_has_the_documented_keys(run_dir: Path, tmp_path: Path, capsys: pyt
     assert len(summary["layers"]) == 46  # type: ignore[arg-type]
     info = json_of(capsys, "data", "info", "--data", "digits")
     assert set(info) == {
-        "source", "num_train", "num_val", "num_test", "class_names", "image_shape", "mean", "std", "verified"
+        "source", "num_train", "num_val", "num_test", "class_names", "image_shape", "picture_sides", "mean", "std",
+        "verified",
     }  # fmt: skip
     models = json_of(capsys, "models")["models"]
     assert [model["name"] for model in models] == list_models()  # type: ignore[attr-defined]

@@ -124,7 +124,7 @@ def test_check_pages_show_the_files_pixels(dataset: Dataset, monkeypatch: pytest
         "thumbnet.data_check.pictures.draw_suspects",
         lambda groups, *rest, **more: drawn.extend(groups) or draw_suspects(groups, *rest, **more),
     )
-    pair = Duplicate(Place("train", 1, 0), Place("test", 0, 0), likeness=1.0, flipped=False)
+    pair = Duplicate(Place("train", 1), Place("test", 0), likeness=1.0, flipped=False)
     num_images = len(dataset.train)
     draw_pictures(dataset, [], [pair], OutOfFold(np.zeros((num_images, 2)), np.zeros(num_images)))
     (group,) = drawn

@@ -43,7 +43,7 @@ def pictures(tmp_path: Path) -> Path:
 def test_a_run_on_a_folder_measures_it_for_its_report(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = small_config(Path("unused"), data=f"folder:{pictures}", image_size=16)
+    config = small_config(Path("unused"), image_size=16).replace(data=f"folder:{pictures}")
     assert config.report_robustness == "auto"
     run = train(config, run_dir=tmp_path / "run")
     assert run.config.report_robustness is True
@@ -76,6 +76,6 @@ def test_it_is_left_out_or_measured_as_asked(asked: bool, tmp_path: Path) -> Non
 
 
 def test_without_pictures_there_is_no_report_to_measure_it_for(pictures: Path, tmp_path: Path) -> None:
-    config = small_config(Path("unused"), data=f"folder:{pictures}", image_size=16)
+    config = small_config(Path("unused"), image_size=16).replace(data=f"folder:{pictures}")
     run = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
     assert read_robustness(RunDir(run.path)) is None
