@@ -61,7 +61,7 @@ def test_a_wide_blur_is_nearly_a_gaussian() -> None:
         (blurred,) = Blur().apply(image[None], {"selected": ALL[:1], "sigma": torch.tensor([sigma])})
         expected = gaussian_filter(image.numpy(), sigma, axes=(1, 2), mode="mirror", output=np.float32)
         difference = np.abs(blurred.numpy() - expected)[:, 3:-3, 3:-3]
-        assert difference.mean() < 0.05 * np.abs(image.numpy() - expected).mean()
+        assert difference.mean() < 0.08 * np.abs(image.numpy() - expected).mean()
 
 
 def test_contrast_turns_about_the_mean_of_a_grid_on_larger_images() -> None:
