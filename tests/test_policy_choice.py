@@ -116,7 +116,7 @@ def test_a_run_records_the_policy_and_why(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(augmentation_choice, "MIN_IMAGES", 8)
     judged = [Change("left-right", 0.9, 0.5, False), Change("upside down", 0.9, 0.9, True)]
     monkeypatch.setattr(augmentation_choice, "judge_changes", lambda model, dataset, held_out: judged)
-    config = small_config(write_small_data(tmp_path / "data.npz"), augmentation="auto")
+    config = small_config(write_small_data(tmp_path / "data.npz"), augmentation="auto", alternating_flip=True)
     run = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
     assert (run.config.inputs.augmentation, run.config.inputs.flip) == ("flips", False)
     assert run.asked is not None

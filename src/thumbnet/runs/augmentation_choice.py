@@ -72,7 +72,10 @@ def with_chosen_policy(config: TrainConfig, dataset: Dataset, *, say: Say) -> tu
     choice = choose_policy(config, dataset, say=say)
     say(choice.reason)
     flip = choice.flip if config.inputs.flip == "auto" else config.inputs.flip
-    inputs = dataclasses.replace(config.inputs, augmentation=choice.augmentation, flip=flip)
+    alternating = config.inputs.alternating_flip and flip is True
+    inputs = dataclasses.replace(
+        config.inputs, augmentation=choice.augmentation, flip=flip, alternating_flip=alternating
+    )
     source = dataclasses.replace(dataset.source, remarks=(*dataset.source.remarks, choice.reason))
     return config.replace(inputs=resolve_inputs(inputs, dataset)), dataclasses.replace(dataset, source=source)
 
