@@ -16,6 +16,7 @@ import thumbnet
 from scripts import load_script
 from thumbnet.cli import build_parser, main
 from thumbnet.config import config_to_dict, config_to_toml
+from thumbnet.specs.decisions import Decisions
 from thumbnet.specs.division import Division
 
 ROOT = Path(__file__).parent.parent
@@ -215,7 +216,8 @@ def test_every_field_of_a_recipe_is_documented() -> None:
     fields = {name for recipe in thumbnet.list_recipes() for name in config_to_dict(thumbnet.load_recipe(recipe))}
     fields |= set(thumbnet.TrainConfig.__dataclass_fields__) | set(thumbnet.Objective.__dataclass_fields__)
     fields |= set(Division.__dataclass_fields__)
-    fields -= {"recipe", "division", "inputs", "objective", "engine"}
+    fields |= set(Decisions.__dataclass_fields__)
+    fields -= {"recipe", "division", "inputs", "objective", "decisions", "engine"}
     assert not [name for name in fields if name not in table]
 
 

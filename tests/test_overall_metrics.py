@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import confusion_matrix, f1_score, matthews_corrcoef, recall_score
 
+from small_runs import small_config, write_small_data
+from thumbnet.cli import main
+from thumbnet.config import config_to_toml
 from thumbnet.evaluation.analysis import analyse
 from thumbnet.evaluation.intervals import balanced_accuracy_interval
 from thumbnet.evaluation.metrics import card_metrics, summarise_predictions
@@ -98,3 +102,16 @@ def test_two_classes_have_areas_and_more_have_none() -> None:
     assert "auc" not in more.to_dict()
     assert "top-2 accuracy" in str(more)
     assert "test_auc" not in card_metrics(three, ("good", "bad", "odd"))
+
+
+def test_training_ends_with_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = small_config(write_small_data(tmp_path / "data.npz"), threshold=0.4)
+    (tmp_path / "mine.toml").write_text(config_to_toml(config))
+    arguments = ["train", "--recipe", str(tmp_path / "mine.toml"), "--run-dir", str(tmp_path / "run"), "--no-pictures"]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert f"balanced accuracy {metrics['test_balanced_accuracy']:.2%}" in said
+    assert f"always {metrics['commonest_class']!r} has accuracy {metrics['commonest_share']:.2%}" in said
+    assert f"'1' against the other class: area under ROC {metrics['test_auc']:.4f}" in said
+    assert "answered from a probability of 0.4 on (given)" in said

@@ -16,6 +16,7 @@ import tomli_w
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import require, require_fraction, require_seed, shown
 from thumbnet.specs.data import ValFraction
+from thumbnet.specs.decisions import Decisions
 from thumbnet.specs.division import Division
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
@@ -68,6 +69,7 @@ class TrainConfig:
     min_steps: int | None = None  # on small data, as many more epochs as this takes; resolved into epochs
     batch_size: int = 128
     objective: Objective = Objective()
+    decisions: Decisions = Decisions()
     average_decay: float = 0.0  # of the weights' moving average, which is then what is scored and kept; 0: none
 
     score_test: ScoreTest = "end"
@@ -96,7 +98,7 @@ class TrainConfig:
 
     def _check_texts(self) -> None:
         for name, value in config_to_dict(self).items():
-            for text in value.values() if isinstance(value, Mapping) else (value,):
+            for text in (*value, *value.values()) if isinstance(value, Mapping) else (value,):
                 if isinstance(text, str) and not is_utf8(text):
                     raise ConfigError(
                         f"{name} is {text!r}, which is not UTF-8, and config.toml could not hold it",

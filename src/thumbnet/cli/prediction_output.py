@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from thumbnet.cli.predicting_model import PredictingModel
     from thumbnet.evaluation.images import ImagePrediction
 
+BY_THRESHOLD = " (by the model's threshold)"
 Unreadable = Sequence[tuple[str, ImageError]]
 
 
@@ -35,7 +36,8 @@ class PredictionLines:
     def put(self, prediction: ImagePrediction, name: str) -> None:
         """Write one, of the picture of this name."""
         ranked = ", ".join(f"{escaped(guess.class_name)} {guess.probability:.1%}" for guess in prediction.top)
-        put(f"{escaped(name)}: {ranked}")
+        is_by_threshold = any(guess.probability > prediction.probability for guess in prediction.top)
+        put(f"{escaped(name)}: {ranked}{BY_THRESHOLD if is_by_threshold else ''}")
 
     def end(self, unreadable: Unreadable) -> None:
         """Called after the last, with the files that have no prediction."""
@@ -68,7 +70,7 @@ class _Json(PredictionLines):
 
 
 class _Csv(PredictionLines):
-    """RFC 4180 in UTF-8: the path, the most probable class, its probability, and the same of the runners-up."""
+    """RFC 4180 in UTF-8: the path, the class, its probability, and the same of the runners-up."""
 
     def __init__(self, num_top: int) -> None:
         self._num_top = num_top

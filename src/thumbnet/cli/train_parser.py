@@ -28,6 +28,18 @@ def add_train(verbs: Any) -> None:
         "--exclude", metavar="FILE", help="leave out the images listed in this file (exclude.csv of `data check`)"
     )
     train.add_argument(
+        "--threshold",
+        metavar="RULE",
+        type=number_or_name,
+        help="of two classes: answer the rarer one where F1 is best on validation (f1), or from this probability on",
+    )
+    train.add_argument(
+        "--recall", metavar="FRACTION", type=float, help="of two classes: find this fraction of the rarer one's images"
+    )
+    train.add_argument(
+        "--positive", metavar="CLASS", help="with --threshold or --recall: the class to find, if not the rarer one"
+    )
+    train.add_argument(
         "--seeds", metavar="N", type=int, help="train N times, with seeds from --seed on, each into a run folder"
     )
     train.add_argument(
@@ -36,6 +48,14 @@ def add_train(verbs: Any) -> None:
     train.add_argument(
         "--no-pictures", dest="pictures", action="store_false", help="draw no pictures and write no report.html"
     )
+
+
+def number_or_name(text: str) -> float | str:
+    """A number where the text is one, as the field `threshold` takes it."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def add_find_lr(verbs: Any) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from thumbnet.cli.early_checks import check_names
 from thumbnet.cli.output import check_out, put, put_json, write_file
@@ -12,7 +13,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE, load_recipe
 from thumbnet.specs.optimizers import SGD
 from thumbnet.terminal.streams import tell
-from thumbnet.terminal.text import counted
+from thumbnet.terminal.text import counted, escaped
 
 RECIPE_OPTIONS = (
     "model",
@@ -28,12 +29,17 @@ RECIPE_OPTIONS = (
     "lr",
     "seed",
     "device",
+    "threshold",
+    "recall",
+    "positive",
 )
+DECISION_FIELDS = frozenset({"threshold", "recall", "positive", "costs"})
 # Fields of a recipe that `find-lr` has no use for.
 UNUSED_BY_FIND_LR = frozenset(
     {"epochs", "min_steps", "schedule", "warmup_fraction", "step_epochs", "gamma", "num_drops"}
     | {"scales", "scale_starts", "alternating_flip", "mixup", "average_decay", "precision", "kernels"}
     | {"compiled", "score_test", "teacher", "teacher_weight", "teacher_temperature"}
+    | DECISION_FIELDS
 )
 LR_TRIAL_SUFFIXES = (".png", ".svg", ".csv")
 RESUME_OPTIONS = ("data", "data_dir", "device", "log_style")  # all others are taken from the run that goes on
@@ -92,7 +98,25 @@ def train(parsed: argparse.Namespace) -> None:
             f"test accuracy {metrics['test_accuracy']:.2%} ({metrics['num_test']:,} images of {metrics['data']}) "
             f"after {counted(done.config.epochs, 'epoch')}, {metrics['train_s']:.0f} s of training"
         )
+        for line in _metrics_over_classes(metrics):
+            put(line)
     put(f"results: {done.path}")
+
+
+def _metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
+    """What says more than the accuracy where classes are unequal; none of runs from before it was kept."""
+    if "test_balanced_accuracy" not in metrics:
+        return []
+    scores = f"balanced accuracy {metrics['test_balanced_accuracy']:.2%}, macro F1 {metrics['test_macro_f1']:.2%}"
+    lines = [f"{scores}; always {escaped(metrics['commonest_class'])!r} has accuracy {metrics['commonest_share']:.2%}"]
+    if "test_auc" in metrics:
+        positive = f"{escaped(metrics['positive'])!r} against the other class"
+        area, precision = metrics["test_auc"], metrics["test_average_precision"]
+        lines.append(f"{positive}: area under ROC {area:.4f}, average precision {precision:.4f}")
+    if "threshold" in metrics:
+        picked = metrics["threshold_rule"]
+        lines.append(f"answered from a probability of {metrics['threshold']:.4g} on ({picked})")
+    return lines
 
 
 def find_lr(parsed: argparse.Namespace) -> None:
@@ -136,7 +160,7 @@ def recipe_config(parsed: argparse.Namespace) -> TrainConfig:
 def refuse_settings(parsed: argparse.Namespace, fields: Collection[str], reason: str) -> None:
     """ConfigError if `--set` gives one of these fields of a recipe, which the verb does not use."""
     for setting in parsed.settings or ():
-        field = setting.partition("=")[0].strip()
+        field = setting.partition("=")[0].strip().split(".")[0]
         if field in fields:
             raise ConfigError(f"{field} is set, but has no effect here: {reason}", hint=f"leave {field} out")
 

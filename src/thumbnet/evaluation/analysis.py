@@ -102,6 +102,9 @@ class Analysis:
                 "average_precision": curves.average_precision,
                 "average_precision_interval": self.binary.average_precision_interval,
             }
+        point = self.evaluation.at_threshold
+        if point is not None:
+            values |= {"threshold": point.threshold, "operating_point": point.to_dict()}
         if self.evaluation.custom_metrics:
             values["custom_metrics"] = self.evaluation.custom_metrics
         if self.temperature is not None and self.calibrated is not None:
@@ -162,6 +165,10 @@ class Analysis:
             area = f"{curves.auc:.4f} ({_bounds(self.binary.auc_interval)})"
             precision = f"{curves.average_precision:.4f} ({_bounds(self.binary.average_precision_interval)})"
             lines.append(f"{name!r} against the other class: area under ROC {area}, average precision {precision}")
+        decision, point = self.evaluation.decision, self.evaluation.at_threshold
+        if decision is not None:
+            found = "" if point is None else f": recall {point.recall:.2%}, precision {point.precision:.2%} here"
+            lines.append(f"answered {escaped(decision.describe(self.class_names))}{found}")
         return lines
 
     def _lists(self) -> dict[str, Int64[Tensor, " m"]]:

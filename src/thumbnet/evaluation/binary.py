@@ -6,7 +6,7 @@ are equal near 0 and 1 where margins still differ. A threshold is shown as the p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
@@ -53,6 +53,11 @@ class OperatingPoint:
     @property
     def accuracy(self) -> float:
         return (self.num_true_positives + self.num_true_negatives) / self.num_images
+
+    def to_dict(self) -> dict[str, float]:
+        """Counts and metrics, as plain values."""
+        names = ("precision", "recall", "specificity", "f1", "accuracy")
+        return {**asdict(self), **{name: getattr(self, name) for name in names}}
 
     def cost(self, *, missed: float, false_alarm: float) -> float:
         """The cost of all wrong answers: `missed` for each positive image, `false_alarm` for each other one."""

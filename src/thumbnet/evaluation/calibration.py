@@ -77,8 +77,8 @@ def fit_temperature(predictions: Predictions) -> float | None:
 
 
 def at_temperature(predictions: Predictions, temperature: float) -> Predictions:
-    """The same predictions with softer (above 1) or sharper probabilities."""
-    return Predictions(predictions.logits / temperature, predictions.labels)
+    """The same predictions with softer (above 1) or sharper probabilities; the answers stay."""
+    return Predictions(predictions.logits / temperature, predictions.labels, predictions.decided)
 
 
 @dataclass(frozen=True)

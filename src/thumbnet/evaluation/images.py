@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from PIL import Image
 
 from thumbnet.data.arrays import HasArray, as_array, picture_from_array
@@ -23,6 +23,7 @@ from thumbnet.data.picture_files import ADDRESS
 from thumbnet.data.standardise import centre_part, standardised
 from thumbnet.data.unreadable import OnUnreadable, unreadable_error
 from thumbnet.errors import ConfigError, DataError, ImageError, NonFiniteLogitsError
+from thumbnet.models.decision import Decision, ranked_classes
 from thumbnet.specs.data import WhiteLevels
 from thumbnet.specs.processors import num_processors
 
@@ -47,7 +48,8 @@ class ClassProbability:
 
 @dataclass(frozen=True)
 class ImagePrediction:
-    """A picture's most probable class, with its probability, and the runners-up, most probable first.
+    """A picture's class, with its probability, and the same in `top` before the runners-up, most probable first. The
+    class is the most probable one, unless the model's card has a decision.
 
     `path` is the file's; of a picture in memory, "image 2" is the third of those that were given.
     """
@@ -61,11 +63,12 @@ class ImagePrediction:
 @dataclass(frozen=True)
 class PictureForm:
     """What a model's pictures are brought to: channels, height and width, and the levels by which its own pictures with
-    more than 8 bits were scaled; and the names of its classes."""
+    more than 8 bits were scaled; and the names of its classes, and how its logits become an answer."""
 
     image_shape: tuple[int, int, int]
     class_names: Sequence[str]
     white_levels: WhiteLevels | None = None
+    decision: Decision | None = None
 
     def read(self, picture: PictureLike, *, name: str = "the picture") -> UInt8[np.ndarray, "c h w"]:
         """A picture as the network sees it: turned upright, resized so that it fits, centre-cropped.
@@ -190,9 +193,11 @@ def _stream(
             else:
                 read.append((path, picture))
         if read:
-            probabilities = _softmax(logits_of(np.stack([picture for _, picture in read])))
-            for (path, _), row in zip(read, probabilities, strict=True):
-                yield _prediction(path, row, form.class_names, num_top)
+            logits = logits_of(np.stack([picture for _, picture in read]))
+            probabilities = _softmax(logits)
+            ranked = ranked_classes(form.decision, logits, probabilities)[:, :num_top]
+            for (path, _), row, best in zip(read, probabilities, ranked, strict=True):
+                yield _prediction(path, row, best, form.class_names)
 
 
 def _read_batches(
@@ -244,8 +249,7 @@ def _softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
 
 
 def _prediction(
-    path: str, probabilities: Float[np.ndarray, " k"], class_names: Sequence[str], num_top: int
+    path: str, probabilities: Float[np.ndarray, " k"], best: Int64[np.ndarray, " m"], class_names: Sequence[str]
 ) -> ImagePrediction:
-    best = np.argsort(-probabilities, kind="stable")[:num_top]
     top = tuple(ClassProbability(class_names[index], float(probabilities[index])) for index in best)
     return ImagePrediction(path, top[0].class_name, top[0].probability, top)

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, NonFiniteLogitsError
-from thumbnet.evaluation.binary import BinaryCurves, binary_curves, rarer_class
+from thumbnet.evaluation.binary import BinaryCurves, OperatingPoint, binary_curves, rarer_class
 from thumbnet.evaluation.calibration import calibrate
 from thumbnet.evaluation.custom_metrics import custom_metrics
 from thumbnet.evaluation.overall import balanced_accuracies, overall_metrics
 from thumbnet.evaluation.predictions import Predictions, predict_split
+from thumbnet.models.decision import Decision
 from thumbnet.models.outputs import check_num_classes
 
 
@@ -29,6 +30,7 @@ class Evaluation:
     `accuracy` is a fraction; `loss` the mean negative log-likelihood; `confusion` int64 [K,K], truth by row and
     prediction by column; `predictions` are of every image, in the split's order. `positive` is, of two classes, the one
     that curves and thresholds are about: by default the one with fewer training images; None of more classes.
+    `decision` is how the predictions were made of the logits, as in a card.
     """
 
     split: str
@@ -38,6 +40,7 @@ class Evaluation:
     confusion: Int64[np.ndarray, "k k"]
     predictions: Predictions
     positive: int | None = None
+    decision: Decision | None = None
 
     @cached_property
     def balanced_accuracy(self) -> float:
@@ -52,13 +55,27 @@ class Evaluation:
         return binary_curves(self.predictions.logits, self.predictions.labels, positive=self.positive)
 
     @cached_property
+    def at_threshold(self) -> OperatingPoint | None:
+        """The answers at the decision's threshold; None without one, or where all images are of one class."""
+        return None if self.binary is None or self.decision is None else self.binary.at_margin(self.decision.margin)
+
+    def decided_by(self, decision: Decision | None) -> Evaluation:
+        """The same logits, answered by this decision."""
+        return summarise_predictions(
+            self.predictions.decided_by(decision), split=self.split, positive=self.positive, decision=decision
+        )
+
+    @cached_property
     def custom_metrics(self) -> dict[str, float | None]:
         """The metrics that users registered, by name; None where one is not defined."""
         return custom_metrics(self.predictions)
 
 
-def evaluate(model: nn.Module, dataset: Dataset, split: str = "test") -> Evaluation:
-    """Score every image of a split in one view, normalised with the dataset's mean and std.
+def evaluate(
+    model: nn.Module, dataset: Dataset, split: str = "test", *, decision: Decision | None = None
+) -> Evaluation:
+    """Score every image of a split in one view, normalised with the dataset's mean and std; answered by the `decision`,
+    as a card has it, or with the likeliest class.
 
     Raises:
         ConfigError: no such split; ModelError: the model has another number of classes than the dataset;
@@ -68,7 +85,7 @@ def evaluate(model: nn.Module, dataset: Dataset, split: str = "test") -> Evaluat
     check_num_classes(predictions.logits, dataset.num_classes)
     _check_finite(predictions.logits)
     positive = rarer_class(dataset.train.labels) if dataset.num_classes == 2 else None
-    return summarise_predictions(predictions, split=split, positive=positive)
+    return summarise_predictions(predictions.decided_by(decision), split=split, positive=positive, decision=decision)
 
 
 def scorers(dataset: Dataset, *splits: str) -> dict[str, Callable[[nn.Module], Evaluation]]:
@@ -97,11 +114,16 @@ def _check_finite(logits: Float[Tensor, "n k"]) -> None:
         )
 
 
-def summarise_predictions(predictions: Predictions, *, split: str, positive: int | None = None) -> Evaluation:
-    """The metrics of existing predictions; of two classes `positive` is by default the one with fewer images here."""
+def summarise_predictions(
+    predictions: Predictions, *, split: str, positive: int | None = None, decision: Decision | None = None
+) -> Evaluation:
+    """The metrics of existing predictions, which were made by the `decision`, if there is one. Of two classes
+    `positive` is then its class, and by default the one with fewer images here."""
     labels, predicted = predictions.labels.numpy(), predictions.predicted.numpy()
     num_classes = predictions.logits.shape[1]
-    if positive is None and num_classes == 2:
+    if decision is not None:
+        positive = decision.positive
+    elif positive is None and num_classes == 2:
         positive = rarer_class(predictions.labels)
     return Evaluation(
         split=split,
@@ -111,6 +133,7 @@ def summarise_predictions(predictions: Predictions, *, split: str, positive: int
         confusion=confusion_matrix(labels, predicted, labels=range(num_classes)).astype(np.int64),
         predictions=predictions,
         positive=positive,
+        decision=decision,
     )
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Split
+from thumbnet.models.decision import Decision, chosen_classes
 from thumbnet.models.trace import in_eval_mode
 
 EVAL_BATCH_SIZE = 250  # 10,000 images in 40 batches; larger ones were no faster on two cores
@@ -21,10 +22,12 @@ EVAL_BATCH_SIZE = 250  # 10,000 images in 40 batches; larger ones were no faster
 
 @dataclass(frozen=True)
 class Predictions:
-    """Logits float32 [N,K] and labels int64 [N] of a split, on the CPU, in the split's order."""
+    """Logits float32 [N,K] and labels int64 [N] of a split, on the CPU, in the split's order; and the classes int64 [N]
+    that a model's decision makes of the logits, None: the likeliest."""
 
     logits: Float[Tensor, "n k"]
     labels: Int64[Tensor, " n"]
+    decided: Int64[Tensor, " n"] | None = None
 
     @cached_property
     def probabilities(self) -> Float[Tensor, "n k"]:
@@ -32,18 +35,26 @@ class Predictions:
 
     @cached_property
     def predicted(self) -> Int64[Tensor, " n"]:
-        """The class with the highest logit."""
-        return self.logits.argmax(dim=1)
+        """The class that is answered: that with the highest logit, unless it was decided otherwise."""
+        return self.logits.argmax(dim=1) if self.decided is None else self.decided
 
     @cached_property
     def confidence(self) -> Float[Tensor, " n"]:
         """The probability of the predicted class."""
-        return self.probabilities.max(dim=1).values
+        if self.decided is None:
+            return self.probabilities.max(dim=1).values
+        return self.probabilities.gather(1, self.decided[:, None])[:, 0]
 
     @cached_property
     def losses(self) -> Float[Tensor, " n"]:
         """Negative log-likelihood of the label, image by image."""
         return F.cross_entropy(self.logits, self.labels, reduction="none")
+
+    def decided_by(self, decision: Decision | None) -> Predictions:
+        """The same logits, answered by this decision."""
+        if decision is None:
+            return Predictions(self.logits, self.labels)
+        return Predictions(self.logits, self.labels, torch.from_numpy(chosen_classes(decision, self.logits.numpy())))
 
 
 @dataclass(frozen=True)

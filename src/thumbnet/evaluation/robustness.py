@@ -17,6 +17,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.evaluation.corruptions import CORRUPTIONS, corrupt, strengths_for
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.predictions import EVAL_BATCH_SIZE, predict_logits
+from thumbnet.models.decision import Decision, chosen_classes
 from thumbnet.specs.json_text import FORMAT, damaged
 from thumbnet.specs.typed import from_fields
 
@@ -91,6 +92,7 @@ def measure_robustness(
     *,
     num_images: int = NUM_IMAGES,
     seed: int = 0,
+    decision: Decision | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Robustness:
     """Score test images as they are and under every corruption at each of its strengths, on the model's device.
@@ -103,6 +105,7 @@ def measure_robustness(
     Args:
         num_images: 1 or more.
         seed: 0 or more; of the sample, and of noise, directions and turns.
+        decision: how logits become answers, as a card has it; None: the likeliest class.
         say: is called with the name of each corruption before it is measured.
 
     Raises:
@@ -111,7 +114,7 @@ def measure_robustness(
     if num_images < 1:
         raise ConfigError(f"num_images is {num_images}", hint=f"give 1 or more: {NUM_IMAGES:,} by default")
     sample = dataset.test.select(sample_indices(len(dataset.test), num_images, seed=seed))
-    accuracy = evaluate(model, replace(dataset, test=sample)).accuracy
+    accuracy = evaluate(model, replace(dataset, test=sample), decision=decision).accuracy
     rows = []
     for corruption in CORRUPTIONS:
         say(f"{corruption.name} ...")
@@ -122,7 +125,7 @@ def measure_robustness(
                 chosen = slice(start, start + EVAL_BATCH_SIZE)
                 images = corrupt(sample.images[chosen], corruption, strength, generator)
                 logits = predict_logits(model, images, mean=dataset.mean, std=dataset.std)
-                right += int((logits.argmax(dim=1) == sample.labels[chosen]).sum())
+                right += int((chosen_classes(decision, logits.numpy()) == sample.labels[chosen].numpy()).sum())
             rows.append(CorruptedAccuracy(corruption.name, strength, corruption.unit, right / len(sample)))
     return Robustness(len(sample), seed, accuracy, tuple(rows))
 

@@ -11,12 +11,15 @@ from torch.nn import functional as F
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.metrics import Evaluation, summarise_predictions
 from thumbnet.evaluation.predictions import Predictions, predict_logits
+from thumbnet.models.decision import Decision
 from thumbnet.specs.policies import pixel_unit, scaled
 
 SHIFT = 1  # pixels either way, of images whose shorter side has 32
 
 
-def evaluate_tta(model: nn.Module, dataset: Dataset, split: str = "test") -> Evaluation:
+def evaluate_tta(
+    model: nn.Module, dataset: Dataset, split: str = "test", *, decision: Decision | None = None
+) -> Evaluation:
     """Score a split as `evaluate` does, on the mean logits of several views.
 
     The views are the image (half of the weight) and the image shifted by one pixel (of 32: more on larger images), up
@@ -26,7 +29,8 @@ def evaluate_tta(model: nn.Module, dataset: Dataset, split: str = "test") -> Eva
     """
     chosen = dataset.split(split)
     logits = predict_tta(model, chosen.images, mean=dataset.mean, std=dataset.std, flip=dataset.flip_keeps_labels)
-    return summarise_predictions(Predictions(logits, chosen.labels), split=split)
+    predictions = Predictions(logits, chosen.labels).decided_by(decision)
+    return summarise_predictions(predictions, split=split, decision=decision)
 
 
 def predict_tta(

@@ -75,7 +75,9 @@ def sample_images(shippable: Shippable) -> CheckImages:
     samples = shippable.export_data.samples
     logits = reference_logits(shippable, samples.images)
     description = f"{len(samples.labels)} sample pictures of the test split"
-    return CheckImages(description, samples.images, samples.labels, logits, are_samples=True)
+    return CheckImages(
+        description, samples.images, samples.labels, logits, are_samples=True, decision=shippable.card.decision
+    )
 
 
 def held_out_images(shippable: Shippable, dataset: Dataset) -> CheckImages | None:
@@ -95,4 +97,5 @@ def held_out_images(shippable: Shippable, dataset: Dataset) -> CheckImages | Non
 def images_of(shippable: Shippable, split: Split, description: str) -> CheckImages:
     images, labels = split.images.numpy(), split.labels.numpy()
     assert images.dtype == np.uint8
-    return CheckImages(f"{len(labels):,} {description}", images, labels, reference_logits(shippable, images))
+    logits = reference_logits(shippable, images)
+    return CheckImages(f"{len(labels):,} {description}", images, labels, logits, decision=shippable.card.decision)

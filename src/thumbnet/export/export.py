@@ -135,3 +135,9 @@ def _check_takes(name: str, chosen: ExportFormat, shippable: Shippable) -> None:
             f"{shippable.card.model} cannot be exported to {name}, which takes {chosen.takes}",
             hint="export it to onnx, which takes any model, or train one of those",
         )
+    if shippable.card.decision is not None and not chosen.obeys_decisions:
+        obeying = ", ".join(each for each in FORMATS.without_packages() if FORMATS[each].obeys_decisions)
+        raise ExportError(
+            f"the model answers by a threshold, and {name} would answer with the likelier class instead",
+            hint=f"export it to one that obeys: {obeying}; or train without a threshold",
+        )

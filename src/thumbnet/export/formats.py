@@ -33,6 +33,7 @@ class ExportFormat:
         takes_any_model: whether that is all; otherwise the model must have a program.
         is_folder: whether a folder is written, not a file.
         is_quantised: whether `max_drop` means anything to it.
+        obeys_decisions: whether what is written answers by the threshold that a model of two classes may have.
         targets: programs or boards that it can be written for; a folder then.
         usage: how what was written is used, for the model card, in Markdown.
     """
@@ -45,6 +46,7 @@ class ExportFormat:
     takes_any_model: bool = False
     is_folder: bool = False
     is_quantised: bool = False
+    obeys_decisions: bool = False
     targets: tuple[str, ...] = ()
     usage: str = ""
 
@@ -78,6 +80,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             writer="thumbnet.export.onnx.float_model",
             suffix=".onnx",
             extra="onnx",
+            obeys_decisions=True,
             takes="any model",
             takes_any_model=True,
             usage=ONNX_USAGE,
@@ -88,6 +91,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             suffix="-int8.onnx",
             extra="onnx",
             is_quantised=True,
+            obeys_decisions=True,
             usage=ONNX_USAGE,
         ),
         "tflite": ExportFormat(
@@ -103,6 +107,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             purpose="any microcontroller or program: plain C99, int8, no allocation",
             writer="thumbnet.export.c.write",
             suffix="-c",
+            obeys_decisions=True,
             is_folder=True,
             is_quantised=True,
             usage="`make`, then `./example picture.rgb`; its README.md has the rest",
@@ -111,6 +116,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             purpose="a page for people: one file that works offline, on a phone",
             writer="thumbnet.export.html.write",
             suffix=".html",
+            obeys_decisions=True,
             usage="open it in a browser",
         ),
     },

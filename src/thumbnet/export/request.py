@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
+from thumbnet.models.decision import Decision, chosen_classes
 from thumbnet.terminal.text import escaped
 from thumbnet.trained.shippable import Shippable
 
@@ -21,7 +22,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class CheckImages:
-    """Images uint8 [N,C,H,W] with labels that an exported model is checked on, and the original model's logits.
+    """Images uint8 [N,C,H,W] with labels that an exported model is checked on, and the original model's logits, which
+    become answers by the model's `decision`.
 
     `are_samples`: a few pictures that stand in for a split, and say nothing about accuracy.
     """
@@ -31,6 +33,7 @@ class CheckImages:
     labels: Int64[np.ndarray, " n"]
     logits: Float[np.ndarray, "n k"]
     are_samples: bool = False
+    decision: Decision | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -158,7 +161,7 @@ def softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
 
 def compare(images: CheckImages, logits: Float[np.ndarray, "n k"]) -> Agreement:
     """An exported model's logits against the original's."""
-    predicted, original = logits.argmax(axis=1), images.logits.argmax(axis=1)
+    predicted, original = (chosen_classes(images.decision, each) for each in (logits, images.logits))
     is_right, was_right = predicted == images.labels, original == images.labels
     return Agreement(
         description=images.description,

@@ -8,10 +8,12 @@ from typing import Any
 
 from thumbnet.config import Option
 from thumbnet.models.architecture import BLOCKS_OF_OLD_CARDS, OF_MODELS, Architecture
+from thumbnet.models.decision import Decision, contradiction_of
 from thumbnet.specs.json_text import FORMAT, check_format, damaged
 from thumbnet.specs.typed import from_fields
 
-CARD_FORMAT = 2
+CARD_FORMAT = 3
+FORMAT_WITHOUT_DECISION = 2  # of cards that earlier versions read, too
 MAX_SIDE = 4096  # pixels
 MAX_COUNT = 2**40
 
@@ -26,6 +28,7 @@ class ModelCard:
     8 bits were scaled (see data/white_levels.py), None of a model from before they were kept. `architecture` is that of
     a network of blocks; `metrics` are those of the test split (`test_accuracy`, `test_loss`, `ece`: the expected
     calibration error, and `num_test`). Both are None of models from before they were kept, the former of others, too.
+    `decision` is how the logits become an answer; None: the likeliest class.
     """
 
     model: str
@@ -49,11 +52,19 @@ class ModelCard:
     white_levels: Mapping[str, float] | None = None
     architecture: Architecture | None = None
     metrics: Mapping[str, float] | None = None
+    decision: Decision | None = None
 
 
 def card_to_dict(card: ModelCard) -> dict[str, Any]:
-    """Plain values for JSON; `card_from_dict` reads them back."""
-    return {FORMAT: CARD_FORMAT, **asdict(card)}
+    """Plain values for JSON; `card_from_dict` reads them back.
+
+    A card with a decision is of a later format: an earlier version refuses it, instead of answering otherwise.
+    """
+    values = asdict(card)
+    if card.decision is None:
+        del values["decision"]
+        return {FORMAT: FORMAT_WITHOUT_DECISION, **values}
+    return {FORMAT: CARD_FORMAT, **values}
 
 
 def card_from_dict(values: Mapping[str, Any], *, name: str) -> ModelCard:
@@ -94,4 +105,7 @@ def _contradiction(card: ModelCard) -> str:
         "a number of images or parameters is below 0": min(numbers) >= 0,
         "a number of images or parameters is out of range": max(numbers) < MAX_COUNT,
     }
-    return next((reason for reason, holds in checks.items() if not holds), "")
+    reason = next((reason for reason, holds in checks.items() if not holds), "")
+    if reason or card.decision is None:
+        return reason
+    return contradiction_of(card.decision, num_classes=len(card.class_names))

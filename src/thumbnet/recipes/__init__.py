@@ -27,6 +27,9 @@ DEPENDENT_FIELDS = {  # where one is given that is not the recipe's, these of th
     "model": ("model_options", "init"),  # and so do those of another optimizer (except its lr) or schedule
     "init": ("mean", "std"),  # the images are normalised as the weights know them
     "epochs": ("min_steps",),
+    "threshold": ("recall", "costs"),
+    "recall": ("threshold", "costs"),
+    "costs": ("threshold", "recall"),
 }
 
 

@@ -109,10 +109,12 @@ def evaluate_trained(
     if robustness:
         measured = measure_and_keep(trained, dataset, is_own=is_own, place=place, say=say)
     name = "test" if split == "all" else split
-    analysis = analyse(evaluate(trained.model, dataset, name), dataset.class_names, held_out=held_out)
+    decision = trained.card.decision
+    evaluation = evaluate(trained.model, dataset, name, decision=decision)
+    analysis = analyse(evaluation, dataset.class_names, held_out=held_out)
     if temperature and analysis.temperature is None:
         say("no temperature is fitted: the loss on the validation images has no minimum")
-    tta_accuracy = evaluate_tta(trained.model, dataset, name).accuracy if tta else None
+    tta_accuracy = evaluate_tta(trained.model, dataset, name, decision=decision).accuracy if tta else None
     return TrainedEvaluation(trained, dataset, split, analysis, tta_accuracy, measured)
 
 

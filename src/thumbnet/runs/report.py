@@ -68,7 +68,7 @@ def write_report(
         dataset=dataset,
         model=run.model,
         history=run.history,
-        evaluation=evaluate(run.model, dataset),
+        evaluation=evaluate(run.model, dataset, decision=run.card.decision),
         metrics=run.metrics,
         asked=run.asked,
         title=escaped(run.path.resolve().name),

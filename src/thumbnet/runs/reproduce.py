@@ -21,6 +21,9 @@ OPTIONS = (
     "batch_size",
     "lr",
     "seed",
+    "threshold",
+    "recall",
+    "positive",
 )  # that the command has by name
 PATHS = ("init", "teacher", "exclude")  # that a resolved config has in full
 MACHINE_FIELDS = ("data_dir", "device")  # that another machine has its own of

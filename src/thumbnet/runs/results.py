@@ -17,12 +17,14 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.originals import larger_images
 from thumbnet.evaluation.export_data import collect_export_data
 from thumbnet.evaluation.metrics import Evaluation, card_metrics, metrics_over_classes, misclassified, standard_error
+from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.predictions_csv import predictions_to_csv
 from thumbnet.evaluation.saliency import resized_maps, saliency_maps
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.models.blocknet import architecture_of_model
 from thumbnet.models.card import ModelCard
 from thumbnet.models.trace import Trace, trace_model
+from thumbnet.runs.decide import decide, describe_decision
 from thumbnet.runs.leaks import kept_leaks, leak_metrics
 from thumbnet.runs.report import build_report
 from thumbnet.runs.resolve import Say
@@ -59,8 +61,14 @@ def write_results(
     say: Say,
 ) -> dict[str, object]:
     """Write everything but metrics.json, and return the metrics, to be completed and written last; without `pictures`,
-    neither the pictures nor the report."""
+    neither the pictures nor the report.
+
+    A threshold that the config asks for is picked here, on the validation images; all that is written then obeys it.
+    """
     history = result.history
+    held_out = _held_out(model, dataset, result, is_needed=pictures or config.decisions.threshold != "none")
+    decision = decide(config, dataset, held_out)
+    evaluation = evaluation if decision is None else evaluation.decided_by(decision)
     trace = trace_model(model, dataset.image_shape)
     folder.write_results(
         history=history,
@@ -78,7 +86,7 @@ def write_results(
     _write_pictures(folder, model, dataset, history, evaluation)
     robustness = None
     if config.report_robustness is True:
-        robustness = measure_for_report(model, dataset, say=say)
+        robustness = measure_for_report(model, dataset, decision=decision, say=say)
         write_robustness(folder, robustness)
     report = build_report(
         config=config,
@@ -91,7 +99,7 @@ def write_results(
         title=escaped(folder.path.resolve().name),
         trace=trace,
         graph=graph,
-        held_out=result.scores["val"].predictions if "val" in result.scores else None,
+        held_out=held_out,
         robustness=robustness,
     )
     folder.write(REPORT, report)
@@ -102,6 +110,18 @@ def write_metrics(folder: RunDir, metrics: dict[str, object], *, total_s: float,
     """metrics.json, whose presence says that the run is complete."""
     peak = peak_memory_bytes(torch.device(device))
     folder.write_metrics({**metrics, "total_s": total_s, "peak_memory_bytes": peak})
+
+
+def _held_out(
+    model: nn.Module, dataset: Dataset, result: FitResult[Evaluation], *, is_needed: bool
+) -> Predictions | None:
+    """Predictions of the validation images: as they were scored last, or, where the training was resumed after its last
+    epoch, made here; None where none are held out or they are not needed."""
+    if dataset.val is None or not is_needed:
+        return None
+    if "val" in result.scores:
+        return result.scores["val"].predictions
+    return predict_split(model, dataset.val, mean=dataset.mean, std=dataset.std)
 
 
 def _write_pictures(
@@ -142,6 +162,7 @@ def _metrics(
         "test_loss": evaluation.loss,
         "num_test": evaluation.num_images,
         **metrics_over_classes(evaluation, dataset.class_names),
+        "commonest_class": dataset.class_names[int(evaluation.confusion.sum(axis=1).argmax())],
         "num_excluded": dataset.num_excluded,
         "num_params": trace.num_params,
         "macs": trace.macs,
@@ -165,8 +186,10 @@ def _metrics(
         metrics |= {"num_val": num_val, "val_standard_error": standard_error(last.val_accuracy, num_val)}
     if evaluation.custom_metrics:
         metrics["custom_metrics"] = evaluation.custom_metrics
-    if evaluation.binary is not None:
-        metrics["positive"] = dataset.class_names[evaluation.binary.positive]
+    if evaluation.positive is not None:
+        metrics["positive"] = dataset.class_names[evaluation.positive]
+    if evaluation.decision is not None:
+        metrics |= describe_decision(evaluation.decision)
     best = history.best_test_epoch()
     if best is not None:
         metrics |= {"best_test_accuracy": best.test_accuracy, "best_test_epoch": best.epoch}
@@ -207,6 +230,7 @@ def _model_card(
         white_levels=dict(dataset.white_levels),
         architecture=architecture_of_model(model),
         metrics=card_metrics(evaluation, dataset.class_names),
+        decision=evaluation.decision,
     )
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.robustness import NUM_IMAGES_OF_TRAINING, Robustness, measure_robustness
+from thumbnet.models.decision import Decision
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import ROBUSTNESS, ROBUSTNESS_PLOT, Run, RunDir
 from thumbnet.specs.json_text import to_json
@@ -39,7 +40,7 @@ def measure_and_keep(
     def say_so(text: str) -> None:
         say(f"robustness: {text}")
 
-    robustness = measure_robustness(trained.model, dataset, say=say_so)
+    robustness = measure_robustness(trained.model, dataset, decision=trained.card.decision, say=say_so)
     if isinstance(trained, Run):
         if is_own:
             folder = RunDir(trained.path)
@@ -66,11 +67,12 @@ def _report_again(run: Run, place: DataPlace) -> Path:
     )
 
 
-def measure_for_report(model: nn.Module, dataset: Dataset, *, say: Say) -> Robustness:
-    """The robustness that a training measures for its report: on fewer images than `evaluate --robustness`."""
+def measure_for_report(model: nn.Module, dataset: Dataset, *, decision: Decision | None = None, say: Say) -> Robustness:
+    """The robustness that a training measures for its report: on fewer images than `evaluate --robustness`. `decision`
+    is how logits become answers, as in a card."""
     num_images = min(NUM_IMAGES_OF_TRAINING, len(dataset.test))
     say(f"Measuring accuracy under corruptions on {num_images:,} test images ...")
-    return measure_robustness(model, dataset, num_images=NUM_IMAGES_OF_TRAINING)
+    return measure_robustness(model, dataset, num_images=NUM_IMAGES_OF_TRAINING, decision=decision)
 
 
 def write_robustness(folder: RunDir, robustness: Robustness) -> None:

@@ -16,6 +16,7 @@ from thumbnet.evaluation.metrics import evaluate, scorers
 from thumbnet.kernels.choice import pick_kernels
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.augmentation_choice import PROBE_POLICY, with_chosen_policy
+from thumbnet.runs.decide import check_decisions
 from thumbnet.runs.environment import environment_of
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.known_data import KnownData
@@ -131,6 +132,7 @@ def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
     engine = config.engine
     pick_kernels(engine.kernels, model, pick_device(engine.device), compiled=engine.compiled, say=say)
     build_augmentations(config.inputs, dataset)
+    check_decisions(config, dataset)
     resolve_class_weights(config.objective, config.inputs, dataset.train.labels, dataset.class_names)
     check_sizes(config, dataset)
     if isinstance(config.objective.teacher, str):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import did_you_mean, shown
+from thumbnet.specs.decisions import Decisions
 from thumbnet.specs.division import Division
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
@@ -19,13 +20,14 @@ NAMED: dict[str, Registry[type[Optimizer]] | Registry[type[Schedule]]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
-UNNAMED: dict[str, type[Division] | type[Inputs] | type[Objective] | type[Engine]] = {
+UNNAMED: dict[str, type[Division] | type[Inputs] | type[Objective] | type[Decisions] | type[Engine]] = {
     "division": Division,
     "inputs": Inputs,
     "objective": Objective,
+    "decisions": Decisions,
     "engine": Engine,
 }
-PARTS = (Optimizer, Schedule, Division, Inputs, Objective, Engine)
+PARTS = (Optimizer, Schedule, Division, Inputs, Objective, Decisions, Engine)
 
 
 def flat(name: str, value: object) -> dict[str, object]:

@@ -85,7 +85,8 @@ class Predictor:
 
     @property
     def _form(self) -> PictureForm:
-        return PictureForm(self.card.image_shape, self.card.class_names, self.card.white_levels)
+        card = self.card
+        return PictureForm(card.image_shape, card.class_names, card.white_levels, decision=card.decision)
 
 
 def program_predictor(card: ModelCard, program: Program) -> Predictor:

@@ -37,6 +37,7 @@ def edge_card(
     rows = {
         "picture": f"{width} x {height} pixels, {PIXEL_LAYOUTS[channels]}",
         "classes": f"{program.num_classes:,}",
+        **_answer_row(shippable),
         "parameters": f"{shippable.card.num_params:,}",
         "multiply-accumulates for a picture": f"{shippable.program.macs:,}",
         "flash, Cortex-M4": f"{sizes.flash:,} bytes of code and constants",
@@ -76,6 +77,11 @@ def edge_card(
         magick=MAGICK_FORMATS[channels],
         classes="\n".join(f"{index}. {markdown_text(one)}" for index, one in enumerate(shippable.card.class_names)),
     )
+
+
+def _answer_row(shippable: Shippable) -> dict[str, str]:
+    decision = shippable.card.decision
+    return {} if decision is None else {"answer": markdown_text(decision.describe(shippable.card.class_names))}
 
 
 def _accuracy_rows(shippable: Shippable, checks: Sequence[Agreement]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import Int32, Shaped, UInt8
 
 from thumbnet.errors import ExportError
 from thumbnet.export.c.fixed_point import FixedProgram
@@ -42,6 +42,17 @@ class CompiledCheck:
 
     def run(self, images: UInt8[np.ndarray, "n c h w"]) -> tuple[Int32[np.ndarray, "n k"], float]:
         """Logits in whole numbers, and seconds a picture."""
+        rows, seconds = self._run(images)
+        logits: Int32[np.ndarray, "n k"] = rows["logits"].copy()
+        return logits, seconds
+
+    def answers(self, images: UInt8[np.ndarray, "n c h w"]) -> Int32[np.ndarray, " n"]:
+        """The classes that the pictures are answered with."""
+        answers: Int32[np.ndarray, " n"] = self._run(images)[0]["first"].copy()
+        return answers
+
+    def _run(self, images: UInt8[np.ndarray, "n c h w"]) -> tuple[Shaped[np.ndarray, " n"], float]:
+        """A row of first class, logits and probabilities for each picture, and seconds a picture."""
         pixels = np.ascontiguousarray(images.transpose(0, 2, 3, 1)).tobytes()
         try:
             done = subprocess.run([self.program], input=pixels, capture_output=True, check=False)  # noqa: S603
@@ -53,8 +64,7 @@ class CompiledCheck:
         row = np.dtype([("first", "i4"), ("logits", "i4", self.num_classes), ("probabilities", "u2", self.num_classes)])
         if done.returncode or len(done.stdout) != len(images) * row.itemsize:
             raise ExportError(f"the compiled C program failed with code {done.returncode}", hint=HINT)
-        logits: Int32[np.ndarray, "n k"] = np.frombuffer(done.stdout, row)["logits"].copy()
-        return logits, float(done.stderr)
+        return np.frombuffer(done.stdout, row), float(done.stderr)
 
 
 @dataclass(frozen=True)

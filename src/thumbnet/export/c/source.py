@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
@@ -15,6 +16,7 @@ from thumbnet.errors import ExportError
 from thumbnet.export.c.fixed_point import FixedBlock, FixedProgram
 from thumbnet.export.c.names import c_string
 from thumbnet.export.c.plan import Place, Plan
+from thumbnet.models.decision import Decision
 
 WIDTH = 118
 MOST_SIDE = 65535  # of uint16, which holds a block's sizes
@@ -23,8 +25,10 @@ PIXEL_LAYOUTS = {1: "a grey level a byte", 3: "a byte each of red, green and blu
 PROBABILITY_ERROR = 0.001
 
 
-def c_source(program: FixedProgram, plan: Plan, *, name: str, class_names: Sequence[str]) -> str:
-    """The content of `<name>.c`; `name` is a C identifier."""
+def c_source(
+    program: FixedProgram, plan: Plan, *, name: str, class_names: Sequence[str], decision: Decision | None = None
+) -> str:
+    """The content of `<name>.c`; `name` is a C identifier, and `decision` how its logits become a class."""
     sizes = [size for block in program.blocks for size in (*block.in_shape, *block.out_shape)]
     if max(sizes) > MOST_SIDE or max(block.dilation for block in program.blocks) > MOST_DILATION:
         raise ExportError("the network has more channels or larger maps than the C program takes")
@@ -58,9 +62,22 @@ def c_source(program: FixedProgram, plan: Plan, *, name: str, class_names: Seque
         sum_shift=program.sum_shift,
         head_shift=program.head_scaling.shift,
         memory_bytes=plan.num_bytes,
+        answer=_answer(program, decision),
         arrays="\n".join(arrays),
         blocks="\n".join(_entry(index, block, place) for index, (block, place) in placed),
         class_names="\n".join(f"    {c_string(one)}," for one in class_names),
+    )
+
+
+def _answer(program: FixedProgram, decision: Decision | None) -> str:
+    """The last lines of the function that classifies."""
+    if decision is None:
+        return "return first;"
+    positive, other = decision.positive, 1 - decision.positive
+    margin = math.ceil(decision.margin * (1 << program.logit_bits))  # a difference of whole numbers
+    return (
+        f"/* Class {positive} from a probability of {decision.threshold:.4g} on: see README.md. */\n"
+        f"    return (int64_t)logits[{positive}] - logits[{other}] >= {margin}LL ? {positive} : {other};"
     )
 
 

@@ -25,6 +25,7 @@ from thumbnet.export.c.stored import SUFFIX, Stored, stored_to_bytes
 from thumbnet.export.c.surroundings import surroundings
 from thumbnet.export.public_card import public_card
 from thumbnet.export.request import LEAST_AGREEMENT, Agreement, CheckImages, ExportRequest, ExportResult, compare
+from thumbnet.models.decision import chosen_classes
 
 NAME = "c"
 NUM_COMPARED = 40  # images on which the compiled program is compared with the reference, bit by bit
@@ -51,7 +52,9 @@ def write(request: ExportRequest) -> ExportResult:
     name = c_identifier(shippable.name)
     sources = {
         f"{name}.h": c_header(program, name=name).encode(),
-        f"{name}.c": c_source(program, plan, name=name, class_names=shippable.card.class_names).encode(),
+        f"{name}.c": c_source(
+            program, plan, name=name, class_names=shippable.card.class_names, decision=shippable.card.decision
+        ).encode(),
     }
     with tempfile.TemporaryDirectory() as scratch:
         check = {CHECK_SOURCE: fill(CHECK_SOURCE, name=name, NAME=name.upper()).encode()}
@@ -99,6 +102,10 @@ def _compare_with_reference(
     logits, seconds = compiled.run(images)
     if not np.array_equal(logits, run_fixed(program, images)):
         raise ExportError("the compiled C program does not give the numbers of its integer reference", hint=HINT)
+    decision = request.shippable.card.decision
+    answers = compiled.answers(images)
+    if decision is not None and not np.array_equal(answers, chosen_classes(decision, logits / 2.0**program.logit_bits)):
+        raise ExportError("the compiled C program does not answer by the model's threshold", hint=HINT)
     return seconds
 
 

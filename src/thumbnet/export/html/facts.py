@@ -46,6 +46,7 @@ def facts(shippable: Shippable) -> list[tuple[str, str]]:
         ("Network", card.model),
         ("Recipe", card.recipe),
         ("Licence", licence_of(shippable)),
+        ("Answers", "" if card.decision is None else card.decision.describe(card.class_names)),
     ]
     return [(name, value) for name, value in rows if value]
 

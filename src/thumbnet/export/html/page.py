@@ -24,6 +24,7 @@ import thumbnet
 from thumbnet.export.html.compact import compact_script, compact_style
 from thumbnet.export.html.facts import facts, headlines
 from thumbnet.export.html.weights import program_to_bytes
+from thumbnet.models.card import ModelCard
 from thumbnet.models.export_data import ExportData
 from thumbnet.terminal.text import escaped
 from thumbnet.trained.shippable import Shippable
@@ -35,6 +36,14 @@ ENGINE_SCRIPTS = (
     "inflate.js", "jpeg_blocks.js", "jpeg_scan.js", "jpeg.js", "picture_files.js", "resampling.js", "pictures.js",
 )  # fmt: skip
 SCRIPTS = (*ENGINE_SCRIPTS, "decode.js", "results.js", "camera.js", "page.js")
+DECISION_SCRIPT = "decision.js"  # for models with a threshold, after the engine
+ANSWERED = (  # in the other scripts, and what it becomes for such models: the answer is not always the likelier class
+    (
+        "probabilities[other] - probabilities[one] || one - other",
+        "(other === probabilities.answer) - (one === probabilities.answer)",
+    ),
+    ("probabilities.indexOf(Math.max(...probabilities))", "probabilities.answer"),
+)
 NUM_SAMPLES = 10
 WHITE = 2**16 - 1  # of grey pictures of 16 bits, unless the model's data used fewer
 
@@ -58,12 +67,12 @@ def build_page(shippable: Shippable, weights: bytes | None = None) -> str:
     channels, height, width = card.image_shape
     samples = _samples(shippable.export_data)
     return _template().render(
-        policy=page_policy(),
+        policy=page_policy(has_decision=card.decision is not None),
         version=thumbnet.__version__,
         name=_encodable(shippable.name),
         title=escaped(shippable.name),
         style=_style(),
-        script=_script(),
+        script=_script(has_decision=card.decision is not None),
         class_names=[_encodable(name) for name in card.class_names],
         width=width,
         height=height,
@@ -79,6 +88,7 @@ def build_page(shippable: Shippable, weights: bytes | None = None) -> str:
             "sampleLabels": [sample.label for sample in samples],
             "weightsSize": len(weights),
             "engineSize": len(engine),
+            **_decision(card),
         },
         weights=_packed(_in_planes(weights)),
         engine=_packed(engine),
@@ -86,11 +96,12 @@ def build_page(shippable: Shippable, weights: bytes | None = None) -> str:
 
 
 @cache
-def page_policy() -> str:
-    """The page's Content-Security-Policy: nothing is fetched, and only its own script and style count."""
+def page_policy(*, has_decision: bool = False) -> str:
+    """The Content-Security-Policy of the page of a model that has a decision, or none: nothing is fetched, and only its
+    own script and style count."""
     rules = {
         "default-src": "'none'",
-        "script-src": f"'{_digest(_script())}' 'wasm-unsafe-eval'",
+        "script-src": f"'{_digest(_script(has_decision=has_decision))}' 'wasm-unsafe-eval'",
         "style-src": f"'{_digest(_style())}'",
         "img-src": "data: blob:",
         "media-src": "blob: mediastream:",
@@ -110,9 +121,19 @@ def _style() -> Markup:
 
 
 @cache
-def _script() -> Markup:
-    code = "".join(_asset(name).replace('"use strict";\n', "") for name in SCRIPTS)
+def _script(*, has_decision: bool) -> Markup:
+    names = (*ENGINE_SCRIPTS, DECISION_SCRIPT, *SCRIPTS[len(ENGINE_SCRIPTS) :]) if has_decision else SCRIPTS
+    code = "".join(_asset(name).replace('"use strict";\n', "") for name in names)
+    for likeliest, answered in ANSWERED if has_decision else ():
+        assert code.count(likeliest) == 1
+        code = code.replace(likeliest, answered)
     return Markup(compact_script('"use strict";\n' + code))  # noqa: S704  # files of ours
+
+
+def _decision(card: ModelCard) -> dict[str, object]:
+    if card.decision is None:
+        return {}
+    return {"decision": {"positive": card.decision.positive, "margin": card.decision.margin}}
 
 
 def _asset(name: str) -> str:

@@ -9,6 +9,7 @@ import onnx
 from jaxtyping import Float
 
 from thumbnet.errors import ExportError
+from thumbnet.export.onnx.answers import check_answers
 from thumbnet.export.onnx.runtime import open_session, run_session, runtime_errors
 from thumbnet.export.request import Agreement, CheckImages, compare, softmax
 
@@ -48,6 +49,8 @@ def run_check(content: bytes, images: CheckImages, *, hint: str = BUG) -> Outcom
         session = open_session(content)
         logits, probabilities = run_session(session, images.images)
         single, _ = run_session(session, images.images[:NUM_SINGLE], batch_size=1)
+        if images.decision is not None:
+            check_answers(session, images.images, logits, images.decision, hint=BUG)
     except runtime_errors() as error:
         raise ExportError(f"ONNX Runtime cannot run the file: {error}", hint=hint) from error
     agreement = compare(images, logits)

@@ -16,6 +16,7 @@ def write(request: ExportRequest) -> ExportResult:
     """Write the file, unless int8 costs more accuracy on held-out images than allowed. Scores on the test images are
     reported and decide nothing."""
     require_extra("onnx", f"the format {NAME}")
+    from thumbnet.export.onnx.answers import add_answers
     from thumbnet.export.onnx.checking import check_graph, run_check
     from thumbnet.export.onnx.graph import to_bytes
     from thumbnet.export.onnx.int8_graph import int8_graph
@@ -27,6 +28,7 @@ def write(request: ExportRequest) -> ExportResult:
     assert shippable.export_data is not None
     assert shippable.export_data.ranges is not None
     model = int8_graph(shippable.program, shippable.export_data.ranges, properties=properties_of(shippable))
+    add_answers(model, shippable.card.decision)
     content = to_bytes(model)
     check_graph(content)
     checks = []

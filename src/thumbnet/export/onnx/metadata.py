@@ -16,6 +16,7 @@ INPUT = "uint8 pixels 0..255, [N,height,width,channels]; normalisation is inside
 def properties_of(shippable: Shippable) -> dict[str, str]:
     """The metadata of a model; lists and the card are JSON in ASCII, so that no letter of a name can do harm."""
     card = public_card(shippable.card)
+    decision = card.decision
     return {
         "name": _printable(shippable.name),
         "model": _printable(card.model),
@@ -27,6 +28,7 @@ def properties_of(shippable: Shippable) -> dict[str, str]:
         "data": _printable(card.data_description),
         "accuracy": _accuracy(shippable),
         "license": licence_of(shippable),
+        **({} if decision is None else {"answers": json.dumps(decision.describe(card.class_names))}),
         CARD: json.dumps(card_to_dict(card), allow_nan=False, separators=(",", ":")),
     }
 

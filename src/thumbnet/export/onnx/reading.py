@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from thumbnet.errors import ModelError, ThumbnetError
-from thumbnet.export.onnx.names import CARD, IMAGES, LOGITS, PROBABILITIES
+from thumbnet.export.onnx.names import ANSWERS, CARD, IMAGES, LOGITS, PROBABILITIES
 from thumbnet.export.onnx.runtime import open_session, run_session, runtime_errors
 from thumbnet.models.card import ModelCard, card_from_dict
 from thumbnet.specs.extras import require_extra
@@ -67,5 +67,7 @@ def _check_ends(session: InferenceSession, card: ModelCard, path: str | Path) ->
     ends = {end.name: (end.type, end.shape[1:]) for end in [*session.get_inputs(), *session.get_outputs()] if end.shape}
     scores = ("tensor(float)", [len(card.class_names)])
     expected = {IMAGES: ("tensor(uint8)", [height, width, channels]), LOGITS: scores, PROBABILITIES: scores}
+    if card.decision is not None:
+        expected[ANSWERS] = ("tensor(int64)", [])
     if ends != expected:
         raise ModelError(f"{path} does not fit its model card: it has {ends}, expected {expected}", hint=HINT)

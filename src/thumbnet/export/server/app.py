@@ -48,7 +48,7 @@ class _Service:
         self._small = Budget(SMALL_UPLOADS)
         self._shippable = shippable
         self._page: asyncio.Future[str] | None = None
-        self._description = to_plain(describe(self._name, self._card.class_names, limits, version=__version__))
+        self._description = to_plain(self._describe())
         self.app = Starlette(
             routes=[
                 Route("/", self.page),
@@ -65,12 +65,19 @@ class _Service:
             },
         )
 
+    def _describe(self) -> dict[str, Any]:
+        has_decision = self._card.decision is not None
+        return describe(
+            self._name, self._card.class_names, self._limits, version=__version__, has_decision=has_decision
+        )
+
     async def page(self, request: Request) -> Response:
         if self._page is None:  # it takes a third of a second, which those who want no page need not wait for
             self._page = asyncio.get_running_loop().run_in_executor(None, build_page, self._shippable)
         content = await asyncio.shield(self._page)
+        policy = page_policy(has_decision=self._card.decision is not None)
         headers = {
-            "content-security-policy": f"{page_policy()}; frame-ancestors 'none'",
+            "content-security-policy": f"{policy}; frame-ancestors 'none'",
             "cache-control": "no-cache",
         }
         return Response(content, media_type="text/html", headers=headers)
@@ -98,6 +105,7 @@ class _Service:
                 "num_params": card.num_params,
                 "class_names": card.class_names,
                 "image": {"channels": channels, "height": height, "width": width},
+                **({} if card.decision is None else {"decision": asdict(card.decision)}),
                 "metrics": None if card.metrics is None else dict(card.metrics),
                 "engine": self._classifier.engine,
                 "version": __version__,

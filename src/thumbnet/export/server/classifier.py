@@ -18,6 +18,7 @@ from thumbnet.export.server.budget import Budget
 from thumbnet.export.server.limits import BYTES_PER_PIXEL, BYTES_PER_REDUCED_PIXEL, FORMATS, Limits
 from thumbnet.export.server.refusals import RefusedError
 from thumbnet.export.server.threads import DaemonThreads
+from thumbnet.models.decision import ranked_classes
 from thumbnet.models.program_numpy import ProgramRunner
 from thumbnet.specs.processors import num_processors
 from thumbnet.trained.shippable import Shippable
@@ -64,7 +65,7 @@ class Classifier:
         return self.card.class_names
 
     async def classify(self, content: BytesIO, *, num_top: int) -> tuple[ClassProbability, ...]:
-        """The picture's most probable classes, most probable first.
+        """The picture's class, then the others, most probable first.
 
         Raises:
             RefusedError: 413 where it has too many pixels, 415 where it is no picture of a known type, 422 where it is
@@ -134,7 +135,7 @@ class Classifier:
                 hint="send another; if it is so with all, train the model anew",
             )
         probabilities = softmax(logits)[0]
-        best = np.argsort(-probabilities, kind="stable")[:num_top]
+        best = ranked_classes(self.card.decision, logits, probabilities[None])[0, :num_top]
         return tuple(ClassProbability(self.class_names[index], float(probabilities[index])) for index in best)
 
     def _is_reduced(self, header: PictureHeader) -> bool:

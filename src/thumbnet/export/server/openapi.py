@@ -12,8 +12,11 @@ OBJECT = {"type": "object"}
 TEXT = {"type": "string"}
 
 
-def describe(name: str, class_names: Sequence[str], limits: Limits, *, version: str) -> dict[str, Any]:
-    """The description of a server of a model, as `/openapi.json` gives it."""
+def describe(
+    name: str, class_names: Sequence[str], limits: Limits, *, version: str, has_decision: bool = False
+) -> dict[str, Any]:
+    """The description of a server of a model, as `/openapi.json` gives it; `has_decision` is whether its classes are
+    decided by a threshold."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -28,7 +31,7 @@ def describe(name: str, class_names: Sequence[str], limits: Limits, *, version: 
             "/model": {"get": _get("model", "What the model is", "application/json", _reference("Model"))},
             "/openapi.json": {"get": _get("openapi", "This description", "application/json", OBJECT)},
         },
-        "components": {"schemas": _schemas(class_names)},
+        "components": {"schemas": _schemas(class_names, has_decision=has_decision)},
     }
 
 
@@ -69,7 +72,7 @@ def _predict(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
     }
 
 
-def _schemas(class_names: Sequence[str]) -> dict[str, Any]:
+def _schemas(class_names: Sequence[str], *, has_decision: bool) -> dict[str, Any]:
     guess = {"class_name": {"enum": list(class_names)}, "probability": {"type": "number", "minimum": 0, "maximum": 1}}
     filename = {"filename": {"type": ["string", "null"]}}
     error = {"code": {"type": "integer"}, "message": TEXT, "hint": TEXT}
@@ -98,9 +101,25 @@ def _schemas(class_names: Sequence[str]) -> dict[str, Any]:
                 "class_names": {"type": "array", "items": TEXT},
                 "image": image,
                 "metrics": {"type": ["object", "null"], "additionalProperties": {"type": "number"}},
+                **({"decision": _decision()} if has_decision else {}),
             }
         ),
     }
+
+
+def _decision() -> dict[str, Any]:
+    count = {"type": "integer", "minimum": 0}
+    return _object(
+        {
+            "positive": {"enum": [0, 1]},
+            "threshold": {"type": "number", "minimum": 0, "maximum": 1},
+            "margin": {"type": "number"},
+            "rule": TEXT,
+            "num_images": count,
+            "num_positives": count,
+            "measured": {"type": "object", "additionalProperties": {"type": "number"}},
+        }
+    )
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:

@@ -249,7 +249,7 @@ int32_t ${name}_classify(const uint8_t *pixels, int32_t logits[${NAME}_CLASSES])
         if (logits[i] > logits[first])
             first = i;
     }
-    return first;
+    $answer
 }
 
 /* 2^-x for x in units of 1 / 2^${NAME}_LOGIT_BITS, in units of 1 / 65536: a polynomial for the fraction. */

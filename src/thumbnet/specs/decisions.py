@@ -1,0 +1,67 @@
+"""How the answers of two unequal classes are picked, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from thumbnet.errors import ConfigError
+from thumbnet.specs.checks import require, require_choice, shown
+
+RULES = ("none", "f1", "recall", "costs")
+MIN_RECALL, MAX_RECALL = 0.01, 0.99
+MAX_COST = 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decisions:
+    """Of two classes, from which probability on the positive one is answered; picked on validation after training.
+
+    Args:
+        threshold: `none`: the likelier class is answered; `f1`: where F1 is highest; `recall`: where so many of the
+            positive images are found as `recall` says; `costs`: where wrong answers cost least; or a probability.
+        recall: the fraction of the positive images to find; it implies `threshold = "recall"`.
+        positive: the class to be found; None: the one with fewer training images.
+        costs: what a wrong answer costs, by the image's class, 1 where it is not named; implies `threshold = "costs"`.
+
+    Raises:
+        ConfigError: out of range, or two of these contradict each other.
+    """
+
+    threshold: Literal["none", "f1", "recall", "costs"] | float = "none"
+    recall: float | None = None
+    positive: str | None = None
+    costs: Mapping[str, str | int | float | bool] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.threshold, str):
+            require_choice("threshold", self.threshold, RULES)
+        else:
+            require(0 < self.threshold < 1, "threshold", self.threshold, "above 0 and below 1")
+        if self.recall is not None:
+            is_right = MIN_RECALL <= self.recall <= MAX_RECALL
+            require(is_right, "recall", self.recall, f"at least {MIN_RECALL} and at most {MAX_RECALL}")
+        for name, cost in (self.costs or {}).items():
+            is_number = isinstance(cost, (int, float)) and not isinstance(cost, bool)
+            if not (is_number and 0 < float(cost) <= MAX_COST):
+                raise ConfigError(
+                    f"costs.{name} is {shown(cost)}", hint=f"a cost is a number above 0 and at most {MAX_COST:,.0f}"
+                )
+        for name in ("recall", "costs"):
+            if getattr(self, name) is not None and self.threshold == "none":
+                object.__setattr__(self, "threshold", name)
+            if (getattr(self, name) is not None) != (self.threshold == name):
+                self._refuse(name)
+        if self.positive is not None and self.threshold == "none":
+            raise ConfigError(
+                f"positive is {self.positive!r}, but there is no threshold", hint="give threshold or recall, too"
+            )
+
+    def _refuse(self, name: str) -> None:
+        if self.threshold == name:
+            example = "--recall 0.8" if name == "recall" else "--set costs.NAME=5"
+            raise ConfigError(f"threshold is {name!r}, but {name} is not given", hint=f"give it: {example}")
+        raise ConfigError(
+            f"{name} is given, but threshold is {self.threshold!r}", hint=f"leave one out, or set threshold = {name!r}"
+        )
