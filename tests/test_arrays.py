@@ -190,7 +190,7 @@ def test_arrays_train_a_whole_run(run: thumbnet.Run, dataset: thumbnet.Dataset, 
 
 
 def test_arrays_score_and_compare_runs(run: thumbnet.Run, dataset: thumbnet.Dataset, tmp_path: Path) -> None:
-    scored = thumbnet.evaluate_trained(run, dataset=dataset, temperature=True)
+    scored = thumbnet.evaluate_trained(run, dataset=dataset)
     assert scored.analysis.evaluation.accuracy == run.metrics["test_accuracy"]
     said: list[str] = []
     other = thumbnet.dataset_from_arrays(
