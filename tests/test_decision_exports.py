@@ -25,8 +25,11 @@ from thumbnet.export.html.page import build_page, page_policy
 from thumbnet.export.html.weights import program_to_bytes
 from thumbnet.export.model_card.sections import sections
 from thumbnet.export.onnx.reading import load_onnx
-from thumbnet.export.request import CheckImages, ExportRequest, compare
-from thumbnet.models.decision import Decision, chosen_classes, threshold_of
+from thumbnet.export.request import CheckImages, ExportRequest, compare, softmax
+from thumbnet.export.tflite.checking import channels_last
+from thumbnet.export.tflite.contents import file_bytes
+from thumbnet.export.tflite.interpreters import has_micro, run_litert
+from thumbnet.models.decision import Decision, chosen_classes, moved_by, threshold_of
 
 BLOCKS, SHAPE = "b8 b16p b16", (3, 12, 12)
 DECIDE = (
@@ -127,6 +130,27 @@ def test_without_a_threshold_there_are_two_outputs(decided: ExportRequest) -> No
     )
     session = onnxruntime.InferenceSession(decided.out, providers=["CPUExecutionProvider"])
     assert [output.name for output in session.get_outputs()] == ["logits", "probabilities"]
+
+
+@pytest.mark.parametrize("target", [None, "frigate", "openmv"])
+def test_the_likelier_class_of_a_tflite_file_is_the_answer(decided: ExportRequest, target: str | None) -> None:
+    decision = decision_of(decided)
+    result = FORMATS["tflite"].write(replace(decided, target=target))
+    assert min(check.agreement for check in result.checks) >= 0.85
+    assert result.checks[-1].original_accuracy == 0.75
+    content = file_bytes(decided.shippable)
+    found = run_litert(content, channels_last(decided.test.images))
+    moved = softmax(decided.test.logits + moved_by(decision))
+    assert np.abs(found - moved).mean() < 0.05
+    plain = replace(decided.shippable, card=replace(decided.shippable.card, decision=None))
+    unmoved = run_litert(file_bytes(plain), channels_last(decided.test.images))
+    assert np.abs(unmoved - softmax(decided.test.logits)).mean() < 0.05 < np.abs(unmoved - moved).mean()
+    if has_micro() and target is None:
+        assert "gives what LiteRT's reference kernels give" in str(result.details["microcontrollers"])
+    assert b"moved so that one half stands for the model's threshold" in content
+    assert "moved so that one half" in str(result.details["output"])
+    if target is not None:
+        assert "moved so that one half" in (decided.out / "README.md").read_text()
 
 
 def test_c_programs_give_the_answers(decided: ExportRequest) -> None:

@@ -99,6 +99,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             writer="thumbnet.export.tflite.write",
             suffix=".tflite",
             extra="tflite",
+            obeys_decisions=True,
             is_quantised=True,
             targets=("frigate", "openmv"),
             usage="LiteRT takes it, and LiteRT for Microcontrollers; uint8 pixels in, 8-bit probabilities out",

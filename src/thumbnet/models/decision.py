@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 
 MAX_ROUNDING = 1e-6  # by which threshold and margin of a card may differ
 
@@ -65,6 +65,11 @@ def chosen_classes(decision: Decision | None, logits: Float[np.ndarray, "n k"]) 
     exact = logits.astype(np.float64)
     chosen = np.where(exact[:, positive] - exact[:, other] >= decision.margin, positive, other).astype(np.int64)
     return chosen
+
+
+def moved_by(decision: Decision) -> Float64[np.ndarray, " k"]:
+    """What is added to the logits so that the likelier class is the answer; one half then stands for the threshold."""
+    return np.array([-decision.margin if index == decision.positive else 0.0 for index in range(2)])
 
 
 def ranked_classes(

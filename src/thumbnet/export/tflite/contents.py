@@ -22,7 +22,7 @@ def file_bytes(shippable: Shippable, *, camera: tuple[int, int] | None = None) -
     shippable = replace(shippable, card=public_card(shippable.card))
     assert shippable.program is not None
     assert shippable.export_data is not None
-    graph = build_graph(shippable.program, shippable.export_data, camera=camera)
+    graph = build_graph(shippable.program, shippable.export_data, camera=camera, decision=shippable.card.decision)
     in_channels = shippable.card.image_shape[0] if camera is None else 3
     model = graph_to_bytes(
         graph,

@@ -19,6 +19,7 @@ TYPES = {
     np.dtype(np.uint8): tflite.TensorType.UINT8,
     np.dtype(np.int16): tflite.TensorType.INT16,
     np.dtype(np.int32): tflite.TensorType.INT32,
+    np.dtype(np.int64): tflite.TensorType.INT64,
 }
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int8
 from thumbnet.export.tflite.flatbuffer import Graph, Operator, Scales, Tensor
 from thumbnet.export.tflite.quantisation import PROBABILITIES, Filters, MapScale
 
-INT8, UINT8, INT16, INT32 = (np.dtype(kind) for kind in (np.int8, np.uint8, np.int16, np.int32))
+INT8, UINT8, INT16, INT32, INT64 = map(np.dtype, (np.int8, np.uint8, np.int16, np.int32, np.int64))
 PROBABILITIES_INT16 = MapScale(1 / 32768, 0)  # what SOFTMAX has for int16
 
 
@@ -148,13 +148,26 @@ class Layers:
         self._operate("MEAN", 3, [x.position, axes], y, "ReducerOptions", KeepDims=False)
         return y
 
-    def matrix_int16(self, x: Map, name: str, matrix: Float[np.ndarray, "n c"], scale: MapScale) -> Map:
-        """A matrix int8 with one scale, times an int16 vector."""
+    def matrix_int16(
+        self,
+        x: Map,
+        name: str,
+        matrix: Float[np.ndarray, "n c"],
+        scale: MapScale,
+        *,
+        bias: Float[np.ndarray, " n"] | None = None,
+    ) -> Map:
+        """A matrix int8 with one scale, times an int16 vector, plus the bias."""
         matrix_scale = float(np.float32(np.abs(matrix).max() / 127)) or 1.0
         values = np.rint(matrix / matrix_scale).astype(np.int8)
         weights = self.constant(f"{name}.weights", values, MapScale(matrix_scale, 0))
         y = self.tensor(name, (1, len(matrix)), scale, INT16)
         inputs = [x.position, weights.position, -1]
+        if bias is not None:
+            step = np.float32(x.scale.scale) * np.float32(matrix_scale)
+            whole = np.rint(bias / np.float64(step)).astype(np.int64)
+            scales = Scales(np.array([step], np.float32))
+            inputs[2] = self.graph.add(Tensor(f"{name}.bias", whole.shape, INT64, scales, whole))
         self._operate("FULLY_CONNECTED", 7, inputs, y, "FullyConnectedOptions")
         return y
 

@@ -50,6 +50,14 @@ def describe(shippable: Shippable) -> str:
     )
 
 
+def moved_note(shippable: Shippable) -> str:
+    """Said of the probabilities of a model with a threshold."""
+    decision = shippable.card.decision
+    if decision is None:
+        return ""
+    return f", moved so that one half stands for the model's threshold of {decision.threshold:.4g}"
+
+
 def with_labels(model: bytes, shippable: Shippable) -> bytes:
     """A .tflite file followed by a zip archive with the label file: any unzip finds it."""
     archive = io.BytesIO(model)
@@ -73,7 +81,7 @@ def _model_metadata(shippable: Shippable, in_channels: int) -> bytes:
         7,
         {
             0: builder.CreateString("probability"),
-            1: builder.CreateString("The probability of each class, 0 to 255 for 0 to 1."),
+            1: builder.CreateString(f"The probability of each class, 0 to 255 for 0 to 1{moved_note(shippable)}."),
             6: _tables(builder, labels),
         },
     )

@@ -23,6 +23,7 @@ from thumbnet.export.tflite.rounding import (
     moments_of_maps,
     moments_of_pixels,
 )
+from thumbnet.models.decision import Decision, moved_by
 from thumbnet.models.export_data import AFTER, BEFORE, NUM_CALIBRATION_IMAGES, STEM, ExportData, Range
 from thumbnet.models.program import Block, Program
 
@@ -36,11 +37,15 @@ STEM_POWER = 0.5  # of the stem's ranges, by which its channels are divided; cho
 INT16_MOST = 32767
 
 
-def build_graph(program: Program, data: ExportData, *, camera: tuple[int, int] | None = None) -> Graph:
+def build_graph(
+    program: Program, data: ExportData, *, camera: tuple[int, int] | None = None, decision: Decision | None = None
+) -> Graph:
     """The graph of an equalised program.
 
     Args:
         data: the model's, with ranges.
+        decision: how its logits become an answer; a threshold is in the graph as a bias of the logits, so that the
+            likelier class is the answer.
         camera: height and width of RGB pictures that are shrunk to the network's size, and made grey where it is, in
             the graph; None: it takes pictures of the network's own shape.
     """
@@ -61,7 +66,7 @@ def build_graph(program: Program, data: ExportData, *, camera: tuple[int, int] |
         kept = first if block is program.blocks[0] else others
         x = _add_block(layers, x, block, _block_ranges(block, ranges, inputs, kept=kept))
         inputs = ranges[f"{block.name}{AFTER}"]
-    layers.graph.output = _add_head(layers, x, program, inputs).position
+    layers.graph.output = _add_head(layers, x, program, inputs, decision).position
     return layers.graph
 
 
@@ -198,13 +203,18 @@ def _after_silu(before: Range) -> Range:
     return Range(np.where(turns, SILU_LOWEST, np.minimum(low, high)), np.maximum(low, high))
 
 
-def _add_head(layers: Layers, x: Map, program: Program, found: Range) -> Map:
+def _add_head(layers: Layers, x: Map, program: Program, found: Range, decision: Decision | None) -> Map:
     """int16 has 128 steps for each of the map's, and the bounds of a mean are those of the map."""
     fine = layers.convert(x, "fine", MapScale(x.scale.scale / 128, 0), INT16)
     mean = layers.mean_int16(fine, "mean")
     head = program.head.astype(np.float64)
     most = np.maximum(np.abs(head * found.low), np.abs(head * found.high)).sum(axis=1).max()
-    logits = layers.matrix_int16(mean, "logits", program.head, MapScale(max(float(most), 1e-6) / INT16_MOST, 0))
+    bias = None
+    if decision is not None:
+        bias = moved_by(decision)
+        most += np.abs(bias).max()
+    scale = MapScale(max(float(most), 1e-6) / INT16_MOST, 0)
+    logits = layers.matrix_int16(mean, "logits", program.head, scale, bias=bias)
     fine = layers.softmax_int16(logits, "fine_probabilities")
     coarse = layers.convert(fine, "coarse_probabilities", PROBABILITIES, INT8)
     return layers.convert(coarse, "probabilities", MapScale(1 / 256, 0), UINT8)

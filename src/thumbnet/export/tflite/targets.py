@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from thumbnet.export.tflite.labels import label_lines
+from thumbnet.export.tflite.metadata import moved_note
 from thumbnet.trained.shippable import Shippable
 
 FRIGATE_SIDES = (224, 224)
@@ -36,10 +37,10 @@ def target_folder(target: str, shippable: Shippable) -> Target:
     name = plain_name(shippable.name)
     _, height, width = shippable.card.image_shape
     if target == "frigate":
-        readme = FRIGATE.format(name=name, width=width, height=height)
+        readme = FRIGATE.format(name=name, width=width, height=height, moved=moved_note(shippable))
         return Target("model.tflite", {"labelmap.txt": labels, "README.md": readme}, FRIGATE_SIDES)
     colour = "RGB565" if shippable.card.image_shape[0] == 3 else "GRAYSCALE"
-    readme = OPENMV.format(name=name, width=width, height=height, colour=colour)
+    readme = OPENMV.format(name=name, width=width, height=height, colour=colour, moved=moved_note(shippable))
     return Target(f"{name}.tflite", {f"{name}.txt": labels, "README.md": readme})
 
 
@@ -74,8 +75,8 @@ on a device**.
 3. Restart Frigate. Do not train this model in Frigate's own pages: it would be replaced.
 
 Frigate gives pictures of 224x224 pixels as uint8; the model shrinks them to the {width}x{height} that it was trained on
-and answers with a probability for each class, uint8, in the order of `labelmap.txt`. A class called `none` means to
-Frigate that an object has no sub-label.
+and answers with a probability for each class, uint8, in the order of `labelmap.txt`{moved}. A class called `none` means
+to Frigate that an object has no sub-label.
 """
 
 OPENMV = """\
@@ -104,5 +105,5 @@ for microcontrollers, not on a camera: **not run on a device**.
    ```
 
 OpenMV fits the picture to the model's {width}x{height} pixels, uint8; normalisation is inside the model. The answer is
-a probability for each class, in the order of `{name}.txt`.
+a probability for each class, in the order of `{name}.txt`{moved}.
 """

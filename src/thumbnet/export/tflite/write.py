@@ -23,6 +23,7 @@ def write(request: ExportRequest) -> ExportResult:
     require_extra(NAME, f"the format {NAME}")
     from thumbnet.export.tflite.checking import check_accuracy, check_camera, check_micro
     from thumbnet.export.tflite.contents import file_bytes
+    from thumbnet.export.tflite.metadata import moved_note
     from thumbnet.export.tflite.targets import target_folder
 
     shippable = request.shippable
@@ -50,7 +51,7 @@ def write(request: ExportRequest) -> ExportResult:
         checks=checks,
         details={
             "input": f"uint8 [1,{sides[0]},{sides[1]},{channels}], pixels 0 to 255",
-            "output": f"uint8 [1,{len(shippable.card.class_names)}], probabilities times 256",
+            "output": f"uint8 [1,{len(shippable.card.class_names)}], probabilities times 256{moved_note(shippable)}",
             "checked_with": f"ai-edge-litert {version('ai-edge-litert')}",
             **found,
         },
