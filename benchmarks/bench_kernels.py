@@ -14,13 +14,14 @@ from typing import Any
 
 from measuring import circumstances, describe_circumstances, write_results
 
-from thumbnet.bench.measure import StepWatch, random_dataset
+from thumbnet.data.random_images import random_dataset
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.registry import num_params
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.optimizers import Muon
 from thumbnet.training.fit import fit
+from thumbnet.training.watch import StepWatch
 
 BLOCKS = ("b32 b48p b48x4 b64p", "b32 b64p b64x5 b96p b96x5", "c32p c64x3 c64p c64")
 WAYS = {
@@ -41,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("blocks", nargs="*", default=list(BLOCKS), metavar="BLOCKS", help="networks as lines of text")
     parsed = parser.parse_args()
-    dataset = random_dataset(STEPS_A_TURN * BATCH_SIZE)
+    dataset = random_dataset(STEPS_A_TURN * BATCH_SIZE, (3, 32, 32), 10)
     networks = []
     for blocks in parsed.blocks:
         model = BlockNet(blocks=blocks)

@@ -30,7 +30,7 @@ from measuring import (
     write_results,
 )
 
-from thumbnet.bench.measure import StepWatch, matrix_gflops
+from thumbnet.bench.measure import matrix_gflops
 from thumbnet.data.sources import load_dataset
 from thumbnet.models.registry import create_model
 from thumbnet.models.trace import trace_model
@@ -39,6 +39,7 @@ from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.optimizers import SGD
 from thumbnet.training.device import peak_memory_bytes
 from thumbnet.training.fit import fit
+from thumbnet.training.watch import StepWatch
 
 BATCH_SIZE = 128
 STEPS_A_TURN = 15

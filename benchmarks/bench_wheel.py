@@ -17,14 +17,15 @@ from pathlib import Path
 
 from measuring import circumstances, describe_circumstances, write_results
 
-from thumbnet.bench.measure import StepWatch, random_dataset
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.random_images import random_dataset
 from thumbnet.data.sources import load_dataset
 from thumbnet.kernels import precompiled
 from thumbnet.models.registry import create_model
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.optimizers import Muon
 from thumbnet.training.fit import fit
+from thumbnet.training.watch import StepWatch
 
 BATCH_SIZE = 128
 STEPS_A_TURN = 8
@@ -44,7 +45,10 @@ def main() -> None:
             archive.extractall(name)
         installed = Path(name) / "thumbnet" / "kernels" / precompiled.FOLDER.name
         folders = {"wheel": installed, "on the spot": precompiled.FOLDER}
-        datasets = {"digits": load_dataset("digits"), "random, 32 px": random_dataset(STEPS_A_TURN * BATCH_SIZE)}
+        datasets = {
+            "digits": load_dataset("digits"),
+            "random, 32 px": random_dataset(STEPS_A_TURN * BATCH_SIZE, (3, 32, 32), 10),
+        }
         turns = {images: measure(dataset, folders) for images, dataset in datasets.items()}
     values = circumstances() | {"batch_size": BATCH_SIZE, "seconds_per_step": turns}
     lines = ["# A wheel's kernels and those compiled on the spot", "", describe_circumstances(values), ""]

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.bench.measure import seconds_per_call
 from thumbnet.kernels.convolution import convolve
 from thumbnet.kernels.convolution_choice import is_taken
 from thumbnet.kernels.convolution_support import padding_of, supports_convolution, supports_convolution_layer
 from thumbnet.kernels.library import Kernels
+from thumbnet.training.watch import seconds_per_call
 
 AT_LEAST_S = 0.03  # of each measurement
 NUM_ERROR_IMAGES = 32

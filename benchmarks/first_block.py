@@ -13,10 +13,10 @@ from convolution_layers import computed_in
 from torch import Tensor
 from torch.nn import functional as F
 
-from thumbnet.bench.measure import seconds_per_call
 from thumbnet.kernels.blocks import fused_strided
 from thumbnet.kernels.library import Kernels
 from thumbnet.models.blocknet import BlockNet
+from thumbnet.training.watch import seconds_per_call
 
 Times = tuple[float, float]  # seconds forward and backward
 

@@ -15,9 +15,10 @@ import torch
 
 from thumbnet.bench import measure
 from thumbnet.bench.layers import kernels_by_layer
-from thumbnet.bench.measure import StepWatch, matrix_gflops, random_dataset, run_bench, time_recipe
+from thumbnet.bench.measure import matrix_gflops, run_bench, time_recipe
 from thumbnet.bench.report import Bench
 from thumbnet.cli import main
+from thumbnet.data.random_images import random_dataset
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.choice import using_kernels
 from thumbnet.kernels.compiler import can_compile
@@ -26,7 +27,8 @@ from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.registry import create_model
 from thumbnet.recipes import load_recipe
 from thumbnet.training.processor import processor_kind
-from thumbnet.training.progress import StepReport
+from thumbnet.training.progress import EpochPlan, StepReport
+from thumbnet.training.watch import StepWatch
 
 
 @contextmanager
@@ -160,10 +162,19 @@ def test_steps_are_watched_between_two_counts() -> None:
     assert watch.ends[-1][0] == 6
 
 
-def test_random_images_have_the_size_of_cifar10() -> None:
-    dataset = random_dataset(20)
-    assert dataset.image_shape == (3, 32, 32)
-    assert (len(dataset.train), dataset.num_classes) == (20, 10)
+def test_steps_are_counted_over_epochs() -> None:
+    watch = StepWatch()
+    for num_steps in (1, 2, 1, 2):
+        if num_steps == 1:
+            watch.epoch_begins(EpochPlan(1, 2, 0.1, 20, 2))
+        watch.step_ends(StepReport(num_steps, 10, 1.0, 0.5, 1.0, 100.0))
+    assert [num_steps for num_steps, _ in watch.ends] == [1, 2, 3, 4]
+
+
+def test_random_images_have_the_shape_that_is_asked_for() -> None:
+    dataset = random_dataset(20, (1, 24, 32), 7)
+    assert dataset.image_shape == (1, 24, 32)
+    assert (len(dataset.train), dataset.num_classes) == (20, 7)
 
 
 def test_matrix_products_are_counted_in_gflops(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,7 +276,7 @@ def test_the_benchmark_compares_a_wheel_with_what_is_compiled(
     monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
     for name, value in (("NUM_TURNS", 1), ("STEPS_A_TURN", 4), ("BATCH_SIZE", 2)):
         monkeypatch.setattr(bench_wheel, name, value)
-    monkeypatch.setattr(bench_wheel, "load_dataset", lambda name: bench_wheel.random_dataset(8))
+    monkeypatch.setattr(bench_wheel, "load_dataset", lambda name: bench_wheel.random_dataset(8, (3, 32, 32), 10))
     monkeypatch.setattr(bench_wheel, "create_model", lambda name, in_channels: BlockNet(blocks="b16"))
     monkeypatch.setattr(sys, "argv", ["bench_wheel.py", str(tmp_path / "thumbnet.whl")])
     bench_wheel.main()

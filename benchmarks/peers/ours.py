@@ -11,8 +11,9 @@ from typing import Any
 from measuring import check_kept
 
 from peers.plan import fitting_epochs
-from thumbnet.bench.measure import random_dataset, time_recipe
+from thumbnet.bench.measure import time_recipe
 from thumbnet.config import config_to_toml
+from thumbnet.data.random_images import random_dataset
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.environment import environment_of
 from thumbnet.runs.parts import build_model
@@ -26,7 +27,7 @@ NUM_IMAGES = 1000  # to resolve a config
 def time_ours(recipe: str) -> dict[str, Any]:
     """Seconds of an epoch, the number format, and whose kernels `auto` chooses."""
     config = load_recipe(recipe).replace(device="cpu")
-    dataset = random_dataset(NUM_IMAGES)
+    dataset = random_dataset(NUM_IMAGES, (3, 32, 32), 10)
     resolved = resolve_config(config, dataset)
     environment = environment_of(resolved, build_model(resolved, dataset))
     return {

@@ -20,7 +20,8 @@ from thumbnet.bench.layers import kernels_by_layer
 from thumbnet.bench.report import NUM_IMAGES, Bench, ModelSpeed, RecipeTime
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import normalise, num_batches
-from thumbnet.data.dataset import Dataset, Source, Split
+from thumbnet.data.dataset import Dataset
+from thumbnet.data.random_images import random_dataset
 from thumbnet.data.source_registry import CIFAR_VAL_FRACTION
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import predict_logits
@@ -38,10 +39,11 @@ from thumbnet.specs.optimizers import SGD
 from thumbnet.specs.resizing import ProgressiveResizing
 from thumbnet.training.device import peak_memory_bytes, pick_device, pick_precision, processor_name
 from thumbnet.training.fit import fit
-from thumbnet.training.history import EpochRecord, History
+from thumbnet.training.history import History
 from thumbnet.training.inputs import build_augmentations, make_batch
 from thumbnet.training.processor import processor_kind
-from thumbnet.training.progress import EpochPlan, Progress, StepReport
+from thumbnet.training.progress import Progress
+from thumbnet.training.watch import StepWatch, seconds_per_call
 
 MATRIX_SIZES = (1024, 2048, 4096)  # sides of the square matrices
 MATRIX_REPEATS = 6
@@ -127,7 +129,7 @@ def matrix_gflops(device: torch.device | str = "cpu") -> float:
 def measure_model(name: str, batch_size: int, precision: str, device: str) -> ModelSpeed:
     """A model's speed in this process."""
     num_steps = CPU_STEPS if device == "cpu" else GPU_STEPS
-    dataset = random_dataset(batch_size * num_steps)
+    dataset = random_dataset(batch_size * num_steps, IMAGE_SHAPE, NUM_CLASSES)
     model = create_model(name)
     count = num_params(model)
     library = pick_kernels("auto", model, torch.device(device))
@@ -174,7 +176,7 @@ def measure_model(name: str, batch_size: int, precision: str, device: str) -> Mo
 def time_recipe(config: TrainConfig) -> RecipeTime:
     """What a recipe's training takes on CIFAR-10, from some steps at each size that its images have."""
     held_out = CIFAR_VAL_FRACTION if isinstance(config.val_fraction, str) else config.val_fraction
-    dataset = random_dataset(round(NUM_IMAGES * (1 - held_out)))
+    dataset = random_dataset(round(NUM_IMAGES * (1 - held_out)), IMAGE_SHAPE, NUM_CLASSES)
     config = resolve_config(config, dataset)
     check_sizes(config, dataset)
     resizing = config.inputs.resizing
@@ -204,47 +206,6 @@ def time_recipe(config: TrainConfig) -> RecipeTime:
         num_steps=num_steps,
         train_s=sum(seconds[sides] * count for sides, count in counts.items()),
         peak_memory_bytes=peak_memory_bytes(torch.device(config.engine.device)),
-    )
-
-
-class StepWatch(Progress):
-    """Notes when the steps of one epoch end."""
-
-    def __init__(self) -> None:
-        self.ends: list[tuple[int, float]] = []  # steps done, and when
-
-    def epoch_begins(self, plan: EpochPlan) -> None: ...
-
-    def step_ends(self, report: StepReport) -> None:
-        self.ends.append((report.num_steps, time.perf_counter()))
-
-    def epoch_ends(self, record: EpochRecord) -> None: ...
-
-    def seconds_per_step(self, after: int, until: int) -> float:
-        """Mean over the steps from the first report at `after` or later to the last one up to `until`."""
-        ends = [end for end in self.ends if after <= end[0] <= until]
-        (first, first_s), (last, last_s) = ends[0], ends[-1]
-        return (last_s - first_s) / (last - first)
-
-
-def random_dataset(num_train: int) -> Dataset:
-    """Random 32x32 colour images of ten classes."""
-    generator = torch.Generator().manual_seed(0)
-
-    def split(num_images: int) -> Split:
-        images = torch.randint(256, (num_images, *IMAGE_SHAPE), generator=generator, dtype=torch.uint8)
-        return Split(images, torch.arange(num_images) % NUM_CLASSES)
-
-    channels = IMAGE_SHAPE[0]
-    return Dataset(
-        train=split(num_train),
-        val=None,
-        test=split(NUM_CLASSES),
-        class_names=tuple(f"class {index}" for index in range(NUM_CLASSES)),
-        mean=(0.5,) * channels,
-        std=(0.25,) * channels,
-        flip_keeps_labels=True,
-        source=Source("random", "random images"),
     )
 
 
@@ -279,17 +240,6 @@ def _forward_images_per_s(model: torch.nn.Module, dataset: Dataset) -> float:
     return len(images) / seconds_per_call(
         lambda: predict_logits(model, images, mean=dataset.mean, std=dataset.std), at_least_s=FORWARD_S
     )
-
-
-def seconds_per_call(call: Callable[[], object], *, at_least_s: float) -> float:
-    """The mean of calls that take so long together, after a first one that is not counted."""
-    call()
-    begin_s = time.perf_counter()
-    num_calls = 0
-    while (elapsed_s := time.perf_counter() - begin_s) < at_least_s or num_calls == 0:
-        call()
-        num_calls += 1
-    return elapsed_s / num_calls
 
 
 def _in_own_process(function: Callable[..., T], *arguments: Any) -> T:
