@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from thumbnet.config import TrainConfig, config_to_toml, run_config_from_toml
-from thumbnet.errors import CheckpointError, RunError
+from thumbnet.errors import CheckpointError, ConfigError, RunError
 from thumbnet.models.weights import first_not_finite
 from thumbnet.runs.checksums import SIGNATURE_LENGTH, is_as_signed, signature
 from thumbnet.runs.environment import Environment
 from thumbnet.runs.known_data import KnownData
 from thumbnet.specs.json_text import check_format
+from thumbnet.specs.pace import Pace
 from thumbnet.specs.typed import from_fields
 from thumbnet.training.history import history_from_rows
 from thumbnet.training.randomness import RANDOM_SCHEMES
@@ -47,6 +48,15 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class _PaceValues:
+    """A pace as a checkpoint holds it."""
+
+    steps: int
+    starts: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class _Values:
     """What a checkpoint holds besides tensors, with its types."""
 
@@ -58,6 +68,7 @@ class _Values:
     environment: Environment = field(default_factory=Environment)
     changes: tuple[str, ...] = ()
     random_scheme: int = 1
+    pace: _PaceValues | None = None
 
 
 def checkpoint_to_bytes(checkpoint: Checkpoint) -> bytes:
@@ -72,6 +83,7 @@ def checkpoint_to_bytes(checkpoint: Checkpoint) -> bytes:
             "average": None if state.average is None else dict(state.average),
             "history": state.history.to_rows(),
             "random_scheme": state.random_scheme,
+            "pace": None if state.pace is None else _pace_to_values(state.pace),
             "data_checksum": checkpoint.known_data.checksum,
             "class_names": list(checkpoint.known_data.class_names),
             "total_s": checkpoint.total_s,
@@ -103,6 +115,7 @@ def checkpoint_from_bytes(content: bytes, *, name: str) -> Checkpoint:
         raise
     except RunError as error:
         raise CheckpointError(error.message, hint=error.hint) from error
+    pace = None if plain.pace is None else _pace(plain.pace, name)
     if plain.random_scheme not in RANDOM_SCHEMES:
         raise CheckpointError(
             f"{name} draws random numbers by scheme {plain.random_scheme}, which this version does not know",
@@ -120,9 +133,21 @@ def checkpoint_from_bytes(content: bytes, *, name: str) -> Checkpoint:
         history=history,
         average=None if average is None else _tensors(average, "average", name),
         random_scheme=plain.random_scheme,
+        pace=pace,
     )
     known_data = KnownData(plain.data_checksum, plain.class_names)
     return Checkpoint(state, known_data, plain.total_s, config, plain.environment, plain.changes)
+
+
+def _pace_to_values(pace: Pace) -> dict[str, object]:
+    return {"steps": pace.steps, "starts": list(pace.starts), "lengths": list(pace.lengths)}
+
+
+def _pace(values: _PaceValues, name: str) -> Pace:
+    try:
+        return Pace(values.steps, values.starts, values.lengths)
+    except ConfigError as error:
+        raise _damaged(name, error.message) from error
 
 
 def _damaged(name: str, reason: object) -> CheckpointError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from thumbnet.errors import ConfigError
@@ -41,14 +41,31 @@ class ProgressiveResizing:
         """Height and width in pixels at `step` (from 0) of `num_steps`, given the full-size (height, width)."""
         return _scaled(full, self.scales[sum(start <= step / num_steps for start in self.starts) - 1])
 
+    def sides_between(
+        self,
+        full: tuple[int, int],
+        first: int,
+        last: int,
+        *,
+        num_steps: int,
+        first_at: Callable[[int], int] = lambda step: step,
+    ) -> list[tuple[tuple[int, int], int]]:
+        """The sides of the images at the steps from `first` to below `last`, each with the number of these steps.
+
+        `first_at` gives the real step at which a step of the course begins, where its pace is another; other arguments
+        are as in `sides`.
+        """
+        begins = [first_at(_first_step_from(start, num_steps)) for start in self.starts]
+        ends = [*begins[1:], first_at(num_steps)]
+        return [
+            (_scaled(full, scale), max(0, min(end, last) - max(begin, first)))
+            for scale, begin, end in zip(self.scales, begins, ends, strict=True)
+        ]
+
     def total_area(self, full: tuple[int, int], first: int, last: int, *, num_steps: int) -> int:
         """The sum of the images' areas in pixels at the steps from `first` to below `last`; arguments as in `sides`."""
-        begins = [_first_step_from(start, num_steps) for start in self.starts]
-        total = 0
-        for scale, begin, end in zip(self.scales, begins, [*begins[1:], num_steps], strict=True):
-            height, width = _scaled(full, scale)
-            total += height * width * max(0, min(end, last) - max(begin, first))
-        return total
+        counted = self.sides_between(full, first, last, num_steps=num_steps)
+        return sum(height * width * count for (height, width), count in counted)
 
 
 def _scaled(full: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -16,12 +16,11 @@ from thumbnet.kernels.library import Kernels
 from thumbnet.models.outputs import check_num_classes
 from thumbnet.specs.objective import Objective
 from thumbnet.specs.resizing import ProgressiveResizing
-from thumbnet.specs.schedules import Schedule
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.class_weights import class_shares
+from thumbnet.training.course import Course
 from thumbnet.training.distillation import TeacherLogits, distillation_loss, distillation_losses
-from thumbnet.training.forecast import Forecast
 from thumbnet.training.inputs import make_batch
 from thumbnet.training.mixup import Mixed, Targets, mix
 from thumbnet.training.progress import EpochPlan, Progress, StepReport
@@ -30,27 +29,6 @@ from thumbnet.training.tally import Tally
 
 CPU_STEPS_BETWEEN_CHECKS = 1
 GPU_STEPS_BETWEEN_CHECKS = 20  # reading the loss makes a GPU wait for it
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Epochs, steps, and the learning rate at each of them."""
-
-    num_epochs: int
-    steps_per_epoch: int
-    batch_size: int
-    lr: float
-    schedule: Schedule
-
-    @property
-    def num_steps(self) -> int:
-        return self.num_epochs * self.steps_per_epoch
-
-    def factor_at(self, step: int) -> float:
-        return self.schedule.factor(step, num_steps=self.num_steps, steps_per_epoch=self.steps_per_epoch)
-
-    def lr_at(self, step: int) -> float:
-        return self.lr * self.factor_at(step)
 
 
 @dataclass(frozen=True)
@@ -96,47 +74,44 @@ class Loop:
     base_lrs: Sequence[float]
     precision: torch.dtype
     train: TrainImages
-    plan: Plan
+    course: Course
     objective: Objective
     average: WeightAverage | None
     seed: int
     random_scheme: int
     progress: Progress
 
-    def sides_at(self, step: int) -> tuple[int, int]:
-        """Height and width in pixels of the images at this step."""
-        return self.train.resizing.sides(self.train.full_size, step, self.plan.num_steps)
 
-    def area_between(self, first: int, last: int) -> int:
-        """The sum of the areas in pixels of one image at each step from `first` to below `last`."""
-        resizing = self.train.resizing
-        return resizing.total_area(self.train.full_size, first, last, num_steps=self.plan.num_steps)
+def train_epoch(loop: Loop, epoch: int, step_ended: Callable[[int], object]) -> StepReport:
+    """Train the loop's model for its epoch number `epoch` (from 1), and report on the whole of it.
 
-
-def train_epoch(loop: Loop, epoch: int, forecast: Forecast) -> StepReport:
-    """Train the loop's model for its epoch number `epoch` (from 1), and report on the whole of it."""
-    plan, labels, device = loop.plan, loop.train.labels, loop.train.images.device
-    first_step = (epoch - 1) * plan.steps_per_epoch
+    The last epoch ends where the course does. `step_ended` is called with the step, where the device has caught up.
+    """
+    course, labels, device = loop.course, loop.train.labels, loop.train.images.device
+    first_step = (epoch - 1) * course.steps_per_epoch
+    num_steps = min(course.steps_per_epoch, course.num_steps - first_step)
+    num_images = len(labels) if num_steps == course.steps_per_epoch else num_steps * course.batch_size
     check_every = CPU_STEPS_BETWEEN_CHECKS if device.type == "cpu" else GPU_STEPS_BETWEEN_CHECKS
-    loop.progress.epoch_begins(
-        EpochPlan(epoch, plan.num_epochs, plan.lr_at(first_step), len(labels), plan.steps_per_epoch)
-    )
+    loop.progress.epoch_begins(EpochPlan(epoch, course.num_epochs, course.lr_at(first_step), num_images, num_steps))
     loop.model.train()
     shares = class_shares(labels.cpu(), loop.train.num_classes) if loop.train.counts_by_class else None
     tally = Tally(first_step, shares=shares)
     with epoch_randomness(loop.seed, epoch, device, scheme=loop.random_scheme) as streams:
-        for index, chosen in enumerate(_batches(loop.train, plan.batch_size, streams.shuffling)):
-            factor = plan.factor_at(first_step + index)
+        for index, chosen in enumerate(_batches(loop.train, course.batch_size, streams.shuffling)):
+            step = first_step + index
+            if step >= course.num_steps:
+                break
+            factor = course.factor_at(step)
             for group, base_lr in zip(loop.optimizer.param_groups, loop.base_lrs, strict=True):
                 group["lr"] = base_lr * factor
-            sides = loop.sides_at(first_step + index)
-            tally.add(*_train_step(loop, chosen.to(labels.device), epoch, sides, streams.augmentation))
+            tally.add(*_train_step(loop, chosen.to(labels.device), epoch, course.sides_at(step), streams.augmentation))
             if loop.average is not None:
-                loop.average.update(first_step + index)
-            if (index + 1) % check_every == 0 or index + 1 == plan.steps_per_epoch:
+                loop.average.update(step)
+            is_last = index + 1 == course.steps_per_epoch or step + 1 == course.num_steps
+            if (index + 1) % check_every == 0 or is_last:
                 report = tally.report()
                 loop.progress.step_ends(report)
-                forecast.step_ends(first_step + index)
+                step_ended(step)
     return report
 
 

@@ -24,14 +24,17 @@ from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.objective import Objective
 from thumbnet.specs.optimizers import SGD, Optimizer
+from thumbnet.specs.pace import Pace
 from thumbnet.specs.schedules import OneCycle, Schedule
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.checks import check_arguments, check_flips, check_teacher
 from thumbnet.training.class_weights import resolve_class_weights
+from thumbnet.training.clock import Clock, PaceKeeper
+from thumbnet.training.course import Course
 from thumbnet.training.device import pick_device, pick_precision
 from thumbnet.training.distillation import TeacherLogits
-from thumbnet.training.epoch import Loop, Plan, TrainImages, train_epoch
+from thumbnet.training.epoch import Loop, TrainImages, train_epoch
 from thumbnet.training.forecast import Forecast
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.inputs import build_augmentations, init_model_from_data, resolve_inputs
@@ -49,7 +52,9 @@ def fit(
     model: nn.Module,
     dataset: Dataset,
     *,
-    epochs: int,
+    epochs: int | None = None,
+    pace: Pace | None = None,
+    clock: Clock | None = None,
     batch_size: int = 128,
     optimizer: Optimizer = SGD(lr=0.1),
     schedule: Schedule = OneCycle(),
@@ -60,6 +65,7 @@ def fit(
     init_from_data: bool = True,
     seed: int = 0,
     scorers: Mapping[str, Callable[[nn.Module], S]] = NO_SCORERS,
+    score_every: int = 1,
     progress: Progress | None = None,
     on_epoch_end: Callable[[TrainingState], None] | None = None,
     resume_from: TrainingState | None = None,
@@ -68,7 +74,9 @@ def fit(
 
     Args:
         model: takes normalised float images [N,C,H,W], returns logits [N,K]; it is moved to the device.
-        epochs: passes over the training images, those before `resume_from` included.
+        epochs: passes over the training images, those before `resume_from` included; or, instead, a `pace`.
+        pace: the number of steps, of which the last epoch may not be full, and how they go through the course.
+        clock: change the pace so that the training ends as the clock says; None: follow the pace as it is.
         optimizer: `SGD(...)`, `Muon(...)` or a registered class's; its `lr` is per step.
         schedule: multiplies the optimizer's learning rates, step by step.
         inputs: augmentation, flips and sizes of the training images.
@@ -80,8 +88,9 @@ def fit(
             weights are trained already.
         seed: of shuffling, augmentation and dropout. The model's weights have their own seed, in `create_model`.
         scorers: called with the model after every epoch, by split (`val`, `test`); see `thumbnet.scorers`.
+        score_every: epochs from one scoring, and one `on_epoch_end`, to the next; the last epoch is always scored.
         progress: is told of steps and epochs; None picks what suits the terminal, the notebook or the log file.
-        on_epoch_end: gets the state after each epoch, to keep it.
+        on_epoch_end: gets the state after each epoch that was scored, to keep it.
         resume_from: a state to go on from; the end is the same as without the interruption.
 
     Returns:
@@ -94,7 +103,14 @@ def fit(
     keep_freed_memory()
     progress = pick_progress() if progress is None else progress
     check_arguments(
-        dataset, epochs=epochs, batch_size=batch_size, average_decay=average_decay, seed=seed, scored=scorers
+        dataset,
+        epochs=epochs,
+        pace=pace,
+        batch_size=batch_size,
+        average_decay=average_decay,
+        score_every=score_every,
+        seed=seed,
+        scored=scorers,
     )
     objective = objective.resolved()
     device = pick_device(engine.device)
@@ -107,6 +123,7 @@ def fit(
     history = History()
     if resume_from is not None:
         check_state(resume_from, epochs=epochs, average_decay=average_decay)
+        pace = resume_from.pace or pace
         load_state(resume_from, model, torch_optimizer)
         history = resume_from.history
     elif init_from_data:
@@ -115,6 +132,16 @@ def fit(
     if average is not None and resume_from is not None and resume_from.average is not None:
         average.load(resume_from.average)
     steps_per_epoch = num_batches(len(dataset.train), batch_size)
+    is_paced = pace is not None or clock is not None
+    course = Course(
+        pace=Pace((epochs or 0) * steps_per_epoch) if pace is None else pace,
+        steps_per_epoch=steps_per_epoch,
+        batch_size=batch_size,
+        lr=optimizer.lr,
+        schedule=schedule,
+        resizing=inputs.resizing,
+        full_size=train.full_size,
+    )
     loop = Loop(
         model=model,
         forward=torch.compile(model) if engine.compiled else model,
@@ -122,7 +149,7 @@ def fit(
         base_lrs=base_lrs,
         precision=pick_precision(engine.precision, device, fully_fused=library is not None and runs_fully_fused(model)),
         train=train,
-        plan=Plan(epochs, steps_per_epoch, batch_size, optimizer.lr, schedule),
+        course=course,
         objective=objective,
         average=average,
         seed=seed,
@@ -130,20 +157,25 @@ def fit(
         progress=progress,
     )
     setup_s = time.perf_counter() - begin_s
-    forecast = Forecast(
-        progress, loop.area_between, num_steps=loop.plan.num_steps, first_step=len(history) * steps_per_epoch
-    )
+    epoch, first_step = len(history), len(history) * steps_per_epoch
+    keeper = None if clock is None else PaceKeeper(course, clock, score_every=score_every, first_step=first_step)
+    forecast = Forecast(progress, course.area_between, num_steps=course.num_steps, first_step=first_step)
     scores: dict[str, S] = {}
-    for epoch in range(len(history) + 1, epochs + 1):
+    while epoch * steps_per_epoch < course.num_steps:
+        epoch += 1
+        if keeper is not None:
+            keeper.epoch_begins()
         with using_kernels(model, library):
-            trained = train_epoch(loop, epoch, forecast)
-        check_finite(model, step=epoch * steps_per_epoch)
-        applied = nullcontext() if average is None else average.applied()
-        with applied, using_kernels(model, None), finite_at(epoch * steps_per_epoch):  # scores are PyTorch's
-            scores = {split: scorer(model) for split, scorer in scorers.items()}
+            trained = train_epoch(loop, epoch, forecast.step_ends if keeper is None else keeper.step_ends)
+        done = min(epoch * steps_per_epoch, course.num_steps)
+        check_finite(model, step=done)
+        is_scored = epoch % score_every == 0 or done == course.num_steps
+        applied = nullcontext() if average is None or not is_scored else average.applied()
+        with applied, using_kernels(model, None), finite_at(done):  # scores are PyTorch's
+            scores = {split: scorer(model) for split, scorer in scorers.items()} if is_scored else {}
         record = EpochRecord(
             epoch=epoch,
-            lr=loop.plan.lr_at(epoch * steps_per_epoch - 1),
+            lr=course.lr_at(done - 1),
             train_loss=trained.mean_loss,
             train_accuracy=trained.accuracy,
             val_loss=scores["val"].loss if "val" in scores else None,
@@ -159,8 +191,11 @@ def fit(
         )
         setup_s = 0.0
         history = history.appended(record)
-        if on_epoch_end is not None:
-            on_epoch_end(state_after(epoch, model, torch_optimizer, history, average, loop.random_scheme))
+        if on_epoch_end is not None and is_scored:
+            kept = course.pace if is_paced else None
+            on_epoch_end(state_after(epoch, model, torch_optimizer, history, average, loop.random_scheme, kept))
+        if keeper is not None and is_scored:
+            keeper.scoring_ends()
         progress.epoch_ends(record)  # last: a terminal that is gone must not lose the epoch
     if average is not None:
         model.load_state_dict(average.averaged)
@@ -171,6 +206,7 @@ def fit(
         precision=str(loop.precision).removeprefix("torch."),
         kernels=describe_kernels(library),
         num_threads=torch.get_num_threads(),
+        pace=course.pace if is_paced else None,
     )
 
 

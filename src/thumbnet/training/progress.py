@@ -222,6 +222,8 @@ class ReferenceLog(Progress):
             )
 
     def epoch_ends(self, record: EpochRecord) -> None:
+        if self.is_terminal:
+            self.bar.close()  # again, or of an epoch that a change of pace made shorter
         if record.test_loss is not None and record.test_accuracy is not None:
             num_correct = round(record.test_accuracy * self.num_test_images)
             self._print(

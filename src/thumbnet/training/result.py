@@ -8,6 +8,7 @@ from typing import Generic, Protocol, runtime_checkable
 
 from typing_extensions import TypeVar
 
+from thumbnet.specs.pace import Pace
 from thumbnet.training.history import History
 
 
@@ -31,6 +32,7 @@ class FitResult(Generic[S]):
 
     `scores` is empty where no epoch was trained, since the state to go on from was the last one. `precision` is that of
     convolutions and matrix products, `float32` or `bfloat16`; `kernels` whose trained the blocks, ours or PyTorch's.
+    `pace` is the one that was followed in the end, None where `fit` was given a number of epochs and no clock.
     """
 
     history: History
@@ -39,3 +41,4 @@ class FitResult(Generic[S]):
     precision: str
     kernels: str
     num_threads: int
+    pace: Pace | None = None

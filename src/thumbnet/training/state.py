@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from thumbnet.errors import CheckpointError
+from thumbnet.specs.pace import Pace
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.history import History
 from thumbnet.training.randomness import RANDOM_SCHEMES
@@ -21,7 +22,8 @@ class TrainingState:
     """All that is needed to go on after an epoch: tensors, numbers and texts only.
 
     `average` is that of the weights; `random_scheme` says how shuffling and augmentation are drawn from the seed and
-    the epoch (docs/decisions/0003-randomness.md).
+    the epoch (docs/decisions/0003-randomness.md). `pace` is the one to go on with, None where the number of epochs says
+    how many steps there are.
     """
 
     epoch: int
@@ -30,6 +32,7 @@ class TrainingState:
     history: History
     average: Mapping[str, Tensor] | None = None
     random_scheme: int = 1
+    pace: Pace | None = None
 
 
 def state_after(
@@ -39,16 +42,22 @@ def state_after(
     history: History,
     average: WeightAverage | None,
     random_scheme: int,
+    pace: Pace | None = None,
 ) -> TrainingState:
     """A copy of the state as it is now, which the next epoch does not change."""
     averaged = None if average is None else average.averaged
     weights, optimizer_state = model.state_dict(), optimizer.state_dict()
-    return copy.deepcopy(TrainingState(epoch, weights, optimizer_state, history, averaged, random_scheme))
+    return copy.deepcopy(TrainingState(epoch, weights, optimizer_state, history, averaged, random_scheme, pace))
 
 
-def check_state(state: TrainingState, *, epochs: int, average_decay: float) -> None:
+def check_state(state: TrainingState, *, epochs: int | None, average_decay: float) -> None:
     """CheckpointError where the state is of a training with other arguments."""
-    if state.epoch > epochs:
+    if state.pace is not None and epochs is not None:
+        raise CheckpointError(
+            f"epochs is {epochs}, but the state is of a training of {state.pace.num_steps} steps",
+            hint="give its pace instead of epochs",
+        )
+    if epochs is not None and state.epoch > epochs:
         raise CheckpointError(
             f"epochs is {epochs}, but the state is that after epoch {state.epoch}",
             hint=f"give epochs={state.epoch} or more",
