@@ -47,7 +47,8 @@ class Pace:
             )
         positions = [0]
         for index, start in enumerate(self.starts):
-            positions.append(self._course_step(start - 1, index, positions) + 1)
+            done = self._course_step(start - 1, index, positions) + 1
+            positions.append(min(done, self.steps - 1))  # a slow course may already be at its last step
         object.__setattr__(self, "positions", tuple(positions))
 
     @property
