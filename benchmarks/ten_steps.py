@@ -62,6 +62,7 @@ class Losses(Silent):
 def cases() -> dict[str, TrainConfig]:
     """What is trained, by name."""
     recipes = {name: load_recipe(name) for name in list_recipes()}
+    recipes = {name: config for name, config in recipes.items() if config.minutes is None}  # a plan has other steps
     return recipes | {name: load_recipe(recipe, settings=settings) for name, (recipe, settings) in CASES.items()}
 
 

@@ -20,9 +20,11 @@ from thumbnet.specs.decisions import Decisions
 from thumbnet.specs.division import Division
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
-from thumbnet.specs.limits import MAX_BATCH_SIZE, check_batch_size, check_epochs, check_image_size, check_min_steps
+from thumbnet.specs.length import LENGTHS, check_length
+from thumbnet.specs.limits import MAX_BATCH_SIZE, check_batch_size, check_image_size
 from thumbnet.specs.objective import Objective, check_balance
 from thumbnet.specs.optimizers import Optimizer
+from thumbnet.specs.pace import Pace
 from thumbnet.specs.parts import NAMED, PARTS, UNNAMED, check_foreign, flat, named_as, owners_of
 from thumbnet.specs.plain import Value, field_names, from_plain, missing_fields, to_plain
 from thumbnet.specs.policies import AUTO, POLICIES
@@ -44,11 +46,18 @@ class TrainConfig:
 
     recipe: str
     model: str
-    epochs: int
     optimizer: Optimizer
     schedule: Schedule
     model_options: Mapping[str, Option] = field(default_factory=dict)  # what the model takes besides, as `dropout`
     init: str | None = None  # trained weights to begin with, under a new head: a pretrained model's name, or a run
+
+    epochs: int = 0  # 0: as minutes or steps say
+    minutes: float | None = None  # of the whole command: the steps that fit into them are planned, and so are
+    planned: tuple[str, ...] | None = None  # these fields
+    steps: int | None = None  # of the course of rates and sizes; the last epoch may be a short one
+    pace_starts: tuple[int, ...] | None = None  # from these steps on, what is left of the course takes
+    pace_steps: tuple[int, ...] | None = None  # so many, as a training that was kept to a clock recorded them
+    score_every: int = 1  # epochs from one scoring and checkpoint to the next; the last epoch always has one
 
     data: str = "auto"
     data_dir: str | None = None  # None: THUMBNET_DATA, else the user's cache folder
@@ -112,10 +121,12 @@ class TrainConfig:
             )
 
     def _check_ranges(self) -> None:
-        check_epochs(self.epochs)
+        check_length(
+            epochs=self.epochs, minutes=self.minutes, planned=self.planned, steps=self.steps, min_steps=self.min_steps
+        )
+        require(self.score_every >= 1, "score_every", self.score_every, "at least 1")
+        self.pace  # noqa: B018  # it checks itself
         check_batch_size(self.batch_size)
-        if self.min_steps is not None:
-            check_min_steps(self.min_steps)
         check_image_size(self.image_size)
         require_fraction("average_decay", self.average_decay)
         if not isinstance(self.val_fraction, str):
@@ -131,6 +142,24 @@ class TrainConfig:
         require(mean is None or all(0 <= each <= 1 for each in mean), "mean", mean, "0 to 1 in every channel")
         is_right = std is None or all(0 < each <= 1 for each in std)
         require(is_right, "std", std, "above 0 and at most 1 in every channel")
+
+    @property
+    def pace(self) -> Pace | None:
+        """The pace of a training in steps; None where epochs or minutes are given."""
+        if self.steps is None:
+            if self.pace_starts is not None or self.pace_steps is not None:
+                raise ConfigError("a pace is given without steps", hint="give steps, too, or leave the pace out")
+            return None
+        return Pace(self.steps, self.pace_starts or (), self.pace_steps or ())
+
+    def with_pace(self, pace: Pace, *, steps_per_epoch: int) -> TrainConfig:
+        """The same config with this pace, and the epochs that its steps are, of which the last may be a short one."""
+        return self.replace(
+            epochs=-(-pace.num_steps // steps_per_epoch),
+            steps=pace.steps,
+            pace_starts=list(pace.starts) or None,
+            pace_steps=list(pace.lengths) or None,
+        )
 
     def replace(self, **changes: object) -> TrainConfig:
         """A copy with some fields changed, by the names that a recipe has, or whole values; None: left out."""
@@ -151,6 +180,7 @@ def config_from_dict(values: Mapping[str, object]) -> TrainConfig:
     """A config from plain values, as TOML gives them; ConfigError names an unknown, missing or wrongly typed field."""
     values = {"optimizer": DEFAULT_OPTIMIZER, **with_todays_names(values)}
     missing = [name for name in missing_fields(TrainConfig, values) if name not in UNNAMED]
+    missing += [] if any(name in values for name in LENGTHS) else ["epochs"]
     if missing or "lr" not in values:
         missing += [] if "lr" in values else ["lr"]
         raise ConfigError(f"missing: {', '.join(missing)}", hint="every recipe states these fields")
@@ -176,11 +206,12 @@ def config_from_dict(values: Mapping[str, object]) -> TrainConfig:
 
 
 def config_to_dict(config: TrainConfig) -> dict[str, object]:
-    """The config's fields by the names that a recipe has, those that are None left out: as `config_from_dict` takes."""
+    """The config's fields by the names that a recipe has, as `config_from_dict` takes them; those that are None
+    are left out, and so are 0 epochs."""
     values: dict[str, object] = {}
     for name, value in to_plain(config).items():
         values |= flat(name, value) if name in NAMED or name in UNNAMED else {name: value}
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None and (name != "epochs" or value)}
 
 
 def _listed(names: list[str]) -> str:

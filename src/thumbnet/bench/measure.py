@@ -87,6 +87,8 @@ def run_bench(
     for name in models:
         create_model(name)
     configs = [load_recipe(name) for name in (list_recipes() if recipes is None else recipes)]
+    if recipes is None:
+        configs = [config for config in configs if config.minutes is None]  # the others take as long as they are given
     if batch_size < 2:
         raise ConfigError(f"batch_size is {batch_size}", hint="batch normalisation needs at least 2 images a batch")
     chosen = pick_device(device)
@@ -186,7 +188,7 @@ def time_recipe(config: TrainConfig) -> RecipeTime:
     evenly = ProgressiveResizing(resizing.scales, [index / num_sizes for index in range(num_sizes)])
     watch = StepWatch()
     fit_config(
-        config.replace(epochs=1, scale_starts=tuple(evenly.starts)),
+        config.replace(epochs=1, steps=None, pace_starts=None, pace_steps=None, scale_starts=tuple(evenly.starts)),
         dataset.with_train(dataset.train.select(positions)),
         build_model(config, dataset),
         progress=watch,
@@ -197,7 +199,8 @@ def time_recipe(config: TrainConfig) -> RecipeTime:
         )
         for index in range(num_sizes)
     }
-    num_steps = config.epochs * num_batches(len(dataset.train), config.batch_size)
+    steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
+    num_steps = config.epochs * steps_per_epoch if config.pace is None else config.pace.num_steps
     counts = Counter(resizing.sides(IMAGE_SHAPE[1:], step, num_steps) for step in range(num_steps))
     return RecipeTime(
         recipe=config.recipe,

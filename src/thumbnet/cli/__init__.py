@@ -7,6 +7,7 @@ interruption; 141: a reader of stdout that left.
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable, Sequence
 
 from thumbnet.cli.parser import build_parser
@@ -17,12 +18,17 @@ from thumbnet.specs.extras import extras_named
 __all__ = ["build_parser", "main"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code. SystemExit: help was asked for, or an option is wrong."""
+def main(arguments: Sequence[str] | None = None, *, began_s: float | None = None) -> int:
+    """Run one command, which began at `began_s` by `time.perf_counter`, or now; returns the exit code.
+
+    SystemExit: help was asked for, or an option is wrong.
+    """
+    began_s = time.perf_counter() if began_s is None else began_s
     prepare_streams()
     with quiet_interruptions():
         try:
             parsed = build_parser().parse_args(arguments)
+            parsed.began_s = began_s
             cpu_form()  # THUMBNET_CPU is obeyed or refused
             verb: Callable[[argparse.Namespace], None] = parsed.verb
             with extras_named(f"`{parsed.command}`"):

@@ -74,7 +74,8 @@ def list_recipes(parsed: argparse.Namespace) -> None:
         return
     for recipe in recipes:
         default = " (default)" if recipe.name == DEFAULT_RECIPE else ""
-        put(f"{recipe.name}{default}: {recipe.model}, {recipe.epochs} epochs")
+        length = f"{recipe.epochs} epochs" if recipe.minutes is None else f"{recipe.minutes:g} minutes"
+        put(f"{recipe.name}{default}: {recipe.model}, {length}")
         put("".join(f"    {line}\n" for line in recipe.promise.splitlines()))
 
 

@@ -11,7 +11,15 @@ from thumbnet.cli.options import add_json, add_recipe_options, add_verb
 def add_train(verbs: Any) -> None:
     """`train`."""
     train = add_verb(verbs, "train", training_verbs.train, "train a model and leave a run folder")
+    train.set_defaults(began_s=None)
     add_recipe_options(train)
+    train.add_argument(
+        "--minutes",
+        metavar="M",
+        type=float,
+        help="train what fits into M minutes, start and report included, instead of a number of epochs; alone, with "
+        "the recipe auto (default for folder: and npz: without --recipe, --model and --epochs: 10)",
+    )
     place = train.add_mutually_exclusive_group()
     place.add_argument("--run-dir", metavar="DIR", help="a new or empty folder (default: runs/<recipe>-<n>)")
     place.add_argument(

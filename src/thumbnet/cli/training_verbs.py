@@ -10,8 +10,10 @@ from thumbnet.cli.early_checks import check_names
 from thumbnet.cli.output import check_out, put, put_json, write_file
 from thumbnet.config import TrainConfig
 from thumbnet.errors import ConfigError
-from thumbnet.recipes import DEFAULT_RECIPE, load_recipe
+from thumbnet.recipes import DEFAULT_RECIPE, PLANNED_RECIPE, load_recipe
+from thumbnet.specs.length import LENGTHS
 from thumbnet.specs.optimizers import SGD
+from thumbnet.specs.toml_text import parse_setting
 from thumbnet.terminal.streams import tell
 from thumbnet.terminal.text import counted, escaped
 
@@ -25,6 +27,7 @@ RECIPE_OPTIONS = (
     "data_dir",
     "allow_unverified",
     "epochs",
+    "minutes",
     "batch_size",
     "lr",
     "seed",
@@ -41,6 +44,7 @@ UNUSED_BY_FIND_LR = frozenset(
     | {"compiled", "score_test", "teacher", "teacher_weight", "teacher_temperature"}
     | DECISION_FIELDS
 )
+OWN_IMAGES = ("folder:", "npz:")  # sources of the user's own, as no recipe knows them
 LR_TRIAL_SUFFIXES = (".png", ".svg", ".csv")
 RESUME_OPTIONS = ("data", "data_dir", "device", "log_style")  # all others are taken from the run that goes on
 
@@ -51,7 +55,9 @@ def train(parsed: argparse.Namespace) -> None:
         raise ConfigError(
             "--accept-changes is given without --resume", hint="leave it out, or name a run to go on with"
         )
-    config = recipe_config(parsed) if parsed.resume is None else None  # refused before PyTorch is imported
+    config = None  # refused before PyTorch is imported
+    if parsed.resume is None:
+        config = recipe_config(parsed, default=_default_recipe(parsed))
 
     from thumbnet.runs.resume import resume
     from thumbnet.runs.seeds import SeedRuns, is_seed_runs, resume_seeds, train_seeds
@@ -74,10 +80,21 @@ def train(parsed: argparse.Namespace) -> None:
             )
         elif parsed.seeds is not None:
             done = train_seeds(
-                config, num_seeds=parsed.seeds, run_dir=parsed.run_dir, log_style=log_style, pictures=parsed.pictures
+                config,
+                num_seeds=parsed.seeds,
+                run_dir=parsed.run_dir,
+                log_style=log_style,
+                pictures=parsed.pictures,
+                began_s=parsed.began_s,
             )
         else:
-            done = train_run(config, run_dir=parsed.run_dir, log_style=log_style, pictures=parsed.pictures)
+            done = train_run(
+                config,
+                run_dir=parsed.run_dir,
+                log_style=log_style,
+                pictures=parsed.pictures,
+                began_s=parsed.began_s,
+            )
     except KeyboardInterrupt:
         tell(
             "\nStopped. The run folder, if it was made, keeps the last finished epoch; go on with: "
@@ -148,13 +165,30 @@ def _refuse_lr(parsed: argparse.Namespace) -> None:
     refuse_settings(parsed, ["lr"], "find-lr tries rates of its own")
 
 
-def recipe_config(parsed: argparse.Namespace) -> TrainConfig:
-    """The recipe named on the command line, with the options given there; what it names is there."""
-    options = {name: getattr(parsed, name, None) for name in RECIPE_OPTIONS}
-    given = {name: value for name, value in options.items() if value is not None and value is not False}
-    config = load_recipe(parsed.recipe or DEFAULT_RECIPE, options=given, settings=parsed.settings or ())
+def recipe_config(parsed: argparse.Namespace, *, default: str = DEFAULT_RECIPE) -> TrainConfig:
+    """The recipe named on the command line, or the `default` one, with the options given there; what it names is
+    there."""
+    config = load_recipe(parsed.recipe or default, options=_given(parsed), settings=parsed.settings or ())
     check_names(config)
     return config
+
+
+def _given(parsed: argparse.Namespace) -> dict[str, object]:
+    """The fields of a recipe that have options, as far as these are given."""
+    options = {name: getattr(parsed, name, None) for name in RECIPE_OPTIONS}
+    return {name: value for name, value in options.items() if value is not None and value is not False}
+
+
+def _default_recipe(parsed: argparse.Namespace) -> str:
+    """The recipe that `train` takes where none is named: a plan where minutes are given, and for own images unless a
+    model or a length is given."""
+    given = _given(parsed)
+    for setting in parsed.settings or ():
+        given |= parse_setting(setting)
+    if "minutes" in given:
+        return PLANNED_RECIPE
+    is_own = str(given.get("data", "")).startswith(OWN_IMAGES)
+    return PLANNED_RECIPE if is_own and not given.keys() & {"model", *LENGTHS, "min_steps"} else DEFAULT_RECIPE
 
 
 def refuse_settings(parsed: argparse.Namespace, fields: Collection[str], reason: str) -> None:

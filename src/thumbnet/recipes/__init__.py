@@ -16,6 +16,7 @@ from pathlib import Path
 from thumbnet.config import DEFAULT_OPTIMIZER, TrainConfig, config_from_dict
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import did_you_mean, shown
+from thumbnet.specs.length import LENGTHS
 from thumbnet.specs.optimizers import OPTIMIZERS
 from thumbnet.specs.plain import field_names
 from thumbnet.specs.renamed import with_todays_names
@@ -23,10 +24,14 @@ from thumbnet.specs.schedules import SCHEDULES
 from thumbnet.specs.toml_text import parse_setting, parse_toml
 
 DEFAULT_RECIPE = "sprint"
+PLANNED_RECIPE = "auto"  # what `train --minutes` takes, and `train` for images of the user's own
+OF_STEPS = ("steps", "pace_starts", "pace_steps")
 DEPENDENT_FIELDS = {  # where one is given that is not the recipe's, these of the recipe's own fields go with it,
     "model": ("model_options", "init"),  # and so do those of another optimizer (except its lr) or schedule
     "init": ("mean", "std"),  # the images are normalised as the weights know them
-    "epochs": ("min_steps",),
+    "epochs": ("min_steps", "minutes", "planned", *OF_STEPS),  # and of two lengths the one that is given holds
+    "steps": ("min_steps", "minutes", "planned", "epochs", *OF_STEPS),
+    "minutes": ("min_steps", "epochs", *OF_STEPS),
     "threshold": ("recall", "costs"),
     "recall": ("threshold", "costs"),
     "costs": ("threshold", "recall"),
@@ -35,12 +40,14 @@ DEPENDENT_FIELDS = {  # where one is given that is not the recipe's, these of th
 
 @dataclass(frozen=True)
 class RecipeInfo:
-    """A line of `thumbnet recipes`: name, model, epochs, and the promise that the file opens with."""
+    """A line of `thumbnet recipes`: name, model, epochs (0 where it is planned by minutes), and the promise that the
+    file opens with."""
 
     name: str
     model: str
     epochs: int
     promise: str
+    minutes: float | None = None
 
 
 def list_recipes() -> list[str]:
@@ -53,7 +60,7 @@ def describe_recipes() -> list[RecipeInfo]:
     infos = []
     for name in list_recipes():
         config = load_recipe(name)
-        infos.append(RecipeInfo(name, config.model, config.epochs, _promise(_read(name))))
+        infos.append(RecipeInfo(name, config.model, config.epochs, _promise(_read(name)), config.minutes))
     return infos
 
 
@@ -106,11 +113,25 @@ def _change(values: dict[str, object], given: Sequence[Mapping[str, object]]) ->
     given = [with_todays_names(change) for change in given]
     last = {name: value for change in given for name, value in change.items()}
     for name, dependent in [*DEPENDENT_FIELDS.items(), *_fields_of_values(values)]:
-        if name in last and (name == "epochs" or last[name] != values.get(name)):  # so many epochs, and no more
+        if name in last and (name in LENGTHS or last[name] != values.get(name)):  # so many epochs, and no more
             for stale in dependent:
                 values.pop(stale, None)
     for change in given:
         _merge(values, change)
+    if "planned" in values and "planned" not in last:
+        values["planned"] = _still_planned(values["planned"], last)
+
+
+def _still_planned(planned: object, given: Mapping[str, object]) -> object:
+    """The fields that a recipe leaves to a plan, without those that are given and those that go with them."""
+    if not isinstance(planned, list):
+        return planned  # refused by its type
+    kept = set(given)
+    if "optimizer" in given:
+        kept.update(name for kind in OPTIMIZERS.values() for name in field_names(kind))
+    if "scales" in given or "scale_starts" in given:
+        kept |= {"scales", "scale_starts"}
+    return [name for name in planned if name not in kept]
 
 
 def _fields_of_values(values: Mapping[str, object]) -> list[tuple[str, tuple[str, ...]]]:

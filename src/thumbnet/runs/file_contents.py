@@ -1,4 +1,4 @@
-"""What stands in files of a run's folder: its config with comments, its data's notes, its weights."""
+"""What stands in files of a run's folder: its config with comments, its data's notes, its plan, its weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.data.dataset import Source
 from thumbnet.errors import RunError
 from thumbnet.models.weights import first_not_finite
-from thumbnet.runs.names import DATA_NOTE, EXCLUDED, GROUPS, SKIPPED
+from thumbnet.runs.names import DATA_NOTE, EXCLUDED, GROUPS, PLAN, SKIPPED
+from thumbnet.runs.planning.record import PLAN_FORMAT, PlanRecord, plan_to_dict
+from thumbnet.specs.json_text import FORMAT, to_json
 from thumbnet.terminal.text import escaped
 
 
@@ -27,6 +29,13 @@ def files_of_data(config: TrainConfig, source: Source) -> dict[str, bytes | str]
     if source.skipped:
         files[SKIPPED] = "".join(f"{escaped(name)}\n" for name in source.skipped)
     return files
+
+
+def files_of_plan(plan: PlanRecord | None) -> dict[str, bytes | str]:
+    """plan.json, if there is a plan."""
+    if plan is None:
+        return {}
+    return {PLAN: to_json({FORMAT: PLAN_FORMAT, **plan_to_dict(plan)}, name=PLAN, indent=2) + "\n"}
 
 
 def config_text(config: TrainConfig, note: str) -> str:

@@ -20,7 +20,7 @@ from thumbnet.models.card import CARD_FORMAT, ModelCard, card_from_dict, card_to
 from thumbnet.models.export_data import ExportData, export_data_to_bytes
 from thumbnet.runs.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoint_to_bytes
 from thumbnet.runs.checksums import check_content, read_digests, write_with_digests
-from thumbnet.runs.file_contents import config_text, files_of_data, weights_to_bytes
+from thumbnet.runs.file_contents import config_text, files_of_data, files_of_plan, weights_to_bytes
 from thumbnet.runs.files import names_in, remove, told
 from thumbnet.runs.lock import lock_folder
 from thumbnet.runs.metrics import METRICS_FORMAT
@@ -35,6 +35,7 @@ from thumbnet.runs.names import (
     HISTORY,
     METRICS,
     MODEL_CARD,
+    PLAN,
     PREDICTIONS,
     ROBUSTNESS,
     SEEDS,
@@ -42,6 +43,7 @@ from thumbnet.runs.names import (
     WEIGHTS,
     is_temporary,
 )
+from thumbnet.runs.planning.record import PLAN_FORMAT, PlanRecord, plan_from_dict
 from thumbnet.runs.seed_list import SEEDS_FORMAT, seeds_from_dict
 from thumbnet.specs.json_text import FORMAT, read_object, to_json
 from thumbnet.training.history import History, history_from_csv
@@ -109,20 +111,31 @@ class RunDir:
     def write_json(self, name: str, values: Mapping[str, object]) -> None:
         self.write(name, to_json(values, name=name, indent=2) + "\n")
 
-    def begin(self, config: TrainConfig, *, asked: TrainConfig, source: Source, note: str) -> None:
+    def begin(
+        self, config: TrainConfig, *, asked: TrainConfig, source: Source, note: str, plan: PlanRecord | None = None
+    ) -> None:
         """Write what a run knows before it trains; config.toml, which makes the folder a run, comes last.
 
         Args:
             config: as resolved; `asked` as it was asked for.
             note: what a reader of config.toml should know first, as comments.
             source: of the data; its note and the files that were left out are kept, since the config tells neither.
+            plan: of the minutes that were asked for, if any were.
         """
-        files = {ASKED: config_to_toml(asked), **files_of_data(config, source)}
+        files = {ASKED: config_to_toml(asked), **files_of_data(config, source), **files_of_plan(plan)}
         self.write_checked({**files, CONFIG: config_text(config, note)})
 
-    def begin_seeds(self, config: TrainConfig, seeds: Sequence[int], *, asked: TrainConfig, source: Source) -> None:
+    def begin_seeds(
+        self,
+        config: TrainConfig,
+        seeds: Sequence[int],
+        *,
+        asked: TrainConfig,
+        source: Source,
+        plan: PlanRecord | None = None,
+    ) -> None:
         """As `begin`, of a folder that holds a run for each of several seeds."""
-        files = {ASKED: config_to_toml(asked), **files_of_data(config, source)}
+        files = {ASKED: config_to_toml(asked), **files_of_data(config, source), **files_of_plan(plan)}
         text = to_json({FORMAT: SEEDS_FORMAT, "seeds": list(seeds)}, name=SEEDS, indent=2)
         self.write_checked({**files, SHARED_CONFIG: config_to_toml(config), SEEDS: f"{text}\n"})
 
@@ -138,6 +151,13 @@ class RunDir:
         """The config as it was asked for; None for runs of earlier versions."""
         is_kept = (self.path / ASKED).exists() or ASKED in read_digests(self.path)
         return self.read_config(ASKED) if is_kept else None
+
+    def read_plan(self) -> PlanRecord | None:
+        """The plan of a run that was given minutes; None for any other."""
+        if not ((self.path / PLAN).exists() or PLAN in read_digests(self.path)):
+            return None
+        name = str(self.path / PLAN)
+        return plan_from_dict(read_object(self.read_checked(PLAN), name=name, known_format=PLAN_FORMAT), name=name)
 
     def exclusions(self, config: TrainConfig) -> str | None:
         """The file that the config excludes by: the folder's copy if there is one."""

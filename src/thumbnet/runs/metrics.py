@@ -35,6 +35,8 @@ class KnownMetrics:
     machine: str
     processor_kind: str = ""
     seed: int = 0
+    minutes: float = 0.0
+    steps: int = 0
     recipe: str = ""
     num_excluded: int = 0
     num_leaks: int = 0

@@ -27,13 +27,14 @@ LEAKS = "leaks.csv"  # only if images of one split are also in another
 SKIPPED = "skipped.txt"  # only if unreadable files were left out
 DATA_NOTE = "data-note.txt"  # only if the data stands in for other data
 CHECKSUMS = "SHA256SUMS"
+PLAN = "plan.json"  # only if minutes were planned
 SEEDS = "seeds.json"  # of a folder that holds a run for each of several seeds
 SHARED_CONFIG = "shared.toml"  # not config.toml: that would make the folder a run
 LOCK = ".lock"  # while a process writes to the folder
 
 PICTURES = ("summary.txt", "graph.svg", "curves.png", "confusion.png", "misclassified.png", ROBUSTNESS_PLOT)
 BEFORE_TRAINING = frozenset(
-    {CHECKSUMS, ASKED, EXCLUDED, GROUPS, LEAKS, SKIPPED, DATA_NOTE, SHARED_CONFIG}
+    {CHECKSUMS, ASKED, EXCLUDED, GROUPS, LEAKS, SKIPPED, DATA_NOTE, SHARED_CONFIG, PLAN}
 )  # written before CONFIG and SEEDS
 OF_A_RUN = BEFORE_TRAINING | {CONFIG, HISTORY, CHECKPOINT, WEIGHTS, MODEL_CARD, EXPORT_DATA, PREDICTIONS, METRICS}
 OF_A_RUN |= {REPORT, ROBUSTNESS, SEEDS, LOCK, *PICTURES}

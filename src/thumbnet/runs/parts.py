@@ -16,6 +16,7 @@ from thumbnet.models.registry import check_image_size, create_with_options
 from thumbnet.runs.resolve import Say
 from thumbnet.runs.teacher import load_teacher, load_teacher_logits
 from thumbnet.specs.schedules import StepSchedule
+from thumbnet.training.clock import Clock
 from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.fit import NO_SCORERS, fit
 from thumbnet.training.inputs import build_augmentations
@@ -79,12 +80,16 @@ def fit_config(
     scorers: Mapping[str, Callable[[nn.Module], S]] = NO_SCORERS,
     on_epoch_end: Callable[[TrainingState], None] | None = None,
     resume_from: TrainingState | None = None,
+    clock: Clock | None = None,
 ) -> FitResult[S]:
-    """`fit` with a resolved config's values; `teacher` are the logits of the config's teacher, if it has one."""
+    """`fit` with a resolved config's values; `teacher` are the logits of the config's teacher, if it has one; with a
+    `clock`, the pace is changed as it says."""
     return fit(
         model,
         dataset,
-        epochs=config.epochs,
+        epochs=None if config.steps is not None else config.epochs,
+        pace=config.pace,
+        clock=clock,
         batch_size=config.batch_size,
         optimizer=config.optimizer,
         schedule=config.schedule,
@@ -95,6 +100,7 @@ def fit_config(
         init_from_data=config.init is None,
         seed=config.seed,
         scorers=scorers,
+        score_every=config.score_every,
         progress=progress,
         on_epoch_end=on_epoch_end,
         resume_from=resume_from,

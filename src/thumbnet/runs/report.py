@@ -22,6 +22,7 @@ from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import check_no_part_of_a_run
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
+from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.reproduce import reproducing_command
 from thumbnet.runs.run import REPORT, RunDir, load_run, read_robustness
 from thumbnet.terminal.text import counted, escaped
@@ -73,6 +74,7 @@ def write_report(
         asked=run.asked,
         title=escaped(run.path.resolve().name),
         robustness=read_robustness(RunDir(run.path)),
+        plan=RunDir(run.path).read_plan(),
     )
     path = run.path / REPORT if out is None else Path(out)
     try:
@@ -98,6 +100,7 @@ def build_report(
     graph: str | None = None,
     held_out: Predictions | None = None,
     robustness: Robustness | None = None,
+    plan: PlanRecord | None = None,
 ) -> str:
     """The report of a training, as HTML text.
 
@@ -108,6 +111,7 @@ def build_report(
         title: the run's name.
         trace: of the model, its `graph` as SVG, and `held_out`, predictions of the validation split; None: made here.
         robustness: as measured before; None: no such section.
+        plan: of the minutes that were asked for, if any were.
     """
     gallery = choose_gallery_images(evaluation.predictions)
     saliency = _saliency(model, dataset, evaluation.predictions, gallery[:NUM_SALIENT])
@@ -120,8 +124,8 @@ def build_report(
             title=title,
             lead=f"{config.model} on {dataset.source.description}",
             headlines=_headlines(analysis, metrics, num_val=0 if dataset.val is None else len(dataset.val)),
-            facts=_facts(config, dataset, metrics),
-            notes=_notes(config, dataset, metrics),
+            facts=_facts(config, dataset, metrics, plan),
+            notes=_notes(config, dataset, metrics, plan),
             history=history,
             analysis=analysis,
             images=dataset.test.images,
@@ -185,7 +189,9 @@ def _headlines(analysis: Analysis, metrics: Mapping[str, object], *, num_val: in
     return headlines + [Headline(name, f"{value:.4g}") for name, value in custom if value is not None]
 
 
-def _facts(config: TrainConfig, dataset: Dataset, metrics: Mapping[str, object]) -> list[tuple[str, str]]:
+def _facts(
+    config: TrainConfig, dataset: Dataset, metrics: Mapping[str, object], plan: PlanRecord | None
+) -> list[tuple[str, str]]:
     channels, height, width = dataset.image_shape
     num_val = 0 if dataset.val is None else len(dataset.val)
     names = config_to_dict(config)
@@ -196,6 +202,7 @@ def _facts(config: TrainConfig, dataset: Dataset, metrics: Mapping[str, object])
         ("images", f"{len(dataset.train):,} training, {num_val:,} validation, {len(dataset.test):,} test"),
         ("each", f"{width}x{height} pixels, {'grey' if channels == 1 else 'colour'}"),
         ("epochs", f"{config.epochs}, {config.batch_size} images a step"),
+        *([] if plan is None else [("time asked for", f"{plan.minutes:g} minutes for the whole command")]),
         ("augmentation", str(config.inputs.augmentation)),
         ("optimizer", f"{names['optimizer']}, learning rate {config.optimizer.lr:g}, {names['schedule']}"),
         ("seed", str(config.seed)),
@@ -203,13 +210,16 @@ def _facts(config: TrainConfig, dataset: Dataset, metrics: Mapping[str, object])
     ]
 
 
-def _notes(config: TrainConfig, dataset: Dataset, metrics: Mapping[str, object]) -> list[str]:
+def _notes(
+    config: TrainConfig, dataset: Dataset, metrics: Mapping[str, object], plan: PlanRecord | None
+) -> list[str]:
     """What a reader must know to take the figures for what they are."""
     scored = {
         "end": "The test set was scored once, after the last epoch, in one view; it picked nothing.",
         "each-epoch": "The test set was scored after every epoch; the figures are those of the last one.",
     }
     notes = [scored[config.score_test]]
+    notes += [] if plan is None else plan.reasons
     if dataset.source.verified is False:
         notes.append("The data is not the official files: their checksums differ (--allow-unverified).")
     if dataset.source.note:

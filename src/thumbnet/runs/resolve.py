@@ -119,7 +119,7 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     uses_data_dir = obeys(source, "data_dir")
     steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
     return config.replace(
-        epochs=max(config.epochs, math.ceil((config.min_steps or 0) / steps_per_epoch)),
+        epochs=_num_epochs(config, steps_per_epoch),
         min_steps=None,
         model_options=resolved_options(config.model, config.model_options),
         data=source,
@@ -138,6 +138,25 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
             DataSpec(source).name == "folder" if config.report_robustness == "auto" else config.report_robustness
         ),
     )
+
+
+def _num_epochs(config: TrainConfig, steps_per_epoch: int) -> int:
+    """The epochs of a training; the last of them is a short one where steps are given that do not fill it."""
+    if config.minutes is not None:
+        raise ConfigError(
+            f"the recipe {config.recipe!r} plans a training of {config.minutes:g} minutes, and this is none",
+            hint="give epochs, or name another recipe",
+        )
+    if config.pace is None:
+        return max(config.epochs, math.ceil((config.min_steps or 0) / steps_per_epoch))
+    epochs = math.ceil(config.pace.num_steps / steps_per_epoch)
+    if config.epochs not in (0, epochs):
+        raise ConfigError(
+            f"epochs is {config.epochs}, but {config.pace.num_steps:,} steps are {epochs:,} epochs of "
+            f"{steps_per_epoch:,} steps here",
+            hint="leave epochs or steps out",
+        )
+    return epochs
 
 
 def _resolved_objective(objective: Objective) -> Objective:

@@ -13,6 +13,7 @@ from torch import nn
 
 import thumbnet
 from thumbnet.config import TrainConfig
+from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.originals import larger_images
 from thumbnet.evaluation.export_data import collect_export_data
@@ -26,6 +27,7 @@ from thumbnet.models.card import ModelCard
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.decide import decide, describe_decision
 from thumbnet.runs.leaks import kept_leaks, leak_metrics
+from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.report import build_report
 from thumbnet.runs.resolve import Say
 from thumbnet.runs.robustness import measure_for_report, write_robustness
@@ -59,6 +61,7 @@ def write_results(
     data_checksum: str,
     pictures: bool,
     say: Say,
+    plan: PlanRecord | None = None,
 ) -> dict[str, object]:
     """Write everything but metrics.json, and return the metrics, to be completed and written last; without `pictures`,
     neither the pictures nor the report.
@@ -79,6 +82,8 @@ def write_results(
     )
     folder.write("summary.txt", f"{summarize_trace(trace, dataset.image_shape)}\n")
     metrics = _metrics(config, dataset, trace, result, evaluation) | leak_metrics(kept_leaks(folder), evaluation)
+    if plan is not None:
+        metrics["minutes"] = plan.minutes
     if not pictures:
         return metrics
     graph = graph_svg(trace, type(model).__name__)
@@ -99,6 +104,7 @@ def write_results(
         title=escaped(folder.path.resolve().name),
         trace=trace,
         graph=graph,
+        plan=plan,
         held_out=held_out,
         robustness=robustness,
     )
@@ -169,7 +175,7 @@ def _metrics(
         "epochs": config.epochs,
         "best_train_accuracy": max(history.column("train_accuracy")),
         "train_s": history.train_s,
-        "images_per_s": len(history) * len(dataset.train) / history.train_s,
+        "images_per_s": _num_trained(config, len(history), len(dataset.train)) / history.train_s,
         "seed": config.seed,
         "device": result.device,
         "num_threads": result.num_threads,
@@ -179,6 +185,8 @@ def _metrics(
         "date": datetime.now(UTC).date().isoformat(),
         "kernels": result.kernels,
     }
+    if config.pace is not None:
+        metrics["steps"] = config.pace.num_steps
     if last.val_accuracy is not None:
         metrics |= {"val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
     if last.val_accuracy is not None and dataset.val is not None:
@@ -194,6 +202,15 @@ def _metrics(
     if best is not None:
         metrics |= {"best_test_accuracy": best.test_accuracy, "best_test_epoch": best.epoch}
     return metrics
+
+
+def _num_trained(config: TrainConfig, num_epochs: int, num_images: int) -> int:
+    """The training images of all epochs together; the last of a training in steps may be a short one."""
+    if config.pace is None:
+        return num_epochs * num_images
+    before = num_epochs - 1
+    last_steps = config.pace.num_steps - before * num_batches(num_images, config.batch_size)
+    return before * num_images + min(num_images, last_steps * config.batch_size)
 
 
 def _model_card(

@@ -18,6 +18,7 @@ from thumbnet.runs.run import Run, load_run, open_run_dir
 from thumbnet.runs.train import _train_in
 from thumbnet.specs.engine import Device
 from thumbnet.training.progress import LogStyle
+from thumbnet.training.state import TrainingState
 
 
 def resume(
@@ -84,7 +85,7 @@ def go_on(
         started = folder.read_config(may_be_edited=True)
         checkpoint = None if finished is not None else folder.read_checkpoint()
         if checkpoint is not None and checkpoint.config is not None:
-            edited = config_changes(checkpoint.config, started) or edited
+            edited = _edits(checkpoint.config, checkpoint.state, started) or edited
         check_accepted(edited, folder=folder.path, accept_changes=accept_changes)
         known_data = None if checkpoint is None else checkpoint.known_data
         reference = finished if finished is not None else sibling
@@ -116,6 +117,8 @@ def go_on(
                 say("Its checkpoint is of an earlier version and records no threads and kernels: they may differ.")
             done = 0 if checkpoint is None else checkpoint.state.epoch
             say(f"Resuming {folder.path} after epoch {done} of {config.epochs}.")
+            if folder.read_plan() is not None:
+                say("It follows the pace that it had last, and no clock: its minutes are over when they are.")
             changes = [f"from epoch {done + 1} on: {change}" for change in (*edited, *changes)]
             return _train_in(
                 folder,
@@ -127,6 +130,20 @@ def go_on(
                 checkpoint=checkpoint,
                 changes=changes,
             )
+
+
+def _edits(then: TrainConfig, state: TrainingState, now: TrainConfig) -> list[str]:
+    """How the config differs from a checkpoint's, which has its first pace where that of its state is a later one."""
+    edits, pace = config_changes(then, now), state.pace
+    if pace is None or now.steps is None:
+        return edits
+    later = then.replace(
+        epochs=now.epochs,
+        steps=pace.steps,
+        pace_starts=list(pace.starts) or None,
+        pace_steps=list(pace.lengths) or None,
+    )
+    return edits if config_changes(later, now) else []
 
 
 def _say_finished(run: Run, say: Say) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from thumbnet.recipes import load_recipe
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import CONFIG, SEEDS, SHARED_CONFIG
-from thumbnet.runs.resolve import speaker
+from thumbnet.runs.planning.choose import plan_training
+from thumbnet.runs.resolve import say_nothing, speaker
 from thumbnet.runs.resume import go_on, relocated
 from thumbnet.runs.run import Run, RunDir, create_run_dir
 from thumbnet.runs.train import begin, load_checked
@@ -42,6 +44,7 @@ def train_seeds(
     log_style: LogStyle = "auto",
     pictures: bool = True,
     dataset: Dataset | None = None,
+    began_s: float | None = None,
 ) -> SeedRuns:
     """Train with the seeds `config.seed`, `config.seed + 1`, ... into `run_dir/seed-<k>/`, then write metrics.json.
 
@@ -49,7 +52,8 @@ def train_seeds(
         config: None: the default recipe.
         num_seeds: how many, at least 1.
         run_dir: a new or empty folder; None: `runs/<recipe>-<n>`.
-        log_style, pictures, dataset: as in `train`.
+        log_style, pictures, dataset, began_s: as in `train`. Minutes are planned once, for the first run; each run has
+            as many, and keeps to its own clock.
 
     Raises:
         ThumbnetError: as `train`; ConfigError: `num_seeds` is below 1.
@@ -58,14 +62,18 @@ def train_seeds(
         raise ConfigError(f"seeds is {num_seeds}", hint=f"give how many runs to make, 1 to {MAX_RUNS}")
     config = load_recipe() if config is None else config
     config.replace(seed=config.seed + num_seeds - 1)  # the last one is a seed, too
-    asked = config
-    dataset, config = load_checked(config, say=speaker(log_style), dataset=dataset)  # refused before there is a folder
-    leaks = look_for_leaks(dataset, say=speaker(log_style))
+    asked, plan, leaks, say = config, None, None, speaker(log_style)
+    began_s = time.perf_counter() if began_s is None else began_s
+    if config.minutes is not None:
+        planned = plan_training(config, began_s=began_s, say=say, pictures=pictures, dataset=dataset)
+        config, dataset, plan, leaks, say = planned.config, planned.dataset, planned.record, planned.leaks, say_nothing
+    dataset, config = load_checked(config, say=say, dataset=dataset)  # refused before there is a folder
+    leaks = look_for_leaks(dataset, say=say) if leaks is None else leaks
     with create_run_dir(config.recipe, run_dir, data=config.data) as folder:
         seeds = [config.seed + index for index in range(num_seeds)]
         keep_leaks(folder, leaks, dataset, say=speaker(log_style))
-        folder.begin_seeds(config, seeds, asked=asked, source=dataset.source)
-        return _finish(folder, log_style=log_style, pictures=pictures, dataset=dataset, leaks=leaks)
+        folder.begin_seeds(config, seeds, asked=asked, source=dataset.source, plan=plan)
+        return _finish(folder, log_style=log_style, pictures=pictures, dataset=dataset, leaks=leaks, began_s=began_s)
 
 
 def is_seed_runs(path: str | Path) -> bool:
@@ -112,14 +120,17 @@ def _finish(
     accept_changes: bool = False,
     dataset: Dataset | None = None,
     leaks: Leaks | None = None,
+    began_s: float | None = None,
 ) -> SeedRuns:
-    config, asked = folder.read_config(SHARED_CONFIG), folder.read_asked()
+    config, asked, plan = folder.read_config(SHARED_CONFIG), folder.read_asked(), folder.read_plan()
     config = config.replace(exclude=folder.exclusions(config), groups=folder.groups(config))
     seeds = folder.read_seeds()
     if data is not None and not (folder.path / f"seed-{seeds[0]}" / CONFIG).exists():
         raise RunError(f"data is {data!r}, but {folder.path} holds no run yet", hint="leave --data out, or train anew")
     runs: list[Run] = []
     for seed in seeds:
+        run_began_s = time.perf_counter() if began_s is None else began_s
+        began_s = None  # that of the first run alone: the command's
         path = folder.path / f"seed-{seed}"
         first = runs[0] if runs else None
         if (path / CONFIG).exists():
@@ -149,6 +160,8 @@ def _finish(
                 data_note=folder.data_note(),
                 sibling=first,
                 leaks=leaks,
+                plan=plan,
+                clock=None if plan is None else plan.clock(deadline_s=run_began_s + 60 * plan.minutes),
             )
         if runs and run.card.data_checksum != runs[0].card.data_checksum:
             raise RunError(

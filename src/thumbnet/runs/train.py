@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from thumbnet.config import TrainConfig
+from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
 from thumbnet.evaluation.custom_metrics import METRICS
@@ -29,12 +30,15 @@ from thumbnet.runs.parts import (
     fit_config,
     scored_splits,
 )
+from thumbnet.runs.planning.choose import plan_training
+from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.resolve import Say, describe_data, describe_val, load_data, say_nothing, speaker
 from thumbnet.runs.results import write_metrics, write_results
 from thumbnet.runs.run import Checkpoint, Run, RunDir, create_run_dir, load_run
 from thumbnet.runs.teacher import load_teacher
 from thumbnet.specs.policies import AUTO
 from thumbnet.training.class_weights import resolve_class_weights
+from thumbnet.training.clock import Clock
 from thumbnet.training.device import pick_device
 from thumbnet.training.inputs import build_augmentations
 from thumbnet.training.optimizers import build_optimizer
@@ -50,6 +54,7 @@ def train(
     log_style: LogStyle = "auto",
     pictures: bool = True,
     dataset: Dataset | None = None,
+    began_s: float | None = None,
 ) -> Run:
     """Train as `config` says (None: the default recipe) and leave a run folder.
 
@@ -61,6 +66,7 @@ def train(
             all of these out (`write_report` makes the report later).
         dataset: the data, read before by `load_dataset` with the config's data, val_fraction, split_seed and exclude;
             None: it is read now.
+        began_s: when the command began that the config's minutes are of, by `time.perf_counter`; None: now.
 
     Returns:
         Run: the finished run, as `load_run` gives it.
@@ -69,7 +75,20 @@ def train(
         ThumbnetError: the config, the data, the model, the folder or the training fails; its hint says what to do.
     """
     config = load_recipe() if config is None else config
-    return begin(config, run_dir=run_dir, log_style=log_style, pictures=pictures, dataset=dataset)
+    if config.minutes is None:
+        return begin(config, run_dir=run_dir, log_style=log_style, pictures=pictures, dataset=dataset)
+    began_s = time.perf_counter() if began_s is None else began_s
+    planned = plan_training(config, began_s=began_s, say=speaker(log_style), pictures=pictures, dataset=dataset)
+    return begin(
+        planned.config,
+        run_dir=run_dir,
+        log_style=log_style,
+        pictures=pictures,
+        asked=config,
+        dataset=planned.dataset,
+        plan=planned.record,
+        clock=planned.record.clock(deadline_s=began_s + 60 * config.minutes),
+    )
 
 
 def begin(
@@ -84,17 +103,21 @@ def begin(
     data_note: str = "",
     sibling: Run | None = None,
     leaks: Leaks | None = None,
+    plan: PlanRecord | None = None,
+    clock: Clock | None = None,
 ) -> Run:
     """Like `train`.
 
     `is_resolved`: `config` was resolved before; `asked` is it as a user gave it, if that is known. `data_note` is
     recorded if the data replaces other data; with `sibling`, the data must equal that run's. `leaks` are those of the
-    data, if they were looked for, and told, before.
+    data, if they were looked for, and told, before. `plan` is that of the minutes which were asked for, and `clock` keeps
+    them.
     """
     say = speaker(log_style)
     asked = config if asked is None else asked
+    said = say if plan is None else say_nothing  # by the plan
     dataset, config = load_checked(
-        config, say=say, dataset=dataset, is_resolved=is_resolved
+        config, say=said, dataset=dataset, is_resolved=is_resolved
     )  # before there is a folder
     if sibling is not None:
         sibling.known_data.check(dataset, run_dir=sibling.path)
@@ -103,10 +126,10 @@ def begin(
     leaks = look_for_leaks(dataset, say=say) if leaks is None else leaks
     with create_run_dir(config.recipe, run_dir, data=config.data) as folder:
         keep_leaks(folder, leaks, dataset, say=say_nothing if is_told else say)
-        folder.begin(config, asked=asked, source=dataset.source, note=describe_data(dataset))
+        folder.begin(config, asked=asked, source=dataset.source, note=describe_data(dataset), plan=plan)
         say("\n".join(filter(None, [describe_val(dataset), f"Run folder: {folder.path}"])))
         model = build_model(config, dataset)
-        return _train_in(folder, config, dataset, model, log_style=log_style, pictures=pictures)
+        return _train_in(folder, config, dataset, model, log_style=log_style, pictures=pictures, clock=clock)
 
 
 def load_checked(
@@ -149,8 +172,12 @@ def _train_in(
     pictures: bool,
     checkpoint: Checkpoint | None = None,
     changes: Sequence[str] = (),
+    clock: Clock | None = None,
 ) -> Run:
-    """Train the new `model`, or go on from the checkpoint, after accepted `changes`; then write what a run leaves."""
+    """Train the new `model`, or go on from the checkpoint, after accepted `changes`; then write what a run leaves.
+
+    With a `clock`, the pace changes as it says; config.toml gets the one that was followed in the end.
+    """
     begin_s = time.perf_counter() - (0.0 if checkpoint is None else checkpoint.total_s)
     known_data = KnownData.of(dataset)
     environment = environment_of(config, model)
@@ -171,7 +198,12 @@ def _train_in(
         progress=build_progress(config, dataset, log_style),
         on_epoch_end=keep,
         resume_from=None if checkpoint is None else checkpoint.state,
+        clock=clock,
     )
+    if result.pace is not None and result.pace != config.pace:
+        steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
+        config = config.with_pace(result.pace, steps_per_epoch=steps_per_epoch)
+        folder.write_config(config, note=describe_data(dataset))
     evaluation = result.scores["test"] if "test" in result.scores else evaluate(model, dataset, "test")
     metrics = write_results(
         folder,
@@ -184,6 +216,7 @@ def _train_in(
         data_checksum=known_data.checksum,
         pictures=pictures,
         say=speaker(log_style),
+        plan=folder.read_plan(),
     )
     if changes:
         metrics["resumed_with_changes"] = list(changes)

@@ -1,0 +1,53 @@
+"""A rung of the ladder in a config: its recipe's fields take the place of those that the config leaves to the plan."""
+
+from __future__ import annotations
+
+from thumbnet.config import TrainConfig, config_from_dict, config_to_dict
+from thumbnet.recipes import list_recipes, load_recipe
+from thumbnet.runs.planning.constants import LADDER, OTHER_MODELS, SCALE_STARTS, SCALES, Rung
+from thumbnet.runs.planning.ladder import DataFacts, batch_of, lr_of, rungs_of
+from thumbnet.specs.length import OF_THE_RECIPE
+
+WITHOUT_CHOICE = 1.0  # the cost of a recipe before it is measured
+
+
+def is_planned(config: TrainConfig, name: str) -> bool:
+    """Whether the config leaves this field to the plan."""
+    return name in (config.planned or ())
+
+
+def candidate_rungs(config: TrainConfig) -> tuple[Rung, ...]:
+    """The recipes that the plan may choose from; one alone where the config leaves it no recipe's fields."""
+    if not any(is_planned(config, name) for name in OF_THE_RECIPE):
+        return (Rung(config.recipe, WITHOUT_CHOICE),)
+    model = None if is_planned(config, "model") else config.model
+    other = config.model if config.model in list_recipes() else OTHER_MODELS
+    return rungs_of(
+        model, {rung.recipe: load_recipe(rung.recipe).model for rung in LADDER}, Rung(other, WITHOUT_CHOICE)
+    )
+
+
+def with_rung(config: TrainConfig, rung: Rung, facts: DataFacts, *, grows: bool) -> TrainConfig:
+    """The config, without minutes and planned fields, with what the recipe says of the fields that were planned.
+
+    `grows`: whether images begin small, if that is left to the plan.
+    """
+    planned = config.planned or ()
+    values = {name: value for name, value in config_to_dict(config).items() if name not in ("minutes", "planned")}
+    values["epochs"] = 1
+    if any(name in OF_THE_RECIPE for name in planned):
+        recipe = load_recipe(rung.recipe)
+        its = config_to_dict(recipe)
+        for name in (name for name in OF_THE_RECIPE if name in planned):
+            values.pop(name, None)
+            if name in its:
+                values[name] = its[name]
+        if "batch_size" in planned:
+            values["batch_size"] = batch_of(rung, facts.num_train)
+        if "lr" in planned:
+            batch = values["batch_size"]
+            assert isinstance(batch, int)
+            values["lr"] = lr_of(recipe.optimizer.lr, batch, recipe_batch=recipe.batch_size)
+    if "scales" in planned:
+        values["scales"], values["scale_starts"] = (SCALES, SCALE_STARTS) if grows else ((1.0,), (0.0,))
+    return config_from_dict(values)

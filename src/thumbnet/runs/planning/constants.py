@@ -1,0 +1,60 @@
+"""The numbers of the rule by which minutes are planned, in one place. docs/decisions/0032-minutes.md says where each
+comes from; those that were not measured yet are called so there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A recipe that a plan may choose: `cost` is the time that it trains an image of 32 pixels for, over `sprint`'s.
+
+    It is chosen from `min_epochs` epochs and `min_images` training images on; `grows`: its images may begin small.
+    """
+
+    recipe: str
+    cost: float
+    min_epochs: int = 0
+    min_images: int = 0
+    grows: bool = True
+
+
+LADDER = (  # from the one that learns soonest to the one that gets furthest
+    Rung("sprint", 1.0),
+    Rung("sprint-long", 3.8, min_epochs=12),
+    Rung("thumb-100k", 4.3, min_epochs=60, min_images=10_000, grows=False),
+    Rung("thumb-200k", 6.5, min_epochs=60, min_images=10_000, grows=False),
+)
+OTHER_MODELS = "quick"  # the recipe whose optimizer trains a model that no recipe is of
+
+SIZES = (32, 48, 64, 96, 128, 160, 224)  # pixels; smaller pictures keep their own size
+LARGEST_SIZE = ((20.0, 96), (60.0, 128), (float("inf"), 160))  # below so many minutes, at most so many pixels
+ENLARGED_AT_MOST = 1.15  # times the shorter side of the median picture
+MIN_EPOCHS_OF_A_SIZE = 25  # of the cheapest recipe: fewer, and smaller images are better
+MEMORY_SHARE = 0.5  # of what data may take, for the pictures
+
+SCALES, SCALE_STARTS = (0.5, 0.75, 1.0), (0.0, 0.4, 0.8)
+GROWTH_COST = 0.55  # of a training on growing images, over one on full ones
+MIN_GROWING_SIDE = 24  # pixels
+MIN_GROWING_EPOCHS = 3
+
+LARGE_BATCH, LARGE_BATCH_FROM = 512, 20_000  # images a step of `sprint`, from so many training images on
+BATCH, MIN_BATCH = 128, 32
+MIN_STEPS_PER_EPOCH = 8
+MAX_EPOCHS = 300
+
+ENOUGH_EPOCHS = 0.7  # of a recipe's min_epochs, once its speed was measured; below, the next cheaper recipe is taken
+SCORING_SHARE = 0.05  # of the training's time, for scores and checkpoints between epochs
+MIN_SCORINGS = 5
+CHECKPOINT_S = 0.03
+
+REFERENCE_S, MEASURED_S = 1.0, 1.5  # spent on measuring the first recipe of the ladder, and the chosen one
+SETUP_S = 1.0  # from the plan to the first step
+EVALUATION_SHARE = 0.5  # of an image's training time, for scoring it, until that was measured
+REFERENCE_IMAGE_S = 0.33e-3  # of `sprint` at 32 pixels on two AVX2 cores, which REPORT_S was measured on
+REPORT_S = 3.0  # pictures and report
+LEAVING_S = 0.5  # the process ends
+NUM_EXPORT_IMAGES, NUM_SALIENT_EVALUATIONS = 1000, 440  # scored again for the export's ranges, and for saliency
+MARGIN_SHARE, MIN_MARGIN_S = 0.01, 0.5  # of the minutes, kept free beside what is reckoned
+TOLERANCE_SHARE, MIN_TOLERANCE_S = 0.01, 1.0  # by which the forecast end may be off before the pace is changed

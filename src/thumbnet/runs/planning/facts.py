@@ -1,0 +1,122 @@
+"""What a plan knows of the data before it is read, and after: numbers and sizes; of the test images nothing else."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from thumbnet.config import TrainConfig
+from thumbnet.data.dataset import Dataset
+from thumbnet.data.faults import FolderFaults
+from thumbnet.data.folder_layout import read_layout
+from thumbnet.data.folder_tree import FolderTree
+from thumbnet.data.images import read_header, read_image_array
+from thumbnet.data.splits import TEST_FRACTION
+from thumbnet.errors import DataError, ImageError
+from thumbnet.runs.planning.ladder import DataFacts
+from thumbnet.specs.data import DataSpec
+
+NUM_HEADERS = 512  # files whose size is looked at
+NUM_DECODED = 64  # that are read to know how long it takes
+DECODED_SIDE = 96  # pixels
+
+
+@dataclass(frozen=True)
+class Look:
+    """A folder as it is before it is read, with the seconds that reading it will take."""
+
+    facts: DataFacts
+    reading_s: float
+
+
+def look_at_folder(config: TrainConfig) -> Look:
+    """The numbers of pictures, the median size and the time of reading, by some files spread over the folder.
+
+    Raises:
+        DataError: it is no folder of classes.
+    """
+    path = DataSpec(config.data).path
+    faults = FolderFaults()
+
+    def note(folder: Path, error: DataError) -> None:
+        faults.add(error, place=folder)  # reading tells of it, with whatever else is wrong
+
+    layout = read_layout(FolderTree(on_unlistable=note, on_foreign_name=note), path, faults)
+    counts = {name: sum(item.split == name for item in layout.files) for name in ("train", "val", "test")}
+    if not counts["test"]:
+        counts["test"] = round(TEST_FRACTION * counts["train"])
+        counts["train"] -= counts["test"]
+    if not counts["val"]:
+        counts["val"] = round(config.val_fraction * counts["train"])
+        counts["train"] -= counts["val"]
+    files = [item.file for item in layout.files if item.file.is_file()]  # a pipe would keep us waiting
+    labels = torch.tensor([item.label for item in layout.files if item.split == "train"])
+    image_s, num_channels = _decoding(_spread(files, NUM_DECODED))
+    facts = DataFacts(
+        num_train=counts["train"],
+        num_val=counts["val"],
+        num_test=counts["test"],
+        class_counts=tuple(torch.bincount(labels, minlength=len(layout.class_names)).tolist()),
+        num_channels=num_channels,
+        sides=_median_sides(_spread(files, NUM_HEADERS)),
+        is_resized=True,
+    )
+    return Look(facts, image_s * len(files))
+
+
+def facts_of(dataset: Dataset, *, sides: tuple[int, int] | None = None) -> DataFacts:
+    """The facts of what was read; `sides` are those that its pictures had before they were resized."""
+    _, height, width = dataset.image_shape
+    return DataFacts(
+        num_train=len(dataset.train),
+        num_val=0 if dataset.val is None else len(dataset.val),
+        num_test=len(dataset.test),
+        class_counts=tuple(torch.bincount(dataset.train.labels, minlength=dataset.num_classes).tolist()),
+        num_channels=dataset.num_channels,
+        sides=(height, width) if sides is None else sides,
+        is_resized=sides is not None,
+    )
+
+
+def _spread(files: Sequence[Path], count: int) -> list[Path]:
+    """So many of the files, at equal distances."""
+    if not files:
+        raise ImageError("no picture of the folder can be read", hint="give the folder that holds the class folders")
+    step = max(1.0, len(files) / count)
+    return [files[int(index * step)] for index in range(min(count, len(files)))]
+
+
+def _median_sides(files: Sequence[Path]) -> tuple[int, int]:
+    """The median height and width of those that are pictures; reading tells of the others."""
+    headers = []
+    for file in files:
+        try:
+            headers.append(read_header(file))
+        except (ImageError, OSError):
+            continue
+    if not headers:
+        return DECODED_SIDE, DECODED_SIDE
+    heights, widths = ([getattr(header, side) for header in headers] for side in ("height", "width"))
+    return round(statistics.median(heights)), round(statistics.median(widths))
+
+
+def _decoding(files: Sequence[Path]) -> tuple[float, int]:
+    """Seconds a file, all threads at work, and the number of channels."""
+
+    def channels(file: Path) -> int:
+        try:
+            return len(read_image_array(file, image_size=DECODED_SIDE))
+        except (ImageError, OSError):
+            return 1
+
+    begin_s = time.perf_counter()
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        num_channels = max(pool.map(channels, files))
+    return (time.perf_counter() - begin_s) / len(files), num_channels

@@ -1,0 +1,166 @@
+"""The rule by which minutes are planned: image size, recipe, batch and growth from the data and the measured speed.
+
+It only reckons. Larger images and larger networks are taken where they can be trained for long enough; nothing that
+the time allows is exchanged for less when there is more of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from thumbnet.runs.planning.constants import (
+    BATCH,
+    ENLARGED_AT_MOST,
+    GROWTH_COST,
+    LADDER,
+    LARGE_BATCH,
+    LARGE_BATCH_FROM,
+    LARGEST_SIZE,
+    MAX_EPOCHS,
+    MEMORY_SHARE,
+    MIN_BATCH,
+    MIN_EPOCHS_OF_A_SIZE,
+    MIN_GROWING_EPOCHS,
+    MIN_GROWING_SIDE,
+    MIN_STEPS_PER_EPOCH,
+    SIZES,
+    Rung,
+)
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a plan knows of the data; the test images by their number alone.
+
+    `sides` are height and width in pixels, of the median picture where a folder's pictures are resized (`is_resized`);
+    `class_counts` are of the training images.
+    """
+
+    num_train: int
+    num_val: int
+    num_test: int
+    class_counts: tuple[int, ...]
+    num_channels: int
+    sides: tuple[int, int]
+    is_resized: bool
+
+    @property
+    def num_images(self) -> int:
+        return self.num_train + self.num_val + self.num_test
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The time of a plan: `left_s` gives the seconds for training on images of a height and width, `image_s` are those
+    that `sprint` trains an image of 32 pixels for, and `minutes` those that were asked for."""
+
+    minutes: float
+    image_s: float
+    left_s: Callable[[tuple[int, int]], float]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A recipe at an image size: the epochs that it would get, and the reason where it is not taken."""
+
+    recipe: str
+    sides: tuple[int, int]
+    epochs: float
+    against: str = ""
+
+
+def size_cost(sides: tuple[int, int]) -> float:
+    """The training time of an image over that of one of 32 pixels: it goes with the area."""
+    height, width = sides
+    return height * width / 32**2
+
+
+def epochs_in(budget: Budget, facts: DataFacts, rung: Rung, sides: tuple[int, int], *, may_grow: bool) -> float:
+    """The epochs of a recipe that fit into the time, at most MAX_EPOCHS."""
+    image_s = budget.image_s * rung.cost * size_cost(sides)
+    epochs = budget.left_s(sides) / (facts.num_train * image_s)
+    if may_grow and can_grow(rung, sides, epochs / GROWTH_COST):
+        epochs /= GROWTH_COST
+    return max(0.0, min(float(MAX_EPOCHS), epochs))
+
+
+def can_grow(rung: Rung, sides: tuple[int, int], epochs: float) -> bool:
+    """Whether images may begin small: they are large enough, and there are epochs enough."""
+    return rung.grows and min(sides) >= MIN_GROWING_SIDE and epochs >= MIN_GROWING_EPOCHS
+
+
+def sizes_of(facts: DataFacts, minutes: float, memory_bytes: int) -> list[int]:
+    """The sides that square images may have, from the smallest on: no more than the pictures show, the time is worth
+    and the memory holds."""
+    shorter = min(facts.sides)
+    largest = next(side for below, side in LARGEST_SIZE if minutes < below)
+    fitting = [
+        side
+        for side in SIZES
+        if side <= max(SIZES[0], ENLARGED_AT_MOST * shorter)
+        and side <= largest
+        and facts.num_images * facts.num_channels * side**2 <= MEMORY_SHARE * memory_bytes
+    ]
+    return fitting or [SIZES[0]]
+
+
+def choose_size(
+    facts: DataFacts, budget: Budget, rungs: Sequence[Rung], sizes: Sequence[int], *, may_grow: bool
+) -> tuple[int, list[Candidate]]:
+    """The largest size at which the cheapest recipe gets MIN_EPOCHS_OF_A_SIZE epochs, else the smallest; and the larger
+    ones with what is against them."""
+    cheapest = min(rungs, key=lambda rung: rung.cost)
+    refused: list[Candidate] = []
+    for side in reversed(sizes):
+        epochs = epochs_in(budget, facts, cheapest, (side, side), may_grow=may_grow)
+        if epochs >= MIN_EPOCHS_OF_A_SIZE or side == sizes[0]:
+            return side, refused
+        refused.append(_too_few(cheapest, (side, side), epochs, MIN_EPOCHS_OF_A_SIZE))
+    raise AssertionError("there is no size")
+
+
+def choose_rung(
+    facts: DataFacts, budget: Budget, rungs: Sequence[Rung], sides: tuple[int, int], *, may_grow: bool
+) -> tuple[Rung, list[Candidate]]:
+    """The highest recipe of the ladder that gets the epochs and has the images that it needs; and those above it with
+    what is against them."""
+    refused: list[Candidate] = []
+    for rung in reversed(rungs):
+        epochs = epochs_in(budget, facts, rung, sides, may_grow=may_grow)
+        if facts.num_train < rung.min_images and rung is not rungs[0]:
+            against = f"it needs {rung.min_images:,} training images"
+            refused.append(Candidate(rung.recipe, sides, epochs, against))
+        elif epochs < rung.min_epochs and rung is not rungs[0]:
+            refused.append(_too_few(rung, sides, epochs, rung.min_epochs))
+        else:
+            return rung, refused
+    raise AssertionError("there is no recipe")
+
+
+def _too_few(rung: Rung, sides: tuple[int, int], epochs: float, needed: int) -> Candidate:
+    return Candidate(rung.recipe, sides, epochs, f"it would get {epochs:.0f} of the {needed} epochs that it needs")
+
+
+def rungs_of(model: str | None, models: Mapping[str, str], other: Rung) -> tuple[Rung, ...]:
+    """The recipes to choose from: all, or where a `model` is given those of it, else the `other` one.
+
+    `models` are those of the ladder's recipes, by recipe.
+    """
+    if model is None:
+        return LADDER
+    return tuple(rung for rung in LADDER if models[rung.recipe] == model) or (other,)
+
+
+def batch_of(rung: Rung, num_train: int) -> int:
+    """Images a step: a power of two that leaves MIN_STEPS_PER_EPOCH steps an epoch."""
+    batch = LARGE_BATCH if rung.recipe == LADDER[0].recipe and num_train >= LARGE_BATCH_FROM else BATCH
+    while batch > MIN_BATCH and num_train < MIN_STEPS_PER_EPOCH * batch:
+        batch //= 2
+    return batch
+
+
+def lr_of(lr: float, batch: int, *, recipe_batch: int) -> float:
+    """A recipe's rate for another batch: it goes with the root of the batch's size."""
+    return lr * math.sqrt(batch / recipe_batch)

@@ -1,0 +1,47 @@
+"""A plan in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from thumbnet.config import TrainConfig
+from thumbnet.data.batches import num_batches
+from thumbnet.runs.planning.constants import MAX_EPOCHS
+from thumbnet.runs.planning.ladder import Candidate, DataFacts
+from thumbnet.terminal.text import counted
+
+
+def reasons_of(
+    config: TrainConfig,
+    facts: DataFacts,
+    not_taken: Sequence[Candidate],
+    *,
+    sides: tuple[int, int],
+    minutes: float,
+    steps: int,
+) -> list[str]:
+    """What was chosen, for which data, and what is against the rest.
+
+    `config` is the resolved one, `sides` are height and width in pixels of the images as they are trained on.
+    """
+    height, width = sides
+    steps_per_epoch = num_batches(facts.num_train, config.batch_size)
+    epochs = -(-steps // steps_per_epoch)
+    smallest = min(config.inputs.resizing.sides((height, width), 0, 1))
+    growing = f", growing from {smallest} pixels" if len(config.inputs.scales) > 1 else ""
+    rarest, commonest = min(facts.class_counts), max(facts.class_counts)
+    classes = f"{len(facts.class_counts)} classes of {rarest:,}"
+    classes += "" if rarest == commonest else f" to {commonest:,}"
+    chosen = f"{minutes:g} minutes: {config.model} at {width}x{height} pixels, {counted(epochs, 'epoch')}"
+    steps_of = f"({steps:,} steps of {config.batch_size} images){growing}"
+    data = f"For {facts.num_train:,} training images of {facts.sides[1]}x{facts.sides[0]} pixels in {classes}"
+    sentences = [
+        f"{chosen} {steps_of}, augmentation {config.inputs.augmentation}.",
+        f"{data}, at the speed that was just measured.",
+    ]
+    if steps == MAX_EPOCHS * steps_per_epoch:
+        sentences.append(f"It ends early: {MAX_EPOCHS} epochs are the most that a plan makes.")
+    for candidate in not_taken:
+        height, width = candidate.sides
+        sentences.append(f"Not {candidate.recipe} at {width}x{height} pixels: {candidate.against}.")
+    return sentences

@@ -1,0 +1,55 @@
+"""The moments of a command that was given minutes: what is left of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from thumbnet.errors import ConfigError
+from thumbnet.runs.planning.constants import EVALUATION_SHARE, MEASURED_S, SETUP_S
+from thumbnet.runs.planning.ladder import Budget, DataFacts, size_cost
+from thumbnet.runs.planning.reserve import end_s
+
+
+@dataclass(frozen=True)
+class Times:
+    """The moments of a command, in seconds by `now`, and the speed of the ladder's first recipe."""
+
+    began_s: float
+    minutes: float
+    image_s: float
+    pictures: bool
+    now: Callable[[], float]
+
+    def end_s(self, facts: DataFacts, eval_image_s: float) -> float:
+        """Seconds that the end of the command takes."""
+        return end_s(
+            minutes=self.minutes,
+            num_train=facts.num_train,
+            num_test=facts.num_test,
+            eval_image_s=eval_image_s,
+            image_s=self.image_s,
+            pictures=self.pictures,
+        )
+
+    def left_s(self, facts: DataFacts, eval_image_s: float) -> float:
+        """Seconds for training and the scores between its epochs, if it begins now."""
+        return self.began_s + 60 * self.minutes - self.now() - self.end_s(facts, eval_image_s)
+
+    def budget(self, facts: DataFacts, *, before_s: float) -> Budget:
+        """What ladder.py reckons with, if `before_s` seconds pass before the training begins."""
+
+        def left_s(sides: tuple[int, int]) -> float:
+            eval_image_s = EVALUATION_SHARE * self.image_s * size_cost(sides)
+            return self.left_s(facts, eval_image_s) - before_s - MEASURED_S - SETUP_S
+
+        return Budget(self.minutes, self.image_s, left_s)
+
+    def too_short(self, facts: DataFacts, reading_s: float, eval_image_s: float) -> ConfigError:
+        """The error where nothing is left to train in."""
+        needed_s = self.now() - self.began_s + self.end_s(facts, eval_image_s)
+        return ConfigError(
+            f"{self.minutes:g} minutes are over before the first steps: reading {facts.num_images:,} images takes "
+            f"{reading_s:.0f} s, and all that is no training {needed_s:.0f} s",
+            hint="give more minutes, or a folder with fewer pictures",
+        )

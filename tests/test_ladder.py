@@ -1,0 +1,135 @@
+"""The rule of minutes, by reckoning alone: what is chosen grows with the time, and never passes what is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thumbnet.recipes import load_recipe
+from thumbnet.runs.planning.constants import LADDER, LARGEST_SIZE, MAX_EPOCHS, SIZES, Rung
+from thumbnet.runs.planning.ladder import (
+    Budget,
+    DataFacts,
+    batch_of,
+    choose_rung,
+    choose_size,
+    epochs_in,
+    lr_of,
+    rungs_of,
+    sizes_of,
+)
+from thumbnet.runs.planning.reserve import end_s
+
+IMAGE_S = 0.33e-3
+ROOT = Path(__file__).parents[1]
+OTHER = Rung("quick", 1.0)
+
+
+def facts_of(num_train: int, side: int = 32, *, num_channels: int = 3) -> DataFacts:
+    return DataFacts(num_train, num_train // 10, num_train // 5, (num_train,), num_channels, (side, side), True)
+
+
+def budget_of(minutes: float, *, image_s: float = IMAGE_S) -> Budget:
+    return Budget(minutes, image_s, lambda sides: max(0.0, 60 * minutes - 20))
+
+
+def chosen(num_train: int, side: int, minutes: float, *, image_s: float = IMAGE_S) -> tuple[str, int, float]:
+    """Recipe, image side and epochs."""
+    facts, budget = facts_of(num_train, side), budget_of(minutes, image_s=image_s)
+    size, _ = choose_size(facts, budget, LADDER, sizes_of(facts, minutes, 2**33), may_grow=True)
+    rung, _ = choose_rung(facts, budget, LADDER, (size, size), may_grow=True)
+    return rung.recipe, size, epochs_in(budget, facts, rung, (size, size), may_grow=True)
+
+
+@pytest.mark.parametrize(
+    ("num_train", "side", "minutes", "recipe", "size"),
+    [
+        (45_000, 32, 2, "sprint", 32),
+        (45_000, 32, 10, "sprint-long", 32),
+        (45_000, 32, 150, "thumb-200k", 32),
+        (1_900, 300, 0.5, "sprint", 32),
+        (1_900, 300, 10, "sprint-long", 96),
+        (1_300, 8, 1, "sprint-long", 32),
+    ],
+)
+def test_what_is_chosen(num_train: int, side: int, minutes: float, recipe: str, size: int) -> None:
+    assert chosen(num_train, side, minutes)[:2] == (recipe, size)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(20, 200_000), st.integers(4, 2000), st.floats(0.5, 200), st.floats(1.1, 20), st.floats(0.05e-3, 5e-3)
+)
+def test_more_minutes_give_no_smaller_size_and_at_that_size_no_lower_recipe(
+    num_train: int, side: int, minutes: float, factor: float, image_s: float
+) -> None:
+    order = [rung.recipe for rung in LADDER]
+    recipe, size, epochs = chosen(num_train, side, minutes, image_s=image_s)
+    more_recipe, more_size, more_epochs = chosen(num_train, side, factor * minutes, image_s=image_s)
+    assert more_size >= size
+    if more_size == size:
+        assert order.index(more_recipe) >= order.index(recipe)
+        if more_recipe == recipe:
+            assert more_epochs >= epochs * (1 - 1e-9)
+    assert epochs <= MAX_EPOCHS
+
+
+def test_pictures_are_not_enlarged_and_the_memory_holds_them() -> None:
+    assert sizes_of(facts_of(1000, 90), 100, 2**40) == [32, 48, 64, 96]
+    assert sizes_of(facts_of(1000, 80), 100, 2**40) == [32, 48, 64]
+    assert sizes_of(facts_of(1000, 8), 100, 2**40) == [32]
+    assert sizes_of(facts_of(1000, 500), 1, 2 * 1300 * 3 * 64**2) == [32, 48, 64]
+    assert sizes_of(facts_of(1000, 500), 1000, 2**40)[-1] == LARGEST_SIZE[-1][1]
+
+
+def test_a_model_that_is_given_is_kept() -> None:
+    models = {rung.recipe: load_recipe(rung.recipe).model for rung in LADDER}
+    assert rungs_of(None, models, OTHER) == LADDER
+    assert [rung.recipe for rung in rungs_of("thumb-100k", models, OTHER)] == ["thumb-100k"]
+    assert rungs_of("resnet8", models, OTHER) == (OTHER,)
+    alone = rungs_of("thumb-100k", models, OTHER)
+    assert choose_rung(facts_of(50), budget_of(0.5), alone, (32, 32), may_grow=True)[0].recipe == "thumb-100k"
+
+
+def test_what_is_against_the_others_is_told_in_numbers() -> None:
+    facts, budget = facts_of(45_000), budget_of(10)
+    rung, refused = choose_rung(facts, budget, LADDER, (32, 32), may_grow=True)
+    assert rung.recipe == "sprint-long"
+    assert [candidate.recipe for candidate in refused] == ["thumb-200k", "thumb-100k"]
+    assert refused[1].against == f"it would get {refused[1].epochs:.0f} of the 60 epochs that it needs"
+    _, refused = choose_rung(facts_of(2000), budget_of(100), LADDER, (32, 32), may_grow=True)
+    assert refused[0].against == "it needs 10,000 training images"
+
+
+@pytest.mark.parametrize(("num_train", "batch"), [(60_000, 512), (19_999, 128), (1024, 128), (600, 64), (30, 32)])
+def test_batches_leave_steps_enough(num_train: int, batch: int) -> None:
+    assert batch_of(LADDER[0], num_train) == batch
+    assert batch_of(LADDER[1], num_train) == min(128, batch)
+
+
+def test_a_rate_goes_with_the_root_of_the_batch() -> None:
+    assert lr_of(0.2, 128, recipe_batch=512) == pytest.approx(0.1)
+
+
+def test_the_end_takes_longer_with_more_test_images_and_with_pictures() -> None:
+    def seconds(num_test: int, *, pictures: bool) -> float:
+        return end_s(
+            minutes=10, num_train=900, num_test=num_test, eval_image_s=1e-3, image_s=IMAGE_S, pictures=pictures
+        )
+
+    assert seconds(10_000, pictures=True) - seconds(1_000, pictures=True) == pytest.approx(9.0)
+    assert seconds(1_000, pictures=True) > seconds(1_000, pictures=False) + 2
+
+
+def test_the_decision_holds_the_table_of_the_rule() -> None:
+    text = (ROOT / "docs" / "decisions" / "0032-minutes.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)` \| ([\d.]+) \| (\d+) \| ([\d,]+) \| (yes|no) \|", text, re.MULTILINE)
+    assert [
+        Rung(name, float(cost), int(epochs), int(images.replace(",", "")), grows == "yes")
+        for name, cost, epochs, images, grows in rows
+    ] == list(LADDER)
+    assert f"Sizes: {', '.join(map(str, SIZES))} pixels" in text

@@ -1,0 +1,313 @@
+"""Minutes: what the command line makes of them, what a plan leaves open, what a run records, and that it repeats."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from small_runs import small_config, write_small_data
+from thumbnet.cli import build_parser, main, training_verbs
+from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
+from thumbnet.data.random_images import random_dataset
+from thumbnet.data.source_registry import source_name
+from thumbnet.data_check.check import check_data
+from thumbnet.errors import ConfigError
+from thumbnet.recipes import load_recipe
+from thumbnet.runs import seeds, train
+from thumbnet.runs.lr import find_recipe_lr
+from thumbnet.runs.planning.apply import candidate_rungs, with_rung
+from thumbnet.runs.planning.choose import Planned, plan_training
+from thumbnet.runs.planning.constants import LADDER, OTHER_MODELS, SCALES
+from thumbnet.runs.planning.facts import facts_of, look_at_folder
+from thumbnet.runs.planning.ladder import DataFacts
+from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_from_dict, plan_to_dict
+from thumbnet.runs.planning.speed import THIS_MACHINE, Measures, Speed
+from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG, reproducing_command
+from thumbnet.runs.resolve import load_data, resolve_config, say_nothing
+from thumbnet.runs.resume import resume
+from thumbnet.runs.run import RunDir
+from thumbnet.specs.engine import Engine
+
+FACTS = DataFacts(5000, 500, 500, (2500, 2500), 3, (32, 32), False)
+
+
+def config_of(*words: str) -> TrainConfig:
+    """What `train` with these words trains."""
+    parsed = build_parser().parse_args(["train", *words])
+    return training_verbs.recipe_config(parsed, default=training_verbs._default_recipe(parsed))
+
+
+@pytest.mark.parametrize("data", ["folder:pictures", "npz:arrays.npz"])
+def test_images_of_ones_own_are_trained_on_for_ten_minutes(data: str) -> None:
+    for words in (["--data", data], ["--set", f"data={data}"], ["--data", data, "--lr", "0.05"]):
+        config = config_of(*words)
+        assert (config.recipe, config.minutes, config.epochs, config.data) == ("auto", 10, 0, data)
+    for words in (
+        ["--model", "sprint"],
+        ["--epochs", "3"],
+        ["--set", "epochs=3"],
+        ["--set", "steps=9"],
+        ["--recipe", "quick"],
+    ):
+        assert config_of("--data", data, *words).minutes is None, words
+    assert config_of("--data", "digits").recipe == "sprint"
+
+
+def test_minutes_take_the_place_of_epochs_and_not_both_can_be_given() -> None:
+    config = config_of("--minutes", "3")
+    assert (config.recipe, config.minutes) == ("auto", 3)
+    for words in (["--epochs", "5"], ["--set", "steps=5"], ["--set", "min_steps=5"]):
+        with pytest.raises(ConfigError, match=r"is 5 and minutes is 3"):
+            config_of("--minutes", "3", *words)
+    timed = config_of("--recipe", "sprint", "--minutes", "3")
+    assert (timed.minutes, timed.epochs, timed.min_steps, timed.planned) == (3, 0, None, None)
+    assert timed.replace(minutes=None, epochs=5, min_steps=150) == load_recipe("sprint")
+    assert config_of("--recipe", "auto", "--epochs", "4").minutes is None
+
+
+@pytest.mark.parametrize("minutes", [0, 0.1, -1, 10_001, float("inf")])
+def test_minutes_out_of_reach_are_refused(minutes: float) -> None:
+    with pytest.raises(ConfigError, match=r"minutes is "):
+        load_recipe("auto", options={"minutes": minutes})
+
+
+def test_a_length_is_needed_and_a_plan_names_fields_that_it_may_choose() -> None:
+    config = load_recipe("quick")
+    with pytest.raises(ConfigError, match="epochs is 0, and neither steps nor minutes are given"):
+        config.replace(epochs=0, min_steps=None)
+    with pytest.raises(ConfigError, match="planned is given without minutes"):
+        config.replace(planned=["model"])
+    with pytest.raises(ConfigError, match=r"planned is \['seed'\]"):
+        config.replace(epochs=None, min_steps=None, minutes=1, planned=["seed"])
+    with pytest.raises(ConfigError, match="a pace is given without steps"):
+        config.replace(pace_starts=[3], pace_steps=[4])
+
+
+def test_a_pace_comes_back_from_a_config() -> None:
+    config = load_recipe("quick", settings=["steps=50", "pace_starts=[10]", "pace_steps=[20]"])
+    assert config.epochs == 0
+    assert config_from_toml(config_to_toml(config), name="it") == config
+    assert config.pace is not None
+    assert config.pace.num_steps == 30
+    assert config.with_pace(config.pace, steps_per_epoch=8).epochs == 4
+
+
+def test_what_is_given_is_no_longer_planned() -> None:
+    planned = set(load_recipe("auto").planned or ())
+    for settings, given in (
+        (["lr=0.3"], {"lr"}),
+        (["batch_size=64"], {"batch_size"}),
+        (["scales=[1.0]", "scale_starts=[0.0]"], {"scales", "scale_starts"}),
+        (
+            ["optimizer=sgd"],
+            {"optimizer", "lr", "momentum", "nesterov", "weight_decay", "bias_lr", "bias_momentum", "head_lr"},
+        ),
+    ):
+        assert planned - set(load_recipe("auto", settings=settings).planned or ()) == given
+
+
+def test_a_recipe_of_the_ladder_gives_the_fields_that_are_planned() -> None:
+    config = load_recipe("auto", options={"lr": 0.3, "seed": 7})
+    chosen = with_rung(config, LADDER[1], FACTS, grows=True)
+    long = load_recipe("sprint-long")
+    assert (chosen.model, chosen.inputs.augmentation, chosen.inputs.alternating_flip) == (
+        long.model, long.inputs.augmentation, True,
+    )  # fmt: skip
+    assert dataclasses.replace(long.optimizer, lr=0.3) == chosen.optimizer
+    assert (chosen.seed, chosen.inputs.scales, chosen.minutes, chosen.planned) == (7, SCALES, None, None)
+    assert with_rung(config, LADDER[1], FACTS, grows=False).inputs.scales == (1.0,)
+    assert with_rung(load_recipe("auto"), LADDER[0], FACTS, grows=True).optimizer.lr == pytest.approx(0.1)
+
+
+def test_a_model_of_no_recipe_is_trained_as_the_quick_one_is() -> None:
+    config = load_recipe("auto", options={"model": "resnet8"})
+    (rung,) = candidate_rungs(config)
+    assert rung.recipe == OTHER_MODELS
+    chosen = with_rung(config, rung, FACTS, grows=True)
+    assert (chosen.model, chosen.optimizer) == ("resnet8", load_recipe("quick").optimizer)
+    assert [rung.recipe for rung in candidate_rungs(load_recipe("thumb-20k", options={"minutes": 5}))] == ["thumb-20k"]
+
+
+def test_verbs_that_do_not_train_one_run_refuse_a_plan(tmp_path: Path) -> None:
+    config = load_recipe("auto", options={"data": "digits"})
+    with pytest.raises(ConfigError, match=r"the recipe 'auto' plans a training of 10 minutes"):
+        check_data(config, out=tmp_path / "check")
+    with pytest.raises(ConfigError, match=r"plans a training"):
+        find_recipe_lr(config)
+    assert not (tmp_path / "check").exists()
+
+
+def test_the_recipes_tell_minutes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes"]) == 0
+    assert "auto: sprint, 10 minutes" in capsys.readouterr().out
+
+
+class FakeTime(Measures):
+    """A clock that stands still, but for what takes time in a plan."""
+
+    def __init__(self, step_s: float) -> None:
+        self.now_s = 50.0
+        self.step_s = step_s
+
+    def reference_image_s(self, engine: Engine, *, seconds: float) -> float:
+        return 0.33e-3
+
+    def speed(self, config: TrainConfig, dataset: Any, *, seconds: float) -> Speed:
+        sides = config.inputs.resizing
+        self.now_s += seconds
+        full = dataset.image_shape[1:]
+        steps = {sides.sides(full, index, len(sides.scales)): self.step_s for index in range(len(sides.scales))}
+        return Speed(steps, 1e-4)
+
+    def plan(self, config: TrainConfig, say: Callable[[str], None] = say_nothing) -> Planned:
+        return plan_training(config, began_s=self.now_s - 5, say=say, now=lambda: self.now_s, measures=self)
+
+
+def planned_config(path: Path, **fields: Any) -> TrainConfig:
+    config = small_config(write_small_data(path / "data.npz"), **fields)
+    return config.replace(epochs=None, minutes=1.0)
+
+
+def test_a_plan_fills_the_time_that_is_left(tmp_path: Path) -> None:
+    fake = FakeTime(step_s=0.5)
+    planned = fake.plan(planned_config(tmp_path))
+    record = planned.record
+    steps_per_epoch = 2  # 28 of the 40 images are left to train on
+    taken_s = record.steps * (0.5 + record.scoring_s / steps_per_epoch) + record.scoring_s
+    left_s = 60 - record.planned_s - record.reserve_s
+    assert left_s - 2 < taken_s <= left_s
+    assert (planned.config.steps, planned.config.minutes, planned.config.epochs) == (record.steps, None, 0)
+    assert plan_from_dict(json.loads(json.dumps(plan_to_dict(record))), name="plan.json") == record
+    assert record.reasons[0].startswith("1 minutes: sprint at 16x16 pixels, ")
+
+
+def test_too_few_minutes_are_refused_with_their_numbers(tmp_path: Path) -> None:
+    fake = FakeTime(step_s=30.0)
+    with pytest.raises(ConfigError, match=r"1 minutes are over before the first steps: reading 40 images takes"):
+        fake.plan(planned_config(tmp_path))
+
+
+def test_a_teacher_and_minutes_are_refused(tmp_path: Path) -> None:
+    config = planned_config(tmp_path, augmentation="crop-flip", teacher="runs/teacher")
+    with pytest.raises(ConfigError, match="minutes is given with a teacher"):
+        plan_training(config, began_s=0.0, say=say_nothing)
+
+
+def test_a_cheaper_recipe_is_taken_where_the_measured_speed_is_lower(tmp_path: Path) -> None:
+    fake = FakeTime(step_s=8.0)
+    config = load_recipe("auto", options={"data": f"npz:{write_small_data(tmp_path / 'data.npz')}", "minutes": 1})
+    record = fake.plan(config).record
+    assert record.recipe == "sprint"
+    assert [candidate.recipe for candidate in record.not_taken] == ["thumb-200k", "thumb-100k", "sprint-long"]
+    assert record.not_taken[-1].against.startswith("measured, it would get ")
+
+
+def made_plan(config: TrainConfig, **more: Any) -> Planned:
+    """A plan of five steps, of which the second takes a minute: no more than two are left after that."""
+    dataset, _ = load_data(config.replace(minutes=None, epochs=1), say=say_nothing)
+    record = PlanRecord(
+        minutes=1.0, facts=facts_of(dataset), recipe="small", steps=5, epochs=3, max_steps=30, image_s=1e-3,
+        reading_s=0.1, planned_s=0.2, reserve_s=0.5, scoring_s=0.0, tolerance_s=1e9, step_s=(StepTime(16, 16, 0.01),),
+        reasons=("1 minutes: chosen for the test.",),
+    )  # fmt: skip
+    return Planned(config.replace(minutes=None, steps=5), dataset, record)
+
+
+def test_a_run_records_its_plan_and_its_config_trains_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = planned_config(tmp_path)
+    monkeypatch.setattr(train, "plan_training", made_plan)
+    run = train.train(config, run_dir=tmp_path / "run", log_style="silent")
+    assert run.asked == config
+    assert (run.config.minutes, run.config.steps, run.config.epochs) == (None, 5, 3)
+    assert (run.metrics["minutes"], run.metrics["steps"], run.metrics["epochs"]) == (1.0, 5, 3)
+    plan = RunDir(run.path).read_plan()
+    assert plan is not None
+    assert plan.steps == 5
+    assert "plan.json" in (run.path / "SHA256SUMS").read_text()
+    assert reproducing_command(run.config, run.asked) == RECIPE_FROM_CONFIG
+    report = (run.path / "report.html").read_text()
+    assert "1 minutes: chosen for the test." in report
+    assert "1 minutes for the whole command" in report
+    monkeypatch.setattr(train, "plan_training", None)
+    again = train.train(
+        load_recipe(str(run.path / "config.toml")), run_dir=tmp_path / "again", log_style="silent", pictures=False
+    )
+    ours, theirs = run.model.state_dict(), again.model.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert not (again.path / "plan.json").exists()
+
+
+def test_a_pace_that_changed_is_recorded_and_a_stopped_run_follows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_a_hurry(config: TrainConfig, **more: Any) -> Planned:
+        planned = made_plan(config)
+        slow = (StepTime(16, 16, 1e-9),)  # so that what is measured seems slow: all that is left is one step
+        record = dataclasses.replace(planned.record, tolerance_s=0.0, reserve_s=59.0, step_s=slow, steps=40)
+        return Planned(planned.config.replace(steps=40), planned.dataset, record)
+
+    monkeypatch.setattr(train, "plan_training", in_a_hurry)
+    config = planned_config(tmp_path)
+    run = train.train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
+    assert run.config.pace is not None
+    assert run.config.pace.starts
+    assert run.config.pace.num_steps < 40
+    assert run.metrics["epochs"] == len(run.history) == run.config.epochs
+    weights = run.model.state_dict()
+    (run.path / "metrics.json").unlink()
+    sums = [line for line in (run.path / "SHA256SUMS").read_text().splitlines() if "metrics" not in line]
+    (run.path / "SHA256SUMS").write_text("\n".join(sums) + "\n")
+    resumed = resume(run.path, log_style="silent", pictures=False)
+    assert resumed.config == run.config
+    assert all(torch.equal(weights[name], tensor) for name, tensor in resumed.model.state_dict().items())
+
+
+def test_seeds_are_planned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def count(config: TrainConfig, **more: Any) -> Planned:
+        calls.append(config)
+        return made_plan(config)
+
+    monkeypatch.setattr(seeds, "plan_training", count)
+    config = planned_config(tmp_path)
+    done = seeds.train_seeds(config, num_seeds=2, run_dir=tmp_path / "runs", log_style="silent", pictures=False)
+    assert calls == [config]
+    assert [run.config.steps for run in done.runs] == [5, 5]
+    assert [run.metrics["minutes"] for run in done.runs] == [1.0, 1.0]
+    assert done.runs[1].asked == config.replace(seed=config.seed + 1)
+    assert source_name(config.data) == done.runs[0].config.data
+
+
+def test_steps_and_epochs_that_do_not_fit_the_data_are_refused(tmp_path: Path) -> None:
+    config = small_config(write_small_data(tmp_path / "data.npz")).replace(epochs=9, steps=5)
+    with pytest.raises(ConfigError, match="epochs is 9, but 5 steps are 3 epochs of 2 steps here"):
+        train.train(config, run_dir=tmp_path / "run", log_style="silent")
+
+
+def test_speed_is_measured_at_each_size_of_growing_images(tmp_path: Path) -> None:
+    config = small_config(write_small_data(tmp_path / "data.npz"), scales=(0.5, 1.0), scale_starts=(0.0, 0.5))
+    dataset = random_dataset(20, (1, 32, 24), 3)
+    speed = THIS_MACHINE.speed(resolve_config(config, dataset), dataset, seconds=0.01)
+    assert set(speed.step_s) == {(16, 16), (32, 24)}
+    assert all(seconds > 0 for seconds in (*speed.step_s.values(), speed.eval_image_s))
+    same_size = random_dataset(20, (1, 16, 16), 3)
+    assert set(THIS_MACHINE.speed(resolve_config(config, same_size), same_size, seconds=0.01).step_s) == {(16, 16)}
+
+
+def test_a_folder_is_looked_at_without_being_read(tmp_path: Path) -> None:
+    for number in range(40):
+        file = tmp_path / "pictures" / str(number % 2) / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (70 if number else 9, 50), number).save(file)
+    (tmp_path / "pictures" / "0" / "broken.png").write_text("no picture")
+    look = look_at_folder(small_config(tmp_path / "none").replace(data=f"folder:{tmp_path / 'pictures'}"))
+    assert look.facts == DataFacts(30, 7, 4, (21, 20), 1, (50, 70), True)
+    assert look.reading_s > 0
