@@ -22,7 +22,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import seeds, train
 from thumbnet.runs.lr import find_recipe_lr
-from thumbnet.runs.planning.apply import candidate_rungs, with_rung
+from thumbnet.runs.planning.apply import candidate_rungs, with_model_of_init, with_rung
 from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.constants import LADDER, OTHER_MODELS, SCALES
 from thumbnet.runs.planning.facts import facts_of, look_at_folder
@@ -133,6 +133,15 @@ def test_a_model_of_no_recipe_is_trained_as_the_quick_one_is() -> None:
     chosen = with_rung(config, rung, FACTS, grows=True)
     assert (chosen.model, chosen.optimizer) == ("resnet8", load_recipe("quick").optimizer)
     assert [rung.recipe for rung in candidate_rungs(load_recipe("thumb-20k", options={"minutes": 5}))] == ["thumb-20k"]
+
+
+def test_trained_weights_bring_their_model_along() -> None:
+    config = with_model_of_init(load_recipe("auto", options={"init": "thumb-100k"}))
+    assert (config.model, dict(config.model_options)) == ("thumb-100k", {})
+    (rung,) = candidate_rungs(config)
+    assert with_rung(config, rung, FACTS, grows=False).optimizer.lr == load_recipe("thumb-100k").optimizer.lr
+    given = load_recipe("auto", options={"init": "thumb-100k", "model": "sprint"})
+    assert with_model_of_init(given) == given  # and refused where it is trained
 
 
 def test_verbs_that_do_not_train_one_run_refuse_a_plan(tmp_path: Path) -> None:

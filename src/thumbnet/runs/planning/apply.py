@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from thumbnet.config import TrainConfig, config_from_dict, config_to_dict
+from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import list_recipes, load_recipe
+from thumbnet.runs.init import load_trained
 from thumbnet.runs.planning.constants import LADDER, OTHER_MODELS, SCALE_STARTS, SCALES, Rung
 from thumbnet.runs.planning.ladder import DataFacts, batch_of, lr_of, rungs_of
 from thumbnet.specs.length import OF_THE_RECIPE
@@ -14,6 +16,17 @@ WITHOUT_CHOICE = 1.0  # the cost of a recipe before it is measured
 def is_planned(config: TrainConfig, name: str) -> bool:
     """Whether the config leaves this field to the plan."""
     return name in (config.planned or ())
+
+
+def with_model_of_init(config: TrainConfig) -> TrainConfig:
+    """The config with the model of the weights that it begins with, which the plan then does not choose."""
+    if config.init is None or not is_planned(config, "model"):
+        return config
+    card = load_trained(config.init).card
+    usual = resolved_options(card.model, {})
+    own = {name: value for name, value in card.model_options.items() if value != usual.get(name)}
+    planned = [name for name in config.planned or () if name not in ("model", "model_options")]
+    return config.replace(model=card.model, model_options=own, planned=planned)
 
 
 def candidate_rungs(config: TrainConfig) -> tuple[Rung, ...]:

@@ -13,7 +13,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.errors import ConfigError
 from thumbnet.runs.parts import check_sizes
-from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_rung
+from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
 from thumbnet.runs.planning.constants import (
     CHECKPOINT_S,
     ENOUGH_EPOCHS,
@@ -99,6 +99,7 @@ def plan_training(
     assert config.minutes is not None
     if config.objective.teacher is not None:
         raise ConfigError("minutes is given with a teacher, whose own time is not reckoned", hint="give epochs instead")
+    config = with_model_of_init(config)
     rungs, may_grow = candidate_rungs(config), is_planned(config, "scales")
     look, not_taken, reading_s = None, list[Candidate](), 0.0
     if dataset is None and is_planned(config, "image_size") and DataSpec(config.data).name == "folder":
