@@ -126,6 +126,14 @@ def test_a_recipe_of_the_ladder_gives_the_fields_that_are_planned() -> None:
     assert with_rung(load_recipe("auto"), LADDER[0], FACTS, grows=True).optimizer.lr == pytest.approx(0.1)
 
 
+def test_classes_of_very_unequal_size_weigh_the_same() -> None:
+    unequal = dataclasses.replace(FACTS, class_counts=(4500, 500))
+    assert with_rung(load_recipe("auto"), LADDER[0], FACTS, grows=True).objective.class_weights == "none"
+    assert with_rung(load_recipe("auto"), LADDER[0], unequal, grows=True).objective.class_weights == "balanced"
+    given = load_recipe("auto", settings=["class_weights=none"])
+    assert with_rung(given, LADDER[0], unequal, grows=True).objective.class_weights == "none"
+
+
 def test_a_model_of_no_recipe_is_trained_as_the_quick_one_is() -> None:
     config = load_recipe("auto", options={"model": "resnet8"})
     (rung,) = candidate_rungs(config)

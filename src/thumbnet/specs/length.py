@@ -14,7 +14,14 @@ OF_THE_RECIPE = (  # taken together from the recipe that the plan chooses
     "model", "model_options", "batch_size", "optimizer", "lr", "momentum", "nesterov", "weight_decay", "bias_lr",
     "bias_momentum", "head_lr", "label_smoothing", "augmentation", "alternating_flip",
 )  # fmt: skip
-PLANNABLE = (*OF_THE_RECIPE, "image_size", "scales", "scale_starts", "score_every")  # what a plan of minutes may choose
+PLANNABLE = (
+    *OF_THE_RECIPE,
+    "image_size",
+    "scales",
+    "scale_starts",
+    "class_weights",
+    "score_every",
+)  # what a plan of minutes may choose
 
 
 def check_length(

@@ -6,7 +6,7 @@ from thumbnet.config import TrainConfig, config_from_dict, config_to_dict
 from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import list_recipes, load_recipe
 from thumbnet.runs.init import load_trained
-from thumbnet.runs.planning.constants import LADDER, OTHER_MODELS, SCALE_STARTS, SCALES, Rung
+from thumbnet.runs.planning.constants import LADDER, OTHER_MODELS, SCALE_STARTS, SCALES, UNEQUAL_FROM, Rung
 from thumbnet.runs.planning.ladder import DataFacts, batch_of, lr_of, rungs_of
 from thumbnet.specs.length import OF_THE_RECIPE
 
@@ -63,4 +63,6 @@ def with_rung(config: TrainConfig, rung: Rung, facts: DataFacts, *, grows: bool)
             values["lr"] = lr_of(recipe.optimizer.lr, batch, recipe_batch=recipe.batch_size)
     if "scales" in planned:
         values["scales"], values["scale_starts"] = (SCALES, SCALE_STARTS) if grows else ((1.0,), (0.0,))
+    if "class_weights" in planned and max(facts.class_counts) >= UNEQUAL_FROM * min(facts.class_counts):
+        values["class_weights"] = "balanced"
     return config_from_dict(values)

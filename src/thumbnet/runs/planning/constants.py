@@ -44,6 +44,8 @@ BATCH, MIN_BATCH = 128, 32
 MIN_STEPS_PER_EPOCH = 8
 MAX_EPOCHS = 300
 
+UNEQUAL_FROM = 3.0  # times the rarest class's training images in the commonest one: classes then weigh the same
+
 ENOUGH_EPOCHS = 0.7  # of a recipe's min_epochs, once its speed was measured; below, the next cheaper recipe is taken
 SCORING_SHARE = 0.05  # of the training's time, for scores and checkpoints between epochs
 MIN_SCORINGS = 5

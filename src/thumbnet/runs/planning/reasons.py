@@ -39,6 +39,8 @@ def reasons_of(
         f"{chosen} {steps_of}, augmentation {config.inputs.augmentation}.",
         f"{data}, at the speed that was just measured.",
     ]
+    if config.objective.class_weights == "balanced":
+        sentences.append("Classes of unequal size weigh the same in the loss (class_weights).")
     if steps == MAX_EPOCHS * steps_per_epoch:
         sentences.append(f"It ends early: {MAX_EPOCHS} epochs are the most that a plan makes.")
     for candidate in not_taken:

@@ -54,10 +54,9 @@ class Measures:
 
     def speed(self, config: TrainConfig, dataset: Dataset, *, seconds: float) -> Speed:
         """The speed of a resolved config on images like the dataset's, measured for about so many seconds."""
-        like = random_dataset(
-            min(len(dataset.train), 2 * config.batch_size), dataset.image_shape, max(2, dataset.num_classes)
-        )
-        like = dataclasses.replace(like, mean=dataset.mean, std=dataset.std)
+        num_images = min(len(dataset.train), max(2 * config.batch_size, dataset.num_classes))
+        like = random_dataset(num_images, dataset.image_shape, dataset.num_classes)
+        like = dataclasses.replace(like, mean=dataset.mean, std=dataset.std, class_names=dataset.class_names)
         model = build_model(config, like)
         step_s = _step_seconds(config, like, model, seconds=seconds)
         images = like.train.images[:NUM_EVALUATED]
