@@ -210,9 +210,7 @@ def _facts(
     ]
 
 
-def _notes(
-    config: TrainConfig, dataset: Dataset, metrics: Mapping[str, object], plan: PlanRecord | None
-) -> list[str]:
+def _notes(config: TrainConfig, dataset: Dataset, metrics: Mapping[str, object], plan: PlanRecord | None) -> list[str]:
     """What a reader must know to take the figures for what they are."""
     scored = {
         "end": "The test set was scored once, after the last epoch, in one view; it picked nothing.",

@@ -160,6 +160,7 @@ def _finish(
                 data_note=folder.data_note(),
                 sibling=first,
                 leaks=leaks,
+                are_leaks_told=leaks is not None,
                 plan=plan,
                 clock=None if plan is None else plan.clock(deadline_s=run_began_s + 60 * plan.minutes),
             )

@@ -86,6 +86,7 @@ def train(
         pictures=pictures,
         asked=config,
         dataset=planned.dataset,
+        leaks=planned.leaks,
         plan=planned.record,
         clock=planned.record.clock(deadline_s=began_s + 60 * config.minutes),
     )
@@ -103,6 +104,7 @@ def begin(
     data_note: str = "",
     sibling: Run | None = None,
     leaks: Leaks | None = None,
+    are_leaks_told: bool = False,
     plan: PlanRecord | None = None,
     clock: Clock | None = None,
 ) -> Run:
@@ -110,8 +112,8 @@ def begin(
 
     `is_resolved`: `config` was resolved before; `asked` is it as a user gave it, if that is known. `data_note` is
     recorded if the data replaces other data; with `sibling`, the data must equal that run's. `leaks` are those of the
-    data, if they were looked for, and told, before. `plan` is that of the minutes which were asked for, and `clock` keeps
-    them.
+    data, if they were looked for before, and perhaps told. `plan` is that of the minutes which were asked for, and
+    `clock` keeps them.
     """
     say = speaker(log_style)
     asked = config if asked is None else asked
@@ -122,10 +124,9 @@ def begin(
     if sibling is not None:
         sibling.known_data.check(dataset, run_dir=sibling.path)
     dataset = dataset.with_note(dataset.source.note or data_note)
-    is_told = leaks is not None
     leaks = look_for_leaks(dataset, say=say) if leaks is None else leaks
     with create_run_dir(config.recipe, run_dir, data=config.data) as folder:
-        keep_leaks(folder, leaks, dataset, say=say_nothing if is_told else say)
+        keep_leaks(folder, leaks, dataset, say=say_nothing if are_leaks_told else say)
         folder.begin(config, asked=asked, source=dataset.source, note=describe_data(dataset), plan=plan)
         say("\n".join(filter(None, [describe_val(dataset), f"Run folder: {folder.path}"])))
         model = build_model(config, dataset)

@@ -63,6 +63,7 @@ def with_rung(config: TrainConfig, rung: Rung, facts: DataFacts, *, grows: bool)
             values["lr"] = lr_of(recipe.optimizer.lr, batch, recipe_batch=recipe.batch_size)
     if "scales" in planned:
         values["scales"], values["scale_starts"] = (SCALES, SCALE_STARTS) if grows else ((1.0,), (0.0,))
-    if "class_weights" in planned and max(facts.class_counts) >= UNEQUAL_FROM * min(facts.class_counts):
+    is_unequal = max(facts.class_counts) >= UNEQUAL_FROM * min(facts.class_counts)
+    if "class_weights" in planned and is_unequal and config.inputs.sampler == "shuffled":
         values["class_weights"] = "balanced"
     return config_from_dict(values)

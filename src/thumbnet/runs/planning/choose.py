@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.leaks import Leaks
 from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.errors import ConfigError
+from thumbnet.runs.leaks import look_for_leaks
 from thumbnet.runs.parts import check_sizes
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
 from thumbnet.runs.planning.constants import (
@@ -51,11 +53,13 @@ SHARES_OF = 1000  # steps, which a training's sizes are counted over
 
 @dataclass(frozen=True)
 class Planned:
-    """A config with its steps, without minutes; the data that was read for it, and the record of the plan."""
+    """A config with its steps, without minutes; the data that was read for it, leaks between its splits, and the record
+    of the plan."""
 
     config: TrainConfig
     dataset: Dataset
     record: PlanRecord
+    leaks: Leaks = field(default_factory=Leaks)
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ def plan_training(
         config = config.replace(image_size=side)
         dataset, reading_s = _read(config, None, say=say, now=now)
     assert dataset is not None
+    leaks = look_for_leaks(dataset, say=say)
     facts = facts_of(dataset, sides=None if look is None else look.facts.sides)
     sides = dataset.image_shape[1], dataset.image_shape[2]
     budget = times.budget(facts, before_s=0.0)
@@ -149,7 +154,7 @@ def plan_training(
     for sentence in record.reasons:
         say(sentence)
     chosen = made.chosen.replace(epochs=None, steps=made.steps, score_every=made.score_every)
-    return Planned(chosen, dataset, record)
+    return Planned(chosen, dataset, record, leaks)
 
 
 def _read(config: TrainConfig, dataset: Dataset | None, *, say: Say, now: Callable[[], float]) -> tuple[Dataset, float]:

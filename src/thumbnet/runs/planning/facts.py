@@ -19,9 +19,10 @@ from thumbnet.data.folder_layout import read_layout
 from thumbnet.data.folder_tree import FolderTree
 from thumbnet.data.images import read_header, read_image_array
 from thumbnet.data.splits import TEST_FRACTION
+from thumbnet.data.val_rule import MAX_FRACTION, MIN_FRACTION, MIN_IMAGES
 from thumbnet.errors import DataError, ImageError
 from thumbnet.runs.planning.ladder import DataFacts
-from thumbnet.specs.data import DataSpec
+from thumbnet.specs.data import DataSpec, ValFraction
 
 NUM_HEADERS = 512  # files whose size is looked at
 NUM_DECODED = 64  # that are read to know how long it takes
@@ -54,7 +55,7 @@ def look_at_folder(config: TrainConfig) -> Look:
         counts["test"] = round(TEST_FRACTION * counts["train"])
         counts["train"] -= counts["test"]
     if not counts["val"]:
-        counts["val"] = round(config.val_fraction * counts["train"])
+        counts["val"] = round(_val_fraction(config.val_fraction, counts["train"]) * counts["train"])
         counts["train"] -= counts["val"]
     files = [item.file for item in layout.files if item.file.is_file()]  # a pipe would keep us waiting
     labels = torch.tensor([item.label for item in layout.files if item.split == "train"])
@@ -83,6 +84,13 @@ def facts_of(dataset: Dataset, *, sides: tuple[int, int] | None = None) -> DataF
         sides=(height, width) if sides is None else sides,
         is_resized=sides is not None,
     )
+
+
+def _val_fraction(val_fraction: ValFraction, num_images: int) -> float:
+    """What is held out of so many images, as far as it can be known without their classes: see data/val_rule.py."""
+    if not isinstance(val_fraction, str):
+        return val_fraction
+    return max(MIN_FRACTION, min(MAX_FRACTION, MIN_IMAGES / num_images))
 
 
 def _spread(files: Sequence[Path], count: int) -> list[Path]:
