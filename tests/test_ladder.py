@@ -22,7 +22,7 @@ from thumbnet.runs.planning.ladder import (
     rungs_of,
     sizes_of,
 )
-from thumbnet.runs.planning.reserve import end_s
+from thumbnet.runs.planning.reserve import end_s, robustness_s
 
 IMAGE_S = 0.33e-3
 ROOT = Path(__file__).parents[1]
@@ -123,6 +123,14 @@ def test_the_end_takes_longer_with_more_test_images_and_with_pictures() -> None:
 
     assert seconds(10_000, pictures=True) - seconds(1_000, pictures=True) == pytest.approx(9.0)
     assert seconds(1_000, pictures=True) > seconds(1_000, pictures=False) + 2
+
+
+def test_accuracy_under_corruptions_takes_longer_for_larger_images_and_no_more_than_500_of_them() -> None:
+    def seconds(side: int, num_test: int) -> float:
+        return robustness_s(sides=(side, side), num_test=num_test, eval_image_s=1e-3, image_s=IMAGE_S)
+
+    assert seconds(64, 400) > seconds(32, 400) > 10
+    assert seconds(32, 500) == seconds(32, 5000)
 
 
 def test_the_decision_holds_the_table_of_the_rule() -> None:

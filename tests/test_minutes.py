@@ -15,6 +15,7 @@ from PIL import Image
 from small_runs import small_config, write_small_data
 from thumbnet.cli import build_parser, main, training_verbs
 from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
+from thumbnet.data.dataset import Dataset
 from thumbnet.data.random_images import random_dataset
 from thumbnet.data.source_registry import source_name
 from thumbnet.data_check.check import check_data
@@ -22,6 +23,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import seeds, train
 from thumbnet.runs.lr import find_recipe_lr
+from thumbnet.runs.planning import choose
 from thumbnet.runs.planning.apply import candidate_rungs, with_model_of_init, with_rung
 from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.constants import LADDER, OTHER_MODELS, SCALES
@@ -117,9 +119,8 @@ def test_a_recipe_of_the_ladder_gives_the_fields_that_are_planned() -> None:
     config = load_recipe("auto", options={"lr": 0.3, "seed": 7})
     chosen = with_rung(config, LADDER[1], FACTS, grows=True)
     long = load_recipe("sprint-long")
-    assert (chosen.model, chosen.inputs.augmentation, chosen.inputs.alternating_flip) == (
-        long.model, long.inputs.augmentation, True,
-    )  # fmt: skip
+    assert (chosen.model, chosen.inputs.augmentation, chosen.inputs.alternating_flip) == (long.model, "auto", True)
+    assert not with_rung(config.replace(flip=False), LADDER[1], FACTS, grows=True).inputs.alternating_flip
     assert dataclasses.replace(long.optimizer, lr=0.3) == chosen.optimizer
     assert (chosen.seed, chosen.inputs.scales, chosen.minutes, chosen.planned) == (7, SCALES, None, None)
     assert with_rung(config, LADDER[1], FACTS, grows=False).inputs.scales == (1.0,)
@@ -203,6 +204,22 @@ def test_a_plan_fills_the_time_that_is_left(tmp_path: Path) -> None:
     assert (planned.config.steps, planned.config.minutes, planned.config.epochs) == (record.steps, None, 0)
     assert plan_from_dict(json.loads(json.dumps(plan_to_dict(record))), name="plan.json") == record
     assert record.reasons[0].startswith("1 minutes: sprint at 16x16 pixels, ")
+
+
+def test_a_policy_that_is_to_be_chosen_gets_a_part_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int | None]] = []
+
+    def choose_none(config: TrainConfig, dataset: Dataset, **more: Any) -> tuple[TrainConfig, Dataset]:
+        asked.append((config.epochs, more["most_steps"]))
+        return config.replace(augmentation="none", flip=False), dataset
+
+    monkeypatch.setattr(choose, "with_chosen_policy", choose_none)
+    planned = FakeTime(step_s=0.5).plan(planned_config(tmp_path, augmentation="auto"))
+    assert (planned.config.inputs.augmentation, planned.config.inputs.flip) == ("none", False)
+    ((epochs, most_steps),) = asked
+    assert epochs == pytest.approx(planned.record.epochs, abs=3)
+    assert most_steps is not None
+    assert 3 <= most_steps <= 0.05 * 60 / 0.5
 
 
 def test_too_few_minutes_are_refused_with_their_numbers(tmp_path: Path) -> None:

@@ -61,15 +61,19 @@ class PolicyChoice:
     reason: str
 
 
-def with_chosen_policy(config: TrainConfig, dataset: Dataset, *, say: Say) -> tuple[TrainConfig, Dataset]:
+def with_chosen_policy(
+    config: TrainConfig, dataset: Dataset, *, say: Say, most_steps: int | None = None
+) -> tuple[TrainConfig, Dataset]:
     """The resolved config with a policy in the place of `auto`; the dataset's remarks then say why this one.
+
+    The short training has at most `most_steps` steps.
 
     Raises:
         ConfigError: the policy is to be chosen, but no images are held out for validation.
     """
     if config.inputs.augmentation != AUTO:
         return config, dataset
-    choice = choose_policy(config, dataset, say=say)
+    choice = choose_policy(config, dataset, say=say, most_steps=most_steps)
     say(choice.reason)
     flip = choice.flip if config.inputs.flip == "auto" else config.inputs.flip
     alternating = config.inputs.alternating_flip and flip is True
@@ -80,7 +84,7 @@ def with_chosen_policy(config: TrainConfig, dataset: Dataset, *, say: Say) -> tu
     return config.replace(inputs=resolve_inputs(inputs, dataset)), dataclasses.replace(dataset, source=source)
 
 
-def choose_policy(config: TrainConfig, dataset: Dataset, *, say: Say) -> PolicyChoice:
+def choose_policy(config: TrainConfig, dataset: Dataset, *, say: Say, most_steps: int | None = None) -> PolicyChoice:
     """A policy for a resolved config, by a short training on the dataset; it uses no test image."""
     if dataset.val is None:
         raise ConfigError(
@@ -96,7 +100,7 @@ def choose_policy(config: TrainConfig, dataset: Dataset, *, say: Say) -> PolicyC
     say(
         "Choosing the augmentation: a short training without any, looked at on flipped and turned validation images ..."
     )
-    model = _probe(config, dataset)
+    model = _probe(config, dataset, most_steps=most_steps)
     changes = judge_changes(model, dataset, dataset.val)
     if not changes:
         why = "the short training learnt too little to tell what else keeps the classes"
@@ -128,7 +132,7 @@ def judge_changes(model: nn.Module, dataset: Dataset, held_out: Split) -> list[C
     return changes
 
 
-def _probe(config: TrainConfig, dataset: Dataset) -> nn.Module:
+def _probe(config: TrainConfig, dataset: Dataset, *, most_steps: int | None) -> nn.Module:
     """A model that was trained for a part of the config's epochs, on full images that were only shifted."""
     steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
     wanted = max(1, round(PROBE_SHARE * config.epochs), math.ceil(PROBE_STEPS / steps_per_epoch))
@@ -140,7 +144,15 @@ def _probe(config: TrainConfig, dataset: Dataset) -> nn.Module:
         scales=(1.0,),
         scale_starts=(0.0,),
     )
-    short = config.replace(inputs=inputs, epochs=min(wanted, config.epochs), average_decay=0.0)
+    steps = min(wanted, config.epochs) * steps_per_epoch
+    short = config.replace(
+        inputs=inputs,
+        epochs=None,
+        steps=steps if most_steps is None else max(1, min(steps, most_steps)),
+        pace_starts=None,
+        pace_steps=None,
+        average_decay=0.0,
+    )
     model = build_model(short, dataset)
     begin_with_trained_weights(model, short, dataset)
     fit_config(short, dataset, model, progress=Silent())

@@ -12,7 +12,7 @@ LENGTHS = ("epochs", "minutes", "steps")  # one of them is given; a resolved con
 LEAST_MINUTES, MOST_MINUTES = 0.2, 10_000.0
 OF_THE_RECIPE = (  # taken together from the recipe that the plan chooses
     "model", "model_options", "batch_size", "optimizer", "lr", "momentum", "nesterov", "weight_decay", "bias_lr",
-    "bias_momentum", "head_lr", "label_smoothing", "augmentation", "alternating_flip",
+    "bias_momentum", "head_lr", "label_smoothing", "alternating_flip",
 )  # fmt: skip
 PLANNABLE = (
     *OF_THE_RECIPE,

@@ -55,6 +55,8 @@ def with_rung(config: TrainConfig, rung: Rung, facts: DataFacts, *, grows: bool)
             values.pop(name, None)
             if name in its:
                 values[name] = its[name]
+        if values.get("flip") is False and "alternating_flip" in planned:
+            values["alternating_flip"] = False
         if "batch_size" in planned:
             values["batch_size"] = batch_of(rung, facts.num_train)
         if "lr" in planned:

@@ -13,6 +13,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
 from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.errors import ConfigError
+from thumbnet.runs.augmentation_choice import PROBE_POLICY, with_chosen_policy
 from thumbnet.runs.leaks import look_for_leaks
 from thumbnet.runs.parts import check_sizes
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
@@ -24,6 +25,7 @@ from thumbnet.runs.planning.constants import (
     MEASURED_S,
     MIN_SCORINGS,
     MIN_TOLERANCE_S,
+    PROBE_SHARE,
     REFERENCE_S,
     SCORING_SHARE,
     SETUP_S,
@@ -47,6 +49,7 @@ from thumbnet.runs.planning.speed import THIS_MACHINE, Measures, Speed
 from thumbnet.runs.planning.times import Times
 from thumbnet.runs.resolve import Say, load_data, resolve_config
 from thumbnet.specs.data import DataSpec
+from thumbnet.specs.policies import AUTO
 
 SHARES_OF = 1000  # steps, which a training's sizes are counted over
 
@@ -65,7 +68,7 @@ class Planned:
 @dataclass(frozen=True)
 class _Made:
     """A recipe in the config, unresolved (`chosen`) and resolved, and its speed: the steps and epochs that fit into the
-    time, at most `max_steps`; epochs from one scoring to the next, and the seconds of one."""
+    `left_s` seconds, at most `max_steps`; epochs from one scoring to the next, and the seconds of one."""
 
     chosen: TrainConfig
     resolved: TrainConfig
@@ -75,6 +78,7 @@ class _Made:
     max_steps: int
     score_every: int
     scoring_s: float
+    left_s: float
 
 
 def plan_training(
@@ -100,18 +104,21 @@ def plan_training(
         ConfigError: the minutes are over before the first steps, or a teacher is given, whose time is not reckoned.
         ThumbnetError: as `train`.
     """
-    assert config.minutes is not None
+    minutes = config.minutes
+    assert minutes is not None
     if config.objective.teacher is not None:
         raise ConfigError("minutes is given with a teacher, whose own time is not reckoned", hint="give epochs instead")
     config = with_model_of_init(config)
     rungs, may_grow = candidate_rungs(config), is_planned(config, "scales")
     look, not_taken, reading_s = None, list[Candidate](), 0.0
-    if dataset is None and is_planned(config, "image_size") and DataSpec(config.data).name == "folder":
+    is_folder = DataSpec(config.data).name == "folder"
+    if dataset is None and is_folder and is_planned(config, "image_size"):
         look = look_at_folder(config)  # a wrong folder is refused before anything is measured
     else:
         dataset, reading_s = _read(config, dataset, say=say, now=now)
     image_s = measures.reference_image_s(config.engine, seconds=REFERENCE_S)
-    times = Times(began_s, config.minutes, image_s, pictures, now)
+    robustness = config.report_robustness if is_folder or config.report_robustness is True else False
+    times = Times(began_s, minutes, image_s, pictures, now, robustness)
     if look is not None:
         side, not_taken = _size(look, times, rungs, may_grow=may_grow)
         config = config.replace(image_size=side)
@@ -130,8 +137,15 @@ def plan_training(
         against = f"measured, it would get {made.epochs:.0f} of the {rung.min_epochs} epochs that it needs"
         not_taken.append(Candidate(rung.recipe, sides, made.epochs, against))
         rung = rungs[rungs.index(rung) - 1]
+    if made.steps >= 2 and made.resolved.inputs.augmentation == AUTO:
+        full_step_s = made.speed.step_s[sides]
+        most_steps = int(PROBE_SHARE * made.left_s / full_step_s)
+        probed = made.resolved.replace(epochs=max(1, math.ceil(made.epochs)))
+        probed, dataset = with_chosen_policy(probed, dataset, say=say, most_steps=most_steps)
+        config = config.replace(augmentation=probed.inputs.augmentation, flip=probed.inputs.flip)
+        made = _made(config, rung, dataset, facts, budget, times, measures)
     if made.steps < 2:
-        raise times.too_short(facts, reading_s, made.speed.eval_image_s)
+        raise times.too_short(facts, reading_s, made.speed.eval_image_s, sides)
     record = PlanRecord(
         minutes=times.minutes,
         facts=facts,
@@ -142,12 +156,20 @@ def plan_training(
         image_s=image_s,
         reading_s=reading_s,
         planned_s=now() - began_s,
-        reserve_s=times.end_s(facts, made.speed.eval_image_s),
+        reserve_s=times.end_s(facts, made.speed.eval_image_s, sides),
         scoring_s=made.scoring_s,
         tolerance_s=max(MIN_TOLERANCE_S, TOLERANCE_SHARE * 60 * times.minutes),
         step_s=tuple(StepTime(*size, seconds) for size, seconds in made.speed.step_s.items()),
         reasons=tuple(
-            reasons_of(made.resolved, facts, not_taken, sides=sides, minutes=times.minutes, steps=made.steps)
+            reasons_of(
+                made.resolved,
+                facts,
+                not_taken,
+                sides=sides,
+                minutes=times.minutes,
+                steps=made.steps,
+                without_robustness=times.goes_without_robustness(facts, made.speed.eval_image_s, sides),
+            )
         ),
         not_taken=tuple(not_taken),
     )
@@ -179,8 +201,12 @@ def _made(
     chosen = with_rung(config, rung, facts, grows=can_grow(rung, sides, epochs))
     resolved = resolve_config(chosen, dataset)
     check_sizes(resolved, dataset)
-    speed = measures.speed(resolved, dataset, seconds=MEASURED_S)
-    left_s = times.left_s(facts, speed.eval_image_s) - SETUP_S
+    is_open = resolved.inputs.augmentation == AUTO  # it is chosen by the number of epochs that this gives
+    measured = resolved.replace(augmentation=PROBE_POLICY) if is_open else resolved
+    speed = measures.speed(measured, dataset, seconds=MEASURED_S)
+    if times.goes_without_robustness(facts, speed.eval_image_s, sides):
+        chosen, resolved = (each.replace(report_robustness=False) for each in (chosen, resolved))
+    left_s = times.left_s(facts, speed.eval_image_s, sides) - SETUP_S
     steps_per_epoch = num_batches(facts.num_train, resolved.batch_size)
     step_s = _mean_step_s(resolved, dataset, speed)
     scoring_s = speed.eval_image_s * facts.num_val + CHECKPOINT_S
@@ -199,6 +225,7 @@ def _made(
         max_steps,
         score_every,
         scoring_s,
+        left_s,
     )
 
 
@@ -214,5 +241,5 @@ def _size(look: Look, times: Times, rungs: tuple[Rung, ...], *, may_grow: bool) 
     budget = times.budget(look.facts, before_s=look.reading_s)
     sizes = sizes_of(look.facts, times.minutes, memory_limit_bytes())
     if budget.left_s((sizes[0], sizes[0])) <= 0:
-        raise times.too_short(look.facts, look.reading_s, EVALUATION_SHARE * times.image_s)
+        raise times.too_short(look.facts, look.reading_s, EVALUATION_SHARE * times.image_s, (sizes[0], sizes[0]))
     return choose_size(look.facts, budget, rungs, sizes, may_grow=may_grow)

@@ -46,6 +46,10 @@ MAX_EPOCHS = 300
 
 UNEQUAL_FROM = 3.0  # times the rarest class's training images in the commonest one: classes then weigh the same
 
+PROBE_SHARE = 0.05  # of the time, for the short training that augmentation = "auto" is chosen by
+ROBUSTNESS_SHARE = 0.1  # of the minutes: where accuracy under corruptions would take more, the report goes without it
+CORRUPTION_S = 0.1e-3  # to corrupt an image of 32 pixels, at the reference machine's speed
+
 ENOUGH_EPOCHS = 0.7  # of a recipe's min_epochs, once its speed was measured; below, the next cheaper recipe is taken
 SCORING_SHARE = 0.05  # of the training's time, for scores and checkpoints between epochs
 MIN_SCORINGS = 5

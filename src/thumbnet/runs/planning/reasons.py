@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
-from thumbnet.runs.planning.constants import MAX_EPOCHS
+from thumbnet.runs.planning.constants import MAX_EPOCHS, ROBUSTNESS_SHARE
 from thumbnet.runs.planning.ladder import Candidate, DataFacts
 from thumbnet.terminal.text import counted
 
@@ -19,10 +19,12 @@ def reasons_of(
     sides: tuple[int, int],
     minutes: float,
     steps: int,
+    without_robustness: bool = False,
 ) -> list[str]:
     """What was chosen, for which data, and what is against the rest.
 
-    `config` is the resolved one, `sides` are height and width in pixels of the images as they are trained on.
+    `config` is the resolved one, `sides` are height and width in pixels of the images as they are trained on, and
+    `without_robustness` is whether the report goes without accuracy under corruptions.
     """
     height, width = sides
     steps_per_epoch = num_batches(facts.num_train, config.batch_size)
@@ -43,6 +45,11 @@ def reasons_of(
         sentences.append("Classes of unequal size weigh the same in the loss (class_weights).")
     if steps == MAX_EPOCHS * steps_per_epoch:
         sentences.append(f"It ends early: {MAX_EPOCHS} epochs are the most that a plan makes.")
+    if without_robustness:
+        sentences.append(
+            f"Accuracy under corruptions would take more than {ROBUSTNESS_SHARE:.0%} of the time: `thumbnet evaluate "
+            "RUN --robustness` measures it."
+        )
     for candidate in not_taken:
         height, width = candidate.sides
         sentences.append(f"Not {candidate.recipe} at {width}x{height} pixels: {candidate.against}.")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from thumbnet.evaluation.corruptions import CORRUPTIONS
+from thumbnet.evaluation.robustness import NUM_IMAGES_OF_TRAINING
 from thumbnet.runs.planning.constants import (
+    CORRUPTION_S,
     LEAVING_S,
     MARGIN_SHARE,
     MIN_MARGIN_S,
@@ -12,20 +15,41 @@ from thumbnet.runs.planning.constants import (
     REPORT_S,
 )
 
+EVALUATED_AGAIN = 1.5  # times an image's usual scoring, since images are scored in small groups
 SLOWNESS = (0.5, 6.0)  # of this machine, over the one that REPORT_S was measured on: at least, and at most
 
 
 def end_s(
-    *, minutes: float, num_train: int, num_test: int, eval_image_s: float, image_s: float, pictures: bool
+    *,
+    minutes: float,
+    num_train: int,
+    num_test: int,
+    eval_image_s: float,
+    image_s: float,
+    pictures: bool,
+    robustness_s: float = 0.0,
 ) -> float:
     """Seconds from the last scoring of the validation images to the end of the command.
 
     Args:
         eval_image_s: of scoring one image; `image_s` of training one of 32 pixels by the first recipe of the ladder.
         pictures: whether pictures and a report are made.
+        robustness_s: of accuracy under corruptions, if the report shows it.
     """
     num_scored = num_test + min(num_train, NUM_EXPORT_IMAGES) + (NUM_SALIENT_EVALUATIONS if pictures else 0)
-    slowness = max(SLOWNESS[0], min(SLOWNESS[1], image_s / REFERENCE_IMAGE_S))
-    report_s = REPORT_S * slowness if pictures else 0.0
+    report_s = REPORT_S * _slowness(image_s) + robustness_s if pictures else 0.0
     margin_s = max(MIN_MARGIN_S, MARGIN_SHARE * 60 * minutes)
     return num_scored * eval_image_s + report_s + LEAVING_S + margin_s
+
+
+def robustness_s(*, sides: tuple[int, int], num_test: int, eval_image_s: float, image_s: float) -> float:
+    """Seconds for accuracy under corruptions, as a training measures it; arguments as in `end_s`."""
+    height, width = sides
+    num_images = min(num_test, NUM_IMAGES_OF_TRAINING) * (1 + sum(len(each.strengths) for each in CORRUPTIONS))
+    corrupted_s = CORRUPTION_S * _slowness(image_s) * (height * width) / 32**2
+    return num_images * (EVALUATED_AGAIN * eval_image_s + corrupted_s)
+
+
+def _slowness(image_s: float) -> float:
+    """Of this machine, over the one that REPORT_S was measured on."""
+    return max(SLOWNESS[0], min(SLOWNESS[1], image_s / REFERENCE_IMAGE_S))

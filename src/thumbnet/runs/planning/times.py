@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from thumbnet.errors import ConfigError
-from thumbnet.runs.planning.constants import EVALUATION_SHARE, MEASURED_S, SETUP_S
+from thumbnet.runs.planning.constants import EVALUATION_SHARE, MEASURED_S, ROBUSTNESS_SHARE, SETUP_S
 from thumbnet.runs.planning.ladder import Budget, DataFacts, size_cost
-from thumbnet.runs.planning.reserve import end_s
+from thumbnet.runs.planning.reserve import end_s, robustness_s
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,22 @@ class Times:
     image_s: float
     pictures: bool
     now: Callable[[], float]
+    report_robustness: bool | Literal["auto"] = False  # auto: unless it takes too long
 
-    def end_s(self, facts: DataFacts, eval_image_s: float) -> float:
+    def robustness_s(self, facts: DataFacts, eval_image_s: float, sides: tuple[int, int]) -> float:
+        """Seconds for accuracy under corruptions in the report; 0 where it has none."""
+        if not self.pictures or self.report_robustness is False:
+            return 0.0
+        seconds = robustness_s(sides=sides, num_test=facts.num_test, eval_image_s=eval_image_s, image_s=self.image_s)
+        takes_too_long = seconds > ROBUSTNESS_SHARE * 60 * self.minutes
+        return 0.0 if takes_too_long and self.report_robustness == "auto" else seconds
+
+    def goes_without_robustness(self, facts: DataFacts, eval_image_s: float, sides: tuple[int, int]) -> bool:
+        """Whether the report would show accuracy under corruptions, but for the time that this takes."""
+        is_wanted = self.pictures and self.report_robustness == "auto"
+        return is_wanted and self.robustness_s(facts, eval_image_s, sides) == 0
+
+    def end_s(self, facts: DataFacts, eval_image_s: float, sides: tuple[int, int]) -> float:
         """Seconds that the end of the command takes."""
         return end_s(
             minutes=self.minutes,
@@ -30,24 +45,25 @@ class Times:
             eval_image_s=eval_image_s,
             image_s=self.image_s,
             pictures=self.pictures,
+            robustness_s=self.robustness_s(facts, eval_image_s, sides),
         )
 
-    def left_s(self, facts: DataFacts, eval_image_s: float) -> float:
+    def left_s(self, facts: DataFacts, eval_image_s: float, sides: tuple[int, int]) -> float:
         """Seconds for training and the scores between its epochs, if it begins now."""
-        return self.began_s + 60 * self.minutes - self.now() - self.end_s(facts, eval_image_s)
+        return self.began_s + 60 * self.minutes - self.now() - self.end_s(facts, eval_image_s, sides)
 
     def budget(self, facts: DataFacts, *, before_s: float) -> Budget:
         """What ladder.py reckons with, if `before_s` seconds pass before the training begins."""
 
         def left_s(sides: tuple[int, int]) -> float:
             eval_image_s = EVALUATION_SHARE * self.image_s * size_cost(sides)
-            return self.left_s(facts, eval_image_s) - before_s - MEASURED_S - SETUP_S
+            return self.left_s(facts, eval_image_s, sides) - before_s - MEASURED_S - SETUP_S
 
         return Budget(self.minutes, self.image_s, left_s)
 
-    def too_short(self, facts: DataFacts, reading_s: float, eval_image_s: float) -> ConfigError:
+    def too_short(self, facts: DataFacts, reading_s: float, eval_image_s: float, sides: tuple[int, int]) -> ConfigError:
         """The error where nothing is left to train in."""
-        needed_s = self.now() - self.began_s + self.end_s(facts, eval_image_s)
+        needed_s = self.now() - self.began_s + self.end_s(facts, eval_image_s, sides)
         return ConfigError(
             f"{self.minutes:g} minutes are over before the first steps: reading {facts.num_images:,} images takes "
             f"{reading_s:.0f} s, and all that is no training {needed_s:.0f} s",
