@@ -92,7 +92,7 @@ def test_the_policy_has_what_is_harmless_and_is_as_strong_as_the_training_is_lon
     config: TrainConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset: model)
+    monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset, most_steps: model)
     choice = choose_policy(config.replace(epochs=epochs), halves(is_bright=is_bright), say=lambda text: None)
     assert (choice.augmentation, choice.flip) == expected
     assert f"for {epochs} epochs" in choice.reason
@@ -101,7 +101,9 @@ def test_the_policy_has_what_is_harmless_and_is_as_strong_as_the_training_is_lon
 def test_without_enough_images_only_what_is_known_of_the_source_counts(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset: pytest.fail("a training for nothing"))
+    monkeypatch.setattr(
+        augmentation_choice, "_probe", lambda config, dataset, most_steps: pytest.fail("a training for nothing")
+    )
     few = choose_policy(config, halves(40), say=lambda text: None)
     assert (few.augmentation, few.flip) == ("shift-flip", True)
     assert "40 validation images are too few" in few.reason
