@@ -22,7 +22,9 @@ from thumbnet.data_check.folds import OutOfFold
 from thumbnet.data_check.pictures import draw_pictures
 from thumbnet.data_check.scores import scores_to_csv
 from thumbnet.data_check.suspects import Suspect, SuspectKind, find_duplicates_across
+from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.resolve import load_data
 
 NUM_IMAGES = 60
 
@@ -92,6 +94,18 @@ def test_an_exclude_file_without_lines_excludes_nothing(checked: DataCheck, phot
     assert load_dataset(f"folder:{photos}", image_size=16, exclude=empty).num_excluded == 0
 
 
+def test_a_dataset_read_with_such_a_file_is_that_of_the_config(photos: Path, tmp_path: Path) -> None:
+    empty, listed = tmp_path / "empty.csv", tmp_path / "listed.csv"
+    empty.write_text("index,path,label,suggested,score,kind\n")
+    listed.write_text("index,path,label,suggested,score,kind\n0,bad/00.png,bad,,1,dark\n")
+    options = {"data": f"folder:{photos}", "device": "cpu", "image_size": 16}
+    config = load_recipe(options=options, settings=["val_fraction=0.1"])
+    whole = load_dataset(f"folder:{photos}", image_size=16, exclude=empty)
+    load_data(config.replace(exclude=str(empty)), say=print, dataset=whole)
+    with pytest.raises(ConfigError, match="leaves 0 images out"):
+        load_data(config.replace(exclude=str(listed)), say=print, dataset=whole)
+
+
 def test_the_summary_has_names_classes_and_kinds(checked: DataCheck) -> None:
     summary = json.loads((checked.path / "check.json").read_text())
     assert summary["kinds"] == ["label", "duplicate"]
@@ -108,7 +122,7 @@ def test_the_summary_has_names_classes_and_kinds(checked: DataCheck) -> None:
     assert near == {"06.png", "nearly.png"}
     assert [listed["path"] for listed in summary["suspects_listed"]] == [found.path for found in checked.suspects]
     text = str(checked)
-    assert "exact-duplicate       1   of 1 pairs in all splits" in text
+    assert "exact-duplicate       1   of 1 pair in all splits" in text
     table = [line.split() for line in text.splitlines() if line.startswith(("class", "bad", "good"))]
     assert table[0][:3] == ["class", "images", "label"]
     assert {row[0] for row in table[1:]} == {name for name, counts in by_class.items() if any(counts.values())}

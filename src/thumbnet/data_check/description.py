@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from thumbnet.terminal.text import escaped
+from thumbnet.terminal.text import counted, escaped
 
 MAX_CLASSES = 30  # in the table: those with the most suspects
 
@@ -61,5 +61,5 @@ def _remark(kind: str, summary: Mapping[str, Any]) -> str:
     if kind in ("exact-duplicate", "duplicate"):
         pairs = [pair for pair in summary["duplicates"] if pair["is_exact"] == (kind == "exact-duplicate")]
         across = sum(pair["first"]["split"] != pair["second"]["split"] for pair in pairs)
-        return f"   of {len(pairs):,} pairs in all splits, {across:,} across splits" if pairs else ""
+        return f"   of {counted(len(pairs), 'pair')} in all splits, {across:,} across splits" if pairs else ""
     return ""
