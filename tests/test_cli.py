@@ -64,7 +64,7 @@ def test_json_has_the_documented_keys(run_dir: Path, tmp_path: Path, capsys: pyt
     info = json_of(capsys, "data", "info", "--data", "digits")
     assert set(info) == {
         "source", "num_train", "num_val", "num_test", "class_names", "image_shape", "picture_sides", "mean", "std",
-        "verified",
+        "verified", "class_counts", "commonest_class", "commonest_share",
     }  # fmt: skip
     models = json_of(capsys, "models")["models"]
     assert [model["name"] for model in models] == list_models()  # type: ignore[attr-defined]

@@ -30,6 +30,7 @@ def info(parsed: argparse.Namespace) -> None:
     """Print what a dataset holds."""
     check_data(parsed.data)
 
+    from thumbnet.data.class_counts import baseline, class_table, dataset_counts
     from thumbnet.data.originals import picture_sides
     from thumbnet.data.sources import load_dataset
     from thumbnet.recipes import load_recipe
@@ -61,14 +62,17 @@ def info(parsed: argparse.Namespace) -> None:
     for sentence in (dataset.source.note, *dataset.source.remarks, advice):
         if sentence:
             tell(sentence)
+    counts, always = dataset_counts(dataset), baseline(dataset.test.labels, dataset.class_names)
     if parsed.json:
-        put_json(values)
+        commonest = {"commonest_class": always.class_name, "commonest_share": always.accuracy}
+        put_json({**values, "class_counts": counts, **commonest})
         return
     put(dataset.source.description)
     values["picture_sides"] = sides
     for name, value in values.items():
         if value is not None or name != "picture_sides":
             put(f"{name.replace('picture_sides', 'pictures'):12} {_plain(value)}")
+    put(f"\n{class_table(counts)}\naccuracy on the test images without a model: {always}")
 
 
 def split(parsed: argparse.Namespace) -> None:
