@@ -13,6 +13,7 @@ from odd_pictures import make_classes
 from thumbnet.cli import main
 from thumbnet.data import split_folder as module
 from thumbnet.data.folder import read_folder
+from thumbnet.data.groups import resolve_groups, with_groups
 from thumbnet.data.split_folder import split_folder
 from thumbnet.errors import ConfigError, DataError
 
@@ -53,7 +54,55 @@ def test_every_picture_is_in_one_split_by_its_shares(pets: Path, tmp_path: Path)
     for row in rows:
         assert row["path"] == f"{row['split']}/{row['from']}"
         assert row["from"].startswith(f"{row['class']}/")
+        assert row["group"] == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "pets"]
+
+
+def split_of_groups(folder: Path) -> dict[str, set[str]]:
+    """The splits in which each group is, by split.csv."""
+    found: dict[str, set[str]] = {}
+    with (folder / "split.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["group"], set()).add(row["split"])
+    return found
+
+
+@pytest.mark.parametrize("groups", ["folders", "auto", "FILE"])
+def test_groups_stay_together_and_the_new_folder_knows_them(groups: str, pets: Path, tmp_path: Path) -> None:
+    films = {file.relative_to(pets): f"film-{int(file.stem) % 8}" for file in pets.rglob("*.png")}
+    asked = groups
+    if groups == "FILE":
+        asked = str(tmp_path / "films.csv")
+        Path(asked).write_text(
+            "\n".join(["path,group", *(f"{file.as_posix()},{film}" for file, film in films.items())])
+        )
+    else:
+        for file, film in films.items():
+            place = pets / file.parts[0] / film
+            place.mkdir(exist_ok=True)
+            (pets / file).rename(place / file.name)
+    done = split_folder(pets, tmp_path / "out", groups=asked)
+    assert "8 groups of 60 images" in done.remarks[0]
+    found = split_of_groups(tmp_path / "out")
+    assert {len(splits) for splits in found.values()} == {1}
+    assert len(found) == 8
+    assert set.union(*found.values()) == {"train", "val", "test"}
+    splits = read_folder(tmp_path / "out", image_size=4)
+    again = with_groups(splits, resolve_groups("auto", splits))  # which refuses a group that stands in two splits
+    assert again.train.groups is not None
+    assert len(again.train.groups.unique()) == sum(splits == {"train"} for splits in found.values())
+
+
+def test_what_is_not_obeyed_is_said_and_too_few_groups_are_refused(pets: Path, tmp_path: Path) -> None:
+    (pets / "groups.csv").write_text("path,group\ncat/5.png,film\n")
+    (remark,) = split_folder(pets, tmp_path / "out").remarks
+    assert "was not obeyed: with --groups auto" in remark
+    (pets / "groups.csv").write_text("path,group\n" + "".join(f"dog/{number}.png,film\n" for number in range(20)))
+    with pytest.raises(DataError, match="'dog' has 1 group") as caught:
+        split_folder(pets, tmp_path / "more", groups="auto")
+    assert "--groups off" in caught.value.hint
+    with pytest.raises(ConfigError, match="groups is 'films'"):
+        split_folder(pets, tmp_path / "more", groups="films")
 
 
 def test_the_draw_depends_on_the_seed_alone(pets: Path, tmp_path: Path) -> None:
@@ -92,6 +141,7 @@ def test_the_command_prints_a_table_or_json(pets: Path, tmp_path: Path, capsys: 
     assert values == {
         "path": str(tmp_path / "again"),
         "counts": {"cat": {"train": 30, "test": 10}, "dog": {"train": 15, "test": 5}},
+        "remarks": [],
     }
 
 

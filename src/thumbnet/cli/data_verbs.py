@@ -80,8 +80,16 @@ def split(parsed: argparse.Namespace) -> None:
     from thumbnet.data.split_folder import split_folder
 
     done = split_folder(
-        parsed.path, parsed.out, test=parsed.test, val=parsed.val, split_seed=parsed.split_seed, link=parsed.link
+        parsed.path,
+        parsed.out,
+        test=parsed.test,
+        val=parsed.val,
+        split_seed=parsed.split_seed,
+        groups=parsed.groups,
+        link=parsed.link,
     )
+    for sentence in done.remarks:
+        tell(sentence)
     if parsed.json:
         put_json(done.to_dict())
         return

@@ -140,6 +140,13 @@ def _add_data_verbs(verbs: Any) -> None:
         "--val", metavar="SHARE", type=float, default=0.1, help="share of each class for validation (default: 0.1)"
     )
     split.add_argument("--split-seed", metavar="N", type=int, default=0, help="seed of the draw (default: 0)")
+    split.add_argument(
+        "--groups",
+        metavar="WHAT",
+        default="off",
+        help="keep what belongs together in one split: folders (inside classes), a .csv file (path,group), auto or off "
+        "(default: off)",
+    )
     split.add_argument("--link", action="store_true", help="make symbolic links instead of copies")
     add_json(split)
     prepare = add_verb(parts, "prepare", data_verbs.prepare, "download CIFAR-10 if it is not there, and verify it")

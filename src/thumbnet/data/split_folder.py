@@ -1,4 +1,8 @@
-"""Class folders of pictures divided into train, val and test folders, by copies or links. No picture is opened."""
+"""Class folders of pictures divided into train, val and test folders, by copies or links. No picture is opened.
+
+What belongs together (see groups.py) stays together. A groups.csv is written for the new folder, and folders inside the
+class folders are kept, so that a training on it obeys the same groups.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import csv
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
@@ -15,25 +20,29 @@ import torch
 
 from thumbnet.data.class_counts import ClassCounts, class_table, count_classes
 from thumbnet.data.copying import copy_file
-from thumbnet.data.dataset import SPLIT_NAMES
+from thumbnet.data.dataset import SPLIT_NAMES, Source, SourceSplits, Split
 from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import FolderLayout, read_layout
 from thumbnet.data.folder_tree import FolderTree
+from thumbnet.data.groups import GROUPS_FILE, group_names, resolve_groups, with_groups
 from thumbnet.data.pictures import PROGRESS_AFTER_S, progress_line
 from thumbnet.data.splits import hold_out
 from thumbnet.errors import ConfigError, DataError
+from thumbnet.specs.division import Division
 
 TABLE = "split.csv"
-COLUMNS = ("path", "split", "class", "from")
+COLUMNS = ("path", "split", "class", "group", "from")
 MAX_HELD_OUT = 0.9  # share for test and validation together
 
 
 @dataclass(frozen=True)
 class FolderSplit:
-    """Where the pictures are now, and how many of each class are in each split; `str(split)` is for people."""
+    """Where the pictures are now, how many of each class are in each split, and sentences for people on the groups;
+    `str(split)` is the table."""
 
     path: Path
     counts: ClassCounts
+    remarks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return class_table(self.counts)
@@ -50,6 +59,7 @@ def split_folder(
     test: float = 0.25,
     val: float = 0.1,
     split_seed: int = 0,
+    groups: str = "off",
     link: bool = False,
     show_progress: bool = True,
 ) -> FolderSplit:
@@ -65,25 +75,29 @@ def split_folder(
         path: a folder with one sub-folder of pictures for each class.
         out: a new or empty folder, outside `path`.
         test, val: the share of each class for test and for validation; 0 for none.
-        split_seed: of the draw, which depends on the names of the files, the shares and this number alone.
+        split_seed: of the draw, which depends on the names of the files, the shares, the groups and this number alone.
+        groups: "folders" (inside the class folders), a .csv file, "auto" (`path`/groups.csv, else such folders) or
+            "off".
         link: make symbolic links, in place of copies.
         show_progress: show on stderr how far it is, where that takes more than two seconds.
 
     Raises:
-        ConfigError: a share or the seed is out of its range, or `out` is not empty or lies in `path`.
-        DataError: `path` is no such folder, has splits of its own, or a class has too few pictures; or `out` cannot be
-            written.
+        ConfigError: a share, the seed or `groups` is none, or `out` is not empty or lies in `path`.
+        DataError: `path` is no such folder, has splits of its own, or a class has too few pictures or groups; the file
+            of the groups has faults; or `out` cannot be written.
     """
     source, target = Path(path), Path(out)
     _check_shares(test, val, split_seed)
     _check_target(source, target)
+    asked = Division(groups=groups).groups
     layout = _layout(source, show_progress=show_progress)
-    splits = _splits(layout, test=test, val=val, split_seed=split_seed)
+    plan = _plan(source, layout, groups=asked, test=test, val=val, split_seed=split_seed)
+    splits = plan.splits
     folder = target.absolute().parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
     try:
         folder.mkdir(parents=True)
         try:
-            _fill(folder, source, layout, splits, link=link, show_progress=show_progress)
+            _fill(folder, source, layout, plan, link=link, show_progress=show_progress)
             if target.exists():
                 target.rmdir()
             folder.rename(target)
@@ -100,7 +114,10 @@ def split_folder(
         for name in SPLIT_NAMES
         if name in splits
     }
-    return FolderSplit(target, count_classes(labels_of, layout.class_names))
+    remarks = plan.remarks
+    if asked == "off" and (source / GROUPS_FILE).is_file():
+        remarks = (f"{source / GROUPS_FILE} was not obeyed: with --groups auto, no split has a part of a group.",)
+    return FolderSplit(target, count_classes(labels_of, layout.class_names), remarks)
 
 
 def _check_shares(test: float, val: float, split_seed: int) -> None:
@@ -143,37 +160,65 @@ def _layout(path: Path, *, show_progress: bool) -> FolderLayout:
     return layout
 
 
-def _splits(layout: FolderLayout, *, test: float, val: float, split_seed: int) -> list[str]:
-    """The split of each file."""
+@dataclass(frozen=True)
+class _Plan:
+    """The split of each file, its group ("" if it is alone), whether any are grouped, and sentences on that."""
+
+    splits: list[str]
+    groups: tuple[str, ...]
+    is_grouped: bool
+    remarks: tuple[str, ...]
+
+
+def _plan(path: Path, layout: FolderLayout, *, groups: str, test: float, val: float, split_seed: int) -> _Plan:
+    unread = _unread(path, layout)
+    resolved = resolve_groups(groups, unread)
+    grouped = with_groups(unread, resolved)
     try:
         indices = hold_out(
-            torch.tensor([item.label for item in layout.files]),
+            grouped.train.labels,
             val_fraction=val,
             test_fraction=test,
             seed=split_seed,
             class_names=layout.class_names,
+            groups=grouped.train.groups,
         )
     except DataError as error:
         raise DataError(
-            error.message, hint="add pictures of this class, take it out, or leave a split out with --val 0"
+            error.message,
+            hint="add pictures of this class, take it out, or leave a split out with --val 0"
+            + ("" if resolved == "off" else ", or the groups with --groups off"),
         ) from error
     splits = [""] * len(layout.files)
     for name, part in indices._asdict().items():
         for index in part.tolist():
             splits[index] = name
-    return splits
+    return _Plan(splits, group_names(unread, resolved), resolved != "off", grouped.source.remarks)
 
 
-def _fill(
-    folder: Path, source: Path, layout: FolderLayout, splits: list[str], *, link: bool, show_progress: bool
-) -> None:
-    """Put every picture in its place, and write the table."""
-    text = StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
+def _unread(path: Path, layout: FolderLayout) -> SourceSplits:
+    """The files as a source whose images nobody looks at."""
+    labels = torch.tensor([item.label for item in layout.files])
+    paths = tuple(item.file.relative_to(path).as_posix() for item in layout.files)
+    images = torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8)
+    return SourceSplits(
+        train=Split(images, labels, paths),
+        val=None,
+        test=None,
+        class_names=layout.class_names,
+        flip_keeps_labels=True,
+        source=Source(f"folder:{path.resolve()}", f"the files in the folder {path}"),
+    )
+
+
+def _fill(folder: Path, source: Path, layout: FolderLayout, plan: _Plan, *, link: bool, show_progress: bool) -> None:
+    """Put every picture in its place, and write the tables."""
+    rows: list[tuple[str, ...]] = []
     verb = "linking" if link else "copying"
-    with progress_line(f"{verb} pictures", total=len(splits), show=show_progress, after_s=PROGRESS_AFTER_S) as advance:
-        for item, split in zip(layout.files, splits, strict=True):
+    with progress_line(
+        f"{verb} pictures", total=len(plan.splits), show=show_progress, after_s=PROGRESS_AFTER_S
+    ) as advance:
+        for item, split, group in zip(layout.files, plan.splits, plan.groups, strict=True):
             inside = item.file.relative_to(source)
             place = folder / split / inside
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -181,7 +226,15 @@ def _fill(
                 place.symlink_to(os.path.abspath(item.file))  # noqa: PTH100  # links in its path stay
             else:
                 copy_file(item.file, place)
-            row = [f"{split}/{inside.as_posix()}", split, layout.class_names[item.label], inside.as_posix()]
-            table.writerow(row)
+            name = inside.as_posix()
+            rows.append((f"{split}/{name}", split, layout.class_names[item.label], group, name))
             advance(1)
-    (folder / TABLE).write_text(text.getvalue(), encoding="utf-8")
+    _write_table(folder / TABLE, COLUMNS, rows)
+    if plan.is_grouped:
+        _write_table(folder / GROUPS_FILE, ("path", "group"), [(row[0], row[3]) for row in rows if row[3]])
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    text = StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    path.write_text(text.getvalue(), encoding="utf-8")
