@@ -77,3 +77,13 @@ def test_text_has_every_class_and_the_worst_pair(analysis: Analysis) -> None:
         ]  # fmt: skip
     worst = analysis.confused[0]
     assert f"most confused: {worst.truth} taken for {worst.prediction} {worst.num_images}" in text
+
+
+def test_images_are_listed_by_their_files(analysis: Analysis) -> None:
+    paths = [f"cat/{number}.png" for number in range(400)]
+    named = analyse(analysis.evaluation, NAMES, paths=paths)
+    worst = named.to_dict()["top_losses"][0]
+    assert worst["path"] == paths[worst["index"]]
+    (line,) = [line for line in str(named).splitlines() if line.startswith("top losses: ")]
+    assert line.startswith(f"top losses: {worst['path']} ({worst['label']} as {worst['prediction']}")
+    assert "path" not in analysis.to_dict()["top_losses"][0]

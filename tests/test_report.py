@@ -24,10 +24,9 @@ from thumbnet.models.registry import create_model
 from thumbnet.runs.report import build_report
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.views.numbers import per_cent
-from thumbnet.views.report.charts import HEIGHT, LEFT, RIGHT, WIDTH, Line, draw_lines
+from thumbnet.views.report.charts import HEIGHT, LEFT, RIGHT, WIDTH, Chart, Line, draw_lines
 from thumbnet.views.report.gallery_images import (
     MAX_GALLERY_IMAGES,
-    MAX_PER_CELL,
     MAX_SPRITE_BYTES,
     MAX_TILE_PX,
     SpriteSheet,
@@ -35,6 +34,8 @@ from thumbnet.views.report.gallery_images import (
     make_image_sprites,
     make_overlay_sprites,
 )
+from thumbnet.views.report.page import template
+from thumbnet.views.report.section_charts import draw_curves
 
 SECTIONS = ("overview", "curves", "confusion", "classes", "gallery", "calibration", "architecture", "reproduce")
 METRICS = {
@@ -164,16 +165,74 @@ def test_an_overlay_darkens_what_is_not_salient() -> None:
     assert overlay[0, 0].tolist() == [0, 0, 0, 204]
 
 
-def test_the_gallery_is_limited_by_cell_and_in_all() -> None:
-    labels = torch.zeros(MAX_PER_CELL + 20, dtype=torch.int64)
-    logits = torch.zeros(len(labels), 3)
-    logits[:, 1] = torch.linspace(1, 5, len(labels))
-    logits[-5:, 2] = 9.0
-    chosen = choose_gallery_images(Predictions(logits, labels))
-    assert set(chosen[:5]) == {45, 46, 47, 48, 49}
-    assert chosen[5:] == list(range(44, 44 - MAX_PER_CELL, -1))
+def wrong_predictions(*counts: int) -> Predictions:
+    """Of class 0, so many images as each other class, the later ones with the higher loss."""
+    wrong = torch.arange(1, len(counts) + 1).repeat_interleave(torch.tensor(counts))
+    logits = torch.zeros(len(wrong), len(counts) + 1)
+    logits[torch.arange(len(wrong)), wrong] = torch.linspace(1, 5, len(wrong))
+    return Predictions(logits, torch.zeros_like(wrong))
+
+
+def test_few_misclassified_images_are_all_in_the_gallery() -> None:
+    assert choose_gallery_images(wrong_predictions(84)) == list(range(83, -1, -1))
+    assert len(choose_gallery_images(wrong_predictions(MAX_GALLERY_IMAGES - 1, 1))) == MAX_GALLERY_IMAGES
+
+
+def test_of_many_misclassified_images_each_cell_shows_as_many_as_fit() -> None:
+    predictions = wrong_predictions(10, 2000, 5000)
+    chosen = choose_gallery_images(predictions)
+    most = (MAX_GALLERY_IMAGES - 10) // 2
+    assert torch.bincount(predictions.predicted[chosen]).tolist() == [0, 10, most, most]
+    assert chosen[:most] == list(range(7009, 7009 - most, -1))  # the highest losses of the cell
     many = random_predictions(torch.arange(20_000) % 100, 100)
     assert len(choose_gallery_images(many)) == MAX_GALLERY_IMAGES
+
+
+def test_right_or_second_is_no_figure_of_two_classes(tiny_dataset: Dataset) -> None:
+    labels = tiny_dataset.test.labels.clamp(max=1)
+    two = replace(
+        tiny_dataset, val=None, test=replace(tiny_dataset.test, labels=labels),
+        train=replace(tiny_dataset.train, labels=tiny_dataset.train.labels.clamp(max=1)), class_names=("red", "green"),
+    )  # fmt: skip
+    assert "right or second" not in report_of(two, random_predictions(labels, 2))
+    assert "right or second" in report_of(tiny_dataset, random_predictions(tiny_dataset.test.labels, 3))
+
+
+def x_ticks(chart: Chart) -> list[str]:
+    return re.findall(r'class="tick below"[^>]*>([^<]*)', str(chart.svg))
+
+
+def y_ticks(chart: Chart) -> list[str]:
+    return re.findall(r'class="tick end"[^>]*>([^<]*)', str(chart.svg))
+
+
+def test_epochs_are_whole_numbers_on_an_axis() -> None:
+    assert [x_ticks(chart) for chart in draw_curves(history(1))] == [["1"]] * 3
+    assert x_ticks(draw_curves(history(3))[0]) == ["1", "2", "3"]
+
+
+def test_the_numbers_of_an_axis_have_as_many_decimals() -> None:
+    chart = draw_lines("t", [Line("a", [0, 1], [0.6, 0.62])], x_label="x", y_format=per_cent)
+    assert y_ticks(chart) == ["60.0 %", "60.5 %", "61.0 %", "61.5 %", "62.0 %"]
+    assert y_ticks(draw_lines("t", [Line("a", [0, 1], [0.0, 1.0])], x_label="x"))[:3] == ["0.0", "0.2", "0.4"]
+
+
+def test_one_outlier_does_not_flatten_a_curve() -> None:
+    losses = [1.0, 0.9, 14.2, 0.8, 0.7, 0.65, 0.6]
+    line = Line("training", list(range(1, 8)), losses)
+    chart = draw_lines("Loss", [line], x_label="epoch", x_integer=True, leaves_out_outliers=True)
+    assert max(map(float, y_ticks(chart))) <= 1.1
+    assert chart.note == "1 value lies above the axis: 14.2 (training, epoch 3)"
+    assert chart.stops[2].values == ("14.20",)  # as it is, in the table and under the pointer
+    assert len(re.findall(r"<path class=\"dot", str(chart.svg))) == 1
+    assert chart.note in render_chart(chart)
+    steep = Line("training", list(range(1, 13)), [2.3 / epoch for epoch in range(1, 13)])
+    whole = draw_lines("Loss", [steep], x_label="epoch", leaves_out_outliers=True)
+    assert (whole.note, max(map(float, y_ticks(whole)))) == ("", 2.0)
+
+
+def render_chart(chart: Chart) -> str:
+    return str(template("macros.html.jinja").module.chart(chart))  # type: ignore[attr-defined]  # a macro of the file
 
 
 def test_a_chart_places_its_points_and_tells_their_values() -> None:
@@ -212,7 +271,7 @@ def test_train_and_report_write_the_same_page(tmp_path: Path, capsys: pytest.Cap
     page = (run / "report.html").read_text()
     assert (tmp_path / "again.html").read_text() == page
     metrics = json.loads((run / "metrics.json").read_text())
-    assert f"<dd>{metrics['test_accuracy']:.2%}<small>" in page
+    assert f"<dd>{100 * metrics['test_accuracy']:.2f} %<small>" in page
     assert "thumbnet train --recipe sprint --data digits --epochs 1" in page
     images = values_of(page)["images"]
     assert isinstance(images, dict)

@@ -43,7 +43,10 @@ def test_each_seed_leaves_a_whole_run_and_the_folder_their_figures(done: SeedRun
         "test_accuracy": pytest.approx(sum(accuracies) / 3),
         "test_accuracy_std": pytest.approx(statistics.stdev(accuracies)),
         "train_s": sorted(run.metrics["train_s"] for run in runs)[1],
+        "figures": metrics["figures"],
+        "settings": {"model_options": {"blocks": "c8s"}, "epochs": 1, "batch_size": 256},
     }
+    assert metrics["figures"]["test_accuracy"]["mean"] == pytest.approx(metrics["test_accuracy"])
     assert len(set(accuracies)) > 1
     assert is_seed_runs(done.path)
     assert not is_seed_runs(runs[0].path)

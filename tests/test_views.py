@@ -38,6 +38,7 @@ from thumbnet.views.figure import (
 )
 from thumbnet.views.fonts import installed_fonts
 from thumbnet.views.gallery import draw_gallery
+from thumbnet.views.outliers import highest_shown
 from thumbnet.views.overlay import colour_scale, overlay_saliency
 from thumbnet.views.preview import draw_batch, draw_preview
 
@@ -215,13 +216,45 @@ def test_curves_go_through_the_scored_epochs_only(scores: list[tuple[float | Non
     losses, accuracies = [loss for loss, _ in scores], [accuracy for _, accuracy in scores]
     epochs = list(range(1, len(scores) + 1))
     figure = draw_curves([Curves("ours", epochs, losses, accuracies, losses, accuracies, "val")])
+    top = highest_shown([loss for loss in losses + losses if loss is not None]) or 10
     for panel, values, factor in ((0, losses, 1), (1, accuracies, 100), (2, losses, 1), (3, accuracies, 100)):
         (line,) = figure.axes[panel].lines
         scored = [(epoch, value * factor) for epoch, value in zip(epochs, values, strict=True) if value is not None]
+        scored = [(epoch, min(value, top)) for epoch, value in scored] if factor == 1 else scored
         assert list(zip(*line.get_data(), strict=True)) == scored
         assert not line.get_clip_on()  # the dot at 100 % is whole
     low, high = figure.axes[1].get_ylim()
     assert 0 <= low < high <= 100
+
+
+def test_one_outlier_does_not_flatten_the_loss_curves() -> None:
+    losses = [1.0, 0.9, 14.2, 0.8, 0.7, 0.65, 0.6]
+    shares = [0.5] * 7
+    figure = draw_curves([Curves("ours", list(range(1, 8)), losses, shares, [1.0] * 7, shares, "val")])
+    assert figure.axes[0].get_ylim()[1] < 1.2
+    assert "1 value lies above the axis: 14.2 (ours, epoch 3)" in texts_of(figure).replace("\n", " ")
+    (marks,) = figure.axes[0].collections
+    assert marks.get_offsets().tolist() == [[3, 1.0]]
+    assert not figure.axes[2].collections
+    assert_readable(figure)
+
+
+def test_the_numbers_of_an_axis_have_as_many_decimals() -> None:
+    losses = [1.0, 0.9]
+    figure = draw_curves([Curves("ours", [1, 2], losses, [0.845, 0.86], losses, [0.85, 0.86], "val")])
+    figure.canvas.draw()
+    shown = [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    assert "84.5 %" in shown
+    assert "85.0 %" in shown
+
+
+def test_a_gallery_names_its_files() -> None:
+    images = torch.zeros((2, 1, 8, 8), dtype=torch.uint8)
+    figure = draw_gallery(images, [0, 1], [1, 0], [0.9, 0.8], ["cat", "dog"], paths=["cat/a.png", "dog/b.png"])
+    told = texts_of(figure)
+    assert "cat/a.png\ntruth: cat" in told
+    assert "dog/b.png\ntruth: dog" in told
+    assert_readable(figure)
 
 
 def test_one_epoch_is_a_visible_dot_at_a_whole_epoch() -> None:

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from thumbnet.cli.output import put, put_json
 
+if TYPE_CHECKING:
+    from thumbnet.runs.compare import RunComparison
+    from thumbnet.runs.compare_seeds import SeedsComparison
+
 
 def compare(parsed: argparse.Namespace) -> None:
-    """Print how runs compare with the first of them, and write pictures if --out is given."""
+    """Print how runs, or recipes over their seeds, compare with the first; write pictures if --out is given."""
     from thumbnet.runs.compare import compare_runs, write_comparison
+    from thumbnet.runs.compare_seeds import compare_seeds, is_of_seeds, write_seeds_comparison
+    from thumbnet.runs.seed_runs import is_seed_runs
 
+    folders = [parsed.baseline, *parsed.runs]
     source = {
         "data": parsed.data,
         "data_dir": parsed.data_dir,
         "allow_unverified": parsed.allow_unverified or None,
     }
-    comparison = compare_runs([parsed.baseline, *parsed.runs], **source)
+    if is_of_seeds(folders, [is_seed_runs(folder) for folder in folders]):
+        recipes = compare_seeds(folders, **source)
+        if parsed.out is not None:
+            write_seeds_comparison(recipes, parsed.out)
+        _put(recipes, parsed)
+        return
+    comparison = compare_runs(folders, **source)
     if parsed.out is not None:
         write_comparison(comparison, parsed.out, **source)
+    _put(comparison, parsed)
+
+
+def _put(comparison: RunComparison | SeedsComparison, parsed: argparse.Namespace) -> None:
     if parsed.json:
         put_json(comparison.to_dict())
         return

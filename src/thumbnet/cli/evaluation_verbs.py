@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from thumbnet.cli.output import PartlyDoneError, put, put_json
 from thumbnet.errors import ConfigError, ExtraMissingError, RunError, ThumbnetError
@@ -12,9 +13,13 @@ from thumbnet.specs.evaluation import EvaluationRequest
 from thumbnet.specs.extras import require_extra
 from thumbnet.terminal.streams import tell
 
+if TYPE_CHECKING:
+    from thumbnet.runs.evaluate import TrainedEvaluation
+    from thumbnet.runs.evaluate_seeds import SeedsEvaluation
+
 
 def evaluate(parsed: argparse.Namespace) -> None:
-    """Print the metrics of a trained model."""
+    """Print the metrics of a trained model, or of a recipe's runs with several seeds."""
     from thumbnet.runs.which import is_pretrained_name
 
     measured = {name: getattr(parsed, name) for name in ("split", "tta", "temperature", "robustness")}
@@ -23,17 +28,18 @@ def evaluate(parsed: argparse.Namespace) -> None:
         has_other_data=parsed.data is not None, is_pretrained=is_pretrained, **measured
     )
     from thumbnet.runs.evaluate import evaluate_trained
+    from thumbnet.runs.evaluate_seeds import evaluate_seeds
     from thumbnet.runs.init import load_trained
+    from thumbnet.runs.seed_runs import is_seed_runs
     from thumbnet.trained.model import load_pretrained
 
-    evaluation = evaluate_trained(
-        load_trained(parsed.run) if parsed.pretrained is None else load_pretrained(parsed.pretrained),
-        parsed.data,
-        data_dir=parsed.data_dir,
-        allow_unverified=parsed.allow_unverified or None,
-        say=tell,
-        **measured,
-    )
+    place = {"data_dir": parsed.data_dir, "allow_unverified": parsed.allow_unverified or None}
+    evaluation: TrainedEvaluation | SeedsEvaluation
+    if parsed.pretrained is None and is_seed_runs(parsed.run):
+        evaluation = evaluate_seeds(parsed.run, parsed.data, **place, say=tell, **measured)
+    else:
+        trained = load_trained(parsed.run) if parsed.pretrained is None else load_pretrained(parsed.pretrained)
+        evaluation = evaluate_trained(trained, parsed.data, **place, say=tell, **measured)
     if parsed.json:
         put_json(evaluation.to_dict())
     else:

@@ -6,7 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 from thumbnet import __version__
-from thumbnet.cli import comparison_verbs, data_verbs, evaluation_verbs, model_verbs
+from thumbnet.cli import comparison_verbs, data_verbs, evaluation_verbs, listing_verb, model_verbs
 from thumbnet.cli.options import (
     add_data_folder_options,
     add_data_options,
@@ -47,7 +47,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     which = evaluate.add_mutually_exclusive_group(required=True)
     which.add_argument(
-        "run", metavar="RUN_OR_NAME", nargs="?", help="a run folder, or a model whose weights come with thumbnet"
+        "run",
+        metavar="RUN_OR_NAME",
+        nargs="?",
+        help="a run folder, one of `train --seeds`, or a model whose weights come with thumbnet",
     )
     which.add_argument("--pretrained", metavar="NAME", help="a model whose weights come with the package")
     evaluate.add_argument(
@@ -66,8 +69,14 @@ def build_parser() -> argparse.ArgumentParser:
     add_data_options(evaluate, "the run's own")
     add_json(evaluate)
 
+    runs = add_verb(verbs, "runs", listing_verb.runs, "list runs with their settings and figures")
+    runs.add_argument("folder", metavar="DIR", nargs="?", default="runs", help="the folder they are in (default: runs)")
+    form = runs.add_mutually_exclusive_group()
+    add_json(form)
+    form.add_argument("--csv", action="store_true", help="print CSV: a line for each run")
+
     report = add_verb(verbs, "report", evaluation_verbs.report, "write a run's report again: one HTML file")
-    report.add_argument("run", metavar="RUN", help="a run folder")
+    report.add_argument("run", metavar="RUN", help="a run folder, or one of `train --seeds`")
     report.add_argument("--out", metavar="FILE", help="the file to write (default: report.html in the run folder)")
     report.add_argument("--open", action="store_true", help="write nothing: open the run's report.html in a browser")
     add_data_options(report, "the run's own")
@@ -75,8 +84,12 @@ def build_parser() -> argparse.ArgumentParser:
     compare = add_verb(
         verbs, "compare", comparison_verbs.compare, "compare finished runs on the same test images with the first"
     )
-    compare.add_argument("baseline", metavar="RUN", help="the run folder that the others are compared with")
-    compare.add_argument("runs", metavar="RUN", nargs="+", help="other run folders")
+    compare.add_argument(
+        "baseline",
+        metavar="RUN",
+        help="the run folder that the others are compared with, or a folder of `train --seeds` to compare recipes",
+    )
+    compare.add_argument("runs", metavar="RUN", nargs="+", help="other run folders, or others of `train --seeds`")
     compare.add_argument("--out", metavar="DIR", help="a new or empty folder for pictures and comparison.json")
     add_data_options(compare, "the runs' own")
     add_json(compare)

@@ -60,7 +60,8 @@ def train(parsed: argparse.Namespace) -> None:
         config = recipe_config(parsed, default=_default_recipe(parsed))
 
     from thumbnet.runs.resume import resume
-    from thumbnet.runs.seeds import SeedRuns, is_seed_runs, resume_seeds, train_seeds
+    from thumbnet.runs.seed_runs import is_seed_runs
+    from thumbnet.runs.seeds import SeedRuns, resume_seeds, train_seeds
     from thumbnet.runs.train import train as train_run
     from thumbnet.training.progress import LogStyle
 

@@ -57,6 +57,7 @@ class Analysis:
     `binary` is None of more than two classes, and where all images are of one.
     `standard_error` is that of the accuracy, from the number of images; `temperature` and `calibrated`, the calibration
     with that temperature, are None where there were too few held-out predictions to fit it on, or none could be fitted.
+    `paths` are the images' files, if they have any.
     """
 
     evaluation: Evaluation
@@ -72,9 +73,10 @@ class Analysis:
     coverage: Coverage
     temperature: float | None
     calibrated: Calibration | None
+    paths: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; images are listed by their index in the split."""
+        """Plain values for JSON; images are listed by their index in the split, and by their file if they have one."""
         values: dict[str, Any] = {
             "num_images": self.evaluation.num_images,
             "accuracy": self.evaluation.accuracy,
@@ -145,8 +147,8 @@ class Analysis:
         lines += ["", f"most confused: {'; '.join(pairs) or 'none'}"]
         for name, indices in self._lists().items():
             listed = [
-                f"{each['index']} ({escaped(each['label'])} as {escaped(each['prediction'])}, "
-                f"{each['probability']:.0%})"
+                f"{escaped(str(each.get('path', each['index'])))} ({escaped(each['label'])} as "
+                f"{escaped(each['prediction'])}, {each['probability']:.0%})"
                 for each in self._listed(indices[:NUM_IMAGES_IN_TEXT])
             ]
             lines.append(f"{name.replace('_', ' ')}: {', '.join(listed) or 'none'}")
@@ -184,6 +186,7 @@ class Analysis:
         return [
             {
                 "index": index,
+                **({} if self.paths is None else {"path": self.paths[index]}),
                 "label": self.class_names[int(predictions.labels[index])],
                 "prediction": self.class_names[int(predictions.predicted[index])],
                 "probability": float(predictions.confidence[index]),
@@ -205,13 +208,20 @@ def _bounds(bounds: tuple[float, float]) -> str:
     return f"{bounds[0]:.4f} to {bounds[1]:.4f}"
 
 
-def analyse(evaluation: Evaluation, class_names: Sequence[str], *, held_out: Predictions | None = None) -> Analysis:
+def analyse(
+    evaluation: Evaluation,
+    class_names: Sequence[str],
+    *,
+    held_out: Predictions | None = None,
+    paths: Sequence[str] | None = None,
+) -> Analysis:
     """All metrics of a split, from its evaluation.
 
     Args:
         class_names: in the order of the labels.
         held_out: predictions of images that were neither trained on nor are scored here, to fit the temperature on,
             where there are at least MIN_TEMPERATURE_IMAGES.
+        paths: of the scored images' files, if they have any.
     """
     predictions = evaluation.predictions
     has_enough = held_out is not None and len(held_out.labels) >= MIN_TEMPERATURE_IMAGES
@@ -230,6 +240,7 @@ def analyse(evaluation: Evaluation, class_names: Sequence[str], *, held_out: Pre
         coverage=cover(predictions),
         temperature=temperature,
         calibrated=None if temperature is None else calibrate(at_temperature(predictions, temperature)),
+        paths=None if paths is None else tuple(paths),
     )
 
 

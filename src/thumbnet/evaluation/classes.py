@@ -10,7 +10,7 @@ from jaxtyping import Int64
 from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
-from thumbnet.evaluation.predictions import Predictions
+from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ class ConfusedPair:
     share: float
 
 
-def metrics_by_class(predictions: Predictions, class_names: Sequence[str]) -> tuple[ClassMetrics, ...]:
+def metrics_by_class(
+    predictions: Predictions | StoredPredictions, class_names: Sequence[str]
+) -> tuple[ClassMetrics, ...]:
     """The metrics of every class, in the order of their names."""
     precision, recall, f1, num_images = precision_recall_fscore_support(
         predictions.labels.numpy(), predictions.predicted.numpy(), labels=range(len(class_names)), zero_division=0.0
@@ -54,6 +56,13 @@ def confused_pairs(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[st
         if truth != prediction and count > 0
     ]
     return tuple(sorted(pairs, key=lambda pair: -pair.num_images))
+
+
+def summed_confusion(runs: Sequence[StoredPredictions], *, num_classes: int) -> Int64[np.ndarray, "k k"]:
+    """The sum of several runs' confusion matrices, truth by row."""
+    cells = np.concatenate([run.labels.numpy() * num_classes + run.predicted.numpy() for run in runs])
+    counts: Int64[np.ndarray, " k2"] = np.bincount(cells, minlength=num_classes**2).astype(np.int64)
+    return counts.reshape(num_classes, num_classes)
 
 
 def top_accuracy(predictions: Predictions, k: int = 2) -> float:

@@ -25,7 +25,7 @@ from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.same_test import check_same_test
-from thumbnet.runs.seeds import is_seed_runs
+from thumbnet.runs.seed_runs import is_seed_runs
 from thumbnet.views.comparison import describe_comparison, draw_costs
 from thumbnet.views.curves import curves_of, draw_curves
 from thumbnet.views.disagreements import disagreements_of, draw_disagreements
@@ -133,7 +133,7 @@ def compare_runs(
         predictions=stored,
         metrics=metrics,
         comparisons=compare_with_baseline(stored[0], stored[1:]),
-        notes=tuple(note for note in (*notes, _note_on_times(names, opened)) if note),
+        notes=tuple(note for note in (*notes, note_on_times(names, opened)) if note),
     )
 
 
@@ -157,7 +157,7 @@ def write_comparison(
         RunError: they are not those of the run, or the folder cannot be written.
     """
     folder = RunDir(Path(out_dir))
-    _check_new_or_empty(folder.path)
+    check_new_or_empty(folder.path)
     place = DataPlace(data, data_dir, allow_unverified, dataset)
     images = load_own_dataset(comparison.runs[0], place)
     try:
@@ -195,7 +195,7 @@ def _open_run(path: str | Path) -> Run:
         runs = " ".join(str(child) for child in sorted(Path(path).glob("seed-*")))
         raise RunError(
             f"{path} holds runs with several seeds, but it is trained models that are compared, image by image",
-            hint=f"name the runs in it: {runs}",
+            hint=f"compare recipes with `compare_seeds`, or name the runs in it: {runs}",
         )
     return load_run(path)
 
@@ -216,8 +216,8 @@ def _metrics_of(name: str, run: Run, stored: StoredPredictions) -> RunMetrics:
     )
 
 
-def _note_on_times(names: Sequence[str], runs: Sequence[Run]) -> str:
-    """Says where the times of training were not taken in the same way."""
+def note_on_times(names: Sequence[str], runs: Sequence[Run]) -> str:
+    """Says so where the times of training were not taken in the same way; else empty."""
     keys = ["device", "num_threads", "machine"]
     if all("processor_kind" in run.metrics for run in runs):  # earlier versions did not record it
         keys.append("processor_kind")
@@ -231,6 +231,7 @@ def _note_on_times(names: Sequence[str], runs: Sequence[Run]) -> str:
     return f"The times of training do not compare: {told}."
 
 
-def _check_new_or_empty(path: Path) -> None:
+def check_new_or_empty(path: Path) -> None:
+    """ConfigError where the folder is there already and holds something."""
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise ConfigError(f"{path} is there already and is no empty folder", hint="name a new or empty folder")

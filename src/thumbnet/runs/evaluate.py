@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
@@ -93,29 +93,62 @@ def evaluate_trained(
     Raises:
         ConfigError: arguments that contradict each other. RunError, DataError: the data is not there, or does not fit.
     """
-    EvaluationRequest(
+    scoring = Scoring(
+        DataPlace(data, data_dir, allow_unverified, dataset),
         split=split,
-        has_other_data=data is not None,
-        has_dataset=dataset is not None,
-        is_pretrained=not isinstance(trained, Run),
         tta=tta,
         temperature=temperature,
         robustness=robustness,
+        say=say,
     )
-    place = DataPlace(data, data_dir, allow_unverified, dataset)
-    dataset, is_own = _dataset_to_score(trained, place, uses_all=split == "all", say=say)
-    held_out = _held_out_predictions(trained, dataset if is_own else None) if temperature else None
-    measured = None
-    if robustness:
-        measured = measure_and_keep(trained, dataset, is_own=is_own, place=place, say=say)
-    name = "test" if split == "all" else split
-    decision = trained.card.decision
-    evaluation = evaluate(trained.model, dataset, name, decision=decision)
-    analysis = analyse(evaluation, dataset.class_names, held_out=held_out)
-    if temperature and analysis.temperature is None:
-        say("no temperature is fitted: the loss on the validation images has no minimum")
-    tta_accuracy = evaluate_tta(trained.model, dataset, name, decision=decision).accuracy if tta else None
-    return TrainedEvaluation(trained, dataset, split, analysis, tta_accuracy, measured)
+    scored, is_own = scoring.load_data(trained)
+    return scoring.score(trained, scored, is_own=is_own)
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What `evaluate_trained` does with one model or several: its arguments, in two steps."""
+
+    place: DataPlace
+    _: KW_ONLY
+    split: str
+    tta: bool
+    temperature: bool
+    robustness: bool
+    say: Callable[[str], None]
+
+    def load_data(self, trained: TrainedModel) -> tuple[Dataset, bool]:
+        """The data to score the model on, and whether that is surely the model's own.
+
+        Raises:
+            ConfigError: the arguments contradict each other, or do not fit this model.
+        """
+        EvaluationRequest(
+            split=self.split,
+            has_other_data=self.place.data is not None,
+            has_dataset=self.place.dataset is not None,
+            is_pretrained=not isinstance(trained, Run),
+            tta=self.tta,
+            temperature=self.temperature,
+            robustness=self.robustness,
+        )
+        return _dataset_to_score(trained, self.place, uses_all=self.split == "all", say=self.say)
+
+    def score(self, trained: TrainedModel, dataset: Dataset, *, is_own: bool) -> TrainedEvaluation:
+        """The model's evaluation on the data."""
+        held_out = _held_out_predictions(trained, dataset if is_own else None) if self.temperature else None
+        measured = None
+        if self.robustness:
+            measured = measure_and_keep(trained, dataset, is_own=is_own, place=self.place, say=self.say)
+        name = "test" if self.split == "all" else self.split
+        decision = trained.card.decision
+        evaluation = evaluate(trained.model, dataset, name, decision=decision)
+        paths = dataset.split(name).paths
+        analysis = analyse(evaluation, dataset.class_names, held_out=held_out, paths=paths)
+        if self.temperature and analysis.temperature is None:
+            self.say("no temperature is fitted: the loss on the validation images has no minimum")
+        tta_accuracy = evaluate_tta(trained.model, dataset, name, decision=decision).accuracy if self.tta else None
+        return TrainedEvaluation(trained, dataset, self.split, analysis, tta_accuracy, measured)
 
 
 def _dataset_to_score(

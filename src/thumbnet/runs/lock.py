@@ -50,6 +50,23 @@ def was_locked(folder: Path) -> bool:
         return False
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process is writing to the folder now; False on Windows, where looking would be in its way."""
+    if sys.platform == "win32":
+        return False
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _take(path: Path, *, waits: bool) -> int:
     while True:
         try:

@@ -11,10 +11,10 @@ from thumbnet.atomic import write_atomically
 from thumbnet.config import TrainConfig, config_to_dict, config_to_toml
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.originals import larger_images
-from thumbnet.errors import RunError
-from thumbnet.evaluation.analysis import Analysis, analyse
+from thumbnet.errors import ConfigError, RunError
+from thumbnet.evaluation.analysis import analyse
 from thumbnet.evaluation.calibration import MIN_TEMPERATURE_IMAGES
-from thumbnet.evaluation.metrics import Evaluation, evaluate, standard_error
+from thumbnet.evaluation.metrics import Evaluation, evaluate
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.saliency import SaliencyMaps, resized_maps, saliency_maps
@@ -23,13 +23,15 @@ from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import check_no_part_of_a_run
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.planning.record import PlanRecord
+from thumbnet.runs.report_headlines import report_headlines
+from thumbnet.runs.report_seeds import build_seeds_report
 from thumbnet.runs.reproduce import reproducing_command
-from thumbnet.runs.run import REPORT, RunDir, load_run, read_robustness
+from thumbnet.runs.run import REPORT, Run, RunDir, load_run, read_robustness
+from thumbnet.runs.seed_runs import is_seed_runs, load_seed_runs
 from thumbnet.terminal.text import counted, escaped
 from thumbnet.training.history import History
-from thumbnet.training.progress import duration
 from thumbnet.views.graph import graph_svg
-from thumbnet.views.report.content import Headline, ReportContent
+from thumbnet.views.report.content import ReportContent
 from thumbnet.views.report.gallery_images import choose_gallery_images, tile_side
 from thumbnet.views.report.page import NUM_SALIENT, render_report
 from thumbnet.views.summary import summarize_trace
@@ -49,22 +51,44 @@ def write_report(
     allow_unverified: bool | None = None,
     dataset: Dataset | None = None,
 ) -> Path:
-    """Write the report of a finished run anew, and return its path.
+    """Write the report of a finished run, or of runs with several seeds, anew, and return its path.
 
     Args:
-        run_dir: the run's folder.
+        run_dir: the run's folder, or one that `train --seeds` made.
         out: the file to write; None: report.html in the run's folder.
-        data, data_dir, allow_unverified: where the run's data is now, if not as recorded.
+        data, data_dir, allow_unverified: where the run's data is now, if not as recorded; of several seeds, no data is
+            read.
         dataset: the run's data, read before.
 
     Raises:
         ThumbnetError: the run is not finished, its data is not there or has changed, or the file cannot be written.
     """
-    run = load_run(run_dir)
-    if out is not None and Path(out).resolve() != (run.path / REPORT).resolve():
-        check_no_part_of_a_run(out)
-    dataset = load_own_dataset(run, DataPlace(data, data_dir, allow_unverified, dataset))
-    text = build_report(
+    path = Path(run_dir) / REPORT if out is None else Path(out)
+    if path.resolve() != (Path(run_dir) / REPORT).resolve():
+        check_no_part_of_a_run(path)
+    place = DataPlace(data, data_dir, allow_unverified, dataset)
+    text = _seeds_text(run_dir, place) if is_seed_runs(run_dir) else _run_text(load_run(run_dir), place)
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written: {error}", hint="name a file that you may write, with --out"
+        ) from error
+    return path
+
+
+def _seeds_text(run_dir: str | Path, place: DataPlace) -> str:
+    if place != DataPlace():
+        raise ConfigError(
+            f"{run_dir} holds runs with several seeds, whose report is made of what they keep: no data is read",
+            hint="leave --data, --data-dir and --allow-unverified out",
+        )
+    return build_seeds_report(Path(run_dir).resolve().name, load_seed_runs(run_dir))
+
+
+def _run_text(run: Run, place: DataPlace) -> str:
+    dataset = load_own_dataset(run, place)
+    return build_report(
         config=run.config,
         dataset=dataset,
         model=run.model,
@@ -76,14 +100,6 @@ def write_report(
         robustness=read_robustness(RunDir(run.path)),
         plan=RunDir(run.path).read_plan(),
     )
-    path = run.path / REPORT if out is None else Path(out)
-    try:
-        write_atomically(path, text)
-    except OSError as error:
-        raise RunError(
-            f"{path} cannot be written: {error}", hint="name a file that you may write, with --out"
-        ) from error
-    return path
 
 
 def build_report(
@@ -123,7 +139,7 @@ def build_report(
         ReportContent(
             title=title,
             lead=f"{config.model} on {dataset.source.description}",
-            headlines=_headlines(analysis, metrics, num_val=0 if dataset.val is None else len(dataset.val)),
+            headlines=report_headlines(analysis, metrics, num_val=0 if dataset.val is None else len(dataset.val)),
             facts=_facts(config, dataset, metrics, plan),
             notes=_notes(config, dataset, metrics, plan),
             history=history,
@@ -165,28 +181,6 @@ def _no_temperature(dataset: Dataset) -> str:
     if len(dataset.val) < MIN_TEMPERATURE_IMAGES:
         return f"{len(dataset.val)} images were held out, and one is fitted on {MIN_TEMPERATURE_IMAGES} or more"
     return "none is best on those held out"
-
-
-def _headlines(analysis: Analysis, metrics: Mapping[str, object], *, num_val: int) -> list[Headline]:
-    evaluation, known = analysis.evaluation, known_metrics(metrics)
-    headlines = [
-        Headline(
-            "test accuracy",
-            f"{evaluation.accuracy:.2%}",
-            f"± {analysis.standard_error:.2%} standard error, {evaluation.num_images:,} images",
-        ),
-        Headline("right or second", f"{analysis.top2_accuracy:.2%}", "top-2 accuracy"),
-        Headline("test loss", f"{evaluation.loss:.4f}", "negative log-likelihood"),
-        Headline("calibration error", f"{analysis.calibration.error:.2%}", "expected, before any temperature"),
-        Headline("parameters", f"{known.num_params:,}", f"{known.macs / 1e6:.1f} M multiply-accumulates"),
-        Headline("training", duration(known.train_s), f"{known.images_per_s:,.0f} images/s"),
-    ]
-    if "val_accuracy" in metrics and num_val:
-        error = standard_error(known.val_accuracy, num_val)
-        detail = f"± {error:.2%} standard error, {num_val:,} images"
-        headlines.insert(1, Headline("validation accuracy", f"{known.val_accuracy:.2%}", detail))
-    custom = evaluation.custom_metrics.items()
-    return headlines + [Headline(name, f"{value:.4g}") for name, value in custom if value is not None]
 
 
 def _facts(

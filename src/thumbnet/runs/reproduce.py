@@ -10,6 +10,7 @@ from thumbnet.config import TrainConfig, config_to_dict
 from thumbnet.errors import ConfigError
 from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.settings import differences
 
 OPTIONS = (
     "model",
@@ -26,8 +27,6 @@ OPTIONS = (
     "positive",
 )  # that the command has by name
 PATHS = ("init", "teacher", "exclude")  # that a resolved config has in full
-MACHINE_FIELDS = ("data_dir", "device")  # that another machine has its own of
-OF_THE_DATA = ("data", "allow_unverified")  # written into every command
 RECIPE_FROM_CONFIG = "thumbnet train --recipe config.toml"
 
 
@@ -51,7 +50,7 @@ def reproducing_command(config: TrainConfig, asked: TrainConfig | None) -> str:
     settings: list[str] = []
     for _ in range(3):  # another optimizer takes the recipe's momentum with it, which is then set again
         try:
-            changes = _changes(wanted, config_to_dict(load_recipe(asked.recipe, options=options, settings=settings)))
+            changes = differences(wanted, config_to_dict(load_recipe(asked.recipe, options=options, settings=settings)))
         except ConfigError:  # a file of the user's own, or nothing that options can express
             return RECIPE_FROM_CONFIG
         if not changes:
@@ -68,12 +67,6 @@ def reproducing_command(config: TrainConfig, asked: TrainConfig | None) -> str:
     for setting in settings:
         words += ["--set", setting]
     return shlex.join(words)
-
-
-def _changes(wanted: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
-    """The fields in which they differ, by the wanted values."""
-    names = [name for name in {**wanted, **given} if name not in (*MACHINE_FIELDS, *OF_THE_DATA)]
-    return {name: wanted.get(name) for name in names if wanted.get(name) != given.get(name)}
 
 
 def _settings(name: str, value: object) -> list[str]:

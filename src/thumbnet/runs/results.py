@@ -32,6 +32,7 @@ from thumbnet.runs.report import build_report
 from thumbnet.runs.resolve import Say
 from thumbnet.runs.robustness import measure_for_report, write_robustness
 from thumbnet.runs.run import REPORT, RunDir
+from thumbnet.runs.settings import changed_settings
 from thumbnet.terminal.text import escaped
 from thumbnet.training.device import peak_memory_bytes, processor_name
 from thumbnet.training.history import History
@@ -84,6 +85,8 @@ def write_results(
     metrics = _metrics(config, dataset, trace, result, evaluation) | leak_metrics(kept_leaks(folder), evaluation)
     if plan is not None:
         metrics["minutes"] = plan.minutes
+    if asked is not None:  # by an earlier version, whose run goes on
+        metrics["settings"] = changed_settings(asked)
     if not pictures:
         return metrics
     graph = graph_svg(trace, type(model).__name__)
@@ -146,6 +149,7 @@ def _write_pictures(
         evaluation.predictions.confidence[worst],
         dataset.class_names,
         saliency=resized_maps(saliency.maps, (shown.shape[2], shown.shape[3])),
+        paths=None if dataset.test.paths is None else [escaped(dataset.test.paths[index]) for index in worst.tolist()],
     )
     folder.write("misclassified.png", png_bytes(gallery))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from thumbnet.config import TrainConfig
@@ -15,11 +15,14 @@ from thumbnet.errors import ConfigError, RunError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
 from thumbnet.runs.metrics import known_metrics
-from thumbnet.runs.names import CONFIG, SEEDS, SHARED_CONFIG
+from thumbnet.runs.names import CONFIG, REPORT, SHARED_CONFIG
 from thumbnet.runs.planning.choose import plan_training
+from thumbnet.runs.report_seeds import build_seeds_report
 from thumbnet.runs.resolve import say_nothing, speaker
 from thumbnet.runs.resume import go_on, relocated
 from thumbnet.runs.run import Run, RunDir, create_run_dir
+from thumbnet.runs.seed_runs import figures_of_seeds, is_seed_runs
+from thumbnet.runs.settings import changed_settings
 from thumbnet.runs.train import begin, load_checked
 from thumbnet.specs.checks import MAX_RUNS
 from thumbnet.specs.engine import Device
@@ -74,11 +77,6 @@ def train_seeds(
         keep_leaks(folder, leaks, dataset, say=speaker(log_style))
         folder.begin_seeds(config, seeds, asked=asked, source=dataset.source, plan=plan)
         return _finish(folder, log_style=log_style, pictures=pictures, dataset=dataset, leaks=leaks, began_s=began_s)
-
-
-def is_seed_runs(path: str | Path) -> bool:
-    """Whether the folder holds runs with several seeds."""
-    return (Path(path) / SEEDS).exists()
 
 
 def resume_seeds(
@@ -172,12 +170,17 @@ def _finish(
         runs.append(run)
     known = [known_metrics(run.metrics) for run in runs]
     accuracies = [each.test_accuracy for each in known]
-    metrics = {
+    metrics: dict[str, object] = {
         "n": len(runs),
         "seeds": list(seeds),
         "test_accuracy": statistics.mean(accuracies),
         "test_accuracy_std": statistics.stdev(accuracies) if len(runs) > 1 else None,
         "train_s": statistics.median(each.train_s for each in known),
+        "figures": {name: asdict(figure) for name, figure in figures_of_seeds(runs).items()},
     }
+    if asked is not None:  # by an earlier version
+        metrics["settings"] = {name: value for name, value in changed_settings(asked).items() if name != "seed"}
+    if pictures:
+        folder.write(REPORT, build_seeds_report(folder.path.resolve().name, runs))
     folder.write_metrics(metrics)
     return SeedRuns(folder.path, tuple(runs), metrics)

@@ -16,6 +16,7 @@ from thumbnet.evaluation.comparison import (
     RunMetrics,
 )
 from thumbnet.training.progress import duration
+from thumbnet.views.axes import PerCentFormatter
 from thumbnet.views.curves import COLOURS, LEGEND_HANDLE_PX
 from thumbnet.views.figure import TEXT_PT, new_figure, styled, text_width_px
 
@@ -80,7 +81,7 @@ def draw_costs(metrics: Sequence[RunMetrics]) -> Figure:
     _draw_panel(panels[1], "Multiply-accumulates of an image", metrics, lambda run: run.macs, COUNTS, counts)
     _draw_panel(panels[2], "Parameters", metrics, lambda run: run.num_params, COUNTS, counts)
     panels[0].set_ylabel("test accuracy ± standard error")
-    panels[0].yaxis.set_major_formatter(FuncFormatter(lambda per_cent, _: f"{per_cent:g} %"))
+    panels[0].yaxis.set_major_formatter(PerCentFormatter())
     low, high = panels[0].get_ylim()
     panels[0].set_ylim(low, min(high, 100 + 0.05 * (high - low)))  # no tick above 100 %, yet a whole mark there
     labels = [run.name for run in metrics]

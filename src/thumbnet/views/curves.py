@@ -17,6 +17,7 @@ from thumbnet.atomic import write_atomically
 from thumbnet.errors import ConfigError
 from thumbnet.training.history import History
 from thumbnet.training.lr_finder import SKIPPED_FIRST, LrTrial
+from thumbnet.views.axes import PerCentFormatter
 from thumbnet.views.figure import (
     BLUE,
     GREEN,
@@ -33,6 +34,7 @@ from thumbnet.views.figure import (
     text_width_px,
     wrap_text,
 )
+from thumbnet.views.outliers import describe_outliers, highest_shown
 
 WIDTH_PX, HEIGHT_PX = 1080, 780
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
@@ -40,6 +42,7 @@ DASHES = ("-", "--", ":", "-.")  # beside the colours, for a print in grey
 ROUND_STEPS = (1, 2, 5, 10)  # between ticks
 SPLIT_TITLES = {"val": "validation", "test": "test"}
 MAX_DOTS = 40  # epochs; above it dots would merge
+PANEL_MARGIN_PX, NOTE_PT = 120, 8.5
 LEGEND_HANDLE_PX = 90  # the line before a label, and the space after it
 
 
@@ -96,9 +99,11 @@ def draw_curves(series: Sequence[Curves]) -> Figure:
     figure = new_figure(WIDTH_PX, HEIGHT_PX)
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1, wspace=0.03, hspace=0.04)
     panels = figure.subplots(2, 2, sharex=True, sharey="col")
-    _draw_panel(panels[0, 0], "Training loss", series, [curves.train_loss for curves in series])
+    losses = [curves.train_loss for curves in series], [curves.eval_loss for curves in series]
+    top = highest_shown([loss for panel in losses for history in panel for loss in history if loss is not None])
+    _draw_panel(panels[0, 0], "Training loss", series, losses[0], top=top)
     _draw_panel(panels[0, 1], "Training accuracy", series, [_per_cent(curves.train_accuracy) for curves in series])
-    _draw_panel(panels[1, 0], f"{eval_title} loss", series, [curves.eval_loss for curves in series])
+    _draw_panel(panels[1, 0], f"{eval_title} loss", series, losses[1], top=top)
     _draw_panel(panels[1, 1], f"{eval_title} accuracy", series, [_per_cent(curves.eval_accuracy) for curves in series])
     _set_scales(panels[0, 0], panels[0, 1], series)
 
@@ -163,21 +168,59 @@ def _per_cent(fractions: Sequence[float | None]) -> list[float | None]:
     return [None if fraction is None else 100 * fraction for fraction in fractions]
 
 
-def _draw_panel(axes: Axes, title: str, series: Sequence[Curves], values: Sequence[Sequence[float | None]]) -> None:
-    """One line per history through its scored epochs, with a dot at each: a single epoch shows too."""
+def _draw_panel(
+    axes: Axes,
+    title: str,
+    series: Sequence[Curves],
+    values: Sequence[Sequence[float | None]],
+    *,
+    top: float | None = None,
+) -> None:
+    """One line per history through its scored epochs, with a dot at each: a single epoch shows too.
+
+    Values above `top` would flatten the others: they are drawn as triangles there, and named under the title.
+    """
     axes.set_title(title)
+    outliers = []
     axes.set_xlabel("epoch")
     axes.tick_params(labelbottom=True)
     for number, (curves, history) in enumerate(zip(series, values, strict=True)):
         scored = [(epoch, value) for epoch, value in zip(curves.epochs, history, strict=True) if value is not None]
+        colour = COLOURS[number % len(COLOURS)]
         axes.plot(
             [epoch for epoch, _ in scored],
-            [value for _, value in scored],
-            color=COLOURS[number % len(COLOURS)],
+            [value if top is None else min(value, top) for _, value in scored],
+            color=colour,
             linestyle=DASHES[number % len(DASHES)],
             marker="o" if len(scored) <= MAX_DOTS else "",
             clip_on=False,  # or the axis would cut a dot at 100 % in half
             in_layout=False,  # as an empty, unclipped line counts as a point in the figure's corner
+        )
+        above = [(epoch, value) for epoch, value in scored if top is not None and value > top]
+        if top is not None and above:
+            axes.scatter(
+                [epoch for epoch, _ in above],
+                [top] * len(above),
+                s=80,
+                marker="^",
+                color=colour,
+                clip_on=False,
+                zorder=3,
+            )
+        outliers += [(f"{value:.4g}", f"{curves.label}, epoch {epoch}") for epoch, value in above]
+    if outliers:
+        width_px = WIDTH_PX / 2 - PANEL_MARGIN_PX
+        note = wrap_text(describe_outliers(outliers), width_px=width_px, size_pt=NOTE_PT)
+        axes.text(
+            0.99,
+            0.97,
+            note,
+            transform=axes.transAxes,
+            ha="right",
+            va="top",
+            fontsize=NOTE_PT,
+            color=MUTED,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2},
         )
     if all(value is None for history in values for value in history):
         axes.set_axis_off()
@@ -195,4 +238,4 @@ def _set_scales(loss: Axes, accuracy: Axes, series: Sequence[Curves]) -> None:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=ROUND_STEPS))
     low, high = accuracy.get_ylim()
     accuracy.set_ylim(max(low, 0), min(high, 100))
-    accuracy.yaxis.set_major_formatter(FuncFormatter(lambda per_cent, _: f"{per_cent:g} %"))
+    accuracy.yaxis.set_major_formatter(PerCentFormatter())

@@ -40,7 +40,8 @@ Line = tuple[str, str]  # text and colour
 @dataclass(frozen=True)
 class Disagreement:
     """Images that the model `right_name` gets right and `wrong_name` wrong: `num_images` of them in all, and of those
-    to show the pixels uint8 [N,C,H,W], the labels, the wrong model's classes and both models' confidence."""
+    to show the pixels uint8 [N,C,H,W], the labels, the wrong model's classes, both models' confidence, and the files if
+    they have any."""
 
     right_name: str
     wrong_name: str
@@ -50,6 +51,7 @@ class Disagreement:
     wrong_predicted: Int64[Tensor, " n"]
     right_confidence: Float[Tensor, " n"]
     wrong_confidence: Float[Tensor, " n"]
+    paths: tuple[str, ...] | None = None
 
 
 def disagreements_of(
@@ -82,6 +84,7 @@ def disagreements_of(
             wrong_predicted=wrong.predicted[shown],
             right_confidence=right.confidence[shown],
             wrong_confidence=wrong.confidence[shown],
+            paths=None if right.paths is None else tuple(right.paths[index] for index in shown.tolist()),
         )
 
     return (
@@ -160,14 +163,17 @@ def _subtitle(side: Disagreement) -> str:
 
 
 def _captions(side: Disagreement, class_names: Sequence[str]) -> list[list[Line]]:
-    """For each image three texts with their colours: its class, what the right model says, what the wrong one says."""
+    """For each image texts with their colours: its file if it has one, its class, and both models' predictions."""
+    paths = side.paths or [""] * len(side.labels)
     return [
         [
+            *([(path, MUTED)] if path else []),
             (f"truth: {class_names[label]}", INK),
             (f"{side.right_name}: {class_names[label]} ({100 * right:.0f} %)", BLUE),
             (f"{side.wrong_name}: {class_names[guess]} ({100 * wrong:.0f} %)", DEEP_VERMILION),
         ]
-        for label, guess, right, wrong in zip(
+        for path, label, guess, right, wrong in zip(
+            paths,
             side.labels.tolist(),
             side.wrong_predicted.tolist(),
             side.right_confidence.tolist(),

@@ -47,6 +47,7 @@ def draw_gallery(
     class_names: Sequence[str],
     *,
     columns: int = 2,
+    paths: Sequence[str] | None = None,
     saliency: Float[Tensor, "n h w"] | Float[np.ndarray, "n h w"] | None = None,
 ) -> Figure:
     """The images row by row in `columns`, each captioned `truth: cat` and `prediction: dog (93 %)`.
@@ -57,6 +58,7 @@ def draw_gallery(
         probabilities: of the predicted class, from 0 to 1.
         class_names: by class.
         columns: how many images stand side by side.
+        paths: the images' files, written above the truth.
         saliency: of each image's prediction, from 0 to 1. A second copy of the image, in grey under the colours of its
             saliency, stands next to it, and a colour scale below all.
 
@@ -67,15 +69,20 @@ def draw_gallery(
     assert saliency is None or tuple(saliency.shape) == (len(images), *images.shape[2:])
     if len(images) == 0:
         return message_figure(NO_IMAGES)
-    truths = [f"truth: {class_names[int(label)]}" for label in labels]
+    names = [""] * len(labels) if paths is None else [f"{path}\n" for path in paths]
+    truths = [f"{name}truth: {class_names[int(label)]}" for name, label in zip(names, labels, strict=True)]
     guesses = [
         f"prediction: {class_names[int(guess)]} ({100 * float(probability):.0f} %)"
         for guess, probability in zip(predictions, probabilities, strict=True)
     ]
-    widest_px = max(text_width_px(text, TEXT_PT) for text in (*truths, *guesses))
+    widest_px = max(text_width_px(line, TEXT_PT) for text in (*truths, *guesses) for line in text.splitlines())
     caption_px = min(max(widest_px + 1, CAPTION_MIN_PX), CAPTION_MAX_PX)
     truths, guesses = (
-        [wrap_text(text, width_px=caption_px, size_pt=TEXT_PT) for text in texts] for texts in (truths, guesses)
+        [
+            "\n".join(wrap_text(line, width_px=caption_px, size_pt=TEXT_PT) for line in text.splitlines())
+            for text in texts
+        ]
+        for texts in (truths, guesses)
     )
     # Truth stands above the middle of its image and the prediction below: the taller of them sets the row's height.
     num_lines = max(text.count("\n") + 1 for text in (*truths, *guesses))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 
 NUM_DIGITS, MAX_DECIMALS = 4, 8  # of numbers in tables
+
+NUMBER_AND_UNIT = re.compile(r"(-?\d+)(?:\.(\d+))?(\D*)")
 
 Format = Callable[[float], str]
 
@@ -25,6 +28,11 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def exact_share(value: float) -> str:
+    """A fraction as per cent to two decimals, as a headline has it."""
+    return f"{100 * value:.2f} %"
+
+
 def column(values: Sequence[float], number_format: Format) -> list[str]:
     """The values of a table's column, all with as many decimals: four digits of the greatest, one of the least."""
     if number_format is per_cent:
@@ -34,3 +42,14 @@ def column(values: Sequence[float], number_format: Format) -> list[str]:
         return [f"{value:.0f}" for value in values]
     decimals = min(MAX_DECIMALS, max(0, NUM_DIGITS - 1 - max(sizes), -min(sizes)))
     return [f"{value:.{decimals}f}" for value in values]
+
+
+def tick_texts(values: Sequence[float], number_format: Format) -> list[str]:
+    """The numbers of an axis, all with as many decimals as the one that needs most."""
+    texts = [number_format(value) for value in values]
+    parts = [NUMBER_AND_UNIT.fullmatch(text) for text in texts]
+    decimals = max((len(part[2] or "") for part in parts if part is not None), default=0)
+    return [
+        text if part is None else f"{float(text.removesuffix(part[3])):.{decimals}f}{part[3]}"
+        for text, part in zip(texts, parts, strict=True)
+    ]

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from thumbnet.evaluation.robustness import CorruptedAccuracy, Robustness
+from thumbnet.views.axes import PerCentFormatter
 from thumbnet.views.figure import BLUE, VERMILION, new_figure, styled
 
 COLUMNS = 3
@@ -47,5 +48,5 @@ def _draw_panel(axes: Axes, name: str, rows: Sequence[CorruptedAccuracy], clean:
     if strengths[0] > strengths[-1]:  # of JPEG's quality, the lowest is the severest
         axes.invert_xaxis()
     axes.set_ylim(0, 100)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda per_cent, _: f"{per_cent:g} %"))
+    axes.yaxis.set_major_formatter(PerCentFormatter())
     axes.tick_params(labelleft=True)

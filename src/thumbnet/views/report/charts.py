@@ -14,10 +14,11 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from thumbnet.views.numbers import Format, column, plain
+from thumbnet.views.numbers import Format, column, plain, tick_texts
+from thumbnet.views.outliers import describe_outliers, highest_shown
 
 WIDTH, HEIGHT = 420.0, 260.0
-LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 12.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 12.0, 48.0
 NUM_STYLES = 4  # line-0, line-1, ... of the style sheet
 MAX_DOTS = 40  # points of a line; above it dots would merge
 ROUND_STEPS = (1, 2, 5, 10)
@@ -52,7 +53,8 @@ class Stop:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawn chart: `svg` is safe to put into a page; labels and styles are the lines', the stops their values."""
+    """A drawn chart: `svg` is safe to put into a page; labels and styles are the lines', the stops their values, and
+    `note` says which values lie beyond an axis."""
 
     title: str
     x_label: str
@@ -60,6 +62,7 @@ class Chart:
     labels: tuple[str, ...]
     styles: tuple[int, ...]
     stops: tuple[Stop, ...]
+    note: str = ""
 
     def hover_values(self) -> dict[str, Any]:
         """What the page's script needs to show the values under the pointer."""
@@ -78,16 +81,24 @@ def draw_lines(
     y_range: tuple[float, float] | None = None,
     y_limits: tuple[float, float] = (-math.inf, math.inf),
     diagonal: bool = False,
+    x_integer: bool = False,
+    leaves_out_outliers: bool = False,
+    mark: tuple[float, float] | None = None,
 ) -> Chart:
     """Draw lines over common axes, whose ranges are those of the points where not given.
 
     `y_limits` are values that y cannot pass, and its axis therefore does not.
     `diagonal` draws x = y, thin: what a perfectly calibrated model would have, for instance.
+    `x_integer`: x are whole numbers, such as epochs, and so are its ticks.
+    `leaves_out_outliers`: the axis ends below the few values that would flatten all others. They are drawn at its edge
+    as triangles and named in the chart's note.
+    `mark` is a point that a ring marks.
     """
     points = [point for line in lines for point in line.points]
     assert points
-    x_low, x_high = x_range or _range([x for x, _ in points])
-    y_low, y_high = y_range or _range([y for _, y in points], y_limits)
+    top = highest_shown([y for _, y in points]) if leaves_out_outliers else None
+    x_low, x_high = x_range or (_whole_range if x_integer else _range)([x for x, _ in points])
+    y_low, y_high = y_range or _range([y for _, y in points if top is None or y <= top], y_limits)
 
     def across(x: float) -> float:
         return LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
@@ -96,22 +107,32 @@ def draw_lines(
         return HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
 
     parts = [Markup('<svg viewBox="0 0 {:g} {:g}" aria-hidden="true" focusable="false">').format(WIDTH, HEIGHT)]
-    for y in _ticks(y_low, y_high):
+    y_ticks, x_ticks = _ticks(y_low, y_high), _ticks(x_low, x_high, integer=x_integer)
+    for y, text in zip(y_ticks, tick_texts(y_ticks, y_format), strict=True):
         at = down(y)
         parts.append(_line("grid", LEFT, at, WIDTH - RIGHT, at))
-        parts.append(_text("tick end", LEFT - 6, at + 4, y_format(y)))
-    parts += [_text("tick middle", across(x), HEIGHT - BOTTOM + 16, x_format(x)) for x in _ticks(x_low, x_high)]
+        parts.append(_text("tick end", LEFT - 6, at + 4, text))
+    parts += [
+        _text("tick below", across(x), HEIGHT - BOTTOM + 16, text)
+        for x, text in zip(x_ticks, tick_texts(x_ticks, x_format), strict=True)
+    ]
     parts.append(_text("tick middle", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x_label))
     if diagonal:
         low, high = max(x_low, y_low), min(x_high, y_high)
         parts.append(_line("diagonal", across(low), down(low), across(high), down(high)))
     for line in lines:
-        drawn = [(across(x), down(y)) for x, y in line.points]
+        drawn = [(across(x), down(min(y, y_high))) for x, y in line.points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in drawn)
         parts.append(Markup('<polyline class="line line-{}" points="{}"/>').format(line.style, path))
         if len(drawn) <= MAX_DOTS:
             dot = Markup('<circle class="dot dot-{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>')
-            parts += [dot.format(line.style, x, y) for x, y in drawn]
+            is_inside = [y <= y_high for _, y in line.points]
+            parts += [dot.format(line.style, x, y) for (x, y), shown in zip(drawn, is_inside, strict=True) if shown]
+        outside = Markup('<path class="dot dot-{}" d="M{:.1f},{:.1f}l-5,9h10z"/>')
+        parts += [outside.format(line.style, across(x), TOP) for x, y in line.points if y > y_high]
+    if mark is not None:
+        ring = Markup('<circle class="mark" cx="{:.1f}" cy="{:.1f}" r="8"/>')
+        parts.append(ring.format(across(mark[0]), down(mark[1])))
     bottom = HEIGHT - BOTTOM
     parts.append(Markup('<line class="cursor" x1="0" x2="0" y1="{:g}" y2="{:g}"/></svg>').format(TOP, bottom))
     xs = sorted({x for x, _ in points})
@@ -121,7 +142,11 @@ def draw_lines(
         for x, shown, values in zip(xs, column(xs, x_format), zip(*columns, strict=True), strict=True)
     )
     labels, styles = tuple(line.label for line in lines), tuple(line.style for line in lines)
-    return Chart(title, x_label, Markup("").join(parts), labels, styles, stops)
+    outliers = [
+        (y_format(y), f"{line.label}, {x_label} {x_format(x)}") for line in lines for x, y in line.points if y > y_high
+    ]
+    note = describe_outliers(outliers) if outliers else ""
+    return Chart(title, x_label, Markup("").join(parts), labels, styles, stops, note)
 
 
 def _column_at(line: Line, xs: Sequence[float], y_format: Format) -> list[str]:
@@ -138,8 +163,15 @@ def _range(values: Sequence[float], limits: tuple[float, float] = (-math.inf, ma
     return max(low - room, limits[0]), min(high + room, limits[1])
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    values = MaxNLocator(nbins=6, steps=ROUND_STEPS).tick_values(low, high)
+def _whole_range(values: Sequence[float]) -> tuple[float, float]:
+    """The same for whole numbers: half a step of room at least, so that a single one has an axis of its own."""
+    low, high = min(values), max(values)
+    room = max(0.5, 0.02 * (high - low))
+    return low - room, high + room
+
+
+def _ticks(low: float, high: float, *, integer: bool = False) -> list[float]:
+    values = MaxNLocator(nbins=6, steps=ROUND_STEPS, integer=integer, min_n_ticks=1).tick_values(low, high)
     return [float(value) for value in values if low <= value <= high]
 
 

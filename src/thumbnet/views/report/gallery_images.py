@@ -1,7 +1,7 @@
 """The report's gallery: which misclassified images are in it, and their pixels and saliency overlays as sprite sheets.
 
-A report stays under 5 MB, whatever the data: a cell of the confusion matrix shows MAX_PER_CELL images and the gallery
-MAX_GALLERY_IMAGES, large images are reduced, and a sheet that is too heavy without loss is compressed with some.
+A report stays under 5 MB, whatever the data: the gallery shows MAX_GALLERY_IMAGES at most, large images are reduced,
+and a sheet that is too heavy without loss is compressed with some.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,6 @@ from thumbnet.evaluation.metrics import misclassified
 from thumbnet.evaluation.predictions import Predictions
 
 MAX_GALLERY_IMAGES = 1500
-MAX_PER_CELL = 30
 MAX_TILE_PX = 64
 MAX_TILE_PX_OF_FEW, FEW_IMAGES = 96, 300
 COLUMNS = 40
@@ -42,18 +41,31 @@ class SpriteSheet:
 
 
 def choose_gallery_images(predictions: Predictions) -> list[int]:
-    """Indices of the gallery's images: misclassified, highest loss first, at most MAX_PER_CELL of a cell and
-    MAX_GALLERY_IMAGES in all."""
+    """Indices of the gallery's images: the misclassified ones, highest loss first.
+
+    Where there are more than MAX_GALLERY_IMAGES, each cell of the confusion matrix shows as many as fit, or all it has.
+    """
+    labels, predicted = predictions.labels.tolist(), predictions.predicted.tolist()
+    wrong = misclassified(predictions).tolist()
+    most_per_cell = _most_per_cell(Counter((labels[index], predicted[index]) for index in wrong).values())
     per_cell: Counter[tuple[int, int]] = Counter()
     chosen = []
-    for index in misclassified(predictions).tolist():
-        cell = int(predictions.labels[index]), int(predictions.predicted[index])
-        if per_cell[cell] < MAX_PER_CELL:
+    for index in wrong:
+        cell = labels[index], predicted[index]
+        if per_cell[cell] < most_per_cell:
             per_cell[cell] += 1
             chosen.append(index)
         if len(chosen) == MAX_GALLERY_IMAGES:
             break
     return chosen
+
+
+def _most_per_cell(counts: Collection[int]) -> int:
+    """The highest number of images a cell with which the gallery does not exceed MAX_GALLERY_IMAGES; at least 1."""
+    most = max(counts, default=1)
+    while most > 1 and sum(min(count, most) for count in counts) > MAX_GALLERY_IMAGES:
+        most -= 1
+    return most
 
 
 def tile_side(num_images: int) -> int:

@@ -2,10 +2,11 @@
 // The gallery with its filters, the confusion matrix that sets them, tables that sort, charts that show their values.
 (() => {
   const byId = (id) => document.getElementById(id);
-  const values = JSON.parse(byId("gallery-values").textContent);
+  // What the gallery shows; null in the report of several seeds, which has none.
+  const values = JSON.parse(byId("gallery-values")?.textContent ?? "null");
   const PAGE = 60; // images shown at once, and added by "Show more"
   const [INDEX, TRUTH, PREDICTION, CONFIDENCE, LOSS, PATH] = [0, 1, 2, 3, 4, 5];
-  const percent = (share) => `${(100 * share).toFixed(0)}\u00a0%`;
+  const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 
   function charts() {
     for (const chart of document.querySelectorAll(".chart")) {
@@ -47,6 +48,22 @@
         event.preventDefault();
         show(Math.max(0, Math.min(current + step, stops.length - 1)));
       });
+    }
+  }
+
+  // A shadow at the edge beyond which a table or a picture goes on.
+  function scrolling() {
+    for (const area of document.querySelectorAll(".scroll")) {
+      const frame = document.createElement("div");
+      frame.className = "frame";
+      area.replaceWith(frame);
+      frame.append(area);
+      const mark = () => {
+        frame.classList.toggle("more-left", area.scrollLeft > 1);
+        frame.classList.toggle("more-right", area.scrollLeft + area.clientWidth < area.scrollWidth - 1);
+      };
+      area.addEventListener("scroll", mark, { passive: true });
+      new ResizeObserver(mark).observe(area);
     }
   }
 
@@ -111,14 +128,15 @@
       const canvas = document.createElement("canvas");
       [canvas.width, canvas.height] = [values.images.width, values.images.height];
       canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `image ${row[INDEX]}: truth ${is}, prediction ${guess}`);
+      const name = row.length > PATH ? row[PATH] : `#${row[INDEX]}`;
+      canvas.setAttribute("aria-label", `image ${name}: truth ${is}, prediction ${guess}`);
       draw(canvas, position);
       const caption = document.createElement("figcaption");
       add(caption, "b", is);
       caption.append(" → ");
       add(caption, "span", `${guess} ${percent(row[CONFIDENCE])}`, "guess");
-      add(caption, "span", `#${row[INDEX]}, loss ${row[LOSS].toFixed(2)}`, "details");
-      if (row.length > PATH) add(caption, "span", row[PATH], "details");
+      add(caption, "span", `loss ${row[LOSS].toFixed(2)}`, "details");
+      add(caption, "span", name, "details");
       figure.append(canvas, caption);
       return figure;
     };
@@ -217,8 +235,9 @@
   }
 
   charts();
+  scrolling();
   sorting();
   printing();
   confusionMap();
-  if (values.images !== null) showGallery();
+  if (values?.images) showGallery();
 })();

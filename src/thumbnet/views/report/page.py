@@ -23,8 +23,6 @@ from thumbnet.views.house import house_style
 from thumbnet.views.numbers import per_cent, share
 from thumbnet.views.report.content import ReportContent
 from thumbnet.views.report.gallery_images import (
-    MAX_GALLERY_IMAGES,
-    MAX_PER_CELL,
     SpriteSheet,
     make_image_sprites,
     make_overlay_sprites,
@@ -32,6 +30,7 @@ from thumbnet.views.report.gallery_images import (
 )
 from thumbnet.views.report.section_charts import draw_calibration, draw_curves, draw_robustness
 from thumbnet.views.report.sections import render_sections
+from thumbnet.views.report.threshold import threshold_section
 
 MAX_TABLE_CLASSES = 20  # above it the matrix is a picture, and its largest cells a list
 NUM_PAIRS = 30  # of that list; beside a table it is shorter
@@ -49,12 +48,13 @@ def render_report(content: ReportContent) -> str:
     side = tile_side(len(content.gallery))
     image_sprites = make_image_sprites(content.tiles, max_side=side) if content.gallery else None
     overlay_sprites = make_overlay_sprites(content.saliency, max_side=side) if len(content.saliency) else None
-    return _template().render(
+    shown = Counter((int(predictions.labels[index]), int(predictions.predicted[index])) for index in content.gallery)
+    return template("page.html.jinja").render(
         content=content,
         analysis=analysis,
         evaluation=evaluation,
-        style=house_style() + _asset("page.css"),
-        script=_asset("page.js"),
+        style=house_style() + asset("page.css"),
+        script=asset("page.js"),
         graph=_bare_svg(content.graph_svg),
         curves=draw_curves(content.history),
         calibration_charts=draw_calibration(analysis),
@@ -62,17 +62,18 @@ def render_report(content: ReportContent) -> str:
         coverages=[(share, analysis.coverage.accuracy_at(share)) for share in SHOWN_COVERAGES],
         has_table=has_table,
         matrix=evaluation.confusion.tolist(),
-        heats=_heats(evaluation.confusion),
-        shown=Counter((int(predictions.labels[index]), int(predictions.predicted[index])) for index in content.gallery),
+        heats=heats(evaluation.confusion),
+        shown=shown,
         pairs=analysis.confused[: NUM_PAIRS_BESIDE_TABLE if has_table else NUM_PAIRS],
         index_of={name: index for index, name in enumerate(analysis.class_names)},
         num_wrong=int(evaluation.confusion.sum() - evaluation.confusion.trace()),
         gallery=_gallery_values(content, image_sprites, overlay_sprites),
-        most_per_cell=MAX_PER_CELL,
-        most_images=MAX_GALLERY_IMAGES,
+        most_per_cell=max(shown.values(), default=0),
         per_cent=per_cent,
         share=share,
         own_sections=render_sections(content),
+        threshold=threshold_section(analysis),
+        threshold_script=asset("threshold.js"),
         version=thumbnet.__version__,
     )
 
@@ -84,7 +85,8 @@ def _bare_svg(text: str) -> Markup:
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """One of the templates beside this file."""
     environment = Environment(
         loader=PackageLoader("thumbnet.views.report", ""),
         autoescape=True,
@@ -92,14 +94,15 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.jinja")
+    return environment.get_template(name)
 
 
-def _asset(name: str) -> Markup:
+def asset(name: str) -> Markup:
+    """A style sheet or a script beside this file."""
     return Markup((resources.files("thumbnet.views.report") / name).read_text(encoding="utf-8"))  # noqa: S704  # a file of ours
 
 
-def _heats(confusion: Int64[np.ndarray, "k k"]) -> list[list[float]]:
+def heats(confusion: Int64[np.ndarray, "k k"]) -> list[list[float]]:
     """How much colour each cell of the matrix gets, in per cent: little enough that its number stays readable."""
     fractions = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     heats = MOST_HEAT * np.where(np.eye(len(confusion), dtype=bool), fractions, np.sqrt(fractions))

@@ -29,9 +29,11 @@ def draw_curves(history: History) -> list[Chart]:
         return [line for line in drawn if line.points]
 
     return [
-        draw_lines("Accuracy", lines("accuracy"), x_label="epoch", y_format=per_cent, y_limits=FRACTION),
-        draw_lines("Loss", lines("loss"), x_label="epoch", y_limits=POSITIVE),
-        draw_lines("Learning rate", rates, x_label="epoch", y_limits=POSITIVE),
+        draw_lines(
+            "Accuracy", lines("accuracy"), x_label="epoch", y_format=per_cent, y_limits=FRACTION, x_integer=True
+        ),
+        draw_lines("Loss", lines("loss"), x_label="epoch", y_limits=POSITIVE, x_integer=True, leaves_out_outliers=True),
+        draw_lines("Learning rate", rates, x_label="epoch", y_limits=POSITIVE, x_integer=True),
     ]
 
 
@@ -53,7 +55,7 @@ def draw_calibration(analysis: Analysis) -> list[Chart]:
             x_range=(0, 1), y_range=(0, 1), diagonal=True,
         ),
         draw_lines(
-            "Accuracy where it may abstain", [coverage], x_label="share of the images answered, most confident first",
+            "Accuracy where it may abstain", [coverage], x_label="share answered, most confident first",
             x_format=per_cent, y_format=per_cent, x_range=(0, 1), y_limits=FRACTION,
         ),
     ]  # fmt: skip

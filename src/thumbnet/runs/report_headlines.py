@@ -1,0 +1,61 @@
+"""The figures that a report opens with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from thumbnet.evaluation.analysis import Analysis
+from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
+from thumbnet.evaluation.metrics import standard_error
+from thumbnet.runs.metrics import known_metrics
+from thumbnet.training.progress import duration
+from thumbnet.views.numbers import exact_share
+from thumbnet.views.report.content import Headline
+
+
+def report_headlines(analysis: Analysis, metrics: Mapping[str, object], *, num_val: int) -> list[Headline]:
+    """The metrics of the test split, of the `num_val` validation images, what the training took, and custom metrics;
+    accuracy never alone."""
+    evaluation, known = analysis.evaluation, known_metrics(metrics)
+    error = f"± {exact_share(analysis.standard_error)} standard error, {evaluation.num_images:,} images"
+    headlines = [Headline("test accuracy", exact_share(evaluation.accuracy), error)]
+    if "val_accuracy" in metrics and num_val:
+        error = f"± {exact_share(standard_error(known.val_accuracy, num_val))} standard error, {num_val:,} images"
+        headlines.append(Headline("validation accuracy", exact_share(known.val_accuracy), error))
+    headlines += [
+        *_of_the_classes(analysis),
+        Headline("test loss", f"{evaluation.loss:.4f}", "negative log-likelihood"),
+        Headline("calibration error", exact_share(analysis.calibration.error), "expected, before any temperature"),
+        Headline("parameters", f"{known.num_params:,}", f"{known.macs / 1e6:.1f} M multiply-accumulates"),
+        Headline("training", duration(known.train_s), f"{known.images_per_s:,.0f} images/s"),
+    ]
+    custom = evaluation.custom_metrics.items()
+    return headlines + [Headline(name, f"{value:.4g}") for name, value in custom if value is not None]
+
+
+def _of_the_classes(analysis: Analysis) -> list[Headline]:
+    """What unequal classes do not flatter; of two classes, the areas under their curves too."""
+    overall, intervals = analysis.overall, analysis.overall_intervals
+    low, high = (exact_share(bound).removesuffix(" %") for bound in intervals.balanced_accuracy)
+    always = f"always {overall.commonest_class!r}: {exact_share(overall.commonest_share)} accuracy"
+    headlines = [
+        Headline(
+            "balanced accuracy",
+            exact_share(overall.balanced_accuracy),
+            f"mean recall of the classes, {low} to {high}; {always}",
+        ),
+        Headline("macro F1", exact_share(overall.macro_f1), f"Matthews\u2019 coefficient {overall.mcc:.3f}"),
+    ]
+    if analysis.binary is not None:
+        curves = analysis.binary.curves
+        rows = (
+            ("area under ROC", curves.auc, analysis.binary.auc_interval),
+            ("average precision", curves.average_precision, analysis.binary.average_precision_interval),
+        )
+        headlines += [
+            Headline(name, f"{area:.3f}", f"{CONFIDENCE_LEVEL:.0%} interval {low:.3f} to {high:.3f}")
+            for name, area, (low, high) in rows
+        ]
+    if len(analysis.class_names) > 2:  # of two classes, the label is always the first or the second
+        headlines.append(Headline("right or second", exact_share(analysis.top2_accuracy), "top-2 accuracy"))
+    return headlines

@@ -1,0 +1,120 @@
+"""The report of two classes on a phone, in headless Chromium: nothing is cut, files are named, in both schemes.
+
+THUMBNET_SCREENSHOTS may name a folder to which the pictures go.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome, Keys
+
+from browser import axe_violations, console_errors, emulate, open_browser, open_file, overflowing, save_screenshot
+from report_page import find, find_all, numbers_in
+from two_class_report import CLASSES, two_class_predictions, write_two_class_report
+
+pytestmark = pytest.mark.browser
+
+WIDTHS = (390, 320)
+HEIGHT = 844
+CUT = """
+return [...document.body.querySelectorAll('*')].filter(e => e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1
+  && getComputedStyle(e).display !== 'inline' && !e.closest('svg, .scroll, .hidden'))
+  .map(e => `${e.outerHTML.slice(0, 100)}: ${e.scrollWidth} of ${e.clientWidth}`);
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    with open_browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_two_class_report(path)
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_cut_on_a_phone(browser: Chrome, report: Path, width: int, scheme: str, tmp_path: Path) -> None:
+    open_file(browser, report)
+    emulate(browser, size=(width, HEIGHT), scheme=scheme)
+    save_screenshot(browser, f"two-classes-{width}-{scheme}", tmp_path)
+    assert overflowing(browser, width) == []
+    assert browser.execute_script(CUT) == []
+    areas = "document.querySelectorAll('#confusion .scroll, #classes .scroll')"
+    scrolled = f"return [...{areas}].map(e => e.scrollWidth - e.clientWidth)"
+    assert browser.execute_script(scrolled) == [0, 0]
+    assert axe_violations(browser) == []
+    assert console_errors(browser) == []
+
+
+def test_what_scrolls_shows_that_it_goes_on(browser: Chrome, report: Path) -> None:
+    open_file(browser, report)
+    emulate(browser, size=(320, HEIGHT))
+    browser.execute_script("for (const each of document.querySelectorAll('details')) each.open = true")
+    shadow = (
+        "const area = document.querySelector('#architecture .scroll'), frame = area.parentElement, done = arguments[1];"
+        "area.scrollLeft = arguments[0] ? area.scrollWidth : 0;"
+        "requestAnimationFrame(() => requestAnimationFrame(() => done(['::before', '::after'].map("
+        "side => getComputedStyle(frame, side).visibility))))"
+    )
+    assert browser.execute_async_script(shadow, False) == ["hidden", "visible"]
+    assert browser.execute_async_script(shadow, True) == ["visible", "hidden"]
+
+
+def test_the_gallery_names_files(browser: Chrome, report: Path) -> None:
+    open_file(browser, report)
+    figures = find_all(browser, "#gallery-grid figure")
+    assert len(figures) > 10
+    for figure in figures[:10]:
+        assert f"test/{CLASSES[int(figure.get_attribute('data-truth') or '')]}/" in figure.text
+        assert "#" not in figure.text
+        label = figure.find_element("tag name", "canvas").get_attribute("aria-label") or ""
+        assert ".png: truth" in label
+
+
+def chosen_figures(browser: Chrome) -> dict[str, str]:
+    """What the threshold's counts and figures show, by name."""
+    return browser.execute_script(
+        "return Object.fromEntries([...document.querySelectorAll('[data-figure]')]"
+        ".map(e => [e.dataset.figure, e.textContent]))"
+    )
+
+
+def test_the_threshold_is_moved_by_keyboard(browser: Chrome, report: Path) -> None:
+    open_file(browser, report)
+    slider = find(browser, "#threshold-slider")
+    at_first, kept = chosen_figures(browser), slider.get_attribute("value")
+    rows = find_all(browser, "#threshold details tbody tr")
+    assert len(rows) == 9  # readable without the control
+    predictions = two_class_predictions()
+    margins = (predictions.logits[:, 1] - predictions.logits[:, 0]).double()
+    places = browser.execute_script("return [...document.querySelectorAll('.chosen')].map(e => e.getAttribute('cx'))")
+    slider.send_keys(Keys.HOME)
+    assert chosen_figures(browser) | {"tn": "0", "fn": "0", "recall": "100.0\u00a0%"} == chosen_figures(browser)
+    slider.send_keys(Keys.END)
+    assert chosen_figures(browser) | {"tp": "0", "fp": "0", "precision": "0.0\u00a0%"} == chosen_figures(browser)
+    find(browser, "#threshold-reset").click()
+    assert (chosen_figures(browser), slider.get_attribute("value")) == (at_first, kept)
+    for _ in range(25):
+        slider.send_keys(Keys.ARROW_RIGHT)
+    shown = chosen_figures(browser)
+    threshold = numbers_in(find(browser, "#threshold-shown").text)[0] / 100
+    found = int(shown["tp"])
+    assert found < int(at_first["tp"]) or int(shown["fp"]) < int(at_first["fp"])
+    near = [
+        (margins >= math.log((threshold + shift) / (1 - threshold - shift)))[predictions.labels == 1].sum()
+        for shift in (-0.0006, 0.0006)
+    ]
+    assert near[1] <= found <= near[0]
+    assert find(browser, "#threshold-status").get_attribute("textContent").startswith("Threshold ")
+    now = browser.execute_script("return [...document.querySelectorAll('.chosen')].map(e => e.getAttribute('cx'))")
+    assert now != places
+    assert axe_violations(browser) == []

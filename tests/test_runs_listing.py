@@ -1,0 +1,109 @@
+"""`thumbnet runs`: every run with its settings and figures, also those that were stopped or are damaged."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from thumbnet.cli import main
+from thumbnet.errors import RunError
+from thumbnet.recipes import load_recipe
+from thumbnet.runs.listing import list_runs
+from thumbnet.runs.lock import is_locked, lock_folder
+from thumbnet.runs.run import RunDir
+from thumbnet.runs.settings import changed_settings
+
+OLD = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def runs(small_run: Path, tmp_path: Path) -> Path:
+    """Finished, stopped and damaged runs, and one whose seeds are not all finished, in folders of several depths."""
+    folder = tmp_path / "runs"
+    shutil.copytree(small_run, folder / "cells" / "finished")
+    shutil.copytree(OLD / "run-2026-11-stopped", folder / "stopped")
+    shutil.copytree(small_run, folder / "damaged")
+    with (folder / "damaged" / "metrics.json").open("a") as file:
+        file.write(" ")
+    for seed, accuracy in ((0, 0.5), (1, 0.75)):
+        seeds = folder / "seeds" / f"seed-{seed}"
+        shutil.copytree(small_run, seeds)
+        metrics = json.loads((seeds / "metrics.json").read_text())
+        RunDir(seeds).write("metrics.json", json.dumps({**metrics, "test_accuracy": accuracy, "test_auc": accuracy}))
+    shutil.copy(small_run / "config.toml", folder / "seeds" / "shared.toml")
+    (folder / "seeds" / "seeds.json").write_text('{"format": 2, "seeds": [0, 1, 2]}')
+    (folder / "no-run").mkdir()
+    return folder
+
+
+def test_runs_are_listed_with_their_settings_and_figures(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", str(runs), "--json"]) == 0
+    rows = {Path(row["path"]).relative_to(runs).as_posix(): row for row in json.loads(capsys.readouterr().out)["runs"]}
+    assert set(rows) == {"cells/finished", "stopped", "damaged", "seeds", "seeds/seed-0", "seeds/seed-1"}
+    metrics = json.loads((runs / "cells" / "finished" / "metrics.json").read_text())
+    finished = rows["cells/finished"]
+    assert finished["state"] == "finished"
+    assert finished["accuracy"] == metrics["test_accuracy"]
+    assert (finished["model"], finished["seeds"], finished["epochs"]) == ("sprint", [0], 2)
+    assert finished["settings"]["model_options"] == {"blocks": "c8p"}
+    assert finished["settings"]["lr"] == 0.05  # of a recipe that is none of ours, all that is no default
+    assert "split_seed" not in finished["settings"]
+    assert rows["stopped"]["state"] == "stopped after epoch 1 of 3"
+    assert rows["damaged"]["state"].startswith("damaged: ")
+    assert "checksum" in rows["damaged"]["state"]
+    seeds = rows["seeds"]
+    assert (seeds["n"], seeds["state"]) == (2, "2 of 3 seeds are finished")
+    assert seeds["accuracy"] == seeds["auc"] == 0.625
+    assert seeds["accuracy_std"] == pytest.approx(statistics.stdev([0.5, 0.75]))
+
+
+def test_the_table_and_the_csv_have_a_line_for_each_run(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", str(runs), "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == 6
+    assert {"path", "state", "recipe", "accuracy", "settings"} <= set(rows[0])
+    assert "lr=0.05" in next(row for row in rows if row["path"].endswith("finished"))["settings"].split()
+    assert main(["runs", str(runs)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 7
+    assert "62.50 % ± 17.68 (n = 2)" in next(line for line in lines if "2 of 3 seeds" in line)
+
+
+def test_a_run_that_is_being_trained_is_called_so(runs: Path) -> None:
+    assert not is_locked(runs / "stopped")
+    with lock_folder(runs / "stopped"):
+        assert is_locked(runs / "stopped")
+        assert [row.state for row in list_runs(runs / "stopped")] == ["training"]
+    assert [row.state for row in list_runs(runs / "stopped")] == ["stopped after epoch 1 of 3"]
+
+
+def test_no_folder_is_refused_and_an_empty_one_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RunError, match="there is no folder"):
+        list_runs(tmp_path / "typo")
+    assert main(["runs", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "no runs\n"
+
+
+def test_listing_runs_imports_no_torch(small_run: Path) -> None:
+    code = (
+        "from thumbnet.cli import main; import sys; code = main(['runs', sys.argv[1]]);"
+        "sys.exit(code or 'torch' in sys.modules or 'matplotlib' in sys.modules or 'scipy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, small_run.parent], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "finished" in done.stdout
+
+
+def test_settings_are_what_differs_from_the_recipe(small_run: Path) -> None:
+    assert changed_settings(load_recipe("sprint", options={"data": "digits"})) == {}
+    changed = load_recipe("sprint", options={"epochs": 3, "lr": 0.1}, settings=["flip=false"])
+    assert changed_settings(changed) == {"epochs": 3, "lr": 0.1, "flip": False}
+    assert json.loads((small_run / "metrics.json").read_text())["settings"]["model_options"] == {"blocks": "c8p"}

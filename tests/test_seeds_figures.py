@@ -1,0 +1,130 @@
+"""What several seeds have in common: `evaluate`, `report` and `compare` of folders that `train --seeds` made."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_ind, ttest_rel
+
+from small_runs import small_config, write_small_data
+from thumbnet.cli import main
+from thumbnet.errors import ConfigError, RunError
+from thumbnet.evaluation.mean_comparison import compare_means
+from thumbnet.runs.compare_seeds import compare_seeds
+from thumbnet.runs.evaluate import evaluate_trained
+from thumbnet.runs.run import RunDir, load_run
+from thumbnet.runs.seeds import train_seeds
+
+NUM_SEEDS = 2
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two recipes with the same two seeds each, whose accuracies differ."""
+    folder = tmp_path_factory.mktemp("recipes")
+    config = small_config(write_small_data(folder / "data.npz"))
+    for name, lr in (("slow", 1e-5), ("fast", 0.05)):
+        train_seeds(
+            config.replace(lr=lr), num_seeds=NUM_SEEDS, run_dir=folder / name, log_style="silent", pictures=False
+        )
+    return folder / "slow", folder / "fast"
+
+
+def test_the_folder_has_every_test_figure_with_its_interval(folders: tuple[Path, Path]) -> None:
+    metrics = json.loads((folders[1] / "metrics.json").read_text())
+    losses = [load_run(folders[1] / f"seed-{seed}").metrics["test_loss"] for seed in (0, 1)]
+    assert metrics["figures"]["test_loss"]["mean"] == pytest.approx(statistics.mean(losses))
+    assert metrics["figures"]["test_loss"]["std"] == pytest.approx(statistics.stdev(losses))
+    assert metrics["figures"]["test_loss"]["low"] < metrics["figures"]["test_loss"]["high"]
+    assert "num_test" not in metrics["figures"]
+    assert metrics["settings"]["lr"] == 0.05
+    assert "seed" not in metrics["settings"]
+
+
+def test_evaluate_gives_each_figure_and_class_over_the_seeds(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(folders[1]), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    alone = [evaluate_trained(load_run(folders[1] / f"seed-{seed}")).to_dict() for seed in (0, 1)]
+    assert values["evaluations"] == json.loads(json.dumps(alone))
+    for name in ("accuracy", "loss", "calibration_error"):
+        row = [each[name] for each in alone]
+        assert values["figures"][name]["mean"] == pytest.approx(statistics.mean(row))
+        assert values["figures"][name]["std"] == pytest.approx(statistics.stdev(row))
+    assert not {"num_images", "accuracy_standard_error", "threshold"} & set(values["figures"])
+    recalls = [each["classes"][0]["recall"] for each in alone]
+    assert values["classes"][0]["recall"]["mean"] == pytest.approx(statistics.mean(recalls))
+    assert main(["evaluate", str(folders[1])]) == 0
+    text = capsys.readouterr().out
+    assert "2 seeds" in text
+    assert "seed 1" in text
+    assert f"{100 * values['figures']['accuracy']['mean']:.2f} %" in text
+
+
+def test_the_report_of_several_seeds_needs_no_data(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report.html"
+    assert main(["report", str(folders[0]), "--out", str(out)]) == 0
+    page = out.read_text()
+    stored = [RunDir(folders[0] / f"seed-{seed}").read_predictions() for seed in (0, 1)]
+    accuracies = [100 * float(each.right.double().mean()) for each in stored]
+    for accuracy in accuracies:
+        assert f"<td>{accuracy:.2f} %</td>" in page
+    assert f"<dd>{statistics.mean(accuracies):.2f} %<small>" in page
+    counts = np.array([int(cell.partition("<")[0]) for cell in page.split('%"><span>')[1:]])
+    assert counts.sum() == NUM_SEEDS * len(stored[0])
+    often = [int(line.partition(" of 2")[0].rpartition(">")[2]) for line in page.splitlines() if " of 2</td>" in line]
+    assert sum(often) == sum(int((~each.right).sum()) for each in stored)
+    assert main(["report", str(folders[0]), "--data", "digits"]) == 2
+    assert "no data is read" in capsys.readouterr().err
+    assert not (folders[0] / "report.html").exists()
+
+
+def test_recipes_are_compared_by_their_means(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["compare", *map(str, folders)]
+    assert main([*arguments, "--json", "--out", str(tmp_path / "out")]) == 0
+    values = json.loads(capsys.readouterr().out)
+    rows = [[load_run(folder / f"seed-{seed}").metrics["test_accuracy"] for seed in (0, 1)] for folder in folders]
+    assert [each["accuracies"] for each in values["recipes"]] == rows
+    assert values["comparisons"][0]["difference"] == pytest.approx(statistics.mean(rows[1]) - statistics.mean(rows[0]))
+    assert json.loads((tmp_path / "out" / "comparison.json").read_text()) == values
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"comparison.json", "curves.png", "cost.png"}
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "fast against slow" in text
+    assert "about the recipes" in text
+
+
+def test_runs_and_seeds_are_not_mixed(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(folders[0]), str(folders[1] / "seed-0")]) == 2
+    assert "compare runs with runs" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="given twice"):
+        compare_seeds([folders[0], folders[0]])
+    with pytest.raises(RunError, match="no runs with several seeds"):
+        compare_seeds([folders[0], folders[1] / "seed-0"])
+
+
+def test_the_interval_of_two_means_is_welchs() -> None:
+    first, second = [0.80, 0.82, 0.87], [0.88, 0.86, 0.91, 0.90]
+    found = compare_means(first, second, is_paired=False)
+    reference = ttest_ind(second, first, equal_var=False)
+    assert found.p_value == pytest.approx(reference.pvalue)
+    interval = reference.confidence_interval(0.95)
+    assert found.interval is not None
+    assert (found.interval.low, found.interval.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
+    assert found.paired is None
+    paired = compare_means(first, second[:3], is_paired=True).paired
+    assert paired is not None
+    expected = ttest_rel(second[:3], first).confidence_interval(0.95)
+    assert (paired.low, paired.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    alone = compare_means([0.8], [0.9], is_paired=True)
+    assert (alone.difference, alone.interval, alone.p_value) == (pytest.approx(0.1), None, None)
+    assert compare_means([0.8, 0.8], [0.9, 0.9], is_paired=False).interval is None
