@@ -10,6 +10,7 @@ from thumbnet.evaluation.aggregate import Aggregate, aggregate_rows
 from thumbnet.evaluation.class_aggregates import ClassAggregates, aggregate_classes
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.runs.evaluate import Scoring, TrainedEvaluation
+from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.seed_runs import load_seed_runs
 from thumbnet.terminal.text import escaped
 
@@ -104,7 +105,12 @@ def evaluate_seeds(
     """
     runs = load_seed_runs(path)
     scoring = Scoring(
-        data, data_dir, allow_unverified, split=split, tta=tta, temperature=temperature, robustness=robustness, say=say
+        DataPlace(data, data_dir, allow_unverified),
+        split=split,
+        tta=tta,
+        temperature=temperature,
+        robustness=robustness,
+        say=say,
     )
     dataset, is_own = scoring.load_data(runs[0])  # the same for all of them
     seeds = tuple(run.config.seed for run in runs)
