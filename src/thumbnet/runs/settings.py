@@ -23,7 +23,9 @@ def changed_settings(asked: TrainConfig) -> dict[str, object]:
     if asked.recipe in list_recipes():
         changes = differences(wanted, config_to_dict(load_recipe(asked.recipe)))
         return {name: value for name, value in changes.items() if value is not None}
-    plainest = TrainConfig(asked.recipe, asked.model, asked.epochs, asked.optimizer, asked.schedule)
+    plainest = TrainConfig(
+        recipe=asked.recipe, model=asked.model, epochs=1, optimizer=asked.optimizer, schedule=asked.schedule
+    )
     without_default = {
         *("model", "epochs", "optimizer", "schedule"),
         *field_names(type(asked.optimizer)),
