@@ -12,7 +12,8 @@ repeated as long as its code and pictures are the same. After each training benc
 written anew. --stop-after begins no further training after so many minutes.
 
 --tune trains on DIR/sets/SET/tune, which is made of training pictures alone, writes no report, and refuses the sets
-that are held out. --make-only makes the sets.
+that are held out. --make-only makes the sets. --solar-folds trains on all solar cells by folds, with the longest of
+--minutes and the first of --seeds, and as the default of before did, and compares them: results/own-solar_*.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from measuring import circumstances, make_parser, theme_of, write_results
+from own_pictures import solar_folds
 from own_pictures.folders import MadeSet, Part
 from own_pictures.methods import METHODS, NotThereYetError, trained
 from own_pictures.record import Record, Task, is_missing
@@ -47,8 +49,19 @@ def main() -> None:
     parser.add_argument("--make-only", action="store_true", help="make the sets, and train nothing")
     parser.add_argument("--tune", action="store_true", help="by training pictures alone; not the held-out sets")
     parser.add_argument("--rescore", action="store_true", help="score held-out sets again")
+    parser.add_argument("--solar-folds", action="store_true", help="solar cells out of fold, and nothing else")
     parsed = parser.parse_args()
     begin_s = time.perf_counter()
+    if parsed.solar_folds:
+        solar = make_sets(["solar"], parsed.keep, parsed.data_dir)["solar"]
+        try:
+            values = solar_folds.measure(solar, parsed.keep / "solar-folds", max(parsed.minutes), parsed.seeds[0])
+        except NotThereYetError as missing:
+            raise SystemExit(str(missing)) from None
+        values = {**circumstances(), **values}
+        path = write_results("own-solar", values, solar_folds.describe(values))
+        print(path.read_text(), path, sep="\n")
+        return
     refused = [name for name in parsed.sets if SETS[name].held_out]
     if parsed.tune and refused:
         raise SystemExit(f"--tune with {', '.join(refused)}: no rule may be tuned on the sets that are held out")

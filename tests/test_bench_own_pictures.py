@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import get_data_path
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 NOW = {
@@ -57,6 +58,7 @@ def own() -> Iterator[Any]:
             report,
             sets,
             shipped,
+            solar_folds,
         )
 
         yield own_pictures
@@ -505,6 +507,78 @@ def test_what_was_stopped_goes_on(
     assert [call[0] for call in calls] == ["sets/open/tune"]
     assert not written
     assert [path.name for path in (tmp_path / "results" / "tune").iterdir()] == ["open_svm.json"]
+
+
+def test_solar_cells_are_compared_out_of_fold(
+    own: Any, bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folds = own.solar_folds
+    random = np.random.default_rng(5)
+    is_rare, scores = random.random(60) < 0.3, random.integers(0, 9, 60) / 9
+    weights = random.integers(0, 3, 60)
+    expected = roc_auc_score(is_rare, scores, sample_weight=weights)
+    assert folds.area(is_rare, scores, weights) == pytest.approx(expected)
+
+    def drawn(_: Any) -> Iterator[Any]:
+        for index in range(40):
+            yield own.pictures.Drawn(("functional", "defective")[index % 2], f"{index:02}.png", png(index))
+
+    monkeypatch.setitem(own.sets.SETS, "solar", own.sets.PictureSet("cells", drawn, flips=True))
+    commands: list[list[str]] = []
+    told = SimpleNamespace(stdout="--folds --recipe --set --seed")
+
+    def run(command: list[str], **_: Any) -> Any:
+        if "--help" in command:
+            return told
+        commands.append(command)
+        run_dir = Path(command[command.index("--run-dir" if "--run-dir" in command else "--resume") + 1])
+        if len(commands) == 2:
+            run_dir.mkdir()
+            (run_dir / "folds.json").touch()
+            raise KeyboardInterrupt
+        run_dir.mkdir(exist_ok=True)
+        sharp = "ours" in run_dir.name
+        lines = ["path,class_name,predicted_name,p_defective"]
+        for index in reversed(range(40)):
+            name = ("functional", "defective")[index % 2]
+            guess = "defective" if index % 2 or (index % 8 == 0 and not sharp) else "functional"
+            probability = 0.5 + (index % 2 - 0.5) * (0.8 if sharp or index % 8 else -0.8)
+            lines.append(f"{name}/{index:02}.png,{name},{guess},{probability}")
+        (run_dir / "predictions.csv").write_text("\n".join(lines) + "\n")
+        (run_dir / "metrics.json").write_text('{"total_s": 90}')
+        return None
+
+    monkeypatch.setattr(folds.subprocess, "run", run)
+    monkeypatch.setattr(bench, "circumstances", lambda: NOW)
+    written: dict[str, Any] = {}
+
+    def write_results(theme: str, values: dict[str, Any], report: str) -> Path:
+        written[theme] = values
+        (tmp_path / "report.md").write_text(report)
+        return tmp_path / "report.md"
+
+    monkeypatch.setattr(bench, "write_results", write_results)
+    monkeypatch.setattr(sys, "argv", ["x", "--keep", str(tmp_path), "--solar-folds", "--minutes", "2", "10"])
+    with pytest.raises(SystemExit, match="no `train --minutes`"):
+        bench.main()
+    told.stdout += " --minutes"
+    with pytest.raises(KeyboardInterrupt):
+        bench.main()
+    bench.main()
+    assert len(own.folders.Part.of(tmp_path / "sets" / "solar" / "all").paths) == 40
+    assert [" ".join(command[3:5]) for command in commands] == [
+        "train --data",
+        "train --data",
+        "train --resume",
+    ]
+    assert "--folds 4 --minutes 10 --seed 0" in " ".join(commands[0])
+    assert "--folds 4 --recipe sprint --set image_size=32" in " ".join(commands[1])
+    values = written["own-solar"]
+    assert values["ours"] == {"area": 1.0, "accuracy": 1.0, "minutes": 1.5}
+    assert values["before"]["accuracy"] == pytest.approx(35 / 40)
+    assert 0 < values["gain_in_area"]["low"] <= values["gain_in_area"]["value"] <= values["gain_in_area"]["high"]
+    assert values["holds"]
+    assert "gain in area certainly above 0: **holds**" in capsys.readouterr().out
 
 
 def test_the_script_says_what_it_does(
