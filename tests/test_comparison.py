@@ -3,6 +3,7 @@ say is what was computed."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
+from sklearn.metrics import roc_auc_score
 
 from test_views import LONG_NAMES, assert_readable, texts_of
 from thumbnet.evaluation.comparison import (
@@ -224,3 +226,21 @@ def test_disagreements_with_long_names_or_none_at_all_are_readable() -> None:
     )
     assert texts_of(figure).count("no test image") == 2
     assert_readable(figure)
+
+
+def test_areas_of_two_classes_are_compared_where_all_probabilities_are_kept() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(80) % 2
+    models = []
+    for skill in (1.0, 2.0):
+        margins = torch.randn(80, generator=generator, dtype=torch.float64) + skill * labels
+        chances = torch.stack([torch.sigmoid(-margins), torch.sigmoid(margins)], dim=1)
+        models.append(StoredPredictions(labels, (margins > 0).long(), chances.max(dim=1).values, None, chances))
+    (found,) = compare_with_baseline(models[0], models[1:])
+    assert found.area is not None
+    areas = [roc_auc_score(labels, model.probabilities[:, 1]) for model in models if model.probabilities is not None]
+    assert found.area.difference == pytest.approx(areas[1] - areas[0])
+    assert found.area.interval[0] < found.area.difference < found.area.interval[1]
+    for changed in ({"probabilities": None}, {"probabilities": torch.rand(80, 3, dtype=torch.float64)}):
+        (without,) = compare_with_baseline(dataclasses.replace(models[0], **changed), models[1:])  # type: ignore[arg-type]
+        assert without.area is None

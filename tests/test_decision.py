@@ -153,6 +153,11 @@ def test_pictures_get_the_answer_first(run: Run, tmp_path: Path, capsys: pytest.
 def test_compare_and_report_obey(run: Run, tmp_path: Path) -> None:
     other = shutil.copytree(run.path, tmp_path / "other")
     comparison = compare_runs([run.path, other])
+    area = comparison.comparisons[0].area
+    assert area is not None
+    assert (area.difference, area.interval, area.p_value) == (0, (0, 0), 1)
+    assert "area under ROC: +0.0000 (95% interval +0.0000 to +0.0000, DeLong), p = 1" in str(comparison)
+    assert json.loads(json.dumps(comparison.to_dict()))["comparisons"][0]["area"]["difference"] == 0
     assert comparison.metrics[0].accuracy == pytest.approx(run.metrics["test_accuracy"])
     text = write_report(run.path, tmp_path / "report.html").read_text()
     assert f"{run.metrics['test_accuracy']:.2%}" in text or f"{100 * float(run.metrics['test_accuracy']):.2f}" in text  # type: ignore[arg-type]

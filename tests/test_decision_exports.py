@@ -238,7 +238,21 @@ def test_a_model_card_says_how_it_answers(decided: ExportRequest) -> None:
     assert "**Answer:** `class 1` where its probability is at least" in text
     assert "picked by recall 0.35 on 40 validation images" in text
     plain = replace(decided.shippable, run_path=None, card=replace(decided.shippable.card, decision=None))
-    assert "**Answer:**" not in sections(plain, files=[], command="thumbnet export")
+    without = sections(plain, files=[], command="thumbnet export")
+    assert "**Answer:**" not in without
+    assert "**Over the classes:**" not in without
+
+
+def test_accuracy_does_not_stand_alone_in_cards_and_pages(decided: ExportRequest) -> None:
+    metrics = {
+        "test_accuracy": 0.9, "num_test": 40, "test_balanced_accuracy": 0.75, "test_macro_f1": 0.7, "test_mcc": 0.5,
+        "commonest_share": 0.875, "test_auc": 0.8123, "test_average_precision": 0.6,
+    }  # fmt: skip
+    shippable = replace(decided.shippable, run_path=None, card=replace(decided.shippable.card, metrics=metrics))
+    text = sections(shippable, files=[], command="thumbnet export")
+    assert "balanced accuracy 75.00 %, macro F1 70.00 %, Matthews' coefficient 0.500; always answering" in text
+    assert "area under the ROC curve 0.8123, average precision 0.6000" in text
+    assert "balanced accuracy 75.0 %; always the commonest class: accuracy 87.5 %" in build_page(shippable)
 
 
 def test_a_server_answers_by_the_threshold(decided: ExportRequest, tmp_path: Path) -> None:

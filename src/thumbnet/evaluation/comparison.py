@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int64
 from scipy.stats import binomtest
 from torch import Tensor
 
+from thumbnet.evaluation.binary_intervals import AreaDifference, paired_auc_difference
 from thumbnet.evaluation.predictions import StoredPredictions
 
 CONFIDENCE_LEVEL = 0.95
@@ -50,7 +51,9 @@ class PairedComparison:
     `difference` is the other's accuracy less the baseline's, a fraction, and `interval` holds it at CONFIDENCE_LEVEL.
     `p_value` is of McNemar's test; `holm_p_value` is corrected for all comparisons that were made together.
     `only_baseline` and `only_other` are the indices int64 of the images that this model gets right and its rival wrong:
-    those first on which both are surest of themselves, by the confidence of the less sure one.
+    those first on which both are surest of themselves, by the confidence of the less sure one. `area` compares the
+    areas under the ROC curve of two classes; None of more, where all images are of one class, and where a run of an
+    earlier version did not keep the probabilities of both.
     """
 
     num_images: int
@@ -62,6 +65,7 @@ class PairedComparison:
     interval: Interval
     p_value: float
     holm_p_value: float
+    area: AreaDifference | None = None
 
 
 def compare_with_baseline(
@@ -87,9 +91,20 @@ def compare_with_baseline(
                 interval=paired_interval(num_both_right, len(only_baseline), len(only_other), num_both_wrong),
                 p_value=p_value,
                 holm_p_value=holm,
+                area=_area_difference(baseline, other),
             )
         )
     return tuple(comparisons)
+
+
+def _area_difference(baseline: StoredPredictions, other: StoredPredictions) -> AreaDifference | None:
+    probabilities, is_positive = (baseline.probabilities, other.probabilities), (baseline.labels == 1).numpy()
+    if probabilities[0] is None or probabilities[1] is None or probabilities[0].shape[1] != 2:
+        return None
+    if is_positive.all() or not is_positive.any():
+        return None
+    first, second = (each.log().numpy() for each in probabilities if each is not None)
+    return paired_auc_difference(first[:, 1] - first[:, 0], second[:, 1] - second[:, 0], is_positive)
 
 
 def mcnemar_p_value(num_only_baseline: int, num_only_other: int) -> float:

@@ -75,6 +75,7 @@ class RunComparison:
                     "num_both_wrong": comparison.num_both_wrong,
                     "only_baseline": self._images(comparison.only_baseline.tolist(), stored),
                     "only_run": self._images(comparison.only_other.tolist(), stored),
+                    **({} if comparison.area is None else {"area": asdict(comparison.area)}),
                 }
                 for metrics, comparison, stored in others
             ],

@@ -102,7 +102,12 @@ def _pair_lines(name: str, baseline: str, comparison: PairedComparison, num_comp
         f"neither {comparison.num_both_wrong:,}",
     )
     difference = f"{100 * comparison.difference:+.2f} points ({interval}), {_p_text(comparison.p_value)}{corrected}"
-    return f"{name} against {baseline}:", f"    {difference}", f"    right: {', '.join(counts)}"
+    lines = [f"{name} against {baseline}:", f"    {difference}", f"    right: {', '.join(counts)}"]
+    if comparison.area is not None:
+        (low, high), p_value = comparison.area.interval, _p_text(comparison.area.p_value)
+        interval = f"{CONFIDENCE_LEVEL:.0%} interval {low:+.4f} to {high:+.4f}"
+        lines.append(f"    area under ROC: {comparison.area.difference:+.4f} ({interval}, DeLong), {p_value}")
+    return tuple(lines)
 
 
 def _p_text(p_value: float) -> str:

@@ -46,6 +46,7 @@ def facts(shippable: Shippable) -> list[tuple[str, str]]:
         ("Network", card.model),
         ("Recipe", card.recipe),
         ("Licence", licence_of(shippable)),
+        ("Over the classes", _over_classes(card)),
         ("Answers", "" if card.decision is None else card.decision.describe(card.class_names)),
     ]
     return [(name, value) for name, value in rows if value]
@@ -61,6 +62,15 @@ def _accuracy(card: ModelCard) -> Headline:
     low, high = accuracy_interval(accuracy, num_images)
     note = f"of {num_images:,} test pictures; 95 % interval {_per_cent(low)} to {_per_cent(high)}"
     return Headline("Test accuracy", _per_cent(accuracy), note)
+
+
+def _over_classes(card: ModelCard) -> str:
+    """What says more than the accuracy where classes are unequal; empty for models from before it was kept."""
+    metrics = card.metrics or {}
+    if "test_balanced_accuracy" not in metrics:
+        return ""
+    balanced, share = _per_cent(metrics["test_balanced_accuracy"]), _per_cent(metrics["commonest_share"])
+    return f"balanced accuracy {balanced}; always the commonest class: accuracy {share}"
 
 
 def _calibration(card: ModelCard) -> Headline:
