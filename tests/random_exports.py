@@ -22,7 +22,8 @@ NUM_IMAGES = 40
 NUM_TRAIN = 200  # their maps' ranges are measured
 MEAN, STD = (0.4, 0.5, 0.6), (0.3, 0.2, 0.1)
 
-# Name: blocks, whether it is sprint's kind (no shortcuts, no padding), the images' shape, the number of classes.
+# Name: blocks (after a stem and a colon, if it is another), whether it is sprint's kind (no shortcuts, no padding), the
+# images' shape, the number of classes.
 KINDS = {
     "separable": ("b8 b24 b24p b24d2 b24", False, (3, 16, 16), 4),
     "plain": ("c8 c8x2 c16p", False, (3, 16, 16), 4),
@@ -31,6 +32,8 @@ KINDS = {
     "one channel": ("c8p b8 b8", False, (1, 16, 16), 4),
     "48x40": ("b8p b8 b8d3", False, (3, 48, 40), 4),
     "100 classes": ("c8p b16p b16", False, (3, 12, 12), 100),
+    "stem": ("w4s2: b8 b12p b12", False, (3, 30, 23), 4),
+    "stem without overlap": ("w7s7: c8s c12", True, (1, 66, 50), 4),
     "smallest": ("b8p b8p b8p", False, (3, 3, 5), 2),
 }
 
@@ -62,11 +65,16 @@ def random_dataset(image_shape: tuple[int, int, int], num_classes: int, *, seed:
 
 
 def random_network(blocks: str, dataset: Dataset, *, is_sprint: bool = False) -> BlockNet:
-    """A network with statistics of the data, norms' scales of both signs, and logits of about 2, whose mean is 0."""
+    """A network with statistics of the data, norms' scales of both signs, and logits of about 2, whose mean is 0.
+
+    `blocks` is as in KINDS.
+    """
     torch.manual_seed(0)
     images = normalise(dataset.train.images, dataset.mean, dataset.std)
     kind = SprintNet if is_sprint else BlockNet
-    model = kind(blocks=blocks, in_channels=images.shape[1], num_classes=len(dataset.class_names))
+    stem, _, blocks = blocks.rpartition(": ")
+    channels, num_classes = images.shape[1], len(dataset.class_names)
+    model = kind(blocks=blocks, stem=stem or None, in_channels=channels, num_classes=num_classes)
     model.init_from_data(images)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for module in model.blocks.modules():
@@ -112,7 +120,7 @@ def request_of(
     weights = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
     card = ModelCard(
         model="random",
-        model_options={"blocks": blocks},
+        model_options={"blocks": model.architecture.blocks, "stem": model.architecture.stem},
         num_params=sum(tensor.size for tensor in weights.values()),
         class_names=class_names or dataset.class_names,
         mean=dataset.mean,

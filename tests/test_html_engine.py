@@ -37,6 +37,8 @@ CASES: list[tuple[type[BlockNet], str, Shape, int]] = [
     (SprintNet, "c5d3 c5d2 b7d3x2", (3, 11, 6), 5),
     (BlockNet, "b8p b8p b8p b8p", (1, 9, 35), 4),
     (BlockNet, "c6p b33x2 c40x2", (3, 15, 15), 4),
+    (BlockNet, "w4s2: b8 b8p", (3, 30, 23), 4),
+    (SprintNet, "w7s7: c8s c8", (1, 66, 50), 3),
 ]
 NUM_IMAGES = 2
 
@@ -59,11 +61,17 @@ def networks() -> list[tuple[BlockNet, np.ndarray]]:
     generator = np.random.default_rng(0)
     return [
         (
-            prepared(with_statistics(model_class(blocks=blocks, in_channels=shape[0], num_classes=num_classes))),
+            prepared(with_statistics(made(model_class, words, in_channels=shape[0], num_classes=num_classes))),
             generator.integers(0, 256, (NUM_IMAGES, *shape), np.uint8),
         )
-        for model_class, blocks, shape, num_classes in CASES
+        for model_class, words, shape, num_classes in CASES
     ]
+
+
+def made(model_class: type[BlockNet], words: str, *, in_channels: int, num_classes: int) -> BlockNet:
+    """A network of blocks, which stand after a stem and a colon if it is another than the usual one."""
+    stem, _, blocks = words.rpartition(": ")
+    return model_class(stem=stem or None, blocks=blocks, in_channels=in_channels, num_classes=num_classes)
 
 
 @pytest.fixture(scope="module")

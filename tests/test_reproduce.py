@@ -18,8 +18,8 @@ from thumbnet.runs.resolve import load_data
 def resolved(config: TrainConfig) -> str:
     """The command for a config on the digits; parsed, it must give the same config again."""
     asked = config.replace(data="digits")
-    config = load_data(asked, say=lambda _: None)[1]
-    command = reproducing_command(config, asked)
+    dataset, config = load_data(asked, say=lambda _: None)
+    command = reproducing_command(config, asked, sides=dataset.image_shape[1:])
     if command != RECIPE_FROM_CONFIG:
         parsed = build_parser().parse_args(shlex.split(command)[1:])
         assert load_data(recipe_config(parsed), say=lambda _: None)[1] == config

@@ -367,7 +367,7 @@ def test_what_would_fail_at_the_first_step_leaves_no_folder(tmp_path: Path, sett
 def test_a_run_keeps_its_network_when_a_default_changes(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run.config.model_options == run.card.model_options == {"blocks": SprintNet.default_blocks}
+    assert run.config.model_options == run.card.model_options == {"blocks": SprintNet.default_blocks, "stem": "w2"}
     resumed = tmp_path / "begun"
     shutil.copytree(run.path, resumed)
     (resumed / "metrics.json").unlink()

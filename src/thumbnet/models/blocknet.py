@@ -1,6 +1,6 @@
 """Networks built from a line of text: whitened patches, then plain or blueprint-separable blocks, then the mean.
 
-Images of any size from 3 pixels up: [N,C,H,W] in, logits [N,K] out.
+Images of any size from 3 pixels up (with a larger stem, from two patches up): [N,C,H,W] in, logits [N,K] out.
 Sources: the whitening and the plain blocks, Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024,
 arXiv:2404.00498); the blueprint-separable convolution, Haase and Amthor, "Rethinking Depthwise Separable Convolutions"
 (2020, arXiv:2003.13549), its unconstrained form.
@@ -18,7 +18,15 @@ from torch.nn import functional as F
 from thumbnet.kernels.block_support import supports_norm_layer, supports_separable_layers
 from thumbnet.kernels.blocks import fused_norm, fused_plain, fused_separable, fused_strided
 from thumbnet.kernels.convolution_support import has_no_hooks
-from thumbnet.models.architecture import EXAMPLE, Architecture, Layer, parse_blocks
+from thumbnet.models.architecture import (
+    DEFAULT_STEM,
+    EXAMPLE,
+    Architecture,
+    Layer,
+    StemLayer,
+    parse_blocks,
+    parse_stem,
+)
 from thumbnet.models.blocks import check_images
 from thumbnet.models.whitening import Whitening
 
@@ -26,21 +34,34 @@ from thumbnet.models.whitening import Whitening
 class BlockNet(nn.Module):
     """Whitened patches and the blocks that a text names: images of at least 3 pixels a side."""
 
-    min_image_size = 3
+    min_image_size = StemLayer().min_side
     max_image_size: int | None = None
     default_blocks = EXAMPLE
+    default_stem = DEFAULT_STEM
     whiten_padding = 1  # pixels of zeros around the images: the maps' sides are then halved without a rest
     has_shortcuts = True  # around blocks that keep their maps' shape, except the first
     learns_scales = True  # of the norms
     statistics_momentum = 0.1  # of the norms
 
-    def __init__(self, *, num_classes: int = 10, in_channels: int = 3, blocks: str | None = None) -> None:
+    def __init__(
+        self, *, num_classes: int = 10, in_channels: int = 3, blocks: str | None = None, stem: str | None = None
+    ) -> None:
         super().__init__()
         self.in_channels = in_channels
-        self.whiten = Whitening(in_channels, padding=self.whiten_padding)
-        channels = self.whiten.out_channels
+        word = self.default_stem if stem is None else stem
         text = self.default_blocks if blocks is None else blocks
-        self.architecture = Architecture(text, self.whiten_padding, self.has_shortcuts)
+        self.architecture = Architecture(text, self.whiten_padding, self.has_shortcuts, word)
+        first = parse_stem(word)
+        self.min_image_size = first.min_side
+        self.whiten = Whitening(
+            in_channels,
+            padding=first.padding(self.whiten_padding),
+            patch=first.patch,
+            stride=first.stride,
+            out_channels=first.num_channels(in_channels),
+        )
+        self.whiten.weight.requires_grad_(first.trains)
+        channels = self.whiten.out_channels
         stages: list[nn.Module] = []
         for layer in parse_blocks(text):
             keeps_shape = channels == layer.channels and not layer.strides and not layer.pools

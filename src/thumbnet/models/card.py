@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from thumbnet.config import Option
-from thumbnet.models.architecture import BLOCKS_OF_OLD_CARDS, OF_MODELS, Architecture
+from thumbnet.models.architecture import BLOCKS_OF_OLD_CARDS, DEFAULT_STEM, OF_MODELS, Architecture
 from thumbnet.models.decision import Decision, contradiction_of
 from thumbnet.specs.json_text import FORMAT, check_format, damaged
 from thumbnet.specs.typed import from_fields
@@ -58,9 +58,12 @@ class ModelCard:
 def card_to_dict(card: ModelCard) -> dict[str, Any]:
     """Plain values for JSON; `card_from_dict` reads them back.
 
-    A card with a decision is of a later format: an earlier version refuses it, instead of answering otherwise.
+    A card with a decision is of a later format: an earlier version refuses it, instead of answering otherwise. The usual
+    stem is left out, as it was before there were others.
     """
     values = asdict(card)
+    if card.architecture is not None and card.architecture.stem == DEFAULT_STEM:
+        del values["architecture"]["stem"]
     if card.decision is None:
         del values["decision"]
         return {FORMAT: FORMAT_WITHOUT_DECISION, **values}

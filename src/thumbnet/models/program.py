@@ -28,22 +28,22 @@ import numpy as np
 from jaxtyping import Float
 
 from thumbnet.errors import ModelError
-from thumbnet.models.architecture import Architecture, Layer, parse_blocks
+from thumbnet.models.architecture import Architecture, Layer, parse_blocks, parse_stem
 
 Shape: TypeAlias = tuple[int, int, int]  # channels, height, width
 
 NORM_EPSILON = 1e-5  # of PyTorch's BatchNorm2d
-MIN_SIDE = 3  # pixels, as of BlockNet
 
 
 @dataclass(frozen=True)
 class Stem:
-    """The first convolution, stride 1, with `padding` zeros around the images; then ReLU."""
+    """The first convolution, of square filters, with `padding` zeros around the images; then ReLU."""
 
-    filters: Float[np.ndarray, "k c a b"]
+    filters: Float[np.ndarray, "k c a a"]
     padding: int
     in_shape: Shape
     out_shape: Shape
+    stride: int = 1
 
 
 @dataclass(frozen=True)
@@ -124,17 +124,23 @@ def fold(
     Raises:
         ModelError: the images are smaller than the network takes.
     """
-    if min(image_shape[1:]) < MIN_SIDE:
+    if min(image_shape[1:]) < architecture.min_side:
         raise ModelError(
-            f"the images are {image_shape[2]}x{image_shape[1]} pixels, but a network of blocks takes sides of at least "
-            f"{MIN_SIDE}",
+            f"the images are {image_shape[2]}x{image_shape[1]} pixels, but this network of blocks takes sides of at "
+            f"least {architecture.min_side}",
             hint="choose a larger image_size",
         )
     exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}
     filters = exact["whiten.weight"] / (255 * np.array(std, np.float64)).reshape(1, -1, 1, 1)
-    padding, side = architecture.whiten_padding, filters.shape[2]
-    sides = tuple(length + 2 * padding - side + 1 for length in image_shape[1:])
-    stem = Stem(_single(filters), padding, image_shape, (len(filters), sides[0], sides[1]))
+    first = parse_stem(architecture.stem)
+    if filters.shape[2:] != (first.patch, first.patch):
+        raise ModelError(
+            f"the first filters have {filters.shape[2]}x{filters.shape[3]} pixels, but the stem is {architecture.stem}",
+            hint="the weights are of another network",
+        )
+    padding = first.padding(architecture.whiten_padding)
+    sides = first.map_sides(image_shape[1:], padding=padding)
+    stem = Stem(_single(filters), padding, image_shape, (len(filters), *sides), first.stride)
     shape = stem.out_shape
     blocks: list[Block] = []
     for index, layer in enumerate(parse_blocks(architecture.blocks)):

@@ -185,7 +185,8 @@ class _ReadyBlock:
 def _stem_values(stem: Stem) -> int:
     """Of an image's largest buffer here."""
     channels, height, width = stem.out_shape
-    return height * width * max(channels, int(np.prod(stem.filters.shape[1:])))
+    patches = height * width * max(channels, int(np.prod(stem.filters.shape[1:])))
+    return max(patches, int(np.prod(stem.in_shape)))
 
 
 def _run_stem(
@@ -199,7 +200,8 @@ def _run_stem(
     pixels = room.take("scratch", (len(images), *stem.in_shape[1:], stem.in_shape[0]))
     np.subtract(images.transpose(0, 2, 3, 1), mean, out=pixels)
     side = stem.filters.shape[2]
-    columns = _columns(_padded(pixels, stem.padding, room), side, room, out_height=height, out_width=width)
+    padded = _padded(pixels, stem.padding, room)
+    columns = _columns(padded, side, room, stride=stem.stride, out_height=height, out_width=width)
     maps = _multiply(columns, matrix, room.take("maps", (len(images), height, width, channels)))
     np.maximum(maps, 0, out=maps)
     return maps

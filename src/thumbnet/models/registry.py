@@ -12,6 +12,8 @@ from torch import nn
 
 from thumbnet.config import Option
 from thumbnet.errors import ConfigError, ModelError, ThumbnetError
+from thumbnet.models.architecture import parse_stem, stem_for
+from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.card import card_from_dict
 from thumbnet.models.dilated import DilatedFixedNet, DilatedNet
 from thumbnet.models.pretrained import pretrained_path, read_pretrained_card
@@ -38,6 +40,7 @@ MODELS: Registry[Callable[..., nn.Module]] = Registry(
     },
     error=ModelError,
 )
+NO_OPTIONS: Mapping[str, Option] = {}
 COMMON_ARGUMENTS = ("num_classes", "in_channels")  # of every model; what else it takes are its options
 
 
@@ -89,7 +92,7 @@ def create_model(
     *,
     num_classes: int = 10,
     in_channels: int = 3,
-    image_size: int = 32,
+    image_size: int | tuple[int, int] = 32,
     seed: int | None = None,
     pretrained: bool = False,
     **options: Option,
@@ -100,7 +103,8 @@ def create_model(
         name: one of `list_models()`.
         num_classes: number of logits, at least 2.
         in_channels: 1 (grey) or 3 (colour).
-        image_size: side in pixels of the images it will be given, checked against what the network can take.
+        image_size: side in pixels of the images it will be given, or their height and width: checked against what the
+            network can take. For large images give a network of blocks a `stem` such as "w4s2"; `train` chooses one.
         seed: of the random weights, from 0 to 2^64 - 1; None draws them from PyTorch's global generator.
         pretrained: with trained weights, of a model of `list_pretrained()` for its classes and channels.
         options: what this model takes besides, for instance `dropout` for `dilated`.
@@ -130,7 +134,8 @@ def create_model(
         if key not in known:
             choices = f"{name} takes {', '.join(known)}" if known else f"{name} takes no options"
             raise ModelError(f"model {name!r} has no option {key!r}", hint=choices)
-    check_image_size(name, image_size)
+    for side in image_size if isinstance(image_size, tuple) else (image_size,):
+        check_image_size(name, side, options)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.default_generator.manual_seed(int(seed))  # torch.manual_seed would also reseed every GPU
@@ -156,7 +161,7 @@ def create_with_options(
     *,
     num_classes: int,
     in_channels: int,
-    image_size: int,
+    image_size: int | tuple[int, int],
     seed: int | None,
 ) -> nn.Module:
     """`create_model` with its options as a mapping, as a config has them."""
@@ -187,24 +192,37 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def resolved_options(name: str, options: Mapping[str, Option]) -> dict[str, Option]:
+def resolved_options(
+    name: str, options: Mapping[str, Option], *, sides: tuple[int, int] | None = None
+) -> dict[str, Option]:
     """All options of the model called `name`: the given ones and today's defaults of the others, so that the network
-    can be created again after a default has changed."""
+    can be created again after a default has changed.
+
+    With `sides`, the height and width of the images that it is to be trained on, a network of blocks gets the stem for
+    these, unless its stem or its blocks are given.
+    """
     if name not in MODELS:
         return dict(options)  # refused where it is created
     factory = MODELS[name]
     parameters = inspect.signature(factory).parameters
     defaults = {key: parameter.default for key, parameter in parameters.items() if key not in COMMON_ARGUMENTS}
     unset = {key: getattr(factory, f"default_{key}") for key, default in defaults.items() if default is None}
-    return {**defaults, **unset, **options}
+    values = {**defaults, **unset, **options}
+    if sides is not None and "stem" in unset and "blocks" in unset and not {"stem", "blocks"} & options.keys():
+        stem, first = stem_for(name, sides)
+        values |= {"stem": stem, "blocks": f"{first} {values['blocks']}".lstrip()}
+    return values
 
 
-def check_image_size(name: str, image_size: int) -> None:
-    """ModelError where the model called `name` takes no images of this side in pixels."""
+def check_image_size(name: str, image_size: int, options: Mapping[str, Option] = NO_OPTIONS) -> None:
+    """ModelError where the model called `name`, with these options, takes no images of this side in pixels."""
     if name not in MODELS:
         return  # refused where it is created
     factory = MODELS[name]
     min_size = getattr(factory, "min_image_size", 1)
+    stem = options.get("stem")
+    if isinstance(stem, str) and isinstance(factory, type) and issubclass(factory, BlockNet):
+        min_size = parse_stem(stem).min_side
     max_size = getattr(factory, "max_image_size", None)
     if image_size > MAX_IMAGE_SIZE:
         raise ConfigError(f"image_size is {image_size}", hint=f"image_size must be at most {MAX_IMAGE_SIZE} pixels")

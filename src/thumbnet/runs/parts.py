@@ -45,14 +45,12 @@ def build_teacher_logits(config: TrainConfig, dataset: Dataset, *, say: Say) -> 
 
 def build_model(config: TrainConfig, dataset: Dataset) -> nn.Module:
     """The config's model for the dataset's classes, channels and image size, with weights drawn from the seed."""
-    for side in dataset.image_shape[1:]:
-        check_image_size(config.model, side)
     return create_with_options(
         config.model,
         config.model_options,
         num_classes=dataset.num_classes,
         in_channels=dataset.num_channels,
-        image_size=dataset.image_shape[1],
+        image_size=dataset.image_shape[1:],
         seed=config.seed,
     )
 
@@ -62,7 +60,7 @@ def check_sizes(config: TrainConfig, dataset: Dataset) -> None:
     _, height, width = dataset.image_shape
     try:
         for side in config.inputs.resizing.sides((height, width), 0, 1):
-            check_image_size(config.model, side)
+            check_image_size(config.model, side, config.model_options)
     except ModelError as error:
         raise ConfigError(
             f"the images begin with {config.inputs.scales[0]:g} times their size (scales), and {error.message}",

@@ -154,7 +154,7 @@ def build_report(
             robustness=robustness,
             summary=summarize_trace(trace, dataset.image_shape),
             graph_svg=graph_svg(trace, type(model).__name__) if graph is None else graph,
-            command=reproducing_command(config, asked),
+            command=reproducing_command(config, asked, sides=dataset.image_shape[1:]),
             config_toml=config_to_toml(config.replace(data_dir=None)),
         )
     )

@@ -30,18 +30,18 @@ PATHS = ("init", "teacher", "exclude")  # that a resolved config has in full
 RECIPE_FROM_CONFIG = "thumbnet train --recipe config.toml"
 
 
-def reproducing_command(config: TrainConfig, asked: TrainConfig | None) -> str:
+def reproducing_command(config: TrainConfig, asked: TrainConfig | None, *, sides: tuple[int, int]) -> str:
     """The command that trains again what `config`, resolved from `asked`, has trained, on another machine too.
 
     It is RECIPE_FROM_CONFIG, the run's own config.toml as the recipe, if the recipe is not one of thumbnet's, if
     options cannot express what was changed, if minutes were asked for, which other machines and moments make other
-    steps of, or if `asked` is None: an earlier version did not keep it.
+    steps of, or if `asked` is None: an earlier version did not keep it. `sides` are the height and width of the images,
+    by which the command will choose a network's stem.
     """
-    if (
-        asked is None
-        or asked.minutes is not None
-        or resolved_options(asked.model, asked.model_options) != config.model_options
-    ):
+    if asked is None or asked.minutes is not None:
+        return RECIPE_FROM_CONFIG
+    would_be = resolved_options(asked.model, asked.model_options, sides=sides)
+    if would_be != resolved_options(config.model, config.model_options):
         return RECIPE_FROM_CONFIG  # a default of the model may have changed since
     resolved = config_to_dict(config)
     paths = (*PATHS, "groups") if config.division.names_a_file else PATHS

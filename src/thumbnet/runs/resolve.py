@@ -18,9 +18,8 @@ from thumbnet.data.source_registry import obeys, source_name
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.metrics import standard_error
-from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.init import load_trained
+from thumbnet.runs.init import load_trained, options_to_train
 from thumbnet.runs.size_advice import advise_size
 from thumbnet.runs.which import is_pretrained_name
 from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec
@@ -75,7 +74,13 @@ def load_data(
     if config.inputs.flip is False:
         dataset = dataset.without_flips()  # for whatever else would flip images: data check, test-time augmentation
     resolved = resolve_config(config, dataset)
-    return dataset, resolved.replace(init=config.init) if is_resolved else resolved
+    return dataset, _as_before(config, resolved) if is_resolved else resolved
+
+
+def _as_before(config: TrainConfig, resolved: TrainConfig) -> TrainConfig:
+    """Resolved again, what depends on the working directory, or on a choice that earlier versions did not make, is as
+    it was."""
+    return resolved.replace(init=config.init, model_options=config.model_options)
 
 
 def _check_given(dataset: Dataset, config: TrainConfig) -> None:
@@ -121,7 +126,7 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     return config.replace(
         epochs=_num_epochs(config, steps_per_epoch),
         min_steps=None,
-        model_options=resolved_options(config.model, config.model_options),
+        model_options=options_to_train(config, sides=dataset.image_shape[1:]),
         data=source,
         allow_unverified=config.allow_unverified and obeys(source, "allow_unverified"),  # the digits verify nothing
         data_dir=str(data_folder(config.data_dir).resolve()) if uses_data_dir else None,

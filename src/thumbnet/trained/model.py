@@ -33,7 +33,7 @@ def create_from_card(card: ModelCard) -> nn.Module:
         card.model,
         num_classes=len(card.class_names),
         in_channels=card.image_shape[0],
-        image_size=card.image_shape[1],
+        image_size=card.image_shape[1:],
         **options,
     )
 

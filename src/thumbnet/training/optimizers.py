@@ -5,7 +5,7 @@ Every group of parameters keeps its base learning rate, which the schedule multi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.library import Kernels
 from thumbnet.kernels.muon import can_step, muon_step, supports_filter
+from thumbnet.models.whitening import Whitening
 from thumbnet.specs.optimizers import OPTIMIZERS, SGD, Muon, Optimizer
 
 NUM_NEWTON_SCHULZ_STEPS = 3
@@ -71,20 +72,25 @@ def build_optimizer(value: Optimizer, model: nn.Module, kernels: Kernels | None 
             trained, lr=value.lr, momentum=value.momentum, nesterov=value.nesterov, weight_decay=value.weight_decay
         )
     if isinstance(value, Muon):
-        return _build_muon(value, trained, kernels)
+        stems = {id(each.weight) for each in model.modules() if isinstance(each, Whitening)}
+        return _build_muon(value, trained, kernels, stems=stems)
     _check_builds(type(value))
     raise AssertionError("unreachable: it builds")
 
 
-def _build_muon(value: Muon, trained: list[nn.Parameter], kernels: Kernels | None = None) -> MuonOptimizer:
+def _build_muon(
+    value: Muon, trained: list[nn.Parameter], kernels: Kernels | None = None, *, stems: Collection[int] = ()
+) -> MuonOptimizer:
+    """`stems`: the ids of weights that are filters also where they see one channel, as those for grey pictures do."""
     if not any(parameter.ndim == 2 for parameter in trained):
         raise ConfigError(
             "muon needs a model that ends in a linear layer, and this one has none",
             hint="set optimizer = 'sgd', or choose another model",
         )
-    filters = [parameter for parameter in trained if _is_filter(parameter)]
+    filters = [parameter for parameter in trained if _is_filter(parameter) or id(parameter) in stems]
     heads = [parameter for parameter in trained if parameter.ndim == 2]
-    biases = [parameter for parameter in trained if parameter.ndim != 2 and not _is_filter(parameter)]
+    taken = set(map(id, [*filters, *heads]))
+    biases = [parameter for parameter in trained if id(parameter) not in taken]
     groups: list[Group] = [
         {"params": filters, "lr": value.lr, "momentum": value.momentum, "orthogonal": True},
         {"params": biases, "lr": value.bias_lr, "momentum": value.bias_momentum, "orthogonal": False},

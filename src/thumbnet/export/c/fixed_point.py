@@ -56,6 +56,7 @@ class FixedStem:
     padding: int
     in_shape: Shape
     out_shape: Shape
+    stride: int = 1
 
 
 @dataclass(frozen=True)

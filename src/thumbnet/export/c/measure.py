@@ -28,6 +28,7 @@ MAX_COMPILE_S = 300
 CHECK_SOURCE = "check.c"
 CODE_BYTES = 2100  # of code and tables of pointers, and
 STACK_BYTES = 256  # of the deepest stack, with gcc 12 -Os for a Cortex-M4: for an estimate where there is no compiler
+PATCH_VALUES = 12  # in the latter, of the first convolution's patch: two bytes each
 BYTES_BY_BLOCK = 68
 HINT = "this is a bug of thumbnet or of the compiler: please report it"
 
@@ -129,6 +130,7 @@ def _estimate(program: FixedProgram, plan: Plan) -> BoardSizes:
             arrays += [block.pointwise.weights, block.pointwise.bias, block.pointwise.scaling.multipliers]
     flash = sum(array.nbytes for array in arrays) + CODE_BYTES + BYTES_BY_BLOCK * len(program.blocks)
     ram = plan.num_bytes + most_channels(program) * (2 * 1 + 2 * 4) + STACK_BYTES
+    ram += 2 * max(0, program.stem.filters[0].size - PATCH_VALUES)
     return BoardSizes(flash, ram, f"an estimate, since {BOARD_COMPILER} is not installed")
 
 

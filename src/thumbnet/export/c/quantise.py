@@ -97,6 +97,7 @@ def _quantised_stem(program: Program, scale: _MapScale) -> FixedStem:
         padding=stem.padding,
         in_shape=stem.in_shape,
         out_shape=stem.out_shape,
+        stride=stem.stride,
     )
 
 

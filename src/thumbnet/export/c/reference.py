@@ -59,7 +59,7 @@ def _scaled(sums: Int64[np.ndarray, "... k"], scaling: Scaling, low: int, high: 
 def run_stem(stem: FixedStem, images: UInt8[np.ndarray, "n c h w"]) -> NewMaps:
     """The first convolution's maps."""
     levels = (images.transpose(0, 2, 3, 1).astype(np.int32) << PIXEL_BITS) - stem.mean16
-    patches = _patches(levels, stem.filters.shape[2], padding=stem.padding, padding_value=0)
+    patches = _patches(levels, stem.filters.shape[2], padding=stem.padding, padding_value=0, stride=stem.stride)
     sums = _convolved(patches, stem.filters)
     return (_scaled(sums, stem.scaling, 0, LARGEST_STEP) + LOW).astype(np.int8)
 

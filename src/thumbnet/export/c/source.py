@@ -53,6 +53,8 @@ def c_source(
         stem_height=stem.out_shape[1],
         stem_width=stem.out_shape[2],
         stem_shift=stem.scaling.shift,
+        stem_row="row" if stem.stride == 1 else f"{stem.stride} * row",
+        stem_column="column" if stem.stride == 1 else f"{stem.stride} * column",
         most_channels=most_channels(program),
         num_blocks=len(program.blocks),
         num_streamed=plan.num_streamed,

@@ -93,9 +93,16 @@ def _plain(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
     if isinstance(value, tuple):
         return [_plain(one, f"{name}.{index}", tensors) for index, one in enumerate(value)]
     if dataclasses.is_dataclass(value):
-        fields = [field.name for field in dataclasses.fields(value)]
+        fields = [
+            field.name for field in dataclasses.fields(value) if not _is_default(field, getattr(value, field.name))
+        ]
         return {field: _plain(getattr(value, field), f"{name}.{field}".strip("."), tensors) for field in fields}
     return value
+
+
+def _is_default(field: dataclasses.Field[Any], value: object) -> bool:
+    """Whether a dataclass's field may be left out."""
+    return field.default is not dataclasses.MISSING and value == field.default
 
 
 def _read_program(values: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> FixedProgram:

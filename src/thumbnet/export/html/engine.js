@@ -114,7 +114,7 @@ const ThumbnetEngine = (() => {
       floats.fill(0, first, first + step * area);
       for (let c = 0; c < channels; c++)
         for (let p = 0; p < area; p++) floats[first + p * step + c] = pixels[c * area + p] - mean[c];
-      kernels.convolve(x, height, width, step, places.stem, stem.side, stem.padding, 1, 1, places.patches, y,
+      kernels.convolve(x, height, width, step, places.stem, stem.side, stem.padding, stem.stride, 1, places.patches, y,
         ...stem.shape, padded(stem.channels));
       kernels.rectify(y, stem.shape[0] * stem.shape[1] * padded(stem.channels));
       [x, y] = [y, x];

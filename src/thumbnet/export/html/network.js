@@ -17,6 +17,7 @@ const ThumbnetNetwork = (() => {
     const [channels, height, width] = network.shape;
     const { stem } = network;
     stem.depth = stem.side ** 2 * channels;
+    stem.stride = stem.stride || 1;
     let numSingles = channels + stem.channels * stem.depth + network.classes, numHalves = 0, before = stem.channels;
     for (const block of network.blocks) {
       block.inChannels = before;
@@ -43,7 +44,7 @@ const ThumbnetNetwork = (() => {
       block.filters = matrix(block.channels, block.separable ? 9 : 9 * block.inChannels, scales);
     }
     network.head = matrix(network.classes, before, singles(network.classes));
-    let shape = [height, width].map(side => side + 2 * stem.padding - stem.side + 1);
+    let shape = [height, width].map(side => Math.floor((side + 2 * stem.padding - stem.side) / stem.stride) + 1);
     stem.shape = shape;
     for (const block of network.blocks) {
       block.inShape = shape;

@@ -53,12 +53,14 @@ def program_from_bytes(content: bytes) -> Program:
     scales = singles.take(description["classes"], 1)
     head = halves.take(description["classes"], blocks[-1].out_shape[0]) * scales
     assert len(singles.rest) == len(halves.rest) == 0
-    return Program(mean, Stem(filters, stem["padding"], (channels, height, width), stem_shape), tuple(blocks), head)
+    first = Stem(filters, stem["padding"], (channels, height, width), stem_shape, stem.get("stride", 1))
+    return Program(mean, first, tuple(blocks), head)
 
 
 def _stem_sides(description: Json) -> tuple[int, int]:
     stem = description["stem"]
-    height, width = (side + 2 * stem["padding"] - stem["side"] + 1 for side in description["shape"][1:])
+    stride = stem.get("stride", 1)
+    height, width = ((side + 2 * stem["padding"] - stem["side"]) // stride + 1 for side in description["shape"][1:])
     return height, width
 
 

@@ -49,7 +49,12 @@ def _description(program: Program) -> dict[str, object]:
         "format": WEIGHTS_FORMAT,
         "shape": list(program.image_shape),
         "classes": program.num_classes,
-        "stem": {"channels": len(stem.filters), "side": stem.filters.shape[2], "padding": stem.padding},
+        "stem": {
+            "channels": len(stem.filters),
+            "side": stem.filters.shape[2],
+            "padding": stem.padding,
+            **({} if stem.stride == 1 else {"stride": stem.stride}),
+        },
         "blocks": [_describe_block(block) for block in program.blocks],
     }
 

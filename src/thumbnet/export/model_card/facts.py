@@ -78,9 +78,8 @@ def training_command(shippable: Shippable, config: TrainConfig | None) -> str:
     if config is not None and asked_file.exists() and find_spec("torch") is not None:
         from thumbnet.runs.reproduce import reproducing_command
 
-        command = reproducing_command(
-            config, run_config_from_toml(asked_file.read_text(encoding="utf-8"), name=str(asked_file))
-        )
+        asked = run_config_from_toml(asked_file.read_text(encoding="utf-8"), name=str(asked_file))
+        command = reproducing_command(config, asked, sides=card.image_shape[1:])
     return shlex.join(map(_without_folders, shlex.split(command)))
 
 

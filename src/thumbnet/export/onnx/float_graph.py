@@ -76,7 +76,8 @@ def add_head(graph: GraphBuilder, program: Program, maps: str) -> None:
 
 def stem_attributes(stem: Stem) -> dict[str, list[int]]:
     """Of the stem's Conv node."""
-    return {"kernel_shape": list(stem.filters.shape[2:]), "pads": [stem.padding] * 4}
+    strides = {} if stem.stride == 1 else {"strides": [stem.stride] * 2}
+    return {"kernel_shape": list(stem.filters.shape[2:]), "pads": [stem.padding] * 4, **strides}
 
 
 def filter_attributes(block: Block) -> dict[str, int | list[int]]:

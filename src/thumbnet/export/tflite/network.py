@@ -115,7 +115,7 @@ def _add_stem(layers: Layers, x: Map, program: Program, highest: float) -> Map:
         after=scale,
         subtracted=program.mean.repeat(stem.filters.shape[2] * stem.filters.shape[3]),
     )
-    return layers.convolve(x, STEM, filters, scale, relu=True)
+    return layers.convolve(x, STEM, filters, scale, stride=stem.stride, relu=True)
 
 
 @dataclass(frozen=True)

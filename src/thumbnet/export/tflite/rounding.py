@@ -34,9 +34,19 @@ def moments_of_maps(
 
 def moments_of_pixels(filters: Float[np.ndarray, "k c a b"]) -> Float[np.ndarray, "n n"]:
     """Those of image patches, which whitening filters make uncorrelated and equal: the inverse of the filters' product
-    with themselves, up to a factor, which does not matter."""
+    with themselves, up to a factor, which does not matter.
+
+    Filters come with their negatives, so there may be too few for all directions of a patch. Images vary less along the
+    directions that are then left out: as much is assumed as along the least of the others.
+    """
     flat = filters.reshape(len(filters), -1).astype(np.float64)
     product = flat.T @ flat
+    if len(flat) < 2 * flat.shape[1]:
+        squares, directions = np.linalg.eigh(product)
+        largest = squares[-1] if squares[-1] > 0 else 1.0
+        squares = np.where(squares > RIDGE * largest, squares, largest)
+        few: Float[np.ndarray, "n n"] = (directions / squares) @ directions.T
+        return few
     product += np.eye(len(product)) * RIDGE * np.trace(product) / len(product)
     moments: Float[np.ndarray, "n n"] = np.linalg.inv(product)
     return moments

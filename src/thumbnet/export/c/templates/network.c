@@ -183,7 +183,7 @@ static void compute_stem_row(const uint8_t *pixels, int32_t row)
     for (int32_t column = 0; column < STEM_WIDTH; column++) {
         for (int32_t i = 0; i < STEM_VALUES; i++) {
             const int32_t channel = i % ${NAME}_CHANNELS, position = i / ${NAME}_CHANNELS;
-            const int32_t y = row - STEM_PADDING + position / STEM_SIDE, x = column - STEM_PADDING + position % STEM_SIDE;
+            const int32_t y = $stem_row - STEM_PADDING + position / STEM_SIDE, x = $stem_column - STEM_PADDING + position % STEM_SIDE;
             const int is_inside = y >= 0 && y < ${NAME}_HEIGHT && x >= 0 && x < ${NAME}_WIDTH;
             patch[i] = 0;
             if (is_inside)
