@@ -114,7 +114,7 @@ def test_the_stem_of_a_run_on_images_as_large_is_kept(monkeypatch: pytest.Monkey
 
 def test_a_grey_stem_that_is_trained_is_moved_as_filters_are() -> None:
     model = BlockNet(blocks="c16 b16", stem="w4s2t", in_channels=1)
-    groups = build_optimizer(Muon(lr=0.1, bias_lr=1.2, head_lr=0.5), model).param_groups
+    groups = build_optimizer(Muon(lr=0.1, bias_lr=1.2, bias_momentum=0.85, head_lr=0.5), model).param_groups
     assert any(parameter is model.whiten.weight for parameter in groups[0]["params"])
     assert sum(len(group["params"]) for group in groups) == sum(
         parameter.requires_grad for parameter in model.parameters()

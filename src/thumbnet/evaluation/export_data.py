@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
-from thumbnet.evaluation.predictions import evaluating
+from thumbnet.evaluation.predictions import batch_size_for, evaluating
 from thumbnet.models.blocknet import BlockNet, architecture_of_model
 from thumbnet.models.export_data import (
     AFTER,
@@ -25,8 +25,6 @@ from thumbnet.models.export_data import (
     calibration_order,
     sample_positions,
 )
-
-BATCH_SIZE = 250
 
 
 def collect_export_data(model: nn.Module, dataset: Dataset) -> ExportData:
@@ -59,7 +57,7 @@ def _measure_ranges(model: BlockNet, images: Tensor, dataset: Dataset) -> dict[s
     device = next(model.parameters()).device
     try:
         with evaluating(model):
-            for batch in images.split(BATCH_SIZE):
+            for batch in images.split(batch_size_for(images)):
                 model(normalise(batch.to(device), dataset.mean, dataset.std))
     finally:
         for hook in hooks:

@@ -18,6 +18,7 @@ from thumbnet.models.decision import Decision, chosen_classes
 from thumbnet.models.trace import in_eval_mode
 
 EVAL_BATCH_SIZE = 250  # 10,000 images in 40 batches; larger ones were no faster on two cores
+FULL_BATCH_PIXELS = 64 * 64  # of an image: larger ones come in smaller batches, since their maps take as much memory
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ class StoredPredictions:
         return self.predicted == self.labels
 
 
+def batch_size_for(images: UInt8[Tensor, "n c h w"], *, most: int = EVAL_BATCH_SIZE) -> int:
+    """How many of these images to give a model at a time: `most`, or as many as have the pixels of so many of 64x64."""
+    return max(1, most * FULL_BATCH_PIXELS // max(FULL_BATCH_PIXELS, images.shape[2] * images.shape[3]))
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     """The model in evaluation mode and without gradients; each part's mode is restored afterwards."""
@@ -86,7 +92,7 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def predict_split(
-    model: nn.Module, split: Split, *, mean: Sequence[float], std: Sequence[float], batch_size: int = EVAL_BATCH_SIZE
+    model: nn.Module, split: Split, *, mean: Sequence[float], std: Sequence[float], batch_size: int | None = None
 ) -> Predictions:
     """Predictions of every image, on the model's device, in one view; `mean` and `std` are of pixels in 0..1."""
     return Predictions(predict_logits(model, split.images, mean=mean, std=std, batch_size=batch_size), split.labels)
@@ -98,10 +104,11 @@ def predict_logits(
     *,
     mean: Sequence[float],
     std: Sequence[float],
-    batch_size: int = EVAL_BATCH_SIZE,
+    batch_size: int | None = None,
 ) -> Float[Tensor, "n k"]:
-    """Logits of every image, on the CPU."""
+    """Logits of every image, on the CPU; `batch_size`: of None as many as `batch_size_for` says."""
     device = next(model.parameters()).device
+    batches = images.split(batch_size_for(images) if batch_size is None else batch_size)
     with evaluating(model):
-        logits = [model(normalise(batch.to(device), mean, std)).float().cpu() for batch in images.split(batch_size)]
+        logits = [model(normalise(batch.to(device), mean, std)).float().cpu() for batch in batches]
     return torch.cat(logits)

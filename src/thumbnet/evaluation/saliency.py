@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from thumbnet.data.batches import normalise
 from thumbnet.errors import ModelError
+from thumbnet.evaluation.predictions import batch_size_for
 
 SALIENCY_BATCH_SIZE = 50  # with gradients a batch keeps its maps in memory: 10 MB an image for `dilated`
 NUM_PROBES = 8  # images made to see how a network ends
@@ -68,7 +69,7 @@ def saliency_maps(
     mean: Sequence[float],
     std: Sequence[float],
     layer: str | None = None,
-    batch_size: int = SALIENCY_BATCH_SIZE,
+    batch_size: int | None = None,
 ) -> SaliencyMaps:
     """Saliency of a class in each image, as the papers draw it: negative evidence counts as 0.
 
@@ -112,10 +113,12 @@ def class_activation(
     mean: Sequence[float],
     std: Sequence[float],
     layer: str | None = None,
-    batch_size: int = SALIENCY_BATCH_SIZE,
+    batch_size: int | None = None,
 ) -> ClassActivation:
     """The weighted maps as they are; arguments and errors are those of `saliency_maps`."""
     assert len(images) == len(classes)
+    if batch_size is None:
+        batch_size = batch_size_for(images, most=SALIENCY_BATCH_SIZE)
     assert batch_size >= 1
     device = next(model.parameters()).device
     maps, bias = [], []

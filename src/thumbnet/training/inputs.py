@@ -23,7 +23,8 @@ from thumbnet.specs.policies import AUTO, pixel_unit
 from thumbnet.training.windows import draw_windows, only_windows, table_of_levels
 
 OWN_PICTURES = ("folder", "npz", "arrays")  # the data sources of a user's own pictures
-NUM_SAMPLE_IMAGES = 2_000  # for a data-dependent initialisation
+NUM_SAMPLE_IMAGES = 2_000  # for a data-dependent initialisation, of images of up to 64x64 pixels
+SAMPLE_PIXELS = NUM_SAMPLE_IMAGES * 64 * 64  # of fewer large ones, since all are in memory at once
 
 
 def resolve_inputs(inputs: Inputs, dataset: Dataset) -> Inputs:
@@ -121,8 +122,10 @@ def resize(pixels: UInt8[Tensor, "n c h w"], sides: tuple[int, int]) -> UInt8[Te
 
 def init_model_from_data(model: nn.Module, dataset: Dataset, *, seed: int) -> None:
     """Data-dependent initialisation, if the model has one, from NUM_SAMPLE_IMAGES normalised training images, chosen
-    by the seed."""
+    by the seed, or from fewer large ones with as many pixels."""
     if isinstance(model, InitFromData):
-        chosen = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))[:NUM_SAMPLE_IMAGES]
+        _, height, width = dataset.image_shape
+        num_images = min(NUM_SAMPLE_IMAGES, max(1, SAMPLE_PIXELS // (height * width)))
+        chosen = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))[:num_images]
         images = dataset.train.images[chosen].to(next(model.parameters()).device)
         model.init_from_data(normalise(images, dataset.mean, dataset.std))
