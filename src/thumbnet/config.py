@@ -21,7 +21,7 @@ from thumbnet.specs.division import Division
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.length import LENGTHS, check_length
-from thumbnet.specs.limits import MAX_BATCH_SIZE, check_batch_size, check_image_size
+from thumbnet.specs.limits import MAX_BATCH_SIZE, check_batch_size
 from thumbnet.specs.objective import Objective, check_balance
 from thumbnet.specs.optimizers import Optimizer
 from thumbnet.specs.pace import Pace
@@ -30,6 +30,7 @@ from thumbnet.specs.plain import Value, field_names, from_plain, missing_fields,
 from thumbnet.specs.policies import AUTO, POLICIES
 from thumbnet.specs.renamed import with_todays_names, with_values_of_old_runs
 from thumbnet.specs.schedules import Schedule
+from thumbnet.specs.sizes import Fit, ImageSize, check_image_size
 from thumbnet.specs.toml_text import is_utf8, parse_toml
 from thumbnet.terminal.text import escaped
 
@@ -62,7 +63,8 @@ class TrainConfig:
     data: str = "auto"
     data_dir: str | None = None  # None: THUMBNET_DATA, else the user's cache folder
     allow_unverified: bool = False
-    image_size: int = 32  # side in pixels that a folder's images are resized to
+    image_size: ImageSize = 32  # side in pixels, or height and width, that a folder's images are brought to
+    fit: Fit = "crop"  # how a folder's images of another shape are brought to that
     val_fraction: ValFraction = "auto"  # of each class; resolved into a number
     val_per_class: int | None = None  # of a rare class, at least so many; None: 60 with "auto", else 0
     split_seed: int = 0

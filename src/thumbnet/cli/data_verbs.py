@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from thumbnet.cli.early_checks import check_data
+from thumbnet.cli.options import image_size_of
 from thumbnet.cli.output import put, put_json, write_file
 from thumbnet.cli.training_verbs import DECISION_FIELDS, recipe_config, refuse_settings
 from thumbnet.config import TrainConfig, config_to_dict
@@ -19,11 +20,12 @@ from thumbnet.terminal.text import escaped
 
 SET_DATA_FIELDS = (
     "image_size",
+    "fit",
     "split_seed",
     "groups",
     "flip",
     "skip_unreadable",
-)  # of a recipe: what tells how data is read, and has no option
+)  # of a recipe: what tells how data is read
 
 
 def info(parsed: argparse.Namespace) -> None:
@@ -40,7 +42,7 @@ def info(parsed: argparse.Namespace) -> None:
         parsed.data or "auto",
         data_dir=parsed.data_dir,
         allow_unverified=parsed.allow_unverified,
-        image_size=parsed.image_size,
+        image_size=image_size_of(parsed.image_size),
         val_fraction=parsed.val_fraction,
         split_seed=parsed.split_seed,
         groups=parsed.groups,
@@ -116,7 +118,7 @@ def preview(parsed: argparse.Namespace) -> None:
         parsed.data or "auto",
         data_dir=parsed.data_dir,
         allow_unverified=parsed.allow_unverified,
-        image_size=parsed.image_size,
+        image_size=image_size_of(parsed.image_size),
         augmentation=parsed.augmentation,
         seed=parsed.seed,
     )

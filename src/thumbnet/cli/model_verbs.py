@@ -7,9 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from thumbnet.cli.options import image_size_of
 from thumbnet.cli.output import put, put_json, write_file
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE, describe_recipes
+from thumbnet.specs.sizes import Sides, as_sides
 from thumbnet.terminal.streams import tell
 
 
@@ -17,7 +19,7 @@ def summary(parsed: argparse.Namespace) -> None:
     """Print a model's layers."""
     from thumbnet.views.summary import summarize
 
-    summary = summarize(_model(parsed), (parsed.in_channels, parsed.image_size, parsed.image_size))
+    summary = summarize(_model(parsed), (parsed.in_channels, *_sides(parsed)))
     put_json(summary.to_dict()) if parsed.json else put(summary)
 
 
@@ -32,7 +34,7 @@ def graph(parsed: argparse.Namespace) -> None:
         raise ConfigError(f"cannot draw a graph as {chosen!r}", hint="name a file .svg, .png or .dot, or give --format")
     if chosen == "png" and parsed.out is None:
         raise ConfigError("a PNG cannot go to stdout", hint="give --out FILE")
-    drawing = draw_graph(_model(parsed), (parsed.in_channels, parsed.image_size, parsed.image_size), chosen)
+    drawing = draw_graph(_model(parsed), (parsed.in_channels, *_sides(parsed)), chosen)
     if parsed.out is None:
         put(drawing)
     else:
@@ -80,8 +82,21 @@ def list_recipes(parsed: argparse.Namespace) -> None:
 
 
 def _model(parsed: argparse.Namespace) -> Any:
-    from thumbnet.models.registry import create_model
+    from thumbnet.models.registry import create_with_options, resolved_options
 
-    return create_model(
-        parsed.model, num_classes=parsed.num_classes, in_channels=parsed.in_channels, image_size=parsed.image_size
+    sides = _sides(parsed)
+    return create_with_options(
+        parsed.model,
+        resolved_options(parsed.model, {}, sides=sides),
+        num_classes=parsed.num_classes,
+        in_channels=parsed.in_channels,
+        image_size=sides,
+        seed=None,
     )
+
+
+def _sides(parsed: argparse.Namespace) -> Sides:
+    size = image_size_of(parsed.image_size)
+    if size == "auto":
+        raise ConfigError('image_size is "auto", but there is no data', hint="give a side in pixels, or [height,width]")
+    return as_sides(size)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from thumbnet.recipes import DEFAULT_RECIPE
 from thumbnet.specs.data import ValFraction
 from thumbnet.specs.engine import DEVICES
+from thumbnet.specs.plain import checked
+from thumbnet.specs.sizes import ImageSize, check_image_size
+from thumbnet.specs.toml_text import parse_setting
 
 
 def add_verb(
@@ -49,16 +52,9 @@ def add_data_folder_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_image_size(parser: argparse.ArgumentParser) -> None:
-    """The size at which a folder's pictures are read."""
-    parser.add_argument(
-        "--image-size", type=int, default=32, help="side in pixels that a folder's images are resized to (default: 32)"
-    )
-
-
 def add_split_options(parser: argparse.ArgumentParser) -> None:
     """How a dataset is read and divided."""
-    add_image_size(parser)
+    add_image_size(parser, default="32")
     parser.add_argument(
         "--val-fraction",
         type=_fraction_or_auto,
@@ -84,6 +80,26 @@ def _fraction_or_auto(text: str) -> ValFraction:
     return "auto" if text == "auto" else float(text)
 
 
+def add_image_size(parser: argparse.ArgumentParser, *, default: str | None) -> None:
+    """The size that pictures are brought to, a text for `image_size_of`."""
+    parser.add_argument(
+        "--image-size",
+        metavar="SIZE",
+        default=default,
+        help="side in pixels that a folder's images are brought to, or [height,width], or auto: by their own sizes "
+        f"(default: {default or 'that of the recipe'})",
+    )
+
+
+def image_size_of(text: str) -> ImageSize:
+    """A size as a recipe takes it: TOML, or a bare word; ConfigError for what is none. (Not while arguments are parsed:
+    of an error there, argparse says another thing.)"""
+    size = cast(ImageSize, checked("image_size", parse_setting(f"image_size={text}")["image_size"], ImageSize))
+    if isinstance(size, tuple):
+        check_image_size(size)
+    return size
+
+
 def add_recipe_options(parser: argparse.ArgumentParser, *, has_epochs: bool = True) -> None:
     """A recipe and its most used fields."""
     parser.add_argument("--recipe", metavar="NAME", help=f"a recipe or a .toml file (default: {DEFAULT_RECIPE})")
@@ -91,6 +107,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, *, has_epochs: bool = Tr
     if has_epochs:
         parser.add_argument("--epochs", type=int, help="number of passes over the training images")
     parser.add_argument("--batch-size", type=int, help="images per step")
+    add_image_size(parser, default=None)
     parser.add_argument("--lr", type=float, help="base learning rate")
     parser.add_argument("--seed", type=int, help="seed of weights, shuffling, augmentation and dropout")
     parser.add_argument("--device", choices=DEVICES, help="where to compute (default: auto)")
@@ -106,4 +123,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a name that `thumbnet models` lists")
     parser.add_argument("--num-classes", type=int, default=10, help="number of classes (default: 10)")
     parser.add_argument("--in-channels", type=int, default=3, help="1 for grey images, 3 for colour (default: 3)")
-    parser.add_argument("--image-size", type=int, default=32, help="side in pixels (default: 32)")
+    parser.add_argument(
+        "--image-size",
+        metavar="SIZE",
+        default="32",
+        help="side in pixels, or [height,width]; a network of blocks is the one that is trained on them (default: 32)",
+    )

@@ -169,7 +169,7 @@ def _add_data_verbs(verbs: Any) -> None:
     preview.add_argument(
         "--augmentation", metavar="POLICY", default="crop-flip", help="augmentation policy (default: crop-flip)"
     )
-    add_image_size(preview)
+    add_image_size(preview, default="32")
     preview.add_argument("--seed", type=int, default=0, help="seed of the batch and its augmentation (default: 0)")
     preview.add_argument(
         "--out", metavar="FILE", default="preview.png", help="the file to write (default: preview.png)"

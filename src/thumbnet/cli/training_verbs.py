@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from thumbnet.cli.early_checks import check_names
+from thumbnet.cli.options import image_size_of
 from thumbnet.cli.output import check_out, put, put_json, write_file
 from thumbnet.config import TrainConfig
 from thumbnet.errors import ConfigError
@@ -29,6 +30,7 @@ RECIPE_OPTIONS = (
     "epochs",
     "minutes",
     "batch_size",
+    "image_size",
     "lr",
     "seed",
     "device",
@@ -176,7 +178,9 @@ def recipe_config(parsed: argparse.Namespace, *, default: str = DEFAULT_RECIPE) 
 
 def _given(parsed: argparse.Namespace) -> dict[str, object]:
     """The fields of a recipe that have options, as far as these are given."""
-    options = {name: getattr(parsed, name, None) for name in RECIPE_OPTIONS}
+    options: dict[str, object] = {name: getattr(parsed, name, None) for name in RECIPE_OPTIONS}
+    if options["image_size"] is not None:
+        options["image_size"] = image_size_of(parsed.image_size)
     return {name: value for name, value in options.items() if value is not None and value is not False}
 
 

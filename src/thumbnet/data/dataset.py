@@ -16,6 +16,7 @@ from torch import Tensor
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.specs.data import WhiteLevels
 from thumbnet.specs.division import Division
+from thumbnet.specs.sizes import Fit
 
 SPLIT_NAMES = ("train", "val", "test")
 
@@ -89,7 +90,8 @@ class Dataset:
     still belongs to its class; `split_seed`, `val_fraction` and `val_per_class` are those that the split was drawn
     with, as is `division`, and `num_excluded` is how many images were left out because a file lists them; `num_train`
     is how many training images were asked for, where these are not all. `white_levels` are those by which pictures with
-    more than 8 bits were scaled, by kind (see white_levels.py).
+    more than 8 bits were scaled, by kind (see white_levels.py). `fit` is how pictures of another shape were
+    brought to this one.
     """
 
     train: Split
@@ -107,6 +109,7 @@ class Dataset:
     num_excluded: int = 0
     num_train: int | None = None
     white_levels: WhiteLevels = field(default_factory=dict)
+    fit: Fit = "crop"
 
     def __post_init__(self) -> None:
         _check_same_shape(self.train, self.val, self.test)
@@ -209,7 +212,8 @@ class SourceSplits:
     """What a source hands over before images are held out for validation: the splits that it defines itself.
 
     `val` and `test` are None where the source has none of its own; `load_dataset` then takes them from `train`. With
-    `owns_images`, nobody else needs the images, and `load_dataset` may move them within their memory.
+    `owns_images`, nobody else needs the images, and `load_dataset` may move them within their memory. `fit` is as in
+    `Dataset`; it is what the source was asked for.
     """
 
     train: Split
@@ -220,6 +224,7 @@ class SourceSplits:
     source: Source
     white_levels: WhiteLevels = field(default_factory=dict)
     owns_images: bool = False
+    fit: Fit = "crop"
 
     def joined(self) -> Split:
         """All images, those of train first, then those of val and test; DataError where their shapes differ."""

@@ -1,12 +1,13 @@
 """A dataset from a folder of image files, one sub-folder per class; folder_layout.py says which forms it may have.
 
-Images become uint8 [N,C,S,S] (see images.py), C 1 if every file is stored in greys, else 3.
+Images become uint8 [N,C,H,W] (see images.py), C 1 if every file is stored in greys, else 3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -15,8 +16,10 @@ from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import LabelledFile, no_images, read_layout
 from thumbnet.data.folder_tree import FolderTree
 from thumbnet.data.pictures import PROGRESS_AFTER_S, Pictures, progress_line, read_pictures
+from thumbnet.data.sizes import auto_side, describe_choice, median_sides
 from thumbnet.errors import DataError
 from thumbnet.specs.data import WhiteLevels
+from thumbnet.specs.sizes import Fit, Sides
 
 UNREADABLE_HINT = "replace them or take them out; or train without them: --set skip_unreadable=true"
 
@@ -24,7 +27,8 @@ UNREADABLE_HINT = "replace them or take them out; or train without them: --set s
 def read_folder(
     path: Path,
     *,
-    image_size: int = 32,
+    image_size: int | Sides | Literal["auto"] = 32,
+    fit: Fit = "crop",
     skip_unreadable: bool = False,
     white_levels: WhiteLevels | None = None,
     show_progress: bool = True,
@@ -37,7 +41,8 @@ def read_folder(
 
     Args:
         path: the folder of one of the forms of folder_layout.py.
-        image_size: side in pixels.
+        image_size: side in pixels, or height and width, or "auto": by the pictures' own sizes (see sizes.py).
+        fit: as in `load_dataset`.
         skip_unreadable: leave out files that cannot be read as pictures; `source.skipped` names them.
         white_levels, show_progress, progress_after_s: as in `read_pictures`.
 
@@ -57,9 +62,16 @@ def read_folder(
         tree = FolderTree(on_unlistable=note, on_foreign_name=note, on_listed=count)
         layout = read_layout(tree, path, faults)
     folders, class_names = layout.folders, layout.class_names
+    files = [item.file for item in layout.files]
+    choice: list[str] = []
+    if image_size == "auto":
+        median = median_sides(files)
+        image_size = auto_side(median, len(files))
+        choice = [describe_choice(median, image_size, fit)]
     pictures = read_pictures(
-        [item.file for item in layout.files],
+        files,
         image_size=image_size,
+        fit=fit,
         relative_to=path,
         white_levels=white_levels,
         show_progress=show_progress,
@@ -82,7 +94,7 @@ def read_folder(
         source=Source(
             f"folder:{path.resolve()}",
             f"{num_images:,} images of {len(class_names)} classes in the folder {path}",
-            remarks=(*_describe_left_out(tree, pictures, path), *pictures.remarks),
+            remarks=(*_describe_left_out(tree, pictures, path), *choice, *pictures.remarks),
             skipped=tuple(file.relative_to(path).as_posix() for file in pictures.unreadable),
         ),
         white_levels=pictures.white_levels,

@@ -26,9 +26,10 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from thumbnet.data.heif import Content, add_plugin_for
-from thumbnet.data.standardise import Depth, Picture, centre_part, highest_level_of_bands, standardised
+from thumbnet.data.standardise import Depth, Picture, fitted, highest_level_of_bands, standardised
 from thumbnet.errors import ImageError
 from thumbnet.specs.data import WhiteLevels
+from thumbnet.specs.sizes import Fit, as_sides
 
 RASTER_FORMATS = (
     "JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000", "DDS", "DIB", "ICNS", "ICO", "PCX", "PSD",
@@ -63,14 +64,17 @@ def read_image_array(
     num_channels: int | None = None,
     white_levels: WhiteLevels | None = None,
     formats: tuple[str, ...] = RASTER_FORMATS,
+    fit: Fit = "crop",
 ) -> UInt8[np.ndarray, "c h w"]:
     """A picture's file as a network sees it: uint8 [C, image_size, image_size], the centre square, 0 to 255.
 
     `image_size` may be a height and a width instead, for the centre part of that shape. `num_channels` is 1 or 3; None
-    takes the file's own: 1 if it is stored in greys, else 3. The other arguments and errors: see `read_picture`.
+    takes the file's own: 1 if it is stored in greys, else 3. With `fit` "letterbox", all of the picture is kept, with
+    grey around it. The other arguments and errors: see `read_picture`.
     """
     picture = read_picture(file, image_size=image_size, white_levels=white_levels, formats=formats)
-    return centre_part(picture.image, image_size, picture.num_channels if num_channels is None else num_channels)
+    channels = picture.num_channels if num_channels is None else num_channels
+    return fitted(picture.image, as_sides(image_size), channels, fit)
 
 
 def read_image(
@@ -102,7 +106,7 @@ def read_picture(
     """
     with _errors_named(file), _opened(file, formats) as image:
         if image_size is not None and image.format in ("JPEG", "MPO"):
-            side = DRAFT_SCALE * (image_size if isinstance(image_size, int) else max(image_size))
+            side = DRAFT_SCALE * max(as_sides(image_size))
             image.draft(None, (side, side))
         is_deep_colour = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
         image.load()

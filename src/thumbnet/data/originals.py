@@ -87,6 +87,7 @@ def larger_images(dataset: Dataset, split: Split, indices: Sequence[int], *, sid
                 image_size=(height, width),
                 num_channels=dataset.num_channels,
                 white_levels=scale_for(dataset.white_levels),
+                fit=dataset.fit,
             )
         except ImageError:
             return None

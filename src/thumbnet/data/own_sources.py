@@ -74,7 +74,8 @@ def read_folder(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     """The pictures of a folder."""
     return folder.read_folder(
         spec.path,
-        image_size=options.image_size,
+        image_size=options.wanted_sides,
+        fit=options.fit,
         skip_unreadable=options.skip_unreadable,
         white_levels=options.white_levels,
         show_progress=options.show_progress,

@@ -16,10 +16,11 @@ from tqdm import tqdm
 
 from thumbnet.data.images import read_picture
 from thumbnet.data.memory import memory_limit_bytes
-from thumbnet.data.standardise import Depth, centre_part
+from thumbnet.data.standardise import Depth, fitted
 from thumbnet.data.white_levels import describe_scale, white_of_set
 from thumbnet.errors import ConfigError, ImageError
 from thumbnet.specs.data import WhiteLevels
+from thumbnet.specs.sizes import Fit, Sides, as_image_size, as_sides
 from thumbnet.terminal.streams import steady_stderr
 
 CHUNK_PICTURES = 64  # read by the threads before they are put in the array
@@ -31,7 +32,7 @@ DIM_BELOW = 64  # of 255: colour pictures with 16 bits of which at most 14 are u
 
 @dataclass(frozen=True)
 class Pictures:
-    """`images` of the files that could be read: uint8 [N,C,S,S]. `unreadable` has the others with what is wrong."""
+    """`images` of the files that could be read: uint8 [N,C,H,W]. `unreadable` has the others with what is wrong."""
 
     images: UInt8[np.ndarray, "n c h w"]
     files: tuple[Path, ...]
@@ -52,7 +53,8 @@ class _Decoded:
 def read_pictures(
     files: Sequence[Path],
     *,
-    image_size: int,
+    image_size: int | Sides,
+    fit: Fit = "crop",
     relative_to: Path,
     white_levels: WhiteLevels | None = None,
     show_progress: bool = True,
@@ -62,7 +64,8 @@ def read_pictures(
 
     Args:
         files: at least one.
-        image_size: side in pixels.
+        image_size: side in pixels, or height and width.
+        fit: as in `load_dataset`.
         relative_to: the folder that remarks name files in.
         white_levels: as in `read_picture`; None: one scale for each kind of deep pictures, by the highest level.
         show_progress: a progress bar on stderr, if reading takes more than `progress_after_s` seconds.
@@ -70,7 +73,8 @@ def read_pictures(
     Raises:
         ConfigError: the images would take more memory than there is.
     """
-    room = _Room(len(files), image_size)
+    sides = as_sides(image_size)
+    room = _Room(len(files), sides)
     unreadable: dict[Path, ImageError] = {}
     found: list[tuple[Path, _Decoded]] = []
     with (
@@ -79,7 +83,7 @@ def read_pictures(
     ):
         for start in range(0, len(files), CHUNK_PICTURES):
             chunk = files[start : start + CHUNK_PICTURES]
-            decode = partial(_decode, image_size=image_size, white_levels=white_levels)
+            decode = partial(_decode, image_size=sides, fit=fit, white_levels=white_levels)
             for file, decoded in zip(chunk, pool.map(decode, chunk), strict=True):
                 if isinstance(decoded, ImageError):
                     unreadable[file] = decoded
@@ -91,8 +95,8 @@ def read_pictures(
     if scales is not None:
         for place, (file, decoded) in enumerate(found):
             if decoded.depth.kind is not None and scales.whites[decoded.depth.kind] != decoded.depth.white:
-                picture = read_picture(file, image_size=image_size, white_levels=scales.whites)
-                room.images[place] = centre_part(picture.image, image_size, len(room.images[place]))
+                picture = read_picture(file, image_size=sides, white_levels=scales.whites)
+                room.images[place] = fitted(picture.image, sides, len(room.images[place]), fit)
     flat = [file.relative_to(relative_to).as_posix() for file, decoded in found if decoded.is_flat]
     return Pictures(
         images=room.images[: len(found)],
@@ -125,8 +129,8 @@ def progress_line(
 class _Room:
     """The array that pictures are put in: of one channel until the first in colour comes."""
 
-    def __init__(self, num_images: int, side: int) -> None:
-        self._num_images, self._side = num_images, side
+    def __init__(self, num_images: int, sides: Sides) -> None:
+        self._num_images, self._sides = num_images, sides
         self.images = self._new(1)
         self._num_added = 0
 
@@ -138,15 +142,18 @@ class _Room:
         self._num_added += 1
 
     def _new(self, num_channels: int) -> UInt8[np.ndarray, "n c h w"]:
-        num_bytes, limit = self._num_images * num_channels * self._side**2, memory_limit_bytes()
+        height, width = self._sides
+        num_bytes, limit = self._num_images * num_channels * height * width, memory_limit_bytes()
         if num_bytes > limit:
-            most = int((limit / (3 * self._num_images)) ** 0.5)
+            scale = (limit / (3 * self._num_images * height * width)) ** 0.5
+            most = as_image_size((int(scale * height), int(scale * width)))
             raise ConfigError(
-                f"{self._num_images:,} pictures of {self._side:,}x{self._side:,} pixels would take "
+                f"{self._num_images:,} pictures of {width:,}x{height:,} pixels would take "
                 f"{num_bytes / 1e9:,.1f} GB of memory, more than half of what there is ({2 * limit / 1e9:,.1f} GB)",
-                hint=f"set image_size to {most:,} or less, or take fewer pictures",
+                hint=f"set image_size to {most if isinstance(most, int) else list(most)} or less, or take fewer "
+                "pictures",
             )
-        return np.empty((self._num_images, num_channels, self._side, self._side), np.uint8)
+        return np.empty((self._num_images, num_channels, height, width), np.uint8)
 
 
 @dataclass
@@ -176,7 +183,7 @@ class _Scales:
         return scales
 
 
-def _decode(file: Path, *, image_size: int, white_levels: WhiteLevels | None) -> _Decoded | ImageError:
+def _decode(file: Path, *, image_size: Sides, fit: Fit, white_levels: WhiteLevels | None) -> _Decoded | ImageError:
     try:
         is_odd = not file.is_file() and file.exists()  # a pipe would keep us waiting
     except OSError as error:  # a link to a name that the system refuses
@@ -187,7 +194,7 @@ def _decode(file: Path, *, image_size: int, white_levels: WhiteLevels | None) ->
         picture = read_picture(file, image_size=image_size, white_levels=white_levels)
     except ImageError as error:
         return error
-    pixels = centre_part(picture.image, image_size, picture.num_channels)
+    pixels = fitted(picture.image, image_size, picture.num_channels, fit)
     is_flat = max(int(channel.max()) - int(channel.min()) for channel in pixels) <= FLAT_SPREAD
     return _Decoded(pixels, picture.depth, is_flat)
 

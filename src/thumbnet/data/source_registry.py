@@ -24,8 +24,10 @@ from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
 from thumbnet.specs.checks import did_you_mean
 from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec, ReadOptions
 from thumbnet.specs.registry import Registry
+from thumbnet.specs.sizes import Fit, Sides, as_image_size
 
-ARGUMENTS = ("data_dir", "allow_unverified", "image_size", "skip_unreadable")  # that a source may obey
+# What a source may obey; `image_shape`: heights and widths that differ, "auto", and `fit`.
+ARGUMENTS = ("data_dir", "allow_unverified", "image_size", "image_shape", "skip_unreadable")
 ADVICE = {
     "data_dir": "is not read from there",
     "allow_unverified": "has no published checksums",
@@ -62,6 +64,7 @@ class DataSource:
 
 CIFAR_VAL_FRACTION = 0.02  # a thousand images
 CIFAR_ARGUMENTS = frozenset({"data_dir", "allow_unverified"})
+FOLDER_ARGUMENTS = frozenset({"image_size", "image_shape", "skip_unreadable"})
 DATA_SOURCES: Registry[DataSource] = Registry(
     "data source",
     "thumbnet.data_sources",
@@ -72,7 +75,7 @@ DATA_SOURCES: Registry[DataSource] = Registry(
             read_cifar100, obeys=CIFAR_ARGUMENTS, val_fraction=CIFAR_VAL_FRACTION, search_leaks=False
         ),
         "digits": DataSource(read_digits, search_leaks=False),
-        "folder": DataSource(read_folder, place="PATH", obeys=frozenset({"image_size", "skip_unreadable"})),
+        "folder": DataSource(read_folder, place="PATH", obeys=FOLDER_ARGUMENTS),
         "npz": DataSource(read_npz, place="FILE"),
     },
 )
@@ -151,6 +154,11 @@ def is_searched_for_leaks(data: str) -> bool:
     return name not in DATA_SOURCES or DATA_SOURCES[name].search_leaks
 
 
+def fit_for(data: str, fit: Fit) -> Fit:
+    """How a source is to fit pictures for a model trained with `fit`: likewise, unless its images stay as they are."""
+    return fit if obeys(data, "image_shape") else "crop"
+
+
 def data_choices() -> str:
     """What `data` may be, for people: "auto, cifar10, ..., folder:PATH or npz:FILE"."""
     *most, last = (f"{name}:{source.place}" if source.place else name for name, source in DATA_SOURCES.items())
@@ -178,19 +186,42 @@ def read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:
                 if name != "skip_unreadable"
                 else "leave skip_unreadable out",
             )
+    _check_shape(source, spec, options)
     splits = source.read(spec, options)
     if not isinstance(splits, SourceSplits):
         raise DataError(f"the source of {spec.data} gives {type(splits).__name__}", hint="it must return SourceSplits")
     _check_splits(splits, spec.data)
-    side = splits.train.images.shape[2]
-    if "image_size" not in source.obeys and options.image_size not in (IMAGE_SIZE, side):
+    height, width = splits.train.images.shape[2:]
+    wanted = options.wanted_sides
+    if "image_size" not in source.obeys and wanted not in ("auto", (IMAGE_SIZE, IMAGE_SIZE), (height, width)):
+        assert isinstance(wanted, tuple)
+        own = f"{height}" if height == width else f"{width}x{height}"
         raise ConfigError(
-            f"image_size is {options.image_size}, but the images of {spec.data} have {side} pixels and are not resized",
-            hint=f"leave image_size out, or set it to {side}",
+            f"image_size is {_as_given(wanted)}, but the images of {spec.data} have {own} pixels and are not resized",
+            hint=f"leave image_size out, or set it to {_as_given((height, width))}",
         )
     if spec.name == "auto":  # it may be another source's
         return splits
-    return replace(splits, source=replace(splits.source, name=source_name(spec.data)))
+    return replace(splits, fit=options.fit, source=replace(splits.source, name=source_name(spec.data)))
+
+
+def _check_shape(source: DataSource, spec: DataSpec, options: ReadOptions) -> None:
+    """ConfigError where a source is to give what it cannot: pictures that are not square, or letterboxed."""
+    if "image_shape" in source.obeys:
+        return
+    if options.fit != "crop":
+        how = "gives its own pictures" if "image_size" in source.obeys else "is not resized"
+        raise ConfigError(f"fit is {options.fit!r}, but {spec.data} {how}", hint="leave fit out")
+    if "image_size" in source.obeys and isinstance(options.shape, tuple) and len(set(options.shape)) > 1:
+        raise ConfigError(
+            f"image_size is {list(options.shape)}, but {spec.data} gives squares", hint="give one side in pixels"
+        )
+
+
+def _as_given(sides: Sides) -> str:
+    """A height and a width as `image_size` has them."""
+    size = as_image_size(sides)
+    return str(size if isinstance(size, int) else list(size))
 
 
 def _check_splits(splits: SourceSplits, data: str) -> None:

@@ -17,7 +17,7 @@ from thumbnet.data.val_rule import val_share
 from thumbnet.errors import ConfigError
 from thumbnet.specs.data import IMAGE_SIZE, DataSpec, ReadOptions, ValFraction, WhiteLevels
 from thumbnet.specs.division import Division
-from thumbnet.specs.limits import check_image_size
+from thumbnet.specs.sizes import Fit, ImageSize, check_fit, check_image_size
 
 
 def load_dataset(
@@ -25,7 +25,8 @@ def load_dataset(
     *,
     data_dir: str | Path | None = None,
     allow_unverified: bool = False,
-    image_size: int = IMAGE_SIZE,
+    image_size: ImageSize = IMAGE_SIZE,
+    fit: Fit = "crop",
     val_fraction: ValFraction = 0.1,
     val_per_class: int | None = None,
     split_seed: int = 0,
@@ -50,7 +51,10 @@ def load_dataset(
         data_dir: the folder that holds CIFAR-10 or gets it, or that holds CIFAR-100; None: THUMBNET_DATA, else the
             user's cache folder.
         allow_unverified: accept CIFAR files that are not the official ones; `source.verified` is then False.
-        image_size: side in pixels that a folder's images are resized to; other sources have their own.
+        image_size: side in pixels of the squares that a folder's images are brought to; or their height and width; or
+            "auto": a side by the images' own sizes (see `thumbnet.data.sizes`). Other sources have their own.
+        fit: how a folder's images of another shape are brought to that: the centre part is kept (`crop`), or the whole
+            is kept and grey put around it (`letterbox`).
         val_fraction: share of the training images held out for validation, class by class; 0 for none; "auto": the
             larger of a tenth and 200 images, at most a quarter, and 0.02 for CIFAR (see `thumbnet.data.val_rule`).
         val_per_class: how many images of a rare class are held out at least, where that is no more than a quarter of
@@ -78,9 +82,16 @@ def load_dataset(
             ConfigError: an unknown name, or an argument that the source does not obey.
     """
     check_image_size(image_size)
+    check_fit(fit)
     splits = read_source(
         DataSpec(data, data_dir, allow_unverified),
-        ReadOptions(image_size, skip_unreadable, white_levels, show_progress),
+        ReadOptions.sized(
+            image_size,
+            fit=fit,
+            skip_unreadable=skip_unreadable,
+            white_levels=white_levels,
+            show_progress=show_progress,
+        ),
     )
     return dataset_of(
         splits,
@@ -154,6 +165,7 @@ def dataset_of(
         num_excluded=len(excluded),
         num_train=num_train,
         white_levels=splits.white_levels,
+        fit=splits.fit,
     )
     return dataset.in_colour() if in_colour else dataset
 
@@ -163,7 +175,8 @@ def load_whole_dataset(
     *,
     data_dir: str | Path | None = None,
     allow_unverified: bool = False,
-    image_size: int = IMAGE_SIZE,
+    image_size: ImageSize = IMAGE_SIZE,
+    fit: Fit = "crop",
     skip_unreadable: bool = False,
     white_levels: WhiteLevels | None = None,
     in_colour: bool = False,
@@ -174,9 +187,16 @@ def load_whole_dataset(
     Arguments and errors are those of `load_dataset`; nothing is held out, so that a class may have a single image.
     """
     check_image_size(image_size)
+    check_fit(fit)
     splits = read_source(
         DataSpec(data, data_dir, allow_unverified),
-        ReadOptions(image_size, skip_unreadable, white_levels, show_progress),
+        ReadOptions.sized(
+            image_size,
+            fit=fit,
+            skip_unreadable=skip_unreadable,
+            white_levels=white_levels,
+            show_progress=show_progress,
+        ),
     )
     images = splits.joined()
     statistics, _ = usable_statistics(images.images)
@@ -190,5 +210,6 @@ def load_whole_dataset(
         flip_keeps_labels=splits.flip_keeps_labels,
         source=splits.source,
         white_levels=splits.white_levels,
+        fit=splits.fit,
     )
     return dataset.in_colour() if in_colour else dataset

@@ -23,7 +23,9 @@ from thumbnet.data.white_levels import (
 )
 from thumbnet.errors import ConfigError, ImageError
 from thumbnet.specs.data import WhiteLevels
+from thumbnet.specs.sizes import Fit, Sides, as_sides
 
+GREY = 128  # around letterboxed pictures
 RESAMPLING = Image.Resampling.BICUBIC  # Pillow widens its kernel when it shrinks: that is the antialiasing
 
 
@@ -83,7 +85,7 @@ def standardise(image: Image.Image) -> Image.Image:
 def centre_part(image: Image.Image, image_size: int | tuple[int, int], num_channels: int) -> UInt8[np.ndarray, "c h w"]:
     """The centre of a picture of mode L or RGB, resized to a square, or to a height and a width, in 1 or 3 channels."""
     assert num_channels in (1, 3)
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    height, width = as_sides(image_size)
     if min(height, width) < 1:
         raise ConfigError(f"image_size is {image_size}", hint="give a side in pixels, for instance 32")
     mode = "L" if num_channels == 1 else "RGB"
@@ -91,6 +93,27 @@ def centre_part(image: Image.Image, image_size: int | tuple[int, int], num_chann
     part = ImageOps.fit(channels, (width, height), method=RESAMPLING)
     pixels = np.array(part).reshape(height, width, num_channels)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def letterboxed(image: Image.Image, sides: Sides, num_channels: int) -> UInt8[np.ndarray, "c h w"]:
+    """All of a picture of mode L or RGB, resized to fit into a height and a width, with grey around it where it is of
+    another shape, in 1 or 3 channels."""
+    assert num_channels in (1, 3)
+    height, width = sides
+    mode = "L" if num_channels == 1 else "RGB"
+    channels = image if image.mode == mode else image.convert(mode)
+    scale = min(height / image.height, width / image.width)
+    inner_width, inner_height = (max(1, round(side * scale)) for side in image.size)
+    box = Image.new(mode, (width, height), GREY if num_channels == 1 else (GREY,) * 3)
+    inner = channels.resize((inner_width, inner_height), RESAMPLING)
+    box.paste(inner, ((width - inner_width) // 2, (height - inner_height) // 2))
+    pixels = np.array(box).reshape(height, width, num_channels)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def fitted(image: Image.Image, sides: Sides, num_channels: int, fit: Fit) -> UInt8[np.ndarray, "c h w"]:
+    """A picture of mode L or RGB brought to a height and a width: its centre part, or all of it in a grey box."""
+    return letterboxed(image, sides, num_channels) if fit == "letterbox" else centre_part(image, sides, num_channels)
 
 
 def standardised(image: Image.Image, white_levels: WhiteLevels | None) -> Picture:

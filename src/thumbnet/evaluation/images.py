@@ -20,12 +20,13 @@ from PIL import Image
 from thumbnet.data.arrays import HasArray, as_array, picture_from_array
 from thumbnet.data.images import read_image_array
 from thumbnet.data.picture_files import ADDRESS
-from thumbnet.data.standardise import centre_part, standardised
+from thumbnet.data.standardise import fitted, standardised
 from thumbnet.data.unreadable import OnUnreadable, unreadable_error
 from thumbnet.errors import ConfigError, DataError, ImageError, NonFiniteLogitsError
 from thumbnet.models.decision import Decision, ranked_classes
 from thumbnet.specs.data import WhiteLevels
 from thumbnet.specs.processors import num_processors
+from thumbnet.specs.sizes import Fit
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -69,9 +70,11 @@ class PictureForm:
     class_names: Sequence[str]
     white_levels: WhiteLevels | None = None
     decision: Decision | None = None
+    fit: Fit = "crop"
 
     def read(self, picture: PictureLike, *, name: str = "the picture") -> UInt8[np.ndarray, "c h w"]:
-        """A picture as the network sees it: turned upright, resized so that it fits, centre-cropped.
+        """A picture as the network sees it: turned upright, resized so that it fits, centre-cropped or with
+        grey around it.
 
         Args:
             picture: a file's path, a Pillow image, or an array as `picture_from_array` takes it.
@@ -85,7 +88,7 @@ class PictureForm:
         num_channels, height, width = self.image_shape
         try:
             image = picture if isinstance(picture, Image.Image) else _image_of(picture)
-            return centre_part(standardised(image, self.white_levels).image, (height, width), num_channels)
+            return fitted(standardised(image, self.white_levels).image, (height, width), num_channels, self.fit)
         except DataError as error:
             raise ImageError(f"{name} cannot be used: {error.message}", hint=error.hint) from error
         except Exception as error:  # on damaged files that are read only now, Pillow raises whatever it runs into
@@ -96,7 +99,11 @@ class PictureForm:
             raise ImageError(f"{path} is an address, and no pictures are fetched", hint="download it first")
         num_channels, height, width = self.image_shape
         return read_image_array(
-            Path(path), image_size=(height, width), num_channels=num_channels, white_levels=self.white_levels
+            Path(path),
+            image_size=(height, width),
+            num_channels=num_channels,
+            white_levels=self.white_levels,
+            fit=self.fit,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.source_registry import fit_for
 from thumbnet.data.sources import load_dataset
 from thumbnet.data.white_levels import scale_for
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
@@ -35,11 +36,13 @@ def load_original_data(
     if shippable.run_path is not None:
         run = load_run(shippable.run_path)
         return load_own_dataset(run, DataPlace(data, data_dir, allow_unverified))
+    chosen = card.data if data is None else data
     dataset = load_dataset(
-        card.data if data is None else data,
+        chosen,
         data_dir=data_dir,
         allow_unverified=bool(allow_unverified),
-        image_size=card.image_shape[1],
+        image_size=card.image_size,
+        fit=fit_for(chosen, card.fit),
         white_levels=scale_for(card.white_levels),
         in_colour=card.image_shape[0] == 3,
         val_fraction=card.num_val / (card.num_train + card.num_val),

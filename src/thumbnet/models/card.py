@@ -10,10 +10,11 @@ from thumbnet.config import Option
 from thumbnet.models.architecture import BLOCKS_OF_OLD_CARDS, DEFAULT_STEM, OF_MODELS, Architecture
 from thumbnet.models.decision import Decision, contradiction_of
 from thumbnet.specs.json_text import FORMAT, check_format, damaged
+from thumbnet.specs.sizes import Fit, Sides, as_image_size
 from thumbnet.specs.typed import from_fields
 
 CARD_FORMAT = 3
-FORMAT_WITHOUT_DECISION = 2  # of cards that earlier versions read, too
+FORMAT_BEFORE = 2  # of cards without a decision, of cropped pictures: earlier versions read these, too
 MAX_SIDE = 4096  # pixels
 MAX_COUNT = 2**40
 
@@ -29,6 +30,7 @@ class ModelCard:
     a network of blocks; `metrics` are those of the test split (`test_accuracy`, `test_loss`, `ece`: the expected
     calibration error, and `num_test`). Both are None of models from before they were kept, the former of others, too.
     `decision` is how the logits become an answer; None: the likeliest class.
+    `fit` is how pictures of another shape are brought to that of the model.
     """
 
     model: str
@@ -53,21 +55,29 @@ class ModelCard:
     architecture: Architecture | None = None
     metrics: Mapping[str, float] | None = None
     decision: Decision | None = None
+    fit: Fit = "crop"
+
+    @property
+    def image_size(self) -> int | Sides:
+        """The images' side in pixels, or their height and width where these differ."""
+        return as_image_size(self.image_shape[1:])
 
 
 def card_to_dict(card: ModelCard) -> dict[str, Any]:
     """Plain values for JSON; `card_from_dict` reads them back.
 
-    A card with a decision is of a later format: an earlier version refuses it, instead of answering otherwise. The usual
-    stem is left out, as it was before there were others.
+    A card with a decision, or of letterboxed pictures, is of a later format: an earlier version refuses it, instead of
+    answering otherwise. The usual stem and fit are left out, as they were before there were others.
     """
     values = asdict(card)
     if card.architecture is not None and card.architecture.stem == DEFAULT_STEM:
         del values["architecture"]["stem"]
     if card.decision is None:
         del values["decision"]
-        return {FORMAT: FORMAT_WITHOUT_DECISION, **values}
-    return {FORMAT: CARD_FORMAT, **values}
+    if card.fit == "crop":
+        del values["fit"]
+    is_as_before = card.decision is None and card.fit == "crop"
+    return {FORMAT: FORMAT_BEFORE if is_as_before else CARD_FORMAT, **values}
 
 
 def card_from_dict(values: Mapping[str, Any], *, name: str) -> ModelCard:

@@ -24,6 +24,7 @@ from thumbnet.runs.size_advice import advise_size
 from thumbnet.runs.which import is_pretrained_name
 from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec
 from thumbnet.specs.objective import Objective
+from thumbnet.specs.sizes import as_image_size
 from thumbnet.terminal.streams import tell
 from thumbnet.terminal.text import counted
 from thumbnet.training.inputs import resolve_inputs
@@ -46,6 +47,7 @@ def load_data(
             data_dir=config.data_dir,
             allow_unverified=config.allow_unverified,
             image_size=config.image_size,
+            fit=config.fit,
             val_fraction=config.val_fraction,
             val_per_class=config.val_per_class,
             split_seed=config.split_seed,
@@ -62,7 +64,7 @@ def load_data(
     for sentence in (dataset.source.note, *dataset.source.remarks):
         if sentence:
             say(sentence)
-    sides = None if is_resolved else picture_sides(dataset)
+    sides = None if is_resolved or config.image_size == "auto" else picture_sides(dataset)
     advice = "" if sides is None else advise_size(config, dataset, sides)
     if advice:
         say(advice)
@@ -85,9 +87,9 @@ def _as_before(config: TrainConfig, resolved: TrainConfig) -> TrainConfig:
 
 def _check_given(dataset: Dataset, config: TrainConfig) -> None:
     """ConfigError where the dataset is another than the one that the config asks for."""
-    wanted: dict[str, object] = {"split_seed": config.split_seed, "num_train": config.num_train}
+    wanted: dict[str, object] = {name: getattr(config, name) for name in ("split_seed", "num_train", "fit")}
     given: dict[str, object] = {
-        name: getattr(dataset, name) for name in ("val_fraction", "val_per_class", "split_seed", "num_train")
+        name: getattr(dataset, name) for name in ("val_fraction", "val_per_class", "split_seed", "num_train", "fit")
     }
     if config.val_fraction != "auto":
         wanted |= {"val_fraction": config.val_fraction, "val_per_class": config.val_per_class or 0}
@@ -97,8 +99,8 @@ def _check_given(dataset: Dataset, config: TrainConfig) -> None:
         wanted["groups"], given["groups"] = whole_path(config.division.groups), dataset.division.groups
     if config.data != "auto":
         wanted["data"], given["data"] = source_name(config.data), dataset.source.name
-    if dataset.source.name == ARRAYS and config.image_size != IMAGE_SIZE:
-        wanted["image_size"], given["image_size"] = config.image_size, dataset.image_shape[1]
+    if dataset.source.name == ARRAYS and config.image_size not in (IMAGE_SIZE, "auto"):
+        wanted["image_size"], given["image_size"] = config.image_size, as_image_size(dataset.image_shape[1:])
     made_by = "make it with dataset_from_arrays" if dataset.source.name == ARRAYS else "read it with load_dataset"
     for name, value in wanted.items():
         if given[name] != value:
@@ -128,6 +130,7 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         min_steps=None,
         model_options=options_to_train(config, sides=dataset.image_shape[1:]),
         data=source,
+        image_size=as_image_size(dataset.image_shape[1:]) if config.image_size == "auto" else config.image_size,
         allow_unverified=config.allow_unverified and obeys(source, "allow_unverified"),  # the digits verify nothing
         data_dir=str(data_folder(config.data_dir).resolve()) if uses_data_dir else None,
         val_fraction=dataset.val_fraction,

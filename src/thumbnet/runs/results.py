@@ -250,6 +250,7 @@ def _model_card(
         commit=_commit(),
         white_levels=dict(dataset.white_levels),
         architecture=architecture_of_model(model),
+        fit=dataset.fit,
         metrics=card_metrics(evaluation, dataset.class_names),
         decision=evaluation.decision,
     )

@@ -10,7 +10,7 @@ import torch
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.source_registry import obeys, source_name
+from thumbnet.data.source_registry import fit_for, obeys, source_name
 from thumbnet.data.sources import load_dataset
 from thumbnet.data.white_levels import scale_for
 from thumbnet.errors import CheckpointError, RunError
@@ -117,7 +117,8 @@ class Run(TrainedModel):
             skip_unreadable=config.skip_unreadable and obeys(chosen, "skip_unreadable"),
             white_levels=scale_for(self.card.white_levels),
             in_colour=self.card.image_shape[0] == 3,
-            image_size=self.card.image_shape[1],
+            image_size=self.card.image_size,
+            fit=fit_for(chosen, self.card.fit),
             val_fraction=config.val_fraction,
             val_per_class=config.val_per_class,
             split_seed=config.split_seed,

@@ -43,10 +43,10 @@ def _cost(config: TrainConfig, dataset: Dataset, sides: tuple[int, int]) -> floa
     """Multiply-accumulates of an image with these sides."""
     model = create_with_options(
         config.model,
-        resolved_options(config.model, config.model_options),
+        resolved_options(config.model, config.model_options, sides=sides),
         num_classes=dataset.num_classes,
         in_channels=dataset.num_channels,
-        image_size=sides[0],
+        image_size=sides,
         seed=0,
     )
     return float(trace_model(model, (dataset.num_channels, *sides)).macs)

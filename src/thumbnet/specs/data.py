@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from thumbnet.errors import ConfigError
+from thumbnet.specs.sizes import Fit, ImageSize, Sides, as_sides
 
 WhiteLevels: TypeAlias = Mapping[str, float]  # by the kind of deep pictures, see data/white_levels.py
 ValFraction: TypeAlias = float | Literal["auto"]  # held out for validation; "auto": see data/val_rule.py
@@ -45,13 +46,41 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How pictures are read: resized to `image_size` pixels, unreadable files left out, the level that is white in
-    pictures with more than 8 bits (None: by what the set uses), and whether to show on stderr how far it is."""
+    """How pictures are read: brought to squares of `image_size` pixels, unreadable files left out, the level that is
+    white in pictures with more than 8 bits (None: by what the set uses), and whether to show on stderr how far it is.
+
+    Sources that obey `image_shape` get pictures of `wanted_sides`, which may differ from each other or be left to the
+    source ("auto"), cropped or letterboxed (`fit`).
+    """
 
     image_size: int = IMAGE_SIZE
     skip_unreadable: bool = False
     white_levels: WhiteLevels | None = None
     show_progress: bool = True
+    shape: Sides | Literal["auto"] | None = None  # None: a square of image_size
+    fit: Fit = "crop"
+
+    @classmethod
+    def sized(
+        cls,
+        image_size: ImageSize,
+        *,
+        fit: Fit = "crop",
+        skip_unreadable: bool = False,
+        white_levels: WhiteLevels | None = None,
+        show_progress: bool = True,
+    ) -> ReadOptions:
+        """With a checked size of any kind."""
+        if isinstance(image_size, int):
+            return cls(image_size, skip_unreadable, white_levels, show_progress, fit=fit)
+        shape: Sides | Literal["auto"] = "auto" if image_size == "auto" else as_sides(image_size)
+        side = IMAGE_SIZE if shape == "auto" else max(shape)
+        return cls(side, skip_unreadable, white_levels, show_progress, shape, fit)
+
+    @property
+    def wanted_sides(self) -> Sides | Literal["auto"]:
+        """Height and width, or "auto"."""
+        return (self.image_size, self.image_size) if self.shape is None else self.shape
 
 
 def expanded(path: str | Path) -> Path:

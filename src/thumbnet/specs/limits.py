@@ -1,9 +1,9 @@
-"""The limits of a training's length, batches and images."""
+"""The limits of a training's length and batches."""
 
 from __future__ import annotations
 
 from thumbnet.errors import ConfigError
-from thumbnet.specs.checks import MAX_IMAGE_SIZE, require
+from thumbnet.specs.checks import require
 
 MAX_EPOCHS = 1_000_000
 MAX_STEPS = 1_000_000_000
@@ -34,16 +34,6 @@ def check_batch_size(batch_size: int) -> None:
     """ConfigError for a batch that no batch normalisation could train on, or that no memory could hold."""
     expected = f"at least 2 (batch normalisation needs two) and at most {MAX_BATCH_SIZE:,}"
     require(2 <= batch_size <= MAX_BATCH_SIZE, "batch_size", batch_size, expected)
-
-
-def check_image_size(image_size: int) -> None:
-    """ConfigError for a side in pixels that is too small for an image or too large for memory."""
-    if image_size > MAX_IMAGE_SIZE:
-        raise ConfigError(
-            f"image_size is {image_size}: a hundred colour images of that side take {300e-9 * image_size**2:,.0f} GB",
-            hint=f"image_size must be at most {MAX_IMAGE_SIZE} pixels",
-        )
-    require(image_size >= 4, "image_size", image_size, "at least 4 pixels")
 
 
 def _years(seconds: float) -> str:

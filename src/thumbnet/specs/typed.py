@@ -6,7 +6,7 @@ import dataclasses
 import math
 import types
 from collections.abc import Mapping
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from thumbnet.specs.json_text import HINT, damaged
 
@@ -16,7 +16,8 @@ T = TypeVar("T")
 def from_fields(cls: type[T], values: object, *, name: str, hint: str = HINT) -> T:
     """A dataclass whose fields are given by `values`, an object of a JSON text.
 
-    Fields may be texts, numbers (finite), truth values, None, and tuples, mappings, unions and dataclasses of them.
+    Fields may be texts (of a few choices, if it is a Literal), numbers (finite), truth values, None, and tuples,
+    mappings, unions and dataclasses of them.
 
     Raises:
         RunError: a field is missing or of another type; it names the file `name`.
@@ -67,6 +68,9 @@ def _checked(value: Any, hint: Any, key: str) -> Any:
     elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         if abs(value) < 1e300 and math.isfinite(value):
             return float(value)
+    elif origin is Literal and isinstance(value, str):
+        if value in arguments:
+            return value
     elif hint in (int, str, bool, types.NoneType):
         if type(value) is hint:
             return value

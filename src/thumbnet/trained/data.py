@@ -6,7 +6,7 @@ from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.folder_layout import normalised_name
-from thumbnet.data.source_registry import source_name
+from thumbnet.data.source_registry import fit_for, source_name
 from thumbnet.data.sources import load_dataset, load_whole_dataset
 from thumbnet.data.white_levels import scale_for
 from thumbnet.errors import RunError
@@ -29,11 +29,13 @@ def load_test_data(
         RunError: the other data has other classes or another image shape than the model was trained for.
     """
     card = trained.card
+    chosen = card.data if data is None else data
     dataset = load_dataset(
-        card.data if data is None else data,
+        chosen,
         data_dir=data_dir,
         allow_unverified=allow_unverified,
-        image_size=card.image_shape[1],
+        image_size=card.image_size,
+        fit=fit_for(chosen, card.fit),
         white_levels=scale_for(card.white_levels),
         in_colour=card.image_shape[0] == 3,
     )
@@ -56,7 +58,8 @@ def load_unseen_data(
         data,
         data_dir=data_dir,
         allow_unverified=allow_unverified,
-        image_size=card.image_shape[1],
+        image_size=card.image_size,
+        fit=fit_for(data, card.fit),
         white_levels=scale_for(card.white_levels),
         in_colour=card.image_shape[0] == 3,
     )

@@ -14,6 +14,7 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.specs.checks import require_seed
 from thumbnet.specs.data import IMAGE_SIZE
 from thumbnet.specs.inputs import Inputs
+from thumbnet.specs.sizes import ImageSize
 from thumbnet.training.inputs import build_augmentations
 from thumbnet.views.figure import (
     MUTED,
@@ -43,7 +44,7 @@ def preview_augmentation(
     *,
     data_dir: str | Path | None = None,
     allow_unverified: bool = False,
-    image_size: int = IMAGE_SIZE,
+    image_size: ImageSize = IMAGE_SIZE,
     augmentation: str = "crop-flip",
     seed: int = 0,
 ) -> Figure:

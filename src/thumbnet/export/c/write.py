@@ -24,7 +24,15 @@ from thumbnet.export.c.source import c_header, c_source, fill
 from thumbnet.export.c.stored import SUFFIX, Stored, stored_to_bytes
 from thumbnet.export.c.surroundings import surroundings
 from thumbnet.export.public_card import public_card
-from thumbnet.export.request import LEAST_AGREEMENT, Agreement, CheckImages, ExportRequest, ExportResult, compare
+from thumbnet.export.request import (
+    LEAST_AGREEMENT,
+    Agreement,
+    CheckImages,
+    ExportRequest,
+    ExportResult,
+    compare,
+    refuse_letterbox,
+)
 from thumbnet.models.decision import chosen_classes
 
 NAME = "c"
@@ -40,10 +48,11 @@ def write(request: ExportRequest) -> ExportResult:
 
     Raises:
         ExportError: the accuracy on held-out images drops by more than is allowed, the compiled program gives other
-            numbers than the reference, or the folder holds something else.
+            numbers than the reference, the folder holds something else, or the model's pictures are letterboxed.
     """
     shippable = request.shippable
     assert shippable.program is not None
+    refuse_letterbox(shippable, "the folder's code for cameras")
     if shippable.export_data is None or shippable.export_data.ranges is None:
         raise ExportError(f"the ranges of {shippable.name}'s maps are not known", hint="give its data with --data")
     check_replaceable(request.out)

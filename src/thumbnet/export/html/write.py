@@ -13,7 +13,7 @@ from thumbnet.export.html.page import build_page
 from thumbnet.export.html.reading import program_from_bytes
 from thumbnet.export.html.weights import program_to_bytes
 from thumbnet.export.paths import made_parent
-from thumbnet.export.request import Agreement, CheckImages, ExportRequest, ExportResult, compare
+from thumbnet.export.request import Agreement, CheckImages, ExportRequest, ExportResult, compare, refuse_letterbox
 from thumbnet.models.program import Program
 from thumbnet.models.program_numpy import run_program
 
@@ -27,10 +27,12 @@ def write(request: ExportRequest) -> ExportResult:
     """Write the page.
 
     Raises:
-        ExportError: the weights in half precision, as the page has them, give other predictions than the model's.
+        ExportError: the weights in half precision, as the page has them, give other predictions than the model's; or
+            its pictures are letterboxed.
     """
     shippable = request.shippable
     assert shippable.program is not None
+    refuse_letterbox(shippable, "the page")
     weights = program_to_bytes(shippable.program)
     program = program_from_bytes(weights)
     checks = [_check(program, _some(images)) for images in (request.held_out, request.test) if images is not None]

@@ -11,6 +11,7 @@ from thumbnet.models.card import card_to_dict
 from thumbnet.trained.shippable import Shippable
 
 INPUT = "uint8 pixels 0..255, [N,height,width,channels]; normalisation is inside"
+LETTERBOXED = "; pictures of another shape are shrunk whole, with grey (128) around them"
 
 
 def properties_of(shippable: Shippable) -> dict[str, str]:
@@ -21,7 +22,7 @@ def properties_of(shippable: Shippable) -> dict[str, str]:
         "name": _printable(shippable.name),
         "model": _printable(card.model),
         "class_names": json.dumps(card.class_names),
-        "input": INPUT,
+        "input": INPUT + (LETTERBOXED if card.fit == "letterbox" else ""),
         "mean": json.dumps(card.mean),
         "std": json.dumps(card.std),
         "recipe": _printable(card.recipe),

@@ -123,6 +123,7 @@ class Classifier:
                 num_channels=num_channels,
                 white_levels=self.card.white_levels,
                 formats=FORMATS,
+                fit=self.card.fit,
             )
         except ImageError as error:
             raise _damaged(error) from error

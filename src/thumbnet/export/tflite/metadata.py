@@ -44,6 +44,8 @@ def describe(shippable: Shippable) -> str:
     if card.metrics is not None and "test_accuracy" in card.metrics:
         accuracy = f"; accuracy before quantisation {card.metrics['test_accuracy']:.2%}"
     kind = "RGB" if channels == 3 else "grey"
+    if card.fit == "letterbox":
+        kind = f"letterboxed {kind}"
     return escaped(
         f"{shippable.name}: {len(card.class_names)} classes, {card.num_params:,} parameters, trained on "
         f"{kind} pictures of {width}x{height} pixels of {card.data_description}{accuracy}"

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from thumbnet.atomic import write_atomically
-from thumbnet.export.request import ExportRequest, ExportResult
+from thumbnet.export.request import ExportRequest, ExportResult, refuse_letterbox
 from thumbnet.specs.extras import require_extra
 
 NAME = "tflite"
@@ -27,6 +27,8 @@ def write(request: ExportRequest) -> ExportResult:
     from thumbnet.export.tflite.targets import target_folder
 
     shippable = request.shippable
+    if request.target is not None:
+        refuse_letterbox(shippable, request.target)
     channels, *sides = shippable.card.image_shape
     folder = None if request.target is None else target_folder(request.target, shippable)
     content = file_bytes(shippable)
