@@ -11,13 +11,15 @@ import torch
 from PIL import Image
 
 from small_runs import small_config, write_small_data
+from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation import robustness as measuring
 from thumbnet.evaluation.corruptions import CORRUPTIONS
 from thumbnet.evaluation.robustness import measure_robustness
 from thumbnet.runs.report import write_report
+from thumbnet.runs.resolve import load_data, say_nothing
 from thumbnet.runs.robustness import measure_for_report
-from thumbnet.runs.run import RunDir, load_run, read_robustness
+from thumbnet.runs.run import RunDir, read_robustness
 from thumbnet.runs.train import train
 
 KINDS = CORRUPTIONS[1:3]
@@ -67,12 +69,16 @@ def test_it_is_measured_on_500_images_at_most(tiny_dataset: Dataset) -> None:
     assert said == ["Measuring accuracy under corruptions on 500 test images ..."]
 
 
-@pytest.mark.parametrize("asked", [False, True])
-def test_it_is_left_out_or_measured_as_asked(asked: bool, tmp_path: Path) -> None:
-    config = small_config(write_small_data(tmp_path / "data.npz"), report_robustness=asked or "auto")
-    run = train(config, run_dir=tmp_path / "run", log_style="silent")
-    assert run.config.report_robustness is asked
-    assert (read_robustness(RunDir(load_run(run.path).path)) is not None) is asked
+def test_auto_is_for_folders_and_what_is_asked_for_is_done(pictures: Path, tmp_path: Path) -> None:
+    npz = small_config(write_small_data(tmp_path / "data.npz"))
+    folder = npz.replace(data=f"folder:{pictures}", image_size=16)
+
+    def resolved(config: TrainConfig) -> object:
+        return load_data(config, say=say_nothing)[1].report_robustness
+
+    assert [resolved(config) for config in (npz, folder)] == [False, True]
+    assert [resolved(config.replace(report_robustness=True)) for config in (npz, folder)] == [True, True]
+    assert [resolved(config.replace(report_robustness=False)) for config in (npz, folder)] == [False, False]
 
 
 def test_without_pictures_there_is_no_report_to_measure_it_for(pictures: Path, tmp_path: Path) -> None:
