@@ -13,6 +13,7 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from thumbnet.augment.augmentation import Augmentation, Draws, drawn_for
+from thumbnet.augment.selected import in_pieces
 from thumbnet.errors import ConfigError
 
 GREY = (0.299, 0.587, 0.114)  # a pixel's grey level from red, green and blue (ITU-R BT.601)
@@ -94,13 +95,19 @@ class Sharpen(Augmentation):
 
     def apply(self, images: UInt8[Tensor, "n c h w"], draws: Draws) -> UInt8[Tensor, "n c h w"]:
         factor = drawn_for(images, draws["factor"])
-        pixels = images.float()
-        rows, columns = (_neighbours(length, images.device) for length in images.shape[2:])
-        sums = (rows @ pixels @ columns)[:, :, 1:-1, 1:-1]  # over 3x3 pixels; a convolution of one channel is slower
-        inner = pixels[:, :, 1:-1, 1:-1]
-        smoothed = (sums + (CENTRE_WEIGHT - 1) * inner) / (8 + CENTRE_WEIGHT)
-        inner.copy_(torch.lerp(smoothed, inner, factor[:, None, None, None]))
-        return pixels.clamp_(0, 255).round_().to(torch.uint8)
+        if min(images.shape[2:]) < 3:
+            return images.clone()
+        sharpened = images.clone()
+        for some in in_pieces(torch.arange(len(images)), images):
+            places = some.to(images.device)
+            pixels = images[places].float()
+            inner = pixels[:, :, 1:-1, 1:-1]
+            rows = (pixels[:, :, :-2] + pixels[:, :, 1:-1]).add_(pixels[:, :, 2:])
+            smoothed = (rows[..., :-2] + rows[..., 1:-1]).add_(rows[..., 2:])  # exact: these are whole numbers
+            smoothed.add_(inner, alpha=CENTRE_WEIGHT - 1).div_(8 + CENTRE_WEIGHT)
+            inner.copy_(torch.lerp(smoothed, inner, factor[places, None, None, None]))
+            sharpened.index_copy_(0, places, pixels.clamp_(0, 255).round_().to(torch.uint8))
+        return sharpened
 
 
 def _mixing(saturation: Float32[Tensor, " n"], hue: Float32[Tensor, " n"]) -> Float32[Tensor, "n 3 3"]:
@@ -111,8 +118,3 @@ def _mixing(saturation: Float32[Tensor, " n"], hue: Float32[Tensor, " n"]) -> Fl
     turned = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], dim=1).unflatten(1, (3, 3))
     mixing: Tensor = torch.linalg.inv(to_yiq) @ turned @ to_yiq
     return mixing
-
-
-def _neighbours(length: int, device: torch.device) -> Float32[Tensor, "{length} {length}"]:
-    """1 where two positions are the same or next to each other."""
-    return torch.ones(length, length, device=device).tril(1).triu(-1)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from thumbnet.augment.augmentation import Augmentation, Draws, check_probability, drawn_for, sample_selected
+from thumbnet.augment.selected import in_pieces
 from thumbnet.errors import ConfigError
 
 PAD_MODES = {"zero": "constant", "reflect": "reflect"}  # our border names to PyTorch's
@@ -127,14 +128,15 @@ class ShiftScaleRotate(Augmentation):
 
     def apply(self, images: UInt8[Tensor, "n c h w"], draws: Draws) -> UInt8[Tensor, "n c h w"]:
         assert len(draws["selected"]) == len(images)
-        selected = draws["selected"].nonzero().flatten()  # found on the CPU, so that no device has to wait
-        positions = selected.to(images.device)
-        chosen = images[positions]
-        grid = _source_grid({name: draw[selected] for name, draw in draws.items()}, images)
-        moved = F.grid_sample(
-            chosen.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=True
-        )  # with align_corners, this reflection is reflect-101
-        return images.index_copy(0, positions, moved.round().to(torch.uint8))
+        changed = images.clone()
+        for selected in in_pieces(draws["selected"].nonzero().flatten(), images):
+            positions = selected.to(images.device)
+            grid = _source_grid({name: draw[selected] for name, draw in draws.items()}, images)
+            moved = F.grid_sample(
+                images[positions].float(), grid, mode="bilinear", padding_mode="reflection", align_corners=True
+            )  # with align_corners, this reflection is reflect-101
+            changed.index_copy_(0, positions, moved.round_().to(torch.uint8))
+        return changed
 
 
 def _source_grid(draws: Draws, images: UInt8[Tensor, "n c h w"]) -> Float32[Tensor, "m h w 2"]:
