@@ -193,7 +193,7 @@ def test_disagreements_show_the_images_with_what_both_say() -> None:
     baseline, other = random_predictions(2)
     (pair,) = compare_with_baseline(baseline, [other])
     images = torch.randint(0, 256, (60, 3, 8, 8), dtype=torch.uint8)
-    sides = disagreements_of("first", baseline, "second", other, pair, images, num_images=3)
+    sides = disagreements_of("first", baseline, "second", other, pair, images.__getitem__, num_images=3)
     figure = draw_disagreements([sides], CLASS_NAMES)
     shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
     expected = [*pair.only_baseline[:3].tolist(), *pair.only_other[:3].tolist()]
@@ -219,8 +219,8 @@ def test_disagreements_with_long_names_or_none_at_all_are_readable() -> None:
     (same,) = compare_with_baseline(baseline, [baseline])
     figure = draw_disagreements(
         [
-            disagreements_of(LONG_NAMES[0], baseline, LONG_NAMES[1], other, pair, images, num_images=1),
-            disagreements_of("first", baseline, "again", baseline, same, images),
+            disagreements_of(LONG_NAMES[0], baseline, LONG_NAMES[1], other, pair, images.__getitem__, num_images=1),
+            disagreements_of("first", baseline, "again", baseline, same, images.__getitem__),
         ],
         LONG_NAMES[:3],
     )

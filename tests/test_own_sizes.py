@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,13 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.data_check.folds import OutOfFold
 from thumbnet.data_check.pictures import draw_pictures
 from thumbnet.data_check.suspects import Duplicate, Place
+from thumbnet.evaluation.comparison import compare_with_baseline
+from thumbnet.evaluation.predictions import StoredPredictions
 from thumbnet.evaluation.saliency import resized_maps
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import size_advice
 from thumbnet.runs.size_advice import advise_size
+from thumbnet.views.disagreements import disagreements_of
 from thumbnet.views.report.gallery_images import tile_side
 from thumbnet.views.suspects import draw_suspects
 
@@ -106,7 +110,7 @@ def test_people_are_shown_the_files_pixels(folder: Path, dataset: Dataset) -> No
     assert torch.equal(larger_images(dataset, dataset.train, [0], side=32), dataset.train.images[:1])
     digits = load_dataset("digits")
     assert torch.equal(larger_images(digits, digits.test, [3], side=96), digits.test.images[[3]])
-    assert larger_images(dataset, dataset.train, [], side=96).shape[0] == 0
+    assert larger_images(dataset, dataset.train, [], side=96).shape == (0, 1, 96, 96)
 
 
 def test_a_file_that_is_gone_is_shown_as_the_network_sees_it(folder: Path, dataset: Dataset) -> None:
@@ -130,6 +134,16 @@ def test_check_pages_show_the_files_pixels(dataset: Dataset, monkeypatch: pytest
     (group,) = drawn
     assert group.shape == (2, 1, 128, 128)
     assert torch.equal(group[0], larger_images(dataset, dataset.train, [1], side=128)[0])
+
+
+def test_what_runs_disagree_about_is_shown_as_the_files_have_it(dataset: Dataset) -> None:
+    labels = dataset.test.labels
+    right, wrong = (StoredPredictions(labels, said, torch.ones(len(labels))) for said in (labels, 1 - labels))
+    (pair,) = compare_with_baseline(right, [wrong])
+    shown = partial(larger_images, dataset, dataset.test, side=128)
+    only_right, only_wrong = disagreements_of("right", right, "wrong", wrong, pair, shown)
+    assert only_right.images.shape == (len(labels), 1, 128, 128)
+    assert only_wrong.images.shape == (0, 1, 128, 128)
 
 
 def test_maps_and_tiles_have_one_size() -> None:

@@ -73,7 +73,7 @@ def larger_images(dataset: Dataset, split: Split, indices: Sequence[int], *, sid
     """
     own = split.images[list(indices)]
     root, longer = _root(dataset), max(dataset.image_shape[1:])
-    if root is None or split.paths is None or longer >= side or not len(own):
+    if root is None or split.paths is None or longer >= side:
         return own
     height, width = (max(1, round(length * side / longer)) for length in dataset.image_shape[1:])
     files = [root / split.paths[index] for index in indices]

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.originals import larger_images
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.comparison import (
     CONFIDENCE_LEVEL,
@@ -28,7 +30,7 @@ from thumbnet.runs.same_test import check_same_test
 from thumbnet.runs.seed_runs import is_seed_runs
 from thumbnet.views.comparison import describe_comparison, draw_costs
 from thumbnet.views.curves import curves_of, draw_curves
-from thumbnet.views.disagreements import disagreements_of, draw_disagreements
+from thumbnet.views.disagreements import IMAGE_PX, disagreements_of, draw_disagreements
 from thumbnet.views.figure import png_bytes
 
 COMPARISON = "comparison.json"
@@ -169,8 +171,9 @@ def write_comparison(
     curves = [curves_of(run.history, label=name) for run, name in zip(comparison.runs, names, strict=True)]
     folder.write("curves.png", png_bytes(draw_curves(curves)))
     folder.write("cost.png", png_bytes(draw_costs(comparison.metrics)))
+    shown = partial(larger_images, images, images.test, side=IMAGE_PX)
     disagreements = [
-        disagreements_of(names[0], comparison.predictions[0], name, stored, pair, images.test.images)
+        disagreements_of(names[0], comparison.predictions[0], name, stored, pair, shown)
         for name, stored, pair in zip(names[1:], comparison.predictions[1:], comparison.comparisons, strict=True)
     ]
     folder.write("disagreements.png", png_bytes(draw_disagreements(disagreements, images.class_names)))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -60,12 +60,12 @@ def disagreements_of(
     other_name: str,
     other: StoredPredictions,
     comparison: PairedComparison,
-    images: UInt8[Tensor, "n c h w"],
+    images_at: Callable[[Sequence[int]], Images],
     *,
     num_images: int = NUM_IMAGES,
 ) -> tuple[Disagreement, Disagreement]:
-    """The first `num_images` that only the baseline gets right, and those that only the other does; `images` are all
-    that both answered."""
+    """The first `num_images` that only the baseline gets right, and those that only the other does; `images_at` gives
+    the pixels to show of some of the images that both answered."""
 
     def side(
         right_name: str,
@@ -79,7 +79,7 @@ def disagreements_of(
             right_name=right_name,
             wrong_name=wrong_name,
             num_images=len(indices),
-            images=images[shown],
+            images=images_at(shown.tolist()),
             labels=right.labels[shown],
             wrong_predicted=wrong.predicted[shown],
             right_confidence=right.confidence[shown],
