@@ -107,6 +107,16 @@ def test_the_test_split_does_not_depend_on_val_fraction(val_fraction: float) -> 
     assert complete_splits(splits, val_fraction=val_fraction, split_seed=0).test.paths == reference.test.paths
 
 
+def test_all_classes_with_too_few_images_are_named_at_once() -> None:
+    with pytest.raises(DataError, match="class 'b' has 2 images for 3 splits, expected at least 3"):
+        complete_splits(source_of([9, 2, 9]), val_fraction=0.1, split_seed=0)
+    with pytest.raises(DataError, match="2 classes have fewer images than the 3 splits need: 'b' has 2, 'd' has 1"):
+        complete_splits(source_of([9, 2, 9, 1]), val_fraction=0.1, split_seed=0)
+    labels = torch.arange(30)
+    with pytest.raises(DataError, match=r"'s' has 1, 't' has 1, and 10 more have too few"):
+        hold_out(labels, val_fraction=0, test_fraction=0.1, seed=0, class_names="abcdefghijklmnopqrstuvwxyzABCD")
+
+
 def test_three_images_of_a_class_fill_three_splits() -> None:
     completed = complete_splits(source_of([3, 3]), val_fraction=0.5, split_seed=0)
     assert [counts(split) for split in completed] == [[1, 1], [1, 1], [1, 1]]

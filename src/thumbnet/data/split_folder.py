@@ -186,7 +186,7 @@ def _plan(path: Path, layout: FolderLayout, *, groups: str, test: float, val: fl
     except DataError as error:
         raise DataError(
             error.message,
-            hint="add pictures of this class, take it out, or leave a split out with --val 0"
+            hint="add pictures, take such classes out, or leave a split out with --val 0"
             + ("" if resolved == "off" else ", or the groups with --groups off"),
         ) from error
     splits = [""] * len(layout.files)

@@ -26,6 +26,7 @@ from thumbnet.terminal.text import counted
 
 TEST_FRACTION = 0.1  # of the images of a source that has no test split of its own
 MAX_VAL_FRACTION = 0.5
+MAX_CLASSES_NAMED = 20  # in a message
 
 
 class SplitIndices(NamedTuple):
@@ -206,12 +207,13 @@ def held_out_counts(
     Raises:
         DataError: a class has fewer images than there are splits to fill.
     """
+    _refuse_small(sizes, 1 + (test_fraction > 0) + (val_fraction > 0), class_names)
     present = [size for size in sizes if size]
     num_images, counts = sum(present), []
-    for size, class_name in zip(sizes, class_names, strict=False):
+    for size in sizes:
         is_rare = len(present) == 2 or 2 * size * len(present) < num_images
         least = min(val_per_class, size // 4) if is_rare else 0
-        counts.append(_shares(size, test_fraction, val_fraction, least_val=least, class_name=class_name))
+        counts.append(_shares(size, test_fraction, val_fraction, least_val=least))
     return counts
 
 
@@ -249,19 +251,29 @@ def _without(indices: SplitIndices, excluded: Collection[int], splits: SourceSpl
     return SplitIndices(train, val, indices.test)
 
 
-def _shares(
-    num_images: int, test_fraction: float, val_fraction: float, *, least_val: int, class_name: str
-) -> HeldOutCount:
+def _refuse_small(sizes: Sequence[int], needed: int, class_names: Sequence[str]) -> None:
+    """DataError, which names all of them, where classes have fewer images than there are splits to fill."""
+    small = {name: size for name, size in zip(class_names, sizes, strict=False) if 0 < size < needed}
+    if len(small) == 1:
+        ((name, size),) = small.items()
+        raise DataError(
+            f"class {name!r} has {counted(size, 'image')} for {needed} splits, expected at least {needed}",
+            hint="add images of this class, take it out, or set val_fraction to 0",
+        )
+    if small:
+        named = [f"{name!r} has {size}" for name, size in small.items()][:MAX_CLASSES_NAMED]
+        more = "" if len(named) == len(small) else f", and {len(small) - len(named):,} more have too few"
+        raise DataError(
+            f"{len(small):,} classes have fewer images than the {needed} splits need: {', '.join(named)}{more}",
+            hint="add images of these classes, take them out, or set val_fraction to 0",
+        )
+
+
+def _shares(num_images: int, test_fraction: float, val_fraction: float, *, least_val: int) -> HeldOutCount:
     """How many of a class's `num_images` each fraction takes."""
     if num_images == 0:
         return HeldOutCount(0, 0)
     fractions = (test_fraction, val_fraction)
-    needed = 1 + sum(fraction > 0 for fraction in fractions)
-    if num_images < needed:
-        raise DataError(
-            f"class {class_name!r} has {counted(num_images, 'image')} for {needed} splits, expected at least {needed}",
-            hint="add images of this class, take it out, or set val_fraction to 0",
-        )
     shares = [max(math.ceil(fraction), round(num_images * fraction)) for fraction in fractions]
     shares[1] = max(shares[1], least_val)
     while sum(shares) >= num_images:
