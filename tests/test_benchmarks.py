@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cifar_files import write_folder
+from cifar_files import make_batches, write_folder
 from fitting import fit_flat
 from thumbnet.cli import main
 from thumbnet.config import config_from_toml, config_to_toml
@@ -521,3 +521,34 @@ def test_the_other_commits_recipe_is_read_with_its_network(tmp_path: Path, monke
         "sprint", values
     )
     assert "holds the bar of 0.98" in bench_commit.describe("sprint", values | {"processor_kind": "AVX-512 float32"})
+
+
+def test_the_benchmark_of_unequal_classes_tells_what_the_runs_answered(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    trainings_in_this_process: None,
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_imbalance
+    import measuring
+
+    write_folder(tmp_path / "data", batches=make_batches(120))
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
+    arguments = ["it", "--data-dir", str(tmp_path / "data"), "--num-rare", "44", "--seeds", "0"]
+    options = ["--epochs", "1", "--set", "model_options.blocks=c8s", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--keep", str(tmp_path / "kept"), "--", *options])
+    bench_imbalance.main()
+    bench_imbalance.main()  # nothing is trained again
+    (report,) = (tmp_path / "results").glob("imbalance_*.md")
+    assert report.read_text() in capsys.readouterr().out
+    values = json.loads(report.with_suffix(".json").read_text())
+    with np.load(tmp_path / "kept" / "pair.npz") as pair:
+        assert np.bincount(pair["train_labels"]).tolist() == [60, 44]
+        assert np.bincount(pair["test_labels"]).tolist() == [12, 12]
+    (run,) = values["runs"]["threshold"]
+    assert run["threshold_rule"] == "recall 0.8"
+    evaluated = json.loads((tmp_path / "kept" / "threshold-0" / "metrics.json").read_text())
+    assert run["test_average_precision"] == evaluated["test_average_precision"]
+    assert 0 <= run["recall"] <= 1
+    assert "threshold" not in values["runs"]["sampler"][0]
