@@ -26,3 +26,9 @@ def test_rows_are_summarised_by_the_figures_that_all_of_them_have() -> None:
     assert list(found) == ["a", "b"]
     assert found["b"].mean == 3.0
     assert found["a"].std == 0
+
+
+def test_an_interval_keeps_to_what_a_figure_can_be() -> None:
+    found = aggregate([0.9, 1.0]).within(0, 1)
+    assert (found.low, found.high) == (pytest.approx(0.95 - 12.7062 * 0.05, abs=1e-4), 1)
+    assert aggregate([0.5]).within(0, 1) == aggregate([0.5])

@@ -92,7 +92,7 @@ def test_the_threshold_is_moved_by_keyboard(browser: Chrome, report: Path) -> No
     open_file(browser, report)
     slider = find(browser, "#threshold-slider")
     at_first, kept = chosen_figures(browser), slider.get_attribute("value")
-    rows = find_all(browser, "#threshold details tbody tr")
+    rows = find_all(browser, "#threshold > details tbody tr")
     assert len(rows) == 9  # readable without the control
     predictions = two_class_predictions()
     margins = (predictions.logits[:, 1] - predictions.logits[:, 0]).double()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy.stats import t as student
 
@@ -25,6 +25,12 @@ class Aggregate:
     std: float | None
     low: float | None
     high: float | None
+
+    def within(self, lowest: float, highest: float) -> Aggregate:
+        """The same with an interval that keeps to the values that the figure can have."""
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=max(self.low, lowest), high=min(self.high, highest))
 
     @property
     def standard_error(self) -> float | None:

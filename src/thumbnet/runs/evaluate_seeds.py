@@ -32,7 +32,11 @@ class SeedsEvaluation:
     @property
     def figures(self) -> dict[str, Aggregate]:
         """Each figure that all runs have, by name."""
-        return aggregate_rows([figures_of(each.to_dict()) for each in self.evaluations])
+        figures = aggregate_rows([figures_of(each.to_dict()) for each in self.evaluations])
+        return {
+            name: figure.within(0, 1) if any(part in name for part in OF_PER_CENT) else figure
+            for name, figure in figures.items()
+        }
 
     @property
     def classes(self) -> tuple[ClassAggregates, ...]:

@@ -9,7 +9,7 @@ from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.evaluation.metrics import standard_error
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.training.progress import duration
-from thumbnet.views.numbers import exact_share
+from thumbnet.views.numbers import exact_share, per_cent
 from thumbnet.views.report.content import Headline
 
 
@@ -53,7 +53,7 @@ def _of_the_classes(analysis: Analysis) -> list[Headline]:
             ("average precision", curves.average_precision, analysis.binary.average_precision_interval),
         )
         headlines += [
-            Headline(name, f"{area:.3f}", f"{CONFIDENCE_LEVEL:.0%} interval {low:.3f} to {high:.3f}")
+            Headline(name, f"{area:.3f}", f"{per_cent(CONFIDENCE_LEVEL)} interval {low:.3f} to {high:.3f}")
             for name, area, (low, high) in rows
         ]
     if len(analysis.class_names) > 2:  # of two classes, the label is always the first or the second

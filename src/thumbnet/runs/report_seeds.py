@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -26,6 +27,7 @@ FIGURES = {  # of metrics.json, in the table of seeds
     "test_loss": "loss",
 }
 OF_PER_CENT = ("test_accuracy", "test_balanced_accuracy", "test_macro_f1")
+FRACTIONS = (*OF_PER_CENT, "test_auc")
 NUM_OFTEN_WRONG = 20
 
 
@@ -73,7 +75,7 @@ def _headlines(figures: dict[str, list[float]], known: Sequence[KnownMetrics]) -
         Headline(FIGURES[name].replace("accuracy", "accuracy, mean"), _shown(name, found.mean), _note(name, found))
         for name, values in figures.items()
         if values
-        for found in [aggregate(values)]
+        for found in [aggregate(values).within(0, 1 if name in FRACTIONS else math.inf)]
     ]
     times = sorted(each.train_s for each in known)
     return [*headlines, Headline("training", duration(times[len(times) // 2]), "of a seed, the median")]

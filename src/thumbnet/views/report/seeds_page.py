@@ -19,6 +19,7 @@ from thumbnet.views.report.content import Headline
 from thumbnet.views.report.page import MAX_TABLE_CLASSES, asset, heats, template
 from thumbnet.views.report.section_charts import FRACTION, POSITIVE
 
+NO_BREAK = "\u00a0"
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -79,7 +80,8 @@ def render_seeds_report(content: SeedsContent) -> str:
 def _mean_text(figure: Aggregate | None) -> str:
     if figure is None:
         return "-"
-    return share(figure.mean) + ("" if figure.std is None else f" ± {100 * figure.std:.1f}")
+    mean = share(figure.mean).replace(" ", NO_BREAK)
+    return mean + ("" if figure.std is None else f" ±{NO_BREAK}{100 * figure.std:.1f}")
 
 
 def _draw_curves(histories: Sequence[History]) -> list[Chart]:
