@@ -21,6 +21,7 @@ _MODULE_OF = {
     "Source": "thumbnet.data.dataset",
     "SourceSplits": "thumbnet.data.dataset",
     "Split": "thumbnet.data.dataset",
+    "AdamW": "thumbnet.specs.optimizers",
     "SGD": "thumbnet.specs.optimizers",
     "Muon": "thumbnet.specs.optimizers",
     "Optimizer": "thumbnet.specs.optimizers",

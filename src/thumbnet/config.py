@@ -51,6 +51,7 @@ class TrainConfig:
     schedule: Schedule
     model_options: Mapping[str, Option] = field(default_factory=dict)  # what the model takes besides, as `dropout`
     init: str | None = None  # trained weights to begin with, under a new head: a pretrained model's name, or a run
+    body_lr_factor: float = 1.0  # with init: of the learning rate of all but the head; 0: these stay as they are
 
     epochs: int = 0  # 0: as minutes or steps say
     minutes: float | None = None  # of the whole command: the steps that fit into them are planned, and so are
@@ -138,6 +139,12 @@ class TrainConfig:
         if per_class and self.val_fraction == 0:
             raise ConfigError(f"val_per_class is {per_class}, but val_fraction is 0", hint="leave one of the two out")
         require(self.num_train is None or self.num_train >= 2, "num_train", self.num_train, "at least 2 images")
+        require(0 <= self.body_lr_factor <= 1, "body_lr_factor", self.body_lr_factor, "0 to 1")
+        if self.body_lr_factor != 1 and self.init is None:
+            raise ConfigError(
+                f"body_lr_factor is {self.body_lr_factor:g} without init: the body would begin, and stay, at random",
+                hint="give init, the trained weights to begin with, or leave body_lr_factor out",
+            )
         require_seed("seed", self.seed)
         require_seed("split_seed", self.split_seed)
         mean, std = self.mean, self.std

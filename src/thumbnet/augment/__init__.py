@@ -15,6 +15,7 @@ from thumbnet.augment.compression import Jpeg
 from thumbnet.augment.dropout import CoarseDropout
 from thumbnet.augment.field import Blur, Lighting, Noise
 from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRotate
+from thumbnet.augment.own import OwnAugmentation
 from thumbnet.augment.policies import Policy, create_policy, policy_flips, register_policy
 from thumbnet.augment.turns import QuarterTurn, VerticalFlip
 from thumbnet.specs.policies import POLICIES
@@ -30,6 +31,7 @@ __all__ = [
     "Jpeg",
     "Lighting",
     "Noise",
+    "OwnAugmentation",
     "Policy",
     "QuarterTurn",
     "RandomCrop",

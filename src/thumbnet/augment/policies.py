@@ -12,8 +12,10 @@ from thumbnet.augment.compression import Jpeg
 from thumbnet.augment.dropout import CoarseDropout
 from thumbnet.augment.field import Blur, Lighting, Noise
 from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRotate
+from thumbnet.augment.own import augmentation_of
 from thumbnet.augment.turns import QuarterTurn, VerticalFlip
 from thumbnet.errors import ConfigError
+from thumbnet.specs.own_code import is_own_code
 from thumbnet.specs.policies import AUTO, POLICIES, PolicyTraits, scaled
 
 Builder = Callable[[Sequence[float]], Sequence[Augmentation]]  # from the dataset's mean per channel, of pixels in 0..1
@@ -61,7 +63,7 @@ def create_policy(
             traces); `flips` (two pixels; also upside down) and `turns` (two pixels; also by quarter turns), for scenes
             without an up and a down; `strong-flips`, `strong-turns`, `photo-flips`, `photo-turns`: both;
             `albumentations`, the published documentation (shift-scale-rotate at Albumentations' defaults, a hole of
-            16x16 pixels in the mean colour); or one that was registered.
+            16x16 pixels in the mean colour); one that was registered; or code of the user's own, `aug.py:Name`.
         flip: whether images are flipped with probability 0.5, in every policy: after a crop that it begins with.
         mean: the dataset's, per channel, of pixels scaled to 0..1: the colour of holes.
         cutout: side in pixels of a hole in every image, in any policy; 0: none.
@@ -95,6 +97,8 @@ def _traits(name: str) -> PolicyTraits:
 
 
 def _build(name: str, mean: Sequence[float], unit: float) -> tuple[Augmentation, ...]:
+    if is_own_code(name):
+        return (augmentation_of(name),)
     policy = _traits(name)
     if not isinstance(policy, Policy):
         return tuple(_enlarged(each, unit) for each in OWN[name](mean))

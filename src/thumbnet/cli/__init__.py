@@ -14,6 +14,7 @@ from thumbnet.cli.parser import build_parser
 from thumbnet.cli.process import exit_code_of, finish, prepare_streams, quiet_interruptions
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.specs.extras import extras_named
+from thumbnet.specs.own_code import trusting
 
 __all__ = ["build_parser", "main"]
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None, *, began_s: float | None = None
             parsed.began_s = began_s
             cpu_form()  # THUMBNET_CPU is obeyed or refused
             verb: Callable[[argparse.Namespace], None] = parsed.verb
-            with extras_named(f"`{parsed.command}`"):
+            with extras_named(f"`{parsed.command}`"), trusting(getattr(parsed, "trust_code", False)):
                 verb(parsed)
         except SystemExit as ending:  # argparse's
             raise SystemExit(finish(int(ending.code or 0))) from None

@@ -25,6 +25,13 @@ def add_verb(
     return parser
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """--trust-code."""
+    parser.add_argument(
+        "--trust-code", action="store_true", help="execute the user's own code that a run was trained with"
+    )
+
+
 def add_json(parser: argparse._ActionsContainer) -> None:
     """--json."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -15,6 +15,7 @@ from thumbnet.cli.options import (
     add_model_options,
     add_recipe_options,
     add_split_options,
+    add_trust,
     add_verb,
 )
 from thumbnet.cli.shipping_parser import add_export, add_predict, add_serve
@@ -67,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="which images to score; all: those of data that the model was not trained on (default: test)",
     )
     add_data_options(evaluate, "the run's own")
+    add_trust(evaluate)
     add_json(evaluate)
 
     runs = add_verb(verbs, "runs", listing_verb.runs, "list runs with their settings and figures")
@@ -80,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--out", metavar="FILE", help="the file to write (default: report.html in the run folder)")
     report.add_argument("--open", action="store_true", help="write nothing: open the run's report.html in a browser")
     add_data_options(report, "the run's own")
+    add_trust(report)
 
     compare = add_verb(
         verbs, "compare", comparison_verbs.compare, "compare finished runs on the same test images with the first"
@@ -92,6 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("runs", metavar="RUN", nargs="+", help="other run folders, or others of `train --seeds`")
     compare.add_argument("--out", metavar="DIR", help="a new or empty folder for pictures and comparison.json")
     add_data_options(compare, "the runs' own")
+    add_trust(compare)
     add_json(compare)
 
     add_predict(verbs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thumbnet.cli import predict_verb, shipping_verbs
-from thumbnet.cli.options import add_data_options, add_json, add_verb
+from thumbnet.cli.options import add_data_options, add_json, add_trust, add_verb
 from thumbnet.cli.predict_verb import DEFAULT_PRETRAINED
 from thumbnet.export.server import defaults
 
@@ -39,6 +39,7 @@ def add_predict(verbs: Any) -> None:
     predict.add_argument(
         "--batch-size", metavar="N", type=int, default=64, help="pictures read and predicted at a time (default: 64)"
     )
+    add_trust(predict)
 
 
 def add_export(verbs: Any) -> None:
@@ -71,6 +72,7 @@ def add_export(verbs: Any) -> None:
         "--license", dest="licence", metavar="SPDX", help="the licence of a run's model, for instance CC-BY-4.0"
     )
     add_data_options(export, "a run's own; sample pictures for a model of the package")
+    add_trust(export)
     add_json(export)
 
 
@@ -106,3 +108,4 @@ def add_serve(verbs: Any) -> None:
         help="refuse pictures with more pixels, or with more than twice as many if they are large JPEG files "
         f"(default: {defaults.MAX_PIXELS})",
     )
+    add_trust(serve)

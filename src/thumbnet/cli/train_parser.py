@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thumbnet.cli import training_verbs
-from thumbnet.cli.options import add_json, add_recipe_options, add_verb
+from thumbnet.cli.options import add_json, add_recipe_options, add_trust, add_verb
 
 
 def add_train(verbs: Any) -> None:
@@ -56,6 +56,7 @@ def add_train(verbs: Any) -> None:
     train.add_argument(
         "--no-pictures", dest="pictures", action="store_false", help="draw no pictures and write no report.html"
     )
+    add_trust(train)
 
 
 def number_or_name(text: str) -> float | str:

@@ -43,7 +43,7 @@ DECISION_FIELDS = frozenset({"threshold", "recall", "positive", "costs"})
 UNUSED_BY_FIND_LR = frozenset(
     {"epochs", "min_steps", "schedule", "warmup_fraction", "step_epochs", "gamma", "num_drops"}
     | {"scales", "scale_starts", "alternating_flip", "mixup", "average_decay", "precision", "kernels"}
-    | {"compiled", "score_test", "teacher", "teacher_weight", "teacher_temperature"}
+    | {"body_lr_factor", "compiled", "score_test", "teacher", "teacher_weight", "teacher_temperature"}
     | DECISION_FIELDS
 )
 OWN_IMAGES = ("folder:", "npz:")  # sources of the user's own, as no recipe knows them

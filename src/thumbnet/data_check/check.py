@@ -37,7 +37,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.resolve import load_data, speaker
 from thumbnet.runs.run import create_run_dir
-from thumbnet.runs.train import check_trainable
+from thumbnet.runs.train import check_trainable, with_own_code
 from thumbnet.training.device import pick_device
 from thumbnet.training.progress import LogStyle
 
@@ -77,6 +77,8 @@ def check_data(
     out: str | Path | None = None,
     log_style: LogStyle = "auto",
     dataset: Dataset | None = None,
+    model: object = None,
+    augmentation: object = None,
 ) -> DataCheck:
     """Check the training images of a config's data, and leave a folder with tables, check.json and pictures.
 
@@ -90,6 +92,7 @@ def check_data(
         out: a new or empty folder; None: `runs/data-check-<n>`.
         log_style: as in `train`.
         dataset: the data, read before with val_fraction 0, or made by `dataset_from_arrays` likewise.
+        model, augmentation: as in `train`.
 
     Raises:
         ConfigError: an unknown kind, or `max_labels` below 1; ThumbnetError: as `train` and `predict_out_of_fold`.
@@ -97,7 +100,7 @@ def check_data(
     chosen = _chosen_kinds(kinds)
     if max_labels is not None and max_labels < 1:
         raise ConfigError(f"max_labels is {max_labels}", hint="give 1 or more, or leave it out (--max-labels)")
-    config = load_recipe() if config is None else config
+    config = with_own_code(load_recipe() if config is None else config, model, augmentation)
     say = speaker(log_style)
     pick_device(config.engine.device)
     without_val = config.replace(val_fraction=0.0, val_per_class=None)

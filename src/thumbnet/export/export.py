@@ -15,12 +15,14 @@ from thumbnet.export.model_card.write import NAME, choose_card_path, export_comm
 from thumbnet.export.paths import choose_path, made_parent
 from thumbnet.export.request import MAX_DROP, ExportRequest, ExportResult, Say
 from thumbnet.runs.shippable import load_shippable
+from thumbnet.specs.own_code import takes_trust
 from thumbnet.trained.shippable import Shippable
 
 if TYPE_CHECKING:
     from thumbnet.data.dataset import Dataset
 
 
+@takes_trust
 def export_model(
     run_or_name: str | Path,
     format: str,  # noqa: A002  # as the command calls it
@@ -32,6 +34,7 @@ def export_model(
     data: str | None = None,
     data_dir: str | Path | None = None,
     allow_unverified: bool | None = None,
+    trust_code: bool = False,
     say: Say = lambda text: None,
 ) -> ExportResult:
     """Write a trained model so that it works elsewhere, after checking what was written against it.
@@ -49,6 +52,7 @@ def export_model(
         data, data_dir, allow_unverified: where the model's own data is, as in `load_dataset`. Without them a run's data
             is taken where its config says; if it is not there, and for a trained model of the package, the sample
             pictures that come with the model are checked instead of a split.
+        trust_code: as in `load_run`.
         say: gets sentences for people.
 
     Raises:

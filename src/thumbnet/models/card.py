@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from thumbnet.config import Option
@@ -26,7 +26,8 @@ class ModelCard:
     `mean` and `std` are per channel, of pixels in 0..1; `image_shape` is channels, height, width; `data_checksum` is
     the SHA-256 of all pixels and labels; `data_verified` is None where nothing is published to check against; `commit`
     is that of the checkout it was trained in, if it was one; `white_levels` are those by which pictures with more than
-    8 bits were scaled (see data/white_levels.py), None of a model from before they were kept. `architecture` is that of
+    8 bits were scaled (see data/white_levels.py), None of a model from before they were kept. `code` has the SHA-256 of
+    the file that the model's class is in, by its name, where that is code of a user's own. `architecture` is that of
     a network of blocks; `metrics` are those of the test split (`test_accuracy`, `test_loss`, `ece`: the expected
     calibration error, and `num_test`). Both are None of models from before they were kept, the former of others, too.
     `decision` is how the logits become an answer; None: the likeliest class.
@@ -56,6 +57,7 @@ class ModelCard:
     metrics: Mapping[str, float] | None = None
     decision: Decision | None = None
     fit: Fit = "crop"
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image_size(self) -> int | Sides:

@@ -16,15 +16,28 @@ from thumbnet.models.architecture import parse_stem, stem_for
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.card import card_from_dict
 from thumbnet.models.dilated import DilatedFixedNet, DilatedNet
+from thumbnet.models.own_model import factory_of
 from thumbnet.models.pretrained import pretrained_path, read_pretrained_card
 from thumbnet.models.resnet8 import ResNet8
 from thumbnet.models.sprint import SprintLongNet, SprintNet
 from thumbnet.models.thumb import Thumb20kNet, Thumb50kNet, Thumb100kNet, Thumb200kNet
 from thumbnet.models.weights import load_weights
 from thumbnet.specs.checks import MAX_CLASSES, MAX_IMAGE_SIZE, MAX_SEED
+from thumbnet.specs.own_code import is_own_code
 from thumbnet.specs.registry import Registry
 
-MODELS: Registry[Callable[..., nn.Module]] = Registry(
+
+class Models(Registry[Callable[..., nn.Module]]):
+    """The models by name; code of the user's own, `net.py:Net`, is one, too."""
+
+    def __getitem__(self, name: str) -> Callable[..., nn.Module]:
+        return factory_of(name) if is_own_code(name) else super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        return is_own_code(name) or super().__contains__(name)
+
+
+MODELS = Models(
     "model",
     "thumbnet.models",
     {
@@ -100,7 +113,7 @@ def create_model(
     """A new model, with random weights or those that come with the package.
 
     Args:
-        name: one of `list_models()`.
+        name: one of `list_models()`, or code of the user's own, `net.py:Net`, which is executed.
         num_classes: number of logits, at least 2.
         in_channels: 1 (grey) or 3 (colour).
         image_size: side in pixels of the images it will be given, or their height and width: checked against what the
@@ -205,7 +218,11 @@ def resolved_options(
         return dict(options)  # refused where it is created
     factory = MODELS[name]
     parameters = inspect.signature(factory).parameters
-    defaults = {key: parameter.default for key, parameter in parameters.items() if key not in COMMON_ARGUMENTS}
+    defaults = {
+        key: parameter.default
+        for key, parameter in parameters.items()
+        if key not in COMMON_ARGUMENTS and parameter.default is not parameter.empty
+    }
     unset = {key: getattr(factory, f"default_{key}") for key, default in defaults.items() if default is None}
     values = {**defaults, **unset, **options}
     if sides is not None and "stem" in unset and "blocks" in unset and not {"stem", "blocks"} & options.keys():

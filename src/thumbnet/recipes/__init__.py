@@ -18,6 +18,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import did_you_mean, shown
 from thumbnet.specs.length import LENGTHS
 from thumbnet.specs.optimizers import OPTIMIZERS
+from thumbnet.specs.own_code import COPY, allow_from_run, reference_of
 from thumbnet.specs.plain import field_names
 from thumbnet.specs.renamed import with_todays_names
 from thumbnet.specs.schedules import SCHEDULES
@@ -26,8 +27,10 @@ from thumbnet.specs.toml_text import parse_setting, parse_toml
 DEFAULT_RECIPE = "sprint"
 PLANNED_RECIPE = "auto"  # what `train --minutes` takes, and `train` for images of the user's own
 OF_STEPS = ("steps", "pace_starts", "pace_steps")
-DEPENDENT_FIELDS = {  # where one is given that is not the recipe's, these of the recipe's own fields go with it,
-    "model": ("model_options", "init"),  # and so do those of another optimizer (except its lr) or schedule
+# Where one is given that is not the recipe's, these of the recipe's own fields go with it, and so do those of another
+# optimizer (except its lr) or schedule.
+DEPENDENT_FIELDS = {
+    "model": ("model_options", "init", "body_lr_factor"),
     "init": ("mean", "std"),  # the images are normalised as the weights know them
     "epochs": ("min_steps", "minutes", "planned", *OF_STEPS),  # and of two lengths the one that is given holds
     "steps": ("min_steps", "minutes", "planned", "epochs", *OF_STEPS),
@@ -91,6 +94,9 @@ def _values_of(recipe: str, chain: tuple[str, ...] = ()) -> dict[str, object]:
         chain: the files that are being read, of which each has the next one as its base, and the last one this recipe.
     """
     values = with_todays_names(parse_toml(_read(recipe), name=f"recipe {recipe}"))
+    for name in ("model", "augmentation"):
+        if name in values:
+            values[name] = _found_beside(recipe, values[name])
     is_own = recipe not in list_recipes()
     base = values.pop("base", None if "model" in values or not is_own else DEFAULT_RECIPE)
     if base is None:
@@ -132,6 +138,27 @@ def _still_planned(planned: object, given: Mapping[str, object]) -> object:
     if "scales" in given or "scale_starts" in given:
         kept |= {"scales", "scale_starts"}
     return [name for name in planned if name not in kept]
+
+
+def _found_beside(recipe: str, name: object) -> object:
+    """A reference to code with the path of its file, which may lie beside the recipe's own; of a run's config.toml, its
+    copy is executed, if that is trusted."""
+    reference = reference_of(name) if isinstance(name, str) else None
+    if reference is None:
+        return name
+    folder = Path(recipe).parent
+    if reference.digits:
+        allow_from_run(str(reference), lambda file: _read_copy(folder / f"{COPY}{file}"), run=folder)
+        return name
+    beside = folder / reference.file
+    return f"{beside}:{reference.name}" if beside.is_file() else name
+
+
+def _read_copy(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="give the config.toml in its run") from error
 
 
 def _fields_of_values(values: Mapping[str, object]) -> list[tuple[str, tuple[str, ...]]]:

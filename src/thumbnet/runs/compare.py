@@ -28,6 +28,7 @@ from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.same_test import check_same_test
 from thumbnet.runs.seed_runs import is_seed_runs
+from thumbnet.specs.own_code import takes_trust
 from thumbnet.views.comparison import describe_comparison, draw_costs
 from thumbnet.views.curves import curves_of, draw_curves
 from thumbnet.views.disagreements import IMAGE_PX, disagreements_of, draw_disagreements
@@ -100,6 +101,7 @@ class RunComparison:
         ]
 
 
+@takes_trust
 def compare_runs(
     runs: Sequence[str | Path | Run],
     *,
@@ -107,6 +109,7 @@ def compare_runs(
     data_dir: str | Path | None = None,
     allow_unverified: bool | None = None,
     dataset: Dataset | None = None,
+    trust_code: bool = False,
 ) -> RunComparison:
     """Compare finished runs, or their folders, with the first of them.
 
@@ -115,6 +118,7 @@ def compare_runs(
         data, data_dir, allow_unverified: where the images are now, as in `Run.load_dataset`. They are only looked at
             where the checksums of the runs' data differ.
         dataset: the images, read before.
+        trust_code: as in `load_run`.
 
     Raises:
         ConfigError: fewer than two runs, or one given twice.

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.data.dataset import Source
-from thumbnet.errors import RunError
+from thumbnet.errors import ConfigError, RunError
 from thumbnet.models.weights import first_not_finite
 from thumbnet.runs.names import DATA_NOTE, EXCLUDED, GROUPS, PLAN, SKIPPED
 from thumbnet.runs.planning.record import PLAN_FORMAT, PlanRecord, plan_to_dict
 from thumbnet.specs.json_text import FORMAT, to_json
+from thumbnet.specs.own_code import COPY, file_of, own_code_of
 from thumbnet.terminal.text import escaped
 
 
@@ -36,6 +37,22 @@ def files_of_plan(plan: PlanRecord | None) -> dict[str, bytes | str]:
     if plan is None:
         return {}
     return {PLAN: to_json({FORMAT: PLAN_FORMAT, **plan_to_dict(plan)}, name=PLAN, indent=2) + "\n"}
+
+
+def files_of_code(config: TrainConfig) -> dict[str, bytes | str]:
+    """Copies of the files of the user's own code that a resolved config names.
+
+    Raises:
+        ConfigError: two of them have one name.
+    """
+    files: dict[str, bytes | str] = {}
+    for reference in own_code_of(config.model, config.inputs.augmentation):
+        file = file_of(reference)
+        if file is None:
+            continue
+        if files.setdefault(f"{COPY}{file.name}", file.content) != file.content:
+            raise ConfigError(f"two files of code are called {file.name}", hint="rename one of them")
+    return files
 
 
 def config_text(config: TrainConfig, note: str) -> str:

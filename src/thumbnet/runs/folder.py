@@ -20,7 +20,7 @@ from thumbnet.models.card import CARD_FORMAT, ModelCard, card_from_dict, card_to
 from thumbnet.models.export_data import ExportData, export_data_to_bytes
 from thumbnet.runs.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoint_to_bytes
 from thumbnet.runs.checksums import check_content, read_digests, write_with_digests
-from thumbnet.runs.file_contents import config_text, files_of_data, files_of_plan, weights_to_bytes
+from thumbnet.runs.file_contents import config_text, files_of_code, files_of_data, files_of_plan, weights_to_bytes
 from thumbnet.runs.files import names_in, remove, told
 from thumbnet.runs.lock import lock_folder
 from thumbnet.runs.metrics import METRICS_FORMAT
@@ -46,6 +46,7 @@ from thumbnet.runs.names import (
 from thumbnet.runs.planning.record import PLAN_FORMAT, PlanRecord, plan_from_dict
 from thumbnet.runs.seed_list import SEEDS_FORMAT, seeds_from_dict
 from thumbnet.specs.json_text import FORMAT, read_object, to_json
+from thumbnet.specs.own_code import COPY, allow_from_run
 from thumbnet.training.history import History, history_from_csv
 
 
@@ -122,7 +123,8 @@ class RunDir:
             source: of the data; its note and the files that were left out are kept, since the config tells neither.
             plan: of the minutes that were asked for, if any were.
         """
-        files = {ASKED: config_to_toml(asked), **files_of_data(config, source), **files_of_plan(plan)}
+        files = {ASKED: config_to_toml(asked), **files_of_data(config, source), **files_of_code(config)}
+        files |= files_of_plan(plan)
         self.write_checked({**files, CONFIG: config_text(config, note)})
 
     def begin_seeds(
@@ -135,7 +137,8 @@ class RunDir:
         plan: PlanRecord | None = None,
     ) -> None:
         """As `begin`, of a folder that holds a run for each of several seeds."""
-        files = {ASKED: config_to_toml(asked), **files_of_data(config, source), **files_of_plan(plan)}
+        files = {ASKED: config_to_toml(asked), **files_of_data(config, source), **files_of_code(config)}
+        files |= files_of_plan(plan)
         text = to_json({FORMAT: SEEDS_FORMAT, "seeds": list(seeds)}, name=SEEDS, indent=2)
         self.write_checked({**files, SHARED_CONFIG: config_to_toml(config), SEEDS: f"{text}\n"})
 
@@ -173,6 +176,16 @@ class RunDir:
             return division.groups
         self.read_checked(GROUPS)
         return str(self.path / GROUPS)
+
+    def allow_code(self, *names: object) -> None:
+        """Execute the code of the user's own that these names are of, from the folder's copies, if that is trusted.
+
+        Raises:
+            RunError: it is not trusted, or a copy is damaged or missing.
+        """
+        for name in names:
+            if isinstance(name, str):
+                allow_from_run(name, lambda file: self.read_checked(f"{COPY}{file}"), run=self.path)
 
     def data_note(self) -> str:
         """Why the data stands in for other data; empty where it does not."""

@@ -19,6 +19,7 @@ from thumbnet.models.trunk import is_stem_kept, load_trunk, num_blocks_before
 from thumbnet.models.weights import load_all_but_head
 from thumbnet.runs.run import load_run
 from thumbnet.runs.which import is_pretrained_name
+from thumbnet.specs.own_code import reference_of
 from thumbnet.trained.model import TrainedModel, load_pretrained
 from thumbnet.training.inputs import init_model_from_data
 
@@ -39,6 +40,14 @@ def load_trained(run_or_name: str | Path) -> TrainedModel:
     return load_run(run_or_name)
 
 
+def _is_same_model(known: str, wanted: str) -> bool:
+    """By name; of code of the user's own, whatever else was changed in its file."""
+    references = reference_of(known), reference_of(wanted)
+    if references[0] is None or references[1] is None:
+        return known == wanted
+    return (references[0].file, references[0].name) == (references[1].file, references[1].name)
+
+
 def begin_with_trained_weights(model: nn.Module, config: TrainConfig, dataset: Dataset) -> None:
     """Put the weights that `config.init` names in `model`, whose head stays new; without `init`, nothing is done.
 
@@ -53,7 +62,7 @@ def begin_with_trained_weights(model: nn.Module, config: TrainConfig, dataset: D
         return
     trained = load_pretrained(config.init) if config.init in list_pretrained() else load_trained(config.init)
     known, wanted = (trained.card.model, trained.card.image_shape[0]), (config.model, dataset.num_channels)
-    if known != wanted:
+    if known[1] != wanted[1] or not _is_same_model(*known[:1], *wanted[:1]):
         raise ConfigError(
             f"init is of model {known[0]} for {known[1]} channels, but this is {wanted[0]} for {wanted[1]}",
             hint="give --model the model of the trained weights, and images with as many channels",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from thumbnet.atomic import TEMPORARY
 from thumbnet.errors import ConfigError
+from thumbnet.specs.own_code import COPY
 
 CONFIG = "config.toml"
 ASKED = "asked.toml"  # the config as it was asked for, before it was resolved
@@ -39,19 +40,24 @@ BEFORE_TRAINING = frozenset(
 OF_A_RUN = BEFORE_TRAINING | {CONFIG, HISTORY, CHECKPOINT, WEIGHTS, MODEL_CARD, EXPORT_DATA, PREDICTIONS, METRICS}
 OF_A_RUN |= {REPORT, ROBUSTNESS, SEEDS, LOCK, *PICTURES}
 LOGITS = re.compile(r"lessons-.*\.npy")  # what a teacher said, kept in its own folder
+CODE = re.compile(rf"{COPY}.*\.py", re.DOTALL)  # copies of code of the user's own
 
 
 def is_temporary(name: str) -> bool:
     """Whether this is what a killed process left of a file of a run that it was about to write."""
     match = TEMPORARY.fullmatch(name)
-    return match is not None and (match["name"] in OF_A_RUN or LOGITS.fullmatch(match["name"]) is not None)
+    return match is not None and (match["name"] in OF_A_RUN or _is_of_varying_name(match["name"]))
+
+
+def _is_of_varying_name(name: str) -> bool:
+    return LOGITS.fullmatch(name) is not None or CODE.fullmatch(name) is not None
 
 
 def check_no_part_of_a_run(path: str | Path, *, option: str = "--out") -> None:
     """ConfigError where a file to be written is one that a run keeps, also through a link."""
     target = Path(os.path.realpath(path))
     is_run = (target.parent / CONFIG).exists() or (target.parent / SEEDS).exists()
-    if is_run and (target.name in OF_A_RUN or LOGITS.fullmatch(target.name)):
+    if is_run and (target.name in OF_A_RUN or _is_of_varying_name(target.name)):
         raise ConfigError(
             f"{path} is part of the run {target.parent}: it is not replaced", hint=f"name another file with {option}"
         )

@@ -11,7 +11,7 @@ from thumbnet.errors import ConfigError, RunError
 from thumbnet.runs.files import names_in, remove
 from thumbnet.runs.folder import RunDir
 from thumbnet.runs.lock import lock_folder, was_locked
-from thumbnet.runs.names import BEFORE_TRAINING, LOCK, is_temporary
+from thumbnet.runs.names import BEFORE_TRAINING, CODE, LOCK, is_temporary
 from thumbnet.specs.data import DataSpec
 
 RUN_DIR_OPTION = "--run-dir"
@@ -73,7 +73,8 @@ def _next_free(parent: Path, recipe: str) -> Path:
 def _is_free(folder: Path, was_started: bool) -> bool:
     """Whether nothing is in it but what a start of ours left that was killed before the folder became a run."""
     names = [name for name in names_in(folder) if name != LOCK]
-    return all(is_temporary(name) or (was_started and name in BEFORE_TRAINING) for name in names)
+    begun = [name for name in names if name in BEFORE_TRAINING or CODE.fullmatch(name)] if was_started else []
+    return all(is_temporary(name) or name in begun for name in names)
 
 
 def _not_empty(folder: Path, option: str) -> RunError:

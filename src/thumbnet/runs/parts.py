@@ -94,6 +94,7 @@ def fit_config(
         inputs=config.inputs,
         objective=dataclasses.replace(config.objective, teacher=teacher) if teacher is not None else config.objective,
         average_decay=config.average_decay,
+        body_lr_factor=config.body_lr_factor,
         engine=config.engine,
         init_from_data=config.init is None,
         seed=config.seed,

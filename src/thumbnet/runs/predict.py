@@ -10,12 +10,14 @@ from thumbnet.data.unreadable import OnUnreadable
 from thumbnet.evaluation.images import BATCH_SIZE, NUM_TOP, ImagePrediction, Pictures
 from thumbnet.runs.shippable import load_shippable
 from thumbnet.specs.extras import require_extra
+from thumbnet.specs.own_code import takes_trust
 from thumbnet.trained.predictor import HasModelAndCard, Predictor, program_predictor
 from thumbnet.trained.shippable import Shippable
 
 Source: TypeAlias = str | Path | HasModelAndCard | Predictor
 
 
+@takes_trust
 def predict(
     source: Source,
     pictures: Pictures,
@@ -23,6 +25,7 @@ def predict(
     num_top: int = NUM_TOP,
     batch_size: int = BATCH_SIZE,
     on_unreadable: OnUnreadable | None = None,
+    trust_code: bool = False,
 ) -> list[ImagePrediction]:
     """Predict pictures of any size.
 
@@ -35,6 +38,7 @@ def predict(
         batch_size: how many pictures are read and predicted at a time.
         on_unreadable: called for each picture that cannot be read, with its path ("image 2" for the third, if it is in
             memory) and the error; it then has no prediction.
+        trust_code: as in `load_run`.
 
     Raises:
         ImageError: pictures cannot be read, all of which it names, and there is no `on_unreadable`.

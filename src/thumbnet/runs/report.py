@@ -28,6 +28,7 @@ from thumbnet.runs.report_seeds import build_seeds_report
 from thumbnet.runs.reproduce import reproducing_command
 from thumbnet.runs.run import REPORT, Run, RunDir, load_run, read_robustness
 from thumbnet.runs.seed_runs import is_seed_runs, load_seed_runs
+from thumbnet.specs.own_code import takes_trust
 from thumbnet.terminal.text import counted, escaped
 from thumbnet.training.history import History
 from thumbnet.views.graph import graph_svg
@@ -42,6 +43,7 @@ SALIENCY_KINDS = {
 }
 
 
+@takes_trust
 def write_report(
     run_dir: str | Path,
     out: str | Path | None = None,
@@ -50,6 +52,7 @@ def write_report(
     data_dir: str | Path | None = None,
     allow_unverified: bool | None = None,
     dataset: Dataset | None = None,
+    trust_code: bool = False,
 ) -> Path:
     """Write the report of a finished run, or of runs with several seeds, anew, and return its path.
 
@@ -59,6 +62,7 @@ def write_report(
         data, data_dir, allow_unverified: where the run's data is now, if not as recorded; of several seeds, no data is
             read.
         dataset: the run's data, read before.
+        trust_code: as in `load_run`.
 
     Raises:
         ThumbnetError: the run is not finished, its data is not there or has changed, or the file cannot be written.

@@ -11,6 +11,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.settings import differences
+from thumbnet.specs.own_code import GIVEN, own_code_of
 
 OPTIONS = (
     "model",
@@ -28,6 +29,7 @@ OPTIONS = (
 )  # that the command has by name
 PATHS = ("init", "teacher", "exclude")  # that a resolved config has in full
 RECIPE_FROM_CONFIG = "thumbnet train --recipe config.toml"
+IN_PYTHON = 'thumbnet.train(thumbnet.load_recipe("config.toml"), {}=...)'  # with what was given in Python
 
 
 def reproducing_command(config: TrainConfig, asked: TrainConfig | None, *, sides: tuple[int, int]) -> str:
@@ -38,6 +40,8 @@ def reproducing_command(config: TrainConfig, asked: TrainConfig | None, *, sides
     steps of, or if `asked` is None: an earlier version did not keep it. `sides` are the height and width of the images,
     by which the command will choose a network's stem.
     """
+    if own_code_of(config.model, config.inputs.augmentation):
+        return _command_with_code(config)
     if asked is None or asked.minutes is not None:
         return RECIPE_FROM_CONFIG
     would_be = resolved_options(asked.model, asked.model_options, sides=sides)
@@ -67,6 +71,13 @@ def reproducing_command(config: TrainConfig, asked: TrainConfig | None, *, sides
     for setting in settings:
         words += ["--set", setting]
     return shlex.join(words)
+
+
+def _command_with_code(config: TrainConfig) -> str:
+    """The same for a run with code of the user's own: it has copies of files, not of what was given in Python."""
+    parts = {"model": config.model, "augmentation": config.inputs.augmentation}
+    given = [name for name, value in parts.items() if isinstance(value, str) and value.startswith(GIVEN)]
+    return IN_PYTHON.format("=..., ".join(given)) if given else f"{RECIPE_FROM_CONFIG} --trust-code"
 
 
 def _settings(name: str, value: object) -> list[str]:

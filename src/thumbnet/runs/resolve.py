@@ -23,10 +23,13 @@ from thumbnet.runs.init import load_trained, options_to_train
 from thumbnet.runs.size_advice import advise_size
 from thumbnet.runs.which import is_pretrained_name
 from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec
+from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.objective import Objective
+from thumbnet.specs.own_code import resolved_reference
 from thumbnet.specs.sizes import as_image_size
 from thumbnet.terminal.streams import tell
 from thumbnet.terminal.text import counted
+from thumbnet.training.body import engine_for_body
 from thumbnet.training.inputs import resolve_inputs
 from thumbnet.training.progress import LogStyle
 
@@ -125,10 +128,12 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     source = dataset.source.name
     uses_data_dir = obeys(source, "data_dir")
     steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
+    model = resolved_reference(config.model)
     return config.replace(
+        model=model,
         epochs=_num_epochs(config, steps_per_epoch),
         min_steps=None,
-        model_options=options_to_train(config, sides=dataset.image_shape[1:]),
+        model_options=options_to_train(config.replace(model=model), sides=dataset.image_shape[1:]),
         data=source,
         image_size=as_image_size(dataset.image_shape[1:]) if config.image_size == "auto" else config.image_size,
         allow_unverified=config.allow_unverified and obeys(source, "allow_unverified"),  # the digits verify nothing
@@ -140,11 +145,12 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         init=_resolved_init(config.init),
         mean=dataset.mean,
         std=dataset.std,
-        inputs=resolve_inputs(config.inputs, dataset),
+        inputs=_resolved_code(resolve_inputs(config.inputs, dataset)),
         objective=_resolved_objective(config.objective),
         report_robustness=(
             DataSpec(source).name == "folder" if config.report_robustness == "auto" else config.report_robustness
         ),
+        engine=engine_for_body(config.engine, config.body_lr_factor),
     )
 
 
@@ -165,6 +171,12 @@ def _num_epochs(config: TrainConfig, steps_per_epoch: int) -> int:
             hint="leave epochs or steps out",
         )
     return epochs
+
+
+def _resolved_code(inputs: Inputs) -> Inputs:
+    """With an augmentation of the user's own, its file's name and digest."""
+    assert isinstance(inputs.augmentation, str)
+    return dataclasses.replace(inputs, augmentation=resolved_reference(inputs.augmentation))
 
 
 def _resolved_objective(objective: Objective) -> Objective:

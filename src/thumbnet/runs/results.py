@@ -33,6 +33,7 @@ from thumbnet.runs.resolve import Say
 from thumbnet.runs.robustness import measure_for_report, write_robustness
 from thumbnet.runs.run import REPORT, RunDir
 from thumbnet.runs.settings import changed_settings
+from thumbnet.specs.own_code import file_of
 from thumbnet.terminal.text import escaped
 from thumbnet.training.device import peak_memory_bytes, processor_name
 from thumbnet.training.history import History
@@ -225,6 +226,7 @@ def _model_card(
     evaluation: Evaluation,
     data_checksum: str,
 ) -> ModelCard:
+    own_file = file_of(config.model)
     return ModelCard(
         model=config.model,
         model_options=dict(config.model_options),
@@ -253,6 +255,7 @@ def _model_card(
         fit=dataset.fit,
         metrics=card_metrics(evaluation, dataset.class_names),
         decision=evaluation.decision,
+        code={} if own_file is None else {own_file.name: own_file.sha256},
     )
 
 

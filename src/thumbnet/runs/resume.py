@@ -17,10 +17,12 @@ from thumbnet.runs.resolve import Say, describe_data, load_data, speaker
 from thumbnet.runs.run import Run, load_run, open_run_dir
 from thumbnet.runs.train import _train_in
 from thumbnet.specs.engine import Device
+from thumbnet.specs.own_code import give_again, takes_trust
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.state import TrainingState
 
 
+@takes_trust
 def resume(
     run_dir: str | Path,
     *,
@@ -31,6 +33,8 @@ def resume(
     pictures: bool = True,
     accept_changes: bool = False,
     dataset: Dataset | None = None,
+    model: object = None,
+    trust_code: bool = False,
 ) -> Run:
     """Go on with a run that was stopped, to the same end as if it never had been; a finished one is just loaded.
 
@@ -43,12 +47,15 @@ def resume(
         accept_changes: go on although the config was edited, or although device, precision, kernels, number of threads,
             processor or PyTorch's version are others than before: the end is then another one, and metrics.json has a
             list `resumed_with_changes`.
+        model, trust_code: as in `load_run`.
 
     Raises:
         CheckpointError: the checkpoint is damaged, or something is different; or the data is not that which the run was
             started on; or `data` is given, and no checkpoint says which that was.
         RunError: another process is training it.
     """
+    if model is not None:
+        give_again(open_run_dir(run_dir).read_config(may_be_edited=True).model, model)
     return go_on(
         run_dir,
         data=data,
@@ -83,6 +90,7 @@ def go_on(
         finished = load_run(folder.path) if folder.is_complete else None  # by another process meanwhile, perhaps
         edited = [] if folder.is_as_written(CONFIG) else [f"{CONFIG} was edited"]
         started = folder.read_config(may_be_edited=True)
+        folder.allow_code(started.model, started.inputs.augmentation)
         checkpoint = None if finished is not None else folder.read_checkpoint()
         if checkpoint is not None and checkpoint.config is not None:
             edited = _edits(checkpoint.config, checkpoint.state, started) or edited

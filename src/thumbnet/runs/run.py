@@ -41,6 +41,7 @@ from thumbnet.runs.names import (
 from thumbnet.runs.new_folder import RUN_DIR_OPTION, create_run_dir
 from thumbnet.runs.which import hint_for_no_run
 from thumbnet.specs.json_text import FORMAT
+from thumbnet.specs.own_code import give_again, takes_trust
 from thumbnet.trained.data import prepared_for
 from thumbnet.trained.model import TrainedModel, create_from_card
 from thumbnet.training.history import History
@@ -147,8 +148,13 @@ def open_run_dir(path: str | Path) -> RunDir:
     return folder
 
 
-def load_run(path: str | Path) -> Run:
+@takes_trust
+def load_run(path: str | Path, *, trust_code: bool = False, model: object = None) -> Run:
     """A finished run, with its trained model on the CPU.
+
+    Args:
+        trust_code: execute the code of the user's own that the run was trained with, if it was.
+        model: the class, function or module that was given to `train`, of a run whose model is in no file.
 
     Raises:
         RunError: no such run, it is not finished, or a file of it is damaged or was changed; CheckpointError: its
@@ -158,21 +164,23 @@ def load_run(path: str | Path) -> Run:
     if not folder.is_complete:
         raise RunError(f"the run {path} is not finished", hint=f"finish it with: thumbnet train --resume {path}")
     config, asked = folder.read_config(), folder.read_asked()
+    give_again(config.model, model)
     card, history, metrics = folder.read_card(), folder.read_history(), folder.read_metrics()
     check_metrics(metrics, name=str(folder.path / METRICS), num_epochs=len(history))
     number = metrics.get(FORMAT, 1)
     if isinstance(number, int) and number > 1:
         _check_complete(folder.path, read_digests(folder.path))
-    model = create_from_card(card)
-    if num_params(model) != card.num_params:
+    folder.allow_code(card.model)
+    network = create_from_card(card)
+    if num_params(network) != card.num_params:
         raise RunError(
             f"{folder.path / MODEL_CARD} is damaged: num_params is {card.num_params}, but the model has "
-            f"{num_params(model)}",
+            f"{num_params(network)}",
             hint="restore it from a copy, or train again",
         )
-    put_weights(model, folder.read_checked(WEIGHTS, error=CheckpointError), name=str(folder.path / WEIGHTS))
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in training: the same to the last bit
-    return Run(model.eval(), card, folder.path, config, history, metrics, asked)
+    put_weights(network, folder.read_checked(WEIGHTS, error=CheckpointError), name=str(folder.path / WEIGHTS))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in training: the same to the last bit
+    return Run(network.eval(), card, folder.path, config, history, metrics, asked)
 
 
 def _check_complete(folder: Path, digests: Digests) -> None:

@@ -23,9 +23,10 @@ from thumbnet.runs.resume import go_on, relocated
 from thumbnet.runs.run import Run, RunDir, create_run_dir
 from thumbnet.runs.seed_runs import figures_of_seeds, is_seed_runs
 from thumbnet.runs.settings import changed_settings
-from thumbnet.runs.train import begin, load_checked
+from thumbnet.runs.train import begin, load_checked, with_own_code
 from thumbnet.specs.checks import MAX_RUNS
 from thumbnet.specs.engine import Device
+from thumbnet.specs.own_code import give_again, takes_trust
 from thumbnet.training.progress import LogStyle
 
 
@@ -39,6 +40,7 @@ class SeedRuns:
     metrics: Mapping[str, object]
 
 
+@takes_trust
 def train_seeds(
     config: TrainConfig | None = None,
     *,
@@ -48,6 +50,9 @@ def train_seeds(
     pictures: bool = True,
     dataset: Dataset | None = None,
     began_s: float | None = None,
+    model: object = None,
+    augmentation: object = None,
+    trust_code: bool = False,
 ) -> SeedRuns:
     """Train with the seeds `config.seed`, `config.seed + 1`, ... into `run_dir/seed-<k>/`, then write metrics.json.
 
@@ -55,15 +60,15 @@ def train_seeds(
         config: None: the default recipe.
         num_seeds: how many, at least 1.
         run_dir: a new or empty folder; None: `runs/<recipe>-<n>`.
-        log_style, pictures, dataset, began_s: as in `train`. Minutes are planned once, for the first run; each run has
-            as many, and keeps to its own clock.
+        log_style, pictures, dataset, began_s, model, augmentation, trust_code: as in `train`. Minutes are planned once,
+            for the first run; each run has as many, and keeps to its own clock.
 
     Raises:
         ThumbnetError: as `train`; ConfigError: `num_seeds` is below 1.
     """
     if not 1 <= num_seeds <= MAX_RUNS:
         raise ConfigError(f"seeds is {num_seeds}", hint=f"give how many runs to make, 1 to {MAX_RUNS}")
-    config = load_recipe() if config is None else config
+    config = with_own_code(load_recipe() if config is None else config, model, augmentation)
     config.replace(seed=config.seed + num_seeds - 1)  # the last one is a seed, too
     asked, plan, leaks, say = config, None, None, speaker(log_style)
     began_s = time.perf_counter() if began_s is None else began_s
@@ -79,6 +84,7 @@ def train_seeds(
         return _finish(folder, log_style=log_style, pictures=pictures, dataset=dataset, leaks=leaks, began_s=began_s)
 
 
+@takes_trust
 def resume_seeds(
     run_dir: str | Path,
     *,
@@ -89,12 +95,15 @@ def resume_seeds(
     pictures: bool = True,
     accept_changes: bool = False,
     dataset: Dataset | None = None,
+    model: object = None,
+    trust_code: bool = False,
 ) -> SeedRuns:
     """Go on with what is missing: a run that was stopped, those not started, the metrics. Arguments as in `resume`."""
     if not is_seed_runs(run_dir):
         raise RunError(f"{run_dir} holds no runs with several seeds", hint="give a folder that `train --seeds` made")
     folder = RunDir(Path(run_dir))
     with folder.locked():
+        give_again(folder.read_config(SHARED_CONFIG).model, model)
         return _finish(
             folder,
             data=data,
@@ -122,6 +131,7 @@ def _finish(
 ) -> SeedRuns:
     config, asked, plan = folder.read_config(SHARED_CONFIG), folder.read_asked(), folder.read_plan()
     config = config.replace(exclude=folder.exclusions(config), groups=folder.groups(config))
+    folder.allow_code(config.model, config.inputs.augmentation)
     seeds = folder.read_seeds()
     if data is not None and not (folder.path / f"seed-{seeds[0]}" / CONFIG).exists():
         raise RunError(f"data is {data!r}, but {folder.path} holds no run yet", hint="leave --data out, or train anew")

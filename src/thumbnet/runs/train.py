@@ -36,7 +36,9 @@ from thumbnet.runs.resolve import Say, describe_data, describe_val, load_data, s
 from thumbnet.runs.results import write_metrics, write_results
 from thumbnet.runs.run import Checkpoint, Run, RunDir, create_run_dir, load_run
 from thumbnet.runs.teacher import load_teacher
+from thumbnet.specs.own_code import give, takes_trust
 from thumbnet.specs.policies import AUTO
+from thumbnet.training.body import check_body
 from thumbnet.training.class_weights import resolve_class_weights
 from thumbnet.training.clock import Clock
 from thumbnet.training.device import pick_device
@@ -47,6 +49,7 @@ from thumbnet.training.state import TrainingState
 from thumbnet.views.report.sections import REPORT_SECTIONS
 
 
+@takes_trust
 def train(
     config: TrainConfig | None = None,
     *,
@@ -55,6 +58,9 @@ def train(
     pictures: bool = True,
     dataset: Dataset | None = None,
     began_s: float | None = None,
+    model: object = None,
+    augmentation: object = None,
+    trust_code: bool = False,
 ) -> Run:
     """Train as `config` says (None: the default recipe) and leave a run folder.
 
@@ -67,6 +73,12 @@ def train(
         dataset: the data, read before by `load_dataset` with the config's data, val_fraction, split_seed and exclude;
             None: it is read now.
         began_s: when the command began that the config's minutes are of, by `time.perf_counter`; None: now.
+        model: a network of the user's own in the place of the config's: a class or function that may take `num_classes`
+            and `in_channels`, or a module, of which a copy is trained. What is in a file that is a module by itself is
+            recorded as `net.py:Net`, and the file kept in the run; what is in a script or a notebook must be given to
+            `load_run` again.
+        augmentation: likewise, in the place of the config's: a function from a batch uint8 [N,C,H,W] to the same.
+        trust_code: execute the code that a run was trained with which the config's `init` or `teacher` names.
 
     Returns:
         Run: the finished run, as `load_run` gives it.
@@ -74,7 +86,7 @@ def train(
     Raises:
         ThumbnetError: the config, the data, the model, the folder or the training fails; its hint says what to do.
     """
-    config = load_recipe() if config is None else config
+    config = with_own_code(load_recipe() if config is None else config, model, augmentation)
     if config.minutes is None:
         return begin(config, run_dir=run_dir, log_style=log_style, pictures=pictures, dataset=dataset)
     began_s = time.perf_counter() if began_s is None else began_s
@@ -90,6 +102,22 @@ def train(
         plan=planned.record,
         clock=planned.record.clock(deadline_s=began_s + 60 * config.minutes),
     )
+
+
+def with_own_code(config: TrainConfig, model: object, augmentation: object) -> TrainConfig:
+    """The config with a model and an augmentation that were given in Python; the options of its own model go."""
+    if model is not None:
+        config = config.replace(model=give(model), model_options={}, **_still_planned(config, "model", "model_options"))
+    if augmentation is not None:
+        config = config.replace(augmentation=give(augmentation), **_still_planned(config, "augmentation"))
+    return config
+
+
+def _still_planned(config: TrainConfig, *given: str) -> dict[str, object]:
+    """The field `planned` without these fields, which are given; nothing where no minutes are asked for."""
+    if config.planned is None:
+        return {}
+    return {"planned": [name for name in config.planned if name not in given]}
 
 
 def begin(
@@ -152,6 +180,8 @@ def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
         list(registry.values())  # their packages are loaded, though used only at the end
     model = build_model(config, dataset)
     begin_with_trained_weights(model, config, dataset)
+    if config.body_lr_factor != 1:
+        check_body(model, config.body_lr_factor)
     build_optimizer(config.optimizer, model)
     engine = config.engine
     pick_kernels(engine.kernels, model, pick_device(engine.device), compiled=engine.compiled, say=say)

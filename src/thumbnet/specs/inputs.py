@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Never, Protocol, TypeAlias, runtime_checkable
 
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import MAX_IMAGE_SIZE, require, require_choice
 from thumbnet.specs.policies import AUTO, POLICIES
 from thumbnet.specs.resizing import ProgressiveResizing
+
+OfABatch: TypeAlias = Callable[[Never], object]  # a function from a batch uint8 [N,C,H,W] to the same
 
 
 @runtime_checkable
@@ -24,8 +26,9 @@ class Inputs:
     """Augmentation, flips and sizes of the training images.
 
     Args:
-        augmentation: a policy's name; `auto`: one that `train` chooses, on validation images; or the augmentations in
-            their order.
+        augmentation: a policy's name; `auto`: one that `train` chooses, on validation images; a function from a batch
+            uint8 [N,C,H,W] to the same; or several augmentations in their order: such functions, and those of
+            `thumbnet.augment`.
         flip: whether a policy also flips images, left to right, at random; `auto`: where it does by default and the
             dataset says that a flip keeps the label.
         alternating_flip: flip every image in every second epoch, instead of at random.
@@ -44,7 +47,7 @@ class Inputs:
         ConfigError: out of range, or two of these contradict each other.
     """
 
-    augmentation: str | Sequence[ImageChange] = "crop-flip"
+    augmentation: str | Sequence[ImageChange | OfABatch] | OfABatch = "crop-flip"
     flip: bool | Literal["auto"] = "auto"
     alternating_flip: bool = False
     cutout: int = 0
@@ -72,7 +75,9 @@ class Inputs:
                     hint="set alternating_flip = false, or another augmentation",
                 )
             return
-        object.__setattr__(self, "augmentation", tuple(self.augmentation))
+        given = self.augmentation
+        several: tuple[object, ...] = tuple(given) if isinstance(given, Sequence) else (given,)
+        object.__setattr__(self, "augmentation", several)
         if self.flip is True or self.cutout or self.border == "reflect":
             raise ConfigError(
                 f"flip is {self.flip}, cutout {self.cutout} and border {self.border!r}, but the augmentations are "

@@ -60,4 +60,24 @@ class Muon(Optimizer):
         require_rate("head_lr", self.head_lr)
 
 
-OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer", "thumbnet.optimizers", {"sgd": SGD, "muon": Muon})
+@dataclass(frozen=True, kw_only=True)
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), which biases and norms are left out of."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_fraction("beta1", self.beta1)
+        require_fraction("beta2", self.beta2)
+        require_rate("eps", self.eps)
+        decay = self.weight_decay
+        require(0 <= decay <= MAX_RATE, "weight_decay", decay, f"at least 0 and at most {MAX_RATE:g}")
+
+
+OPTIMIZERS: Registry[type[Optimizer]] = Registry(
+    "optimizer", "thumbnet.optimizers", {"sgd": SGD, "muon": Muon, "adamw": AdamW}
+)

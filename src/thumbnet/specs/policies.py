@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from thumbnet.specs.own_code import is_own_code
 from thumbnet.specs.registry import Registry
 
 SIDE = 32  # pixels
@@ -28,7 +29,17 @@ class PolicyTraits:
         return self.begins_with_crop and not self.turns
 
 
-POLICIES: Registry[PolicyTraits] = Registry(
+OF_OWN_CODE = PolicyTraits()
+
+
+class Policies(Registry[PolicyTraits]):
+    """The policies by name; code of the user's own, `aug.py:Name`, is one, too."""
+
+    def __getitem__(self, name: str) -> PolicyTraits:
+        return OF_OWN_CODE if is_own_code(name) else super().__getitem__(name)
+
+
+POLICIES = Policies(
     "augmentation policy",
     "thumbnet.policies",
     {

@@ -18,6 +18,7 @@ from thumbnet.specs.objective import Objective
 from thumbnet.specs.resizing import ProgressiveResizing
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
+from thumbnet.training.body import Body
 from thumbnet.training.class_weights import class_shares
 from thumbnet.training.course import Course
 from thumbnet.training.distillation import TeacherLogits, distillation_loss, distillation_losses
@@ -69,6 +70,7 @@ class Loop:
     """What stays the same from epoch to epoch."""
 
     model: nn.Module
+    body: Body
     forward: Callable[[Tensor], Tensor]
     optimizer: torch.optim.Optimizer
     base_lrs: Sequence[float]
@@ -94,6 +96,7 @@ def train_epoch(loop: Loop, epoch: int, step_ended: Callable[[int], object]) -> 
     check_every = CPU_STEPS_BETWEEN_CHECKS if device.type == "cpu" else GPU_STEPS_BETWEEN_CHECKS
     loop.progress.epoch_begins(EpochPlan(epoch, course.num_epochs, course.lr_at(first_step), num_images, num_steps))
     loop.model.train()
+    loop.body.stay_in_evaluation()
     shares = class_shares(labels.cpu(), loop.train.num_classes) if loop.train.counts_by_class else None
     tally = Tally(first_step, shares=shares)
     with epoch_randomness(loop.seed, epoch, device, scheme=loop.random_scheme) as streams:

@@ -28,6 +28,7 @@ from thumbnet.specs.pace import Pace
 from thumbnet.specs.schedules import OneCycle, Schedule
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
+from thumbnet.training.body import Body, check_body, engine_for_body
 from thumbnet.training.checks import check_arguments, check_flips, check_teacher
 from thumbnet.training.class_weights import resolve_class_weights
 from thumbnet.training.clock import Clock, PaceKeeper
@@ -56,11 +57,12 @@ def fit(
     pace: Pace | None = None,
     clock: Clock | None = None,
     batch_size: int = 128,
-    optimizer: Optimizer = SGD(lr=0.1),
+    optimizer: Optimizer | torch.optim.Optimizer = SGD(lr=0.1),
     schedule: Schedule = OneCycle(),
     inputs: Inputs = Inputs(),
     objective: Objective = Objective(),
     average_decay: float = 0.0,
+    body_lr_factor: float = 1.0,
     engine: Engine = Engine(),
     init_from_data: bool = True,
     seed: int = 0,
@@ -77,12 +79,15 @@ def fit(
         epochs: passes over the training images, those before `resume_from` included; or, instead, a `pace`.
         pace: the number of steps, of which the last epoch may not be full, and how they go through the course.
         clock: change the pace so that the training ends as the clock says; None: follow the pace as it is.
-        optimizer: `SGD(...)`, `Muon(...)` or a registered class's; its `lr` is per step.
+        optimizer: `SGD(...)`, `AdamW(...)`, `Muon(...)` or a registered class's, or one of `torch.optim` over the
+            parameters of `model`; its `lr` is per step.
         schedule: multiplies the optimizer's learning rates, step by step.
         inputs: augmentation, flips and sizes of the training images.
         objective: label smoothing, class weights, mixup, and a teacher's logits, whose crop must be the first
             augmentation.
         average_decay: of the weights' moving average, which is scored and is what `model` ends with; 0: no average.
+        body_lr_factor: multiplies the learning rate of all but the layer called `head`; 0: they stay as they are, their
+            normalisation too, and are computed by PyTorch.
         engine: device, precision and kernels.
         init_from_data: initialise the layers that are computed from training images, as whitening is; False: the
             weights are trained already.
@@ -113,13 +118,20 @@ def fit(
         scored=scorers,
     )
     objective = objective.resolved()
+    if body_lr_factor != 1:
+        check_body(model, body_lr_factor)
+    engine = engine_for_body(engine, body_lr_factor)
     device = pick_device(engine.device)
     library = pick_kernels(engine.kernels, model, device, compiled=engine.compiled)
     train = _train_images(dataset, inputs, objective, seed=seed, device=device, library=library)
     model.to(device, memory_format=memory_order(device))  # type: ignore[call-overload]  # missing in its stubs
+    body = Body(model, body_lr_factor)
+    body.freeze()
     torch_optimizer = build_optimizer(optimizer, model, library)
+    body.slow_down(torch_optimizer)
     begin_s = time.perf_counter()  # not before: the first optimizer of a process has PyTorch import its compiler (1 s)
     base_lrs = [float(group["lr"]) for group in torch_optimizer.param_groups]
+    lr = base_lrs[0] if isinstance(optimizer, torch.optim.Optimizer) else optimizer.lr
     history = History()
     if resume_from is not None:
         check_state(resume_from, epochs=epochs, average_decay=average_decay)
@@ -137,13 +149,14 @@ def fit(
         pace=Pace((epochs or 0) * steps_per_epoch) if pace is None else pace,
         steps_per_epoch=steps_per_epoch,
         batch_size=batch_size,
-        lr=optimizer.lr,
+        lr=lr,
         schedule=schedule,
         resizing=inputs.resizing,
         full_size=train.full_size,
     )
     loop = Loop(
         model=model,
+        body=body,
         forward=torch.compile(model) if engine.compiled else model,
         optimizer=torch_optimizer,
         base_lrs=base_lrs,
@@ -197,6 +210,7 @@ def fit(
         if keeper is not None and is_scored:
             keeper.scoring_ends()
         progress.epoch_ends(record)  # last: a terminal that is gone must not lose the epoch
+    body.thaw()
     if average is not None:
         model.load_state_dict(average.averaged)
     return FitResult(

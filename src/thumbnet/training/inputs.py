@@ -11,14 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thumbnet.augment import POLICIES, Augmentation, Draws, HorizontalFlip, Policy, augment, create_policy, policy_flips
+from thumbnet.augment.own import own_augmentation
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import ConfigError
 from thumbnet.kernels.images import Windows, make_images, supports_images
 from thumbnet.kernels.library import Kernels
 from thumbnet.models.blocks import InitFromData
 from thumbnet.specs.data import DataSpec
 from thumbnet.specs.inputs import Inputs
+from thumbnet.specs.own_code import is_own_code
 from thumbnet.specs.policies import AUTO, pixel_unit
 from thumbnet.training.windows import draw_windows, only_windows, table_of_levels
 
@@ -41,7 +42,8 @@ def resolve_inputs(inputs: Inputs, dataset: Dataset) -> Inputs:
     border = inputs.border
     if border == "auto":
         is_mirrored = DataSpec(dataset.source.name).name in OWN_PICTURES
-        border = "reflect" if is_mirrored and not isinstance(POLICIES[inputs.augmentation], Policy) else "policy"
+        is_ours = not is_own_code(inputs.augmentation) and not isinstance(POLICIES[inputs.augmentation], Policy)
+        border = "reflect" if is_mirrored and is_ours else "policy"
     return dataclasses.replace(inputs, flip=flip, border=border, alternating_flip=inputs.alternating_flip and flip)
 
 
@@ -63,11 +65,8 @@ def build_augmentations(inputs: Inputs, dataset: Dataset) -> tuple[Augmentation,
             border="reflect" if inputs.border == "reflect" else "policy",
         )
     else:
-        augmentations = tuple(each for each in inputs.augmentation if isinstance(each, Augmentation))
-        if len(augmentations) != len(inputs.augmentation):
-            raise ConfigError(
-                f"not all of {inputs.augmentation} are augmentations", hint="give values of thumbnet.augment"
-            )
+        assert isinstance(inputs.augmentation, tuple)  # as Inputs makes it
+        augmentations = tuple(own_augmentation(each, name=repr(each)) for each in inputs.augmentation)
     for augmentation in augmentations:
         augmentation.check(dataset.image_shape)
     return augmentations

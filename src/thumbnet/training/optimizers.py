@@ -1,4 +1,4 @@
-"""Optimizers built from their values: SGD, Muon for filters with SGD for the rest, and a user's own.
+"""Optimizers built from their values: SGD, AdamW, Muon for filters with SGD for the rest, and a user's own.
 
 Every group of parameters keeps its base learning rate, which the schedule multiplies.
 """
@@ -15,7 +15,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.kernels.library import Kernels
 from thumbnet.kernels.muon import can_step, muon_step, supports_filter
 from thumbnet.models.whitening import Whitening
-from thumbnet.specs.optimizers import OPTIMIZERS, SGD, Muon, Optimizer
+from thumbnet.specs.optimizers import OPTIMIZERS, SGD, AdamW, Muon, Optimizer
 
 NUM_NEWTON_SCHULZ_STEPS = 3
 # The quintic's coefficients, chosen by its authors for a steep slope at zero: it brings singular values near 1 quickly.
@@ -53,17 +53,24 @@ def register_optimizer(name: str, kind: type[Optimizer], *, replace: bool = Fals
     OPTIMIZERS.register(name, kind, replace=replace)
 
 
-def build_optimizer(value: Optimizer, model: nn.Module, kernels: Kernels | None = None) -> torch.optim.Optimizer:
+def build_optimizer(
+    value: Optimizer | torch.optim.Optimizer, model: nn.Module, kernels: Kernels | None = None
+) -> torch.optim.Optimizer:
     """The optimizer over the parameters of `model` that are not frozen.
 
     Args:
-        value: `SGD(...)`, `Muon(...)` or a registered class's.
+        value: `SGD(...)`, `AdamW(...)`, `Muon(...)` or a registered class's; or one of `torch.optim` over the model's
+            parameters.
         model: whose parameters it is to move.
         kernels: ours, by which Muon moves the filters that they support; None: PyTorch moves all.
 
     Raises:
-        ConfigError: Muon for a model without a linear layer; a class of the user's that has no `build`.
+        ConfigError: Muon for a model without a linear layer; a class of the user's that has no `build`; an optimizer of
+            PyTorch's over parameters of another model.
     """
+    if isinstance(value, torch.optim.Optimizer):
+        _check_moves(value, model)
+        return value
     if isinstance(value, BuildsOptimizer):
         return value.build(model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -71,11 +78,31 @@ def build_optimizer(value: Optimizer, model: nn.Module, kernels: Kernels | None 
         return torch.optim.SGD(
             trained, lr=value.lr, momentum=value.momentum, nesterov=value.nesterov, weight_decay=value.weight_decay
         )
+    if isinstance(value, AdamW):
+        decaying = [parameter for parameter in trained if parameter.ndim >= 2]
+        others = [parameter for parameter in trained if parameter.ndim < 2]
+        groups = [{"params": decaying, "weight_decay": value.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        return torch.optim.AdamW(
+            [group for group in groups if group["params"]],
+            lr=value.lr,
+            betas=(value.beta1, value.beta2),
+            eps=value.eps,
+        )
     if isinstance(value, Muon):
         stems = {id(each.weight) for each in model.modules() if isinstance(each, Whitening)}
         return _build_muon(value, trained, kernels, stems=stems)
     _check_builds(type(value))
     raise AssertionError("unreachable: it builds")
+
+
+def _check_moves(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+    own = {id(parameter) for parameter in model.parameters()}
+    num_others = sum(id(parameter) not in own for group in optimizer.param_groups for parameter in group["params"])
+    if num_others:
+        raise ConfigError(
+            f"{num_others} parameters of the {type(optimizer).__name__} are not those of the model",
+            hint="make the optimizer of model.parameters() of the very model that is trained",
+        )
 
 
 def _build_muon(
@@ -100,7 +127,7 @@ def _build_muon(
 
 
 def _check_builds(kind: type[Optimizer]) -> None:
-    if kind not in (SGD, Muon) and not callable(getattr(kind, "build", None)):
+    if kind not in (SGD, AdamW, Muon) and not callable(getattr(kind, "build", None)):
         raise ConfigError(
             f"{kind.__name__} does not say how it is built",
             hint="give it a method build(self, model) that returns a torch.optim.Optimizer",

@@ -1,0 +1,285 @@
+"""Code of the user's own, by reference: `net.py:Net` as a recipe has it, `net.py:Net@1f2e3d4c5b6a` once resolved, with
+the first digits of the file's SHA-256; `given:Net` is a thing that was given in Python. Imports no torch.
+
+A file is executed once in a process, as a module of its own; it may import what is installed, nothing that lies beside
+it. That of a run is executed only where this was allowed (`trust_code`), or where the very same file ran before.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import re
+import sys
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import ParamSpec, TypeVar
+
+from thumbnet.errors import ConfigError, RunError
+from thumbnet.specs.data import expanded
+from thumbnet.terminal.streams import tell
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+REFERENCE = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*)(@(?P<digits>[0-9a-f]{12}))?", re.DOTALL)
+GIVEN = "given:"
+COPY = "code-"  # what the name of a file's copy in a run begins with
+NUM_DIGITS = 12
+TRUST_HINT = "read the file, and if you trust it, give --trust-code (trust_code=True in Python)"
+
+_trusted: ContextVar[bool] = ContextVar("trusted", default=False)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A thing called `name` in a file: its path, or once resolved its name, with `digits`, which are "" before."""
+
+    file: str
+    name: str
+    digits: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.name}" + (f"@{self.digits}" if self.digits else "")
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """A file that was executed here."""
+
+    name: str
+    content: bytes
+    sha256: str
+    module: ModuleType
+
+
+_executed: dict[tuple[str, str], OwnFile] = {}  # by name and SHA-256
+_given: dict[str, object] = {}  # by name
+
+
+def reference_of(text: str) -> Reference | None:
+    """The reference in a text; None where it is none, as the name of a model."""
+    match = REFERENCE.fullmatch(text)
+    return None if match is None else Reference(match["file"], match["name"], match["digits"] or "")
+
+
+def is_own_code(name: object) -> bool:
+    """Whether a name is that of code of the user's own, in a file or given in Python."""
+    return isinstance(name, str) and (name.startswith(GIVEN) or reference_of(name) is not None)
+
+
+def resolved_reference(text: str) -> str:
+    """A reference with the name of its file and the digits of its content, which is read and executed now.
+
+    Anything else, and a reference that is resolved already, stays as it is.
+
+    Raises:
+        ConfigError: there is no such file, it cannot be executed, or has no such name.
+    """
+    reference = reference_of(text)
+    if reference is None or reference.digits:
+        return text
+    path = expanded(reference.file)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"the file of {text} cannot be read: {error.strerror}", hint="check the path") from error
+    file = _execute(path.name, content, place=path)
+    resolved = Reference(file.name, reference.name, file.sha256[:NUM_DIGITS])
+    _attribute(file, reference.name)
+    return str(resolved)
+
+
+def thing_of(text: str) -> object:
+    """What a reference names: a class, a function, whatever the file calls so.
+
+    Raises:
+        ConfigError: there is no such file or name; RunError: it was not executed or given in this process.
+    """
+    if text.startswith(GIVEN):
+        if text not in _given:
+            name = text.removeprefix(GIVEN)
+            raise RunError(
+                f"{name} was given in Python, and is in no file",
+                hint=f"give it again: load_run(path, model={name}), or resume(path, model={name})",
+            )
+        return _given[text]
+    reference = reference_of(resolved_reference(text))
+    assert reference is not None
+    return _attribute(_file_of(reference), reference.name)
+
+
+def file_of(text: str) -> OwnFile | None:
+    """The executed file that a resolved reference is into; None where it is none into a file."""
+    reference = reference_of(text)
+    return None if reference is None or not reference.digits else _file_of(reference)
+
+
+def own_code_of(*names: object) -> tuple[str, ...]:
+    """Those of the names that are of code of the user's own."""
+    return tuple(name for name in names if isinstance(name, str) and is_own_code(name))
+
+
+def allow_from_run(text: str, content: Callable[[str], bytes], *, run: Path) -> None:
+    """Execute the file that a run keeps for a resolved reference, if that is allowed; if it ran before, do nothing.
+
+    Args:
+        content: gives what the run keeps by the file's name.
+        run: the run's folder, for errors.
+
+    Raises:
+        RunError: it is not allowed, or not the file that the run was trained with; ConfigError: it cannot be executed.
+    """
+    reference = reference_of(text)
+    if reference is None or not reference.digits:
+        return
+    kept = content(reference.file)
+    digest = hashlib.sha256(kept).hexdigest()
+    if not digest.startswith(reference.digits):
+        raise RunError(
+            f"{reference.file} of the run {run} is not the file that it was trained with: its SHA-256 is {digest}",
+            hint="restore it from a copy, or train again",
+        )
+    if (reference.file, digest) in _executed:
+        return
+    what = f"{run} was trained with code of its own, {reference.file} (SHA-256 {digest[:NUM_DIGITS]}...)"
+    if not _trusted.get():
+        raise RunError(f"{what}, which would be executed", hint=TRUST_HINT)
+    tell(f"{what}: it is executed.")
+    _execute(reference.file, kept, place=run / reference.file)
+
+
+def give(thing: object) -> str:
+    """The name by which a config has a class, a function or an object of the user's.
+
+    One of a file that is a module by itself is a reference to that file; any other is kept for this process.
+    """
+    name = getattr(thing, "__name__", type(thing).__name__)
+    path = _own_module(thing)
+    if path is not None:
+        return str(Reference(str(path), name))
+    _given[f"{GIVEN}{name}"] = thing
+    return f"{GIVEN}{name}"
+
+
+def give_again(name: str, thing: object) -> None:
+    """Give what a config has by this name once more, in another process; None: nothing is given.
+
+    Raises:
+        ConfigError: the config has another name.
+    """
+    if thing is None:
+        return
+    called = f"{GIVEN}{getattr(thing, '__name__', type(thing).__name__)}"
+    if called != name:
+        raise ConfigError(f"model is {called.removeprefix(GIVEN)}, but the run's is {name}", hint="leave model out")
+    _given[called] = thing
+
+
+@contextmanager
+def trusting(trust_code: bool) -> Iterator[None]:
+    """Whether code of runs may be executed while this lasts; once it is allowed, it is inside, too."""
+    token = _trusted.set(trust_code or _trusted.get())
+    try:
+        yield
+    finally:
+        _trusted.reset(token)
+
+
+def takes_trust(function: Callable[P, R]) -> Callable[P, R]:
+    """For a function with an argument `trust_code`, which then holds for all that it does."""
+
+    @functools.wraps(function)
+    def with_trust(*args: P.args, **kwargs: P.kwargs) -> R:
+        with trusting(kwargs.get("trust_code") is True):
+            return function(*args, **kwargs)
+
+    return with_trust
+
+
+def _file_of(reference: Reference) -> OwnFile:
+    for (name, digest), file in _executed.items():
+        if name == reference.file and digest.startswith(reference.digits):
+            return file
+    raise RunError(f"{reference} is code of a run's, which is not executed here", hint=TRUST_HINT)
+
+
+def _attribute(file: OwnFile, name: str) -> object:
+    if not hasattr(file.module, name):
+        own = [
+            each
+            for each, value in vars(file.module).items()
+            if getattr(value, "__module__", "") == file.module.__name__
+        ]
+        raise ConfigError(
+            f"{file.name} has no {name!r}", hint=f"it has {', '.join(own)}" if own else "it defines nothing"
+        )
+    return getattr(file.module, name)
+
+
+def _execute(name: str, content: bytes, *, place: Path) -> OwnFile:
+    """Execute a file's content, once; ConfigError with its line where that fails."""
+    digest = hashlib.sha256(content).hexdigest()
+    if (name, digest) in _executed:
+        return _executed[name, digest]
+    module = ModuleType(f"thumbnet_own_code_{digest[:NUM_DIGITS]}")
+    module.__file__ = str(place)
+    before = {*sys.modules, module.__name__}
+    sys.modules[module.__name__] = module  # where dataclasses look for the module of a class
+    try:
+        exec(compile(content, str(place), "exec"), vars(module))  # noqa: S102  # what this module is for
+    except (Exception, SystemExit) as error:  # whatever code of others raises
+        del sys.modules[module.__name__]
+        raise ConfigError(
+            f"{place} cannot be executed: {_line_of(error, place)}{type(error).__name__}: {error}",
+            hint="see that `python` runs it",
+        ) from error
+    beside = [each for each in set(sys.modules) - before if _lies_in(each, place.resolve().parent)]
+    if beside:
+        raise ConfigError(
+            f"{place} imports {min(beside)}, which lies beside it and which no run would keep",
+            hint="put all of it into one file, or install the other as a package",
+        )
+    _executed[name, digest] = OwnFile(name, content, digest, module)
+    return _executed[name, digest]
+
+
+def _line_of(error: BaseException, place: Path) -> str:
+    if isinstance(error, SyntaxError):
+        return "" if error.lineno is None else f"line {error.lineno}: "
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(place)]
+    return f"line {lines[-1]}: " if lines else ""
+
+
+def _lies_in(name: str, folder: Path) -> bool:
+    """Whether a module was found right in the folder, by itself or as a package."""
+    outermost = sys.modules.get(name.partition(".")[0])
+    file = getattr(outermost, "__file__", None)
+    if file is None:
+        return False
+    place = Path(file).resolve().parent
+    return (place.parent if hasattr(outermost, "__path__") else place) == folder
+
+
+def _own_module(thing: object) -> Path | None:
+    """The file of a class or function that can be found in it by its name again: a module by itself, no script."""
+    module = sys.modules.get(getattr(thing, "__module__", None) or "")
+    if not (inspect.isclass(thing) or inspect.isfunction(thing)) or module is None or module.__name__ == "__main__":
+        return None
+    file = getattr(module, "__file__", None)
+    is_alone = not module.__name__.count(".") and not hasattr(module, "__path__")
+    if file is None or not file.endswith(".py") or not is_alone or _is_installed(Path(file)):
+        return None
+    return Path(file) if getattr(module, thing.__name__, None) is thing else None
+
+
+def _is_installed(file: Path) -> bool:
+    places = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib")}
+    return any(file.resolve().is_relative_to(Path(place).resolve()) for place in places)
