@@ -72,13 +72,13 @@ def test_what_larger_images_would_cost_is_said(
         assert sentence == ""
         return
     assert f"have {shorter + 8}x{shorter} pixels (median) and are trained on at {trained}x{trained}." in sentence
-    assert f"--set image_size={proposed} " in sentence
+    assert f"--image-size {proposed} " in sentence
     assert f"at {proposed / trained:.1f} times the cost" in sentence
 
 
 def test_train_and_data_info_say_it(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     data = ["--data", f"folder:{folder}"]
-    said = "The pictures have 300x240 pixels (median) and are trained on at 32x32. --set image_size=96 shows"
+    said = "The pictures have 300x240 pixels (median) and are trained on at 32x32. --image-size 96 shows"
     assert main(["data", "info", *data, "--json"]) == 0
     told = capsys.readouterr()
     assert said in told.err

@@ -37,13 +37,20 @@ Say = Callable[[str], None]
 
 
 def load_data(
-    config: TrainConfig, *, say: Say, dataset: Dataset | None = None, is_resolved: bool = False
+    config: TrainConfig,
+    *,
+    say: Say,
+    dataset: Dataset | None = None,
+    is_resolved: bool = False,
+    advises: bool = True,
 ) -> tuple[Dataset, TrainConfig]:
     """The dataset that a config asks for, and the config resolved: what was `auto` or computed is written out.
 
     A `dataset` that was read before is taken instead; ConfigError where it is another than the config asks for.
     `is_resolved`: the config was resolved before, so that `init` is not looked for in the working directory again.
+    `advises`: of pictures that are read now, say what a larger image size would cost, unless the size is `auto`.
     """
+    advises = advises and dataset is None and not is_resolved and config.image_size != "auto"
     if dataset is None:
         dataset = load_dataset(
             config.data,
@@ -67,7 +74,7 @@ def load_data(
     for sentence in (dataset.source.note, *dataset.source.remarks):
         if sentence:
             say(sentence)
-    sides = None if is_resolved or config.image_size == "auto" else picture_sides(dataset)
+    sides = picture_sides(dataset) if advises else None
     advice = "" if sides is None else advise_size(config, dataset, sides)
     if advice:
         say(advice)

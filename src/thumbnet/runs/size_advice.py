@@ -36,7 +36,7 @@ def advise_size(config: TrainConfig, dataset: Dataset, sides: PictureSides) -> s
         times = _cost(config, dataset, (larger[-1], larger[-1])) / _cost(config, dataset, (height, width))
     except ThumbnetError:  # a model that takes no such images: what is wrong with it is told where it is made
         return sentence
-    return f"{sentence} --set image_size={larger[-1]} shows the network more of them, at {times:.1f} times the cost."
+    return f"{sentence} --image-size {larger[-1]} shows the network more of them, at {times:.1f} times the cost."
 
 
 def _cost(config: TrainConfig, dataset: Dataset, sides: tuple[int, int]) -> float:

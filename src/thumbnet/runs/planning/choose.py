@@ -182,7 +182,8 @@ def plan_training(
 def _read(config: TrainConfig, dataset: Dataset | None, *, say: Say, now: Callable[[], float]) -> tuple[Dataset, float]:
     """The data, as the config asks for it, and how long reading it took."""
     begin_s = now()
-    dataset, _ = load_data(config.replace(minutes=None, planned=None, epochs=1), say=say, dataset=dataset)
+    unplanned = config.replace(minutes=None, planned=None, epochs=1)
+    dataset, _ = load_data(unplanned, say=say, dataset=dataset, advises=not is_planned(config, "image_size"))
     return dataset, now() - begin_s
 
 
