@@ -92,7 +92,7 @@ def test_the_interval_of_a_faultless_area_is_that_of_the_smaller_class() -> None
 
 
 def test_paired_intervals_hold_the_true_difference_as_often_as_they_promise() -> None:
-    """Two models whose errors are alike: the truth is that of a million images."""
+    """Two models whose errors are alike: the truth is that of 100,000 images."""
     generator = np.random.default_rng(0)
 
     def draw(num_images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -100,15 +100,15 @@ def test_paired_intervals_hold_the_true_difference_as_often_as_they_promise() ->
         common = generator.normal(size=num_images) + is_positive
         return common + generator.normal(size=num_images), 1.5 * common + generator.normal(size=num_images), is_positive
 
-    first, second, is_positive = draw(400_000)
+    first, second, is_positive = draw(100_000)
     truth = roc_auc_score(is_positive, second) - roc_auc_score(is_positive, first)
     held, widths = 0, []
-    for _ in range(200):
+    for _ in range(100):
         found = paired_auc_difference(*draw(200))
         held += found.interval[0] <= truth <= found.interval[1]
         widths.append(found.interval[1] - found.interval[0])
         assert (found.p_value < 0.05) == (found.interval[0] > 0 or found.interval[1] < 0)
-    assert 181 <= held <= 198
+    assert 88 <= held <= 99
     assert np.mean(widths) < 0.2  # of independent samples it would be 0.25
 
 

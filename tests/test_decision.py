@@ -16,6 +16,7 @@ from PIL import Image
 
 from small_runs import small_config, write_small_data
 from thumbnet.cli import main
+from thumbnet.cli.training_verbs import metrics_over_classes
 from thumbnet.errors import RunError
 from thumbnet.evaluation.calibration import at_temperature
 from thumbnet.evaluation.metrics import summarise_predictions
@@ -130,6 +131,16 @@ def test_the_run_is_scored_as_it_answers(run: Run) -> None:
     )
     assert "answered '1' from a probability of 0.97 on, as given: recall" in str(evaluation)
     assert evaluate_trained(run, tta=True).tta_accuracy is not None
+
+
+def test_training_ends_with_more_than_the_accuracy(run: Run) -> None:
+    metrics = run.metrics
+    overall, area, threshold = metrics_over_classes(metrics)
+    assert overall.startswith(f"balanced accuracy {metrics['test_balanced_accuracy']:.2%}, macro F1 ")
+    assert overall.endswith(f"; always {metrics['commonest_class']!r} has accuracy {metrics['commonest_share']:.2%}")
+    assert area.startswith(f"'1' against the other class: area under ROC {metrics['test_auc']:.4f}, average precision")
+    assert threshold == "answered from a probability of 0.97 on (given)"
+    assert metrics_over_classes({"test_accuracy": 0.5}) == []  # of a run from before they were kept
 
 
 def test_pictures_get_the_answer_first(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

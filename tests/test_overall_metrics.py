@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import confusion_matrix, f1_score, matthews_corrcoef, recall_score
 
-from small_runs import small_config, write_small_data
-from thumbnet.cli import main
-from thumbnet.config import config_to_toml
 from thumbnet.evaluation.analysis import analyse
 from thumbnet.evaluation.intervals import balanced_accuracy_interval
 from thumbnet.evaluation.metrics import card_metrics, summarise_predictions
@@ -52,19 +48,19 @@ def test_always_the_commonest_class_has_no_merit() -> None:
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_promise() -> None:
-    """The coverage of 200 simulations; the bootstrap's is a little low on 60 images a class, as is known."""
+    """The coverage of 100 simulations; the bootstrap's is a little low on 60 images a class, as is known."""
     generator = np.random.default_rng(0)
     truth = np.array([[0.9, 0.1, 0.0], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]])
     of_truth = overall_metrics((truth * [[300], [60], [60]]).round().astype(np.int64), "abc")
     held = np.zeros(3)
-    for _ in range(200):
+    for _ in range(100):
         drawn = generator.multinomial([300, 60, 60], truth)
         found = overall_intervals(drawn)
         for index, name in enumerate(("balanced_accuracy", "macro_f1", "mcc")):
             low, high = getattr(found, name)
             held[index] += low <= getattr(of_truth, name) <= high
-    assert np.all(held >= 180)
-    assert np.all(held <= 199)
+    assert np.all(held >= 88)
+    assert np.all(held <= 99)
 
 
 def test_an_interval_of_right_answers_alone_is_not_empty() -> None:
@@ -102,16 +98,3 @@ def test_two_classes_have_areas_and_more_have_none() -> None:
     assert "auc" not in more.to_dict()
     assert "top-2 accuracy" in str(more)
     assert "test_auc" not in card_metrics(three, ("good", "bad", "odd"))
-
-
-def test_training_ends_with_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = small_config(write_small_data(tmp_path / "data.npz"), threshold=0.4)
-    (tmp_path / "mine.toml").write_text(config_to_toml(config))
-    arguments = ["train", "--recipe", str(tmp_path / "mine.toml"), "--run-dir", str(tmp_path / "run"), "--no-pictures"]
-    assert main(arguments) == 0
-    said = capsys.readouterr().out
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert f"balanced accuracy {metrics['test_balanced_accuracy']:.2%}" in said
-    assert f"always {metrics['commonest_class']!r} has accuracy {metrics['commonest_share']:.2%}" in said
-    assert f"'1' against the other class: area under ROC {metrics['test_auc']:.4f}" in said
-    assert "answered from a probability of 0.4 on (given)" in said

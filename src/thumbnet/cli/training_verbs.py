@@ -118,12 +118,12 @@ def train(parsed: argparse.Namespace) -> None:
             f"test accuracy {metrics['test_accuracy']:.2%} ({metrics['num_test']:,} images of {metrics['data']}) "
             f"after {counted(done.config.epochs, 'epoch')}, {metrics['train_s']:.0f} s of training"
         )
-        for line in _metrics_over_classes(metrics):
+        for line in metrics_over_classes(metrics):
             put(line)
     put(f"results: {done.path}")
 
 
-def _metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
+def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
     """What says more than the accuracy where classes are unequal; none of runs from before it was kept."""
     if "test_balanced_accuracy" not in metrics:
         return []
