@@ -287,7 +287,8 @@ def test_the_place_of_the_file_is_no_change_but_other_groups_are() -> None:
 def test_a_command_names_the_groups() -> None:
     def command_of(asked: TrainConfig, **resolved: str) -> str:
         options = resolved_options(asked.model, asked.model_options)
-        return reproducing_command(asked.replace(data="folder:/pets", model_options=options, **resolved), asked)
+        config = asked.replace(data="folder:/pets", model_options=options, **resolved)
+        return reproducing_command(config, asked, sides=(32, 32))
 
     asked = load_recipe("sprint", options={"groups": "auto"})
     assert "--groups /pets/groups.csv" in command_of(asked, groups="/pets/groups.csv")

@@ -24,7 +24,7 @@ from thumbnet.recipes import load_recipe
 from thumbnet.runs import seeds, train
 from thumbnet.runs.lr import find_recipe_lr
 from thumbnet.runs.planning import choose
-from thumbnet.runs.planning.apply import candidate_rungs, with_model_of_init, with_rung
+from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
 from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.constants import LADDER, OTHER_MODELS, SCALES
 from thumbnet.runs.planning.facts import facts_of, look_at_folder
@@ -113,6 +113,12 @@ def test_what_is_given_is_no_longer_planned() -> None:
         ),
     ):
         assert planned - set(load_recipe("auto", settings=settings).planned or ()) == given
+
+
+def test_a_size_by_the_data_is_the_plans_where_there_are_minutes() -> None:
+    assert is_planned(load_recipe("auto"), "image_size")
+    assert is_planned(load_recipe("auto", options={"image_size": "auto"}), "image_size")
+    assert not is_planned(load_recipe("auto", options={"image_size": 64}), "image_size")
 
 
 def test_a_recipe_of_the_ladder_gives_the_fields_that_are_planned() -> None:
@@ -265,7 +271,7 @@ def test_a_run_records_its_plan_and_its_config_trains_the_same(tmp_path: Path, m
     assert plan is not None
     assert plan.steps == 5
     assert "plan.json" in (run.path / "SHA256SUMS").read_text()
-    assert reproducing_command(run.config, run.asked) == RECIPE_FROM_CONFIG
+    assert reproducing_command(run.config, run.asked, sides=run.card.image_shape[1:]) == RECIPE_FROM_CONFIG
     report = (run.path / "report.html").read_text()
     assert "1 minutes: chosen for the test." in report
     assert "1 minutes for the whole command" in report

@@ -14,8 +14,8 @@ WITHOUT_CHOICE = 1.0  # the cost of a recipe before it is measured
 
 
 def is_planned(config: TrainConfig, name: str) -> bool:
-    """Whether the config leaves this field to the plan."""
-    return name in (config.planned or ())
+    """Whether the config leaves this field to the plan; so does an image size that is left to the data."""
+    return name in (config.planned or ()) or (name == "image_size" and config.image_size == "auto")
 
 
 def with_model_of_init(config: TrainConfig) -> TrainConfig:
