@@ -30,6 +30,7 @@ from thumbnet.export.tflite.checking import channels_last
 from thumbnet.export.tflite.contents import file_bytes
 from thumbnet.export.tflite.interpreters import has_micro, run_litert
 from thumbnet.models.decision import Decision, chosen_classes, moved_by, threshold_of
+from thumbnet.models.program_numpy import run_program
 
 BLOCKS, SHAPE = "b8 b16p b16", (3, 12, 12)
 DECIDE = (
@@ -276,3 +277,31 @@ def test_a_server_answers_by_the_threshold(decided: ExportRequest, tmp_path: Pat
     assert page_policy(has_decision=True) in page.headers["content-security-policy"]
     schema = client.get("/openapi.json").json()["components"]["schemas"]["Model"]
     assert "decision" in schema["required"]
+
+
+@pytest.mark.browser
+def test_in_a_browser_the_answer_is_the_heading(decided: ExportRequest, tmp_path: Path) -> None:
+    from browser import console_errors, open_browser, open_file
+    from test_html_page import wait_for_answers
+
+    page = tmp_path / "page.html"
+    page.write_text(build_page(decided.shippable))
+    export_data = decided.shippable.export_data
+    program = decided.shippable.program
+    assert export_data is not None
+    assert program is not None
+    answers = chosen_classes(decision_of(decided), run_program(program, export_data.samples.images[:10]).logits)
+    (tmp_path / "profile").mkdir()
+    with open_browser(tmp_path / "profile") as browser:
+        open_file(browser, page)
+        assert browser.execute_async_script("thumbnetReady.then(arguments[0])")
+        found = []
+        for index in range(len(answers)):
+            browser.execute_script(f"document.querySelector(\"[data-sample='{index}']\").click()")
+            wait_for_answers(browser)
+            heading = "document.querySelector('h3 bdi[data-class]').textContent"
+            found.append(browser.execute_script(f"return [thumbnetLast.className, {heading}]"))
+        assert not console_errors(browser)
+    names = [f"class {answer}" for answer in answers]
+    assert found == [[name, name] for name in names]
+    assert len(set(names)) == 2
