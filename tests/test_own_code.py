@@ -262,6 +262,27 @@ def test_a_class_of_a_notebook_must_be_given_again(data: Path, tmp_path: Path) -
     assert len(thumbnet.predict(trained.path, [np.zeros((16, 16), np.uint8)])) == 1
 
 
+def test_a_network_without_maps_or_head_is_reported_and_checks_data(data: Path, tmp_path: Path) -> None:
+    def flat(num_classes: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(256, num_classes))
+
+    run = thumbnet.train(config_of(data, "sprint"), run_dir=tmp_path / "run", log_style="silent", model=flat)
+    assert (run.path / "report.html").exists()
+    check = thumbnet.check_data(
+        config_of(data, "sprint"), num_folds=2, num_repeats=1, out=tmp_path / "check", log_style="silent", model=flat
+    )
+    assert check.out_of_fold.probabilities.shape == (36, 2)
+    with pytest.raises(ModelError, match="no layer called head"):
+        thumbnet.check_data(
+            config_of(data, "sprint"),
+            num_folds=2,
+            num_repeats=1,
+            out=tmp_path / "none",
+            log_style="silent",
+            model=lambda num_classes: nn.Sequential(nn.Conv2d(1, num_classes, 16), nn.Flatten()),
+        )
+
+
 def test_a_module_is_copied_with_its_weights(data: Path, tmp_path: Path) -> None:
     module = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4, 2))
     before = module[2].weight.clone()

@@ -22,7 +22,7 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.divide import divide, fold_numbers
 from thumbnet.data_check.outliers import outlyingness
-from thumbnet.errors import ConfigError, DataError
+from thumbnet.errors import ConfigError, DataError, ModelError
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.weights import HEAD_PREFIX
 from thumbnet.runs.parts import build_model, build_progress, fit_config
@@ -142,10 +142,27 @@ def _ask(model: nn.Module, images: UInt8[Tensor, "n c h w"], dataset: Dataset) -
     return _Answer(probabilities.numpy(), torch.cat(collected).numpy())
 
 
+def _layer_of_logits(model: nn.Module) -> nn.Module:
+    """The layer called `head`; of a network of the user's that has none, its last linear layer.
+
+    Raises:
+        ModelError: it has neither.
+    """
+    modules = dict(model.named_modules())
+    layers = [module for module in modules.values() if isinstance(module, nn.Linear)]
+    head = modules.get(HEAD_PREFIX.removesuffix("."), layers[-1] if layers else None)
+    if head is None:
+        raise ModelError(
+            f"{type(model).__name__} has no layer called head, and no linear layer",
+            hint="call the layer that gives the logits `head`: what it is given tells which images are unusual",
+        )
+    return head
+
+
 @contextmanager
 def _collecting_head_inputs(model: nn.Module) -> Iterator[list[Tensor]]:
     collected: list[Tensor] = []
-    hook = model.get_submodule(HEAD_PREFIX.removesuffix(".")).register_forward_pre_hook(
+    hook = _layer_of_logits(model).register_forward_pre_hook(
         lambda _, inputs: collected.append(inputs[0].flatten(1).float().cpu())
     )
     try:

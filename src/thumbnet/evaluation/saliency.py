@@ -47,6 +47,10 @@ class ClassActivation:
     layer: str
 
 
+class NoMapsError(ModelError):
+    """A model has no maps that could tell where it looked."""
+
+
 @dataclass(frozen=True)
 class SaliencyMaps:
     """Maps float32 [N,H,W] as large as the images, on the CPU, from 0 to their maximum 1; all 0 if nothing speaks for
@@ -94,6 +98,21 @@ def saliency_maps(
         maps = maps.new_zeros(0, height, width)
     highest = maps.amax(dim=(1, 2), keepdim=True)
     return SaliencyMaps(torch.where(highest > 0, maps / highest, 0.0), activation.kind, activation.layer)
+
+
+def saliency_if_any(
+    model: nn.Module,
+    images: UInt8[Tensor, "n c h w"],
+    classes: Int64[Tensor, " n"],
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> SaliencyMaps | None:
+    """`saliency_maps`; None of a model without maps, as one of linear layers alone."""
+    try:
+        return saliency_maps(model, images, classes, mean=mean, std=std)
+    except NoMapsError:
+        return None
 
 
 def resized_maps(maps: Float[Tensor, "n h w"], sides: tuple[int, int]) -> Float[Tensor, "n h2 w2"]:
@@ -208,7 +227,7 @@ class _Watched(TorchFunctionMode):
 
     def _no_maps(self) -> ModelError:
         if self._layer is None:
-            return ModelError("the model has no maps of more than one position", hint="saliency needs a convolution")
+            return NoMapsError("the model has no maps of more than one position", hint="saliency needs a convolution")
         if self._layer not in self._paths:
             return ModelError(f"the model has no layer {self._layer!r}", hint=self._hint())
         return ModelError(f"the layer {self._layer!r} gives no maps of more than one position", hint=self._hint())

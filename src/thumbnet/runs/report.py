@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from thumbnet.atomic import write_atomically
 from thumbnet.config import TrainConfig, config_to_dict, config_to_toml
@@ -17,7 +19,7 @@ from thumbnet.evaluation.calibration import MIN_TEMPERATURE_IMAGES
 from thumbnet.evaluation.metrics import Evaluation, evaluate
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
-from thumbnet.evaluation.saliency import SaliencyMaps, resized_maps, saliency_maps
+from thumbnet.evaluation.saliency import resized_maps, saliency_if_any
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import check_no_part_of_a_run
@@ -134,7 +136,7 @@ def build_report(
         plan: of the minutes that were asked for, if any were.
     """
     gallery = choose_gallery_images(evaluation.predictions)
-    saliency = _saliency(model, dataset, evaluation.predictions, gallery[:NUM_SALIENT])
+    saliency, saliency_note = _saliency(model, dataset, evaluation.predictions, gallery[:NUM_SALIENT])
     tiles = larger_images(dataset, dataset.test, gallery, side=tile_side(len(gallery)))
     trace = trace_model(model, dataset.image_shape) if trace is None else trace
     held_out = _held_out(model, dataset) if held_out is None else held_out
@@ -152,8 +154,8 @@ def build_report(
             paths=dataset.test.paths,
             gallery=gallery,
             tiles=tiles,
-            saliency=resized_maps(saliency.maps, (tiles.shape[2], tiles.shape[3])),
-            saliency_note=SALIENCY_KINDS[saliency.kind],
+            saliency=resized_maps(saliency, (tiles.shape[2], tiles.shape[3])),
+            saliency_note=saliency_note,
             no_temperature=_no_temperature(dataset),
             robustness=robustness,
             summary=summarize_trace(trace, dataset.image_shape),
@@ -164,11 +166,16 @@ def build_report(
     )
 
 
-def _saliency(model: nn.Module, dataset: Dataset, predictions: Predictions, gallery: Sequence[int]) -> SaliencyMaps:
+def _saliency(
+    model: nn.Module, dataset: Dataset, predictions: Predictions, gallery: Sequence[int]
+) -> tuple[Float[Tensor, "n h w"], str]:
+    """Where the model looked in each image, and how that was found; no maps of a network that has none."""
     chosen = list(gallery)
-    return saliency_maps(
-        model, dataset.test.images[chosen], predictions.predicted[chosen], mean=dataset.mean, std=dataset.std
-    )
+    images, classes = dataset.test.images[chosen], predictions.predicted[chosen]
+    found = saliency_if_any(model, images, classes, mean=dataset.mean, std=dataset.std)
+    if found is None:
+        return torch.zeros(0, *dataset.image_shape[1:]), ""
+    return found.maps, SALIENCY_KINDS[found.kind]
 
 
 def _held_out(model: nn.Module, dataset: Dataset) -> Predictions | None:

@@ -20,7 +20,7 @@ from thumbnet.evaluation.export_data import collect_export_data
 from thumbnet.evaluation.metrics import Evaluation, card_metrics, metrics_over_classes, misclassified, standard_error
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.predictions_csv import predictions_to_csv
-from thumbnet.evaluation.saliency import resized_maps, saliency_maps
+from thumbnet.evaluation.saliency import resized_maps, saliency_if_any
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.models.blocknet import architecture_of_model
 from thumbnet.models.card import ModelCard
@@ -141,7 +141,7 @@ def _write_pictures(
     folder.write("curves.png", png_bytes(draw_curves([curves_of(history, label=escaped(folder.path.name))])))
     folder.write("confusion.png", png_bytes(draw_confusion(evaluation.confusion, dataset.class_names)))
     images, predicted = dataset.test.images[worst], evaluation.predictions.predicted[worst]
-    saliency = saliency_maps(model, images, predicted, mean=dataset.mean, std=dataset.std)
+    saliency = saliency_if_any(model, images, predicted, mean=dataset.mean, std=dataset.std)
     shown = larger_images(dataset, dataset.test, worst.tolist(), side=GALLERY_PX)
     gallery = draw_gallery(
         shown,
@@ -149,7 +149,7 @@ def _write_pictures(
         predicted,
         evaluation.predictions.confidence[worst],
         dataset.class_names,
-        saliency=resized_maps(saliency.maps, (shown.shape[2], shown.shape[3])),
+        saliency=None if saliency is None else resized_maps(saliency.maps, (shown.shape[2], shown.shape[3])),
         paths=None if dataset.test.paths is None else [escaped(dataset.test.paths[index]) for index in worst.tolist()],
     )
     folder.write("misclassified.png", png_bytes(gallery))
