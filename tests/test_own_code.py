@@ -152,6 +152,30 @@ def test_a_changed_copy_is_refused(net: Path, data: Path, tmp_path: Path) -> Non
         thumbnet.load_run(path, trust_code=True)
 
 
+def test_a_run_that_names_a_file_of_this_machine_executes_nothing(data: Path, tmp_path: Path) -> None:
+    path = train(small_config(data), tmp_path / "run").path
+    (tmp_path / "trap.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')\nclass Net: pass")
+
+    def replaced(name: str, old: str, new: str) -> str:
+        before = (path / name).read_text()
+        assert old in before
+        (path / name).write_text(before.replace(old, new))
+        digests = (own_code.hashlib.sha256(text.encode()).hexdigest() for text in (before, before.replace(old, new)))
+        sums = path / "SHA256SUMS"
+        sums.write_text(sums.read_text().replace(*digests))
+        return before
+
+    before = replaced("model.json", '"model": "sprint"', f'"model": "{tmp_path}/trap.py:Net"')
+    for trust in (False, True):
+        with pytest.raises(RunError, match="names code that it does not keep"):
+            thumbnet.load_run(path, trust_code=trust)
+    replaced("model.json", f'"model": "{tmp_path}/trap.py:Net"', '"model": "sprint"')
+    assert (path / "model.json").read_text() == before
+    replaced("asked.toml", 'model = "sprint"', f'model = "{tmp_path}/trap.py:Net"')
+    thumbnet.write_report(path, tmp_path / "report.html")
+    assert not (tmp_path / "sprung").exists()
+
+
 def test_a_stopped_run_goes_on_with_its_own_copy(
     net: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

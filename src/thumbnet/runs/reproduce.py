@@ -42,7 +42,7 @@ def reproducing_command(config: TrainConfig, asked: TrainConfig | None, *, sides
     """
     if own_code_of(config.model, config.inputs.augmentation):
         return _command_with_code(config)
-    if asked is None or asked.minutes is not None:
+    if asked is None or asked.minutes is not None or own_code_of(asked.model, asked.inputs.augmentation):
         return RECIPE_FROM_CONFIG
     would_be = resolved_options(asked.model, asked.model_options, sides=sides)
     if would_be != resolved_options(config.model, config.model_options):

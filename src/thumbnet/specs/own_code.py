@@ -135,11 +135,14 @@ def allow_from_run(text: str, content: Callable[[str], bytes], *, run: Path) -> 
         run: the run's folder, for errors.
 
     Raises:
-        RunError: it is not allowed, or not the file that the run was trained with; ConfigError: it cannot be executed.
+        RunError: it is not allowed, is not the file that the run was trained with, or none that a run keeps;
+            ConfigError: it cannot be executed.
     """
     reference = reference_of(text)
-    if reference is None or not reference.digits:
+    if reference is None:
         return
+    if not reference.digits:  # as no run is written: it would be a file of this machine
+        raise RunError(f"{run} names code that it does not keep: {text}", hint="restore it from a copy, or train again")
     kept = content(reference.file)
     digest = hashlib.sha256(kept).hexdigest()
     if not digest.startswith(reference.digits):
