@@ -150,7 +150,7 @@ def _layer_of_logits(model: nn.Module) -> nn.Module:
     """
     modules = dict(model.named_modules())
     layers = [module for module in modules.values() if isinstance(module, nn.Linear)]
-    head = modules.get(HEAD_PREFIX.removesuffix("."), layers[-1] if layers else None)
+    head: nn.Module | None = modules.get(HEAD_PREFIX.removesuffix("."), layers[-1] if layers else None)
     if head is None:
         raise ModelError(
             f"{type(model).__name__} has no layer called head, and no linear layer",
