@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageEnhance
 from torch.nn import functional as F
 
 from thumbnet.augment import augment, create_policy
 from thumbnet.cli import main
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.leaks import find_leaks
 from thumbnet.data.sources import load_dataset
 from thumbnet.data.statistics import channel_statistics
 from thumbnet.evaluation.metrics import evaluate
@@ -50,6 +54,52 @@ def test_the_training_set_is_cifar10(reference_data: Dataset) -> None:
     found = channel_statistics(reference_data.train.images)
     assert found.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=5e-5)
     assert found.std == pytest.approx((0.2470, 0.2435, 0.2616), abs=5e-5)
+
+
+def changed(picture: np.ndarray, kind: str, draw: np.random.Generator) -> np.ndarray:
+    """A picture as people's copies of it are, uint8 [H,W,3]; `kind` may name two changes."""
+    image = Image.fromarray(picture)
+    for each in kind.split("+"):
+        if each == "jpeg":
+            image.save(file := io.BytesIO(), "JPEG", quality=int(draw.integers(60, 96)))
+            image = Image.open(file).convert("RGB")
+        elif each == "resized":
+            side = round(32 * float(draw.uniform(0.6, 1.6)))
+            image = image.resize((side, side), Image.Resampling.BICUBIC).resize((32, 32), Image.Resampling.BICUBIC)
+        elif each == "brightness":
+            image = ImageEnhance.Brightness(image).enhance(float(draw.choice([0.8, 1.2])))
+        elif each == "contrast":
+            image = ImageEnhance.Contrast(image).enhance(float(draw.uniform(0.8, 1.2)))
+        elif each == "flipped":
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return np.asarray(image)
+
+
+COPIES = ("equal", "jpeg", "resized", "brightness", "contrast", "flipped")
+COPIES += (
+    "jpeg+resized",
+    "jpeg+flipped",
+    "resized+brightness",
+    "contrast+flipped",
+    "brightness+jpeg",
+    "resized+contrast",
+)
+
+
+def test_copies_planted_across_splits_are_found(reference_data: Dataset) -> None:
+    """300 test images stand in training as changed copies, each kind 25 times; hardly anything else is called one."""
+    draw = np.random.default_rng(0)
+    train = reference_data.train.select(range(5_000))
+    test = reference_data.test.select(range(1_000))
+    clean = find_leaks(replace(reference_data, train=train, test=test))
+    assert clean.num_images <= 5  # true ones among them: see docs/LOG.md
+    for index in range(300):
+        copy = changed(test.images[index].permute(1, 2, 0).numpy(), COPIES[index % len(COPIES)], draw)
+        train.images[index] = torch.from_numpy(copy.copy()).permute(2, 0, 1)
+    leaks = find_leaks(replace(reference_data, train=train, test=test))
+    found = {leak.index for leak in leaks.found if leak.index == leak.held_index}
+    by_kind = {kind: sum(index % len(COPIES) == place for index in found) / 25 for place, kind in enumerate(COPIES)}
+    assert len(found) >= 285, by_kind
 
 
 def test_one_reference_epoch_on_5000_images_learns(reference_data: Dataset) -> None:

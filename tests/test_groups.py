@@ -145,6 +145,17 @@ def test_excluded_images_leave_their_fold_and_the_others_stay(tmp_path: Path) ->
             assert after < before or not before & {PETS[3], PETS[30]}
 
 
+def test_images_of_the_sources_own_validation_split_are_excluded_from_folds_too(tmp_path: Path) -> None:
+    listed = tmp_path / "exclude.csv"
+    listed.write_text(f"index,path,label,suggested,score,kind\n{len(PETS) + 1},dog/9.png,dog,,1.0,label")
+    splits = source_of(PETS, val=["cat/9.png", "dog/9.png", "dog/8.png"])
+    for fold in range(2):
+        division = Division(folds=2, fold=fold)
+        dataset = dataset_of(splits, val_fraction=0.0, division=division, exclude=listed)
+        assert "dog/9.png" not in {*(dataset.train.paths or ()), *(dataset.test.paths or ())}
+        assert len(dataset.train) + len(dataset.test) == len(PETS) + 2
+
+
 def write_groups(folder: Path, lines: list[str], *, header: str = "path,group") -> str:
     path = folder / "groups.csv"
     path.write_text("\n".join([header, *lines]), encoding="utf-8-sig")

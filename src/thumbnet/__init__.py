@@ -104,6 +104,13 @@ _MODULE_OF = {
     "summarize": "thumbnet.views.summary",
     "train": "thumbnet.runs.train",
     "train_seeds": "thumbnet.runs.seeds",
+    "FoldRuns": "thumbnet.runs.folds",
+    "compare_folds": "thumbnet.runs.evaluate_folds",
+    "evaluate_folds": "thumbnet.runs.evaluate_folds",
+    "load_folds": "thumbnet.runs.folds",
+    "train_folds": "thumbnet.runs.folds",
+    "Division": "thumbnet.specs.division",
+    "find_leaks": "thumbnet.data.leaks",
     "write_comparison": "thumbnet.runs.compare",
     "write_report": "thumbnet.runs.report",
 }

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from thumbnet.cli.output import put, put_json
+from thumbnet.errors import ConfigError
 
 if TYPE_CHECKING:
     from thumbnet.runs.compare import RunComparison
@@ -13,12 +14,18 @@ if TYPE_CHECKING:
 
 
 def compare(parsed: argparse.Namespace) -> None:
-    """Print how runs, or recipes over their seeds, compare with the first; write pictures if --out is given."""
+    """Print how runs, recipes over their seeds, or recipes on the same folds compare with the first; write pictures if
+    --out is given."""
+    from thumbnet.runs.folds import is_fold_runs
+
+    folders = [parsed.baseline, *parsed.runs]
+    if any(map(is_fold_runs, folders)):
+        _compare_folds(parsed, folders)
+        return
     from thumbnet.runs.compare import compare_runs, write_comparison
     from thumbnet.runs.compare_seeds import compare_seeds, is_of_seeds, write_seeds_comparison
     from thumbnet.runs.seed_runs import is_seed_runs
 
-    folders = [parsed.baseline, *parsed.runs]
     source = {
         "data": parsed.data,
         "data_dir": parsed.data_dir,
@@ -43,3 +50,20 @@ def _put(comparison: RunComparison | SeedsComparison, parsed: argparse.Namespace
     put(comparison)
     if parsed.out is not None:
         put(f"results: {parsed.out}")
+
+
+def _compare_folds(parsed: argparse.Namespace, folders: list[str]) -> None:
+    """Print how folders of folds compare, image by image out of fold."""
+    from thumbnet.runs.evaluate_folds import compare_folds
+
+    for name in ("out", "data", "data_dir", "allow_unverified"):
+        if getattr(parsed, name) not in (None, False):
+            raise ConfigError(
+                f"--{name.replace('_', '-')} is given, but folders of folds are compared by the predictions they keep",
+                hint="leave it out, or compare runs in them",
+            )
+    comparison = compare_folds(folders)
+    if parsed.json:
+        put_json(comparison.to_dict())
+    else:
+        put(comparison)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,11 @@ def evaluate(parsed: argparse.Namespace) -> None:
     EvaluationRequest(  # refused before anything heavy is imported, read or downloaded
         has_other_data=parsed.data is not None, is_pretrained=is_pretrained, **measured
     )
+    from thumbnet.runs.folds import is_fold_runs
+
+    if parsed.run is not None and is_fold_runs(parsed.run):
+        _evaluate_folds(parsed, measured)
+        return
     from thumbnet.runs.evaluate import evaluate_trained
     from thumbnet.runs.evaluate_seeds import evaluate_seeds
     from thumbnet.runs.init import load_trained
@@ -40,6 +46,24 @@ def evaluate(parsed: argparse.Namespace) -> None:
     else:
         trained = load_trained(parsed.run) if parsed.pretrained is None else load_pretrained(parsed.pretrained)
         evaluation = evaluate_trained(trained, parsed.data, **place, say=tell, **measured)
+    if parsed.json:
+        put_json(evaluation.to_dict())
+    else:
+        put(evaluation)
+
+
+def _evaluate_folds(parsed: argparse.Namespace, measured: Mapping[str, object]) -> None:
+    """Print the figures of all images out of fold, which are kept."""
+    asked = [name for name, value in measured.items() if value not in (False, "test")]
+    asked += [name for name in ("data", "data_dir", "allow_unverified") if getattr(parsed, name) not in (None, False)]
+    if asked:
+        raise ConfigError(
+            f"{asked[0]} is given, but {parsed.run} holds runs on several folds, whose predictions are kept",
+            hint=f"leave it out, or evaluate one of the runs: {parsed.run}/fold-0",
+        )
+    from thumbnet.runs.evaluate_folds import evaluate_folds
+
+    evaluation = evaluate_folds(parsed.run)
     if parsed.json:
         put_json(evaluation.to_dict())
     else:

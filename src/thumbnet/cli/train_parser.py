@@ -51,6 +51,12 @@ def add_train(verbs: Any) -> None:
         "--seeds", metavar="N", type=int, help="train N times, with seeds from --seed on, each into a run folder"
     )
     train.add_argument(
+        "--folds",
+        metavar="K",
+        type=int,
+        help="train K times, each time with another K-th of the images held out for test, and report on all of them",
+    )
+    train.add_argument(
         "--log-style", choices=("auto", "reference", "silent"), help="how to show progress (default: auto)"
     )
     train.add_argument(

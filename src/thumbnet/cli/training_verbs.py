@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 from thumbnet.cli.early_checks import check_names
 from thumbnet.cli.options import image_size_of
@@ -17,6 +17,11 @@ from thumbnet.specs.optimizers import SGD
 from thumbnet.specs.toml_text import parse_setting
 from thumbnet.terminal.streams import tell
 from thumbnet.terminal.text import counted, escaped
+
+if TYPE_CHECKING:
+    from thumbnet.runs.folds import FoldRuns
+    from thumbnet.runs.run import Run
+    from thumbnet.runs.seeds import SeedRuns
 
 RECIPE_OPTIONS = (
     "model",
@@ -61,9 +66,8 @@ def train(parsed: argparse.Namespace) -> None:
     if parsed.resume is None:
         config = recipe_config(parsed, default=_default_recipe(parsed))
 
-    from thumbnet.runs.resume import resume
-    from thumbnet.runs.seed_runs import is_seed_runs
-    from thumbnet.runs.seeds import SeedRuns, resume_seeds, train_seeds
+    from thumbnet.runs.folds import FoldRuns, train_folds
+    from thumbnet.runs.seeds import SeedRuns, train_seeds
     from thumbnet.runs.train import train as train_run
     from thumbnet.training.progress import LogStyle
 
@@ -71,8 +75,7 @@ def train(parsed: argparse.Namespace) -> None:
     try:
         if config is None:
             _refuse_options_of_resume(parsed)
-            go_on = resume_seeds if is_seed_runs(parsed.resume) else resume
-            done = go_on(
+            done = _resume_of(parsed.resume)(
                 parsed.resume,
                 data=parsed.data,
                 data_dir=parsed.data_dir,
@@ -80,6 +83,16 @@ def train(parsed: argparse.Namespace) -> None:
                 log_style=log_style,
                 pictures=parsed.pictures,
                 accept_changes=parsed.accept_changes,
+            )
+        elif parsed.folds is not None:
+            done = train_folds(
+                config,
+                num_folds=parsed.folds,
+                num_seeds=1 if parsed.seeds is None else parsed.seeds,
+                run_dir=parsed.run_dir,
+                log_style=log_style,
+                pictures=parsed.pictures,
+                began_s=parsed.began_s,
             )
         elif parsed.seeds is not None:
             done = train_seeds(
@@ -105,7 +118,9 @@ def train(parsed: argparse.Namespace) -> None:
         )
         raise
     metrics = done.metrics
-    if isinstance(done, SeedRuns):
+    if isinstance(done, FoldRuns):
+        put(_out_of_fold(metrics))
+    elif isinstance(done, SeedRuns):
         deviation = metrics["test_accuracy_std"]
         spread = "" if deviation is None else f" ± {deviation:.2%}"
         put(
@@ -137,6 +152,32 @@ def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
         picked = metrics["threshold_rule"]
         lines.append(f"answered from a probability of {metrics['threshold']:.4g} on ({picked})")
     return lines
+
+
+def _resume_of(folder: str) -> Callable[..., Run | SeedRuns | FoldRuns]:
+    """What goes on with a run, with runs of several seeds, or with folds."""
+    from thumbnet.runs.folds import is_fold_runs, resume_folds
+    from thumbnet.runs.resume import resume
+    from thumbnet.runs.seed_runs import is_seed_runs
+    from thumbnet.runs.seeds import resume_seeds
+
+    if is_fold_runs(folder):
+        return resume_folds
+    return resume_seeds if is_seed_runs(folder) else resume
+
+
+def _out_of_fold(metrics: Mapping[str, Any]) -> str:
+    """The line that `train --folds` ends with."""
+    texts = []
+    for name, label in (("accuracy", "accuracy"), ("auc", "area under the ROC curve")):
+        if name in metrics["figures"]:
+            figure = metrics["figures"][name]
+            texts.append(f"{label} {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]")
+    seeds = ", ".join(map(str, metrics["seeds"]))
+    return (
+        f"out of fold: {', '.join(texts)} ({metrics['num_images']:,} images, each predicted once by a model that was "
+        f"not trained on it; {metrics['num_folds']} folds, seeds {seeds})"
+    )
 
 
 def find_lr(parsed: argparse.Namespace) -> None:
@@ -205,7 +246,7 @@ def refuse_settings(parsed: argparse.Namespace, fields: Collection[str], reason:
 
 
 def _refuse_options_of_resume(parsed: argparse.Namespace) -> None:
-    for name in ("recipe", "settings", "seeds", *RECIPE_OPTIONS):
+    for name in ("recipe", "settings", "seeds", "folds", *RECIPE_OPTIONS):
         value = getattr(parsed, name)
         if name not in RESUME_OPTIONS and value is not None and value is not False:
             option = "--set" if name == "settings" else f"--{name.replace('_', '-')}"

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from thumbnet.data.duplicates import FINE_SIDE, find_duplicates_between
 from thumbnet.data.statistics import images_at_once
 
-MAX_PAIRS = 1_000_000_000  # of images that are compared; of more, a part of those after the first part is searched
+MAX_PAIRS = 300_000_000  # of images that are compared; of more, a part of those after the first part is searched
 NEARLY = 0.999999  # the greatest likeness of two images that are not equal
 
 

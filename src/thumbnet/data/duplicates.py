@@ -122,6 +122,8 @@ def _near_pairs(
     blocks = [block for _, block in owned]
     coarse = [_coarse(images[block]) for block in blocks]
     others = [_coarse(images[block].flip(3)) for block in blocks] if flipped else coarse
+    detail = _Detail(images)
+    seen = _Detail(images, flipped=True) if flipped else detail
     for number, rows in enumerate(coarse):
         for other_number in range(number, len(blocks)):
             if parts is not None and owned[number][0] == owned[other_number][0]:
@@ -132,10 +134,25 @@ def _near_pairs(
             places = likely.nonzero()
             for chunk in places.split(BLOCK_IMAGES):
                 first, second = blocks[number][chunk[:, 0]], blocks[other_number][chunk[:, 1]]
-                seen = images[second].flip(3) if flipped else images[second]
-                likeness = (_fine(images[first]) * _fine(seen)).sum(dim=1)
+                likeness = (detail.of(first) * seen.of(second)).sum(dim=1)
                 for place in (likeness > fine_limit).nonzero().flatten().tolist():
                     yield DuplicatePair(int(first[place]), int(second[place]), float(likeness[place]), flipped)
+
+
+class _Detail:
+    """The fine detail of images, each computed once, when it is first asked for."""
+
+    def __init__(self, images: UInt8[Tensor, "n c h w"], *, flipped: bool = False) -> None:
+        self.images, self.flipped = images, flipped
+        self.is_known = torch.zeros(len(images), dtype=torch.bool)
+        self.rows = torch.empty(len(images), _fine(images[:1]).shape[1])  # memory that is not written takes none
+
+    def of(self, indices: Int64[Tensor, " m"]) -> Float[Tensor, "m d"]:
+        for chunk in indices[~self.is_known[indices]].unique().split(BLOCK_IMAGES):
+            images = self.images[chunk]
+            self.rows[chunk] = _fine(images.flip(3) if self.flipped else images)
+            self.is_known[chunk] = True
+        return self.rows[indices]
 
 
 def _limits(images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"]) -> tuple[float, float]:
@@ -198,4 +215,6 @@ def _fine(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
 
 def _at_most(images: Float[Tensor, "n c h w"], side: int) -> Float[Tensor, "n c h2 w2"]:
     height, width = images.shape[2:]
+    if max(height, width) <= side:
+        return images
     return F.adaptive_avg_pool2d(images, (min(height, side), min(width, side)))

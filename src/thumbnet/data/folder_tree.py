@@ -35,7 +35,7 @@ STREAM_ENDINGS = (
 RUN_CONFIG = "config.toml"
 RUN_FIELDS = frozenset({"recipe", "model", "epochs", "lr", "schedule"})  # that every run's config states
 OUTPUT_FILES = (frozenset({"suspects.csv", "check.json"}), frozenset({"comparison.json"}))  # of a check, a comparison
-SEED_PREFIX = "seed-"
+RUN_PREFIXES = ("seed-", "fold-")  # of the runs in a folder of several seeds or folds
 OUTPUT_DEPTH = 2  # runs/<seeds>/seed-<n>
 
 
@@ -130,8 +130,8 @@ class FolderTree:
 
 
 def is_output(folder: Path, *, depth: int = OUTPUT_DEPTH, is_lenient: bool = False) -> bool:
-    """Whether thumbnet wrote the folder: a run, runs with several seeds, a check of data, a comparison, or a folder of
-    nothing but such folders. Leniently, a folder that cannot be listed is none of these."""
+    """Whether thumbnet wrote the folder: a run, runs with several seeds or folds, a check of data, a comparison, or a
+    folder of nothing but such folders. Leniently, a folder that cannot be listed is none of these."""
     try:
         folders, files = _visible(folder, is_lenient=is_lenient)
     except DataError:
@@ -143,7 +143,7 @@ def is_output(folder: Path, *, depth: int = OUTPUT_DEPTH, is_lenient: bool = Fal
         return True
     if depth == 0:
         return False
-    seeds = [inner for inner in folders if inner.name.startswith(SEED_PREFIX)]
+    seeds = [inner for inner in folders if inner.name.startswith(RUN_PREFIXES)]
     if seeds:
         return any(is_output(inner, depth=0, is_lenient=is_lenient) for inner in seeds)
     return (

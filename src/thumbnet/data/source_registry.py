@@ -12,7 +12,9 @@ A package brings one by an entry point of the group `thumbnet.data_sources` that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -79,6 +81,9 @@ DATA_SOURCES: Registry[DataSource] = Registry(
         "npz": DataSource(read_npz, place="FILE"),
     },
 )
+
+
+_KEPT: ContextVar[dict[str, SourceSplits] | None] = ContextVar("kept sources", default=None)
 
 
 def register_data_source(
@@ -165,6 +170,17 @@ def data_choices() -> str:
     return f"{', '.join(most)} or {last}"
 
 
+@contextmanager
+def keeping_sources() -> Iterator[Mapping[str, SourceSplits]]:
+    """While this lasts, what was read is kept, and is not read again: for several trainings on the same."""
+    kept: dict[str, SourceSplits] = {}
+    token = _KEPT.set(kept)
+    try:
+        yield kept
+    finally:
+        _KEPT.reset(token)
+
+
 def read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     """The splits that a source defines.
 
@@ -172,6 +188,16 @@ def read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:
         ConfigError: an unknown source, or an argument that it does not obey.
         DataError: it cannot be read, or its splits are not as `SourceSplits` says.
     """
+    kept = _KEPT.get()
+    if kept is None:
+        return _read_source(spec, options)
+    key = repr((source_name(spec.data), spec.data_dir, spec.allow_unverified, options))
+    if key not in kept:
+        kept[key] = replace(_read_source(spec, options), owns_images=False)
+    return kept[key]
+
+
+def _read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     source = source_of(spec.data)
     given: dict[str, Any] = {
         "data_dir": None if spec.data_dir is None else str(spec.data_dir),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thumbnet.data.dataset import Dataset, SourceSplits
 from thumbnet.data.exclusion import read_exclusions
-from thumbnet.data.folds import with_fold_held_out
+from thumbnet.data.folds import pool_of, with_fold_held_out
 from thumbnet.data.groups import resolve_groups, with_groups
 from thumbnet.data.source_registry import read_source
 from thumbnet.data.splits import complete_splits
@@ -127,7 +127,8 @@ def dataset_of(
     """
     division = replace(division, groups=resolve_groups(division.groups, splits))
     splits = with_groups(splits, division.groups)
-    excluded = frozenset() if exclude is None else read_exclusions(exclude, splits.train, splits.class_names)
+    divided = splits.train if division.folds is None else pool_of(splits)
+    excluded = frozenset() if exclude is None else read_exclusions(exclude, divided, splits.class_names)
     excluded_of_train = excluded
     if division.folds is not None and division.fold is not None:
         splits, excluded_of_train = with_fold_held_out(

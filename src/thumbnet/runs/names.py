@@ -30,15 +30,17 @@ DATA_NOTE = "data-note.txt"  # only if the data stands in for other data
 CHECKSUMS = "SHA256SUMS"
 PLAN = "plan.json"  # only if minutes were planned
 SEEDS = "seeds.json"  # of a folder that holds a run for each of several seeds
+FOLDS = "folds.json"  # of a folder that holds a run for each of several folds
+FOLD_TABLE = "folds.csv"
 SHARED_CONFIG = "shared.toml"  # not config.toml: that would make the folder a run
 LOCK = ".lock"  # while a process writes to the folder
 
 PICTURES = ("summary.txt", "graph.svg", "curves.png", "confusion.png", "misclassified.png", ROBUSTNESS_PLOT)
 BEFORE_TRAINING = frozenset(
-    {CHECKSUMS, ASKED, EXCLUDED, GROUPS, LEAKS, SKIPPED, DATA_NOTE, SHARED_CONFIG, PLAN}
-)  # written before CONFIG and SEEDS
+    {CHECKSUMS, ASKED, EXCLUDED, GROUPS, LEAKS, SKIPPED, DATA_NOTE, FOLD_TABLE, SHARED_CONFIG, PLAN}
+)  # written before CONFIG, SEEDS and FOLDS
 OF_A_RUN = BEFORE_TRAINING | {CONFIG, HISTORY, CHECKPOINT, WEIGHTS, MODEL_CARD, EXPORT_DATA, PREDICTIONS, METRICS}
-OF_A_RUN |= {REPORT, ROBUSTNESS, SEEDS, LOCK, *PICTURES}
+OF_A_RUN |= {REPORT, ROBUSTNESS, SEEDS, FOLDS, LOCK, *PICTURES}
 LOGITS = re.compile(r"lessons-.*\.npy")  # what a teacher said, kept in its own folder
 CODE = re.compile(rf"{COPY}.*\.py", re.DOTALL)  # copies of code of the user's own
 
@@ -56,7 +58,7 @@ def _is_of_varying_name(name: str) -> bool:
 def check_no_part_of_a_run(path: str | Path, *, option: str = "--out") -> None:
     """ConfigError where a file to be written is one that a run keeps, also through a link."""
     target = Path(os.path.realpath(path))
-    is_run = (target.parent / CONFIG).exists() or (target.parent / SEEDS).exists()
+    is_run = any((target.parent / name).exists() for name in (CONFIG, SEEDS, FOLDS))
     if is_run and (target.name in OF_A_RUN or _is_of_varying_name(target.name)):
         raise ConfigError(
             f"{path} is part of the run {target.parent}: it is not replaced", hint=f"name another file with {option}"

@@ -22,7 +22,7 @@ from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.saliency import resized_maps, saliency_if_any
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.metrics import known_metrics
-from thumbnet.runs.names import check_no_part_of_a_run
+from thumbnet.runs.names import FOLDS, check_no_part_of_a_run
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.report_headlines import report_headlines
@@ -69,6 +69,11 @@ def write_report(
     Raises:
         ThumbnetError: the run is not finished, its data is not there or has changed, or the file cannot be written.
     """
+    if (Path(run_dir) / FOLDS).exists():
+        raise RunError(
+            f"{run_dir} holds runs on several folds, whose report is written when they are finished",
+            hint=f"write it again with: thumbnet train --resume {run_dir}",
+        )
     path = Path(run_dir) / REPORT if out is None else Path(out)
     if path.resolve() != (Path(run_dir) / REPORT).resolve():
         check_no_part_of_a_run(path)
@@ -123,6 +128,8 @@ def build_report(
     held_out: Predictions | None = None,
     robustness: Robustness | None = None,
     plan: PlanRecord | None = None,
+    command: str | None = None,
+    note: str = "",
 ) -> str:
     """The report of a training, as HTML text.
 
@@ -134,6 +141,8 @@ def build_report(
         trace: of the model, its `graph` as SVG, and `held_out`, predictions of the validation split; None: made here.
         robustness: as measured before; None: no such section.
         plan: of the minutes that were asked for, if any were.
+        command: that trains the same again; None: by config and asked.
+        note: of several trainings whose figures are pooled: what a reader must know of them.
     """
     gallery = choose_gallery_images(evaluation.predictions)
     saliency, saliency_note = _saliency(model, dataset, evaluation.predictions, gallery[:NUM_SALIENT])
@@ -147,7 +156,7 @@ def build_report(
             lead=f"{config.model} on {dataset.source.description}",
             headlines=report_headlines(analysis, metrics, num_val=0 if dataset.val is None else len(dataset.val)),
             facts=_facts(config, dataset, metrics, plan),
-            notes=_notes(config, dataset, metrics, plan),
+            notes=[note] if note else _notes(config, dataset, metrics, plan),
             history=history,
             analysis=analysis,
             images=dataset.test.images,
@@ -156,11 +165,11 @@ def build_report(
             tiles=tiles,
             saliency=resized_maps(saliency, (tiles.shape[2], tiles.shape[3])),
             saliency_note=saliency_note,
-            no_temperature=_no_temperature(dataset),
+            no_temperature="each fold has its own" if note else _no_temperature(dataset),
             robustness=robustness,
             summary=summarize_trace(trace, dataset.image_shape),
             graph_svg=graph_svg(trace, type(model).__name__) if graph is None else graph,
-            command=reproducing_command(config, asked, sides=dataset.image_shape[1:]),
+            command=(reproducing_command(config, asked, sides=dataset.image_shape[1:]) if command is None else command),
             config_toml=config_to_toml(config.replace(data_dir=None)),
         )
     )

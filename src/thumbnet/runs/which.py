@@ -15,7 +15,8 @@ def is_pretrained_name(run_or_name: str | Path) -> bool:
 
 def hint_for_no_run(path: str | Path, *, otherwise: str) -> str:
     """How to go on where the folder `path` was to be a run, and is none."""
-    runs = sorted(str(inner) for inner in Path(path).glob("seed-*") if (inner / CONFIG).exists())
+    inside = [inner for pattern in ("seed-*", "fold-*") for inner in Path(path).glob(pattern)]
+    runs = sorted(str(inner) for inner in inside if (inner / CONFIG).exists())
     if runs:
         return f"give one of the runs in it: {', '.join(runs)}"
     if str(path) not in list_pretrained():

@@ -1,0 +1,107 @@
+"""How sure figures are where images belong together: a bootstrap that draws whole groups.
+
+Images of a group are alike, and so are the answers to them: intervals that take each for an observation of its own are
+too narrow. Source: Field and Welsh, "Bootstrapping clustered data" (2007, Journal of the Royal Statistical Society B
+69:369), the cluster bootstrap; percentile intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from thumbnet.evaluation.binary import average_precisions, margins_of
+from thumbnet.evaluation.overall import (
+    DRAWS_AT_ONCE,
+    NUM_DRAWS,
+    balanced_accuracies,
+    macro_f1s,
+    matthews_coefficients,
+    percentile_interval,
+)
+from thumbnet.evaluation.predictions import Predictions
+
+Draws = dict[str, Float64[np.ndarray, " b"]]  # a figure's values, by its name
+
+
+def group_intervals(
+    predictions: Predictions, groups: Int64[np.ndarray, " n"], *, positive: int | None, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """The interval of each figure at CONFIDENCE_LEVEL: accuracy, balanced accuracy, macro F1, Matthews' coefficient; of
+    two classes, of which `positive` is one, also the area under the ROC curve and the average precision.
+
+    Args:
+        groups: a number for each image, equal for those of a group.
+    """
+    return _intervals(_draws(predictions, groups, positive=positive, seed=seed))
+
+
+def group_differences(
+    first: Predictions,
+    second: Predictions,
+    groups: Int64[np.ndarray, " n"],
+    *,
+    positive: int | None,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """The interval of each figure of the second less that of the first, on the same images and the same draws."""
+    before, after = (_draws(each, groups, positive=positive, seed=seed) for each in (first, second))
+    return _intervals({name: after[name] - values for name, values in before.items()})
+
+
+def _intervals(draws: Mapping[str, Float64[np.ndarray, " b"]]) -> dict[str, tuple[float, float]]:
+    return {name: percentile_interval(values) for name, values in draws.items()}
+
+
+def _draws(predictions: Predictions, groups: Int64[np.ndarray, " n"], *, positive: int | None, seed: int) -> Draws:
+    labels, predicted = predictions.labels.numpy(), predictions.predicted.numpy()
+    num_classes = predictions.logits.shape[1]
+    cells = labels * num_classes + predicted
+    margins = None if positive is None else margins_of(predictions.logits, positive=positive)
+    found: dict[str, list[np.ndarray]] = {}
+    for weights in _weights(groups, seed=seed):
+        confusions = np.stack([np.bincount(cells, weights=row, minlength=num_classes**2) for row in weights])
+        confusions = confusions.astype(np.int64).reshape(-1, num_classes, num_classes)
+        figures = {
+            "accuracy": confusions.trace(axis1=1, axis2=2) / confusions.sum(axis=(1, 2)),
+            "balanced_accuracy": balanced_accuracies(confusions),
+            "macro_f1": macro_f1s(confusions),
+            "mcc": matthews_coefficients(confusions),
+        }
+        if margins is not None:
+            is_positive = labels == positive
+            num_true, num_false = _cumulated(margins, is_positive, weights)
+            has_both = (num_true[:, -1] > 0) & (num_false[:, -1] > 0)
+            num_true, num_false = num_true[has_both], num_false[has_both]
+            pairs = num_true[:, -1] * num_false[:, -1]
+            figures["auc"] = np.trapezoid(num_true, num_false, axis=1) / pairs
+            figures["average_precision"] = average_precisions(num_true, num_false)
+        for name, values in figures.items():
+            found.setdefault(name, []).append(values)
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def _weights(groups: Int64[np.ndarray, " n"], *, seed: int) -> Iterator[Int64[np.ndarray, "b n"]]:
+    """How often each image is drawn, as often as all of its group, for some draws at a time."""
+    generator = np.random.default_rng(seed)
+    _, codes = np.unique(groups, return_inverse=True)
+    num_groups = int(codes.max()) + 1
+    shares = np.full(num_groups, 1 / num_groups)
+    for _ in range(NUM_DRAWS // DRAWS_AT_ONCE):
+        yield generator.multinomial(num_groups, shares, size=DRAWS_AT_ONCE)[:, codes]
+
+
+def _cumulated(
+    margins: Float64[np.ndarray, " n"], is_positive: np.ndarray, weights: Int64[np.ndarray, "b n"]
+) -> tuple[Int64[np.ndarray, "b t"], Int64[np.ndarray, "b t"]]:
+    """At each threshold that makes a difference, the images of the positive class that are answered so, and of the
+    others."""
+    order = np.argsort(-margins, kind="stable")
+    last_of_each = np.append(np.flatnonzero(np.diff(margins[order])), len(order) - 1)
+    counts = []
+    for of_class in (is_positive, ~is_positive):
+        sums = np.cumsum((weights * of_class)[:, order], axis=1)[:, last_of_each]
+        counts.append(np.concatenate([np.zeros((len(weights), 1), np.int64), sums], axis=1))
+    return counts[0], counts[1]

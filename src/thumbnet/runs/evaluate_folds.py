@@ -1,0 +1,192 @@
+"""The figures of all images out of fold, read from what a folder of folds keeps, and two such folders compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from thumbnet.errors import ConfigError, RunError
+from thumbnet.evaluation.analysis import Analysis, analyse
+from thumbnet.evaluation.binary import margins_of
+from thumbnet.evaluation.binary_intervals import AreaDifference, paired_auc_difference
+from thumbnet.evaluation.comparison import (
+    CONFIDENCE_LEVEL,
+    INTERVAL_METHOD,
+    TEST_METHOD,
+    PairedComparison,
+    compare_with_baseline,
+)
+from thumbnet.evaluation.group_bootstrap import group_differences
+from thumbnet.evaluation.predictions import StoredPredictions
+from thumbnet.runs.compare import distinct_names
+from thumbnet.runs.fold_report import evaluation_of, pool_predictions
+from thumbnet.runs.fold_table import FoldTable
+from thumbnet.runs.folds import load_folds, read_folds
+from thumbnet.runs.run import RunDir
+from thumbnet.terminal.text import escaped
+
+AREA_METHOD = "DeLong (1988)"
+
+
+@dataclass(frozen=True)
+class FoldsEvaluation:
+    """All images of a folder of folds, each predicted by the model that was not trained on it: the figures of each
+    seed; `str(...)` is the table of `thumbnet evaluate`, `to_dict()` its JSON."""
+
+    path: Path
+    model: str
+    data: str
+    seeds: tuple[int, ...]
+    table: FoldTable
+    stored: tuple[StoredPredictions, ...]
+    analyses: tuple[Analysis, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values; `evaluations` holds each seed's."""
+        return {
+            "model": self.model,
+            "data": self.data,
+            "num_folds": 1 + max(row.fold for row in self.table.rows),
+            "seeds": list(self.seeds),
+            "evaluations": [analysis.to_dict() for analysis in self.analyses],
+        }
+
+    def __str__(self) -> str:
+        num_folds = 1 + max(row.fold for row in self.table.rows)
+        texts = [f"{self.model} on {self.data}, {num_folds} folds, {len(self.stored[0]):,} images out of fold"]
+        for seed, analysis in zip(self.seeds, self.analyses, strict=True):
+            texts += [f"seed {seed}"] * (len(self.seeds) > 1) + [str(analysis)]
+        return "\n".join(texts)
+
+
+@dataclass(frozen=True)
+class FoldsComparison:
+    """Folders of folds, by the predictions of their first seed; the first one is the baseline.
+
+    `comparisons` and `areas` compare the second folder, the third, ... with it; an area is None of more than two
+    classes, and where all images are of one. `by_group` are the intervals of each figure's difference where images
+    belong together, which those of single images are too narrow for; None where they do not.
+    """
+
+    names: tuple[str, ...]
+    evaluations: tuple[FoldsEvaluation, ...]
+    comparisons: tuple[PairedComparison, ...]
+    areas: tuple[AreaDifference | None, ...]
+    by_group: tuple[Mapping[str, tuple[float, float]] | None, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        rows = zip(self.names[1:], self.comparisons, self.areas, self.by_group, strict=True)
+        return {
+            "baseline": self.names[0],
+            "num_images": len(self.evaluations[0].stored[0]),
+            "confidence_level": CONFIDENCE_LEVEL,
+            "interval_method": INTERVAL_METHOD,
+            "test_method": TEST_METHOD,
+            "area_method": AREA_METHOD,
+            "folders": [
+                {"name": name, "path": str(each.path), "seed": each.seeds[0], **_figures(each.analyses[0])}
+                for name, each in zip(self.names, self.evaluations, strict=True)
+            ],
+            "comparisons": [
+                {
+                    "name": name,
+                    "difference": pair.difference,
+                    "low": pair.interval.low,
+                    "high": pair.interval.high,
+                    "p_value": pair.p_value,
+                    "holm_p_value": pair.holm_p_value,
+                    "auc_difference": None if area is None else asdict(area),
+                    "by_group": None if by_group is None else dict(by_group),
+                }
+                for name, pair, area, by_group in rows
+            ],
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.evaluations[0].stored[0]):,} images, each predicted out of fold, on the same folds"]
+        for name, each in zip(self.names, self.evaluations, strict=True):
+            texts = [f"{key.replace('_', ' ')} {value:.4f}" for key, value in _figures(each.analyses[0]).items()]
+            lines.append(f"{escaped(name)} ({each.model}): {', '.join(texts)}")
+        for name, pair, area, by_group in zip(self.names[1:], self.comparisons, self.areas, self.by_group, strict=True):
+            interval = f"{100 * pair.interval.low:+.2f} to {100 * pair.interval.high:+.2f}"
+            level = f"{CONFIDENCE_LEVEL:.0%} interval"
+            lines.append(f"{escaped(name)} against {escaped(self.names[0])}:")
+            lines.append(
+                f"    accuracy {100 * pair.difference:+.2f} points ({level} {interval}), p = {pair.p_value:.2g}"
+            )
+            if area is not None:
+                bounds = f"{area.interval[0]:+.4f} to {area.interval[1]:+.4f}"
+                lines.append(
+                    f"    area under the ROC curve {area.difference:+.4f} ({level} {bounds}), p = {area.p_value:.2g}"
+                )
+            if by_group is not None:
+                bounds = {key: by_group[key] for key in ("accuracy", "auc") if key in by_group}
+                texts = [f"{key} {low:+.4f} to {high:+.4f}" for key, (low, high) in bounds.items()]
+                lines.append(f"    by groups, which belong together ({level}): {', '.join(texts)}")
+        return "\n".join([*lines, f"Accuracy: {INTERVAL_METHOD}, {TEST_METHOD}; area: {AREA_METHOD}."])
+
+
+def evaluate_folds(path: str | Path) -> FoldsEvaluation:
+    """The figures of a folder that `train --folds` made, from its runs' predictions; no model is run.
+
+    Raises:
+        RunError: it is no such folder, is not finished, or a file of it is damaged.
+    """
+    done = load_folds(path)
+    folds, table = read_folds(RunDir(done.path))
+    by_seed = [done.runs[place :: len(folds.seeds)] for place in range(len(folds.seeds))]
+    stored = tuple(pool_predictions(runs, table) for runs in by_seed)
+    card = done.runs[0].card
+    analyses = tuple(analyse(evaluation_of(each), card.class_names) for each in stored)
+    return FoldsEvaluation(done.path, card.model, card.data, folds.seeds, table, stored, analyses)
+
+
+def compare_folds(folders: Sequence[str | Path]) -> FoldsComparison:
+    """Compare folders that `train --folds` made with the first of them, image by image.
+
+    Raises:
+        ConfigError: fewer than two folders, or one given twice.
+        RunError: one is not finished, or its images were divided otherwise.
+    """
+    if len(folders) < 2:
+        raise ConfigError(f"{len(folders)} folder given to compare", hint="name two folders or more")
+    names = tuple(distinct_names([Path(folder) for folder in folders]))
+    evaluations = tuple(evaluate_folds(folder) for folder in folders)
+    first = evaluations[0]
+    for each in evaluations[1:]:
+        if each.table != first.table:
+            raise RunError(
+                f"the images of {each.path} and {first.path} were divided differently",
+                hint="train both on the same data with the same split_seed, groups, exclude and number of folds",
+            )
+    stored = [each.stored[0] for each in evaluations]
+    areas = tuple(_area_difference(first, each) for each in evaluations[1:])
+    by_group = tuple(_group_differences(first, each) for each in evaluations[1:])
+    return FoldsComparison(names, evaluations, compare_with_baseline(stored[0], stored[1:]), areas, by_group)
+
+
+def _area_difference(first: FoldsEvaluation, other: FoldsEvaluation) -> AreaDifference | None:
+    curves = first.analyses[0].evaluation.binary
+    if curves is None:
+        return None
+    before, after = (
+        margins_of(each.analyses[0].evaluation.predictions.logits, positive=curves.positive) for each in (first, other)
+    )
+    return paired_auc_difference(before, after, (first.stored[0].labels == curves.positive).numpy())
+
+
+def _group_differences(first: FoldsEvaluation, other: FoldsEvaluation) -> dict[str, tuple[float, float]] | None:
+    groups = first.table.groups()
+    if groups is None:
+        return None
+    before, after = (each.analyses[0].evaluation for each in (first, other))
+    return group_differences(before.predictions, after.predictions, groups, positive=before.positive)
+
+
+def _figures(analysis: Analysis) -> dict[str, float]:
+    figures = {"accuracy": analysis.evaluation.accuracy, "balanced_accuracy": analysis.overall.balanced_accuracy}
+    if analysis.binary is not None:
+        figures["auc"] = analysis.binary.curves.auc
+    return figures

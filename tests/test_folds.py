@@ -1,0 +1,263 @@
+"""`train --folds K`: every image is predicted once by a model that was not trained on it, and all are reported on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from small_runs import NUM_IMAGES, small_config, write_small_data
+from thumbnet.cli import main
+from thumbnet.config import TrainConfig
+from thumbnet.data.folder_tree import is_output
+from thumbnet.data.source_registry import keeping_sources, read_source
+from thumbnet.errors import ConfigError, DataError, RunError
+from thumbnet.runs.evaluate_folds import compare_folds, evaluate_folds
+from thumbnet.runs.folds import FoldRuns, load_folds, read_folds, resume_folds, train_folds
+from thumbnet.runs.own_data import load_own_dataset
+from thumbnet.runs.run import RunDir
+from thumbnet.specs.data import DataSpec, ReadOptions
+
+NUM_FOLDS = 2
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    return small_config(write_small_data(tmp_path_factory.mktemp("data") / "data.npz"))
+
+
+@pytest.fixture(scope="module")
+def folds(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> FoldRuns:
+    """Two folds of twenty images each; a test that changes the folder copies it."""
+    folder = tmp_path_factory.mktemp("folds") / "folds"
+    return train_folds(config, num_folds=NUM_FOLDS, run_dir=folder, log_style="silent", pictures=False)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_image_is_predicted_once_by_the_model_that_had_not_seen_it(folds: FoldRuns) -> None:
+    rows, table = rows_of(folds.path / "predictions.csv"), rows_of(folds.path / "folds.csv")
+    assert [row["source_index"] for row in rows] == [str(index) for index in range(NUM_IMAGES)]
+    assert [row["fold"] for row in rows] == [row["fold"] for row in table]
+    assert [row["class_name"] for row in rows] == [row["label"] for row in table]
+    assert Counter(row["fold"] for row in table) == {"0": 20, "1": 20}
+    for fold, run in enumerate(folds.runs):
+        own = [row["probability"] for row in rows_of(run.path / "predictions.csv")]
+        assert [row["probability"] for row in rows if row["fold"] == str(fold)] == own
+
+
+def test_each_fold_is_a_whole_run_that_loads_its_own_data(folds: FoldRuns) -> None:
+    seen = []
+    for fold, run in enumerate(folds.runs):
+        assert (run.config.division.folds, run.config.division.fold) == (NUM_FOLDS, fold)
+        dataset = load_own_dataset(run)  # compares checksums
+        assert dataset.test.positions is not None
+        seen += dataset.test.positions.tolist()
+        assert not set(seen[-20:]) & set(dataset.train.positions.tolist())  # type: ignore[union-attr]
+    assert sorted(seen) == list(range(NUM_IMAGES))
+    first, second = folds.runs
+    assert first.config.mean != second.config.mean  # of its own training images
+
+
+def test_the_figures_are_those_of_all_images(folds: FoldRuns) -> None:
+    metrics = json.loads((folds.path / "metrics.json").read_text())
+    rows = rows_of(folds.path / "predictions.csv")
+    accuracy = np.mean([row["label"] == row["prediction"] for row in rows])
+    assert metrics["test_accuracy"] == pytest.approx(accuracy)
+    assert metrics["test_accuracy"] == pytest.approx(np.mean([run.metrics["test_accuracy"] for run in folds.runs]))
+    assert (metrics["n"], metrics["num_folds"], metrics["num_images"]) == (1, NUM_FOLDS, NUM_IMAGES)
+    assert set(metrics["figures"]) == {
+        "accuracy", "balanced_accuracy", "macro_f1", "mcc", "auc", "average_precision",
+    }  # fmt: skip
+    for figure in metrics["figures"].values():
+        assert figure["low"] < figure["high"]
+        assert figure["std_over_seeds"] is None
+    accuracy = metrics["figures"]["accuracy"]
+    assert accuracy["low"] < accuracy["value"] == metrics["test_accuracy"] < accuracy["high"]
+    assert [fold["num_test"] for fold in metrics["folds"]] == [20, 20]
+    assert load_folds(folds.path).metrics["figures"] == metrics["figures"]
+
+
+def test_what_is_missing_is_trained_to_the_same_end(folds: FoldRuns, tmp_path: Path) -> None:
+    folder = shutil.copytree(folds.path, tmp_path / "folds")
+    shutil.rmtree(folder / "fold-1")
+    (folder / "metrics.json").unlink()
+    with pytest.raises(RunError, match="are not finished"):
+        load_folds(folder)
+    resumed = resume_folds(folder, log_style="silent", pictures=False)
+    assert (folder / "predictions.csv").read_text() == (folds.path / "predictions.csv").read_text()
+    assert resumed.runs[1].card.data_checksum == folds.runs[1].card.data_checksum
+
+
+def test_it_does_not_go_on_with_other_data(config: TrainConfig, folds: FoldRuns, tmp_path: Path) -> None:
+    folder = shutil.copytree(folds.path, tmp_path / "folds")
+    shutil.rmtree(folder / "fold-1")
+    other = write_small_data(tmp_path / "other.npz", seed=5)
+    for name in ("fold-0/config.toml", "shared.toml"):
+        text = (folder / name).read_text()
+        RunDir((folder / name).parent).write_checked({Path(name).name: text.replace(config.data, f"npz:{other}")})
+    with pytest.raises(RunError, match="was begun on other data"):
+        resume_folds(folder, log_style="silent", pictures=False)
+
+
+def test_folds_are_trained_with_several_seeds(config: TrainConfig, tmp_path: Path) -> None:
+    done = train_folds(
+        config.replace(seed=3), num_folds=2, num_seeds=2, run_dir=tmp_path / "folds", log_style="silent", pictures=False
+    )
+    names = [run.path.name for run in done.runs]
+    assert names == ["fold-0-seed-3", "fold-0-seed-4", "fold-1-seed-3", "fold-1-seed-4"]
+    assert {path.name for path in (tmp_path / "folds").glob("predictions*.csv")} == {
+        "predictions-seed-3.csv", "predictions-seed-4.csv",
+    }  # fmt: skip
+    assert done.metrics["seeds"] == [3, 4]
+    assert done.metrics["test_accuracy_std"] is not None
+
+
+def test_the_report_shows_all_images_and_every_fold(folds: FoldRuns, tmp_path: Path) -> None:
+    folder = shutil.copytree(folds.path, tmp_path / "folds")
+    resume_folds(folder, log_style="silent")
+    page = (folder / "report.html").read_text()
+    assert "Each of 40 images was predicted once" in page
+    assert "fold 0: 20 images" in page
+    assert "fold 1: 20 images" in page
+    assert "each fold has its own" in page
+    assert "--folds 2" in page
+
+
+def test_the_command_ends_with_what_holds_out_of_fold(
+    config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from thumbnet.config import config_to_toml
+
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(config_to_toml(config))
+    arguments = ["train", "--recipe", str(recipe), "--folds", "2", "--run-dir", str(tmp_path / "folds")]
+    assert main([*arguments, "--no-pictures", "--log-style", "silent"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith("out of fold: accuracy ")
+    assert "area under the ROC curve" in lines[-2]
+    assert "(40 images, each predicted once by a model that was not trained on it; 2 folds, seeds 0)" in lines[-2]
+    assert main(["train", "--resume", str(tmp_path / "folds"), "--no-pictures"]) == 0
+    assert main(["train", "--resume", str(tmp_path / "folds"), "--folds", "2"]) != 0
+
+
+@pytest.mark.parametrize(
+    ("num_folds", "fields", "message"),
+    [
+        (1, {}, "folds is 1"),
+        (51, {}, "folds is 51"),
+        (2, {"teacher": "runs/x", "augmentation": "crop-flip"}, "teacher is 'runs/x', which has seen"),
+        (2, {"folds": 3, "fold": 0}, "the recipe has folds = 3 already"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_read(
+    num_folds: int, fields: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train_folds(small_config(Path("not-there.npz"), **fields), num_folds=num_folds)
+
+
+def test_a_class_with_fewer_images_than_folds_is_refused(config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="class '0' has 20 images for 21 folds"):
+        train_folds(config, num_folds=21, run_dir=tmp_path / "folds", log_style="silent")
+    assert not (tmp_path / "folds").exists()
+
+
+def test_weights_of_the_same_data_are_refused(folds: FoldRuns, config: TrainConfig) -> None:
+    known = config.replace(init=str(folds.runs[0].path))
+    with pytest.raises(ConfigError, match="which has seen the images that are held out in turn"):
+        train_folds(known, num_folds=2)
+
+
+def test_groups_and_leaks_across_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_small_data(tmp_path / "data.npz")
+    arrays = dict(np.load(data))
+    arrays["images"][31] = arrays["images"][4]  # the same picture twice
+    np.savez(data, **arrays)
+    lines = [f"{index},pair {index // 4}" for index in range(8)]
+    (tmp_path / "groups.csv").write_text("\n".join(["index,group", *lines]))
+    config = small_config(data, groups=str(tmp_path / "groups.csv"), split_seed=1)
+    done = train_folds(config, num_folds=2, run_dir=tmp_path / "folds", pictures=False)
+    _, table = read_folds(RunDir(done.path))
+    assert len({row.fold for row in table.rows[:4]}) == len({row.fold for row in table.rows[4:8]}) == 1
+    assert [row.group for row in table.rows[:9]] == ["pair 0"] * 4 + ["pair 1"] * 4 + [""]
+    codes = table.groups()
+    assert codes is not None
+    assert len(set(codes[:4].tolist())) == len(set(codes[4:8].tolist())) == 1
+    assert len(set(codes.tolist())) == 34
+    is_parted = table.rows[4].fold != table.rows[31].fold
+    told = capsys.readouterr().err
+    assert told.count("Leaks between folds: 2 images equal") == is_parted
+    if is_parted:
+        (row,) = rows_of(done.path / "leaks.csv")
+        assert (row["index"], row["other_index"]) == ("31", "4")
+        less = config.replace(exclude=str(done.path / "leaks.csv"))
+        (by_group,) = compare_folds([done.path, shutil.copytree(done.path, tmp_path / "same")]).by_group
+        assert by_group == dict.fromkeys(by_group or (), (0.0, 0.0))
+        again = train_folds(less, num_folds=2, run_dir=tmp_path / "again", pictures=False)
+        assert "Leaks" not in capsys.readouterr().err
+        assert (again.metrics["num_images"], again.metrics["num_excluded"]) == (39, 1)
+        assert [row["source_index"] for row in rows_of(again.path / "predictions.csv")] == [
+            str(index) for index in range(40) if index != 31
+        ]
+
+
+def test_a_source_is_read_once_while_it_is_kept(config: TrainConfig) -> None:
+    spec = DataSpec(config.data)
+    with keeping_sources() as kept:
+        first, second = read_source(spec, ReadOptions()), read_source(spec, ReadOptions())
+        assert first is second
+        assert not first.owns_images
+        assert list(kept.values()) == [first]
+    assert read_source(spec, ReadOptions()) is not first
+
+
+def test_the_folder_is_known_as_thumbnets_own(folds: FoldRuns) -> None:
+    assert is_output(folds.path)
+
+
+def test_evaluate_shows_all_images_out_of_fold(folds: FoldRuns, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(folds.path)]) == 0
+    told = capsys.readouterr().out
+    assert "2 folds, 40 images out of fold" in told
+    assert f"accuracy {folds.metrics['test_accuracy']:.2%}" in told
+    assert main(["evaluate", str(folds.path), "--json"]) == 0
+    (evaluation,) = json.loads(capsys.readouterr().out)["evaluations"]
+    assert evaluation["auc"] == pytest.approx(folds.metrics["figures"]["auc"]["value"])  # type: ignore[index]
+    assert main(["evaluate", str(folds.path), "--tta"]) != 0
+    assert "tta is given, but" in capsys.readouterr().err
+
+
+def test_recipes_are_compared_on_the_same_folds(
+    folds: FoldRuns, config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = train_folds(
+        config.replace(lr=0.2, epochs=2), num_folds=2, run_dir=tmp_path / "other", log_style="silent", pictures=False
+    )
+    comparison = compare_folds([folds.path, other.path])
+    (pair,), (area,) = comparison.comparisons, comparison.areas
+    accuracies = [float(each.metrics["test_accuracy"]) for each in (folds, other)]  # type: ignore[arg-type]
+    assert pair.difference == pytest.approx(accuracies[1] - accuracies[0])
+    assert area is not None
+    areas = [evaluate_folds(each.path).to_dict()["evaluations"][0]["auc"] for each in (folds, other)]  # type: ignore[index]
+    assert area.difference == pytest.approx(areas[1] - areas[0])
+    assert area.interval[0] <= area.difference <= area.interval[1]
+    assert main(["compare", str(folds.path), str(other.path)]) == 0
+    assert "area under the ROC curve" in capsys.readouterr().out
+    assert main(["compare", str(folds.path), str(other.path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["comparisons"][0]["difference"] == pytest.approx(pair.difference)
+    apart = train_folds(
+        config.replace(split_seed=7), num_folds=2, run_dir=tmp_path / "apart", log_style="silent", pictures=False
+    )
+    with pytest.raises(RunError, match="were divided differently"):
+        compare_folds([folds.path, apart.path])
+    with pytest.raises(RunError, match="holds no runs on several folds"):
+        compare_folds([folds.path, folds.runs[0].path])

@@ -1,0 +1,76 @@
+"""Intervals by whole groups: those of single images where each is its own group, wider where groups answer alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from thumbnet.evaluation.binary import binary_curves
+from thumbnet.evaluation.binary_intervals import auc_interval, paired_auc_difference
+from thumbnet.evaluation.group_bootstrap import group_differences, group_intervals
+from thumbnet.evaluation.intervals import accuracy_interval
+from thumbnet.evaluation.predictions import Predictions
+
+NUM_GROUPS, OF_GROUP = 40, 6
+
+
+def grouped(*, seed: int, spread: float) -> Predictions:
+    """Two classes; the logits of a group have a part in common."""
+    draw = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(NUM_GROUPS) % 2, OF_GROUP)
+    common = np.repeat(draw.normal(0, spread, NUM_GROUPS), OF_GROUP)
+    margins = 1.2 * (2 * labels - 1) + common + draw.normal(0, 1, len(labels))
+    logits = torch.from_numpy(np.stack([-margins / 2, margins / 2], axis=1)).float()
+    return Predictions(logits, torch.from_numpy(labels))
+
+
+GROUPS = np.repeat(np.arange(NUM_GROUPS), OF_GROUP)
+ALONE = np.arange(NUM_GROUPS * OF_GROUP)
+
+
+def width(interval: tuple[float, float]) -> float:
+    return interval[1] - interval[0]
+
+
+def test_of_single_images_they_are_the_usual_ones() -> None:
+    predictions = grouped(seed=0, spread=0.0)
+    found = group_intervals(predictions, ALONE, positive=1)
+    accuracy = float((predictions.predicted == predictions.labels).double().mean())
+    assert found["accuracy"] == pytest.approx(accuracy_interval(accuracy, len(ALONE)), abs=0.015)
+    margins = (predictions.logits[:, 1] - predictions.logits[:, 0]).double().numpy()
+    is_positive = (predictions.labels == 1).numpy()
+    assert found["auc"] == pytest.approx(auc_interval(margins, is_positive), abs=0.01)
+    curves = binary_curves(predictions.logits, predictions.labels, positive=1)
+    assert curves is not None
+    assert found["auc"][0] < curves.auc < found["auc"][1]
+    assert found["average_precision"][0] < curves.average_precision < found["average_precision"][1]
+    assert set(found) == {"accuracy", "balanced_accuracy", "macro_f1", "mcc", "auc", "average_precision"}
+
+
+def test_groups_that_answer_alike_widen_them() -> None:
+    predictions = grouped(seed=1, spread=2.0)
+    by_group, by_image = (group_intervals(predictions, groups, positive=1) for groups in (GROUPS, ALONE))
+    for name, interval in by_group.items():
+        assert width(interval) > 1.4 * width(by_image[name]), name
+
+
+def test_more_classes_have_no_areas() -> None:
+    labels = torch.arange(60) % 3
+    predictions = Predictions(torch.randn(60, 3, generator=torch.Generator().manual_seed(0)), labels)
+    assert set(group_intervals(predictions, np.arange(60) // 2, positive=None)) == {
+        "accuracy", "balanced_accuracy", "macro_f1", "mcc",
+    }  # fmt: skip
+
+
+def test_differences_are_of_the_same_draws() -> None:
+    first, second = grouped(seed=2, spread=1.0), grouped(seed=3, spread=1.0)
+    same = group_differences(first, first, GROUPS, positive=1)
+    assert set(same.values()) == {(0.0, 0.0)}
+    better = Predictions(first.logits + torch.nn.functional.one_hot(first.labels, 2), first.labels)
+    found = group_differences(first, better, GROUPS, positive=1)
+    assert found["accuracy"][0] > 0
+    assert found["auc"][0] > 0
+    margins = [(each.logits[:, 1] - each.logits[:, 0]).double().numpy() for each in (first, second)]
+    usual = paired_auc_difference(*margins, (first.labels == 1).numpy())
+    assert group_differences(first, second, ALONE, positive=1)["auc"] == pytest.approx(usual.interval, abs=0.02)
