@@ -213,7 +213,7 @@ def test_groups_and_leaks_across_folds(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_source_is_read_once_while_it_is_kept(config: TrainConfig) -> None:
     spec = DataSpec(config.data)
     with keeping_sources() as kept:
-        first, second = read_source(spec, ReadOptions()), read_source(spec, ReadOptions())
+        first, second = read_source(spec, ReadOptions()), read_source(spec, ReadOptions(show_progress=False))
         assert first is second
         assert not first.owns_images
         assert list(kept.values()) == [first]

@@ -191,7 +191,8 @@ def read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     kept = _KEPT.get()
     if kept is None:
         return _read_source(spec, options)
-    key = repr((source_name(spec.data), spec.data_dir, spec.allow_unverified, options))
+    how = replace(options, show_progress=False)
+    key = repr((source_name(spec.data), spec.data_dir, spec.allow_unverified, how))
     if key not in kept:
         kept[key] = replace(_read_source(spec, options), owns_images=False)
     return kept[key]

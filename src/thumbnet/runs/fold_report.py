@@ -213,7 +213,7 @@ def _report(folder: RunDir, runs: Sequence[Run], table: FoldTable, evaluation: E
 
 def _command(first: Run, asked: TrainConfig | None, num_folds: int, num_seeds: int) -> str:
     """The command that trains the same again."""
-    command = reproducing_command(first.config, asked)
+    command = reproducing_command(first.config, asked, sides=first.card.image_shape[1:])
     if command == RECIPE_FROM_CONFIG:
         command = f"thumbnet train --recipe {SHARED_CONFIG}"
     seeds = f" --seeds {num_seeds}" if num_seeds > 1 else ""
