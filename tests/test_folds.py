@@ -191,8 +191,8 @@ def test_groups_and_leaks_across_folds(tmp_path: Path, capsys: pytest.CaptureFix
     assert [row.group for row in table.rows[:9]] == ["pair 0"] * 4 + ["pair 1"] * 4 + [""]
     codes = table.groups()
     assert codes is not None
-    assert len(set(codes[:4].tolist())) == len(set(codes[4:8].tolist())) == 1
-    assert len(set(codes.tolist())) == 34
+    assert len(set(codes[:4])) == len(set(codes[4:8])) == 1
+    assert len(set(codes)) == 34
     is_parted = table.rows[4].fold != table.rows[31].fold
     told = capsys.readouterr().err
     assert told.count("Leaks between folds: 2 images equal") == is_parted

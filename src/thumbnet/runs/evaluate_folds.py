@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.analysis import Analysis, analyse
 from thumbnet.evaluation.binary import margins_of
@@ -122,8 +124,8 @@ class FoldsComparison:
                     f"    area under the ROC curve {area.difference:+.4f} ({level} {bounds}), p = {area.p_value:.2g}"
                 )
             if by_group is not None:
-                bounds = {key: by_group[key] for key in ("accuracy", "auc") if key in by_group}
-                texts = [f"{key} {low:+.4f} to {high:+.4f}" for key, (low, high) in bounds.items()]
+                known = {key: by_group[key] for key in ("accuracy", "auc") if key in by_group}
+                texts = [f"{key} {low:+.4f} to {high:+.4f}" for key, (low, high) in known.items()]
                 lines.append(f"    by groups, which belong together ({level}): {', '.join(texts)}")
         return "\n".join([*lines, f"Accuracy: {INTERVAL_METHOD}, {TEST_METHOD}; area: {AREA_METHOD}."])
 
@@ -182,7 +184,7 @@ def _group_differences(first: FoldsEvaluation, other: FoldsEvaluation) -> dict[s
     if groups is None:
         return None
     before, after = (each.analyses[0].evaluation for each in (first, other))
-    return group_differences(before.predictions, after.predictions, groups, positive=before.positive)
+    return group_differences(before.predictions, after.predictions, np.array(groups), positive=before.positive)
 
 
 def _figures(analysis: Analysis) -> dict[str, float]:

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from thumbnet.config import TrainConfig
@@ -169,7 +170,7 @@ def _figures(analyses: Sequence[Analysis], table: FoldTable) -> dict[str, dict[s
         row["accuracy_interval"] = accuracy_interval(row["accuracy"], row["num_images"])
         if groups is not None:
             predictions, positive = analysis.evaluation.predictions, analysis.evaluation.positive
-            intervals = group_intervals(predictions, groups, positive=positive)
+            intervals = group_intervals(predictions, np.array(groups), positive=positive)
             row |= {f"{name}_interval": interval for name, interval in intervals.items()}
     for name in FIGURES:
         if all(name in row for row in rows):

@@ -7,9 +7,6 @@ import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-import numpy as np
-from jaxtyping import Int64
-
 from thumbnet.runs.seed_list import seeds_from_dict
 from thumbnet.specs.csv_table import read_rows
 from thumbnet.specs.division import MAX_FOLDS
@@ -42,18 +39,16 @@ class FoldTable:
         """The images that the model of this fold is scored on, in the order of its test split."""
         return [index for index, row in enumerate(self.rows) if row.fold == fold and not row.is_excluded]
 
-    def groups(self) -> Int64[np.ndarray, " n"] | None:
+    def groups(self) -> tuple[int, ...] | None:
         """A number for each image that is not left out, equal in a group; None where none belong together."""
         if not any(row.group for row in self.rows):
             return None
         codes: dict[str, int] = {}
         first_alone = len(self.rows)  # above the number of any group
-        return np.array(
-            [
-                codes.setdefault(row.group, len(codes)) if row.group else first_alone + index
-                for index, row in enumerate(self.rows)
-                if not row.is_excluded
-            ]
+        return tuple(
+            codes.setdefault(row.group, len(codes)) if row.group else first_alone + index
+            for index, row in enumerate(self.rows)
+            if not row.is_excluded
         )
 
     def to_csv(self) -> str:

@@ -108,8 +108,13 @@ def train_folds(
                 folder.write_checked({LEAKS: fold_leaks_to_csv(pairs, pool, folds, splits.class_names)})
                 _tell_leaks(pairs, folder.path / LEAKS, say)
             # What follows from the images is each fold's own: others' training images are held out in turn.
-            own = {"mean": config.mean, "std": config.std, "augmentation": config.inputs.augmentation}
-            own |= {"flip": config.inputs.flip, "epochs": resolved.epochs if resolved.steps is None else None}
+            own: dict[str, object] = {
+                "mean": config.mean,
+                "std": config.std,
+                "augmentation": config.inputs.augmentation,
+                "flip": config.inputs.flip,
+                "epochs": resolved.epochs if resolved.steps is None else None,
+            }
             shared = resolved.replace(folds=None, fold=None, **own)
             fold_list = FoldList(num_folds, seeds, checksum_of(pool))
             folder.write_checked(
