@@ -45,9 +45,9 @@ class Nominal(Measures):
         return REFERENCE_IMAGE_S
 
     def speed(self, config: TrainConfig, dataset: Dataset, *, seconds: float) -> Speed:
-        cost = next((rung.cost for rung in LADDER if load_recipe(rung.recipe).model == config.model), 1.0)
+        cost = next((rung.cost for rung in LADDER if rung.recipe == config.model), 1.0)
         full = dataset.image_shape[1], dataset.image_shape[2]
-        image_s = {sides: REFERENCE_IMAGE_S * cost * size_cost(sides) for sides in _sizes(config, full)}
+        image_s = {sides: REFERENCE_IMAGE_S * cost * size_cost(config.model, sides) for sides in _sizes(config, full)}
         step_s = {sides: seconds * config.batch_size for sides, seconds in image_s.items()}
         return Speed(step_s, EVALUATION_SHARE * image_s[full])
 

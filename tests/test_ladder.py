@@ -20,6 +20,7 @@ from thumbnet.runs.planning.ladder import (
     epochs_in,
     lr_of,
     rungs_of,
+    size_cost,
     sizes_of,
 )
 from thumbnet.runs.planning.reserve import end_s, robustness_s
@@ -51,7 +52,8 @@ def chosen(num_train: int, side: int, minutes: float, *, image_s: float = IMAGE_
         (45_000, 32, 2, "sprint", 32),
         (45_000, 32, 10, "sprint-long", 32),
         (45_000, 32, 150, "thumb-200k", 32),
-        (1_900, 300, 0.5, "sprint", 32),
+        (1_900, 300, 0.5, "sprint", 64),
+        (1_900, 300, 0.4, "sprint", 32),
         (1_900, 300, 10, "sprint-long", 96),
         (1_300, 8, 1, "sprint-long", 32),
     ],
@@ -76,6 +78,13 @@ def test_more_minutes_give_no_smaller_size_and_at_that_size_no_lower_recipe(
         if more_recipe == recipe:
             assert more_epochs >= epochs * (1 - 1e-9)
     assert epochs <= MAX_EPOCHS
+
+
+def test_the_cost_of_larger_images_is_that_behind_the_stem() -> None:
+    assert size_cost("sprint", (32, 32)) == 1
+    assert size_cost("sprint", (48, 48)) == pytest.approx(0.95 * (47 / 31) ** 2 + 0.05 * (48 / 32) ** 2)
+    assert size_cost("sprint", (96, 96)) == pytest.approx(0.95 * (47 / 31) ** 2 + 0.05 * 9)  # patches 2 pixels apart
+    assert size_cost("no network of blocks", (64, 64)) > 3.5
 
 
 def test_pictures_are_not_enlarged_and_the_memory_holds_them() -> None:

@@ -32,6 +32,9 @@ SIZES = (32, 48, 64, 96, 128, 160, 224)  # pixels; smaller pictures keep their o
 LARGEST_SIZE = ((20.0, 96), (60.0, 128), (float("inf"), 160))  # below so many minutes, at most so many pixels
 ENLARGED_AT_MOST = 1.15  # times the shorter side of the median picture
 MIN_EPOCHS_OF_A_SIZE = 25  # of the cheapest recipe: fewer, and smaller images are better
+PIXELS_SHARE = (
+    0.05  # of the training time of an image of 32 pixels, which grows with its pixels; the rest with the maps
+)
 MEMORY_SHARE = 0.5  # of what data may take, for the pictures
 
 SCALES, SCALE_STARTS = (0.5, 0.75, 1.0), (0.0, 0.4, 0.8)

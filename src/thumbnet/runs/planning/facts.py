@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +16,14 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import read_layout
 from thumbnet.data.folder_tree import FolderTree
-from thumbnet.data.images import read_header, read_image_array
+from thumbnet.data.images import read_image_array
+from thumbnet.data.sizes import median_sides
 from thumbnet.data.splits import TEST_FRACTION
 from thumbnet.data.val_rule import MAX_FRACTION, MIN_FRACTION, MIN_IMAGES
 from thumbnet.errors import DataError, ImageError
 from thumbnet.runs.planning.ladder import DataFacts
 from thumbnet.specs.data import DataSpec, ValFraction
 
-NUM_HEADERS = 512  # files whose size is looked at
 NUM_DECODED = 64  # that are read to know how long it takes
 DECODED_SIDE = 96  # pixels
 
@@ -66,7 +65,7 @@ def look_at_folder(config: TrainConfig) -> Look:
         num_test=counts["test"],
         class_counts=tuple(torch.bincount(labels, minlength=len(layout.class_names)).tolist()),
         num_channels=num_channels,
-        sides=_median_sides(_spread(files, NUM_HEADERS)),
+        sides=median_sides(files),
         is_resized=True,
     )
     return Look(facts, image_s * len(files))
@@ -99,20 +98,6 @@ def _spread(files: Sequence[Path], count: int) -> list[Path]:
         raise ImageError("no picture of the folder can be read", hint="give the folder that holds the class folders")
     step = max(1.0, len(files) / count)
     return [files[int(index * step)] for index in range(min(count, len(files)))]
-
-
-def _median_sides(files: Sequence[Path]) -> tuple[int, int]:
-    """The median height and width of those that are pictures; reading tells of the others."""
-    headers = []
-    for file in files:
-        try:
-            headers.append(read_header(file))
-        except (ImageError, OSError):
-            continue
-    if not headers:
-        return DECODED_SIDE, DECODED_SIDE
-    heights, widths = ([getattr(header, side) for header in headers] for side in ("height", "width"))
-    return round(statistics.median(heights)), round(statistics.median(widths))
 
 
 def _decoding(files: Sequence[Path]) -> tuple[float, int]:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from thumbnet.models.architecture import parse_stem, stem_for
 from thumbnet.runs.planning.constants import (
     BATCH,
     ENLARGED_AT_MOST,
@@ -25,6 +26,7 @@ from thumbnet.runs.planning.constants import (
     MIN_GROWING_EPOCHS,
     MIN_GROWING_SIDE,
     MIN_STEPS_PER_EPOCH,
+    PIXELS_SHARE,
     SIZES,
     Rung,
 )
@@ -71,15 +73,23 @@ class Candidate:
     against: str = ""
 
 
-def size_cost(sides: tuple[int, int]) -> float:
-    """The training time of an image over that of one of 32 pixels: it goes with the area."""
+def size_cost(model: str, sides: tuple[int, int]) -> float:
+    """The training time of an image over that of one of 32 pixels: it goes with the area of the maps behind the stem
+    that the model gets for images of this size, and a little with their own."""
     height, width = sides
-    return height * width / 32**2
+    maps = _area_behind_stem(model, sides) / _area_behind_stem(model, (32, 32))
+    return (1 - PIXELS_SHARE) * maps + PIXELS_SHARE * height * width / 32**2
+
+
+def _area_behind_stem(model: str, sides: tuple[int, int]) -> int:
+    stem = parse_stem(stem_for(model, sides)[0])
+    height, width = stem.map_sides(sides, padding=0)
+    return height * width
 
 
 def epochs_in(budget: Budget, facts: DataFacts, rung: Rung, sides: tuple[int, int], *, may_grow: bool) -> float:
     """The epochs of a recipe that fit into the time, at most MAX_EPOCHS."""
-    image_s = budget.image_s * rung.cost * size_cost(sides)
+    image_s = budget.image_s * rung.cost * size_cost(rung.recipe, sides)
     epochs = budget.left_s(sides) / (facts.num_train * image_s)
     if may_grow and can_grow(rung, sides, epochs / GROWTH_COST):
         epochs /= GROWTH_COST

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from thumbnet.errors import ConfigError
-from thumbnet.runs.planning.constants import EVALUATION_SHARE, MEASURED_S, ROBUSTNESS_SHARE, SETUP_S
+from thumbnet.runs.planning.constants import EVALUATION_SHARE, LADDER, MEASURED_S, ROBUSTNESS_SHARE, SETUP_S
 from thumbnet.runs.planning.ladder import Budget, DataFacts, size_cost
 from thumbnet.runs.planning.reserve import end_s, robustness_s
 
@@ -56,7 +56,7 @@ class Times:
         """What ladder.py reckons with, if `before_s` seconds pass before the training begins."""
 
         def left_s(sides: tuple[int, int]) -> float:
-            eval_image_s = EVALUATION_SHARE * self.image_s * size_cost(sides)
+            eval_image_s = EVALUATION_SHARE * self.image_s * size_cost(LADDER[0].recipe, sides)
             return self.left_s(facts, eval_image_s, sides) - before_s - MEASURED_S - SETUP_S
 
         return Budget(self.minutes, self.image_s, left_s)
