@@ -8,50 +8,37 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from thumbnet.config import TrainConfig
-from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
 from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.errors import ConfigError
-from thumbnet.runs.augmentation_choice import PROBE_POLICY, with_chosen_policy
+from thumbnet.runs.augmentation_choice import with_chosen_policy
 from thumbnet.runs.leaks import look_for_leaks
-from thumbnet.runs.parts import check_sizes
-from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
+from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init
 from thumbnet.runs.planning.constants import (
-    CHECKPOINT_S,
     ENOUGH_EPOCHS,
     EVALUATION_SHARE,
-    MAX_EPOCHS,
-    MEASURED_S,
-    MIN_SCORINGS,
     MIN_TOLERANCE_S,
     PROBE_SHARE,
     REFERENCE_S,
-    SCORING_SHARE,
-    SETUP_S,
     TOLERANCE_SHARE,
     Rung,
 )
 from thumbnet.runs.planning.facts import Look, facts_of, look_at_folder
 from thumbnet.runs.planning.ladder import (
-    Budget,
     Candidate,
-    DataFacts,
-    can_grow,
     choose_rung,
     choose_size,
-    epochs_in,
     sizes_of,
 )
+from thumbnet.runs.planning.measured import measured
 from thumbnet.runs.planning.reasons import reasons_of
 from thumbnet.runs.planning.record import PlanRecord, StepTime
-from thumbnet.runs.planning.speed import THIS_MACHINE, Measures, Speed
+from thumbnet.runs.planning.speed import THIS_MACHINE, Measures
 from thumbnet.runs.planning.times import Times
-from thumbnet.runs.resolve import Say, load_data, resolve_config
+from thumbnet.runs.resolve import Say, load_data
 from thumbnet.specs.data import DataSpec
 from thumbnet.specs.policies import AUTO
-
-SHARES_OF = 1000  # steps, which a training's sizes are counted over
 
 
 @dataclass(frozen=True)
@@ -63,22 +50,6 @@ class Planned:
     dataset: Dataset
     record: PlanRecord
     leaks: Leaks = field(default_factory=Leaks)
-
-
-@dataclass(frozen=True)
-class _Made:
-    """A recipe in the config, unresolved (`chosen`) and resolved, and its speed: the steps and epochs that fit into the
-    `left_s` seconds, at most `max_steps`; epochs from one scoring to the next, and the seconds of one."""
-
-    chosen: TrainConfig
-    resolved: TrainConfig
-    speed: Speed
-    steps: int
-    epochs: float
-    max_steps: int
-    score_every: int
-    scoring_s: float
-    left_s: float
 
 
 def plan_training(
@@ -131,7 +102,7 @@ def plan_training(
     rung, refused = choose_rung(facts, budget, rungs, sides, may_grow=may_grow)
     not_taken += refused
     while True:
-        made = _made(config, rung, dataset, facts, budget, times, measures)
+        made = measured(config, rung, dataset, facts, budget, times, measures)
         if made.epochs >= ENOUGH_EPOCHS * rung.min_epochs or rung is rungs[0]:
             break
         against = f"measured, it would get {made.epochs:.0f} of the {rung.min_epochs} epochs that it needs"
@@ -143,7 +114,7 @@ def plan_training(
         probed = made.resolved.replace(epochs=max(1, math.ceil(made.epochs)))
         probed, dataset = with_chosen_policy(probed, dataset, say=say, most_steps=most_steps)
         config = config.replace(augmentation=probed.inputs.augmentation, flip=probed.inputs.flip)
-        made = _made(config, rung, dataset, facts, budget, times, measures)
+        made = measured(config, rung, dataset, facts, budget, times, measures)
     if made.steps < 2:
         raise times.too_short(facts, reading_s, made.speed.eval_image_s, sides)
     record = PlanRecord(
@@ -185,56 +156,6 @@ def _read(config: TrainConfig, dataset: Dataset | None, *, say: Say, now: Callab
     unplanned = config.replace(minutes=None, planned=None, epochs=1)
     dataset, _ = load_data(unplanned, say=say, dataset=dataset, advises=not is_planned(config, "image_size"))
     return dataset, now() - begin_s
-
-
-def _made(
-    config: TrainConfig,
-    rung: Rung,
-    dataset: Dataset,
-    facts: DataFacts,
-    budget: Budget,
-    times: Times,
-    measures: Measures,
-) -> _Made:
-    """A recipe in the config, with its measured speed, and as many steps as fit into the time that is left then."""
-    sides = dataset.image_shape[1], dataset.image_shape[2]
-    epochs = epochs_in(budget, facts, rung, sides, may_grow=is_planned(config, "scales"))
-    chosen = with_rung(config, rung, facts, grows=can_grow(rung, sides, epochs))
-    resolved = resolve_config(chosen, dataset)
-    check_sizes(resolved, dataset)
-    is_open = resolved.inputs.augmentation == AUTO  # it is chosen by the number of epochs that this gives
-    measured = resolved.replace(augmentation=PROBE_POLICY) if is_open else resolved
-    speed = measures.speed(measured, dataset, seconds=MEASURED_S)
-    if times.goes_without_robustness(facts, speed.eval_image_s, sides):
-        chosen, resolved = (each.replace(report_robustness=False) for each in (chosen, resolved))
-    left_s = times.left_s(facts, speed.eval_image_s, sides) - SETUP_S
-    steps_per_epoch = num_batches(facts.num_train, resolved.batch_size)
-    step_s = _mean_step_s(resolved, dataset, speed)
-    scoring_s = speed.eval_image_s * facts.num_val + CHECKPOINT_S
-    score_every = resolved.score_every
-    if is_planned(config, "score_every"):
-        score_every = math.ceil(scoring_s / (SCORING_SHARE * steps_per_epoch * step_s))
-        score_every = max(1, min(score_every, int(left_s / (steps_per_epoch * step_s) / MIN_SCORINGS)))
-    steps = int((left_s - scoring_s) / (step_s + scoring_s / (steps_per_epoch * score_every)))
-    max_steps = MAX_EPOCHS * steps_per_epoch
-    return _Made(
-        chosen,
-        resolved,
-        speed,
-        min(steps, max_steps),
-        min(steps, max_steps) / steps_per_epoch,
-        max_steps,
-        score_every,
-        scoring_s,
-        left_s,
-    )
-
-
-def _mean_step_s(config: TrainConfig, dataset: Dataset, speed: Speed) -> float:
-    """Over a whole training, whose images may grow."""
-    full = dataset.image_shape[1], dataset.image_shape[2]
-    counted = config.inputs.resizing.sides_between(full, 0, SHARES_OF, num_steps=SHARES_OF)
-    return sum(count * speed.step_s[sides] for sides, count in counted) / SHARES_OF
 
 
 def _size(look: Look, times: Times, rungs: tuple[Rung, ...], *, may_grow: bool) -> tuple[int, list[Candidate]]:

@@ -1,0 +1,95 @@
+"""A recipe of the ladder as it would be trained: its measured speed, and the steps that fit into the time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from thumbnet.config import TrainConfig
+from thumbnet.data.batches import num_batches
+from thumbnet.data.dataset import Dataset
+from thumbnet.runs.augmentation_choice import PROBE_POLICY
+from thumbnet.runs.parts import check_sizes
+from thumbnet.runs.planning.apply import is_planned, with_rung
+from thumbnet.runs.planning.constants import (
+    CHECKPOINT_S,
+    MAX_EPOCHS,
+    MEASURED_S,
+    MIN_SCORINGS,
+    SCORING_SHARE,
+    SETUP_S,
+    Rung,
+)
+from thumbnet.runs.planning.ladder import Budget, DataFacts, can_grow, epochs_in
+from thumbnet.runs.planning.speed import Measures, Speed
+from thumbnet.runs.planning.times import Times
+from thumbnet.runs.resolve import resolve_config
+from thumbnet.specs.policies import AUTO
+
+SHARES_OF = 1000  # steps, which a training's sizes are counted over
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A recipe in the config, unresolved (`chosen`) and resolved, and its speed: the steps and epochs that fit into the
+    `left_s` seconds, at most `max_steps`; epochs from one scoring to the next, and the seconds of one."""
+
+    chosen: TrainConfig
+    resolved: TrainConfig
+    speed: Speed
+    steps: int
+    epochs: float
+    max_steps: int
+    score_every: int
+    scoring_s: float
+    left_s: float
+
+
+def measured(
+    config: TrainConfig,
+    rung: Rung,
+    dataset: Dataset,
+    facts: DataFacts,
+    budget: Budget,
+    times: Times,
+    measures: Measures,
+) -> Measured:
+    """A recipe in the config, with its measured speed, and as many steps as fit into the time that is left then."""
+    sides = dataset.image_shape[1], dataset.image_shape[2]
+    epochs = epochs_in(budget, facts, rung, sides, may_grow=is_planned(config, "scales"))
+    chosen = with_rung(config, rung, facts, grows=can_grow(rung, sides, epochs))
+    resolved = resolve_config(chosen, dataset)
+    check_sizes(resolved, dataset)
+    is_open = resolved.inputs.augmentation == AUTO  # it is chosen by the number of epochs that this gives
+    trained = resolved.replace(augmentation=PROBE_POLICY) if is_open else resolved
+    speed = measures.speed(trained, dataset, seconds=MEASURED_S)
+    if times.goes_without_robustness(facts, speed.eval_image_s, sides):
+        chosen, resolved = (each.replace(report_robustness=False) for each in (chosen, resolved))
+    left_s = times.left_s(facts, speed.eval_image_s, sides) - SETUP_S
+    steps_per_epoch = num_batches(facts.num_train, resolved.batch_size)
+    step_s = _mean_step_s(resolved, dataset, speed)
+    scoring_s = speed.eval_image_s * facts.num_val + CHECKPOINT_S
+    score_every = resolved.score_every
+    if is_planned(config, "score_every"):
+        score_every = math.ceil(scoring_s / (SCORING_SHARE * steps_per_epoch * step_s))
+        score_every = max(1, min(score_every, int(left_s / (steps_per_epoch * step_s) / MIN_SCORINGS)))
+    steps = int((left_s - scoring_s) / (step_s + scoring_s / (steps_per_epoch * score_every)))
+    max_steps = MAX_EPOCHS * steps_per_epoch
+    return Measured(
+        chosen,
+        resolved,
+        speed,
+        min(steps, max_steps),
+        min(steps, max_steps) / steps_per_epoch,
+        max_steps,
+        score_every,
+        scoring_s,
+        left_s,
+    )
+
+
+def _mean_step_s(config: TrainConfig, dataset: Dataset, speed: Speed) -> float:
+    """Over a whole training, whose images may grow."""
+    full = dataset.image_shape[1], dataset.image_shape[2]
+    counted = config.inputs.resizing.sides_between(full, 0, SHARES_OF, num_steps=SHARES_OF)
+    return sum(count * speed.step_s[sides] for sides, count in counted) / SHARES_OF
