@@ -31,7 +31,7 @@ from thumbnet.runs.planning.facts import facts_of, look_at_folder
 from thumbnet.runs.planning.ladder import DataFacts
 from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_from_dict, plan_to_dict
 from thumbnet.runs.planning.speed import THIS_MACHINE, Measures, Speed
-from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG, reproducing_command
+from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG
 from thumbnet.runs.resolve import load_data, resolve_config, say_nothing
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir
@@ -271,9 +271,9 @@ def test_a_run_records_its_plan_and_its_config_trains_the_same(tmp_path: Path, m
     assert plan is not None
     assert plan.steps == 5
     assert "plan.json" in (run.path / "SHA256SUMS").read_text()
-    assert reproducing_command(run.config, run.asked, sides=run.card.image_shape[1:]) == RECIPE_FROM_CONFIG
     report = (run.path / "report.html").read_text()
     assert "1 minutes: chosen for the test." in report
+    assert RECIPE_FROM_CONFIG in report
     assert "1 minutes for the whole command" in report
     monkeypatch.setattr(train, "plan_training", None)
     again = train.train(
