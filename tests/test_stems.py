@@ -19,10 +19,13 @@ from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.card import card_from_dict, card_to_dict
 from thumbnet.models.pretrained import read_pretrained_card
 from thumbnet.models.program_numpy import run_program
-from thumbnet.models.registry import check_image_size, create_model, num_params, resolved_options
+from thumbnet.models.registry import check_image_size, create_model, num_params, register_model, resolved_options
 from thumbnet.models.sprint import SprintNet
 from thumbnet.models.trace import trace_model
 from thumbnet.models.whitening import Whitening
+from thumbnet.recipes import load_recipe
+from thumbnet.runs.init import options_to_train
+from thumbnet.trained.model import load_pretrained
 from thumbnet.training.inputs import init_model_from_data
 
 SIDES = (16, 32, 48, 64, 96, 128, 160, 224)
@@ -121,6 +124,19 @@ def test_what_is_given_is_kept() -> None:
         assert options == resolved_options("sprint", given)
         assert options.items() >= given.items()
     assert resolved_options("dilated", {}, sides=(64, 64)) == {"dropout": 0.05}
+
+
+def test_a_network_of_ones_own_keeps_its_options_of_the_same_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(BlockNet):
+        default_blocks = "c8"
+        default_stem = "w3s3"
+
+    register_model("own-blocks", Own, replace=True)
+    assert resolved_options("own-blocks", {}, sides=(224, 224)) == {"blocks": "c8", "stem": "w3s3"}
+    trained = load_pretrained("sprint")
+    monkeypatch.setattr("thumbnet.runs.init.load_trained", lambda _: trained)
+    config = load_recipe("sprint", options={"model": "own-blocks", "init": "sprint"})
+    assert options_to_train(config, sides=(224, 224)) == {"blocks": "c8", "stem": "w3s3"}
 
 
 def test_twice_the_side_gives_maps_as_large_as_those_of_32_pixels() -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from thumbnet.config import Option
 from thumbnet.errors import ConfigError, ModelError, ThumbnetError
-from thumbnet.models.architecture import parse_stem, stem_for
+from thumbnet.models.architecture import STEMS, parse_stem, stem_for
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.card import card_from_dict
 from thumbnet.models.dilated import DilatedFixedNet, DilatedNet
@@ -225,7 +225,7 @@ def resolved_options(
     }
     unset = {key: getattr(factory, f"default_{key}") for key, default in defaults.items() if default is None}
     values = {**defaults, **unset, **options}
-    if sides is not None and "stem" in unset and "blocks" in unset and not {"stem", "blocks"} & options.keys():
+    if sides is not None and name in STEMS and not {"stem", "blocks"} & options.keys():
         stem, first = stem_for(name, sides)
         values |= {"stem": stem, "blocks": f"{first} {values['blocks']}".lstrip()}
     return values

@@ -11,7 +11,7 @@ from torch import nn
 from thumbnet.config import Option, TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
-from thumbnet.models.architecture import parse_stem
+from thumbnet.models.architecture import STEMS, parse_stem
 from thumbnet.models.blocknet import BlockNet, architecture_of_model
 from thumbnet.models.pretrained import list_pretrained
 from thumbnet.models.registry import resolved_options
@@ -93,7 +93,7 @@ def options_to_train(config: TrainConfig, *, sides: tuple[int, int]) -> dict[str
     """
     options = resolved_options(config.model, config.model_options, sides=sides)
     stem = options.get("stem")
-    is_chosen = isinstance(stem, str) and not {"stem", "blocks"} & config.model_options.keys()
+    is_chosen = config.model in STEMS and not {"stem", "blocks"} & config.model_options.keys()
     if config.init is None or not is_chosen or parse_stem(str(stem)).stride == 1:
         return options
     card = load_trained(config.init).card
