@@ -21,6 +21,7 @@ from thumbnet.runs.evaluate_folds import compare_folds, evaluate_folds
 from thumbnet.runs.folds import FoldRuns, load_folds, read_folds, resume_folds, train_folds
 from thumbnet.runs.own_data import load_own_dataset
 from thumbnet.runs.run import RunDir
+from thumbnet.specs import own_code
 from thumbnet.specs.data import DataSpec, ReadOptions
 
 NUM_FOLDS = 2
@@ -261,3 +262,25 @@ def test_recipes_are_compared_on_the_same_folds(
         compare_folds([folds.path, apart.path])
     with pytest.raises(RunError, match="holds no runs on several folds"):
         compare_folds([folds.path, folds.runs[0].path])
+
+
+def test_a_network_of_the_users_own_is_copied_and_trusted_only_on_demand(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = tmp_path / "net.py"
+    net.write_text(
+        "from torch import nn\n\ndef net(*, num_classes, in_channels):\n"
+        "    return nn.Sequential(nn.Conv2d(in_channels, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),\n"
+        "        nn.Linear(4, num_classes))\n"
+    )
+    monkeypatch.setattr(own_code, "_executed", {})
+    own = config.replace(model=f"{net}:net", model_options={})
+    done = train_folds(own, num_folds=2, run_dir=tmp_path / "folds", log_style="silent", pictures=False)
+    shutil.rmtree(done.path / "fold-1")
+    (done.path / "metrics.json").unlink()
+    net.unlink()
+    monkeypatch.setattr(own_code, "_executed", {})
+    with pytest.raises(RunError, match="code"):
+        resume_folds(done.path, log_style="silent", pictures=False)
+    again = resume_folds(done.path, log_style="silent", pictures=False, trust_code=True)
+    assert again.metrics["test_accuracy"] == done.metrics["test_accuracy"]

@@ -130,13 +130,14 @@ class FoldsComparison:
         return "\n".join([*lines, f"Accuracy: {INTERVAL_METHOD}, {TEST_METHOD}; area: {AREA_METHOD}."])
 
 
-def evaluate_folds(path: str | Path) -> FoldsEvaluation:
-    """The figures of a folder that `train --folds` made, from its runs' predictions; no model is run.
+def evaluate_folds(path: str | Path, *, trust_code: bool = False) -> FoldsEvaluation:
+    """The figures of a folder that `train --folds` made, from its runs' predictions; no model is run. `trust_code` as
+    in `load_run`.
 
     Raises:
         RunError: it is no such folder, is not finished, or a file of it is damaged.
     """
-    done = load_folds(path)
+    done = load_folds(path, trust_code=trust_code)
     folds, table = read_folds(RunDir(done.path))
     by_seed = [done.runs[place :: len(folds.seeds)] for place in range(len(folds.seeds))]
     stored = tuple(pool_predictions(runs, table) for runs in by_seed)
@@ -145,8 +146,8 @@ def evaluate_folds(path: str | Path) -> FoldsEvaluation:
     return FoldsEvaluation(done.path, card.model, card.data, folds.seeds, table, stored, analyses)
 
 
-def compare_folds(folders: Sequence[str | Path]) -> FoldsComparison:
-    """Compare folders that `train --folds` made with the first of them, image by image.
+def compare_folds(folders: Sequence[str | Path], *, trust_code: bool = False) -> FoldsComparison:
+    """Compare folders that `train --folds` made with the first of them, image by image; `trust_code` as in `load_run`.
 
     Raises:
         ConfigError: fewer than two folders, or one given twice.
@@ -155,7 +156,7 @@ def compare_folds(folders: Sequence[str | Path]) -> FoldsComparison:
     if len(folders) < 2:
         raise ConfigError(f"{len(folders)} folder given to compare", hint="name two folders or more")
     names = tuple(distinct_names([Path(folder) for folder in folders]))
-    evaluations = tuple(evaluate_folds(folder) for folder in folders)
+    evaluations = tuple(evaluate_folds(folder, trust_code=trust_code) for folder in folders)
     first = evaluations[0]
     for each in evaluations[1:]:
         if each.table != first.table:

@@ -21,7 +21,7 @@ from thumbnet.data.leaks import find_leaks_between_folds, fold_leaks_to_csv, lea
 from thumbnet.data.source_registry import is_searched_for_leaks, keeping_sources, source_name
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.file_contents import files_of_data, files_of_plan
+from thumbnet.runs.file_contents import files_of_code, files_of_data, files_of_plan
 from thumbnet.runs.fold_report import write_fold_results
 from thumbnet.runs.fold_table import (
     FOLDS_FORMAT,
@@ -43,6 +43,8 @@ from thumbnet.specs.checks import MAX_RUNS
 from thumbnet.specs.division import MAX_FOLDS
 from thumbnet.specs.engine import Device
 from thumbnet.specs.json_text import FORMAT, read_object, to_json
+from thumbnet.specs.own_code import takes_trust
+from thumbnet.specs.policies import AUTO
 from thumbnet.terminal.text import counted
 from thumbnet.training.progress import LogStyle
 
@@ -58,6 +60,7 @@ class FoldRuns:
     metrics: Mapping[str, object]
 
 
+@takes_trust
 def train_folds(
     config: TrainConfig | None = None,
     *,
@@ -67,6 +70,7 @@ def train_folds(
     log_style: LogStyle = "auto",
     pictures: bool = True,
     began_s: float | None = None,
+    trust_code: bool = False,
 ) -> FoldRuns:
     """Train `num_folds` times, each time with another fold of the images held out for test, into `run_dir/fold-<k>/`;
     then write what holds for all images: predictions.csv, report.html and metrics.json.
@@ -81,8 +85,8 @@ def train_folds(
         num_folds: 2 to 50.
         num_seeds: train each fold with so many seeds, from `config.seed` on, into `run_dir/fold-<k>-seed-<s>/`.
         run_dir: a new or empty folder; None: `runs/<recipe>-<n>`.
-        log_style, pictures, began_s: as in `train`. Minutes are planned once, for the first run; each run has as many,
-            and keeps to its own clock.
+        log_style, pictures, began_s, trust_code: as in `train`. Minutes are planned once, for the first run; each run
+            has as many, and keeps to its own clock.
 
     Raises:
         ThumbnetError: as `train`; ConfigError: a number is out of its range, or the config has trained weights or a
@@ -111,7 +115,7 @@ def train_folds(
             own: dict[str, object] = {
                 "mean": config.mean,
                 "std": config.std,
-                "augmentation": config.inputs.augmentation,
+                "augmentation": AUTO if config.inputs.augmentation == AUTO else resolved.inputs.augmentation,
                 "flip": config.inputs.flip,
                 "epochs": resolved.epochs if resolved.steps is None else None,
             }
@@ -121,6 +125,7 @@ def train_folds(
                 {
                     ASKED: config_to_toml(config),
                     **files_of_data(resolved, dataset.source),
+                    **files_of_code(resolved),
                     **files_of_plan(plan),
                     FOLD_TABLE: table.to_csv(),
                     SHARED_CONFIG: config_to_toml(shared),
@@ -135,6 +140,7 @@ def is_fold_runs(path: str | Path) -> bool:
     return (Path(path) / FOLDS).exists()
 
 
+@takes_trust
 def resume_folds(
     run_dir: str | Path,
     *,
@@ -144,6 +150,7 @@ def resume_folds(
     log_style: LogStyle = "auto",
     pictures: bool = True,
     accept_changes: bool = False,
+    trust_code: bool = False,
 ) -> FoldRuns:
     """Go on with what is missing: a run that was stopped, those not started, the results. Arguments as in `resume`."""
     folder = _opened(run_dir)
@@ -160,8 +167,8 @@ def resume_folds(
         )
 
 
-def load_folds(path: str | Path) -> FoldRuns:
-    """The finished runs of a folder that `train_folds` made, and their metrics.
+def load_folds(path: str | Path, *, trust_code: bool = False) -> FoldRuns:
+    """The finished runs of a folder that `train_folds` made, and their metrics; `trust_code` as in `load_run`.
 
     Raises:
         RunError: it is no such folder, is not finished, or a file of it is damaged.
@@ -171,7 +178,8 @@ def load_folds(path: str | Path) -> FoldRuns:
         raise RunError(f"the runs in {path} are not finished", hint=f"finish them with: thumbnet train --resume {path}")
     folds, _ = read_folds(folder)
     names = [folds.folder_of(fold, seed) for fold in range(folds.num_folds) for seed in folds.seeds]
-    return FoldRuns(folder.path, tuple(load_run(folder.path / name) for name in names), folder.read_metrics())
+    runs = tuple(load_run(folder.path / name, trust_code=trust_code) for name in names)
+    return FoldRuns(folder.path, runs, folder.read_metrics())
 
 
 def read_folds(folder: RunDir) -> tuple[FoldList, FoldTable]:
@@ -273,6 +281,7 @@ def _finish(
 ) -> FoldRuns:
     shared, asked, plan = folder.read_config(SHARED_CONFIG), folder.read_asked(), folder.read_plan()
     shared = shared.replace(exclude=folder.exclusions(shared), groups=folder.groups(shared))
+    folder.allow_code(shared.model, shared.inputs.augmentation)
     folds, table = read_folds(folder)
     if data is not None and not (folder.path / folds.folder_of(0, folds.seeds[0]) / CONFIG).exists():
         raise RunError(f"data is {data!r}, but {folder.path} holds no run yet", hint="leave --data out, or train anew")
