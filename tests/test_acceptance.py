@@ -6,6 +6,8 @@ import io
 import json
 import os
 import statistics
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -170,3 +172,14 @@ def test_fine_tuning_beats_training_from_scratch(reference_data: Dataset, tmp_pa
         assert main([*arguments, "--run-dir", str(tmp_path / name)]) == 0
         means[name] = json.loads((tmp_path / name / "metrics.json").read_text())["test_accuracy"]
     assert means["init"] > means["scratch"] + 0.03, means
+
+
+def test_a_minute_on_the_digits_is_a_minute(tmp_path: Path) -> None:
+    """The bar is 5 % on a machine that does nothing else, 15 % on a busy one, as this may be."""
+    command = [sys.executable, "-m", "thumbnet", "train", "--data", "digits", "--minutes", "1"]
+    began_s = time.perf_counter()
+    subprocess.run([*command, "--run-dir", str(tmp_path / "run"), "--log-style", "silent"], check=True)
+    assert time.perf_counter() - began_s == pytest.approx(60, rel=0.15)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["minutes"] == 1
+    assert metrics["test_accuracy"] > 0.98
