@@ -171,7 +171,9 @@ def _figures(analyses: Sequence[Analysis], table: FoldTable) -> dict[str, dict[s
         if groups is not None:
             predictions, positive = analysis.evaluation.predictions, analysis.evaluation.positive
             intervals = group_intervals(predictions, np.array(groups), positive=positive)
-            row |= {f"{name}_interval": interval for name, interval in intervals.items()}
+            for name, (low, high) in intervals.items():  # of groups that are all right alike, a bootstrap knows nothing
+                first_low, first_high = row[f"{name}_interval"]
+                row[f"{name}_interval"] = min(low, first_low), max(high, first_high)
     for name in FIGURES:
         if all(name in row for row in rows):
             values = [row[name] for row in rows]
