@@ -16,6 +16,7 @@ from thumbnet.augment import POLICIES, CoarseDropout, HorizontalFlip, RandomCrop
 from thumbnet.config import config_to_dict
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.source_registry import val_fraction_of
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError
 from thumbnet.models.registry import create_model, num_params
@@ -246,7 +247,8 @@ def test_the_teacher_that_is_kept_is_a_run() -> None:
     kept = load_run(Path(__file__).parent.parent / "docs/results/teacher")
     assert num_params(kept.model) == kept.card.num_params == 837_472
     recipe = load_recipe("teacher")
-    for name in ("model", "model_options", "epochs", "lr", "augmentation", "cutout", "val_fraction"):
+    assert kept.config.val_fraction == val_fraction_of("cifar10")
+    for name in ("model", "model_options", "epochs", "lr", "augmentation", "cutout"):
         assert config_to_dict(kept.config)[name] == config_to_dict(recipe)[name]
     (promise,) = (each.promise for each in describe_recipes() if each.name == "teacher")
     assert f"{kept.metrics['test_accuracy']:.2%}".replace("%", " %") in promise

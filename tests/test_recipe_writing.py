@@ -212,5 +212,5 @@ def test_a_typo_is_answered_without_pytorch(
 
 
 def test_the_names_known_beforehand_are_those_there_are() -> None:
-    assert tuple(MODELS.without_packages()) == known_names.MODELS
-    assert {name: source.place for name, source in DATA_SOURCES.without_packages().items()} == known_names.DATA_SOURCES
+    assert tuple(MODELS._own) == known_names.MODELS
+    assert {name: source.place for name, source in DATA_SOURCES._own.items()} == known_names.DATA_SOURCES

@@ -64,7 +64,7 @@ def described(**changes: object) -> str:
     summary = {
         "data": "digits", "num_images": 1438, "num_held_out": 359, "accuracy": 0.68, "models_accuracy": 0.7,
         "models_are_weak": True, "num_label_errors": 50.0, "label_precision": 0.4, "label_recall": 0.6,
-        "suspects": {"label": 75, "duplicate": 0}, "duplicates": [],
+        "suspects": {"label": 75, "duplicate": 0}, "duplicates": [], "suspects_by_class": {}, "warnings": [],
     }  # fmt: skip
     return describe_check({**summary, **changes})
 
