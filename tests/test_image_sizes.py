@@ -152,14 +152,14 @@ def test_data_that_is_not_resized_refuses_shapes_and_letterboxes_but_not_auto(tm
     assert fit_for("folder:x", "letterbox") == "letterbox"
 
 
-def test_a_source_of_squares_is_given_a_side_and_nothing_else() -> None:
+def test_a_source_of_squares_is_given_a_side_and_nothing_else(own_things: None) -> None:
     seen: list[ReadOptions] = []
 
     def read(spec: DataSpec, options: ReadOptions) -> Any:
         seen.append(options)
         return DATA_SOURCES["digits"].read(spec, options)
 
-    register_data_source("squares", read, obeys=("image_size",), replace=True)
+    register_data_source("squares", read, obeys=("image_size",))
     load_dataset("squares", image_size="auto")
     load_dataset("squares", image_size=(8, 8))
     assert [options.image_size for options in seen] == [32, 8]

@@ -126,12 +126,14 @@ def test_what_is_given_is_kept() -> None:
     assert resolved_options("dilated", {}, sides=(64, 64)) == {"dropout": 0.05}
 
 
-def test_a_network_of_ones_own_keeps_its_options_of_the_same_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_of_ones_own_keeps_its_options_of_the_same_names(
+    own_things: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Own(BlockNet):
         default_blocks = "c8"
         default_stem = "w3s3"
 
-    register_model("own-blocks", Own, replace=True)
+    register_model("own-blocks", Own)
     assert resolved_options("own-blocks", {}, sides=(224, 224)) == {"blocks": "c8", "stem": "w3s3"}
     trained = load_pretrained("sprint")
     monkeypatch.setattr("thumbnet.runs.init.load_trained", lambda _: trained)
