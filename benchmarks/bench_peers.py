@@ -101,7 +101,7 @@ def write(record: Record, note: str) -> Path:
     """All that is finished by today's code, as files."""
     codes = {name: code_of(name) for name in (*OURS, *PEERS)}
     kept = record.values
-    values: dict[str, Any] = kept["circumstances"] | {"note": note}
+    values: dict[str, Any] = kept["circumstances"] | {"note": note, "command": record.now["command"]}
     values["timings"] = {name: each for name, each in kept["timings"].items() if each["code"] == codes[name]}
     values["runs"] = [run for run in kept["runs"] if run["code"] == codes[run["peer"]]]
     values["num_by_other_code"] = len(kept["runs"]) - len(values["runs"])

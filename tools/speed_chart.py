@@ -13,7 +13,7 @@ from thumbnet.views.figure import new_figure, styled
 
 TICKS_S = (3, 10, 30, 60, 180, 600, 1800, 3600, 10800)
 WIDE_TICKS_S = (10, 60, 600, 3600)  # where there is little room
-LOWEST = 60  # per cent; what is below is in the table only
+TALL = 1.6  # times as high: a panel with other networks, whose accuracy begins lower
 PANEL_PX, NARROW_PANEL_PX = 310, 380
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f5539", "#5e548e", "#666666", "#999999")
 SHORT = {PLAIN: "reference, the plain way (published, extrapolated)", OUR_REFERENCE: "reference, our run"}
@@ -26,18 +26,20 @@ def draw(points: list[Point], width_px: int) -> Figure:
     lines = list(dict.fromkeys(point.line for point in points))
     colors = {line: COLORS[index % len(COLORS)] for index, line in enumerate(lines)}
     is_narrow = width_px < 700
-    figure = new_figure(width_px, (NARROW_PANEL_PX if is_narrow else PANEL_PX) * len(kinds) + 30)
+    heights = [TALL if any(point.is_peer for point in points if point.kind == kind) else 1 for kind in kinds]
+    figure = new_figure(width_px, round((NARROW_PANEL_PX if is_narrow else PANEL_PX) * sum(heights)) + 30)
     figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08)
-    panels = figure.subplots(len(kinds), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    panels = figure.subplots(len(kinds), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     shortest_s, longest_s = min(point.train_s for point in points), max(point.train_s for point in points)
-    beside = {"loc": "best"} if is_narrow else {"loc": "upper left", "bbox_to_anchor": (1, 1)}
-    for axes, kind in zip(panels, kinds, strict=True):
+    beside, below = ({"loc": "upper left", "bbox_to_anchor": at} for at in ((1, 1), (0, -0.03)))
+    for axes, kind, height in zip(panels, kinds, heights, strict=True):
         axes.set_title(f"Two cores, {NAMES[kind]}")
         here = [point for point in points if point.kind == kind]
         for line in dict.fromkeys(point.line for point in here):
             draw_line(axes, [point for point in here if point.line == line], line, colors[line])
         axes.set_ylabel("test accuracy, %")
-        axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", **beside)
+        where = beside if not is_narrow else below if height == TALL else {"loc": "best"}
+        axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", **where)
     last = panels[-1]
     last.set_xscale("log")
     last.set_xlim(shortest_s / 1.5, longest_s * 2.5)
@@ -47,7 +49,6 @@ def draw(points: list[Point], width_px: int) -> Figure:
         FuncFormatter(lambda seconds, _: duration(float(seconds)).removesuffix(" 0 s").removesuffix(" 0 min"))
     )
     last.xaxis.set_minor_formatter(NullFormatter())
-    last.set_ylim(bottom=max(LOWEST, last.get_ylim()[0]))
     last.set_xlabel("time of training; the numbers are epochs")
     return figure
 
