@@ -165,10 +165,11 @@ def test_fine_tuning_beats_training_from_scratch(reference_data: Dataset, tmp_pa
     """A `sprint` of five classes, then 50 images of each of the other five, 3 seeds."""
     known = save_part(tmp_path / "known.npz", reference_data, [0, 2, 4, 6, 8])
     new = save_part(tmp_path / "new.npz", reference_data, [1, 3, 5, 7, 9], most=50)
-    assert main(["train", "--data", known, "--run-dir", str(tmp_path / "known"), "--log-style", "silent"]) == 0
+    as_sprint = ["train", "--recipe", "sprint", "--log-style", "silent"]
+    assert main([*as_sprint, "--data", known, "--run-dir", str(tmp_path / "known")]) == 0
     means = {}
     for name, more in (("scratch", []), ("init", ["--init", str(tmp_path / "known")])):
-        arguments = ["train", "--data", new, "--set", "val_fraction=0", "--seeds", "3", "--log-style", "silent", *more]
+        arguments = [*as_sprint, "--data", new, "--set", "val_fraction=0", "--seeds", "3", *more]
         assert main([*arguments, "--run-dir", str(tmp_path / name)]) == 0
         means[name] = json.loads((tmp_path / name / "metrics.json").read_text())["test_accuracy"]
     assert means["init"] > means["scratch"] + 0.03, means
