@@ -18,7 +18,8 @@ from thumbnet.data.folder_tree import is_output
 from thumbnet.data.source_registry import keeping_sources, read_source
 from thumbnet.errors import ConfigError, DataError, RunError
 from thumbnet.runs.evaluate_folds import compare_folds, evaluate_folds
-from thumbnet.runs.folds import FoldRuns, load_folds, read_folds, resume_folds, train_folds
+from thumbnet.runs.fold_runs import FoldRuns, load_folds, read_folds
+from thumbnet.runs.folds import resume_folds, train_folds
 from thumbnet.runs.own_data import load_own_dataset
 from thumbnet.runs.run import RunDir
 from thumbnet.specs import own_code

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def compare(parsed: argparse.Namespace) -> None:
     """Print how runs, recipes over their seeds, or recipes on the same folds compare with the first; write pictures if
     --out is given."""
-    from thumbnet.runs.folds import is_fold_runs
+    from thumbnet.runs.fold_runs import is_fold_runs
 
     folders = [parsed.baseline, *parsed.runs]
     if any(map(is_fold_runs, folders)):

@@ -28,7 +28,7 @@ def evaluate(parsed: argparse.Namespace) -> None:
     EvaluationRequest(  # refused before anything heavy is imported, read or downloaded
         has_other_data=parsed.data is not None, is_pretrained=is_pretrained, **measured
     )
-    from thumbnet.runs.folds import is_fold_runs
+    from thumbnet.runs.fold_runs import is_fold_runs
 
     if parsed.run is not None and is_fold_runs(parsed.run):
         _evaluate_folds(parsed, measured)

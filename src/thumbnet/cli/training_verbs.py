@@ -19,7 +19,7 @@ from thumbnet.terminal.streams import tell
 from thumbnet.terminal.text import counted, escaped
 
 if TYPE_CHECKING:
-    from thumbnet.runs.folds import FoldRuns
+    from thumbnet.runs.fold_runs import FoldRuns
     from thumbnet.runs.run import Run
     from thumbnet.runs.seeds import SeedRuns
 
@@ -66,7 +66,8 @@ def train(parsed: argparse.Namespace) -> None:
     if parsed.resume is None:
         config = recipe_config(parsed, default=_default_recipe(parsed))
 
-    from thumbnet.runs.folds import FoldRuns, train_folds
+    from thumbnet.runs.fold_runs import FoldRuns
+    from thumbnet.runs.folds import train_folds
     from thumbnet.runs.seeds import SeedRuns, train_seeds
     from thumbnet.runs.train import train as train_run
     from thumbnet.training.progress import LogStyle
@@ -156,7 +157,8 @@ def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
 
 def _resume_of(folder: str) -> Callable[..., Run | SeedRuns | FoldRuns]:
     """What goes on with a run, with runs of several seeds, or with folds."""
-    from thumbnet.runs.folds import is_fold_runs, resume_folds
+    from thumbnet.runs.fold_runs import is_fold_runs
+    from thumbnet.runs.folds import resume_folds
     from thumbnet.runs.resume import resume
     from thumbnet.runs.seed_runs import is_seed_runs
     from thumbnet.runs.seeds import resume_seeds

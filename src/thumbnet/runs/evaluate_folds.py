@@ -23,8 +23,8 @@ from thumbnet.evaluation.group_bootstrap import group_differences
 from thumbnet.evaluation.predictions import StoredPredictions
 from thumbnet.runs.compare import distinct_names
 from thumbnet.runs.fold_report import evaluation_of, pool_predictions
+from thumbnet.runs.fold_runs import load_folds, read_folds
 from thumbnet.runs.fold_table import FoldTable
-from thumbnet.runs.folds import load_folds, read_folds
 from thumbnet.runs.run import RunDir
 from thumbnet.terminal.text import escaped
 

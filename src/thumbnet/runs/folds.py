@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from jaxtyping import Int64
@@ -23,41 +21,26 @@ from thumbnet.errors import ConfigError, RunError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.file_contents import files_of_code, files_of_data, files_of_plan
 from thumbnet.runs.fold_report import write_fold_results
-from thumbnet.runs.fold_table import (
-    FOLDS_FORMAT,
-    FoldList,
-    FoldRow,
-    FoldTable,
-    fold_list_from_dict,
-    fold_table_from_csv,
-)
+from thumbnet.runs.fold_runs import FoldRuns, checksum_of, opened_folds, read_folds
+from thumbnet.runs.fold_table import FOLDS_FORMAT, FoldList, FoldRow, FoldTable
 from thumbnet.runs.init import load_trained
 from thumbnet.runs.names import ASKED, CONFIG, FOLD_TABLE, FOLDS, LEAKS, SHARED_CONFIG
 from thumbnet.runs.planning.choose import plan_training
 from thumbnet.runs.resolve import Say, load_data, say_nothing, speaker
 from thumbnet.runs.resume import go_on, relocated
-from thumbnet.runs.run import Run, RunDir, create_run_dir, load_run
+from thumbnet.runs.run import Run, RunDir, create_run_dir
 from thumbnet.runs.train import begin, load_checked
 from thumbnet.runs.which import is_pretrained_name
 from thumbnet.specs.checks import MAX_RUNS
 from thumbnet.specs.division import MAX_FOLDS
 from thumbnet.specs.engine import Device
-from thumbnet.specs.json_text import FORMAT, read_object, to_json
+from thumbnet.specs.json_text import FORMAT, to_json
 from thumbnet.specs.own_code import takes_trust
 from thumbnet.specs.policies import AUTO
 from thumbnet.terminal.text import counted
 from thumbnet.training.progress import LogStyle
 
 OTHER_DATA = "go on with the data that it was begun on, or train all of them anew"
-
-
-@dataclass(frozen=True)
-class FoldRuns:
-    """The finished runs, fold by fold and in each seed by seed, and the metrics of all images out of fold."""
-
-    path: Path
-    runs: tuple[Run, ...]
-    metrics: Mapping[str, object]
 
 
 @takes_trust
@@ -135,11 +118,6 @@ def train_folds(
             return _finish(folder, kept, log_style=log_style, pictures=pictures, pairs=pairs, began_s=began_s)
 
 
-def is_fold_runs(path: str | Path) -> bool:
-    """Whether the folder holds runs on several folds."""
-    return (Path(path) / FOLDS).exists()
-
-
 @takes_trust
 def resume_folds(
     run_dir: str | Path,
@@ -153,7 +131,7 @@ def resume_folds(
     trust_code: bool = False,
 ) -> FoldRuns:
     """Go on with what is missing: a run that was stopped, those not started, the results. Arguments as in `resume`."""
-    folder = _opened(run_dir)
+    folder = opened_folds(run_dir)
     with folder.locked(), keeping_sources() as kept:
         return _finish(
             folder,
@@ -165,43 +143,6 @@ def resume_folds(
             pictures=pictures,
             accept_changes=accept_changes,
         )
-
-
-def load_folds(path: str | Path, *, trust_code: bool = False) -> FoldRuns:
-    """The finished runs of a folder that `train_folds` made, and their metrics; `trust_code` as in `load_run`.
-
-    Raises:
-        RunError: it is no such folder, is not finished, or a file of it is damaged.
-    """
-    folder = _opened(path)
-    if not folder.is_complete:
-        raise RunError(f"the runs in {path} are not finished", hint=f"finish them with: thumbnet train --resume {path}")
-    folds, _ = read_folds(folder)
-    names = [folds.folder_of(fold, seed) for fold in range(folds.num_folds) for seed in folds.seeds]
-    runs = tuple(load_run(folder.path / name, trust_code=trust_code) for name in names)
-    return FoldRuns(folder.path, runs, folder.read_metrics())
-
-
-def read_folds(folder: RunDir) -> tuple[FoldList, FoldTable]:
-    """folds.json and folds.csv; RunError where they are damaged."""
-    name = str(folder.path / FOLDS)
-    values = read_object(folder.read_checked(FOLDS), name=name, known_format=FOLDS_FORMAT)
-    text = folder.read_checked(FOLD_TABLE).decode()
-    return fold_list_from_dict(values, name=name), fold_table_from_csv(text, name=str(folder.path / FOLD_TABLE))
-
-
-def checksum_of(pool: Split) -> str:
-    """SHA-256 of the pixels and labels that are divided, as hexadecimal digits."""
-    digest = hashlib.sha256(repr(tuple(pool.images.shape)).encode())
-    for values in (pool.images, pool.labels):
-        digest.update(values.contiguous().numpy().data)
-    return digest.hexdigest()
-
-
-def _opened(path: str | Path) -> RunDir:
-    if not is_fold_runs(path):
-        raise RunError(f"{path} holds no runs on several folds", hint="give a folder that `train --folds` made")
-    return RunDir(Path(path))
 
 
 def _check_request(config: TrainConfig, num_folds: int, num_seeds: int) -> None:
