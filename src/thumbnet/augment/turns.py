@@ -8,28 +8,15 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from thumbnet.augment.augmentation import Augmentation, Draws, check_probability, drawn_for, sample_selected
+from thumbnet.augment.augmentation import Augmentation, Draws
+from thumbnet.augment.geometry import Flip
 
 
 @dataclass(frozen=True)
-class VerticalFlip(Augmentation):
+class VerticalFlip(Flip):
     """Flip upside down with probability `p`. Draws: `selected` (bool)."""
 
-    p: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_probability(self.p)
-
-    def check(self, image_shape: tuple[int, int, int]) -> None:
-        """Every image can be flipped."""
-
-    def draw(self, num_images: int, image_shape: tuple[int, int, int], generator: torch.Generator) -> Draws:
-        return {"selected": sample_selected(num_images, self.p, generator)}
-
-    def apply(self, images: UInt8[Tensor, "n c h w"], draws: Draws) -> UInt8[Tensor, "n c h w"]:
-        selected = drawn_for(images, draws["selected"])
-        either = torch.cat([images, images.flip(2)])
-        return either.index_select(0, torch.arange(len(images), device=images.device) + len(images) * selected)
+    axis = 2
 
 
 @dataclass(frozen=True)
