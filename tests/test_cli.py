@@ -49,6 +49,7 @@ def test_json_has_the_documented_keys(run_dir: Path, tmp_path: Path, capsys: pyt
         "loss", "calibration_error", "reliability", "coverage", "classes", "confusion", "most_confused", "top_losses",
         "least_confident_correct", "most_confident_wrong", "balanced_accuracy", "macro_f1", "mcc", "commonest_class",
         "commonest_share", "balanced_accuracy_interval", "macro_f1_interval", "mcc_interval",
+        "unsure_below", "share_unsure", "accuracy_when_sure",
     }  # fmt: skip
     calibrated = json_of(capsys, "evaluate", str(run_dir), "--temperature")
     assert set(calibrated) - set(evaluated) == {"temperature", "calibration_error_at_temperature"}
@@ -57,7 +58,7 @@ def test_json_has_the_documented_keys(run_dir: Path, tmp_path: Path, capsys: pyt
     assert json_of(capsys, "evaluate", str(run_dir), "--split", "val")["num_images"] == 200
     Image.new("RGB", (50, 70), "red").save(tmp_path / "red.png")
     (prediction,) = json_of(capsys, "predict", str(tmp_path / "red.png"), "--run", str(run_dir))["predictions"]  # type: ignore[misc]
-    assert set(prediction) == {"path", "class_name", "probability", "top"}
+    assert set(prediction) == {"path", "class_name", "probability", "top", "answer"}
     summary = json_of(capsys, "summary", "dilated")
     assert (summary["num_params"], summary["macs"], summary["receptive_field"]) == (198660, 136161672, 44)
     assert len(summary["layers"]) == 46  # type: ignore[arg-type]

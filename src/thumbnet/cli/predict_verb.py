@@ -54,7 +54,7 @@ def predict(parsed: argparse.Namespace) -> None:
             writer.put(prediction, name_of(prediction.path))
             if sorter is not None:
                 try:
-                    sorter.add(prediction.path, prediction.class_name)
+                    sorter.add(prediction.path, None if prediction.is_unsure else prediction.class_name)
                 except ImageError as error:
                     unsorted.append(error)
         writer.end(unreadable)
@@ -94,7 +94,8 @@ def _sorter(parsed: argparse.Namespace, folder: Path, predictor: Predictor) -> P
 
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file, but pictures are to be sorted into it", hint="name a folder")
-    return PictureSorter(folder, predictor.card.class_names, links=parsed.link)
+    card = predictor.card
+    return PictureSorter(folder, card.class_names, links=parsed.link, may_be_unsure=card.unsure is not None)
 
 
 def _load_predictor(parsed: argparse.Namespace, num_pictures: int) -> tuple[Predictor, PredictingModel]:

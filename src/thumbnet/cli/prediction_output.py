@@ -36,6 +36,9 @@ class PredictionLines:
     def put(self, prediction: ImagePrediction, name: str) -> None:
         """Write one, of the picture of this name."""
         ranked = ", ".join(f"{escaped(guess.class_name)} {guess.probability:.1%}" for guess in prediction.top)
+        if prediction.is_unsure:
+            put(f"{escaped(name)}: {prediction.answer} ({ranked})")
+            return
         is_by_threshold = any(guess.probability > prediction.probability for guess in prediction.top)
         put(f"{escaped(name)}: {ranked}{BY_THRESHOLD if is_by_threshold else ''}")
 
@@ -51,7 +54,7 @@ def writer_for(parsed: argparse.Namespace, num_top: int) -> PredictionLines:
 
 
 class _Json(PredictionLines):
-    """One object, in one line."""
+    """One object, in one line; each prediction has its `answer`: the class, or `unsure`."""
 
     def __init__(self) -> None:
         self._is_first = True
@@ -62,7 +65,10 @@ class _Json(PredictionLines):
     def put(self, prediction: ImagePrediction, name: str) -> None:
         separator = "" if self._is_first else ", "
         self._is_first = False
-        put_part(separator + json.dumps(asdict(replace(prediction, path=name)), allow_nan=False))
+        values = asdict(replace(prediction, path=name))
+        del values["is_unsure"]
+        values["answer"] = prediction.answer
+        put_part(separator + json.dumps(values, allow_nan=False))
 
     def end(self, unreadable: Unreadable) -> None:
         bad = [{"path": path, "error": error.message} for path, error in unreadable]
@@ -70,22 +76,25 @@ class _Json(PredictionLines):
 
 
 class _Csv(PredictionLines):
-    """RFC 4180 in UTF-8: the path, the class, its probability, and the same of the runners-up."""
+    """RFC 4180 in UTF-8: the path, the class, its probability, and the same of the runners-up; last, of a model that
+    may be unsure, its answer."""
 
     def __init__(self, num_top: int) -> None:
         self._num_top = num_top
         self._text = StringIO()
         self._table = csv.writer(self._text)
+        self._has_answers = False
 
     def begin(self, model: PredictingModel) -> None:
         tell(escaped(str(model)))
+        self._has_answers = model.card.unsure is not None
         ranks = range(2, self._num_top + 1)
         runners_up = [name for rank in ranks for name in (f"class_{rank}", f"probability_{rank}")]
-        self._put_row(["path", "class", "probability", *runners_up])
+        self._put_row(["path", "class", "probability", *runners_up, *(["answer"] if self._has_answers else [])])
 
     def put(self, prediction: ImagePrediction, name: str) -> None:
         guesses = [value for guess in prediction.top for value in (guess.class_name, f"{guess.probability:.6f}")]
-        self._put_row([name, *guesses])
+        self._put_row([name, *guesses, *([prediction.answer] if self._has_answers else [])])
 
     def _put_row(self, values: Sequence[str]) -> None:
         self._table.writerow(values)

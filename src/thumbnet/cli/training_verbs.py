@@ -43,7 +43,7 @@ RECIPE_OPTIONS = (
     "recall",
     "positive",
 )
-DECISION_FIELDS = frozenset({"threshold", "recall", "positive", "costs"})
+DECISION_FIELDS = frozenset({"threshold", "recall", "positive", "costs", "unsure"})
 # Fields of a recipe that `find-lr` has no use for.
 UNUSED_BY_FIND_LR = frozenset(
     {"epochs", "min_steps", "schedule", "warmup_fraction", "step_epochs", "gamma", "num_drops"}
@@ -152,6 +152,10 @@ def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
     if "threshold" in metrics:
         picked = metrics["threshold_rule"]
         lines.append(f"answered from a probability of {metrics['threshold']:.4g} on ({picked})")
+    if "unsure_below" in metrics:
+        accuracy = metrics["accuracy_when_sure"]
+        others = "" if accuracy is None else f", {accuracy:.2%} of the others are right"
+        lines.append(f"unsure of {metrics['share_unsure']:.2%} of the test images{others}")
     return lines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from jaxtyping import Int64
@@ -34,6 +35,7 @@ from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.evaluation.metrics import Evaluation, standard_error
 from thumbnet.evaluation.overall import OverallIntervals, OverallMetrics, overall_intervals, overall_metrics
 from thumbnet.evaluation.predictions import Predictions
+from thumbnet.evaluation.unsure import WhenSure, when_sure
 from thumbnet.terminal.text import escaped
 
 SHOWN_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
@@ -75,6 +77,12 @@ class Analysis:
     calibrated: Calibration | None
     paths: tuple[str, ...] | None = None
 
+    @cached_property
+    def when_sure(self) -> WhenSure | None:
+        """How often the model is unsure, and its accuracy otherwise; None where it never is."""
+        unsure = self.evaluation.unsure
+        return None if unsure is None else when_sure(self.evaluation.predictions, unsure)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; images are listed by their index in the split, and by their file if they have one."""
         values: dict[str, Any] = {
@@ -107,6 +115,12 @@ class Analysis:
         point = self.evaluation.at_threshold
         if point is not None:
             values |= {"threshold": point.threshold, "operating_point": point.to_dict()}
+        if self.evaluation.unsure is not None and self.when_sure is not None:
+            values |= {
+                "unsure_below": self.evaluation.unsure.confidence,
+                "share_unsure": self.when_sure.share_unsure,
+                "accuracy_when_sure": self.when_sure.accuracy,
+            }
         if self.evaluation.custom_metrics:
             values["custom_metrics"] = self.evaluation.custom_metrics
         if self.temperature is not None and self.calibrated is not None:
@@ -171,6 +185,10 @@ class Analysis:
         if decision is not None:
             found = "" if point is None else f": recall {point.recall:.2%}, precision {point.precision:.2%} here"
             lines.append(f"answered {escaped(decision.describe(self.class_names))}{found}")
+        unsure, sure = self.evaluation.unsure, self.when_sure
+        if unsure is not None and sure is not None:
+            others = "" if sure.accuracy is None else f", {sure.accuracy:.2%} of the others are right"
+            lines.append(f"answered {unsure.describe()}; here {sure.share_unsure:.2%} are{others}")
         return lines
 
     def _lists(self) -> dict[str, Int64[Tensor, " m"]]:

@@ -24,6 +24,7 @@ from thumbnet.data.standardise import fitted, standardised
 from thumbnet.data.unreadable import OnUnreadable, unreadable_error
 from thumbnet.errors import ConfigError, DataError, ImageError, NonFiniteLogitsError
 from thumbnet.models.decision import Decision, ranked_classes
+from thumbnet.models.unsure import UNSURE, Unsure, unsure_answers
 from thumbnet.specs.data import WhiteLevels
 from thumbnet.specs.processors import num_processors
 from thumbnet.specs.sizes import Fit
@@ -50,7 +51,8 @@ class ClassProbability:
 @dataclass(frozen=True)
 class ImagePrediction:
     """A picture's class, with its probability, and the same in `top` before the runners-up, most probable first. The
-    class is the most probable one, unless the model's card has a decision.
+    class is the most probable one, unless the model's card has a decision. `is_unsure` is whether that is no answer,
+    since answers of so little confidence are wrong too often (see `Unsure`).
 
     `path` is the file's; of a picture in memory, "image 2" is the third of those that were given.
     """
@@ -59,18 +61,26 @@ class ImagePrediction:
     class_name: str
     probability: float
     top: tuple[ClassProbability, ...]
+    is_unsure: bool = False
+
+    @property
+    def answer(self) -> str:
+        """The class, or "unsure"."""
+        return UNSURE if self.is_unsure else self.class_name
 
 
 @dataclass(frozen=True)
 class PictureForm:
     """What a model's pictures are brought to: channels, height and width, and the levels by which its own pictures with
-    more than 8 bits were scaled; and the names of its classes, and how its logits become an answer."""
+    more than 8 bits were scaled; and the names of its classes, how its logits become an answer, and when that is
+    unsure."""
 
     image_shape: tuple[int, int, int]
     class_names: Sequence[str]
     white_levels: WhiteLevels | None = None
     decision: Decision | None = None
     fit: Fit = "crop"
+    unsure: Unsure | None = None
 
     def read(self, picture: PictureLike, *, name: str = "the picture") -> UInt8[np.ndarray, "c h w"]:
         """A picture as the network sees it: turned upright, resized so that it fits, centre-cropped or with
@@ -203,8 +213,9 @@ def _stream(
             logits = logits_of(np.stack([picture for _, picture in read]))
             probabilities = _softmax(logits)
             ranked = ranked_classes(form.decision, logits, probabilities)[:, :num_top]
-            for (path, _), row, best in zip(read, probabilities, ranked, strict=True):
-                yield _prediction(path, row, best, form.class_names)
+            is_unsure = unsure_answers(form.unsure, probabilities).tolist()
+            for (path, _), row, best, is_none in zip(read, probabilities, ranked, is_unsure, strict=True):
+                yield _prediction(path, row, best, form.class_names, is_unsure=is_none)
 
 
 def _read_batches(
@@ -256,7 +267,12 @@ def _softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
 
 
 def _prediction(
-    path: str, probabilities: Float[np.ndarray, " k"], best: Int64[np.ndarray, " m"], class_names: Sequence[str]
+    path: str,
+    probabilities: Float[np.ndarray, " k"],
+    best: Int64[np.ndarray, " m"],
+    class_names: Sequence[str],
+    *,
+    is_unsure: bool,
 ) -> ImagePrediction:
     top = tuple(ClassProbability(class_names[index], float(probabilities[index])) for index in best)
-    return ImagePrediction(path, top[0].class_name, top[0].probability, top)
+    return ImagePrediction(path, top[0].class_name, top[0].probability, top, is_unsure)

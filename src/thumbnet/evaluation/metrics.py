@@ -21,6 +21,7 @@ from thumbnet.evaluation.overall import balanced_accuracies, overall_metrics
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.models.decision import Decision
 from thumbnet.models.outputs import check_num_classes
+from thumbnet.models.unsure import Unsure
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Evaluation:
     `accuracy` is a fraction; `loss` the mean negative log-likelihood; `confusion` int64 [K,K], truth by row and
     prediction by column; `predictions` are of every image, in the split's order. `positive` is, of two classes, the one
     that curves and thresholds are about: by default the one with fewer training images; None of more classes.
-    `decision` is how the predictions were made of the logits, as in a card.
+    `decision` is how the predictions were made of the logits, and `unsure` when the answer is none of the classes, as
+    in a card: the metrics are those of the likeliest classes all the same.
     """
 
     split: str
@@ -41,6 +43,7 @@ class Evaluation:
     predictions: Predictions
     positive: int | None = None
     decision: Decision | None = None
+    unsure: Unsure | None = None
 
     @cached_property
     def balanced_accuracy(self) -> float:

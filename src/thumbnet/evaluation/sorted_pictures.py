@@ -1,4 +1,7 @@
-"""Pictures copied or linked into one folder per predicted class. Nothing is moved, deleted or overwritten."""
+"""Pictures copied or linked into one folder per predicted class, and one for those that a model is unsure of.
+
+Nothing is moved, deleted or overwritten.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 
 from thumbnet.data.copying import copy_file
 from thumbnet.errors import DataError, ImageError
+from thumbnet.models.unsure import name_of_unsure
 
 MOST_BYTES = 255  # that systems allow in a name
 MOST_LETTERS = 60  # of a folder's name: at most 240 bytes
@@ -39,12 +43,15 @@ class PictureSorter:
     Args:
         class_names: all classes of the model.
         links: whether symbolic links are made, in place of copies.
+        may_be_unsure: whether the model's answer may be none of the classes.
 
     Raises:
         DataError: the folder is not there and cannot be made.
     """
 
-    def __init__(self, folder: Path, class_names: Sequence[str], *, links: bool = False) -> None:
+    def __init__(
+        self, folder: Path, class_names: Sequence[str], *, links: bool = False, may_be_unsure: bool = False
+    ) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -53,17 +60,19 @@ class PictureSorter:
                 hint="sort into a folder that you may write",
             ) from error
         self._folder, self._links = folder, links
-        self._folder_of = folder_names(class_names)
+        self._unsure = name_of_unsure(class_names)
+        self._folder_of = folder_names([*class_names, self._unsure] if may_be_unsure else class_names)
         self._next: dict[Path, int] = {}  # the number to try for a name that is taken
         self.num_sorted = 0
 
-    def add(self, picture: str | Path, class_name: str) -> Path:
-        """Copy or link a picture; returns where it is. Where its name is taken, it gets a number.
+    def add(self, picture: str | Path, class_name: str | None) -> Path:
+        """Copy or link a picture of a class, None where the model is unsure; returns where it is. Where its name is
+        taken, it gets a number.
 
         Raises:
             ImageError: the system refuses.
         """
-        target = self._folder / self._folder_of[class_name] / Path(picture).name
+        target = self._folder / self._folder_of[self._unsure if class_name is None else class_name] / Path(picture).name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             place = self._put(Path(picture), target)

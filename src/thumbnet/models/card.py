@@ -9,12 +9,13 @@ from typing import Any
 from thumbnet.config import Option
 from thumbnet.models.architecture import BLOCKS_OF_OLD_CARDS, DEFAULT_STEM, OF_MODELS, Architecture
 from thumbnet.models.decision import Decision, contradiction_of
+from thumbnet.models.unsure import Unsure, contradiction_of_unsure
 from thumbnet.specs.json_text import FORMAT, check_format, damaged
 from thumbnet.specs.sizes import Fit, Sides, as_image_size
 from thumbnet.specs.typed import from_fields
 
 CARD_FORMAT = 3
-FORMAT_BEFORE = 2  # of cards without a decision, of cropped pictures: earlier versions read these, too
+FORMAT_BEFORE = 2  # of cards without a decision or `unsure`, of cropped pictures: earlier versions read these, too
 MAX_SIDE = 4096  # pixels
 MAX_COUNT = 2**40
 
@@ -31,7 +32,8 @@ class ModelCard:
     a network of blocks; `metrics` are those of the test split (`test_accuracy`, `test_loss`, `ece`: the expected
     calibration error, and `num_test`). Both are None of models from before they were kept, the former of others, too.
     `decision` is how the logits become an answer; None: the likeliest class.
-    `fit` is how pictures of another shape are brought to that of the model.
+    `fit` is how pictures of another shape are brought to that of the model. `unsure` is when its answer is none of the
+    classes; None: never.
     """
 
     model: str
@@ -58,6 +60,7 @@ class ModelCard:
     decision: Decision | None = None
     fit: Fit = "crop"
     code: Mapping[str, str] = field(default_factory=dict)
+    unsure: Unsure | None = None
 
     @property
     def image_size(self) -> int | Sides:
@@ -68,17 +71,18 @@ class ModelCard:
 def card_to_dict(card: ModelCard) -> dict[str, Any]:
     """Plain values for JSON; `card_from_dict` reads them back.
 
-    A card with a decision, or of letterboxed pictures, is of a later format: an earlier version refuses it, instead of
-    answering otherwise. The usual stem and fit are left out, as they were before there were others.
+    A card with a decision or `unsure`, or of letterboxed pictures, is of a later format: an earlier version refuses it,
+    instead of answering otherwise. The usual stem and fit are left out, as they were before there were others.
     """
     values = asdict(card)
     if card.architecture is not None and card.architecture.stem == DEFAULT_STEM:
         del values["architecture"]["stem"]
-    if card.decision is None:
-        del values["decision"]
+    for name in ("decision", "unsure"):
+        if values[name] is None:
+            del values[name]
     if card.fit == "crop":
         del values["fit"]
-    is_as_before = card.decision is None and card.fit == "crop"
+    is_as_before = card.decision is None and card.unsure is None and card.fit == "crop"
     return {FORMAT: FORMAT_BEFORE if is_as_before else CARD_FORMAT, **values}
 
 
@@ -105,6 +109,13 @@ def _with_blocks(card: ModelCard) -> ModelCard:
     return card if blocks is None else replace(card, model_options={**card.model_options, "blocks": blocks})
 
 
+def answer_rule(card: ModelCard) -> str:
+    """How a model answers, in words; empty where always with the likeliest class."""
+    if card.decision is not None:
+        return card.decision.describe(card.class_names)
+    return "" if card.unsure is None else card.unsure.describe()
+
+
 def _contradiction(card: ModelCard) -> str:
     """What cannot be true of a card; an empty text where all can."""
     channels, *sides = card.image_shape
@@ -121,6 +132,10 @@ def _contradiction(card: ModelCard) -> str:
         "a number of images or parameters is out of range": max(numbers) < MAX_COUNT,
     }
     reason = next((reason for reason, holds in checks.items() if not holds), "")
-    if reason or card.decision is None:
-        return reason
-    return contradiction_of(card.decision, num_classes=len(card.class_names))
+    if not reason and card.decision is not None:
+        reason = contradiction_of(card.decision, num_classes=len(card.class_names))
+    if not reason and card.unsure is not None:
+        reason = contradiction_of_unsure(card.unsure)
+    if not reason and card.decision is not None and card.unsure is not None:
+        reason = "it has a threshold, and is unsure below another"
+    return reason

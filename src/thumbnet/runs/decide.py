@@ -1,4 +1,4 @@
-"""The decision of a trained model of two classes: its threshold, picked on the validation images."""
+"""How a trained model answers, picked on the validation images: of two classes by a threshold; and when unsure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from thumbnet.evaluation.binary import BinaryCurves, binary_curves, rarer_class
 from thumbnet.evaluation.binary_intervals import proportion_interval
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.evaluation.thresholds import margin_for_costs, margin_for_f1, margin_for_recall
+from thumbnet.evaluation.unsure import MIN_IMAGES, pick_unsure
 from thumbnet.models.decision import Decision, margin_of, threshold_of
+from thumbnet.models.unsure import Unsure
 from thumbnet.specs.decisions import Decisions
 
 MIN_POSITIVES = 10  # validation images, of which a threshold is picked
@@ -24,9 +26,10 @@ def check_decisions(config: TrainConfig, dataset: Dataset) -> None:
 
     Raises:
         ConfigError: a threshold for more classes than two, for what is no class, or without validation images;
-            DataError: too few of these to pick one.
+            DataError: too few of these to pick one, or to say when the model is unsure.
     """
     decisions = config.decisions
+    _check_unsure(decisions, dataset)
     if decisions.threshold == "none":
         return
     if dataset.num_classes != 2:
@@ -75,6 +78,25 @@ def decide(config: TrainConfig, dataset: Dataset, held_out: Predictions | None) 
         num_images=0 if curves is None else curves.num_positives + curves.num_negatives,
         num_positives=0 if curves is None else curves.num_positives,
         measured={} if curves is None else _measured(curves, margin),
+    )
+
+
+def decide_unsure(config: TrainConfig, held_out: Predictions | None) -> Unsure | None:
+    """When the model's answer is unsure, judged on `held_out`; None: never, as the config asks for or too few images
+    are held out, or since its answers are not wrong so often."""
+    most_error = config.decisions.most_unsure_error
+    return None if most_error is None or held_out is None else pick_unsure(held_out, most_error)
+
+
+def _check_unsure(decisions: Decisions, dataset: Dataset) -> None:
+    """Refuse a number that cannot be judged; `auto` is then never unsure."""
+    num_val = 0 if dataset.val is None else len(dataset.val)
+    if isinstance(decisions.unsure, str) or num_val >= MIN_IMAGES:
+        return
+    raise DataError(
+        f"unsure is {decisions.unsure}, which is judged on {MIN_IMAGES} or more validation images, but "
+        f"{num_val} are held out",
+        hint='set val_fraction higher, or unsure = "off"',
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
@@ -142,7 +142,7 @@ class Scoring:
             measured = measure_and_keep(trained, dataset, is_own=is_own, place=self.place, say=self.say)
         name = "test" if self.split == "all" else self.split
         decision = trained.card.decision
-        evaluation = evaluate(trained.model, dataset, name, decision=decision)
+        evaluation = replace(evaluate(trained.model, dataset, name, decision=decision), unsure=trained.card.unsure)
         paths = dataset.split(name).paths
         analysis = analyse(evaluation, dataset.class_names, held_out=held_out, paths=paths)
         if self.temperature and analysis.temperature is None:

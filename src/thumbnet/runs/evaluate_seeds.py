@@ -14,7 +14,13 @@ from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.seed_runs import load_seed_runs
 from thumbnet.terminal.text import escaped
 
-NO_FIGURES = ("accuracy_standard_error", "temperature", "threshold", "commonest_share")  # of an evaluation's numbers
+NO_FIGURES = (  # of an evaluation's numbers
+    "accuracy_standard_error",
+    "temperature",
+    "threshold",
+    "unsure_below",
+    "commonest_share",
+)
 OF_PER_CENT = ("accuracy", "macro_f1", "calibration_error")  # parts of the names of fractions that are shown so
 
 

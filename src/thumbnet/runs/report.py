@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -104,7 +105,7 @@ def _run_text(run: Run, place: DataPlace) -> str:
         dataset=dataset,
         model=run.model,
         history=run.history,
-        evaluation=evaluate(run.model, dataset, decision=run.card.decision),
+        evaluation=replace(evaluate(run.model, dataset, decision=run.card.decision), unsure=run.card.unsure),
         metrics=run.metrics,
         asked=run.asked,
         title=escaped(run.path.resolve().name),

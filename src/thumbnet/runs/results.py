@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -21,11 +22,12 @@ from thumbnet.evaluation.metrics import Evaluation, card_metrics, metrics_over_c
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.predictions_csv import predictions_to_csv
 from thumbnet.evaluation.saliency import resized_maps, saliency_if_any
+from thumbnet.evaluation.unsure import when_sure
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.models.blocknet import architecture_of_model
 from thumbnet.models.card import ModelCard
 from thumbnet.models.trace import Trace, trace_model
-from thumbnet.runs.decide import decide, describe_decision
+from thumbnet.runs.decide import decide, decide_unsure, describe_decision
 from thumbnet.runs.leaks import kept_leaks, leak_metrics
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.report import build_report
@@ -68,12 +70,18 @@ def write_results(
     """Write everything but metrics.json, and return the metrics, to be completed and written last; without `pictures`,
     neither the pictures nor the report.
 
-    A threshold that the config asks for is picked here, on the validation images; all that is written then obeys it.
+    How the model answers is picked here, on the validation images: by a threshold, where the config asks for one, and
+    when it is unsure. All that is written then obeys it.
     """
     history = result.history
-    held_out = _held_out(model, dataset, result, is_needed=pictures or config.decisions.threshold != "none")
+    decisions = config.decisions
+    is_needed = pictures or decisions.threshold != "none" or decisions.most_unsure_error is not None
+    held_out = _held_out(model, dataset, result, is_needed=is_needed)
     decision = decide(config, dataset, held_out)
     evaluation = evaluation if decision is None else evaluation.decided_by(decision)
+    evaluation = replace(evaluation, unsure=decide_unsure(config, held_out))
+    if evaluation.unsure is None and not isinstance(decisions.unsure, str):
+        say(f"the answer is never unsure: none of little confidence are wrong so often as unsure = {decisions.unsure}")
     trace = trace_model(model, dataset.image_shape)
     folder.write_results(
         history=history,
@@ -203,6 +211,13 @@ def _metrics(
         metrics["positive"] = dataset.class_names[evaluation.positive]
     if evaluation.decision is not None:
         metrics |= describe_decision(evaluation.decision)
+    if evaluation.unsure is not None:
+        sure = when_sure(evaluation.predictions, evaluation.unsure)
+        metrics |= {
+            "unsure_below": evaluation.unsure.confidence,
+            "share_unsure": sure.share_unsure,
+            "accuracy_when_sure": sure.accuracy,
+        }
     best = history.best_test_epoch()
     if best is not None:
         metrics |= {"best_test_accuracy": best.test_accuracy, "best_test_epoch": best.epoch}
@@ -255,6 +270,7 @@ def _model_card(
         fit=dataset.fit,
         metrics=card_metrics(evaluation, dataset.class_names),
         decision=evaluation.decision,
+        unsure=evaluation.unsure,
         code={} if own_file is None else {own_file.name: own_file.sha256},
     )
 

@@ -12,11 +12,14 @@ from thumbnet.specs.checks import require, require_choice, shown
 RULES = ("none", "f1", "recall", "costs")
 MIN_RECALL, MAX_RECALL = 0.01, 0.99
 MAX_COST = 1e6
+AUTO_UNSURE = 0.4  # of answers of so little confidence that are wrong, from which on `auto` is unsure
+MIN_UNSURE, MAX_UNSURE = 0.05, 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
-    """Of two classes, from which probability on the positive one is answered; picked on validation after training.
+    """How answers are made of probabilities; picked on validation after training. Of two classes, from which
+    probability on the positive one is answered; of any, when the answer is `unsure`.
 
     Args:
         threshold: `none`: the likelier class is answered; `f1`: where F1 is highest; `recall`: where so many of the
@@ -24,6 +27,8 @@ class Decisions:
         recall: the fraction of the positive images to find; it implies `threshold = "recall"`.
         positive: the class to be found; None: the one with fewer training images.
         costs: what a wrong answer costs, by the image's class, 1 where it is not named; implies `threshold = "costs"`.
+        unsure: the answer is unsure below the confidence at which this fraction of the answers is wrong; `auto`: 0.4,
+            and never with a threshold, which says already how errors are weighed; `off`: never.
 
     Raises:
         ConfigError: out of range, or two of these contradict each other.
@@ -33,6 +38,7 @@ class Decisions:
     recall: float | None = None
     positive: str | None = None
     costs: Mapping[str, str | int | float | bool] | None = None
+    unsure: Literal["auto", "off"] | float = "auto"
 
     def __post_init__(self) -> None:
         if isinstance(self.threshold, str):
@@ -56,6 +62,26 @@ class Decisions:
         if self.positive is not None and self.threshold == "none":
             raise ConfigError(
                 f"positive is {self.positive!r}, but there is no threshold", hint="give threshold or recall, too"
+            )
+        self._check_unsure()
+
+    @property
+    def most_unsure_error(self) -> float | None:
+        """The fraction of wrong answers above which these are unsure; None: never."""
+        if self.unsure == "auto":
+            return AUTO_UNSURE if self.threshold == "none" else None
+        return None if isinstance(self.unsure, str) else self.unsure
+
+    def _check_unsure(self) -> None:
+        if isinstance(self.unsure, str):
+            require_choice("unsure", self.unsure, ("auto", "off"))
+            return
+        is_right = MIN_UNSURE <= self.unsure <= MAX_UNSURE
+        require(is_right, "unsure", self.unsure, f"at least {MIN_UNSURE} and at most {MAX_UNSURE}")
+        if self.threshold != "none":
+            raise ConfigError(
+                f"unsure is {self.unsure}, but threshold is {self.threshold!r}, which says how errors are weighed",
+                hint="leave one of them out",
             )
 
     def _refuse(self, name: str) -> None:

@@ -10,7 +10,12 @@ TODAYS_NAME = {"vector_lr": "bias_lr", "vector_momentum": "bias_momentum"}  # si
 
 # What runs trained with before there was the field, where that is not today's default. A run's config holds all fields
 # of its time, so one that is absent is younger than the run; those that are None are left out, so none of these may be.
-OF_OLD_RUNS: dict[str, object] = {"scale_pixels": False, "border": "policy", "report_robustness": False}
+OF_OLD_RUNS: dict[str, object] = {
+    "scale_pixels": False,
+    "border": "policy",
+    "report_robustness": False,
+    "unsure": "off",
+}
 
 
 def with_todays_names(values: Mapping[str, object]) -> dict[str, object]:

@@ -86,7 +86,7 @@ class Predictor:
     @property
     def _form(self) -> PictureForm:
         card = self.card
-        return PictureForm(card.image_shape, card.class_names, card.white_levels, card.decision, card.fit)
+        return PictureForm(card.image_shape, card.class_names, card.white_levels, card.decision, card.fit, card.unsure)
 
 
 def program_predictor(card: ModelCard, program: Program) -> Predictor:

@@ -49,6 +49,8 @@ def draw_calibration(analysis: Analysis) -> list[Chart]:
         reliability.append(line("with the temperature", analysis.calibrated, 1))
     wanted = [(1 + index) / NUM_COVERAGE_POINTS for index in range(NUM_COVERAGE_POINTS)]
     coverage = Line("accuracy", wanted, [analysis.coverage.accuracy_at(share) for share in wanted])
+    sure = analysis.when_sure
+    answered = None if sure is None or sure.accuracy is None else (1 - sure.share_unsure, sure.accuracy)
     return [
         draw_lines(
             "Reliability", reliability, x_label="confidence", x_format=per_cent, y_format=per_cent,
@@ -56,7 +58,7 @@ def draw_calibration(analysis: Analysis) -> list[Chart]:
         ),
         draw_lines(
             "Accuracy where it may abstain", [coverage], x_label="share answered, most confident first",
-            x_format=per_cent, y_format=per_cent, x_range=(0, 1), y_limits=FRACTION,
+            x_format=per_cent, y_format=per_cent, x_range=(0, 1), y_limits=FRACTION, mark=answered,
         ),
     ]  # fmt: skip
 

@@ -1,0 +1,60 @@
+"""From which confidence on a model's answers count: below it, validation says that they are wrong too often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.isotonic import IsotonicRegression
+
+from thumbnet.evaluation.calibration import MIN_TEMPERATURE_IMAGES
+from thumbnet.evaluation.intervals import accuracy_interval
+from thumbnet.evaluation.predictions import Predictions
+from thumbnet.models.unsure import Unsure, unsure_answers
+
+MIN_IMAGES = MIN_TEMPERATURE_IMAGES  # for validation: of fewer, no such curve is known
+MIN_UNSURE = 20  # of these below the confidence, else nothing is known of their error
+
+
+def pick_unsure(held_out: Predictions, most_error: float) -> Unsure | None:
+    """The confidence below which answers are wrong more often than `most_error`, a fraction, judged on images that the
+    model was not trained on.
+
+    The share of right answers is fitted as a function of confidence that nowhere falls (isotonic regression), and the
+    confidence lies midway between those of two images. None where there are fewer than MIN_IMAGES images or
+    MIN_UNSURE below the confidence, or where the 95 % interval of their error reaches down to the error of all.
+    """
+    num_images = len(held_out.labels)
+    if num_images < MIN_IMAGES:
+        return None
+    probabilities = held_out.logits.double().softmax(dim=1).numpy()
+    confidence = probabilities.max(axis=1)
+    right = (probabilities.argmax(axis=1) == held_out.labels.numpy()).astype(np.float64)
+    order = np.argsort(confidence, kind="stable")
+    confidence, right = confidence[order], right[order]
+    fitted = IsotonicRegression(y_min=0.0, y_max=1.0).fit_transform(confidence, right)
+    num_unsure = int((fitted < 1 - most_error).sum())  # the first ones, since it nowhere falls
+    if num_unsure < MIN_UNSURE or num_unsure == num_images:
+        return None
+    wrong = 1 - right[:num_unsure]
+    low, _ = accuracy_interval(float(wrong.mean()), num_unsure)
+    if low <= 1 - right.mean():
+        return None
+    between = float(confidence[num_unsure - 1] + confidence[num_unsure]) / 2
+    return Unsure(between, most_error, num_images, num_unsure, float(wrong.mean()))
+
+
+@dataclass(frozen=True)
+class WhenSure:
+    """Of a split: the share of images that a model is unsure of, and the accuracy on the others (None where there are
+    none)."""
+
+    share_unsure: float
+    accuracy: float | None
+
+
+def when_sure(predictions: Predictions, unsure: Unsure) -> WhenSure:
+    """How a model with this rule does on a split."""
+    is_unsure = unsure_answers(unsure, predictions.logits.double().softmax(dim=1).numpy())
+    right = (predictions.predicted == predictions.labels).numpy()
+    return WhenSure(float(is_unsure.mean()), None if is_unsure.all() else float(right[~is_unsure].mean()))
