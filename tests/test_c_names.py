@@ -124,8 +124,9 @@ def camera_program(folder: Path, *, width: int, height: int, channels: int) -> P
     values: Mapping[str, str | int] = {"name": "net", "NAME": "NET", "width": width, "height": height}
     (folder / "net_camera.h").write_text(fill("camera.h", **values))
     header = fill(
-        "network.h", **values, channels=channels, num_classes=2, logit_bits=16, pixel_layout="", probability_error=0
-    )
+        "network.h", **values, channels=channels, num_classes=2, logit_bits=16, pixel_layout="", probability_error=0,
+        unsure_macro="", one_more="", and_unsure="", or_unsure="",
+    )  # fmt: skip
     (folder / "net.h").write_text(header)
     (folder / "main.c").write_text(CAMERA)
     sanitize = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")

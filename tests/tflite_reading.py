@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import tflite
-from flatbuffers.number_types import Int8Flags, UOffsetTFlags
+from flatbuffers.number_types import Float32Flags, Int8Flags, UOffsetTFlags
 from flatbuffers.table import Table
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -167,6 +167,20 @@ def read_model_metadata(content: bytes) -> dict[str, str | int]:
         "labels": _text(labels, 0),
         "labels_type": _number(labels, 2),
     }
+
+
+def score_threshold(content: bytes) -> float | None:
+    """The score below which a class is no answer, by a .tflite file's metadata; None where it has no such rule."""
+    buffer = metadata(content)["TFLITE_METADATA"]
+    model = Table(buffer, UOffsetTFlags.py_type(int.from_bytes(buffer[:4], "little")))
+    (network,) = _tables(model, 3)
+    (classes,) = _tables(network, 3)
+    if not classes.Offset(4 + 2 * 4):
+        return None
+    (unit,) = _tables(classes, 4)
+    assert _number(unit, 0) == 3  # ScoreThresholdingOptions
+    options = _table(unit, 1)
+    return float(options.Get(Float32Flags, _offset(options, 0)))
 
 
 def _offset(table: Table, field: int) -> int:

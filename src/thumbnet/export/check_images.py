@@ -75,8 +75,15 @@ def sample_images(shippable: Shippable) -> CheckImages:
     samples = shippable.export_data.samples
     logits = reference_logits(shippable, samples.images)
     description = f"{len(samples.labels)} sample pictures of the test split"
+    card = shippable.card
     return CheckImages(
-        description, samples.images, samples.labels, logits, are_samples=True, decision=shippable.card.decision
+        description,
+        samples.images,
+        samples.labels,
+        logits,
+        are_samples=True,
+        decision=card.decision,
+        unsure=card.unsure,
     )
 
 
@@ -98,4 +105,5 @@ def images_of(shippable: Shippable, split: Split, description: str) -> CheckImag
     images, labels = split.images.numpy(), split.labels.numpy()
     assert images.dtype == np.uint8
     logits = reference_logits(shippable, images)
-    return CheckImages(f"{len(labels):,} {description}", images, labels, logits, decision=shippable.card.decision)
+    card, named = shippable.card, f"{len(labels):,} {description}"
+    return CheckImages(named, images, labels, logits, decision=card.decision, unsure=card.unsure)

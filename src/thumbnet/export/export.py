@@ -14,6 +14,7 @@ from thumbnet.export.model_card.facts import training_config
 from thumbnet.export.model_card.write import NAME, choose_card_path, export_command, write_model_card
 from thumbnet.export.paths import choose_path, made_parent
 from thumbnet.export.request import MAX_DROP, ExportRequest, ExportResult, Say
+from thumbnet.models.unsure import UNSURE
 from thumbnet.runs.shippable import load_shippable
 from thumbnet.specs.own_code import takes_trust
 from thumbnet.trained.shippable import Shippable
@@ -82,6 +83,8 @@ def export_shippable(
     chosen = FORMATS[format]
     _check_options(format, chosen, max_drop=max_drop, target=target)
     _check_takes(format, chosen, shippable)
+    if shippable.card.unsure is not None and not chosen.obeys_decisions:
+        say(f"{format} answers with a class where the model is {UNSURE}: it does not say that it obeys such rules")
     is_folder = chosen.is_folder or target is not None
     suffix = chosen.suffix if target is None else f"-{target}"
     path = choose_path(out, name=shippable.name, suffix=suffix, is_folder=is_folder)

@@ -33,7 +33,8 @@ class ExportFormat:
         takes_any_model: whether that is all; otherwise the model must have a program.
         is_folder: whether a folder is written, not a file.
         is_quantised: whether `max_drop` means anything to it.
-        obeys_decisions: whether what is written answers by the threshold that a model of two classes may have.
+        obeys_decisions: whether what is written answers by the threshold that a model of two classes may have, and says
+            "unsure" where a model does.
         targets: programs or boards that it can be written for; a folder then.
         usage: how what was written is used, for the model card, in Markdown.
     """

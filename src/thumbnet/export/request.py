@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64, UInt8
 
 from thumbnet.errors import ExportError
 from thumbnet.models.decision import Decision, chosen_classes
+from thumbnet.models.unsure import Unsure
 from thumbnet.terminal.text import escaped
 from thumbnet.trained.shippable import Shippable
 
@@ -33,7 +34,7 @@ def refuse_letterbox(shippable: Shippable, what: str) -> None:
 @dataclass(frozen=True)
 class CheckImages:
     """Images uint8 [N,C,H,W] with labels that an exported model is checked on, and the original model's logits, which
-    become answers by the model's `decision`.
+    become answers by the model's `decision`, or none of the classes where it is `unsure`.
 
     `are_samples`: a few pictures that stand in for a split, and say nothing about accuracy.
     """
@@ -44,6 +45,7 @@ class CheckImages:
     logits: Float[np.ndarray, "n k"]
     are_samples: bool = False
     decision: Decision | None = None
+    unsure: Unsure | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

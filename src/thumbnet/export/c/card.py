@@ -11,6 +11,7 @@ from thumbnet.export.c.source import PIXEL_LAYOUTS, PROBABILITY_ERROR, fill
 from thumbnet.export.licence import licence_of
 from thumbnet.export.public_card import public_card
 from thumbnet.export.request import Agreement
+from thumbnet.models.card import answer_rule
 from thumbnet.trained.shippable import Shippable
 
 MAGICK_FORMATS = {1: "gray", 3: "rgb"}
@@ -80,8 +81,8 @@ def edge_card(
 
 
 def _answer_row(shippable: Shippable) -> dict[str, str]:
-    decision = shippable.card.decision
-    return {} if decision is None else {"answer": markdown_text(decision.describe(shippable.card.class_names))}
+    rule = answer_rule(shippable.card)
+    return {"answer": markdown_text(rule)} if rule else {}
 
 
 def _accuracy_rows(shippable: Shippable, checks: Sequence[Agreement]) -> dict[str, str]:

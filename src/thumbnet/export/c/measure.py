@@ -95,31 +95,40 @@ def compile_check(sources: Mapping[str, bytes], folder: Path, *, name: str, num_
 
 
 def measure_board(
-    sources: Mapping[str, bytes], folder: Path, program: FixedProgram, plan: Plan, *, name: str
+    sources: Mapping[str, bytes],
+    folder: Path,
+    program: FixedProgram,
+    plan: Plan,
+    *,
+    name: str,
+    may_be_unsure: bool = False,
 ) -> BoardSizes:
-    """Sizes as compiled for a Cortex-M4, or an estimate where no compiler for it is installed."""
+    """Sizes as compiled for a Cortex-M4, or an estimate where no compiler for it is installed; `may_be_unsure` is
+    whether the classification looks at the probabilities."""
     compiler, size = shutil.which(BOARD_COMPILER), shutil.which("arm-none-eabi-size")
     if compiler is None or size is None:
-        return _estimate(program, plan)
+        return _estimate(program, plan, may_be_unsure=may_be_unsure)
     _write(sources, folder)
     _compile([compiler, *BOARD_FLAGS, *STANDARD, "-fstack-usage", "-c", f"{name}.c"], folder)
     done = subprocess.run([size, f"{name}.o"], cwd=folder, capture_output=True, text=True, check=True)  # noqa: S603
     text, data, bss = (int(number) for number in done.stdout.splitlines()[1].split()[:3])
-    stack = stack_bound((folder / f"{name}.su").read_text(), name=name)
+    stack = stack_bound((folder / f"{name}.su").read_text(), name=name, with_probabilities=may_be_unsure)
     return BoardSizes(text + data, data + bss + stack, f"compiled with {_version(compiler)}, {' '.join(BOARD_FLAGS)}")
 
 
-def stack_bound(usage: str, *, name: str) -> int:
+def stack_bound(usage: str, *, name: str, with_probabilities: bool = False) -> int:
     """The most bytes of stack that a classification takes: since no function calls itself, that of all functions.
 
     Args:
         usage: what gcc's -fstack-usage wrote.
+        with_probabilities: whether it computes these, too.
     """
     frames = [line.split("\t") for line in usage.splitlines()]
-    return sum(int(frame[1]) for frame in frames if not frame[0].endswith(f":{name}_probabilities"))
+    left_out = None if with_probabilities else f":{name}_probabilities"
+    return sum(int(frame[1]) for frame in frames if left_out is None or not frame[0].endswith(left_out))
 
 
-def _estimate(program: FixedProgram, plan: Plan) -> BoardSizes:
+def _estimate(program: FixedProgram, plan: Plan, *, may_be_unsure: bool) -> BoardSizes:
     arrays = [program.stem.mean16, program.stem.filters, program.stem.scaling.multipliers, program.silu_table]
     arrays += [program.head, program.head_scaling.multipliers]
     for block in program.blocks:
@@ -131,6 +140,7 @@ def _estimate(program: FixedProgram, plan: Plan) -> BoardSizes:
     flash = sum(array.nbytes for array in arrays) + CODE_BYTES + BYTES_BY_BLOCK * len(program.blocks)
     ram = plan.num_bytes + most_channels(program) * (2 * 1 + 2 * 4) + STACK_BYTES
     ram += 2 * max(0, program.stem.filters[0].size - PATCH_VALUES)
+    ram += 2 * program.num_classes if may_be_unsure else 0
     return BoardSizes(flash, ram, f"an estimate, since {BOARD_COMPILER} is not installed")
 
 

@@ -16,19 +16,22 @@ from thumbnet.errors import ExportError
 from thumbnet.export.c.fixed_point import FixedBlock, FixedProgram
 from thumbnet.export.c.names import c_string
 from thumbnet.export.c.plan import Place, Plan
-from thumbnet.models.decision import Decision
+from thumbnet.models.card import ModelCard
+from thumbnet.models.unsure import UNSURE
 
 WIDTH = 118
 MOST_SIDE = 65535  # of uint16, which holds a block's sizes
 MOST_DILATION = 255  # of uint8
 PIXEL_LAYOUTS = {1: "a grey level a byte", 3: "a byte each of red, green and blue (RGB888)"}
 PROBABILITY_ERROR = 0.001
+PROBABILITY_UNITS = 65535  # of 1
 
 
 def c_source(
-    program: FixedProgram, plan: Plan, *, name: str, class_names: Sequence[str], decision: Decision | None = None
+    program: FixedProgram, plan: Plan, *, name: str, class_names: Sequence[str], card: ModelCard | None = None
 ) -> str:
-    """The content of `<name>.c`; `name` is a C identifier, and `decision` how its logits become a class."""
+    """The content of `<name>.c`; `name` is a C identifier, and `card` says how its logits become an answer; None: the
+    likeliest class."""
     sizes = [size for block in program.blocks for size in (*block.in_shape, *block.out_shape)]
     if max(sizes) > MOST_SIDE or max(block.dilation for block in program.blocks) > MOST_DILATION:
         raise ExportError("the network has more channels or larger maps than the C program takes")
@@ -64,17 +67,33 @@ def c_source(
         sum_shift=program.sum_shift,
         head_shift=program.head_scaling.shift,
         memory_bytes=plan.num_bytes,
-        answer=_answer(program, decision),
+        answer=_answer(program, card, name),
+        one_more=" + 1" if _may_be_unsure(card) else "",
         arrays="\n".join(arrays),
         blocks="\n".join(_entry(index, block, place) for index, (block, place) in placed),
-        class_names="\n".join(f"    {c_string(one)}," for one in class_names),
+        class_names="\n".join(
+            f"    {c_string(one)}," for one in (*class_names, *([UNSURE] if _may_be_unsure(card) else []))
+        ),
     )
 
 
-def _answer(program: FixedProgram, decision: Decision | None) -> str:
+def _may_be_unsure(card: ModelCard | None) -> bool:
+    return card is not None and card.unsure is not None
+
+
+def _answer(program: FixedProgram, card: ModelCard | None, name: str) -> str:
     """The last lines of the function that classifies."""
-    if decision is None:
+    if card is not None and card.unsure is not None:
+        limit = math.ceil(card.unsure.confidence * PROBABILITY_UNITS)
+        return (
+            f"/* Unsure below a probability of {card.unsure.confidence:.4g}: see README.md. */\n"
+            f"    static uint16_t probabilities[{name.upper()}_CLASSES];\n"
+            f"    {name}_probabilities(logits, probabilities);\n"
+            f"    return probabilities[first] < {limit} ? {name.upper()}_UNSURE : first;"
+        )
+    if card is None or card.decision is None:
         return "return first;"
+    decision = card.decision
     positive, other = decision.positive, 1 - decision.positive
     margin = math.ceil(decision.margin * (1 << program.logit_bits))  # a difference of whole numbers
     return (
@@ -89,8 +108,10 @@ def most_channels(program: FixedProgram) -> int:
     return max(program.stem.out_shape[0], *channels)
 
 
-def c_header(program: FixedProgram, *, name: str) -> str:
-    """The content of `<name>.h`."""
+def c_header(program: FixedProgram, *, name: str, card: ModelCard | None = None) -> str:
+    """The content of `<name>.h`; `card` as in `c_source`."""
+    unsure = f"{name.upper()}_UNSURE"
+    may_be_unsure = _may_be_unsure(card)
     channels, height, width = program.stem.in_shape
     return fill(
         "network.h",
@@ -103,6 +124,10 @@ def c_header(program: FixedProgram, *, name: str) -> str:
         logit_bits=program.logit_bits,
         pixel_layout=PIXEL_LAYOUTS[channels],
         probability_error=PROBABILITY_ERROR,
+        unsure_macro=f"\n#define {unsure} {name.upper()}_CLASSES" if may_be_unsure else "",
+        one_more=" + 1" if may_be_unsure else "",
+        and_unsure=f"; last, that of {unsure}" if may_be_unsure else "",
+        or_unsure=f", or {unsure} where none is likely enough" if may_be_unsure else "",
     )
 
 

@@ -13,11 +13,20 @@ from thumbnet.export.c.source import PIXEL_LAYOUTS, fill
 
 EXAMPLE, MAKEFILE = "example.c", "Makefile"
 ARDUINO, PLATFORMIO = "library.properties", "library.json"
+IF_UNSURE = """
+    if (best == {NAME}_UNSURE) {{
+        puts({name}_class_names[best]);
+        best = 0;
+        for (int32_t i = 1; i < {NAME}_CLASSES; i++)
+            if (logits[i] > logits[best])
+                best = i;
+    }}"""  # in the example, which then shows the classes, the likeliest first
 MICROPYTHON = ("modthumbnet.c", "micropython.mk", "micropython.cmake")
 
 
-def surroundings(program: FixedProgram, name: str) -> dict[str, bytes]:
-    """The files by their paths in the folder; `name` is a C identifier."""
+def surroundings(program: FixedProgram, name: str, *, may_be_unsure: bool = False) -> dict[str, bytes]:
+    """The files by their paths in the folder; `name` is a C identifier, `may_be_unsure` whether the model's answer may
+    be none of its classes."""
     channels, height, width = program.stem.in_shape
     release = re.match(r"\d+\.\d+\.\d+", __version__)
     values: Mapping[str, str | int] = {
@@ -27,6 +36,7 @@ def surroundings(program: FixedProgram, name: str) -> dict[str, bytes]:
         "height": height,
         "pixel_layout": PIXEL_LAYOUTS[channels],
         "release": release[0] if release else "0.0.0",
+        "if_unsure": IF_UNSURE.format(name=name, NAME=name.upper()) if may_be_unsure else "",
     }
     places = {
         f"{name}_camera.h": "camera.h",

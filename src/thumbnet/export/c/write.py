@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int32, UInt8
 
 from thumbnet.errors import ExportError
 from thumbnet.export.c.card import edge_card
@@ -20,7 +20,7 @@ from thumbnet.export.c.names import c_identifier
 from thumbnet.export.c.plan import best_plan
 from thumbnet.export.c.quantise import quantised
 from thumbnet.export.c.reference import run_fixed
-from thumbnet.export.c.source import c_header, c_source, fill
+from thumbnet.export.c.source import PROBABILITY_ERROR, c_header, c_source, fill
 from thumbnet.export.c.stored import SUFFIX, Stored, stored_to_bytes
 from thumbnet.export.c.surroundings import surroundings
 from thumbnet.export.public_card import public_card
@@ -32,8 +32,11 @@ from thumbnet.export.request import (
     ExportResult,
     compare,
     refuse_letterbox,
+    softmax,
 )
+from thumbnet.models.card import ModelCard
 from thumbnet.models.decision import chosen_classes
+from thumbnet.models.unsure import unsure_answers
 
 NAME = "c"
 NUM_COMPARED = 40  # images on which the compiled program is compared with the reference, bit by bit
@@ -60,9 +63,9 @@ def write(request: ExportRequest) -> ExportResult:
     plan = best_plan(program.blocks)
     name = c_identifier(shippable.name)
     sources = {
-        f"{name}.h": c_header(program, name=name).encode(),
+        f"{name}.h": c_header(program, name=name, card=shippable.card).encode(),
         f"{name}.c": c_source(
-            program, plan, name=name, class_names=shippable.card.class_names, decision=shippable.card.decision
+            program, plan, name=name, class_names=shippable.card.class_names, card=shippable.card
         ).encode(),
     }
     with tempfile.TemporaryDirectory() as scratch:
@@ -73,8 +76,10 @@ def write(request: ExportRequest) -> ExportResult:
             request.say("no C compiler is here: the source was not compiled, and its integer reference was checked")
         seconds = _compare_with_reference(program, compiled, request)
         checks = _check(program, compiled, request)
-        sizes = measure_board(sources, folder, program, plan, name=name)
-    files = sources | surroundings(program, name)
+        sizes = measure_board(
+            sources, folder, program, plan, name=name, may_be_unsure=shippable.card.unsure is not None
+        )
+    files = sources | surroundings(program, name, may_be_unsure=shippable.card.unsure is not None)
     compiler = None if compiled is None else compiled.compiler
     card = edge_card(
         shippable, program, name=name, sizes=sizes, checks=checks, seconds=seconds, compiler=compiler
@@ -111,11 +116,21 @@ def _compare_with_reference(
     logits, seconds = compiled.run(images)
     if not np.array_equal(logits, run_fixed(program, images)):
         raise ExportError("the compiled C program does not give the numbers of its integer reference", hint=HINT)
-    decision = request.shippable.card.decision
-    answers = compiled.answers(images)
-    if decision is not None and not np.array_equal(answers, chosen_classes(decision, logits / 2.0**program.logit_bits)):
-        raise ExportError("the compiled C program does not answer by the model's threshold", hint=HINT)
+    _check_answers(compiled.answers(images), logits / 2.0**program.logit_bits, request.shippable.card)
     return seconds
+
+
+def _check_answers(answers: Int32[np.ndarray, " n"], logits: Float[np.ndarray, "n k"], card: ModelCard) -> None:
+    """ExportError unless the compiled program answers as the card says, up to the error of its probabilities."""
+    expected = chosen_classes(card.decision, logits)
+    is_clear = np.ones(len(logits), bool)
+    if card.unsure is not None:
+        probabilities = softmax(logits)
+        expected = np.where(unsure_answers(card.unsure, probabilities), logits.shape[1], expected)
+        is_clear = np.abs(probabilities.max(axis=1) - card.unsure.confidence) > PROBABILITY_ERROR
+    if ((answers != expected) & is_clear).any():
+        rule = "threshold" if card.decision is not None else "rule"
+        raise ExportError(f"the compiled C program does not answer by the model's {rule}", hint=HINT)
 
 
 def _check(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.export.licence import licence_of
 from thumbnet.export.public_card import public_card
-from thumbnet.models.card import ModelCard
+from thumbnet.models.card import ModelCard, answer_rule
+from thumbnet.models.unsure import UNSURE
 from thumbnet.trained.shippable import Shippable
 
 
@@ -26,7 +27,7 @@ def headlines(shippable: Shippable) -> list[Headline]:
     return [
         _accuracy(card),
         _calibration(card),
-        Headline("Classes", f"{len(card.class_names):,}", "and no answer beside them"),
+        Headline("Classes", f"{len(card.class_names):,}", _other_answers(card)),
         Headline("Parameters", f"{card.num_params:,}", _work(shippable)),
     ]
 
@@ -47,7 +48,7 @@ def facts(shippable: Shippable) -> list[tuple[str, str]]:
         ("Recipe", card.recipe),
         ("Licence", licence_of(shippable)),
         ("Over the classes", _over_classes(card)),
-        ("Answers", "" if card.decision is None else card.decision.describe(card.class_names)),
+        ("Answers", answer_rule(card)),
     ]
     return [(name, value) for name, value in rows if value]
 
@@ -62,6 +63,10 @@ def _accuracy(card: ModelCard) -> Headline:
     low, high = accuracy_interval(accuracy, num_images)
     note = f"of {num_images:,} test pictures; 95 % interval {_per_cent(low)} to {_per_cent(high)}"
     return Headline("Test accuracy", _per_cent(accuracy), note)
+
+
+def _other_answers(card: ModelCard) -> str:
+    return "and no answer beside them" if card.unsure is None else f"or {UNSURE!r}, where none is likely"
 
 
 def _over_classes(card: ModelCard) -> str:

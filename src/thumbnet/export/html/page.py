@@ -44,6 +44,34 @@ ANSWERED = (  # in the other scripts, and what it becomes for such models: the a
     ),
     ("probabilities.indexOf(Math.max(...probabilities))", "probabilities.answer"),
 )
+UNSURE_WHERE = (  # the same for models that may be unsure: `model.unsure` is the confidence below which they are
+    (
+        "className: model.classes[first], probabilities",
+        'className: probabilities[first] < model.unsure ? "unsure" : model.classes[first], probabilities',
+    ),
+    (
+        """\
+    const name = model.classes[top[0]];
+    const probability = answer.probabilities[top[0]];
+""",
+        """\
+    const probability = answer.probabilities[top[0]];
+    const isUnsure = probability < model.unsure;
+    const likeliest = model.classes[top[0]];
+    const name = isUnsure ? "unsure" : likeliest;
+    const figure = isUnsure ? `likeliest ${likeliest}, ${percent(probability)}` : percent(probability);
+""",
+    ),
+    (
+        'heading.append(element("span", { text: percent(probability) }))',
+        'heading.append(element("span", { text: figure }))',
+    ),
+    ("${name}, ${percent(probability)}` };", "${name}, ${figure}` };"),
+    (
+        'const verdict = answer.truth === top[0] ? { text: "right" }',
+        'const verdict = isUnsure ? { text: "unsure" } : answer.truth === top[0] ? { text: "right" }',
+    ),
+)
 NUM_SAMPLES = 10
 WHITE = 2**16 - 1  # of grey pictures of 16 bits, unless the model's data used fewer
 
@@ -67,17 +95,18 @@ def build_page(shippable: Shippable, weights: bytes | None = None) -> str:
     channels, height, width = card.image_shape
     samples = _samples(shippable.export_data)
     return _template().render(
-        policy=page_policy(has_decision=card.decision is not None),
+        policy=page_policy(has_decision=card.decision is not None, has_unsure=card.unsure is not None),
         version=thumbnet.__version__,
         name=_encodable(shippable.name),
         title=escaped(shippable.name),
         style=_style(),
-        script=_script(has_decision=card.decision is not None),
+        script=_script(has_decision=card.decision is not None, has_unsure=card.unsure is not None),
         class_names=[_encodable(name) for name in card.class_names],
         width=width,
         height=height,
         headlines=headlines(shippable),
         facts=facts(shippable),
+        may_be_unsure=card.unsure is not None,
         samples=samples,
         model={
             "classes": [_encodable(name) for name in card.class_names],
@@ -88,7 +117,7 @@ def build_page(shippable: Shippable, weights: bytes | None = None) -> str:
             "sampleLabels": [sample.label for sample in samples],
             "weightsSize": len(weights),
             "engineSize": len(engine),
-            **_decision(card),
+            **_rules(card),
         },
         weights=_packed(_in_planes(weights)),
         engine=_packed(engine),
@@ -96,12 +125,12 @@ def build_page(shippable: Shippable, weights: bytes | None = None) -> str:
 
 
 @cache
-def page_policy(*, has_decision: bool = False) -> str:
-    """The Content-Security-Policy of the page of a model that has a decision, or none: nothing is fetched, and only its
-    own script and style count."""
+def page_policy(*, has_decision: bool = False, has_unsure: bool = False) -> str:
+    """The Content-Security-Policy of the page of a model that has a decision, or may be unsure, or neither: nothing is
+    fetched, and only its own script and style count."""
     rules = {
         "default-src": "'none'",
-        "script-src": f"'{_digest(_script(has_decision=has_decision))}' 'wasm-unsafe-eval'",
+        "script-src": f"'{_digest(_script(has_decision=has_decision, has_unsure=has_unsure))}' 'wasm-unsafe-eval'",
         "style-src": f"'{_digest(_style())}'",
         "img-src": "data: blob:",
         "media-src": "blob: mediastream:",
@@ -121,19 +150,21 @@ def _style() -> Markup:
 
 
 @cache
-def _script(*, has_decision: bool) -> Markup:
+def _script(*, has_decision: bool, has_unsure: bool) -> Markup:
     names = (*ENGINE_SCRIPTS, DECISION_SCRIPT, *SCRIPTS[len(ENGINE_SCRIPTS) :]) if has_decision else SCRIPTS
     code = "".join(_asset(name).replace('"use strict";\n', "") for name in names)
-    for likeliest, answered in ANSWERED if has_decision else ():
+    changes = (*(ANSWERED if has_decision else ()), *(UNSURE_WHERE if has_unsure else ()))
+    for likeliest, answered in changes:
         assert code.count(likeliest) == 1
         code = code.replace(likeliest, answered)
     return Markup(compact_script('"use strict";\n' + code))  # noqa: S704  # files of ours
 
 
-def _decision(card: ModelCard) -> dict[str, object]:
-    if card.decision is None:
-        return {}
-    return {"decision": {"positive": card.decision.positive, "margin": card.decision.margin}}
+def _rules(card: ModelCard) -> dict[str, object]:
+    """By what the page's scripts answer, where that is not always the likeliest class."""
+    if card.decision is not None:
+        return {"decision": {"positive": card.decision.positive, "margin": card.decision.margin}}
+    return {} if card.unsure is None else {"unsure": card.unsure.confidence}
 
 
 def _asset(name: str) -> str:

@@ -49,8 +49,9 @@ def run_check(content: bytes, images: CheckImages, *, hint: str = BUG) -> Outcom
         session = open_session(content)
         logits, probabilities = run_session(session, images.images)
         single, _ = run_session(session, images.images[:NUM_SINGLE], batch_size=1)
-        if images.decision is not None:
-            check_answers(session, images.images, logits, images.decision, hint=BUG)
+        rule = images.decision or images.unsure
+        if rule is not None:
+            check_answers(session, images.images, logits, rule, hint=BUG)
     except runtime_errors() as error:
         raise ExportError(f"ONNX Runtime cannot run the file: {error}", hint=hint) from error
     agreement = compare(images, logits)

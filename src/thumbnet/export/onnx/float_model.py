@@ -23,7 +23,7 @@ def write(request: ExportRequest) -> ExportResult:
     from thumbnet.export.onnx.result import result_of
 
     model = _model(request)
-    add_answers(model, request.shippable.card.decision)
+    add_answers(model, request.shippable.card)
     content = to_bytes(model)
     check_graph(content)
     hint = OWN_CODE if request.shippable.program is None else BUG

@@ -28,7 +28,7 @@ def write(request: ExportRequest) -> ExportResult:
     assert shippable.export_data is not None
     assert shippable.export_data.ranges is not None
     model = int8_graph(shippable.program, shippable.export_data.ranges, properties=properties_of(shippable))
-    add_answers(model, shippable.card.decision)
+    add_answers(model, shippable.card)
     content = to_bytes(model)
     check_graph(content)
     checks = []

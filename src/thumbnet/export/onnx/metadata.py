@@ -7,7 +7,7 @@ import json
 from thumbnet.export.licence import licence_of
 from thumbnet.export.onnx.names import CARD
 from thumbnet.export.public_card import public_card
-from thumbnet.models.card import card_to_dict
+from thumbnet.models.card import answer_rule, card_to_dict
 from thumbnet.trained.shippable import Shippable
 
 INPUT = "uint8 pixels 0..255, [N,height,width,channels]; normalisation is inside"
@@ -17,7 +17,7 @@ LETTERBOXED = "; pictures of another shape are shrunk whole, with grey (128) aro
 def properties_of(shippable: Shippable) -> dict[str, str]:
     """The metadata of a model; lists and the card are JSON in ASCII, so that no letter of a name can do harm."""
     card = public_card(shippable.card)
-    decision = card.decision
+    rule = answer_rule(card)
     return {
         "name": _printable(shippable.name),
         "model": _printable(card.model),
@@ -29,7 +29,7 @@ def properties_of(shippable: Shippable) -> dict[str, str]:
         "data": _printable(card.data_description),
         "accuracy": _accuracy(shippable),
         "license": licence_of(shippable),
-        **({} if decision is None else {"answers": json.dumps(decision.describe(card.class_names))}),
+        **({"answers": json.dumps(rule)} if rule else {}),
         CARD: json.dumps(card_to_dict(card), allow_nan=False, separators=(",", ":")),
     }
 

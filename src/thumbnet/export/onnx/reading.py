@@ -67,7 +67,7 @@ def _check_ends(session: InferenceSession, card: ModelCard, path: str | Path) ->
     ends = {end.name: (end.type, end.shape[1:]) for end in [*session.get_inputs(), *session.get_outputs()] if end.shape}
     scores = ("tensor(float)", [len(card.class_names)])
     expected = {IMAGES: ("tensor(uint8)", [height, width, channels]), LOGITS: scores, PROBABILITIES: scores}
-    if card.decision is not None:
+    if card.decision is not None or card.unsure is not None:
         expected[ANSWERS] = ("tensor(int64)", [])
     if ends != expected:
         raise ModelError(f"{path} does not fit its model card: it has {ends}, expected {expected}", hint=HINT)

@@ -24,6 +24,7 @@ from thumbnet.export.server.limits import SMALL_REQUEST, SMALL_UPLOADS, Limits
 from thumbnet.export.server.openapi import describe
 from thumbnet.export.server.refusals import ClientLeftError, RefusedError
 from thumbnet.export.server.uploads import announced_bytes, read_uploads
+from thumbnet.models.unsure import UNSURE
 from thumbnet.trained.shippable import Shippable
 
 NUM_TOP = 3
@@ -66,16 +67,21 @@ class _Service:
         )
 
     def _describe(self) -> dict[str, Any]:
-        has_decision = self._card.decision is not None
         return describe(
-            self._name, self._card.class_names, self._limits, version=__version__, has_decision=has_decision
+            self._name,
+            self._card.class_names,
+            self._limits,
+            version=__version__,
+            has_decision=self._card.decision is not None,
+            has_unsure=self._card.unsure is not None,
         )
 
     async def page(self, request: Request) -> Response:
         if self._page is None:  # it takes a third of a second, which those who want no page need not wait for
             self._page = asyncio.get_running_loop().run_in_executor(None, build_page, self._shippable)
         content = await asyncio.shield(self._page)
-        policy = page_policy(has_decision=self._card.decision is not None)
+        card = self._card
+        policy = page_policy(has_decision=card.decision is not None, has_unsure=card.unsure is not None)
         headers = {
             "content-security-policy": f"{policy}; frame-ancestors 'none'",
             "cache-control": "no-cache",
@@ -106,6 +112,7 @@ class _Service:
                 "class_names": card.class_names,
                 "image": {"channels": channels, "height": height, "width": width},
                 **({} if card.decision is None else {"decision": asdict(card.decision)}),
+                **({} if card.unsure is None else {"unsure": asdict(card.unsure)}),
                 "metrics": None if card.metrics is None else dict(card.metrics),
                 "engine": self._classifier.engine,
                 "version": __version__,
@@ -122,7 +129,11 @@ class _Service:
             return {"filename": upload.filename, "error": error.to_answer()}
         finally:
             upload.content.close()  # its memory is free before the others are done
-        return {"filename": upload.filename, **asdict(top[0]), "top": [asdict(guess) for guess in top]}
+        answer = {"filename": upload.filename, **asdict(top[0]), "top": [asdict(guess) for guess in top]}
+        unsure = self._card.unsure
+        if unsure is not None:
+            answer["answer"] = UNSURE if top[0].probability < unsure.confidence else top[0].class_name
+        return answer
 
 
 def _num_top(request: Request, num_classes: int) -> int:

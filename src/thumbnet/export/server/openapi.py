@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from thumbnet.export.server.limits import Limits
+from thumbnet.models.unsure import UNSURE
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "application/octet-stream")
 OBJECT = {"type": "object"}
@@ -13,10 +14,16 @@ TEXT = {"type": "string"}
 
 
 def describe(
-    name: str, class_names: Sequence[str], limits: Limits, *, version: str, has_decision: bool = False
+    name: str,
+    class_names: Sequence[str],
+    limits: Limits,
+    *,
+    version: str,
+    has_decision: bool = False,
+    has_unsure: bool = False,
 ) -> dict[str, Any]:
     """The description of a server of a model, as `/openapi.json` gives it; `has_decision` is whether its classes are
-    decided by a threshold."""
+    decided by a threshold, `has_unsure` whether an answer may be none of them."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -31,7 +38,7 @@ def describe(
             "/model": {"get": _get("model", "What the model is", "application/json", _reference("Model"))},
             "/openapi.json": {"get": _get("openapi", "This description", "application/json", OBJECT)},
         },
-        "components": {"schemas": _schemas(class_names, has_decision=has_decision)},
+        "components": {"schemas": _schemas(class_names, has_decision=has_decision, has_unsure=has_unsure)},
     }
 
 
@@ -72,8 +79,9 @@ def _predict(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
     }
 
 
-def _schemas(class_names: Sequence[str], *, has_decision: bool) -> dict[str, Any]:
+def _schemas(class_names: Sequence[str], *, has_decision: bool, has_unsure: bool) -> dict[str, Any]:
     guess = {"class_name": {"enum": list(class_names)}, "probability": {"type": "number", "minimum": 0, "maximum": 1}}
+    answer = {"answer": {"enum": list(dict.fromkeys([*class_names, UNSURE]))}} if has_unsure else {}
     filename = {"filename": {"type": ["string", "null"]}}
     error = {"code": {"type": "integer"}, "message": TEXT, "hint": TEXT}
     count = {"type": "integer", "minimum": 1}
@@ -82,7 +90,7 @@ def _schemas(class_names: Sequence[str], *, has_decision: bool) -> dict[str, Any
         "Guess": _object(guess),
         "Error": _object(error),
         "Refusal": _object({"error": _reference("Error")}),
-        "Prediction": _object({**filename, **guess, "top": {"type": "array", "items": _reference("Guess")}}),
+        "Prediction": _object({**filename, **guess, "top": {"type": "array", "items": _reference("Guess")}, **answer}),
         "BadPicture": _object({**filename, "error": _reference("Error")}),
         "Predictions": _object(
             {
@@ -102,6 +110,7 @@ def _schemas(class_names: Sequence[str], *, has_decision: bool) -> dict[str, Any
                 "image": image,
                 "metrics": {"type": ["object", "null"], "additionalProperties": {"type": "number"}},
                 **({"decision": _decision()} if has_decision else {}),
+                **({"unsure": _unsure()} if has_unsure else {}),
             }
         ),
     }
@@ -119,6 +128,13 @@ def _decision() -> dict[str, Any]:
             "num_positives": count,
             "measured": {"type": "object", "additionalProperties": {"type": "number"}},
         }
+    )
+
+
+def _unsure() -> dict[str, Any]:
+    fraction, count = {"type": "number", "minimum": 0, "maximum": 1}, {"type": "integer", "minimum": 1}
+    return _object(
+        {"confidence": fraction, "most_error": fraction, "num_images": count, "num_unsure": count, "error": fraction}
     )
 
 

@@ -24,6 +24,7 @@ CARD = "thumbnet"  # that of our card, as JSON in ASCII
 LABELS = "labels.txt"
 AXIS_LABELS = 2  # an associated file's type: labels of an output's positions
 IMAGE_PROPERTIES = 2  # of the union of contents
+SCORE_THRESHOLDING = 3  # of the union of options of a unit of processing
 RGB, GREY = 1, 2
 MIN_PARSER_VERSION = "1.0.0"
 DATE = (1980, 1, 1, 0, 0, 0)  # of the zip's files: equal models give equal bytes
@@ -53,8 +54,10 @@ def describe(shippable: Shippable) -> str:
 
 
 def moved_note(shippable: Shippable) -> str:
-    """Said of the probabilities of a model with a threshold."""
-    decision = shippable.card.decision
+    """Said of the probabilities of a model with a threshold, or of one that may be unsure."""
+    decision, unsure = shippable.card.decision, shippable.card.unsure
+    if unsure is not None:
+        return f", and the model is unsure where none of them is at least {unsure.confidence:.4g}"
     if decision is None:
         return ""
     return f", moved so that one half stands for the model's threshold of {decision.threshold:.4g}"
@@ -84,6 +87,7 @@ def _model_metadata(shippable: Shippable, in_channels: int) -> bytes:
         {
             0: builder.CreateString("probability"),
             1: builder.CreateString(f"The probability of each class, 0 to 255 for 0 to 1{moved_note(shippable)}."),
+            **_thresholding(builder, shippable),
             6: _tables(builder, labels),
         },
     )
@@ -110,6 +114,18 @@ def _model_metadata(shippable: Shippable, in_channels: int) -> bytes:
     fields[3] = _tables(builder, network)
     builder.Finish(_table(builder, 8, fields), file_identifier=FILE_IDENTIFIER)
     return bytes(builder.Output())
+
+
+def _thresholding(builder: flatbuffers.Builder, shippable: Shippable) -> dict[int, int]:
+    """The field of an output's units of processing, which readers of the metadata obey: classes below the confidence
+    are no answer. None where the model is never unsure."""
+    unsure = shippable.card.unsure
+    if unsure is None:
+        return {}
+    builder.StartObject(1)
+    builder.PrependFloat32Slot(0, unsure.confidence, 0.0)
+    options: int = builder.EndObject()
+    return {4: _tables(builder, _table(builder, 2, {1: options}, {0: SCORE_THRESHOLDING}))}
 
 
 def _table(

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 
 from thumbnet.export.tflite.labels import label_lines
 from thumbnet.export.tflite.metadata import moved_note
+from thumbnet.models.unsure import UNSURE
 from thumbnet.trained.shippable import Shippable
 
 FRIGATE_SIDES = (224, 224)
+FRIGATE_THRESHOLD = "0.8"  # Frigate's own
 NOT_PLAIN = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -36,11 +38,17 @@ def target_folder(target: str, shippable: Shippable) -> Target:
     labels = label_lines(shippable.card.class_names)
     name = plain_name(shippable.name)
     _, height, width = shippable.card.image_shape
+    unsure = shippable.card.unsure
+    moved = moved_note(shippable)
     if target == "frigate":
-        readme = FRIGATE.format(name=name, width=width, height=height, moved=moved_note(shippable))
+        threshold = FRIGATE_THRESHOLD if unsure is None else f"{unsure.confidence:.4f}"
+        readme = FRIGATE.format(name=name, width=width, height=height, moved=moved, threshold=threshold)
         return Target("model.tflite", {"labelmap.txt": labels, "README.md": readme}, FRIGATE_SIDES)
     colour = "RGB565" if shippable.card.image_shape[0] == 3 else "GRAYSCALE"
-    readme = OPENMV.format(name=name, width=width, height=height, colour=colour, moved=moved_note(shippable))
+    answer = "model.labels[best]"
+    if unsure is not None:
+        answer += f' if scores[best] >= {unsure.confidence:.4f} else "{UNSURE}"'
+    readme = OPENMV.format(name=name, width=width, height=height, colour=colour, moved=moved, answer=answer)
     return Target(f"{name}.tflite", {f"{name}.txt": labels, "README.md": readme})
 
 
@@ -64,7 +72,7 @@ on a device**.
        "{name}":
          enabled: true
          name: "{name}"
-         threshold: 0.8
+         threshold: {threshold}
          object_config:
            objects: [car]
            classification_type: sub_label
@@ -101,7 +109,7 @@ for microcontrollers, not on a camera: **not run on a device**.
    while True:
        scores = model.predict([sensor.snapshot()])[0].flatten().tolist()
        best = max(range(len(scores)), key=lambda index: scores[index])
-       print(model.labels[best], scores[best])
+       print({answer}, scores[best])
    ```
 
 OpenMV fits the picture to the model's {width}x{height} pixels, uint8; normalisation is inside the model. The answer is

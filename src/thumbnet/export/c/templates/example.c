@@ -39,7 +39,7 @@ int main(int argc, char **argv)
                 (unsigned long)sizeof pixels, ${NAME}_WIDTH, ${NAME}_HEIGHT);
         return 1;
     }
-    int32_t best = ${name}_classify(pixels, logits);
+    int32_t best = ${name}_classify(pixels, logits);$if_unsure
     ${name}_probabilities(logits, probabilities);
     for (int shown = 0; shown < NUM_SHOWN; shown++) {
         show(best, probabilities[best]);

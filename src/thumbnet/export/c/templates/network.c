@@ -39,7 +39,7 @@ static const struct block blocks[NUM_BLOCKS] = {
 $blocks
 };
 
-const char *const ${name}_class_names[${NAME}_CLASSES] = {
+const char *const ${name}_class_names[${NAME}_CLASSES$one_more] = {
 $class_names
 };
 

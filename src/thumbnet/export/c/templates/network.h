@@ -15,12 +15,12 @@ extern "C" {
 #define ${NAME}_HEIGHT $height
 #define ${NAME}_CHANNELS $channels
 #define ${NAME}_CLASSES $num_classes
-#define ${NAME}_LOGIT_BITS $logit_bits
+#define ${NAME}_LOGIT_BITS $logit_bits$unsure_macro
 
-/* The classes' names, UTF-8. */
-extern const char *const ${name}_class_names[${NAME}_CLASSES];
+/* The classes' names, UTF-8$and_unsure. */
+extern const char *const ${name}_class_names[${NAME}_CLASSES$one_more];
 
-/* The picture's class, 0 to ${NAME}_CLASSES - 1.
+/* The picture's class, 0 to ${NAME}_CLASSES - 1$or_unsure.
 
    pixels: the rows from the top, each from the left, ${pixel_layout}: ${NAME}_HEIGHT x ${NAME}_WIDTH x
    ${NAME}_CHANNELS bytes.
