@@ -11,12 +11,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
@@ -36,6 +38,16 @@ from thumbnet.training.processor import processor_kind
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 NUM_STEPS = 20
 NUM_IMAGES = 4
+
+
+@dataclass(frozen=True)
+class MadeCells:
+    """Stands for a set that is on disk."""
+
+    folder: Path
+
+    def side(self, purpose: str) -> Path:
+        return self.folder
 
 
 @pytest.fixture(scope="module")
@@ -552,3 +564,50 @@ def test_the_benchmark_of_unequal_classes_tells_what_the_runs_answered(
     assert run["test_average_precision"] == evaluated["test_average_precision"]
     assert 0 <= run["recall"] <= 1
     assert "threshold" not in values["runs"]["sampler"][0]
+
+
+def test_the_benchmark_of_foreign_pictures_compares_distances_with_confidence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    trainings_in_this_process: None,
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_unknown
+    import measuring
+
+    write_folder(tmp_path / "data", batches=make_batches(120))
+    for index in range(2):
+        cell = tmp_path / "cells" / "test" / "good" / f"{index}.png"
+        cell.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (40, 40), 100 * index).save(cell)
+    monkeypatch.setattr(bench_unknown, "made", lambda name, place: MadeCells(tmp_path / "cells"))
+    monkeypatch.setattr(bench_unknown, "MOST_FOREIGN", 20)
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
+    arguments = ["it", "--data-dir", str(tmp_path / "data"), "--keep", str(tmp_path / "kept"), "--homes", "cifar-6"]
+    options = ["--epochs", "1", "--set", "model_options.blocks=c8s", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--seeds", "0", "--", *options])
+    bench_unknown.main()
+    monkeypatch.setattr(bench_unknown, "_looks", None)  # nothing is measured again
+    bench_unknown.main()
+    (report,) = (tmp_path / "results").glob("unknown-cifar-6_*.md")
+    assert report.read_text() in capsys.readouterr().out
+    values = json.loads(report.with_suffix(".json").read_text())
+    (of_seed,) = values["scores"]["cifar-6"]
+    names = ["other classes", "digits", "solar cells", "uniform noise", "Gaussian noise", "single colours"]
+    assert list(of_seed["foreign"]) == names
+    refused = [of_seed["foreign"][name]["cosine"] for name in names]
+    assert values["summary"]["refused"]["cosine"] == pytest.approx(np.mean(refused))
+
+
+def test_far_features_are_far_in_each_of_its_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_unknown
+
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 100)
+    features = generator.normal(size=(300, 20)) + 5 * np.eye(20)[labels]
+    foreign = generator.normal(size=(50, 20)) + 5 * np.eye(20)[7]
+    for name, measure in bench_unknown.measures_of(features, labels).items():
+        limit = np.quantile(measure(features), 0.95)
+        assert (measure(foreign) > limit).mean() > 0.9, name
