@@ -17,7 +17,7 @@ kept if the share of foreign pictures that it refuses, the mean over foreign set
 at least 1.5 times that of confidence, n = 3.
 
 Runs and scores are kept in DIR, and not repeated: what was stopped is gone on with. The solar cells are fetched as a
-package into DIR/packages unless they are there. A few minutes on two cores, on which nothing else may run. Writes
+package into DIR/packages unless they are there. A few minutes on two cores; nothing is timed. Writes
 benchmarks/results/unknown_<hardware>_<date>.md and .json.
 """
 
@@ -27,7 +27,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -262,17 +262,34 @@ def train(data: str, run_dir: Path, home: str, seed: int, options: list[str]) ->
 
 
 def summarise(scores: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """By way, the share of foreign pictures refused: the mean over sets, then over homes and seeds; and the gain."""
-
-    def foreign(way: str, home: str) -> float:
-        return statistics.fmean(
-            statistics.fmean(shares[way] for shares in one["foreign"].values()) for one in scores[home]
-        )
-
-    refused = {way: statistics.fmean(foreign(way, home) for home in scores) for way in ("confidence", *WAYS)}
+    """By way, the share of foreign pictures refused: the mean over sets, then over homes, then over seeds, with the
+    deviation over seeds (None of one); and the gain."""
+    by_seed = {
+        way: [
+            statistics.fmean(statistics.fmean(shares[way] for shares in one["foreign"].values()) for one in of_seed)
+            for of_seed in zip(*scores.values(), strict=True)
+        ]
+        for way in ("confidence", *WAYS)
+    }
+    refused = {way: statistics.fmean(of_seeds) for way, of_seeds in by_seed.items()}
     gains = {way: refused[way] / refused["confidence"] if refused["confidence"] else None for way in WAYS}
     passing = [way for way in WAYS if refused[way] >= LEAST_GAIN * refused["confidence"]]
-    return {"refused": refused, "gains": gains, "passing": passing}
+    return {
+        "refused": refused,
+        "deviations": {way: _deviation(of_seeds) for way, of_seeds in by_seed.items()},
+        "gains": gains,
+        "passing": passing,
+    }
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def _share(values: Sequence[float]) -> str:
+    """Mean and deviation, in per cent."""
+    deviation = _deviation(values)
+    return f"{statistics.fmean(values):.1%}" + ("" if deviation is None else f" ({100 * deviation:.1f})")
 
 
 def describe(values: dict[str, Any]) -> str:
@@ -286,8 +303,8 @@ def describe(values: dict[str, Any]) -> str:
         describe_circumstances(values),
         "",
         (
-            f"The recipe sprint, n = {num_seeds} seeds, means; each way refuses {OWN_REFUSED:.0%} of the model's own "
-            "validation pictures. Shares refused:"
+            f"The recipe sprint, n = {num_seeds} seeds; each way refuses {OWN_REFUSED:.0%} of the model's own "
+            "validation pictures. Shares refused, means (deviations over seeds, in points):"
         ),
         "",
         f"| model | pictures | {' | '.join(names)} |",
@@ -298,14 +315,19 @@ def describe(values: dict[str, Any]) -> str:
         rows = {"own test pictures": [one["own test pictures"] for one in of_seeds]}
         rows |= {name: [one["foreign"][name] for one in of_seeds] for name in of_seeds[0]["foreign"]}
         for name, shares in rows.items():
-            cells = [f"{statistics.fmean(each[way] for each in shares):.1%}" for way in names]
+            cells = [_share([each[way] for each in shares]) for way in names]
             lines.append(f"| {home} ({accuracy:.2%} right) | {name} | {' | '.join(cells)} |")
-    cells = [f"**{summary['refused'][way]:.1%}**" for way in names]
+    deviations = summary["deviations"]
+    cells = [
+        f"**{share:.1%}**" + ("" if deviations[way] is None else f" ({100 * deviations[way]:.1f})")
+        for way, share in summary["refused"].items()
+    ]
     lines.append(f"| all | foreign | {' | '.join(cells)} |")
+    gains = ", ".join(f"{way} {gain:.2f}" for way, gain in summary["gains"].items() if gain is not None)
     passing = ", ".join(summary["passing"]) or "none"
     lines += [
         "",
-        f"At least {LEAST_GAIN} times as many foreign pictures as confidence refuses: {passing}.",
+        f"Times as many foreign pictures as confidence refuses: {gains}. At least {LEAST_GAIN}: {passing}.",
         "",
     ]
     return "\n".join(lines)

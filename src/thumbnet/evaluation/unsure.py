@@ -41,6 +41,8 @@ def pick_unsure(held_out: Predictions, most_error: float) -> Unsure | None:
     if low <= 1 - right.mean():
         return None
     between = float(confidence[num_unsure - 1] + confidence[num_unsure]) / 2
+    if between >= 1:  # as the model is of nearly all answers, right or wrong
+        return None
     return Unsure(between, most_error, num_images, num_unsure, float(wrong.mean()))
 
 
