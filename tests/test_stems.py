@@ -138,7 +138,7 @@ def test_a_network_of_ones_own_keeps_its_options_of_the_same_names(
     trained = load_pretrained("sprint")
     monkeypatch.setattr("thumbnet.runs.init.load_trained", lambda _: trained)
     config = load_recipe("sprint", options={"model": "own-blocks", "init": "sprint"})
-    assert options_to_train(config, sides=(224, 224)) == {"blocks": "c8", "stem": "w3s3"}
+    assert options_to_train(config, sides=(224, 224), num_channels=3) == {"blocks": "c8", "stem": "w3s3"}
 
 
 def test_twice_the_side_gives_maps_as_large_as_those_of_32_pixels() -> None:

@@ -39,7 +39,7 @@ def test_on_a_picture_of_twice_the_size_the_network_is_the_trained_one() -> None
     assert isinstance(trained, BlockNet)
     model = create_model("sprint", stem="w4s2t").eval()
     assert isinstance(model, BlockNet)
-    load_trunk(model, trained)
+    load_trunk(model, trained, trained.state_dict())
     images = torch.randn(2, 3, 32, 32)
     with torch.inference_mode():
         model.head.weight.copy_(trained.head.weight)
@@ -50,7 +50,7 @@ def test_on_a_picture_of_twice_the_size_the_network_is_the_trained_one() -> None
 def test_blocks_may_come_before_the_trained_ones() -> None:
     trained, model = BlockNet(blocks="b8 b8p"), BlockNet(blocks="b24s b8 b8p", stem="w3s2")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    load_trunk(model, trained)
+    load_trunk(model, trained, trained.state_dict())
     after, theirs = model.state_dict(), trained.state_dict()
     for name in after:
         _, _, rest = name.partition("blocks.")
@@ -64,7 +64,9 @@ def test_blocks_may_come_before_the_trained_ones() -> None:
 def begun(dataset: Dataset, **changes: object) -> tuple[TrainConfig, BlockNet]:
     """A config that begins with trained weights, resolved, and its model with these."""
     config = load_recipe(str(changes.pop("recipe", "sprint"))).replace(**changes)
-    config = config.replace(model_options=options_to_train(config, sides=dataset.image_shape[1:]))
+    config = config.replace(
+        model_options=options_to_train(config, sides=dataset.image_shape[1:], num_channels=dataset.num_channels)
+    )
     model = build_model(config, dataset)
     begin_with_trained_weights(model, config, dataset)
     assert isinstance(model, BlockNet)
@@ -109,7 +111,11 @@ def test_the_stem_of_a_run_on_images_as_large_is_kept(monkeypatch: pytest.Monkey
     card = replace(trained.card, model_options={"blocks": blocks, "stem": "w4s2"})
     monkeypatch.setattr("thumbnet.runs.init.load_trained", lambda _: replace(trained, card=card))
     config = load_recipe("sprint", options={"init": "a run"})
-    assert [options_to_train(config, sides=(side, side))["stem"] for side in (32, 64, 128)] == ["w2", "w4s2", "w8s4t"]
+    assert [options_to_train(config, sides=(side, side), num_channels=3)["stem"] for side in (32, 64, 128)] == [
+        "w2",
+        "w4s2",
+        "w8s4t",
+    ]
 
 
 def test_a_grey_stem_that_is_trained_is_moved_as_filters_are() -> None:

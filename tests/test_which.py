@@ -55,16 +55,12 @@ def test_the_trained_model_is_taken_where_there_is_no_folder(tmp_path: Path, mon
     assert not isinstance(load_trained("sprint"), Run)
 
 
-def test_a_run_that_began_with_a_trained_model_keeps_to_it(
-    tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_began_with_a_trained_model_keeps_to_it(tiny_dataset: Dataset, named_as_a_model: Path) -> None:
     """A folder of that name, where the run is resumed, is another thing."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "sprint").mkdir()
     settings = ["val_fraction=0.1", "mean=[0.5, 0.5, 0.5]", "std=[0.2, 0.2, 0.2]"]
     config = load_recipe("sprint", options={"init": "sprint"}, settings=settings)
     _, asked = load_data(config, say=print, dataset=tiny_dataset)
-    assert asked.init == str(tmp_path / "sprint")
+    assert asked.init == str(named_as_a_model.resolve())
     _, resolved = load_data(config, say=print, dataset=tiny_dataset, is_resolved=True)
     assert resolved.init == "sprint"
     model = build_model(resolved, tiny_dataset)

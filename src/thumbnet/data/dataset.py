@@ -180,6 +180,10 @@ class Dataset:
         """The same dataset with another `source.note`."""
         return replace(self, source=replace(self.source, note=note))
 
+    def with_remark(self, remark: str) -> Dataset:
+        """The same dataset with one sentence more in `source.remarks`."""
+        return replace(self, source=replace(self.source, remarks=(*self.source.remarks, remark)))
+
     def checksum(self) -> str:
         """SHA-256 of the pixels and labels of all splits in order, as hexadecimal digits: equal data, equal text."""
         digest = hashlib.sha256()

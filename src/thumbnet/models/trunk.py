@@ -7,6 +7,8 @@ do not divide, pixels get shares by area.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -29,13 +31,16 @@ def num_blocks_before(model: BlockNet, trained: BlockNet) -> int | None:
 
 def is_stem_kept(model: BlockNet, trained: BlockNet) -> bool:
     """Whether the model's stem takes the trained one's filters, spread if need be; otherwise it is new."""
-    own, theirs = (network.whiten.weight.shape for network in (model, trained))
-    return own[:2] == theirs[:2] and num_blocks_before(model, trained) == 0
+    gives_as_many = model.whiten.out_channels == trained.whiten.out_channels
+    return gives_as_many and num_blocks_before(model, trained) == 0
 
 
-def load_trunk(model: BlockNet, trained: BlockNet) -> None:
+def load_trunk(model: BlockNet, trained: BlockNet, weights: Mapping[str, Tensor]) -> None:
     """Put the trained blocks in the last blocks of `model`, which are alike, and the trained filters in its stem where
     it takes them; its head and its other blocks stay as they are.
+
+    Args:
+        weights: those of `trained`, with first filters for images as `model` takes them (see channels.py).
 
     Raises:
         ConfigError: the blocks are given maps of another number of channels.
@@ -49,14 +54,14 @@ def load_trunk(model: BlockNet, trained: BlockNet) -> None:
             hint="train on smaller images (image_size), for which the network has no blocks before these; or give a "
             f"stem of so many channels, as model_options.stem = 'w3s2c{wanted}'",
         )
-    weights: dict[str, Tensor] = {**model.state_dict()}
+    loaded: dict[str, Tensor] = {**model.state_dict()}
     if is_stem_kept(model, trained):
-        weights[STEM_WEIGHT] = spread(trained.whiten.weight.detach(), model.whiten.kernel_size[0])
-    for name, tensor in trained.state_dict().items():
+        loaded[STEM_WEIGHT] = spread(weights[STEM_WEIGHT], model.whiten.kernel_size[0])
+    for name, tensor in weights.items():
         if name.startswith(BLOCKS_PREFIX):
             _, index, rest = name.split(".", 2)
-            weights[f"{BLOCKS_PREFIX}{int(index) + num_before}.{rest}"] = tensor
-    load_all_but_head(model, weights)
+            loaded[f"{BLOCKS_PREFIX}{int(index) + num_before}.{rest}"] = tensor
+    load_all_but_head(model, loaded)
 
 
 def _in_channels(network: BlockNet, index: int) -> int:

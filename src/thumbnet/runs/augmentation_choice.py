@@ -80,8 +80,7 @@ def with_chosen_policy(
     inputs = dataclasses.replace(
         config.inputs, augmentation=choice.augmentation, flip=flip, alternating_flip=alternating
     )
-    source = dataclasses.replace(dataset.source, remarks=(*dataset.source.remarks, choice.reason))
-    return config.replace(inputs=resolve_inputs(inputs, dataset)), dataclasses.replace(dataset, source=source)
+    return config.replace(inputs=resolve_inputs(inputs, dataset)), dataset.with_remark(choice.reason)
 
 
 def choose_policy(config: TrainConfig, dataset: Dataset, *, say: Say, most_steps: int | None = None) -> PolicyChoice:

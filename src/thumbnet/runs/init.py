@@ -13,6 +13,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.models.architecture import STEMS, parse_stem
 from thumbnet.models.blocknet import BlockNet, architecture_of_model
+from thumbnet.models.channels import statistics_for, weights_for
 from thumbnet.models.pretrained import list_pretrained
 from thumbnet.models.registry import resolved_options
 from thumbnet.models.trunk import is_stem_kept, load_trunk, num_blocks_before
@@ -51,32 +52,38 @@ def _is_same_model(known: str, wanted: str) -> bool:
 def begin_with_trained_weights(model: nn.Module, config: TrainConfig, dataset: Dataset) -> None:
     """Put the weights that `config.init` names in `model`, whose head stays new; without `init`, nothing is done.
 
-    A network of blocks may have another stem, and blocks before the trained ones: see models/trunk.py.
+    A network of blocks may have another stem, and blocks before the trained ones: see models/trunk.py. Images may be
+    grey where the weights know colour, or the other way round: see models/channels.py.
 
     The config is resolved: a run's folder is a whole path, so a mere name is a trained model of the package.
 
     Raises:
-        ConfigError: they are of another model, one with other options, or for another number of channels.
+        ConfigError: they are of another model, or one with other options.
     """
     if config.init is None:
         return
     trained = load_pretrained(config.init) if config.init in list_pretrained() else load_trained(config.init)
-    known, wanted = (trained.card.model, trained.card.image_shape[0]), (config.model, dataset.num_channels)
-    if known[1] != wanted[1] or not _is_same_model(*known[:1], *wanted[:1]):
+    card = trained.card
+    if not _is_same_model(card.model, config.model):
         raise ConfigError(
-            f"init is of model {known[0]} for {known[1]} channels, but this is {wanted[0]} for {wanted[1]}",
-            hint="give --model the model of the trained weights, and images with as many channels",
+            f"init is of model {card.model}, but this is {config.model}",
+            hint="give --model the model of the trained weights",
         )
-    known_options = resolved_options(config.model, trained.card.model_options)
+    weights = trained.model.state_dict()
+    is_as_coloured = card.image_shape[0] == dataset.num_channels
+    if not is_as_coloured:
+        weights = weights_for(weights, model.state_dict(), std_before=card.std, std_after=dataset.std)
+    known_options = resolved_options(config.model, card.model_options)
     wanted_options = resolved_options(config.model, config.model_options)
-    if known_options == wanted_options:
-        load_all_but_head(model, trained.model.state_dict())
-    elif _has_trained_trunk(model, trained.model) and _without_stem(known_options) == _without_stem(wanted_options):
+    has_trunk = _has_trained_trunk(model, trained.model)
+    if known_options == wanted_options and (is_as_coloured or not has_trunk):
+        load_all_but_head(model, weights)
+    elif has_trunk and _without_stem(known_options) == _without_stem(wanted_options):
         assert isinstance(model, BlockNet)
         assert isinstance(trained.model, BlockNet)
         if not is_stem_kept(model, trained.model):
             init_model_from_data(model, dataset, seed=config.seed)
-        load_trunk(model, trained.model)
+        load_trunk(model, trained.model, weights)
     else:
         settings = " ".join(f"--set model_options.{name}={json.dumps(value)}" for name, value in known_options.items())
         raise ConfigError(
@@ -85,22 +92,65 @@ def begin_with_trained_weights(model: nn.Module, config: TrainConfig, dataset: D
         )
 
 
-def options_to_train(config: TrainConfig, *, sides: tuple[int, int]) -> dict[str, Option]:
-    """All options of the config's model, for images of such height and width.
+def with_statistics_of_weights(config: TrainConfig, dataset: Dataset) -> tuple[TrainConfig, str]:
+    """The config, which has `init`, with the mean and deviation by which its weights know images, unless it has its
+    own; and a sentence for people where colour becomes grey or the other way round, else an empty one."""
+    assert config.init is not None
+    card = load_trained(config.init).card
+    mean, std = statistics_for(card.mean, card.std, num_channels=dataset.num_channels)
+    if config.mean is None:
+        config = config.replace(mean=mean, std=std)
+    if card.image_shape[0] == dataset.num_channels:
+        return config, ""
+    assert config.mean is not None
+    shown = ", ".join(f"{value:.3f}" for value in config.mean)
+    begins = f"The weights of {config.init} (init) are of images"
+    if dataset.num_channels == 1:
+        how = "in colour, and these are grey: the first filters are summed over the channels"
+    else:
+        how = "in grey, and these are in colour: the first filters are shared out over the channels"
+    return config, f"{begins} {how}; pixels are normalised with the mean {shown}."
 
-    A stem chosen by these that is not that of the weights to begin with is trained where it strides: filters spread
-    over more pixels see no detail at first.
+
+def options_to_train(config: TrainConfig, *, sides: tuple[int, int], num_channels: int) -> dict[str, Option]:
+    """All options of the config's model, for images of such height and width with so many channels.
+
+    A stem chosen by these gives as many channels as that of the weights to begin with. If it is another than theirs, it
+    is trained where it strides, since filters spread over more pixels see no detail at first, or where filters of grey
+    images are now of colour ones, since they see no colour at first.
     """
     options = resolved_options(config.model, config.model_options, sides=sides)
-    stem = options.get("stem")
-    is_chosen = config.model in STEMS and not {"stem", "blocks"} & config.model_options.keys()
-    if config.init is None or not is_chosen or parse_stem(str(stem)).stride == 1:
+    if config.init is None or config.model not in STEMS or "stem" in config.model_options:
         return options
     card = load_trained(config.init).card
-    if card.model == config.model:
-        trained_stem = resolved_options(config.model, card.model_options)["stem"]
-        options["stem"] = f"{stem}t" if trained_stem not in (stem, f"{stem}t") else trained_stem
+    has_blocks_given = "blocks" in config.model_options  # with which runs of before had the usual stem
+    if card.model != config.model or (has_blocks_given and card.image_shape[0] == num_channels):
+        return options
+    known = resolved_options(config.model, card.model_options)
+    options["stem"] = _stem_for_weights(
+        str(options["stem"]),
+        str(known["stem"]),
+        channels=(num_channels, card.image_shape[0]),
+        keeps_width=options["blocks"] == known["blocks"],
+    )
     return options
+
+
+def _stem_for_weights(usual: str, trained: str, *, channels: tuple[int, int], keeps_width: bool) -> str:
+    """The stem for trained weights.
+
+    Args:
+        usual: the one for images of this size; `trained`: that of the weights.
+        channels: of the images, and of those that the weights are of.
+        keeps_width: whether it must give as many channels as the trained one.
+    """
+    first, theirs = parse_stem(usual), parse_stem(trained)
+    width = theirs.num_channels(channels[1])
+    if keeps_width and first.channels is None and first.num_channels(channels[0]) != width:
+        usual += f"c{width}"
+    is_same = (first.patch, first.stride) == (theirs.patch, theirs.stride)
+    is_moved = first.stride > 1 and (theirs.trains or not is_same)
+    return f"{usual}t" if is_moved or channels[0] > channels[1] else usual
 
 
 def _has_trained_trunk(model: nn.Module, trained: nn.Module) -> bool:

@@ -19,7 +19,7 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.metrics import standard_error
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.init import load_trained, options_to_train
+from thumbnet.runs.init import options_to_train, with_statistics_of_weights
 from thumbnet.runs.size_advice import advise_size
 from thumbnet.runs.which import is_pretrained_name
 from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec
@@ -78,21 +78,15 @@ def load_data(
     advice = "" if sides is None else advise_size(config, dataset, sides)
     if advice:
         say(advice)
-    if config.init is not None and config.mean is None:
-        card = load_trained(config.init).card
-        if len(card.mean) == dataset.num_channels:
-            config = config.replace(mean=card.mean, std=card.std)  # the images as its weights know them
+    if config.init is not None and (config.mean is None or not is_resolved):
+        config, remark = with_statistics_of_weights(config, dataset)
+        if remark and remark not in dataset.source.remarks:
+            say(remark)
+            dataset = dataset.with_remark(remark)
     dataset = _with_given_statistics(dataset, config, say=say)
     if config.inputs.flip is False:
         dataset = dataset.without_flips()  # for whatever else would flip images: data check, test-time augmentation
-    resolved = resolve_config(config, dataset)
-    return dataset, _as_before(config, resolved) if is_resolved else resolved
-
-
-def _as_before(config: TrainConfig, resolved: TrainConfig) -> TrainConfig:
-    """Resolved again, what depends on the working directory, or on a choice that earlier versions did not make, is as
-    it was."""
-    return resolved.replace(init=config.init, model_options=config.model_options)
+    return dataset, resolve_config(config, dataset, is_resolved=is_resolved)
 
 
 def _check_given(dataset: Dataset, config: TrainConfig) -> None:
@@ -130,8 +124,12 @@ def _resolved_init(init: str | None) -> str | None:
     return init if init is None or is_pretrained_name(init) else str(Path(init).resolve())
 
 
-def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """The config as it is for this dataset: what was `auto` or is to be computed is written out."""
+def resolve_config(config: TrainConfig, dataset: Dataset, *, is_resolved: bool = False) -> TrainConfig:
+    """The config as it is for this dataset: what was `auto` or is to be computed is written out.
+
+    Where it `is_resolved` before, what depends on the working directory, or on a choice that earlier versions did not
+    make, stays as it was.
+    """
     source = dataset.source.name
     uses_data_dir = obeys(source, "data_dir")
     steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
@@ -140,7 +138,11 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         model=model,
         epochs=_num_epochs(config, steps_per_epoch),
         min_steps=None,
-        model_options=options_to_train(config.replace(model=model), sides=dataset.image_shape[1:]),
+        model_options=config.model_options
+        if is_resolved
+        else options_to_train(
+            config.replace(model=model), sides=dataset.image_shape[1:], num_channels=dataset.num_channels
+        ),
         data=source,
         image_size=as_image_size(dataset.image_shape[1:]) if config.image_size == "auto" else config.image_size,
         allow_unverified=config.allow_unverified and obeys(source, "allow_unverified"),  # the digits verify nothing
@@ -149,7 +151,7 @@ def resolve_config(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         val_per_class=dataset.val_per_class or None,
         division=dataset.division,
         exclude=None if config.exclude is None else str(Path(config.exclude).resolve()),
-        init=_resolved_init(config.init),
+        init=config.init if is_resolved else _resolved_init(config.init),
         mean=dataset.mean,
         std=dataset.std,
         inputs=_resolved_code(resolve_inputs(config.inputs, dataset)),
