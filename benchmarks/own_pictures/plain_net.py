@@ -5,8 +5,9 @@ python -m own_pictures.plain_net SIDE_OF_A_SET MINUTES SEED FLIPS OUT
 Convolutions of 3x3 to 32, 64, 96 and 96 channels, each with batch normalisation, ReLU and a max-pool of two; their mean
 over the picture; a linear layer. AdamW at 1e-3 with PyTorch's one-cycle, batches of 64, pictures shifted by up to an
 eighth, and mirrored where FLIPS is 1. The side is the pictures' own, from 32 to 96. The minutes are those of the whole
-process, imports, reading and scoring included: the first steps say how many epochs fit. All training pictures are
-trained on, and nothing is chosen. OUT gets the predicted class of each test picture as JSON.
+process, imports, reading and scoring included: the first steps say how many fit, and the last epoch ends where they
+do. All training pictures are trained on, and nothing is chosen. OUT gets the predicted class of each test picture as
+JSON.
 """
 
 from __future__ import annotations
@@ -108,8 +109,9 @@ def trained(
     seed: int,
     end_s: float,
     num_test: int,
-) -> tuple[PlainNet, int]:
-    """The network, trained for as many whole epochs as are over before `end_s`, predictions included; at least one."""
+) -> tuple[PlainNet, float]:
+    """The network, trained for as many steps as are over before `end_s`, predictions included; and how many epochs they
+    are."""
     torch.manual_seed(seed)
     model = PlainNet(num_classes, images).to(memory_format=torch.channels_last).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -123,14 +125,15 @@ def trained(
     step_s = statistics.mean(taken_s[SKIPPED_STEPS:])
     left_s = SPARE * (end_s - time.perf_counter() - step_s * num_test / BATCH_SIZE)
     steps_per_epoch = max(1, len(labels) // BATCH_SIZE)  # the last, smaller batch is left out
-    num_epochs = max(1, int(left_s / (step_s * steps_per_epoch)))
+    num_steps = max(1, int(left_s / step_s))
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=num_epochs * steps_per_epoch)
-    for _ in range(num_epochs):
-        for indices in torch.randperm(len(labels)).split(BATCH_SIZE)[:steps_per_epoch]:
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=num_steps)
+    for done in range(0, num_steps, steps_per_epoch):
+        order = torch.randperm(len(labels)).split(BATCH_SIZE)
+        for indices in order[: min(steps_per_epoch, num_steps - done)]:
             step(model, optimizer, images, labels, indices, flips=flips)
             schedule.step()
-    return model, num_epochs
+    return model, num_steps / steps_per_epoch
 
 
 def step(
