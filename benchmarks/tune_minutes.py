@@ -1,132 +1,154 @@
-"""The rule of minutes on validation images: accuracy of what it chooses, and of variants, for several budgets and sets.
+"""The numbers of the rule of minutes, compared on validation pictures: one command, one factor after the other.
 
-python benchmarks/tune_minutes.py FILE --sets digits pets=folder:pets --minutes 0.5 2 10 [--variants "" image_size=64]
+python benchmarks/tune_minutes.py --keep DIR [--sets ...] [--minutes 1] [--more 0.5 2 3] [--seeds 0] [--large]
+    [--data-dir DIR] [--stop-after MIN] [--table]
 
-A variant is settings as `--set` takes them, with commas between; what it sets is not left to the plan, "" leaves all to
-it. The budgets are those of an assumed machine (two AVX2 cores), so that a busy one gives the same results: plans are
-made by nominal speeds, and trainings follow them without a clock. A quarter of the training images is held out; the
-test images are never scored. One line of JSON a training is appended to FILE; what is there already is not trained
-again, and --table prints means over the sets from it.
+The sets are those of bench_own_pictures that are not held out, made into DIR/sets, each by its tune side: three
+quarters of its training pictures to train on, the others of them to score; no test picture is touched. By default
+eight: solar, digits, handwritten, emoji, gauges, textures, cifar-50 and cifar-500, at one minute of an assumed machine
+(two AVX2 cores), whatever this one is: nothing hangs on what else runs.
+
+The candidates are tuning/candidates.py, 21 variants of ten factors, the most informative first: steps from which
+sprint-long is taken (3), growth (2), strength of augmentation (3), batch (2), rates by batch (2), rates of biases and
+head (1), epochs for a larger size (2), the longest training (2), unequal classes (2), smoothing and mixup (2); then
+--large: sprint or sprint-long, and growth, on all of CIFAR-10 in ten minutes (2). A variant is taken where it gains, in
+the mean over the sets, more than its standard error, and what comes after is compared with it.
+Then the plan as it was and as it was found are trained for each of --more minutes: more minutes must not give a lower
+accuracy in the mean.
+
+A training takes about 30 s on two cores with AVX-512 and 45 s with AVX2, a comparison of all sets 4 minutes a variant,
+less where few plans change: where a variant plans the same for a set, nothing is trained. So: as it is 4 minutes, the
+ten factors about 55, --more 0.5 2 3 about 25 (in all 85 with AVX-512), --large 20. DIR/tuning.jsonl has a line for each
+plan and each training; what is there is not repeated, unless the file is deleted: do so where the code of training has
+changed. --stop-after begins nothing after so many minutes; --table only prints.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import json
-import statistics
-from collections import defaultdict
-from collections.abc import Iterator
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from thumbnet.config import TrainConfig
-from thumbnet.data.dataset import Dataset
-from thumbnet.evaluation.metrics import evaluate
-from thumbnet.recipes import PLANNED_RECIPE, load_recipe
-from thumbnet.runs.init import begin_with_trained_weights
-from thumbnet.runs.parts import build_model, fit_config
-from thumbnet.runs.planning.choose import plan_training
-from thumbnet.runs.planning.constants import EVALUATION_SHARE, LADDER, REFERENCE_IMAGE_S
-from thumbnet.runs.planning.ladder import size_cost
-from thumbnet.runs.planning.speed import Measures, Speed
-from thumbnet.runs.resolve import load_data, say_nothing
-from thumbnet.specs.engine import Engine
-from thumbnet.training.progress import Silent
+import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_CPU
 
-VAL_FRACTION = 0.25
-KEY = ("set", "minutes", "variant", "seed")
+# isort: split
+from own_pictures.folders import MadeSet
+from own_pictures.sets import CIFAR_SIZES, SETS, Place, made
+from tuning.candidates import COMPARISONS, LARGE, Changes, Comparison
+from tuning.choice import best, describe, gain
+from tuning.trainings import Trainings, keys_of
 
+from thumbnet.data.own_sources import data_folder
+from thumbnet.data.source_registry import keeping_sources
 
-class Nominal(Measures):
-    """The machine that the rule's numbers were measured on, whatever this one is."""
-
-    def reference_image_s(self, engine: Engine, *, seconds: float) -> float:
-        return REFERENCE_IMAGE_S
-
-    def speed(self, config: TrainConfig, dataset: Dataset, *, seconds: float) -> Speed:
-        cost = next((rung.cost for rung in LADDER if rung.recipe == config.model), 1.0)
-        full = dataset.image_shape[1], dataset.image_shape[2]
-        image_s = {sides: REFERENCE_IMAGE_S * cost * size_cost(config.model, sides) for sides in _sizes(config, full)}
-        step_s = {sides: seconds * config.batch_size for sides, seconds in image_s.items()}
-        return Speed(step_s, EVALUATION_SHARE * image_s[full])
+ALL_OF_CIFAR = "cifar-5000"
+LARGE_MINUTES = 10.0
+OPEN = [name for name, each in SETS.items() if not each.held_out]
+USUAL = [name for name in OPEN if name != ALL_OF_CIFAR]
 
 
-def _sizes(config: TrainConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
-    return [sides for sides, _ in config.inputs.resizing.sides_between(full, 0, 100, num_steps=100)]
+class StoppedError(Exception):
+    """No further training is to begin."""
 
 
-def train_once(data: str, minutes: float, variant: str, seed: int) -> dict[str, Any]:
-    """What is planned for the minutes, trained without a clock, and scored on validation images."""
-    settings = [f"val_fraction={VAL_FRACTION}", *filter(None, variant.split(","))]
-    options = {"data": data, "minutes": minutes, "seed": seed, "device": "cpu"}
-    config = load_recipe(PLANNED_RECIPE, options=options, settings=settings)
-    planned = plan_training(config, began_s=0.0, say=say_nothing, now=lambda: 0.0, measures=Nominal())
-    dataset, config = load_data(planned.config, say=say_nothing, dataset=planned.dataset)
-    model = build_model(config, dataset)
-    begin_with_trained_weights(model, config, dataset)
-    fit_config(config, dataset, model, progress=Silent())
-    evaluation = evaluate(model, dataset, "val")
-    return {
-        "recipe": planned.record.recipe,
-        "sides": dataset.image_shape[1:],
-        "epochs": planned.record.epochs,
-        "steps": planned.record.steps,
-        "val_accuracy": evaluation.accuracy,
-        "val_loss": evaluation.loss,
-        "num_val": evaluation.num_images,
-    }
+class Tuning:
+    """Trainings that are made as they are asked for, until the time is over."""
+
+    def __init__(self, parsed: argparse.Namespace) -> None:
+        self.parsed = parsed
+        self.trainings = Trainings(parsed.keep / "tuning.jsonl")
+        self.sets: dict[str, MadeSet] = {}
+        self.begin_s = time.perf_counter()
+
+    def scores(self, sets: list[str], minutes: float, changes: Changes) -> list[dict[str, Any]]:
+        """A result for each set and seed."""
+        found = []
+        for key in keys_of(sets, minutes, self.parsed.seeds, changes):
+            known = self.trainings.result(key)
+            if known is None:
+                if self.parsed.table:
+                    raise StoppedError("this is not trained yet")
+                if self.parsed.stop_after is not None and self._minutes() > self.parsed.stop_after:
+                    raise StoppedError(f"stopped after {self.parsed.stop_after:g} minutes: the same command goes on")
+                if key.set_name not in self.sets:
+                    self.sets[key.set_name] = made(key.set_name, place_of(self.parsed))
+                with keeping_sources():
+                    known = self.trainings.made(key, self.sets[key.set_name])
+                print(
+                    f"  {self._minutes():5.1f} min: {key.set_name}, {known['recipe']} at {known['sides'][0]}, "
+                    f"{known['epochs']} epochs of {known['batch_size']}, {known['augmentation']}: "
+                    f"{known['accuracy']:.2%}, loss {known['loss']:.4f}",
+                    flush=True,
+                )
+            found.append(known)
+        return found
+
+    def _minutes(self) -> float:
+        return (time.perf_counter() - self.begin_s) / 60
+
+    def compare(self, comparison: Comparison, base: dict[str, Any], sets: list[str], minutes: float) -> dict[str, Any]:
+        """The rule's changes after a comparison, with what it says for people."""
+        print(f"\n## {comparison.factor}\n\n{comparison.why}\n", flush=True)
+        before, gains = self.scores(sets, minutes, base), {}
+        for name, changes in comparison.variants.items():
+            gains[name] = gain(before, self.scores(sets, minutes, base | changes))
+        print("\n| variant | plans that change | accuracy, points | loss |\n|---|---|---|---|")
+        print("\n".join(describe(name, found) for name, found in gains.items()))
+        taken = best(gains)
+        print(f"\nTaken: {'as it was' if taken is None else taken}.", flush=True)
+        return base if taken is None else base | comparison.variants[taken]
+
+    def over_minutes(self, budgets: Sequence[float], changes: Changes, title: str) -> None:
+        """Whether more minutes give no lower accuracy, in the mean over the sets."""
+        sets = self.parsed.sets
+        print(f"\n## More minutes: {title}\n\n| minutes | accuracy, mean | to the row before |\n|---|---|---|")
+        rows = [(minutes, self.scores(sets, minutes, changes)) for minutes in sorted(budgets)]
+        before: list[dict[str, Any]] | None = None
+        for minutes, found in rows:
+            mean = sum(each["accuracy"] for each in found) / len(found)
+            to_before = "" if before is None else describe("", gain(before, found)).split("|")[3].strip()
+            print(f"| {minutes:g} | {mean:.2%} | {to_before} |", flush=True)
+            before = found
 
 
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    """The trainings that a file has."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def table(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Means over sets and seeds, and the standard error of the mean's change to the budget before."""
-    groups: dict[str, dict[float, dict[tuple[str, int], float]]] = defaultdict(lambda: defaultdict(dict))
-    for row in rows:
-        groups[row["variant"]][row["minutes"]][row["set"], row["seed"]] = row["val_accuracy"]
-    yield "| variant | minutes | n | accuracy | change | its standard error |"
-    yield "|---|---|---|---|---|---|"
-    for variant, by_minutes in groups.items():
-        before: dict[tuple[str, int], float] = {}
-        for minutes, scores in sorted(by_minutes.items()):
-            changes = [scores[key] - before[key] for key in scores.keys() & before.keys()]
-            error = statistics.stdev(changes) / len(changes) ** 0.5 if len(changes) > 1 else None
-            change = (
-                f"{statistics.mean(changes):+.2%} | {'' if error is None else f'{error:.2%}'}" if changes else " | "
-            )
-            name = variant or "the plan"
-            yield f"| {name} | {minutes:g} | {len(scores)} | {statistics.mean(scores.values()):.2%} | {change} |"
-            before = scores
+def place_of(parsed: argparse.Namespace) -> Place:
+    """Where the sets are made."""
+    cifar = data_folder(parsed.data_dir)
+    has_cifar = (cifar / "cifar-10-batches-bin" / "data_batch_1.bin").exists()
+    return Place(parsed.keep, str(cifar) if has_cifar else None)
 
 
 def main() -> None:
-    """Train what is missing, or print the table."""
+    """Compare what is missing, and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, metavar="FILE", help="a line of JSON for each training")
-    parser.add_argument("--sets", nargs="+", default=["digits"], metavar="NAME=SOURCE", help="data as --data takes it")
-    parser.add_argument("--minutes", nargs="+", type=float, default=[0.5, 2.0, 10.0], metavar="M", help="budgets")
-    parser.add_argument("--variants", nargs="+", default=[""], metavar="SETTINGS", help="instead of what is planned")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="one training each")
-    parser.add_argument("--table", action="store_true", help="train nothing: print means from FILE")
+    parser.add_argument("--keep", type=Path, required=True, metavar="DIR", help="where the sets and tuning.jsonl are")
+    parser.add_argument("--data-dir", help="where CIFAR-10's binary files are")
+    parser.add_argument("--sets", nargs="+", choices=OPEN, default=USUAL, help=f"of {', '.join(OPEN)}")
+    parser.add_argument("--minutes", type=float, default=1.0, metavar="M", help="of each comparison (default: 1)")
+    parser.add_argument("--more", nargs="*", type=float, default=[0.5, 2.0, 3.0], metavar="M", help="0.5 2 3")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="default: 0")
+    parser.add_argument("--large", action="store_true", help="all of CIFAR-10 in ten minutes, too")
+    parser.add_argument("--stop-after", type=float, metavar="MIN", help="begin nothing after so many minutes")
+    parser.add_argument("--table", action="store_true", help="train nothing: print what is known")
     parsed = parser.parse_args()
-    done = rows_of(parsed.file)
-    if parsed.table:
-        print("\n".join(table(done)))
-        return
-    known = {tuple(row[name] for name in KEY) for row in done}
-    for named, *rest in itertools.product(parsed.sets, parsed.minutes, parsed.variants, parsed.seeds):
-        name, _, source = named.rpartition("=")
-        key = dict(zip(KEY, (name or source, *rest), strict=True))
-        if tuple(key.values()) in known:
-            continue
-        line = json.dumps({**key, **train_once(source, *rest)})
-        with parsed.file.open("a") as file:
-            file.write(f"{line}\n")
-        print(line, flush=True)
+    if not (has_cifar := place_of(parsed).cifar is not None):
+        parsed.sets = [name for name in parsed.sets if name not in CIFAR_SIZES]
+        print("Without the sets of CIFAR-10: its binary release is not at hand (--data-dir)")
+    tuning, base = Tuning(parsed), dict[str, Any]()
+    try:
+        for comparison in COMPARISONS:
+            base = tuning.compare(comparison, base, parsed.sets, parsed.minutes)
+        print(f"\nFound: {base or 'as it was'}.")
+        for changes, title in (({}, "as it was"), (base, "as found")):
+            if parsed.more and (changes or title == "as it was"):
+                tuning.over_minutes([*parsed.more, parsed.minutes], changes, title)
+        if parsed.large and has_cifar:
+            for comparison in LARGE:
+                tuning.compare(comparison, base, [ALL_OF_CIFAR], LARGE_MINUTES)
+    except StoppedError as stopped:
+        print(f"\n{stopped}. Until now: {base or 'as it was'}.")
 
 
 if __name__ == "__main__":

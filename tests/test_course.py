@@ -18,7 +18,7 @@ from thumbnet.runs.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoi
 from thumbnet.runs.known_data import KnownData
 from thumbnet.specs.pace import Pace
 from thumbnet.specs.schedules import Cosine, OneCycle
-from thumbnet.training.clock import Clock
+from thumbnet.training.clock import Clock, PaceKeeper
 from thumbnet.training.history import EpochRecord
 from thumbnet.training.progress import EpochPlan, Silent, StepReport
 from thumbnet.training.result import FitResult
@@ -125,6 +125,22 @@ def test_a_training_never_gets_longer_than_it_may(tiny_dataset: Dataset) -> None
     ticking = Ticking()
     fit_paced(linear(), tiny_dataset, pace=Pace(20), clock=ticking.clock(seconds=1000, max_steps=30), progress=ticking)
     assert ticking.num_steps == 30
+
+
+def test_what_passes_between_epochs_that_are_not_scored_is_training(
+    tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(Ticking):
+        def epoch_ends(self, record: EpochRecord) -> None:
+            self.now_s += 3.0
+
+    ticking = Slow()
+    begin_s = ticking.now_s
+    seen: list[tuple[float, float]] = []
+    monkeypatch.setattr(PaceKeeper, "_keep", lambda self, now_s: seen.append((self.trained_s, now_s - begin_s)))
+    fit_paced(linear(), tiny_dataset, pace=Pace(60), clock=ticking.clock(seconds=90), progress=ticking, score_every=100)
+    trained_s, passed_s = seen[-1]
+    assert trained_s == passed_s > 60 + 8 * 3.0
 
 
 def test_a_recorded_pace_gives_the_same_weights_without_a_clock(tiny_dataset: Dataset) -> None:

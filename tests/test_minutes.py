@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -23,12 +25,12 @@ from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import seeds, train
 from thumbnet.runs.lr import find_recipe_lr
-from thumbnet.runs.planning import choose
+from thumbnet.runs.planning import choose, facts
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
 from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.constants import LADDER, OTHER_MODELS, SCALES
 from thumbnet.runs.planning.facts import facts_of, look_at_folder
-from thumbnet.runs.planning.ladder import DataFacts
+from thumbnet.runs.planning.ladder import DataFacts, size_cost
 from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_from_dict, plan_to_dict
 from thumbnet.runs.planning.speed import THIS_MACHINE, Measures, Speed
 from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG
@@ -147,7 +149,10 @@ def test_a_model_of_no_recipe_is_trained_as_the_quick_one_is() -> None:
     assert rung.recipe == OTHER_MODELS
     chosen = with_rung(config, rung, FACTS, grows=True)
     assert (chosen.model, chosen.optimizer) == ("resnet8", load_recipe("quick").optimizer)
-    assert [rung.recipe for rung in candidate_rungs(load_recipe("thumb-20k", options={"minutes": 5}))] == ["thumb-20k"]
+    (rung,) = candidate_rungs(load_recipe("thumb-20k", options={"minutes": 5}))
+    assert (rung.recipe, rung.cost) == ("thumb-20k", 2.0)
+    (rung,) = candidate_rungs(load_recipe("auto", options={"model": "thumb-50k"}))
+    assert (rung.recipe, rung.cost, rung.grows) == ("thumb-50k", 3.0, False)
 
 
 def test_trained_weights_bring_their_model_along() -> None:
@@ -225,7 +230,9 @@ def test_a_policy_that_is_to_be_chosen_gets_a_part_of_the_time(tmp_path: Path, m
     ((epochs, most_steps),) = asked
     assert epochs == pytest.approx(planned.record.epochs, abs=3)
     assert most_steps is not None
-    assert 3 <= most_steps <= 0.05 * 60 / 0.5
+    probe_step_s = 0.33e-3 * size_cost("sprint", (16, 16)) * 28  # of `sprint`, on all 28 images at once
+    assert 0.04 * 50 <= most_steps * probe_step_s <= 0.05 * 60
+    assert planned.record.probe_steps == most_steps
 
 
 def test_too_few_minutes_are_refused_with_their_numbers(tmp_path: Path) -> None:
@@ -245,7 +252,7 @@ def test_a_cheaper_recipe_is_taken_where_the_measured_speed_is_lower(tmp_path: P
     config = load_recipe("auto", options={"data": f"npz:{write_small_data(tmp_path / 'data.npz')}", "minutes": 1})
     record = fake.plan(config).record
     assert record.recipe == "sprint"
-    assert [candidate.recipe for candidate in record.not_taken] == ["thumb-200k", "thumb-100k", "sprint-long"]
+    assert [candidate.recipe for candidate in record.not_taken] == ["thumb-200k", "sprint-long"]
     assert record.not_taken[-1].against.startswith("measured, it would get ")
 
 
@@ -271,6 +278,13 @@ def test_a_run_records_its_plan_and_its_config_trains_the_same(tmp_path: Path, m
     assert plan is not None
     assert plan.steps == 5
     assert "plan.json" in (run.path / "SHA256SUMS").read_text()
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    from bench_minutes import training_of, trainings_in
+
+    assert trainings_in(run.path) == [run.path]
+    read = training_of(run.path)
+    assert (read["recipe"], read["steps"], read["num_paces"], read["augmentation"]) == ("small", 5, 0, "none")
+    assert not read["ends_early"]
     report = (run.path / "report.html").read_text()
     assert "1 minutes: chosen for the test." in report
     assert RECIPE_FROM_CONFIG in report
@@ -307,6 +321,27 @@ def test_a_pace_that_changed_is_recorded_and_a_stopped_run_follows_it(
     resumed = resume(run.path, log_style="silent", pictures=False)
     assert resumed.config == run.config
     assert all(torch.equal(weights[name], tensor) for name, tensor in resumed.model.state_dict().items())
+
+
+def test_a_run_that_chooses_its_augmentation_itself_does_so_in_the_plans_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the runs of other folds than the first do, each with its own training images."""
+    asked: list[int | None] = []
+
+    def choose_none(config: TrainConfig, dataset: Dataset, **more: Any) -> tuple[TrainConfig, Dataset]:
+        asked.append(more["most_steps"])
+        return config.replace(augmentation="none", flip=False), dataset
+
+    def with_probe(config: TrainConfig, **more: Any) -> Planned:
+        planned = made_plan(config)
+        return dataclasses.replace(planned, record=dataclasses.replace(planned.record, probe_steps=7))
+
+    monkeypatch.setattr(train, "with_chosen_policy", choose_none)
+    monkeypatch.setattr(train, "plan_training", with_probe)
+    config = planned_config(tmp_path, augmentation="auto")
+    train.train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
+    assert asked == [7]
 
 
 def test_seeds_are_planned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,3 +386,22 @@ def test_a_folder_is_looked_at_without_being_read(tmp_path: Path) -> None:
     look = look_at_folder(small_config(tmp_path / "none").replace(data=f"folder:{tmp_path / 'pictures'}"))
     assert look.facts == DataFacts(30, 7, 4, (21, 20), 1, (50, 70), True)
     assert look.reading_s > 0
+
+
+def test_what_is_loaded_for_the_first_picture_is_not_counted_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        file = tmp_path / "pictures" / str(number % 2) / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (9, 9), number).save(file)
+    waits_s = iter([0.1])
+
+    def read(file: Path, *, image_size: int) -> np.ndarray:
+        time.sleep(next(waits_s, 0.0))
+        return np.zeros((3, image_size, image_size), np.uint8)
+
+    monkeypatch.setattr(facts, "read_image_array", read)
+    look = look_at_folder(small_config(tmp_path / "none").replace(data=f"folder:{tmp_path / 'pictures'}"))
+    assert look.reading_s < 0.09
+    assert look.facts.num_channels == 3

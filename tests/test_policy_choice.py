@@ -16,9 +16,11 @@ from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import augmentation_choice
-from thumbnet.runs.augmentation_choice import Change, choose_policy, judge_changes
+from thumbnet.runs.augmentation_choice import MOST_PROBE_STEPS, Change, _probe, choose_policy, judge_changes
+from thumbnet.runs.resolve import resolve_config
 from thumbnet.runs.train import train
 from thumbnet.specs.inputs import Inputs
+from thumbnet.specs.optimizers import AdamW
 from thumbnet.training.fit import fit
 
 
@@ -112,6 +114,41 @@ def test_without_enough_images_only_what_is_known_of_the_source_counts(
     with pytest.raises(ConfigError, match="augmentation is 'auto', but no images are held out") as caught:
         choose_policy(config, replace(halves(), val=None), say=lambda text: None)
     assert "val_fraction" in caught.value.hint
+
+
+def test_the_short_training_is_of_the_recipe_that_learns_soonest_and_no_longer_than_it_must_be(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[TrainConfig] = []
+    monkeypatch.setattr(augmentation_choice, "fit_config", lambda config, *_, **__: trained.append(config))
+    own = replace(halves(), source=Source("npz:x.npz", "made up"))
+    fields = {"model": "thumb-200k", "model_options": {}, "batch_size": 2, "epochs": 200, "optimizer": AdamW(lr=0.1)}
+    slow = resolve_config(config.replace(**fields), own)
+    for most_steps in (None, 7):
+        _probe(slow, own, most_steps=most_steps)
+    whole, short = trained
+    sprint = load_recipe("sprint")
+    assert (whole.model, whole.batch_size, whole.inputs.augmentation) == ("sprint", 32, "shift2-flip")
+    assert whole.optimizer == replace(sprint.optimizer, lr=sprint.optimizer.lr / 4)  # 32 images a step instead of 512
+    assert whole.steps == 100  # 25 epochs of 4 steps; a tenth of 200 epochs are fewer
+    assert short.steps == 7
+    longer = slow.replace(epochs=10_000)
+    _probe(longer, own, most_steps=None)
+    assert trained[-1].steps == MOST_PROBE_STEPS
+
+
+def test_no_more_validation_images_are_looked_at_than_tell(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+    monkeypatch.setattr(augmentation_choice, "MOST_IMAGES", 110)
+    monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset, most_steps: Side())
+    monkeypatch.setattr(
+        augmentation_choice, "judge_changes", lambda model, dataset, held_out: looked_at.append(len(held_out)) or []
+    )
+    for num_images in (120, 108):
+        choose_policy(config, halves(num_images), say=lambda text: None)
+    assert looked_at == [110, 108]
 
 
 def test_a_run_records_the_policy_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
 """`augmentation = "auto"`: a policy by what this data's validation images show, and by the training's length.
 
-Which flips and turns keep a class is a question to the pictures: a short training without any of them is scored on the
-validation images as they are, and flipped and turned. Where its accuracy falls, as with letters or gauges, that change
-is left out of the training; where it stays, as with textures seen from above, the training has it.
+Which flips and turns keep a class is a question to the pictures, not to the network: a short training without any of
+them, of the recipe that learns soonest, is scored on validation images as they are, and flipped and turned. Where its
+accuracy falls, as with letters or gauges, that change is left out of the training; where it stays, as with textures
+seen from above, the training has it.
 
 How strong the other changes are goes by the number of epochs, as in thumbnet's own recipes: a race of policies on a few
 hundred validation images would be decided by chance, and short races favour weak policies.
@@ -14,6 +15,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor, nn
 
@@ -24,14 +26,17 @@ from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.parts import build_model, fit_config
+from thumbnet.runs.planning.apply import as_rung
+from thumbnet.runs.planning.constants import LADDER
 from thumbnet.runs.resolve import Say
 from thumbnet.specs.policies import AUTO
 from thumbnet.training.inputs import resolve_inputs
 from thumbnet.training.progress import Silent
 
 MIN_IMAGES = 100  # of validation: fewer say nothing
+MOST_IMAGES = 2000  # of validation, that are looked at in each view
 PROBE_SHARE = 0.1  # of the epochs
-PROBE_STEPS = 100  # at least, where the training has so many
+PROBE_STEPS, MOST_PROBE_STEPS = 100, 400  # at least, where the training has so many, and at most
 LOST_SHARE = 0.15  # of what the model knows beyond the commonest class, that a harmless change may cost
 STANDARD_ERRORS = 2.0
 PROBE_POLICY = "shift2-flip"
@@ -100,7 +105,7 @@ def choose_policy(config: TrainConfig, dataset: Dataset, *, say: Say, most_steps
         "Choosing the augmentation: a short training without any, looked at on flipped and turned validation images ..."
     )
     model = _probe(config, dataset, most_steps=most_steps)
-    changes = judge_changes(model, dataset, dataset.val)
+    changes = judge_changes(model, dataset, _some(dataset.val))
     if not changes:
         why = "the short training learnt too little to tell what else keeps the classes"
         return _choice(epochs, [], default_flip=True, why=why)
@@ -131,10 +136,24 @@ def judge_changes(model: nn.Module, dataset: Dataset, held_out: Split) -> list[C
     return changes
 
 
+def has_own_probe(config: TrainConfig) -> bool:
+    """Whether the short training is of the config's own network, since that begins with trained weights."""
+    return config.init is not None
+
+
+def _some(split: Split) -> Split:
+    """At most MOST_IMAGES of the split's images, at equal distances."""
+    if len(split) <= MOST_IMAGES:
+        return split
+    return split.select(torch.linspace(0, len(split) - 1, MOST_IMAGES, device="cpu").round().long())
+
+
 def _probe(config: TrainConfig, dataset: Dataset, *, most_steps: int | None) -> nn.Module:
     """A model that was trained for a part of the config's epochs, on full images that were only shifted."""
+    num_epochs = config.epochs
+    config = config if has_own_probe(config) else as_rung(config, LADDER[0], dataset)
     steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
-    wanted = max(1, round(PROBE_SHARE * config.epochs), math.ceil(PROBE_STEPS / steps_per_epoch))
+    wanted = max(1, round(PROBE_SHARE * num_epochs), math.ceil(PROBE_STEPS / steps_per_epoch))
     inputs = dataclasses.replace(
         config.inputs,
         augmentation=PROBE_POLICY,
@@ -143,7 +162,7 @@ def _probe(config: TrainConfig, dataset: Dataset, *, most_steps: int | None) -> 
         scales=(1.0,),
         scale_starts=(0.0,),
     )
-    steps = min(wanted, config.epochs) * steps_per_epoch
+    steps = min(min(wanted, num_epochs) * steps_per_epoch, MOST_PROBE_STEPS)
     short = config.replace(
         inputs=inputs,
         epochs=None,

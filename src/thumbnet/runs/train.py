@@ -146,9 +146,10 @@ def begin(
     say = speaker(log_style)
     asked = config if asked is None else asked
     said = say if plan is None else say_nothing  # by the plan
-    dataset, config = load_checked(
-        config, say=said, dataset=dataset, is_resolved=is_resolved
-    )  # before there is a folder
+    probe_steps = None if plan is None else plan.probe_steps
+    dataset, config = load_checked(  # before there is a folder
+        config, say=said, dataset=dataset, is_resolved=is_resolved, most_probe_steps=probe_steps
+    )
     if sibling is not None:
         sibling.known_data.check(dataset, run_dir=sibling.path)
     dataset = dataset.with_note(dataset.source.note or data_note)
@@ -162,14 +163,22 @@ def begin(
 
 
 def load_checked(
-    config: TrainConfig, *, say: Say, dataset: Dataset | None = None, is_resolved: bool = False
+    config: TrainConfig,
+    *,
+    say: Say,
+    dataset: Dataset | None = None,
+    is_resolved: bool = False,
+    most_probe_steps: int | None = None,
 ) -> tuple[Dataset, TrainConfig]:
-    """Load the data, unless it is given, and resolve the config; raise here whatever `train` would reject."""
+    """Load the data, unless it is given, and resolve the config; raise here whatever `train` would reject.
+
+    An augmentation that is to be chosen is chosen by a short training, of at most `most_probe_steps` steps.
+    """
     pick_device(config.engine.device)
     dataset, config = load_data(config, say=say, dataset=dataset, is_resolved=is_resolved)
     if config.inputs.augmentation == AUTO:
         check_trainable(config.replace(augmentation=PROBE_POLICY), dataset, say=say)
-        config, dataset = with_chosen_policy(config, dataset, say=say)
+        config, dataset = with_chosen_policy(config, dataset, say=say, most_steps=most_probe_steps)
     check_trainable(config, dataset, say=say)
     return dataset, config
 

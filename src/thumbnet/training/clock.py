@@ -56,12 +56,11 @@ class PaceKeeper:
         self.window: deque[tuple[float, float]] = deque()  # of these two, after past steps
         self.last_s = self.next_check_s = clock.now()
 
-    def epoch_begins(self) -> None:
-        self.last_s = self.clock.now()
-
     def scoring_ends(self) -> None:
-        """Called where an epoch was scored and kept, before the next one begins."""
-        self.scoring_s = self.clock.now() - self.last_s
+        """Called where an epoch was scored and kept, before the next one begins; what passes between two epochs of
+        which the first is not scored counts as training."""
+        now_s = self.clock.now()
+        self.scoring_s, self.last_s = now_s - self.last_s, now_s
 
     def step_ends(self, step: int) -> None:
         """Called where the device has caught up."""

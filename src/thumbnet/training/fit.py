@@ -176,8 +176,6 @@ def fit(
     scores: dict[str, S] = {}
     while epoch * steps_per_epoch < course.num_steps:
         epoch += 1
-        if keeper is not None:
-            keeper.epoch_begins()
         with using_kernels(model, library):
             trained = train_epoch(loop, epoch, forecast.step_ends if keeper is None else keeper.step_ends)
         done = min(epoch * steps_per_epoch, course.num_steps)

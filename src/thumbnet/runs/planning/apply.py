@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from thumbnet.config import TrainConfig, config_from_dict, config_to_dict
+from thumbnet.data.dataset import Dataset
 from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import list_recipes, load_recipe
 from thumbnet.runs.init import load_trained
-from thumbnet.runs.planning.constants import LADDER, OTHER_MODELS, SCALE_STARTS, SCALES, UNEQUAL_FROM, Rung
-from thumbnet.runs.planning.ladder import DataFacts, batch_of, lr_of, rungs_of
+from thumbnet.runs.planning.constants import (
+    GIVEN,
+    LADDER,
+    OTHER_MODELS,
+    RATES_BY_BATCH,
+    SCALE_STARTS,
+    SCALES,
+    UNEQUAL_FROM,
+    Rung,
+)
+from thumbnet.runs.planning.ladder import DataFacts, batch_of, rate_of, rungs_of
+from thumbnet.runs.resolve import resolve_config
 from thumbnet.specs.length import OF_THE_RECIPE
 
 WITHOUT_CHOICE = 1.0  # the cost of a recipe before it is measured
@@ -31,13 +44,13 @@ def with_model_of_init(config: TrainConfig) -> TrainConfig:
 
 def candidate_rungs(config: TrainConfig) -> tuple[Rung, ...]:
     """The recipes that the plan may choose from; one alone where the config leaves it no recipe's fields."""
+    known = {rung.recipe: rung for rung in (*LADDER, *GIVEN)}
     if not any(is_planned(config, name) for name in OF_THE_RECIPE):
-        return (Rung(config.recipe, WITHOUT_CHOICE),)
+        return (known.get(config.recipe, Rung(config.recipe, WITHOUT_CHOICE)),)
     model = None if is_planned(config, "model") else config.model
     other = config.model if config.model in list_recipes() else OTHER_MODELS
-    return rungs_of(
-        model, {rung.recipe: load_recipe(rung.recipe).model for rung in LADDER}, Rung(other, WITHOUT_CHOICE)
-    )
+    models = {rung.recipe: load_recipe(rung.recipe).model for rung in LADDER}
+    return rungs_of(model, models, known.get(other, Rung(other, WITHOUT_CHOICE)))
 
 
 def with_rung(config: TrainConfig, rung: Rung, facts: DataFacts, *, grows: bool) -> TrainConfig:
@@ -59,13 +72,41 @@ def with_rung(config: TrainConfig, rung: Rung, facts: DataFacts, *, grows: bool)
             values["alternating_flip"] = False
         if "batch_size" in planned:
             values["batch_size"] = batch_of(rung, facts.num_train)
-        if "lr" in planned:
-            batch = values["batch_size"]
-            assert isinstance(batch, int)
-            values["lr"] = lr_of(recipe.optimizer.lr, batch, recipe_batch=recipe.batch_size)
+        batch = values["batch_size"]
+        assert isinstance(batch, int)
+        values |= {name: rate for name, rate in _rates(recipe, batch).items() if name in planned}
     if "scales" in planned:
         values["scales"], values["scale_starts"] = (SCALES, SCALE_STARTS) if grows else ((1.0,), (0.0,))
     is_unequal = max(facts.class_counts) >= UNEQUAL_FROM * min(facts.class_counts)
     if "class_weights" in planned and is_unequal and config.inputs.sampler == "shuffled":
         values["class_weights"] = "balanced"
     return config_from_dict(values)
+
+
+def _rates(recipe: TrainConfig, batch: int) -> dict[str, float]:
+    """Those of a recipe's rates that are others for this batch."""
+    rates = {name: getattr(recipe.optimizer, name, None) for name in RATES_BY_BATCH}
+    return {
+        name: rate_of(rate, batch, recipe_batch=recipe.batch_size)
+        for name, rate in rates.items()
+        if isinstance(rate, float)
+    }
+
+
+def as_rung(config: TrainConfig, rung: Rung, dataset: Dataset) -> TrainConfig:
+    """A resolved config with network, batch and rates of the rung's recipe in the place of its own; of one epoch."""
+    recipe = load_recipe(rung.recipe)
+    batch = batch_of(rung, len(dataset.train))
+    changed = config.replace(
+        model=recipe.model,
+        model_options=dict(recipe.model_options),
+        batch_size=batch,
+        optimizer=dataclasses.replace(recipe.optimizer, **_rates(recipe, batch)),
+        label_smoothing=recipe.objective.label_smoothing,
+        body_lr_factor=1.0,
+        epochs=1,
+        steps=None,
+        pace_starts=None,
+        pace_steps=None,
+    )
+    return resolve_config(changed, dataset)

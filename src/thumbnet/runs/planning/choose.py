@@ -12,12 +12,13 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
 from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.errors import ConfigError
-from thumbnet.runs.augmentation_choice import with_chosen_policy
+from thumbnet.runs.augmentation_choice import has_own_probe, with_chosen_policy
 from thumbnet.runs.leaks import look_for_leaks
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init
 from thumbnet.runs.planning.constants import (
     ENOUGH_EPOCHS,
     EVALUATION_SHARE,
+    LADDER,
     MIN_TOLERANCE_S,
     PROBE_SHARE,
     REFERENCE_S,
@@ -29,6 +30,7 @@ from thumbnet.runs.planning.ladder import (
     Candidate,
     choose_rung,
     choose_size,
+    epochs_needed,
     sizes_of,
 )
 from thumbnet.runs.planning.measured import measured
@@ -103,16 +105,18 @@ def plan_training(
     not_taken += refused
     while True:
         made = measured(config, rung, dataset, facts, budget, times, measures)
-        if made.epochs >= ENOUGH_EPOCHS * rung.min_epochs or rung is rungs[0]:
+        needed = epochs_needed(rung, facts.num_train)
+        if made.epochs >= ENOUGH_EPOCHS * needed or rung is rungs[0]:
             break
-        against = f"measured, it would get {made.epochs:.0f} of the {rung.min_epochs} epochs that it needs"
+        against = f"measured, it would get {made.epochs:.0f} of the {needed} epochs that it needs"
         not_taken.append(Candidate(rung.recipe, sides, made.epochs, against))
         rung = rungs[rungs.index(rung) - 1]
+    probe_steps = None
     if made.steps >= 2 and made.resolved.inputs.augmentation == AUTO:
-        full_step_s = made.speed.step_s[sides]
-        most_steps = int(PROBE_SHARE * made.left_s / full_step_s)
         probed = made.resolved.replace(epochs=max(1, math.ceil(made.epochs)))
-        probed, dataset = with_chosen_policy(probed, dataset, say=say, most_steps=most_steps)
+        step_s = made.speed.step_s[sides] if has_own_probe(probed) else times.step_s(LADDER[0], facts, sides)
+        probe_steps = max(1, int(PROBE_SHARE * made.left_s / step_s))
+        probed, dataset = with_chosen_policy(probed, dataset, say=say, most_steps=probe_steps)
         config = config.replace(augmentation=probed.inputs.augmentation, flip=probed.inputs.flip)
         made = measured(config, rung, dataset, facts, budget, times, measures)
     if made.steps < 2:
@@ -143,6 +147,7 @@ def plan_training(
             )
         ),
         not_taken=tuple(not_taken),
+        probe_steps=probe_steps,
     )
     for sentence in record.reasons:
         say(sentence)

@@ -10,21 +10,27 @@ from dataclasses import dataclass
 class Rung:
     """A recipe that a plan may choose: `cost` is the time that it trains an image of 32 pixels for, over `sprint`'s.
 
-    It is chosen from `min_epochs` epochs and `min_images` training images on; `grows`: its images may begin small.
+    It is chosen from `min_epochs` epochs, `min_steps` steps and `min_images` training images on; `grows`: its images
+    may begin small.
     """
 
     recipe: str
     cost: float
     min_epochs: int = 0
+    min_steps: int = 0
     min_images: int = 0
     grows: bool = True
 
 
 LADDER = (  # from the one that learns soonest to the one that gets furthest
     Rung("sprint", 1.0),
-    Rung("sprint-long", 3.8, min_epochs=12),
-    Rung("thumb-100k", 4.3, min_epochs=60, min_images=10_000, grows=False),
-    Rung("thumb-200k", 6.5, min_epochs=60, min_images=10_000, grows=False),
+    Rung("sprint-long", 3.8, min_epochs=12, min_steps=1500),
+    Rung("thumb-200k", 6.5, min_epochs=100, min_images=10_000, grows=False),
+)
+GIVEN = (  # taken only where their model is given: at equal time, one of the ladder gets further
+    Rung("thumb-20k", 2.0, grows=False),
+    Rung("thumb-50k", 3.0, grows=False),
+    Rung("thumb-100k", 4.3, grows=False),
 )
 OTHER_MODELS = "quick"  # the recipe whose optimizer trains a model that no recipe is of
 
@@ -32,9 +38,7 @@ SIZES = (32, 48, 64, 96, 128, 160, 224)  # pixels; smaller pictures keep their o
 LARGEST_SIZE = ((20.0, 96), (60.0, 128), (float("inf"), 160))  # below so many minutes, at most so many pixels
 ENLARGED_AT_MOST = 1.15  # times the shorter side of the median picture
 MIN_EPOCHS_OF_A_SIZE = 25  # of the cheapest recipe: fewer, and smaller images are better
-PIXELS_SHARE = (
-    0.05  # of the training time of an image of 32 pixels, which grows with its pixels; the rest with the maps
-)
+PIXELS_SHARE = 0.014  # of the training time of an image of 32 pixels: it grows with the pixels, the rest with the maps
 MEMORY_SHARE = 0.5  # of what data may take, for the pictures
 
 SCALES, SCALE_STARTS = (0.5, 0.75, 1.0), (0.0, 0.4, 0.8)
@@ -45,11 +49,12 @@ MIN_GROWING_EPOCHS = 3
 LARGE_BATCH, LARGE_BATCH_FROM = 512, 20_000  # images a step of `sprint`, from so many training images on
 BATCH, MIN_BATCH = 128, 32
 MIN_STEPS_PER_EPOCH = 8
-MAX_EPOCHS = 300
+RATES_BY_BATCH, RATE_POWER = ("lr",), 0.5  # of a recipe's rates these go with so high a power of the batch's size
+MAX_EPOCHS, MAX_STEPS_OF_FEW = 300, 2000  # the longer of the two is the most that a plan makes
 
 UNEQUAL_FROM = 3.0  # times the rarest class's training images in the commonest one: classes then weigh the same
 
-PROBE_SHARE = 0.05  # of the time, for the short training that augmentation = "auto" is chosen by
+PROBE_SHARE = 0.05  # of the time, at most, for the short training that augmentation = "auto" is chosen by
 ROBUSTNESS_SHARE = 0.1  # of the minutes: where accuracy under corruptions would take more, the report goes without it
 CORRUPTION_S = 0.1e-3  # to corrupt an image of 32 pixels, at the reference machine's speed
 

@@ -101,7 +101,10 @@ def _spread(files: Sequence[Path], count: int) -> list[Path]:
 
 
 def _decoding(files: Sequence[Path]) -> tuple[float, int]:
-    """Seconds a file, all threads at work, and the number of channels."""
+    """Seconds a file, all threads at work, and the number of channels.
+
+    Those of the first file do not count: Pillow then loads its formats, which is done once.
+    """
 
     def channels(file: Path) -> int:
         try:
@@ -109,7 +112,8 @@ def _decoding(files: Sequence[Path]) -> tuple[float, int]:
         except (ImageError, OSError):
             return 1
 
-    begin_s = time.perf_counter()
+    channels(files[0])
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        begin_s = time.perf_counter()
         num_channels = max(pool.map(channels, files))
     return (time.perf_counter() - begin_s) / len(files), num_channels

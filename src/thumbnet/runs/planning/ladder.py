@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from thumbnet.data.batches import num_batches
 from thumbnet.models.architecture import parse_stem, stem_for
 from thumbnet.runs.planning.constants import (
     BATCH,
@@ -20,6 +21,7 @@ from thumbnet.runs.planning.constants import (
     LARGE_BATCH_FROM,
     LARGEST_SIZE,
     MAX_EPOCHS,
+    MAX_STEPS_OF_FEW,
     MEMORY_SHARE,
     MIN_BATCH,
     MIN_EPOCHS_OF_A_SIZE,
@@ -27,6 +29,7 @@ from thumbnet.runs.planning.constants import (
     MIN_GROWING_SIDE,
     MIN_STEPS_PER_EPOCH,
     PIXELS_SHARE,
+    RATE_POWER,
     SIZES,
     Rung,
 )
@@ -88,12 +91,13 @@ def _area_behind_stem(model: str, sides: tuple[int, int]) -> int:
 
 
 def epochs_in(budget: Budget, facts: DataFacts, rung: Rung, sides: tuple[int, int], *, may_grow: bool) -> float:
-    """The epochs of a recipe that fit into the time, at most MAX_EPOCHS."""
+    """The epochs of a recipe that fit into the time, no more than a plan makes."""
     image_s = budget.image_s * rung.cost * size_cost(rung.recipe, sides)
     epochs = budget.left_s(sides) / (facts.num_train * image_s)
     if may_grow and can_grow(rung, sides, epochs / GROWTH_COST):
         epochs /= GROWTH_COST
-    return max(0.0, min(float(MAX_EPOCHS), epochs))
+    steps_per_epoch = num_batches(facts.num_train, batch_of(rung, facts.num_train))
+    return max(0.0, min(most_steps(steps_per_epoch) / steps_per_epoch, epochs))
 
 
 def can_grow(rung: Rung, sides: tuple[int, int], epochs: float) -> bool:
@@ -142,8 +146,8 @@ def choose_rung(
         if facts.num_train < rung.min_images and rung is not rungs[0]:
             against = f"it needs {rung.min_images:,} training images"
             refused.append(Candidate(rung.recipe, sides, epochs, against))
-        elif epochs < rung.min_epochs and rung is not rungs[0]:
-            refused.append(_too_few(rung, sides, epochs, rung.min_epochs))
+        elif epochs < (needed := epochs_needed(rung, facts.num_train)) and rung is not rungs[0]:
+            refused.append(_too_few(rung, sides, epochs, needed))
         else:
             return rung, refused
     raise AssertionError("there is no recipe")
@@ -151,6 +155,16 @@ def choose_rung(
 
 def _too_few(rung: Rung, sides: tuple[int, int], epochs: float, needed: int) -> Candidate:
     return Candidate(rung.recipe, sides, epochs, f"it would get {epochs:.0f} of the {needed} epochs that it needs")
+
+
+def epochs_needed(rung: Rung, num_train: int) -> int:
+    """The epochs from which on a recipe is worth its cost: of few images, more than of many."""
+    return max(rung.min_epochs, math.ceil(rung.min_steps / num_batches(num_train, batch_of(rung, num_train))))
+
+
+def most_steps(steps_per_epoch: int) -> int:
+    """The steps of the longest training that a plan makes."""
+    return max(MAX_EPOCHS * steps_per_epoch, MAX_STEPS_OF_FEW)
 
 
 def rungs_of(model: str | None, models: Mapping[str, str], other: Rung) -> tuple[Rung, ...]:
@@ -171,6 +185,6 @@ def batch_of(rung: Rung, num_train: int) -> int:
     return batch
 
 
-def lr_of(lr: float, batch: int, *, recipe_batch: int) -> float:
+def rate_of(rate: float, batch: int, *, recipe_batch: int) -> float:
     """A recipe's rate for another batch: it goes with the root of the batch's size."""
-    return lr * math.sqrt(batch / recipe_batch)
+    return float(rate * (batch / recipe_batch) ** RATE_POWER)

@@ -13,14 +13,13 @@ from thumbnet.runs.parts import check_sizes
 from thumbnet.runs.planning.apply import is_planned, with_rung
 from thumbnet.runs.planning.constants import (
     CHECKPOINT_S,
-    MAX_EPOCHS,
     MEASURED_S,
     MIN_SCORINGS,
     SCORING_SHARE,
     SETUP_S,
     Rung,
 )
-from thumbnet.runs.planning.ladder import Budget, DataFacts, can_grow, epochs_in
+from thumbnet.runs.planning.ladder import Budget, DataFacts, can_grow, epochs_in, most_steps
 from thumbnet.runs.planning.speed import Measures, Speed
 from thumbnet.runs.planning.times import Times
 from thumbnet.runs.resolve import resolve_config
@@ -74,7 +73,7 @@ def measured(
         score_every = math.ceil(scoring_s / (SCORING_SHARE * steps_per_epoch * step_s))
         score_every = max(1, min(score_every, int(left_s / (steps_per_epoch * step_s) / MIN_SCORINGS)))
     steps = int((left_s - scoring_s) / (step_s + scoring_s / (steps_per_epoch * score_every)))
-    max_steps = MAX_EPOCHS * steps_per_epoch
+    max_steps = most_steps(steps_per_epoch)
     return Measured(
         chosen,
         resolved,

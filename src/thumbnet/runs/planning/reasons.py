@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
-from thumbnet.runs.planning.constants import MAX_EPOCHS, ROBUSTNESS_SHARE
-from thumbnet.runs.planning.ladder import Candidate, DataFacts
+from thumbnet.runs.planning.constants import ROBUSTNESS_SHARE
+from thumbnet.runs.planning.ladder import Candidate, DataFacts, most_steps
 from thumbnet.terminal.text import counted
 
 
@@ -43,8 +43,8 @@ def reasons_of(
     ]
     if config.objective.class_weights == "balanced":
         sentences.append("Classes of unequal size weigh the same in the loss (class_weights).")
-    if steps == MAX_EPOCHS * steps_per_epoch:
-        sentences.append(f"It ends early: {MAX_EPOCHS} epochs are the most that a plan makes.")
+    if steps == most_steps(steps_per_epoch):
+        sentences.append(f"It ends early: {counted(epochs, 'epoch')} are the most that a plan makes of so many images.")
     if without_robustness:
         sentences.append(
             f"Accuracy under corruptions would take more than {ROBUSTNESS_SHARE:.0%} of the time: `thumbnet evaluate "

@@ -27,6 +27,7 @@ class PlanRecord:
 
     Seconds: `image_s` is that of training an image of 32 pixels by the ladder's first recipe, `reading_s` of reading
     the data, `planned_s` until the plan was made, `reserve_s` what is kept for the end, `scoring_s` between epochs.
+    `probe_steps` is the most that each run may spend on choosing its augmentation, where that is left to it.
     """
 
     minutes: float
@@ -44,6 +45,7 @@ class PlanRecord:
     step_s: tuple[StepTime, ...]
     reasons: tuple[str, ...]
     not_taken: tuple[Candidate, ...] = ()
+    probe_steps: int | None = None
 
     def clock(self, *, deadline_s: float) -> Clock:
         """The clock of a training whose command must be over at `deadline_s`, by `time.perf_counter`."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from thumbnet.errors import ConfigError
-from thumbnet.runs.planning.constants import EVALUATION_SHARE, LADDER, MEASURED_S, ROBUSTNESS_SHARE, SETUP_S
-from thumbnet.runs.planning.ladder import Budget, DataFacts, size_cost
+from thumbnet.runs.planning.constants import EVALUATION_SHARE, LADDER, MEASURED_S, ROBUSTNESS_SHARE, SETUP_S, Rung
+from thumbnet.runs.planning.ladder import Budget, DataFacts, batch_of, size_cost
 from thumbnet.runs.planning.reserve import end_s, robustness_s
 
 
@@ -22,6 +22,11 @@ class Times:
     pictures: bool
     now: Callable[[], float]
     report_robustness: bool | Literal["auto"] = False  # auto: unless it takes too long
+
+    def step_s(self, rung: Rung, facts: DataFacts, sides: tuple[int, int]) -> float:
+        """Seconds of a step of a recipe on images of such height and width, as it is reckoned before it is measured."""
+        image_s = self.image_s * rung.cost * size_cost(rung.recipe, sides)
+        return image_s * min(facts.num_train, batch_of(rung, facts.num_train))
 
     def robustness_s(self, facts: DataFacts, eval_image_s: float, sides: tuple[int, int]) -> float:
         """Seconds for accuracy under corruptions in the report; 0 where it has none."""
