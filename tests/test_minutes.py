@@ -28,7 +28,7 @@ from thumbnet.runs.lr import find_recipe_lr
 from thumbnet.runs.planning import choose, facts
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
 from thumbnet.runs.planning.choose import Planned, plan_training
-from thumbnet.runs.planning.constants import LADDER, OTHER_MODELS, SCALES
+from thumbnet.runs.planning.constants import LADDER, MEASURED_S, OTHER_MODELS, SCALES
 from thumbnet.runs.planning.facts import facts_of, look_at_folder
 from thumbnet.runs.planning.ladder import DataFacts, size_cost
 from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_from_dict, plan_to_dict
@@ -230,9 +230,22 @@ def test_a_policy_that_is_to_be_chosen_gets_a_part_of_the_time(tmp_path: Path, m
     ((epochs, most_steps),) = asked
     assert epochs == pytest.approx(planned.record.epochs, abs=3)
     assert most_steps is not None
-    probe_step_s = 0.33e-3 * size_cost("sprint", (16, 16)) * 28  # of `sprint`, on all 28 images at once
+    probe_step_s = 0.33e-3 * size_cost("sprint", (16, 16)) * 28  # of `sprint`, on all 28 images, too small to grow
     assert 0.04 * 50 <= most_steps * probe_step_s <= 0.05 * 60
     assert planned.record.probe_steps == most_steps
+
+
+@pytest.mark.parametrize(("policy", "num_measured"), [("shift-flip", 1), ("strong", 2)])
+def test_a_policy_that_takes_time_is_measured_with_it(
+    policy: str, num_measured: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose_one(config: TrainConfig, dataset: Dataset, **_: Any) -> tuple[TrainConfig, Dataset]:
+        return config.replace(augmentation=policy, flip=True), dataset
+
+    monkeypatch.setattr(choose, "with_chosen_policy", choose_one)
+    fake = FakeTime(step_s=0.5)
+    assert fake.plan(planned_config(tmp_path, augmentation="auto")).config.inputs.augmentation == policy
+    assert fake.now_s == 50.0 + num_measured * MEASURED_S
 
 
 def test_too_few_minutes_are_refused_with_their_numbers(tmp_path: Path) -> None:

@@ -71,6 +71,28 @@ def test_changes_that_turn_a_class_into_another_are_found() -> None:
     assert judge_changes(Brightness(), halves(), halves().train) == []  # it knows nothing of these
 
 
+def test_a_rare_class_counts_as_much_as_a_common_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = torch.tensor([0] * 90 + [1] * 30)
+    right = torch.arange(120) < 110  # 20 of the rare ones
+    few_common, few_rare = right & (torch.arange(120) >= 4), right & (torch.arange(120) < 106)
+    answers = iter([right, right, few_common, few_rare])
+    monkeypatch.setattr(augmentation_choice, "_right", lambda *_: next(answers))
+    split = Split(torch.zeros(120, 1, 8, 8, dtype=torch.uint8), labels)
+    changes = judge_changes(Side(), halves(), split)
+    assert changes[0].accuracy == pytest.approx((1 + 2 / 3) / 2)
+    assert [change.is_harmless for change in changes] == [True, True, False]  # 4 of 90, or 4 of 30
+
+
+def test_only_flips_to_the_left_and_right_may_cost_what_chance_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, place = torch.arange(100) % 2, torch.arange(100)
+    right = place < 70
+    other = right & (place >= 12) | (place >= 92)  # 4 points less, of 20 beyond chance; their error is 4.5
+    answers = iter([right, other, other, right])
+    monkeypatch.setattr(augmentation_choice, "_right", lambda *_: next(answers))
+    split = Split(torch.zeros(100, 1, 8, 8, dtype=torch.uint8), labels)
+    assert [change.is_harmless for change in judge_changes(Side(), halves(), split)] == [True, False, True]
+
+
 @pytest.fixture
 def config() -> TrainConfig:
     return small_config(Path("x.npz"), augmentation="auto")
@@ -129,12 +151,22 @@ def test_the_short_training_is_of_the_recipe_that_learns_soonest_and_no_longer_t
     whole, short = trained
     sprint = load_recipe("sprint")
     assert (whole.model, whole.batch_size, whole.inputs.augmentation) == ("sprint", 32, "shift2-flip")
+    assert whole.inputs.scales == (1.0,)  # of 8 pixels; larger ones grow
     assert whole.optimizer == replace(sprint.optimizer, lr=sprint.optimizer.lr / 4)  # 32 images a step instead of 512
     assert whole.steps == 100  # 25 epochs of 4 steps; a tenth of 200 epochs are fewer
     assert short.steps == 7
     longer = slow.replace(epochs=10_000)
     _probe(longer, own, most_steps=None)
     assert trained[-1].steps == MOST_PROBE_STEPS
+
+
+def test_after_few_steps_only_flips_to_the_left_and_right_are_judged(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset, most_steps: Brightness())
+    for most_steps, expected in ((59, "shift-flip"), (60, "turns"), (None, "turns")):
+        choice = choose_policy(config, halves(is_bright=True), say=lambda text: None, most_steps=most_steps)
+        assert (choice.augmentation, choice.flip) == (expected, True)
 
 
 def test_no_more_validation_images_are_looked_at_than_tell(

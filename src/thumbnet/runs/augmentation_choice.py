@@ -3,7 +3,8 @@
 Which flips and turns keep a class is a question to the pictures, not to the network: a short training without any of
 them, of the recipe that learns soonest, is scored on validation images as they are, and flipped and turned. Where its
 accuracy falls, as with letters or gauges, that change is left out of the training; where it stays, as with textures
-seen from above, the training has it.
+seen from above, the training has it. A network that has hardly begun knows colours alone, which no turn changes: it is
+asked for flips to the left and right at most.
 
 How strong the other changes are goes by the number of epochs, as in thumbnet's own recipes: a race of policies on a few
 hundred validation images would be decided by chance, and short races favour weak policies.
@@ -27,7 +28,7 @@ from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.parts import build_model, fit_config
 from thumbnet.runs.planning.apply import as_rung
-from thumbnet.runs.planning.constants import LADDER
+from thumbnet.runs.planning.constants import LADDER, MIN_GROWING_SIDE, SCALE_STARTS, SCALES
 from thumbnet.runs.resolve import Say
 from thumbnet.specs.policies import AUTO
 from thumbnet.training.inputs import resolve_inputs
@@ -37,9 +38,12 @@ MIN_IMAGES = 100  # of validation: fewer say nothing
 MOST_IMAGES = 2000  # of validation, that are looked at in each view
 PROBE_SHARE = 0.1  # of the epochs
 PROBE_STEPS, MOST_PROBE_STEPS = 100, 400  # at least, where the training has so many, and at most
-LOST_SHARE = 0.15  # of what the model knows beyond the commonest class, that a harmless change may cost
-STANDARD_ERRORS = 2.0
+TRUSTED_STEPS = 60  # after fewer, the model is asked for flips to the left and right alone
+LOST_SHARE = 0.15  # of what the model knows beyond chance, that a harmless change may cost
+STANDARD_ERRORS = 2.0  # that flips to the left and right may cost, since they are harmless as a rule
+USUAL = "left-right"
 PROBE_POLICY = "shift2-flip"
+AS_CHEAP = (PROBE_POLICY, "shift-flip")  # what they take goes unnoticed beside a step
 STRENGTHS = (  # up to so many epochs: the policies upright, with flips upside down, with quarter turns
     (12, ("shift-flip", "flips", "turns")),
     (40, ("shift2-flip", "flips", "turns")),
@@ -49,7 +53,7 @@ STRENGTHS = (  # up to so many epochs: the policies upright, with flips upside d
 
 @dataclass(frozen=True)
 class Change:
-    """A change of all validation images, the accuracy of the probe before and after it, and whether it is harmless."""
+    """A change of all validation images, the balanced accuracy before and after it, and whether it is harmless."""
 
     name: str
     accuracy: float
@@ -106,6 +110,8 @@ def choose_policy(config: TrainConfig, dataset: Dataset, *, say: Say, most_steps
     )
     model = _probe(config, dataset, most_steps=most_steps)
     changes = judge_changes(model, dataset, _some(dataset.val))
+    if most_steps is not None and most_steps < TRUSTED_STEPS:
+        changes = [change for change in changes if change.name == USUAL]
     if not changes:
         why = "the short training learnt too little to tell what else keeps the classes"
         return _choice(epochs, [], default_flip=True, why=why)
@@ -113,24 +119,27 @@ def choose_policy(config: TrainConfig, dataset: Dataset, *, say: Say, most_steps
 
 
 def judge_changes(model: nn.Module, dataset: Dataset, held_out: Split) -> list[Change]:
-    """What the model's accuracy is on images flipped left-right and upside down, and turned by 90 degrees.
+    """What the model's balanced accuracy is on images flipped left-right and upside down, and turned by 90 degrees.
 
-    Quarter turns are left out where images are not square. Empty where the model is hardly better than the commonest
-    class, so that it shows nothing.
+    Quarter turns are left out where images are not square. Empty where the model is hardly better than chance, so that
+    it shows nothing.
     """
-    right = _right(model, dataset, held_out, held_out.images)
-    accuracy = float(right.double().mean())
-    commonest = float(held_out.labels.bincount().max()) / len(held_out)
-    if accuracy - commonest <= STANDARD_ERRORS * math.sqrt(accuracy * (1 - accuracy) / len(held_out)):
+    counts = held_out.labels.bincount()
+    num_classes = int((counts > 0).sum())
+    weights = len(held_out) / (num_classes * counts.double()[held_out.labels])
+    right = weights * _right(model, dataset, held_out, held_out.images)
+    accuracy = float(right.mean())
+    known = accuracy - 1 / num_classes
+    if known <= STANDARD_ERRORS * float(right.std()) / math.sqrt(len(held_out)):
         return []
-    views = {"left-right": held_out.images.flip(3), "upside down": held_out.images.flip(2)}
+    views = {USUAL: held_out.images.flip(3), "upside down": held_out.images.flip(2)}
     if held_out.images.shape[2] == held_out.images.shape[3]:
         views["by 90 degrees"] = held_out.images.rot90(1, (2, 3))
     changes = []
     for name, images in views.items():
-        lost = right.double() - _right(model, dataset, held_out, images).double()
+        lost = right - weights * _right(model, dataset, held_out, images)
         error = float(lost.std()) / math.sqrt(len(lost))
-        allowed = max(STANDARD_ERRORS * error, LOST_SHARE * (accuracy - commonest))
+        allowed = max(STANDARD_ERRORS * error if name == USUAL else 0.0, LOST_SHARE * known)
         mean = float(lost.mean())
         changes.append(Change(name, accuracy, accuracy - mean, mean <= allowed))
     return changes
@@ -141,6 +150,11 @@ def has_own_probe(config: TrainConfig) -> bool:
     return config.init is not None
 
 
+def grows_in_probe(sides: tuple[int, ...]) -> bool:
+    """Whether images of such height and width begin small in the short training."""
+    return min(sides) >= MIN_GROWING_SIDE
+
+
 def _some(split: Split) -> Split:
     """At most MOST_IMAGES of the split's images, at equal distances."""
     if len(split) <= MOST_IMAGES:
@@ -149,8 +163,8 @@ def _some(split: Split) -> Split:
 
 
 def _probe(config: TrainConfig, dataset: Dataset, *, most_steps: int | None) -> nn.Module:
-    """A model that was trained for a part of the config's epochs, on full images that were only shifted."""
-    num_epochs = config.epochs
+    """A model that was trained for a part of the config's epochs, on images that were only shifted."""
+    num_epochs, grows = config.epochs, not has_own_probe(config) and grows_in_probe(dataset.image_shape[1:])
     config = config if has_own_probe(config) else as_rung(config, LADDER[0], dataset)
     steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
     wanted = max(1, round(PROBE_SHARE * num_epochs), math.ceil(PROBE_STEPS / steps_per_epoch))
@@ -159,8 +173,8 @@ def _probe(config: TrainConfig, dataset: Dataset, *, most_steps: int | None) -> 
         augmentation=PROBE_POLICY,
         flip=False,
         alternating_flip=False,
-        scales=(1.0,),
-        scale_starts=(0.0,),
+        scales=SCALES if grows else (1.0,),
+        scale_starts=SCALE_STARTS if grows else (0.0,),
     )
     steps = min(min(wanted, num_epochs) * steps_per_epoch, MOST_PROBE_STEPS)
     short = config.replace(

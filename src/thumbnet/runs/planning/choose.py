@@ -12,12 +12,13 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
 from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.errors import ConfigError
-from thumbnet.runs.augmentation_choice import has_own_probe, with_chosen_policy
+from thumbnet.runs.augmentation_choice import AS_CHEAP, grows_in_probe, has_own_probe, with_chosen_policy
 from thumbnet.runs.leaks import look_for_leaks
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init
 from thumbnet.runs.planning.constants import (
     ENOUGH_EPOCHS,
     EVALUATION_SHARE,
+    GROWTH_COST,
     LADDER,
     MIN_TOLERANCE_S,
     PROBE_SHARE,
@@ -115,10 +116,12 @@ def plan_training(
     if made.steps >= 2 and made.resolved.inputs.augmentation == AUTO:
         probed = made.resolved.replace(epochs=max(1, math.ceil(made.epochs)))
         step_s = made.speed.step_s[sides] if has_own_probe(probed) else times.step_s(LADDER[0], facts, sides)
+        step_s *= GROWTH_COST if grows_in_probe(sides) and not has_own_probe(probed) else 1.0
         probe_steps = max(1, int(PROBE_SHARE * made.left_s / step_s))
         probed, dataset = with_chosen_policy(probed, dataset, say=say, most_steps=probe_steps)
         config = config.replace(augmentation=probed.inputs.augmentation, flip=probed.inputs.flip)
-        made = measured(config, rung, dataset, facts, budget, times, measures)
+        speed = made.speed if probed.inputs.augmentation in AS_CHEAP else None  # it was measured with such a one
+        made = measured(config, rung, dataset, facts, budget, times, measures, speed=speed)
     if made.steps < 2:
         raise times.too_short(facts, reading_s, made.speed.eval_image_s, sides)
     record = PlanRecord(

@@ -52,8 +52,11 @@ def measured(
     budget: Budget,
     times: Times,
     measures: Measures,
+    *,
+    speed: Speed | None = None,
 ) -> Measured:
-    """A recipe in the config, with its measured speed, and as many steps as fit into the time that is left then."""
+    """A recipe in the config, with its speed, which is measured unless it is given, and as many steps as fit into the
+    time that is left then."""
     sides = dataset.image_shape[1], dataset.image_shape[2]
     epochs = epochs_in(budget, facts, rung, sides, may_grow=is_planned(config, "scales"))
     chosen = with_rung(config, rung, facts, grows=can_grow(rung, sides, epochs))
@@ -61,7 +64,7 @@ def measured(
     check_sizes(resolved, dataset)
     is_open = resolved.inputs.augmentation == AUTO  # it is chosen by the number of epochs that this gives
     trained = resolved.replace(augmentation=PROBE_POLICY) if is_open else resolved
-    speed = measures.speed(trained, dataset, seconds=MEASURED_S)
+    speed = measures.speed(trained, dataset, seconds=MEASURED_S) if speed is None else speed
     if times.goes_without_robustness(facts, speed.eval_image_s, sides):
         chosen, resolved = (each.replace(report_robustness=False) for each in (chosen, resolved))
     left_s = times.left_s(facts, speed.eval_image_s, sides) - SETUP_S
