@@ -3,11 +3,12 @@
 python benchmarks/bench_minutes.py --keep DIR [--sets digits cifar-5000 solar] [--minutes 1 2 3 10 60] [--runs N]
     [--forms one seeds folds] [--busy] [--data-dir DIR] [--stop-after MIN] [--again]
 
-Each training is a command as a user gives it, on a folder of pictures: scikit-learn's digits for 1 minute, all of
-CIFAR-10 for 1, 2, 3 and 10 minutes and once for 60, and with `--sets solar` the solar cells for 1, 3 and 10. Three runs
-of each budget with seeds 0, 1 and 2, of an hour one (--runs: another number of all). `--forms seeds folds` trains the
-digits with `--seeds 2` and with `--folds 2`, where each run has M minutes. --busy does the same beside two processes
-that never rest: give --runs 1. The sets are those of bench_own_pictures, made into DIR/sets.
+Each training is a command as a user gives it, with nothing said of flips, on a folder of pictures: scikit-learn's
+digits for 1 minute, all of CIFAR-10 for 1, 2, 3 and 10 minutes and once for 60, and with `--sets solar` the solar cells
+for 1, 3 and 10. Three runs of each budget with seeds 0, 1 and 2, of an hour one (--runs: another number of all).
+`--forms seeds folds` trains the digits with `--seeds 2` and with `--folds 2`, where each run has M minutes. --busy does
+the same beside two processes that never rest: give --runs 1. The sets are those of bench_own_pictures, made into
+DIR/sets.
 
 What is finished is kept in DIR/minutes, one file each, and not repeated, whichever code it was made by (the report
 names the commits); --again measures it anew. Nothing else may run beside it. THUMBNET_CPU=avx2 measures AVX2, the kind
@@ -35,7 +36,7 @@ from measuring import circumstances, make_parser, write_results
 from minutes_report import FORMS, NUM_COMPETITORS, RUNS_OF_A_FORM, describe, rows_of
 from own_pictures.folders import MadeSet
 from own_pictures.record import SAME
-from own_pictures.sets import CIFAR_SIZES, SETS, Place, made
+from own_pictures.sets import CIFAR_SIZES, Place, made
 
 from thumbnet.atomic import write_atomically
 from thumbnet.bench.measure import matrix_gflops
@@ -142,7 +143,7 @@ def measure(task: Task, made_set: MadeSet, scratch: Path) -> dict[str, Any]:
     run_dir = scratch / "run"
     command = [sys.executable, "-m", "thumbnet", "train", "--data", f"folder:{made_set.side('split')}"]
     command += ["--minutes", f"{task.minutes:g}", "--seed", str(task.run), *FORMS[task.form]]
-    command += ["--run-dir", str(run_dir), *([] if SETS[task.set_name].flips else ["--set", "flip=false"])]
+    command += ["--run-dir", str(run_dir)]
     peak = matrix_gflops()
     with beside(NUM_COMPETITORS if task.is_busy else 0):
         began, begin_s = time.time(), time.perf_counter()
