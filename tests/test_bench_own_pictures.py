@@ -188,7 +188,12 @@ def test_the_plain_network_trains_for_its_minutes(own: Any, tmp_path: Path, monk
     assert len(net.predict(model, images)) == 40
     assert net.trained(images, labels, 2, flips=True, seed=0, end_s=0.0, num_test=64)[1] == 1
     batches: list[int] = []
-    monkeypatch.setattr(net, "step", lambda *arguments, flips: batches.append(len(arguments[4])))
+
+    def step(model: Any, optimizer: Any, images: Any, labels: Any, indices: torch.Tensor, *, flips: bool) -> None:
+        optimizer.step()
+        batches.append(len(indices))
+
+    monkeypatch.setattr(net, "step", step)
     monkeypatch.setattr(net, "BATCH_SIZE", 8)
     taken.clear()
     _, epochs = net.trained(images, labels, 2, flips=True, seed=0, end_s=20.0, num_test=8)
