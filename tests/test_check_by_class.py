@@ -13,15 +13,17 @@ import pytest
 import torch
 from PIL import Image
 
+from thumbnet.cli import main
 from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.data.sources import load_dataset
 from thumbnet.data_check import check, pictures
 from thumbnet.data_check.by_class import count_kinds, large_losses
 from thumbnet.data_check.check import DataCheck, check_data
 from thumbnet.data_check.folds import OutOfFold
+from thumbnet.data_check.groups import groups_of_alike, groups_to_csv, is_parted
 from thumbnet.data_check.pictures import draw_pictures
 from thumbnet.data_check.scores import scores_to_csv
-from thumbnet.data_check.suspects import Suspect, SuspectKind, find_duplicates_across
+from thumbnet.data_check.suspects import Duplicate, Place, Suspect, SuspectKind, find_duplicates_across
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.resolve import load_data
@@ -126,6 +128,47 @@ def test_the_summary_has_names_classes_and_kinds(checked: DataCheck) -> None:
     table = [line.split() for line in text.splitlines() if line.startswith(("class", "bad", "good"))]
     assert table[0][:3] == ["class", "images", "label"]
     assert {row[0] for row in table[1:]} == {name for name, counts in by_class.items() if any(counts.values())}
+
+
+def test_alike_pictures_become_groups_that_no_split_parts(
+    checked: DataCheck, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(checked.path / "groups.csv")
+    groups: dict[str, set[str]] = {}
+    for row in rows:
+        groups.setdefault(row["group"], set()).add(row["path"])
+    assert sorted(map(sorted, groups.values())) == [["bad/06.png", "bad/nearly.png"], ["good/05.png", "good/copy.png"]]
+    assert checked.summary["num_groups"] == 2
+    for seed in range(4):
+        dataset = load_dataset(
+            f"folder:{photos}", image_size=16, groups=str(checked.path / "groups.csv"), split_seed=seed
+        )
+        homes = {path: name for name in ("train", "val", "test") for path in dataset.split(name).paths or ()}
+        assert homes["bad/06.png"] == homes["bad/nearly.png"]
+        assert homes["good/05.png"] == homes["good/copy.png"]
+    monkeypatch.setattr(check, "check_data", lambda *arguments, **options: checked)
+    assert main(["data", "check", "--data", f"folder:{photos}", "--set", "flip=false", "--groups", "auto"]) == 0
+    said = f"thumbnet train --data folder:{photos} --groups {checked.path / 'groups.csv'} --set flip=false"
+    assert capsys.readouterr().out.splitlines()[-1] == f"to keep alike pictures on one side of every split: {said}"
+
+
+def test_groups_of_alike_pictures_are_joined_with_those_that_there_are() -> None:
+    images = torch.zeros(4, 1, 4, 4, dtype=torch.uint8)
+    labels, codes = torch.tensor([0, 1, 0, 1]), torch.tensor([0, 1, 2, 0])
+    train = Split(images, labels, tuple("abcd"), positions=torch.arange(4), groups=codes)
+    test = Split(images[:2], labels[:2], ("e", "f"), groups=torch.tensor([3, 4]))
+    dataset = Dataset(train, None, test, ("x", "y"), (0.5,), (0.5,), True, Source("noise", "noise"))
+    one, two, three = (Place("train", index) for index in (0, 1, 3))
+    (group,) = groups_of_alike(dataset, [Duplicate(two, three, 0.99, False)])
+    assert group == (one, two, three)
+    assert groups_to_csv(dataset, [group]).splitlines() == ["path,group", "a,alike-1", "b,alike-1", "d,alike-1"]
+    assert not is_parted(dataset, [group])
+    tested = Place("test", 1)
+    joined = groups_of_alike(dataset, [Duplicate(tested, one, 0.99, False)])
+    assert joined == ((one, three, tested),)
+    assert is_parted(dataset, joined)  # the source has that test split itself
+    drawn = replace(dataset, test=replace(test, positions=torch.arange(2)))
+    assert not is_parted(drawn, joined)
 
 
 def test_scores_has_every_image(checked: DataCheck, photos: Path) -> None:

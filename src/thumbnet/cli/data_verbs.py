@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -131,7 +132,7 @@ def check(parsed: argparse.Namespace) -> None:
     refuse_settings(parsed, DECISION_FIELDS, "data check answers with the likeliest class")
     config = recipe_config(parsed)
 
-    from thumbnet.data_check.check import EXCLUDE, SUSPECTS, check_data
+    from thumbnet.data_check.check import EXCLUDE, GROUPS, SUSPECTS, check_data
 
     done = check_data(
         config,
@@ -148,22 +149,26 @@ def check(parsed: argparse.Namespace) -> None:
     put(done)
     put(f"results: {done.path}")
     kinds = ", ".join(done.summary["kinds"])
+    command = ["thumbnet", "train", "--data", done.summary["data"]]
     if done.excluded:
-        command = ["thumbnet", "train", "--data", done.summary["data"], "--exclude", str(done.path / EXCLUDE)]
         what = f"{done.summary['num_excluded']:,} images ({kinds})"
-        put(f"to leave {what} out: {shlex.join([*command, *_data_options(config)])}")
+        exclude = ["--exclude", str(done.path / EXCLUDE)]
+        put(f"to leave {what} out: {shlex.join([*command, *exclude, *_data_options(config)])}")
     elif done.suspects:
         put(f"nothing to leave out by --kinds {kinds}; look at {done.path / SUSPECTS} for other kinds")
+    if done.summary["num_groups"] and not done.summary["groups_are_parted"]:
+        groups, others = ["--groups", str(done.path / GROUPS)], _data_options(config, without=("groups",))
+        put(f"to keep alike pictures on one side of every split: {shlex.join([*command, *groups, *others])}")
 
 
-def _data_options(config: TrainConfig) -> list[str]:
-    """The options that make another recipe read the same data in the same way."""
+def _data_options(config: TrainConfig, *, without: Collection[str] = ()) -> list[str]:
+    """The options that make another recipe read the same data in the same way, those fields left out."""
     options = [] if config.data_dir is None else ["--data-dir", config.data_dir]
     options += ["--allow-unverified"] if config.allow_unverified else []
     values = config_to_dict(config)
     defaults = {**vars(TrainConfig), "flip": Inputs.flip, "groups": Division.groups}
     for name in SET_DATA_FIELDS:
-        if values[name] != defaults[name]:
+        if name not in without and values[name] != defaults[name]:
             options += ["--set", f"{name}={json.dumps(values[name])}"]
     return options
 

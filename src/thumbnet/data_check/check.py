@@ -1,7 +1,7 @@
 """The quality of a dataset in one call: a folder with tables, check.json and pictures of the suspects.
 
 suspects.csv lists all suspects, exclude.csv those of the kinds that are to be left out (exact copies, unless other
-kinds are asked for), and scores.csv every image.
+kinds are asked for), and scores.csv every image. Of pictures in files groups.csv has those that are alike as groups.
 
 The source's training images are checked; none is held out for validation. The others (val and test, or the tenth that
 is held out for test if the source has no such split) are only searched for duplicates.
@@ -20,6 +20,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data_check.by_class import count_kinds, large_losses
 from thumbnet.data_check.description import describe_check
 from thumbnet.data_check.folds import NUM_FOLDS, NUM_REPEATS, OutOfFold, check_folds, predict_out_of_fold
+from thumbnet.data_check.groups import groups_of_alike, groups_to_csv, is_parted
 from thumbnet.data_check.label_issues import LabelIssues, find_label_issues
 from thumbnet.data_check.pictures import draw_pictures
 from thumbnet.data_check.scores import scores_to_csv
@@ -44,6 +45,7 @@ from thumbnet.training.progress import LogStyle
 SUSPECTS = "suspects.csv"
 EXCLUDE = "exclude.csv"
 SCORES = "scores.csv"
+GROUPS = "groups.csv"
 SUMMARY = "check.json"
 KINDS: tuple[SuspectKind, ...] = ("exact-duplicate",)  # that exclude.csv lists unless others are asked for
 MAX_LISTED = 1000  # suspects in check.json
@@ -117,16 +119,21 @@ def check_data(
         issues = find_label_issues(out_of_fold.probabilities, labels, max_labels=max_labels)
         suspects = collect_suspects(dataset, duplicates, out_of_fold, issues)
         excluded = tuple(suspect for suspect in suspects if suspect.kind in chosen)
+        groups = () if dataset.train.paths is None else groups_of_alike(dataset, duplicates)
         summary = {
             "num_folds": num_folds,
             "num_repeats": num_repeats,
             "kinds": list(chosen),
             **_summary(dataset, out_of_fold, issues, suspects, excluded),
             "duplicates": [_pair(dataset, duplicate) for duplicate in duplicates],
+            "num_groups": len(groups),
+            "groups_are_parted": is_parted(dataset, groups),
         }
         folder.write(SUSPECTS, suspects_to_csv(suspects))
         folder.write(EXCLUDE, suspects_to_csv(excluded))
         folder.write(SCORES, scores_to_csv(dataset, out_of_fold))
+        if groups:
+            folder.write(GROUPS, groups_to_csv(dataset, groups))
         for name, picture in draw_pictures(dataset, suspects, duplicates, out_of_fold).items():
             folder.write(name, picture)
         folder.write_json(SUMMARY, summary)
