@@ -112,3 +112,14 @@ def test_a_class_that_is_never_predicted_is_no_trouble() -> None:
     issues: LabelIssues = find_label_issues(probabilities, labels)
     assert set(issues.indices.tolist()) == {8, 9}
     np.testing.assert_array_equal(issues.thresholds, [0.9, 1.0, 1.0])
+
+
+def test_models_that_know_less_than_the_sizes_of_the_classes_are_weak() -> None:
+    """As after one epoch on solar cells: nearly all are called defective, surely, and a third is."""
+    labels = np.repeat([0, 1], [310, 690])
+    defective = np.random.default_rng(9).uniform(0.45, 1.0, len(labels))
+    issues = find_label_issues(np.stack([defective, 1 - defective], axis=1), labels)
+    agreement = float((np.where(defective >= 0.5, 0, 1) == labels).mean())
+    assert agreement < 0.69
+    assert issues.models_accuracy == agreement
+    assert issues.models_are_weak

@@ -19,7 +19,9 @@ among all. So the confident images are parted in the surer half and the others; 
 contradicted labels, beyond chance, is taken for the models' mistakes, under the assumption that these begin at 0 and
 grow in a straight line. The rest are wrong labels. From their share and the out-of-fold accuracy follows how often the
 models are right. Where that is too seldom (MIN_ACCURACY), the same straight line through all images bounds the mistakes
-among the confident ones, too: CONFIDENT_SHARE times those among all.
+among the confident ones, too: CONFIDENT_SHARE times those among all. Models that agree with the labels less often than
+"always the commonest class" would, know too little for that: what they contradict is no sign of wrong labels, and they
+are taken to be right as often as they agree.
 """
 
 from __future__ import annotations
@@ -89,7 +91,9 @@ def find_label_issues(
     surest = is_confident & (confidence >= _thresholds(probabilities, predicted, share=CONFIDENT_SHARE / 2)[predicted])
     noise, contradicted = _noise(predicted != labels, surest, is_confident & ~surest)
     wrong *= noise / max(contradicted, 1e-12)
-    accuracy = float((predicted == labels).mean()) / max(1 - noise, 1e-12)  # by the true labels
+    agreement = float((predicted == labels).mean())
+    knows_less_than_sizes = agreement < float(np.bincount(labels, minlength=num_classes).max()) / num_images
+    accuracy = agreement if knows_less_than_sizes else agreement / max(1 - noise, 1e-12)  # by the true labels
     num_errors = float(wrong.sum())
 
     self_confidence = probabilities[everyone, labels]
