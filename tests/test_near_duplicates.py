@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from thumbnet.data.digits import read_digits
-from thumbnet.data.duplicates import find_duplicates
+from thumbnet.data.duplicates import describe_likeness, find_duplicates
 
 NUM_IMAGES = 80
 
@@ -73,3 +73,19 @@ def test_copies_in_digits_do_not_hide_one_another_and_draw_in_no_others() -> Non
 def test_fewer_images_than_neighbours_are_no_trouble(photographs: Tensor) -> None:
     for number in (3, 6, 11, 12, 13):
         assert find_duplicates(photographs[:number], with_flips=True) == ()
+
+
+def test_the_order_of_some_hundred_images_does_not_matter() -> None:
+    images = read_digits().train.images[:700]
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(3))
+    pairs = {frozenset((pair.first, pair.second)) for pair in find_duplicates(images, with_flips=False)}
+    shuffled = find_duplicates(images[order], with_flips=False)
+    assert {frozenset(order[[pair.first, pair.second]].tolist()) for pair in shuffled} == pairs
+    wider = find_duplicates(images, with_flips=False, share=0.8)
+    assert pairs < {frozenset((pair.first, pair.second)) for pair in wider}
+
+
+def test_only_equal_images_are_wholly_alike() -> None:
+    assert [describe_likeness(likeness) for likeness in (1, 0.9999, 0.994, 0.913)] == [
+        "equal", "0.99 alike", "0.99 alike", "0.91 alike"
+    ]  # fmt: skip

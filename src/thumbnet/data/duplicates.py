@@ -23,7 +23,10 @@ COARSE_SIDE = 8
 FINE_SIDE = 32  # larger images are reduced to it
 BLUR = 5  # pixels, the side of the square whose mean is taken away
 BLOCK_IMAGES = 2000  # so a block of pairs takes 16 MB
-NUM_SAMPLED = 500  # images by which that distance is measured
+NUM_SAMPLED = 500  # images by which that distance is measured, at least
+SAMPLED_PAIRS = (
+    4_000_000  # as many more as make so many pairs: on 2,624 solar cells, 500 found 142 or 75 pairs by their order
+)
 SAMPLED_AT_ONCE = 50  # of them
 NEIGHBOUR = 10
 CROWDED_SHARE = 0.05  # of the images
@@ -47,20 +50,28 @@ class DuplicatePair:
     flipped: bool = False
 
 
-def find_duplicates(images: UInt8[Tensor, "n c h w"], *, with_flips: bool) -> tuple[DuplicatePair, ...]:
+def describe_likeness(likeness: float) -> str:
+    """The likeness of a pair in words; only of equal images does it read as 1."""
+    return "equal" if likeness == 1 else f"{min(likeness, 0.99):.2f} alike"
+
+
+def find_duplicates(
+    images: UInt8[Tensor, "n c h w"], *, with_flips: bool, share: float = FINE_SHARE
+) -> tuple[DuplicatePair, ...]:
     """The pairs of images that are equal or nearly so, the most alike first.
 
     Of several images that are equal, each is paired with the first of them only, and only that one with others.
 
     Args:
         with_flips: whether an image and its flipped image show the same.
+        share: of the distance to the neighbours, at which two images are nearly equal.
     """
     equal = _equal_pairs(images)
     later = {pair.second for pair in equal}
     distinct = torch.tensor([index for index in range(len(images)) if index not in later])
     if len(distinct) < 2:
         return tuple(equal)
-    near = _near_pairs_once(images, distinct, _limits(images, distinct), with_flips=with_flips)
+    near = _near_pairs_once(images, distinct, _limits(images, distinct, share), with_flips=with_flips)
     return tuple(sorted([*equal, *near], key=lambda pair: (-pair.likeness, pair.first, pair.second)))
 
 
@@ -155,14 +166,17 @@ class _Detail:
         return self.rows[indices]
 
 
-def _limits(images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"]) -> tuple[float, float]:
+def _limits(
+    images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"], fine_share: float = FINE_SHARE
+) -> tuple[float, float]:
     """The coarse and the fine correlation above which a pair is closer than a share of the distance to a neighbour."""
     generator = torch.Generator().manual_seed(0)
-    sample = distinct[torch.randperm(len(distinct), generator=generator)[:NUM_SAMPLED]]
+    num_sampled = max(NUM_SAMPLED, SAMPLED_PAIRS // len(distinct))
+    sample = distinct[torch.randperm(len(distinct), generator=generator)[:num_sampled]]
     fine = _sorted_likeness(images, distinct, sample, _fine)
     ranks = torch.cat([_neighbour_ranks(_distance(rows)) for rows in fine.split(SAMPLED_AT_ONCE)])
     coarse = _sorted_likeness(images, distinct, sample, _coarse)
-    return _threshold(coarse, ranks, COARSE_SHARE), _threshold(fine, ranks, FINE_SHARE)
+    return _threshold(coarse, ranks, COARSE_SHARE), _threshold(fine, ranks, fine_share)
 
 
 def _sorted_likeness(

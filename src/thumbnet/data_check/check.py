@@ -20,7 +20,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data_check.by_class import count_kinds, large_losses
 from thumbnet.data_check.description import describe_check
 from thumbnet.data_check.folds import NUM_FOLDS, NUM_REPEATS, OutOfFold, check_folds, predict_out_of_fold
-from thumbnet.data_check.groups import groups_of_alike, groups_to_csv, is_parted
+from thumbnet.data_check.groups import find_groups, groups_to_csv, is_parted
 from thumbnet.data_check.label_issues import LabelIssues, find_label_issues
 from thumbnet.data_check.pictures import draw_pictures
 from thumbnet.data_check.scores import scores_to_csv
@@ -119,7 +119,7 @@ def check_data(
         issues = find_label_issues(out_of_fold.probabilities, labels, max_labels=max_labels)
         suspects = collect_suspects(dataset, duplicates, out_of_fold, issues)
         excluded = tuple(suspect for suspect in suspects if suspect.kind in chosen)
-        groups = () if dataset.train.paths is None else groups_of_alike(dataset, duplicates)
+        groups = () if dataset.train.paths is None else find_groups(dataset)
         summary = {
             "num_folds": num_folds,
             "num_repeats": num_repeats,

@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.duplicates import describe_likeness
 from thumbnet.data.originals import larger_images
 from thumbnet.data_check.folds import OutOfFold
 from thumbnet.data_check.suspects import (
@@ -88,7 +89,7 @@ def _picture_duplicates(dataset: Dataset, duplicates: Sequence[Duplicate]) -> tu
     for pair in duplicates:
         places = (pair.first, pair.second)
         groups.append(torch.stack([images[place] for place in places]))
-        likeness = "equal" if pair.likeness == 1 else f"{pair.likeness:.2f} alike"
+        likeness = describe_likeness(pair.likeness)
         lines = [*(_describe(dataset, place) for place in places), f"{likeness}{', flipped' if pair.flipped else ''}"]
         captions.append("\n".join(lines))
     return groups, captions

@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 
 from thumbnet.data.dataset import SPLIT_NAMES, Dataset, Split
-from thumbnet.data.duplicates import find_duplicates
+from thumbnet.data.duplicates import FINE_SHARE, find_duplicates
 from thumbnet.data.exclusion import SUSPECT_COLUMNS
 from thumbnet.data_check.exposure import find_exposure_issues
 from thumbnet.data_check.folds import OutOfFold
@@ -65,12 +65,12 @@ class Duplicate:
     flipped: bool
 
 
-def find_duplicates_across(dataset: Dataset) -> tuple[Duplicate, ...]:
-    """The duplicates inside and across all splits, the most alike first."""
+def find_duplicates_across(dataset: Dataset, *, share: float = FINE_SHARE) -> tuple[Duplicate, ...]:
+    """The duplicates inside and across all splits, the most alike first; `share` as in `find_duplicates`."""
     splits = _splits(dataset)  # train last: so that of equal images, the one that others are compared with is held out
     places = [Place(name, index) for name, split in splits.items() for index in range(len(split))]
     pairs = find_duplicates(
-        torch.cat([split.images for split in splits.values()]), with_flips=dataset.flip_keeps_labels
+        torch.cat([split.images for split in splits.values()]), with_flips=dataset.flip_keeps_labels, share=share
     )
     return tuple(Duplicate(places[pair.first], places[pair.second], pair.likeness, pair.flipped) for pair in pairs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.duplicates import describe_likeness
 from thumbnet.data.leaks import Leak, Leaks, find_leaks, leaks_from_csv, leaks_to_csv
 from thumbnet.data.source_registry import is_searched_for_leaks
 from thumbnet.evaluation.metrics import Evaluation
@@ -68,5 +69,4 @@ def _pair(leak: Leak, dataset: Dataset) -> str:
     for name, index in ((leak.split, leak.index), (leak.held_split, leak.held_index)):
         paths = dataset.split(name).paths
         names.append(f"{index} of {name}" if paths is None else f"{escaped(paths[index])} of {name}")
-    alike = "equal" if leak.likeness == 1 else f"{leak.likeness:.2f} alike"
-    return f"{' and '.join(names)}, {alike}"
+    return f"{' and '.join(names)}, {describe_likeness(leak.likeness)}"
