@@ -82,11 +82,13 @@ def test_train_and_data_info_say_it(folder: Path, capsys: pytest.CaptureFixture[
     assert main(["data", "info", *data, "--json"]) == 0
     told = capsys.readouterr()
     assert said in told.err
+    assert told.err.rstrip().endswith("`thumbnet train` chooses one that fits into its minutes.")
     assert json.loads(told.out)["picture_sides"]["width"] == 300
     assert main(["data", "info", *data, "--image-size", "224"]) == 0
     told = capsys.readouterr()
     assert "The pictures have" not in told.err
     assert "pictures     300x240 pixels (median)" in told.out
+    assert "None" not in told.out
     small = ["--set", "model_options.blocks=c8p", "--set", "kernels=pytorch", "--epochs", "1", "--no-pictures"]
     assert main(["train", *data, *small, "--run-dir", str(tmp_path / "run")]) == 0
     assert said in capsys.readouterr().err

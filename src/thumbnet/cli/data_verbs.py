@@ -28,6 +28,8 @@ SET_DATA_FIELDS = (
     "skip_unreadable",
 )  # of a recipe: what tells how data is read
 
+PLANS_A_SIZE = "Given neither a recipe nor a size, `thumbnet train` chooses one that fits into its minutes."
+
 
 def info(parsed: argparse.Namespace) -> None:
     """Print what a dataset holds."""
@@ -62,6 +64,8 @@ def info(parsed: argparse.Namespace) -> None:
         "verified": dataset.source.verified,
     }
     advice = "" if sides is None else advise_size(load_recipe(), dataset, sides)
+    if advice:
+        advice += f" {PLANS_A_SIZE}"
     for sentence in (dataset.source.note, *dataset.source.remarks, advice):
         if sentence:
             tell(sentence)
@@ -73,7 +77,7 @@ def info(parsed: argparse.Namespace) -> None:
     put(dataset.source.description)
     values["picture_sides"] = sides
     for name, value in values.items():
-        if value is not None or name != "picture_sides":
+        if value is not None:
             put(f"{name.replace('picture_sides', 'pictures'):12} {_plain(value)}")
     put(f"\n{class_table(counts)}\naccuracy on the test images without a model: {always}")
 
