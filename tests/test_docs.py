@@ -1,4 +1,7 @@
-"""README and docs are true: their commands run on digits in a scratch folder, or, if marked long, are parsed."""
+"""README and docs are true: their commands run on digits in a scratch folder, or, if marked long, are parsed.
+
+Those of the guide for one's own pictures are only parsed here: tests/test_guide.py runs them.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from thumbnet.specs.decisions import Decisions
 from thumbnet.specs.division import Division
 
 ROOT = Path(__file__).parent.parent
+GUIDE = ROOT / "docs" / "guides" / "own-pictures.md"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -61,7 +65,9 @@ def test_commands_run_or_parse(page: Path, tmp_path: Path, monkeypatch: pytest.M
             assert words[1] in targets, line
         elif words[0] in ("python", ".venv/bin/python") and "# long" in line:
             assert (ROOT / words[1]).is_file(), line  # its options are looked at in tests/test_benchmarks.py
-        elif words[0] == "thumbnet" and "# long" in line:
+        elif words[:2] == ["pip", "install"] and page == GUIDE:
+            assert len(words) > 2, line
+        elif words[0] == "thumbnet" and (page == GUIDE or "# long" in line):
             build_parser().parse_args(words[1:])
         else:
             assert words[0] == "thumbnet", f"{page}: neither run nor parsed: {line}"
@@ -209,6 +215,12 @@ def test_the_table_of_trained_models_is_made_from_their_records() -> None:
     assert builder.BEGIN + "\n" + builder.table() + "\n" + builder.END in (ROOT / "README.md").read_text()
     recorded = {record.parent.name for record in builder.ZOO.glob("*/pretrained.json")}
     assert recorded == {weights.stem for weights in (ROOT / "src/thumbnet/models/pretrained").glob("*.safetensors")}
+
+
+def test_the_figures_of_own_pictures_are_those_of_the_record() -> None:
+    builder = load_script("tools/build_guide")
+    for page in builder.PAGES:
+        assert page.read_text() == builder.with_blocks(page.read_text(), builder.recorded_blocks()), page
 
 
 def test_every_field_of_a_recipe_is_documented() -> None:
