@@ -69,6 +69,7 @@ def test_figures_stand_between_their_marks_and_go_again() -> None:
         "| area under the ROC curve | 0.910 | 0.900 to 0.920 |",
         "has 498 kB",
         "(4 trainings, 8 min 20 s in all)",
+        "n = 1, a processor (a kind), it.",
         "a processor (a kind, 2 threads)",
     ):
         assert said in " ".join(filled.split()), said
@@ -110,7 +111,7 @@ def test_the_guide_runs_as_it_stands(tmp_path: Path) -> None:
     pictures = sort_into_folders(tmp_path)
     text = " ".join(builder.GUIDE.read_text().split())
     counts = {name: len(list((pictures / name).iterdir())) for name in ("defective", "fine")}
-    assert "It counts {defective:,} pictures in `defective` and {fine:,} in `fine`".format(**counts) in text
+    assert "in all {defective:,} pictures are `defective` and {fine:,} `fine`".format(**counts) in text
     assert f"{counts['fine'] / sum(counts.values()):.1%}".replace("%", " %") in text
     keep_one_of(KEPT, pictures)
     said: dict[str, str] = {}

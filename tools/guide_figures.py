@@ -48,11 +48,11 @@ def read_facts(folder: Path) -> dict[str, Any]:
 def blocks_of(record: Mapping[str, Any]) -> dict[str, str]:
     """The text of each block in Markdown; `record` is what `build_guide.py` keeps."""
     writers: dict[str, Callable[[Mapping[str, Any]], str]] = {
-        "first": _first, "check": _check, "second": _second, "folds": _folds, "page": _page, "short": _short
+        "first": _first, "check": _check, "second": _second, "folds": _folds, "page": _page
     }  # fmt: skip
     facts = record["facts"]
     texts = {name: write(facts) for name, write in writers.items()}
-    return {**texts, "circumstances": _circumstances(record)}
+    return {**texts, "short": _short(record), "circumstances": _circumstances(record)}
 
 
 def with_blocks(page: str, blocks: Mapping[str, str]) -> str:
@@ -135,15 +135,17 @@ def _page(facts: Mapping[str, Any]) -> str:
     return f"The page here has {facts['page']['num_bytes'] / 1000:,.0f} kB, network and pictures included."
 
 
-def _short(facts: Mapping[str, Any]) -> str:
+def _short(record: Mapping[str, Any]) -> str:
     """For the README: the folds alone, which are the honest figure."""
-    figures, folds = facts["folds"]["figures"], facts["folds"]
+    folds, now = record["facts"]["folds"], record["circumstances"]
+    figures = folds["figures"]
     area, accuracy = figures["auc"], figures["accuracy"]
     text = (
         f"On {folds['num_images']:,} solar cells, each predicted once by a model that had not seen it "
         f"({folds['num_folds']} trainings, {duration(folds['total_s'])} in all): area under the ROC curve "
         f"{area['value']:.3f} ({area['low']:.3f} to {area['high']:.3f}), accuracy {accuracy['value']:.1%} "
-        f"({accuracy['low']:.1%} to {accuracy['high']:.1%}); 95 % intervals, n = 1."
+        f"({accuracy['low']:.1%} to {accuracy['high']:.1%}); 95 % intervals, n = 1, "
+        f"{now['processor']} ({now['processor_kind']}), {now['date']}."
     )
     return _wrapped(text)
 
