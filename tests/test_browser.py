@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -92,12 +93,12 @@ class Trained:
     report: Path
     predictions: Sequence[tuple[int, int, float]]
 
-    @property
+    @cached_property
     def cells(self) -> Counter[tuple[int, int]]:
         """Images by label and prediction, wrong ones only."""
         return Counter((label, prediction) for label, prediction, _ in self.predictions if label != prediction)
 
-    @property
+    @cached_property
     def most_per_cell(self) -> int:
         """How many images of a cell the gallery holds at most, so that all of them fit into it."""
         return max(most for most in range(1, MAX_IMAGES) if self.num_shown(most) <= MAX_IMAGES)
