@@ -7,8 +7,8 @@ from pathlib import Path
 
 from small_runs import small_config
 from thumbnet.config import config_from_toml
-from thumbnet.runs.report import write_report
 from thumbnet.runs.run import load_run
+from thumbnet.runs.write_report import write_report
 
 OLD = Path(__file__).parent / "data" / "run-2026-11"
 

@@ -36,11 +36,11 @@ from thumbnet.models.registry import create_model, list_models
 from thumbnet.models.sprint import SprintNet
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.own_data import DataPlace, load_named_dataset, load_own_dataset
-from thumbnet.runs.report import write_report
 from thumbnet.runs.resolve import load_data
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import load_run
 from thumbnet.runs.train import train
+from thumbnet.runs.write_report import write_report
 
 FLIPPED = np.arange(10, 610, 20)  # 30 of the 700 labels used
 COPY_OF_TEST, FIRST_COPY, SECOND_COPY, DARK = 603, 605, 607, 609

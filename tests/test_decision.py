@@ -26,9 +26,9 @@ from thumbnet.models.decision import Decision, chosen_classes, margin_of, ranked
 from thumbnet.runs.compare import compare_runs
 from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.predict import predict
-from thumbnet.runs.report import write_report
 from thumbnet.runs.run import Run, RunDir
 from thumbnet.runs.train import train
+from thumbnet.runs.write_report import write_report
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,11 @@ from thumbnet.errors import CheckpointError, ModelError, NonFiniteLossError, Run
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.registry import create_model
 from thumbnet.models.weights import load_weights
-from thumbnet.runs.report import write_report
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run, read_robustness
 from thumbnet.runs.seeds import resume_seeds
 from thumbnet.runs.train import train
+from thumbnet.runs.write_report import write_report
 from thumbnet.training.history import history_from_csv
 
 OLD = Path(__file__).parent / "data" / "run-2026-11"  # without checksums: whatever is in it is read

@@ -15,11 +15,11 @@ from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.data.leaks import Leak, find_leaks, leaks_from_csv, leaks_to_csv
 from thumbnet.data.source_registry import is_searched_for_leaks
 from thumbnet.errors import RunError
-from thumbnet.runs.report import write_report
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import load_run
 from thumbnet.runs.seeds import train_seeds
 from thumbnet.runs.train import train
+from thumbnet.runs.write_report import write_report
 
 NUM_TRAIN, NUM_TEST = 300, 100
 KINDS = ("equal", "jpeg", "resized", "brighter", "contrast")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from thumbnet.cli import main
-from thumbnet.runs.report import write_report
 from thumbnet.runs.resume import resume
+from thumbnet.runs.write_report import write_report
 
 DRAWN = {"graph.svg", "curves.png", "confusion.png", "misclassified.png", "report.html"}
 

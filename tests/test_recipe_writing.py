@@ -22,9 +22,9 @@ from thumbnet.data.subset import draw_subset
 from thumbnet.errors import ConfigError, DataError, ThumbnetError
 from thumbnet.models.registry import MODELS, create_model
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.report import write_report
 from thumbnet.runs.resolve import load_data, say_nothing
 from thumbnet.runs.train import train
+from thumbnet.runs.write_report import write_report
 from thumbnet.specs import known_names
 from thumbnet.specs.checks import did_you_mean
 from thumbnet.specs.schedules import Cosine, OneCycle

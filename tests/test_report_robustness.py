@@ -16,11 +16,11 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation import robustness as measuring
 from thumbnet.evaluation.corruptions import CORRUPTIONS
 from thumbnet.evaluation.robustness import measure_robustness
-from thumbnet.runs.report import write_report
 from thumbnet.runs.resolve import load_data, say_nothing
 from thumbnet.runs.robustness import measure_for_report
 from thumbnet.runs.run import RunDir, read_robustness
 from thumbnet.runs.train import train
+from thumbnet.runs.write_report import write_report
 
 KINDS = CORRUPTIONS[1:3]
 

@@ -33,11 +33,11 @@ from thumbnet.models.sprint import SprintNet
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.lr import find_recipe_lr
 from thumbnet.runs.predict import predict
-from thumbnet.runs.report import write_report
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.seeds import train_seeds
 from thumbnet.runs.train import train
+from thumbnet.runs.write_report import write_report
 from thumbnet.training.history import history_from_csv
 from thumbnet.training.processor import processor_kind
 from thumbnet.views.figure import png_bytes

@@ -22,10 +22,10 @@ from thumbnet.evaluation.metrics import summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.recipes import list_recipes, load_recipe
 from thumbnet.runs.evaluate import evaluate_trained
-from thumbnet.runs.report import write_report
 from thumbnet.runs.resolve import describe_val
 from thumbnet.runs.run import RunDir, load_run
 from thumbnet.runs.train import load_checked, train
+from thumbnet.runs.write_report import write_report
 
 
 def names(sizes: list[int]) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from thumbnet.atomic import write_atomically
 from thumbnet.cli import main
 from thumbnet.errors import ThumbnetError
-from thumbnet.runs.report import write_report
+from thumbnet.runs.write_report import write_report
 
 
 def test_a_link_stays_a_link_and_its_file_is_written(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ _MODULE_OF = {
     "Division": "thumbnet.specs.division",
     "find_leaks": "thumbnet.data.leaks",
     "write_comparison": "thumbnet.runs.compare",
-    "write_report": "thumbnet.runs.report",
+    "write_report": "thumbnet.runs.write_report",
 }
 
 __all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604  # ruff cannot see that these are all texts

@@ -82,7 +82,7 @@ def report(parsed: argparse.Namespace) -> None:
         if path.is_file():
             raise ExtraMissingError(error.message, hint=f"{error.hint}; or open {path} with --open") from error
         raise
-    from thumbnet.runs.report import write_report
+    from thumbnet.runs.write_report import write_report
 
     path = write_report(
         parsed.run,

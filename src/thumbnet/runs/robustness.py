@@ -56,7 +56,7 @@ def measure_and_keep(
 
 def _report_again(run: Run, place: DataPlace) -> Path:
     """Write the run's report again, with the robustness."""
-    from thumbnet.runs.report import write_report  # takes a second, which a pretrained model need not wait for
+    from thumbnet.runs.write_report import write_report  # takes a second, which a pretrained model need not wait for
 
     return write_report(
         run.path,

@@ -1,0 +1,87 @@
+"""A finished run's report written anew, or that of runs with several seeds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from thumbnet.atomic import write_atomically
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError, RunError
+from thumbnet.evaluation.metrics import evaluate
+from thumbnet.runs.names import FOLDS, check_no_part_of_a_run
+from thumbnet.runs.own_data import DataPlace, load_own_dataset
+from thumbnet.runs.report import build_report
+from thumbnet.runs.report_seeds import build_seeds_report
+from thumbnet.runs.run import REPORT, Run, RunDir, load_run, read_robustness
+from thumbnet.runs.seed_runs import is_seed_runs, load_seed_runs
+from thumbnet.specs.own_code import takes_trust
+from thumbnet.terminal.text import escaped
+
+
+@takes_trust
+def write_report(
+    run_dir: str | Path,
+    out: str | Path | None = None,
+    *,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    allow_unverified: bool | None = None,
+    dataset: Dataset | None = None,
+    trust_code: bool = False,
+) -> Path:
+    """Write the report of a finished run, or of runs with several seeds, anew, and return its path.
+
+    Args:
+        run_dir: the run's folder, or one that `train --seeds` made.
+        out: the file to write; None: report.html in the run's folder.
+        data, data_dir, allow_unverified: where the run's data is now, if not as recorded; of several seeds, no data is
+            read.
+        dataset: the run's data, read before.
+        trust_code: as in `load_run`.
+
+    Raises:
+        ThumbnetError: the run is not finished, its data is not there or has changed, or the file cannot be written.
+    """
+    if (Path(run_dir) / FOLDS).exists():
+        raise RunError(
+            f"{run_dir} holds runs on several folds, whose report is written when they are finished",
+            hint=f"write it again with: thumbnet train --resume {run_dir}",
+        )
+    path = Path(run_dir) / REPORT if out is None else Path(out)
+    if path.resolve() != (Path(run_dir) / REPORT).resolve():
+        check_no_part_of_a_run(path)
+    place = DataPlace(data, data_dir, allow_unverified, dataset)
+    text = _seeds_text(run_dir, place) if is_seed_runs(run_dir) else _run_text(load_run(run_dir), place)
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written: {error}", hint="name a file that you may write, with --out"
+        ) from error
+    return path
+
+
+def _seeds_text(run_dir: str | Path, place: DataPlace) -> str:
+    if place != DataPlace():
+        raise ConfigError(
+            f"{run_dir} holds runs with several seeds, whose report is made of what they keep: no data is read",
+            hint="leave --data, --data-dir and --allow-unverified out",
+        )
+    return build_seeds_report(Path(run_dir).resolve().name, load_seed_runs(run_dir))
+
+
+def _run_text(run: Run, place: DataPlace) -> str:
+    dataset = load_own_dataset(run, place)
+    return build_report(
+        config=run.config,
+        dataset=dataset,
+        model=run.model,
+        history=run.history,
+        evaluation=replace(evaluate(run.model, dataset, decision=run.card.decision), unsure=run.card.unsure),
+        metrics=run.metrics,
+        asked=run.asked,
+        title=escaped(run.path.resolve().name),
+        robustness=read_robustness(RunDir(run.path)),
+        plan=RunDir(run.path).read_plan(),
+    )
