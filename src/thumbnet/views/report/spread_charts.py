@@ -1,0 +1,50 @@
+"""The training curves of several runs in one: their mean, and how far they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from thumbnet.training.history import History
+from thumbnet.views.numbers import Format, per_cent, plain
+from thumbnet.views.report.charts import Chart, Line, draw_lines
+from thumbnet.views.report.section_charts import FRACTION, POSITIVE
+
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def draw_spread(histories: Sequence[History]) -> list[Chart]:
+    """Each split's accuracy and loss by epoch, where it was scored."""
+    charts = []
+    for split, title in SPLITS.items():
+        for column, y_format, limits in (("accuracy", per_cent, FRACTION), ("loss", plain, POSITIVE)):
+            chart = _draw_curve(f"{title} {column}".capitalize(), histories, f"{split}_{column}", y_format, limits)
+            charts += [] if chart is None else [chart]
+    return charts
+
+
+def _draw_curve(
+    title: str, histories: Sequence[History], column: str, y_format: Format, limits: tuple[float, float]
+) -> Chart | None:
+    """A column's mean over the seeds with the lowest and the highest of each epoch; None where nothing was scored."""
+    by_epoch: dict[int, list[float]] = {}
+    for history in histories:
+        for record in history:
+            value = getattr(record, column)
+            if value is not None:
+                by_epoch.setdefault(record.epoch, []).append(value)
+    if not by_epoch:
+        return None
+    epochs = sorted(by_epoch)
+    values = [by_epoch[epoch] for epoch in epochs]
+    lines = [Line("mean", epochs, [sum(each) / len(each) for each in values])]
+    if len(histories) > 1:
+        lines += [Line("highest", epochs, list(map(max, values)), 1), Line("lowest", epochs, list(map(min, values)), 2)]
+    return draw_lines(
+        title,
+        lines,
+        x_label="epoch",
+        y_format=y_format,
+        y_limits=limits,
+        x_integer=True,
+        leaves_out_outliers=y_format is plain,
+    )
