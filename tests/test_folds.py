@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
 from small_runs import NUM_IMAGES, small_config, write_small_data
 from thumbnet.cli import main
 from thumbnet.config import TrainConfig
+from thumbnet.data.dataset import Dataset
 from thumbnet.data.folder_tree import is_output
 from thumbnet.data.source_registry import keeping_sources, read_source
 from thumbnet.errors import ConfigError, DataError, RunError
+from thumbnet.evaluation.predictions import Predictions
+from thumbnet.runs import fold_report
 from thumbnet.runs.evaluate_folds import compare_folds, evaluate_folds
+from thumbnet.runs.fold_figures import OutOfFold, PooledFigure, out_of_fold
 from thumbnet.runs.fold_runs import FoldRuns, load_folds, read_folds
+from thumbnet.runs.fold_table import FoldList, FoldTable
 from thumbnet.runs.folds import resume_folds, train_folds
-from thumbnet.runs.own_data import load_own_dataset
+from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.run import RunDir
+from thumbnet.runs.write_report import write_report
 from thumbnet.specs import own_code
 from thumbnet.specs.data import DataSpec, ReadOptions
 
@@ -121,17 +130,90 @@ def test_folds_are_trained_with_several_seeds(config: TrainConfig, tmp_path: Pat
     }  # fmt: skip
     assert done.metrics["seeds"] == [3, 4]
     assert done.metrics["test_accuracy_std"] is not None
+    page = write_report(done.path).read_text()
+    table, metrics = table_of(page), done.metrics
+    first = [run.metrics["test_accuracy"] for run in done.runs[:2]]
+    assert table["0"][1] == f"{100 * np.mean(first):.1f} %"
+    assert metrics["by_fold"][0]["accuracy"] == pytest.approx(np.mean(first))  # type: ignore[index]
+    assert table["seed to seed"][1] == f"{100 * metrics['test_accuracy_std']:.1f} %"
+    assert "all that follows the table is of seed 3" in page
 
 
-def test_the_report_shows_all_images_and_every_fold(folds: FoldRuns, tmp_path: Path) -> None:
+def table_of(page: str) -> dict[str, list[str]]:
+    """The cells of the report's table of folds, by the heading of their row."""
+    section = page[page.index('<section id="folds"') :].split("</section>")[0]
+    rows = [
+        re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)
+        for row in re.findall(r"<tr>(.*?)</tr>", section, re.DOTALL)
+    ]
+    return {heading: cells for heading, *cells in rows}
+
+
+def test_the_report_shows_all_images_and_every_fold(
+    folds: FoldRuns, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = shutil.copytree(folds.path, tmp_path / "folds")
-    resume_folds(folder, log_style="silent")
+    assert main(["report", str(folder)]) == 0
+    assert capsys.readouterr().out == f"{folder / 'report.html'}\n"
     page = (folder / "report.html").read_text()
     assert "Each of 40 images was predicted once" in page
-    assert "fold 0: 20 images" in page
-    assert "fold 1: 20 images" in page
+    assert "40, in 2 folds" in page
     assert "each fold has its own" in page
     assert "--folds 2" in page
+    table, figures = table_of(page), folds.metrics["figures"]
+    assert list(table) == ["fold", "0", "1", "mean", "deviation", "all images", "95 % interval"]
+    names = ["images", "accuracy", "balanced accuracy", "macro F1", "Matthews\u2019 coefficient", "area under ROC"]
+    assert table["fold"] == [*names, "average precision", "training", "report"]
+    for fold, run in enumerate(folds.runs):
+        metrics = run.metrics
+        assert table[str(fold)][:2] == ["20", f"{100 * metrics['test_accuracy']:.1f} %"]
+        assert table[str(fold)][4:7] == [
+            f"{metrics[f'test_{name}']:.3f}" for name in ("mcc", "auc", "average_precision")
+        ]
+    areas = [run.metrics["test_auc"] for run in folds.runs]
+    assert (table["mean"][5], table["deviation"][5]) == (f"{np.mean(areas):.3f}", f"{np.std(areas, ddof=1):.3f}")
+    area = figures["auc"]  # type: ignore[index]
+    assert (table["all images"][0], table["all images"][5]) == ("40", f"{area['value']:.3f}")
+    assert table["95 % interval"][5] == f"{area['low']:.3f} to {area['high']:.3f}"
+
+
+def test_the_report_is_written_anew_from_data_that_moved(
+    folds: FoldRuns, config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = tmp_path / "moved.npz"
+    shutil.copy(config.data.removeprefix("npz:"), moved)
+    out = tmp_path / "out.html"
+    assert main(["report", str(folds.path), "--data", f"npz:{moved}", "--out", str(out)]) == 0
+    again = write_report(folds.path, tmp_path / "again.html")
+    assert out.read_text().replace(str(moved), config.data.removeprefix("npz:")) == again.read_text()
+    other = write_small_data(tmp_path / "other.npz", seed=5)
+    assert main(["report", str(folds.path), "--data", f"npz:{other}", "--out", str(out)]) != 0
+    assert "are not those that" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=r"dataset is given, but .* holds runs on several folds"):
+        write_report(folds.path, dataset=load_own_dataset(folds.runs[0]))
+
+
+def test_each_image_is_looked_at_by_the_model_of_its_fold(folds: FoldRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, int]] = []
+
+    def looked(model: nn.Module, dataset: Dataset, predictions: Predictions, chosen: list[int]) -> tuple[Tensor, str]:
+        asked.extend((dataset.mean, index) for index in chosen)
+        return torch.full((len(chosen), *dataset.image_shape[1:]), 0.5), "note"
+
+    monkeypatch.setattr(fold_report, "saliency_of_gallery", looked)
+    folder = RunDir(folds.path)
+    fold_list, table = read_folds(folder)
+    fold_report.build_folds_report(folder, folds.runs, out_of_fold(folds.runs, fold_list, table), DataPlace())
+    assert {mean for mean, _ in asked} == {run.config.mean for run in folds.runs}
+    for mean, index in asked:
+        assert mean == folds.runs[table.rows[index].fold].config.mean
+
+
+def test_the_table_of_folds_has_means_over_the_seeds_and_a_dash_where_a_fold_has_no_figure() -> None:
+    rows = ({"accuracy": 0.5, "auc": 0.75}, {"accuracy": 1.0})
+    found = OutOfFold(FoldList(2, (0,), ""), FoldTable(()), (), (), rows)
+    vars(found)["figures"] = {"accuracy": PooledFigure(0.7, 0.6, 0.8, None), "auc": PooledFigure(0.75, 0.5, 1.0, None)}
+    assert found.over_folds() == {"accuracy": (0.75, pytest.approx(0.5 / 2**0.5)), "auc": (0.75, None)}
 
 
 def test_the_command_ends_with_what_holds_out_of_fold(
@@ -229,9 +311,14 @@ def test_evaluate_shows_all_images_out_of_fold(folds: FoldRuns, capsys: pytest.C
     assert main(["evaluate", str(folds.path)]) == 0
     told = capsys.readouterr().out
     assert "2 folds, 40 images out of fold" in told
+    assert re.search(r"figure +all images +95% interval +mean of folds +deviation +fold 0 +fold 1\n", told)
+    area = folds.metrics["figures"]["auc"]  # type: ignore[index]
+    assert re.search(rf"\nauc +{area['value']:.4f} +{area['low']:.4f} to {area['high']:.4f} ", told)
     assert f"accuracy {folds.metrics['test_accuracy']:.2%}" in told
     assert main(["evaluate", str(folds.path), "--json"]) == 0
-    (evaluation,) = json.loads(capsys.readouterr().out)["evaluations"]
+    values = json.loads(capsys.readouterr().out)
+    assert values["figures"] == folds.metrics["figures"]
+    (evaluation,) = values["evaluations"]
     assert evaluation["auc"] == pytest.approx(folds.metrics["figures"]["auc"]["value"])  # type: ignore[index]
     assert main(["evaluate", str(folds.path), "--tta"]) != 0
     assert "tta is given, but" in capsys.readouterr().err

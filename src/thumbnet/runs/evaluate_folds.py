@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from thumbnet.errors import ConfigError, RunError
-from thumbnet.evaluation.analysis import Analysis, analyse
+from thumbnet.evaluation.analysis import Analysis
 from thumbnet.evaluation.binary import margins_of
 from thumbnet.evaluation.binary_intervals import AreaDifference, paired_auc_difference
 from thumbnet.evaluation.comparison import (
@@ -20,11 +20,10 @@ from thumbnet.evaluation.comparison import (
     compare_with_baseline,
 )
 from thumbnet.evaluation.group_bootstrap import group_differences
-from thumbnet.evaluation.predictions import StoredPredictions
 from thumbnet.runs.compare import distinct_names
-from thumbnet.runs.fold_report import evaluation_of, pool_predictions
+from thumbnet.runs.evaluate_seeds import columns, shown
+from thumbnet.runs.fold_figures import OutOfFold, out_of_fold
 from thumbnet.runs.fold_runs import load_folds, read_folds
-from thumbnet.runs.fold_table import FoldTable
 from thumbnet.runs.run import RunDir
 from thumbnet.terminal.text import escaped
 
@@ -33,33 +32,64 @@ AREA_METHOD = "DeLong (1988)"
 
 @dataclass(frozen=True)
 class FoldsEvaluation:
-    """All images of a folder of folds, each predicted by the model that was not trained on it: the figures of each
-    seed; `str(...)` is the table of `thumbnet evaluate`, `to_dict()` its JSON."""
+    """All images of a folder of folds, each predicted by the model that was not trained on it: the figures of all and
+    of each fold; `str(...)` is the table of `thumbnet evaluate`, `to_dict()` its JSON."""
 
     path: Path
     model: str
     data: str
-    seeds: tuple[int, ...]
-    table: FoldTable
-    stored: tuple[StoredPredictions, ...]
-    analyses: tuple[Analysis, ...]
+    found: OutOfFold
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those that every fold was trained with."""
+        return self.found.folds.seeds
 
     def to_dict(self) -> dict[str, object]:
         """Plain values; `evaluations` holds each seed's."""
+        found = self.found
         return {
             "model": self.model,
             "data": self.data,
-            "num_folds": 1 + max(row.fold for row in self.table.rows),
+            "num_folds": found.folds.num_folds,
             "seeds": list(self.seeds),
-            "evaluations": [analysis.to_dict() for analysis in self.analyses],
+            "confidence_level": CONFIDENCE_LEVEL,
+            "figures": {name: asdict(figure) for name, figure in found.figures.items()},
+            "over_folds": {name: {"mean": mean, "std": std} for name, (mean, std) in found.over_folds().items()},
+            "by_fold": [dict(row) for row in found.by_fold],
+            "evaluations": [analysis.to_dict() for analysis in found.analyses],
         }
 
     def __str__(self) -> str:
-        num_folds = 1 + max(row.fold for row in self.table.rows)
-        texts = [f"{self.model} on {self.data}, {num_folds} folds, {len(self.stored[0]):,} images out of fold"]
-        for seed, analysis in zip(self.seeds, self.analyses, strict=True):
-            texts += [f"seed {seed}"] * (len(self.seeds) > 1) + [str(analysis)]
-        return "\n".join(texts)
+        found, over_folds = self.found, self.found.over_folds()
+        num_images = len(found.stored[0])
+        lines = [f"{self.model} on {self.data}, {found.folds.num_folds} folds, {num_images:,} images out of fold", ""]
+        folds = [f"fold {fold}" for fold in range(found.folds.num_folds)]
+        table = [("figure", "all images", f"{CONFIDENCE_LEVEL:.0%} interval", "mean of folds", "deviation", *folds)]
+        for name, figure in found.figures.items():
+            mean, std = over_folds[name]
+            bounds = f"{shown(name, figure.low).removesuffix(' %')} to {shown(name, figure.high).removesuffix(' %')}"
+            of_folds = [_or_dash(name, row.get(name)) for row in found.by_fold]
+            table.append(
+                (
+                    name.replace("_", " "),
+                    shown(name, figure.value),
+                    bounds,
+                    _or_dash(name, mean),
+                    _or_dash(name, std).removesuffix(" %"),
+                    *of_folds,
+                )
+            )
+        lines += [*columns(table), ""]
+        if len(self.seeds) > 1:
+            lines += [f"Every figure above is a mean over {len(self.seeds)} seeds.", ""]
+        for seed, analysis in zip(self.seeds, found.analyses, strict=True):
+            lines += [f"seed {seed}"] * (len(self.seeds) > 1) + [str(analysis)]
+        return "\n".join(lines)
+
+
+def _or_dash(name: str, value: float | None) -> str:
+    return "-" if value is None else shown(name, value)
 
 
 @dataclass(frozen=True)
@@ -82,13 +112,13 @@ class FoldsComparison:
         rows = zip(self.names[1:], self.comparisons, self.areas, self.by_group, strict=True)
         return {
             "baseline": self.names[0],
-            "num_images": len(self.evaluations[0].stored[0]),
+            "num_images": len(self.evaluations[0].found.stored[0]),
             "confidence_level": CONFIDENCE_LEVEL,
             "interval_method": INTERVAL_METHOD,
             "test_method": TEST_METHOD,
             "area_method": AREA_METHOD,
             "folders": [
-                {"name": name, "path": str(each.path), "seed": each.seeds[0], **_figures(each.analyses[0])}
+                {"name": name, "path": str(each.path), "seed": each.seeds[0], **_figures(each.found.analyses[0])}
                 for name, each in zip(self.names, self.evaluations, strict=True)
             ],
             "comparisons": [
@@ -107,9 +137,9 @@ class FoldsComparison:
         }
 
     def __str__(self) -> str:
-        lines = [f"{len(self.evaluations[0].stored[0]):,} images, each predicted out of fold, on the same folds"]
+        lines = [f"{len(self.evaluations[0].found.stored[0]):,} images, each predicted out of fold, on the same folds"]
         for name, each in zip(self.names, self.evaluations, strict=True):
-            texts = [f"{key.replace('_', ' ')} {value:.4f}" for key, value in _figures(each.analyses[0]).items()]
+            texts = [f"{key.replace('_', ' ')} {value:.4f}" for key, value in _figures(each.found.analyses[0]).items()]
             lines.append(f"{escaped(name)} ({each.model}): {', '.join(texts)}")
         for name, pair, area, by_group in zip(self.names[1:], self.comparisons, self.areas, self.by_group, strict=True):
             interval = f"{100 * pair.interval.low:+.2f} to {100 * pair.interval.high:+.2f}"
@@ -139,11 +169,8 @@ def evaluate_folds(path: str | Path, *, trust_code: bool = False) -> FoldsEvalua
     """
     done = load_folds(path, trust_code=trust_code)
     folds, table = read_folds(RunDir(done.path))
-    by_seed = [done.runs[place :: len(folds.seeds)] for place in range(len(folds.seeds))]
-    stored = tuple(pool_predictions(runs, table) for runs in by_seed)
     card = done.runs[0].card
-    analyses = tuple(analyse(evaluation_of(each), card.class_names) for each in stored)
-    return FoldsEvaluation(done.path, card.model, card.data, folds.seeds, table, stored, analyses)
+    return FoldsEvaluation(done.path, card.model, card.data, out_of_fold(done.runs, folds, table))
 
 
 def compare_folds(folders: Sequence[str | Path], *, trust_code: bool = False) -> FoldsComparison:
@@ -159,32 +186,33 @@ def compare_folds(folders: Sequence[str | Path], *, trust_code: bool = False) ->
     evaluations = tuple(evaluate_folds(folder, trust_code=trust_code) for folder in folders)
     first = evaluations[0]
     for each in evaluations[1:]:
-        if each.table != first.table:
+        if each.found.table != first.found.table:
             raise RunError(
                 f"the images of {each.path} and {first.path} were divided differently",
                 hint="train both on the same data with the same split_seed, groups, exclude and number of folds",
             )
-    stored = [each.stored[0] for each in evaluations]
+    stored = [each.found.stored[0] for each in evaluations]
     areas = tuple(_area_difference(first, each) for each in evaluations[1:])
     by_group = tuple(_group_differences(first, each) for each in evaluations[1:])
     return FoldsComparison(names, evaluations, compare_with_baseline(stored[0], stored[1:]), areas, by_group)
 
 
 def _area_difference(first: FoldsEvaluation, other: FoldsEvaluation) -> AreaDifference | None:
-    curves = first.analyses[0].evaluation.binary
+    curves = first.found.analyses[0].evaluation.binary
     if curves is None:
         return None
     before, after = (
-        margins_of(each.analyses[0].evaluation.predictions.logits, positive=curves.positive) for each in (first, other)
+        margins_of(each.found.analyses[0].evaluation.predictions.logits, positive=curves.positive)
+        for each in (first, other)
     )
-    return paired_auc_difference(before, after, (first.stored[0].labels == curves.positive).numpy())
+    return paired_auc_difference(before, after, (first.found.stored[0].labels == curves.positive).numpy())
 
 
 def _group_differences(first: FoldsEvaluation, other: FoldsEvaluation) -> dict[str, tuple[float, float]] | None:
-    groups = first.table.groups()
+    groups = first.found.table.groups()
     if groups is None:
         return None
-    before, after = (each.analyses[0].evaluation for each in (first, other))
+    before, after = (each.found.analyses[0].evaluation for each in (first, other))
     return group_differences(before.predictions, after.predictions, np.array(groups), positive=before.positive)
 
 

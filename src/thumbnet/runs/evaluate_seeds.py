@@ -78,7 +78,7 @@ class SeedsEvaluation:
         for name, figure in self.figures.items():
             values = [shown(name, row[name]) for row in rows]
             table.append((name.replace("_", " "), *aggregate_texts(name, figure), *values))
-        lines += [*_columns(table), ""]
+        lines += [*columns(table), ""]
         table = [("class", "images", "precision", "recall", "F1")]
         table += [
             (
@@ -88,7 +88,7 @@ class SeedsEvaluation:
             )
             for each in self.classes
         ]
-        lines += _columns(table)
+        lines += columns(table)
         lines.append("The deviation and the interval are of other seeds, on the same images.")
         return "\n".join(lines)
 
@@ -157,7 +157,7 @@ def _seed_text(seed: int) -> str:
     return f"seed {seed}"
 
 
-def _columns(table: list[tuple[str, ...]]) -> list[str]:
+def columns(table: list[tuple[str, ...]]) -> list[str]:
     """The rows of a table as lines: the first column to the left, all others to the right."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [

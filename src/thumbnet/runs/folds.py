@@ -20,7 +20,7 @@ from thumbnet.data.source_registry import is_searched_for_leaks, keeping_sources
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.file_contents import files_of_code, files_of_data, files_of_plan
-from thumbnet.runs.fold_report import write_fold_results
+from thumbnet.runs.fold_results import write_fold_results
 from thumbnet.runs.fold_runs import FoldRuns, checksum_of, opened_folds, read_folds
 from thumbnet.runs.fold_table import FOLDS_FORMAT, FoldList, FoldRow, FoldTable
 from thumbnet.runs.init import load_trained

@@ -50,8 +50,6 @@ def build_report(
     held_out: Predictions | None = None,
     robustness: Robustness | None = None,
     plan: PlanRecord | None = None,
-    command: str | None = None,
-    note: str = "",
 ) -> str:
     """The report of a training, as HTML text.
 
@@ -63,11 +61,9 @@ def build_report(
         trace: of the model, its `graph` as SVG, and `held_out`, predictions of the validation split; None: made here.
         robustness: as measured before; None: no such section.
         plan: of the minutes that were asked for, if any were.
-        command: that trains the same again; None: by config and asked.
-        note: of several trainings whose figures are pooled: what a reader must know of them.
     """
     gallery = choose_gallery_images(evaluation.predictions)
-    saliency, saliency_note = _saliency(model, dataset, evaluation.predictions, gallery[:NUM_SALIENT])
+    saliency, saliency_note = saliency_of_gallery(model, dataset, evaluation.predictions, gallery[:NUM_SALIENT])
     tiles = larger_images(dataset, dataset.test, gallery, side=tile_side(len(gallery)))
     trace = trace_model(model, dataset.image_shape) if trace is None else trace
     held_out = _held_out(model, dataset) if held_out is None else held_out
@@ -78,7 +74,7 @@ def build_report(
             lead=f"{config.model} on {dataset.source.description}",
             headlines=report_headlines(analysis, metrics, num_val=0 if dataset.val is None else len(dataset.val)),
             facts=report_facts(config, dataset, metrics, plan),
-            notes=[note] if note else report_notes(config, dataset, metrics, plan),
+            notes=report_notes(config, dataset, metrics, plan),
             history=history,
             analysis=analysis,
             images=dataset.test.images,
@@ -87,17 +83,17 @@ def build_report(
             tiles=tiles,
             saliency=resized_maps(saliency, (tiles.shape[2], tiles.shape[3])),
             saliency_note=saliency_note,
-            no_temperature="each fold has its own" if note else _no_temperature(dataset),
+            no_temperature=_no_temperature(dataset),
             robustness=robustness,
             summary=summarize_trace(trace, dataset.image_shape),
             graph_svg=graph_svg(trace, type(model).__name__) if graph is None else graph,
-            command=(reproducing_command(config, asked, sides=dataset.image_shape[1:]) if command is None else command),
+            command=reproducing_command(config, asked, sides=dataset.image_shape[1:]),
             config_toml=config_to_toml(config.replace(data_dir=None)),
         )
     )
 
 
-def _saliency(
+def saliency_of_gallery(
     model: nn.Module, dataset: Dataset, predictions: Predictions, gallery: Sequence[int]
 ) -> tuple[Float[Tensor, "n h w"], str]:
     """Where the model looked in each image, and how that was found; no maps of a network that has none."""

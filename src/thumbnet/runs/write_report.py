@@ -1,4 +1,4 @@
-"""A finished run's report written anew, or that of runs with several seeds."""
+"""The report of a finished run, or of several with other seeds or on other folds, written anew."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from pathlib import Path
 
 from thumbnet.atomic import write_atomically
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.source_registry import keeping_sources
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.metrics import evaluate
-from thumbnet.runs.names import FOLDS, check_no_part_of_a_run
+from thumbnet.runs.fold_figures import out_of_fold
+from thumbnet.runs.fold_report import build_folds_report
+from thumbnet.runs.fold_runs import is_fold_runs, load_folds, read_folds
+from thumbnet.runs.names import check_no_part_of_a_run
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.report import build_report
 from thumbnet.runs.report_seeds import build_seeds_report
@@ -30,29 +34,29 @@ def write_report(
     dataset: Dataset | None = None,
     trust_code: bool = False,
 ) -> Path:
-    """Write the report of a finished run, or of runs with several seeds, anew, and return its path.
+    """Write the report of a finished run, or of runs with several seeds or on several folds, anew; return its path.
 
     Args:
-        run_dir: the run's folder, or one that `train --seeds` made.
+        run_dir: the run's folder, or one that `train --seeds` or `train --folds` made.
         out: the file to write; None: report.html in the run's folder.
         data, data_dir, allow_unverified: where the run's data is now, if not as recorded; of several seeds, no data is
             read.
-        dataset: the run's data, read before.
+        dataset: the run's data, read before; not of folds, each of which divides it otherwise.
         trust_code: as in `load_run`.
 
     Raises:
         ThumbnetError: the run is not finished, its data is not there or has changed, or the file cannot be written.
     """
-    if (Path(run_dir) / FOLDS).exists():
-        raise RunError(
-            f"{run_dir} holds runs on several folds, whose report is written when they are finished",
-            hint=f"write it again with: thumbnet train --resume {run_dir}",
-        )
     path = Path(run_dir) / REPORT if out is None else Path(out)
     if path.resolve() != (Path(run_dir) / REPORT).resolve():
         check_no_part_of_a_run(path)
     place = DataPlace(data, data_dir, allow_unverified, dataset)
-    text = _seeds_text(run_dir, place) if is_seed_runs(run_dir) else _run_text(load_run(run_dir), place)
+    if is_fold_runs(run_dir):
+        text = _folds_text(run_dir, place)
+    elif is_seed_runs(run_dir):
+        text = _seeds_text(run_dir, place)
+    else:
+        text = _run_text(load_run(run_dir), place)
     try:
         write_atomically(path, text)
     except OSError as error:
@@ -60,6 +64,18 @@ def write_report(
             f"{path} cannot be written: {error}", hint="name a file that you may write, with --out"
         ) from error
     return path
+
+
+def _folds_text(run_dir: str | Path, place: DataPlace) -> str:
+    if place.dataset is not None:
+        raise ConfigError(
+            f"dataset is given, but {run_dir} holds runs on several folds, each of which divides it otherwise",
+            hint="say where the data is: data=... or data_dir=...",
+        )
+    done = load_folds(run_dir)
+    folder = RunDir(done.path)
+    with keeping_sources():  # which every fold divides
+        return build_folds_report(folder, done.runs, out_of_fold(done.runs, *read_folds(folder)), place)
 
 
 def _seeds_text(run_dir: str | Path, place: DataPlace) -> str:

@@ -24,13 +24,38 @@ class Headline:
 
 
 @dataclass(frozen=True)
+class FoldRow:
+    """A line of the table of folds: its heading, how many images it is of, its figures as texts, the time of its
+    training, and the reports of its runs by their names."""
+
+    heading: str
+    images: str
+    figures: Sequence[str]
+    training: str = ""
+    reports: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class FoldsContent:
+    """What a report on several folds shows besides: `figures` are the headings of `rows`, one a fold, and of `summary`,
+    which is over all folds; `hint` says what the latter are; `histories` are those of the folds."""
+
+    figures: Sequence[str]
+    rows: Sequence[FoldRow]
+    summary: Sequence[FoldRow]
+    hint: str
+    histories: Sequence[History]
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """All that a report shows.
 
     `facts` say what was trained, on what and how long; `images` uint8 [N,C,H,W] and `paths` are those of the
     analysed split; `gallery` are the gallery's images among them, and `tiles` these in the size to show;
     `saliency`, from 0 to 1, is of the first M tiles, and `saliency_note` says how it was made; `no_temperature`
-    says why none was fitted, where that is so; `command` trains the same again.
+    says why none was fitted, where that is so; `command` trains the same again. With `folds`, all this is of images
+    each predicted by the model of its fold, and `history` is that of the first fold.
     """
 
     title: str
@@ -52,3 +77,4 @@ class ReportContent:
     graph_svg: str
     command: str
     config_toml: str
+    folds: FoldsContent | None = None

@@ -30,6 +30,7 @@ from thumbnet.views.report.gallery_images import (
 )
 from thumbnet.views.report.section_charts import draw_calibration, draw_curves, draw_robustness
 from thumbnet.views.report.sections import render_sections
+from thumbnet.views.report.spread_charts import draw_spread
 from thumbnet.views.report.threshold import threshold_section
 
 MAX_TABLE_CLASSES = 20  # above it the matrix is a picture, and its largest cells a list
@@ -56,7 +57,7 @@ def render_report(content: ReportContent) -> str:
         style=house_style() + asset("page.css"),
         script=asset("page.js"),
         graph=_bare_svg(content.graph_svg),
-        curves=draw_curves(content.history),
+        curves=draw_curves(content.history) if content.folds is None else draw_spread(content.folds.histories),
         calibration_charts=draw_calibration(analysis),
         robustness_charts=[] if content.robustness is None else draw_robustness(content.robustness),
         coverages=[(share, analysis.coverage.accuracy_at(share)) for share in SHOWN_COVERAGES],

@@ -1,0 +1,151 @@
+"""The figures of a folder of folds: of each fold, and of all images, each predicted by a model that had not seen it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from thumbnet.errors import RunError
+from thumbnet.evaluation.analysis import Analysis, analyse
+from thumbnet.evaluation.group_bootstrap import group_intervals
+from thumbnet.evaluation.intervals import accuracy_interval
+from thumbnet.evaluation.metrics import Evaluation, metrics_over_classes, summarise_predictions
+from thumbnet.evaluation.predictions import Predictions, StoredPredictions
+from thumbnet.runs.fold_table import FoldList, FoldTable
+from thumbnet.runs.run import Run, RunDir
+
+FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auc", "average_precision")  # with an interval
+SMALLEST = 1e-12  # of a probability, whose logarithm is taken
+
+
+@dataclass(frozen=True)
+class PooledFigure:
+    """A figure of all images: its mean over the seeds; the interval that other images, or groups of them, would give it
+    (the mean of the seeds' bounds); its deviation from seed to seed, None for a single one."""
+
+    value: float
+    low: float
+    high: float
+    std_over_seeds: float | None
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """All images of a folder of folds, each predicted by the model that was not trained on it.
+
+    `stored` and `analyses` are those of each seed; `by_fold` holds the figures of each fold, means over its seeds.
+    """
+
+    folds: FoldList
+    table: FoldTable
+    stored: tuple[StoredPredictions, ...]
+    analyses: tuple[Analysis, ...]
+    by_fold: tuple[Mapping[str, float], ...]
+
+    @cached_property
+    def figures(self) -> dict[str, PooledFigure]:
+        """Each figure of all images, by name; where groups are known, its interval is by whole groups."""
+        rows = [_with_intervals(analysis, self.table.groups()) for analysis in self.analyses]
+        figures: dict[str, PooledFigure] = {}
+        for name in FIGURES:
+            if all(name in row for row in rows):
+                values = [row[name][0] for row in rows]
+                figures[name] = PooledFigure(
+                    statistics.fmean(values),
+                    statistics.fmean(row[name][1] for row in rows),
+                    statistics.fmean(row[name][2] for row in rows),
+                    statistics.stdev(values) if len(values) > 1 else None,
+                )
+        return figures
+
+    def over_folds(self) -> dict[str, tuple[float | None, float | None]]:
+        """Of each figure the mean over the folds that have it and the deviation from fold to fold, None where too few
+        have it: a fold whose images are all of one class has no areas."""
+        found: dict[str, tuple[float | None, float | None]] = {}
+        for name in self.figures:
+            values = [row[name] for row in self.by_fold if name in row]
+            mean = statistics.fmean(values) if values else None
+            found[name] = mean, statistics.stdev(values) if len(values) > 1 else None
+        return found
+
+
+def out_of_fold(runs: Sequence[Run], folds: FoldList, table: FoldTable) -> OutOfFold:
+    """What finished runs predict, fold by fold and in each seed by seed.
+
+    Raises:
+        RunError: a run has predictions of other images than the table says.
+    """
+    num_seeds, class_names = len(folds.seeds), runs[0].card.class_names
+    stored_of_runs = [_own_predictions(run, table, place // num_seeds) for place, run in enumerate(runs)]
+    stored = tuple(pool_predictions(stored_of_runs[seed::num_seeds], table) for seed in range(num_seeds))
+    decision = runs[0].card.decision
+    evaluations = [evaluation_of(each, positive=None if decision is None else decision.positive) for each in stored]
+    positive = evaluations[0].positive  # also where that class is not the rarer one of a fold
+    of_runs = [_figures_of(evaluation_of(each, positive=positive), class_names) for each in stored_of_runs]
+    by_fold = tuple(_means(of_runs[first : first + num_seeds]) for first in range(0, len(runs), num_seeds))
+    return OutOfFold(folds, table, stored, tuple(analyse(each, class_names) for each in evaluations), by_fold)
+
+
+def pool_predictions(stored: Sequence[StoredPredictions], table: FoldTable) -> StoredPredictions:
+    """The predictions of all images, one set a fold in the folds' order, in the order of the source."""
+    order = torch.tensor([index for fold in range(len(stored)) for index in table.test_images(fold)]).argsort()
+    paths = [path for each in stored for path in each.paths or ()]
+    return StoredPredictions(
+        torch.cat([each.labels for each in stored])[order],
+        torch.cat([each.predicted for each in stored])[order],
+        torch.cat([each.confidence for each in stored])[order],
+        tuple(paths[place] for place in order.tolist()) if paths else None,
+        torch.cat([each.probabilities for each in stored if each.probabilities is not None])[order],
+    )
+
+
+def evaluation_of(stored: StoredPredictions, *, positive: int | None = None) -> Evaluation:
+    """The figures of stored predictions with all probabilities; of two classes `positive` is the one that the curves
+    are of, by default the one with fewer images."""
+    assert stored.probabilities is not None
+    logits = stored.probabilities.clamp(min=SMALLEST).log().float()
+    predictions = Predictions(logits, stored.labels, stored.predicted)
+    return summarise_predictions(predictions, split="test", positive=positive)
+
+
+def _own_predictions(run: Run, table: FoldTable, fold: int) -> StoredPredictions:
+    predictions, num_images = RunDir(run.path).read_predictions(), len(table.test_images(fold))
+    if len(predictions) != num_images or predictions.probabilities is None:
+        raise RunError(
+            f"{run.path} has predictions of {len(predictions):,} images, and folds.csv has {num_images:,} for it",
+            hint="delete that run and go on with --resume",
+        )
+    return predictions
+
+
+def _figures_of(evaluation: Evaluation, class_names: Sequence[str]) -> dict[str, float]:
+    over_classes = metrics_over_classes(evaluation, class_names)
+    named = {name.removeprefix("test_"): value for name, value in over_classes.items()}
+    return {name: value for name, value in {"accuracy": evaluation.accuracy, **named}.items() if name in FIGURES}
+
+
+def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each figure that all rows have."""
+    return {name: statistics.fmean(row[name] for row in rows) for name in FIGURES if all(name in row for row in rows)}
+
+
+def _with_intervals(analysis: Analysis, groups: Sequence[int] | None) -> dict[str, tuple[float, float, float]]:
+    """Each figure of a seed with the bounds of its interval, never narrower by groups than by images: of groups that
+    are all right alike, a bootstrap knows nothing."""
+    evaluation, values = analysis.evaluation, analysis.to_dict()
+    values["accuracy_interval"] = accuracy_interval(evaluation.accuracy, evaluation.num_images)
+    by_group: Mapping[str, tuple[float, float]] = {}
+    if groups is not None:
+        by_group = group_intervals(evaluation.predictions, np.array(groups), positive=evaluation.positive)
+    found = {}
+    for name in FIGURES:
+        if name in values:
+            low, high = values[f"{name}_interval"]
+            other_low, other_high = by_group.get(name, (low, high))
+            found[name] = values[name], min(low, other_low), max(high, other_high)
+    return found

@@ -1,0 +1,98 @@
+"""The table of folds in their report: every fold's figures, and over all folds mean, deviation and interval."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
+from thumbnet.runs.fold_figures import OutOfFold
+from thumbnet.runs.metrics import known_metrics
+from thumbnet.runs.names import REPORT
+from thumbnet.runs.run import Run
+from thumbnet.training.progress import duration
+from thumbnet.views.numbers import exact_share, per_cent, share
+from thumbnet.views.report.content import FoldRow, FoldsContent
+
+LABELS = {  # of the figures
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "mcc": "Matthews\u2019 coefficient",
+    "auc": "area under ROC",
+    "average_precision": "average precision",
+}
+OF_PER_CENT = ("accuracy", "balanced_accuracy", "macro_f1")
+
+
+def folds_content(runs: Sequence[Run], found: OutOfFold) -> FoldsContent:
+    """Every fold's figures, and what all folds together give; of runs fold by fold and in each seed by seed."""
+    names = list(found.figures)
+    return FoldsContent(
+        figures=[LABELS[name] for name in names],
+        rows=_fold_rows(runs, found, names),
+        summary=_summary_rows(found, names),
+        hint=_hint(found),
+        histories=[run.history for run in runs[:: len(found.folds.seeds)]],
+    )
+
+
+def _fold_rows(runs: Sequence[Run], found: OutOfFold, names: Sequence[str]) -> list[FoldRow]:
+    seeds, rows = found.folds.seeds, []
+    for fold, own in enumerate(found.by_fold):
+        of_fold = runs[fold * len(seeds) : (fold + 1) * len(seeds)]
+        known = [known_metrics(run.metrics) for run in of_fold]
+        reports = [
+            (f"fold {fold}" if len(seeds) == 1 else f"seed {seed}", f"{run.path.name}/{REPORT}")
+            for seed, run in zip(seeds, of_fold, strict=True)
+            if (run.path / REPORT).exists()
+        ]
+        figures = [_in_table(name, own.get(name)) for name in names]
+        training = duration(statistics.median(each.train_s for each in known))
+        rows.append(FoldRow(str(fold), f"{known[0].num_test:,}", figures, training, reports))
+    return rows
+
+
+def _summary_rows(found: OutOfFold, names: Sequence[str]) -> list[FoldRow]:
+    """What all folds together give, figure by figure."""
+    over_folds, pooled = found.over_folds(), found.figures
+    num_images = f"{found.analyses[0].evaluation.num_images:,}"
+    rows = [
+        FoldRow("mean", "", [_in_table(name, over_folds[name][0]) for name in names]),
+        FoldRow("deviation", "", [_in_table(name, over_folds[name][1]) for name in names]),
+        FoldRow("all images", num_images, [_in_table(name, pooled[name].value) for name in names]),
+        FoldRow(
+            f"{per_cent(CONFIDENCE_LEVEL)} interval",
+            num_images,
+            [
+                f"{_in_table(name, pooled[name].low).removesuffix(' %')} to {_in_table(name, pooled[name].high)}"
+                for name in names
+            ],
+        ),
+    ]
+    if len(found.folds.seeds) > 1:
+        spread = [_in_table(name, pooled[name].std_over_seeds) for name in names]
+        rows.append(FoldRow("seed to seed", num_images, spread))
+    return rows
+
+
+def _hint(found: OutOfFold) -> str:
+    by = "images" if found.table.groups() is None else "groups of images"
+    hint = (
+        "Mean and deviation are of the folds above. All images: the predictions of all folds pooled; the interval is "
+        f"that which other {by} would give."
+    )
+    if len(found.folds.seeds) > 1:
+        hint += f" Every figure is a mean over {len(found.folds.seeds)} seeds; seed to seed: its deviation over them."
+    return hint
+
+
+def shown(name: str, value: float) -> str:
+    """A figure of all images, as a headline has it."""
+    return exact_share(value) if name in OF_PER_CENT else f"{value:.3f}"
+
+
+def _in_table(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return share(value) if name in OF_PER_CENT else f"{value:.3f}"
