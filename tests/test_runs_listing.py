@@ -65,6 +65,35 @@ def test_runs_are_listed_with_their_settings_and_figures(runs: Path, capsys: pyt
     assert seeds["accuracy_std"] == pytest.approx(statistics.stdev([0.5, 0.75]))
 
 
+def test_a_folder_of_folds_has_a_line_with_the_figures_of_all_images(
+    runs: Path, small_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folds = runs / "folds"
+    for fold in range(2):
+        shutil.copytree(small_run, folds / f"fold-{fold}")
+    shutil.copy(small_run / "config.toml", folds / "shared.toml")
+    RunDir(folds).write_checked({"folds.json": '{"format": 1, "num_folds": 2, "seeds": [4], "data_checksum": ""}'})
+    (row,) = [row for row in list_runs(folds) if row.path == str(folds)]
+    assert (row.state, row.folds, row.n, row.accuracy) == ("2 of 2 runs are finished", 2, 0, None)
+    figures = {name: {"value": value, "low": 0.1, "high": 0.9} for name, value in (("accuracy", 0.75), ("auc", 0.875))}
+    RunDir(folds).write_metrics({"test_accuracy_std": None, "figures": figures})
+    assert main(["runs", str(folds), "--json"]) == 0
+    rows = {Path(row["path"]).name: row for row in json.loads(capsys.readouterr().out)["runs"]}
+    assert set(rows) == {"folds", "fold-0", "fold-1"}
+    listed = rows["folds"]
+    assert (listed["state"], listed["folds"], listed["n"], listed["seeds"]) == ("finished", 2, 1, [4])
+    assert (listed["accuracy"], listed["auc"], listed["balanced_accuracy"]) == (0.75, 0.875, None)
+    assert (listed["model"], listed["epochs"], rows["fold-0"]["folds"]) == ("sprint", 2, None)
+    assert main(["runs", str(runs)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "folds" in lines[0].split()
+    assert next(line for line in lines if line.startswith(str(folds) + " ")).split()[3:6] == ["2", "75.00", "%"]
+    shutil.rmtree(folds / "fold-1")
+    assert [row.state for row in list_runs(folds) if row.path == str(folds)] == ["1 of 2 runs are finished"]
+    (folds / "folds.json").write_text("{}")
+    assert [row.state.split(":")[0] for row in list_runs(folds) if row.path == str(folds)] == ["damaged"]
+
+
 def test_the_table_and_the_csv_have_a_line_for_each_run(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", str(runs), "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))

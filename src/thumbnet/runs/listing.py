@@ -12,6 +12,7 @@ from thumbnet.errors import RunError
 from thumbnet.runs.listing_rows import RunRow, read_row, run_folders
 
 MAX_DEPTH = 3  # of folders within the one that is listed
+COLUMNS = ("run", "model", "data", "folds", "accuracy", "balanced", "area", "epochs", "training", "state", "settings")
 SHOWN_CHARACTERS = 60  # of a run's settings in the table
 
 
@@ -32,12 +33,15 @@ def describe_runs(rows: Sequence[RunRow]) -> str:
     """The table for people."""
     if not rows:
         return "no runs"
-    table = [("run", "model", "data", "accuracy", "balanced", "area", "epochs", "training", "state", "settings")]
+    table = [
+        ("run", "model", "data", "folds", "accuracy", "balanced", "area", "epochs", "training", "state", "settings")
+    ]
     table += [
         (
             row.path,
             row.model or "-",
             row.data or "-",
+            "-" if row.folds is None else f"{row.folds}",
             _share(row.accuracy)
             + ("" if row.accuracy_std is None else f" ± {100 * row.accuracy_std:.2f} (n = {row.n})"),
             _share(row.balanced_accuracy),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from thumbnet.config import TrainConfig, config_from_toml
 from thumbnet.errors import RunError, ThumbnetError
 from thumbnet.runs.checksums import check_content, read_digests
+from thumbnet.runs.fold_table import FOLDS_FORMAT, fold_list_from_dict
 from thumbnet.runs.lock import is_locked
 from thumbnet.runs.metrics import METRICS_FORMAT, known_metrics
-from thumbnet.runs.names import ASKED, CONFIG, HISTORY, METRICS, SEEDS, SHARED_CONFIG
+from thumbnet.runs.names import ASKED, CONFIG, FOLDS, HISTORY, METRICS, SEEDS, SHARED_CONFIG
 from thumbnet.runs.seed_list import SEEDS_FORMAT, seeds_from_dict
 from thumbnet.runs.settings import changed_settings
 from thumbnet.specs.json_text import read_object
@@ -22,7 +23,8 @@ FINISHED = "finished"
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run, or a folder of runs with several seeds, whose figures are means. Accuracies and areas are fractions.
+    """A run, or a folder of several: of seeds the figures are means, of `folds` those of all images out of fold. `n` is
+    the number of seeds that they are means of. Accuracies and areas are fractions.
 
     `state` is `finished`, `training`, `stopped after epoch 3 of 5`, or `damaged: ...`; `settings` are those that differ
     from the recipe; `date` is that of its end. What a run does not know yet is None or empty.
@@ -35,6 +37,7 @@ class RunRow:
     data: str = ""
     n: int = 1
     seeds: tuple[int, ...] = ()
+    folds: int | None = None
     epochs: int | None = None
     accuracy: float | None = None
     accuracy_std: float | None = None
@@ -46,11 +49,11 @@ class RunRow:
 
 
 def run_folders(folder: Path, depth: int) -> Iterator[Path]:
-    """Run folders, and those with several seeds before the runs in them; links are not followed."""
+    """Run folders, and those with several seeds or folds before the runs in them; links are not followed."""
     if (folder / CONFIG).is_file():
         yield folder
         return
-    if (folder / SEEDS).is_file():
+    if (folder / SEEDS).is_file() or (folder / FOLDS).is_file():
         yield folder
     if depth:
         for child in sorted(folder.iterdir()):
@@ -59,7 +62,10 @@ def run_folders(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def read_row(path: Path) -> RunRow:
+    """The line of a run, or of a folder of several; of one that cannot be read, its state says why."""
     try:
+        if (path / FOLDS).is_file():
+            return _folds_row(path)
         return _seeds_row(path) if (path / SEEDS).is_file() else _single_row(path)
     except (ThumbnetError, OSError, UnicodeDecodeError) as error:
         reason = error.message if isinstance(error, ThumbnetError) else str(error)
@@ -92,33 +98,65 @@ def _single_row(path: Path) -> RunRow:
 
 
 def _seeds_row(path: Path) -> RunRow:
-    """Means over the runs that are finished; the settings without the seed, which each run has its own of."""
-    config, settings = _config(path, SHARED_CONFIG), _settings(path)
-    seeds = seeds_from_dict(
-        read_object(_read_checked(path, SEEDS), name=str(path / SEEDS), known_format=SEEDS_FORMAT),
-        name=str(path / SEEDS),
+    """Means over the runs that are finished."""
+    name = str(path / SEEDS)
+    seeds = seeds_from_dict(read_object(_read_checked(path, SEEDS), name=name, known_format=SEEDS_FORMAT), name=name)
+    known, done = _of_several(path, [f"seed-{seed}" for seed in seeds])
+    known |= {"seeds": seeds, "n": len(done)}
+    for figure in ("accuracy", "balanced_accuracy", "auc"):
+        values = [value for row in done if (value := getattr(row, figure)) is not None]
+        if values and len(values) == len(done):
+            known[figure] = statistics.fmean(values)
+        if figure == "accuracy" and len(values) > 1:
+            known["accuracy_std"] = statistics.stdev(values)
+    return _made(path, _state_of_several(path, len(done), f"{len(seeds)} seeds"), known)
+
+
+def _folds_row(path: Path) -> RunRow:
+    """The figures of all images out of fold, once all runs are finished."""
+    name = str(path / FOLDS)
+    folds = fold_list_from_dict(
+        read_object(_read_checked(path, FOLDS), name=name, known_format=FOLDS_FORMAT), name=name
     )
-    rows = [read_row(path / f"seed-{seed}") for seed in seeds if (path / f"seed-{seed}" / CONFIG).is_file()]
+    names = [folds.folder_of(fold, seed) for fold in range(folds.num_folds) for seed in folds.seeds]
+    known, done = _of_several(path, names)
+    known |= {"seeds": folds.seeds, "folds": folds.num_folds, "n": 0}
+    state = _state_of_several(path, len(done), f"{len(names)} runs")
+    if state == FINISHED:
+        values = _read_metrics(path)
+        known |= {"n": len(folds.seeds), "accuracy_std": _number(values, "test_accuracy_std")}
+        figures = values.get("figures")
+        for figure in ("accuracy", "balanced_accuracy", "auc"):
+            found = figures.get(figure) if isinstance(figures, Mapping) else None
+            known[figure] = _number(found, "value") if isinstance(found, Mapping) else None
+    return _made(path, state, known)
+
+
+def _of_several(path: Path, names: Sequence[str]) -> tuple[dict[str, object], list[RunRow]]:
+    """What is known of a folder of these runs, and the lines of the finished ones; the settings are without the seed,
+    of which each run has its own."""
+    config, settings = _config(path, SHARED_CONFIG), _settings(path)
+    rows = [read_row(path / name) for name in names if (path / name / CONFIG).is_file()]
     done = [row for row in rows if row.state == FINISHED]
-    is_finished = (path / METRICS).exists() and len(done) == len(seeds)
     known: dict[str, object] = {
         "recipe": config.recipe,
         "model": config.model,
         "data": config.data,
-        "seeds": seeds,
-        "n": len(done),
-        "epochs": config.epochs,
+        "epochs": max((row.epochs for row in done if row.epochs is not None), default=config.epochs),
         "settings": None if settings is None else {name: value for name, value in settings.items() if name != "seed"},
         "date": max((row.date for row in done), default=""),
     }
-    for name in ("accuracy", "balanced_accuracy", "auc", "train_s"):
-        values = [value for row in done if (value := getattr(row, name)) is not None]
-        if values and len(values) == len(done):
-            known[name] = statistics.median(values) if name == "train_s" else statistics.fmean(values)
-        if name == "accuracy" and len(values) > 1:
-            known["accuracy_std"] = statistics.stdev(values)
-    unfinished = "training" if is_locked(path) else f"{len(done)} of {len(seeds)} seeds are finished"
-    return _made(path, FINISHED if is_finished else unfinished, known)
+    times = [row.train_s for row in done if row.train_s is not None]
+    if times:
+        known["train_s"] = statistics.median(times)
+    return known, done
+
+
+def _state_of_several(path: Path, num_done: int, wanted: str) -> str:
+    """How far a folder is that is to hold `wanted`, such as `4 runs`."""
+    if (path / METRICS).exists() and wanted.startswith(f"{num_done} "):
+        return FINISHED
+    return "training" if is_locked(path) else f"{num_done} of {wanted} are finished"
 
 
 def _made(path: Path, state: str, known: Mapping[str, object]) -> RunRow:
