@@ -148,7 +148,7 @@ def _facts(folder: RunDir, runs: Sequence[Run], found: OutOfFold, own: Dataset) 
 def _notes(folder: RunDir, first: Run, found: OutOfFold, own: Dataset) -> list[str]:
     """What a reader must know to take the figures for what they are."""
     num_excluded = sum(row.is_excluded for row in found.table.rows)
-    leaks = kept_leaks(folder)
+    leaked = {index for leak in kept_leaks(folder).found for index in (leak.index, leak.held_index)}
     num_images = found.analyses[0].evaluation.num_images
     pooled = (
         f"Each of {num_images:,} images was predicted once, by a model that was not trained on it. The figures pool "
@@ -165,10 +165,10 @@ def _notes(folder: RunDir, first: Run, found: OutOfFold, own: Dataset) -> list[s
     )
     if num_excluded:
         notes.append(f"{counted(num_excluded, 'image')} that a file lists took no part (exclude).")
-    if leaks.found:
+    if leaked:
         notes.append(
-            f"Leaks between folds: {counted(leaks.num_images, 'image')} equal, or nearly, to one of another fold "
-            f"({LEAKS}): figures on those are too good."
+            f"Leaks between folds: {counted(len(leaked), 'image')} equal, or nearly, to one of another fold ({LEAKS}): "
+            "figures on those are too good."
         )
     return notes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from thumbnet.config import TrainConfig
@@ -10,9 +11,7 @@ from thumbnet.errors import CheckpointError
 from thumbnet.runs.changes import check_accepted, config_changes
 from thumbnet.runs.environment import Environment, environment_of, using_threads
 from thumbnet.runs.names import CONFIG
-from thumbnet.runs.parts import (
-    build_model,
-)
+from thumbnet.runs.parts import build_model
 from thumbnet.runs.resolve import Say, describe_data, load_data, speaker
 from thumbnet.runs.run import Run, load_run, open_run_dir
 from thumbnet.runs.train import _train_in
@@ -20,6 +19,18 @@ from thumbnet.specs.engine import Device
 from thumbnet.specs.own_code import give_again, takes_trust
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.state import TrainingState
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeOptions:
+    """The arguments of `resume` that hold for each run of a folder of several, too."""
+
+    data: str | None = None
+    data_dir: str | Path | None = None
+    device: Device | None = None
+    log_style: LogStyle = "auto"
+    pictures: bool = True
+    accept_changes: bool = False
 
 
 @takes_trust
@@ -56,34 +67,24 @@ def resume(
     """
     if model is not None:
         give_again(open_run_dir(run_dir).read_config(may_be_edited=True).model, model)
-    return go_on(
-        run_dir,
+    options = ResumeOptions(
         data=data,
         data_dir=data_dir,
         device=device,
         log_style=log_style,
         pictures=pictures,
         accept_changes=accept_changes,
-        dataset=dataset,
     )
+    return go_on(run_dir, options, dataset=dataset)
 
 
 def go_on(
-    run_dir: str | Path,
-    *,
-    data: str | None,
-    data_dir: str | Path | None,
-    device: Device | None,
-    log_style: LogStyle,
-    pictures: bool,
-    accept_changes: bool,
-    dataset: Dataset | None = None,
-    sibling: Run | None = None,
+    run_dir: str | Path, options: ResumeOptions, *, dataset: Dataset | None = None, sibling: Run | None = None
 ) -> Run:
     """Like `resume`; if the run has no checkpoint, its data must equal that of `sibling`."""
-    say = speaker(log_style)
+    say = speaker(options.log_style)
     folder = open_run_dir(run_dir)
-    is_moved = data is not None or data_dir is not None
+    is_moved = options.data is not None or options.data_dir is not None
     if folder.is_complete and not is_moved:
         return _say_finished(load_run(folder.path), say)
     with folder.locked():
@@ -94,17 +95,17 @@ def go_on(
         checkpoint = None if finished is not None else folder.read_checkpoint()
         if checkpoint is not None and checkpoint.config is not None:
             edited = _edits(checkpoint.config, checkpoint.state, started) or edited
-        check_accepted(edited, folder=folder.path, accept_changes=accept_changes)
+        check_accepted(edited, folder=folder.path, accept_changes=options.accept_changes)
         known_data = None if checkpoint is None else checkpoint.known_data
         reference = finished if finished is not None else sibling
         if known_data is None and reference is not None:
             known_data = reference.known_data
-        if data is not None and known_data is None:
+        if options.data is not None and known_data is None:
             raise CheckpointError(
-                f"data is {data!r}, but {folder.path} has no checkpoint that says what data it was started on",
+                f"data is {options.data!r}, but {folder.path} has no checkpoint that says what data it was started on",
                 hint="leave --data out, or begin a new run",
             )
-        config = relocated(started, data=data, data_dir=data_dir, device=device)
+        config = relocated(started, data=options.data, data_dir=options.data_dir, device=options.device)
         config = config.replace(exclude=folder.exclusions(config), groups=folder.groups(config))
         dataset, config = load_data(config, say=say, dataset=dataset, is_resolved=True)
         if known_data is not None:
@@ -114,7 +115,7 @@ def go_on(
         with using_threads(recorded.num_threads, say=say):
             model = build_model(config, dataset)
             changes = [] if checkpoint is None else recorded.differences(environment_of(config, model))
-            check_accepted(changes, folder=folder.path, accept_changes=accept_changes)
+            check_accepted(changes, folder=folder.path, accept_changes=options.accept_changes)
             if is_moved or edited:
                 moved = started.replace(data=config.data, data_dir=config.data_dir)
                 folder.write_config(moved, note=describe_data(dataset))
@@ -133,8 +134,8 @@ def go_on(
                 config,
                 dataset,
                 model,
-                log_style=log_style,
-                pictures=pictures,
+                log_style=options.log_style,
+                pictures=options.pictures,
                 checkpoint=checkpoint,
                 changes=changes,
             )

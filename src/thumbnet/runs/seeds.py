@@ -15,15 +15,16 @@ from thumbnet.errors import ConfigError, RunError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
 from thumbnet.runs.metrics import known_metrics
-from thumbnet.runs.names import CONFIG, REPORT, SHARED_CONFIG
+from thumbnet.runs.names import REPORT, SHARED_CONFIG
 from thumbnet.runs.planning.choose import plan_training
 from thumbnet.runs.report_seeds import build_seeds_report
 from thumbnet.runs.resolve import say_nothing, speaker
-from thumbnet.runs.resume import go_on, relocated
+from thumbnet.runs.resume import ResumeOptions
 from thumbnet.runs.run import Run, RunDir, create_run_dir
 from thumbnet.runs.seed_runs import figures_of_seeds, is_seed_runs
 from thumbnet.runs.settings import changed_settings
-from thumbnet.runs.train import begin, load_checked, with_own_code
+from thumbnet.runs.several import Member, Start, train_all
+from thumbnet.runs.train import load_checked, with_own_code
 from thumbnet.specs.checks import MAX_RUNS
 from thumbnet.specs.engine import Device
 from thumbnet.specs.own_code import give_again, takes_trust
@@ -81,7 +82,8 @@ def train_seeds(
         seeds = [config.seed + index for index in range(num_seeds)]
         keep_leaks(folder, leaks, dataset, say=speaker(log_style))
         folder.begin_seeds(config, seeds, asked=asked, source=dataset.source, plan=plan)
-        return _finish(folder, log_style=log_style, pictures=pictures, dataset=dataset, leaks=leaks, began_s=began_s)
+        options = ResumeOptions(log_style=log_style, pictures=pictures)
+        return _finish(folder, options, dataset=dataset, leaks=leaks, began_s=began_s)
 
 
 @takes_trust
@@ -104,80 +106,35 @@ def resume_seeds(
     folder = RunDir(Path(run_dir))
     with folder.locked():
         give_again(folder.read_config(SHARED_CONFIG).model, model)
-        return _finish(
-            folder,
+        options = ResumeOptions(
             data=data,
             data_dir=data_dir,
             device=device,
             log_style=log_style,
             pictures=pictures,
             accept_changes=accept_changes,
-            dataset=dataset,
         )
+        return _finish(folder, options, dataset=dataset)
 
 
 def _finish(
     folder: RunDir,
+    options: ResumeOptions,
     *,
-    data: str | None = None,
-    data_dir: str | Path | None = None,
-    device: Device | None = None,
-    log_style: LogStyle,
-    pictures: bool,
-    accept_changes: bool = False,
     dataset: Dataset | None = None,
     leaks: Leaks | None = None,
     began_s: float | None = None,
 ) -> SeedRuns:
-    config, asked, plan = folder.read_config(SHARED_CONFIG), folder.read_asked(), folder.read_plan()
-    config = config.replace(exclude=folder.exclusions(config), groups=folder.groups(config))
-    folder.allow_code(config.model, config.inputs.augmentation)
     seeds = folder.read_seeds()
-    if data is not None and not (folder.path / f"seed-{seeds[0]}" / CONFIG).exists():
-        raise RunError(f"data is {data!r}, but {folder.path} holds no run yet", hint="leave --data out, or train anew")
-    runs: list[Run] = []
-    for seed in seeds:
-        run_began_s = time.perf_counter() if began_s is None else began_s
-        began_s = None  # that of the first run alone: the command's
-        path = folder.path / f"seed-{seed}"
-        first = runs[0] if runs else None
-        if (path / CONFIG).exists():
-            run = go_on(
-                path,
-                data=data,
-                data_dir=data_dir,
-                device=device,
-                log_style=log_style,
-                pictures=pictures,
-                accept_changes=accept_changes,
-                dataset=dataset,
-                sibling=first,
-            )
-        else:
-            if first is not None:  # whose config tells where the data is now
-                config = config.replace(data=first.config.data, data_dir=first.config.data_dir)
-            own = relocated(config.replace(seed=seed), data=None, data_dir=data_dir, device=device)
-            run = begin(
-                own,
-                run_dir=path,
-                log_style=log_style,
-                pictures=pictures,
-                asked=None if asked is None else asked.replace(seed=seed),
-                is_resolved=True,
-                dataset=dataset,
-                data_note=folder.data_note(),
-                sibling=first,
-                leaks=leaks,
-                are_leaks_told=leaks is not None,
-                plan=plan,
-                clock=None if plan is None else plan.clock(deadline_s=run_began_s + 60 * plan.minutes),
-            )
-        if runs and run.card.data_checksum != runs[0].card.data_checksum:
-            raise RunError(
-                f"{run.path} was trained on other images or labels than {runs[0].path}: their checksums differ",
-                hint=f"delete {run.path} and go on where the first one's data is, or train all of them anew",
-            )
-        runs.append(run)
+    runs = train_all(
+        folder,
+        [Member(f"seed-{seed}", {"seed": seed}) for seed in seeds],
+        options,
+        start_of=lambda own: Start(dataset, leaks),
+        have_equal_data=True,
+        dataset=dataset,
+        began_s=began_s,
+    )
     known = [known_metrics(run.metrics) for run in runs]
     accuracies = [each.test_accuracy for each in known]
     metrics: dict[str, object] = {
@@ -188,9 +145,10 @@ def _finish(
         "train_s": statistics.median(each.train_s for each in known),
         "figures": {name: asdict(figure) for name, figure in figures_of_seeds(runs).items()},
     }
+    asked = folder.read_asked()
     if asked is not None:  # by an earlier version
         metrics["settings"] = {name: value for name, value in changed_settings(asked).items() if name != "seed"}
-    if pictures:
+    if options.pictures:
         folder.write(REPORT, build_seeds_report(folder.path.resolve().name, runs))
     folder.write_metrics(metrics)
     return SeedRuns(folder.path, tuple(runs), metrics)

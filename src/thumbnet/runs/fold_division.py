@@ -1,0 +1,83 @@
+"""How the images of a folder of folds are divided: recorded, searched for leaks, and compared when it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxtyping import Int64
+from torch import Tensor
+
+from thumbnet.config import TrainConfig
+from thumbnet.data.alike import AlikePair
+from thumbnet.data.dataset import Dataset, SourceSplits, Split
+from thumbnet.data.exclusion import read_exclusions
+from thumbnet.data.folds import pool_of
+from thumbnet.data.groups import group_names
+from thumbnet.data.leaks import find_leaks_between_folds
+from thumbnet.data.source_registry import is_searched_for_leaks
+from thumbnet.errors import RunError
+from thumbnet.runs.fold_runs import checksum_of
+from thumbnet.runs.fold_table import FoldList, FoldRow, FoldTable
+from thumbnet.runs.resolve import Say
+from thumbnet.runs.run import RunDir
+from thumbnet.terminal.text import counted
+
+OTHER_DATA = "go on with the data that it was begun on, or train all of them anew"
+
+
+def fold_table(splits: SourceSplits, pool: Split, folds: Int64[Tensor, " n"], config: TrainConfig) -> FoldTable:
+    """Which fold each image of the pool is in, its group, and whether the config's file lists it to be left out."""
+    excluded = frozenset() if config.exclude is None else read_exclusions(config.exclude, pool, splits.class_names)
+    groups = group_names(splits, config.division.groups)
+    return FoldTable(
+        tuple(
+            FoldRow(
+                "" if pool.paths is None else pool.paths[index],
+                splits.class_names[label],
+                groups[index],
+                fold,
+                index in excluded,
+            )
+            for index, (label, fold) in enumerate(zip(pool.labels.tolist(), folds.tolist(), strict=True))
+        )
+    )
+
+
+def leaks_between(pool: Split, folds: Int64[Tensor, " n"], table: FoldTable, dataset: Dataset) -> tuple[AlikePair, ...]:
+    """The images that stand in two folds, without those that are left out."""
+    if not is_searched_for_leaks(dataset.source.name):
+        return ()
+    return tuple(
+        pair
+        for pair in find_leaks_between_folds(pool, folds, with_flips=dataset.flip_keeps_labels)
+        if not table.rows[pair.first].is_excluded and not table.rows[pair.second].is_excluded
+    )
+
+
+def tell_leaks(pairs: Sequence[AlikePair], path: Path, say: Say) -> None:
+    """Say what was found, and where it is listed."""
+    num_images = len({index for pair in pairs for index in (pair.first, pair.second)})
+    say(
+        f"Leaks between folds: {counted(num_images, 'image')} equal, or nearly, to one of another fold: figures on "
+        f"those are too good. They are listed in {path}; to train without all but one of each: --exclude {path}"
+    )
+
+
+def check_data(folder: RunDir, splits: SourceSplits, folds: FoldList) -> None:
+    """RunError where the images or labels are not those that were divided."""
+    if checksum_of(pool_of(splits)) != folds.data_checksum:
+        raise RunError(
+            f"{folder.path} was begun on other data: the checksum of its images and labels differs", hint=OTHER_DATA
+        )
+
+
+def check_division(folder: RunDir, table: FoldTable, fold: int, dataset: Dataset) -> None:
+    """RunError where the images are divided otherwise than when the folder was begun: files were renamed."""
+    test = dataset.test
+    expected = [table.rows[index] for index in table.test_images(fold)]
+    labels = [dataset.class_names[label] for label in test.labels.tolist()]
+    if labels != [row.label for row in expected] or list(test.paths or [""] * len(test)) != [
+        row.path for row in expected
+    ]:
+        raise RunError(f"{folder.path} was begun on other data: fold {fold} has other images", hint=OTHER_DATA)
