@@ -30,6 +30,7 @@ from thumbnet.kernels import accelerate as accelerate_module
 from thumbnet.kernels import convolution_choice, layer, warnings_once
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.kernels.library import load_kernels
+from thumbnet.specs.fine_tuning import FineTuning
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
 
@@ -657,12 +658,14 @@ def test_fit_runs_them_while_it_trains(tiny_dataset: thumbnet.Dataset, ran: list
     model.head.register_forward_hook(
         lambda *_: seen.append((model.training, len(thumbnet.accelerated_layers(model).taken)))
     )
-    result = fit_flat(model, tiny_dataset, batch_size=32, init_from_data=False, score=("val",))
+    result = fit_flat(model, tiny_dataset, batch_size=32, fine_tuning=FineTuning(), score=("val",))
     assert result.kernels.startswith("native")
     assert set(seen) == {(True, 2), (False, 0)}
     assert len(ran) == 2 * 3
     assert not thumbnet.accelerated_layers(model).taken
-    assert fit_flat(model, tiny_dataset, batch_size=32, init_from_data=False, kernels="pytorch").kernels == "pytorch"
+    assert (
+        fit_flat(model, tiny_dataset, batch_size=32, fine_tuning=FineTuning(), kernels="pytorch").kernels == "pytorch"
+    )
     assert len(ran) == 2 * 3
 
 
@@ -675,8 +678,8 @@ def test_fit_leaves_a_model_as_it_was(tiny_dataset: thumbnet.Dataset) -> None:
 
     handle = model.head.register_forward_hook(fail)
     with pytest.raises(ZeroDivisionError):
-        fit_flat(model, tiny_dataset, batch_size=32, init_from_data=False)
+        fit_flat(model, tiny_dataset, batch_size=32, fine_tuning=FineTuning())
     assert thumbnet.accelerated_layers(model).taken == ("dilated",)
     handle.remove()
-    fit_flat(model, tiny_dataset, batch_size=32, init_from_data=False)
+    fit_flat(model, tiny_dataset, batch_size=32, fine_tuning=FineTuning())
     assert thumbnet.accelerated_layers(model).taken == ("dilated",)

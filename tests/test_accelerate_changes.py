@@ -28,6 +28,7 @@ from thumbnet.kernels.convolution_support import has_no_hooks
 from thumbnet.kernels.library import load_kernels
 from thumbnet.kernels.support import is_readable, must_be_seen
 from thumbnet.models.blocknet import BlockNet
+from thumbnet.specs.fine_tuning import FineTuning
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
 MAPS = images_of(2, 8, 9, 9)
@@ -205,7 +206,7 @@ def test_a_class_changed_later_is_obeyed(ran: Ran) -> None:  # noqa: F811
 def test_fit_by_pytorch_runs_nothing_of_ours(tiny_dataset: thumbnet.Dataset, ran: Ran) -> None:  # noqa: F811
     model = thumbnet.accelerate(Net(size=12))
     entries = [vars(each).get("_conv_forward") for each in model.modules()]
-    training = {"batch_size": 32, "init_from_data": False, "score": ("val",)}
+    training = {"batch_size": 32, "fine_tuning": FineTuning(), "score": ("val",)}
     assert fit_flat(model, tiny_dataset, kernels="pytorch", **training).kernels == "pytorch"
     assert not ran
     modes = []

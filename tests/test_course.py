@@ -20,6 +20,7 @@ from thumbnet.specs.pace import Pace
 from thumbnet.specs.schedules import Cosine, OneCycle
 from thumbnet.training.clock import Clock, PaceKeeper
 from thumbnet.training.history import EpochRecord
+from thumbnet.training.length import Length
 from thumbnet.training.progress import EpochPlan, Silent, StepReport
 from thumbnet.training.result import FitResult
 from thumbnet.training.state import TrainingState
@@ -60,7 +61,7 @@ def linear() -> nn.Module:
 
 
 def fit_paced(model: nn.Module, dataset: Dataset, **fields: Any) -> FitResult[Evaluation]:
-    values: dict[str, Any] = {"epochs": None, "batch_size": 16, "augmentation": "none", "lr": 0.01, "device": "cpu"}
+    values: dict[str, Any] = {"batch_size": 16, "augmentation": "none", "lr": 0.01, "device": "cpu"}
     return fit_flat(model, dataset, **{"schedule": OneCycle(), **values, **fields})
 
 
@@ -180,10 +181,18 @@ def test_epochs_that_are_not_scored_keep_no_state(tiny_dataset: Dataset) -> None
     assert set(result.scores) == {"val"}
 
 
-@pytest.mark.parametrize(("fields", "message"), [({}, "none of"), ({"epochs": 1, "pace": Pace(3)}, "both of")])
-def test_one_length_is_needed(tiny_dataset: Dataset, fields: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=f"{message} epochs and pace is given"):
-        fit_paced(linear(), tiny_dataset, **fields)
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "none of epochs and pace is given"),
+        ({"epochs": 1, "pace": Pace(3)}, "both of epochs and pace is given"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"epochs": 1, "score_every": 0}, "score_every is 0"),
+    ],
+)
+def test_what_is_no_length_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Length(**fields)
 
 
 def test_a_checkpoint_keeps_the_pace_and_one_that_is_none_is_damaged(tiny_dataset: Dataset) -> None:

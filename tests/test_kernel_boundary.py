@@ -20,6 +20,7 @@ from thumbnet.kernels.convolution_support import supports_convolution
 from thumbnet.kernels.images import supports_images
 from thumbnet.kernels.library import load_kernels
 from thumbnet.models.blocknet import BlockNet
+from thumbnet.specs.fine_tuning import FineTuning
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
 
@@ -250,7 +251,7 @@ def test_a_lost_number_stops_a_training(tiny_dataset: Dataset) -> None:
         model.blocks[0].conv.weight[0, 0, 0, 0] = float("inf")
     for kernels in ("native", "pytorch"):
         with pytest.raises(NonFiniteLossError):
-            fit_flat(copy.deepcopy(model), tiny_dataset, batch_size=32, init_from_data=False, kernels=kernels)
+            fit_flat(copy.deepcopy(model), tiny_dataset, batch_size=32, fine_tuning=FineTuning(), kernels=kernels)
 
 
 def test_a_model_in_bfloat16_is_left_to_pytorch_or_refused(tiny_dataset: Dataset) -> None:

@@ -449,18 +449,22 @@ def test_a_frozen_body_keeps_its_bits(tiny_dataset: thumbnet.Dataset) -> None:
     model = Body()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     sgd = thumbnet.SGD(lr=0.1, weight_decay=0.1)
-    optimizer_runs(sgd, model, tiny_dataset, body_lr_factor=0.0)
+    optimizer_runs(sgd, model, tiny_dataset, fine_tuning=thumbnet.FineTuning(body_lr_factor=0.0))
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"head.weight", "head.bias"}
     assert all(parameter.requires_grad for parameter in model.parameters())
     with pytest.raises(ConfigError, match="our kernels train no frozen body"):
         thumbnet.fit(
-            model, tiny_dataset, epochs=1, body_lr_factor=0.0, engine=thumbnet.Engine(device="cpu", kernels="native")
+            model,
+            tiny_dataset,
+            epochs=1,
+            fine_tuning=thumbnet.FineTuning(body_lr_factor=0.0),
+            engine=thumbnet.Engine(device="cpu", kernels="native"),
         )
     with pytest.raises(ConfigError, match="no layer called head"):
-        optimizer_runs(sgd, linear(), tiny_dataset, body_lr_factor=0.5)
+        optimizer_runs(sgd, linear(), tiny_dataset, fine_tuning=thumbnet.FineTuning(body_lr_factor=0.5))
     with pytest.raises(ConfigError, match="body_lr_factor is 2"):
-        optimizer_runs(sgd, model, tiny_dataset, body_lr_factor=2.0)
+        thumbnet.FineTuning(body_lr_factor=2.0)
 
 
 @pytest.mark.parametrize(
@@ -482,7 +486,7 @@ def test_a_slower_body_has_the_factor_in_its_rates(
     rates = {}
     for factor in (1.0, 0.25):
         model = Body()
-        optimizer_runs(optimizer, model, tiny_dataset, body_lr_factor=factor)
+        optimizer_runs(optimizer, model, tiny_dataset, fine_tuning=thumbnet.FineTuning(body_lr_factor=factor))
         name_of = {id(value): name for name, value in model.named_parameters()}
         groups = zip(loops[-1].optimizer.param_groups, loops[-1].base_lrs, strict=True)
         rates[factor] = {name_of[id(each)]: rate for group, rate in groups for each in group["params"]}

@@ -21,6 +21,7 @@ from thumbnet.models.registry import create_model, list_models, num_params
 from thumbnet.models.weights import load_all_but_head
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.train import train
+from thumbnet.specs.fine_tuning import FineTuning
 from thumbnet.trained.model import load_pretrained
 
 MOST_BYTES = 500_000
@@ -64,7 +65,7 @@ def test_all_but_the_head_is_taken_over() -> None:
 def test_a_trained_models_whitening_is_not_learnt_again(tiny_dataset: Dataset) -> None:
     model = create_model("sprint", num_classes=3, seed=0)
     before = model.state_dict()["whiten.weight"].clone()
-    fit_flat(model, tiny_dataset, lr=0.01, init_from_data=False)
+    fit_flat(model, tiny_dataset, lr=0.01, fine_tuning=FineTuning())
     assert model.state_dict()["whiten.weight"].equal(before)
     fit_flat(model, tiny_dataset, lr=0.01)
     assert not model.state_dict()["whiten.weight"].equal(before)

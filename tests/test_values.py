@@ -84,10 +84,10 @@ def test_old_names_and_what_old_runs_kept_are_read() -> None:
     assert with_old_name.optimizer.bias_lr == 0.3
 
 
-def test_fit_has_at_most_twenty_parameters_each_with_a_type() -> None:
+def test_fit_has_at_most_sixteen_parameters_each_with_a_type() -> None:
     parameters = inspect.signature(fit).parameters.values()
     hints = get_type_hints(inspect.unwrap(fit))
-    assert len(parameters) <= 20
+    assert len(parameters) <= 16
     assert not [each for each in parameters if each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
     assert all(hints[each.name] is not Any for each in parameters)
 

@@ -29,6 +29,8 @@ _MODULE_OF = {
     "Inputs": "thumbnet.specs.inputs",
     "Objective": "thumbnet.specs.objective",
     "Engine": "thumbnet.specs.engine",
+    "FineTuning": "thumbnet.specs.fine_tuning",
+    "Length": "thumbnet.training.length",
     "FitResult": "thumbnet.training.result",
     "Policy": "thumbnet.augment",
     "register_model": "thumbnet.models.registry",

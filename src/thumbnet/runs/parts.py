@@ -15,11 +15,13 @@ from thumbnet.errors import ConfigError, ModelError
 from thumbnet.models.registry import check_image_size, create_with_options
 from thumbnet.runs.resolve import Say
 from thumbnet.runs.teacher import load_teacher, load_teacher_logits
+from thumbnet.specs.fine_tuning import FineTuning
 from thumbnet.specs.schedules import StepSchedule
 from thumbnet.training.clock import Clock
 from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.fit import NO_SCORERS, fit
 from thumbnet.training.inputs import build_augmentations
+from thumbnet.training.length import Length
 from thumbnet.training.progress import LogStyle, Progress, ReferenceLog, Silent, pick_progress
 from thumbnet.training.result import FitResult, S
 from thumbnet.training.state import TrainingState
@@ -85,21 +87,22 @@ def fit_config(
     return fit(
         model,
         dataset,
-        epochs=None if config.steps is not None else config.epochs,
-        pace=config.pace,
-        clock=clock,
+        epochs=Length(
+            epochs=None if config.steps is not None else config.epochs,
+            pace=config.pace,
+            clock=clock,
+            score_every=config.score_every,
+        ),
         batch_size=config.batch_size,
         optimizer=config.optimizer,
         schedule=config.schedule,
         inputs=config.inputs,
         objective=dataclasses.replace(config.objective, teacher=teacher) if teacher is not None else config.objective,
         average_decay=config.average_decay,
-        body_lr_factor=config.body_lr_factor,
+        fine_tuning=None if config.init is None else FineTuning(body_lr_factor=config.body_lr_factor),
         engine=config.engine,
-        init_from_data=config.init is None,
         seed=config.seed,
         scorers=scorers,
-        score_every=config.score_every,
         progress=progress,
         on_epoch_end=on_epoch_end,
         resume_from=resume_from,

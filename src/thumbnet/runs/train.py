@@ -189,8 +189,7 @@ def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
         list(registry.values())  # their packages are loaded, though used only at the end
     model = build_model(config, dataset)
     begin_with_trained_weights(model, config, dataset)
-    if config.body_lr_factor != 1:
-        check_body(model, config.body_lr_factor)
+    check_body(model, config.body_lr_factor)
     build_optimizer(config.optimizer, model)
     engine = config.engine
     pick_kernels(engine.kernels, model, pick_device(engine.device), compiled=engine.compiled, say=say)

@@ -9,14 +9,12 @@ from torch import nn
 
 from thumbnet.errors import ConfigError
 from thumbnet.models.weights import HEAD_PREFIX
-from thumbnet.specs.checks import require
 from thumbnet.specs.engine import Engine
 
 
 def check_body(model: nn.Module, lr_factor: float) -> None:
-    """ConfigError where the factor is none from 0 to 1, or the model has no layer called `head` to tell it from."""
-    require(0 <= lr_factor <= 1, "body_lr_factor", lr_factor, "0 to 1")
-    if not any(name.startswith(HEAD_PREFIX) for name, _ in model.named_parameters()):
+    """ConfigError where the body has a factor of its own, and the model no layer called `head` to tell it from."""
+    if lr_factor != 1 and not any(name.startswith(HEAD_PREFIX) for name, _ in model.named_parameters()):
         raise ConfigError(
             f"body_lr_factor is {lr_factor:g}, but this model has no layer called head",
             hint="call the layer that gives the logits `head`, or leave body_lr_factor out",

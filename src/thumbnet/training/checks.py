@@ -7,34 +7,17 @@ from collections.abc import Collection, Sequence
 from thumbnet.augment import Augmentation, HorizontalFlip, RandomCrop
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
-from thumbnet.specs.checks import require, require_fraction, require_seed
-from thumbnet.specs.limits import check_batch_size, check_epochs
-from thumbnet.specs.pace import Pace
+from thumbnet.specs.checks import require_fraction, require_seed
+from thumbnet.specs.limits import check_batch_size
 from thumbnet.training.distillation import TeacherLogits
 
 SCORED_SPLITS = ("val", "test")  # that a history has columns for
 
 
 def check_arguments(
-    dataset: Dataset,
-    *,
-    epochs: int | None,
-    pace: Pace | None,
-    batch_size: int,
-    average_decay: float,
-    score_every: int,
-    seed: int,
-    scored: Collection[str],
+    dataset: Dataset, *, batch_size: int, average_decay: float, seed: int, scored: Collection[str]
 ) -> None:
     """ConfigError for numbers that nothing can be trained with, or scorers that the history has no column for."""
-    if (epochs is None) == (pace is None):
-        given = "none" if epochs is None else "both"
-        raise ConfigError(
-            f"{given} of epochs and pace is given", hint="give one of them, as epochs=10 or pace=Pace(500)"
-        )
-    if epochs is not None:
-        check_epochs(epochs)
-    require(score_every >= 1, "score_every", score_every, "at least 1")
     check_batch_size(batch_size)
     if len(dataset.train) < 2:
         raise ConfigError(f"there are {len(dataset.train)} training images", hint="at least 2 are needed")

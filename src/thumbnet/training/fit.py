@@ -21,17 +21,17 @@ from thumbnet.kernels.choice import describe_kernels, pick_kernels, runs_fully_f
 from thumbnet.kernels.library import Kernels
 from thumbnet.kernels.memory import keep_freed_memory
 from thumbnet.specs.engine import Engine
+from thumbnet.specs.fine_tuning import FineTuning
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.objective import Objective
 from thumbnet.specs.optimizers import SGD, Optimizer
-from thumbnet.specs.pace import Pace
 from thumbnet.specs.schedules import OneCycle, Schedule
 from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.body import Body, check_body, engine_for_body
 from thumbnet.training.checks import check_arguments, check_flips, check_teacher
 from thumbnet.training.class_weights import resolve_class_weights
-from thumbnet.training.clock import Clock, PaceKeeper
+from thumbnet.training.clock import PaceKeeper
 from thumbnet.training.course import Course
 from thumbnet.training.device import pick_device, pick_precision
 from thumbnet.training.distillation import TeacherLogits
@@ -39,8 +39,9 @@ from thumbnet.training.epoch import Loop, TrainImages, train_epoch
 from thumbnet.training.forecast import Forecast
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.inputs import build_augmentations, init_model_from_data, resolve_inputs
+from thumbnet.training.length import Length
 from thumbnet.training.optimizers import build_optimizer
-from thumbnet.training.progress import Progress, pick_progress
+from thumbnet.training.progress import Progress, StepReport, pick_progress
 from thumbnet.training.randomness import LATEST_SCHEME
 from thumbnet.training.result import FitResult, S, Scores
 from thumbnet.training.state import TrainingState, check_state, load_state, state_after
@@ -53,21 +54,17 @@ def fit(
     model: nn.Module,
     dataset: Dataset,
     *,
-    epochs: int | None = None,
-    pace: Pace | None = None,
-    clock: Clock | None = None,
+    epochs: int | Length,
     batch_size: int = 128,
     optimizer: Optimizer | torch.optim.Optimizer = SGD(lr=0.1),
     schedule: Schedule = OneCycle(),
     inputs: Inputs = Inputs(),
     objective: Objective = Objective(),
     average_decay: float = 0.0,
-    body_lr_factor: float = 1.0,
+    fine_tuning: FineTuning | None = None,
     engine: Engine = Engine(),
-    init_from_data: bool = True,
     seed: int = 0,
     scorers: Mapping[str, Callable[[nn.Module], S]] = NO_SCORERS,
-    score_every: int = 1,
     progress: Progress | None = None,
     on_epoch_end: Callable[[TrainingState], None] | None = None,
     resume_from: TrainingState | None = None,
@@ -76,9 +73,8 @@ def fit(
 
     Args:
         model: takes normalised float images [N,C,H,W], returns logits [N,K]; it is moved to the device.
-        epochs: passes over the training images, those before `resume_from` included; or, instead, a `pace`.
-        pace: the number of steps, of which the last epoch may not be full, and how they go through the course.
-        clock: change the pace so that the training ends as the clock says; None: follow the pace as it is.
+        epochs: passes over the training images, those before `resume_from` included; or a `Length`: in steps, kept to a
+            clock, scored after every so many epochs.
         optimizer: `SGD(...)`, `AdamW(...)`, `Muon(...)` or a registered class's, or one of `torch.optim` over the
             parameters of `model`; its `lr` is per step.
         schedule: multiplies the optimizer's learning rates, step by step.
@@ -86,14 +82,11 @@ def fit(
         objective: label smoothing, class weights, mixup, and a teacher's logits, whose crop must be the first
             augmentation.
         average_decay: of the weights' moving average, which is scored and is what `model` ends with; 0: no average.
-        body_lr_factor: multiplies the learning rate of all but the layer called `head`; 0: they stay as they are, their
-            normalisation too, and are computed by PyTorch.
+        fine_tuning: the weights are trained already, and perhaps most of them learn more slowly, or not at all; None:
+            they are new, and layers that are computed from training images, as whitening is, are initialised so.
         engine: device, precision and kernels.
-        init_from_data: initialise the layers that are computed from training images, as whitening is; False: the
-            weights are trained already.
         seed: of shuffling, augmentation and dropout. The model's weights have their own seed, in `create_model`.
         scorers: called with the model after every epoch, by split (`val`, `test`); see `thumbnet.scorers`.
-        score_every: epochs from one scoring, and one `on_epoch_end`, to the next; the last epoch is always scored.
         progress: is told of steps and epochs; None picks what suits the terminal, the notebook or the log file.
         on_epoch_end: gets the state after each epoch that was scored, to keep it.
         resume_from: a state to go on from; the end is the same as without the interruption.
@@ -107,19 +100,11 @@ def fit(
     """
     keep_freed_memory()
     progress = pick_progress() if progress is None else progress
-    check_arguments(
-        dataset,
-        epochs=epochs,
-        pace=pace,
-        batch_size=batch_size,
-        average_decay=average_decay,
-        score_every=score_every,
-        seed=seed,
-        scored=scorers,
-    )
+    length = epochs if isinstance(epochs, Length) else Length(epochs=epochs)
+    check_arguments(dataset, batch_size=batch_size, average_decay=average_decay, seed=seed, scored=scorers)
     objective = objective.resolved()
-    if body_lr_factor != 1:
-        check_body(model, body_lr_factor)
+    body_lr_factor = 1.0 if fine_tuning is None else fine_tuning.body_lr_factor
+    check_body(model, body_lr_factor)
     engine = engine_for_body(engine, body_lr_factor)
     device = pick_device(engine.device)
     library = pick_kernels(engine.kernels, model, device, compiled=engine.compiled)
@@ -132,21 +117,20 @@ def fit(
     begin_s = time.perf_counter()  # not before: the first optimizer of a process has PyTorch import its compiler (1 s)
     base_lrs = [float(group["lr"]) for group in torch_optimizer.param_groups]
     lr = base_lrs[0] if isinstance(optimizer, torch.optim.Optimizer) else optimizer.lr
-    history = History()
+    steps_per_epoch = num_batches(len(dataset.train), batch_size)
+    pace, history = length.pace_of(steps_per_epoch), History()
     if resume_from is not None:
-        check_state(resume_from, epochs=epochs, average_decay=average_decay)
+        check_state(resume_from, epochs=length.epochs, average_decay=average_decay)
         pace = resume_from.pace or pace
         load_state(resume_from, model, torch_optimizer)
         history = resume_from.history
-    elif init_from_data:
+    elif fine_tuning is None:
         init_model_from_data(model, dataset, seed=seed)
     average = WeightAverage(model, decay=average_decay) if average_decay else None
     if average is not None and resume_from is not None and resume_from.average is not None:
         average.load(resume_from.average)
-    steps_per_epoch = num_batches(len(dataset.train), batch_size)
-    is_paced = pace is not None or clock is not None
     course = Course(
-        pace=Pace((epochs or 0) * steps_per_epoch) if pace is None else pace,
+        pace=pace,
         steps_per_epoch=steps_per_epoch,
         batch_size=batch_size,
         lr=lr,
@@ -171,7 +155,9 @@ def fit(
     )
     setup_s = time.perf_counter() - begin_s
     epoch, first_step = len(history), len(history) * steps_per_epoch
-    keeper = None if clock is None else PaceKeeper(course, clock, score_every=score_every, first_step=first_step)
+    keeper = None
+    if length.clock is not None:
+        keeper = PaceKeeper(course, length.clock, score_every=length.score_every, first_step=first_step)
     forecast = Forecast(progress, course.area_between, num_steps=course.num_steps, first_step=first_step)
     scores: dict[str, S] = {}
     while epoch * steps_per_epoch < course.num_steps:
@@ -180,30 +166,15 @@ def fit(
             trained = train_epoch(loop, epoch, forecast.step_ends if keeper is None else keeper.step_ends)
         done = min(epoch * steps_per_epoch, course.num_steps)
         check_finite(model, step=done)
-        is_scored = epoch % score_every == 0 or done == course.num_steps
+        is_scored = epoch % length.score_every == 0 or done == course.num_steps
         applied = nullcontext() if average is None or not is_scored else average.applied()
         with applied, using_kernels(model, None), finite_at(done):  # scores are PyTorch's
             scores = {split: scorer(model) for split, scorer in scorers.items()} if is_scored else {}
-        record = EpochRecord(
-            epoch=epoch,
-            lr=course.lr_at(done - 1),
-            train_loss=trained.mean_loss,
-            train_accuracy=trained.accuracy,
-            val_loss=scores["val"].loss if "val" in scores else None,
-            val_accuracy=scores["val"].accuracy if "val" in scores else None,
-            test_loss=scores["test"].loss if "test" in scores else None,
-            test_accuracy=scores["test"].accuracy if "test" in scores else None,
-            train_s=trained.num_images / trained.images_per_s + setup_s,
-            images_per_s=trained.images_per_s,
-            objective=trained.objective,
-            train_balanced_accuracy=trained.balanced_accuracy,
-            val_balanced_accuracy=_balanced_accuracy(scores.get("val")),
-            test_balanced_accuracy=_balanced_accuracy(scores.get("test")),
-        )
+        record = _record(epoch, course.lr_at(done - 1), trained, scores, setup_s=setup_s)
         setup_s = 0.0
         history = history.appended(record)
         if on_epoch_end is not None and is_scored:
-            kept = course.pace if is_paced else None
+            kept = course.pace if length.is_paced else None
             on_epoch_end(state_after(epoch, model, torch_optimizer, history, average, loop.random_scheme, kept))
         if keeper is not None and is_scored:
             keeper.scoring_ends()
@@ -218,7 +189,7 @@ def fit(
         precision=str(loop.precision).removeprefix("torch."),
         kernels=describe_kernels(library),
         num_threads=torch.get_num_threads(),
-        pace=course.pace if is_paced else None,
+        pace=course.pace if length.is_paced else None,
     )
 
 
@@ -255,6 +226,27 @@ def _train_images(
         library=library,
         class_weights=None if class_weights is None else class_weights.to(device),
         is_balanced=inputs.sampler == "balanced",
+    )
+
+
+def _record(epoch: int, lr: float, trained: StepReport, scores: Mapping[str, Scores], *, setup_s: float) -> EpochRecord:
+    """An epoch's line in the history; `setup_s` are the seconds before the first one."""
+    val, test = scores.get("val"), scores.get("test")
+    return EpochRecord(
+        epoch=epoch,
+        lr=lr,
+        train_loss=trained.mean_loss,
+        train_accuracy=trained.accuracy,
+        val_loss=None if val is None else val.loss,
+        val_accuracy=None if val is None else val.accuracy,
+        test_loss=None if test is None else test.loss,
+        test_accuracy=None if test is None else test.accuracy,
+        train_s=trained.num_images / trained.images_per_s + setup_s,
+        images_per_s=trained.images_per_s,
+        objective=trained.objective,
+        train_balanced_accuracy=trained.balanced_accuracy,
+        val_balanced_accuracy=_balanced_accuracy(val),
+        test_balanced_accuracy=_balanced_accuracy(test),
     )
 
 
