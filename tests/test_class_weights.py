@@ -19,7 +19,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.objective import Objective
 from thumbnet.training.class_weights import resolve_class_weights
-from thumbnet.training.distillation import distillation_loss, distillation_losses
+from thumbnet.training.distillation import distillation_loss
 from thumbnet.training.epoch import _weighted_loss
 from thumbnet.training.history import History, history_from_csv, history_from_rows
 from thumbnet.training.lr_finder import find_lr
@@ -135,7 +135,7 @@ def test_distillation_image_by_image_is_that_of_the_batch() -> None:
     torch.manual_seed(0)
     ours, theirs, losses = torch.randn(5, 3), torch.randn(5, 3), torch.rand(5)
     for weight, temperature in ((0.3, 4.0), (1.0, 1.0)):
-        each = distillation_losses(ours, theirs, losses, weight=weight, temperature=temperature)
+        each = distillation_loss(ours, theirs, losses, weight=weight, temperature=temperature)
         whole = distillation_loss(ours, theirs, losses.mean(), weight=weight, temperature=temperature)
         torch.testing.assert_close(each.mean(), whole)
 

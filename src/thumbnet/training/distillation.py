@@ -62,29 +62,19 @@ class TeacherLogits:
 def distillation_loss(
     logits: Float[Tensor, "b k"],
     teacher_logits: Float[Tensor, "b k"],
-    label_loss: Float[Tensor, ""],
+    label_loss: Float[Tensor, "*batch"],
     *,
     weight: float,
     temperature: float,
-) -> Float[Tensor, ""]:
-    """(1 - `weight`) times `label_loss`, plus `weight` times the divergence from the teacher.
+) -> Float[Tensor, "*batch"]:
+    """(1 - `weight`) times `label_loss`, plus `weight` times the divergence from the teacher: of the batch, or image by
+    image where `label_loss` is so.
 
     Both distributions are softened by `temperature`, and the divergence is scaled by its square.
     """
     ours, theirs = (F.log_softmax(each / temperature, dim=1) for each in (logits, teacher_logits))
-    divergence = F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+    if label_loss.ndim:
+        divergence = F.kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=1)
+    else:
+        divergence = F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
     return torch.lerp(label_loss, divergence * temperature**2, weight)
-
-
-def distillation_losses(
-    logits: Float[Tensor, "b k"],
-    teacher_logits: Float[Tensor, "b k"],
-    label_losses: Float[Tensor, " b"],
-    *,
-    weight: float,
-    temperature: float,
-) -> Float[Tensor, " b"]:
-    """`distillation_loss` image by image."""
-    ours, theirs = (F.log_softmax(each / temperature, dim=1) for each in (logits, teacher_logits))
-    divergences = F.kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=1)
-    return torch.lerp(label_losses, divergences * temperature**2, weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -21,7 +22,7 @@ from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.body import Body
 from thumbnet.training.class_weights import class_shares
 from thumbnet.training.course import Course
-from thumbnet.training.distillation import TeacherLogits, distillation_loss, distillation_losses
+from thumbnet.training.distillation import TeacherLogits, distillation_loss
 from thumbnet.training.inputs import make_batch
 from thumbnet.training.mixup import Mixed, Targets, mix
 from thumbnet.training.progress import EpochPlan, Progress, StepReport
@@ -152,7 +153,7 @@ def _train_step(
     if train.counts_by_class:
         loss, by_class = _weighted_loss(loop.objective, logits, mixed, train.class_weights)
     else:
-        loss = mixed.loss(lambda targets: _loss(loop.objective, logits, targets))
+        loss = mixed.loss(lambda targets: _loss(loop.objective, logits, targets, reduction="mean"))
     loop.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     loop.optimizer.step()
@@ -171,8 +172,11 @@ def _teacher_logits(
     return train.teacher.at(chosen, top, left)
 
 
-def _loss(objective: Objective, logits: Float[Tensor, "b k"], targets: Targets) -> Float[Tensor, ""]:
-    loss = F.cross_entropy(logits, targets.labels, label_smoothing=objective.label_smoothing)
+def _loss(
+    objective: Objective, logits: Float[Tensor, "b k"], targets: Targets, *, reduction: Literal["mean", "none"]
+) -> Float[Tensor, "..."]:
+    """What is minimised: the mean over the batch, or image by image."""
+    loss = F.cross_entropy(logits, targets.labels, label_smoothing=objective.label_smoothing, reduction=reduction)
     if targets.teacher_logits is None:
         return loss
     assert objective.teacher_weight is not None
@@ -194,28 +198,12 @@ def _weighted_loss(
     is right, and of the images."""
 
     def weighted(targets: Targets) -> Float[Tensor, " b"]:
-        losses = _losses(objective, logits, targets)
+        losses = _loss(objective, logits, targets, reduction="none")
         return losses if class_weights is None else losses * class_weights[targets.labels]
 
     with torch.no_grad():
-        losses = mixed.loss(lambda targets: _losses(objective, logits, targets))
+        losses = mixed.loss(lambda targets: _loss(objective, logits, targets, reduction="none"))
         is_right = (logits.argmax(dim=1) == mixed.labels).float()
         belongs = F.one_hot(mixed.labels, logits.shape[1]).float()
         by_class = belongs.T @ torch.stack([losses, is_right, torch.ones_like(losses)], dim=1)
     return mixed.loss(weighted).mean(), by_class
-
-
-def _losses(objective: Objective, logits: Float[Tensor, "b k"], targets: Targets) -> Float[Tensor, " b"]:
-    """`_loss` image by image."""
-    losses = F.cross_entropy(logits, targets.labels, label_smoothing=objective.label_smoothing, reduction="none")
-    if targets.teacher_logits is None:
-        return losses
-    assert objective.teacher_weight is not None
-    assert objective.teacher_temperature is not None
-    return distillation_losses(
-        logits,
-        targets.teacher_logits,
-        losses,
-        weight=objective.teacher_weight,
-        temperature=objective.teacher_temperature,
-    )
