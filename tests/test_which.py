@@ -77,6 +77,10 @@ def test_a_run_that_began_with_a_trained_model_keeps_to_it(tiny_dataset: Dataset
         (["report", "thumb-20k"], "thumb-20k is the name of a trained model of the package"),
         (["evaluate", "seeds"], "give one of the runs in it: seeds/seed-0, seeds/seed-1"),
         (["export", "seeds", "--format", "c"], "give one of the runs in it: seeds/seed-0, seeds/seed-1"),
+        (["predict", "--run", "folds", "x.png"], "folds/fold-3, folds/fold-10 and so on (6 runs); for a model of all"),
+        (["export", "folds", "--format", "c"], "give one of the runs in it: folds/fold-0, folds/fold-1, folds/fold-2"),
+        (["train", "--data", "digits", "--init", "folds"], "give one of the runs in it: folds/fold-0, folds/fold-1"),
+        (["compare", "seeds/seed-0", "folds"], "give a folder that `train --folds` made"),
         (["evaluate", "absent"], "give a run's folder, or one of sprint, thumb-100k"),
     ],
 )
@@ -89,9 +93,10 @@ def test_what_is_no_run_is_refused_with_a_hint(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for folder in ("sprint", "seeds"):
+    for folder in ("sprint", "seeds", "folds"):
         (tmp_path / folder).mkdir()
-    for seed in (0, 1):
-        (tmp_path / "seeds" / f"seed-{seed}").symlink_to(small_run)
+    (tmp_path / "folds" / "folds.json").touch()
+    for name in ("seeds/seed-0", "seeds/seed-1", *(f"folds/fold-{fold}" for fold in (0, 1, 2, 3, 10, 11))):
+        (tmp_path / name).symlink_to(small_run)
     assert main(arguments) == 2
     assert hint in capsys.readouterr().err

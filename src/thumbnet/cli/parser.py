@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         "run",
         metavar="RUN_OR_NAME",
         nargs="?",
-        help="a run folder, one of `train --seeds`, or a model whose weights come with thumbnet",
+        help="a run folder, one of `train --seeds` or `--folds`, or a model whose weights come with thumbnet",
     )
     which.add_argument("--pretrained", metavar="NAME", help="a model whose weights come with the package")
     evaluate.add_argument(
@@ -78,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     form.add_argument("--csv", action="store_true", help="print CSV: a line for each run")
 
     report = add_verb(verbs, "report", evaluation_verbs.report, "write a run's report again: one HTML file")
-    report.add_argument("run", metavar="RUN", help="a run folder, or one of `train --seeds`")
+    report.add_argument("run", metavar="RUN", help="a run folder, or one of `train --seeds` or `--folds`")
     report.add_argument("--out", metavar="FILE", help="the file to write (default: report.html in the run folder)")
     report.add_argument("--open", action="store_true", help="write nothing: open the run's report.html in a browser")
     add_data_options(report, "the run's own")
@@ -90,9 +90,12 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "baseline",
         metavar="RUN",
-        help="the run folder that the others are compared with, or a folder of `train --seeds` to compare recipes",
+        help="the run folder that the others are compared with; to compare recipes, a folder of `train --seeds` or "
+        "`--folds`",
     )
-    compare.add_argument("runs", metavar="RUN", nargs="+", help="other run folders, or others of `train --seeds`")
+    compare.add_argument(
+        "runs", metavar="RUN", nargs="+", help="other run folders, or others of `train --seeds` or `--folds`"
+    )
     compare.add_argument("--out", metavar="DIR", help="a new or empty folder for pictures and comparison.json")
     add_data_options(compare, "the runs' own")
     add_trust(compare)

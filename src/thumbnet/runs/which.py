@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from thumbnet.models.pretrained import list_pretrained
-from thumbnet.runs.names import CONFIG
+from thumbnet.runs.names import CONFIG, FOLDS
+
+MAX_NAMED = 5  # runs in a hint
 
 
 def is_pretrained_name(run_or_name: str | Path) -> bool:
@@ -16,9 +18,11 @@ def is_pretrained_name(run_or_name: str | Path) -> bool:
 def hint_for_no_run(path: str | Path, *, otherwise: str) -> str:
     """How to go on where the folder `path` was to be a run, and is none."""
     inside = [inner for pattern in ("seed-*", "fold-*") for inner in Path(path).glob(pattern)]
-    runs = sorted(str(inner) for inner in inside if (inner / CONFIG).exists())
+    runs = sorted((str(inner) for inner in inside if (inner / CONFIG).exists()), key=lambda name: (len(name), name))
     if runs:
-        return f"give one of the runs in it: {', '.join(runs)}"
+        more = f" and so on ({len(runs)} runs)" if len(runs) > MAX_NAMED else ""
+        hint = f"give one of the runs in it: {', '.join(runs[:MAX_NAMED])}{more}"
+        return f"{hint}; for a model of all images, train without --folds" if (Path(path) / FOLDS).exists() else hint
     if str(path) not in list_pretrained():
         return otherwise
     if Path(path).is_dir():
