@@ -16,7 +16,7 @@ from PIL import Image
 
 from small_runs import small_config, write_small_data
 from thumbnet.cli import main
-from thumbnet.cli.training_verbs import metrics_over_classes
+from thumbnet.cli.training_output import metrics_over_classes
 from thumbnet.errors import RunError
 from thumbnet.evaluation.calibration import at_temperature
 from thumbnet.evaluation.metrics import summarise_predictions

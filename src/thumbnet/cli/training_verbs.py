@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from thumbnet.cli.early_checks import check_names
 from thumbnet.cli.options import image_size_of
@@ -16,7 +16,6 @@ from thumbnet.specs.length import LENGTHS
 from thumbnet.specs.optimizers import SGD
 from thumbnet.specs.toml_text import parse_setting
 from thumbnet.terminal.streams import tell
-from thumbnet.terminal.text import counted, escaped
 
 if TYPE_CHECKING:
     from thumbnet.runs.fold_runs import FoldRuns
@@ -66,9 +65,9 @@ def train(parsed: argparse.Namespace) -> None:
     if parsed.resume is None:
         config = recipe_config(parsed, default=_default_recipe(parsed))
 
-    from thumbnet.runs.fold_runs import FoldRuns
+    from thumbnet.cli.training_output import described
     from thumbnet.runs.folds import train_folds
-    from thumbnet.runs.seeds import SeedRuns, train_seeds
+    from thumbnet.runs.seeds import train_seeds
     from thumbnet.runs.train import train as train_run
     from thumbnet.training.progress import LogStyle
 
@@ -118,45 +117,9 @@ def train(parsed: argparse.Namespace) -> None:
             "thumbnet train --resume RUN"
         )
         raise
-    metrics = done.metrics
-    if isinstance(done, FoldRuns):
-        put(_out_of_fold(metrics))
-    elif isinstance(done, SeedRuns):
-        deviation = metrics["test_accuracy_std"]
-        spread = "" if deviation is None else f" ± {deviation:.2%}"
-        put(
-            f"test accuracy {metrics['test_accuracy']:.2%}{spread} (n = {metrics['n']}, seeds "
-            f"{', '.join(str(run.config.seed) for run in done.runs)}; {done.runs[0].metrics['num_test']:,} images of "
-            f"{done.runs[0].metrics['data']}), {metrics['train_s']:.0f} s of training each"
-        )
-    else:
-        put(
-            f"test accuracy {metrics['test_accuracy']:.2%} ({metrics['num_test']:,} images of {metrics['data']}) "
-            f"after {counted(done.config.epochs, 'epoch')}, {metrics['train_s']:.0f} s of training"
-        )
-        for line in metrics_over_classes(metrics):
-            put(line)
+    for line in described(done):
+        put(line)
     put(f"results: {done.path}")
-
-
-def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
-    """What says more than the accuracy where classes are unequal; none of runs from before it was kept."""
-    if "test_balanced_accuracy" not in metrics:
-        return []
-    scores = f"balanced accuracy {metrics['test_balanced_accuracy']:.2%}, macro F1 {metrics['test_macro_f1']:.2%}"
-    lines = [f"{scores}; always {escaped(metrics['commonest_class'])!r} has accuracy {metrics['commonest_share']:.2%}"]
-    if "test_auc" in metrics:
-        positive = f"{escaped(metrics['positive'])!r} against the other class"
-        area, precision = metrics["test_auc"], metrics["test_average_precision"]
-        lines.append(f"{positive}: area under ROC {area:.4f}, average precision {precision:.4f}")
-    if "threshold" in metrics:
-        picked = metrics["threshold_rule"]
-        lines.append(f"answered from a probability of {metrics['threshold']:.4g} on ({picked})")
-    if "unsure_below" in metrics:
-        accuracy = metrics["accuracy_when_sure"]
-        others = "" if accuracy is None else f", {accuracy:.2%} of the others are right"
-        lines.append(f"unsure of {metrics['share_unsure']:.2%} of the test images{others}")
-    return lines
 
 
 def _resume_of(folder: str) -> Callable[..., Run | SeedRuns | FoldRuns]:
@@ -170,20 +133,6 @@ def _resume_of(folder: str) -> Callable[..., Run | SeedRuns | FoldRuns]:
     if is_fold_runs(folder):
         return resume_folds
     return resume_seeds if is_seed_runs(folder) else resume
-
-
-def _out_of_fold(metrics: Mapping[str, Any]) -> str:
-    """The line that `train --folds` ends with."""
-    texts = []
-    for name, label in (("accuracy", "accuracy"), ("auc", "area under the ROC curve")):
-        if name in metrics["figures"]:
-            figure = metrics["figures"][name]
-            texts.append(f"{label} {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]")
-    seeds = ", ".join(map(str, metrics["seeds"]))
-    return (
-        f"out of fold: {', '.join(texts)} ({metrics['num_images']:,} images, each predicted once by a model that was "
-        f"not trained on it; {metrics['num_folds']} folds, seeds {seeds})"
-    )
 
 
 def find_lr(parsed: argparse.Namespace) -> None:

@@ -1,0 +1,64 @@
+"""What the verb `train` prints at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from thumbnet.runs.fold_runs import FoldRuns
+from thumbnet.runs.run import Run
+from thumbnet.runs.seeds import SeedRuns
+from thumbnet.terminal.text import counted, escaped
+
+
+def described(done: Run | SeedRuns | FoldRuns) -> list[str]:
+    """The figures of the test images, in lines."""
+    metrics: Mapping[str, Any] = done.metrics
+    if isinstance(done, FoldRuns):
+        return [_out_of_fold(metrics)]
+    if isinstance(done, SeedRuns):
+        deviation = metrics["test_accuracy_std"]
+        spread = "" if deviation is None else f" ± {deviation:.2%}"
+        seeds = ", ".join(str(run.config.seed) for run in done.runs)
+        first = done.runs[0].metrics
+        trained = f"{first['num_test']:,} images of {first['data']}), {metrics['train_s']:.0f} s of training each"
+        return [f"test accuracy {metrics['test_accuracy']:.2%}{spread} (n = {metrics['n']}, seeds {seeds}; {trained}"]
+    accuracy = (
+        f"test accuracy {metrics['test_accuracy']:.2%} ({metrics['num_test']:,} images of {metrics['data']}) "
+        f"after {counted(done.config.epochs, 'epoch')}, {metrics['train_s']:.0f} s of training"
+    )
+    return [accuracy, *metrics_over_classes(metrics)]
+
+
+def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
+    """What says more than the accuracy where classes are unequal; none of runs from before it was kept."""
+    if "test_balanced_accuracy" not in metrics:
+        return []
+    scores = f"balanced accuracy {metrics['test_balanced_accuracy']:.2%}, macro F1 {metrics['test_macro_f1']:.2%}"
+    lines = [f"{scores}; always {escaped(metrics['commonest_class'])!r} has accuracy {metrics['commonest_share']:.2%}"]
+    if "test_auc" in metrics:
+        positive = f"{escaped(metrics['positive'])!r} against the other class"
+        area, precision = metrics["test_auc"], metrics["test_average_precision"]
+        lines.append(f"{positive}: area under ROC {area:.4f}, average precision {precision:.4f}")
+    if "threshold" in metrics:
+        picked = metrics["threshold_rule"]
+        lines.append(f"answered from a probability of {metrics['threshold']:.4g} on ({picked})")
+    if "unsure_below" in metrics:
+        accuracy = metrics["accuracy_when_sure"]
+        others = "" if accuracy is None else f", {accuracy:.2%} of the others are right"
+        lines.append(f"unsure of {metrics['share_unsure']:.2%} of the test images{others}")
+    return lines
+
+
+def _out_of_fold(metrics: Mapping[str, Any]) -> str:
+    """The line that `train --folds` ends with."""
+    texts = []
+    for name, label in (("accuracy", "accuracy"), ("auc", "area under the ROC curve")):
+        if name in metrics["figures"]:
+            figure = metrics["figures"][name]
+            texts.append(f"{label} {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]")
+    seeds = ", ".join(map(str, metrics["seeds"]))
+    return (
+        f"out of fold: {', '.join(texts)} ({metrics['num_images']:,} images, each predicted once by a model that was "
+        f"not trained on it; {metrics['num_folds']} folds, seeds {seeds})"
+    )
