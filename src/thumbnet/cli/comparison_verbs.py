@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from thumbnet.cli.options import refuse_options
 from thumbnet.cli.output import put, put_json
-from thumbnet.errors import ConfigError
 
 if TYPE_CHECKING:
     from thumbnet.runs.compare import RunComparison
     from thumbnet.runs.compare_seeds import SeedsComparison
+    from thumbnet.runs.evaluate_folds import FoldsComparison
 
 
 def compare(parsed: argparse.Namespace) -> None:
@@ -43,7 +44,7 @@ def compare(parsed: argparse.Namespace) -> None:
     _put(comparison, parsed)
 
 
-def _put(comparison: RunComparison | SeedsComparison, parsed: argparse.Namespace) -> None:
+def _put(comparison: RunComparison | SeedsComparison | FoldsComparison, parsed: argparse.Namespace) -> None:
     if parsed.json:
         put_json(comparison.to_dict())
         return
@@ -56,14 +57,10 @@ def _compare_folds(parsed: argparse.Namespace, folders: list[str]) -> None:
     """Print how folders of folds compare, image by image out of fold."""
     from thumbnet.runs.evaluate_folds import compare_folds
 
-    for name in ("out", "data", "data_dir", "allow_unverified"):
-        if getattr(parsed, name) not in (None, False):
-            raise ConfigError(
-                f"--{name.replace('_', '-')} is given, but folders of folds are compared by the predictions they keep",
-                hint="leave it out, or compare runs in them",
-            )
-    comparison = compare_folds(folders)
-    if parsed.json:
-        put_json(comparison.to_dict())
-    else:
-        put(comparison)
+    refuse_options(
+        parsed,
+        ("out", "data", "data_dir", "allow_unverified"),
+        why=", but folders of folds are compared by the predictions they keep",
+        hint="leave it out, or compare runs in them",
+    )
+    _put(compare_folds(folders), parsed)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thumbnet.cli.options import refuse_options
 from thumbnet.cli.output import PartlyDoneError, put, put_json
-from thumbnet.errors import ConfigError, ExtraMissingError, RunError, ThumbnetError
+from thumbnet.errors import ExtraMissingError, RunError, ThumbnetError
 from thumbnet.runs.names import REPORT
 from thumbnet.specs.evaluation import EvaluationRequest
 from thumbnet.specs.extras import require_extra
@@ -31,7 +31,7 @@ def evaluate(parsed: argparse.Namespace) -> None:
     from thumbnet.runs.fold_runs import is_fold_runs
 
     if parsed.run is not None and is_fold_runs(parsed.run):
-        _evaluate_folds(parsed, measured)
+        _evaluate_folds(parsed)
         return
     from thumbnet.runs.evaluate import evaluate_trained
     from thumbnet.runs.evaluate_seeds import evaluate_seeds
@@ -52,15 +52,15 @@ def evaluate(parsed: argparse.Namespace) -> None:
         put(evaluation)
 
 
-def _evaluate_folds(parsed: argparse.Namespace, measured: Mapping[str, object]) -> None:
+def _evaluate_folds(parsed: argparse.Namespace) -> None:
     """Print the figures of all images out of fold, which are kept."""
-    asked = [name for name, value in measured.items() if value not in (False, "test")]
-    asked += [name for name in ("data", "data_dir", "allow_unverified") if getattr(parsed, name) not in (None, False)]
-    if asked:
-        raise ConfigError(
-            f"{asked[0]} is given, but {parsed.run} holds runs on several folds, whose predictions are kept",
-            hint=f"leave it out, or evaluate one of the runs: {parsed.run}/fold-0",
-        )
+    others = () if parsed.split == "test" else ("split",)
+    refuse_options(
+        parsed,
+        (*others, "tta", "temperature", "robustness", "data", "data_dir", "allow_unverified"),
+        why=f", but {parsed.run} holds runs on several folds, whose predictions are kept",
+        hint=f"leave it out, or evaluate one of the runs in {parsed.run}",
+    )
     from thumbnet.runs.evaluate_folds import evaluate_folds
 
     evaluation = evaluate_folds(parsed.run)
@@ -95,12 +95,12 @@ def report(parsed: argparse.Namespace) -> None:
 
 
 def _open_report(parsed: argparse.Namespace) -> None:
-    for name in ("out", "data", "data_dir", "allow_unverified"):
-        if getattr(parsed, name) not in (None, False):
-            raise ConfigError(
-                f"--{name.replace('_', '-')} is given with --open, which writes no report",
-                hint="leave one of them out",
-            )
+    refuse_options(
+        parsed,
+        ("out", "data", "data_dir", "allow_unverified"),
+        why=" with --open, which writes no report",
+        hint="leave one of them out",
+    )
     path = (Path(parsed.run) / REPORT).resolve()
     if not path.is_file():
         raise RunError(f"there is no report in {parsed.run}", hint=f"write it with: thumbnet report {parsed.run}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE
 from thumbnet.specs.data import ValFraction
 from thumbnet.specs.engine import DEVICES
@@ -23,6 +24,13 @@ def add_verb(
     )
     parser.set_defaults(verb=verb, command=parser.prog)
     return parser
+
+
+def refuse_options(parsed: argparse.Namespace, names: Iterable[str], *, why: str, hint: str) -> None:
+    """ConfigError where one of these options is given, which the verb has no use for: `why` ends the sentence."""
+    for name in names:
+        if getattr(parsed, name) not in (None, False):
+            raise ConfigError(f"--{name.replace('_', '-')} is given{why}", hint=hint)
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import Run, RunDir
 from thumbnet.runs.same_test import check_same_test
 from thumbnet.runs.seed_runs import load_seed_runs
+from thumbnet.terminal.table import aligned
 from thumbnet.training.history import History
 from thumbnet.views.comparison import draw_costs
 from thumbnet.views.curves import Curves, curves_of, draw_curves
@@ -76,8 +77,7 @@ class SeedsComparison:
             spread = "" if accuracy.std is None else f" ± {100 * accuracy.std:.2f}"
             seconds = f"{_median_train_s(runs):,.0f} s"
             table.append((name, runs[0].card.model, str(accuracy.n), f"{100 * accuracy.mean:.2f} %{spread}", seconds))
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
+        lines = aligned(table)
         for name, comparison in zip(self.names[1:], self.comparisons, strict=True):
             lines += ["", f"{name} against {self.names[0]}:", *_pair_lines(comparison)]
         num_images = known_metrics(self.runs[0][0].metrics).num_test

@@ -21,10 +21,11 @@ from thumbnet.evaluation.comparison import (
 )
 from thumbnet.evaluation.group_bootstrap import group_differences
 from thumbnet.runs.compare import distinct_names
-from thumbnet.runs.evaluate_seeds import columns, shown
+from thumbnet.runs.evaluate_seeds import shown
 from thumbnet.runs.fold_figures import OutOfFold, out_of_fold
 from thumbnet.runs.fold_runs import load_folds, read_folds
 from thumbnet.runs.run import RunDir
+from thumbnet.terminal.table import aligned
 from thumbnet.terminal.text import escaped
 
 AREA_METHOD = "DeLong (1988)"
@@ -80,7 +81,7 @@ class FoldsEvaluation:
                     *of_folds,
                 )
             )
-        lines += [*columns(table), ""]
+        lines += [*aligned(table, num_left=1), ""]
         if len(self.seeds) > 1:
             lines += [f"Every figure above is a mean over {len(self.seeds)} seeds.", ""]
         for seed, analysis in zip(self.seeds, found.analyses, strict=True):

@@ -12,6 +12,7 @@ from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.runs.evaluate import Scoring, TrainedEvaluation
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.seed_runs import load_seed_runs
+from thumbnet.terminal.table import aligned
 from thumbnet.terminal.text import escaped
 
 NO_FIGURES = (  # of an evaluation's numbers
@@ -78,7 +79,7 @@ class SeedsEvaluation:
         for name, figure in self.figures.items():
             values = [shown(name, row[name]) for row in rows]
             table.append((name.replace("_", " "), *aggregate_texts(name, figure), *values))
-        lines += [*columns(table), ""]
+        lines += [*aligned(table, num_left=1), ""]
         table = [("class", "images", "precision", "recall", "F1")]
         table += [
             (
@@ -88,7 +89,7 @@ class SeedsEvaluation:
             )
             for each in self.classes
         ]
-        lines += columns(table)
+        lines += aligned(table, num_left=1)
         lines.append("The deviation and the interval are of other seeds, on the same images.")
         return "\n".join(lines)
 
@@ -155,12 +156,3 @@ def _mean_and_deviation(figure: Aggregate | None) -> str:
 
 def _seed_text(seed: int) -> str:
     return f"seed {seed}"
-
-
-def columns(table: list[tuple[str, ...]]) -> list[str]:
-    """The rows of a table as lines: the first column to the left, all others to the right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(text.ljust(width) if not place else text.rjust(width) for place, (text, width) in enumerate(pairs))
-        for pairs in (list(zip(row, widths, strict=True)) for row in table)
-    ]

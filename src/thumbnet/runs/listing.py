@@ -10,6 +10,7 @@ from pathlib import Path
 
 from thumbnet.errors import RunError
 from thumbnet.runs.listing_rows import RunRow, read_row, run_folders
+from thumbnet.terminal.table import aligned
 
 MAX_DEPTH = 3  # of folders within the one that is listed
 COLUMNS = ("run", "model", "data", "folds", "accuracy", "balanced", "area", "epochs", "training", "state", "settings")
@@ -54,8 +55,7 @@ def describe_runs(rows: Sequence[RunRow]) -> str:
         for row in rows
     ]
     columns = [column for column in zip(*table, strict=True) if set(column[1:]) != {"-"}]
-    widths = [max(map(len, column)) for column in columns]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in zip(*columns, strict=True))
+    return "\n".join(aligned(list(zip(*columns, strict=True))))
 
 
 def runs_to_dicts(rows: Sequence[RunRow]) -> list[dict[str, object]]:

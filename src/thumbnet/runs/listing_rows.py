@@ -14,7 +14,7 @@ from thumbnet.runs.fold_table import FOLDS_FORMAT, fold_list_from_dict
 from thumbnet.runs.lock import is_locked
 from thumbnet.runs.metrics import METRICS_FORMAT, known_metrics
 from thumbnet.runs.names import ASKED, CONFIG, FOLDS, HISTORY, METRICS, SEEDS, SHARED_CONFIG
-from thumbnet.runs.seed_list import SEEDS_FORMAT, seeds_from_dict
+from thumbnet.runs.seed_list import SEEDS_FORMAT, seed_folder, seeds_from_dict
 from thumbnet.runs.settings import changed_settings
 from thumbnet.specs.json_text import read_object
 
@@ -101,7 +101,7 @@ def _seeds_row(path: Path) -> RunRow:
     """Means over the runs that are finished."""
     name = str(path / SEEDS)
     seeds = seeds_from_dict(read_object(_read_checked(path, SEEDS), name=name, known_format=SEEDS_FORMAT), name=name)
-    known, done = _of_several(path, [f"seed-{seed}" for seed in seeds])
+    known, done = _of_several(path, [seed_folder(seed) for seed in seeds])
     known |= {"seeds": seeds, "n": len(done)}
     for figure in ("accuracy", "balanced_accuracy", "auc"):
         values = [value for row in done if (value := getattr(row, figure)) is not None]

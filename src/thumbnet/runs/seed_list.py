@@ -17,6 +17,11 @@ class _Values:
     seeds: tuple[int, ...]
 
 
+def seed_folder(seed: int) -> str:
+    """The name of a run's folder among those of several seeds."""
+    return f"seed-{seed}"
+
+
 def seeds_from_dict(values: Mapping[str, object], *, name: str) -> tuple[int, ...]:
     """The seeds; RunError, which names the file `name`, where they are none, out of range or there twice."""
     seeds = from_fields(_Values, values, name=name).seeds

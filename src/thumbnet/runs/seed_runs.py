@@ -9,6 +9,7 @@ from thumbnet.errors import RunError
 from thumbnet.evaluation.aggregate import Aggregate, aggregate_rows
 from thumbnet.runs.names import SEEDS
 from thumbnet.runs.run import Run, RunDir, load_run
+from thumbnet.runs.seed_list import seed_folder
 
 
 def is_seed_runs(path: str | Path) -> bool:
@@ -27,7 +28,7 @@ def load_seed_runs(path: str | Path) -> tuple[Run, ...]:
     folder = RunDir(Path(path))
     if not folder.is_complete:
         raise RunError(f"the runs in {path} are not finished", hint=f"finish them with: thumbnet train --resume {path}")
-    return tuple(load_run(folder.path / f"seed-{seed}") for seed in folder.read_seeds())
+    return tuple(load_run(folder.path / seed_folder(seed)) for seed in folder.read_seeds())
 
 
 def figures_of_seeds(runs: Sequence[Run]) -> dict[str, Aggregate]:

@@ -21,6 +21,7 @@ from thumbnet.runs.report_seeds import build_seeds_report
 from thumbnet.runs.resolve import say_nothing, speaker
 from thumbnet.runs.resume import ResumeOptions
 from thumbnet.runs.run import Run, RunDir, create_run_dir
+from thumbnet.runs.seed_list import seed_folder
 from thumbnet.runs.seed_runs import figures_of_seeds, is_seed_runs
 from thumbnet.runs.settings import changed_settings
 from thumbnet.runs.several import Member, Start, train_all
@@ -128,7 +129,7 @@ def _finish(
     seeds = folder.read_seeds()
     runs = train_all(
         folder,
-        [Member(f"seed-{seed}", {"seed": seed}) for seed in seeds],
+        [Member(seed_folder(seed), {"seed": seed}) for seed in seeds],
         options,
         start_of=lambda own: Start(dataset, leaks),
         have_equal_data=True,

@@ -15,6 +15,7 @@ from thumbnet.evaluation.comparison import (
     PairedComparison,
     RunMetrics,
 )
+from thumbnet.terminal.table import aligned
 from thumbnet.training.progress import duration
 from thumbnet.views.axes import PerCentFormatter
 from thumbnet.views.curves import COLOURS, LEGEND_HANDLE_PX
@@ -47,14 +48,7 @@ def describe_comparison(
         )
         for run in metrics
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            text.ljust(width) if column < 2 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
+    lines = aligned(rows, num_left=2)
     baseline = metrics[0].name
     for run, comparison in zip(metrics[1:], comparisons, strict=True):
         lines += ["", *_pair_lines(run.name, baseline, comparison, len(comparisons))]
