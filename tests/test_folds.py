@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from small_runs import NUM_IMAGES, small_config, write_small_data
@@ -349,6 +350,21 @@ def test_recipes_are_compared_on_the_same_folds(
         compare_folds([folds.path, apart.path])
     with pytest.raises(RunError, match="holds no runs on several folds"):
         compare_folds([folds.path, folds.runs[0].path])
+
+
+def test_areas_are_of_the_class_of_the_threshold_and_the_report_says_that_each_fold_has_its_own(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    own = config.replace(threshold=0.3, positive="0")
+    done = train_folds(own, num_folds=2, run_dir=tmp_path / "folds", log_style="silent", pictures=False)
+    rows = rows_of(done.path / "predictions.csv")
+    labels, shares = [row["label"] == "0" for row in rows], [float(row["p_0"]) for row in rows]
+    assert [int(row["prediction"]) for row in rows] == [0 if share >= 0.3 else 1 for share in shares]
+    figures = done.metrics["figures"]
+    assert figures["average_precision"]["value"] == pytest.approx(average_precision_score(labels, shares))  # type: ignore[index]
+    page = write_report(done.path).read_text()
+    assert "answers at a threshold of its own, 30 % to 30 %" in page
+    assert "No threshold was picked" not in page
 
 
 def test_a_network_of_the_users_own_is_copied_and_trusted_only_on_demand(

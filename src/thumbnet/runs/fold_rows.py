@@ -34,6 +34,7 @@ def folds_content(runs: Sequence[Run], found: OutOfFold) -> FoldsContent:
         summary=_summary_rows(found, names),
         hint=_hint(found),
         histories=[run.history for run in runs[:: len(found.folds.seeds)]],
+        thresholds=_thresholds(runs),
     )
 
 
@@ -85,6 +86,18 @@ def _hint(found: OutOfFold) -> str:
     if len(found.folds.seeds) > 1:
         hint += f" Every figure is a mean over {len(found.folds.seeds)} seeds; seed to seed: its deviation over them."
     return hint
+
+
+def _thresholds(runs: Sequence[Run]) -> str:
+    """How the models answer; empty where they have no thresholds."""
+    picked = [run.card.decision.threshold for run in runs if run.card.decision is not None]
+    if not picked:
+        return ""
+    span = f"{per_cent(min(picked))} to {per_cent(max(picked))}"
+    return (
+        f"Each fold\u2019s model answers at a threshold of its own, {span}, which all other figures of this page "
+        "obey; here one threshold is for all, and the ring is at 50 %."
+    )
 
 
 def shown(name: str, value: float) -> str:

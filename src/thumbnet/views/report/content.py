@@ -38,13 +38,15 @@ class FoldRow:
 @dataclass(frozen=True)
 class FoldsContent:
     """What a report on several folds shows besides: `figures` are the headings of `rows`, one a fold, and of `summary`,
-    which is over all folds; `hint` says what the latter are; `histories` are those of the folds."""
+    which is over all folds; `hint` says what the latter are; `histories` are those of the folds; `thresholds` says how
+    their models answer, where each has a threshold."""
 
     figures: Sequence[str]
     rows: Sequence[FoldRow]
     summary: Sequence[FoldRow]
     hint: str
     histories: Sequence[History]
+    thresholds: str = ""
 
 
 @dataclass(frozen=True)

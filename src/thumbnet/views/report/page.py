@@ -73,7 +73,7 @@ def render_report(content: ReportContent) -> str:
         per_cent=per_cent,
         share=share,
         own_sections=render_sections(content),
-        threshold=threshold_section(analysis),
+        threshold=threshold_section(analysis, how="" if content.folds is None else content.folds.thresholds),
         threshold_script=asset("threshold.js"),
         version=thumbnet.__version__,
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from thumbnet.evaluation.analysis import Analysis
 from thumbnet.evaluation.binary import BinaryCurves, OperatingPoint
+from thumbnet.models.decision import Decision
 from thumbnet.views.numbers import per_cent
 from thumbnet.views.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Line, draw_lines
 
@@ -47,8 +48,15 @@ class ThresholdSection:
     values: dict[str, Any]
 
 
-def threshold_section(analysis: Analysis) -> ThresholdSection | None:
-    """The section of two classes; None of more, or where all images are of one."""
+def _how(decision: Decision | None, class_names: Sequence[str]) -> str:
+    if decision is None:
+        return "No threshold was picked: the likelier class is answered, which is a threshold of 50 %."
+    return f"The model answers {decision.describe(class_names)}."
+
+
+def threshold_section(analysis: Analysis, *, how: str = "") -> ThresholdSection | None:
+    """The section of two classes; None of more, or where all images are of one. `how` says how several models answer
+    whose predictions these are; empty: it is one model, with the analysis's decision or none."""
     if analysis.binary is None:
         return None
     curves, decision = analysis.binary.curves, analysis.evaluation.decision
@@ -60,11 +68,7 @@ def threshold_section(analysis: Analysis) -> ThresholdSection | None:
     return ThresholdSection(
         positive=names[curves.positive],
         other=names[1 - curves.positive],
-        how=(
-            "No threshold was picked: the likelier class is answered, which is a threshold of 50 %."
-            if decision is None
-            else f"The model answers {decision.describe(names)}."
-        ),
+        how=how or _how(decision, names),
         kept=ThresholdRow(threshold_text(kept.threshold), kept, True),
         rows=[
             ThresholdRow(threshold_text(threshold), point, threshold == kept.threshold)
