@@ -147,7 +147,7 @@ def table_of(page: str) -> dict[str, list[str]]:
         re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)
         for row in re.findall(r"<tr>(.*?)</tr>", section, re.DOTALL)
     ]
-    return {heading: cells for heading, *cells in rows}
+    return {heading: [cell.replace("\u00a0", " ") for cell in cells] for heading, *cells in rows}
 
 
 def test_the_report_shows_all_images_and_every_fold(

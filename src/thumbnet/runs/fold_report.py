@@ -107,13 +107,12 @@ def _saliency(
 
 
 def _headlines(runs: Sequence[Run], found: OutOfFold) -> list[Headline]:
-    num_seeds = len(found.folds.seeds)
     headlines = []
     for name, figure in found.figures.items():
         low, high = (shown(name, bound).removesuffix(" %") for bound in (figure.low, figure.high))
         note = f"{per_cent(CONFIDENCE_LEVEL)} interval {low} to {high}"
         if figure.std_over_seeds is not None:
-            note += f"; mean of {num_seeds} seeds, ± {shown(name, figure.std_over_seeds)} from seed to seed"
+            note += f"; ± {shown(name, figure.std_over_seeds)} from seed to seed"
         headlines.append(Headline(LABELS[name], shown(name, figure.value), note))
     first, analysis = known_metrics(runs[0].metrics), found.analyses[0]
     commonest = f"{analysis.overall.commonest_class!r}: {exact_share(analysis.overall.commonest_share)} accuracy"

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
-from thumbnet.runs.fold_figures import OutOfFold
+from thumbnet.runs.fold_figures import OutOfFold, PooledFigure
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import REPORT
 from thumbnet.runs.run import Run
@@ -22,6 +22,7 @@ LABELS = {  # of the figures
     "auc": "area under ROC",
     "average_precision": "average precision",
 }
+NO_BREAK = "\u00a0"
 OF_PER_CENT = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
@@ -62,19 +63,17 @@ def _summary_rows(found: OutOfFold, names: Sequence[str]) -> list[FoldRow]:
         FoldRow("mean", "", [_in_table(name, over_folds[name][0]) for name in names]),
         FoldRow("deviation", "", [_in_table(name, over_folds[name][1]) for name in names]),
         FoldRow("all images", num_images, [_in_table(name, pooled[name].value) for name in names]),
-        FoldRow(
-            f"{per_cent(CONFIDENCE_LEVEL)} interval",
-            num_images,
-            [
-                f"{_in_table(name, pooled[name].low).removesuffix(' %')} to {_in_table(name, pooled[name].high)}"
-                for name in names
-            ],
-        ),
+        FoldRow(f"{per_cent(CONFIDENCE_LEVEL)} interval", num_images, [_span(name, pooled[name]) for name in names]),
     ]
     if len(found.folds.seeds) > 1:
         spread = [_in_table(name, pooled[name].std_over_seeds) for name in names]
         rows.append(FoldRow("seed to seed", num_images, spread))
     return rows
+
+
+def _span(name: str, figure: PooledFigure) -> str:
+    low, high = _in_table(name, figure.low), _in_table(name, figure.high)
+    return f"{low.removesuffix(f'{NO_BREAK}%')} to {high}"
 
 
 def _hint(found: OutOfFold) -> str:
@@ -106,6 +105,7 @@ def shown(name: str, value: float) -> str:
 
 
 def _in_table(name: str, value: float | None) -> str:
+    """As the table has it, where only an interval may be broken into two lines."""
     if value is None:
         return "-"
-    return share(value) if name in OF_PER_CENT else f"{value:.3f}"
+    return share(value).replace(" ", NO_BREAK) if name in OF_PER_CENT else f"{value:.3f}"

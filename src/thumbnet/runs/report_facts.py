@@ -18,6 +18,7 @@ def report_facts(
     channels, height, width = dataset.image_shape
     num_val = 0 if dataset.val is None else len(dataset.val)
     names = config_to_dict(config)
+    threads = counted(known_metrics(metrics).num_threads, "thread")
     return [
         ("recipe", config.recipe),
         ("model", " ".join([config.model, *(f"{name}={value}" for name, value in config.model_options.items())])),
@@ -29,7 +30,7 @@ def report_facts(
         ("augmentation", str(config.inputs.augmentation)),
         ("optimizer", f"{names['optimizer']}, learning rate {config.optimizer.lr:g}, {names['schedule']}"),
         ("seed", str(config.seed)),
-        ("computed on", f"{metrics['device']}, {metrics['num_threads']} threads, {metrics['machine']}"),
+        ("computed on", f"{metrics['device']}, {threads}, {metrics['machine']}"),
     ]
 
 
