@@ -1,0 +1,104 @@
+"""The verb data: what looks at a dataset, divides, fetches or checks it, with its options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thumbnet.cli import data_verbs
+from thumbnet.cli.options import (
+    add_data_folder_options,
+    add_data_options,
+    add_image_size,
+    add_json,
+    add_recipe_options,
+    add_split_options,
+    add_verb,
+)
+
+
+def add_data(verbs: Any) -> None:
+    """The verb data, with verbs of its own."""
+    data = verbs.add_parser("data", help="look at a dataset, or fetch it")
+    parts = data.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for add in (_add_info, _add_split, _add_prepare, _add_preview, _add_check):
+        add(parts)
+
+
+def _add_info(parts: Any) -> None:
+    info = add_verb(parts, "info", data_verbs.info, "what a dataset holds")
+    add_data_options(info, "auto")
+    add_split_options(info)
+    add_json(info)
+
+
+def _add_split(parts: Any) -> None:
+    split = add_verb(
+        parts, "split", data_verbs.split, "divide class folders into train, val and test folders, by copies or links"
+    )
+    split.add_argument("path", metavar="PATH", help="a folder with one sub-folder of pictures for each class")
+    split.add_argument("--out", metavar="DIR", required=True, help="a new or empty folder")
+    split.add_argument(
+        "--test", metavar="SHARE", type=float, default=0.25, help="share of each class for test (default: 0.25)"
+    )
+    split.add_argument(
+        "--val", metavar="SHARE", type=float, default=0.1, help="share of each class for validation (default: 0.1)"
+    )
+    split.add_argument("--split-seed", metavar="N", type=int, default=0, help="seed of the draw (default: 0)")
+    split.add_argument(
+        "--groups",
+        metavar="WHAT",
+        default="off",
+        help="keep what belongs together in one split: folders (inside classes), a .csv file (path,group), auto or off "
+        "(default: off)",
+    )
+    split.add_argument("--link", action="store_true", help="make symbolic links instead of copies")
+    add_json(split)
+
+
+def _add_prepare(parts: Any) -> None:
+    prepare = add_verb(parts, "prepare", data_verbs.prepare, "download CIFAR-10 if it is not there, and verify it")
+    add_data_folder_options(prepare)
+
+
+def _add_preview(parts: Any) -> None:
+    preview = add_verb(parts, "preview", data_verbs.preview, "draw a batch before and after augmentation")
+    add_data_options(preview, "auto")
+    preview.add_argument(
+        "--augmentation", metavar="POLICY", default="crop-flip", help="augmentation policy (default: crop-flip)"
+    )
+    add_image_size(preview, default="32")
+    preview.add_argument("--seed", type=int, default=0, help="seed of the batch and its augmentation (default: 0)")
+    preview.add_argument(
+        "--out", metavar="FILE", default="preview.png", help="the file to write (default: preview.png)"
+    )
+
+
+def _add_check(parts: Any) -> None:
+    check = add_verb(parts, "check", data_verbs.check, "find wrong labels, duplicates, outliers, dark or flat images")
+    add_recipe_options(check)
+    check.add_argument(
+        "--folds",
+        metavar="K",
+        type=int,
+        default=4,
+        help="number of folds: train on K - 1 parts, judge the other (default: 4)",
+    )
+    check.add_argument(
+        "--repeats", metavar="N", type=int, default=3, help="repeat with N divisions into folds (default: 3)"
+    )
+    check.add_argument(
+        "--kinds",
+        metavar="KIND",
+        nargs="+",
+        default=["exact-duplicate"],
+        help="kinds of suspects that exclude.csv lists: label, exact-duplicate, duplicate (nearly alike), outlier, "
+        "dark, bright, flat (default: exact-duplicate)",
+    )
+    check.add_argument(
+        "--max-labels",
+        metavar="N",
+        type=int,
+        help="list the N most suspect labels (default: as many as are probably wrong)",
+    )
+    check.add_argument("--out", metavar="DIR", help="a new or empty folder (default: runs/data-check-<n>)")
+    add_json(check)
