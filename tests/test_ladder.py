@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.planning.constants import LADDER, LARGEST_SIZE, MAX_EPOCHS, PIXELS_SHARE, SIZES, Rung
+from thumbnet.runs.planning.constants import (
+    LADDER,
+    LARGEST_SIZE,
+    MAX_EPOCHS,
+    MAX_STEPS_OF_FEW,
+    PIXELS_SHARE,
+    SIZES,
+    Rung,
+)
 from thumbnet.runs.planning.ladder import (
     Budget,
     DataFacts,
@@ -62,7 +70,8 @@ def chosen(num_train: int, side: int, minutes: float, *, image_s: float = IMAGE_
         (1_900, 300, 10, "sprint-long", 96),
         (1_300, 8, 1, "sprint", 32),
         (1_300, 8, 3, "sprint-long", 32),
-        (20, 32, 10, "sprint-long", 32),
+        (20, 32, 10, "sprint", 32),  # a thousand steps are the most that so few get
+        (300, 32, 10, "sprint-long", 32),
     ],
 )
 def test_what_is_chosen(num_train: int, side: int, minutes: float, recipe: str, size: int) -> None:
@@ -85,7 +94,7 @@ def test_more_minutes_give_no_smaller_size_and_at_that_size_no_lower_recipe(
         if more_recipe == recipe:
             assert more_epochs >= epochs * (1 - 1e-9)
     steps_per_epoch = max(1, num_train // 512)
-    assert epochs <= max(MAX_EPOCHS, 2000 / steps_per_epoch)
+    assert epochs <= max(MAX_EPOCHS, MAX_STEPS_OF_FEW / steps_per_epoch)
 
 
 def test_the_cost_of_larger_images_is_that_behind_the_stem() -> None:
@@ -109,7 +118,7 @@ def test_few_images_need_more_epochs_and_may_get_them() -> None:
     assert epochs_needed(long, 45_000) == long.min_epochs
     assert epochs_needed(long, 1_770) == -(-long.min_steps // 14)
     assert most_steps(8) == 8 * MAX_EPOCHS
-    assert most_steps(1) == 2000
+    assert most_steps(1) == MAX_STEPS_OF_FEW
 
 
 def test_pictures_are_not_enlarged_and_the_memory_holds_them() -> None:

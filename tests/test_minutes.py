@@ -25,7 +25,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import seeds, train
 from thumbnet.runs.lr import find_recipe_lr
-from thumbnet.runs.planning import choose, facts
+from thumbnet.runs.planning import choose, facts, ladder
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
 from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.constants import LADDER, MEASURED_S, OTHER_MODELS, SCALES
@@ -260,7 +260,10 @@ def test_a_teacher_and_minutes_are_refused(tmp_path: Path) -> None:
         plan_training(config, began_s=0.0, say=say_nothing)
 
 
-def test_a_cheaper_recipe_is_taken_where_the_measured_speed_is_lower(tmp_path: Path) -> None:
+def test_a_cheaper_recipe_is_taken_where_the_measured_speed_is_lower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ladder, "MAX_STEPS_OF_FEW", 2000)  # so that sprint-long may get the steps that it needs
     fake = FakeTime(step_s=8.0)
     config = load_recipe("auto", options={"data": f"npz:{write_small_data(tmp_path / 'data.npz')}", "minutes": 1})
     record = fake.plan(config).record

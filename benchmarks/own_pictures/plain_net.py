@@ -39,6 +39,7 @@ BATCH_SIZE = 64
 SMALLEST_SIDE, LARGEST_SIDE = 32, 96
 SIZED_PICTURES = 200  # whose sides are looked at
 SKIPPED_STEPS, TIMED_STEPS = 5, 20
+PREDICTED_SHARE = 0.5  # of a training step, at most, to predict as many pictures
 SPARE = 0.97  # of what is left: steps are not all alike
 
 
@@ -123,7 +124,7 @@ def trained(
         taken_s.append(time.perf_counter() - step_begin_s)
     model.load_state_dict(before)
     step_s = statistics.mean(taken_s[SKIPPED_STEPS:])
-    left_s = SPARE * (end_s - time.perf_counter() - step_s * num_test / BATCH_SIZE)
+    left_s = SPARE * (end_s - time.perf_counter() - PREDICTED_SHARE * step_s * num_test / BATCH_SIZE)
     steps_per_epoch = max(1, len(labels) // BATCH_SIZE)  # the last, smaller batch is left out
     num_steps = max(1, int(left_s / step_s))
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)

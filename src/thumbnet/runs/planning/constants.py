@@ -50,7 +50,7 @@ LARGE_BATCH, LARGE_BATCH_FROM = 512, 20_000  # images a step of `sprint`, from s
 BATCH, MIN_BATCH = 128, 32
 MIN_STEPS_PER_EPOCH = 8
 RATES_BY_BATCH, RATE_POWER = ("lr",), 0.5  # of a recipe's rates these go with so high a power of the batch's size
-MAX_EPOCHS, MAX_STEPS_OF_FEW = 300, 2000  # the longer of the two is the most that a plan makes
+MAX_EPOCHS, MAX_STEPS_OF_FEW = 300, 1000  # the longer of the two is the most that a plan makes
 
 UNEQUAL_FROM = 3.0  # times the rarest class's training images in the commonest one: classes then weigh the same
 
