@@ -64,6 +64,14 @@ def test_bfloat16_is_taken() -> None:
     assert dataset.train.images.unique().tolist() == [0, 64, 128, 255]
 
 
+def test_lists_of_tensors_are_taken() -> None:
+    levels = torch.tensor([0, 64, 128, 255]).repeat(60, 4, 1).div(255)
+    labels = [torch.tensor(int(label)) for label in LABELS]
+    for images in ([image.requires_grad_() for image in levels.clone()], [image.bfloat16() for image in levels]):
+        dataset = thumbnet.dataset_from_arrays(images, labels, val_fraction=0)
+        assert dataset.train.images.unique().tolist() == [0, 64, 128, 255]
+
+
 def test_images_are_held_out_as_of_a_folder(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", images=COLOUR, labels=LABELS)
     expected = thumbnet.load_dataset(f"npz:{tmp_path / 'set.npz'}", val_fraction=0.2, split_seed=4)
@@ -117,11 +125,12 @@ def test_labels_may_be_names() -> None:
         (COLOUR, LABELS / 1, {}, "labels is float64"),
         (COLOUR, LABELS - 1, {}, "from -1 to 1"),
         (COLOUR, np.eye(3)[LABELS], {}, r"labels is float64 \[60, 3\]"),
-        (COLOUR, LABELS * 0, {}, "1 classes"),
+        (COLOUR, LABELS * 0, {}, "there is 1 class and 1 class name\n"),
         (COLOUR, LABELS, {"class_names": ["cat", "dog"]}, "3 classes and 2 class names"),
         (COLOUR, LABELS, {"class_names": ["cat", "dog", "dog"]}, "a name twice"),
         (COLOUR, LABELS, {"val": (COLOUR[:, :5], LABELS)}, "splits differ in image shape"),
-        (COLOUR, LABELS, {"test": (COLOUR,)}, "test has 1 parts"),
+        (COLOUR, LABELS, {"test": (COLOUR,)}, "test has 1 part\n"),
+        (torch.zeros(60, 1, 8, 8).to_sparse(), LABELS, {}, "images is no array of numbers: can't convert Sparse"),
     ],
 )
 def test_what_could_be_meant_otherwise_is_refused(images: Any, labels: Any, options: Any, message: str) -> None:

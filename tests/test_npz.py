@@ -67,7 +67,7 @@ def test_own_splits_and_names_are_kept(tmp_path: Path) -> None:
         ({"labels": LABELS[:, None].repeat(2, 1)}, r"labels is int64 \[60, 2\]"),
         ({"labels": LABELS + 0.5}, "labels is float64"),
         ({"labels": LABELS[:59]}, "60 images and labels 59 labels"),
-        ({"labels": LABELS * 0}, "1 classes"),
+        ({"labels": LABELS * 0}, "there is 1 class and 1 class name"),
         ({"labels": LABELS + 1}, "labels up to 3 for 4 classes, but never 0"),
         ({"labels": LABELS * 10**9}, "for 2,000,000,001 classes, but never 1"),
         ({"class_names": np.array(["cat", "dog", "newt", "owl"])}, "up to 2 for 4 classes, but never 3"),

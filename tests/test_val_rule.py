@@ -26,6 +26,7 @@ from thumbnet.runs.resolve import describe_val
 from thumbnet.runs.run import RunDir, load_run
 from thumbnet.runs.train import load_checked, train
 from thumbnet.runs.write_report import write_report
+from thumbnet.specs.data import check_val_fraction
 
 
 def names(sizes: list[int]) -> list[str]:
@@ -52,6 +53,11 @@ def num_val(sizes: list[int], *, test_fraction: float = 0.0) -> int:
 )
 def test_it_is_a_tenth_or_200_images_but_no_more_than_a_quarter(sizes: list[int], expected: int) -> None:
     assert num_val(sizes) == expected
+
+
+def test_another_word_than_auto_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r'val_fraction is a tenth\nhint: val_fraction must be 0 to 0\.5, or "auto"'):
+        check_val_fraction("a tenth")
 
 
 def test_rounding_class_by_class_does_not_leave_fewer_than_200() -> None:

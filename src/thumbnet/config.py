@@ -15,7 +15,7 @@ import tomli_w
 
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import require, require_fraction, require_seed, shown
-from thumbnet.specs.data import ValFraction
+from thumbnet.specs.data import FRACTION_TEXT, ValFraction
 from thumbnet.specs.decisions import Decisions
 from thumbnet.specs.division import Division
 from thumbnet.specs.engine import Engine
@@ -133,7 +133,7 @@ class TrainConfig:
         check_image_size(self.image_size)
         require_fraction("average_decay", self.average_decay)
         if not isinstance(self.val_fraction, str):
-            require(0 <= self.val_fraction <= 0.5, "val_fraction", self.val_fraction, '0 to 0.5, or "auto"')
+            require(0 <= self.val_fraction <= 0.5, "val_fraction", self.val_fraction, FRACTION_TEXT)
         per_class = self.val_per_class or 0
         require(0 <= per_class <= MAX_BATCH_SIZE, "val_per_class", per_class, f"0 to {MAX_BATCH_SIZE:,}")
         if per_class and self.val_fraction == 0:

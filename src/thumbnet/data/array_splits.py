@@ -12,6 +12,7 @@ from thumbnet.data.arrays import images_from_array, labels_from_array
 from thumbnet.data.dataset import Source, SourceSplits, Split
 from thumbnet.data.folder_layout import normalised_name
 from thumbnet.errors import DataError
+from thumbnet.terminal.text import counted
 
 
 def splits_from_arrays(
@@ -45,7 +46,8 @@ def splits_from_arrays(
     names = tuple(str(label) for label in range(num_classes)) if class_names is None else class_names
     if len(names) < max(num_classes, 2):
         raise DataError(
-            f"{place}there are {num_classes} classes and {len(names)} class names",
+            f"{place}there {'is' if num_classes == 1 else 'are'} {counted(num_classes, 'class', plural='classes')} and "
+            f"{counted(len(names), 'class name')}",
             hint="give at least two classes, and a name for each",
         )
     return SourceSplits(

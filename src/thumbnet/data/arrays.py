@@ -29,19 +29,24 @@ class HasArray(Protocol):
 
 def as_array(values: object, *, name: str) -> np.ndarray:
     """Arrays, tensors on any device, or lists of such, as an array; `name` says in errors which it is."""
-    as_tensor: Any = values
-    if not isinstance(values, np.ndarray) and hasattr(values, "detach"):  # a tensor, known without importing PyTorch
-        as_tensor = as_tensor.detach().cpu()
-        if str(as_tensor.dtype) == "torch.bfloat16":  # which NumPy does not know
-            as_tensor = as_tensor.float()
-        values = as_tensor.numpy()
     try:
-        array = np.asarray(values)
-    except ValueError as error:
+        array = np.asarray(_without_tensors(values))
+    except (ValueError, TypeError, RuntimeError) as error:  # rows of several lengths; what is no array at all
         raise DataError(
             f"{name} is no array of numbers: {error}", hint="give images of one size in one array"
         ) from None
     return array if array.flags.writeable else array.copy()  # PyTorch takes only what may be written
+
+
+def _without_tensors(values: object) -> object:
+    """The same with an array in the place of each tensor, which is known without importing PyTorch."""
+    if isinstance(values, list | tuple):
+        return [_without_tensors(each) for each in values]
+    if isinstance(values, np.ndarray) or not hasattr(values, "detach"):
+        return values
+    tensor: Any = values
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()  # NumPy knows no bfloat16
 
 
 def images_from_array(array: np.ndarray, *, name: str, layout: str = "auto") -> UInt8[np.ndarray, "n c h w"]:

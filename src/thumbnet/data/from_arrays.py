@@ -20,6 +20,7 @@ from thumbnet.data.folder_layout import normalised_name
 from thumbnet.data.sources import dataset_of
 from thumbnet.errors import DataError
 from thumbnet.specs.data import ARRAYS, ValFraction, expanded
+from thumbnet.terminal.text import counted
 
 
 def dataset_from_arrays(
@@ -62,8 +63,9 @@ def dataset_from_arrays(
     arrays: dict[str, np.ndarray] = {}
     for prefix, pair in given.items():
         if pair is not None:
-            if len(pair) != 2:
-                raise DataError(f"{prefix[:-1]} has {len(pair)} parts", hint=f"give {prefix[:-1]}=(images, labels)")
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                what = f"has {counted(len(pair), 'part')}" if isinstance(pair, tuple | list) else "is no pair"
+                raise DataError(f"{prefix[:-1]} {what}", hint=f"give {prefix[:-1]}=(images, labels)")
             for kind, values in zip(("images", "labels"), pair, strict=True):
                 arrays[prefix + kind] = as_array(values, name=prefix + kind)
     names = None if class_names is None else checked_names(list(map(str, class_names)))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.source_registry import val_fraction_of
 from thumbnet.data.splits import TEST_FRACTION, held_out_counts
-from thumbnet.specs.data import ValFraction
+from thumbnet.specs.data import ValFraction, check_val_fraction
 
 MIN_IMAGES = 200
 MIN_FRACTION = 0.1
@@ -37,6 +37,7 @@ def val_share(splits: SourceSplits, val_fraction: ValFraction, val_per_class: in
     "auto" is the fraction that the data source states, else this module's rule; 0 where the source has a validation
     split of its own. With "auto", `val_per_class` is MIN_OF_A_RARE_CLASS unless it is given; with a number, 0.
     """
+    check_val_fraction(val_fraction)
     if not isinstance(val_fraction, str):
         return ValShare(val_fraction, val_per_class or 0)
     if splits.val is not None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from thumbnet.errors import ConfigError
+from thumbnet.specs.checks import require
 from thumbnet.specs.sizes import Fit, ImageSize, Sides, as_sides
 
 WhiteLevels: TypeAlias = Mapping[str, float]  # by the kind of deep pictures, see data/white_levels.py
 ValFraction: TypeAlias = float | Literal["auto"]  # held out for validation; "auto": see data/val_rule.py
 IMAGE_SIZE = 32  # pixels, where no other side is given
+FRACTION_TEXT = '0 to 0.5, or "auto"'  # what `val_fraction` may be
 ARRAYS = "arrays"  # what `data` is for arrays in memory (`dataset_from_arrays`), which nobody can read again
 
 
@@ -89,3 +91,8 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise ConfigError(f"{path} is in no home folder: {error}", hint="write the whole path") from error
+
+
+def check_val_fraction(val_fraction: float | str) -> None:
+    """ConfigError for a word that is no share of the images."""
+    require(val_fraction == "auto" or not isinstance(val_fraction, str), "val_fraction", val_fraction, FRACTION_TEXT)
