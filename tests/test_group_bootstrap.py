@@ -33,6 +33,15 @@ def width(interval: tuple[float, float]) -> float:
     return interval[1] - interval[0]
 
 
+def test_images_of_one_class_have_no_curves() -> None:
+    predictions = grouped(seed=0, spread=0.0)
+    of_one = predictions.labels == 1
+    found = group_intervals(
+        Predictions(predictions.logits[of_one], predictions.labels[of_one]), GROUPS[of_one.numpy()], positive=1
+    )
+    assert set(found) == {"accuracy", "balanced_accuracy", "macro_f1", "mcc"}
+
+
 def test_of_single_images_they_are_the_usual_ones() -> None:
     predictions = grouped(seed=0, spread=0.0)
     found = group_intervals(predictions, ALONE, positive=1)

@@ -30,7 +30,8 @@ def group_intervals(
     predictions: Predictions, groups: Int64[np.ndarray, " n"], *, positive: int | None, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
     """The interval of each figure at CONFIDENCE_LEVEL: accuracy, balanced accuracy, macro F1, Matthews' coefficient; of
-    two classes, of which `positive` is one, also the area under the ROC curve and the average precision.
+    two classes, of which `positive` is one, also the area under the ROC curve and the average precision, unless all
+    images are of one.
 
     Args:
         groups: a number for each image, equal for those of a group.
@@ -59,7 +60,8 @@ def _draws(predictions: Predictions, groups: Int64[np.ndarray, " n"], *, positiv
     labels, predicted = predictions.labels.numpy(), predictions.predicted.numpy()
     num_classes = predictions.logits.shape[1]
     cells = labels * num_classes + predicted
-    margins = None if positive is None else margins_of(predictions.logits, positive=positive)
+    has_both_classes = 0 < (labels == positive).sum() < len(labels)
+    margins = margins_of(predictions.logits, positive=positive) if positive is not None and has_both_classes else None
     found: dict[str, list[np.ndarray]] = {}
     for weights in _weights(groups, seed=seed):
         confusions = np.stack([np.bincount(cells, weights=row, minlength=num_classes**2) for row in weights])
