@@ -23,11 +23,13 @@ from thumbnet.data.folder_tree import is_output
 from thumbnet.data.source_registry import keeping_sources, read_source
 from thumbnet.errors import ConfigError, DataError, RunError
 from thumbnet.evaluation.predictions import Predictions
+from thumbnet.recipes import load_recipe
 from thumbnet.runs import fold_report
 from thumbnet.runs.evaluate_folds import compare_folds, evaluate_folds
+from thumbnet.runs.fold_config import shared_config
 from thumbnet.runs.fold_figures import OutOfFold, PooledFigure, out_of_fold
 from thumbnet.runs.fold_runs import FoldRuns, load_folds, read_folds
-from thumbnet.runs.fold_table import FoldList, FoldTable
+from thumbnet.runs.fold_table import FoldList, FoldRow, FoldTable
 from thumbnet.runs.folds import resume_folds, train_folds
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.run import RunDir
@@ -387,3 +389,29 @@ def test_a_network_of_the_users_own_is_copied_and_trusted_only_on_demand(
         resume_folds(done.path, log_style="silent", pictures=False)
     again = resume_folds(done.path, log_style="silent", pictures=False, trust_code=True)
     assert again.metrics["test_accuracy"] == done.metrics["test_accuracy"]
+
+
+def test_what_a_fold_finds_out_of_its_images_is_not_taken_to_others() -> None:
+    table = FoldTable(tuple(FoldRow("", name, "", index % 2, index == 0) for index, name in enumerate("zzzaaza")))
+    asked = small_config(Path("data.npz"), augmentation="auto", alternating_flip=True, threshold="f1")
+    in_first = asked.replace(augmentation="flips", flip=False, alternating_flip=False, mean=[0.5], std=[0.2])
+    shared = shared_config(asked, in_first, table, ("z", "a"), None)
+    assert (shared.inputs.augmentation, shared.inputs.flip, shared.inputs.alternating_flip) == ("auto", "auto", True)
+    assert shared.mean is None
+    assert shared.decisions.positive == "a"  # of three images, as z, and the second: in every fold
+
+
+def test_a_fold_whose_images_are_all_left_out_is_refused(config: TrainConfig, folds: FoldRuns, tmp_path: Path) -> None:
+    listed = tmp_path / "listed.csv"
+    rows = [row for row in rows_of(folds.path / "folds.csv") if row["fold"] == "1"]
+    lines = [f"{row['index']},,{row['label']},,1.0,label" for row in rows]
+    listed.write_text("\n".join(["index,path,label,suggested,score,kind", *lines]))
+    with pytest.raises(DataError, match="without the excluded images, fold 1 of 2 has none to be scored on"):
+        train_folds(config.replace(exclude=str(listed)), num_folds=2, run_dir=tmp_path / "run", log_style="silent")
+    assert not (tmp_path / "run").exists()  # before the first fold is trained
+
+
+def test_weights_of_the_package_know_the_data_that_they_were_trained_on() -> None:
+    config = load_recipe("sprint", options={"data": "cifar10", "init": "thumb-20k", "model": "thumb-20k"})
+    with pytest.raises(ConfigError, match="init is 'thumb-20k', which has seen"):
+        train_folds(config, num_folds=2)

@@ -18,7 +18,7 @@ from thumbnet.config import TrainConfig, config_from_toml
 from thumbnet.data.dataset import Dataset, Source, SourceSplits, Split
 from thumbnet.data.groups import group_names, resolve_groups, with_groups
 from thumbnet.data.sources import dataset_of, load_dataset
-from thumbnet.data_check.folds import _folds
+from thumbnet.data_check.folds import _folds, check_folds
 from thumbnet.errors import ConfigError, DataError, RunError
 from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
@@ -177,6 +177,10 @@ def test_a_file_counts_images_of_data_without_files(tmp_path: Path) -> None:
         assert split is not None
         assert split.positions is not None
         assert len({0, 47} & set(split.positions.tolist())) != 1
+    for index in ("48", "-1", "9" * 5_000):  # Python reads no number of thousands of digits
+        write_groups(tmp_path, [f"{index},x"], header="index,group")
+        with pytest.raises(DataError, match=f"line 2: the data has no image of index '{index[:50]}"):
+            load_dataset(f"npz:{tmp_path / 'data.npz'}", groups=file)
 
 
 def test_all_faults_of_a_file_are_named_at_once(tmp_path: Path) -> None:
@@ -228,6 +232,15 @@ def test_splits_of_the_sources_own_that_part_a_group_are_refused() -> None:
     splits = source_of(["cat/a/1.png", "dog/b/1.png"], test=["cat/a/2.png", "dog/c/3.png"])
     with pytest.raises(DataError, match="1 group in two splits, for instance 'a' in train and test"):
         dataset_of(splits, val_fraction=0.0, division=Division(groups="folders"))
+
+
+def test_folds_divide_all_images_anew_as_the_advice_says() -> None:
+    splits = source_of(["cat/a/1.png", "dog/b/1.png", "cat/c/1.png", "dog/d/1.png"], val=["cat/a/2.png", "dog/e/1.png"])
+    with pytest.raises(DataError, match=r"'a' in train and val\nhint: .*--folds 4"):
+        dataset_of(splits, val_fraction=0.0, division=Division(groups="folders"))
+    for fold in range(2):
+        divided = dataset_of(splits, val_fraction=0.0, division=Division(groups="folders", folds=2, fold=fold))
+        assert len({"cat/a/1.png", "cat/a/2.png"} & set(divided.test.paths or ())) in (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -317,6 +330,13 @@ def test_data_check_parts_no_group(tiny_dataset: Dataset) -> None:
         assert not set(groups[seen].tolist()) & set(groups[unseen].tolist())
         times[unseen] += 1
     assert times.eq(1).all()
+
+
+def test_data_check_refuses_groups_that_fill_no_folds_before_it_trains(tiny_dataset: Dataset) -> None:
+    groups = torch.where(tiny_dataset.train.labels == 0, 1000, torch.arange(96))
+    dataset = replace(tiny_dataset, train=replace(tiny_dataset.train, groups=groups))
+    with pytest.raises(DataError, match="has 1 group for 3 splits"):
+        check_folds(small_config(Path("data.npz")), dataset, num_folds=3, num_repeats=1)
 
 
 def test_an_old_config_is_divided_as_before(small_run: Path) -> None:

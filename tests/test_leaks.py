@@ -11,12 +11,18 @@ import torch
 from PIL import Image, ImageEnhance
 
 from small_runs import small_config
+from thumbnet.data.alike import AlikePair, find_alike
+from thumbnet.data.all_alike import AllAlike, find_all_alike
 from thumbnet.data.dataset import Dataset, Source, Split
+from thumbnet.data.fold_leaks import leaks_of_pool
 from thumbnet.data.leaks import Leak, find_leaks, leaks_from_csv, leaks_to_csv
 from thumbnet.data.source_registry import is_searched_for_leaks
+from thumbnet.data.sources import load_dataset
 from thumbnet.errors import RunError
+from thumbnet.runs.leaks import describe_kept_leaks, keep_leaks, look_for_leaks
+from thumbnet.runs.metrics import KnownMetrics, known_metrics
 from thumbnet.runs.resume import resume
-from thumbnet.runs.run import load_run
+from thumbnet.runs.run import RunDir, load_run
 from thumbnet.runs.seeds import train_seeds
 from thumbnet.runs.train import train
 from thumbnet.runs.write_report import write_report
@@ -191,3 +197,97 @@ def test_several_seeds_look_once(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err.count("Leaks between splits") == 1
     assert (tmp_path / "seeds" / "leaks.csv").exists()
     assert [run.metrics["num_leaks"] for run in runs.runs] == [4, 4]
+
+
+def test_what_is_found_once_serves_every_division(planted: Dataset) -> None:
+    images = torch.cat([planted.train.images, planted.test.images, planted.test.images[:2]])
+    alike = find_all_alike(images, with_flips=True)
+    for seed in range(3):
+        parts = torch.randint(3, (len(images),), generator=torch.Generator().manual_seed(seed))
+        order = parts.argsort(stable=True).tolist()
+        expected = find_alike([images[parts == part] for part in range(3)], with_flips=True).pairs
+        found = alike.between(dict(enumerate(parts.tolist())))
+        assert {(pair.first, pair.second) for pair in found} == {
+            (order[pair.first], order[pair.second]) for pair in expected
+        }
+        assert found
+
+
+def test_of_images_in_many_folds_all_but_the_earliest_are_left_out() -> None:
+    equal, part_of = AllAlike(copies={0: (0, 1, 2, 5)}), {0: 1, 1: 3, 2: 0, 5: 2}
+    assert [pair.second for pair in equal.to_leave_out(part_of)] == [1, 2, 5]
+    chain = AllAlike(near=[AlikePair(0, 1, 0.9), AlikePair(1, 2, 0.95), AlikePair(2, 3, 0.9)])
+    assert [(pair.first, pair.second) for pair in chain.to_leave_out({0: 0, 1: 1, 2: 0, 3: 1})] == [(0, 1), (2, 3)]
+    draw = np.random.default_rng(0)
+    for _ in range(50):
+        folds = dict(enumerate(draw.integers(0, 4, 12).tolist()))
+        pairs = {tuple(sorted(pair)) for pair in draw.integers(0, 12, (20, 2)).tolist() if pair[0] != pair[1]}
+        alike = AllAlike(near=[AlikePair(*pair, 0.9) for pair in sorted(pairs)])
+        left_out = {pair.second for pair in alike.to_leave_out(folds)}
+        assert not alike.between({image: fold for image, fold in folds.items() if image not in left_out})
+
+
+def test_an_image_that_is_more_like_one_beside_it_leaks_all_the_same() -> None:
+    alike = AllAlike(near=[AlikePair(0, 1, 0.95), AlikePair(0, 2, 0.9), AlikePair(1, 3, 0.9)])
+    assert alike.between({0: 0, 1: 0, 2: 2}) == {AlikePair(0, 2, 0.9)}
+    assert alike.between({1: 1, 0: 1, 3: 0}) == {AlikePair(3, 1, 0.9)}  # that of the earlier part first
+
+
+def test_in_a_fold_training_and_validation_are_of_the_same_folds() -> None:
+    pictures = scenes(8, seed=0)
+    pictures[3] = pictures[0]
+    pool = split_of(pictures)
+    dataset = Dataset(
+        train=pool.select([0, 1, 2]),
+        val=pool.select([3, 4]),
+        test=pool.select([5, 6, 7]),
+        class_names=("a", "b"),
+        mean=(0.5,) * 3,
+        std=(0.2,) * 3,
+        flip_keeps_labels=True,
+        source=Source("folder:/pictures", "made up"),
+    )
+    assert leaks_of_pool(find_all_alike(pool.images, with_flips=True), dataset).found == (
+        Leak("train", 0, "val", 0, 1.0),
+    )
+
+
+def test_a_sample_of_the_pool_is_searched_where_there_are_too_many_pairs(
+    planted: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thumbnet.data.alike.MAX_PAIRS", 50 * 50 // 2)
+    alike = find_all_alike(planted.train.images, with_flips=True)
+    assert (alike.num_searched, alike.num_images) == (50, NUM_TRAIN)
+
+
+def known(num_test_leaked: int, accuracy: float | None) -> KnownMetrics:
+    values = {"model": "m", "data": "d", "test_accuracy": 0.5, "test_loss": 1.0, "num_test": 9, "num_params": 1}
+    values |= {"macs": 1, "epochs": 1, "train_s": 1.0, "images_per_s": 1.0, "device": "cpu", "num_threads": 1}
+    values |= {"machine": "x", "num_leaks": 1, "num_test_leaked": num_test_leaked}
+    return known_metrics(values if accuracy is None else {**values, "test_accuracy_without_leaks": accuracy})
+
+
+def test_a_report_claims_no_accuracy_that_nobody_measured() -> None:
+    found = "Leaks: 1 image of training or validation equal, or nearly, to one that is held out (leaks.csv)."
+    assert describe_kept_leaks(known(1, 0.75)) == f"{found} Without the 1 test image concerned, accuracy is 75.00%."
+    assert describe_kept_leaks(known(0, 0.5)) == f"{found} No test image is concerned."
+    assert describe_kept_leaks(known(9, None)).endswith(
+        "All test images are concerned: accuracy on others is not known."
+    )
+
+
+def test_what_no_file_can_leave_out_is_not_said_to_be_listed(tmp_path: Path) -> None:
+    pictures, labels = scenes(60, seed=3)[..., 0], np.arange(20) % 2
+    arrays = {name: pictures[20 * place :][:20] for place, name in enumerate(("train", "val", "test"))}
+    arrays["val"][0] = arrays["test"][0]
+    for path in (tmp_path / "one.npz", tmp_path / "two.npz"):
+        np.savez(path, **{f"{name}_images": images for name, images in arrays.items()},
+                 **{f"{name}_labels": labels for name in arrays})  # fmt: skip
+        arrays["train"][0] = arrays["test"][0]
+    folder = RunDir(tmp_path)
+    said: list[str] = []
+    for name in ("one", "two"):
+        dataset = load_dataset(f"npz:{tmp_path / name}.npz")
+        keep_leaks(folder, look_for_leaks(dataset, say=said.append), dataset, say=said.append)
+    assert said[0].endswith("too good. Those of the data's own validation split are for you to take out of it.")
+    assert "are for you to take out of it. Those of training are listed in" in said[1]

@@ -55,25 +55,26 @@ def find_alike(parts: Sequence[UInt8[Tensor, "_ c h w"]], *, with_flips: bool) -
         with_flips: whether an image and its flipped image show the same.
     """
     numbers = torch.cat([torch.full((len(images),), number) for number, images in enumerate(parts)])
-    digests = [_digest(image) for images in parts for image in images.numpy()]
+    digests = [digest(image) for images in parts for image in images.numpy()]
     twins: dict[tuple[int, bytes], list[int]] = defaultdict(list)  # equal images of a part
     for place, key in enumerate(zip(numbers.tolist(), digests, strict=True)):
         twins[key].append(place)
     first_ones = torch.tensor(sorted(equal[0] for equal in twins.values()))
     searched = _searched(first_ones, numbers)
-    small = torch.cat([_reduced(images) for images in parts])
+    small = torch.cat([reduced(images) for images in parts])
     pairs = list(_equal_pairs(twins))
     for pair in find_duplicates_between(small[searched], numbers[searched], with_flips=with_flips):
         first, second = int(searched[pair.first]), int(searched[pair.second])
         pairs.append(AlikePair(first, second, min(pair.likeness, NEARLY), pair.flipped))
     later = searched[numbers[searched] > 0].tolist()
     return Alike(
-        frozenset(_most_alike(pairs, {equal[0]: equal for equal in twins.values()})),
+        frozenset(most_alike(pairs, {equal[0]: equal for equal in twins.values()})),
         sum(len(twins[int(numbers[place]), digests[place]]) for place in later),
     )
 
 
-def _digest(image: UInt8[np.ndarray, "c h w"]) -> bytes:
+def digest(image: UInt8[np.ndarray, "c h w"]) -> bytes:
+    """Of its pixels; equal images have equal ones."""
     return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
@@ -97,7 +98,7 @@ def _searched(first_ones: Int64[Tensor, " m"], numbers: Int64[Tensor, " n"]) -> 
     return torch.cat([first_ones[numbers[first_ones] == 0], later[order[:largest]].sort().values])
 
 
-def _most_alike(pairs: Sequence[AlikePair], twins: Mapping[int, Sequence[int]]) -> set[AlikePair]:
+def most_alike(pairs: Sequence[AlikePair], twins: Mapping[int, Sequence[int]]) -> set[AlikePair]:
     """For each image of a pair, and each that is equal to it in its part, the pair in which it is most alike."""
     best: dict[tuple[bool, int], AlikePair] = {}
     for pair in pairs:
@@ -114,7 +115,7 @@ def _keep(best: dict[tuple[bool, int], AlikePair], key: tuple[bool, int], pair: 
         best[key] = pair
 
 
-def _reduced(images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h2 w2"]:
+def reduced(images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h2 w2"]:
     """The images in no more than FINE_SIDE pixels a side."""
     height, width = images.shape[2:]
     if max(height, width) <= FINE_SIDE:

@@ -75,6 +75,17 @@ def find_duplicates(
     return tuple(sorted([*equal, *near], key=lambda pair: (-pair.likeness, pair.first, pair.second)))
 
 
+def find_near_duplicates(images: UInt8[Tensor, "n c h w"], *, with_flips: bool) -> tuple[DuplicatePair, ...]:
+    """The pairs of images whose detail correlates, as `find_duplicates` judges it, in no order.
+
+    All pairs are compared, and no two images should be equal: copies would set the limits.
+    """
+    everything = torch.arange(len(images))
+    if len(images) < 2:
+        return ()
+    return tuple(_near_pairs_once(images, everything, _limits(images, everything), with_flips=with_flips))
+
+
 def find_duplicates_between(
     images: UInt8[Tensor, "n c h w"], parts: Int64[Tensor, " n"], *, with_flips: bool
 ) -> tuple[DuplicatePair, ...]:

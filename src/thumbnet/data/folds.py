@@ -52,12 +52,17 @@ def with_fold_held_out(
     own takes no part. Images at the positions `excluded` of the source's train keep their fold and are left out.
 
     Raises:
-        DataError: as `fold_of_each`.
+        DataError: as `fold_of_each`; or the excluded images are all that the fold has.
     """
     pool = pool_of(splits)
     is_test = fold_of_each(splits, folds=folds, split_seed=split_seed) == fold
     is_left_out = torch.zeros(len(pool), dtype=torch.bool)
     is_left_out[sorted(excluded)] = True
+    if not bool((is_test & ~is_left_out).any()):
+        raise DataError(
+            f"without the excluded images, fold {fold} of {folds} has none to be scored on",
+            hint="take some of its lines out of the file that lists them, or take fewer folds",
+        )
     rest = (~is_test).nonzero().flatten()
     source = splits.source
     if splits.test is not None:

@@ -21,6 +21,7 @@ from torch import Tensor
 from thumbnet.data.dataset import SPLIT_NAMES, SourceSplits, Split
 from thumbnet.data.folder_layout import normalised_name
 from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
+from thumbnet.specs.checks import shown
 from thumbnet.specs.data import DataSpec, expanded
 from thumbnet.specs.division import Division
 from thumbnet.terminal.text import counted
@@ -28,7 +29,7 @@ from thumbnet.terminal.text import counted
 GROUPS_FILE = "groups.csv"  # in the folder of the data
 FOLDER_SOURCE = "folder"
 MAX_FAULTS = 20  # that a message names
-ADVICE = "move them, leave groups out, or divide all images anew: --set folds=4 --set fold=0"
+ADVICE = "move them, leave groups out, or divide all images anew: --folds 4"
 
 Names: TypeAlias = Sequence[str | None]  # of each image's group, None where it is one of its own
 
@@ -61,8 +62,11 @@ def whole_path(groups: str) -> str:
     return str(expanded(groups).resolve()) if Division(groups=groups).names_a_file else groups
 
 
-def with_groups(splits: SourceSplits, groups: str) -> SourceSplits:
+def with_groups(splits: SourceSplits, groups: str, *, are_divided_anew: bool = False) -> SourceSplits:
     """The same splits with the groups of their images, and a remark on them; `groups` is resolved.
+
+    Args:
+        are_divided_anew: the images are divided into folds, so that it does not matter where the source has them.
 
     Raises:
         DatasetNotFoundError: there is no such file.
@@ -71,7 +75,8 @@ def with_groups(splits: SourceSplits, groups: str) -> SourceSplits:
     if groups == "off":
         return splits
     by_split = _by_folder(splits) if groups == "folders" else _by_file(splits, Path(groups))
-    _refuse_parted(by_split)
+    if not are_divided_anew:
+        _refuse_parted(by_split)
     codes: dict[str, int] = {}
     coded = {name: _coded(names, codes) for name, names in by_split.items()}
     first_free = len(codes)
@@ -135,7 +140,7 @@ def _by_file(splits: SourceSplits, file: Path) -> dict[str, Names]:
         position = _position(row[column], known if paths else None, num_images)
         group = normalised_name(row["group"].strip())
         if position is None:
-            faults.append(f"line {line}: the data has no image of {column} {row[column]!r}")
+            faults.append(f"line {line}: the data has no image of {column} {shown(row[column])}")
         elif not group:
             faults.append(f"line {line}: the group of {row[column]!r} is empty")
         elif names[position] not in (None, group):
@@ -151,7 +156,8 @@ def _by_file(splits: SourceSplits, file: Path) -> dict[str, Names]:
 def _position(text: str, known: Mapping[str, int] | None, num_images: int) -> int | None:
     if known is not None:
         return known.get(normalised_name(text))
-    return int(text) if text.isdecimal() and int(text) < num_images else None
+    is_short = len(text) <= len(str(num_images))  # Python reads no number of thousands of digits
+    return int(text) if is_short and text.isdecimal() and int(text) < num_images else None
 
 
 def _read_rows(file: Path, column: str) -> Iterator[tuple[int, dict[str, str]]]:

@@ -11,12 +11,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from jaxtyping import Int64
-from torch import Tensor
-
-from thumbnet.data.alike import AlikePair, find_alike
+from thumbnet.data.alike import find_alike
 from thumbnet.data.dataset import SPLIT_NAMES, Dataset, Split
 from thumbnet.data.exclusion import SUSPECT_COLUMNS
 from thumbnet.specs.csv_table import read_rows
@@ -76,9 +73,7 @@ def find_leaks(dataset: Dataset) -> Leaks:
     alike = find_alike([split.images for split in present.values()], with_flips=dataset.flip_keeps_labels)
     found = [Leak(*places[pair.first], *places[pair.second], pair.likeness, pair.flipped) for pair in alike.pairs]
     return Leaks(
-        tuple(
-            sorted(found, key=lambda leak: (-leak.likeness, leak.split, leak.index, leak.held_split, leak.held_index))
-        ),
+        in_order(found),
         num_held_out=sum(len(split) for name, split in present.items() if name != "train"),
         num_searched=alike.num_searched,
     )
@@ -92,11 +87,16 @@ def leaks_to_csv(leaks: Leaks, dataset: Dataset) -> str:
     rows = []
     for leak in leaks.found:
         split, held = dataset.split(leak.split), dataset.split(leak.held_split)
-        if leak.split == "train" or split.positions is not None:
+        if can_be_left_out(leak, dataset):
             names = leak.split, leak.held_split
             pair = split, leak.index, held, leak.held_index
-            rows.append(_row(*pair, dataset.class_names, leak.likeness, leak.flipped, names=names))
-    return _table(rows)
+            rows.append(row_of_leak(*pair, dataset.class_names, leak.likeness, leak.flipped, names=names))
+    return table_of_leaks(rows)
+
+
+def can_be_left_out(leak: Leak, dataset: Dataset) -> bool:
+    """Whether a file can list the image to be left out: it is one of the source's own training images."""
+    return leak.split == "train" or dataset.split(leak.split).positions is not None
 
 
 def leaks_from_csv(text: str, *, name: str) -> Leaks:
@@ -118,14 +118,14 @@ def leaks_from_csv(text: str, *, name: str) -> Leaks:
     return Leaks(tuple(found))
 
 
-def _in_order(found: Iterable[Leak]) -> tuple[Leak, ...]:
+def in_order(found: Iterable[Leak]) -> tuple[Leak, ...]:
     """The most alike first."""
     return tuple(
         sorted(found, key=lambda leak: (-leak.likeness, leak.split, leak.index, leak.held_split, leak.held_index))
     )
 
 
-def _row(
+def row_of_leak(
     split: Split,
     index: int,
     held: Split,
@@ -136,7 +136,7 @@ def _row(
     *,
     names: tuple[str, str],
 ) -> list[object]:
-    """A line of leaks.csv; `names` are those of the two splits."""
+    """A line of leaks.csv, which begins with the image that could be left out; `names` are those of the two splits."""
     return [
         index if split.positions is None else int(split.positions[index]),
         "" if split.paths is None else split.paths[index],
@@ -153,50 +153,9 @@ def _row(
     ]
 
 
-def _table(rows: Sequence[Sequence[object]]) -> str:
+def table_of_leaks(rows: Sequence[Sequence[object]]) -> str:
+    """The text of leaks.csv."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([LEAK_COLUMNS, *rows])
     return text.getvalue()
-
-
-def find_leaks_between_folds(pool: Split, folds: Int64[Tensor, " n"], *, with_flips: bool) -> tuple[AlikePair, ...]:
-    """The images of the pool that stand in two folds, equal or nearly, by their indices in it: the earlier one first,
-    and the most alike first."""
-    order = folds.argsort(stable=True)
-    sizes = folds.bincount().tolist()
-    parts = [pool.images[inside] for inside in order.split(sizes)]
-    pairs = []
-    for pair in find_alike(parts, with_flips=with_flips).pairs:
-        first, second = sorted((int(order[pair.first]), int(order[pair.second])))
-        pairs.append(replace(pair, first=first, second=second))
-    return tuple(sorted(set(pairs), key=lambda pair: (-pair.likeness, pair.first, pair.second)))
-
-
-def leaks_of_pairs(pairs: Sequence[AlikePair], dataset: Dataset) -> Leaks:
-    """Those pairs of a pool of which the dataset, one fold of it being its test split, has the images in two splits."""
-    place: dict[int, tuple[int, int]] = {}  # by index in the pool: number of the split and index in it
-    for number, name in enumerate(SPLIT_NAMES):
-        split: Split | None = getattr(dataset, name)
-        if split is not None and split.positions is not None:
-            place |= {position: (number, index) for index, position in enumerate(split.positions.tolist())}
-    found = set()
-    for pair in pairs:
-        if pair.first in place and pair.second in place:
-            (first, index), (second, held_index) = sorted((place[pair.first], place[pair.second]))
-            if first != second:
-                found.add(Leak(SPLIT_NAMES[first], index, SPLIT_NAMES[second], held_index, pair.likeness, pair.flipped))
-    num_held_out = len(dataset.test) + (0 if dataset.val is None else len(dataset.val))
-    return Leaks(_in_order(found), num_held_out, num_held_out)
-
-
-def fold_leaks_to_csv(
-    pairs: Sequence[AlikePair], pool: Split, folds: Int64[Tensor, " n"], class_names: Sequence[str]
-) -> str:
-    """The text of leaks.csv for folds: of each pair the later image, so that the earlier one stays."""
-    rows = []
-    for pair in pairs:
-        names = f"fold {int(folds[pair.second])}", f"fold {int(folds[pair.first])}"
-        places = pool, pair.second, pool, pair.first
-        rows.append(_row(*places, class_names, pair.likeness, pair.flipped, names=names))
-    return _table(rows)

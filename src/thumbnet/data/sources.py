@@ -126,7 +126,7 @@ def dataset_of(
     `replace(splits, owns_images=False)`.
     """
     division = replace(division, groups=resolve_groups(division.groups, splits))
-    splits = with_groups(splits, division.groups)
+    splits = with_groups(splits, division.groups, are_divided_anew=division.folds is not None)
     divided = splits.train if division.folds is None else pool_of(splits)
     excluded = frozenset() if exclude is None else read_exclusions(exclude, divided, splits.class_names)
     excluded_of_train = excluded

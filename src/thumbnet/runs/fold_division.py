@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from jaxtyping import Int64
@@ -10,18 +10,20 @@ from torch import Tensor
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.alike import AlikePair
+from thumbnet.data.all_alike import AllAlike, find_all_alike
 from thumbnet.data.dataset import Dataset, SourceSplits, Split
 from thumbnet.data.exclusion import read_exclusions
 from thumbnet.data.folds import pool_of
 from thumbnet.data.groups import group_names
-from thumbnet.data.leaks import find_leaks_between_folds
 from thumbnet.data.source_registry import is_searched_for_leaks
 from thumbnet.errors import RunError
+from thumbnet.runs.decide import check_decisions
 from thumbnet.runs.fold_runs import checksum_of
 from thumbnet.runs.fold_table import FoldList, FoldRow, FoldTable
-from thumbnet.runs.resolve import Say
+from thumbnet.runs.resolve import Say, load_data, say_nothing
 from thumbnet.runs.run import RunDir
 from thumbnet.terminal.text import counted
+from thumbnet.training.class_weights import resolve_class_weights
 
 OTHER_DATA = "go on with the data that it was begun on, or train all of them anew"
 
@@ -44,18 +46,25 @@ def fold_table(splits: SourceSplits, pool: Split, folds: Int64[Tensor, " n"], co
     )
 
 
-def leaks_between(pool: Split, folds: Int64[Tensor, " n"], table: FoldTable, dataset: Dataset) -> tuple[AlikePair, ...]:
-    """The images that stand in two folds, without those that are left out."""
+def check_other_folds(shared: TrainConfig, num_folds: int) -> None:
+    """Raise now what the data of later folds would raise after the first ones were trained for hours."""
+    for fold in range(1, num_folds):
+        dataset, config = load_data(shared.replace(folds=num_folds, fold=fold), say=say_nothing, is_resolved=True)
+        check_decisions(config, dataset)
+        resolve_class_weights(config.objective, config.inputs, dataset.train.labels, dataset.class_names)
+
+
+def alike_in(pool: Split, dataset: Dataset, say: Say) -> AllAlike:
+    """The images that are alike, of a source that is searched for leaks; says so if that was only done in part."""
     if not is_searched_for_leaks(dataset.source.name):
-        return ()
-    return tuple(
-        pair
-        for pair in find_leaks_between_folds(pool, folds, with_flips=dataset.flip_keeps_labels)
-        if not table.rows[pair.first].is_excluded and not table.rows[pair.second].is_excluded
-    )
+        return AllAlike()
+    alike = find_all_alike(pool.images, with_flips=dataset.flip_keeps_labels)
+    if alike.num_searched < alike.num_images:
+        say(f"Leaks between folds were looked for among {alike.num_searched:,} of the {alike.num_images:,} images.")
+    return alike
 
 
-def tell_leaks(pairs: Sequence[AlikePair], path: Path, say: Say) -> None:
+def tell_leaks(pairs: Collection[AlikePair], path: Path, say: Say) -> None:
     """Say what was found, and where it is listed."""
     num_images = len({index for pair in pairs for index in (pair.first, pair.second)})
     say(

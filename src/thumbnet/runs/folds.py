@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from thumbnet.config import TrainConfig, config_to_toml
-from thumbnet.data.alike import AlikePair
+from thumbnet.data.all_alike import AllAlike
 from thumbnet.data.dataset import Dataset, SourceSplits
+from thumbnet.data.fold_leaks import fold_leaks_to_csv, leaks_of_pool
 from thumbnet.data.folds import fold_of_each, pool_of
 from thumbnet.data.groups import with_groups
-from thumbnet.data.leaks import fold_leaks_to_csv, leaks_of_pairs
-from thumbnet.data.source_registry import keeping_sources, source_name
-from thumbnet.errors import ConfigError
+from thumbnet.data.source_registry import keeping_sources
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.file_contents import files_of_code, files_of_data, files_of_plan
-from thumbnet.runs.fold_division import check_data, check_division, fold_table, leaks_between, tell_leaks
+from thumbnet.runs.fold_config import check_request, refuse_known_weights, shared_config
+from thumbnet.runs.fold_division import (
+    alike_in,
+    check_data,
+    check_division,
+    check_other_folds,
+    fold_table,
+    tell_leaks,
+)
 from thumbnet.runs.fold_results import write_fold_results
 from thumbnet.runs.fold_runs import FoldRuns, checksum_of, opened_folds, read_folds
 from thumbnet.runs.fold_table import FOLDS_FORMAT, FoldList
-from thumbnet.runs.init import load_trained
 from thumbnet.runs.names import ASKED, FOLD_TABLE, FOLDS, LEAKS, SHARED_CONFIG
 from thumbnet.runs.planning.choose import plan_training
 from thumbnet.runs.resolve import load_data, say_nothing, speaker
@@ -28,13 +34,9 @@ from thumbnet.runs.resume import ResumeOptions
 from thumbnet.runs.run import RunDir, create_run_dir
 from thumbnet.runs.several import Member, Start, train_all
 from thumbnet.runs.train import load_checked
-from thumbnet.runs.which import is_pretrained_name
-from thumbnet.specs.checks import MAX_RUNS
-from thumbnet.specs.division import MAX_FOLDS
 from thumbnet.specs.engine import Device
 from thumbnet.specs.json_text import FORMAT, to_json
 from thumbnet.specs.own_code import takes_trust
-from thumbnet.specs.policies import AUTO
 from thumbnet.training.progress import LogStyle
 
 
@@ -71,7 +73,7 @@ def train_folds(
             teacher that know images which are held out in turn; DataError: a class has too few images or groups.
     """
     config = load_recipe() if config is None else config
-    _check_request(config, num_folds, num_seeds)
+    check_request(config, num_folds, num_seeds)
     say = speaker(log_style)
     began_s = time.perf_counter() if began_s is None else began_s
     with keeping_sources() as kept:
@@ -80,16 +82,19 @@ def train_folds(
             planned = plan_training(first, began_s=began_s, say=say, pictures=pictures)
             first, dataset, plan = planned.config, planned.dataset, planned.record
         dataset, resolved = load_checked(first, say=say if plan is None else say_nothing, dataset=dataset)
-        splits = with_groups(_last(kept), resolved.division.groups)
+        refuse_known_weights(config, resolved.data)  # now that it is known what `auto` is
+        splits = with_groups(_last(kept), resolved.division.groups, are_divided_anew=True)
         pool, folds = pool_of(splits), fold_of_each(splits, folds=num_folds, split_seed=resolved.split_seed)
         table = fold_table(splits, pool, folds, resolved)
-        pairs = leaks_between(pool, folds, table, dataset)
+        shared = shared_config(config, resolved, table, splits.class_names, plan)
+        check_other_folds(shared, num_folds)
+        alike = alike_in(pool, dataset, say)
         seeds = tuple(config.seed + index for index in range(num_seeds))
         with create_run_dir(config.recipe, run_dir, data=resolved.data) as folder:
-            if pairs:
-                folder.write_checked({LEAKS: fold_leaks_to_csv(pairs, pool, folds, splits.class_names)})
+            fold_of = {index: row.fold for index, row in enumerate(table.rows) if not row.is_excluded}
+            if pairs := alike.between(fold_of):
+                folder.write_checked({LEAKS: fold_leaks_to_csv(alike, pool, fold_of, splits.class_names)})
                 tell_leaks(pairs, folder.path / LEAKS, say)
-            shared = _shared_config(config, resolved)
             fold_list = FoldList(num_folds, seeds, checksum_of(pool))
             folder.write_checked(
                 {
@@ -103,7 +108,7 @@ def train_folds(
                 }
             )
             options = ResumeOptions(log_style=log_style, pictures=pictures)
-            return _finish(folder, kept, options, pairs=pairs, began_s=began_s)
+            return _finish(folder, kept, options, alike=alike, began_s=began_s)
 
 
 @takes_trust
@@ -132,51 +137,12 @@ def resume_folds(
         return _finish(folder, kept, options)
 
 
-def _check_request(config: TrainConfig, num_folds: int, num_seeds: int) -> None:
-    """Refuse before anything is read."""
-    if not 2 <= num_folds <= MAX_FOLDS:
-        raise ConfigError(
-            f"folds is {num_folds}", hint=f"give 2 to {MAX_FOLDS}: each image is left out of a training once"
-        )
-    if not 1 <= num_seeds <= MAX_RUNS // num_folds:
-        raise ConfigError(f"seeds is {num_seeds}", hint=f"give how often to train, 1 to {MAX_RUNS // num_folds}")
-    config.replace(seed=config.seed + num_seeds - 1)  # the last one is a seed, too
-    if config.division.folds is not None:
-        raise ConfigError(
-            f"the recipe has folds = {config.division.folds} already", hint="leave folds and fold out of the recipe"
-        )
-    if config.objective.teacher is not None:
-        raise ConfigError(
-            f"teacher is {config.objective.teacher!r}, which has seen the images that are held out in turn",
-            hint="leave the teacher out",
-        )
-    if config.init is not None and not is_pretrained_name(config.init):
-        known = load_trained(config.init).card.data
-        if known == source_name(config.data):
-            raise ConfigError(
-                f"init is {config.init!r}, which has seen the images that are held out in turn", hint="leave init out"
-            )
-
-
-def _shared_config(config: TrainConfig, resolved: TrainConfig) -> TrainConfig:
-    """What all runs are trained with. What follows from the images is each fold's own: others' training images are held
-    out in turn."""
-    own: dict[str, object] = {
-        "mean": config.mean,
-        "std": config.std,
-        "augmentation": AUTO if config.inputs.augmentation == AUTO else resolved.inputs.augmentation,
-        "flip": config.inputs.flip,
-        "epochs": resolved.epochs if resolved.steps is None else None,
-    }
-    return resolved.replace(folds=None, fold=None, **own)
-
-
 def _finish(
     folder: RunDir,
     kept: Mapping[str, SourceSplits],
     options: ResumeOptions,
     *,
-    pairs: Sequence[AlikePair] | None = None,
+    alike: AllAlike | None = None,
     began_s: float | None = None,
 ) -> FoldRuns:
     folds, table = read_folds(folder)
@@ -192,7 +158,7 @@ def _finish(
             check_data(folder, _last(kept), folds)
             check_division(folder, table, fold, loaded[fold])
         say(f"Fold {fold + 1} of {folds.num_folds} is held out.")
-        return Start(loaded[fold], None if pairs is None else leaks_of_pairs(pairs, loaded[fold]))
+        return Start(loaded[fold], None if alike is None else leaks_of_pool(alike, loaded[fold]))
 
     members = [
         Member(folds.folder_of(fold, seed), {"folds": folds.num_folds, "fold": fold, "seed": seed})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.duplicates import describe_likeness
-from thumbnet.data.leaks import Leak, Leaks, find_leaks, leaks_from_csv, leaks_to_csv
+from thumbnet.data.leaks import Leak, Leaks, can_be_left_out, find_leaks, leaks_from_csv, leaks_to_csv
 from thumbnet.data.source_registry import is_searched_for_leaks
 from thumbnet.evaluation.metrics import Evaluation
 from thumbnet.runs.folder import RunDir
+from thumbnet.runs.metrics import KnownMetrics
 from thumbnet.runs.names import LEAKS
 from thumbnet.runs.resolve import Say
 from thumbnet.terminal.text import counted, escaped
@@ -31,7 +34,17 @@ def keep_leaks(folder: RunDir, leaks: Leaks, dataset: Dataset, *, say: Say) -> N
     if leaks.found:
         path = folder.path / LEAKS
         folder.write_checked({LEAKS: leaks_to_csv(leaks, dataset)})
-        say(f"{describe_leaks(leaks, dataset)} They are listed in {path}; to train without them: --exclude {path}")
+        say(f"{describe_leaks(leaks, dataset)} {_what_to_do(leaks, dataset, path)}")
+
+
+def _what_to_do(leaks: Leaks, dataset: Dataset, path: Path) -> str:
+    """How to train without them. Those of a validation split that the source defines itself only it can leave out."""
+    listed = [can_be_left_out(leak, dataset) for leak in leaks.found]
+    rest = "Those of the data's own validation split are for you to take out of it."
+    if not any(listed):
+        return rest
+    which = "They" if all(listed) else f"{rest} Those of training"
+    return f"{which} are listed in {path}; to train without them: --exclude {path}"
 
 
 def kept_leaks(folder: RunDir) -> Leaks:
@@ -49,6 +62,20 @@ def describe_leaks(leaks: Leaks, dataset: Dataset) -> str:
         f"Leaks between splits: {counted(leaks.num_images, 'image')} of training or validation equal, or nearly, to "
         f"one that is held out ({exactly}for instance {_pair(first, dataset)}): figures on those are too good."
     )
+
+
+def describe_kept_leaks(known: KnownMetrics) -> str:
+    """What the metrics of a run with leaks say of them, in sentences for people."""
+    found = (
+        f"Leaks: {counted(known.num_leaks, 'image')} of training or validation equal, or nearly, to one that is held "
+        "out (leaks.csv)."
+    )
+    if not known.num_test_leaked:
+        return f"{found} No test image is concerned."
+    if known.test_accuracy_without_leaks is None:
+        return f"{found} All test images are concerned: accuracy on others is not known."
+    concerned = counted(known.num_test_leaked, "test image")
+    return f"{found} Without the {concerned} concerned, accuracy is {known.test_accuracy_without_leaks:.2%}."
 
 
 def leak_metrics(leaks: Leaks, evaluation: Evaluation) -> dict[str, object]:

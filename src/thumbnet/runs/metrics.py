@@ -17,7 +17,8 @@ FRACTIONS = ("test_macro_f1", "test_mcc", "commonest_share", "test_auc", "test_a
 class KnownMetrics:
     """What is used of metrics.json, with its types; there is more in it, and earlier versions wrote less.
 
-    `test_auc` and `test_average_precision` are of two classes alone.
+    `test_auc` and `test_average_precision` are of two classes alone. `test_accuracy_without_leaks` is None where there
+    are no leaks, and where all test images are concerned.
     """
 
     model: str
@@ -41,7 +42,7 @@ class KnownMetrics:
     num_excluded: int = 0
     num_leaks: int = 0
     num_test_leaked: int = 0
-    test_accuracy_without_leaks: float = 0.0
+    test_accuracy_without_leaks: float | None = None
     total_s: float = 0.0
     best_train_accuracy: float = 0.0
     val_accuracy: float = 0.0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from thumbnet.config import TrainConfig, config_to_dict
 from thumbnet.data.dataset import Dataset
+from thumbnet.runs.leaks import describe_kept_leaks
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.terminal.text import counted
@@ -51,16 +52,12 @@ def report_notes(
     notes.extend(dataset.source.remarks)
     if dataset.num_excluded:
         notes.append(
-            f"{dataset.num_excluded:,} images that a file lists were left out of training and validation (exclude): "
-            "validation figures do not compare with those of runs that kept them."
+            f"Left out of training and validation: {counted(dataset.num_excluded, 'image')} that a file lists "
+            "(exclude); validation figures do not compare with those of runs that kept them."
         )
     known = known_metrics(metrics)
     if known.num_leaks:
-        notes.append(
-            f"Leaks: {counted(known.num_leaks, 'image')} of training or validation equal, or nearly, to one that is "
-            f"held out (leaks.csv). Without the {counted(known.num_test_leaked, 'test image')} concerned, accuracy is "
-            f"{known.test_accuracy_without_leaks:.2%}."
-        )
+        notes.append(describe_kept_leaks(known))
     if dataset.val is None:
         notes.append("No images were held out for validation.")
     return notes
