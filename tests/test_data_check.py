@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from cifar_files import make_batches, write_folder
+from small_runs import small_config, write_small_data
 from thumbnet.cli import build_parser, main
 from thumbnet.cli.training_verbs import recipe_config
 from thumbnet.config import TrainConfig, config_to_toml
@@ -193,7 +194,7 @@ def test_train_leaves_the_listed_images_out(check: DataCheck, data: Path, tmp_pa
     assert run.load_dataset(f"npz:{moved}").num_excluded == 0  # for all that is known, other data
     assert load_own_dataset(run, DataPlace(f"npz:{moved}")).num_excluded == len(listed)
     report = write_report(run.path, tmp_path / "report.html", data=f"npz:{moved}").read_text()
-    assert f"{len(listed)} images that a file lists were left out" in report
+    assert f"Left out of training and validation: {len(listed)} images that a file lists (exclude)" in report
     assert run.metrics["num_excluded"] == len(listed)
     weights = (run.path / "model.safetensors").read_bytes()
     for name in ("metrics.json", "model.safetensors", "checkpoint-last.pt"):
@@ -283,6 +284,12 @@ def test_what_does_not_fit_is_refused_before_anything_is_trained(data: Path, tmp
     with pytest.raises(RunError, match="is not empty") as caught:
         check_data(quick_config(data), out=tmp_path / "full", log_style="silent")
     assert caught.value.hint == "name a new one with --out"
+
+
+def test_a_recipe_with_a_threshold_checks_data_without_it(tmp_path: Path) -> None:
+    config = small_config(write_small_data(tmp_path / "data.npz"), threshold="f1")
+    check = check_data(config, num_folds=2, num_repeats=1, out=tmp_path / "check", log_style="silent")
+    assert check.summary["num_images"] == 36
 
 
 def test_the_command_prints_a_summary_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from thumbnet.config import TrainConfig, config_to_dict
 from thumbnet.specs.division import Division
 from thumbnet.specs.inputs import Inputs
 from thumbnet.terminal.streams import tell
-from thumbnet.terminal.text import escaped
+from thumbnet.terminal.text import counted, escaped
 
 SET_DATA_FIELDS = (
     "image_size",
@@ -155,7 +155,7 @@ def check(parsed: argparse.Namespace) -> None:
     kinds = ", ".join(done.summary["kinds"])
     command = ["thumbnet", "train", "--data", done.summary["data"]]
     if done.excluded:
-        what = f"{done.summary['num_excluded']:,} images ({kinds})"
+        what = f"{counted(done.summary['num_excluded'], 'image')} ({kinds})"
         exclude = ["--exclude", str(done.path / EXCLUDE)]
         put(f"to leave {what} out: {shlex.join([*command, *exclude, *_data_options(config)])}")
     elif done.suspects:

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from scipy.stats import binomtest
 
 from thumbnet.data_check.suspects import Suspect, SuspectKind
+from thumbnet.terminal.text import counted
 
 TIMES_SHARE = 2  # a class that loses more than so many times the share of all images is warned of
 MAX_CHANCE = 0.01  # probability of losing so many, or more, if all classes lost the same share
@@ -34,8 +35,9 @@ class Loss:
 
     def __str__(self) -> str:
         return (
-            f"{self.file} lists {self.num_listed:,} of the {self.num_images:,} images of class {self.class_name!r} "
-            f"({self.share:.1%}), but {self.share_of_all:.1%} of all: what is unusual may be what you look for"
+            f"{self.file} lists {self.num_listed:,} of the {counted(self.num_images, 'image')} of class "
+            f"{self.class_name!r} ({self.share:.1%}), but {self.share_of_all:.1%} of all: what is unusual may be what "
+            "you look for"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from thumbnet.recipes import load_recipe
 from thumbnet.runs.resolve import load_data, speaker
 from thumbnet.runs.run import create_run_dir
 from thumbnet.runs.train import check_trainable, with_own_code
+from thumbnet.specs.decisions import Decisions
 from thumbnet.training.device import pick_device
 from thumbnet.training.progress import LogStyle
 
@@ -86,7 +87,7 @@ def check_data(
 
     Args:
         config: of the data, and of the models that tell which labels are wrong; None: the default recipe. Its
-            `val_fraction` does not apply.
+            `val_fraction` does not apply, and no threshold: models answer with the likeliest class.
         num_folds, num_repeats: as in `predict_out_of_fold`.
         kinds: the kinds of suspects that exclude.csv lists: label, exact-duplicate, duplicate (nearly alike), outlier,
             dark, bright, flat.
@@ -105,7 +106,7 @@ def check_data(
     config = with_own_code(load_recipe() if config is None else config, model, augmentation)
     say = speaker(log_style)
     pick_device(config.engine.device)
-    without_val = config.replace(val_fraction=0.0, val_per_class=None)
+    without_val = config.replace(val_fraction=0.0, val_per_class=None, decisions=Decisions())
     dataset, config = load_data(without_val, say=say, dataset=dataset)
     check_folds(config, dataset, num_folds=num_folds, num_repeats=num_repeats)
     check_trainable(config, dataset, say=say)

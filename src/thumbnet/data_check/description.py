@@ -15,7 +15,7 @@ def describe_check(summary: Mapping[str, Any]) -> str:
     agreement = f"for {summary['accuracy']:.1%} of them, models that had not seen the image predict its label"
     lines = [
         f"{summary['num_images']:,} training images of {summary['data']}; {agreement}",
-        f"{summary['num_held_out']:,} images of other splits, searched for duplicates only",
+        f"{counted(summary['num_held_out'], 'image')} of other splits, searched for duplicates only",
     ]
     lines += [f"{kind:15} {number:>7,}{_remark(kind, summary)}" for kind, number in summary["suspects"].items()]
     if summary["models_are_weak"]:

@@ -58,7 +58,7 @@ def predict_out_of_fold(
 
     Raises:
         ConfigError: fewer than two folds or no repeat, or a config with trained weights or a teacher, which may have
-            seen the images; DataError: a class has fewer images than there are folds.
+            seen the images; DataError: a class has fewer images, or groups, than there are folds.
     """
     check_folds(config, dataset, num_folds=num_folds, num_repeats=num_repeats)
     say = speaker(log_style)
@@ -117,6 +117,9 @@ def check_folds(config: TrainConfig, dataset: Dataset, *, num_folds: int, num_re
             f"class {dataset.class_names[rarest]!r} has {counted(int(counts[rarest]), 'image')} for {num_folds} folds",
             hint="every fold needs an image of each class: give fewer --folds, or add images",
         )
+    if dataset.train.groups is not None:
+        for repeat in range(num_repeats):
+            list(_folds(dataset, num_folds, seed=config.seed + repeat))
 
 
 def _train(config: TrainConfig, dataset: Dataset, *, log_style: LogStyle) -> nn.Module:
