@@ -71,7 +71,7 @@ def test_a_run_records_what_was_skipped(run: Run) -> None:
     assert (run.path / "skipped.txt").read_text() == "dim/broken.png\n"
     config = (run.path / "config.toml").read_text()
     assert "skip_unreadable = true" in config
-    assert "# Left out: 1 files that cannot be read as pictures" in config
+    assert "# Left out: dim/broken.png, which cannot be read as a picture." in config
     assert "12 bits" in config
     assert load_run(run.path).config.skip_unreadable
 

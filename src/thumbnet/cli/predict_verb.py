@@ -12,6 +12,7 @@ from thumbnet.cli.prediction_output import writer_for
 from thumbnet.cli.stdin import STDIN, stdin_as_file
 from thumbnet.errors import ConfigError, ImageError
 from thumbnet.terminal.streams import tell
+from thumbnet.terminal.text import counted
 
 if TYPE_CHECKING:
     from thumbnet.cli.predicting_model import PredictingModel
@@ -59,7 +60,7 @@ def predict(parsed: argparse.Namespace) -> None:
                     unsorted.append(error)
         writer.end(unreadable)
     if sorter is not None:
-        tell(f"{sorter.num_sorted:,} pictures {'linked' if parsed.link else 'copied'} into {sort_into}")
+        tell(f"{counted(sorter.num_sorted, 'picture')} {'linked' if parsed.link else 'copied'} into {sort_into}")
     errors = [error for _, error in unreadable]
     if len(errors) == num_names:
         raise unreadable_error(errors, len(errors), hint="give other pictures")

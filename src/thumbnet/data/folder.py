@@ -134,7 +134,10 @@ def _describe_left_out(tree: FolderTree, pictures: Pictures, path: Path) -> list
         remarks.append(f"Left out, since thumbnet itself wrote it: {names}.")
     if pictures.unreadable:
         first = next(iter(pictures.unreadable)).relative_to(path).as_posix()
+        number = len(pictures.unreadable)
         remarks.append(
-            f"Left out: {len(pictures.unreadable):,} files that cannot be read as pictures, the first {first}."
+            f"Left out: {first}, which cannot be read as a picture."
+            if number == 1
+            else f"Left out: {number:,} files that cannot be read as pictures, the first {first}."
         )
     return remarks

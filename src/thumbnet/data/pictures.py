@@ -22,6 +22,7 @@ from thumbnet.errors import ConfigError, ImageError
 from thumbnet.specs.data import WhiteLevels
 from thumbnet.specs.sizes import Fit, Sides, as_image_size, as_sides
 from thumbnet.terminal.streams import steady_stderr
+from thumbnet.terminal.text import counted
 
 CHUNK_PICTURES = 64  # read by the threads before they are put in the array
 PROGRESS_AFTER_S = 2.0
@@ -177,8 +178,8 @@ class _Scales:
         in_colour = [depth.highest_of_colour for depth in depths if depth.highest_of_colour is not None]
         if in_colour and max(in_colour) < DIM_BELOW:
             scales.remarks.append(
-                f"{len(in_colour):,} colour pictures have room for 16 bits a channel and use 14 or fewer, so that they "
-                "are dark here, where the upper 8 bits are kept: save them with 8 bits a channel."
+                f"{counted(len(in_colour), 'colour picture')} with room for 16 bits a channel, of which at most 14 are "
+                "used: dark here, where the upper 8 bits are kept. Save such pictures with 8 bits a channel."
             )
         return scales
 
@@ -203,7 +204,7 @@ def _describe_flat(flat: Sequence[str]) -> tuple[str, ...]:
     if not flat:
         return ()
     sentence = (
-        f"{len(flat):,} pictures show a single colour, for instance {flat[0]}. What is transparent is shown on white, "
-        "so that a drawing in white on a transparent ground is blank."
+        f"{counted(len(flat), 'picture')} of a single colour, for instance {flat[0]}. What is transparent is shown on "
+        "white, so that a drawing in white on a transparent ground is blank."
     )
     return (sentence,)

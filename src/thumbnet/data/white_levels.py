@@ -17,6 +17,7 @@ from PIL import Image
 
 from thumbnet.errors import ImageError
 from thumbnet.specs.data import WhiteLevels
+from thumbnet.terminal.text import counted
 
 LevelKind = Literal["I;16", "I", "F"]
 
@@ -82,8 +83,9 @@ def describe_scale(kind: str, num_pictures: int, highest: float) -> str:
     if kind == "F" or white >= BITS_16 or (kind == "I" and white == INTEGER_WHITES[0]):
         return ""
     return (
-        f"{num_pictures:,} pictures have room for {16 if kind == 'I;16' else 32} bits a pixel and use "
-        f"{int(np.log2(white + 1))} bits (the highest level is {highest:,.0f}): {white:,.0f} is taken for white."
+        f"{counted(num_pictures, 'picture')} with room for {16 if kind == 'I;16' else 32} bits a pixel; "
+        f"{int(np.log2(white + 1))} bits are used (the highest level is {highest:,.0f}), and {white:,.0f} is taken for "
+        "white."
     )
 
 

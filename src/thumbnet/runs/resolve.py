@@ -209,7 +209,11 @@ def say_nothing(text: str) -> None:
 def describe_data(dataset: Dataset) -> str:
     """What the data is, whether it was verified, and why it stands in for other data if it does: lines for people."""
     verified = {True: "", False: "These are NOT the official files (--allow-unverified).", None: ""}
-    excluded = f"Left out: {dataset.num_excluded:,} images that a file lists (exclude)." if dataset.num_excluded else ""
+    excluded = (
+        f"Left out: {counted(dataset.num_excluded, 'image')} that a file lists (exclude)."
+        if dataset.num_excluded
+        else ""
+    )
     source = dataset.source
     description = f"Data: {source.description}"
     lines = [source.note, description, verified[source.verified], excluded, describe_val(dataset), *source.remarks]
