@@ -214,6 +214,13 @@ def test_a_skipped_file_may_be_listed(tmp_path: Path) -> None:
     assert group_names(splits, write_groups(tmp_path, ["cat/broken.png,x", "dog/1.png,x"])) == ("", "x")
 
 
+def test_a_file_that_is_not_asked_for_is_said(pets: Path) -> None:
+    write_groups(pets, [])
+    assert load_dataset(f"folder:{pets}", image_size=8, val_fraction=0).source.remarks == (
+        f"{pets / 'groups.csv'} was not obeyed: with --groups auto, no split has a part of a group.",
+    )
+
+
 def test_auto_takes_the_file_then_the_folders_then_nothing(tmp_path: Path) -> None:
     name = f"folder:{tmp_path}"
     assert resolve_groups("auto", source_of(["cat/1.png", "dog/1.png"], name=name)) == "off"

@@ -125,6 +125,15 @@ def test_links_lead_to_the_pictures(pets: Path, tmp_path: Path, monkeypatch: pyt
     assert not Path("out/val").exists()
 
 
+def test_links_take_steps_back_where_the_system_takes_them(pets: Path, tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    pets.rename(tmp_path / "far" / "pets")
+    (tmp_path / "far" / "inner").mkdir()
+    (tmp_path / "near").symlink_to(tmp_path / "far" / "inner")  # near/.. is far
+    split_folder(tmp_path / "near" / ".." / "pets", tmp_path / "out", link=True)
+    assert all(link.is_file() for link in (tmp_path / "out").rglob("*.png"))
+
+
 def test_the_command_prints_a_table_or_json(pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "split", str(pets), "--out", str(tmp_path / "out"), "--test", "0.5"]) == 0
     shown = capsys.readouterr().out.splitlines()
@@ -142,7 +151,11 @@ def test_the_command_prints_a_table_or_json(pets: Path, tmp_path: Path, capsys: 
         "path": str(tmp_path / "again"),
         "counts": {"cat": {"train": 30, "test": 10}, "dog": {"train": 15, "test": 5}},
         "remarks": [],
+        "is_grouped": False,
     }
+    grouped = ["--out", str(tmp_path / "grouped"), "--val", "0", "--groups", "folders"]
+    assert main(["data", "split", str(pets), *grouped]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"--data folder:{tmp_path / 'grouped'} --groups auto")
 
 
 def test_what_cannot_be_divided_is_refused(pets: Path, tmp_path: Path) -> None:

@@ -101,7 +101,8 @@ def split(parsed: argparse.Namespace) -> None:
         put_json(done.to_dict())
         return
     put(done)
-    put(f"to train on it: {shlex.join(['thumbnet', 'train', '--data', f'folder:{done.path}'])}")
+    groups = ["--groups", "auto"] if done.is_grouped else []  # also where a training holds validation images out
+    put(f"to train on it: {shlex.join(['thumbnet', 'train', '--data', f'folder:{done.path}', *groups])}")
 
 
 def prepare(parsed: argparse.Namespace) -> None:

@@ -62,6 +62,13 @@ def whole_path(groups: str) -> str:
     return str(expanded(groups).resolve()) if Division(groups=groups).names_a_file else groups
 
 
+def not_obeyed(folder: Path, groups: str) -> tuple[str, ...]:
+    """A sentence where a file of groups lies in the folder of the data, but none are asked for."""
+    if groups != "off" or not (folder / GROUPS_FILE).is_file():
+        return ()
+    return (f"{folder / GROUPS_FILE} was not obeyed: with --groups auto, no split has a part of a group.",)
+
+
 def with_groups(splits: SourceSplits, groups: str, *, are_divided_anew: bool = False) -> SourceSplits:
     """The same splits with the groups of their images, and a remark on them; `groups` is resolved.
 
@@ -72,8 +79,10 @@ def with_groups(splits: SourceSplits, groups: str, *, are_divided_anew: bool = F
         DatasetNotFoundError: there is no such file.
         DataError: the file has faults, which are named all at once, or a group stands in two of the source's splits.
     """
+    spec = DataSpec(splits.source.name)
     if groups == "off":
-        return splits
+        remarks = not_obeyed(spec.path, groups) if spec.name == FOLDER_SOURCE else ()
+        return replace(splits, source=replace(splits.source, remarks=(*splits.source.remarks, *remarks)))
     by_split = _by_folder(splits) if groups == "folders" else _by_file(splits, Path(groups))
     if not are_divided_anew:
         _refuse_parted(by_split)

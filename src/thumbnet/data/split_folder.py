@@ -7,7 +7,6 @@ class folders are kept, so that a training on it obeys the same groups.
 from __future__ import annotations
 
 import csv
-import os
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -37,12 +36,13 @@ MAX_HELD_OUT = 0.9  # share for test and validation together
 
 @dataclass(frozen=True)
 class FolderSplit:
-    """Where the pictures are now, how many of each class are in each split, and sentences for people on the groups;
-    `str(split)` is the table."""
+    """Where the pictures are now, how many of each class are in each split, sentences for people on the groups, and
+    whether there are any; `str(split)` is the table."""
 
     path: Path
     counts: ClassCounts
     remarks: tuple[str, ...] = ()
+    is_grouped: bool = False
 
     def __str__(self) -> str:
         return class_table(self.counts)
@@ -114,10 +114,7 @@ def split_folder(
         for name in SPLIT_NAMES
         if name in splits
     }
-    remarks = plan.remarks
-    if asked == "off" and (source / GROUPS_FILE).is_file():
-        remarks = (f"{source / GROUPS_FILE} was not obeyed: with --groups auto, no split has a part of a group.",)
-    return FolderSplit(target, count_classes(labels_of, layout.class_names), remarks)
+    return FolderSplit(target, count_classes(labels_of, layout.class_names), plan.remarks, plan.is_grouped)
 
 
 def _check_shares(test: float, val: float, split_seed: int) -> None:
@@ -223,7 +220,7 @@ def _fill(folder: Path, source: Path, layout: FolderLayout, plan: _Plan, *, link
             place = folder / split / inside
             place.parent.mkdir(parents=True, exist_ok=True)
             if link:
-                place.symlink_to(os.path.abspath(item.file))  # noqa: PTH100  # links in its path stay
+                place.symlink_to(item.file.absolute())  # links in its path, and steps back from these, stay
             else:
                 copy_file(item.file, place)
             name = inside.as_posix()
