@@ -139,7 +139,7 @@ def test_training_ends_with_more_than_the_accuracy(run: Run) -> None:
     assert overall.startswith(f"balanced accuracy {metrics['test_balanced_accuracy']:.2%}, macro F1 ")
     assert overall.endswith(f"; always {metrics['commonest_class']!r} has accuracy {metrics['commonest_share']:.2%}")
     assert area.startswith(f"'1' against the other class: area under ROC {metrics['test_auc']:.4f}, average precision")
-    assert threshold == "answered from a probability of 0.97 on (given)"
+    assert threshold == "'1' is answered from a probability of 0.97 on (given)"
     assert metrics_over_classes({"test_accuracy": 0.5}) == []  # of a run from before they were kept
 
 

@@ -42,7 +42,8 @@ def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
         lines.append(f"{positive}: area under ROC {area:.4f}, average precision {precision:.4f}")
     if "threshold" in metrics:
         picked = metrics["threshold_rule"]
-        lines.append(f"answered from a probability of {metrics['threshold']:.4g} on ({picked})")
+        name = f"{escaped(metrics['positive'])!r}"
+        lines.append(f"{name} is answered from a probability of {metrics['threshold']:.4g} on ({picked})")
     if "unsure_below" in metrics:
         accuracy = metrics["accuracy_when_sure"]
         others = "" if accuracy is None else f", {accuracy:.2%} of the others are right"
