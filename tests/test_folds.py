@@ -21,6 +21,7 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.folder_tree import is_output
 from thumbnet.data.source_registry import keeping_sources, read_source
+from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, DataError, RunError
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.recipes import load_recipe
@@ -401,14 +402,18 @@ def test_what_a_fold_finds_out_of_its_images_is_not_taken_to_others() -> None:
     assert shared.decisions.positive == "a"  # of three images, as z, and the second: in every fold
 
 
-def test_a_fold_whose_images_are_all_left_out_is_refused(config: TrainConfig, folds: FoldRuns, tmp_path: Path) -> None:
+def test_a_fold_whose_images_are_all_left_out_is_refused_before_another_is_trained(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    test = load_dataset(config.data, val_fraction=0, folds=3, fold=1).test
+    assert test.positions is not None
+    rows = zip(test.positions.tolist(), test.labels.tolist(), strict=True)
+    lines = [f"{index},,{label},,1.0,label" for index, label in rows]
     listed = tmp_path / "listed.csv"
-    rows = [row for row in rows_of(folds.path / "folds.csv") if row["fold"] == "1"]
-    lines = [f"{row['index']},,{row['label']},,1.0,label" for row in rows]
     listed.write_text("\n".join(["index,path,label,suggested,score,kind", *lines]))
-    with pytest.raises(DataError, match="without the excluded images, fold 1 of 2 has none to be scored on"):
-        train_folds(config.replace(exclude=str(listed)), num_folds=2, run_dir=tmp_path / "run", log_style="silent")
-    assert not (tmp_path / "run").exists()  # before the first fold is trained
+    with pytest.raises(DataError, match="without the excluded images, fold 1 of 3 has none to be scored on"):
+        train_folds(config.replace(exclude=str(listed)), num_folds=3, run_dir=tmp_path / "run", log_style="silent")
+    assert not (tmp_path / "run").exists()
 
 
 def test_weights_of_the_package_know_the_data_that_they_were_trained_on() -> None:
