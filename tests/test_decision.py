@@ -133,6 +133,17 @@ def test_the_run_is_scored_as_it_answers(run: Run) -> None:
     assert evaluate_trained(run, tta=True).tta_accuracy is not None
 
 
+def test_other_data_is_scored_on_the_same_class(run: Run, tmp_path: Path) -> None:
+    data = write_small_data(tmp_path / "other.npz", seed=1)
+    arrays = dict(np.load(data))
+    kept = (arrays["labels"] == 1) | (np.arange(40) < 24)
+    np.savez(data, images=arrays["images"][kept], labels=arrays["labels"][kept])
+    plain = replace(run, card=replace(run.card, decision=None))
+    evaluation = evaluate_trained(plain, f"npz:{data}", split="all")
+    assert int((evaluation.dataset.train.labels == 0).sum()) == 12  # of 32: the rarer one here
+    assert evaluation.to_dict()["positive"] == run.metrics["positive"] == "1"
+
+
 def test_training_ends_with_more_than_the_accuracy(run: Run) -> None:
     metrics = run.metrics
     overall, area, threshold = metrics_over_classes(metrics)

@@ -92,7 +92,10 @@ def add_groups(parser: argparse.ArgumentParser, *, default: str | None = None) -
 
 
 def _fraction_or_auto(text: str) -> ValFraction:
-    return "auto" if text == "auto" else float(text)
+    try:
+        return "auto" if text == "auto" else float(text)
+    except ValueError:  # of which argparse would tell by this function's name
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor auto") from None
 
 
 def add_image_size(parser: argparse.ArgumentParser, *, default: str | None) -> None:

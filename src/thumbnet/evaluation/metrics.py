@@ -75,10 +75,15 @@ class Evaluation:
 
 
 def evaluate(
-    model: nn.Module, dataset: Dataset, split: str = "test", *, decision: Decision | None = None
+    model: nn.Module,
+    dataset: Dataset,
+    split: str = "test",
+    *,
+    decision: Decision | None = None,
+    positive: int | None = None,
 ) -> Evaluation:
     """Score every image of a split in one view, normalised with the dataset's mean and std; answered by the `decision`,
-    as a card has it, or with the likeliest class.
+    as a card has it, or with the likeliest class. `positive` is as in `Evaluation`; None: the default.
 
     Raises:
         ConfigError: no such split; ModelError: the model has another number of classes than the dataset;
@@ -87,7 +92,8 @@ def evaluate(
     predictions = predict_split(model, dataset.split(split), mean=dataset.mean, std=dataset.std)
     check_num_classes(predictions.logits, dataset.num_classes)
     _check_finite(predictions.logits)
-    positive = rarer_class(dataset.train.labels) if dataset.num_classes == 2 else None
+    if positive is None and dataset.num_classes == 2:
+        positive = rarer_class(dataset.train.labels)
     return summarise_predictions(predictions.decided_by(decision), split=split, positive=positive, decision=decision)
 
 

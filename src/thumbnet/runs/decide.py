@@ -17,6 +17,7 @@ from thumbnet.evaluation.unsure import MIN_IMAGES, pick_unsure
 from thumbnet.models.decision import Decision, margin_of, threshold_of
 from thumbnet.models.unsure import Unsure
 from thumbnet.specs.decisions import Decisions
+from thumbnet.terminal.text import counted
 
 MIN_POSITIVES = 10  # validation images, of which a threshold is picked
 
@@ -52,7 +53,8 @@ def check_decisions(config: TrainConfig, dataset: Dataset) -> None:
         count = num_positives if index == positive else len(dataset.val) - num_positives
         if count < needed:
             raise DataError(
-                f"class {dataset.class_names[index]!r} has {count} validation images, and a threshold needs {needed}",
+                f"class {dataset.class_names[index]!r} has {counted(count, 'validation image')}, and a threshold needs "
+                f"{needed}",
                 hint="raise val_fraction, or give threshold as a number",
             )
 

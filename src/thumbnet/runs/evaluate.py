@@ -142,13 +142,22 @@ class Scoring:
             measured = measure_and_keep(trained, dataset, is_own=is_own, place=self.place, say=self.say)
         name = "test" if self.split == "all" else self.split
         decision = trained.card.decision
-        evaluation = replace(evaluate(trained.model, dataset, name, decision=decision), unsure=trained.card.unsure)
+        evaluation = evaluate(trained.model, dataset, name, decision=decision, positive=_positive_of(trained))
+        evaluation = replace(evaluation, unsure=trained.card.unsure)
         paths = dataset.split(name).paths
         analysis = analyse(evaluation, dataset.class_names, held_out=held_out, paths=paths)
         if self.temperature and analysis.temperature is None:
             self.say("no temperature is fitted: the loss on the validation images has no minimum")
         tta_accuracy = evaluate_tta(trained.model, dataset, name, decision=decision).accuracy if self.tta else None
         return TrainedEvaluation(trained, dataset, self.split, analysis, tta_accuracy, measured)
+
+
+def _positive_of(trained: TrainedModel) -> int | None:
+    """Of two classes that which the run's own figures are about, whichever is rarer in other data; None of a model that
+    does not say."""
+    name = trained.metrics.get("positive") if isinstance(trained, Run) else None
+    names = trained.card.class_names
+    return names.index(name) if isinstance(name, str) and name in names else None
 
 
 def _dataset_to_score(

@@ -160,8 +160,11 @@ def _finish(
         say(f"Fold {fold + 1} of {folds.num_folds} is held out.")
         return Start(loaded[fold], None if alike is None else leaks_of_pool(alike, loaded[fold]))
 
+    positive = folder.read_config(SHARED_CONFIG).decisions.positive
     members = [
-        Member(folds.folder_of(fold, seed), {"folds": folds.num_folds, "fold": fold, "seed": seed})
+        Member(
+            folds.folder_of(fold, seed), {"folds": folds.num_folds, "fold": fold, "seed": seed, "positive": positive}
+        )
         for fold in range(folds.num_folds)
         for seed in folds.seeds
     ]
