@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,24 @@ def test_it_does_not_go_on_with_other_data(config: TrainConfig, folds: FoldRuns,
         RunDir((folder / name).parent).write_checked({Path(name).name: text.replace(config.data, f"npz:{other}")})
     with pytest.raises(RunError, match="was begun on other data"):
         resume_folds(folder, log_style="silent", pictures=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace(",0,0\n", f",{'9' * 5_000},0\n").encode(), "row "),  # no number for Python
+        (lambda text: text.replace(",0,0\n", ",1,0\n").encode(), "not in the folds 0 to 1"),
+        (lambda text: text.splitlines()[0].encode(), "not in the folds 0 to 1"),
+        (lambda text: text.encode() + b"\xff", "utf-8"),
+    ],
+)
+def test_a_table_that_is_none_is_damaged(
+    change: Callable[[str], bytes], message: str, folds: FoldRuns, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folds.path, tmp_path / "folds")
+    RunDir(folder).write_checked({"folds.csv": change((folder / "folds.csv").read_text())})
+    with pytest.raises(RunError, match=rf"folds\.csv .*{message}"):
+        evaluate_folds(folder)
 
 
 def test_folds_are_trained_with_several_seeds(config: TrainConfig, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from thumbnet.errors import RunError
 from thumbnet.runs.fold_table import FOLDS_FORMAT, FoldList, FoldTable, fold_list_from_dict, fold_table_from_csv
 from thumbnet.runs.names import FOLD_TABLE, FOLDS
 from thumbnet.runs.run import Run, RunDir, load_run
-from thumbnet.specs.json_text import read_object
+from thumbnet.specs.json_text import damaged, read_object
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,11 @@ def read_folds(folder: RunDir) -> tuple[FoldList, FoldTable]:
     """folds.json and folds.csv; RunError where they are damaged."""
     name = str(folder.path / FOLDS)
     values = read_object(folder.read_checked(FOLDS), name=name, known_format=FOLDS_FORMAT)
-    text = folder.read_checked(FOLD_TABLE).decode()
-    return fold_list_from_dict(values, name=name), fold_table_from_csv(text, name=str(folder.path / FOLD_TABLE))
+    folds, place = fold_list_from_dict(values, name=name), str(folder.path / FOLD_TABLE)
+    table = fold_table_from_csv(folder.read_text(FOLD_TABLE), name=place)
+    if {row.fold for row in table.rows} != set(range(folds.num_folds)):
+        raise damaged(place, f"its images are not in the folds 0 to {folds.num_folds - 1}")
+    return folds, table
 
 
 def checksum_of(pool: Split) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from thumbnet.runs.seed_list import seeds_from_dict
+from thumbnet.specs.checks import shown
 from thumbnet.specs.csv_table import read_rows
 from thumbnet.specs.division import MAX_FOLDS
 from thumbnet.specs.json_text import damaged
@@ -64,9 +65,10 @@ class FoldTable:
 def fold_table_from_csv(text: str, *, name: str) -> FoldTable:
     """The table; RunError, which names the file `name`, where it is none."""
     rows = []
+    known = {str(fold) for fold in range(MAX_FOLDS)}
     for number, row in enumerate(read_rows(text, required=COLUMNS, name=name)):
-        if row["index"] != str(number) or not row["fold"].isdecimal() or row["is_excluded"] not in ("0", "1"):
-            raise damaged(name, f"row {number} is {list(row.values())}")
+        if row["index"] != str(number) or row["fold"] not in known or row["is_excluded"] not in ("0", "1"):
+            raise damaged(name, f"row {number} is {shown(list(row.values()))}")
         rows.append(FoldRow(row["path"], row["label"], row["group"], int(row["fold"]), row["is_excluded"] == "1"))
     return FoldTable(tuple(rows))
 

@@ -148,7 +148,7 @@ class RunDir:
 
     def read_config(self, name: str = CONFIG, *, may_be_edited: bool = False) -> TrainConfig:
         """A config of the folder; RunError where it is not as it was written, unless it `may_be_edited`."""
-        return run_config_from_toml(self._read_text(name, is_checked=not may_be_edited), name=str(self.path / name))
+        return run_config_from_toml(self.read_text(name, is_checked=not may_be_edited), name=str(self.path / name))
 
     def read_asked(self) -> TrainConfig | None:
         """The config as it was asked for; None for runs of earlier versions."""
@@ -189,7 +189,7 @@ class RunDir:
 
     def data_note(self) -> str:
         """Why the data stands in for other data; empty where it does not."""
-        return self._read_text(DATA_NOTE).rstrip("\n") if (self.path / DATA_NOTE).exists() else ""
+        return self.read_text(DATA_NOTE).rstrip("\n") if (self.path / DATA_NOTE).exists() else ""
 
     def read_seeds(self) -> tuple[int, ...]:
         """Those of seeds.json; RunError where they are none."""
@@ -245,7 +245,7 @@ class RunDir:
         """The stored predictions of every test image; RunError where they are not there or damaged."""
         card = self.read_card()
         name = str(self.path / PREDICTIONS)
-        stored = predictions_from_csv(self._read_text(PREDICTIONS), name=name, class_names=card.class_names)
+        stored = predictions_from_csv(self.read_text(PREDICTIONS), name=name, class_names=card.class_names)
         if len(stored) != card.num_test:
             raise RunError(
                 f"{name} is damaged: it has {len(stored)} rows for {card.num_test} test images", hint="train again"
@@ -259,14 +259,15 @@ class RunDir:
         )
 
     def read_history(self) -> History:
-        return history_from_csv(self._read_text(HISTORY), name=str(self.path / HISTORY))
+        return history_from_csv(self.read_text(HISTORY), name=str(self.path / HISTORY))
 
     def read_metrics(self) -> dict[str, object]:
         """The values of metrics.json as they are, unknown ones too."""
         name = str(self.path / METRICS)
         return read_object(self.read_checked(METRICS), name=name, known_format=METRICS_FORMAT)
 
-    def _read_text(self, name: str, *, is_checked: bool = True) -> str:
+    def read_text(self, name: str, *, is_checked: bool = True) -> str:
+        """A file's text; RunError where it is none, or is not that of its checksum, if that is to be looked at."""
         path = self.path / name
         try:
             content = self.read_checked(name) if is_checked else path.read_bytes()

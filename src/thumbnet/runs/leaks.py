@@ -51,7 +51,7 @@ def kept_leaks(folder: RunDir) -> Leaks:
     """What leaks.csv says; none where there is no such file."""
     if not (folder.path / LEAKS).exists():
         return Leaks()
-    return leaks_from_csv(folder.read_checked(LEAKS).decode(), name=str(folder.path / LEAKS))
+    return leaks_from_csv(folder.read_text(LEAKS), name=str(folder.path / LEAKS))
 
 
 def describe_leaks(leaks: Leaks, dataset: Dataset) -> str:
