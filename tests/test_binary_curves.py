@@ -91,6 +91,13 @@ def test_the_interval_of_a_faultless_area_is_that_of_the_smaller_class() -> None
     assert auc_interval(margins, np.arange(30) == 29) == (0.0, 1.0)
 
 
+def test_an_average_precision_without_a_mistake_is_no_certainty() -> None:
+    logits = torch.tensor([[1.0, 0.0]] * 20 + [[0.0, 1.0]] * 10)
+    labels = (torch.arange(30) >= 20).long()
+    assert average_precision_interval(curves_of(logits, labels)) == pytest.approx((0.025 ** (1 / 10), 1.0))
+    assert average_precision_interval(curves_of(logits, (torch.arange(30) == 29).long())) == (0.0, 1.0)
+
+
 def test_paired_intervals_hold_the_true_difference_as_often_as_they_promise() -> None:
     """Two models whose errors are alike: the truth is that of 100,000 images."""
     generator = np.random.default_rng(0)

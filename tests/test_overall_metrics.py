@@ -63,6 +63,17 @@ def test_intervals_hold_the_truth_about_as_often_as_they_promise() -> None:
     assert np.all(held <= 99)
 
 
+def test_intervals_of_answers_that_are_all_alike_are_not_empty() -> None:
+    for confusion in ([[2, 0], [4, 0]], [[5, 0], [0, 5]], [[9, 0, 0], [0, 8, 0], [0, 0, 0]]):
+        metrics = overall_metrics(np.array(confusion, np.int64), "abc"[: len(confusion)])
+        found = overall_intervals(np.array(confusion, np.int64))
+        for name in ("balanced_accuracy", "macro_f1", "mcc"):
+            low, high = getattr(found, name)
+            assert low <= getattr(metrics, name) <= high
+            assert high - low > 0.1
+    assert found.macro_f1[0] > 0.6  # of two classes: the third has no images, and is never answered
+
+
 def test_an_interval_of_right_answers_alone_is_not_empty() -> None:
     low, high = balanced_accuracy_interval([(20, 20), (5, 5)])
     assert (round(low, 2), high) == (0.77, 1.0)

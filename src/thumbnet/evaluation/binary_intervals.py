@@ -70,7 +70,16 @@ def paired_auc_difference(
 
 def average_precision_interval(curves: BinaryCurves, *, seed: int = 0) -> tuple[float, float]:
     """The interval of the average precision, at CONFIDENCE_LEVEL: by a bootstrap that draws the images of each class
-    anew and keeps their number."""
+    anew and keeps their number.
+
+    Where no positive image is below another one, none would be in any draw, and from one image of a class nothing is
+    known: the interval is then that of the area (see `auc_interval`).
+    """
+    smaller = min(curves.num_positives, curves.num_negatives)
+    if smaller < 2:
+        return 0.0, 1.0
+    if curves.auc == 1:
+        return proportion_interval(smaller, smaller)
     generator = np.random.default_rng(seed)
     averages = []
     for _ in range(NUM_DRAWS // DRAWS_AT_ONCE):
