@@ -413,11 +413,15 @@ def test_a_network_of_the_users_own_is_copied_and_trusted_only_on_demand(
 
 def test_what_a_fold_finds_out_of_its_images_is_not_taken_to_others() -> None:
     table = FoldTable(tuple(FoldRow("", name, "", index % 2, index == 0) for index, name in enumerate("zzzaaza")))
-    asked = small_config(Path("data.npz"), augmentation="auto", alternating_flip=True, threshold="f1")
-    in_first = asked.replace(augmentation="flips", flip=False, alternating_flip=False, mean=[0.5], std=[0.2])
+    asked = small_config(
+        Path("data.npz"), augmentation="auto", alternating_flip=True, threshold="f1", val_fraction="auto"
+    )
+    found = {"augmentation": "flips", "flip": False, "alternating_flip": False, "mean": [0.5], "std": [0.2]}
+    in_first = asked.replace(val_fraction=0.1929, val_per_class=60, **found)
     shared = shared_config(asked, in_first, table, ("z", "a"), None)
     assert (shared.inputs.augmentation, shared.inputs.flip, shared.inputs.alternating_flip) == ("auto", "auto", True)
     assert shared.mean is None
+    assert (shared.val_fraction, shared.val_per_class) == ("auto", None)
     assert shared.decisions.positive == "a"  # of three images, as z, and the second: in every fold
 
 

@@ -66,6 +66,8 @@ def shared_config(
         table: the images of all folds, of classes in the order of `class_names`.
     """
     own: dict[str, object] = {
+        "val_fraction": config.val_fraction,  # of which the first fold's number may hold fewer than 200 images out
+        "val_per_class": config.val_per_class,
         "mean": config.mean,
         "std": config.std,
         "augmentation": AUTO if config.inputs.augmentation == AUTO else resolved.inputs.augmentation,
