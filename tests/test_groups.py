@@ -217,7 +217,7 @@ def test_a_skipped_file_may_be_listed(tmp_path: Path) -> None:
 def test_a_file_that_is_not_asked_for_is_said(pets: Path) -> None:
     write_groups(pets, [])
     assert load_dataset(f"folder:{pets}", image_size=8, val_fraction=0).source.remarks == (
-        f"{pets / 'groups.csv'} was not obeyed: with --groups auto, no split has a part of a group.",
+        f"{pets / 'groups.csv'} was not obeyed (--groups auto does): what belongs together may be parted.",
     )
 
 

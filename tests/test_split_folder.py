@@ -96,7 +96,7 @@ def test_groups_stay_together_and_the_new_folder_knows_them(groups: str, pets: P
 def test_what_is_not_obeyed_is_said_and_too_few_groups_are_refused(pets: Path, tmp_path: Path) -> None:
     (pets / "groups.csv").write_text("path,group\ncat/5.png,film\n")
     (remark,) = split_folder(pets, tmp_path / "out").remarks
-    assert "was not obeyed: with --groups auto" in remark
+    assert "was not obeyed (--groups auto does)" in remark
     (pets / "groups.csv").write_text("path,group\n" + "".join(f"dog/{number}.png,film\n" for number in range(20)))
     with pytest.raises(DataError, match="'dog' has 1 group") as caught:
         split_folder(pets, tmp_path / "more", groups="auto")

@@ -66,7 +66,7 @@ def not_obeyed(folder: Path, groups: str) -> tuple[str, ...]:
     """A sentence where a file of groups lies in the folder of the data, but none are asked for."""
     if groups != "off" or not (folder / GROUPS_FILE).is_file():
         return ()
-    return (f"{folder / GROUPS_FILE} was not obeyed: with --groups auto, no split has a part of a group.",)
+    return (f"{folder / GROUPS_FILE} was not obeyed (--groups auto does): what belongs together may be parted.",)
 
 
 def with_groups(splits: SourceSplits, groups: str, *, are_divided_anew: bool = False) -> SourceSplits:
