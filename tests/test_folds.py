@@ -24,12 +24,12 @@ from thumbnet.data.folder_tree import is_output
 from thumbnet.data.source_registry import keeping_sources, read_source
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, DataError, RunError
-from thumbnet.evaluation.predictions import Predictions
+from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import fold_report
 from thumbnet.runs.evaluate_folds import compare_folds, evaluate_folds
 from thumbnet.runs.fold_config import shared_config
-from thumbnet.runs.fold_figures import OutOfFold, PooledFigure, out_of_fold
+from thumbnet.runs.fold_figures import OutOfFold, PooledFigure, evaluation_of, out_of_fold
 from thumbnet.runs.fold_runs import FoldRuns, load_folds, read_folds
 from thumbnet.runs.fold_table import FoldList, FoldRow, FoldTable
 from thumbnet.runs.folds import resume_folds, train_folds
@@ -443,3 +443,12 @@ def test_weights_of_the_package_know_the_data_that_they_were_trained_on() -> Non
     config = load_recipe("sprint", options={"data": "cifar10", "init": "thumb-20k", "model": "thumb-20k"})
     with pytest.raises(ConfigError, match="init is 'thumb-20k', which has seen"):
         train_folds(config, num_folds=2)
+
+
+def test_the_surest_answers_keep_their_order() -> None:
+    margins = torch.tensor([40.0, 30.0], dtype=torch.float64)  # both have a probability of 1 but for 13 digits and more
+    surer = torch.stack([(-margins).exp(), 1 - (-margins).exp()], dim=1)
+    stored = StoredPredictions(torch.tensor([1, 0]), torch.tensor([1, 1]), surer[:, 1], None, surer)
+    curves = evaluation_of(stored).binary
+    assert curves is not None
+    assert curves.auc == 1

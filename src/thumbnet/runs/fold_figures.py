@@ -20,7 +20,7 @@ from thumbnet.runs.fold_table import FoldList, FoldTable
 from thumbnet.runs.run import Run, RunDir
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auc", "average_precision")  # with an interval
-SMALLEST = 1e-12  # of a probability, whose logarithm is taken
+SMALLEST = 1e-300  # of a probability, whose logarithm is taken
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def _to_csv(runs: Sequence[Run], table: FoldTable) -> str:
     header: list[str] = []
     row_of: dict[int, list[str]] = {}
     for fold, run in enumerate(runs):
-        text = RunDir(run.path).read_checked(PREDICTIONS).decode()
+        text = RunDir(run.path).read_text(PREDICTIONS)
         header, *rows = csv.reader(io.StringIO(text, newline=""))
         for place, row in zip(table.test_images(fold), rows, strict=True):
             row_of[place] = [*row, str(fold), str(place)]
