@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from jaxtyping import Int64
 from torch import Tensor
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.alike import AlikePair
 from thumbnet.data.all_alike import AllAlike, find_all_alike
-from thumbnet.data.dataset import Dataset, SourceSplits, Split
+from thumbnet.data.dataset import SPLIT_NAMES, Dataset, SourceSplits, Split
 from thumbnet.data.exclusion import read_exclusions
 from thumbnet.data.folds import pool_of
 from thumbnet.data.groups import group_names
 from thumbnet.data.source_registry import is_searched_for_leaks
+from thumbnet.data.sources import dataset_of
 from thumbnet.errors import RunError
 from thumbnet.runs.decide import check_decisions
 from thumbnet.runs.fold_runs import checksum_of
 from thumbnet.runs.fold_table import FoldList, FoldRow, FoldTable
-from thumbnet.runs.resolve import Say, load_data, say_nothing
+from thumbnet.runs.resolve import Say
 from thumbnet.runs.run import RunDir
 from thumbnet.terminal.text import counted
 from thumbnet.training.class_weights import resolve_class_weights
@@ -46,12 +49,30 @@ def fold_table(splits: SourceSplits, pool: Split, folds: Int64[Tensor, " n"], co
     )
 
 
-def check_other_folds(shared: TrainConfig, num_folds: int) -> None:
-    """Raise now what the data of later folds would raise after the first ones were trained for hours."""
+def check_other_folds(shared: TrainConfig, splits: SourceSplits, num_folds: int) -> None:
+    """Raise now what the division into later folds would raise after the first ones were trained for hours.
+
+    It depends on labels, groups and names alone: no image is copied.
+    """
+    parts: dict[str, Split] = {name: getattr(splits, name) for name in SPLIT_NAMES if getattr(splits, name) is not None}
+    unseen = {
+        name: replace(part, images=torch.zeros(len(part), 1, 1, 1, dtype=torch.uint8)) for name, part in parts.items()
+    }
+    without_images = replace(splits, train=unseen["train"], val=unseen.get("val"), test=unseen.get("test"))
     for fold in range(1, num_folds):
-        dataset, config = load_data(shared.replace(folds=num_folds, fold=fold), say=say_nothing, is_resolved=True)
-        check_decisions(config, dataset)
-        resolve_class_weights(config.objective, config.inputs, dataset.train.labels, dataset.class_names)
+        dataset = dataset_of(
+            without_images,
+            val_fraction=shared.val_fraction,
+            val_per_class=shared.val_per_class,
+            split_seed=shared.split_seed,
+            division=replace(shared.division, folds=num_folds, fold=fold),
+            mean=(0.5,),
+            std=(0.5,),
+            exclude=shared.exclude,
+            num_train=shared.num_train,
+        )
+        check_decisions(shared, dataset)
+        resolve_class_weights(shared.objective, shared.inputs, dataset.train.labels, dataset.class_names)
 
 
 def alike_in(pool: Split, dataset: Dataset, say: Say) -> AllAlike:

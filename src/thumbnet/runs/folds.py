@@ -87,7 +87,7 @@ def train_folds(
         pool, folds = pool_of(splits), fold_of_each(splits, folds=num_folds, split_seed=resolved.split_seed)
         table = fold_table(splits, pool, folds, resolved)
         shared = shared_config(config, resolved, table, splits.class_names, plan)
-        check_other_folds(shared, num_folds)
+        check_other_folds(shared, _last(kept), num_folds)
         alike = alike_in(pool, dataset, say)
         seeds = tuple(config.seed + index for index in range(num_seeds))
         with create_run_dir(config.recipe, run_dir, data=resolved.data) as folder:
