@@ -217,13 +217,18 @@ def test_of_images_in_many_folds_all_but_the_earliest_are_left_out() -> None:
     equal, part_of = AllAlike(copies={0: (0, 1, 2, 5)}), {0: 1, 1: 3, 2: 0, 5: 2}
     assert [pair.second for pair in equal.to_leave_out(part_of)] == [1, 2, 5]
     chain = AllAlike(near=[AlikePair(0, 1, 0.9), AlikePair(1, 2, 0.95), AlikePair(2, 3, 0.9)])
-    assert [(pair.first, pair.second) for pair in chain.to_leave_out({0: 0, 1: 1, 2: 0, 3: 1})] == [(0, 1), (2, 3)]
+    found = chain.to_leave_out({0: 0, 1: 1, 2: 0, 3: 1})
+    assert [(pair.first, pair.second) for pair in found] == [(2, 1), (0, 1), (2, 3)]  # beside all that stay
     draw = np.random.default_rng(0)
     for _ in range(50):
         folds = dict(enumerate(draw.integers(0, 4, 12).tolist()))
         pairs = {tuple(sorted(pair)) for pair in draw.integers(0, 12, (20, 2)).tolist() if pair[0] != pair[1]}
         alike = AllAlike(near=[AlikePair(*pair, 0.9) for pair in sorted(pairs)])
-        left_out = {pair.second for pair in alike.to_leave_out(folds)}
+        listed, leaks = alike.to_leave_out(folds), alike.between(folds)
+        assert {image for pair in listed for image in (pair.first, pair.second)} == {
+            image for pair in leaks for image in (pair.first, pair.second)
+        }
+        left_out = {pair.second for pair in listed}
         assert not alike.between({image: fold for image, fold in folds.items() if image not in left_out})
 
 

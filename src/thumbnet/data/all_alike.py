@@ -45,21 +45,25 @@ class AllAlike:
         return frozenset(most_alike(pairs, members))
 
     def to_leave_out(self, part_of: Mapping[int, int]) -> tuple[AlikePair, ...]:
-        """Images without which no two parts have any that are alike, each the second one of a pair, beside the most
-        alike of those that stay, which is earlier; in their order. `part_of` as in `between`."""
+        """Images without which no two parts have any that are alike, each the second one of pairs with those that stay.
+
+        Taken in order, an image stays unless it is like one that does. Whatever is alike to an image of another part is
+        in a pair. The most alike come first; `part_of` is as in `between`.
+        """
         rivals: dict[tuple[int, ...], list[_Link]] = defaultdict(list)
         for link in self._links(part_of):
             rivals[link.first].append(link)
             rivals[link.second].append(link.turned())
         kept: set[tuple[int, ...]] = set()
-        found = []
         for unit in sorted(rivals):
-            against = [link for link in rivals[unit] if link.second in kept]
-            if not against:
+            if not any(link.second in kept for link in rivals[unit]):
                 kept.add(unit)
-                continue
-            most = min(against, key=lambda link: (-link.likeness, link.second))
-            found += [AlikePair(most.second[0], image, most.likeness, most.flipped) for image in unit]
+        found = []
+        for unit in rivals.keys() - kept:
+            for link in rivals[unit]:
+                if link.second in kept:
+                    ends = [(link.second[0], image) for image in unit] + [(image, unit[0]) for image in link.second[1:]]
+                    found += [AlikePair(stays, image, link.likeness, link.flipped) for stays, image in ends]
         return tuple(sorted(found, key=lambda pair: (-pair.likeness, pair.first, pair.second)))
 
     def _links(self, part_of: Mapping[int, int]) -> Iterator[_Link]:

@@ -14,9 +14,8 @@ from thumbnet.data.leaks import Leak, Leaks, in_order, row_of_leak, table_of_lea
 
 
 def fold_leaks_to_csv(alike: AllAlike, pool: Split, fold_of: Mapping[int, int], class_names: Sequence[str]) -> str:
-    """The text of leaks.csv for folds: the images without which no two folds have any that are alike.
-
-    Of images that are alike the earliest stays, and what is alike to none that stays.
+    """The text of leaks.csv for folds: the images without which no two folds have any that are alike, each beside those
+    that stay, as `AllAlike.to_leave_out` gives them.
 
     Args:
         fold_of: the fold of each image that is not left out already, by its index in the pool.
