@@ -193,6 +193,25 @@ def test_all_faults_of_the_folder_are_listed(pets: Path, tmp_path: Path) -> None
         split_folder(pets, tmp_path / "out")
 
 
+def test_what_is_no_file_is_named_and_nothing_waits_for_it(
+    pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(pets / "cat" / "pipe.png")
+    (pets / "dog" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(DataError, match=r"2 faults(.|\n)*pipe\.png is not a regular(.|\n)*gone\.png is not a regular"):
+        split_folder(pets, tmp_path / "out")
+    for name in ("cat/pipe.png", "dog/gone.png"):
+        (pets / name).unlink()
+
+    def refuse(file: Path, place: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(module, "copy_file", refuse)
+    with pytest.raises(DataError, match=r"\.png cannot be read: Permission denied"):
+        split_folder(pets, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["pets"]
+
+
 def test_nothing_is_left_of_a_split_that_fails(pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copied: list[Path] = []
 

@@ -150,11 +150,23 @@ def _layout(path: Path, *, show_progress: bool) -> FolderLayout:
     with progress_line("listing files", show=show_progress, after_s=PROGRESS_AFTER_S) as count:
         tree = FolderTree(on_unlistable=note, on_foreign_name=note, on_listed=count)
         layout = read_layout(tree, path, faults)
+    for item in layout.files:
+        if not _is_regular(item.file):  # a pipe would keep us waiting
+            faults.add(
+                DataError(f"{item.file} is not a regular file, or a link that leads to none", hint="take it out")
+            )
     faults.raise_all(path)
     if layout.folders != {"train": path}:
         names = " and ".join(f"{name}/" for name in layout.folders)
         raise DataError(f"{path} has {names} of its own", hint="give a folder that holds class folders only")
     return layout
+
+
+def _is_regular(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a link to a name that the system refuses
+        return False
 
 
 @dataclass(frozen=True)
@@ -222,13 +234,23 @@ def _fill(folder: Path, source: Path, layout: FolderLayout, plan: _Plan, *, link
             if link:
                 place.symlink_to(item.file.absolute())  # links in its path, and steps back from these, stay
             else:
-                copy_file(item.file, place)
+                _copy(item.file, place)
             name = inside.as_posix()
             rows.append((f"{split}/{name}", split, layout.class_names[item.label], group, name))
             advance(1)
     _write_table(folder / TABLE, COLUMNS, rows)
     if plan.is_grouped:
         _write_table(folder / GROUPS_FILE, ("path", "group"), [(row[0], row[3]) for row in rows if row[3]])
+
+
+def _copy(file: Path, place: Path) -> None:
+    """DataError where it is the picture that cannot be read; OSError where it is the copy that cannot be written."""
+    try:
+        copy_file(file, place)
+    except OSError as error:
+        if error.filename == str(file):
+            raise DataError(f"{file} cannot be read: {error.strerror}", hint="allow it, or take it out") from error
+        raise
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
