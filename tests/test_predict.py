@@ -156,6 +156,17 @@ def test_a_folder_or_pattern_without_pictures_is_refused(
     assert ("1 of 2" in shown.err, said in shown.err) == (True, True)
 
 
+def test_nothing_waits_for_a_pipe_that_was_not_named(pets: Path) -> None:
+    os.mkfifo(pets / "deep" / "pipe.png")
+    reported: list[str] = []
+    for name in ("pets", "pets/deep/*.png"):
+        found = find_pictures([name], on_unreadable=lambda name, error: reported.append(error.message))
+        assert "pets/deep/d.png" in found
+        assert "pets/deep/pipe.png" not in found
+    assert reported == ["pets/deep/pipe.png is not a regular file"] * 2
+    assert find_pictures(["pets/deep/pipe.png"]) == ["pets/deep/pipe.png"]  # as of a shell's <(...)
+
+
 def test_a_picture_that_several_names_mean_is_given_once(pets: Path) -> None:
     expected = find_pictures(["pets"])
     for again in ("./pets/**", str(pets), "pets/deep", "pets/../pets/a.png", "./pets/*.png"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import stat
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -92,6 +93,9 @@ class _Search:
             if file in self._outside:
                 has_left_out = True
                 continue
+            if _keeps_waiting(file):
+                self._report(file, f"{file} is not a regular file")
+                continue
             is_empty = False
             place = self._place(file)
             if place not in self._is_named:
@@ -136,6 +140,14 @@ class _Outside:
             return False
         real = os.path.realpath(name)
         return real == self._folder or Path(self._folder) in Path(real).parents
+
+
+def _keeps_waiting(name: str) -> bool:
+    """Whether reading the file may never end, as of a pipe: who names one by itself wants that."""
+    try:
+        return not stat.S_ISREG(os.stat(name).st_mode)  # noqa: PTH116
+    except OSError:  # reading tells of it
+        return False
 
 
 def _is_folder(name: str) -> bool:
