@@ -111,6 +111,9 @@ def test_missing_fields_are_named() -> None:
         ("mean=[0.5, 0.5]", {"mean": [0.5, 0.5]}),
         ("model_options.dropout=0", {"model_options": {"dropout": 0}}),
         ("data=folder:a=b", {"data": "folder:a=b"}),
+        ("costs.bad one=5", {"costs": {"bad one": 5}}),
+        ('costs."St. Bernard"=5', {"costs": {"St. Bernard": 5}}),
+        ('class_weights."a=b.c"=2', {"class_weights": {"a=b.c": 2}}),
     ],
 )
 def test_settings_are_toml_or_bare_words(setting: str, expected: dict[str, Any]) -> None:

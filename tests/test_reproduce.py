@@ -10,6 +10,7 @@ import pytest
 from thumbnet.cli import build_parser
 from thumbnet.cli.training_verbs import recipe_config
 from thumbnet.config import TrainConfig
+from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG, reproducing_command
 from thumbnet.runs.resolve import load_data
@@ -46,6 +47,15 @@ def test_a_recipe_as_it_is_needs_no_options() -> None:
 def test_what_was_changed_is_said(changes: dict[str, object]) -> None:
     command = resolved(load_recipe("sprint").replace(**changes))
     assert command.startswith("thumbnet train --recipe sprint --data digits --")
+
+
+def test_classes_with_dots_in_their_names_are_quoted() -> None:
+    asked = load_recipe("sprint").replace(class_weights={"St. Bernard": 2.0})
+    options = resolved_options(asked.model, asked.model_options)
+    config = asked.replace(data="folder:/pets", model_options=options)
+    command = reproducing_command(config, asked, sides=(32, 32))
+    parsed = recipe_config(build_parser().parse_args(shlex.split(command)[1:]))
+    assert parsed.objective.class_weights == {"St. Bernard": 2.0}
 
 
 def test_a_recipe_of_ones_own_is_the_config_itself(tmp_path: Path) -> None:

@@ -85,5 +85,6 @@ def _settings(name: str, value: object) -> list[str]:
     if value is None:
         return []
     if isinstance(value, Mapping):
-        return [setting for key, inner in value.items() for setting in _settings(f"{name}.{key}", inner)]
+        keys = {key: f'"{key}"' if "." in key or "=" in key else key for key in value}  # as a class may be called
+        return [setting for key, inner in value.items() for setting in _settings(f"{name}.{keys[key]}", inner)]
     return [f"{name}={json.dumps(value)}"]

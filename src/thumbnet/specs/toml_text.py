@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import shown
+
+KEY_AND_VALUE = re.compile(r"""(?P<key>(?:"[^"]*"|[^"=])*)=(?P<value>.*)""", re.DOTALL)
+DOT_OUTSIDE_QUOTES = re.compile(r"""\.(?=(?:[^"]*"[^"]*")*[^"]*$)""")
 
 
 def parse_toml(text: str, *, name: str) -> dict[str, object]:
@@ -19,17 +23,21 @@ def parse_toml(text: str, *, name: str) -> dict[str, object]:
 
 
 def parse_setting(setting: str) -> dict[str, object]:
-    """`KEY=VALUE` of the command line as a nested dict; VALUE is TOML, or a bare word for a string; dots nest."""
-    key, equals, text = setting.partition("=")
-    if not equals or not key.strip():
+    """`KEY=VALUE` of the command line as a nested dict; VALUE is TOML, or a bare word for a string.
+
+    Dots nest, except for those in double quotes, as in `costs."St. Bernard"=5`.
+    """
+    found = KEY_AND_VALUE.fullmatch(setting)
+    if found is None or not found["key"].strip():
         raise ConfigError(f"{shown(setting)} is not KEY=VALUE", hint="for instance --set momentum=0.95")
+    key, text = found["key"], found["value"]
     try:
         value: object = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
     except (ValueError, RecursionError) as error:
         raise _unreadable(f"the value of {shown(key)}") from error
-    parts = key.strip().split(".")
+    parts = [part.replace('"', "") for part in DOT_OUTSIDE_QUOTES.split(key.strip())]
     for part in reversed(parts[1:]):
         value = {part: value}
     return {parts[0]: value}
