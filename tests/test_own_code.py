@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -215,6 +216,12 @@ def test_seeds_share_the_copy(net: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="which would be executed"):
         resume_seeds(runs.path, log_style="silent")
     assert resume_seeds(runs.path, log_style="silent", trust_code=True).metrics["n"] == 2
+    same = shutil.copytree(runs.path, tmp_path / "same")
+    for read in (thumbnet.evaluate_seeds, lambda path, **trust: thumbnet.compare_seeds([path, same], **trust)):
+        forget()
+        with pytest.raises(RunError, match="which would be executed"):
+            read(runs.path)
+        assert read(runs.path, trust_code=True).to_dict()
 
 
 def test_a_recipe_finds_a_file_beside_it(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

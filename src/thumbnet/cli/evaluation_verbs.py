@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thumbnet.cli.options import refuse_options
 from thumbnet.cli.output import PartlyDoneError, put, put_json
@@ -16,11 +17,12 @@ from thumbnet.terminal.streams import tell
 
 if TYPE_CHECKING:
     from thumbnet.runs.evaluate import TrainedEvaluation
+    from thumbnet.runs.evaluate_folds import FoldsEvaluation
     from thumbnet.runs.evaluate_seeds import SeedsEvaluation
 
 
 def evaluate(parsed: argparse.Namespace) -> None:
-    """Print the metrics of a trained model, or of a recipe's runs with several seeds."""
+    """Print the metrics of a trained model, of runs with several seeds, or of all images out of fold."""
     from thumbnet.runs.which import is_pretrained_name
 
     measured = {name: getattr(parsed, name) for name in ("split", "tta", "temperature", "robustness")}
@@ -28,11 +30,21 @@ def evaluate(parsed: argparse.Namespace) -> None:
     EvaluationRequest(  # refused before anything heavy is imported, read or downloaded
         has_other_data=parsed.data is not None, is_pretrained=is_pretrained, **measured
     )
+    evaluation = _evaluated(parsed, measured)
+    if parsed.json:
+        put_json(evaluation.to_dict())
+    else:
+        put(evaluation)
+
+
+def _evaluated(
+    parsed: argparse.Namespace, measured: Mapping[str, Any]
+) -> TrainedEvaluation | SeedsEvaluation | FoldsEvaluation:
+    """The figures of a trained model, of runs with several seeds, or of all images out of fold."""
     from thumbnet.runs.fold_runs import is_fold_runs
 
     if parsed.run is not None and is_fold_runs(parsed.run):
-        _evaluate_folds(parsed)
-        return
+        return _evaluated_folds(parsed)
     from thumbnet.runs.evaluate import evaluate_trained
     from thumbnet.runs.evaluate_seeds import evaluate_seeds
     from thumbnet.runs.init import load_trained
@@ -40,20 +52,14 @@ def evaluate(parsed: argparse.Namespace) -> None:
     from thumbnet.trained.model import load_pretrained
 
     place = {"data_dir": parsed.data_dir, "allow_unverified": parsed.allow_unverified or None}
-    evaluation: TrainedEvaluation | SeedsEvaluation
     if parsed.pretrained is None and is_seed_runs(parsed.run):
-        evaluation = evaluate_seeds(parsed.run, parsed.data, **place, say=tell, **measured)
-    else:
-        trained = load_trained(parsed.run) if parsed.pretrained is None else load_pretrained(parsed.pretrained)
-        evaluation = evaluate_trained(trained, parsed.data, **place, say=tell, **measured)
-    if parsed.json:
-        put_json(evaluation.to_dict())
-    else:
-        put(evaluation)
+        return evaluate_seeds(parsed.run, parsed.data, **place, say=tell, **measured)
+    trained = load_trained(parsed.run) if parsed.pretrained is None else load_pretrained(parsed.pretrained)
+    return evaluate_trained(trained, parsed.data, **place, say=tell, **measured)
 
 
-def _evaluate_folds(parsed: argparse.Namespace) -> None:
-    """Print the figures of all images out of fold, which are kept."""
+def _evaluated_folds(parsed: argparse.Namespace) -> FoldsEvaluation:
+    """The figures of all images out of fold, from the predictions that are kept."""
     others = () if parsed.split == "test" else ("split",)
     refuse_options(
         parsed,
@@ -63,11 +69,7 @@ def _evaluate_folds(parsed: argparse.Namespace) -> None:
     )
     from thumbnet.runs.evaluate_folds import evaluate_folds
 
-    evaluation = evaluate_folds(parsed.run)
-    if parsed.json:
-        put_json(evaluation.to_dict())
-    else:
-        put(evaluation)
+    return evaluate_folds(parsed.run)
 
 
 def report(parsed: argparse.Namespace) -> None:

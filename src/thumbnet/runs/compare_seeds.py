@@ -17,6 +17,7 @@ from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import Run, RunDir
 from thumbnet.runs.same_test import check_same_test
 from thumbnet.runs.seed_runs import load_seed_runs
+from thumbnet.specs.own_code import takes_trust
 from thumbnet.terminal.table import aligned
 from thumbnet.training.history import History
 from thumbnet.views.comparison import draw_costs
@@ -89,18 +90,21 @@ class SeedsComparison:
         return "\n".join([*lines, *self.notes])
 
 
+@takes_trust
 def compare_seeds(
     folders: Sequence[str | Path],
     *,
     data: str | None = None,
     data_dir: str | Path | None = None,
     allow_unverified: bool | None = None,
+    trust_code: bool = False,
 ) -> SeedsComparison:
     """Compare folders that `train --seeds` made with the first of them, by the mean test accuracy.
 
     Args:
         folders: two or more, of runs scored on the same test images.
         data, data_dir, allow_unverified: where the images are now, as in `compare_runs`.
+        trust_code: as in `load_run`.
 
     Raises:
         ConfigError: fewer than two folders, or one given twice.

@@ -12,6 +12,7 @@ from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.runs.evaluate import Scoring, TrainedEvaluation
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.seed_runs import load_seed_runs
+from thumbnet.specs.own_code import takes_trust
 from thumbnet.terminal.table import aligned
 from thumbnet.terminal.text import escaped
 
@@ -94,6 +95,7 @@ class SeedsEvaluation:
         return "\n".join(lines)
 
 
+@takes_trust
 def evaluate_seeds(
     path: str | Path,
     data: str | None = None,
@@ -105,11 +107,13 @@ def evaluate_seeds(
     temperature: bool = False,
     robustness: bool = False,
     say: Callable[[str], None] = lambda text: None,
+    trust_code: bool = False,
 ) -> SeedsEvaluation:
     """Score every run in a folder that `train --seeds` made, as `evaluate_trained` scores one.
 
     Args:
         path: the folder; the other arguments are those of `evaluate_trained`.
+        trust_code: as in `load_run`.
 
     Raises:
         ThumbnetError: as `evaluate_trained`; RunError: no such folder, or a run in it is not finished.
