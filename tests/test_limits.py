@@ -17,8 +17,11 @@ from thumbnet.errors import ConfigError, ModelError
 from thumbnet.models.registry import create_model
 from thumbnet.recipes import list_recipes, load_recipe
 from thumbnet.runs.run import RunDir
+from thumbnet.specs.pace import Pace
 from thumbnet.specs.resizing import ProgressiveResizing
+from thumbnet.specs.schedules import OneCycle
 from thumbnet.specs.toml_text import parse_setting, parse_toml
+from thumbnet.training.course import Course
 from thumbnet.training.fit import fit
 from thumbnet.training.forecast import Forecast
 from thumbnet.training.lr_finder import find_lr
@@ -163,25 +166,30 @@ class Told(Silent):
         self.forecasts.append(train_s)
 
 
+def growing_course(num_steps: int, *, full_size: tuple[int, int] = (64, 64)) -> Course:
+    """Half of its steps are on images of half the height and width."""
+    growth = ProgressiveResizing([0.5, 1.0], [0.0, 0.5])
+    return Course(Pace(num_steps), 1, 1, 0.1, OneCycle(), growth, full_size)
+
+
 def test_a_forecast_knows_growing_images_without_a_list_of_steps() -> None:
     """Half of the steps on images of a quarter of the area: they count a quarter."""
-    growth = ProgressiveResizing([0.5, 1.0], [0.0, 0.5])
     num_steps = 10**15
-    assert growth.total_area((64, 64), 0, num_steps, num_steps=num_steps) == num_steps // 2 * (32 * 32 + 64 * 64)
-    assert growth.total_area((64, 64), 3, 5, num_steps=8) == 32 * 32 + 64 * 64
-    assert growth.total_area((64, 64), 5, 5, num_steps=8) == 0
+    assert growing_course(num_steps).area_between(0, num_steps) == num_steps // 2 * (32 * 32 + 64 * 64)
+    assert growing_course(8).area_between(3, 5) == 32 * 32 + 64 * 64
+    assert growing_course(8).area_between(5, 5) == 0
+    course = growing_course(7, full_size=(40, 64))
     for first, last in ((0, 7), (1, 3), (2, 6)):
-        areas = [growth.sides((40, 64), step, 7) for step in range(first, last)]
-        assert growth.total_area((40, 64), first, last, num_steps=7) == sum(h * w for h, w in areas)
+        areas = [course.sides_at(step) for step in range(first, last)]
+        assert course.area_between(first, last) == sum(h * w for h, w in areas)
 
 
 def test_a_forecast_counts_the_pixels_that_are_still_to_come() -> None:
     told = Told()
-    growth = ProgressiveResizing([0.5, 1.0], [0.0, 0.5])
     clock = itertools.count()  # a second between two looks at it: at the start, and at each step from the third on
     forecast = Forecast(
         told,
-        lambda first, last: growth.total_area((64, 64), first, last, num_steps=40),
+        growing_course(40).area_between,
         num_steps=40,
         first_step=0,
         now=lambda: float(next(clock)),

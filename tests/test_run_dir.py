@@ -13,9 +13,11 @@ from torch import nn
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.metrics import evaluate
+from thumbnet.evaluation.predictions_csv import predictions_to_csv
 from thumbnet.models.registry import create_model
 from thumbnet.models.weights import load_weights
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.file_contents import weights_to_bytes
 from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.run import Checkpoint, RunDir, create_run_dir, load_run, open_run_dir
 from thumbnet.training.fit import fit
@@ -99,15 +101,14 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path, damage: bytes | str) -> No
 
 def test_equal_weights_are_equal_bytes_in_any_memory_format(tmp_path: Path) -> None:
     for name, memory_format in (("a", torch.contiguous_format), ("b", torch.channels_last)):
-        (tmp_path / name).mkdir()
         model = create_model("resnet8", seed=1).to(memory_format=memory_format)
-        RunDir(tmp_path / name).write_weights(model.state_dict())
-    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+        (tmp_path / name).write_bytes(weights_to_bytes(model.state_dict()))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_weights_that_are_damaged_or_do_not_fit_are_told(tmp_path: Path) -> None:
-    RunDir(tmp_path).write_weights(create_model("resnet8", num_classes=3).state_dict())
     weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights_to_bytes(create_model("resnet8", num_classes=3).state_dict()))
     with pytest.raises(CheckpointError, match="do not fit"):
         load_weights(create_model("resnet8", num_classes=4), weights)
     weights.write_bytes(weights.read_bytes()[:1000])
@@ -115,13 +116,12 @@ def test_weights_that_are_damaged_or_do_not_fit_are_told(tmp_path: Path) -> None
         load_weights(create_model("resnet8", num_classes=3), weights)
 
 
-def test_predictions_have_a_row_for_every_image(tmp_path: Path, tiny_dataset: Dataset) -> None:
+def test_predictions_have_a_row_for_every_image(tiny_dataset: Dataset) -> None:
     model = create_model("resnet8", num_classes=3, image_size=12, seed=0)
     fit(model, tiny_dataset, epochs=1, batch_size=16, progress=Silent())
     evaluation = evaluate(model, tiny_dataset)
     named = dataclasses.replace(tiny_dataset.test, paths=tuple(f"a,{index}.png" for index in range(45)))
-    RunDir(tmp_path).write_predictions(evaluation.predictions, named, tiny_dataset.class_names)
-    lines = (tmp_path / "predictions.csv").read_text().splitlines()
+    lines = predictions_to_csv(evaluation.predictions, named, tiny_dataset.class_names).splitlines()
     assert lines[0] == "index,path,label,prediction,class_name,predicted_name,probability,p_red,p_green,p_blue"
     assert len(lines) == 46
     index, path, label, prediction, class_name, predicted_name, probability, *shares = (

@@ -61,7 +61,7 @@ def config_text(config: TrainConfig, note: str) -> str:
 
 
 def weights_to_bytes(weights: Mapping[str, Tensor]) -> bytes:
-    """A safetensors file; RunError where a weight is NaN or infinite."""
+    """A safetensors file, of tensors only: equal weights are equal bytes. RunError where one is NaN or infinite."""
     broken = first_not_finite(weights)
     if broken is not None:
         raise RunError(

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from thumbnet.atomic import write_atomically
 from thumbnet.config import TrainConfig, config_to_toml, run_config_from_toml
-from thumbnet.data.dataset import Source, Split
+from thumbnet.data.dataset import Source
 from thumbnet.errors import CheckpointError, RunError
-from thumbnet.evaluation.predictions import Predictions, StoredPredictions
-from thumbnet.evaluation.predictions_csv import predictions_from_csv, predictions_to_csv
+from thumbnet.evaluation.predictions import StoredPredictions
+from thumbnet.evaluation.predictions_csv import predictions_from_csv
 from thumbnet.evaluation.robustness import ROBUSTNESS_FORMAT, Robustness, robustness_from_dict
 from thumbnet.models.card import CARD_FORMAT, ModelCard, card_from_dict, card_to_dict
 from thumbnet.models.export_data import ExportData, export_data_to_bytes
@@ -208,13 +208,6 @@ class RunDir:
             return None
         content = self.read_checked(CHECKPOINT, error=CheckpointError)
         return checkpoint_from_bytes(content, name=str(self.path / CHECKPOINT))
-
-    def write_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """model.safetensors: tensors only, so equal weights are equal bytes."""
-        self.write_checked({WEIGHTS: weights_to_bytes(weights)})
-
-    def write_predictions(self, predictions: Predictions, split: Split, class_names: tuple[str, ...]) -> None:
-        self.write_checked({PREDICTIONS: predictions_to_csv(predictions, split, class_names)})
 
     def write_results(
         self,

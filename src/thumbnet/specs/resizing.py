@@ -62,11 +62,6 @@ class ProgressiveResizing:
             for scale, begin, end in zip(self.scales, begins, ends, strict=True)
         ]
 
-    def total_area(self, full: tuple[int, int], first: int, last: int, *, num_steps: int) -> int:
-        """The sum of the images' areas in pixels at the steps from `first` to below `last`; arguments as in `sides`."""
-        counted = self.sides_between(full, first, last, num_steps=num_steps)
-        return sum(height * width * count for (height, width), count in counted)
-
 
 def _scaled(full: tuple[int, int], scale: float) -> tuple[int, int]:
     height, width = (max(min(side, MIN_SIDE), round(side * scale)) for side in full)
