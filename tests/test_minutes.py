@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -404,20 +405,22 @@ def test_a_folder_is_looked_at_without_being_read(tmp_path: Path) -> None:
     assert look.reading_s > 0
 
 
-def test_what_is_loaded_for_the_first_picture_is_not_counted_for_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("slow_one", [0, 20])
+def test_what_takes_long_once_is_not_counted_for_all_pictures(
+    slow_one: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(12):
+    """The first one, for which formats are loaded, or another that the system kept waiting."""
+    for number in range(64):
         file = tmp_path / "pictures" / str(number % 2) / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (9, 9), number).save(file)
-    waits_s = iter([0.1])
+    numbers = itertools.count()
 
     def read(file: Path, *, image_size: int) -> np.ndarray:
-        time.sleep(next(waits_s, 0.0))
+        time.sleep(0.2 if next(numbers) == slow_one else 0.0)
         return np.zeros((3, image_size, image_size), np.uint8)
 
     monkeypatch.setattr(facts, "read_image_array", read)
     look = look_at_folder(small_config(tmp_path / "none").replace(data=f"folder:{tmp_path / 'pictures'}"))
-    assert look.reading_s < 0.09
+    assert look.reading_s < 0.15
     assert look.facts.num_channels == 3

@@ -15,7 +15,8 @@ from PIL import Image
 
 from thumbnet.recipes import PLANNED_RECIPE, load_recipe
 from thumbnet.runs import augmentation_choice
-from thumbnet.runs.planning import apply, constants, ladder
+from thumbnet.runs.planning import apply, choose, constants, ladder
+from thumbnet.runs.planning.facts import Look, look_at_folder
 from thumbnet.specs.policies import POLICIES
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -92,12 +93,16 @@ def test_a_variant_is_taken_by_its_gain_over_the_sets(tune: Any) -> None:
     assert choice.describe("it", surely) == "| it | 3 of 3 | +2.33 ± 0.33 | -0.0233 |"
 
 
-def test_a_plan_is_by_a_nominal_speed_and_by_the_tune_side(tune: Any, tmp_path: Path) -> None:
+def test_a_plan_is_by_a_nominal_speed_and_by_the_tune_side(
+    tune: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(60):
         file = tmp_path / "tune" / ("train" if number % 3 else "test") / "ab"[number % 2] / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (40, 40), number).save(file)
     made_set = SimpleNamespace(side=lambda purpose: tmp_path / purpose)
+    slow = Look(look_at_folder(load_recipe(PLANNED_RECIPE, options={"data": f"folder:{tmp_path / 'tune'}"})).facts, 1e6)
+    monkeypatch.setattr(choose, "look_at_folder", lambda config: slow)  # as on a machine that is busy
     key = tune.trainings.Key("digits", 0.5, 0, {})
     planned = tune.trainings.planned_for(key, made_set)
     assert planned.record.image_s == constants.REFERENCE_IMAGE_S

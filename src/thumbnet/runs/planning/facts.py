@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from thumbnet.errors import DataError, ImageError
 from thumbnet.runs.planning.ladder import DataFacts
 from thumbnet.specs.data import DataSpec, ValFraction
 
-NUM_DECODED = 64  # that are read to know how long it takes
+NUM_DECODED, TIMED_AT_ONCE = 64, 16  # that are read to know how long it takes
 DECODED_SIDE = 96  # pixels
 
 
@@ -103,7 +104,8 @@ def _spread(files: Sequence[Path], count: int) -> list[Path]:
 def _decoding(files: Sequence[Path]) -> tuple[float, int]:
     """Seconds a file, all threads at work, and the number of channels.
 
-    Those of the first file do not count: Pillow then loads its formats, which is done once.
+    Those of the first file do not count: Pillow then loads its formats, which is done once. The median over some files
+    each, so that one that stood still does not count for the whole folder.
     """
 
     def channels(file: Path) -> int:
@@ -113,7 +115,11 @@ def _decoding(files: Sequence[Path]) -> tuple[float, int]:
             return 1
 
     channels(files[0])
+    num_channels, taken_s = 0, []
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        begin_s = time.perf_counter()
-        num_channels = max(pool.map(channels, files))
-    return (time.perf_counter() - begin_s) / len(files), num_channels
+        for start in range(0, len(files), TIMED_AT_ONCE):
+            some = files[start : start + TIMED_AT_ONCE]
+            begin_s = time.perf_counter()
+            num_channels = max(num_channels, *pool.map(channels, some))
+            taken_s.append((time.perf_counter() - begin_s) / len(some))
+    return statistics.median(taken_s), num_channels
