@@ -37,13 +37,14 @@ from thumbnet.training.device import pick_device, pick_precision
 from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.epoch import Loop, TrainImages, train_epoch
 from thumbnet.training.forecast import Forecast
-from thumbnet.training.history import EpochRecord, History
+from thumbnet.training.history import History
 from thumbnet.training.inputs import build_augmentations, init_model_from_data, resolve_inputs
 from thumbnet.training.length import Length
 from thumbnet.training.optimizers import build_optimizer
-from thumbnet.training.progress import Progress, StepReport, pick_progress
+from thumbnet.training.progress import Progress, pick_progress
 from thumbnet.training.randomness import LATEST_SCHEME
-from thumbnet.training.result import FitResult, S, Scores
+from thumbnet.training.records import record_of
+from thumbnet.training.result import FitResult, S
 from thumbnet.training.state import TrainingState, check_state, load_state, state_after
 from thumbnet.training.state_checks import check_finite, finite_at
 
@@ -170,7 +171,7 @@ def fit(
         applied = nullcontext() if average is None or not is_scored else average.applied()
         with applied, using_kernels(model, None), finite_at(done):  # scores are PyTorch's
             scores = {split: scorer(model) for split, scorer in scorers.items()} if is_scored else {}
-        record = _record(epoch, course.lr_at(done - 1), trained, scores, setup_s=setup_s)
+        record = record_of(epoch, course.lr_at(done - 1), trained, scores, setup_s=setup_s)
         setup_s = 0.0
         history = history.appended(record)
         if on_epoch_end is not None and is_scored:
@@ -227,30 +228,3 @@ def _train_images(
         class_weights=None if class_weights is None else class_weights.to(device),
         is_balanced=inputs.sampler == "balanced",
     )
-
-
-def _record(epoch: int, lr: float, trained: StepReport, scores: Mapping[str, Scores], *, setup_s: float) -> EpochRecord:
-    """An epoch's line in the history; `setup_s` are the seconds before the first one."""
-    val, test = scores.get("val"), scores.get("test")
-    return EpochRecord(
-        epoch=epoch,
-        lr=lr,
-        train_loss=trained.mean_loss,
-        train_accuracy=trained.accuracy,
-        val_loss=None if val is None else val.loss,
-        val_accuracy=None if val is None else val.accuracy,
-        test_loss=None if test is None else test.loss,
-        test_accuracy=None if test is None else test.accuracy,
-        train_s=trained.num_images / trained.images_per_s + setup_s,
-        images_per_s=trained.images_per_s,
-        objective=trained.objective,
-        train_balanced_accuracy=trained.balanced_accuracy,
-        val_balanced_accuracy=_balanced_accuracy(val),
-        test_balanced_accuracy=_balanced_accuracy(test),
-    )
-
-
-def _balanced_accuracy(score: Scores | None) -> float | None:
-    """That of a score which has one, as `Evaluation` does."""
-    value = getattr(score, "balanced_accuracy", None)
-    return value if isinstance(value, float) else None
