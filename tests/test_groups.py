@@ -25,8 +25,10 @@ from thumbnet.recipes import load_recipe
 from thumbnet.runs.changes import config_changes
 from thumbnet.runs.own_data import DataPlace, load_named_dataset, load_own_dataset
 from thumbnet.runs.reproduce import reproducing_command
+from thumbnet.runs.resolve import say_nothing
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run
+from thumbnet.runs.seeds import train_seeds
 from thumbnet.runs.train import load_checked, train
 from thumbnet.specs.division import Division
 
@@ -306,6 +308,20 @@ def test_a_run_keeps_its_groups_whatever_becomes_of_the_file(pets: Path, tmp_pat
     (run.path / "groups.csv").write_text("path,group\n")
     with pytest.raises(RunError, match=r"groups\.csv"):
         load_own_dataset(load_run(run.path))
+
+
+def test_several_seeds_obey_a_file_of_groups(pets: Path, tmp_path: Path) -> None:
+    file = pets / "groups.csv"
+    config = small_config(pets).replace(data=f"folder:{pets}", image_size=8, groups=str(file), val_fraction=0.2)
+    done = train_seeds(config, num_seeds=2, run_dir=tmp_path / "seeds", log_style="silent", pictures=False)
+    for run in done.runs:
+        own = load_own_dataset(run)
+        assert not homes_in(own.train) & (homes_in(own.test) | homes_in(own.val))
+    dataset = load_own_dataset(done.runs[0])  # by the run's own copy of the file
+    load_checked(config, dataset=dataset, say=say_nothing)
+    file.write_text("path,group\n")
+    with pytest.raises(ConfigError, match=r"groups is '.*pets/groups.csv', but the dataset that was given has"):
+        load_checked(config, dataset=dataset, say=say_nothing)
 
 
 def test_the_place_of_the_file_is_no_change_but_other_groups_are() -> None:

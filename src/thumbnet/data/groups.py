@@ -62,6 +62,18 @@ def whole_path(groups: str) -> str:
     return str(expanded(groups).resolve()) if Division(groups=groups).names_a_file else groups
 
 
+def are_same_groups(groups: str, others: str) -> bool:
+    """Whether two values of `groups` are equal, or name files of equal content: runs keep copies."""
+    places = whole_path(groups), whole_path(others)
+    if places[0] == places[1]:
+        return True
+    try:
+        files = [Path(place).read_bytes() for place in places if Division(groups=place).names_a_file]
+    except OSError:  # as reading them says
+        return False
+    return len(files) == len(places) and files[0] == files[1]
+
+
 def not_obeyed(folder: Path, groups: str) -> tuple[str, ...]:
     """A sentence where a file of groups lies in the folder of the data, but none are asked for."""
     if groups != "off" or not (folder / GROUPS_FILE).is_file():

@@ -11,7 +11,7 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.exclusion import num_listed
-from thumbnet.data.groups import whole_path
+from thumbnet.data.groups import are_same_groups, whole_path
 from thumbnet.data.originals import picture_sides
 from thumbnet.data.own_sources import data_folder
 from thumbnet.data.source_registry import obeys, source_name
@@ -99,8 +99,9 @@ def _check_given(dataset: Dataset, config: TrainConfig) -> None:
         wanted |= {"val_fraction": config.val_fraction, "val_per_class": config.val_per_class or 0}
     for name in ("folds", "fold"):
         wanted[name], given[name] = getattr(config.division, name), getattr(dataset.division, name)
-    if config.division.groups != "auto":
-        wanted["groups"], given["groups"] = whole_path(config.division.groups), dataset.division.groups
+    groups = config.division.groups
+    if groups != "auto" and not are_same_groups(groups, dataset.division.groups):
+        wanted["groups"], given["groups"] = whole_path(groups), dataset.division.groups
     if config.data != "auto":
         wanted["data"], given["data"] = source_name(config.data), dataset.source.name
     if dataset.source.name == ARRAYS and config.image_size not in (IMAGE_SIZE, "auto"):
