@@ -189,6 +189,7 @@ def test_a_run_on_a_part_knows_its_data_again(tmp_path: Path) -> None:
             ["--data", "digits", "--init", "sprnt"],
             "neither a run folder nor a trained model\nhint: did you mean 'sprint'",
         ),
+        (["--data", "digits", "--model", "resnet8", "--init", "auto"], "no trained weights of resnet8"),
         (["--data", "digits", "--recipe", "sprnt"], "unknown recipe 'sprnt'"),
         (["--data", "digits", "--set", "epoch=1"], "unknown field 'epoch'\nhint: did you mean 'epochs'?"),
         (["--data", "digits", "--teacher", "absent"], "there is no run absent"),

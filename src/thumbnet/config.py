@@ -36,6 +36,7 @@ from thumbnet.terminal.text import escaped
 
 MAX_NAME = 100  # characters of a recipe's name, which is part of a folder's
 DEFAULT_OPTIMIZER = "sgd"
+AUTO_INIT = "auto"  # in the place of the weights to begin with: what `train` chooses
 
 ScoreTest = Literal["end", "each-epoch"]
 Option = str | int | float | bool
@@ -50,7 +51,7 @@ class TrainConfig:
     optimizer: Optimizer
     schedule: Schedule
     model_options: Mapping[str, Option] = field(default_factory=dict)  # what the model takes besides, as `dropout`
-    init: str | None = None  # trained weights to begin with, under a new head: a pretrained model's name, or a run
+    init: str | None = None  # trained weights to begin with, under a new head: a pretrained model's name, a run or auto
     body_lr_factor: float = 1.0  # with init: of the learning rate of all but the head; 0: these stay as they are
 
     epochs: int = 0  # 0: as minutes or steps say
@@ -144,6 +145,16 @@ class TrainConfig:
             raise ConfigError(
                 f"body_lr_factor is {self.body_lr_factor:g} without init: the body would begin, and stay, at random",
                 hint="give init, the trained weights to begin with, or leave body_lr_factor out",
+            )
+        if self.init == AUTO_INIT and self.body_lr_factor != 1:
+            raise ConfigError(
+                f"body_lr_factor is {self.body_lr_factor:g} and init is {AUTO_INIT!r}, by which the body may be new",
+                hint="name the weights to begin with, or leave body_lr_factor out",
+            )
+        if self.init == AUTO_INIT and self.objective.teacher is not None:
+            raise ConfigError(
+                f"init is {AUTO_INIT!r}, which is chosen by short trainings, and none of them has a teacher",
+                hint="name the weights to begin with, or leave the teacher out",
             )
         require_seed("seed", self.seed)
         require_seed("split_seed", self.split_seed)

@@ -30,7 +30,9 @@ def add_train(verbs: Any) -> None:
         action="store_true",
         help="with --resume: continue although config.toml was edited, or threads, kernels or the like differ",
     )
-    train.add_argument("--init", metavar="NAME_OR_RUN", help="start from trained weights, with a new head")
+    train.add_argument(
+        "--init", metavar="NAME_OR_RUN", help="start from trained weights, with a new head; auto: if validation says so"
+    )
     train.add_argument("--teacher", metavar="RUN", help="distil from this finished run on the same data")
     train.add_argument(
         "--exclude", metavar="FILE", help="leave out the images listed in this file (exclude.csv of `data check`)"

@@ -12,7 +12,8 @@ from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.data.dataset import Source
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.models.weights import first_not_finite
-from thumbnet.runs.names import DATA_NOTE, EXCLUDED, GROUPS, PLAN, SKIPPED
+from thumbnet.runs.init_record import INIT_FORMAT, InitChoice, init_choice_to_dict
+from thumbnet.runs.names import DATA_NOTE, EXCLUDED, GROUPS, INIT_CHOICE, PLAN, SKIPPED
 from thumbnet.runs.planning.record import PLAN_FORMAT, PlanRecord, plan_to_dict
 from thumbnet.specs.json_text import FORMAT, to_json
 from thumbnet.specs.own_code import COPY, file_of, own_code_of
@@ -37,6 +38,14 @@ def files_of_plan(plan: PlanRecord | None) -> dict[str, bytes | str]:
     if plan is None:
         return {}
     return {PLAN: to_json({FORMAT: PLAN_FORMAT, **plan_to_dict(plan)}, name=PLAN, indent=2) + "\n"}
+
+
+def files_of_init(choice: InitChoice | None) -> dict[str, bytes | str]:
+    """init.json, if what to begin with was chosen."""
+    if choice is None:
+        return {}
+    values = {FORMAT: INIT_FORMAT, **init_choice_to_dict(choice)}
+    return {INIT_CHOICE: to_json(values, name=INIT_CHOICE, indent=2) + "\n"}
 
 
 def files_of_code(config: TrainConfig) -> dict[str, bytes | str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from thumbnet.config import TrainConfig
+from thumbnet.config import AUTO_INIT, TrainConfig
 from thumbnet.data.source_registry import source_name
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.binary import rarer_class
@@ -43,7 +43,10 @@ def check_request(config: TrainConfig, num_folds: int, num_seeds: int) -> None:
 
 def refuse_known_weights(config: TrainConfig, data: str) -> None:
     """ConfigError where the weights to begin with were trained on this data."""
-    if config.init is not None and load_trained(config.init).card.data == data:
+    if config.init in (None, AUTO_INIT):  # which is refused where it is chosen
+        return
+    assert config.init is not None
+    if load_trained(config.init).card.data == data:
         raise ConfigError(
             f"init is {config.init!r}, which has seen the images that are held out in turn", hint="leave init out"
         )

@@ -20,8 +20,16 @@ from thumbnet.models.card import CARD_FORMAT, ModelCard, card_from_dict, card_to
 from thumbnet.models.export_data import ExportData, export_data_to_bytes
 from thumbnet.runs.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoint_to_bytes
 from thumbnet.runs.checksums import check_content, read_digests, write_with_digests
-from thumbnet.runs.file_contents import config_text, files_of_code, files_of_data, files_of_plan, weights_to_bytes
+from thumbnet.runs.file_contents import (
+    config_text,
+    files_of_code,
+    files_of_data,
+    files_of_init,
+    files_of_plan,
+    weights_to_bytes,
+)
 from thumbnet.runs.files import names_in, remove, told
+from thumbnet.runs.init_record import INIT_FORMAT, InitChoice, init_choice_from_dict
 from thumbnet.runs.lock import lock_folder
 from thumbnet.runs.metrics import METRICS_FORMAT
 from thumbnet.runs.names import (
@@ -33,6 +41,7 @@ from thumbnet.runs.names import (
     EXPORT_DATA,
     GROUPS,
     HISTORY,
+    INIT_CHOICE,
     METRICS,
     MODEL_CARD,
     PLAN,
@@ -113,7 +122,14 @@ class RunDir:
         self.write(name, to_json(values, name=name, indent=2) + "\n")
 
     def begin(
-        self, config: TrainConfig, *, asked: TrainConfig, source: Source, note: str, plan: PlanRecord | None = None
+        self,
+        config: TrainConfig,
+        *,
+        asked: TrainConfig,
+        source: Source,
+        note: str,
+        plan: PlanRecord | None = None,
+        init_choice: InitChoice | None = None,
     ) -> None:
         """Write what a run knows before it trains; config.toml, which makes the folder a run, comes last.
 
@@ -122,9 +138,10 @@ class RunDir:
             note: what a reader of config.toml should know first, as comments.
             source: of the data; its note and the files that were left out are kept, since the config tells neither.
             plan: of the minutes that were asked for, if any were.
+            init_choice: of what the training begins with, if that was `auto`.
         """
         files = {ASKED: config_to_toml(asked), **files_of_data(config, source), **files_of_code(config)}
-        files |= files_of_plan(plan)
+        files |= files_of_plan(plan) | files_of_init(init_choice)
         self.write_checked({**files, CONFIG: config_text(config, note)})
 
     def begin_seeds(
@@ -161,6 +178,14 @@ class RunDir:
             return None
         name = str(self.path / PLAN)
         return plan_from_dict(read_object(self.read_checked(PLAN), name=name, known_format=PLAN_FORMAT), name=name)
+
+    def read_init_choice(self) -> InitChoice | None:
+        """How the run chose what to begin with; None for one that did not."""
+        if not ((self.path / INIT_CHOICE).exists() or INIT_CHOICE in read_digests(self.path)):
+            return None
+        name = str(self.path / INIT_CHOICE)
+        values = read_object(self.read_checked(INIT_CHOICE), name=name, known_format=INIT_FORMAT)
+        return init_choice_from_dict(values, name=name)
 
     def exclusions(self, config: TrainConfig) -> str | None:
         """The file that the config excludes by: the folder's copy if there is one."""

@@ -33,7 +33,7 @@ from thumbnet.runs.resolve import load_data, say_nothing, speaker
 from thumbnet.runs.resume import ResumeOptions
 from thumbnet.runs.run import RunDir, create_run_dir
 from thumbnet.runs.several import Member, Start, train_all
-from thumbnet.runs.train import load_checked
+from thumbnet.runs.train import left_open, load_checked
 from thumbnet.specs.engine import Device
 from thumbnet.specs.json_text import FORMAT, to_json
 from thumbnet.specs.own_code import takes_trust
@@ -79,14 +79,14 @@ def train_folds(
     with keeping_sources() as kept:
         first, dataset, plan = config.replace(folds=num_folds, fold=0), None, None
         if config.minutes is not None:
-            planned = plan_training(first, began_s=began_s, say=say, pictures=pictures)
+            planned = plan_training(first, began_s=began_s, say=say, pictures=pictures, leaves_init_open=True)
             first, dataset, plan = planned.config, planned.dataset, planned.record
         dataset, resolved = load_checked(first, say=say if plan is None else say_nothing, dataset=dataset)
         refuse_known_weights(config, resolved.data)  # now that it is known what `auto` is
         splits = with_groups(_last(kept), resolved.division.groups, are_divided_anew=True)
         pool, folds = pool_of(splits), fold_of_each(splits, folds=num_folds, split_seed=resolved.split_seed)
         table = fold_table(splits, pool, folds, resolved)
-        shared = shared_config(config, resolved, table, splits.class_names, plan)
+        shared = left_open(shared_config(config, resolved, table, splits.class_names, plan), first)
         check_other_folds(shared, _last(kept), num_folds)
         alike = alike_in(pool, dataset, say)
         seeds = tuple(config.seed + index for index in range(num_seeds))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from thumbnet.config import Option, TrainConfig
+from thumbnet.config import AUTO_INIT, Option, TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.models.architecture import STEMS, parse_stem
@@ -62,6 +62,10 @@ def begin_with_trained_weights(model: nn.Module, config: TrainConfig, dataset: D
     """
     if config.init is None:
         return
+    if config.init == AUTO_INIT:
+        raise ConfigError(
+            f"init is {AUTO_INIT!r}, and only `train` chooses what to begin with", hint="name the weights to begin with"
+        )
     trained = load_pretrained(config.init) if config.init in list_pretrained() else load_trained(config.init)
     card = trained.card
     if not _is_same_model(card.model, config.model):
@@ -120,8 +124,9 @@ def options_to_train(config: TrainConfig, *, sides: tuple[int, int], num_channel
     images are now of colour ones, since they see no colour at first.
     """
     options = resolved_options(config.model, config.model_options, sides=sides)
-    if config.init is None or config.model not in STEMS or "stem" in config.model_options:
+    if config.init in (None, AUTO_INIT) or config.model not in STEMS or "stem" in config.model_options:
         return options
+    assert config.init is not None
     card = load_trained(config.init).card
     has_blocks_given = "blocks" in config.model_options  # with which runs of before had the usual stem
     if card.model != config.model or (has_blocks_given and card.image_shape[0] == num_channels):

@@ -29,6 +29,7 @@ SKIPPED = "skipped.txt"  # only if unreadable files were left out
 DATA_NOTE = "data-note.txt"  # only if the data stands in for other data
 CHECKSUMS = "SHA256SUMS"
 PLAN = "plan.json"  # only if minutes were planned
+INIT_CHOICE = "init.json"  # only if init was auto
 SEEDS = "seeds.json"  # of a folder that holds a run for each of several seeds
 FOLDS = "folds.json"  # of a folder that holds a run for each of several folds
 FOLD_TABLE = "folds.csv"
@@ -37,7 +38,7 @@ LOCK = ".lock"  # while a process writes to the folder
 
 PICTURES = ("summary.txt", "graph.svg", "curves.png", "confusion.png", "misclassified.png", ROBUSTNESS_PLOT)
 BEFORE_TRAINING = frozenset(
-    {CHECKSUMS, ASKED, EXCLUDED, GROUPS, LEAKS, SKIPPED, DATA_NOTE, FOLD_TABLE, SHARED_CONFIG, PLAN}
+    {CHECKSUMS, ASKED, EXCLUDED, GROUPS, LEAKS, SKIPPED, DATA_NOTE, FOLD_TABLE, SHARED_CONFIG, PLAN, INIT_CHOICE}
 )  # written before CONFIG, SEEDS and FOLDS
 OF_A_RUN = BEFORE_TRAINING | {CONFIG, HISTORY, CHECKPOINT, WEIGHTS, MODEL_CARD, EXPORT_DATA, PREDICTIONS, METRICS}
 OF_A_RUN |= {REPORT, ROBUSTNESS, SEEDS, FOLDS, LOCK, *PICTURES}

@@ -18,6 +18,7 @@ from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.saliency import resized_maps, saliency_if_any
 from thumbnet.models.trace import Trace, trace_model
+from thumbnet.runs.init_record import InitChoice
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.report_facts import report_facts, report_notes
 from thumbnet.runs.report_headlines import report_headlines
@@ -50,6 +51,7 @@ def build_report(
     held_out: Predictions | None = None,
     robustness: Robustness | None = None,
     plan: PlanRecord | None = None,
+    init_choice: InitChoice | None = None,
 ) -> str:
     """The report of a training, as HTML text.
 
@@ -61,6 +63,7 @@ def build_report(
         trace: of the model, its `graph` as SVG, and `held_out`, predictions of the validation split; None: made here.
         robustness: as measured before; None: no such section.
         plan: of the minutes that were asked for, if any were.
+        init_choice: of what the training began with, if the data's remarks do not say it.
     """
     gallery = choose_gallery_images(evaluation.predictions)
     saliency, saliency_note = saliency_of_gallery(model, dataset, evaluation.predictions, gallery[:NUM_SALIENT])
@@ -74,7 +77,7 @@ def build_report(
             lead=f"{config.model} on {dataset.source.description}",
             headlines=report_headlines(analysis, metrics, num_val=0 if dataset.val is None else len(dataset.val)),
             facts=report_facts(config, dataset, metrics, plan),
-            notes=report_notes(config, dataset, metrics, plan),
+            notes=report_notes(config, dataset, metrics, plan, init_choice),
             history=history,
             analysis=analysis,
             images=dataset.test.images,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from thumbnet.config import TrainConfig, config_to_dict
 from thumbnet.data.dataset import Dataset
+from thumbnet.runs.init_record import InitChoice
 from thumbnet.runs.leaks import describe_kept_leaks
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.planning.record import PlanRecord
@@ -36,7 +37,11 @@ def report_facts(
 
 
 def report_notes(
-    config: TrainConfig, dataset: Dataset, metrics: Mapping[str, object], plan: PlanRecord | None
+    config: TrainConfig,
+    dataset: Dataset,
+    metrics: Mapping[str, object],
+    plan: PlanRecord | None,
+    init_choice: InitChoice | None = None,
 ) -> list[str]:
     """What a reader must know to take the figures for what they are."""
     scored = {
@@ -50,6 +55,8 @@ def report_notes(
     if dataset.source.note:
         notes.append(dataset.source.note)
     notes.extend(dataset.source.remarks)
+    if init_choice is not None and init_choice.reason not in notes:
+        notes.append(init_choice.reason)
     if dataset.num_excluded:
         notes.append(
             f"Left out of training and validation: {counted(dataset.num_excluded, 'image')} that a file lists "

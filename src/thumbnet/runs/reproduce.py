@@ -49,7 +49,8 @@ def reproducing_command(config: TrainConfig, asked: TrainConfig | None, *, sides
         return RECIPE_FROM_CONFIG  # a default of the model may have changed since
     resolved = config_to_dict(config)
     paths = (*PATHS, "groups") if config.division.names_a_file else PATHS
-    wanted = {name: resolved[name] if name in paths else value for name, value in config_to_dict(asked).items()}
+    wanted = {name: resolved.get(name) if name in paths else value for name, value in config_to_dict(asked).items()}
+    wanted = {name: value for name, value in wanted.items() if value is not None}  # as of init, if that was auto
     options: dict[str, object] = {}
     settings: list[str] = []
     for _ in range(3):  # another optimizer takes the recipe's momentum with it, which is then set again

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from thumbnet.config import TrainConfig
+from thumbnet.config import AUTO_INIT, TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.exclusion import num_listed
@@ -78,7 +78,7 @@ def load_data(
     advice = "" if sides is None else advise_size(config, dataset, sides)
     if advice:
         say(advice)
-    if config.init is not None and (config.mean is None or not is_resolved):
+    if config.init not in (None, AUTO_INIT) and (config.mean is None or not is_resolved):
         config, remark = with_statistics_of_weights(config, dataset)
         if remark and remark not in dataset.source.remarks:
             say(remark)
@@ -121,8 +121,9 @@ def _check_given(dataset: Dataset, config: TrainConfig) -> None:
 
 
 def _resolved_init(init: str | None) -> str | None:
-    """A run's folder as a whole path, a pretrained model's name as it is; an existing folder wins."""
-    return init if init is None or is_pretrained_name(init) else str(Path(init).resolve())
+    """A run's folder as a whole path, a pretrained model's name and `auto` as they are; an existing folder wins."""
+    is_name = init in (None, AUTO_INIT) or is_pretrained_name(str(init))
+    return init if is_name else str(Path(str(init)).resolve())
 
 
 def resolve_config(config: TrainConfig, dataset: Dataset, *, is_resolved: bool = False) -> TrainConfig:

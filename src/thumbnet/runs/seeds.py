@@ -25,7 +25,7 @@ from thumbnet.runs.seed_list import seed_folder
 from thumbnet.runs.seed_runs import figures_of_seeds, is_seed_runs
 from thumbnet.runs.settings import changed_settings
 from thumbnet.runs.several import Member, Start, train_all
-from thumbnet.runs.train import load_checked, with_own_code
+from thumbnet.runs.train import left_open, load_checked, with_own_code
 from thumbnet.specs.checks import MAX_RUNS
 from thumbnet.specs.engine import Device
 from thumbnet.specs.own_code import give_again, takes_trust
@@ -75,9 +75,13 @@ def train_seeds(
     asked, plan, leaks, say = config, None, None, speaker(log_style)
     began_s = time.perf_counter() if began_s is None else began_s
     if config.minutes is not None:
-        planned = plan_training(config, began_s=began_s, say=say, pictures=pictures, dataset=dataset)
+        planned = plan_training(
+            config, began_s=began_s, say=say, pictures=pictures, dataset=dataset, leaves_init_open=True
+        )
         config, dataset, plan, leaks, say = planned.config, planned.dataset, planned.record, planned.leaks, say_nothing
+    unresolved = config
     dataset, config = load_checked(config, say=say, dataset=dataset)  # refused before there is a folder
+    config = left_open(config, unresolved)
     leaks = look_for_leaks(dataset, say=say) if leaks is None else leaks
     with create_run_dir(config.recipe, run_dir, data=config.data) as folder:
         seeds = [config.seed + index for index in range(num_seeds)]

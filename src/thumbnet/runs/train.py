@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from thumbnet.config import TrainConfig
+from thumbnet.config import AUTO_INIT, TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
@@ -20,6 +20,8 @@ from thumbnet.runs.augmentation_choice import PROBE_POLICY, with_chosen_policy
 from thumbnet.runs.decide import check_decisions
 from thumbnet.runs.environment import environment_of
 from thumbnet.runs.init import begin_with_trained_weights
+from thumbnet.runs.init_choice import check_start, start_with, with_chosen_init
+from thumbnet.runs.init_record import InitChoice
 from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
 from thumbnet.runs.parts import (
@@ -31,6 +33,7 @@ from thumbnet.runs.parts import (
     scored_splits,
 )
 from thumbnet.runs.planning.choose import plan_training
+from thumbnet.runs.planning.constants import INIT_TRIAL_SHARE
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.resolve import Say, describe_data, describe_val, load_data, say_nothing, speaker
 from thumbnet.runs.results import write_metrics, write_results
@@ -100,6 +103,7 @@ def train(
         dataset=planned.dataset,
         leaks=planned.leaks,
         plan=planned.record,
+        init_choice=planned.init_choice,
         clock=planned.record.clock(deadline_s=began_s + 60 * config.minutes),
     )
 
@@ -134,6 +138,7 @@ def begin(
     leaks: Leaks | None = None,
     are_leaks_told: bool = False,
     plan: PlanRecord | None = None,
+    init_choice: InitChoice | None = None,
     clock: Clock | None = None,
 ) -> Run:
     """Like `train`.
@@ -141,22 +146,32 @@ def begin(
     `is_resolved`: `config` was resolved before; `asked` is it as a user gave it, if that is known. `data_note` is
     recorded if the data replaces other data; with `sibling`, the data must equal that run's. `leaks` are those of the
     data, if they were looked for before, and perhaps told. `plan` is that of the minutes which were asked for, and
-    `clock` keeps them.
+    `clock` keeps them; `init_choice` is what the plan chose to begin with, if it did.
     """
     say = speaker(log_style)
     asked = config if asked is None else asked
     said = say if plan is None else say_nothing  # by the plan
+    unresolved = config
     probe_steps = None if plan is None else plan.probe_steps
     dataset, config = load_checked(  # before there is a folder
         config, say=said, dataset=dataset, is_resolved=is_resolved, most_probe_steps=probe_steps
     )
+    if config.init == AUTO_INIT:
+        most_steps = None if plan is None else int(INIT_TRIAL_SHARE * plan.steps)
+        told = len(dataset.source.remarks)
+        unresolved, dataset, init_choice = with_chosen_init(unresolved, dataset, say=say, most_steps=most_steps)
+        dataset, config = load_checked(unresolved, say=say_nothing, dataset=dataset, most_probe_steps=probe_steps)
+        for remark in dataset.source.remarks[told + 1 :]:  # the first one was told
+            say(remark)
     if sibling is not None:
         sibling.known_data.check(dataset, run_dir=sibling.path)
     dataset = dataset.with_note(dataset.source.note or data_note)
     leaks = look_for_leaks(dataset, say=say) if leaks is None else leaks
     with create_run_dir(config.recipe, run_dir, data=config.data) as folder:
         keep_leaks(folder, leaks, dataset, say=say_nothing if are_leaks_told else say)
-        folder.begin(config, asked=asked, source=dataset.source, note=describe_data(dataset), plan=plan)
+        folder.begin(
+            config, asked=asked, source=dataset.source, note=describe_data(dataset), plan=plan, init_choice=init_choice
+        )
         say("\n".join(filter(None, [describe_val(dataset), f"Run folder: {folder.path}"])))
         model = build_model(config, dataset)
         return _train_in(folder, config, dataset, model, log_style=log_style, pictures=pictures, clock=clock)
@@ -173,14 +188,32 @@ def load_checked(
     """Load the data, unless it is given, and resolve the config; raise here whatever `train` would reject.
 
     An augmentation that is to be chosen is chosen by a short training, of at most `most_probe_steps` steps.
+    Where it is still to be chosen what to begin with, `init` stays `auto`, and so does an augmentation.
     """
     pick_device(config.engine.device)
+    asked = config
     dataset, config = load_data(config, say=say, dataset=dataset, is_resolved=is_resolved)
+    if config.init == AUTO_INIT:
+        for weights in (None, config.model):
+            start = start_with(asked, dataset, weights)
+            check_start(start)
+            is_open = start.resolved.inputs.augmentation == AUTO
+            trained = start.resolved.replace(augmentation=PROBE_POLICY) if is_open else start.resolved
+            check_trainable(trained, start.dataset, say=say)
+        return dataset, config
     if config.inputs.augmentation == AUTO:
         check_trainable(config.replace(augmentation=PROBE_POLICY), dataset, say=say)
         config, dataset = with_chosen_policy(config, dataset, say=say, most_steps=most_probe_steps)
     check_trainable(config, dataset, say=say)
     return dataset, config
+
+
+def left_open(resolved: TrainConfig, asked: TrainConfig) -> TrainConfig:
+    """A resolved config for several trainings, each of which chooses what to begin with, if that is `auto`: then what
+    follows from the choice is as it was asked for."""
+    if resolved.init != AUTO_INIT:
+        return resolved
+    return resolved.replace(model_options=dict(asked.model_options), mean=asked.mean, std=asked.std)
 
 
 def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:

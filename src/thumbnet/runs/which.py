@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from thumbnet.errors import ConfigError
 from thumbnet.models.pretrained import list_pretrained
 from thumbnet.runs.names import CONFIG, FOLDS
 
@@ -13,6 +14,21 @@ MAX_NAMED = 5  # runs in a hint
 def is_pretrained_name(run_or_name: str | Path) -> bool:
     """Whether it names a trained model of the package, and no existing folder."""
     return str(run_or_name) in list_pretrained() and not Path(run_or_name).is_dir()
+
+
+def check_weights_for(model: str) -> None:
+    """ConfigError where `init` is auto and no trained weights of the model come with the package, or a folder has their
+    name."""
+    if model not in list_pretrained():
+        raise ConfigError(
+            f"init is 'auto', but no trained weights of {model} come with the package",
+            hint=f"give --model {', '.join(list_pretrained())}, or leave init out",
+        )
+    if not is_pretrained_name(model):
+        raise ConfigError(
+            f"init is 'auto', but an existing folder wins over the trained model {model}",
+            hint="start in another folder, or leave init out",
+        )
 
 
 def hint_for_no_run(path: str | Path, *, otherwise: str) -> str:

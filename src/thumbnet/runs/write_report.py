@@ -100,4 +100,5 @@ def _run_text(run: Run, place: DataPlace) -> str:
         title=escaped(run.path.resolve().name),
         robustness=read_robustness(RunDir(run.path)),
         plan=RunDir(run.path).read_plan(),
+        init_choice=RunDir(run.path).read_init_choice(),
     )

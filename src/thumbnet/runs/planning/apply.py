@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from thumbnet.config import TrainConfig, config_from_dict, config_to_dict
+from thumbnet.config import AUTO_INIT, TrainConfig, config_from_dict, config_to_dict
 from thumbnet.data.dataset import Dataset
 from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import list_recipes, load_recipe
@@ -33,8 +33,9 @@ def is_planned(config: TrainConfig, name: str) -> bool:
 
 def with_model_of_init(config: TrainConfig) -> TrainConfig:
     """The config with the model of the weights that it begins with, which the plan then does not choose."""
-    if config.init is None or not is_planned(config, "model"):
+    if config.init in (None, AUTO_INIT) or not is_planned(config, "model"):
         return config
+    assert config.init is not None
     card = load_trained(config.init).card
     usual = resolved_options(card.model, {})
     own = {name: value for name, value in card.model_options.items() if value != usual.get(name)}

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from thumbnet.config import TrainConfig
+from thumbnet.config import AUTO_INIT, TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
 from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.errors import ConfigError
 from thumbnet.runs.augmentation_choice import AS_CHEAP, grows_in_probe, has_own_probe, with_chosen_policy
+from thumbnet.runs.init_record import InitChoice
 from thumbnet.runs.leaks import look_for_leaks
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init
 from thumbnet.runs.planning.constants import (
@@ -38,6 +39,14 @@ from thumbnet.runs.planning.measured import measured
 from thumbnet.runs.planning.reasons import reasons_of
 from thumbnet.runs.planning.record import PlanRecord, StepTime
 from thumbnet.runs.planning.speed import THIS_MACHINE, Measures
+from thumbnet.runs.planning.start import (
+    BOTH_TRIALS,
+    choose_planned_start,
+    model_of,
+    nearest_with_weights,
+    planned_start,
+    rungs_with_weights,
+)
 from thumbnet.runs.planning.times import Times
 from thumbnet.runs.resolve import Say, load_data
 from thumbnet.specs.data import DataSpec
@@ -46,13 +55,14 @@ from thumbnet.specs.policies import AUTO
 
 @dataclass(frozen=True)
 class Planned:
-    """A config with its steps, without minutes; the data that was read for it, leaks between its splits, and the record
-    of the plan."""
+    """A config with its steps, without minutes; the data that was read for it, leaks between its splits, the record of
+    the plan, and how it chose what to begin with, if that was `auto`."""
 
     config: TrainConfig
     dataset: Dataset
     record: PlanRecord
     leaks: Leaks = field(default_factory=Leaks)
+    init_choice: InitChoice | None = None
 
 
 def plan_training(
@@ -64,6 +74,7 @@ def plan_training(
     dataset: Dataset | None = None,
     now: Callable[[], float] = time.perf_counter,
     measures: Measures = THIS_MACHINE,
+    leaves_init_open: bool = False,
 ) -> Planned:
     """Choose what the config's `planned` fields leave open, and the number of steps.
 
@@ -73,6 +84,8 @@ def plan_training(
         pictures: whether the run draws pictures and a report at its end.
         dataset: the data, if it was read before.
         measures: how fast this machine is, or one that is assumed.
+        leaves_init_open: `init = "auto"` stays so, for several trainings of which each chooses for itself; the steps
+            leave time for that.
 
     Raises:
         ConfigError: the minutes are over before the first steps, or a teacher is given, whose time is not reckoned.
@@ -84,6 +97,11 @@ def plan_training(
         raise ConfigError("minutes is given with a teacher, whose own time is not reckoned", hint="give epochs instead")
     config = with_model_of_init(config)
     rungs, may_grow = candidate_rungs(config), is_planned(config, "scales")
+    chooses_init = config.init == AUTO_INIT
+    if chooses_init:
+        with_weights = rungs_with_weights(config, rungs)
+        rungs = with_weights if leaves_init_open else rungs  # each training may then take either start
+        config = config.replace(init=None)
     look, not_taken, reading_s = None, list[Candidate](), 0.0
     is_folder = DataSpec(config.data).name == "folder"
     if dataset is None and is_folder and is_planned(config, "image_size"):
@@ -92,7 +110,7 @@ def plan_training(
         dataset, reading_s = _read(config, dataset, say=say, now=now)
     image_s = measures.reference_image_s(config.engine, seconds=REFERENCE_S)
     robustness = config.report_robustness if is_folder or config.report_robustness is True else False
-    times = Times(began_s, minutes, image_s, pictures, now, robustness)
+    times = Times(began_s, minutes, image_s, pictures, now, robustness, BOTH_TRIALS if chooses_init else 0.0)
     if look is not None:
         side, not_taken = _size(look, times, rungs, may_grow=may_grow)
         config = config.replace(image_size=side)
@@ -112,6 +130,21 @@ def plan_training(
         against = f"measured, it would get {made.epochs:.0f} of the {needed} epochs that it needs"
         not_taken.append(Candidate(rung.recipe, sides, made.epochs, against))
         rung = rungs[rungs.index(rung) - 1]
+    init_choice, steps_left = None, int((1 - BOTH_TRIALS) * made.fitting_steps) if chooses_init else None
+    if chooses_init and not leaves_init_open and made.steps >= 2:
+        near = nearest_with_weights(config, rungs, rung)
+        weights = model_of(near, config)
+        begun = measured(config.replace(init=weights), near, dataset, facts, budget, times, measures)
+        start, init_choice = choose_planned_start(
+            planned_start(rung, made, dataset, None), planned_start(near, begun, dataset, weights), say=say
+        )
+        for remark in start.start.dataset.source.remarks[len(dataset.source.remarks) :]:
+            say(remark)
+        config, rung = config.replace(init=start.start.weights), start.rung
+        dataset = start.start.dataset.with_remark(init_choice.reason)
+        steps_left = int((1 - BOTH_TRIALS) * start.made.fitting_steps)
+        speed = start.made.speed
+        made = measured(config, rung, dataset, facts, budget, times, measures, speed=speed).at_most(steps_left)
     probe_steps = None
     if made.steps >= 2 and made.resolved.inputs.augmentation == AUTO:
         probed = made.resolved.replace(epochs=max(1, math.ceil(made.epochs)))
@@ -122,6 +155,7 @@ def plan_training(
         config = config.replace(augmentation=probed.inputs.augmentation, flip=probed.inputs.flip)
         speed = made.speed if probed.inputs.augmentation in AS_CHEAP else None  # it was measured with such a one
         made = measured(config, rung, dataset, facts, budget, times, measures, speed=speed)
+    made = made.at_most(steps_left)
     if made.steps < 2:
         raise times.too_short(facts, reading_s, made.speed.eval_image_s, sides)
     record = PlanRecord(
@@ -155,7 +189,9 @@ def plan_training(
     for sentence in record.reasons:
         say(sentence)
     chosen = made.chosen.replace(epochs=None, steps=made.steps, score_every=made.score_every)
-    return Planned(chosen, dataset, record, leaks)
+    if chooses_init and leaves_init_open:
+        chosen = chosen.replace(init=AUTO_INIT)
+    return Planned(chosen, dataset, record, leaks, init_choice)
 
 
 def _read(config: TrainConfig, dataset: Dataset | None, *, say: Say, now: Callable[[], float]) -> tuple[Dataset, float]:

@@ -54,6 +54,7 @@ MAX_EPOCHS, MAX_STEPS_OF_FEW = 300, 1000  # the longer of the two is the most th
 
 UNEQUAL_FROM = 3.0  # times the rarest class's training images in the commonest one: classes then weigh the same
 
+INIT_TRIAL_SHARE = 0.05  # of the steps, for each of the two short trainings that init = "auto" is chosen by
 PROBE_SHARE = 0.05  # of the time, at most, for the short training that augmentation = "auto" is chosen by
 ROBUSTNESS_SHARE = 0.1  # of the minutes: where accuracy under corruptions would take more, the report goes without it
 CORRUPTION_S = 0.1e-3  # to corrupt an image of 32 pixels, at the reference machine's speed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
@@ -31,7 +31,8 @@ SHARES_OF = 1000  # steps, which a training's sizes are counted over
 @dataclass(frozen=True)
 class Measured:
     """A recipe in the config, unresolved (`chosen`) and resolved, and its speed: the steps and epochs that fit into the
-    `left_s` seconds, at most `max_steps`; epochs from one scoring to the next, and the seconds of one."""
+    `left_s` seconds, `fitting_steps` but at most `max_steps`; epochs from one scoring to the next, and the seconds of
+    one."""
 
     chosen: TrainConfig
     resolved: TrainConfig
@@ -42,6 +43,13 @@ class Measured:
     score_every: int
     scoring_s: float
     left_s: float
+    fitting_steps: int
+
+    def at_most(self, steps: int | None) -> Measured:
+        """The same with no more steps than these; None: with as many as fit."""
+        if steps is None or steps >= self.steps:
+            return self
+        return replace(self, steps=steps, epochs=self.epochs * steps / self.steps)
 
 
 def measured(
@@ -87,6 +95,7 @@ def measured(
         score_every,
         scoring_s,
         left_s,
+        steps,
     )
 
 

@@ -22,6 +22,7 @@ class Times:
     pictures: bool
     now: Callable[[], float]
     report_robustness: bool | Literal["auto"] = False  # auto: unless it takes too long
+    trial_share: float = 0.0  # of the time for training, which trials before it take
 
     def step_s(self, rung: Rung, facts: DataFacts, sides: tuple[int, int]) -> float:
         """Seconds of a step of a recipe on images of such height and width, as it is reckoned before it is measured."""
@@ -62,7 +63,8 @@ class Times:
 
         def left_s(sides: tuple[int, int]) -> float:
             eval_image_s = EVALUATION_SHARE * self.image_s * size_cost(LADDER[0].recipe, sides)
-            return self.left_s(facts, eval_image_s, sides) - before_s - MEASURED_S - SETUP_S
+            left_s = self.left_s(facts, eval_image_s, sides) - before_s - MEASURED_S - SETUP_S
+            return left_s * (1 - self.trial_share)
 
         return Budget(self.minutes, self.image_s, left_s)
 
