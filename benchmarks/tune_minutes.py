@@ -1,7 +1,7 @@
 """The numbers of the rule of minutes, compared on validation pictures: one command, one factor after the other.
 
 python benchmarks/tune_minutes.py --keep DIR [--sets ...] [--minutes 1] [--more 0.5 2 3] [--seeds 0] [--large]
-    [--data-dir DIR] [--stop-after MIN] [--table]
+    [--init] [--data-dir DIR] [--stop-after MIN] [--table]
 
 The sets are those of bench_own_pictures that are not held out, made into DIR/sets, each by its tune side: three
 quarters of its training pictures to train on, the others of them to score; no test picture is touched. By default
@@ -13,6 +13,8 @@ sprint-long is taken (3), growth (2), strength of augmentation (3), batch (2), r
 head (1), epochs for a larger size (2), the longest training (2), unequal classes (2), smoothing and mixup (2); then
 --large: sprint or sprint-long, and growth, on all of CIFAR-10 in ten minutes (2). A variant is taken where it gains, in
 the mean over the sets, more than its standard error, and what comes after is compared with it.
+--init: trained weights where they win in short trainings (init = auto) against new ones, for each of the minutes, on
+the sets that are not of CIFAR-10, which those weights know.
 Then the plan as it was and as it was found are trained for each of --more minutes: more minutes must not give a lower
 accuracy in the mean.
 
@@ -36,7 +38,7 @@ import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_C
 # isort: split
 from own_pictures.folders import MadeSet
 from own_pictures.sets import CIFAR_SIZES, SETS, Place, made
-from tuning.candidates import COMPARISONS, LARGE, Changes, Comparison
+from tuning.candidates import COMPARISONS, LARGE, START, Changes, Comparison, on_top
 from tuning.choice import best, describe, gain
 from tuning.trainings import Trainings, keys_of
 
@@ -78,7 +80,8 @@ class Tuning:
                     known = self.trainings.made(key, self.sets[key.set_name])
                 print(
                     f"  {self._minutes():5.1f} min: {key.set_name}, {known['recipe']} at {known['sides'][0]}, "
-                    f"{known['epochs']} epochs of {known['batch_size']}, {known['augmentation']}: "
+                    f"{known['epochs']} epochs of {known['batch_size']}, {known['augmentation']}"
+                    f"{', begun with trained weights' if known.get('init') else ''}: "
                     f"{known['accuracy']:.2%}, loss {known['loss']:.4f}",
                     flush=True,
                 )
@@ -93,12 +96,12 @@ class Tuning:
         print(f"\n## {comparison.factor}\n\n{comparison.why}\n", flush=True)
         before, gains = self.scores(sets, minutes, base), {}
         for name, changes in comparison.variants.items():
-            gains[name] = gain(before, self.scores(sets, minutes, base | changes))
+            gains[name] = gain(before, self.scores(sets, minutes, on_top(base, changes)))
         print("\n| variant | plans that change | accuracy, points | loss |\n|---|---|---|---|")
         print("\n".join(describe(name, found) for name, found in gains.items()))
         taken = best(gains)
         print(f"\nTaken: {'as it was' if taken is None else taken}.", flush=True)
-        return base if taken is None else base | comparison.variants[taken]
+        return base if taken is None else on_top(base, comparison.variants[taken])
 
     def over_minutes(self, budgets: Sequence[float], changes: Changes, title: str) -> None:
         """Whether more minutes give no lower accuracy, in the mean over the sets."""
@@ -130,6 +133,7 @@ def main() -> None:
     parser.add_argument("--more", nargs="*", type=float, default=[0.5, 2.0, 3.0], metavar="M", help="0.5 2 3")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="default: 0")
     parser.add_argument("--large", action="store_true", help="all of CIFAR-10 in ten minutes, too")
+    parser.add_argument("--init", action="store_true", help="trained weights where they win, too")
     parser.add_argument("--stop-after", type=float, metavar="MIN", help="begin nothing after so many minutes")
     parser.add_argument("--table", action="store_true", help="train nothing: print what is known")
     parsed = parser.parse_args()
@@ -144,6 +148,11 @@ def main() -> None:
         for changes, title in (({}, "as it was"), (base, "as found")):
             if parsed.more and (changes or title == "as it was"):
                 tuning.over_minutes([*parsed.more, parsed.minutes], changes, title)
+        if parsed.init:
+            sets = [name for name in parsed.sets if name not in CIFAR_SIZES]
+            for minutes in sorted({parsed.minutes, *parsed.more}):
+                print(f"\n{minutes:g} minutes:")
+                tuning.compare(START, base, sets, minutes)
         if parsed.large and has_cifar:
             for comparison in LARGE:
                 tuning.compare(comparison, base, [ALL_OF_CIFAR], LARGE_MINUTES)

@@ -59,7 +59,7 @@ def test_numbers_are_others_for_a_while_wherever_the_rule_has_them(tune: Any) ->
 
 def test_every_variant_changes_numbers_that_there_are(tune: Any) -> None:
     num_variants = 0
-    for comparison in (*tune.candidates.COMPARISONS, *tune.candidates.LARGE):
+    for comparison in (*tune.candidates.COMPARISONS, *tune.candidates.LARGE, tune.candidates.START):
         for changes in comparison.variants.values():
             num_variants += 1
             settings = changes.get(tune.candidates.SETTINGS, [])
@@ -70,7 +70,7 @@ def test_every_variant_changes_numbers_that_there_are(tune: Any) -> None:
                 for _, names in augmentation_choice.STRENGTHS:
                     assert set(names) <= set(POLICIES)
     header = tune.script.__doc__
-    assert f"{num_variants - 2} variants of ten factors" in " ".join(header.split())
+    assert f"{num_variants - 3} variants of ten factors" in " ".join(header.split())
     assert len(tune.candidates.COMPARISONS) == 10
 
 
@@ -171,6 +171,9 @@ def test_what_was_found_is_the_base_of_what_follows_and_nothing_is_trained_twice
     assert run().split("min:")[0].count("digits") == 0
     assert len(sequence["trainings"]) == 10
     assert "Found: {'a': 1}." in run("--table")
+    assert "| init = auto | 1 of 2 |" in run("--init")
+    assert ("gauges", 0.5, {"a": 1, "settings": ["init=auto"]}) in sequence["trainings"]  # on top of what was found
+    assert len(sequence["trainings"]) == 14
 
 
 def test_the_script_says_what_it_does(

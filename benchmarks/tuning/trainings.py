@@ -148,6 +148,7 @@ def plan_of(planned: Planned) -> dict[str, Any]:
         "steps": planned.record.steps,
         "batch_size": planned.config.batch_size,
         "augmentation": planned.config.inputs.augmentation,
+        "init": planned.config.init,
     }
 
 
