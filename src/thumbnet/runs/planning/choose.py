@@ -143,8 +143,8 @@ def plan_training(
         config, rung = config.replace(init=start.start.weights), start.rung
         dataset = start.start.dataset.with_remark(init_choice.reason)
         steps_left = int((1 - BOTH_TRIALS) * start.made.fitting_steps)
-        speed = start.made.speed
-        made = measured(config, rung, dataset, facts, budget, times, measures, speed=speed).at_most(steps_left)
+        known = start.made.speed
+        made = measured(config, rung, dataset, facts, budget, times, measures, speed=known).at_most(steps_left)
     probe_steps = None
     if made.steps >= 2 and made.resolved.inputs.augmentation == AUTO:
         probed = made.resolved.replace(epochs=max(1, math.ceil(made.epochs)))
