@@ -31,13 +31,13 @@ from thumbnet.runs.planning import choose
 from thumbnet.runs.planning.apply import is_planned
 from thumbnet.runs.planning.choose import plan_training
 from thumbnet.runs.planning.constants import Rung
-from thumbnet.runs.report import write_report
 from thumbnet.runs.reproduce import reproducing_command
 from thumbnet.runs.resolve import load_data, say_nothing
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir
 from thumbnet.runs.seeds import resume_seeds, train_seeds
 from thumbnet.runs.train import train
+from thumbnet.runs.write_report import write_report
 
 QUIET: dict[str, Any] = {"log_style": "silent", "pictures": False}
 SPRINT = read_pretrained_card("sprint")

@@ -31,7 +31,9 @@ def add_train(verbs: Any) -> None:
         help="with --resume: continue although config.toml was edited, or threads, kernels or the like differ",
     )
     train.add_argument(
-        "--init", metavar="NAME_OR_RUN", help="start from trained weights, with a new head; auto: if validation says so"
+        "--init",
+        metavar="NAME_OR_RUN",
+        help="start from trained weights, with a new head; auto: where they win on validation",
     )
     train.add_argument("--teacher", metavar="RUN", help="distil from this finished run on the same data")
     train.add_argument(
