@@ -15,7 +15,7 @@ import tomli_w
 
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import require, require_fraction, require_seed, shown
-from thumbnet.specs.data import FRACTION_TEXT, ValFraction
+from thumbnet.specs.data import FRACTION_TEXT, Labels, ValFraction
 from thumbnet.specs.decisions import Decisions
 from thumbnet.specs.division import Division
 from thumbnet.specs.engine import Engine
@@ -72,6 +72,7 @@ class TrainConfig:
     split_seed: int = 0
     division: Division = Division()
     num_train: int | None = None  # of the training images, so many are trained on; None: all
+    labels: Labels = "auto"  # of a folder: class folders, or labels.csv; auto: that file where it is there
     skip_unreadable: bool = False  # of a folder: train without the files that cannot be read as pictures
     exclude: str | None = None  # a suspects.csv of `thumbnet data check`: its images are left out of train and val
     mean: tuple[float, ...] | None = None  # per channel, of pixels in 0..1; None: computed from the training split

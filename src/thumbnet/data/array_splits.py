@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from thumbnet.data.arrays import images_from_array, labels_from_array
 from thumbnet.data.dataset import Source, SourceSplits, Split
 from thumbnet.data.folder_layout import normalised_name
 from thumbnet.errors import DataError
+from thumbnet.specs.data import LABEL_SEPARATOR
 from thumbnet.terminal.text import counted
 
 
@@ -40,7 +42,14 @@ def splits_from_arrays(
         for prefix in (first, "val_", "test_")
         if f"{prefix}images" in arrays or f"{prefix}labels" in arrays
     }
-    num_classes = 1 + max(int(split.labels.max()) for split in splits.values())
+    if len({split.labels.shape[1:] for split in splits.values()}) > 1:
+        raise DataError(
+            f"{place}the labels of the splits differ in form", hint="give one label an image in all, or [N,K] in all"
+        )
+    if splits[first].has_several_labels:
+        num_classes = splits[first].labels.shape[1]
+    else:
+        num_classes = 1 + max(int(split.labels.max()) for split in splits.values())
     expected = num_classes if class_names is None else len(class_names)
     _check_trained(splits[first].labels, expected, f"{place}{first}labels")
     names = tuple(str(label) for label in range(num_classes)) if class_names is None else class_names
@@ -50,6 +59,15 @@ def splits_from_arrays(
             f"{counted(len(names), 'class name')}",
             hint="give at least two classes, and a name for each",
         )
+    parted = [name for name in names if LABEL_SEPARATOR in name] if splits[first].has_several_labels else []
+    if parted:
+        raise DataError(
+            f"{place}the label {parted[0]!r} has a {LABEL_SEPARATOR!r}, which parts an image's labels in tables",
+            hint="call it otherwise in class_names",
+        )
+    if splits[first].has_several_labels and all(bool((it.labels.sum(dim=1) == 1).all()) for it in splits.values()):
+        remark = "Every image has exactly one label: give labels [N], whole numbers, for one answer an image."
+        source = replace(source, remarks=(*source.remarks, remark))
     return SourceSplits(
         train=splits[first],
         val=splits.get("val_"),
@@ -89,7 +107,13 @@ def _split(arrays: Mapping[str, np.ndarray], prefix: str, *, layout: str, place:
 
 def _check_trained(labels: Tensor, num_classes: int, name: str) -> None:
     """DataError where a class has no image to learn it from."""
-    present = labels.unique().tolist()
+    if labels.ndim == 2 and labels.shape[1] != num_classes:
+        raise DataError(
+            f"{name} has {labels.shape[1]} columns for {num_classes} class names", hint="give a name for each column"
+        )
+    present = labels.any(dim=0).nonzero().flatten().tolist() if labels.ndim == 2 else labels.unique().tolist()
+    if not present:
+        raise DataError(f"{name} has no label at all", hint="give images of every class to train on")
     if len(present) < num_classes:
         missing = next((label for label, found in enumerate(present) if label != found), len(present))
         raise DataError(

@@ -67,14 +67,18 @@ def picture_from_array(array: np.ndarray, *, name: str) -> UInt8[np.ndarray, "c 
     return np.ascontiguousarray(_uint8(ordered, f"{name} is {array.dtype} {list(array.shape)}"))
 
 
-def labels_from_array(array: np.ndarray, *, name: str) -> Int64[np.ndarray, " n"]:
-    """Whole numbers from 0, [N] or [N,1], as int64 [N]; DataError for anything else."""
+def labels_from_array(array: np.ndarray, *, name: str) -> Int64[np.ndarray, " n"] | UInt8[np.ndarray, "n k"]:
+    """Whole numbers from 0, [N] or [N,1], as int64 [N]; of several labels an image, 0 and 1 or truth values [N,K] with
+    K above 1, as uint8 [N,K]. DataError for anything else."""
+    if array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "iub" and np.isin(array, (0, 1)).all():
+        return array.astype(np.uint8)
     flat = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     is_in_range = flat.size == 0 or flat.dtype.kind not in "iu" or (flat.min() >= 0 and flat.max() <= MAX_LABEL)
     if flat.ndim != 1 or flat.dtype.kind not in "iu" or not is_in_range:
         lowest = f", from {flat.min()} to {flat.max()}" if flat.size and flat.dtype.kind in "iu" else ""
         raise DataError(
-            f"{name} is {array.dtype} {list(array.shape)}{lowest}", hint="give whole numbers from 0, one an image"
+            f"{name} is {array.dtype} {list(array.shape)}{lowest}",
+            hint="give whole numbers from 0, one an image; or, of several labels, 0 and 1 as [N,K]",
         )
     return flat.astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""What a dataset is: uint8 images and integer labels in memory, split in train, val and test, with their source.
+"""What a dataset is: uint8 images and their labels in memory, split in train, val and test, with their source.
 
 Everything downstream takes these types; every source in this package returns them.
 """
@@ -14,7 +14,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from thumbnet.errors import ConfigError, DataError
-from thumbnet.specs.data import WhiteLevels
+from thumbnet.specs.data import LabelsFrom, WhiteLevels
 from thumbnet.specs.division import Division
 from thumbnet.specs.sizes import Fit
 
@@ -25,22 +25,25 @@ SPLIT_NAMES = ("train", "val", "test")
 class Split:
     """One part of a dataset: images uint8 [N,C,H,W] (0 to 255), labels int64 [N], file paths where there are any.
 
+    Where an image may have several labels, or none, they are uint8 [N,K]: 1 for each class that it shows, else 0.
+
     `positions` are those of the images in the split that they were selected from; None where this is that split itself.
     Images of an equal number in `groups` belong together (see groups.py); None: every image for itself.
     """
 
     images: UInt8[Tensor, "n c h w"]
-    labels: Int64[Tensor, " n"]
+    labels: Int64[Tensor, " n"] | UInt8[Tensor, "n k"]
     paths: tuple[str, ...] | None = None
     positions: Int64[Tensor, " n"] | None = None
     groups: Int64[Tensor, " n"] | None = None
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
-        if images.dtype != torch.uint8 or images.ndim != 4 or labels.dtype != torch.int64 or labels.ndim != 1:
+        are_labels = (labels.dtype, labels.ndim) in ((torch.int64, 1), (torch.uint8, 2))
+        if images.dtype != torch.uint8 or images.ndim != 4 or not are_labels:
             raise DataError(
                 f"a split has images of {images.dtype} {list(images.shape)} and labels of {labels.dtype} "
-                f"{list(labels.shape)}, expected uint8 [N,C,H,W] and int64 [N]",
+                f"{list(labels.shape)}, expected uint8 [N,C,H,W] and int64 [N], or uint8 [N,K] of several labels",
                 hint="thumbnet.dataset_from_arrays takes arrays and tensors in other forms, floats from 0 to 1 too",
             )
         for name, given in (("labels", labels), ("paths", self.paths), ("groups", self.groups)):
@@ -51,6 +54,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def has_several_labels(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.labels.ndim == 2
 
     def select(self, indices: Sequence[int] | Int64[Tensor, " m"]) -> Split:
         """The images at `indices`, in that order, as a new split."""
@@ -91,7 +99,7 @@ class Dataset:
     with, as is `division`, and `num_excluded` is how many images were left out because a file lists them; `num_train`
     is how many training images were asked for, where these are not all. `white_levels` are those by which pictures with
     more than 8 bits were scaled, by kind (see white_levels.py). `fit` is how pictures of another shape were
-    brought to this one.
+    brought to this one. `labels_from` is where a folder's labels are.
     """
 
     train: Split
@@ -110,9 +118,14 @@ class Dataset:
     num_train: int | None = None
     white_levels: WhiteLevels = field(default_factory=dict)
     fit: Fit = "crop"
+    labels_from: LabelsFrom = "folders"
 
     def __post_init__(self) -> None:
         _check_same_shape(self.train, self.val, self.test)
+        if len({split.labels.shape[1:] for split in (self.train, self.val, self.test) if split is not None}) > 1:
+            raise DataError(
+                "splits differ in their labels: one an image here, several there", hint="give labels of one form"
+            )
         if len(self.mean) != self.num_channels or len(self.std) != self.num_channels:
             raise ConfigError(
                 f"mean has {len(self.mean)} values and std {len(self.std)}, "
@@ -138,6 +151,11 @@ class Dataset:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def has_several_labels(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.train.has_several_labels
 
     def split(self, name: str) -> Split:
         """The split called `name` (train, val or test); ConfigError for another name or a split that is not there."""
@@ -229,6 +247,7 @@ class SourceSplits:
     white_levels: WhiteLevels = field(default_factory=dict)
     owns_images: bool = False
     fit: Fit = "crop"
+    labels_from: LabelsFrom = "folders"
 
     def joined(self) -> Split:
         """All images, those of train first, then those of val and test; DataError where their shapes differ."""

@@ -10,6 +10,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from thumbnet.data.class_counts import label_text
 from thumbnet.data.dataset import Split
 from thumbnet.errors import DataError, DatasetNotFoundError
 
@@ -41,7 +42,7 @@ def read_exclusions(path: str | Path, train: Split, class_names: Sequence[str]) 
             )
         known = {
             "path": "" if train.paths is None else train.paths[position],
-            "label": class_names[int(train.labels[position])],
+            "label": label_text(train.labels[position], class_names),
         }
         for column, value in known.items():
             if row[column] != value:

@@ -1,24 +1,28 @@
-"""A dataset from a folder of image files, one sub-folder per class; folder_layout.py says which forms it may have.
+"""A dataset from a folder of image files, one sub-folder per class; folder_layout.py says which forms it may have, and
+labels_file.py how a labels.csv names classes, or several labels a picture.
 
 Images become uint8 [N,C,H,W] (see images.py), C 1 if every file is stored in greys, else 3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 from thumbnet.data.dataset import Source, SourceSplits, Split
 from thumbnet.data.faults import FolderFaults
-from thumbnet.data.folder_layout import LabelledFile, no_images, read_layout
+from thumbnet.data.folder_layout import FolderLayout, LabelledFile, no_images
 from thumbnet.data.folder_tree import FolderTree
+from thumbnet.data.labels_file import LABELS_FILE, labels_from, read_labelled
 from thumbnet.data.pictures import PROGRESS_AFTER_S, Pictures, progress_line, read_pictures
 from thumbnet.data.sizes import auto_side, describe_choice, median_sides
 from thumbnet.errors import DataError
-from thumbnet.specs.data import WhiteLevels
+from thumbnet.specs.data import Labels, WhiteLevels
 from thumbnet.specs.sizes import Fit, Sides
 
 UNREADABLE_HINT = "replace them or take them out; or train without them: --set skip_unreadable=true"
@@ -31,6 +35,7 @@ def read_folder(
     fit: Fit = "crop",
     skip_unreadable: bool = False,
     white_levels: WhiteLevels | None = None,
+    labels: Labels = "auto",
     show_progress: bool = True,
     progress_after_s: float = PROGRESS_AFTER_S,
 ) -> SourceSplits:
@@ -44,12 +49,13 @@ def read_folder(
         image_size: side in pixels, or height and width, or "auto": by the pictures' own sizes (see sizes.py).
         fit: as in `load_dataset`.
         skip_unreadable: leave out files that cannot be read as pictures; `source.skipped` names them.
+        labels: "folders", "file" (labels.csv), or "auto": that file where it is there.
         white_levels, show_progress, progress_after_s: as in `read_pictures`.
 
     Raises:
         DatasetNotFoundError: there is no such folder.
         DataError: no class folders, only one, an empty one, splits whose classes differ, or a name that is not UTF-8;
-            it names all faults.
+            or a labels.csv that does not fit; it names all faults.
         ImageError: that is all that is wrong: files cannot be read as images; it names them all.
         ConfigError: the images would not fit in memory.
     """
@@ -60,8 +66,8 @@ def read_folder(
 
     with progress_line("listing files", show=show_progress, after_s=progress_after_s) as count:
         tree = FolderTree(on_unlistable=note, on_foreign_name=note, on_listed=count)
-        layout = read_layout(tree, path, faults)
-    folders, class_names = layout.folders, layout.class_names
+        origin = labels_from(path, labels)
+        layout = read_labelled(tree, path, faults, labels=origin)
     files = [item.file for item in layout.files]
     choice: list[str] = []
     if image_size == "auto":
@@ -81,50 +87,62 @@ def read_folder(
         faults.add_unreadable(list(pictures.unreadable.values()), len(layout.files), hint=UNREADABLE_HINT)
         faults.raise_all(path)
     kept = [item for item in layout.files if item.file not in pictures.unreadable]
-    _check_none_empty(kept, layout.files, folders, class_names, faults)
+    _check_none_empty(kept, layout, faults)
     faults.raise_all(path)
-    splits = {name: _split(kept, pictures, name, path) for name in folders}
+    splits = {name: _split(kept, pictures, name, path, layout) for name in layout.folders}
     num_images = sum(len(split) for split in splits.values())
+    what = "labels, of which each may have several," if layout.has_several_labels else "classes"
     return SourceSplits(
         train=splits["train"],
         val=splits.get("val"),
         test=splits.get("test"),
-        class_names=class_names,
+        class_names=layout.class_names,
         flip_keeps_labels=True,
         source=Source(
             f"folder:{path.resolve()}",
-            f"{num_images:,} images of {len(class_names)} classes in the folder {path}",
+            f"{num_images:,} images of {len(layout.class_names)} {what} in the folder {path}",
             remarks=(*_describe_left_out(tree, pictures, path), *choice, *pictures.remarks),
             skipped=tuple(file.relative_to(path).as_posix() for file in pictures.unreadable),
         ),
         white_levels=pictures.white_levels,
         owns_images=True,
+        labels_from=origin,
     )
 
 
 def _check_none_empty(
     kept: Sequence[LabelledFile],
-    files: Sequence[LabelledFile],
-    folders: Mapping[str, Path],
-    class_names: Sequence[str],
+    layout: FolderLayout,
     faults: FolderFaults,
 ) -> None:
     """Add a fault for each class of which there are files, but none could be read."""
-    present = {(item.split, item.label) for item in kept}
-    for split, label in dict.fromkeys((item.split, item.label) for item in files):
+    present = {(item.split, label) for item in kept for label in item.labels}
+    for split, label in dict.fromkeys((item.split, label) for item in layout.files for label in item.labels):
         if (split, label) not in present:
-            faults.add(no_images(folders[split] / class_names[label]))
+            name = layout.class_names[label]
+            in_file = DataError(
+                f"{LABELS_FILE}: no {split} picture with the label {name!r} can be read", hint="add some"
+            )
+            faults.add(in_file if layout.from_file else no_images(layout.folders[split] / name))
 
 
-def _split(kept: Sequence[LabelledFile], pictures: Pictures, name: str, path: Path) -> Split:
+def _split(kept: Sequence[LabelledFile], pictures: Pictures, name: str, path: Path, layout: FolderLayout) -> Split:
     """The images of one split, which lie side by side in the array of all: a view of it."""
     places = [place for place, item in enumerate(kept) if item.split == name]
     members = kept[places[0] : places[-1] + 1]
     return Split(
         images=torch.from_numpy(pictures.images[places[0] : places[-1] + 1]),
-        labels=torch.tensor([item.label for item in members]),
+        labels=_marked(members, layout) if layout.has_several_labels else torch.tensor([it.label for it in members]),
         paths=tuple(item.file.relative_to(path).as_posix() for item in members),
     )
+
+
+def _marked(files: Sequence[LabelledFile], layout: FolderLayout) -> UInt8[Tensor, "n k"]:
+    """1 where a file has a label."""
+    marks = torch.zeros(len(files), len(layout.class_names), dtype=torch.uint8)
+    for row, item in zip(marks, files, strict=True):
+        row[list(item.labels)] = 1
+    return marks
 
 
 def _describe_left_out(tree: FolderTree, pictures: Pictures, path: Path) -> list[str]:

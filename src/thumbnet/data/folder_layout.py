@@ -29,20 +29,32 @@ SPLIT_ALIASES = {"training": "train", "valid": "val", "validation": "val", "test
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """A file, the split it belongs to and its label."""
+    """A file, the split it belongs to and its labels, in ascending order: one, unless pictures may have several."""
 
     file: Path
     split: str
-    label: int
+    labels: tuple[int, ...]
+
+    @property
+    def label(self) -> int:
+        """The only label."""
+        (label,) = self.labels
+        return label
 
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """The folder of each split, the classes, and all files: split by split, class by class, sorted by name."""
+    """The folder of each split, the classes, and all files: split by split, class by class, sorted by name.
+
+    `from_file`: the labels are those of labels.csv (see labels_file.py), where files are sorted by name alone and may
+    have several labels, or none.
+    """
 
     folders: Mapping[str, Path]
     class_names: tuple[str, ...]
     files: tuple[LabelledFile, ...]
+    has_several_labels: bool = False
+    from_file: bool = False
 
 
 def read_layout(tree: FolderTree, path: Path, faults: FolderFaults) -> FolderLayout:
@@ -59,7 +71,7 @@ def read_layout(tree: FolderTree, path: Path, faults: FolderFaults) -> FolderLay
     if not class_names:
         faults.raise_all(path)
     files = tuple(
-        LabelledFile(file, name, label)
+        LabelledFile(file, name, (label,))
         for name, folder in folders.items()
         for label, members in enumerate(_files_by_class(tree, folder, class_names, faults, ancestors=(path, folder)))
         for file in members

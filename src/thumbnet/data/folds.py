@@ -10,8 +10,10 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from thumbnet.data.class_counts import class_sizes
 from thumbnet.data.dataset import SourceSplits, Split
 from thumbnet.data.divide import divide, fold_numbers
+from thumbnet.data.multi_label_splits import divide_labels
 from thumbnet.errors import DataError
 from thumbnet.terminal.text import counted
 
@@ -35,13 +37,17 @@ def fold_of_each(splits: SourceSplits, *, folds: int, split_seed: int) -> Int64[
         DataError: a class has fewer images, or groups, than there are folds.
     """
     pool = pool_of(splits)
-    sizes = pool.labels.bincount(minlength=len(splits.class_names)).tolist()
+    sizes = class_sizes(pool.labels, len(splits.class_names))
     for size, name in zip(sizes, splits.class_names, strict=True):
         if 0 < size < folds:
             raise DataError(
                 f"class {name!r} has {counted(size, 'image')} for {folds} folds",
                 hint="every fold needs an image of each class: take fewer folds, or add images",
             )
+    if pool.has_several_labels:
+        return divide_labels(
+            pool.labels, pool.groups, [1 / folds] * folds, seed=split_seed, class_names=splits.class_names
+        )
     return divide(pool.labels, pool.groups, fold_numbers(sizes, folds), seed=split_seed, class_names=splits.class_names)
 
 

@@ -40,7 +40,8 @@ def dataset_from_arrays(
     Args:
         images: uint8 (0 to 255) or floats from 0 to 1, [N,H,W], [N,H,W,1 or 3] or [N,1 or 3,H,W], for training. What is
             uint8 with the channels first already is not copied: leave it as it is while the dataset is used.
-        labels: whole numbers from 0, or the names of the classes.
+        labels: whole numbers from 0, or the names of the classes; or 0 and 1 (truth values) as [N,K], K above 1: of
+            each image and class, whether the image has this label, of which it may have several, or none.
         class_names: in the order of the numbers; None: "0", "1", ..., or the names among `labels`, sorted.
         val, test: images and labels likewise. None: held out of `images`, class by class, a tenth for test and
             `val_fraction` for validation ("auto": as in `load_dataset`).
@@ -103,13 +104,21 @@ def save_dataset(dataset: Dataset, path: str | Path) -> Path:
 
 
 def _numbered(arrays: dict[str, np.ndarray], names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Put numbers in the place of labels that are names; the class names, None where there are none."""
+    """Put numbers in the place of labels that are names; the class names, None where there are none.
+
+    Raises:
+        DataError: a name that is no class, or rows of several names.
+    """
     for key in [key for key in arrays if key.endswith("labels")]:
         array = arrays[key]
         if array.dtype == object and all(isinstance(label, str) for label in array.flat):
             array = array.astype(str)
         if array.dtype.kind != "U":
             continue
+        if array.ndim == 2 and array.shape[1] > 1:
+            raise DataError(
+                f"{key} is texts {list(array.shape)}", hint="of several labels an image, give 0 and 1 as [N,K]"
+            )
         texts = [normalised_name(text) for text in array.ravel().tolist()]
         names = checked_names(sorted(set(texts))) if names is None else names
         unknown = sorted(set(texts) - set(names))

@@ -19,6 +19,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from thumbnet.data.dataset import SPLIT_NAMES, SourceSplits, Split
+from thumbnet.data.faults import faulty_table
 from thumbnet.data.folder_layout import normalised_name
 from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
 from thumbnet.specs.checks import shown
@@ -28,7 +29,6 @@ from thumbnet.terminal.text import counted
 
 GROUPS_FILE = "groups.csv"  # in the folder of the data
 FOLDER_SOURCE = "folder"
-MAX_FAULTS = 20  # that a message names
 ADVICE = "move them, leave groups out, or divide all images anew: --folds 4"
 
 Names: TypeAlias = Sequence[str | None]  # of each image's group, None where it is one of its own
@@ -47,13 +47,19 @@ def resolve_groups(groups: str, splits: SourceSplits) -> str:
             f"groups is 'folders', but the images of {splits.source.name} lie in no folders",
             hint="leave groups out, or name a .csv file with the columns index and group",
         )
+    if groups == "folders" and splits.labels_from == "file":
+        raise ConfigError(
+            "groups is 'folders', but the labels are in labels.csv, and the folders are no classes",
+            hint="leave groups out, or name a .csv file with the columns path and group",
+        )
     if groups == "auto":
         if not is_folder:
             return "off"
         if (spec.path / GROUPS_FILE).is_file():
             groups = str(spec.path / GROUPS_FILE)
         else:
-            groups = "folders" if any(any(names) for names in _by_folder(splits).values()) else "off"
+            is_inside = any(any(names) for names in _by_folder(splits).values())
+            groups = "folders" if is_inside and splits.labels_from == "folders" else "off"
     return whole_path(groups)
 
 
@@ -169,7 +175,8 @@ def _by_file(splits: SourceSplits, file: Path) -> dict[str, Names]:
         else:
             names[position] = group
     if faults:
-        raise _faulty(file, faults)
+        hint = "mend these lines; paths are as in the folder of the data, with /"
+        raise faulty_table(file, faults, hint=hint)
     ends = torch.tensor([len(split) for split in parts.values()]).cumsum(0).tolist()
     return {name: names[end - len(split) : end] for (name, split), end in zip(parts.items(), ends, strict=True)}
 
@@ -197,16 +204,6 @@ def _read_rows(file: Path, column: str) -> Iterator[tuple[int, dict[str, str]]]:
         ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file} cannot be read: {error}", hint="give a .csv file in UTF-8") from error
-
-
-def _faulty(file: Path, faults: Sequence[str]) -> DataError:
-    hint = "mend these lines; paths are as in the folder of the data, with /"
-    if len(faults) == 1:
-        return DataError(f"{file}, {faults[0]}", hint=hint)
-    lines = [f"  {fault}" for fault in faults[:MAX_FAULTS]]
-    if len(faults) > MAX_FAULTS:
-        lines.append(f"  ... and {len(faults) - MAX_FAULTS:,} more")
-    return DataError("\n".join([f"{file} has {len(faults):,} faults:", *lines]), hint=hint)
 
 
 def _refuse_parted(by_split: Mapping[str, Names]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from thumbnet.data.alike import find_alike
+from thumbnet.data.class_counts import label_text
 from thumbnet.data.dataset import SPLIT_NAMES, Dataset, Split
 from thumbnet.data.exclusion import SUSPECT_COLUMNS
 from thumbnet.specs.csv_table import read_rows
@@ -140,8 +141,8 @@ def row_of_leak(
     return [
         index if split.positions is None else int(split.positions[index]),
         "" if split.paths is None else split.paths[index],
-        class_names[int(split.labels[index])],
-        class_names[int(held.labels[held_index])],
+        label_text(split.labels[index], class_names),
+        label_text(held.labels[held_index], class_names),
         f"{likeness:.6f}",
         KIND,
         names[0],

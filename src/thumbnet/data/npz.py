@@ -21,7 +21,7 @@ def read_npz(path: Path) -> SourceSplits:
     """The splits in an .npz file: those it defines, or one to be divided later.
 
     Images are uint8 or floats from 0 to 1, [N,H,W] or with 1 or 3 channels, last or first; labels are integers from 0,
-    [N] or [N,1].
+    [N] or [N,1], or 0 and 1 as [N,K] where an image may have several.
     `class_names`, an array of texts, is optional. `flip_keeps_labels` is True, as for a folder: for letters, digits
     or signs, set flip = false.
 
@@ -41,8 +41,9 @@ def read_npz(path: Path) -> SourceSplits:
         raise DataError(f"{path} has the arrays {', '.join(sorted(arrays)) or 'of nothing'}", hint=f"name them {KEYS}")
     source = Source(f"npz:{path.resolve()}", f"the arrays of {path}")
     splits = splits_from_arrays(arrays, class_names=names, source=source, place=f"{path}: ")
-    description = f"the arrays of {path}, {len(splits.class_names)} classes"
-    return replace(splits, source=replace(source, description=description))
+    what = "labels, of which an image may have several" if splits.train.has_several_labels else "classes"
+    description = f"the arrays of {path}, {len(splits.class_names)} {what}"
+    return replace(splits, source=replace(splits.source, description=description))
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -78,6 +78,7 @@ def read_folder(spec: DataSpec, options: ReadOptions) -> SourceSplits:
         fit=options.fit,
         skip_unreadable=options.skip_unreadable,
         white_levels=options.white_levels,
+        labels=options.labels,
         show_progress=options.show_progress,
     )
 

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from thumbnet.data.dataset import SourceSplits, Split
+from thumbnet.data.labels_file import labels_from
 from thumbnet.data.own_sources import read_auto, read_cifar10, read_cifar100, read_digits, read_folder, read_npz
 from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
 from thumbnet.specs.checks import did_you_mean
@@ -29,11 +30,12 @@ from thumbnet.specs.registry import Registry
 from thumbnet.specs.sizes import Fit, Sides, as_image_size
 
 # What a source may obey; `image_shape`: heights and widths that differ, "auto", and `fit`.
-ARGUMENTS = ("data_dir", "allow_unverified", "image_size", "image_shape", "skip_unreadable")
+ARGUMENTS = ("data_dir", "allow_unverified", "image_size", "image_shape", "skip_unreadable", "labels")
 ADVICE = {
     "data_dir": "is not read from there",
     "allow_unverified": "has no published checksums",
     "skip_unreadable": "is not read picture by picture",
+    "labels": "has no labels.csv",
 }
 
 
@@ -66,7 +68,7 @@ class DataSource:
 
 CIFAR_VAL_FRACTION = 0.02  # a thousand images
 CIFAR_ARGUMENTS = frozenset({"data_dir", "allow_unverified"})
-FOLDER_ARGUMENTS = frozenset({"image_size", "image_shape", "skip_unreadable"})
+FOLDER_ARGUMENTS = frozenset({"image_size", "image_shape", "skip_unreadable", "labels"})
 DATA_SOURCES: Registry[DataSource] = Registry(
     "data source",
     "thumbnet.data_sources",
@@ -191,7 +193,8 @@ def read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     kept = _KEPT.get()
     if kept is None:
         return _read_source(spec, options)
-    how = replace(options, show_progress=False)
+    labels = labels_from(spec.path, options.labels) if spec.name == "folder" else options.labels
+    how = replace(options, show_progress=False, labels=labels)  # as a resolved config asks for it
     key = repr((source_name(spec.data), spec.data_dir, spec.allow_unverified, how))
     if key not in kept:
         kept[key] = replace(_read_source(spec, options), owns_images=False)
@@ -204,14 +207,15 @@ def _read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:
         "data_dir": None if spec.data_dir is None else str(spec.data_dir),
         "allow_unverified": spec.allow_unverified,
         "skip_unreadable": options.skip_unreadable,
+        "labels": options.labels if options.labels == "file" else None,
     }
     for name, value in given.items():
         if value not in (None, False) and name not in source.obeys:
             raise ConfigError(
                 f"{name} is {value!r}, but {spec.data} {ADVICE[name]}",
-                hint=f"leave {name} out (--{name.replace('_', '-')})"
-                if name != "skip_unreadable"
-                else "leave skip_unreadable out",
+                hint=f"leave {name} out"
+                if name in ("skip_unreadable", "labels")
+                else f"leave {name} out (--{name.replace('_', '-')})",
             )
     _check_shape(source, spec, options)
     splits = source.read(spec, options)
@@ -268,6 +272,11 @@ def _problem(part: Split, num_classes: int) -> str:
     images, labels = part.images, part.labels
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
         return f"images of {images.dtype} {list(images.shape)}, expected uint8 [N,1 or 3,H,W]"
+    if labels.dtype == torch.uint8 and labels.ndim == 2:
+        if labels.shape[1] != num_classes or int(labels.max()) > 1:
+            found = f"labels of {list(labels.shape)} up to {int(labels.max())}"
+            return f"{found} for {num_classes} classes, expected 0 and 1"
+        return ""
     if labels.dtype != torch.int64 or labels.ndim != 1:
         return f"labels of {labels.dtype} {list(labels.shape)}, expected int64 [N]"
     if int(labels.min()) < 0 or int(labels.max()) >= num_classes:

@@ -15,7 +15,7 @@ from thumbnet.data.splits import complete_splits
 from thumbnet.data.statistics import usable_statistics
 from thumbnet.data.val_rule import val_share
 from thumbnet.errors import ConfigError
-from thumbnet.specs.data import IMAGE_SIZE, DataSpec, ReadOptions, ValFraction, WhiteLevels
+from thumbnet.specs.data import IMAGE_SIZE, DataSpec, Labels, ReadOptions, ValFraction, WhiteLevels
 from thumbnet.specs.division import Division
 from thumbnet.specs.sizes import Fit, ImageSize, check_fit, check_image_size
 
@@ -39,6 +39,7 @@ def load_dataset(
     num_train: int | None = None,
     skip_unreadable: bool = False,
     white_levels: WhiteLevels | None = None,
+    labels: Labels = "auto",
     in_colour: bool = False,
     show_progress: bool = True,
 ) -> Dataset:
@@ -46,8 +47,9 @@ def load_dataset(
 
     Args:
         data: `cifar10`; `cifar100`; `digits` (scikit-learn's 8x8 digits, embedded); `folder:PATH` (one sub-folder per
-            class); `npz:FILE` (see `thumbnet.data.npz`); `auto`: CIFAR-10 where it is on disk or can be downloaded,
-            otherwise the digits, with a `source.note`; or the name of a source of yours (`register_data_source`).
+            class, or a labels.csv); `npz:FILE` (see `thumbnet.data.npz`); `auto`: CIFAR-10 where it is on disk or can
+            be downloaded, otherwise the digits, with a `source.note`; or the name of a source of yours
+            (`register_data_source`).
         data_dir: the folder that holds CIFAR-10 or gets it, or that holds CIFAR-100; None: THUMBNET_DATA, else the
             user's cache folder.
         allow_unverified: accept CIFAR files that are not the official ones; `source.verified` is then False.
@@ -74,6 +76,8 @@ def load_dataset(
         skip_unreadable: of a folder, leave out files that cannot be read as pictures; `source.skipped` names them.
         white_levels: of a folder's pictures with more than 8 bits, the level that is white by kind (see
             `thumbnet.data.white_levels`); None: as many bits as the whole set uses.
+        labels: of a folder: the names of its class folders ("folders"), its labels.csv ("file", see
+            `thumbnet.data.labels_file`), or "auto": that file where it is there.
         in_colour: make grey images colour, with three equal channels.
         show_progress: show on stderr how far a folder is read, where that takes more than two seconds.
 
@@ -90,6 +94,7 @@ def load_dataset(
             fit=fit,
             skip_unreadable=skip_unreadable,
             white_levels=white_levels,
+            labels=labels,
             show_progress=show_progress,
         ),
     )
@@ -167,6 +172,7 @@ def dataset_of(
         num_train=num_train,
         white_levels=splits.white_levels,
         fit=splits.fit,
+        labels_from=splits.labels_from,
     )
     return dataset.in_colour() if in_colour else dataset
 
@@ -180,6 +186,7 @@ def load_whole_dataset(
     fit: Fit = "crop",
     skip_unreadable: bool = False,
     white_levels: WhiteLevels | None = None,
+    labels: Labels = "auto",
     in_colour: bool = False,
     show_progress: bool = True,
 ) -> Dataset:
@@ -196,6 +203,7 @@ def load_whole_dataset(
             fit=fit,
             skip_unreadable=skip_unreadable,
             white_levels=white_levels,
+            labels=labels,
             show_progress=show_progress,
         ),
     )
@@ -212,5 +220,6 @@ def load_whole_dataset(
         source=splits.source,
         white_levels=splits.white_levels,
         fit=splits.fit,
+        labels_from=splits.labels_from,
     )
     return dataset.in_colour() if in_colour else dataset

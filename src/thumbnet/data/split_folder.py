@@ -24,6 +24,7 @@ from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import FolderLayout, read_layout
 from thumbnet.data.folder_tree import FolderTree
 from thumbnet.data.groups import GROUPS_FILE, group_names, resolve_groups, with_groups
+from thumbnet.data.labels_file import LABELS_FILE, labels_from
 from thumbnet.data.pictures import PROGRESS_AFTER_S, progress_line
 from thumbnet.data.splits import hold_out
 from thumbnet.errors import ConfigError, DataError
@@ -149,6 +150,11 @@ def _layout(path: Path, *, show_progress: bool) -> FolderLayout:
 
     with progress_line("listing files", show=show_progress, after_s=PROGRESS_AFTER_S) as count:
         tree = FolderTree(on_unlistable=note, on_foreign_name=note, on_listed=count)
+        if labels_from(path, "auto") == "file":
+            raise DataError(
+                f"the labels of {path} are in {LABELS_FILE}, and only class folders are divided",
+                hint="give the file a column split (train, val or test), or none: training then holds images out",
+            )
         layout = read_layout(tree, path, faults)
     for item in layout.files:
         if not _is_regular(item.file):  # a pipe would keep us waiting

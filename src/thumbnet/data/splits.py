@@ -14,11 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from thumbnet.data.class_counts import class_sizes
 from thumbnet.data.dataset import SourceSplits, Split
 from thumbnet.data.divide import divide
+from thumbnet.data.multi_label_splits import hold_labels_out
 from thumbnet.data.statistics import images_at_once
 from thumbnet.data.subset import draw_subset
 from thumbnet.errors import ConfigError, DataError
@@ -83,6 +85,7 @@ def complete_splits(
         )
     if split_seed < 0:
         raise ConfigError(f"split_seed is {split_seed}, expected 0 or more", hint="set split_seed to 0")
+    refuse_val_per_class(splits, val_per_class)
     indices = hold_out(
         splits.train.labels,
         val_fraction=val_fraction if splits.val is None else 0.0,
@@ -112,8 +115,17 @@ def complete_splits(
     return CompleteSplits(train=train, val=held_for_val if splits.val is None else splits.val, test=test)
 
 
+def refuse_val_per_class(splits: SourceSplits, val_per_class: int) -> None:
+    """ConfigError where a number of images of a rare class is to be held out of images with several labels."""
+    if val_per_class and splits.train.has_several_labels:
+        raise ConfigError(
+            f"val_per_class is {val_per_class}, but an image may have several labels",
+            hint="leave val_per_class out: every label gives its share, see val_fraction",
+        )
+
+
 def hold_out(
-    labels: Int64[Tensor, " n"],
+    labels: Int64[Tensor, " n"] | UInt8[Tensor, "n k"],
     *,
     val_fraction: float,
     val_per_class: int = 0,
@@ -122,8 +134,8 @@ def hold_out(
     class_names: Sequence[str],
     groups: Int64[Tensor, " n"] | None = None,
 ) -> SplitIndices:
-    """Draw images for validation and test, of each class as many as `held_out_counts` says; with `groups`, as near to
-    that as whole groups allow.
+    """Draw images for validation and test, of each class as many as `held_out_counts` says; with `groups`, or where an
+    image may have several labels (see multi_label_splits.py), as near to the fractions as that allows.
 
     The test images do not depend on `val_fraction` (but in a class that is too small for it).
 
@@ -133,6 +145,16 @@ def hold_out(
     assert val_fraction >= 0
     assert test_fraction >= 0
     assert val_fraction + test_fraction < 1
+    if labels.ndim == 2:
+        held = hold_labels_out(
+            labels,
+            groups,
+            val_fraction=val_fraction,
+            test_fraction=test_fraction,
+            seed=seed,
+            class_names=class_names,
+        )
+        return SplitIndices(*held)
     ranks = np.random.PCG64(seed).random_raw(len(labels))
     classes = labels.numpy()
     counts = held_out_counts(
@@ -242,7 +264,9 @@ def _without(indices: SplitIndices, excluded: Collection[int], splits: SourceSpl
             hint="check the data with the same split_seed, or take these lines out of the file",
         )
     train, val = (part[~torch.isin(part, left_out)] for part in (indices.train, indices.val))
-    missing = sorted(set(splits.train.labels.tolist()) - set(splits.train.labels[train].tolist()))
+    labels, num_classes = splits.train.labels, len(splits.class_names)
+    before, after = class_sizes(labels, num_classes), class_sizes(labels[train], num_classes)
+    missing = [label for label, size in enumerate(after) if before[label] and not size]
     if missing:
         raise DataError(
             f"without the excluded images, class {splits.class_names[missing[0]]!r} has none to train on",

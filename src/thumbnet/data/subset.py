@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from thumbnet.data.multi_label_splits import divide_labels
 from thumbnet.errors import ConfigError, DataError
 
 
 def draw_subset(
-    labels: Int64[Tensor, " n"],
+    labels: Int64[Tensor, " n"] | UInt8[Tensor, "n k"],
     positions: Int64[Tensor, " train"],
     *,
     num_train: int,
@@ -24,7 +25,7 @@ def draw_subset(
     """`num_train` of the training images, of every class its share: its images times the same fraction, rounded.
 
     At least one image of each class is among them. The draw is that of `hold_out`: it depends on the labels and the
-    seed alone.
+    seed alone. Where an image may have several labels, the number is about `num_train`.
 
     Args:
         labels: of all images that the training images are some of.
@@ -39,6 +40,12 @@ def draw_subset(
             f"num_train is {num_train:,}, but there are {len(positions):,} training images",
             hint="give fewer, or leave num_train out",
         )
+    if labels.ndim == 2:
+        share = num_train / len(positions)
+        if share == 1:
+            return positions
+        part = divide_labels(labels[positions], None, (1 - share, share), seed=seed, class_names=class_names)
+        return positions[part == 1]
     classes = labels[positions].numpy()
     present, counts = np.unique(classes, return_counts=True)
     if num_train < len(present):

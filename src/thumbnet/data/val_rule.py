@@ -45,6 +45,9 @@ def val_share(splits: SourceSplits, val_fraction: ValFraction, val_per_class: in
     stated = val_fraction_of(splits.source.name)
     if stated is not None:
         return ValShare(stated, val_per_class or 0)
+    if splits.train.has_several_labels:
+        least = max(MIN_FRACTION, min(MAX_FRACTION, MIN_IMAGES / len(splits.train)))
+        return ValShare(math.ceil(least * STEPS) / STEPS, val_per_class or 0)
     sizes = splits.train.labels.bincount(minlength=len(splits.class_names)).tolist()
     fraction = rule(sizes, test_fraction=TEST_FRACTION if splits.test is None else 0.0, class_names=splits.class_names)
     return ValShare(fraction, MIN_OF_A_RARE_CLASS if val_per_class is None else val_per_class)

@@ -13,6 +13,10 @@ from thumbnet.specs.sizes import Fit, ImageSize, Sides, as_sides
 
 WhiteLevels: TypeAlias = Mapping[str, float]  # by the kind of deep pictures, see data/white_levels.py
 ValFraction: TypeAlias = float | Literal["auto"]  # held out for validation; "auto": see data/val_rule.py
+LabelsFrom: TypeAlias = Literal["folders", "file"]  # a folder's class folders, or its labels.csv
+Labels: TypeAlias = Literal["auto", "folders", "file"]  # "auto": the file where it is there
+LABEL_SEPARATOR = ";"  # of several labels of a picture in a text
+NO_LABEL = "no label"  # for people
 IMAGE_SIZE = 32  # pixels, where no other side is given
 FRACTION_TEXT = '0 to 0.5, or "auto"'  # what `val_fraction` may be
 ARRAYS = "arrays"  # what `data` is for arrays in memory (`dataset_from_arrays`), which nobody can read again
@@ -52,7 +56,7 @@ class ReadOptions:
     white in pictures with more than 8 bits (None: by what the set uses), and whether to show on stderr how far it is.
 
     Sources that obey `image_shape` get pictures of `wanted_sides`, which may differ from each other or be left to the
-    source ("auto"), cropped or letterboxed (`fit`).
+    source ("auto"), cropped or letterboxed (`fit`). `labels` says what names the classes of a folder's pictures.
     """
 
     image_size: int = IMAGE_SIZE
@@ -61,6 +65,7 @@ class ReadOptions:
     show_progress: bool = True
     shape: Sides | Literal["auto"] | None = None  # None: a square of image_size
     fit: Fit = "crop"
+    labels: Labels = "auto"
 
     @classmethod
     def sized(
@@ -70,14 +75,15 @@ class ReadOptions:
         fit: Fit = "crop",
         skip_unreadable: bool = False,
         white_levels: WhiteLevels | None = None,
+        labels: Labels = "auto",
         show_progress: bool = True,
     ) -> ReadOptions:
         """With a checked size of any kind."""
         if isinstance(image_size, int):
-            return cls(image_size, skip_unreadable, white_levels, show_progress, fit=fit)
+            return cls(image_size, skip_unreadable, white_levels, show_progress, fit=fit, labels=labels)
         shape: Sides | Literal["auto"] = "auto" if image_size == "auto" else as_sides(image_size)
         side = IMAGE_SIZE if shape == "auto" else max(shape)
-        return cls(side, skip_unreadable, white_levels, show_progress, shape, fit)
+        return cls(side, skip_unreadable, white_levels, show_progress, shape, fit, labels)
 
     @property
     def wanted_sides(self) -> Sides | Literal["auto"]:

@@ -19,7 +19,8 @@ MIN_UNSURE, MAX_UNSURE = 0.05, 0.9
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
     """How answers are made of probabilities; picked on validation after training. Of two classes, from which
-    probability on the positive one is answered; of any, when the answer is `unsure`.
+    probability on the positive one is answered; of any, when the answer is `unsure`. Where a picture may have several
+    labels, from which probability on each of them is answered, without `positive`, `costs` and `unsure`.
 
     Args:
         threshold: `none`: the likelier class is answered; `f1`: where F1 is highest; `recall`: where so many of the

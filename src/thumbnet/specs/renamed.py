@@ -10,6 +10,7 @@ TODAYS_NAME = {"vector_lr": "bias_lr", "vector_momentum": "bias_momentum"}  # si
 
 # What runs trained with before there was the field, where that is not today's default. A run's config holds all fields
 # of its time, so one that is absent is younger than the run; those that are None are left out, so none of these may be.
+# Runs on a folder did not look at a labels.csv in it.
 OF_OLD_RUNS: dict[str, object] = {
     "scale_pixels": False,
     "border": "policy",
@@ -31,4 +32,5 @@ def with_todays_names(values: Mapping[str, object]) -> dict[str, object]:
 
 def with_values_of_old_runs(values: Mapping[str, object]) -> dict[str, object]:
     """The fields of a run's own config by today's names, with those that its version had not yet."""
-    return {**OF_OLD_RUNS, **with_todays_names(values)}
+    is_folder = str(values.get("data", "")).startswith("folder:")
+    return {**OF_OLD_RUNS, **({"labels": "folders"} if is_folder else {}), **with_todays_names(values)}

@@ -1,0 +1,187 @@
+"""labels.csv in a folder of pictures: which label each picture has, or which labels.
+
+    path,label                              path,labels
+    a/one.png,cat                           one.png,cat;dog
+    two.jpg,dog                             two.png,
+
+Paths are relative to the folder. Several labels of a picture stand between semicolons; in a file with such a picture,
+or with the column `labels` in the place of `label`, every picture may have several, or none (an empty label). A column
+`split` (train, val or test) divides the pictures; without it, folders train/, val/ and test/ do, if all pictures lie in
+these. Every picture of the folder is listed: one that is not is a fault, not a picture without labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from thumbnet.data.dataset import SPLIT_NAMES
+from thumbnet.data.faults import FolderFaults, faulty_table
+from thumbnet.data.folder_layout import FolderLayout, LabelledFile, normalised_name, read_layout
+from thumbnet.data.folder_tree import FolderTree
+from thumbnet.errors import DataError
+from thumbnet.specs.data import LABEL_SEPARATOR, Labels, LabelsFrom
+from thumbnet.terminal.text import counted
+
+LABELS_FILE = "labels.csv"  # in the folder of the data
+FIRST_LINE = "its first line is path,label, or path,labels where a picture may have several or none"
+
+
+def labels_from(path: Path, labels: Labels) -> LabelsFrom:
+    """Where a folder's labels are: "auto" is its labels.csv, if it has one, else the names of its class folders."""
+    if labels == "auto":
+        return "file" if os.path.isfile(path / LABELS_FILE) else "folders"  # noqa: PTH113  # False of an impossible name
+    return labels
+
+
+def read_labelled(tree: FolderTree, path: Path, faults: FolderFaults, *, labels: LabelsFrom) -> FolderLayout:
+    """The layout of a folder by its labels.csv or by its class folders; errors are those of `read_layout` and
+    `read_labels_file`."""
+    return read_labels_file(tree, path, faults) if labels == "file" else read_layout(tree, path, faults)
+
+
+def read_labels_file(tree: FolderTree, path: Path, faults: FolderFaults) -> FolderLayout:
+    """The pictures of a folder with their labels, split by split, sorted by path: the order of the rows is of no
+    account. `faults` are those of the folders, which are raised with the file's.
+
+    Raises:
+        DataError: the file is not there or cannot be read, or has faults, which are named all at once.
+    """
+    file = path / LABELS_FILE
+    table = _read(file)
+    known: dict[str, Path] = {}
+    for picture in tree.files_below([path], ancestors=()):
+        name = normalised_name(picture.relative_to(path).as_posix())
+        if known.setdefault(name, picture) != picture:
+            table.faults.append(f"two pictures are called {name!r}, in two spellings of Unicode")
+    rows = _checked(table, known)
+    unlisted = sorted(set(known) - {row.path for row in table.rows})
+    if unlisted:
+        has = "is" if len(unlisted) == 1 else "are"
+        table.faults.append(f"{counted(len(unlisted), 'picture')} {has} not listed, for instance {unlisted[0]}")
+    if table.faults:
+        hint = "mend these lines: a path is as in the folder, with /, and every picture is listed"
+        faults.add(faulty_table(file, table.faults, hint=hint))
+        faults.raise_all(path)
+    splits = _splits(table, rows)
+    class_names = sorted({label for row in rows for label in row.labels})
+    if len(class_names) < 2:
+        found = f"only one label, {class_names[0]!r}" if class_names else "no label"
+        hint = "give at least two labels; for yes or no, give the pictures without it a label, too, as not-it"
+        raise DataError(f"{file} has {found}", hint=hint)
+    number_of = {name: number for number, name in enumerate(class_names)}
+    layout = FolderLayout(
+        folders={name: path for name in SPLIT_NAMES if name in splits},
+        class_names=tuple(class_names),
+        files=tuple(
+            LabelledFile(known[row.path], name, tuple(sorted(number_of[label] for label in row.labels)))
+            for name in SPLIT_NAMES
+            for row, split in sorted(zip(rows, splits, strict=True), key=lambda pair: pair[0].path)
+            if split == name
+        ),
+        has_several_labels=table.has_several,
+        from_file=True,
+    )
+    _check_trained(layout, file)
+    return layout
+
+
+@dataclass(frozen=True)
+class _Row:
+    line: int
+    path: str
+    labels: tuple[str, ...]
+    split: str
+
+
+@dataclass
+class _Table:
+    """The rows of a file that could be read, whether its pictures may have several labels, and its faults."""
+
+    rows: list[_Row]
+    has_several: bool
+    has_splits: bool
+    faults: list[str] = field(default_factory=list)
+
+
+def _read(file: Path) -> _Table:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as opened:  # a spreadsheet may put a mark at the beginning
+            reader = csv.DictReader(opened, restval="", strict=True)
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            column = "labels" if "labels" in columns else "label"
+            _check_columns(file, columns, column)
+            reader.fieldnames = columns
+            lines = [(reader.line_num, row) for row in reader]
+    except FileNotFoundError as error:
+        raise DataError(
+            f"there is no file {file}", hint="write one, or leave labels out: class folders say what pictures show"
+        ) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file} cannot be read: {error}", hint="give a .csv file in UTF-8") from error
+    has_several = column == "labels" or any(LABEL_SEPARATOR in row[column] for _, row in lines)
+    table = _Table([], has_several, "split" in columns)
+    for line, row in lines:
+        if None in row:
+            table.faults.append(f'line {line} has more fields than the first line; put a name with a comma into "..."')
+            continue
+        path = normalised_name(row["path"].strip().replace("\\", "/")).removeprefix("./")
+        names = [normalised_name(name.strip()) for name in row[column].split(LABEL_SEPARATOR)]
+        labels = tuple(name for name in names if name)
+        if len(set(labels)) < len(labels):
+            table.faults.append(f"line {line}: {path!r} has a label twice")
+        elif not labels and not has_several:
+            table.faults.append(f"line {line}: {path!r} has no label; call the column labels if that is meant")
+        elif len(labels) < len(names) > 1:
+            table.faults.append(f"line {line}: a label of {path!r} is empty")
+        table.rows.append(_Row(line, path, labels, (row.get("split") or "").strip()))
+    return table
+
+
+def _check_columns(file: Path, columns: Sequence[str], column: str) -> None:
+    for needed in ("path", column):
+        if columns.count(needed) != 1:
+            state = "no column" if needed not in columns else "twice the column"
+            raise DataError(f"{file} has {state} {needed!r}", hint=FIRST_LINE)
+    if column == "labels" and "label" in columns:
+        raise DataError(f"{file} has the columns 'label' and 'labels'", hint="keep one of them")
+
+
+def _checked(table: _Table, known: Mapping[str, Path]) -> list[_Row]:
+    """The rows of pictures that are there, each once; what is wrong with others is added to the table's faults."""
+    line_of: dict[str, int] = {}
+    rows = []
+    for row in table.rows:
+        if row.path in line_of:
+            table.faults.append(f"line {row.line}: {row.path!r} is there twice, before in line {line_of[row.path]}")
+        elif row.path not in known:
+            table.faults.append(f"line {row.line}: there is no picture {row.path!r} in the folder")
+        elif table.has_splits and row.split not in SPLIT_NAMES:
+            table.faults.append(f"line {row.line}: the split of {row.path!r} is {row.split!r}, not train, val or test")
+        else:
+            rows.append(row)
+        line_of.setdefault(row.path, row.line)
+    return rows
+
+
+def _splits(table: _Table, rows: Sequence[_Row]) -> list[str]:
+    """The split of each row: by its column, else by the first folders where all are called as splits are, else
+    train."""
+    if table.has_splits:
+        return [row.split for row in rows]
+    first = [row.path.split("/")[0] if "/" in row.path else "" for row in rows]
+    return first if "train" in first and set(first) <= set(SPLIT_NAMES) else ["train"] * len(rows)
+
+
+def _check_trained(layout: FolderLayout, file: Path) -> None:
+    """DataError where labels have no training picture."""
+    trained = {label for item in layout.files if item.split == "train" for label in item.labels}
+    missing = [name for label, name in enumerate(layout.class_names) if label not in trained]
+    if missing:
+        raise DataError(
+            f"{file}: no training picture has the label {', '.join(map(repr, missing[:5]))}",
+            hint="put pictures of every label into the training split",
+        )
