@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thumbnet.export.html.page import ENGINE_SCRIPTS
+from thumbnet.export.html.scripts import ENGINE_SCRIPTS
 
 HTML = Path(__file__).parent.parent / "src" / "thumbnet" / "export" / "html"
 NODE = shutil.which("node")

@@ -211,11 +211,11 @@ def test_only_pages_of_such_models_have_the_script(decided: ExportRequest) -> No
     assert model is not None
     decision = decision_of(decided)
     assert json.loads(model.group(1))["decision"] == {"positive": 1, "margin": decision.margin}
-    for text, has_decision in ((plain, False), (page, True)):
+    for text, kind in ((plain, "likeliest"), (page, "threshold")):
         policy = re.search(r'Content-Security-Policy" content="(.*?)"', text)
         assert policy is not None
-        assert html.unescape(policy.group(1)) == page_policy(has_decision=has_decision)
-    assert page_policy() != page_policy(has_decision=True)
+        assert html.unescape(policy.group(1)) == page_policy(kind)
+    assert page_policy() != page_policy("threshold")
     assert "from a probability of" in page
 
 
@@ -274,7 +274,7 @@ def test_a_server_answers_by_the_threshold(decided: ExportRequest, tmp_path: Pat
     assert client.get("/model").json()["decision"]["rule"] == "recall 0.35"
     page = client.get("/")
     assert "probabilities.answer" in page.text
-    assert page_policy(has_decision=True) in page.headers["content-security-policy"]
+    assert page_policy("threshold") in page.headers["content-security-policy"]
     schema = client.get("/openapi.json").json()["components"]["schemas"]["Model"]
     assert "decision" in schema["required"]
 

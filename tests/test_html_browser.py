@@ -19,7 +19,7 @@ from html_pictures import save_pictures
 from html_scripts import HTML, encoded
 from thumbnet.data.images import read_image_array
 from thumbnet.evaluation.saliency import saliency_maps
-from thumbnet.export.html.page import ENGINE_SCRIPTS
+from thumbnet.export.html.scripts import ENGINE_SCRIPTS
 from thumbnet.export.html.weights import program_to_bytes
 from thumbnet.export.request import softmax
 from thumbnet.models.program_numpy import run_program

@@ -271,7 +271,7 @@ def test_the_server_letterboxes_as_predict_does(tmp_path: Path) -> None:
     image.save(tmp_path / "wide.png")
     content = BytesIO((tmp_path / "wide.png").read_bytes())
     classifier = Classifier(shippable, limits=Limits())
-    found = classifier._classify(content, num_top=4)
+    found = classifier._classify(content, num_top=4).top
     predicted = PictureForm(shippable.card.image_shape, shippable.card.class_names, fit="letterbox")
     logits = classifier._runner.run(predicted.read(tmp_path / "wide.png")[None]).logits[0]
     assert found[0].class_name == shippable.card.class_names[int(logits.argmax())]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
 
 from small_runs import small_config, write_small_data
@@ -16,7 +17,15 @@ from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import augmentation_choice
-from thumbnet.runs.augmentation_choice import MOST_PROBE_STEPS, Change, _probe, choose_policy, judge_changes
+from thumbnet.runs.augmentation_choice import (
+    MOST_PROBE_STEPS,
+    Change,
+    _balanced,
+    _probe,
+    _right,
+    choose_policy,
+    judge_changes,
+)
 from thumbnet.runs.resolve import resolve_config
 from thumbnet.runs.train import train
 from thumbnet.specs.inputs import Inputs
@@ -69,6 +78,35 @@ def test_changes_that_turn_a_class_into_another_are_found() -> None:
     assert harmless(Brightness(), halves(is_bright=True)) == ["left-right", "upside down", "by 90 degrees"]
     assert harmless(Brightness(), halves(width=10, is_bright=True)) == ["left-right", "upside down"]  # not square
     assert judge_changes(Brightness(), halves(), halves().train) == []  # it knows nothing of these
+
+
+def test_of_several_labels_each_is_looked_at() -> None:
+    dataset = halves()
+    labels = torch.stack([1 - dataset.train.labels, dataset.train.labels], dim=1).to(torch.uint8)
+    split = replace(dataset.train, labels=labels)
+    assert harmless(Side(), replace(dataset, train=split, val=split, test=split)) == ["upside down"]
+
+
+class Given(nn.Module):
+    """Logits that are known before."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(logits)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.logits[: len(images)]
+
+
+def test_of_several_labels_the_balanced_accuracies_are_averaged() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = (torch.rand(120, 4, generator=generator) < torch.tensor([0.1, 0.5, 0.9, 1.1])).to(torch.uint8)
+    logits = torch.randn(120, 4, generator=generator) + labels
+    dataset = halves()
+    split = replace(dataset.train, labels=labels)
+    found = float(_balanced(_right(Given(logits), dataset, split, split.images), split).mean())
+    pairs = zip(labels[:, :3].T, logits[:, :3].T >= 0, strict=True)  # all have the last one
+    assert found == pytest.approx(sum(balanced_accuracy_score(*pair) for pair in pairs) / 3)
 
 
 def test_a_rare_class_counts_as_much_as_a_common_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,8 @@ from thumbnet.cli.prediction_output import writer_for
 from thumbnet.data.picture_files import find_pictures
 from thumbnet.errors import ConfigError, DataError, ImageError, ModelError, NonFiniteLogitsError
 from thumbnet.evaluation import sorted_pictures
-from thumbnet.evaluation.images import ClassProbability, ImagePrediction, PictureForm, stream_predictions
+from thumbnet.evaluation.image_answers import ClassProbability, ImagePrediction
+from thumbnet.evaluation.images import PictureForm, stream_predictions
 from thumbnet.evaluation.sorted_pictures import PictureSorter, folder_names
 from thumbnet.export.exported import load_exported
 from thumbnet.export.onnx.float_graph import float_graph

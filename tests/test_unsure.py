@@ -26,9 +26,9 @@ from thumbnet.models.unsure import Unsure, name_of_unsure, unsure_answers
 from thumbnet.runs import results
 from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.predict import predict
-from thumbnet.runs.report import write_report
 from thumbnet.runs.run import Run, RunDir
 from thumbnet.runs.train import train
+from thumbnet.runs.write_report import write_report
 from thumbnet.specs.decisions import Decisions
 
 RULE = Unsure(confidence=0.9, most_error=0.4, num_images=300, num_unsure=50, error=0.6)

@@ -22,7 +22,8 @@ from thumbnet.export.c.reading import load_c_folder
 from thumbnet.export.c.source import PROBABILITY_ERROR
 from thumbnet.export.export import export_shippable
 from thumbnet.export.formats import FORMATS
-from thumbnet.export.html.page import UNSURE_WHERE, build_page, page_policy
+from thumbnet.export.html.page import build_page, page_policy
+from thumbnet.export.html.scripts import UNSURE_WHERE
 from thumbnet.export.model_card.sections import sections
 from thumbnet.export.onnx.reading import load_onnx
 from thumbnet.export.request import ExportRequest, softmax
@@ -148,11 +149,11 @@ def test_only_pages_of_such_models_are_unsure(doubtful: ExportRequest) -> None:
     assert "It always answers one of its classes" in usual
     assert "It always answers one of its classes" not in page
     assert page.count("model.unsure") == 2
-    for text, has_unsure in ((usual, False), (page, True)):
+    for text, kind in ((usual, "likeliest"), (page, "unsure")):
         policy = re.search(r'Content-Security-Policy" content="(.*?)"', text)
         assert policy is not None
-        assert html.unescape(policy.group(1)) == page_policy(has_unsure=has_unsure)
-    assert page_policy() != page_policy(has_unsure=True)
+        assert html.unescape(policy.group(1)) == page_policy(kind)
+    assert page_policy() != page_policy("unsure")
 
 
 CARDS = """
@@ -220,7 +221,7 @@ def test_a_server_says_so(doubtful: ExportRequest, tmp_path: Path) -> None:
         assert said["class_name"] == f"class {likeliest[index]}"
         assert said["answer"] == ("unsure" if answers[index] == NUM_CLASSES else said["class_name"])
     assert client.get("/model").json()["unsure"]["num_unsure"] == 150
-    assert page_policy(has_unsure=True) in client.get("/").headers["content-security-policy"]
+    assert page_policy("unsure") in client.get("/").headers["content-security-policy"]
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     assert "unsure" in schemas["Model"]["required"]
     assert schemas["Prediction"]["properties"]["answer"]["enum"][-1] == "unsure"

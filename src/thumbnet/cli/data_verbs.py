@@ -79,7 +79,8 @@ def info(parsed: argparse.Namespace) -> None:
     for name, value in values.items():
         if value is not None:
             put(f"{name.replace('picture_sides', 'pictures'):12} {_plain(value)}")
-    put(f"\n{class_table(counts)}\naccuracy on the test images without a model: {always}")
+    num_images = {name: len(dataset.split(name)) for name in next(iter(counts.values()))}
+    put(f"\n{class_table(counts, num_images=num_images)}\naccuracy on the test images without a model: {always}")
 
 
 def split(parsed: argparse.Namespace) -> None:

@@ -43,7 +43,10 @@ def predict(parsed: argparse.Namespace) -> None:
         num_names = len(paths) + len(unreadable)
         predictor, model = _load_predictor(parsed, len(paths))
         sorter = None if sort_into is None else _sorter(parsed, sort_into, predictor)
-        writer = writer_for(parsed, min(parsed.top, len(predictor.card.class_names)))
+        card = predictor.card
+        writer = writer_for(
+            parsed, min(parsed.top, len(card.class_names)), has_several_labels=card.label_decision is not None
+        )
         writer.begin(model)
         predictions = predictor.stream(
             paths,
@@ -93,6 +96,11 @@ def _check_options(parsed: argparse.Namespace) -> None:
 def _sorter(parsed: argparse.Namespace, folder: Path, predictor: Predictor) -> PictureSorter:
     from thumbnet.evaluation.sorted_pictures import PictureSorter
 
+    if predictor.card.label_decision is not None:
+        raise ConfigError(
+            "--sort-into is given, but the model's pictures may have several labels: a picture has no one folder",
+            hint="take --csv, which has a column labels",
+        )
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file, but pictures are to be sorted into it", hint="name a folder")
     card = predictor.card

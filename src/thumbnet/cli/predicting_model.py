@@ -24,10 +24,11 @@ class PredictingModel:
 
     def __str__(self) -> str:
         names = self.card.class_names
-        some = ", ".join(names[:NUM_CLASSES_NAMED])
+        some = ", ".join(names[:NUM_CLASSES_NAMED]) + (", ..." if len(names) > NUM_CLASSES_NAMED else "")
+        noun = "labels" if self.card.has_several_labels else "classes"
         facts = ["comes with thumbnet"] if self.comes_with_package else []
         facts.append(f"trained on {self.card.data}")
-        facts.append(f"{len(names)} classes: {some}{', ...' if len(names) > NUM_CLASSES_NAMED else ''}")
+        facts.append(f"{len(names)} {noun}: {some}")
         if self._test_accuracy is not None:
             facts.append(f"{self._test_accuracy:.1%} on its test images")
         return f"model: {self.name} ({'; '.join(facts)})"

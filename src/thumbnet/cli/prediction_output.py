@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from thumbnet.cli.output import put, put_part, put_utf8
 from thumbnet.errors import ImageError
+from thumbnet.specs.data import LABEL_SEPARATOR, NO_LABEL
 from thumbnet.terminal.streams import tell
 from thumbnet.terminal.text import escaped
 
 if TYPE_CHECKING:
     from thumbnet.cli.predicting_model import PredictingModel
-    from thumbnet.evaluation.images import ImagePrediction
+    from thumbnet.evaluation.image_answers import ImagePrediction
 
 BY_THRESHOLD = " (by the model's threshold)"
 Unreadable = Sequence[tuple[str, ImageError]]
@@ -36,6 +37,10 @@ class PredictionLines:
     def put(self, prediction: ImagePrediction, name: str) -> None:
         """Write one, of the picture of this name."""
         ranked = ", ".join(f"{escaped(guess.class_name)} {guess.probability:.1%}" for guess in prediction.top)
+        if prediction.labels is not None:
+            labels = "; ".join(escaped(label) for label in prediction.labels) or NO_LABEL
+            put(f"{escaped(name)}: {labels} ({ranked})")
+            return
         if prediction.is_unsure:
             put(f"{escaped(name)}: {prediction.answer} ({ranked})")
             return
@@ -46,11 +51,11 @@ class PredictionLines:
         """Called after the last, with the files that have no prediction."""
 
 
-def writer_for(parsed: argparse.Namespace, num_top: int) -> PredictionLines:
-    """What writes as --json or --csv ask."""
+def writer_for(parsed: argparse.Namespace, num_top: int, *, has_several_labels: bool = False) -> PredictionLines:
+    """What writes as --json or --csv ask, for a model whose pictures may have several labels, or one class."""
     if parsed.json:
         return _Json()
-    return _Csv(num_top) if parsed.csv else PredictionLines()
+    return _Csv(num_top, has_several_labels=has_several_labels) if parsed.csv else PredictionLines()
 
 
 class _Json(PredictionLines):
@@ -67,7 +72,9 @@ class _Json(PredictionLines):
         self._is_first = False
         values = asdict(replace(prediction, path=name))
         del values["is_unsure"]
-        values["answer"] = prediction.answer
+        if prediction.labels is None:
+            del values["labels"]
+            values["answer"] = prediction.answer
         put_part(separator + json.dumps(values, allow_nan=False))
 
     def end(self, unreadable: Unreadable) -> None:
@@ -77,10 +84,12 @@ class _Json(PredictionLines):
 
 class _Csv(PredictionLines):
     """RFC 4180 in UTF-8: the path, the class, its probability, and the same of the runners-up; last, of a model that
-    may be unsure, its answer."""
+    may be unsure, its answer. Where a picture may have several labels, these stand between semicolons after the path.
+    """
 
-    def __init__(self, num_top: int) -> None:
+    def __init__(self, num_top: int, *, has_several_labels: bool) -> None:
         self._num_top = num_top
+        self._labels = ["labels"] if has_several_labels else []
         self._text = StringIO()
         self._table = csv.writer(self._text)
         self._has_answers = False
@@ -90,11 +99,14 @@ class _Csv(PredictionLines):
         self._has_answers = model.card.unsure is not None
         ranks = range(2, self._num_top + 1)
         runners_up = [name for rank in ranks for name in (f"class_{rank}", f"probability_{rank}")]
-        self._put_row(["path", "class", "probability", *runners_up, *(["answer"] if self._has_answers else [])])
+        self._put_row(
+            ["path", *self._labels, "class", "probability", *runners_up, *(["answer"] if self._has_answers else [])]
+        )
 
     def put(self, prediction: ImagePrediction, name: str) -> None:
         guesses = [value for guess in prediction.top for value in (guess.class_name, f"{guess.probability:.6f}")]
-        self._put_row([name, *guesses, *([prediction.answer] if self._has_answers else [])])
+        labels = [] if prediction.labels is None else [LABEL_SEPARATOR.join(prediction.labels)]
+        self._put_row([name, *labels, *guesses, *([prediction.answer] if self._has_answers else [])])
 
     def _put_row(self, values: Sequence[str]) -> None:
         self._table.writerow(values)

@@ -43,10 +43,14 @@ def add_train(verbs: Any) -> None:
         "--threshold",
         metavar="RULE",
         type=number_or_name,
-        help="of two classes: answer the rarer one where F1 is best on validation (f1), or from this probability on",
+        help="of two classes: answer the rarer one where F1 is best on validation (f1), or from this probability on; "
+        "of several labels a picture: the same of each",
     )
     train.add_argument(
-        "--recall", metavar="FRACTION", type=float, help="of two classes: find this fraction of the rarer one's images"
+        "--recall",
+        metavar="FRACTION",
+        type=float,
+        help="of two classes: find this fraction of the rarer one's images; of several labels: of each label's",
     )
     train.add_argument(
         "--positive", metavar="CLASS", help="with --threshold or --recall: the class to find, if not the rarer one"

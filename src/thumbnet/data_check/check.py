@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.data_check.by_class import count_kinds, large_losses
 from thumbnet.data_check.description import describe_check
 from thumbnet.data_check.folds import NUM_FOLDS, NUM_REPEATS, OutOfFold, check_folds, predict_out_of_fold
@@ -108,6 +109,11 @@ def check_data(
     pick_device(config.engine.device)
     without_val = config.replace(val_fraction=0.0, val_per_class=None, decisions=Decisions())
     dataset, config = load_data(without_val, say=say, dataset=dataset)
+    refuse_several_labels(
+        dataset,
+        "data check compares each image with its one label",
+        hint="pictures that stand in two splits are found by train (leaks.csv)",
+    )
     check_folds(config, dataset, num_folds=num_folds, num_repeats=num_repeats)
     check_trainable(config, dataset, say=say)
     with create_run_dir("data-check", out, option="--out", data=config.data) as folder:

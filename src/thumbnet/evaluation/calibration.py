@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Float64
 from scipy.optimize import minimize_scalar
 from torch.nn import functional as F
 
@@ -45,7 +45,13 @@ class Calibration:
 def calibrate(predictions: Predictions, *, num_bins: int = NUM_BINS) -> Calibration:
     """How well confidence, the probability of the predicted class, foretells accuracy, in bins of equal width."""
     confidence = predictions.confidence.double().numpy()
-    right = (predictions.predicted == predictions.labels).numpy()
+    return reliability(confidence, (predictions.predicted == predictions.labels).numpy(), num_bins=num_bins)
+
+
+def reliability(
+    confidence: Float64[np.ndarray, " n"], right: Bool[np.ndarray, " n"], *, num_bins: int = NUM_BINS
+) -> Calibration:
+    """How well probabilities foretell what comes true, in bins of equal width."""
     edges = np.linspace(0.0, 1.0, num_bins + 1)
     places = np.clip(np.digitize(confidence, edges, right=True) - 1, 0, num_bins - 1)
     bins, error = [], 0.0

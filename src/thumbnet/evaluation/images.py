@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from thumbnet.data.arrays import HasArray, as_array, picture_from_array
@@ -22,9 +22,11 @@ from thumbnet.data.images import read_image_array
 from thumbnet.data.picture_files import ADDRESS
 from thumbnet.data.standardise import fitted, standardised
 from thumbnet.data.unreadable import OnUnreadable, unreadable_error
-from thumbnet.errors import ConfigError, DataError, ImageError, NonFiniteLogitsError
-from thumbnet.models.decision import Decision, ranked_classes
-from thumbnet.models.unsure import UNSURE, Unsure, unsure_answers
+from thumbnet.errors import ConfigError, DataError, ImageError
+from thumbnet.evaluation.image_answers import ImagePrediction, answers_of
+from thumbnet.models.decision import Decision
+from thumbnet.models.label_decision import LabelDecision
+from thumbnet.models.unsure import Unsure
 from thumbnet.specs.data import WhiteLevels
 from thumbnet.specs.processors import num_processors
 from thumbnet.specs.sizes import Fit
@@ -41,35 +43,6 @@ NUM_TOP = 3
 
 
 @dataclass(frozen=True)
-class ClassProbability:
-    """A class and the probability that the model gives it."""
-
-    class_name: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class ImagePrediction:
-    """A picture's class, with its probability, and the same in `top` before the runners-up, most probable first. The
-    class is the most probable one, unless the model's card has a decision. `is_unsure` is whether that is no answer,
-    since answers of so little confidence are wrong too often (see `Unsure`).
-
-    `path` is the file's; of a picture in memory, "image 2" is the third of those that were given.
-    """
-
-    path: str
-    class_name: str
-    probability: float
-    top: tuple[ClassProbability, ...]
-    is_unsure: bool = False
-
-    @property
-    def answer(self) -> str:
-        """The class, or "unsure"."""
-        return UNSURE if self.is_unsure else self.class_name
-
-
-@dataclass(frozen=True)
 class PictureForm:
     """What a model's pictures are brought to: channels, height and width, and the levels by which its own pictures with
     more than 8 bits were scaled; and the names of its classes, how its logits become an answer, and when that is
@@ -81,6 +54,7 @@ class PictureForm:
     decision: Decision | None = None
     fit: Fit = "crop"
     unsure: Unsure | None = None
+    label_decision: LabelDecision | None = None
 
     def read(self, picture: PictureLike, *, name: str = "the picture") -> UInt8[np.ndarray, "c h w"]:
         """A picture as the network sees it: turned upright, resized so that it fits, centre-cropped or with
@@ -211,11 +185,7 @@ def _stream(
                 read.append((path, picture))
         if read:
             logits = logits_of(np.stack([picture for _, picture in read]))
-            probabilities = _softmax(logits)
-            ranked = ranked_classes(form.decision, logits, probabilities)[:, :num_top]
-            is_unsure = unsure_answers(form.unsure, probabilities).tolist()
-            for (path, _), row, best, is_none in zip(read, probabilities, ranked, is_unsure, strict=True):
-                yield _prediction(path, row, best, form.class_names, is_unsure=is_none)
+            yield from answers_of([path for path, _ in read], logits, form, num_top=num_top)
 
 
 def _read_batches(
@@ -253,26 +223,3 @@ def _read(form: PictureForm, index: int, picture: PictureLike) -> UInt8[np.ndarr
         return form.read(picture, name=_name_of(index, picture))
     except ImageError as error:
         return error
-
-
-def _softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
-    if not np.isfinite(logits).all():
-        raise NonFiniteLogitsError(
-            "the model gives logits that are not finite", hint="its training diverged: train again at a lower rate"
-        )
-    exact = logits.astype(np.float64)
-    powers = np.exp(exact - exact.max(axis=1, keepdims=True))
-    probabilities: Float[np.ndarray, "n k"] = powers / powers.sum(axis=1, keepdims=True)
-    return probabilities
-
-
-def _prediction(
-    path: str,
-    probabilities: Float[np.ndarray, " k"],
-    best: Int64[np.ndarray, " m"],
-    class_names: Sequence[str],
-    *,
-    is_unsure: bool,
-) -> ImagePrediction:
-    top = tuple(ClassProbability(class_names[index], float(probabilities[index])) for index in best)
-    return ImagePrediction(path, top[0].class_name, top[0].probability, top, is_unsure)

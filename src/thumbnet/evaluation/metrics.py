@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from torch import Tensor, nn
 
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.errors import ConfigError, NonFiniteLogitsError
 from thumbnet.evaluation.binary import BinaryCurves, OperatingPoint, binary_curves, rarer_class
 from thumbnet.evaluation.calibration import calibrate
@@ -86,9 +87,10 @@ def evaluate(
     as a card has it, or with the likeliest class. `positive` is as in `Evaluation`; None: the default.
 
     Raises:
-        ConfigError: no such split; ModelError: the model has another number of classes than the dataset;
-            NonFiniteLogitsError: it gives NaN or infinity.
+        ConfigError: no such split, or an image may have several labels (see `evaluate_labels`); ModelError: the model
+            has another number of classes than the dataset; NonFiniteLogitsError: it gives NaN or infinity.
     """
+    refuse_several_labels(dataset, "evaluate compares each image with its label", hint="call evaluate_labels")
     predictions = predict_split(model, dataset.split(split), mean=dataset.mean, std=dataset.std)
     check_num_classes(predictions.logits, dataset.num_classes)
     _check_finite(predictions.logits)
@@ -101,8 +103,9 @@ def scorers(dataset: Dataset, *splits: str) -> dict[str, Callable[[nn.Module], E
     """Functions that evaluate a model on these splits, for `fit` to call after every epoch.
 
     Raises:
-        ConfigError: no such split, or `train`, which the history tells of anyway.
+        ConfigError: no such split, `train`, which the history tells of anyway, or an image may have several labels.
     """
+    refuse_several_labels(dataset, "scorers compare each image with its label", hint="call label_scorers")
     for split in splits:
         if split == "train":
             raise ConfigError("score has 'train', which the history tells of anyway", hint="score val or test")

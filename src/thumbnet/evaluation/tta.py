@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.evaluation.metrics import Evaluation, summarise_predictions
 from thumbnet.evaluation.predictions import Predictions, predict_logits
 from thumbnet.models.decision import Decision
@@ -27,6 +28,7 @@ def evaluate_tta(
     with its flipped image.
     Source: Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024, arXiv:2404.00498), section 3.5.
     """
+    refuse_several_labels(dataset, "test-time augmentation is scored by one label an image", hint="leave tta out")
     chosen = dataset.split(split)
     logits = predict_tta(model, chosen.images, mean=dataset.mean, std=dataset.std, flip=dataset.flip_keeps_labels)
     predictions = Predictions(logits, chosen.labels).decided_by(decision)

@@ -84,6 +84,7 @@ def sample_images(shippable: Shippable) -> CheckImages:
         are_samples=True,
         decision=card.decision,
         unsure=card.unsure,
+        label_decision=card.label_decision,
     )
 
 
@@ -105,5 +106,13 @@ def images_of(shippable: Shippable, split: Split, description: str) -> CheckImag
     images, labels = split.images.numpy(), split.labels.numpy()
     assert images.dtype == np.uint8
     logits = reference_logits(shippable, images)
-    card, named = shippable.card, f"{len(labels):,} {description}"
-    return CheckImages(named, images, labels, logits, decision=card.decision, unsure=card.unsure)
+    card = shippable.card
+    return CheckImages(
+        f"{len(labels):,} {description}",
+        images,
+        labels,
+        logits,
+        decision=card.decision,
+        unsure=card.unsure,
+        label_decision=card.label_decision,
+    )

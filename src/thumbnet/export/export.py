@@ -142,6 +142,12 @@ def _check_takes(name: str, chosen: ExportFormat, shippable: Shippable) -> None:
             f"{shippable.card.model} cannot be exported to {name}, which takes {chosen.takes}",
             hint="export it to onnx, which takes any model, or train one of those",
         )
+    if shippable.card.has_several_labels and not chosen.takes_several_labels:
+        taking = ", ".join(each for each in FORMATS.without_packages() if FORMATS[each].takes_several_labels)
+        raise ExportError(
+            f"the model's pictures may have several labels, and {name} would answer with the likeliest one alone",
+            hint=f"export it to one that has all labels: {taking}",
+        )
     if shippable.card.decision is not None and not chosen.obeys_decisions:
         obeying = ", ".join(each for each in FORMATS.without_packages() if FORMATS[each].obeys_decisions)
         raise ExportError(

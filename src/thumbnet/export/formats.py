@@ -35,6 +35,7 @@ class ExportFormat:
         is_quantised: whether `max_drop` means anything to it.
         obeys_decisions: whether what is written answers by the threshold that a model of two classes may have, and says
             "unsure" where a model does.
+        takes_several_labels: whether it takes models whose pictures may have several labels.
         targets: programs or boards that it can be written for; a folder then.
         usage: how what was written is used, for the model card, in Markdown.
     """
@@ -48,6 +49,7 @@ class ExportFormat:
     is_folder: bool = False
     is_quantised: bool = False
     obeys_decisions: bool = False
+    takes_several_labels: bool = False
     targets: tuple[str, ...] = ()
     usage: str = ""
 
@@ -82,6 +84,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             suffix=".onnx",
             extra="onnx",
             obeys_decisions=True,
+            takes_several_labels=True,
             takes="any model",
             takes_any_model=True,
             usage=ONNX_USAGE,
@@ -93,6 +96,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             extra="onnx",
             is_quantised=True,
             obeys_decisions=True,
+            takes_several_labels=True,
             usage=ONNX_USAGE,
         ),
         "tflite": ExportFormat(
@@ -119,6 +123,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             writer="thumbnet.export.html.write",
             suffix=".html",
             obeys_decisions=True,
+            takes_several_labels=True,
             usage="open it in a browser",
         ),
     },

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64, UInt8
 
 from thumbnet.errors import ExportError
 from thumbnet.models.decision import Decision, chosen_classes
+from thumbnet.models.label_decision import LabelDecision, chosen_labels, label_probabilities
 from thumbnet.models.unsure import Unsure
 from thumbnet.terminal.text import escaped
 from thumbnet.trained.shippable import Shippable
@@ -34,18 +35,20 @@ def refuse_letterbox(shippable: Shippable, what: str) -> None:
 @dataclass(frozen=True)
 class CheckImages:
     """Images uint8 [N,C,H,W] with labels that an exported model is checked on, and the original model's logits, which
-    become answers by the model's `decision`, or none of the classes where it is `unsure`.
+    become answers by the model's `decision`, or none of the classes where it is `unsure`; where a picture may have
+    several labels, by its `label_decision`.
 
     `are_samples`: a few pictures that stand in for a split, and say nothing about accuracy.
     """
 
     description: str  # such as "10,000 test images" or "20 sample pictures of the test split"
     images: UInt8[np.ndarray, "n c h w"]
-    labels: Int64[np.ndarray, " n"]
+    labels: Int64[np.ndarray, " n"] | UInt8[np.ndarray, "n k"]
     logits: Float[np.ndarray, "n k"]
     are_samples: bool = False
     decision: Decision | None = None
     unsure: Unsure | None = None
+    label_decision: LabelDecision | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -80,7 +83,8 @@ class ExportRequest:
 class Agreement:
     """An exported model against the original on some images.
 
-    `agreement` is the share of images with the same class; `accuracy` and `original_accuracy` are fractions;
+    `agreement` is the share of images with the same class, or, where a picture may have several labels
+    (`has_several_labels`), with all the same ones; `accuracy` and `original_accuracy` are fractions;
     `drop_error` is the standard error of their difference, which follows from how many images became right or wrong.
     """
 
@@ -92,6 +96,7 @@ class Agreement:
     original_accuracy: float
     drop_error: float
     on_samples: bool = False
+    has_several_labels: bool = False
 
     @property
     def drop(self) -> float:
@@ -107,10 +112,18 @@ class Agreement:
         """Whether more accuracy was lost than allowed: 5 of 1,000 images are 0.005, however the difference rounds."""
         return self.drop > self.allowed_drop(max_drop) + 1e-9
 
+    def to_dict(self) -> dict[str, str | int | float]:
+        """Plain values for JSON; `has_several_labels` only where that is so."""
+        values = asdict(self) | {"drop": self.drop}
+        if not self.has_several_labels:
+            del values["has_several_labels"]
+        return values
+
     def __str__(self) -> str:
         accuracy = f"accuracy {self.accuracy:.2%} (original: {self.original_accuracy:.2%}), "
+        answer = "labels" if self.has_several_labels else "class"
         return (
-            f"checked on {self.description}: {self.agreement:.2%} get the model's class, "
+            f"checked on {self.description}: {self.agreement:.2%} get the model's {answer}, "
             f"{'' if self.on_samples else accuracy}largest difference of a probability {self.max_difference:.2g}"
         )
 
@@ -137,7 +150,7 @@ class ExportResult:
             "path": str(self.path),
             "files": [str(file) for file in self.files],
             "num_bytes": self.num_bytes,
-            "checks": [{**asdict(check), "drop": check.drop} for check in self.checks],
+            "checks": [check.to_dict() for check in self.checks],
             "details": dict(self.details),
             "metrics": None if self.metrics is None else dict(self.metrics),
             "model_card": None if self.model_card is None else str(self.model_card),
@@ -171,17 +184,29 @@ def softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
     return probabilities
 
 
+def probabilities_of(images: CheckImages, logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+    """The probabilities of logits of the images' model, in double precision."""
+    return softmax(logits) if images.label_decision is None else label_probabilities(logits)
+
+
 def compare(images: CheckImages, logits: Float[np.ndarray, "n k"]) -> Agreement:
-    """An exported model's logits against the original's."""
-    predicted, original = (chosen_classes(images.decision, each) for each in (logits, images.logits))
-    is_right, was_right = predicted == images.labels, original == images.labels
+    """An exported model's logits against the original's. Where a picture may have several labels, it gets the model's
+    class where it gets all of the model's labels and no other, and is right likewise."""
+    if images.label_decision is None:
+        predicted, original = (chosen_classes(images.decision, each)[:, None] for each in (logits, images.logits))
+        labels = images.labels[:, None]
+    else:
+        predicted, original = (chosen_labels(images.label_decision, each) for each in (logits, images.logits))
+        labels = images.labels
+    is_right, was_right = (predicted == labels).all(axis=1), (original == labels).all(axis=1)
     return Agreement(
         description=images.description,
         num_images=len(images),
-        agreement=float((predicted == original).mean()),
-        max_difference=float(np.abs(softmax(logits) - softmax(images.logits)).max()),
+        agreement=float((predicted == original).all(axis=1).mean()),
+        max_difference=float(np.abs(probabilities_of(images, logits) - probabilities_of(images, images.logits)).max()),
         accuracy=float(is_right.mean()),
         original_accuracy=float(was_right.mean()),
         drop_error=math.sqrt((is_right != was_right).sum()) / len(images),
         on_samples=images.are_samples,
+        has_several_labels=images.label_decision is not None,
     )

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from thumbnet.config import Option
 from thumbnet.models.architecture import BLOCKS_OF_OLD_CARDS, DEFAULT_STEM, OF_MODELS, Architecture
 from thumbnet.models.decision import Decision, contradiction_of
+from thumbnet.models.label_decision import LabelDecision, contradiction_of_labels
 from thumbnet.models.unsure import Unsure, contradiction_of_unsure
 from thumbnet.specs.json_text import FORMAT, check_format, damaged
 from thumbnet.specs.sizes import Fit, Sides, as_image_size
 from thumbnet.specs.typed import from_fields
 
 CARD_FORMAT = 3
-FORMAT_BEFORE = 2  # of cards without a decision or `unsure`, of cropped pictures: earlier versions read these, too
+FORMAT_BEFORE = 2  # of cards of cropped pictures, whose answer is the likeliest class: earlier versions read these, too
 MAX_SIDE = 4096  # pixels
 MAX_COUNT = 2**40
+AnswerKind: TypeAlias = Literal["likeliest", "threshold", "unsure", "labels"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class ModelCard:
     calibration error, and `num_test`). Both are None of models from before they were kept, the former of others, too.
     `decision` is how the logits become an answer; None: the likeliest class.
     `fit` is how pictures of another shape are brought to that of the model. `unsure` is when its answer is none of the
-    classes; None: never.
+    classes; None: never. `label_decision` is there where a picture may have several labels, or none: from which logit
+    on each of them is answered; it then has no `decision`, and is never unsure.
     """
 
     model: str
@@ -61,6 +64,21 @@ class ModelCard:
     fit: Fit = "crop"
     code: Mapping[str, str] = field(default_factory=dict)
     unsure: Unsure | None = None
+    label_decision: LabelDecision | None = None
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        """What the answer is: the likeliest class; by a threshold; that or "unsure"; or several labels."""
+        if self.decision is not None:
+            return "threshold"
+        if self.unsure is not None:
+            return "unsure"
+        return "labels" if self.has_several_labels else "likeliest"
+
+    @property
+    def has_several_labels(self) -> bool:
+        """Whether a picture may have several labels, or none."""
+        return self.label_decision is not None
 
     @property
     def image_size(self) -> int | Sides:
@@ -71,18 +89,20 @@ class ModelCard:
 def card_to_dict(card: ModelCard) -> dict[str, Any]:
     """Plain values for JSON; `card_from_dict` reads them back.
 
-    A card with a decision or `unsure`, or of letterboxed pictures, is of a later format: an earlier version refuses it,
-    instead of answering otherwise. The usual stem and fit are left out, as they were before there were others.
+    A card with a decision, `unsure` or several labels, or of letterboxed pictures, is of a later format: an earlier
+    version refuses it, instead of answering otherwise. The usual stem and fit are left out, as they were before there
+    were others.
     """
     values = asdict(card)
     if card.architecture is not None and card.architecture.stem == DEFAULT_STEM:
         del values["architecture"]["stem"]
-    for name in ("decision", "unsure"):
+    rules = ("decision", "unsure", "label_decision")
+    for name in rules:
         if values[name] is None:
             del values[name]
     if card.fit == "crop":
         del values["fit"]
-    is_as_before = card.decision is None and card.unsure is None and card.fit == "crop"
+    is_as_before = values.keys().isdisjoint(rules) and card.fit == "crop"
     return {FORMAT: FORMAT_BEFORE if is_as_before else CARD_FORMAT, **values}
 
 
@@ -113,6 +133,8 @@ def answer_rule(card: ModelCard) -> str:
     """How a model answers, in words; empty where always with the likeliest class."""
     if card.decision is not None:
         return card.decision.describe(card.class_names)
+    if card.label_decision is not None:
+        return card.label_decision.describe(card.class_names)
     return "" if card.unsure is None else card.unsure.describe()
 
 
@@ -136,6 +158,7 @@ def _contradiction(card: ModelCard) -> str:
         reason = contradiction_of(card.decision, num_classes=len(card.class_names))
     if not reason and card.unsure is not None:
         reason = contradiction_of_unsure(card.unsure)
-    if not reason and card.decision is not None and card.unsure is not None:
-        reason = "it has a threshold, and is unsure below another"
-    return reason
+    if not reason and card.label_decision is not None:
+        reason = contradiction_of_labels(card.label_decision, num_classes=len(card.class_names))
+    rules = [rule for rule in (card.decision, card.unsure, card.label_decision) if rule is not None]
+    return reason or ("it has two rules of how it answers" if len(rules) > 1 else "")

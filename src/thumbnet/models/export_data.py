@@ -52,7 +52,7 @@ class Samples:
     """Pictures of the test split, as the network sees them, with their labels and their positions in the split."""
 
     images: UInt8[np.ndarray, "n c h w"]
-    labels: Int64[np.ndarray, " n"]
+    labels: Int64[np.ndarray, " n"] | UInt8[np.ndarray, "n k"]
     positions: Int64[np.ndarray, " n"]
 
 
@@ -87,8 +87,15 @@ def calibration_order(num_train: int) -> Int64[np.ndarray, " n"]:
     return np.random.default_rng(ORDER_SEED).permutation(num_train)
 
 
-def sample_positions(labels: Int64[np.ndarray, " n"], *, num_samples: int = NUM_SAMPLES) -> Int64[np.ndarray, " m"]:
-    """Positions of sample pictures in a test split: of each class in turn the first, then the second, and so on."""
+def sample_positions(
+    labels: Int64[np.ndarray, " n"] | UInt8[np.ndarray, "n k"], *, num_samples: int = NUM_SAMPLES
+) -> Int64[np.ndarray, " m"]:
+    """Positions of sample pictures in a test split: of each class in turn the first, then the second, and so on; a
+    picture with several labels, or none, counts as one of the rarest of them, or of a class of its own."""
+    if labels.ndim == 2:
+        sizes = labels.sum(axis=0, dtype=np.int64)
+        by_size = np.where(labels == 1, sizes, len(labels) + 1)
+        labels = np.where(labels.any(axis=1), by_size.argmin(axis=1), labels.shape[1]).astype(np.int64)
     order = np.argsort(labels, kind="stable")
     ranked = labels[order]
     rank = np.arange(len(labels)) - np.searchsorted(ranked, ranked)  # within its class

@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float64, UInt8
 from torch import Tensor, nn
 
 from thumbnet.config import TrainConfig
@@ -124,12 +124,9 @@ def judge_changes(model: nn.Module, dataset: Dataset, held_out: Split) -> list[C
     Quarter turns are left out where images are not square. Empty where the model is hardly better than chance, so that
     it shows nothing.
     """
-    counts = held_out.labels.bincount()
-    num_classes = int((counts > 0).sum())
-    weights = len(held_out) / (num_classes * counts.double()[held_out.labels])
-    right = weights * _right(model, dataset, held_out, held_out.images)
+    right = _balanced(_right(model, dataset, held_out, held_out.images), held_out)
     accuracy = float(right.mean())
-    known = accuracy - 1 / num_classes
+    known = accuracy - _chance(held_out)
     if known <= STANDARD_ERRORS * float(right.std()) / math.sqrt(len(held_out)):
         return []
     views = {USUAL: held_out.images.flip(3), "upside down": held_out.images.flip(2)}
@@ -137,7 +134,7 @@ def judge_changes(model: nn.Module, dataset: Dataset, held_out: Split) -> list[C
         views["by 90 degrees"] = held_out.images.rot90(1, (2, 3))
     changes = []
     for name, images in views.items():
-        lost = right - weights * _right(model, dataset, held_out, images)
+        lost = right - _balanced(_right(model, dataset, held_out, images), held_out)
         error = float(lost.std()) / math.sqrt(len(lost))
         allowed = max(STANDARD_ERRORS * error if name == USUAL else 0.0, LOST_SHARE * known)
         mean = float(lost.mean())
@@ -191,11 +188,36 @@ def _probe(config: TrainConfig, dataset: Dataset, *, most_steps: int | None) -> 
     return model
 
 
-def _right(model: nn.Module, dataset: Dataset, split: Split, images: UInt8[Tensor, "n c h w"]) -> Bool[Tensor, " n"]:
-    """Which of the split's images the model predicts right from these pixels."""
+def _right(
+    model: nn.Module, dataset: Dataset, split: Split, images: UInt8[Tensor, "n c h w"]
+) -> Bool[Tensor, " n"] | Bool[Tensor, "n k"]:
+    """Which of the split's images the model predicts right from these pixels, or which of their labels."""
     logits = predict_logits(model, images.contiguous(), mean=dataset.mean, std=dataset.std)
-    right: Tensor = logits.argmax(dim=1) == split.labels
+    right: Tensor = (
+        (logits >= 0) == split.labels.bool() if split.has_several_labels else logits.argmax(1) == split.labels
+    )
     return right
+
+
+def _balanced(right: Bool[Tensor, " n"] | Bool[Tensor, "n k"], split: Split) -> Float64[Tensor, " n"]:
+    """What each image adds to the balanced accuracy, which is the mean. Of several labels, it is the mean of the
+    labels' own, where images with a label count as much as those without; a label that all have, or none, is left
+    out."""
+    num_images, labels = len(split), split.labels
+    if not split.has_several_labels:
+        counts = labels.bincount()
+        return num_images / (int((counts > 0).sum()) * counts.double()[labels]) * right
+    is_there = labels.bool()
+    num_with = is_there.double().sum(dim=0)
+    differs = (num_with > 0) & (num_with < num_images)
+    counts = torch.where(is_there, num_with, num_images - num_with)
+    weights = differs * num_images / (2 * differs.sum().clamp(min=1) * counts)
+    return (weights * right).sum(dim=1)
+
+
+def _chance(split: Split) -> float:
+    """The balanced accuracy of a guess."""
+    return 0.5 if split.has_several_labels else 1 / int((split.labels.bincount() > 0).sum())
 
 
 def _choice(epochs: int, changes: list[Change], *, default_flip: bool, why: str) -> PolicyChoice:

@@ -16,6 +16,7 @@ from thumbnet.evaluation.thresholds import margin_for_costs, margin_for_f1, marg
 from thumbnet.evaluation.unsure import MIN_IMAGES, pick_unsure
 from thumbnet.models.decision import Decision, margin_of, threshold_of
 from thumbnet.models.unsure import Unsure
+from thumbnet.runs.decide_labels import check_label_decisions
 from thumbnet.specs.decisions import Decisions
 from thumbnet.terminal.text import counted
 
@@ -30,6 +31,9 @@ def check_decisions(config: TrainConfig, dataset: Dataset) -> None:
             DataError: too few of these to pick one, or to say when the model is unsure.
     """
     decisions = config.decisions
+    if dataset.has_several_labels:
+        check_label_decisions(config, dataset)
+        return
     _check_unsure(decisions, dataset)
     if decisions.threshold == "none":
         return

@@ -11,6 +11,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.evaluation.analysis import Analysis, analyse
 from thumbnet.evaluation.calibration import MIN_TEMPERATURE_IMAGES
 from thumbnet.evaluation.metrics import evaluate
+from thumbnet.evaluation.multi_label import LabelEvaluation, evaluate_labels
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.tta import evaluate_tta
@@ -27,15 +28,20 @@ from thumbnet.trained.model import TrainedModel
 class TrainedEvaluation:
     """What `evaluate_trained` measured; `str(...)` is the table of `thumbnet evaluate`, `to_dict()` its JSON.
 
-    `tta_accuracy` and `robustness` are None if they were not asked for.
+    `analysis` is a LabelEvaluation where pictures may have several labels. `tta_accuracy` and `robustness` are None if
+    they were not asked for.
     """
 
     trained: TrainedModel
     dataset: Dataset
     split: str
-    analysis: Analysis
+    analysis: Analysis | LabelEvaluation
     tta_accuracy: float | None
     robustness: Robustness | None
+
+    @property
+    def num_images(self) -> int:
+        return len(self.dataset.split("test" if self.split == "all" else self.split))
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, as JSON takes them."""
@@ -57,7 +63,7 @@ class TrainedEvaluation:
         images = "all images" if self.split == "all" else f"{self.split} split"
         head = (
             f"{card.model} ({card.num_params:,} parameters) on {self.dataset.source.name}, {images}, "
-            f"{self.analysis.evaluation.num_images:,} images"
+            f"{self.num_images:,} images"
         )
         lines = [head, str(self.analysis)]
         if self.tta_accuracy is not None:
@@ -136,11 +142,19 @@ class Scoring:
 
     def score(self, trained: TrainedModel, dataset: Dataset, *, is_own: bool) -> TrainedEvaluation:
         """The model's evaluation on the data."""
+        if dataset.has_several_labels:
+            for option in ("tta", "temperature", "robustness"):
+                if getattr(self, option):
+                    raise ConfigError(
+                        f"{option} is asked for, but a picture may have several labels", hint=f"leave --{option} out"
+                    )
         held_out = _held_out_predictions(trained, dataset if is_own else None) if self.temperature else None
         measured = None
         if self.robustness:
             measured = measure_and_keep(trained, dataset, is_own=is_own, place=self.place, say=self.say)
         name = "test" if self.split == "all" else self.split
+        if dataset.has_several_labels:
+            return self._score_labels(trained, dataset, name)
         decision = trained.card.decision
         evaluation = evaluate(trained.model, dataset, name, decision=decision, positive=_positive_of(trained))
         evaluation = replace(evaluation, unsure=trained.card.unsure)
@@ -150,6 +164,10 @@ class Scoring:
             self.say("no temperature is fitted: the loss on the validation images has no minimum")
         tta_accuracy = evaluate_tta(trained.model, dataset, name, decision=decision).accuracy if self.tta else None
         return TrainedEvaluation(trained, dataset, self.split, analysis, tta_accuracy, measured)
+
+    def _score_labels(self, trained: TrainedModel, dataset: Dataset, name: str) -> TrainedEvaluation:
+        evaluation = evaluate_labels(trained.model, dataset, name, decision=trained.card.label_decision)
+        return TrainedEvaluation(trained, dataset, self.split, evaluation, None, None)
 
 
 def _positive_of(trained: TrainedModel) -> int | None:

@@ -23,7 +23,8 @@ NO_FIGURES = (  # of an evaluation's numbers
     "unsure_below",
     "commonest_share",
 )
-OF_PER_CENT = ("accuracy", "macro_f1", "calibration_error")  # parts of the names of fractions that are shown so
+# Parts of the names of fractions that are shown so.
+OF_PER_CENT = ("accuracy", "macro_f1", "micro_f1", "hamming_loss", "calibration_error")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class SeedsEvaluation:
         """Each figure that all runs have, by name."""
         figures = aggregate_rows([figures_of(each.to_dict()) for each in self.evaluations])
         return {
-            name: figure.within(0, 1) if any(part in name for part in OF_PER_CENT) else figure
+            name: figure.within(0, 1) if any(part in name for part in (*OF_PER_CENT, "mean_average")) else figure
             for name, figure in figures.items()
         }
 
@@ -60,7 +61,7 @@ class SeedsEvaluation:
             "model": first.trained.card.model,
             "data": first.dataset.source.name,
             "split": first.split,
-            "num_images": first.analysis.evaluation.num_images,
+            "num_images": first.num_images,
             "confidence_level": CONFIDENCE_LEVEL,
             "figures": {name: asdict(figure) for name, figure in self.figures.items()},
             "classes": [asdict(each) for each in self.classes],
@@ -72,7 +73,7 @@ class SeedsEvaluation:
         images = "all images" if first.split == "all" else f"{first.split} split"
         head = (
             f"{first.trained.card.model} ({first.trained.card.num_params:,} parameters), {len(self.seeds)} seeds, on "
-            f"{first.dataset.source.name}, {images}, {first.analysis.evaluation.num_images:,} images"
+            f"{first.dataset.source.name}, {images}, {first.num_images:,} images"
         )
         lines = [head, ""]
         table = [("figure", "mean", "deviation", f"{CONFIDENCE_LEVEL:.0%} interval", *map(_seed_text, self.seeds))]

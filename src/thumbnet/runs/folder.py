@@ -263,6 +263,11 @@ class RunDir:
         """The stored predictions of every test image; RunError where they are not there or damaged."""
         card = self.read_card()
         name = str(self.path / PREDICTIONS)
+        if card.has_several_labels:
+            raise RunError(
+                f"the pictures of {self.path} may have several labels, and what is compared has one label a picture",
+                hint="compare the metrics of `thumbnet evaluate`, or of metrics.json",
+            )
         stored = predictions_from_csv(self.read_text(PREDICTIONS), name=name, class_names=card.class_names)
         if len(stored) != card.num_test:
             raise RunError(

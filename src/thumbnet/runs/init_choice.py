@@ -155,7 +155,7 @@ def _compared(new: Start, trained: Start, held_out: Split, steps: tuple[int, int
 
 
 def _tried(start: Start, steps: int, held_out: Split) -> Bool[Tensor, " n"]:
-    """Which validation images a short training is right on."""
+    """Which validation images a short training is right on; of several labels, where all are right."""
     config = start.resolved
     if config.inputs.augmentation == AUTO:  # which is chosen later
         inputs = dataclasses.replace(
@@ -164,6 +164,8 @@ def _tried(start: Start, steps: int, held_out: Split) -> Bool[Tensor, " n"]:
         config = config.replace(inputs=inputs)
     model = train_shortly(config, start.dataset, steps=steps)
     logits = predict_logits(model, held_out.images, mean=start.dataset.mean, std=start.dataset.std)
+    if held_out.has_several_labels:
+        return ((logits >= 0) == held_out.labels).all(dim=1)
     right: Tensor = logits.argmax(dim=1) == held_out.labels
     return right
 

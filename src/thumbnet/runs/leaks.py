@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jaxtyping import Bool
+from torch import Tensor
+
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.duplicates import describe_likeness
 from thumbnet.data.leaks import Leak, Leaks, can_be_left_out, find_leaks, leaks_from_csv, leaks_to_csv
 from thumbnet.data.source_registry import is_searched_for_leaks
-from thumbnet.evaluation.metrics import Evaluation
 from thumbnet.runs.folder import RunDir
 from thumbnet.runs.metrics import KnownMetrics
 from thumbnet.runs.names import LEAKS
@@ -78,16 +80,16 @@ def describe_kept_leaks(known: KnownMetrics) -> str:
     return f"{found} Without the {concerned} concerned, accuracy is {known.test_accuracy_without_leaks:.2%}."
 
 
-def leak_metrics(leaks: Leaks, evaluation: Evaluation) -> dict[str, object]:
-    """What metrics.json holds of them: how many there are, and the test accuracy without the test images concerned."""
+def leak_metrics(leaks: Leaks, right: Bool[Tensor, " n"]) -> dict[str, object]:
+    """What metrics.json holds of them: how many there are, and the test accuracy without the test images concerned;
+    `right` is whether each test image is answered right."""
     if not leaks.found:
         return {"num_leaks": 0}
     leaked = leaks.held_out_of("test")
-    kept = [index for index in range(evaluation.num_images) if index not in leaked]
-    right = (evaluation.predictions.predicted == evaluation.predictions.labels)[kept]
+    kept = [index for index in range(len(right)) if index not in leaked]
     metrics: dict[str, object] = {"num_leaks": leaks.num_images, "num_test_leaked": len(leaked)}
     if kept:
-        metrics["test_accuracy_without_leaks"] = float(right.double().mean())
+        metrics["test_accuracy_without_leaks"] = float(right[kept].double().mean())
     return metrics
 
 

@@ -10,15 +10,19 @@ from thumbnet.specs.json_text import damaged
 from thumbnet.specs.typed import from_fields
 
 METRICS_FORMAT = 2
-FRACTIONS = ("test_macro_f1", "test_mcc", "commonest_share", "test_auc", "test_average_precision")
+FRACTIONS = (
+    *("test_macro_f1", "test_mcc", "commonest_share", "test_auc", "test_average_precision"),
+    *("test_mean_average_precision", "test_micro_f1", "test_hamming_loss"),
+)
 
 
 @dataclass(frozen=True)
 class KnownMetrics:
     """What is used of metrics.json, with its types; there is more in it, and earlier versions wrote less.
 
-    `test_auc` and `test_average_precision` are of two classes alone. `test_accuracy_without_leaks` is None where there
-    are no leaks, and where all test images are concerned.
+    `test_auc` and `test_average_precision` are of two classes alone; `test_mean_average_precision`, `test_micro_f1` and
+    `test_hamming_loss` of pictures that may have several labels. `test_accuracy_without_leaks` is None where there are
+    no leaks, and where all test images are concerned.
     """
 
     model: str
@@ -57,6 +61,9 @@ class KnownMetrics:
     commonest_share: float | None = None
     test_auc: float | None = None
     test_average_precision: float | None = None
+    test_mean_average_precision: float | None = None
+    test_micro_f1: float | None = None
+    test_hamming_loss: float | None = None
     resumed_with_changes: tuple[str, ...] = ()
 
 

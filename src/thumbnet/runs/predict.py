@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from thumbnet.data.unreadable import OnUnreadable
-from thumbnet.evaluation.images import BATCH_SIZE, NUM_TOP, ImagePrediction, Pictures
+from thumbnet.evaluation.image_answers import ImagePrediction
+from thumbnet.evaluation.images import BATCH_SIZE, NUM_TOP, Pictures
 from thumbnet.runs.shippable import load_shippable
 from thumbnet.specs.extras import require_extra
 from thumbnet.specs.own_code import takes_trust

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from thumbnet.evaluation.analysis import Analysis
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.evaluation.metrics import standard_error
+from thumbnet.evaluation.multi_label import LabelEvaluation
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.training.progress import duration
 from thumbnet.views.numbers import exact_share, per_cent
@@ -31,6 +32,30 @@ def report_headlines(analysis: Analysis, metrics: Mapping[str, object], *, num_v
     ]
     custom = evaluation.custom_metrics.items()
     return headlines + [Headline(name, f"{value:.4g}") for name, value in custom if value is not None]
+
+
+def label_headlines(evaluation: LabelEvaluation, metrics: Mapping[str, object]) -> list[Headline]:
+    """The same of pictures that may have several labels, where accuracy means that all labels are right."""
+    known = known_metrics(metrics)
+    low, high = (exact_share(bound).removesuffix(" %") for bound in evaluation.accuracy_interval)
+    always = f"always {evaluation.baseline.class_name!r}: {exact_share(evaluation.baseline.accuracy)}"
+    note = f"all labels of a picture, {low} to {high}, {evaluation.num_images:,} images; {always}"
+    headlines = [Headline("test accuracy", exact_share(evaluation.accuracy), note)]
+    if "val_accuracy" in metrics:
+        headlines.append(Headline("validation accuracy", exact_share(known.val_accuracy), f"{known.num_val:,} images"))
+    mean = evaluation.mean_average_precision
+    if mean is not None:
+        headlines.append(Headline("mean average precision", f"{mean:.3f}", "over the labels, whatever the thresholds"))
+    answers = f"of {evaluation.num_images * len(evaluation.class_names):,} (Hamming loss)"
+    return [
+        *headlines,
+        Headline("F1 over all answers", exact_share(evaluation.micro_f1), "micro F1"),
+        Headline("macro F1", exact_share(evaluation.macro_f1), "mean of the labels"),
+        Headline("wrong answers", exact_share(evaluation.hamming_loss), answers),
+        Headline("test loss", f"{evaluation.loss:.4f}", "negative log-likelihood a label"),
+        Headline("parameters", f"{known.num_params:,}", f"{known.macs / 1e6:.1f} M multiply-accumulates"),
+        Headline("training", duration(known.train_s), f"{known.images_per_s:,.0f} images/s"),
+    ]
 
 
 def _of_the_classes(analysis: Analysis) -> list[Headline]:

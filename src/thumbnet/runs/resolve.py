@@ -67,6 +67,7 @@ def load_data(
             exclude=config.exclude,
             num_train=config.num_train,
             skip_unreadable=config.skip_unreadable,
+            labels=config.labels,
             show_progress=say is not say_nothing,
         )
     else:
@@ -102,6 +103,8 @@ def _check_given(dataset: Dataset, config: TrainConfig) -> None:
     groups = config.division.groups
     if groups != "auto" and not are_same_groups(groups, dataset.division.groups):
         wanted["groups"], given["groups"] = whole_path(groups), dataset.division.groups
+    if config.labels != "auto":
+        wanted["labels"], given["labels"] = config.labels, dataset.labels_from
     if config.data != "auto":
         wanted["data"], given["data"] = source_name(config.data), dataset.source.name
     if dataset.source.name == ARRAYS and config.image_size not in (IMAGE_SIZE, "auto"):
@@ -146,6 +149,7 @@ def resolve_config(config: TrainConfig, dataset: Dataset, *, is_resolved: bool =
             config.replace(model=model), sides=dataset.image_shape[1:], num_channels=dataset.num_channels
         ),
         data=source,
+        labels=dataset.labels_from if obeys(source, "labels") else config.labels,
         image_size=as_image_size(dataset.image_shape[1:]) if config.image_size == "auto" else config.image_size,
         allow_unverified=config.allow_unverified and obeys(source, "allow_unverified"),  # the digits verify nothing
         data_dir=str(data_folder(config.data_dir).resolve()) if uses_data_dir else None,
@@ -159,7 +163,9 @@ def resolve_config(config: TrainConfig, dataset: Dataset, *, is_resolved: bool =
         inputs=_resolved_code(resolve_inputs(config.inputs, dataset)),
         objective=_resolved_objective(config.objective),
         report_robustness=(
-            DataSpec(source).name == "folder" if config.report_robustness == "auto" else config.report_robustness
+            DataSpec(source).name == "folder" and not dataset.has_several_labels
+            if config.report_robustness == "auto"
+            else config.report_robustness
         ),
         engine=engine_for_body(config.engine, config.body_lr_factor),
     )

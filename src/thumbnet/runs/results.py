@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib import metadata
-from pathlib import Path
 
 import torch
 from torch import nn
 
-import thumbnet
 from thumbnet.config import TrainConfig
-from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.originals import larger_images
 from thumbnet.evaluation.export_data import collect_export_data
-from thumbnet.evaluation.metrics import Evaluation, card_metrics, metrics_over_classes, misclassified, standard_error
+from thumbnet.evaluation.metrics import Evaluation, card_metrics, metrics_over_classes, misclassified
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.predictions_csv import predictions_to_csv
 from thumbnet.evaluation.saliency import resized_maps, saliency_if_any
 from thumbnet.evaluation.unsure import when_sure
-from thumbnet.kernels.cpu import cpu_form
-from thumbnet.models.blocknet import architecture_of_model
-from thumbnet.models.card import ModelCard
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.decide import decide, decide_unsure, describe_decision
 from thumbnet.runs.leaks import kept_leaks, leak_metrics
@@ -35,11 +25,10 @@ from thumbnet.runs.resolve import Say
 from thumbnet.runs.robustness import measure_for_report, write_robustness
 from thumbnet.runs.run import REPORT, RunDir
 from thumbnet.runs.settings import changed_settings
-from thumbnet.specs.own_code import file_of
+from thumbnet.runs.training_record import metrics_of_training, model_card
 from thumbnet.terminal.text import escaped
-from thumbnet.training.device import peak_memory_bytes, processor_name
+from thumbnet.training.device import peak_memory_bytes
 from thumbnet.training.history import History
-from thumbnet.training.processor import processor_kind
 from thumbnet.training.result import FitResult
 from thumbnet.views.confusion import draw_confusion
 from thumbnet.views.curves import curves_of, draw_curves
@@ -50,7 +39,6 @@ from thumbnet.views.graph import graph_svg
 from thumbnet.views.summary import summarize_trace
 
 NUM_GALLERY_IMAGES = 10
-RECORDED_PACKAGES = ("torch", "numpy", "pillow", "scikit-learn")
 
 
 def write_results(
@@ -86,12 +74,23 @@ def write_results(
     folder.write_results(
         history=history,
         weights=model.state_dict(),
-        card=_model_card(config, dataset, trace, model, evaluation, data_checksum),
+        card=model_card(
+            config,
+            dataset,
+            trace,
+            model,
+            data_checksum=data_checksum,
+            metrics=card_metrics(evaluation, dataset.class_names),
+            decision=evaluation.decision,
+            unsure=evaluation.unsure,
+        ),
         export_data=collect_export_data(model, dataset),
         predictions=predictions_to_csv(evaluation.predictions, dataset.test, dataset.class_names),
     )
     folder.write("summary.txt", f"{summarize_trace(trace, dataset.image_shape)}\n")
-    metrics = _metrics(config, dataset, trace, result, evaluation) | leak_metrics(kept_leaks(folder), evaluation)
+    metrics = _metrics(config, dataset, trace, result, evaluation) | leak_metrics(
+        kept_leaks(folder), evaluation.predictions.predicted == evaluation.predictions.labels
+    )
     if plan is not None:
         metrics["minutes"] = plan.minutes
     if asked is not None:  # by an earlier version, whose run goes on
@@ -170,41 +169,19 @@ def _metrics(
     result: FitResult[Evaluation],
     evaluation: Evaluation,
 ) -> dict[str, object]:
-    history = result.history
-    last = history[-1]
-    metrics: dict[str, object] = {
-        "recipe": config.recipe,
-        "model": config.model,
-        "data": config.data,
-        "data_verified": dataset.source.verified,
-        "test_accuracy": evaluation.accuracy,
-        "test_loss": evaluation.loss,
-        "num_test": evaluation.num_images,
-        **metrics_over_classes(evaluation, dataset.class_names),
-        "commonest_class": dataset.class_names[int(evaluation.confusion.sum(axis=1).argmax())],
-        "num_excluded": dataset.num_excluded,
-        "num_params": trace.num_params,
-        "macs": trace.macs,
-        "epochs": config.epochs,
-        "best_train_accuracy": max(history.column("train_accuracy")),
-        "train_s": history.train_s,
-        "images_per_s": _num_trained(config, len(history), len(dataset.train)) / history.train_s,
-        "seed": config.seed,
-        "device": result.device,
-        "num_threads": result.num_threads,
-        "machine": processor_name(),
-        "processor_kind": processor_kind(),
-        "cpu": cpu_form(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "kernels": result.kernels,
-    }
-    if config.pace is not None:
-        metrics["steps"] = config.pace.num_steps
-    if last.val_accuracy is not None:
-        metrics |= {"val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
-    if last.val_accuracy is not None and dataset.val is not None:
-        num_val = len(dataset.val)
-        metrics |= {"num_val": num_val, "val_standard_error": standard_error(last.val_accuracy, num_val)}
+    metrics = metrics_of_training(
+        config,
+        dataset,
+        trace,
+        result,
+        scores={
+            "test_accuracy": evaluation.accuracy,
+            "test_loss": evaluation.loss,
+            "num_test": evaluation.num_images,
+            **metrics_over_classes(evaluation, dataset.class_names),
+            "commonest_class": dataset.class_names[int(evaluation.confusion.sum(axis=1).argmax())],
+        },
+    )
     if evaluation.custom_metrics:
         metrics["custom_metrics"] = evaluation.custom_metrics
     if evaluation.positive is not None:
@@ -218,74 +195,4 @@ def _metrics(
             "share_unsure": sure.share_unsure,
             "accuracy_when_sure": sure.accuracy,
         }
-    best = history.best_test_epoch()
-    if best is not None:
-        metrics |= {"best_test_accuracy": best.test_accuracy, "best_test_epoch": best.epoch}
     return metrics
-
-
-def _num_trained(config: TrainConfig, num_epochs: int, num_images: int) -> int:
-    """The training images of all epochs together; the last of a training in steps may be a short one."""
-    if config.pace is None:
-        return num_epochs * num_images
-    before = num_epochs - 1
-    last_steps = config.pace.num_steps - before * num_batches(num_images, config.batch_size)
-    return before * num_images + min(num_images, last_steps * config.batch_size)
-
-
-def _model_card(
-    config: TrainConfig,
-    dataset: Dataset,
-    trace: Trace,
-    model: nn.Module,
-    evaluation: Evaluation,
-    data_checksum: str,
-) -> ModelCard:
-    own_file = file_of(config.model)
-    return ModelCard(
-        model=config.model,
-        model_options=dict(config.model_options),
-        num_params=trace.num_params,
-        class_names=dataset.class_names,
-        mean=dataset.mean,
-        std=dataset.std,
-        image_shape=dataset.image_shape,
-        recipe=config.recipe,
-        data=dataset.source.name,
-        data_description=dataset.source.description,
-        data_note=dataset.source.note,
-        data_checksum=data_checksum,
-        data_verified=dataset.source.verified,
-        num_train=len(dataset.train),
-        num_val=0 if dataset.val is None else len(dataset.val),
-        num_test=len(dataset.test),
-        versions={
-            "thumbnet": thumbnet.__version__,
-            **{name: metadata.version(name) for name in RECORDED_PACKAGES},
-            "python": platform.python_version(),
-        },
-        commit=_commit(),
-        white_levels=dict(dataset.white_levels),
-        architecture=architecture_of_model(model),
-        fit=dataset.fit,
-        metrics=card_metrics(evaluation, dataset.class_names),
-        decision=evaluation.decision,
-        unsure=evaluation.unsure,
-        code={} if own_file is None else {own_file.name: own_file.sha256},
-    )
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that this package runs from, None where it is none (an installed wheel)."""
-    folder = Path(__file__).parent
-    try:
-        found = subprocess.run(  # noqa: S603  # a fixed command
-            ["git", "-C", str(folder), "log", "-1", "--format=%H", "--", "."],  # noqa: S607
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip() or None

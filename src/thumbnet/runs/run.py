@@ -117,6 +117,7 @@ class Run(TrainedModel):
             allow_unverified=allow_unverified,
             skip_unreadable=config.skip_unreadable and obeys(chosen, "skip_unreadable"),
             white_levels=scale_for(self.card.white_levels),
+            labels=config.labels if is_own and obeys(chosen, "labels") else "auto",
             in_colour=self.card.image_shape[0] == 3,
             image_size=self.card.image_size,
             fit=fit_for(chosen, self.card.fit),

@@ -9,34 +9,27 @@ from pathlib import Path
 from torch import nn
 
 from thumbnet.config import AUTO_INIT, TrainConfig
-from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
+from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.evaluation.custom_metrics import METRICS
-from thumbnet.evaluation.metrics import evaluate, scorers
 from thumbnet.kernels.choice import pick_kernels
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.augmentation_choice import PROBE_POLICY, with_chosen_policy
 from thumbnet.runs.decide import check_decisions
 from thumbnet.runs.environment import environment_of
+from thumbnet.runs.fit_and_write import fit_and_write
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.init_choice import check_start, start_with, with_chosen_init
 from thumbnet.runs.init_record import InitChoice
 from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
-from thumbnet.runs.parts import (
-    build_model,
-    build_progress,
-    build_teacher_logits,
-    check_sizes,
-    fit_config,
-    scored_splits,
-)
+from thumbnet.runs.parts import build_model, check_sizes
 from thumbnet.runs.planning.choose import plan_training
 from thumbnet.runs.planning.constants import INIT_TRIAL_SHARE
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.resolve import Say, describe_data, describe_val, load_data, say_nothing, speaker
-from thumbnet.runs.results import write_metrics, write_results
+from thumbnet.runs.results import write_metrics
 from thumbnet.runs.run import Checkpoint, Run, RunDir, create_run_dir, load_run
 from thumbnet.runs.teacher import load_teacher
 from thumbnet.specs.own_code import give, takes_trust
@@ -227,6 +220,12 @@ def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
     engine = config.engine
     pick_kernels(engine.kernels, model, pick_device(engine.device), compiled=engine.compiled, say=say)
     build_augmentations(config.inputs, dataset)
+    if config.report_robustness is True:
+        refuse_several_labels(dataset, "report_robustness is given", hint="leave report_robustness out")
+    if dataset.has_several_labels:
+        for registry, noun in ((METRICS, "metrics"), (REPORT_SECTIONS, "report sections")):
+            if len(registry):
+                say(f"Your own {noun} are of one label a picture: they are left out.")
     check_decisions(config, dataset)
     resolve_class_weights(config.objective, config.inputs, dataset.train.labels, dataset.class_names)
     check_sizes(config, dataset)
@@ -261,36 +260,20 @@ def _train_in(
 
     if checkpoint is None:
         begin_with_trained_weights(model, config, dataset)
-    result = fit_config(
+
+    metrics, fitted_on = fit_and_write(
+        folder,
         config,
         dataset,
         model,
-        teacher=build_teacher_logits(config, dataset, say=speaker(log_style)),
-        scorers=scorers(dataset, *scored_splits(config, dataset)),
-        progress=build_progress(config, dataset, log_style),
+        data_checksum=known_data.checksum,
+        log_style=log_style,
+        pictures=pictures,
         on_epoch_end=keep,
         resume_from=None if checkpoint is None else checkpoint.state,
         clock=clock,
     )
-    if result.pace is not None and result.pace != config.pace:
-        steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
-        config = config.with_pace(result.pace, steps_per_epoch=steps_per_epoch)
-        folder.write_config(config, note=describe_data(dataset))
-    evaluation = result.scores["test"] if "test" in result.scores else evaluate(model, dataset, "test")
-    metrics = write_results(
-        folder,
-        config=config,
-        asked=folder.read_asked(),
-        dataset=dataset,
-        model=model,
-        result=result,
-        evaluation=evaluation,
-        data_checksum=known_data.checksum,
-        pictures=pictures,
-        say=speaker(log_style),
-        plan=folder.read_plan(),
-    )
     if changes:
         metrics["resumed_with_changes"] = list(changes)
-    write_metrics(folder, metrics, total_s=time.perf_counter() - begin_s, device=result.device)
+    write_metrics(folder, metrics, total_s=time.perf_counter() - begin_s, device=fitted_on)
     return load_run(folder.path)

@@ -10,12 +10,14 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.source_registry import keeping_sources
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.metrics import evaluate
+from thumbnet.evaluation.multi_label import evaluate_labels
 from thumbnet.runs.fold_figures import out_of_fold
 from thumbnet.runs.fold_report import build_folds_report
 from thumbnet.runs.fold_runs import is_fold_runs, load_folds, read_folds
 from thumbnet.runs.names import check_no_part_of_a_run
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.report import build_report
+from thumbnet.runs.report_labels import build_labels_report
 from thumbnet.runs.report_seeds import build_seeds_report
 from thumbnet.runs.run import REPORT, Run, RunDir, load_run, read_robustness
 from thumbnet.runs.seed_runs import is_seed_runs, load_seed_runs
@@ -84,11 +86,29 @@ def _seeds_text(run_dir: str | Path, place: DataPlace) -> str:
             f"{run_dir} holds runs with several seeds, whose report is made of what they keep: no data is read",
             hint="leave --data, --data-dir and --allow-unverified out",
         )
-    return build_seeds_report(Path(run_dir).resolve().name, load_seed_runs(run_dir))
+    runs = load_seed_runs(run_dir)
+    if runs[0].card.has_several_labels:
+        raise ConfigError(
+            f"the pictures of {run_dir} may have several labels, and the report over several seeds is of one label",
+            hint=f"each seed has a report of its own, such as {runs[0].path}; for means over seeds: thumbnet evaluate",
+        )
+    return build_seeds_report(Path(run_dir).resolve().name, runs)
 
 
 def _run_text(run: Run, place: DataPlace) -> str:
     dataset = load_own_dataset(run, place)
+    if run.card.has_several_labels:
+        return build_labels_report(
+            config=run.config,
+            dataset=dataset,
+            model=run.model,
+            history=run.history,
+            evaluation=evaluate_labels(run.model, dataset, decision=run.card.label_decision),
+            metrics=run.metrics,
+            asked=run.asked,
+            title=escaped(run.path.resolve().name),
+            plan=RunDir(run.path).read_plan(),
+        )
     return build_report(
         config=run.config,
         dataset=dataset,

@@ -96,6 +96,13 @@ def check_fits(card: ModelCard, dataset: Dataset) -> None:
             f"but the data has {_short_list(dataset.class_names)}",
             hint="score it on data with the same classes in the same order",
         )
+    if dataset.has_several_labels != card.has_several_labels:
+        one, several = "one label a picture", "several labels a picture, or none"
+        known, found = (several, one) if card.has_several_labels else (one, several)
+        raise RunError(
+            f"the model was trained on {known}, but the data has {found}",
+            hint="score it on data with labels of the same kind",
+        )
     if dataset.image_shape != card.image_shape:
         raise RunError(
             f"the model was trained on images of {_shape(card.image_shape)}, but the data has "

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from thumbnet.data.unreadable import OnUnreadable
+from thumbnet.evaluation.image_answers import ImagePrediction
 from thumbnet.evaluation.images import (
     BATCH_SIZE,
     NUM_TOP,
-    ImagePrediction,
     LogitsOf,
     PictureForm,
     Pictures,
@@ -86,7 +86,15 @@ class Predictor:
     @property
     def _form(self) -> PictureForm:
         card = self.card
-        return PictureForm(card.image_shape, card.class_names, card.white_levels, card.decision, card.fit, card.unsure)
+        return PictureForm(
+            card.image_shape,
+            card.class_names,
+            card.white_levels,
+            card.decision,
+            card.fit,
+            card.unsure,
+            card.label_decision,
+        )
 
 
 def program_predictor(card: ModelCard, program: Program) -> Predictor:

@@ -73,7 +73,10 @@ def _misfit(card: ModelCard, program: Program | None, data: ExportData) -> str:
         return f"its samples are {samples.images.dtype} of {samples.images.shape[1:]}, not uint8 of {card.image_shape}"
     if not len(samples.images) == len(samples.labels) == len(samples.positions) >= 1:
         return "it has no samples, or not as many labels as samples"
-    if samples.labels.min() < 0 or samples.labels.max() >= len(card.class_names):
+    if card.has_several_labels:
+        if samples.labels.shape[1:] != (len(card.class_names),) or samples.labels.max() > 1:
+            return "its samples have labels of other classes"
+    elif samples.labels.ndim != 1 or samples.labels.min() < 0 or samples.labels.max() >= len(card.class_names):
         return "a sample has a label that is no class"
     ranges = data.ranges or {}
     expected = {} if program is None else map_channels(program)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
 from thumbnet.data.folder_layout import normalised_name
@@ -17,7 +17,10 @@ MAX_LISTED_CLASSES = 10
 
 
 def resolve_class_weights(
-    objective: Objective, inputs: Inputs, labels: Int64[Tensor, " n"], class_names: Sequence[str]
+    objective: Objective,
+    inputs: Inputs,
+    labels: Int64[Tensor, " n"] | UInt8[Tensor, "n k"],
+    class_names: Sequence[str],
 ) -> Float[Tensor, " k"] | None:
     """The weight of each class, float32; None where all weigh the same.
 
@@ -29,9 +32,13 @@ def resolve_class_weights(
         class_names: in the order of the labels.
 
     Raises:
-        ConfigError: a weight for what is no class; classes that cannot be balanced, since one has no training image.
+        ConfigError: a weight for what is no class; classes that cannot be balanced, since one has no training image;
+            weights, a sampler or a teacher where an image may have several labels.
     """
     check_balance(objective, inputs)
+    if labels.ndim == 2:
+        _refuse_several_labels(objective, inputs)
+        return None
     num_images = labels.bincount(minlength=len(class_names)).double()
     given = objective.class_weights
     for name, value in (("class_weights", given), ("sampler", inputs.sampler)):
@@ -53,6 +60,21 @@ def resolve_class_weights(
         return None
     drawn = torch.full_like(num_images, len(labels) / len(class_names)) if inputs.sampler == "balanced" else num_images
     return (weights * drawn.sum() / (weights * drawn).sum()).float()
+
+
+def _refuse_several_labels(objective: Objective, inputs: Inputs) -> None:
+    """ConfigError for what is only of one label an image."""
+    given: dict[str, object] = {
+        "class_weights": None if objective.class_weights == "none" else objective.class_weights,
+        "sampler": None if inputs.sampler == "shuffled" else inputs.sampler,
+        "teacher": objective.teacher,
+    }
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(
+                f"{name} is given, but an image may have several labels",
+                hint=f"leave {name} out; rare labels are found by a threshold of their own: threshold = 'f1'",
+            )
 
 
 def class_shares(labels: Int64[Tensor, " n"], num_classes: int) -> Float64[Tensor, " k"]:

@@ -24,6 +24,7 @@ from thumbnet.training.class_weights import class_shares
 from thumbnet.training.course import Course
 from thumbnet.training.distillation import TeacherLogits, distillation_loss
 from thumbnet.training.inputs import make_batch
+from thumbnet.training.label_loss import gradient_scale, label_losses
 from thumbnet.training.mixup import Mixed, Targets, mix
 from thumbnet.training.progress import EpochPlan, Progress, StepReport
 from thumbnet.training.randomness import epoch_randomness
@@ -42,7 +43,7 @@ class TrainImages:
     """
 
     images: UInt8[Tensor, "n c h w"]
-    labels: Int64[Tensor, " n"]
+    labels: Int64[Tensor, " n"] | UInt8[Tensor, "n k"]
     num_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -155,7 +156,7 @@ def _train_step(
     else:
         loss = mixed.loss(lambda targets: _loss(loop.objective, logits, targets, reduction="mean"))
     loop.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    (loss * gradient_scale(logits.shape[1]) if labels.ndim == 2 else loss).backward()
     loop.optimizer.step()
     return loss.detach(), mixed.num_correct(logits.detach()), len(labels), by_class
 
@@ -176,6 +177,9 @@ def _loss(
     objective: Objective, logits: Float[Tensor, "b k"], targets: Targets, *, reduction: Literal["mean", "none"]
 ) -> Float[Tensor, "..."]:
     """What is minimised: the mean over the batch, or image by image."""
+    if targets.labels.ndim == 2:
+        losses = label_losses(logits, targets.labels, label_smoothing=objective.label_smoothing)
+        return losses.mean() if reduction == "mean" else losses
     loss = F.cross_entropy(logits, targets.labels, label_smoothing=objective.label_smoothing, reduction=reduction)
     if targets.teacher_logits is None:
         return loss

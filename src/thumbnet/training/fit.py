@@ -70,7 +70,8 @@ def fit(
     on_epoch_end: Callable[[TrainingState], None] | None = None,
     resume_from: TrainingState | None = None,
 ) -> FitResult[S]:
-    """Train `model` in place on `dataset.train`, to lower the cross-entropy of its logits.
+    """Train `model` in place on `dataset.train`, to lower the cross-entropy of its logits; that of each label, there or
+    not, where an image may have several.
 
     Args:
         model: takes normalised float images [N,C,H,W], returns logits [N,K]; it is moved to the device.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -33,6 +33,7 @@ from thumbnet.specs.optimizers import SGD, Optimizer
 from thumbnet.training.class_weights import resolve_class_weights
 from thumbnet.training.device import pick_device, seeded
 from thumbnet.training.inputs import build_augmentations, init_model_from_data, make_batch
+from thumbnet.training.label_loss import gradient_scale, label_losses
 from thumbnet.training.optimizers import build_optimizer
 
 SMOOTHING = 0.9  # of the exponential moving average of the loss, bias-corrected
@@ -144,12 +145,15 @@ def find_lr(
 
 def _loss(
     logits: Float[Tensor, "b k"],
-    labels: Int64[Tensor, " b"],
+    labels: Int64[Tensor, " b"] | UInt8[Tensor, "b k"],
     *,
     label_smoothing: float,
     class_weights: Float[Tensor, " k"] | None,
 ) -> Float[Tensor, ""]:
     """As in training."""
+    if labels.ndim == 2:
+        losses = label_losses(logits, labels, label_smoothing=label_smoothing)
+        return losses.mean() * gradient_scale(logits.shape[1])
     if class_weights is None:
         return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
     losses = F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.distributions import Beta
 
@@ -15,7 +15,7 @@ from torch.distributions import Beta
 class Targets:
     """A batch's labels, and with a teacher its logits."""
 
-    labels: Int64[Tensor, " n"]
+    labels: Int64[Tensor, " n"] | UInt8[Tensor, "n k"]
     teacher_logits: Float[Tensor, "n k"] | None = None
 
     def reversed(self) -> Targets:
@@ -38,12 +38,15 @@ class Mixed:
         return first if self.lam == 1 else torch.lerp(loss_of(self.other_targets), first, self.lam)
 
     @property
-    def labels(self) -> Int64[Tensor, " n"]:
-        """Of each image the label with the larger weight."""
+    def labels(self) -> Int64[Tensor, " n"] | UInt8[Tensor, "n k"]:
+        """Of each image the label, or all labels, with the larger weight."""
         return (self.targets if self.lam >= 0.5 else self.other_targets).labels
 
     def num_correct(self, logits: Float[Tensor, "n k"]) -> Int64[Tensor, ""]:
-        """The number of images whose predicted class is the label with the larger weight."""
+        """The number of images whose predicted class is the label with the larger weight; of several labels, those of
+        which all are found, at a probability of one half, and no other."""
+        if self.labels.ndim == 2:
+            return ((logits >= 0) == self.labels.bool()).all(dim=1).sum()
         return (logits.argmax(dim=1) == self.labels).sum()
 
 

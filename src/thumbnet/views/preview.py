@@ -9,10 +9,11 @@ import torch
 from matplotlib.figure import Figure
 
 from thumbnet.augment import Augmentation, augment
+from thumbnet.data.class_counts import label_text
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
 from thumbnet.specs.checks import require_seed
-from thumbnet.specs.data import IMAGE_SIZE
+from thumbnet.specs.data import IMAGE_SIZE, NO_LABEL
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.sizes import ImageSize
 from thumbnet.training.inputs import build_augmentations
@@ -70,7 +71,7 @@ def draw_batch(dataset: Dataset, augmentations: Sequence[Augmentation], *, seed:
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(dataset.train), generator=generator)[:NUM_PREVIEW_IMAGES]
     images = dataset.train.images[chosen]
-    names = [dataset.class_names[label] for label in dataset.train.labels[chosen].tolist()]
+    names = [label_text(label, dataset.class_names) or NO_LABEL for label in dataset.train.labels[chosen]]
     return draw_preview(images, augment(images, augmentations, generator), names)
 
 

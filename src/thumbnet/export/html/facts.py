@@ -27,7 +27,9 @@ def headlines(shippable: Shippable) -> list[Headline]:
     return [
         _accuracy(card),
         _calibration(card),
-        Headline("Classes", f"{len(card.class_names):,}", _other_answers(card)),
+        Headline(
+            "Labels" if card.has_several_labels else "Classes", f"{len(card.class_names):,}", _other_answers(card)
+        ),
         Headline("Parameters", f"{card.num_params:,}", _work(shippable)),
     ]
 
@@ -47,7 +49,7 @@ def facts(shippable: Shippable) -> list[tuple[str, str]]:
         ("Network", card.model),
         ("Recipe", card.recipe),
         ("Licence", licence_of(shippable)),
-        ("Over the classes", _over_classes(card)),
+        ("Over the labels" if card.has_several_labels else "Over the classes", _over_classes(card)),
         ("Answers", answer_rule(card)),
     ]
     return [(name, value) for name, value in rows if value]
@@ -61,17 +63,22 @@ def _accuracy(card: ModelCard) -> Headline:
     if not num_images:
         return Headline("Test accuracy", _per_cent(accuracy), "")
     low, high = accuracy_interval(accuracy, num_images)
-    note = f"of {num_images:,} test pictures; 95 % interval {_per_cent(low)} to {_per_cent(high)}"
+    right = "all labels right, " if card.has_several_labels else ""
+    note = f"{right}of {num_images:,} test pictures; 95 % interval {_per_cent(low)} to {_per_cent(high)}"
     return Headline("Test accuracy", _per_cent(accuracy), note)
 
 
 def _other_answers(card: ModelCard) -> str:
+    if card.has_several_labels:
+        return "several of a picture, or none"
     return "and no answer beside them" if card.unsure is None else f"or {UNSURE!r}, where none is likely"
 
 
 def _over_classes(card: ModelCard) -> str:
     """What says more than the accuracy where classes are unequal; empty for models from before it was kept."""
     metrics = card.metrics or {}
+    if card.has_several_labels and "test_macro_f1" in metrics:
+        return f"macro F1 {_per_cent(metrics['test_macro_f1'])}, micro F1 {_per_cent(metrics['test_micro_f1'])}"
     if "test_balanced_accuracy" not in metrics:
         return ""
     balanced, share = _per_cent(metrics["test_balanced_accuracy"]), _per_cent(metrics["commonest_share"])
@@ -82,7 +89,8 @@ def _calibration(card: ModelCard) -> Headline:
     metrics = card.metrics or {}
     if "ece" not in metrics:
         return Headline("Calibration error", "unknown", "this model was saved without it")
-    note = "how far its probabilities are from the share that is right, on average"
+    known = "has the label" if card.has_several_labels else "is right"
+    note = f"how far its probabilities are from the share that {known}, on average"
     return Headline("Calibration error", _per_cent(metrics["ece"]), note)
 
 

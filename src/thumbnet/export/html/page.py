@@ -21,67 +21,29 @@ from markupsafe import Markup
 from PIL import Image
 
 import thumbnet
-from thumbnet.export.html.compact import compact_script, compact_style
+from thumbnet.export.html.compact import compact_style
 from thumbnet.export.html.facts import facts, headlines
+from thumbnet.export.html.scripts import PACKAGE, asset, page_script
 from thumbnet.export.html.weights import program_to_bytes
-from thumbnet.models.card import ModelCard
+from thumbnet.models.card import AnswerKind, ModelCard
 from thumbnet.models.export_data import ExportData
+from thumbnet.specs.data import NO_LABEL
 from thumbnet.terminal.text import escaped
 from thumbnet.trained.shippable import Shippable
 from thumbnet.views.house import house_style
 
-PACKAGE = "thumbnet.export.html"
-ENGINE_SCRIPTS = (
-    "kernels.js", "network.js", "engine.js",
-    "inflate.js", "jpeg_blocks.js", "jpeg_scan.js", "jpeg.js", "picture_files.js", "resampling.js", "pictures.js",
-)  # fmt: skip
-SCRIPTS = (*ENGINE_SCRIPTS, "decode.js", "results.js", "camera.js", "page.js")
-DECISION_SCRIPT = "decision.js"  # for models with a threshold, after the engine
-ANSWERED = (  # in the other scripts, and what it becomes for such models: the answer is not always the likelier class
-    (
-        "probabilities[other] - probabilities[one] || one - other",
-        "(other === probabilities.answer) - (one === probabilities.answer)",
-    ),
-    ("probabilities.indexOf(Math.max(...probabilities))", "probabilities.answer"),
-)
-UNSURE_WHERE = (  # the same for models that may be unsure: `model.unsure` is the confidence below which they are
-    (
-        "className: model.classes[first], probabilities",
-        'className: probabilities[first] < model.unsure ? "unsure" : model.classes[first], probabilities',
-    ),
-    (
-        """\
-    const name = model.classes[top[0]];
-    const probability = answer.probabilities[top[0]];
-""",
-        """\
-    const probability = answer.probabilities[top[0]];
-    const isUnsure = probability < model.unsure;
-    const likeliest = model.classes[top[0]];
-    const name = isUnsure ? "unsure" : likeliest;
-    const figure = isUnsure ? `likeliest ${likeliest}, ${percent(probability)}` : percent(probability);
-""",
-    ),
-    (
-        'heading.append(element("span", { text: percent(probability) }))',
-        'heading.append(element("span", { text: figure }))',
-    ),
-    ("${name}, ${percent(probability)}` };", "${name}, ${figure}` };"),
-    (
-        'const verdict = answer.truth === top[0] ? { text: "right" }',
-        'const verdict = isUnsure ? { text: "unsure" } : answer.truth === top[0] ? { text: "right" }',
-    ),
-)
 NUM_SAMPLES = 10
 WHITE = 2**16 - 1  # of grey pictures of 16 bits, unless the model's data used fewer
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture of the test split as a data URI, and its class's index."""
+    """A picture of the test split as a data URI, with its class's index, or with its labels' where it may have several;
+    `text` is their names."""
 
     url: str
-    label: int
+    label: int | list[int]
+    text: str
 
 
 def build_page(shippable: Shippable, weights: bytes | None = None) -> str:
@@ -93,14 +55,15 @@ def build_page(shippable: Shippable, weights: bytes | None = None) -> str:
         weights = program_to_bytes(shippable.program)
     engine = (resources.files(PACKAGE) / "engine.wasm").read_bytes()
     channels, height, width = card.image_shape
-    samples = _samples(shippable.export_data)
+    samples = _samples(shippable.export_data, card)
     return _template().render(
-        policy=page_policy(has_decision=card.decision is not None, has_unsure=card.unsure is not None),
+        policy=page_policy(card.answer_kind),
         version=thumbnet.__version__,
         name=_encodable(shippable.name),
         title=escaped(shippable.name),
         style=_style(),
-        script=_script(has_decision=card.decision is not None, has_unsure=card.unsure is not None),
+        script=page_script(card.answer_kind),
+        has_labels=card.has_several_labels,
         class_names=[_encodable(name) for name in card.class_names],
         width=width,
         height=height,
@@ -125,12 +88,12 @@ def build_page(shippable: Shippable, weights: bytes | None = None) -> str:
 
 
 @cache
-def page_policy(*, has_decision: bool = False, has_unsure: bool = False) -> str:
-    """The Content-Security-Policy of the page of a model that has a decision, or may be unsure, or neither: nothing is
-    fetched, and only its own script and style count."""
+def page_policy(kind: AnswerKind = "likeliest") -> str:
+    """The Content-Security-Policy of the page of a model that answers so: nothing is fetched, and only its own script
+    and style count."""
     rules = {
         "default-src": "'none'",
-        "script-src": f"'{_digest(_script(has_decision=has_decision, has_unsure=has_unsure))}' 'wasm-unsafe-eval'",
+        "script-src": f"'{_digest(page_script(kind))}' 'wasm-unsafe-eval'",
         "style-src": f"'{_digest(_style())}'",
         "img-src": "data: blob:",
         "media-src": "blob: mediastream:",
@@ -146,35 +109,22 @@ def _digest(text: str) -> str:
 
 @cache
 def _style() -> Markup:
-    return Markup(compact_style(house_style() + _asset("page.css")))  # noqa: S704  # files of ours
-
-
-@cache
-def _script(*, has_decision: bool, has_unsure: bool) -> Markup:
-    names = (*ENGINE_SCRIPTS, DECISION_SCRIPT, *SCRIPTS[len(ENGINE_SCRIPTS) :]) if has_decision else SCRIPTS
-    code = "".join(_asset(name).replace('"use strict";\n', "") for name in names)
-    changes = (*(ANSWERED if has_decision else ()), *(UNSURE_WHERE if has_unsure else ()))
-    for likeliest, answered in changes:
-        assert code.count(likeliest) == 1
-        code = code.replace(likeliest, answered)
-    return Markup(compact_script('"use strict";\n' + code))  # noqa: S704  # files of ours
+    return Markup(compact_style(house_style() + asset("page.css")))  # noqa: S704  # files of ours
 
 
 def _rules(card: ModelCard) -> dict[str, object]:
     """By what the page's scripts answer, where that is not always the likeliest class."""
     if card.decision is not None:
         return {"decision": {"positive": card.decision.positive, "margin": card.decision.margin}}
+    if card.label_decision is not None:
+        return {"labels": {"margins": card.label_decision.margins}}
     return {} if card.unsure is None else {"unsure": card.unsure.confidence}
-
-
-def _asset(name: str) -> str:
-    return (resources.files(PACKAGE) / name).read_text(encoding="utf-8")
 
 
 @cache
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(re.sub("\n +", "\n", _asset("page.html.jinja")))  # 290 bytes less
+    return environment.from_string(re.sub("\n +", "\n", asset("page.html.jinja")))  # 290 bytes less
 
 
 def _encodable(text: str) -> str:
@@ -182,14 +132,17 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _samples(export_data: ExportData | None) -> list[Sample]:
+def _samples(export_data: ExportData | None, card: ModelCard) -> list[Sample]:
     if export_data is None:
         return []
     found = export_data.samples
-    return [
-        Sample(_webp(image), int(label))
-        for image, label in zip(found.images[:NUM_SAMPLES], found.labels[:NUM_SAMPLES], strict=True)
-    ]
+    names = [_encodable(name) for name in card.class_names]
+    samples = []
+    for image, label in zip(found.images[:NUM_SAMPLES], found.labels[:NUM_SAMPLES], strict=True):
+        indices = np.flatnonzero(label).tolist() if card.has_several_labels else [int(label)]
+        text = "; ".join(names[index] for index in indices) or NO_LABEL
+        samples.append(Sample(_webp(image), indices if card.has_several_labels else indices[0], text))
+    return samples
 
 
 def _webp(image: UInt8[np.ndarray, "c h w"]) -> str:

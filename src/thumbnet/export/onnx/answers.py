@@ -1,5 +1,6 @@
 """The answers of a model of two classes with a threshold, or of one that may be unsure: a third output, int64 [N], the
-class's index, or the number of classes where it is unsure."""
+class's index, or the number of classes where it is unsure. Where a picture may have several labels, it is int64 [N,K],
+1 for each label that is answered."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from thumbnet.export.onnx.runtime import BATCH_SIZE
 from thumbnet.export.request import softmax
 from thumbnet.models.card import ModelCard
 from thumbnet.models.decision import Decision, chosen_classes
+from thumbnet.models.label_decision import LabelDecision, chosen_labels
 from thumbnet.models.unsure import Unsure, unsure_answers
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ def add_answers(model: onnx.ModelProto, card: ModelCard) -> None:
         _add_by_threshold(model.graph, card.decision)
     elif card.unsure is not None:
         _add_unless_unsure(model.graph, card.unsure, num_classes=len(card.class_names))
+    elif card.label_decision is not None:
+        _add_labels(model.graph, card.label_decision)
 
 
 def _add_by_threshold(graph: onnx.GraphProto, decision: Decision) -> None:
@@ -86,6 +90,46 @@ def _add_unless_unsure(graph: onnx.GraphProto, unsure: Unsure, *, num_classes: i
     graph.output.append(helper.make_tensor_value_info(ANSWERS, TensorProto.INT64, [BATCH]))
 
 
+def _add_labels(graph: onnx.GraphProto, decision: LabelDecision) -> None:
+    """Sigmoids in the place of the softmax, and nodes behind the logits that give the labels."""
+    (last,) = (node for node in graph.node if PROBABILITIES in node.output)
+    assert last.op_type == "Softmax"
+    last.op_type = "Sigmoid"
+    del last.attribute[:]
+    margins, is_there = f"{ANSWERS}.margins", f"{ANSWERS}.is_there"
+    graph.initializer.append(numpy_helper.from_array(np.array(decision.margins, np.float32), margins))
+    graph.node.append(helper.make_node("GreaterOrEqual", [LOGITS, margins], [is_there], name=is_there))
+    graph.node.append(helper.make_node("Cast", [is_there], [ANSWERS], name=ANSWERS, to=TensorProto.INT64))
+    graph.output.append(helper.make_tensor_value_info(ANSWERS, TensorProto.INT64, [BATCH, len(decision.margins)]))
+
+
+def check_labels(
+    session: InferenceSession,
+    images: UInt8[np.ndarray, "n c h w"],
+    logits: Float[np.ndarray, "n k"],
+    decision: LabelDecision,
+    *,
+    hint: str,
+) -> None:
+    """ExportError unless the graph's labels are those of its logits, except for logits that float32 cannot tell from
+    the margin."""
+    answers = _run(session, images)
+    exact = logits.astype(np.float64)
+    is_clear = np.abs(exact - np.array(decision.margins)) > ROUNDING * np.maximum(1, np.abs(exact))
+    num_wrong = int(((answers != chosen_labels(decision, logits)) & is_clear).any(axis=1).sum())
+    if num_wrong:
+        raise ExportError(f"the exported model labels {num_wrong:,} images otherwise than its thresholds", hint=hint)
+
+
+def _run(session: InferenceSession, images: UInt8[np.ndarray, "n c h w"]) -> Int64[np.ndarray, "*shape"]:
+    """The graph's answers for images, batch by batch."""
+    batches = np.array_split(images, range(BATCH_SIZE, len(images), BATCH_SIZE))
+    answers: Int64[np.ndarray, "*shape"] = np.concatenate(
+        [session.run([ANSWERS], {IMAGES: np.ascontiguousarray(batch.transpose(0, 2, 3, 1))})[0] for batch in batches]
+    ).astype(np.int64)
+    return answers
+
+
 def check_answers(
     session: InferenceSession,
     images: UInt8[np.ndarray, "n c h w"],
@@ -96,10 +140,7 @@ def check_answers(
 ) -> None:
     """ExportError unless the graph's answers are those of its logits, except for margins and probabilities that float32
     cannot tell from those of the rule."""
-    batches = np.array_split(images, range(BATCH_SIZE, len(images), BATCH_SIZE))
-    answers: Int64[np.ndarray, " n"] = np.concatenate(
-        [session.run([ANSWERS], {IMAGES: np.ascontiguousarray(batch.transpose(0, 2, 3, 1))})[0] for batch in batches]
-    )
+    answers = _run(session, images)
     exact = logits.astype(np.float64)
     if isinstance(rule, Decision):
         expected = chosen_classes(rule, logits)

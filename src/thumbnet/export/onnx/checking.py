@@ -9,9 +9,9 @@ import onnx
 from jaxtyping import Float
 
 from thumbnet.errors import ExportError
-from thumbnet.export.onnx.answers import check_answers
+from thumbnet.export.onnx.answers import check_answers, check_labels
 from thumbnet.export.onnx.runtime import open_session, run_session, runtime_errors
-from thumbnet.export.request import Agreement, CheckImages, compare, softmax
+from thumbnet.export.request import Agreement, CheckImages, compare, probabilities_of
 
 MOST_DIFFERENCE = 1e-5  # of a probability
 LARGE_LOGIT = 20.0  # beyond, float32 is coarser than that allows, in proportion
@@ -52,14 +52,16 @@ def run_check(content: bytes, images: CheckImages, *, hint: str = BUG) -> Outcom
         rule = images.decision or images.unsure
         if rule is not None:
             check_answers(session, images.images, logits, rule, hint=BUG)
+        if images.label_decision is not None:
+            check_labels(session, images.images, logits, images.label_decision, hint=BUG)
     except runtime_errors() as error:
         raise ExportError(f"ONNX Runtime cannot run the file: {error}", hint=hint) from error
     agreement = compare(images, logits)
     largest = float(np.abs(images.logits).max())
-    if not _are_near(softmax(single), softmax(logits[:NUM_SINGLE]), largest):
+    if not _are_near(probabilities_of(images, single), probabilities_of(images, logits[:NUM_SINGLE]), largest):
         raise ExportError("the exported model gives other probabilities for one image than for a batch", hint=hint)
-    if not _are_near(probabilities, softmax(logits), largest):
-        raise ExportError("the exported model's probabilities are not the softmax of its logits", hint=BUG)
+    if not _are_near(probabilities, probabilities_of(images, logits), largest):
+        raise ExportError("the exported model's probabilities are not those of its logits", hint=BUG)
     return Outcome(agreement, largest)
 
 

@@ -69,5 +69,7 @@ def _check_ends(session: InferenceSession, card: ModelCard, path: str | Path) ->
     expected = {IMAGES: ("tensor(uint8)", [height, width, channels]), LOGITS: scores, PROBABILITIES: scores}
     if card.decision is not None or card.unsure is not None:
         expected[ANSWERS] = ("tensor(int64)", [])
+    if card.label_decision is not None:
+        expected[ANSWERS] = ("tensor(int64)", [len(card.class_names)])
     if ends != expected:
         raise ModelError(f"{path} does not fit its model card: it has {ends}, expected {expected}", hint=HINT)

@@ -72,16 +72,14 @@ class _Service:
             self._card.class_names,
             self._limits,
             version=__version__,
-            has_decision=self._card.decision is not None,
-            has_unsure=self._card.unsure is not None,
+            answer_kind=self._card.answer_kind,
         )
 
     async def page(self, request: Request) -> Response:
         if self._page is None:  # it takes a third of a second, which those who want no page need not wait for
             self._page = asyncio.get_running_loop().run_in_executor(None, build_page, self._shippable)
         content = await asyncio.shield(self._page)
-        card = self._card
-        policy = page_policy(has_decision=card.decision is not None, has_unsure=card.unsure is not None)
+        policy = page_policy(self._card.answer_kind)
         headers = {
             "content-security-policy": f"{policy}; frame-ancestors 'none'",
             "cache-control": "no-cache",
@@ -113,6 +111,7 @@ class _Service:
                 "image": {"channels": channels, "height": height, "width": width},
                 **({} if card.decision is None else {"decision": asdict(card.decision)}),
                 **({} if card.unsure is None else {"unsure": asdict(card.unsure)}),
+                **({} if card.label_decision is None else {"label_decision": asdict(card.label_decision)}),
                 "metrics": None if card.metrics is None else dict(card.metrics),
                 "engine": self._classifier.engine,
                 "version": __version__,
@@ -124,15 +123,17 @@ class _Service:
 
     async def _answer(self, upload: Upload, num_top: int) -> dict[str, Any]:
         try:
-            top = await self._classifier.classify(upload.content, num_top=num_top)
+            found = await self._classifier.classify(upload.content, num_top=num_top)
         except RefusedError as error:
             return {"filename": upload.filename, "error": error.to_answer()}
         finally:
             upload.content.close()  # its memory is free before the others are done
-        answer = {"filename": upload.filename, **asdict(top[0]), "top": [asdict(guess) for guess in top]}
+        top = [asdict(guess) for guess in found.top]
+        labels = {} if found.labels is None else {"labels": list(found.labels)}
+        answer = {"filename": upload.filename, **labels, **top[0], "top": top}
         unsure = self._card.unsure
         if unsure is not None:
-            answer["answer"] = UNSURE if top[0].probability < unsure.confidence else top[0].class_name
+            answer["answer"] = UNSURE if found.top[0].probability < unsure.confidence else found.top[0].class_name
         return answer
 
 

@@ -6,19 +6,21 @@ import threading
 from functools import partial
 from http import HTTPStatus
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from thumbnet.data.images import DRAFT_SCALE, PictureHeader, read_header, read_image_array
 from thumbnet.errors import ExportError, ImageError
-from thumbnet.evaluation.images import ClassProbability
+from thumbnet.evaluation.image_answers import ClassProbability
 from thumbnet.export.request import softmax
 from thumbnet.export.server.budget import Budget
 from thumbnet.export.server.limits import BYTES_PER_PIXEL, BYTES_PER_REDUCED_PIXEL, FORMATS, Limits
 from thumbnet.export.server.refusals import RefusedError
 from thumbnet.export.server.threads import DaemonThreads
 from thumbnet.models.decision import ranked_classes
+from thumbnet.models.label_decision import chosen_labels, label_probabilities
 from thumbnet.models.program_numpy import ProgramRunner
 from thumbnet.specs.processors import num_processors
 from thumbnet.trained.shippable import Shippable
@@ -32,6 +34,13 @@ MOST_PNG_TEXT = 2_000_000  # characters of a PNG file's comments, which Pillow u
 JPEG_KINDS = ("JPEG", "MPO")
 START_OF_SCAN = b"\xff\xda"
 MOST_SCANS = 200  # of a JPEG file: cameras write 1 or 10; each goes over all pixels again, in a few bytes
+
+
+class Classified(NamedTuple):
+    """A picture's class, then the others, most probable first; and its labels, where it may have several, or none."""
+
+    top: tuple[ClassProbability, ...]
+    labels: tuple[str, ...] | None
 
 
 class Classifier:
@@ -64,8 +73,8 @@ class Classifier:
     def class_names(self) -> tuple[str, ...]:
         return self.card.class_names
 
-    async def classify(self, content: BytesIO, *, num_top: int) -> tuple[ClassProbability, ...]:
-        """The picture's class, then the others, most probable first.
+    async def classify(self, content: BytesIO, *, num_top: int) -> Classified:
+        """The answer to a picture.
 
         Raises:
             RefusedError: 413 where it has too many pixels, 415 where it is no picture of a known type, 422 where it is
@@ -77,7 +86,7 @@ class Classifier:
         async with self._decoding.reserved(self._decoding_bytes(found)):
             return await self._threads.run(partial(self._classify, content, num_top))
 
-    def _classify_small(self, content: BytesIO, num_top: int) -> tuple[ClassProbability, ...] | PictureHeader:
+    def _classify_small(self, content: BytesIO, num_top: int) -> Classified | PictureHeader:
         """The classes, or the header of a picture that takes much memory."""
         header = self._check(content)
         return self._classify(content, num_top) if self._decoding_bytes(header) <= SMALL else header
@@ -114,7 +123,7 @@ class Classifier:
             )
         return header
 
-    def _classify(self, content: BytesIO, num_top: int) -> tuple[ClassProbability, ...]:
+    def _classify(self, content: BytesIO, num_top: int) -> Classified:
         num_channels, height, width = self.card.image_shape
         try:
             image = read_image_array(
@@ -135,9 +144,17 @@ class Classifier:
                 "the model's numbers for this picture are not finite",
                 hint="send another; if it is so with all, train the model anew",
             )
-        probabilities = softmax(logits)[0]
-        best = ranked_classes(self.card.decision, logits, probabilities[None])[0, :num_top]
-        return tuple(ClassProbability(self.class_names[index], float(probabilities[index])) for index in best)
+        labels = None
+        if self.card.label_decision is None:
+            probabilities = softmax(logits)[0]
+            best = ranked_classes(self.card.decision, logits, probabilities[None])[0, :num_top]
+        else:
+            probabilities = label_probabilities(logits)[0]
+            best = np.argsort(-logits[0], kind="stable").astype(np.int64)[:num_top]
+            marks = chosen_labels(self.card.label_decision, logits)[0]
+            labels = tuple(name for name, mark in zip(self.class_names, marks, strict=True) if mark)
+        top = tuple(ClassProbability(self.class_names[index], float(probabilities[index])) for index in best)
+        return Classified(top, labels)
 
     def _is_reduced(self, header: PictureHeader) -> bool:
         """Whether `read_picture` decodes it at a fraction of its size."""

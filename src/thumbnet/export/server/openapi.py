@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from thumbnet.export.server.limits import Limits
+from thumbnet.models.card import AnswerKind
 from thumbnet.models.unsure import UNSURE
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "application/octet-stream")
@@ -19,17 +20,17 @@ def describe(
     limits: Limits,
     *,
     version: str,
-    has_decision: bool = False,
-    has_unsure: bool = False,
+    answer_kind: AnswerKind = "likeliest",
 ) -> dict[str, Any]:
-    """The description of a server of a model, as `/openapi.json` gives it; `has_decision` is whether its classes are
-    decided by a threshold, `has_unsure` whether an answer may be none of them."""
+    """The description of a server of a model that answers so, as `/openapi.json` gives it."""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": f"{name}, served by thumbnet",
             "version": version,
-            "description": f"Classifies pictures into {len(class_names)} classes.",
+            "description": f"Says which of {len(class_names)} labels pictures have."
+            if answer_kind == "labels"
+            else f"Classifies pictures into {len(class_names)} classes.",
         },
         "paths": {
             "/": {"get": _get("page", "A page that classifies pictures in the browser", "text/html", TEXT)},
@@ -38,7 +39,7 @@ def describe(
             "/model": {"get": _get("model", "What the model is", "application/json", _reference("Model"))},
             "/openapi.json": {"get": _get("openapi", "This description", "application/json", OBJECT)},
         },
-        "components": {"schemas": _schemas(class_names, has_decision=has_decision, has_unsure=has_unsure)},
+        "components": {"schemas": _schemas(class_names, answer_kind)},
     }
 
 
@@ -79,10 +80,11 @@ def _predict(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
     }
 
 
-def _schemas(class_names: Sequence[str], *, has_decision: bool, has_unsure: bool) -> dict[str, Any]:
+def _schemas(class_names: Sequence[str], answer_kind: AnswerKind) -> dict[str, Any]:
     guess = {"class_name": {"enum": list(class_names)}, "probability": {"type": "number", "minimum": 0, "maximum": 1}}
-    answer = {"answer": {"enum": list(dict.fromkeys([*class_names, UNSURE]))}} if has_unsure else {}
+    answer = {"answer": {"enum": list(dict.fromkeys([*class_names, UNSURE]))}} if answer_kind == "unsure" else {}
     filename = {"filename": {"type": ["string", "null"]}}
+    labels = {"labels": {"type": "array", "items": guess["class_name"]}} if answer_kind == "labels" else {}
     error = {"code": {"type": "integer"}, "message": TEXT, "hint": TEXT}
     count = {"type": "integer", "minimum": 1}
     image = _object({"channels": {"enum": [1, 3]}, "height": count, "width": count})
@@ -90,7 +92,9 @@ def _schemas(class_names: Sequence[str], *, has_decision: bool, has_unsure: bool
         "Guess": _object(guess),
         "Error": _object(error),
         "Refusal": _object({"error": _reference("Error")}),
-        "Prediction": _object({**filename, **guess, "top": {"type": "array", "items": _reference("Guess")}, **answer}),
+        "Prediction": _object(
+            {**filename, **labels, **guess, "top": {"type": "array", "items": _reference("Guess")}, **answer}
+        ),
         "BadPicture": _object({**filename, "error": _reference("Error")}),
         "Predictions": _object(
             {
@@ -109,8 +113,9 @@ def _schemas(class_names: Sequence[str], *, has_decision: bool, has_unsure: bool
                 "class_names": {"type": "array", "items": TEXT},
                 "image": image,
                 "metrics": {"type": ["object", "null"], "additionalProperties": {"type": "number"}},
-                **({"decision": _decision()} if has_decision else {}),
-                **({"unsure": _unsure()} if has_unsure else {}),
+                **({"decision": _decision()} if answer_kind == "threshold" else {}),
+                **({"unsure": _unsure()} if answer_kind == "unsure" else {}),
+                **({"label_decision": _label_decision()} if answer_kind == "labels" else {}),
             }
         ),
     }
@@ -135,6 +140,18 @@ def _unsure() -> dict[str, Any]:
     fraction, count = {"type": "number", "minimum": 0, "maximum": 1}, {"type": "integer", "minimum": 1}
     return _object(
         {"confidence": fraction, "most_error": fraction, "num_images": count, "num_unsure": count, "error": fraction}
+    )
+
+
+def _label_decision() -> dict[str, Any]:
+    count = {"type": "integer", "minimum": 0}
+    return _object(
+        {
+            "margins": {"type": "array", "items": {"type": "number"}},
+            "rule": TEXT,
+            "num_images": count,
+            "at_half": {"type": "array", "items": count},
+        }
     )
 
 

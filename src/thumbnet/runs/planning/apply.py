@@ -79,7 +79,8 @@ def with_rung(config: TrainConfig, rung: Rung, facts: DataFacts, *, grows: bool)
     if "scales" in planned:
         values["scales"], values["scale_starts"] = (SCALES, SCALE_STARTS) if grows else ((1.0,), (0.0,))
     is_unequal = max(facts.class_counts) >= UNEQUAL_FROM * min(facts.class_counts)
-    if "class_weights" in planned and is_unequal and config.inputs.sampler == "shuffled":
+    can_weigh = config.inputs.sampler == "shuffled" and not facts.has_several_labels
+    if "class_weights" in planned and is_unequal and can_weigh:
         values["class_weights"] = "balanced"
     return config_from_dict(values)
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 
 from thumbnet.config import TrainConfig
+from thumbnet.data.class_counts import class_sizes
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.faults import FolderFaults
-from thumbnet.data.folder_layout import read_layout
 from thumbnet.data.folder_tree import FolderTree
 from thumbnet.data.images import read_image_array
+from thumbnet.data.labels_file import labels_from, read_labelled
 from thumbnet.data.sizes import median_sides
 from thumbnet.data.splits import TEST_FRACTION
 from thumbnet.data.val_rule import MAX_FRACTION, MIN_FRACTION, MIN_IMAGES
@@ -49,7 +50,8 @@ def look_at_folder(config: TrainConfig) -> Look:
     def note(folder: Path, error: DataError) -> None:
         faults.add(error, place=folder)  # reading tells of it, with whatever else is wrong
 
-    layout = read_layout(FolderTree(on_unlistable=note, on_foreign_name=note), path, faults)
+    tree = FolderTree(on_unlistable=note, on_foreign_name=note)
+    layout = read_labelled(tree, path, faults, labels=labels_from(path, config.labels))
     counts = {name: sum(item.split == name for item in layout.files) for name in ("train", "val", "test")}
     if not counts["test"]:
         counts["test"] = round(TEST_FRACTION * counts["train"])
@@ -58,7 +60,7 @@ def look_at_folder(config: TrainConfig) -> Look:
         counts["val"] = round(_val_fraction(config.val_fraction, counts["train"]) * counts["train"])
         counts["train"] -= counts["val"]
     files = [item.file for item in layout.files if item.file.is_file()]  # a pipe would keep us waiting
-    labels = torch.tensor([item.label for item in layout.files if item.split == "train"])
+    labels = torch.tensor([label for item in layout.files if item.split == "train" for label in item.labels])
     image_s, num_channels = _decoding(_spread(files, NUM_DECODED))
     facts = DataFacts(
         num_train=counts["train"],
@@ -68,6 +70,7 @@ def look_at_folder(config: TrainConfig) -> Look:
         num_channels=num_channels,
         sides=median_sides(files),
         is_resized=True,
+        has_several_labels=layout.has_several_labels,
     )
     return Look(facts, image_s * len(files))
 
@@ -79,10 +82,11 @@ def facts_of(dataset: Dataset, *, sides: tuple[int, int] | None = None) -> DataF
         num_train=len(dataset.train),
         num_val=0 if dataset.val is None else len(dataset.val),
         num_test=len(dataset.test),
-        class_counts=tuple(torch.bincount(dataset.train.labels, minlength=dataset.num_classes).tolist()),
+        class_counts=tuple(class_sizes(dataset.train.labels, dataset.num_classes)),
         num_channels=dataset.num_channels,
         sides=(height, width) if sides is None else sides,
         is_resized=sides is not None,
+        has_several_labels=dataset.has_several_labels,
     )
 
 

@@ -40,7 +40,7 @@ class DataFacts:
     """What a plan knows of the data; the test images by their number alone.
 
     `sides` are height and width in pixels, of the median picture where a folder's pictures are resized (`is_resized`);
-    `class_counts` are of the training images.
+    `class_counts` are of the training images, of which each may have several labels, or none (`has_several_labels`).
     """
 
     num_train: int
@@ -50,6 +50,7 @@ class DataFacts:
     num_channels: int
     sides: tuple[int, int]
     is_resized: bool
+    has_several_labels: bool = False
 
     @property
     def num_images(self) -> int:

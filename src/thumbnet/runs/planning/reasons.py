@@ -32,7 +32,8 @@ def reasons_of(
     smallest = min(config.inputs.resizing.sides((height, width), 0, 1))
     growing = f", growing from {smallest} pixels" if len(config.inputs.scales) > 1 else ""
     rarest, commonest = min(facts.class_counts), max(facts.class_counts)
-    classes = f"{len(facts.class_counts)} classes of {rarest:,}"
+    noun = "labels" if facts.has_several_labels else "classes"
+    classes = f"{len(facts.class_counts)} {noun} of {rarest:,}"
     classes += "" if rarest == commonest else f" to {commonest:,}"
     chosen = f"{minutes:g} minutes: {config.model} at {width}x{height} pixels, {counted(epochs, 'epoch')}"
     steps_of = f"({steps:,} steps of {config.batch_size} images){growing}"

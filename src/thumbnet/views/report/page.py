@@ -56,7 +56,7 @@ def render_report(content: ReportContent) -> str:
         evaluation=evaluation,
         style=house_style() + asset("page.css"),
         script=asset("page.js"),
-        graph=_bare_svg(content.graph_svg),
+        graph=bare_svg(content.graph_svg),
         curves=draw_curves(content.history) if content.folds is None else draw_spread(content.folds.histories),
         calibration_charts=draw_calibration(analysis),
         robustness_charts=[] if content.robustness is None else draw_robustness(content.robustness),
@@ -79,7 +79,7 @@ def render_report(content: ReportContent) -> str:
     )
 
 
-def _bare_svg(text: str) -> Markup:
+def bare_svg(text: str) -> Markup:
     """An SVG file of ours as an element of a page: without its XML header and its metadata, full of web addresses."""
     element = text[text.index("<svg") :]
     return Markup(re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL))  # noqa: S704  # escaped by its maker

@@ -1,0 +1,94 @@
+"""A training and what it leaves in its run folder: by one label an image, or by several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from thumbnet.config import TrainConfig
+from thumbnet.data.batches import num_batches
+from thumbnet.data.dataset import Dataset
+from thumbnet.evaluation.metrics import evaluate, scorers
+from thumbnet.evaluation.multi_label import evaluate_labels, label_scorers
+from thumbnet.runs.label_results import write_label_results
+from thumbnet.runs.parts import build_progress, build_teacher_logits, fit_config, scored_splits
+from thumbnet.runs.resolve import describe_data, speaker
+from thumbnet.runs.results import write_results
+from thumbnet.runs.run import RunDir
+from thumbnet.specs.pace import Pace
+from thumbnet.training.clock import Clock
+from thumbnet.training.progress import LogStyle
+from thumbnet.training.result import FitResult, S
+from thumbnet.training.state import TrainingState
+
+
+def fit_and_write(
+    folder: RunDir,
+    config: TrainConfig,
+    dataset: Dataset,
+    model: nn.Module,
+    *,
+    data_checksum: str,
+    log_style: LogStyle,
+    pictures: bool,
+    on_epoch_end: Callable[[TrainingState], None],
+    resume_from: TrainingState | None,
+    clock: Clock | None,
+) -> tuple[dict[str, object], str]:
+    """Train the model and write all but metrics.json; the metrics, and the device that it was trained on."""
+
+    def fitted(scored: Mapping[str, Callable[[nn.Module], S]]) -> FitResult[S]:
+        return fit_config(
+            config,
+            dataset,
+            model,
+            teacher=build_teacher_logits(config, dataset, say=speaker(log_style)),
+            scorers=scored,
+            progress=build_progress(config, dataset, log_style),
+            on_epoch_end=on_epoch_end,
+            resume_from=resume_from,
+            clock=clock,
+        )
+
+    splits = scored_splits(config, dataset)
+    if dataset.has_several_labels:
+        labelled = fitted(label_scorers(dataset, *splits))
+        metrics = write_label_results(
+            folder,
+            config=_with_followed_pace(config, labelled.pace, dataset, folder),
+            asked=folder.read_asked(),
+            dataset=dataset,
+            model=model,
+            result=labelled,
+            evaluation=labelled.scores["test"] if "test" in labelled.scores else evaluate_labels(model, dataset),
+            data_checksum=data_checksum,
+            pictures=pictures,
+            plan=folder.read_plan(),
+        )
+        return metrics, labelled.device
+    result = fitted(scorers(dataset, *splits))
+    metrics = write_results(
+        folder,
+        config=_with_followed_pace(config, result.pace, dataset, folder),
+        asked=folder.read_asked(),
+        dataset=dataset,
+        model=model,
+        result=result,
+        evaluation=result.scores["test"] if "test" in result.scores else evaluate(model, dataset, "test"),
+        data_checksum=data_checksum,
+        pictures=pictures,
+        say=speaker(log_style),
+        plan=folder.read_plan(),
+    )
+    return metrics, result.device
+
+
+def _with_followed_pace(config: TrainConfig, pace: Pace | None, dataset: Dataset, folder: RunDir) -> TrainConfig:
+    """The config with the pace that was followed in the end, which the folder's config.toml then has, too."""
+    if pace is None or pace == config.pace:
+        return config
+    steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
+    config = config.with_pace(pace, steps_per_epoch=steps_per_epoch)
+    folder.write_config(config, note=describe_data(dataset))
+    return config
