@@ -94,6 +94,7 @@ def test_a_card_keeps_it_in_a_later_format(run: Run) -> None:
         ({"threshold": 1.5}, r"threshold is 1\.5, but margin is"),
         ({"threshold": 0.4}, r"threshold is 0\.4, but margin is"),
         ({"margin": math.inf}, "decision is"),
+        ({"margin": 1e20, "threshold": 1.0}, r"the threshold's margin is 1e\+20"),
         ({"num_images": 5, "num_positives": 6}, "picked on 6 of 5 images"),
         ({"measured": {"recall": math.nan}}, "decision is"),
         ({"margin": "much"}, "decision is"),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
+MAX_MARGIN = 1e9  # of a card, so that every export can hold it
 MAX_ROUNDING = 1e-6  # by which threshold and margin of a card may differ
 
 
@@ -88,6 +89,7 @@ def contradiction_of(decision: Decision, *, num_classes: int) -> str:
     checks = {
         f"it has a threshold for {num_classes} classes": num_classes == 2,
         f"the threshold's class is {decision.positive}": decision.positive in (0, 1),
+        f"the threshold's margin is {decision.margin}": abs(decision.margin) <= MAX_MARGIN,
         f"threshold is {threshold}, but margin is {decision.margin}": (
             abs(threshold_of(decision.margin) - threshold) <= MAX_ROUNDING
         ),
