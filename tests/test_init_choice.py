@@ -124,7 +124,7 @@ def test_too_little_to_choose_by_means_new_weights(
     assert "those of sprint were not tried: 30 validation images are too few" in choice.reason
     monkeypatch.setattr(init_choice, "MIN_IMAGES", 30)
     monkeypatch.setattr(init_choice, "MIN_STEPS", 103)
-    assert "there is time for no more than 102 steps" in chosen(tiny_dataset)[2].reason
+    assert "a short training would have no more than 102 steps" in chosen(tiny_dataset)[2].reason
     assert tried == []
 
 

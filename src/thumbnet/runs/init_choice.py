@@ -119,7 +119,7 @@ def choose_start(new: Start, trained: Start, *, steps: tuple[int, int], say: Say
         why = f"{len(held_out)} validation images are too few to compare them by"
         choice = InitChoice(None, f"init: new weights; {of_trained}: {why}.", len(held_out))
     elif min(steps) < MIN_STEPS:
-        why = f"there is time for no more than {counted(min(steps), 'step')}"
+        why = f"a short training would have no more than {counted(min(steps), 'step')}"
         choice = InitChoice(None, f"init: new weights; {of_trained}: {why}.", len(held_out))
     else:
         say(f"Choosing what to begin with: short trainings with new weights and with those of {trained.weights} ...")
