@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from small_runs import NUM_IMAGES, small_config
 from test_minutes import FakeTime
@@ -24,7 +24,7 @@ from thumbnet.models.pretrained import read_pretrained_card
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import init_choice
 from thumbnet.runs.folds import resume_folds, train_folds
-from thumbnet.runs.init_choice import Start, with_chosen_init
+from thumbnet.runs.init_choice import Start, start_with, with_chosen_init
 from thumbnet.runs.init_record import InitChoice
 from thumbnet.runs.lr import find_recipe_lr
 from thumbnet.runs.planning import choose
@@ -68,6 +68,31 @@ def chosen(dataset: Dataset, settings: tuple[str, ...] = (), **options: Any) -> 
     options = {"init": "auto", "epochs": 30, "batch_size": 16, **options}
     config = load_recipe("sprint", options=options, settings=settings)
     return with_chosen_init(config, dataset, say=say_nothing)
+
+
+class NoLabel(nn.Module):
+    """Answers that a picture has none of the labels."""
+
+    def __init__(self, num_labels: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.full((num_labels,), -1.0))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.logits.expand(len(images), -1)
+
+
+def test_of_several_labels_all_must_be_right(tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def several(split: Split) -> Split:
+        labels = torch.eye(tiny_dataset.num_classes, dtype=torch.uint8)[split.labels]
+        labels[0] = 0
+        return replace(split, labels=labels)
+
+    assert tiny_dataset.val is not None
+    train_split, val, test = (several(split) for split in (tiny_dataset.train, tiny_dataset.val, tiny_dataset.test))
+    dataset = replace(tiny_dataset, train=train_split, val=val, test=test)
+    monkeypatch.setattr(init_choice, "train_shortly", lambda *_, **__: NoLabel(dataset.num_classes))
+    start = start_with(load_recipe("sprint", options={"init": "auto", "epochs": 1}), dataset, None)
+    assert init_choice._tried(start, 1, val).nonzero().flatten().tolist() == [0]
 
 
 def test_trained_weights_win_by_more_than_a_standard_error(tiny_dataset: Dataset, tried: list[Start]) -> None:
