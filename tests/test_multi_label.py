@@ -141,9 +141,10 @@ def test_the_card_comes_back(label_run: Run) -> None:
     values = card_to_dict(label_run.card)
     assert values["format"] == 3
     assert card_from_dict(json.loads(json.dumps(values)), name="x") == label_run.card
-    values["label_decision"] = {**values["label_decision"], "margins": [0.0]}
-    with pytest.raises(RunError, match="1 margins for 3 labels"):
-        card_from_dict(values, name="x")
+    for margins, expected in ([0.0], "1 margins for 3 labels"), ([0.0, 1e12, 0.0], "the margin of a label is 1e"):
+        values["label_decision"] = {**values["label_decision"], "margins": margins}
+        with pytest.raises(RunError, match=expected):
+            card_from_dict(values, name="x")
 
 
 def test_it_is_never_unsure(label_run: Run) -> None:

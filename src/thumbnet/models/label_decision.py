@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
 
-from thumbnet.models.decision import threshold_of
+from thumbnet.models.decision import MAX_MARGIN, threshold_of
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,9 @@ def contradiction_of_labels(decision: LabelDecision, *, num_classes: int) -> str
     """What cannot be true of the label decision of a model with so many classes; an empty text where all can."""
     if len(decision.margins) != num_classes:
         return f"it has {len(decision.margins)} margins for {num_classes} labels"
-    if not np.isfinite(decision.margins).all():
-        return "the margin of a label is not finite"
+    for margin in decision.margins:
+        if not abs(margin) <= MAX_MARGIN:
+            return f"the margin of a label is {margin}"
     if decision.num_images < 0 or not all(0 <= index < num_classes for index in decision.at_half):
         return "a label that has no threshold of its own is no class"
     return ""
