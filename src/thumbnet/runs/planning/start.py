@@ -62,6 +62,6 @@ def planned_start(rung: Rung, made: Measured, dataset: Dataset, weights: str | N
 
 def choose_planned_start(new: PlannedStart, trained: PlannedStart, *, say: Say) -> tuple[PlannedStart, InitChoice]:
     """The one that wins on the validation images, and why; both are tried for the same share of their steps."""
-    steps = (int(INIT_TRIAL_SHARE * new.made.steps), int(INIT_TRIAL_SHARE * trained.made.steps))
-    choice = choose_start(new.start, trained.start, steps=steps, say=say)
+    steps_of_new, steps_of_trained = (max(0, int(INIT_TRIAL_SHARE * each.made.steps)) for each in (new, trained))
+    choice = choose_start(new.start, trained.start, steps=(steps_of_new, steps_of_trained), say=say)
     return new if choice.weights is None else trained, choice
