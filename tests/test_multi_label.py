@@ -141,7 +141,10 @@ def test_the_card_comes_back(label_run: Run) -> None:
     values = card_to_dict(label_run.card)
     assert values["format"] == 3
     assert card_from_dict(json.loads(json.dumps(values)), name="x") == label_run.card
-    for margins, expected in ([0.0], "1 margins for 3 labels"), ([0.0, 1e12, 0.0], "the margin of a label is 1e"):
+    for margins, expected in (
+        ([0.0], "1 margins for 3 labels"),
+        ([0.0, 1e12, 0.0], "the margin of a label is 1000000000000.0"),
+    ):
         values["label_decision"] = {**values["label_decision"], "margins": margins}
         with pytest.raises(RunError, match=expected):
             card_from_dict(values, name="x")
