@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from thumbnet.data.multi_label_splits import divide_labels
 from thumbnet.data.source_registry import read_source
 from thumbnet.data.sources import load_dataset
 from thumbnet.data.split_folder import split_folder
+from thumbnet.data.subset import draw_subset
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.specs.data import DataSpec, Labels, ReadOptions
 
@@ -121,6 +123,10 @@ def test_all_faults_of_the_file_are_named_at_once(tmp_path: Path) -> None:
         ("path,labels\n1.png,\n2.png,\n", "has no label"),
         ("path,label,split\n1.png,cat,train\n2.png,dog,test\n", "no training picture has the label 'dog'"),
         ("path,label,split\n1.png,cat,train\n2.png,dog,\n", "the split of '2.png' is ''"),
+        ("path,labels\n1.png,cat\n2.png\n", "line 3 has fewer fields"),
+        ("path,label,split,split\n1.png,cat,train,test\n2.png,dog,train,test\n", "twice the column 'split'"),
+        ("path,label,Split\n1.png,cat,train\n2.png,dog,test\n", "no training picture has the label 'dog'"),
+        ("path;label\n1.png;cat\n2.png;dog\n", "has ';' between its columns"),
     ],
 )
 def test_what_cannot_be_obeyed_is_refused(tmp_path: Path, text: str, expected: str) -> None:
@@ -128,6 +134,32 @@ def test_what_cannot_be_obeyed_is_refused(tmp_path: Path, text: str, expected: s
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(DataError, match=expected):
         read(tmp_path)
+
+
+def test_the_way_back_to_class_folders_is_named(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"cat/1.png": "1", "dog/2.png": "2"}, header="id,breed")
+    with pytest.raises(DataError) as caught:
+        read(tmp_path)
+    assert 'set labels = "folders"' in caught.value.hint
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "labels.csv")
+    with pytest.raises(DataError, match=r"labels\.csv is no file"):
+        read(tmp_path, labels="file")
+
+
+def test_odd_names_are_found_as_they_are(tmp_path: Path) -> None:
+    write_folder(tmp_path, {" 1.png": "cat", "a\\b.png": "dog"})
+    assert read(tmp_path).train.paths == (" 1.png", "a\\b.png")
+
+
+def test_a_split_of_unreadable_pictures_without_labels_is_a_fault(tmp_path: Path) -> None:
+    rows = {"1.png": "cat,train", "2.png": "dog,train", "3.png": ",test"}
+    write_folder(tmp_path, rows, header="path,labels,split")
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="no test picture can be read"):
+        load_dataset(f"folder:{tmp_path}", image_size=4, skip_unreadable=True)
 
 
 def test_a_file_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
@@ -175,8 +207,26 @@ def test_too_few_images_of_a_label_are_refused() -> None:
     labels = torch.zeros(9, 2, dtype=torch.uint8)
     labels[:, 0] = 1
     labels[0, 1] = 1
-    with pytest.raises(DataError, match="label 'dog' has 1 image, which are too few for 2 splits"):
+    with pytest.raises(DataError, match="label 'dog' has 1 image, too few for 2 splits"):
         divide_labels(labels, None, (0.5, 0.5), seed=0, class_names=NAMES[:2])
+
+
+@pytest.mark.parametrize("num_rare", [2, 3, 4, 5, 6])
+def test_few_images_of_a_label_are_in_both_parts(num_rare: int) -> None:
+    labels = torch.from_numpy(several(200)[:, :2].copy())
+    rare = torch.zeros(200, 1, dtype=torch.uint8)
+    rare[:num_rare] = 1
+    parts = divide_labels(torch.cat([labels, rare], dim=1), None, (0.9, 0.1), seed=0, class_names=NAMES)
+    assert sorted(parts[:num_rare].unique().tolist()) == [0, 1]
+    assert abs(int((parts == 1).sum()) - 20) <= 2
+
+
+@pytest.mark.parametrize("num_train", [10, 196, 199])
+def test_training_images_that_are_left_out_need_no_label(num_train: int) -> None:
+    labels = torch.from_numpy(several(200))
+    chosen = draw_subset(labels, torch.arange(200), num_train=num_train, seed=0, class_names=NAMES)
+    assert abs(len(chosen) - num_train) <= 2
+    assert labels[chosen].any(dim=0).all()
 
 
 def test_the_test_images_do_not_depend_on_validation() -> None:

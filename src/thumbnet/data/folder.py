@@ -124,6 +124,11 @@ def _check_none_empty(
                 f"{LABELS_FILE}: no {split} picture with the label {name!r} can be read", hint="add some"
             )
             faults.add(in_file if layout.from_file else no_images(layout.folders[split] / name))
+    for split in layout.folders:
+        if not any(item.split == split for item in kept) and not any(
+            it.labels for it in layout.files if it.split == split
+        ):
+            faults.add(DataError(f"{LABELS_FILE}: no {split} picture can be read", hint="add some"))
 
 
 def _split(kept: Sequence[LabelledFile], pictures: Pictures, name: str, path: Path, layout: FolderLayout) -> Split:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from thumbnet.terminal.text import counted
 
 LABELS_FILE = "labels.csv"  # in the folder of the data
 FIRST_LINE = "its first line is path,label, or path,labels where a picture may have several or none"
+OTHER_SEPARATORS = ";\t|"  # of columns
 
 
 def labels_from(path: Path, labels: Labels) -> LabelsFrom:
@@ -51,12 +52,14 @@ def read_labels_file(tree: FolderTree, path: Path, faults: FolderFaults) -> Fold
         DataError: the file is not there or cannot be read, or has faults, which are named all at once.
     """
     file = path / LABELS_FILE
-    table = _read(file)
+    twice: list[str] = []
     known: dict[str, Path] = {}
     for picture in tree.files_below([path], ancestors=()):
         name = normalised_name(picture.relative_to(path).as_posix())
         if known.setdefault(name, picture) != picture:
-            table.faults.append(f"two pictures are called {name!r}, in two spellings of Unicode")
+            twice.append(f"two pictures are called {name!r}, in two spellings of Unicode")
+    table = _read(file, known)
+    table.faults += twice
     rows = _checked(table, known)
     unlisted = sorted(set(known) - {row.path for row in table.rows})
     if unlisted:
@@ -107,11 +110,14 @@ class _Table:
     faults: list[str] = field(default_factory=list)
 
 
-def _read(file: Path) -> _Table:
+def _read(file: Path, known: Collection[str]) -> _Table:
+    """The rows, with the paths of `known` pictures as these are."""
+    if file.exists() and not file.is_file():  # a pipe would keep us waiting
+        raise DataError(f"{file} is no file", hint="give a .csv file in UTF-8")
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:  # a spreadsheet may put a mark at the beginning
-            reader = csv.DictReader(opened, restval="", strict=True)
-            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader = csv.DictReader(opened, strict=True)
+            columns = [name.strip().lower() for name in reader.fieldnames or ()]
             column = "labels" if "labels" in columns else "label"
             _check_columns(file, columns, column)
             reader.fieldnames = columns
@@ -122,13 +128,16 @@ def _read(file: Path) -> _Table:
         ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file} cannot be read: {error}", hint="give a .csv file in UTF-8") from error
-    has_several = column == "labels" or any(LABEL_SEPARATOR in row[column] for _, row in lines)
+    has_several = column == "labels" or any(LABEL_SEPARATOR in (row[column] or "") for _, row in lines)
     table = _Table([], has_several, "split" in columns)
     for line, row in lines:
         if None in row:
             table.faults.append(f'line {line} has more fields than the first line; put a name with a comma into "..."')
             continue
-        path = normalised_name(row["path"].strip().replace("\\", "/")).removeprefix("./")
+        if any(row[name] is None for name in ("path", column, "split") if name in columns):
+            table.faults.append(f"line {line} has fewer fields than the first line")
+            continue
+        path = _path_of(row["path"], known)
         names = [normalised_name(name.strip()) for name in row[column].split(LABEL_SEPARATOR)]
         labels = tuple(name for name in names if name)
         if len(set(labels)) < len(labels):
@@ -137,15 +146,26 @@ def _read(file: Path) -> _Table:
             table.faults.append(f"line {line}: {path!r} has no label; call the column labels if that is meant")
         elif len(labels) < len(names) > 1:
             table.faults.append(f"line {line}: a label of {path!r} is empty")
-        table.rows.append(_Row(line, path, labels, (row.get("split") or "").strip()))
+        table.rows.append(_Row(line, path, labels, row.get("split", "").strip()))
     return table
 
 
+def _path_of(text: str, known: Collection[str]) -> str:
+    """A picture's path as it is, or else as a spreadsheet or Windows may have written it."""
+    path = normalised_name(text)
+    return path if path in known else normalised_name(text.strip().replace("\\", "/")).removeprefix("./")
+
+
 def _check_columns(file: Path, columns: Sequence[str], column: str) -> None:
-    for needed in ("path", column):
-        if columns.count(needed) != 1:
-            state = "no column" if needed not in columns else "twice the column"
-            raise DataError(f"{file} has {state} {needed!r}", hint=FIRST_LINE)
+    other = [mark for mark in OTHER_SEPARATORS if len(columns) == 1 and mark in columns[0]]
+    if other:
+        raise DataError(f"{file} has {other[0]!r} between its columns", hint=f"put commas between them: {FIRST_LINE}")
+    for name in ("path", column, "split"):
+        if name not in columns and name != "split":
+            hint = f'{FIRST_LINE}; where class folders say what pictures show, set labels = "folders"'
+            raise DataError(f"{file} has no column {name!r}", hint=hint)
+        if columns.count(name) > 1:
+            raise DataError(f"{file} has twice the column {name!r}", hint=FIRST_LINE)
     if column == "labels" and "label" in columns:
         raise DataError(f"{file} has the columns 'label' and 'labels'", hint="keep one of them")
 

@@ -28,25 +28,30 @@ def divide_labels(
     *,
     seed: int,
     class_names: Sequence[str],
+    leftover: int | None = None,
 ) -> Int64[Tensor, " n"]:
     """The part of each image, from 0; part p gets about `shares[p]` of the images of every label, no group is in two.
 
-    The outcome depends on the arguments alone. Every part has every label.
+    The outcome depends on the arguments alone. Every part has every label, but the part `leftover`, if that is given,
+    which nobody uses.
 
     Raises:
         DataError: a label has too few images, or groups, for that.
     """
+    used = [part for part in range(len(shares)) if part != leftover]
     units = torch.arange(len(labels)) if groups is None else groups.unique(return_inverse=True)[1]
     marks = labels.numpy().astype(np.int64)
     counts = np.zeros((int(units.max()) + 1, marks.shape[1] + 1), np.int64)
     np.add.at(counts, units.numpy(), np.column_stack([marks, marks.sum(axis=1) == 0]))
     ranks = np.random.PCG64(seed).random_raw(len(counts))
-    parts = _assigned(counts, np.asarray(shares, np.float64), np.argsort(np.argsort(ranks, kind="stable")))
+    lacking = np.outer(np.asarray(shares, np.float64) / sum(shares), counts.sum(axis=0))
+    _give_one(lacking, used)
+    parts = _assigned(counts, lacking, np.argsort(np.argsort(ranks, kind="stable")))
     for label, name in enumerate(class_names):
         holding = counts[:, label] > 0
-        if len(set(parts[holding].tolist())) < len(shares):
+        if not set(used) <= set(parts[holding].tolist()):
             what = counted(int(holding.sum()), "image" if groups is None else "group")
-            raise DataError(f"label {name!r} has {what}, which are too few for {len(shares)} splits", hint=HINT)
+            raise DataError(f"label {name!r} has {what}, too few for {counted(len(used), 'split')}", hint=HINT)
     return torch.from_numpy(parts)[units]
 
 
@@ -78,12 +83,24 @@ def hold_labels_out(
     return rest, held["val"], held["test"]
 
 
+def _give_one(lacking: Float64[np.ndarray, "parts labels"], used: Sequence[int]) -> None:
+    """Raise what parts in use lack of rare labels to one image, which the part that lacks most of the label gives."""
+    for label in range(lacking.shape[1] - 1):  # the last is "no label", which no part needs
+        largest = int(lacking[:, label].argmax())
+        for part in used:
+            if part != largest and lacking[part, label] < 1:
+                lacking[largest, label] -= 1 - lacking[part, label]
+                lacking[part, label] = 1.0
+
+
 def _assigned(
-    counts: Int64[np.ndarray, "units labels"], shares: Float64[np.ndarray, " parts"], ranks: Int64[np.ndarray, " units"]
+    counts: Int64[np.ndarray, "units labels"],
+    lacking: Float64[np.ndarray, "parts labels"],
+    ranks: Int64[np.ndarray, " units"],
 ) -> Int64[np.ndarray, " units"]:
-    """The part of each unit, of which `counts` has the images of each label."""
+    """The part of each unit, of which `counts` has the images of each label; `lacking` is what each part is to get of
+    each label, and is used up."""
     parts = np.full(len(counts), -1, np.int64)
-    lacking = np.outer(shares / shares.sum(), counts.sum(axis=0)).astype(np.float64)
     left = counts.sum(axis=0)
     while (parts < 0).any():
         label = int(np.where(left > 0, left, np.iinfo(np.int64).max).argmin())

@@ -44,7 +44,9 @@ def draw_subset(
         share = num_train / len(positions)
         if share == 1:
             return positions
-        part = divide_labels(labels[positions], None, (1 - share, share), seed=seed, class_names=class_names)
+        part = divide_labels(
+            labels[positions], None, (1 - share, share), seed=seed, class_names=class_names, leftover=0
+        )
         return positions[part == 1]
     classes = labels[positions].numpy()
     present, counts = np.unique(classes, return_counts=True)
