@@ -113,6 +113,14 @@ def test_margins_decide_label_by_label() -> None:
     assert np.allclose(label_probabilities(np.array([[-800.0, 0.0, 800.0]])), [[0, 0.5, 1]])
 
 
+def test_labels_without_a_threshold_of_their_own_are_named() -> None:
+    decision = LabelDecision((0.0, 1.0, 0.0), rule="recall 0.8", num_images=40, at_half=(0, 2))
+    assert "40 validation images, one half for 'dim', 'top': too few images with or without these" in decision.describe(
+        NAMES
+    )
+    assert "too few" not in LabelDecision((0.0, 1.0, 0.0), rule="f1", num_images=40).describe(NAMES)
+
+
 def test_the_gradient_is_as_long_as_with_cross_entropy() -> None:
     for num_labels in (2, 30):
         logits = torch.zeros(1, num_labels, requires_grad=True)
@@ -141,11 +149,12 @@ def test_the_card_comes_back(label_run: Run) -> None:
     values = card_to_dict(label_run.card)
     assert values["format"] == 3
     assert card_from_dict(json.loads(json.dumps(values)), name="x") == label_run.card
-    for margins, expected in (
-        ([0.0], "1 margins for 3 labels"),
-        ([0.0, 1e12, 0.0], "the margin of a label is 1000000000000.0"),
+    for wrong, expected in (
+        ({"margins": [0.0]}, "1 margins for 3 labels"),
+        ({"margins": [0.0, 1e12, 0.0]}, "the margin of a label is 1000000000000.0"),
+        ({"margins": [0.0, 0.0, 0.0], "num_images": -1}, "thresholds were picked on -1 images"),
     ):
-        values["label_decision"] = {**values["label_decision"], "margins": margins}
+        values["label_decision"] = {**values["label_decision"], **wrong}
         with pytest.raises(RunError, match=expected):
             card_from_dict(values, name="x")
 

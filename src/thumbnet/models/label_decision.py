@@ -42,7 +42,14 @@ class LabelDecision:
             each = (f"{name!r} {value:.4g}" for name, value in zip(class_names, thresholds, strict=True))
             found = f"each label from its own probability on: {', '.join(each)}"
         picked = self.rule not in ("one half", "given")
-        return f"{found}{f'; picked by {self.rule} on {self.num_images:,} validation images' if picked else ''}"
+        if not picked:
+            return found
+        found = f"{found}; picked by {self.rule} on {self.num_images:,} validation images"
+        if not self.at_half:
+            return found
+        names = ", ".join(repr(class_names[index]) for index in self.at_half)
+        these = "this label" if len(self.at_half) == 1 else "these labels"
+        return f"{found}, one half for {names}: too few images with or without {these}"
 
 
 def halves(num_classes: int) -> LabelDecision:
@@ -70,6 +77,8 @@ def contradiction_of_labels(decision: LabelDecision, *, num_classes: int) -> str
     for margin in decision.margins:
         if not abs(margin) <= MAX_MARGIN:
             return f"the margin of a label is {margin}"
-    if decision.num_images < 0 or not all(0 <= index < num_classes for index in decision.at_half):
+    if decision.num_images < 0:
+        return f"thresholds were picked on {decision.num_images} images"
+    if not all(0 <= index < num_classes for index in decision.at_half):
         return "a label that has no threshold of its own is no class"
     return ""
