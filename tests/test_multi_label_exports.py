@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,18 @@ from PIL import Image
 
 from html_scripts import HTML, LOAD, encoded, needs_node, run_node
 from random_exports import request_of
+from thumbnet.errors import ExportError
 from thumbnet.export.export import export_shippable
 from thumbnet.export.html.page import build_page, page_policy
 from thumbnet.export.html.weights import program_to_bytes
+from thumbnet.export.html.write import write as write_page
 from thumbnet.export.model_card.sections import sections
-from thumbnet.export.request import CheckImages, ExportRequest, compare
+from thumbnet.export.onnx.graph import to_bytes
+from thumbnet.export.onnx.int8_graph import int8_graph
+from thumbnet.export.onnx.int8_model import write as write_int8
+from thumbnet.export.onnx.runtime import open_session, run_session
+from thumbnet.export.onnx.sensitivity import layer_costs
+from thumbnet.export.request import CheckImages, ExportRequest, ExportResult, compare
 from thumbnet.models.label_decision import LabelDecision, chosen_labels, label_probabilities
 
 BLOCKS, SHAPE, NUM_LABELS = "b8 b16p b16", (3, 12, 12), 3
@@ -84,6 +92,32 @@ def test_agreement_is_of_all_labels(labelled: ExportRequest) -> None:
     found = compare(images, moved)
     assert found.agreement == pytest.approx(1 - 1 / len(images))
     assert found.original_accuracy == pytest.approx(1 - len(range(0, len(images), 4)) / len(images))
+
+
+def test_the_layers_that_cost_most_are_found_by_labels(labelled: ExportRequest) -> None:
+    shippable, images = labelled.shippable, labelled.test
+    assert shippable.program is not None
+    assert shippable.export_data is not None
+    assert shippable.export_data.ranges is not None
+    for cost in layer_costs(shippable, images):
+        assert "get other labels" in str(cost)
+        graph = int8_graph(shippable.program, shippable.export_data.ranges, properties={}, quantised={cost.layer})
+        logits, _ = run_session(open_session(to_bytes(graph)), images.images)
+        answers, own = (chosen_labels(decision_of(labelled), each) for each in (logits, images.logits))
+        assert cost.changed == pytest.approx((answers != own).any(axis=1).mean())
+        distance = np.abs(label_probabilities(logits) - label_probabilities(images.logits))
+        assert cost.difference == pytest.approx(distance.mean())
+
+
+@pytest.mark.parametrize(("write", "message"), [(write_page, "other labels"), (write_int8, "get the same labels")])
+def test_refusals_are_of_labels(
+    labelled: ExportRequest, write: Callable[[ExportRequest], ExportResult], message: str
+) -> None:
+    margins = np.array(decision_of(labelled).margins, np.float32)
+    other = replace(labelled.test, logits=2 * margins - labelled.test.logits)
+    with pytest.raises(ExportError, match=message) as caught:
+        write(replace(labelled, held_out=None, test=other))
+    assert "or c" not in caught.value.hint
 
 
 @needs_node

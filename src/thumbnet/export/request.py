@@ -99,6 +99,11 @@ class Agreement:
     has_several_labels: bool = False
 
     @property
+    def answer(self) -> str:
+        """What an image gets, for people."""
+        return "labels" if self.has_several_labels else "class"
+
+    @property
     def drop(self) -> float:
         """How much accuracy was lost, a fraction; negative where some was won."""
         return self.original_accuracy - self.accuracy
@@ -121,9 +126,8 @@ class Agreement:
 
     def __str__(self) -> str:
         accuracy = f"accuracy {self.accuracy:.2%} (original: {self.original_accuracy:.2%}), "
-        answer = "labels" if self.has_several_labels else "class"
         return (
-            f"checked on {self.description}: {self.agreement:.2%} get the model's {answer}, "
+            f"checked on {self.description}: {self.agreement:.2%} get the model's {self.answer}, "
             f"{'' if self.on_samples else accuracy}largest difference of a probability {self.max_difference:.2g}"
         )
 

@@ -57,10 +57,11 @@ def _check(program: Program, images: CheckImages) -> Agreement:
     found = compare(images, _logits(program, images))
     num_changed = round((1 - found.agreement) * len(images))
     if num_changed > max(1, MOST_CHANGED * len(images)) or not found.max_difference <= MOST_DIFFERENCE:
+        other, instead = ("other labels", "onnx") if found.has_several_labels else ("another class", "onnx or c")
         raise ExportError(
-            f"the page's weights, in half precision, give {num_changed:,} of {found.description} another class, and "
+            f"the page's weights, in half precision, give {num_changed:,} of {found.description} {other}, and "
             f"probabilities that differ by up to {found.max_difference:.3f}",
-            hint="export it to onnx or c, whose numbers have a larger range",
+            hint=f"export it to {instead}, whose numbers have a larger range",
         )
     return found
 

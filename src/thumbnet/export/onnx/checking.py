@@ -76,7 +76,8 @@ def check_equal(content: bytes, images: CheckImages, *, hint: str = BUG) -> Agre
     if not agreement.max_difference <= _allowed(outcome.largest_logit):
         raise ExportError(
             f"the exported model does not do what the original does: {agreement.agreement:.2%} of "
-            f"{images.description} get the same class, and a probability differs by {agreement.max_difference:.2g}",
+            f"{images.description} get the same {agreement.answer}, and a probability differs by "
+            f"{agreement.max_difference:.2g}",
             hint=hint,
         )
     return agreement

@@ -46,8 +46,8 @@ def write(request: ExportRequest) -> ExportResult:
 def _check_without_data(request: ExportRequest, agreement: Agreement) -> None:
     if agreement.agreement < LEAST_AGREEMENT:
         raise ExportError(
-            f"in int8 only {agreement.agreement:.0%} of {agreement.description} get the same class, expected at least "
-            f"{LEAST_AGREEMENT:.0%}; {_dearest(request, request.test)}",
+            f"in int8 only {agreement.agreement:.0%} of {agreement.description} get the same {agreement.answer}, "
+            f"expected at least {LEAST_AGREEMENT:.0%}; {_dearest(request, request.test)}",
             hint=f"give the model's data with --data, so that the accuracy can be judged, or {INSTEAD}",
         )
 
