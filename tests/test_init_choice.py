@@ -134,6 +134,7 @@ def test_where_classes_weigh_the_same_so_they_do_in_the_choice(
     rights = {None: right_ones(20), "sprint": right_ones(15, first=15)}
     monkeypatch.setattr(init_choice, "_tried", lambda start, steps, held_out: rights[start.weights](len(held_out)))
     assert chosen(dataset)[2].weights is None
+    assert chosen(dataset, settings=("class_weights.red=2",))[2].weights is None  # they weigh other than the same
     choice = chosen(dataset, settings=("class_weights=balanced",))[2]
     assert choice.weights == "sprint"
     assert [trial.val_accuracy for trial in choice.trials] == [pytest.approx(1 / 3), pytest.approx(0.75)]

@@ -129,7 +129,7 @@ def choose_start(new: Start, trained: Start, *, steps: tuple[int, int], say: Say
 
 
 def _compared(new: Start, trained: Start, held_out: Split, steps: tuple[int, int]) -> InitChoice:
-    is_balanced = new.resolved.objective.class_weights != "none" or new.resolved.inputs.sampler == "balanced"
+    is_balanced = new.resolved.objective.class_weights == "balanced" or new.resolved.inputs.sampler == "balanced"
     parts = _parts(held_out, is_balanced=is_balanced)
     trials, rights = [], []
     for start, num_steps in zip((new, trained), steps, strict=True):
