@@ -34,8 +34,12 @@ from thumbnet.models.unsure import Unsure
 from thumbnet.runs.compare import compare_runs
 from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.evaluate_seeds import evaluate_seeds
+from thumbnet.runs.file_contents import files_of_init
+from thumbnet.runs.folder import RunDir
 from thumbnet.runs.folds import train_folds
+from thumbnet.runs.init_record import InitChoice
 from thumbnet.runs.predict import predict
+from thumbnet.runs.resume import resume
 from thumbnet.runs.run import Run, load_run
 from thumbnet.runs.seeds import train_seeds
 from thumbnet.runs.train import train
@@ -244,6 +248,17 @@ def test_the_report_shows_each_label_and_what_is_wrong(label_run: Run, tmp_path:
     assert own.count("<figure><img") == num_wrong
     assert all(f'<th scope="row" data-value="{name}">' in own for name in NAMES)
     assert ("missed: " in own or "added: " in own) == (num_wrong > 0)
+
+
+def test_the_report_says_what_the_training_began_with(label_run: Run, tmp_path: Path) -> None:
+    folder = RunDir(shutil.copytree(label_run.path, tmp_path / "run"))
+    choice = InitChoice(None, "init: new weights; those of sprint were not tried.", 36)
+    folder.write_checked(files_of_init(choice))
+    assert choice.reason in write_report(folder.path).read_text()
+    (folder.path / "metrics.json").unlink()
+    (folder.path / "report.html").unlink()
+    resume(folder.path, log_style="silent")
+    assert choice.reason in (folder.path / "report.html").read_text()
 
 
 def test_what_is_of_one_label_is_refused(label_run: Run, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from thumbnet.evaluation.label_predictions import wrongly_labelled
 from thumbnet.evaluation.multi_label import LabelEvaluation
 from thumbnet.models.label_decision import halves
 from thumbnet.models.trace import Trace, trace_model
+from thumbnet.runs.init_record import InitChoice
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.report_facts import report_facts, report_notes
 from thumbnet.runs.report_headlines import label_headlines
@@ -40,6 +41,7 @@ def build_labels_report(
     trace: Trace | None = None,
     graph: str | None = None,
     plan: PlanRecord | None = None,
+    init_choice: InitChoice | None = None,
 ) -> str:
     """The report of a training on pictures that may have several labels, as HTML text; arguments as in
     `build_report`."""
@@ -52,7 +54,7 @@ def build_labels_report(
             lead=f"{config.model} on {dataset.source.description}",
             headlines=label_headlines(evaluation, metrics),
             facts=report_facts(config, dataset, metrics, plan),
-            notes=report_notes(config, dataset, metrics, plan),
+            notes=report_notes(config, dataset, metrics, plan, init_choice),
             history=history,
             evaluation=evaluation,
             decision=decision.describe(dataset.class_names),

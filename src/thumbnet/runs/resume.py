@@ -111,6 +111,9 @@ def go_on(
         if known_data is not None:
             known_data.check(dataset, run_dir=folder.path)
         dataset = dataset.with_note(folder.data_note())
+        choice = folder.read_init_choice()
+        if choice is not None and choice.reason not in dataset.source.remarks:
+            dataset = dataset.with_remark(choice.reason)
         recorded = Environment() if checkpoint is None else checkpoint.environment
         with using_threads(recorded.num_threads, say=say):
             model = build_model(config, dataset)

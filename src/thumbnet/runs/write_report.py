@@ -108,6 +108,7 @@ def _run_text(run: Run, place: DataPlace) -> str:
             asked=run.asked,
             title=escaped(run.path.resolve().name),
             plan=RunDir(run.path).read_plan(),
+            init_choice=RunDir(run.path).read_init_choice(),
         )
     return build_report(
         config=run.config,
