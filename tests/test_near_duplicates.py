@@ -89,3 +89,16 @@ def test_only_equal_images_are_wholly_alike() -> None:
     assert [describe_likeness(likeness) for likeness in (1, 0.9999, 0.994, 0.913)] == [
         "equal", "0.99 alike", "0.99 alike", "0.91 alike"
     ]  # fmt: skip
+
+
+def test_a_larger_share_reaches_further_in_the_coarse_too() -> None:
+    """Pairs of the same detail, one with ever more of a slope of light: what parts them is the coarse alone."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(60, 140, (200, 1, 32, 32), generator=generator, dtype=torch.uint8)
+    slope = torch.linspace(-1, 1, 32).expand(1, 32, 32)
+    lit = torch.stack([image + slope * strength / 3 for strength, image in enumerate(images[:60].float())])
+    everything = torch.cat([images, lit.round().clamp(0, 255).to(torch.uint8)])
+    few = find_duplicates(everything, with_flips=False, share=0.6)
+    more = find_duplicates(everything, with_flips=False, share=0.7)
+    assert 0 < len(few) < len(more)
+    assert {(pair.first, pair.second) for pair in few} < {(pair.first, pair.second) for pair in more}

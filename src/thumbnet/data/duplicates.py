@@ -178,16 +178,18 @@ class _Detail:
 
 
 def _limits(
-    images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"], fine_share: float = FINE_SHARE
+    images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"], share: float = FINE_SHARE
 ) -> tuple[float, float]:
-    """The coarse and the fine correlation above which a pair is closer than a share of the distance to a neighbour."""
+    """The coarse and the fine correlation above which a pair is closer than a share of the distance to a neighbour:
+    `share` of it in detail, and in the coarse as much more than COARSE_SHARE as `share` is more than FINE_SHARE."""
+    coarse_share = COARSE_SHARE * share / FINE_SHARE
     generator = torch.Generator().manual_seed(0)
     num_sampled = max(NUM_SAMPLED, SAMPLED_PAIRS // len(distinct))
     sample = distinct[torch.randperm(len(distinct), generator=generator)[:num_sampled]]
     fine = _sorted_likeness(images, distinct, sample, _fine)
     ranks = torch.cat([_neighbour_ranks(_distance(rows)) for rows in fine.split(SAMPLED_AT_ONCE)])
     coarse = _sorted_likeness(images, distinct, sample, _coarse)
-    return _threshold(coarse, ranks, COARSE_SHARE), _threshold(fine, ranks, fine_share)
+    return _threshold(coarse, ranks, coarse_share), _threshold(fine, ranks, share)
 
 
 def _sorted_likeness(

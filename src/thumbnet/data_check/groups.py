@@ -12,6 +12,7 @@ from thumbnet.data_check.suspects import Duplicate, Place, find_duplicates_acros
 
 # Of the distance to the neighbours, where duplicates have 0.6: what is nearly a duplicate stays together, too, because
 # a training looks for leaks among images of another size. At 0.65 the largest of the groups of 2,624 solar cells has 8.
+# Of the pairs that are found among them at 48 to 128 pixels, none is parted by these groups.
 GROUPED_SHARE = 0.65
 
 
