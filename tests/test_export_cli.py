@@ -80,7 +80,7 @@ def test_every_format_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert [each["name"] for each in formats] == ["onnx", "onnx-int8", "tflite", "c", "html", "note"]
     assert set(formats[0]) == {
         "name", "purpose", "suffix", "takes", "takes_any_model", "is_folder", "is_quantised", "targets", "needs",
-        "is_installed", "usage", "obeys_decisions", "takes_several_labels",
+        "is_installed", "usage", "obeys_decisions", "takes_several_labels", "says_unknown",
     }  # fmt: skip
 
 

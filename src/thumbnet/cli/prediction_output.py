@@ -71,7 +71,7 @@ class _Json(PredictionLines):
         separator = "" if self._is_first else ", "
         self._is_first = False
         values = asdict(replace(prediction, path=name))
-        del values["is_unsure"]
+        del values["is_unsure"], values["is_unknown"]
         if prediction.labels is None:
             del values["labels"]
             values["answer"] = prediction.answer

@@ -1,10 +1,10 @@
-"""What a model answers about pictures: a class, "unsure", or labels, with probabilities. Without PyTorch."""
+"""What a model answers about pictures: a class, "unsure", "unknown", or labels, with probabilities. Without PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -12,8 +12,17 @@ from jaxtyping import Float, Int64
 from thumbnet.errors import NonFiniteLogitsError
 from thumbnet.models.decision import Decision, ranked_classes
 from thumbnet.models.label_decision import LabelDecision, chosen_labels, label_probabilities
+from thumbnet.models.unknown import UNKNOWN, Unknown, unknown_answers
 from thumbnet.models.unsure import UNSURE, Unsure, unsure_answers
 from thumbnet.specs.data import LABEL_SEPARATOR
+
+
+class LogitsAndDistances(NamedTuple):
+    """What a model whose answer may be unknown gives for images: logits, and how far each image is from all classes
+    (see `Unknown`)."""
+
+    logits: Float[np.ndarray, "n k"]
+    distances: Float[np.ndarray, " n"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,8 @@ class ClassProbability:
 class ImagePrediction:
     """A picture's class, with its probability, and the same in `top` before the runners-up, most probable first. The
     class is the most probable one, unless the model's card has a decision. `is_unsure` is whether that is no answer,
-    since answers of so little confidence are wrong too often (see `Unsure`).
+    since answers of so little confidence are wrong too often (see `Unsure`), and `is_unknown` whether the picture is
+    too far from all that the model was trained on (see `Unknown`).
 
     `labels` are those that a picture is answered to have, where it may have several, or none; None: it has one class.
 
@@ -41,12 +51,16 @@ class ImagePrediction:
     top: tuple[ClassProbability, ...]
     is_unsure: bool = False
     labels: tuple[str, ...] | None = None
+    is_unknown: bool = False
 
     @property
     def answer(self) -> str:
-        """The class, or "unsure"; or the labels as labels.csv has them: "cat;dog", and "" for none."""
+        """The class, or "unsure", or before either "unknown"; or the labels as labels.csv has them: "cat;dog", and ""
+        for none."""
         if self.labels is not None:
             return LABEL_SEPARATOR.join(self.labels)
+        if self.is_unknown:
+            return UNKNOWN
         return UNSURE if self.is_unsure else self.class_name
 
 
@@ -62,17 +76,26 @@ class Answering(Protocol):
     def unsure(self) -> Unsure | None: ...
     @property
     def label_decision(self) -> LabelDecision | None: ...
+    @property
+    def unknown(self) -> Unknown | None: ...
 
 
 def answers_of(
-    paths: Sequence[str], logits: Float[np.ndarray, "n k"], model: Answering, *, num_top: int
+    paths: Sequence[str],
+    logits: Float[np.ndarray, "n k"],
+    model: Answering,
+    *,
+    num_top: int,
+    distances: Float[np.ndarray, " n"] | None = None,
 ) -> Iterator[ImagePrediction]:
-    """The prediction of each picture, in order, with its `num_top` most probable classes.
+    """The prediction of each picture, in order, with its `num_top` most probable classes; a model whose answer may be
+    unknown needs `distances`.
 
     Raises:
-        NonFiniteLogitsError: a logit is NaN or infinite.
+        NonFiniteLogitsError: a logit or a distance is NaN or infinite.
     """
-    if not np.isfinite(logits).all():
+    assert model.unknown is None or distances is not None
+    if not np.isfinite(logits).all() or (distances is not None and not np.isfinite(distances).all()):
         raise NonFiniteLogitsError(
             "the model gives logits that are not finite", hint="its training diverged: train again at a lower rate"
         )
@@ -82,8 +105,9 @@ def answers_of(
     probabilities = _softmax(logits)
     ranked = ranked_classes(model.decision, logits, probabilities)[:, :num_top]
     is_unsure = unsure_answers(model.unsure, probabilities).tolist()
-    for path, row, best, is_none in zip(paths, probabilities, ranked, is_unsure, strict=True):
-        yield _prediction(path, row, best, model.class_names, is_unsure=is_none)
+    is_unknown = unknown_answers(model.unknown, np.zeros(len(logits)) if distances is None else distances).tolist()
+    for path, row, best, unsure, unknown in zip(paths, probabilities, ranked, is_unsure, is_unknown, strict=True):
+        yield _prediction(path, row, best, model.class_names, is_unsure=unsure, is_unknown=unknown)
 
 
 def _with_labels(
@@ -116,6 +140,7 @@ def _prediction(
     *,
     is_unsure: bool = False,
     labels: tuple[str, ...] | None = None,
+    is_unknown: bool = False,
 ) -> ImagePrediction:
     top = tuple(ClassProbability(class_names[index], float(probabilities[index])) for index in best)
-    return ImagePrediction(path, top[0].class_name, top[0].probability, top, is_unsure, labels)
+    return ImagePrediction(path, top[0].class_name, top[0].probability, top, is_unsure, labels, is_unknown)

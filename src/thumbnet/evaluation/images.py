@@ -23,9 +23,10 @@ from thumbnet.data.picture_files import ADDRESS
 from thumbnet.data.standardise import fitted, standardised
 from thumbnet.data.unreadable import OnUnreadable, unreadable_error
 from thumbnet.errors import ConfigError, DataError, ImageError
-from thumbnet.evaluation.image_answers import ImagePrediction, answers_of
+from thumbnet.evaluation.image_answers import ImagePrediction, LogitsAndDistances, answers_of
 from thumbnet.models.decision import Decision
 from thumbnet.models.label_decision import LabelDecision
+from thumbnet.models.unknown import Unknown
 from thumbnet.models.unsure import Unsure
 from thumbnet.specs.data import WhiteLevels
 from thumbnet.specs.processors import num_processors
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 LogitsOf: TypeAlias = Callable[[UInt8[np.ndarray, "n c h w"]], Float[np.ndarray, "n k"]]
+WithDistances: TypeAlias = Callable[[UInt8[np.ndarray, "n c h w"]], LogitsAndDistances]
+_Outputs: TypeAlias = tuple[Float[np.ndarray, "n k"], Float[np.ndarray, " n"] | None]
 PictureLike: TypeAlias = str | Path | Image.Image | HasArray
 Pictures: TypeAlias = Sequence[PictureLike] | PictureLike  # an array of several; any other single one is refused
 
@@ -45,8 +48,8 @@ NUM_TOP = 3
 @dataclass(frozen=True)
 class PictureForm:
     """What a model's pictures are brought to: channels, height and width, and the levels by which its own pictures with
-    more than 8 bits were scaled; and the names of its classes, how its logits become an answer, and when that is
-    unsure."""
+    more than 8 bits were scaled; and the names of its classes, how its logits become an answer, and when that is unsure
+    or unknown."""
 
     image_shape: tuple[int, int, int]
     class_names: Sequence[str]
@@ -55,6 +58,7 @@ class PictureForm:
     fit: Fit = "crop"
     unsure: Unsure | None = None
     label_decision: LabelDecision | None = None
+    unknown: Unknown | None = None
 
     def read(self, picture: PictureLike, *, name: str = "the picture") -> UInt8[np.ndarray, "c h w"]:
         """A picture as the network sees it: turned upright, resized so that it fits, centre-cropped or with
@@ -104,6 +108,7 @@ def stream_predictions(
     num_top: int = NUM_TOP,
     batch_size: int = BATCH_SIZE,
     on_unreadable: OnUnreadable,
+    with_distances: WithDistances | None = None,
 ) -> Iterator[ImagePrediction]:
     """Predictions of pictures in their order, as they are computed.
 
@@ -113,15 +118,26 @@ def stream_predictions(
         num_top: how many classes to give for each picture; all, if there are fewer.
         batch_size: how many pictures are read and predicted at a time.
         on_unreadable: called for each file that cannot be read, with its path and the error; it then has no prediction.
+        with_distances: the same with the images' distances, taken instead where the answer may be unknown.
 
     Raises:
-        ConfigError: `num_top` or `batch_size` is below 1, or a single picture is given.
+        ConfigError: `num_top` or `batch_size` is below 1, a single picture is given, or the answer may be unknown and
+            there is no `with_distances`.
         NonFiniteLogitsError: the model gives NaN or infinity.
     """
     for name, value in (("num_top", num_top), ("batch_size", batch_size)):
         if value < 1:
             raise ConfigError(f"{name} is {value}", hint="give 1 or more")
-    return _stream(logits_of, _several(pictures), form, num_top, batch_size, on_unreadable)
+    if form.unknown is not None and with_distances is None:
+        raise ConfigError(
+            "the model's answer may be unknown, but nothing gives the distances of pictures", hint="give with_distances"
+        )
+    outputs_of = _without_distances(logits_of) if form.unknown is None or with_distances is None else with_distances
+    return _stream(outputs_of, _several(pictures), form, num_top, batch_size, on_unreadable)
+
+
+def _without_distances(logits_of: LogitsOf) -> Callable[[UInt8[np.ndarray, "n c h w"]], _Outputs]:
+    return lambda images: (logits_of(images), None)
 
 
 def _several(pictures: Pictures) -> Sequence[PictureLike]:
@@ -147,6 +163,7 @@ def predict_pictures(
     num_top: int = NUM_TOP,
     batch_size: int = BATCH_SIZE,
     on_unreadable: OnUnreadable | None = None,
+    with_distances: WithDistances | None = None,
 ) -> list[ImagePrediction]:
     """All predictions of `stream_predictions`.
 
@@ -161,6 +178,7 @@ def predict_pictures(
         num_top=num_top,
         batch_size=batch_size,
         on_unreadable=on_unreadable or (lambda path, error: errors.append(error)),
+        with_distances=with_distances,
     )
     predictions = list(found)
     if errors:
@@ -169,7 +187,7 @@ def predict_pictures(
 
 
 def _stream(
-    logits_of: LogitsOf,
+    outputs_of: Callable[[UInt8[np.ndarray, "n c h w"]], _Outputs],
     pictures: Sequence[PictureLike],
     form: PictureForm,
     num_top: int,
@@ -184,8 +202,8 @@ def _stream(
             else:
                 read.append((path, picture))
         if read:
-            logits = logits_of(np.stack([picture for _, picture in read]))
-            yield from answers_of([path for path, _ in read], logits, form, num_top=num_top)
+            logits, distances = outputs_of(np.stack([picture for _, picture in read]))
+            yield from answers_of([path for path, _ in read], logits, form, num_top=num_top, distances=distances)
 
 
 def _read_batches(

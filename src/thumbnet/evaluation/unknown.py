@@ -2,53 +2,77 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
-from torch import Tensor, nn
+from jaxtyping import Float, Int64
 
-from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
-from thumbnet.evaluation.predictions import batch_size_for, evaluating
+from thumbnet.errors import ConfigError, DataError
+from thumbnet.evaluation.features import predict_features
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.export_data import calibration_order
-from thumbnet.models.unknown import MOST_VALUES, Unknown, distances_to_means, unknown_answers
+from thumbnet.models.unknown import (
+    MOST_VALUES,
+    UNKNOWN,
+    Unknown,
+    contradiction_of_unknown,
+    distances_to_means,
+    unknown_answers,
+)
+from thumbnet.terminal.text import counted
 
-MIN_IMAGES = 200  # for validation: a share of 5 % of fewer rests on less than ten
+MIN_IMAGES = 200  # for validation
+MIN_BEYOND = 10  # validation images beyond the limit: on fewer it does not rest
 MOST_MEASURED = 10_000  # training images for means and deviations
+MIN_MEASURED = 10  # of each class, where it has so many
 SILENT = 1e-3  # of the largest deviation: features that vary less count as if they varied so much
 DIGITS = 4  # of each number in a card
 
 
-def measure_features(model: BlockNet, images: UInt8[Tensor, "n c h w"], dataset: Dataset) -> Float[np.ndarray, "n d"]:
-    """The means of the last maps, float32, in one view and in evaluation mode, on the model's device."""
-    found: list[np.ndarray] = []
-
-    def keep(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        found.append(inputs[0].float().cpu().numpy())
-
-    hook = model.head.register_forward_pre_hook(keep)
-    device = next(model.parameters()).device
-    try:
-        with evaluating(model):
-            for batch in images.split(batch_size_for(images)):
-                model(normalise(batch.to(device), dataset.mean, dataset.std))
-    finally:
-        hook.remove()
-    return np.concatenate(found)
-
-
 def measure_unknown(model: BlockNet, dataset: Dataset, share: float) -> Unknown | None:
-    """The rule of a model that was trained on a dataset; None where too few images are held out, or the means would
-    take too much room."""
-    if dataset.val is None:
-        return None
-    chosen = torch.from_numpy(calibration_order(len(dataset.train))[:MOST_MEASURED])
-    train = measure_features(model, dataset.train.images[chosen], dataset)
-    held_out = measure_features(model, dataset.val.images, dataset)
-    return pick_unknown(train, dataset.train.labels[chosen].numpy(), held_out, share=share)
+    """The rule of a model that was trained on a dataset, which `check_unknown` takes; see `pick_unknown`."""
+    assert dataset.val is not None
+    labels = dataset.train.labels.numpy()
+    chosen = measured_positions(labels, dataset.num_classes)
+    images = dataset.train.images[torch.from_numpy(chosen)]
+    shown = {"mean": dataset.mean, "std": dataset.std}
+    train = predict_features(model, images, **shown).features.numpy()
+    held_out = predict_features(model, dataset.val.images, **shown).features.numpy()
+    return pick_unknown(train, labels[chosen], held_out, share=share)
+
+
+def check_unknown(dataset: Dataset, share: float, *, num_features: int) -> None:
+    """Raise now what would keep `measure_unknown` from its work after the training of a network with so many last maps.
+
+    Raises:
+        DataError: too few validation images, or a class without training images. ConfigError: too many classes and
+            features for a card.
+    """
+    _check(
+        0 if dataset.val is None else len(dataset.val),
+        share,
+        num_classes=dataset.num_classes,
+        num_features=num_features,
+    )
+    sizes = np.bincount(dataset.train.labels.numpy(), minlength=dataset.num_classes)
+    if sizes.min() == 0:
+        raise DataError(
+            f"unknown is {share}, but class {dataset.class_names[int(sizes.argmin())]!r} has no training images to be "
+            "near to",
+            hint='give it some, leave the class out, or set unknown = "off"',
+        )
+
+
+def measured_positions(labels: Int64[np.ndarray, " n"], num_classes: int) -> Int64[np.ndarray, " m"]:
+    """Which training images means and deviations are measured on: the first ones in the order of calibration, and of
+    each class its first ones, so that none is without."""
+    order = calibration_order(len(labels))
+    in_order = labels[order]
+    of_classes = [order[in_order == label][:MIN_MEASURED] for label in range(num_classes)]
+    return np.unique(np.concatenate([order[:MOST_MEASURED], *of_classes]))
 
 
 def pick_unknown(
@@ -58,29 +82,54 @@ def pick_unknown(
     *,
     share: float,
 ) -> Unknown | None:
-    """The distance beyond which a fraction `share` of the images lies that the model was not trained on.
+    """The distance beyond which a fraction `share` of the images lies that the model was not trained on. None where the
+    features are not finite, the same for all images of a class, or beyond what a card holds: those of a training that
+    failed.
 
     Args:
-        train: features of training images, with their labels.
+        train: features of training images, with their labels: 0, 1 and so on, none left out.
         held_out: features of validation images. The limit lies midway between the distances of two of them, so that
             rounding in an export moves none.
+
+    Raises:
+        DataError, ConfigError: as `check_unknown`.
     """
     classes = np.unique(labels)
-    if len(held_out) < MIN_IMAGES or len(classes) * train.shape[1] > MOST_VALUES:
-        return None
+    if classes.tolist() != list(range(len(classes))):
+        raise DataError("a class has no training images", hint="give some of each class")
+    _check(len(held_out), share, num_classes=len(classes), num_features=train.shape[1])
     exact = train.astype(np.float64)
     means = np.stack([exact[labels == label].mean(axis=0) for label in classes])
-    deviations = np.sqrt(((exact - means[np.searchsorted(classes, labels)]) ** 2).mean(axis=0))
+    deviations = np.sqrt(((exact - means[labels]) ** 2).mean(axis=0))
     deviations = np.maximum(deviations, SILENT * deviations.max())
-    if not np.isfinite(deviations).all() or deviations.max() == 0:
+    if not np.isfinite(deviations).all() or not np.isfinite(held_out).all() or deviations.max() == 0:
         return None
     means, deviations = _rounded(means), _rounded(deviations)
-    distances = np.sort(distances_to_means(held_out, means, deviations))
-    num_known = len(distances) - max(1, round(share * len(distances)))
-    limit = float(distances[num_known - 1] + distances[num_known]) / 2
+    distances = distances_to_means(held_out, means, deviations)
+    num_known = len(distances) - round(share * len(distances))
+    ordered = np.sort(distances)
+    limit = float(ordered[num_known - 1] + ordered[num_known]) / 2
     rule = Unknown(tuple(map(tuple, means.tolist())), tuple(deviations.tolist()), limit, share, len(held_out), 0)
-    num_unknown = int(unknown_answers(rule, held_out).sum())
-    return Unknown(rule.means, rule.deviations, limit, share, len(held_out), num_unknown)
+    num_unknown = int(unknown_answers(rule, distances).sum())
+    rule = replace(rule, num_unknown=num_unknown)
+    is_possible = not contradiction_of_unknown(rule, num_classes=len(means), num_features=len(deviations))
+    return rule if is_possible else None
+
+
+def _check(num_held_out: int, share: float, *, num_classes: int, num_features: int) -> None:
+    needed = max(MIN_IMAGES, math.ceil(MIN_BEYOND / share))
+    if num_held_out < needed:
+        raise DataError(
+            f"unknown is {share}, which is judged on {needed:,} or more validation images, but {num_held_out:,} are "
+            "held out",
+            hint='set val_fraction higher, unknown higher, or unknown = "off"',
+        )
+    if num_classes * num_features > MOST_VALUES:
+        raise ConfigError(
+            f"{UNKNOWN!r} needs the means of {counted(num_classes, 'class')} in {num_features:,} features, and a card "
+            f"takes {MOST_VALUES:,} numbers",
+            hint='train with fewer classes, a network whose last block is narrower, or unknown = "off"',
+        )
 
 
 def _rounded(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

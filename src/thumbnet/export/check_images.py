@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thumbnet.errors import ConfigError, DataError, ExportError, RunError
-from thumbnet.export.reference import reference_logits
+from thumbnet.export.reference import reference_outputs
 from thumbnet.export.request import CheckImages, Say
 from thumbnet.specs.extras import require_extra
 from thumbnet.trained.shippable import Shippable
@@ -73,7 +73,7 @@ def with_export_data(shippable: Shippable, dataset: Dataset | None) -> Shippable
 def sample_images(shippable: Shippable) -> CheckImages:
     assert shippable.export_data is not None
     samples = shippable.export_data.samples
-    logits = reference_logits(shippable, samples.images)
+    logits, distances = reference_outputs(shippable, samples.images)
     description = f"{len(samples.labels)} sample pictures of the test split"
     card = shippable.card
     return CheckImages(
@@ -85,6 +85,8 @@ def sample_images(shippable: Shippable) -> CheckImages:
         decision=card.decision,
         unsure=card.unsure,
         label_decision=card.label_decision,
+        unknown=card.unknown,
+        distances=distances,
     )
 
 
@@ -105,7 +107,7 @@ def held_out_images(shippable: Shippable, dataset: Dataset) -> CheckImages | Non
 def images_of(shippable: Shippable, split: Split, description: str) -> CheckImages:
     images, labels = split.images.numpy(), split.labels.numpy()
     assert images.dtype == np.uint8
-    logits = reference_logits(shippable, images)
+    logits, distances = reference_outputs(shippable, images)
     card = shippable.card
     return CheckImages(
         f"{len(labels):,} {description}",
@@ -115,4 +117,6 @@ def images_of(shippable: Shippable, split: Split, description: str) -> CheckImag
         decision=card.decision,
         unsure=card.unsure,
         label_decision=card.label_decision,
+        unknown=card.unknown,
+        distances=distances,
     )

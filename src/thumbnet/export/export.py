@@ -14,6 +14,7 @@ from thumbnet.export.model_card.facts import training_config
 from thumbnet.export.model_card.write import NAME, choose_card_path, export_command, write_model_card
 from thumbnet.export.paths import choose_path, made_parent
 from thumbnet.export.request import MAX_DROP, ExportRequest, ExportResult, Say
+from thumbnet.models.unknown import UNKNOWN
 from thumbnet.models.unsure import UNSURE
 from thumbnet.runs.shippable import load_shippable
 from thumbnet.specs.own_code import takes_trust
@@ -147,6 +148,12 @@ def _check_takes(name: str, chosen: ExportFormat, shippable: Shippable) -> None:
         raise ExportError(
             f"the model's pictures may have several labels, and {name} would answer with the likeliest one alone",
             hint=f"export it to one that has all labels: {taking}",
+        )
+    if shippable.card.unknown is not None and not chosen.says_unknown:
+        saying = ", ".join(each for each in FORMATS.without_packages() if FORMATS[each].says_unknown)
+        raise ExportError(
+            f"the model's answer may be {UNKNOWN!r}, and {name} would answer with a class instead",
+            hint=f'{f"export it to one that says so: {saying}; or " if saying else ""}train with unknown = "off"',
         )
     if shippable.card.decision is not None and not chosen.obeys_decisions:
         obeying = ", ".join(each for each in FORMATS.without_packages() if FORMATS[each].obeys_decisions)

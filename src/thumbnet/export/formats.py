@@ -36,6 +36,7 @@ class ExportFormat:
         obeys_decisions: whether what is written answers by the threshold that a model of two classes may have, and says
             "unsure" where a model does.
         takes_several_labels: whether it takes models whose pictures may have several labels.
+        says_unknown: whether what is written says "unknown" where a model does; others do not take such a model.
         targets: programs or boards that it can be written for; a folder then.
         usage: how what was written is used, for the model card, in Markdown.
     """
@@ -50,6 +51,7 @@ class ExportFormat:
     is_quantised: bool = False
     obeys_decisions: bool = False
     takes_several_labels: bool = False
+    says_unknown: bool = False
     targets: tuple[str, ...] = ()
     usage: str = ""
 

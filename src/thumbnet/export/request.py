@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64, UInt8
 from thumbnet.errors import ExportError
 from thumbnet.models.decision import Decision, chosen_classes
 from thumbnet.models.label_decision import LabelDecision, chosen_labels, label_probabilities
+from thumbnet.models.unknown import Unknown
 from thumbnet.models.unsure import Unsure
 from thumbnet.terminal.text import escaped
 from thumbnet.trained.shippable import Shippable
@@ -36,7 +37,7 @@ def refuse_letterbox(shippable: Shippable, what: str) -> None:
 class CheckImages:
     """Images uint8 [N,C,H,W] with labels that an exported model is checked on, and the original model's logits, which
     become answers by the model's `decision`, or none of the classes where it is `unsure`; where a picture may have
-    several labels, by its `label_decision`.
+    several labels, by its `label_decision`. Of a model whose answer may be `unknown`, `distances` are the original's.
 
     `are_samples`: a few pictures that stand in for a split, and say nothing about accuracy.
     """
@@ -49,6 +50,8 @@ class CheckImages:
     decision: Decision | None = None
     unsure: Unsure | None = None
     label_decision: LabelDecision | None = None
+    unknown: Unknown | None = None
+    distances: Float[np.ndarray, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from thumbnet.config import Option
-from thumbnet.models.architecture import BLOCKS_OF_OLD_CARDS, DEFAULT_STEM, OF_MODELS, Architecture
+from thumbnet.errors import ModelError
+from thumbnet.models.architecture import BLOCKS_OF_OLD_CARDS, DEFAULT_STEM, OF_MODELS, Architecture, parse_blocks
 from thumbnet.models.decision import Decision, contradiction_of
 from thumbnet.models.label_decision import LabelDecision, contradiction_of_labels
+from thumbnet.models.unknown import Unknown, contradiction_of_unknown
 from thumbnet.models.unsure import Unsure, contradiction_of_unsure
 from thumbnet.specs.json_text import FORMAT, check_format, damaged
 from thumbnet.specs.sizes import Fit, Sides, as_image_size
@@ -36,7 +38,8 @@ class ModelCard:
     `decision` is how the logits become an answer; None: the likeliest class.
     `fit` is how pictures of another shape are brought to that of the model. `unsure` is when its answer is none of the
     classes; None: never. `label_decision` is there where a picture may have several labels, or none: from which logit
-    on each of them is answered; it then has no `decision`, and is never unsure.
+    on each of them is answered; it then has no `decision`, and is never unsure or unknown. `unknown` is when the answer
+    is that a picture is unlike all that the model was trained on, whatever the other rules say; None: never.
     """
 
     model: str
@@ -65,10 +68,12 @@ class ModelCard:
     code: Mapping[str, str] = field(default_factory=dict)
     unsure: Unsure | None = None
     label_decision: LabelDecision | None = None
+    unknown: Unknown | None = None
 
     @property
     def answer_kind(self) -> AnswerKind:
-        """What the answer is: the likeliest class; by a threshold; that or "unsure"; or several labels."""
+        """What the answer is, unless it is "unknown": the likeliest class; by a threshold; that or "unsure"; or several
+        labels."""
         if self.decision is not None:
             return "threshold"
         if self.unsure is not None:
@@ -89,14 +94,14 @@ class ModelCard:
 def card_to_dict(card: ModelCard) -> dict[str, Any]:
     """Plain values for JSON; `card_from_dict` reads them back.
 
-    A card with a decision, `unsure` or several labels, or of letterboxed pictures, is of a later format: an earlier
-    version refuses it, instead of answering otherwise. The usual stem and fit are left out, as they were before there
-    were others.
+    A card with a decision, `unsure`, `unknown` or several labels, or of letterboxed pictures, is of a later format: an
+    earlier version refuses it, instead of answering otherwise. The usual stem and fit are left out, as they were before
+    there were others.
     """
     values = asdict(card)
     if card.architecture is not None and card.architecture.stem == DEFAULT_STEM:
         del values["architecture"]["stem"]
-    rules = ("decision", "unsure", "label_decision")
+    rules = ("decision", "unsure", "label_decision", "unknown")
     for name in rules:
         if values[name] is None:
             del values[name]
@@ -131,11 +136,14 @@ def _with_blocks(card: ModelCard) -> ModelCard:
 
 def answer_rule(card: ModelCard) -> str:
     """How a model answers, in words; empty where always with the likeliest class."""
+    rules = [] if card.unknown is None else [card.unknown.describe()]
     if card.decision is not None:
-        return card.decision.describe(card.class_names)
-    if card.label_decision is not None:
-        return card.label_decision.describe(card.class_names)
-    return "" if card.unsure is None else card.unsure.describe()
+        rules.append(card.decision.describe(card.class_names))
+    elif card.label_decision is not None:
+        rules.append(card.label_decision.describe(card.class_names))
+    elif card.unsure is not None:
+        rules.append(card.unsure.describe())
+    return "; else ".join(rules)
 
 
 def _contradiction(card: ModelCard) -> str:
@@ -160,5 +168,20 @@ def _contradiction(card: ModelCard) -> str:
         reason = contradiction_of_unsure(card.unsure)
     if not reason and card.label_decision is not None:
         reason = contradiction_of_labels(card.label_decision, num_classes=len(card.class_names))
+    if not reason and card.unknown is not None:
+        reason = contradiction_of_unknown(
+            card.unknown, num_classes=len(card.class_names), num_features=_num_features(card)
+        )
     rules = [rule for rule in (card.decision, card.unsure, card.label_decision) if rule is not None]
-    return reason or ("it has two rules of how it answers" if len(rules) > 1 else "")
+    has_two = len(rules) > 1 or (card.label_decision is not None and card.unknown is not None)
+    return reason or ("it has two rules of how it answers" if has_two else "")
+
+
+def _num_features(card: ModelCard) -> int | None:
+    """The number of last maps of a network of blocks; None of another, and where its text names no blocks."""
+    if card.architecture is None:
+        return None
+    try:
+        return parse_blocks(card.architecture.blocks)[-1].channels
+    except ModelError:
+        return None

@@ -34,6 +34,12 @@ class ProgramResult:
     logits: Float[np.ndarray, "n k"]
     maps: Float[np.ndarray, "n h w m"]
 
+    @property
+    def features(self) -> Float[np.ndarray, "n m"]:
+        """What the head sees: the mean of each last map."""
+        means: Float[np.ndarray, "n m"] = self.maps.mean(axis=(1, 2))
+        return means
+
 
 def run_program(program: Program, images: UInt8[np.ndarray, "n c h w"]) -> ProgramResult:
     """Logits and last maps of images of the program's shape."""

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 
 UNKNOWN = "unknown"  # the answer's text; a class may be called so, too
 MOST_VALUES = 4096  # numbers of means, so that they take some kilobytes in a card
+LARGEST = 1e9  # of a card's numbers, and 1 / LARGEST the smallest deviation, so that every export can hold them
 
 
 @dataclass(frozen=True)
@@ -48,25 +49,32 @@ def distances_to_means(
     return found
 
 
-def unknown_answers(unknown: Unknown | None, features: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
-    """Which images are answered so; without the rule none."""
-    found: Bool[np.ndarray, " n"]
-    if unknown is None:
-        found = np.zeros(len(features), bool)
-        return found
-    found = distances_to_means(features, np.array(unknown.means), np.array(unknown.deviations)) > unknown.limit
+def distances_by(unknown: Unknown, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """The distances that the rule compares with its limit."""
+    return distances_to_means(features, np.array(unknown.means), np.array(unknown.deviations))
+
+
+def unknown_answers(unknown: Unknown | None, distances: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Which images are answered so, by their distances; without the rule none."""
+    found: Bool[np.ndarray, " n"] = distances > (np.inf if unknown is None else unknown.limit)
     return found
 
 
-def contradiction_of_unknown(unknown: Unknown, *, num_classes: int) -> str:
-    """What cannot be true of the rule; an empty text where all can."""
-    num_features = len(unknown.deviations)
-    counts = (unknown.num_unknown, unknown.num_images)
+def contradiction_of_unknown(unknown: Unknown, *, num_classes: int, num_features: int | None) -> str:
+    """What cannot be true of the rule of a model with so many classes and last maps, None if it has no such maps; an
+    empty text where all can."""
+    counts, deviations = (unknown.num_unknown, unknown.num_images), unknown.deviations
+    numbers = [value for mean in unknown.means for value in mean]
     checks = {
+        "it has unknown, but is no network of blocks": num_features is not None,
+        f"unknown.deviations are of {len(deviations)} features, not {num_features}": len(deviations) == num_features,
         f"unknown.means are of {len(unknown.means)} classes, not {num_classes}": len(unknown.means) == num_classes,
         f"unknown.means are not of {num_features} features": {len(mean) for mean in unknown.means} == {num_features},
-        "one of unknown.deviations is not above 0": min(unknown.deviations, default=0.0) > 0,
-        f"unknown.limit is {unknown.limit}": unknown.limit > 0,
+        f"unknown.means are {len(numbers):,} numbers, and {MOST_VALUES:,} are the most": len(numbers) <= MOST_VALUES,
+        f"one of unknown.means is beyond {LARGEST:g}": max(map(abs, numbers), default=0.0) <= LARGEST,
+        f"one of unknown.deviations is below {1 / LARGEST:g}": min(deviations, default=0.0) >= 1 / LARGEST,
+        f"one of unknown.deviations is beyond {LARGEST:g}": max(deviations, default=0.0) <= LARGEST,
+        f"unknown.limit is {unknown.limit}": 0 < unknown.limit <= LARGEST,
         f"unknown.share is {unknown.share}": 0 < unknown.share < 1,
         f"{counts[0]} of {counts[1]} images were answered with {UNKNOWN!r}": 0 <= counts[0] < counts[1],
     }

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import nn
 
+from thumbnet.evaluation.features import predict_distances
+from thumbnet.evaluation.image_answers import LogitsAndDistances
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.card import ModelCard, card_from_dict
 from thumbnet.models.pretrained import pretrained_path, read_pretrained_card
@@ -56,4 +58,11 @@ def torch_predictor(trained: TrainedModel) -> Predictor:
         ).numpy()
         return logits
 
-    return Predictor(card, logits_of)
+    unknown = card.unknown
+    if unknown is None:
+        return Predictor(card, logits_of)
+
+    def with_distances(images: UInt8[np.ndarray, "n c h w"]) -> LogitsAndDistances:
+        return predict_distances(trained.model, images, unknown, mean=card.mean, std=card.std)
+
+    return Predictor(card, logits_of, with_distances)

@@ -22,6 +22,7 @@ from thumbnet.export.server.threads import DaemonThreads
 from thumbnet.models.decision import ranked_classes
 from thumbnet.models.label_decision import chosen_labels, label_probabilities
 from thumbnet.models.program_numpy import ProgramRunner
+from thumbnet.models.unknown import UNKNOWN
 from thumbnet.specs.processors import num_processors
 from thumbnet.trained.shippable import Shippable
 
@@ -59,6 +60,11 @@ class Classifier:
             raise ExportError(
                 f"{shippable.card.model} cannot be served, which takes networks of blocks (thumb-*, sprint, ...)",
                 hint="export it to onnx, which takes any model, and serve that with ONNX Runtime",
+            )
+        if shippable.card.unknown is not None:
+            raise ExportError(
+                f"the model's answer may be {UNKNOWN!r}, and served it would always be a class",
+                hint='predict with thumbnet predict, or train with unknown = "off"',
             )
         self.card = shippable.card
         self.engine = "numpy"
