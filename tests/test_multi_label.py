@@ -281,6 +281,7 @@ def test_folds_are_refused_before_there_is_a_folder(label_run: Run, tmp_path: Pa
         ({"threshold": "f1", "positive": "left"}, "positive is given"),
         ({"costs": {"left": 2}}, "costs is given"),
         ({"unsure": 0.3}, "unsure is given"),
+        ({"unknown": 0.05}, "unknown is given"),
         ({"report_robustness": True}, "report_robustness is given"),
     ],
 )

@@ -19,10 +19,10 @@ from small_runs import small_config, write_small_data
 from thumbnet.cli import main
 from thumbnet.errors import ConfigError, DataError, RunError
 from thumbnet.evaluation.predictions import Predictions
-from thumbnet.evaluation.sorted_pictures import PictureSorter
+from thumbnet.evaluation.sorted_pictures import PictureSorter, name_of_answer
 from thumbnet.evaluation.unsure import MIN_IMAGES, pick_unsure, when_sure
 from thumbnet.models.card import answer_rule, card_from_dict, card_to_dict
-from thumbnet.models.unsure import Unsure, name_of_unsure, unsure_answers
+from thumbnet.models.unsure import Unsure, unsure_answers
 from thumbnet.runs import results
 from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.predict import predict
@@ -218,10 +218,10 @@ def test_unsure_pictures_are_sorted_apart(run: Run, pictures: tuple[Path, Path],
 
 def test_a_class_called_unsure_has_its_own_folder(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
-    sorter = PictureSorter(tmp_path / "sorted", ("unsure", "cat"), may_be_unsure=True)
-    own, none = sorter.add(tmp_path / "a.png", "unsure"), sorter.add(tmp_path / "a.png", None)
+    sorter = PictureSorter(tmp_path / "sorted", ("unsure", "cat"), other_answers=("unsure",))
+    own, none = (sorter.add(tmp_path / "a.png", "unsure", other_answer=word) for word in (None, "unsure"))
     assert own.parent.name == "unsure" != none.parent.name
-    assert name_of_unsure(("unsure", "unsure (no class)")) not in ("unsure", "unsure (no class)")
+    assert name_of_answer("unsure", ("unsure", "unsure (no class)")) not in ("unsure", "unsure (no class)")
 
 
 def test_runs_of_earlier_versions_stay_as_sure() -> None:

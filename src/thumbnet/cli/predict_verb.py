@@ -58,7 +58,7 @@ def predict(parsed: argparse.Namespace) -> None:
             writer.put(prediction, name_of(prediction.path))
             if sorter is not None:
                 try:
-                    sorter.add(prediction.path, None if prediction.is_unsure else prediction.class_name)
+                    sorter.add(prediction.path, prediction.class_name, other_answer=prediction.other_answer)
                 except ImageError as error:
                     unsorted.append(error)
         writer.end(unreadable)
@@ -104,7 +104,7 @@ def _sorter(parsed: argparse.Namespace, folder: Path, predictor: Predictor) -> P
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file, but pictures are to be sorted into it", hint="name a folder")
     card = predictor.card
-    return PictureSorter(folder, card.class_names, links=parsed.link, may_be_unsure=card.unsure is not None)
+    return PictureSorter(folder, card.class_names, links=parsed.link, other_answers=card.other_answers)
 
 
 def _load_predictor(parsed: argparse.Namespace, num_pictures: int) -> tuple[Predictor, PredictingModel]:

@@ -41,7 +41,7 @@ class PredictionLines:
             labels = "; ".join(escaped(label) for label in prediction.labels) or NO_LABEL
             put(f"{escaped(name)}: {labels} ({ranked})")
             return
-        if prediction.is_unsure:
+        if prediction.other_answer is not None:
             put(f"{escaped(name)}: {prediction.answer} ({ranked})")
             return
         is_by_threshold = any(guess.probability > prediction.probability for guess in prediction.top)
@@ -59,7 +59,7 @@ def writer_for(parsed: argparse.Namespace, num_top: int, *, has_several_labels: 
 
 
 class _Json(PredictionLines):
-    """One object, in one line; each prediction has its `answer`: the class, or `unsure`."""
+    """One object, in one line; each prediction has its `answer`: the class, `unsure` or `unknown`."""
 
     def __init__(self) -> None:
         self._is_first = True
@@ -84,7 +84,8 @@ class _Json(PredictionLines):
 
 class _Csv(PredictionLines):
     """RFC 4180 in UTF-8: the path, the class, its probability, and the same of the runners-up; last, of a model that
-    may be unsure, its answer. Where a picture may have several labels, these stand between semicolons after the path.
+    may answer "unsure" or "unknown", its answer. Where a picture may have several labels, these stand between
+    semicolons after the path.
     """
 
     def __init__(self, num_top: int, *, has_several_labels: bool) -> None:
@@ -96,7 +97,7 @@ class _Csv(PredictionLines):
 
     def begin(self, model: PredictingModel) -> None:
         tell(escaped(str(model)))
-        self._has_answers = model.card.unsure is not None
+        self._has_answers = bool(model.card.other_answers)
         ranks = range(2, self._num_top + 1)
         runners_up = [name for rank in ranks for name in (f"class_{rank}", f"probability_{rank}")]
         self._put_row(

@@ -53,6 +53,10 @@ def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
         accuracy = metrics["accuracy_when_sure"]
         others = "" if accuracy is None else f", {accuracy:.2%} of the others are right"
         lines.append(f"unsure of {metrics['share_unsure']:.2%} of the test images{others}")
+    if "unknown_beyond" in metrics:
+        accuracy = metrics["accuracy_when_known"]
+        others = "" if accuracy is None else f", {accuracy:.2%} of the others are right"
+        lines.append(f"{metrics['share_unknown']:.2%} of the test images are unknown{others}")
     return lines
 
 

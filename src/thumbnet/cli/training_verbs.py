@@ -42,7 +42,7 @@ RECIPE_OPTIONS = (
     "recall",
     "positive",
 )
-DECISION_FIELDS = frozenset({"threshold", "recall", "positive", "costs", "unsure"})
+DECISION_FIELDS = frozenset({"threshold", "recall", "positive", "costs", "unsure", "unknown"})
 # Fields of a recipe that `find-lr` has no use for.
 UNUSED_BY_FIND_LR = frozenset(
     {"epochs", "min_steps", "schedule", "warmup_fraction", "step_epochs", "gamma", "num_drops"}

@@ -35,6 +35,7 @@ from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.evaluation.metrics import Evaluation, standard_error
 from thumbnet.evaluation.overall import OverallIntervals, OverallMetrics, overall_intervals, overall_metrics
 from thumbnet.evaluation.predictions import Predictions
+from thumbnet.evaluation.unknown import WhenKnown, when_known
 from thumbnet.evaluation.unsure import WhenSure, when_sure
 from thumbnet.terminal.text import escaped
 
@@ -83,6 +84,11 @@ class Analysis:
         unsure = self.evaluation.unsure
         return None if unsure is None else when_sure(self.evaluation.predictions, unsure)
 
+    @cached_property
+    def when_known(self) -> WhenKnown | None:
+        """How often the answer is unknown, and the accuracy otherwise; None where it never is."""
+        return when_known(self.evaluation)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; images are listed by their index in the split, and by their file if they have one."""
         values: dict[str, Any] = {
@@ -120,6 +126,12 @@ class Analysis:
                 "unsure_below": self.evaluation.unsure.confidence,
                 "share_unsure": self.when_sure.share_unsure,
                 "accuracy_when_sure": self.when_sure.accuracy,
+            }
+        if self.evaluation.unknown is not None and self.when_known is not None:
+            values |= {
+                "unknown_beyond": self.evaluation.unknown.limit,
+                "share_unknown": self.when_known.share_unknown,
+                "accuracy_when_known": self.when_known.accuracy,
             }
         if self.evaluation.custom_metrics:
             values["custom_metrics"] = self.evaluation.custom_metrics
@@ -189,6 +201,10 @@ class Analysis:
         if unsure is not None and sure is not None:
             others = "" if sure.accuracy is None else f", {sure.accuracy:.2%} of the others are right"
             lines.append(f"answered {unsure.describe()}; here {sure.share_unsure:.2%} are{others}")
+        unknown, known = self.evaluation.unknown, self.when_known
+        if unknown is not None and known is not None:
+            others = "" if known.accuracy is None else f", {known.accuracy:.2%} of the others are right"
+            lines.append(f"answered {unknown.describe()}; here {known.share_unknown:.2%} are{others}")
         return lines
 
     def _lists(self) -> dict[str, Int64[Tensor, " m"]]:

@@ -59,9 +59,14 @@ class ImagePrediction:
         for none."""
         if self.labels is not None:
             return LABEL_SEPARATOR.join(self.labels)
+        return self.class_name if self.other_answer is None else self.other_answer
+
+    @property
+    def other_answer(self) -> str | None:
+        """What is answered in the place of the class: "unknown" or "unsure"; None: the class is."""
         if self.is_unknown:
             return UNKNOWN
-        return UNSURE if self.is_unsure else self.class_name
+        return UNSURE if self.is_unsure else None
 
 
 @runtime_checkable

@@ -132,12 +132,13 @@ def stream_predictions(
         raise ConfigError(
             "the model's answer may be unknown, but nothing gives the distances of pictures", hint="give with_distances"
         )
-    outputs_of = _without_distances(logits_of) if form.unknown is None or with_distances is None else with_distances
+
+    def outputs_of(images: UInt8[np.ndarray, "n c h w"]) -> _Outputs:
+        if form.unknown is None or with_distances is None:
+            return logits_of(images), None
+        return with_distances(images)
+
     return _stream(outputs_of, _several(pictures), form, num_top, batch_size, on_unreadable)
-
-
-def _without_distances(logits_of: LogitsOf) -> Callable[[UInt8[np.ndarray, "n c h w"]], _Outputs]:
-    return lambda images: (logits_of(images), None)
 
 
 def _several(pictures: Pictures) -> Sequence[PictureLike]:

@@ -22,6 +22,7 @@ from thumbnet.evaluation.overall import balanced_accuracies, overall_metrics
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.models.decision import Decision
 from thumbnet.models.outputs import check_num_classes
+from thumbnet.models.unknown import Unknown
 from thumbnet.models.unsure import Unsure
 
 
@@ -32,8 +33,9 @@ class Evaluation:
     `accuracy` is a fraction; `loss` the mean negative log-likelihood; `confusion` int64 [K,K], truth by row and
     prediction by column; `predictions` are of every image, in the split's order. `positive` is, of two classes, the one
     that curves and thresholds are about: by default the one with fewer training images; None of more classes.
-    `decision` is how the predictions were made of the logits, and `unsure` when the answer is none of the classes, as
-    in a card: the metrics are those of the likeliest classes all the same.
+    `decision` is how the predictions were made of the logits, and `unsure` and `unknown` when the answer is none of the
+    classes, as in a card: the metrics are those of the likeliest classes all the same. Where it may be unknown,
+    `distances` has each image's.
     """
 
     split: str
@@ -45,6 +47,8 @@ class Evaluation:
     positive: int | None = None
     decision: Decision | None = None
     unsure: Unsure | None = None
+    unknown: Unknown | None = None
+    distances: Float[np.ndarray, " n"] | None = None
 
     @cached_property
     def balanced_accuracy(self) -> float:

@@ -1,4 +1,4 @@
-"""Pictures copied or linked into one folder per predicted class, and one for those that a model is unsure of.
+"""Pictures copied or linked into one folder per predicted class, and one for those that are "unsure" or "unknown" each.
 
 Nothing is moved, deleted or overwritten.
 """
@@ -13,7 +13,6 @@ from pathlib import Path
 
 from thumbnet.data.copying import copy_file
 from thumbnet.errors import DataError, ImageError
-from thumbnet.models.unsure import name_of_unsure
 
 MOST_BYTES = 255  # that systems allow in a name
 MOST_LETTERS = 60  # of a folder's name: at most 240 bytes
@@ -37,20 +36,27 @@ def folder_names(class_names: Sequence[str]) -> dict[str, str]:
     return chosen
 
 
+def name_of_answer(word: str, class_names: Sequence[str]) -> str:
+    """A name for what is answered in the place of a class that none of the classes has: the word, if it may be."""
+    while word in class_names:
+        word += " (no class)"
+    return word
+
+
 class PictureSorter:
     """Puts pictures in `folder`/<class>.
 
     Args:
         class_names: all classes of the model.
         links: whether symbolic links are made, in place of copies.
-        may_be_unsure: whether the model's answer may be none of the classes.
+        other_answers: what the model may answer in the place of a class.
 
     Raises:
         DataError: the folder is not there and cannot be made.
     """
 
     def __init__(
-        self, folder: Path, class_names: Sequence[str], *, links: bool = False, may_be_unsure: bool = False
+        self, folder: Path, class_names: Sequence[str], *, links: bool = False, other_answers: Sequence[str] = ()
     ) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -60,19 +66,20 @@ class PictureSorter:
                 hint="sort into a folder that you may write",
             ) from error
         self._folder, self._links = folder, links
-        self._unsure = name_of_unsure(class_names)
-        self._folder_of = folder_names([*class_names, self._unsure] if may_be_unsure else class_names)
+        self._names = {word: name_of_answer(word, class_names) for word in other_answers}
+        self._folder_of = folder_names([*class_names, *self._names.values()])
         self._next: dict[Path, int] = {}  # the number to try for a name that is taken
         self.num_sorted = 0
 
-    def add(self, picture: str | Path, class_name: str | None) -> Path:
-        """Copy or link a picture of a class, None where the model is unsure; returns where it is. Where its name is
+    def add(self, picture: str | Path, class_name: str, *, other_answer: str | None = None) -> Path:
+        """Copy or link a picture of a class, or of the answer in its place; returns where it is. Where its name is
         taken, it gets a number.
 
         Raises:
             ImageError: the system refuses.
         """
-        target = self._folder / self._folder_of[self._unsure if class_name is None else class_name] / Path(picture).name
+        name = class_name if other_answer is None else self._names[other_answer]
+        target = self._folder / self._folder_of[name] / Path(picture).name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             place = self._put(Path(picture), target)

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from torch import nn
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.evaluation.features import predict_features
-from thumbnet.models.blocknet import BlockNet
+from thumbnet.evaluation.metrics import Evaluation
+from thumbnet.models.blocknet import BlockNet, architecture_of_model
 from thumbnet.models.export_data import calibration_order
 from thumbnet.models.unknown import (
     MOST_VALUES,
     UNKNOWN,
     Unknown,
     contradiction_of_unknown,
+    distances_by,
     distances_to_means,
     unknown_answers,
 )
-from thumbnet.terminal.text import counted
 
 MIN_IMAGES = 200  # for validation
 MIN_BEYOND = 10  # validation images beyond the limit: on fewer it does not rest
@@ -33,7 +35,7 @@ DIGITS = 4  # of each number in a card
 
 
 def measure_unknown(model: BlockNet, dataset: Dataset, share: float) -> Unknown | None:
-    """The rule of a model that was trained on a dataset, which `check_unknown` takes; see `pick_unknown`."""
+    """The rule of a model that was trained on a dataset, both of which were checked before; see `pick_unknown`."""
     assert dataset.val is not None
     labels = dataset.train.labels.numpy()
     chosen = measured_positions(labels, dataset.num_classes)
@@ -44,19 +46,9 @@ def measure_unknown(model: BlockNet, dataset: Dataset, share: float) -> Unknown 
     return pick_unknown(train, labels[chosen], held_out, share=share)
 
 
-def check_unknown(dataset: Dataset, share: float, *, num_features: int) -> None:
-    """Raise now what would keep `measure_unknown` from its work after the training of a network with so many last maps.
-
-    Raises:
-        DataError: too few validation images, or a class without training images. ConfigError: too many classes and
-            features for a card.
-    """
-    _check(
-        0 if dataset.val is None else len(dataset.val),
-        share,
-        num_classes=dataset.num_classes,
-        num_features=num_features,
-    )
+def check_images(dataset: Dataset, share: float) -> None:
+    """DataError where `measure_unknown` would have too few validation images, or none of a class to train on."""
+    _check_num_images(0 if dataset.val is None else len(dataset.val), share)
     sizes = np.bincount(dataset.train.labels.numpy(), minlength=dataset.num_classes)
     if sizes.min() == 0:
         raise DataError(
@@ -64,6 +56,17 @@ def check_unknown(dataset: Dataset, share: float, *, num_features: int) -> None:
             "near to",
             hint='give it some, leave the class out, or set unknown = "off"',
         )
+
+
+def check_network(model: nn.Module, *, num_classes: int) -> None:
+    """ConfigError where the answer of such a network cannot be unknown."""
+    if architecture_of_model(model) is None:
+        raise ConfigError(
+            f"the answer of this model cannot be {UNKNOWN!r}, which is judged by the last maps of a network of blocks",
+            hint='set unknown = "off", or choose such a network (thumb-*, sprint, ...)',
+        )
+    assert isinstance(model, BlockNet)
+    _check_num_values(num_classes=num_classes, num_features=model.head.in_features)
 
 
 def measured_positions(labels: Int64[np.ndarray, " n"], num_classes: int) -> Int64[np.ndarray, " m"]:
@@ -92,18 +95,21 @@ def pick_unknown(
             rounding in an export moves none.
 
     Raises:
-        DataError, ConfigError: as `check_unknown`.
+        DataError, ConfigError: as `check_images` and `check_network`.
     """
     classes = np.unique(labels)
     if classes.tolist() != list(range(len(classes))):
         raise DataError("a class has no training images", hint="give some of each class")
-    _check(len(held_out), share, num_classes=len(classes), num_features=train.shape[1])
+    _check_num_images(len(held_out), share)
+    _check_num_values(num_classes=len(classes), num_features=train.shape[1])
+    if not (np.isfinite(train).all() and np.isfinite(held_out).all()):
+        return None
     exact = train.astype(np.float64)
     means = np.stack([exact[labels == label].mean(axis=0) for label in classes])
     deviations = np.sqrt(((exact - means[labels]) ** 2).mean(axis=0))
-    deviations = np.maximum(deviations, SILENT * deviations.max())
-    if not np.isfinite(deviations).all() or not np.isfinite(held_out).all() or deviations.max() == 0:
+    if deviations.max() == 0:
         return None
+    deviations = np.maximum(deviations, SILENT * deviations.max())
     means, deviations = _rounded(means), _rounded(deviations)
     distances = distances_to_means(held_out, means, deviations)
     num_known = len(distances) - round(share * len(distances))
@@ -116,7 +122,36 @@ def pick_unknown(
     return rule if is_possible else None
 
 
-def _check(num_held_out: int, share: float, *, num_classes: int, num_features: int) -> None:
+@dataclass(frozen=True)
+class WhenKnown:
+    """Of a split: the share of images whose answer is unknown, and the accuracy on the others (None where there are
+    none)."""
+
+    share_unknown: float
+    accuracy: float | None
+
+
+def with_unknown(evaluation: Evaluation, model: nn.Module, dataset: Dataset, unknown: Unknown | None) -> Evaluation:
+    """The evaluation of a model on a split of the dataset with this rule and the distances of its images; without the
+    rule as it was."""
+    if unknown is None:
+        return evaluation
+    assert isinstance(model, BlockNet)
+    images = dataset.split(evaluation.split).images
+    features = predict_features(model, images, mean=dataset.mean, std=dataset.std).features.numpy()
+    return replace(evaluation, unknown=unknown, distances=distances_by(unknown, features))
+
+
+def when_known(evaluation: Evaluation) -> WhenKnown | None:
+    """How a model whose answer may be unknown does on a split; None of others."""
+    if evaluation.unknown is None or evaluation.distances is None:
+        return None
+    is_unknown = unknown_answers(evaluation.unknown, evaluation.distances)
+    right = (evaluation.predictions.predicted == evaluation.predictions.labels).numpy()
+    return WhenKnown(float(is_unknown.mean()), None if is_unknown.all() else float(right[~is_unknown].mean()))
+
+
+def _check_num_images(num_held_out: int, share: float) -> None:
     needed = max(MIN_IMAGES, math.ceil(MIN_BEYOND / share))
     if num_held_out < needed:
         raise DataError(
@@ -124,10 +159,13 @@ def _check(num_held_out: int, share: float, *, num_classes: int, num_features: i
             "held out",
             hint='set val_fraction higher, unknown higher, or unknown = "off"',
         )
+
+
+def _check_num_values(*, num_classes: int, num_features: int) -> None:
     if num_classes * num_features > MOST_VALUES:
         raise ConfigError(
-            f"{UNKNOWN!r} needs the means of {counted(num_classes, 'class')} in {num_features:,} features, and a card "
-            f"takes {MOST_VALUES:,} numbers",
+            f"{UNKNOWN!r} needs the means of {num_classes:,} classes in {num_features:,} features, and a card takes "
+            f"{MOST_VALUES:,} numbers",
             hint='train with fewer classes, a network whose last block is narrower, or unknown = "off"',
         )
 

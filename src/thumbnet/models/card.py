@@ -11,8 +11,8 @@ from thumbnet.errors import ModelError
 from thumbnet.models.architecture import BLOCKS_OF_OLD_CARDS, DEFAULT_STEM, OF_MODELS, Architecture, parse_blocks
 from thumbnet.models.decision import Decision, contradiction_of
 from thumbnet.models.label_decision import LabelDecision, contradiction_of_labels
-from thumbnet.models.unknown import Unknown, contradiction_of_unknown
-from thumbnet.models.unsure import Unsure, contradiction_of_unsure
+from thumbnet.models.unknown import UNKNOWN, Unknown, contradiction_of_unknown
+from thumbnet.models.unsure import UNSURE, Unsure, contradiction_of_unsure
 from thumbnet.specs.json_text import FORMAT, check_format, damaged
 from thumbnet.specs.sizes import Fit, Sides, as_image_size
 from thumbnet.specs.typed import from_fields
@@ -79,6 +79,12 @@ class ModelCard:
         if self.unsure is not None:
             return "unsure"
         return "labels" if self.has_several_labels else "likeliest"
+
+    @property
+    def other_answers(self) -> tuple[str, ...]:
+        """What it may answer in the place of a class: "unknown", "unsure"."""
+        rules = {UNKNOWN: self.unknown, UNSURE: self.unsure}
+        return tuple(word for word, rule in rules.items() if rule is not None)
 
     @property
     def has_several_labels(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,14 +40,6 @@ def unsure_answers(unsure: Unsure | None, probabilities: Float[np.ndarray, "n k"
         return found
     found = probabilities.max(axis=1) < unsure.confidence
     return found
-
-
-def name_of_unsure(class_names: Sequence[str]) -> str:
-    """A name for these answers that none of the classes has."""
-    name = UNSURE
-    while name in class_names:
-        name += " (no class)"
-    return name
 
 
 def contradiction_of_unsure(unsure: Unsure) -> str:

@@ -1,9 +1,12 @@
-"""How a trained model answers, picked on the validation images: of two classes by a threshold; and when unsure."""
+"""How a trained model answers, picked on the validation images: of two classes by a threshold; and when the answer is
+unsure or unknown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+
+from torch import nn
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
@@ -13,8 +16,11 @@ from thumbnet.evaluation.binary import BinaryCurves, binary_curves, rarer_class
 from thumbnet.evaluation.binary_intervals import proportion_interval
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.evaluation.thresholds import margin_for_costs, margin_for_f1, margin_for_recall
+from thumbnet.evaluation.unknown import check_images, measure_unknown
 from thumbnet.evaluation.unsure import MIN_IMAGES, pick_unsure
+from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.decision import Decision, margin_of, threshold_of
+from thumbnet.models.unknown import Unknown
 from thumbnet.models.unsure import Unsure
 from thumbnet.runs.decide_labels import check_label_decisions
 from thumbnet.specs.decisions import Decisions
@@ -28,13 +34,15 @@ def check_decisions(config: TrainConfig, dataset: Dataset) -> None:
 
     Raises:
         ConfigError: a threshold for more classes than two, for what is no class, or without validation images;
-            DataError: too few of these to pick one, or to say when the model is unsure.
+            DataError: too few of these to pick one, or to say when the model is unsure or a picture unknown.
     """
     decisions = config.decisions
     if dataset.has_several_labels:
         check_label_decisions(config, dataset)
         return
     _check_unsure(decisions, dataset)
+    if decisions.share_unknown is not None:
+        check_images(dataset, decisions.share_unknown)
     if decisions.threshold == "none":
         return
     if dataset.num_classes != 2:
@@ -92,6 +100,16 @@ def decide_unsure(config: TrainConfig, held_out: Predictions | None) -> Unsure |
     are held out, or since its answers are not wrong so often."""
     most_error = config.decisions.most_unsure_error
     return None if most_error is None or held_out is None else pick_unsure(held_out, most_error)
+
+
+def decide_unknown(config: TrainConfig, dataset: Dataset, model: nn.Module) -> Unknown | None:
+    """When the trained model's answer is unknown; None: never, as the config asks for, or since its features tell
+    nothing."""
+    share = config.decisions.share_unknown
+    if share is None:
+        return None
+    assert isinstance(model, BlockNet)  # `check_network`
+    return measure_unknown(model, dataset, share)
 
 
 def _check_unsure(decisions: Decisions, dataset: Dataset) -> None:

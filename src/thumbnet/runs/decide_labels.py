@@ -22,8 +22,13 @@ def check_label_decisions(config: TrainConfig, dataset: Dataset) -> None:
         ConfigError: what is only of two classes, or no validation images; DataError: no label has enough of these.
     """
     decisions = config.decisions
-    unsure = None if isinstance(decisions.unsure, str) else decisions.unsure
-    for name, value in (("positive", decisions.positive), ("costs", decisions.costs), ("unsure", unsure)):
+    of_one_label = {
+        "positive": decisions.positive,
+        "costs": decisions.costs,
+        "unsure": None if isinstance(decisions.unsure, str) else decisions.unsure,
+        "unknown": decisions.share_unknown,
+    }
+    for name, value in of_one_label.items():
         if value is not None:
             raise ConfigError(
                 f"{name} is given, but a picture may have several labels",

@@ -15,6 +15,7 @@ from thumbnet.evaluation.multi_label import LabelEvaluation, evaluate_labels
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.tta import evaluate_tta
+from thumbnet.evaluation.unknown import with_unknown
 from thumbnet.runs.own_data import DataPlace, load_named_dataset, load_own_dataset
 from thumbnet.runs.robustness import measure_and_keep
 from thumbnet.runs.run import Run
@@ -158,6 +159,7 @@ class Scoring:
         decision = trained.card.decision
         evaluation = evaluate(trained.model, dataset, name, decision=decision, positive=_positive_of(trained))
         evaluation = replace(evaluation, unsure=trained.card.unsure)
+        evaluation = with_unknown(evaluation, trained.model, dataset, trained.card.unknown)
         paths = dataset.split(name).paths
         analysis = analyse(evaluation, dataset.class_names, held_out=held_out, paths=paths)
         if self.temperature and analysis.temperature is None:

@@ -21,6 +21,7 @@ NO_FIGURES = (  # of an evaluation's numbers
     "temperature",
     "threshold",
     "unsure_below",
+    "unknown_beyond",
     "commonest_share",
 )
 # Parts of the names of fractions that are shown so.

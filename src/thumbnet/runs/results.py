@@ -15,9 +15,10 @@ from thumbnet.evaluation.metrics import Evaluation, card_metrics, metrics_over_c
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.predictions_csv import predictions_to_csv
 from thumbnet.evaluation.saliency import resized_maps, saliency_if_any
+from thumbnet.evaluation.unknown import when_known, with_unknown
 from thumbnet.evaluation.unsure import when_sure
 from thumbnet.models.trace import Trace, trace_model
-from thumbnet.runs.decide import decide, decide_unsure, describe_decision
+from thumbnet.runs.decide import decide, decide_unknown, decide_unsure, describe_decision
 from thumbnet.runs.leaks import kept_leaks, leak_metrics
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.report import build_report
@@ -59,7 +60,7 @@ def write_results(
     neither the pictures nor the report.
 
     How the model answers is picked here, on the validation images: by a threshold, where the config asks for one, and
-    when it is unsure. All that is written then obeys it.
+    when the answer is unsure or unknown. All that is written then obeys it.
     """
     history = result.history
     decisions = config.decisions
@@ -70,6 +71,9 @@ def write_results(
     evaluation = replace(evaluation, unsure=decide_unsure(config, held_out))
     if evaluation.unsure is None and not isinstance(decisions.unsure, str):
         say(f"the answer is never unsure: none of little confidence are wrong so often as unsure = {decisions.unsure}")
+    evaluation = with_unknown(evaluation, model, dataset, decide_unknown(config, dataset, model))
+    if evaluation.unknown is None and decisions.share_unknown is not None:
+        say("the answer is never unknown: the features of the training images tell nothing")
     trace = trace_model(model, dataset.image_shape)
     folder.write_results(
         history=history,
@@ -83,6 +87,7 @@ def write_results(
             metrics=card_metrics(evaluation, dataset.class_names),
             decision=evaluation.decision,
             unsure=evaluation.unsure,
+            unknown=evaluation.unknown,
         ),
         export_data=collect_export_data(model, dataset),
         predictions=predictions_to_csv(evaluation.predictions, dataset.test, dataset.class_names),
@@ -194,5 +199,12 @@ def _metrics(
             "unsure_below": evaluation.unsure.confidence,
             "share_unsure": sure.share_unsure,
             "accuracy_when_sure": sure.accuracy,
+        }
+    known = when_known(evaluation)
+    if evaluation.unknown is not None and known is not None:
+        metrics |= {
+            "unknown_beyond": evaluation.unknown.limit,
+            "share_unknown": known.share_unknown,
+            "accuracy_when_known": known.accuracy,
         }
     return metrics

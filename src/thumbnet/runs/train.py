@@ -13,6 +13,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
 from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.evaluation.custom_metrics import METRICS
+from thumbnet.evaluation.unknown import check_network
 from thumbnet.kernels.choice import pick_kernels
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.augmentation_choice import PROBE_POLICY, with_chosen_policy
@@ -227,6 +228,8 @@ def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
             if len(registry):
                 say(f"Your own {noun} are of one label a picture: they are left out.")
     check_decisions(config, dataset)
+    if config.decisions.share_unknown is not None:
+        check_network(model, num_classes=dataset.num_classes)
     resolve_class_weights(config.objective, config.inputs, dataset.train.labels, dataset.class_names)
     check_sizes(config, dataset)
     if isinstance(config.objective.teacher, str):

@@ -22,6 +22,7 @@ from thumbnet.models.card import ModelCard
 from thumbnet.models.decision import Decision
 from thumbnet.models.label_decision import LabelDecision
 from thumbnet.models.trace import Trace
+from thumbnet.models.unknown import Unknown
 from thumbnet.models.unsure import Unsure
 from thumbnet.specs.own_code import file_of
 from thumbnet.training.device import processor_name
@@ -97,6 +98,7 @@ def model_card(
     decision: Decision | None = None,
     unsure: Unsure | None = None,
     label_decision: LabelDecision | None = None,
+    unknown: Unknown | None = None,
 ) -> ModelCard:
     """The card of a model that was trained as `config` says; `metrics` are those of the test split."""
     own_file = file_of(config.model)
@@ -130,6 +132,7 @@ def model_card(
         decision=decision,
         unsure=unsure,
         label_decision=label_decision,
+        unknown=unknown,
         code={} if own_file is None else {own_file.name: own_file.sha256},
     )
 

@@ -11,6 +11,7 @@ from thumbnet.data.source_registry import keeping_sources
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.multi_label import evaluate_labels
+from thumbnet.evaluation.unknown import with_unknown
 from thumbnet.runs.fold_figures import out_of_fold
 from thumbnet.runs.fold_report import build_folds_report
 from thumbnet.runs.fold_runs import is_fold_runs, load_folds, read_folds
@@ -110,12 +111,13 @@ def _run_text(run: Run, place: DataPlace) -> str:
             plan=RunDir(run.path).read_plan(),
             init_choice=RunDir(run.path).read_init_choice(),
         )
+    evaluation = replace(evaluate(run.model, dataset, decision=run.card.decision), unsure=run.card.unsure)
     return build_report(
         config=run.config,
         dataset=dataset,
         model=run.model,
         history=run.history,
-        evaluation=replace(evaluate(run.model, dataset, decision=run.card.decision), unsure=run.card.unsure),
+        evaluation=with_unknown(evaluation, run.model, dataset, run.card.unknown),
         metrics=run.metrics,
         asked=run.asked,
         title=escaped(run.path.resolve().name),

@@ -14,13 +14,15 @@ MIN_RECALL, MAX_RECALL = 0.01, 0.99
 MAX_COST = 1e6
 AUTO_UNSURE = 0.4  # of answers of so little confidence that are wrong, from which on `auto` is unsure
 MIN_UNSURE, MAX_UNSURE = 0.05, 0.9
+MIN_UNKNOWN, MAX_UNKNOWN = 0.001, 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
     """How answers are made of probabilities; picked on validation after training. Of two classes, from which
-    probability on the positive one is answered; of any, when the answer is `unsure`. Where a picture may have several
-    labels, from which probability on each of them is answered, without `positive`, `costs` and `unsure`.
+    probability on the positive one is answered; of any, when the answer is `unsure` or `unknown`. Where a picture may
+    have several labels, from which probability on each of them is answered, without `positive`, `costs`, `unsure` and
+    `unknown`.
 
     Args:
         threshold: `none`: the likelier class is answered; `f1`: where F1 is highest; `recall`: where so many of the
@@ -30,6 +32,8 @@ class Decisions:
         costs: what a wrong answer costs, by the image's class, 1 where it is not named; implies `threshold = "costs"`.
         unsure: the answer is unsure below the confidence at which this fraction of the answers is wrong; `auto`: 0.4,
             and never with a threshold, which says already how errors are weighed; `off`: never.
+        unknown: the answer is unknown where a picture is further from what was trained on than all but this fraction of
+            the validation images; `off`: never.
 
     Raises:
         ConfigError: out of range, or two of these contradict each other.
@@ -40,6 +44,7 @@ class Decisions:
     positive: str | None = None
     costs: Mapping[str, str | int | float | bool] | None = None
     unsure: Literal["auto", "off"] | float = "auto"
+    unknown: Literal["off"] | float = "off"
 
     def __post_init__(self) -> None:
         if isinstance(self.threshold, str):
@@ -65,6 +70,11 @@ class Decisions:
                 f"positive is {self.positive!r}, but there is no threshold", hint="give threshold or recall, too"
             )
         self._check_unsure()
+        if isinstance(self.unknown, str):
+            require_choice("unknown", self.unknown, ("off",))
+        else:
+            is_right = MIN_UNKNOWN <= self.unknown <= MAX_UNKNOWN
+            require(is_right, "unknown", self.unknown, f"at least {MIN_UNKNOWN} and at most {MAX_UNKNOWN}")
 
     @property
     def most_unsure_error(self) -> float | None:
@@ -72,6 +82,11 @@ class Decisions:
         if self.unsure == "auto":
             return AUTO_UNSURE if self.threshold == "none" else None
         return None if isinstance(self.unsure, str) else self.unsure
+
+    @property
+    def share_unknown(self) -> float | None:
+        """The fraction of the validation images that is unknown; None: the answer never is."""
+        return None if isinstance(self.unknown, str) else self.unknown
 
     def _check_unsure(self) -> None:
         if isinstance(self.unsure, str):

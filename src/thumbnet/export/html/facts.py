@@ -8,6 +8,7 @@ from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.export.licence import licence_of
 from thumbnet.export.public_card import public_card
 from thumbnet.models.card import ModelCard, answer_rule
+from thumbnet.models.unknown import UNKNOWN
 from thumbnet.models.unsure import UNSURE
 from thumbnet.trained.shippable import Shippable
 
@@ -71,7 +72,9 @@ def _accuracy(card: ModelCard) -> Headline:
 def _other_answers(card: ModelCard) -> str:
     if card.has_several_labels:
         return "several of a picture, or none"
-    return "and no answer beside them" if card.unsure is None else f"or {UNSURE!r}, where none is likely"
+    reasons = {UNSURE: "where none is likely", UNKNOWN: "for pictures unlike theirs"}
+    others = [f"or {word!r}, {reason}" for word, reason in reasons.items() if word in card.other_answers]
+    return ", ".join(others) or "and no answer beside them"
 
 
 def _over_classes(card: ModelCard) -> str:

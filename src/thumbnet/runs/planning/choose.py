@@ -110,7 +110,16 @@ def plan_training(
         dataset, reading_s = _read(config, dataset, say=say, now=now)
     image_s = measures.reference_image_s(config.engine, seconds=REFERENCE_S)
     robustness = config.report_robustness if is_folder or config.report_robustness is True else False
-    times = Times(began_s, minutes, image_s, pictures, now, robustness, BOTH_TRIALS if chooses_init else 0.0)
+    times = Times(
+        began_s,
+        minutes,
+        image_s,
+        pictures,
+        now,
+        robustness,
+        trial_share=BOTH_TRIALS if chooses_init else 0.0,
+        measures_distances=config.decisions.share_unknown is not None,
+    )
     if look is not None:
         side, not_taken = _size(look, times, rungs, may_grow=may_grow)
         config = config.replace(image_size=side)

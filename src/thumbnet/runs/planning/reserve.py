@@ -28,6 +28,7 @@ def end_s(
     image_s: float,
     pictures: bool,
     robustness_s: float = 0.0,
+    num_measured: int = 0,
 ) -> float:
     """Seconds from the last scoring of the validation images to the end of the command.
 
@@ -35,8 +36,10 @@ def end_s(
         eval_image_s: of scoring one image; `image_s` of training one of 32 pixels by the first recipe of the ladder.
         pictures: whether pictures and a report are made.
         robustness_s: of accuracy under corruptions, if the report shows it.
+        num_measured: images whose distances are measured, where the answer may be unknown.
     """
     num_scored = num_test + min(num_train, NUM_EXPORT_IMAGES) + (NUM_SALIENT_EVALUATIONS if pictures else 0)
+    num_scored += num_measured
     report_s = REPORT_S * _slowness(image_s) + robustness_s if pictures else 0.0
     margin_s = max(MIN_MARGIN_S, MARGIN_SHARE * 60 * minutes)
     return num_scored * eval_image_s + report_s + LEAVING_S + margin_s

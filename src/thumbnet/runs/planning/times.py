@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from thumbnet.errors import ConfigError
+from thumbnet.evaluation.unknown import MOST_MEASURED
 from thumbnet.runs.planning.constants import EVALUATION_SHARE, LADDER, MEASURED_S, ROBUSTNESS_SHARE, SETUP_S, Rung
 from thumbnet.runs.planning.ladder import Budget, DataFacts, batch_of, size_cost
 from thumbnet.runs.planning.reserve import end_s, robustness_s
@@ -23,6 +24,7 @@ class Times:
     now: Callable[[], float]
     report_robustness: bool | Literal["auto"] = False  # auto: unless it takes too long
     trial_share: float = 0.0  # of the time for training, which trials before it take
+    measures_distances: bool = False  # since the answer may be unknown
 
     def step_s(self, rung: Rung, facts: DataFacts, sides: tuple[int, int]) -> float:
         """Seconds of a step of a recipe on images of such height and width, as it is reckoned before it is measured."""
@@ -52,7 +54,14 @@ class Times:
             image_s=self.image_s,
             pictures=self.pictures,
             robustness_s=self.robustness_s(facts, eval_image_s, sides),
+            num_measured=self._num_measured(facts),
         )
+
+    def _num_measured(self, facts: DataFacts) -> int:
+        """The images whose distances are measured at the end."""
+        if not self.measures_distances:
+            return 0
+        return min(facts.num_train, MOST_MEASURED) + facts.num_val + facts.num_test
 
     def left_s(self, facts: DataFacts, eval_image_s: float, sides: tuple[int, int]) -> float:
         """Seconds for training and the scores between its epochs, if it begins now."""
