@@ -14,7 +14,7 @@ from thumbnet.runs.names import CONFIG
 from thumbnet.runs.parts import build_model
 from thumbnet.runs.resolve import Say, describe_data, load_data, speaker
 from thumbnet.runs.run import Run, load_run, open_run_dir
-from thumbnet.runs.train import _train_in
+from thumbnet.runs.train_in_folder import train_in_folder
 from thumbnet.specs.engine import Device
 from thumbnet.specs.own_code import give_again, takes_trust
 from thumbnet.training.progress import LogStyle
@@ -132,7 +132,7 @@ def go_on(
             if folder.read_plan() is not None:
                 say("It follows the pace that it had last, and no clock: its minutes are over when they are.")
             changes = [f"from epoch {done + 1} on: {change}" for change in (*edited, *changes)]
-            return _train_in(
+            return train_in_folder(
                 folder,
                 config,
                 dataset,

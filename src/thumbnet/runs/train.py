@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
-
-from torch import nn
 
 from thumbnet.config import AUTO_INIT, TrainConfig
 from thumbnet.data.dataset import Dataset
@@ -18,21 +15,18 @@ from thumbnet.kernels.choice import pick_kernels
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.augmentation_choice import PROBE_POLICY, with_chosen_policy
 from thumbnet.runs.decide import check_decisions
-from thumbnet.runs.environment import environment_of
-from thumbnet.runs.fit_and_write import fit_and_write
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.init_choice import check_start, start_with, with_chosen_init
 from thumbnet.runs.init_record import InitChoice
-from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
 from thumbnet.runs.parts import build_model, check_sizes
 from thumbnet.runs.planning.choose import plan_training
 from thumbnet.runs.planning.constants import INIT_TRIAL_SHARE
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.resolve import Say, describe_data, describe_val, load_data, say_nothing, speaker
-from thumbnet.runs.results import write_metrics
-from thumbnet.runs.run import Checkpoint, Run, RunDir, create_run_dir, load_run
+from thumbnet.runs.run import Run, create_run_dir
 from thumbnet.runs.teacher import load_teacher
+from thumbnet.runs.train_in_folder import train_in_folder
 from thumbnet.specs.own_code import give, takes_trust
 from thumbnet.specs.policies import AUTO
 from thumbnet.training.body import check_body
@@ -42,7 +36,6 @@ from thumbnet.training.device import pick_device
 from thumbnet.training.inputs import build_augmentations
 from thumbnet.training.optimizers import build_optimizer
 from thumbnet.training.progress import LogStyle
-from thumbnet.training.state import TrainingState
 from thumbnet.views.report.sections import REPORT_SECTIONS
 
 
@@ -168,7 +161,7 @@ def begin(
         )
         say("\n".join(filter(None, [describe_val(dataset), f"Run folder: {folder.path}"])))
         model = build_model(config, dataset)
-        return _train_in(folder, config, dataset, model, log_style=log_style, pictures=pictures, clock=clock)
+        return train_in_folder(folder, config, dataset, model, log_style=log_style, pictures=pictures, clock=clock)
 
 
 def load_checked(
@@ -234,49 +227,3 @@ def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
     check_sizes(config, dataset)
     if isinstance(config.objective.teacher, str):
         load_teacher(config.objective.teacher, dataset)
-
-
-def _train_in(
-    folder: RunDir,
-    config: TrainConfig,
-    dataset: Dataset,
-    model: nn.Module,
-    *,
-    log_style: LogStyle,
-    pictures: bool,
-    checkpoint: Checkpoint | None = None,
-    changes: Sequence[str] = (),
-    clock: Clock | None = None,
-) -> Run:
-    """Train the new `model`, or go on from the checkpoint, after accepted `changes`; then write what a run leaves.
-
-    With a `clock`, the pace changes as it says; config.toml gets the one that was followed in the end.
-    """
-    begin_s = time.perf_counter() - (0.0 if checkpoint is None else checkpoint.total_s)
-    known_data = KnownData.of(dataset)
-    environment = environment_of(config, model)
-    changes = (*(() if checkpoint is None else checkpoint.changes), *changes)
-
-    def keep(state: TrainingState) -> None:
-        total_s = time.perf_counter() - begin_s
-        folder.write_checkpoint(Checkpoint(state, known_data, total_s, config, environment, changes))
-
-    if checkpoint is None:
-        begin_with_trained_weights(model, config, dataset)
-
-    metrics, fitted_on = fit_and_write(
-        folder,
-        config,
-        dataset,
-        model,
-        data_checksum=known_data.checksum,
-        log_style=log_style,
-        pictures=pictures,
-        on_epoch_end=keep,
-        resume_from=None if checkpoint is None else checkpoint.state,
-        clock=clock,
-    )
-    if changes:
-        metrics["resumed_with_changes"] = list(changes)
-    write_metrics(folder, metrics, total_s=time.perf_counter() - begin_s, device=fitted_on)
-    return load_run(folder.path)
