@@ -14,6 +14,7 @@ EXTRAS = {
     "tflite": ("flatbuffers", "tflite", "ai_edge_litert"),
     "serve": ("starlette", "uvicorn", "python_multipart"),
     "heic": ("pillow_heif",),
+    "tensorboard": ("tensorboard",),
 }
 
 
