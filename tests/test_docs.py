@@ -21,6 +21,7 @@ from thumbnet.cli import build_parser, main
 from thumbnet.config import config_to_dict, config_to_toml
 from thumbnet.specs.decisions import Decisions
 from thumbnet.specs.division import Division
+from thumbnet.specs.stopping import Stopping
 
 ROOT = Path(__file__).parent.parent
 GUIDE = ROOT / "docs" / "guides" / "own-pictures.md"
@@ -228,8 +229,8 @@ def test_every_field_of_a_recipe_is_documented() -> None:
     fields = {name for recipe in thumbnet.list_recipes() for name in config_to_dict(thumbnet.load_recipe(recipe))}
     fields |= set(thumbnet.TrainConfig.__dataclass_fields__) | set(thumbnet.Objective.__dataclass_fields__)
     fields |= set(Division.__dataclass_fields__)
-    fields |= set(Decisions.__dataclass_fields__)
-    fields -= {"recipe", "division", "inputs", "objective", "decisions", "engine"}
+    fields |= set(Decisions.__dataclass_fields__) | set(Stopping.__dataclass_fields__)
+    fields -= {"recipe", "stopping", "division", "inputs", "objective", "decisions", "engine"}
     assert not [name for name in fields if name not in table]
 
 

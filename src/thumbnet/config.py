@@ -1,7 +1,7 @@
 """What a training run is asked to do: one frozen value, read from a flat recipe file and options.
 
-Imports no torch, so that a wrong option is refused at once. Optimizer, schedule, division, inputs, objective and engine
-are values of `thumbnet.specs`, whose fields stand in a recipe beside the others: `optimizer = "muon"` and
+Imports no torch, so that a wrong option is refused at once. Optimizer, schedule, stopping, division, inputs, objective
+and engine are values of `thumbnet.specs`, whose fields stand in a recipe beside the others: `optimizer = "muon"` and
 `schedule = "step"` say which value it is, and a field that this value does not have is refused.
 """
 
@@ -31,6 +31,7 @@ from thumbnet.specs.policies import AUTO, POLICIES
 from thumbnet.specs.renamed import with_todays_names, with_values_of_old_runs
 from thumbnet.specs.schedules import Schedule
 from thumbnet.specs.sizes import Fit, ImageSize, check_image_size
+from thumbnet.specs.stopping import Stopping
 from thumbnet.specs.toml_text import is_utf8, parse_toml
 from thumbnet.terminal.text import escaped
 
@@ -61,6 +62,7 @@ class TrainConfig:
     pace_starts: tuple[int, ...] | None = None  # from these steps on, what is left of the course takes
     pace_steps: tuple[int, ...] | None = None  # so many, as a training that was kept to a clock recorded them
     score_every: int = 1  # epochs from one scoring and checkpoint to the next; the last epoch always has one
+    stopping: Stopping = Stopping()
 
     data: str = "auto"
     data_dir: str | None = None  # None: THUMBNET_DATA, else the user's cache folder

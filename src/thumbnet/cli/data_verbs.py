@@ -12,7 +12,7 @@ from typing import Any
 from thumbnet.cli.early_checks import check_data
 from thumbnet.cli.options import image_size_of
 from thumbnet.cli.output import put, put_json, write_file
-from thumbnet.cli.training_verbs import DECISION_FIELDS, recipe_config, refuse_settings
+from thumbnet.cli.training_verbs import DECISION_FIELDS, STOPPING_FIELDS, recipe_config, refuse_settings
 from thumbnet.config import TrainConfig, config_to_dict
 from thumbnet.specs.division import Division
 from thumbnet.specs.inputs import Inputs
@@ -134,7 +134,7 @@ def preview(parsed: argparse.Namespace) -> None:
 
 def check(parsed: argparse.Namespace) -> None:
     """Check a dataset, and print how many images are suspected of what."""
-    refuse_settings(parsed, ["val_fraction"], "data check holds no images out for validation")
+    refuse_settings(parsed, ["val_fraction", *STOPPING_FIELDS], "data check holds no images out for validation")
     refuse_settings(parsed, DECISION_FIELDS, "data check answers with the likeliest class")
     config = recipe_config(parsed)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from thumbnet.cli import training_verbs
 from thumbnet.cli.options import add_json, add_recipe_options, add_trust, add_verb
+from thumbnet.specs.loggers import LOGGERS
 
 
 def add_train(verbs: Any) -> None:
@@ -66,6 +67,15 @@ def add_train(verbs: Any) -> None:
     )
     train.add_argument(
         "--log-style", choices=("auto", "reference", "silent"), help="how to show progress (default: auto)"
+    )
+    train.add_argument(
+        "--logger",
+        metavar="NAME",
+        action="append",
+        dest="loggers",
+        choices=LOGGERS,
+        help="also write the figures of each epoch, and the pictures of the end, for tensorboard, into a folder of the "
+        "run (history.csv has the figures always)",
     )
     train.add_argument(
         "--no-pictures", dest="pictures", action="store_false", help="draw no pictures and write no report.html"

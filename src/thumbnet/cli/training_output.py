@@ -25,7 +25,7 @@ def described(done: Run | SeedRuns | FoldRuns) -> list[str]:
         return [f"test accuracy {metrics['test_accuracy']:.2%}{spread} (n = {metrics['n']}, seeds {seeds}; {trained}"]
     accuracy = (
         f"test accuracy {metrics['test_accuracy']:.2%} ({metrics['num_test']:,} images of {metrics['data']}) "
-        f"after {counted(done.config.epochs, 'epoch')}, {metrics['train_s']:.0f} s of training"
+        f"after {counted(metrics['epochs'], 'epoch')}, {metrics['train_s']:.0f} s of training"
     )
     return [accuracy, *metrics_over_classes(metrics)]
 

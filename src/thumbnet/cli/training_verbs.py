@@ -13,6 +13,7 @@ from thumbnet.config import TrainConfig
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE, PLANNED_RECIPE, load_recipe
 from thumbnet.specs.length import LENGTHS
+from thumbnet.specs.loggers import check_loggers
 from thumbnet.specs.optimizers import SGD
 from thumbnet.specs.toml_text import parse_setting
 from thumbnet.terminal.streams import tell
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from thumbnet.runs.run import Run
     from thumbnet.runs.seeds import SeedRuns
 
+STOPPING_FIELDS = frozenset({"patience", "keep_weights"})
 RECIPE_OPTIONS = (
     "model",
     "init",
@@ -49,6 +51,7 @@ UNUSED_BY_FIND_LR = frozenset(
     | {"scales", "scale_starts", "alternating_flip", "mixup", "average_decay", "precision", "kernels"}
     | {"body_lr_factor", "compiled", "score_test", "teacher", "teacher_weight", "teacher_temperature"}
     | DECISION_FIELDS
+    | STOPPING_FIELDS
 )
 OWN_IMAGES = ("folder:", "npz:")  # sources of the user's own, as no recipe knows them
 LR_TRIAL_SUFFIXES = (".png", ".svg", ".csv")
@@ -61,6 +64,8 @@ def train(parsed: argparse.Namespace) -> None:
         raise ConfigError(
             "--accept-changes is given without --resume", hint="leave it out, or name a run to go on with"
         )
+    loggers = tuple(parsed.loggers or ())
+    check_loggers(loggers)
     config = None  # refused before PyTorch is imported
     if parsed.resume is None:
         config = recipe_config(parsed, default=_default_recipe(parsed))
@@ -83,6 +88,7 @@ def train(parsed: argparse.Namespace) -> None:
                 log_style=log_style,
                 pictures=parsed.pictures,
                 accept_changes=parsed.accept_changes,
+                loggers=loggers,
             )
         elif parsed.folds is not None:
             done = train_folds(
@@ -93,6 +99,7 @@ def train(parsed: argparse.Namespace) -> None:
                 log_style=log_style,
                 pictures=parsed.pictures,
                 began_s=parsed.began_s,
+                loggers=loggers,
             )
         elif parsed.seeds is not None:
             done = train_seeds(
@@ -102,6 +109,7 @@ def train(parsed: argparse.Namespace) -> None:
                 log_style=log_style,
                 pictures=parsed.pictures,
                 began_s=parsed.began_s,
+                loggers=loggers,
             )
         else:
             done = train_run(
@@ -110,6 +118,7 @@ def train(parsed: argparse.Namespace) -> None:
                 log_style=log_style,
                 pictures=parsed.pictures,
                 began_s=parsed.began_s,
+                loggers=loggers,
             )
     except KeyboardInterrupt:
         tell(

@@ -22,6 +22,7 @@ from thumbnet.runs.environment import Environment
 from thumbnet.runs.known_data import KnownData
 from thumbnet.specs.json_text import check_format
 from thumbnet.specs.pace import Pace
+from thumbnet.specs.stopping import StoppedBy
 from thumbnet.specs.typed import from_fields
 from thumbnet.training.history import history_from_rows
 from thumbnet.training.randomness import RANDOM_SCHEMES
@@ -69,6 +70,7 @@ class _Values:
     changes: tuple[str, ...] = ()
     random_scheme: int = 1
     pace: _PaceValues | None = None
+    stopped_by: StoppedBy | None = None
 
 
 def checkpoint_to_bytes(checkpoint: Checkpoint) -> bytes:
@@ -81,6 +83,8 @@ def checkpoint_to_bytes(checkpoint: Checkpoint) -> bytes:
             "model": dict(state.model),
             "optimizer": dict(state.optimizer),
             "average": None if state.average is None else dict(state.average),
+            "best": None if state.best is None else dict(state.best),
+            "stopped_by": state.stopped_by,
             "history": state.history.to_rows(),
             "random_scheme": state.random_scheme,
             "pace": None if state.pace is None else _pace_to_values(state.pace),
@@ -125,7 +129,7 @@ def checkpoint_from_bytes(content: bytes, *, name: str) -> Checkpoint:
         raise _damaged(name, f"it is of epoch {plain.epoch}, but its history has {len(history)}")
     if len(set(plain.class_names)) < len(plain.class_names) or plain.total_s < 0:
         raise _damaged(name, "its class names or seconds cannot be those of a run")
-    average = saved.get("average")
+    average, best = saved.get("average"), saved.get("best")
     state = TrainingState(
         epoch=plain.epoch,
         model=_tensors(saved.get("model"), "model", name),
@@ -134,6 +138,8 @@ def checkpoint_from_bytes(content: bytes, *, name: str) -> Checkpoint:
         average=None if average is None else _tensors(average, "average", name),
         random_scheme=plain.random_scheme,
         pace=pace,
+        best=None if best is None else _tensors(best, "best weights", name),
+        stopped_by=plain.stopped_by,
     )
     known_data = KnownData(plain.data_checksum, plain.class_names)
     return Checkpoint(state, known_data, plain.total_s, config, plain.environment, plain.changes)

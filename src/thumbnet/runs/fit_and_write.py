@@ -21,6 +21,7 @@ from thumbnet.training.clock import Clock
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.result import FitResult, S
 from thumbnet.training.state import TrainingState
+from thumbnet.training.stopping import OnEpochEnd
 
 
 def fit_and_write(
@@ -32,7 +33,7 @@ def fit_and_write(
     data_checksum: str,
     log_style: LogStyle,
     pictures: bool,
-    on_epoch_end: Callable[[TrainingState], None],
+    on_epoch_end: OnEpochEnd,
     resume_from: TrainingState | None,
     clock: Clock | None,
 ) -> tuple[dict[str, object], str]:

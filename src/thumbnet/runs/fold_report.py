@@ -28,6 +28,7 @@ from thumbnet.runs.report import saliency_of_gallery
 from thumbnet.runs.report_facts import report_facts, report_notes
 from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG, reproducing_command
 from thumbnet.runs.run import Run, RunDir
+from thumbnet.runs.stopping import describe_stopping_of_several
 from thumbnet.terminal.text import counted, escaped
 from thumbnet.training.progress import duration
 from thumbnet.views.graph import graph_svg
@@ -58,7 +59,7 @@ def build_folds_report(folder: RunDir, runs: Sequence[Run], found: OutOfFold, pl
             lead=f"{first.config.model} on {own.source.description}, in {found.folds.num_folds} folds",
             headlines=_headlines(runs, found),
             facts=_facts(folder, runs, found, own),
-            notes=_notes(folder, first, found, own),
+            notes=_notes(folder, runs, found, own),
             history=first.history,
             analysis=analysis,
             images=dataset.test.images,
@@ -133,7 +134,7 @@ def _facts(folder: RunDir, runs: Sequence[Run], found: OutOfFold, own: Dataset) 
     facts = dict(report_facts(runs[0].config, own, runs[0].metrics, plan))
     facts["images"] = f"{num_images:,}, in {found.folds.num_folds} folds"
     facts["seed"] = ", ".join(map(str, found.folds.seeds))
-    epochs = sorted({run.config.epochs for run in runs})
+    epochs = sorted({len(run.history) for run in runs})
     if len(epochs) > 1:
         facts["epochs"] = f"{epochs[0]} to {epochs[-1]}, {runs[0].config.batch_size} images a step"
     if plan is not None:
@@ -144,8 +145,9 @@ def _facts(folder: RunDir, runs: Sequence[Run], found: OutOfFold, own: Dataset) 
     return list(facts.items())
 
 
-def _notes(folder: RunDir, first: Run, found: OutOfFold, own: Dataset) -> list[str]:
+def _notes(folder: RunDir, runs: Sequence[Run], found: OutOfFold, own: Dataset) -> list[str]:
     """What a reader must know to take the figures for what they are."""
+    first = runs[0]
     num_excluded = sum(row.is_excluded for row in found.table.rows)
     leaked = {index for leak in kept_leaks(folder).found for index in (leak.index, leak.held_index)}
     num_images = found.analyses[0].evaluation.num_images
@@ -159,9 +161,9 @@ def _notes(folder: RunDir, first: Run, found: OutOfFold, own: Dataset) -> list[s
             f"The figures above and the table of folds are means over {len(found.folds.seeds)} seeds; all that follows "
             f"the table is of seed {found.folds.seeds[0]}."
         )
-    notes += report_notes(
-        first.config, replace(own, num_excluded=0), {**first.metrics, "num_leaks": 0}, folder.read_plan()
-    )
+    of_all = {**first.metrics, "num_leaks": 0, "stopped_early": False, "kept_epoch": 0}
+    notes += report_notes(first.config, replace(own, num_excluded=0), of_all, folder.read_plan())
+    notes += describe_stopping_of_several(first.config, [run.metrics for run in runs])
     if num_excluded:
         notes.append(f"{counted(num_excluded, 'image')} that a file lists took no part (exclude).")
     if leaked:

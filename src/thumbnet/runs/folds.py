@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from thumbnet.config import TrainConfig, config_to_toml
@@ -28,6 +28,7 @@ from thumbnet.runs.fold_division import (
 from thumbnet.runs.fold_results import write_fold_results
 from thumbnet.runs.fold_runs import FoldRuns, checksum_of, opened_folds, read_folds
 from thumbnet.runs.fold_table import FOLDS_FORMAT, FoldList
+from thumbnet.runs.loggers import loggers_to_go_on
 from thumbnet.runs.names import ASKED, FOLD_TABLE, FOLDS, LEAKS, SHARED_CONFIG
 from thumbnet.runs.planning.choose import plan_training
 from thumbnet.runs.resolve import load_data, say_nothing, speaker
@@ -37,6 +38,7 @@ from thumbnet.runs.several import Member, Start, train_all
 from thumbnet.runs.train import left_open, load_checked
 from thumbnet.specs.engine import Device
 from thumbnet.specs.json_text import FORMAT, to_json
+from thumbnet.specs.loggers import check_loggers
 from thumbnet.specs.own_code import takes_trust
 from thumbnet.training.progress import LogStyle
 
@@ -51,6 +53,7 @@ def train_folds(
     log_style: LogStyle = "auto",
     pictures: bool = True,
     began_s: float | None = None,
+    loggers: Sequence[str] = (),
     trust_code: bool = False,
 ) -> FoldRuns:
     """Train `num_folds` times, each time with another fold of the images held out for test, into `run_dir/fold-<k>/`;
@@ -66,14 +69,15 @@ def train_folds(
         num_folds: 2 to 50.
         num_seeds: train each fold with so many seeds, from `config.seed` on, into `run_dir/fold-<k>-seed-<s>/`.
         run_dir: a new or empty folder; None: `runs/<recipe>-<n>`.
-        log_style, pictures, began_s, trust_code: as in `train`. Minutes are planned once, for the first run; each run
-            has as many, and keeps to its own clock.
+        log_style, pictures, began_s, loggers, trust_code: as in `train`. Minutes are planned once, for the first run;
+            each run has as many, and keeps to its own clock.
 
     Raises:
         ThumbnetError: as `train`; ConfigError: a number is out of its range, or the config has trained weights or a
             teacher that know images which are held out in turn; DataError: a class has too few images or groups.
     """
     config = load_recipe() if config is None else config
+    check_loggers(loggers)
     check_request(config, num_folds, num_seeds)
     say = speaker(log_style)
     began_s = time.perf_counter() if began_s is None else began_s
@@ -111,7 +115,7 @@ def train_folds(
                     FOLDS: to_json({FORMAT: FOLDS_FORMAT, **fold_list.to_dict()}, name=FOLDS, indent=2) + "\n",
                 }
             )
-            options = ResumeOptions(log_style=log_style, pictures=pictures)
+            options = ResumeOptions(log_style=log_style, pictures=pictures, loggers=tuple(loggers))
             return _finish(folder, kept, options, alike=alike, began_s=began_s)
 
 
@@ -125,10 +129,12 @@ def resume_folds(
     log_style: LogStyle = "auto",
     pictures: bool = True,
     accept_changes: bool = False,
+    loggers: Sequence[str] = (),
     trust_code: bool = False,
 ) -> FoldRuns:
     """Go on with what is missing: a run that was stopped, those not started, the results. Arguments as in `resume`."""
     folder = opened_folds(run_dir)
+    check_loggers(loggers)
     with folder.locked(), keeping_sources() as kept:
         options = ResumeOptions(
             data=data,
@@ -137,6 +143,7 @@ def resume_folds(
             log_style=log_style,
             pictures=pictures,
             accept_changes=accept_changes,
+            loggers=loggers_to_go_on(loggers, folder.path),
         )
         return _finish(folder, kept, options)
 

@@ -29,6 +29,7 @@ from thumbnet.runs.parts import build_model
 from thumbnet.runs.resolve import Say, resolve_config
 from thumbnet.runs.trials import train_shortly, trial_steps
 from thumbnet.runs.which import check_weights_for
+from thumbnet.specs.objective import is_balanced
 from thumbnet.specs.policies import AUTO
 from thumbnet.terminal.text import counted
 
@@ -129,8 +130,8 @@ def choose_start(new: Start, trained: Start, *, steps: tuple[int, int], say: Say
 
 
 def _compared(new: Start, trained: Start, held_out: Split, steps: tuple[int, int]) -> InitChoice:
-    is_balanced = new.resolved.objective.class_weights == "balanced" or new.resolved.inputs.sampler == "balanced"
-    parts = _parts(held_out, is_balanced=is_balanced)
+    weighs_classes = is_balanced(new.resolved.objective, new.resolved.inputs)
+    parts = _parts(held_out, is_balanced=weighs_classes)
     trials, rights = [], []
     for start, num_steps in zip((new, trained), steps, strict=True):
         begin_s = time.perf_counter()
@@ -150,7 +151,7 @@ def _compared(new: Start, trained: Start, held_out: Split, steps: tuple[int, int
         rights.append(right.double())
     gain, gain_error = _mean_and_error(rights[1] - rights[0], parts)
     weights = trained.weights if gain > STANDARD_ERRORS * gain_error else None
-    reason = _reason(trials, weights, num_val=len(held_out), gain_error=gain_error, is_balanced=is_balanced)
+    reason = _reason(trials, weights, num_val=len(held_out), gain_error=gain_error, is_balanced=weighs_classes)
     return InitChoice(weights, reason, len(held_out), tuple(trials), gain, gain_error)
 
 

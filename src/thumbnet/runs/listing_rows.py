@@ -88,6 +88,7 @@ def _single_row(path: Path) -> RunRow:
     values = _read_metrics(path)
     metrics = known_metrics(values, name=str(path / METRICS))
     known |= {
+        "epochs": metrics.epochs,
         "accuracy": metrics.test_accuracy,
         "balanced_accuracy": _number(values, "test_balanced_accuracy"),
         "auc": _number(values, "test_auc"),

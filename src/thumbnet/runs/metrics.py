@@ -22,7 +22,8 @@ class KnownMetrics:
 
     `test_auc` and `test_average_precision` are of two classes alone; `test_mean_average_precision`, `test_micro_f1` and
     `test_hamming_loss` of pictures that may have several labels. `test_accuracy_without_leaks` is None where there are
-    no leaks, and where all test images are concerned.
+    no leaks, and where all test images are concerned. `best_epoch` (on validation) and `kept_epoch` (of the weights)
+    are 0 where nothing could stop the training early or keep other weights than the last.
     """
 
     model: str
@@ -55,6 +56,10 @@ class KnownMetrics:
     val_standard_error: float = 0.0
     best_test_accuracy: float = 0.0
     best_test_epoch: int = 1
+    stopped_early: bool = False
+    stopped_by: str = ""
+    best_epoch: int = 0
+    kept_epoch: int = 0
     test_balanced_accuracy: float | None = None
     test_macro_f1: float | None = None
     test_mcc: float | None = None
@@ -84,5 +89,7 @@ def check_metrics(values: Mapping[str, object], *, name: str, num_epochs: int) -
             raise damaged(name, f"{key} is {value}")
     if known.epochs != num_epochs:
         raise damaged(name, f"epochs is {known.epochs}, but the history has {num_epochs}")
+    if max(known.best_epoch, known.kept_epoch) > num_epochs:
+        raise damaged(name, f"best_epoch is {known.best_epoch} and kept_epoch {known.kept_epoch} of {num_epochs}")
     if known.num_test < 1 or known.num_threads < 1 or not math.isfinite(known.images_per_s):
         raise damaged(name, "a number is out of its range")

@@ -36,7 +36,9 @@ FOLD_TABLE = "folds.csv"
 SHARED_CONFIG = "shared.toml"  # not config.toml: that would make the folder a run
 LOCK = ".lock"  # while a process writes to the folder
 
-PICTURES = ("summary.txt", "graph.svg", "curves.png", "confusion.png", "misclassified.png", ROBUSTNESS_PLOT)
+CONFUSION = "confusion.png"
+MISCLASSIFIED = "misclassified.png"
+PICTURES = ("summary.txt", "graph.svg", "curves.png", CONFUSION, MISCLASSIFIED, ROBUSTNESS_PLOT)
 BEFORE_TRAINING = frozenset(
     {CHECKSUMS, ASKED, EXCLUDED, GROUPS, LEAKS, SKIPPED, DATA_NOTE, FOLD_TABLE, SHARED_CONFIG, PLAN, INIT_CHOICE}
 )  # written before CONFIG, SEEDS and FOLDS

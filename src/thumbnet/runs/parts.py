@@ -17,6 +17,7 @@ from thumbnet.runs.resolve import Say
 from thumbnet.runs.teacher import load_teacher, load_teacher_logits
 from thumbnet.specs.fine_tuning import FineTuning
 from thumbnet.specs.schedules import StepSchedule
+from thumbnet.specs.stopping import Stopping
 from thumbnet.training.clock import Clock
 from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.fit import NO_SCORERS, fit
@@ -25,6 +26,7 @@ from thumbnet.training.length import Length
 from thumbnet.training.progress import LogStyle, Progress, ReferenceLog, Silent, pick_progress
 from thumbnet.training.result import FitResult, S
 from thumbnet.training.state import TrainingState
+from thumbnet.training.stopping import OnEpochEnd
 
 
 def build_teacher_logits(config: TrainConfig, dataset: Dataset, *, say: Say) -> TeacherLogits | None:
@@ -78,12 +80,13 @@ def fit_config(
     progress: Progress,
     teacher: TeacherLogits | None = None,
     scorers: Mapping[str, Callable[[nn.Module], S]] = NO_SCORERS,
-    on_epoch_end: Callable[[TrainingState], None] | None = None,
+    on_epoch_end: OnEpochEnd | None = None,
     resume_from: TrainingState | None = None,
     clock: Clock | None = None,
 ) -> FitResult[S]:
     """`fit` with a resolved config's values; `teacher` are the logits of the config's teacher, if it has one; with a
-    `clock`, the pace is changed as it says."""
+    `clock`, the pace is changed as it says. Without scorers, as a short training that something is chosen by, it goes
+    on to its end."""
     return fit(
         model,
         dataset,
@@ -92,6 +95,7 @@ def fit_config(
             pace=config.pace,
             clock=clock,
             score_every=config.score_every,
+            stopping=config.stopping if scorers else Stopping(),
         ),
         batch_size=config.batch_size,
         optimizer=config.optimizer,

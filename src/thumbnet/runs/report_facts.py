@@ -10,6 +10,7 @@ from thumbnet.runs.init_record import InitChoice
 from thumbnet.runs.leaks import describe_kept_leaks
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.planning.record import PlanRecord
+from thumbnet.runs.stopping import describe_stopping
 from thumbnet.terminal.text import counted
 
 
@@ -20,14 +21,16 @@ def report_facts(
     channels, height, width = dataset.image_shape
     num_val = 0 if dataset.val is None else len(dataset.val)
     names = config_to_dict(config)
-    threads = counted(known_metrics(metrics).num_threads, "thread")
+    known = known_metrics(metrics)
+    threads = counted(known.num_threads, "thread")
+    epochs = f"{known.epochs} of {config.epochs}" if known.stopped_early else f"{known.epochs}"
     return [
         ("recipe", config.recipe),
         ("model", " ".join([config.model, *(f"{name}={value}" for name, value in config.model_options.items())])),
         ("data", dataset.source.name),
         ("images", f"{len(dataset.train):,} training, {num_val:,} validation, {len(dataset.test):,} test"),
         ("each", f"{width}x{height} pixels, {'grey' if channels == 1 else 'colour'}"),
-        ("epochs", f"{config.epochs}, {config.batch_size} images a step"),
+        ("epochs", f"{epochs}, {config.batch_size} images a step"),
         *([] if plan is None else [("time asked for", f"{plan.minutes:g} minutes for the whole command")]),
         ("augmentation", str(config.inputs.augmentation)),
         ("optimizer", f"{names['optimizer']}, learning rate {config.optimizer.lr:g}, {names['schedule']}"),
@@ -44,11 +47,14 @@ def report_notes(
     init_choice: InitChoice | None = None,
 ) -> list[str]:
     """What a reader must know to take the figures for what they are."""
+    is_best = config.stopping.keep_weights == "best"
     scored = {
-        "end": "The test set was scored once, after the last epoch, in one view; it picked nothing.",
-        "each-epoch": "The test set was scored after every epoch; the figures are those of the last one.",
+        "end": f"The test set was scored once, {'at the end' if is_best else 'after the last epoch'}, in one view; it "
+        "picked nothing.",
+        "each-epoch": "The test set was scored after every epoch; the figures are those of "
+        f"{'the weights that are kept' if is_best else 'the last one'}.",
     }
-    notes = [scored[config.score_test]]
+    notes = [scored[config.score_test], *describe_stopping(config, metrics)]
     notes += [] if plan is None else plan.reasons
     if dataset.source.verified is False:
         notes.append("The data is not the official files: their checksums differ (--allow-unverified).")

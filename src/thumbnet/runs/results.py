@@ -20,6 +20,7 @@ from thumbnet.evaluation.unsure import when_sure
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.decide import decide, decide_unknown, decide_unsure, describe_decision
 from thumbnet.runs.leaks import kept_leaks, leak_metrics
+from thumbnet.runs.names import CONFUSION, MISCLASSIFIED
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.report import build_report
 from thumbnet.runs.resolve import Say
@@ -151,7 +152,7 @@ def _write_pictures(
 ) -> None:
     worst = misclassified(evaluation.predictions)[:NUM_GALLERY_IMAGES]
     folder.write("curves.png", png_bytes(draw_curves([curves_of(history, label=escaped(folder.path.name))])))
-    folder.write("confusion.png", png_bytes(draw_confusion(evaluation.confusion, dataset.class_names)))
+    folder.write(CONFUSION, png_bytes(draw_confusion(evaluation.confusion, dataset.class_names)))
     images, predicted = dataset.test.images[worst], evaluation.predictions.predicted[worst]
     saliency = saliency_if_any(model, images, predicted, mean=dataset.mean, std=dataset.std)
     shown = larger_images(dataset, dataset.test, worst.tolist(), side=GALLERY_PX)
@@ -164,7 +165,7 @@ def _write_pictures(
         saliency=None if saliency is None else resized_maps(saliency.maps, (shown.shape[2], shown.shape[3])),
         paths=None if dataset.test.paths is None else [escaped(dataset.test.paths[index]) for index in worst.tolist()],
     )
-    folder.write("misclassified.png", png_bytes(gallery))
+    folder.write(MISCLASSIFIED, png_bytes(gallery))
 
 
 def _metrics(

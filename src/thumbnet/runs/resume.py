@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +11,18 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.errors import CheckpointError
 from thumbnet.runs.changes import check_accepted, config_changes
 from thumbnet.runs.environment import Environment, environment_of, using_threads
+from thumbnet.runs.loggers import loggers_to_go_on
 from thumbnet.runs.names import CONFIG
 from thumbnet.runs.parts import build_model
 from thumbnet.runs.resolve import Say, describe_data, load_data, speaker
 from thumbnet.runs.run import Run, load_run, open_run_dir
 from thumbnet.runs.train_in_folder import train_in_folder
 from thumbnet.specs.engine import Device
+from thumbnet.specs.loggers import check_loggers
 from thumbnet.specs.own_code import give_again, takes_trust
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.state import TrainingState
+from thumbnet.training.stopping import OnEpochEnd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,7 @@ class ResumeOptions:
     log_style: LogStyle = "auto"
     pictures: bool = True
     accept_changes: bool = False
+    loggers: tuple[str, ...] = ()
 
 
 @takes_trust
@@ -45,6 +50,8 @@ def resume(
     accept_changes: bool = False,
     dataset: Dataset | None = None,
     model: object = None,
+    on_epoch_end: OnEpochEnd | None = None,
+    loggers: Sequence[str] = (),
     trust_code: bool = False,
 ) -> Run:
     """Go on with a run that was stopped, to the same end as if it never had been; a finished one is just loaded.
@@ -54,7 +61,8 @@ def resume(
         data, data_dir: where its data is now, if not as recorded; both as in `load_dataset`. config.toml then names
             that place, also of a finished run.
         device: what to compute on now, if not as recorded.
-        log_style, pictures, dataset: as in `train`.
+        log_style, pictures, dataset, on_epoch_end: as in `train`. Nothing is recorded of a function: give it again.
+        loggers: as in `train`; those that the run has go on by themselves.
         accept_changes: go on although the config was edited, or although device, precision, kernels, number of threads,
             processor or PyTorch's version are others than before: the end is then another one, and metrics.json has a
             list `resumed_with_changes`.
@@ -67,6 +75,7 @@ def resume(
     """
     if model is not None:
         give_again(open_run_dir(run_dir).read_config(may_be_edited=True).model, model)
+    check_loggers(loggers)
     options = ResumeOptions(
         data=data,
         data_dir=data_dir,
@@ -74,12 +83,18 @@ def resume(
         log_style=log_style,
         pictures=pictures,
         accept_changes=accept_changes,
+        loggers=tuple(loggers),
     )
-    return go_on(run_dir, options, dataset=dataset)
+    return go_on(run_dir, options, dataset=dataset, on_epoch_end=on_epoch_end)
 
 
 def go_on(
-    run_dir: str | Path, options: ResumeOptions, *, dataset: Dataset | None = None, sibling: Run | None = None
+    run_dir: str | Path,
+    options: ResumeOptions,
+    *,
+    dataset: Dataset | None = None,
+    sibling: Run | None = None,
+    on_epoch_end: OnEpochEnd | None = None,
 ) -> Run:
     """Like `resume`; if the run has no checkpoint, its data must equal that of `sibling`."""
     say = speaker(options.log_style)
@@ -114,6 +129,7 @@ def go_on(
         choice = folder.read_init_choice()
         if choice is not None and choice.reason not in dataset.source.remarks:
             dataset = dataset.with_remark(choice.reason)
+        loggers = () if finished is not None else loggers_to_go_on(options.loggers, folder.path)
         recorded = Environment() if checkpoint is None else checkpoint.environment
         with using_threads(recorded.num_threads, say=say):
             model = build_model(config, dataset)
@@ -141,6 +157,8 @@ def go_on(
                 pictures=options.pictures,
                 checkpoint=checkpoint,
                 changes=changes,
+                on_epoch_end=on_epoch_end,
+                loggers=loggers,
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from thumbnet.data.leaks import Leaks
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
+from thumbnet.runs.loggers import loggers_to_go_on
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import REPORT, SHARED_CONFIG
 from thumbnet.runs.planning.choose import plan_training
@@ -28,6 +29,7 @@ from thumbnet.runs.several import Member, Start, train_all
 from thumbnet.runs.train import left_open, load_checked, with_own_code
 from thumbnet.specs.checks import MAX_RUNS
 from thumbnet.specs.engine import Device
+from thumbnet.specs.loggers import check_loggers
 from thumbnet.specs.own_code import give_again, takes_trust
 from thumbnet.training.progress import LogStyle
 
@@ -54,6 +56,7 @@ def train_seeds(
     began_s: float | None = None,
     model: object = None,
     augmentation: object = None,
+    loggers: Sequence[str] = (),
     trust_code: bool = False,
 ) -> SeedRuns:
     """Train with the seeds `config.seed`, `config.seed + 1`, ... into `run_dir/seed-<k>/`, then write metrics.json.
@@ -62,12 +65,13 @@ def train_seeds(
         config: None: the default recipe.
         num_seeds: how many, at least 1.
         run_dir: a new or empty folder; None: `runs/<recipe>-<n>`.
-        log_style, pictures, dataset, began_s, model, augmentation, trust_code: as in `train`. Minutes are planned once,
-            for the first run; each run has as many, and keeps to its own clock.
+        log_style, pictures, dataset, began_s, model, augmentation, loggers, trust_code: as in `train`. Minutes are
+            planned once, for the first run; each run has as many, and keeps to its own clock.
 
     Raises:
         ThumbnetError: as `train`; ConfigError: `num_seeds` is below 1.
     """
+    check_loggers(loggers)
     if not 1 <= num_seeds <= MAX_RUNS:
         raise ConfigError(f"seeds is {num_seeds}", hint=f"give how many runs to make, 1 to {MAX_RUNS}")
     config = with_own_code(load_recipe() if config is None else config, model, augmentation)
@@ -87,7 +91,7 @@ def train_seeds(
         seeds = [config.seed + index for index in range(num_seeds)]
         keep_leaks(folder, leaks, dataset, say=speaker(log_style))
         folder.begin_seeds(config, seeds, asked=asked, source=dataset.source, plan=plan)
-        options = ResumeOptions(log_style=log_style, pictures=pictures)
+        options = ResumeOptions(log_style=log_style, pictures=pictures, loggers=tuple(loggers))
         return _finish(folder, options, dataset=dataset, leaks=leaks, began_s=began_s)
 
 
@@ -103,12 +107,14 @@ def resume_seeds(
     accept_changes: bool = False,
     dataset: Dataset | None = None,
     model: object = None,
+    loggers: Sequence[str] = (),
     trust_code: bool = False,
 ) -> SeedRuns:
     """Go on with what is missing: a run that was stopped, those not started, the metrics. Arguments as in `resume`."""
     if not is_seed_runs(run_dir):
         raise RunError(f"{run_dir} holds no runs with several seeds", hint="give a folder that `train --seeds` made")
     folder = RunDir(Path(run_dir))
+    check_loggers(loggers)
     with folder.locked():
         give_again(folder.read_config(SHARED_CONFIG).model, model)
         options = ResumeOptions(
@@ -118,6 +124,7 @@ def resume_seeds(
             log_style=log_style,
             pictures=pictures,
             accept_changes=accept_changes,
+            loggers=loggers_to_go_on(loggers, folder.path),
         )
         return _finish(folder, options, dataset=dataset)
 

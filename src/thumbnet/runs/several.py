@@ -92,6 +92,7 @@ def train_all(
                 are_leaks_told=start.leaks is not None,
                 plan=plan,
                 clock=None if plan is None else plan.clock(deadline_s=run_began_s + 60 * plan.minutes),
+                loggers=options.loggers,
             )
         if sibling is not None and run.card.data_checksum != sibling.card.data_checksum:
             raise RunError(

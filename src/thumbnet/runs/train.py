@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from thumbnet.config import AUTO_INIT, TrainConfig
@@ -25,8 +26,10 @@ from thumbnet.runs.planning.constants import INIT_TRIAL_SHARE
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.resolve import Say, describe_data, describe_val, load_data, say_nothing, speaker
 from thumbnet.runs.run import Run, create_run_dir
+from thumbnet.runs.stopping import check_stopping
 from thumbnet.runs.teacher import load_teacher
 from thumbnet.runs.train_in_folder import train_in_folder
+from thumbnet.specs.loggers import check_loggers
 from thumbnet.specs.own_code import give, takes_trust
 from thumbnet.specs.policies import AUTO
 from thumbnet.training.body import check_body
@@ -36,6 +39,7 @@ from thumbnet.training.device import pick_device
 from thumbnet.training.inputs import build_augmentations
 from thumbnet.training.optimizers import build_optimizer
 from thumbnet.training.progress import LogStyle
+from thumbnet.training.stopping import OnEpochEnd
 from thumbnet.views.report.sections import REPORT_SECTIONS
 
 
@@ -50,6 +54,8 @@ def train(
     began_s: float | None = None,
     model: object = None,
     augmentation: object = None,
+    on_epoch_end: OnEpochEnd | None = None,
+    loggers: Sequence[str] = (),
     trust_code: bool = False,
 ) -> Run:
     """Train as `config` says (None: the default recipe) and leave a run folder.
@@ -68,6 +74,11 @@ def train(
             recorded as `net.py:Net`, and the file kept in the run; what is in a script or a notebook must be given to
             `load_run` again.
         augmentation: likewise, in the place of the config's: a function from a batch uint8 [N,C,H,W] to the same.
+        on_epoch_end: gets the training's state after each epoch that was scored, once it is kept; it may return
+            `thumbnet.STOP`, which ends the training after this epoch. An error in it ends the run, which can be
+            resumed.
+        loggers: `tensorboard`: also write the figures of each epoch, and the pictures of the end, into the run's folder
+            of that name.
         trust_code: execute the code that a run was trained with which the config's `init` or `teacher` names.
 
     Returns:
@@ -76,9 +87,18 @@ def train(
     Raises:
         ThumbnetError: the config, the data, the model, the folder or the training fails; its hint says what to do.
     """
+    check_loggers(loggers)
     config = with_own_code(load_recipe() if config is None else config, model, augmentation)
     if config.minutes is None:
-        return begin(config, run_dir=run_dir, log_style=log_style, pictures=pictures, dataset=dataset)
+        return begin(
+            config,
+            run_dir=run_dir,
+            log_style=log_style,
+            pictures=pictures,
+            dataset=dataset,
+            on_epoch_end=on_epoch_end,
+            loggers=loggers,
+        )
     began_s = time.perf_counter() if began_s is None else began_s
     planned = plan_training(config, began_s=began_s, say=speaker(log_style), pictures=pictures, dataset=dataset)
     return begin(
@@ -92,6 +112,8 @@ def train(
         plan=planned.record,
         init_choice=planned.init_choice,
         clock=planned.record.clock(deadline_s=began_s + 60 * config.minutes),
+        on_epoch_end=on_epoch_end,
+        loggers=loggers,
     )
 
 
@@ -127,6 +149,8 @@ def begin(
     plan: PlanRecord | None = None,
     init_choice: InitChoice | None = None,
     clock: Clock | None = None,
+    on_epoch_end: OnEpochEnd | None = None,
+    loggers: Sequence[str] = (),
 ) -> Run:
     """Like `train`.
 
@@ -161,7 +185,17 @@ def begin(
         )
         say("\n".join(filter(None, [describe_val(dataset), f"Run folder: {folder.path}"])))
         model = build_model(config, dataset)
-        return train_in_folder(folder, config, dataset, model, log_style=log_style, pictures=pictures, clock=clock)
+        return train_in_folder(
+            folder,
+            config,
+            dataset,
+            model,
+            log_style=log_style,
+            pictures=pictures,
+            clock=clock,
+            on_epoch_end=on_epoch_end,
+            loggers=loggers,
+        )
 
 
 def load_checked(
@@ -225,5 +259,6 @@ def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
         check_network(model, num_classes=dataset.num_classes)
     resolve_class_weights(config.objective, config.inputs, dataset.train.labels, dataset.class_names)
     check_sizes(config, dataset)
+    check_stopping(config, dataset)
     if isinstance(config.objective.teacher, str):
         load_teacher(config.objective.teacher, dataset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import nn
 
@@ -13,11 +14,16 @@ from thumbnet.runs.environment import environment_of
 from thumbnet.runs.fit_and_write import fit_and_write
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.known_data import KnownData
+from thumbnet.runs.loggers import opened_logs
+from thumbnet.runs.resolve import speaker
 from thumbnet.runs.results import write_metrics
 from thumbnet.runs.run import Checkpoint, Run, RunDir, load_run
+from thumbnet.runs.stopping import announce_stopping, describe_stopping
 from thumbnet.training.clock import Clock
+from thumbnet.training.history import History
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.state import TrainingState
+from thumbnet.training.stopping import STOP, OnEpochEnd, Stop
 
 
 def train_in_folder(
@@ -31,6 +37,8 @@ def train_in_folder(
     checkpoint: Checkpoint | None = None,
     changes: Sequence[str] = (),
     clock: Clock | None = None,
+    on_epoch_end: OnEpochEnd | None = None,
+    loggers: Sequence[str] = (),
 ) -> Run:
     """Train the new `model`, or go on from the checkpoint, after accepted `changes`; then write what a run leaves.
 
@@ -41,25 +49,43 @@ def train_in_folder(
     environment = environment_of(config, model)
     changes = (*(() if checkpoint is None else checkpoint.changes), *changes)
 
+    say, resume_from = speaker(log_style), None if checkpoint is None else checkpoint.state
+
     def keep(state: TrainingState) -> None:
         total_s = time.perf_counter() - begin_s
         folder.write_checkpoint(Checkpoint(state, known_data, total_s, config, environment, changes))
 
     if checkpoint is None:
         begin_with_trained_weights(model, config, dataset)
+    plan = None if clock is None else folder.read_plan()
+    if announced := announce_stopping(config, None if plan is None else plan.minutes):
+        say(announced)
+    history = History() if resume_from is None else resume_from.history
+    with opened_logs(loggers, folder.path, history=history, score_every=config.score_every) as logs:
 
-    metrics, fitted_on = fit_and_write(
-        folder,
-        config,
-        dataset,
-        model,
-        data_checksum=known_data.checksum,
-        log_style=log_style,
-        pictures=pictures,
-        on_epoch_end=keep,
-        resume_from=None if checkpoint is None else checkpoint.state,
-        clock=clock,
-    )
+        def epoch_ends(state: TrainingState) -> Stop | None:
+            keep(state)
+            logs.epochs_end(state.history)
+            answer = None if on_epoch_end is None else on_epoch_end(state)
+            if answer is STOP:  # so that it is known where the process ends before the run does
+                keep(replace(state, stopped_by="callback"))
+            return answer
+
+        metrics, fitted_on = fit_and_write(
+            folder,
+            config,
+            dataset,
+            model,
+            data_checksum=known_data.checksum,
+            log_style=log_style,
+            pictures=pictures,
+            on_epoch_end=epoch_ends,
+            resume_from=resume_from,
+            clock=clock,
+        )
+        logs.run_ends(metrics)
+    for sentence in describe_stopping(config, metrics):
+        say(sentence)
     if changes:
         metrics["resumed_with_changes"] = list(changes)
     write_metrics(folder, metrics, total_s=time.perf_counter() - begin_s, device=fitted_on)

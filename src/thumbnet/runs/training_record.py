@@ -24,7 +24,9 @@ from thumbnet.models.label_decision import LabelDecision
 from thumbnet.models.trace import Trace
 from thumbnet.models.unknown import Unknown
 from thumbnet.models.unsure import Unsure
+from thumbnet.runs.stopping import metrics_of_stopping
 from thumbnet.specs.own_code import file_of
+from thumbnet.specs.pace import Pace
 from thumbnet.training.device import processor_name
 from thumbnet.training.processor import processor_kind
 from thumbnet.training.result import FitResult, S
@@ -42,7 +44,7 @@ def metrics_of_training(
 ) -> dict[str, object]:
     """What metrics.json says of a training, with the `scores` of the test split."""
     history = result.history
-    last = history[-1]
+    kept = history[result.kept_epoch - 1]
     metrics: dict[str, object] = {
         "recipe": config.recipe,
         "model": config.model,
@@ -52,7 +54,7 @@ def metrics_of_training(
         "num_excluded": dataset.num_excluded,
         "num_params": trace.num_params,
         "macs": trace.macs,
-        "epochs": config.epochs,
+        "epochs": len(history),
         "best_train_accuracy": max(history.column("train_accuracy")),
         "train_s": history.train_s,
         "images_per_s": _num_trained(config, len(history), len(dataset.train)) / history.train_s,
@@ -66,12 +68,13 @@ def metrics_of_training(
         "kernels": result.kernels,
     }
     if config.pace is not None:
-        metrics["steps"] = config.pace.num_steps
-    if last.val_accuracy is not None:
-        metrics |= {"val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
-    if last.val_accuracy is not None and dataset.val is not None:
+        metrics["steps"] = _num_steps(config, config.pace, len(history), len(dataset.train))
+    if kept.val_accuracy is not None:
+        metrics |= {"val_accuracy": kept.val_accuracy, "val_loss": kept.val_loss}
+    if kept.val_accuracy is not None and dataset.val is not None:
         num_val = len(dataset.val)
-        metrics |= {"num_val": num_val, "val_standard_error": standard_error(last.val_accuracy, num_val)}
+        metrics |= {"num_val": num_val, "val_standard_error": standard_error(kept.val_accuracy, num_val)}
+    metrics |= metrics_of_stopping(config, result)
     best = history.best_test_epoch()
     if best is not None:
         metrics |= {"best_test_accuracy": best.test_accuracy, "best_test_epoch": best.epoch}
@@ -83,8 +86,14 @@ def _num_trained(config: TrainConfig, num_epochs: int, num_images: int) -> int:
     if config.pace is None:
         return num_epochs * num_images
     before = num_epochs - 1
-    last_steps = config.pace.num_steps - before * num_batches(num_images, config.batch_size)
+    steps_before = before * num_batches(num_images, config.batch_size)
+    last_steps = _num_steps(config, config.pace, num_epochs, num_images) - steps_before
     return before * num_images + min(num_images, last_steps * config.batch_size)
+
+
+def _num_steps(config: TrainConfig, pace: Pace, num_epochs: int, num_images: int) -> int:
+    """The steps that were made: those of the pace, or of whole epochs where the training ended early."""
+    return min(pace.num_steps, num_epochs * num_batches(num_images, config.batch_size))
 
 
 def model_card(

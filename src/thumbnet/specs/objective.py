@@ -74,6 +74,11 @@ class Objective:
         )
 
 
+def is_balanced(objective: Objective, inputs: Inputs) -> bool:
+    """Whether the classes weigh the same in the training."""
+    return objective.class_weights == "balanced" or inputs.sampler == "balanced"
+
+
 def check_balance(objective: Objective, inputs: Inputs) -> None:
     """ConfigError where the classes would be balanced twice over."""
     if objective.class_weights == "balanced" and inputs.sampler == "balanced":

@@ -15,19 +15,23 @@ from thumbnet.specs.optimizers import OPTIMIZERS, Optimizer
 from thumbnet.specs.plain import Value, field_names, to_plain
 from thumbnet.specs.registry import Registry
 from thumbnet.specs.schedules import SCHEDULES, Schedule
+from thumbnet.specs.stopping import Stopping
 
 NAMED: dict[str, Registry[type[Optimizer]] | Registry[type[Schedule]]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
-UNNAMED: dict[str, type[Division] | type[Inputs] | type[Objective] | type[Decisions] | type[Engine]] = {
+UNNAMED: dict[
+    str, type[Stopping] | type[Division] | type[Inputs] | type[Objective] | type[Decisions] | type[Engine]
+] = {
+    "stopping": Stopping,
     "division": Division,
     "inputs": Inputs,
     "objective": Objective,
     "decisions": Decisions,
     "engine": Engine,
 }
-PARTS = (Optimizer, Schedule, Division, Inputs, Objective, Decisions, Engine)
+PARTS = (Optimizer, Schedule, Stopping, Division, Inputs, Objective, Decisions, Engine)
 
 
 def flat(name: str, value: object) -> dict[str, object]:

@@ -9,15 +9,17 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import require_fraction, require_seed
 from thumbnet.specs.limits import check_batch_size
+from thumbnet.specs.stopping import Stopping
 from thumbnet.training.distillation import TeacherLogits
 
 SCORED_SPLITS = ("val", "test")  # that a history has columns for
 
 
 def check_arguments(
-    dataset: Dataset, *, batch_size: int, average_decay: float, seed: int, scored: Collection[str]
+    dataset: Dataset, *, batch_size: int, average_decay: float, seed: int, scored: Collection[str], stopping: Stopping
 ) -> None:
-    """ConfigError for numbers that nothing can be trained with, or scorers that the history has no column for."""
+    """ConfigError for numbers that nothing can be trained with, scorers that the history has no column for, or none for
+    the split that decides when the training ends."""
     check_batch_size(batch_size)
     if len(dataset.train) < 2:
         raise ConfigError(f"there are {len(dataset.train)} training images", hint="at least 2 are needed")
@@ -26,6 +28,11 @@ def check_arguments(
     for name in scored:
         if name not in SCORED_SPLITS:
             raise ConfigError(f"there is a scorer for {name!r}", hint=f"name scorers {' or '.join(SCORED_SPLITS)}")
+    if stopping.needs_validation and "val" not in scored:
+        raise ConfigError(
+            f"{stopping.describe()}, but there is no scorer for 'val'",
+            hint="give scorers=thumbnet.scorers(dataset, 'val'), or leave patience and keep_weights out",
+        )
 
 
 def check_flips(augmentations: Sequence[Augmentation], *, alternating: bool) -> None:

@@ -23,7 +23,7 @@ from thumbnet.kernels.memory import keep_freed_memory
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.fine_tuning import FineTuning
 from thumbnet.specs.inputs import Inputs
-from thumbnet.specs.objective import Objective
+from thumbnet.specs.objective import Objective, is_balanced
 from thumbnet.specs.optimizers import SGD, Optimizer
 from thumbnet.specs.schedules import OneCycle, Schedule
 from thumbnet.training.alternating import AlternatingFlip
@@ -47,6 +47,7 @@ from thumbnet.training.records import record_of
 from thumbnet.training.result import FitResult, S
 from thumbnet.training.state import TrainingState, check_state, load_state, state_after
 from thumbnet.training.state_checks import check_finite, finite_at
+from thumbnet.training.stopping import OnEpochEnd, StopRule
 
 NO_SCORERS: Mapping[str, Callable[[nn.Module], S]] = MappingProxyType({})
 
@@ -67,7 +68,7 @@ def fit(
     seed: int = 0,
     scorers: Mapping[str, Callable[[nn.Module], S]] = NO_SCORERS,
     progress: Progress | None = None,
-    on_epoch_end: Callable[[TrainingState], None] | None = None,
+    on_epoch_end: OnEpochEnd | None = None,
     resume_from: TrainingState | None = None,
 ) -> FitResult[S]:
     """Train `model` in place on `dataset.train`, to lower the cross-entropy of its logits; that of each label, there or
@@ -76,7 +77,7 @@ def fit(
     Args:
         model: takes normalised float images [N,C,H,W], returns logits [N,K]; it is moved to the device.
         epochs: passes over the training images, those before `resume_from` included; or a `Length`: in steps, kept to a
-            clock, scored after every so many epochs.
+            clock, scored after every so many epochs, ended early where validation gets no better.
         optimizer: `SGD(...)`, `AdamW(...)`, `Muon(...)` or a registered class's, or one of `torch.optim` over the
             parameters of `model`; its `lr` is per step.
         schedule: multiplies the optimizer's learning rates, step by step.
@@ -90,20 +91,24 @@ def fit(
         seed: of shuffling, augmentation and dropout. The model's weights have their own seed, in `create_model`.
         scorers: called with the model after every epoch, by split (`val`, `test`); see `thumbnet.scorers`.
         progress: is told of steps and epochs; None picks what suits the terminal, the notebook or the log file.
-        on_epoch_end: gets the state after each epoch that was scored, to keep it.
+        on_epoch_end: gets the state after each epoch that was scored, to keep it; it may return `STOP`, which ends the
+            training after this epoch.
         resume_from: a state to go on from; the end is the same as without the interruption.
 
     Returns:
         FitResult: the history, the last scores, and what the training ran on.
 
     Raises:
-        NonFiniteLossError: with the step and the likely cause; ConfigError or ModelError: arguments that do not fit;
-            CheckpointError: the state is of a training with other arguments.
+        NonFiniteLossError: with the step and the likely cause; ConfigError or ModelError: arguments that do not fit, or
+            `on_epoch_end` returned something else; CheckpointError: the state is of a training with other arguments.
     """
     keep_freed_memory()
     progress = pick_progress() if progress is None else progress
     length = epochs if isinstance(epochs, Length) else Length(epochs=epochs)
-    check_arguments(dataset, batch_size=batch_size, average_decay=average_decay, seed=seed, scored=scorers)
+    stopping = length.stopping
+    check_arguments(
+        dataset, batch_size=batch_size, average_decay=average_decay, seed=seed, scored=scorers, stopping=stopping
+    )
     objective = objective.resolved()
     body_lr_factor = 1.0 if fine_tuning is None else fine_tuning.body_lr_factor
     check_body(model, body_lr_factor)
@@ -122,7 +127,8 @@ def fit(
     steps_per_epoch = num_batches(len(dataset.train), batch_size)
     pace, history = length.pace_of(steps_per_epoch), History()
     if resume_from is not None:
-        check_state(resume_from, epochs=length.epochs, average_decay=average_decay)
+        keeps_best = stopping.keep_weights == "best"
+        check_state(resume_from, epochs=length.epochs, average_decay=average_decay, keeps_best=keeps_best)
         pace = resume_from.pace or pace
         load_state(resume_from, model, torch_optimizer)
         history = resume_from.history
@@ -161,8 +167,9 @@ def fit(
     if length.clock is not None:
         keeper = PaceKeeper(course, length.clock, score_every=length.score_every, first_step=first_step)
     forecast = Forecast(progress, course.area_between, num_steps=course.num_steps, first_step=first_step)
-    scores: dict[str, S] = {}
-    while epoch * steps_per_epoch < course.num_steps:
+    scores: Mapping[str, S] = {}
+    rule: StopRule[S] = StopRule(stopping, is_balanced=is_balanced(objective, inputs), state=resume_from)
+    while epoch * steps_per_epoch < course.num_steps and rule.stopped_by is None:
         epoch += 1
         with using_kernels(model, library):
             trained = train_epoch(loop, epoch, forecast.step_ends if keeper is None else keeper.step_ends)
@@ -175,14 +182,23 @@ def fit(
         record = record_of(epoch, course.lr_at(done - 1), trained, scores, setup_s=setup_s)
         setup_s = 0.0
         history = history.appended(record)
+        if is_scored:
+            rule.scored(history, model.state_dict() if average is None else average.averaged, scores)
         if on_epoch_end is not None and is_scored:
             kept = course.pace if length.is_paced else None
-            on_epoch_end(state_after(epoch, model, torch_optimizer, history, average, loop.random_scheme, kept))
+            state = state_after(
+                epoch, model, torch_optimizer, history, average, loop.random_scheme, kept, rule.best_weights
+            )
+            rule.answered(on_epoch_end(state))
         if keeper is not None and is_scored:
             keeper.scoring_ends()
         progress.epoch_ends(record)  # last: a terminal that is gone must not lose the epoch
     body.thaw()
-    if average is not None:
+    best_epoch, kept_epoch = rule.best_epoch(history), len(history)
+    if rule.best_weights is not None and best_epoch is not None:
+        model.load_state_dict(rule.best_weights)
+        scores, kept_epoch = rule.best_scores, best_epoch
+    elif average is not None:
         model.load_state_dict(average.averaged)
     return FitResult(
         history=history,
@@ -192,6 +208,9 @@ def fit(
         kernels=describe_kernels(library),
         num_threads=torch.get_num_threads(),
         pace=course.pace if length.is_paced else None,
+        stopped_by=rule.stopped_by if epoch * steps_per_epoch < course.num_steps else None,
+        best_epoch=best_epoch,
+        kept_epoch=kept_epoch,
     )
 
 

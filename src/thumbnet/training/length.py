@@ -1,4 +1,4 @@
-"""How long a training is, and when it is scored, as a value."""
+"""How long a training is, when it is scored, and whether it may end early, as a value."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import require
 from thumbnet.specs.limits import check_epochs
 from thumbnet.specs.pace import Pace
+from thumbnet.specs.stopping import Stopping
 from thumbnet.training.clock import Clock
 
 
@@ -20,6 +21,7 @@ class Length:
         pace: the number of steps, of which the last epoch may not be full, and how they go through the course.
         clock: change the pace so that the training ends as the clock says; None: follow the pace as it is.
         score_every: epochs from one scoring, and one `on_epoch_end`, to the next; the last epoch is always scored.
+        stopping: whether it ends early, and with the last weights or the best ones; it needs a scorer for `val`.
 
     Raises:
         ConfigError: neither epochs nor a pace is given, or both, or a number is out of its range.
@@ -29,6 +31,7 @@ class Length:
     pace: Pace | None = None
     clock: Clock | None = None
     score_every: int = 1
+    stopping: Stopping = Stopping()
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.pace is None):

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from thumbnet.errors import CheckpointError
+from thumbnet.models.weights import check_weights
 from thumbnet.specs.pace import Pace
+from thumbnet.specs.stopping import StoppedBy
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.history import History
 from thumbnet.training.randomness import RANDOM_SCHEMES
@@ -23,7 +25,8 @@ class TrainingState:
 
     `average` is that of the weights; `random_scheme` says how shuffling and augmentation are drawn from the seed and
     the epoch (docs/decisions/0003-randomness.md). `pace` is the one to go on with, None where the number of epochs says
-    how many steps there are.
+    how many steps there are. `best` are the weights of the epoch that was best on validation, where they are to be
+    kept; `stopped_by` says why the training is not to go on before its end.
     """
 
     epoch: int
@@ -33,6 +36,8 @@ class TrainingState:
     average: Mapping[str, Tensor] | None = None
     random_scheme: int = 1
     pace: Pace | None = None
+    best: Mapping[str, Tensor] | None = None
+    stopped_by: StoppedBy | None = None
 
 
 def state_after(
@@ -43,14 +48,16 @@ def state_after(
     average: WeightAverage | None,
     random_scheme: int,
     pace: Pace | None = None,
+    best: Mapping[str, Tensor] | None = None,
 ) -> TrainingState:
     """A copy of the state as it is now, which the next epoch does not change."""
     averaged = None if average is None else average.averaged
     weights, optimizer_state = model.state_dict(), optimizer.state_dict()
-    return copy.deepcopy(TrainingState(epoch, weights, optimizer_state, history, averaged, random_scheme, pace))
+    state = TrainingState(epoch, weights, optimizer_state, history, averaged, random_scheme, pace, best)
+    return copy.deepcopy(state)
 
 
-def check_state(state: TrainingState, *, epochs: int | None, average_decay: float) -> None:
+def check_state(state: TrainingState, *, epochs: int | None, average_decay: float, keeps_best: bool = False) -> None:
     """CheckpointError where the state is of a training with other arguments."""
     if state.pace is not None and epochs is not None:
         raise CheckpointError(
@@ -73,10 +80,17 @@ def check_state(state: TrainingState, *, epochs: int | None, average_decay: floa
             f"average_decay is {average_decay}, but the state after epoch {state.epoch} has {has}",
             hint="go on with the average_decay that it was started with, or start anew",
         )
+    if keeps_best and state.best is None:
+        raise CheckpointError(
+            f"keep_weights is 'best', but the state after epoch {state.epoch} has no best weights",
+            hint="go on with the keep_weights that it was started with, or start anew",
+        )
 
 
 def load_state(state: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Put the state in the model and the optimizer; CheckpointError where it is of others."""
     check_state_fits(state.model, state.average, state.optimizer, model, optimizer)
+    if state.best is not None:
+        check_weights(model, state.best, name="the state's best weights", exact=True)
     model.load_state_dict(state.model)
     optimizer.load_state_dict(copy.deepcopy(dict(state.optimizer)))
