@@ -6,10 +6,12 @@ Images become uint8 [N,C,H,W] (see images.py), C 1 if every file is stored in gr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
@@ -19,11 +21,12 @@ from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import FolderLayout, LabelledFile, no_images
 from thumbnet.data.folder_tree import FolderTree
 from thumbnet.data.labels_file import LABELS_FILE, labels_from, read_labelled
-from thumbnet.data.pictures import PROGRESS_AFTER_S, Pictures, progress_line, read_pictures
+from thumbnet.data.picture_request import PROGRESS_AFTER_S, PictureRequest, Pictures, ReadPictures, names_within
+from thumbnet.data.pictures import progress_line, read_pictures
 from thumbnet.data.sizes import auto_side, describe_choice, median_sides
 from thumbnet.errors import DataError
 from thumbnet.specs.data import Labels, WhiteLevels
-from thumbnet.specs.sizes import Fit, Sides
+from thumbnet.specs.sizes import Fit, Sides, as_sides
 
 UNREADABLE_HINT = "replace them or take them out; or train without them: --set skip_unreadable=true"
 
@@ -38,6 +41,7 @@ def read_folder(
     labels: Labels = "auto",
     show_progress: bool = True,
     progress_after_s: float = PROGRESS_AFTER_S,
+    read: ReadPictures = read_pictures,
 ) -> SourceSplits:
     """The images under `path`, in an order that depends on their names only; `Split.paths` are relative to `path`.
 
@@ -50,7 +54,8 @@ def read_folder(
         fit: as in `load_dataset`.
         skip_unreadable: leave out files that cannot be read as pictures; `source.skipped` names them.
         labels: "folders", "file" (labels.csv), or "auto": that file where it is there.
-        white_levels, show_progress, progress_after_s: as in `read_pictures`.
+        white_levels, show_progress, progress_after_s: as in `PictureRequest`.
+        read: what reads the pictures: into memory, or by way of the cache (see packs/cache.py).
 
     Raises:
         DatasetNotFoundError: there is no such folder.
@@ -74,14 +79,17 @@ def read_folder(
         median = median_sides(files)
         image_size = auto_side(median, len(files))
         choice = [describe_choice(median, image_size, fit)]
-    pictures = read_pictures(
-        files,
-        image_size=image_size,
-        fit=fit,
-        relative_to=path,
-        white_levels=white_levels,
-        show_progress=show_progress,
-        progress_after_s=progress_after_s,
+    pictures = read(
+        PictureRequest(
+            files=tuple(files),
+            num_files=Counter(item.split for item in layout.files),
+            sides=as_sides(image_size),
+            relative_to=path,
+            fit=fit,
+            white_levels=white_levels,
+            show_progress=show_progress,
+            progress_after_s=progress_after_s,
+        )
     )
     if pictures.unreadable and not skip_unreadable:
         faults.add_unreadable(list(pictures.unreadable.values()), len(layout.files), hint=UNREADABLE_HINT)
@@ -89,7 +97,8 @@ def read_folder(
     kept = [item for item in layout.files if item.file not in pictures.unreadable]
     _check_none_empty(kept, layout, faults)
     faults.raise_all(path)
-    splits = {name: _split(kept, pictures, name, path, layout) for name in layout.folders}
+    images = pictures.take_images()
+    splits = {name: _split(kept, images[name], name, path, layout) for name in layout.folders}
     num_images = sum(len(split) for split in splits.values())
     what = "labels, of which each may have several," if layout.has_several_labels else "classes"
     return SourceSplits(
@@ -105,7 +114,7 @@ def read_folder(
             skipped=tuple(file.relative_to(path).as_posix() for file in pictures.unreadable),
         ),
         white_levels=pictures.white_levels,
-        owns_images=True,
+        owns_images=not pictures.are_mapped,
         labels_from=origin,
     )
 
@@ -131,14 +140,14 @@ def _check_none_empty(
             faults.add(DataError(f"{LABELS_FILE}: no {split} picture can be read", hint="add some"))
 
 
-def _split(kept: Sequence[LabelledFile], pictures: Pictures, name: str, path: Path, layout: FolderLayout) -> Split:
-    """The images of one split, which lie side by side in the array of all: a view of it."""
-    places = [place for place, item in enumerate(kept) if item.split == name]
-    members = kept[places[0] : places[-1] + 1]
+def _split(
+    kept: Sequence[LabelledFile], images: UInt8[np.ndarray, "n c h w"], name: str, path: Path, layout: FolderLayout
+) -> Split:
+    members = [item for item in kept if item.split == name]
     return Split(
-        images=torch.from_numpy(pictures.images[places[0] : places[-1] + 1]),
+        images=torch.from_numpy(images),
         labels=_marked(members, layout) if layout.has_several_labels else torch.tensor([it.label for it in members]),
-        paths=tuple(item.file.relative_to(path).as_posix() for item in members),
+        paths=tuple(names_within(path, [item.file for item in members])),
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,34 +16,23 @@ from tqdm import tqdm
 
 from thumbnet.data.images import read_picture
 from thumbnet.data.memory import memory_limit_bytes
+from thumbnet.data.picture_request import PictureRequest, Pictures
 from thumbnet.data.standardise import Depth, fitted
 from thumbnet.data.white_levels import describe_scale, white_of_set
 from thumbnet.errors import ConfigError, ImageError
 from thumbnet.specs.data import WhiteLevels
-from thumbnet.specs.sizes import Fit, Sides, as_image_size, as_sides
+from thumbnet.specs.sizes import Fit, Sides, as_image_size
 from thumbnet.terminal.streams import steady_stderr
 from thumbnet.terminal.text import counted
 
 CHUNK_PICTURES = 64  # read by the threads before they are put in the array
-PROGRESS_AFTER_S = 2.0
 LOG_INTERVAL_S = 10.0  # between progress lines where nobody watches a terminal
 FLAT_SPREAD = 1  # levels: between the highest and the lowest of a picture of one colour
 DIM_BELOW = 64  # of 255: colour pictures with 16 bits of which at most 14 are used
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """`images` of the files that could be read: uint8 [N,C,H,W]. `unreadable` has the others with what is wrong."""
-
-    images: UInt8[np.ndarray, "n c h w"]
-    files: tuple[Path, ...]
-    unreadable: Mapping[Path, ImageError]
-    white_levels: WhiteLevels
-    remarks: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Decoded:
+class Decoded:
     """A picture resized (None once it is in its place), and how deep its file is."""
 
     pixels: UInt8[np.ndarray, "c h w"] | None
@@ -51,40 +40,23 @@ class _Decoded:
     is_flat: bool
 
 
-def read_pictures(
-    files: Sequence[Path],
-    *,
-    image_size: int | Sides,
-    fit: Fit = "crop",
-    relative_to: Path,
-    white_levels: WhiteLevels | None = None,
-    show_progress: bool = True,
-    progress_after_s: float = PROGRESS_AFTER_S,
-) -> Pictures:
-    """Read picture files in their order; one channel if every file is stored in greys, else three.
-
-    Args:
-        files: at least one.
-        image_size: side in pixels, or height and width.
-        fit: as in `load_dataset`.
-        relative_to: the folder that remarks name files in.
-        white_levels: as in `read_picture`; None: one scale for each kind of deep pictures, by the highest level.
-        show_progress: a progress bar on stderr, if reading takes more than `progress_after_s` seconds.
+def read_pictures(request: PictureRequest) -> Pictures:
+    """Read picture files into memory; one channel if every file is stored in greys, else three.
 
     Raises:
         ConfigError: the images would take more memory than there is.
     """
-    sides = as_sides(image_size)
+    files, sides = request.files, request.sides
     room = _Room(len(files), sides)
     unreadable: dict[Path, ImageError] = {}
-    found: list[tuple[Path, _Decoded]] = []
+    found: list[tuple[Path, Decoded]] = []
     with (
         ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,  # Pillow decodes without the GIL
-        progress_line("reading pictures", total=len(files), show=show_progress, after_s=progress_after_s) as advance,
+        reading_progress(request) as advance,
     ):
         for start in range(0, len(files), CHUNK_PICTURES):
             chunk = files[start : start + CHUNK_PICTURES]
-            decode = partial(_decode, image_size=sides, fit=fit, white_levels=white_levels)
+            decode = partial(decode_picture, image_size=sides, fit=request.fit, white_levels=request.white_levels)
             for file, decoded in zip(chunk, pool.map(decode, chunk), strict=True):
                 if isinstance(decoded, ImageError):
                     unreadable[file] = decoded
@@ -92,19 +64,40 @@ def read_pictures(
                     room.add(decoded.pixels)
                     found.append((file, replace(decoded, pixels=None)))
                 advance(1)
-    scales = _Scales.of([decoded.depth for _, decoded in found]) if white_levels is None else None
+    scales = Scales.of([decoded.depth for _, decoded in found]) if request.white_levels is None else None
     if scales is not None:
         for place, (file, decoded) in enumerate(found):
             if decoded.depth.kind is not None and scales.whites[decoded.depth.kind] != decoded.depth.white:
                 picture = read_picture(file, image_size=sides, white_levels=scales.whites)
-                room.images[place] = fitted(picture.image, sides, len(room.images[place]), fit)
-    flat = [file.relative_to(relative_to).as_posix() for file, decoded in found if decoded.is_flat]
+                room.images[place] = fitted(picture.image, sides, len(room.images[place]), request.fit)
+    flat = [file.relative_to(request.relative_to).as_posix() for file, decoded in found if decoded.is_flat]
     return Pictures(
-        images=room.images[: len(found)],
-        files=tuple(file for file, _ in found),
+        take_images=partial(_by_split, room.images[: len(found)], request, unreadable),
         unreadable=unreadable,
-        white_levels={**(white_levels or {})} if scales is None else scales.whites,
-        remarks=(*(() if scales is None else scales.remarks), *_describe_flat(flat)),
+        white_levels={**(request.white_levels or {})} if scales is None else scales.whites,
+        remarks=(*(() if scales is None else scales.remarks), *describe_flat(flat)),
+    )
+
+
+def _by_split(
+    images: UInt8[np.ndarray, "n c h w"], request: PictureRequest, unreadable: Collection[Path]
+) -> dict[str, UInt8[np.ndarray, "_ c h w"]]:
+    """Views of the images, in which those of a split lie side by side."""
+    parts, first_file, first = {}, 0, 0
+    for name, number in request.num_files.items():
+        last = first + sum(file not in unreadable for file in request.files[first_file : first_file + number])
+        parts[name] = images[first:last]
+        first_file, first = first_file + number, last
+    return parts
+
+
+def reading_progress(request: PictureRequest) -> AbstractContextManager[Callable[[int], object]]:
+    """The line on stderr that shows how many files were read."""
+    return progress_line(
+        "reading pictures",
+        total=len(request.files),
+        show=request.show_progress,
+        after_s=request.progress_after_s,
     )
 
 
@@ -143,29 +136,33 @@ class _Room:
         self._num_added += 1
 
     def _new(self, num_channels: int) -> UInt8[np.ndarray, "n c h w"]:
-        height, width = self._sides
-        num_bytes, limit = self._num_images * num_channels * height * width, memory_limit_bytes()
-        if num_bytes > limit:
-            scale = (limit / (3 * self._num_images * height * width)) ** 0.5
-            most = as_image_size((int(scale * height), int(scale * width)))
-            raise ConfigError(
-                f"{self._num_images:,} pictures of {width:,}x{height:,} pixels would take "
-                f"{num_bytes / 1e9:,.1f} GB of memory, more than half of what there is ({2 * limit / 1e9:,.1f} GB)",
-                hint=f"set image_size to {most if isinstance(most, int) else list(most)} or less, or take fewer "
-                "pictures",
-            )
-        return np.empty((self._num_images, num_channels, height, width), np.uint8)
+        check_memory(self._num_images, num_channels, self._sides)
+        return np.empty((self._num_images, num_channels, *self._sides), np.uint8)
+
+
+def check_memory(num_images: int, num_channels: int, sides: Sides) -> None:
+    """ConfigError where so many images would take more memory than data may take."""
+    height, width = sides
+    num_bytes, limit = num_images * num_channels * height * width, memory_limit_bytes()
+    if num_bytes > limit:
+        scale = (limit / (3 * num_images * height * width)) ** 0.5
+        most = as_image_size((int(scale * height), int(scale * width)))
+        raise ConfigError(
+            f"{num_images:,} pictures of {width:,}x{height:,} pixels would take "
+            f"{num_bytes / 1e9:,.1f} GB of memory, more than half of what there is ({2 * limit / 1e9:,.1f} GB)",
+            hint=f"set image_size to {most if isinstance(most, int) else list(most)} or less, or take fewer pictures",
+        )
 
 
 @dataclass
-class _Scales:
+class Scales:
     """One white level for each kind of deep pictures, and what a reader should know of it."""
 
     whites: dict[str, float] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, depths: Sequence[Depth]) -> _Scales:
+    def of(cls, depths: Sequence[Depth]) -> Scales:
         highest: dict[str, list[float]] = {}
         for depth in depths:
             if depth.kind is not None and depth.highest is not None:
@@ -184,7 +181,10 @@ class _Scales:
         return scales
 
 
-def _decode(file: Path, *, image_size: Sides, fit: Fit, white_levels: WhiteLevels | None) -> _Decoded | ImageError:
+def decode_picture(
+    file: Path, *, image_size: Sides, fit: Fit, white_levels: WhiteLevels | None
+) -> Decoded | ImageError:
+    """A picture file decoded and resized, or what is wrong with it."""
     try:
         is_odd = not file.is_file() and file.exists()  # a pipe would keep us waiting
     except OSError as error:  # a link to a name that the system refuses
@@ -196,11 +196,16 @@ def _decode(file: Path, *, image_size: Sides, fit: Fit, white_levels: WhiteLevel
     except ImageError as error:
         return error
     pixels = fitted(picture.image, image_size, picture.num_channels, fit)
-    is_flat = max(int(channel.max()) - int(channel.min()) for channel in pixels) <= FLAT_SPREAD
-    return _Decoded(pixels, picture.depth, is_flat)
+    return Decoded(pixels, picture.depth, _is_flat(pixels))
 
 
-def _describe_flat(flat: Sequence[str]) -> tuple[str, ...]:
+def _is_flat(pixels: UInt8[np.ndarray, "c h w"]) -> bool:
+    """Whether a picture has a single colour."""
+    return max(int(channel.max()) - int(channel.min()) for channel in pixels) <= FLAT_SPREAD
+
+
+def describe_flat(flat: Sequence[str]) -> tuple[str, ...]:
+    """A sentence where pictures, whose names are given, have a single colour."""
     if not flat:
         return ()
     sentence = (

@@ -25,7 +25,8 @@ from thumbnet.data.folder_layout import FolderLayout, read_layout
 from thumbnet.data.folder_tree import FolderTree
 from thumbnet.data.groups import GROUPS_FILE, group_names, resolve_groups, with_groups
 from thumbnet.data.labels_file import LABELS_FILE, labels_from
-from thumbnet.data.pictures import PROGRESS_AFTER_S, progress_line
+from thumbnet.data.picture_request import PROGRESS_AFTER_S
+from thumbnet.data.pictures import progress_line
 from thumbnet.data.splits import hold_out
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.specs.division import Division
