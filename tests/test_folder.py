@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from odd_pictures import write_deep
 from thumbnet.data.folder import read_folder
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import DataError, ImageError
@@ -100,3 +101,13 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     (make(tmp_path / "broken") / "dog" / "2.png").write_bytes(b"\x89PNG")
     with pytest.raises(ImageError, match=r"dog/2\.png"):
         read_folder(tmp_path / "broken")
+
+
+def test_pictures_of_a_single_colour_are_counted_by_the_scale_of_the_set(tmp_path: Path) -> None:
+    """Levels up to 4,000 of 65,535 all seem black, but 12 bits are used here."""
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        write_deep(tmp_path / name / "0.png", [0, 200, 4000, 7])
+    Image.new("L", (4, 4), 9).save(tmp_path / "cat" / "plain.png")
+    remarks = read_folder(tmp_path, image_size=4).source.remarks
+    assert remarks[-1].startswith("1 picture of a single colour, for instance cat/plain.png.")

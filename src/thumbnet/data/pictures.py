@@ -69,7 +69,8 @@ def read_pictures(request: PictureRequest) -> Pictures:
         for place, (file, decoded) in enumerate(found):
             if decoded.depth.kind is not None and scales.whites[decoded.depth.kind] != decoded.depth.white:
                 picture = read_picture(file, image_size=sides, white_levels=scales.whites)
-                room.images[place] = fitted(picture.image, sides, len(room.images[place]), request.fit)
+                pixels = fitted(picture.image, sides, len(room.images[place]), request.fit)
+                room.images[place], found[place] = pixels, (file, replace(decoded, is_flat=_is_flat(pixels)))
     flat = [file.relative_to(request.relative_to).as_posix() for file, decoded in found if decoded.is_flat]
     return Pictures(
         take_images=partial(_by_split, room.images[: len(found)], request, unreadable),
