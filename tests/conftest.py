@@ -62,6 +62,14 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _cache_of_pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded pictures are kept among the tests' own files, and not in anybody's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("THUMBNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def tiny_dataset() -> Dataset:
     """Three classes of 12x12 colour noise that differ in their brightest channel: learnt in seconds."""

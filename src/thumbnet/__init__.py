@@ -104,6 +104,7 @@ _MODULE_OF = {
     "export_model": "thumbnet.export.export",
     "register_export_format": "thumbnet.export.formats",
     "register_data_source": "thumbnet.data.source_registry",
+    "pack_data": "thumbnet.data.packs.pack",
     "save_dataset": "thumbnet.data.from_arrays",
     "saliency_maps": "thumbnet.evaluation.saliency",
     "save_lr_trial": "thumbnet.views.curves",

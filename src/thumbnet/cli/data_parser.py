@@ -14,13 +14,14 @@ from thumbnet.cli.options import (
     add_split_options,
     add_verb,
 )
+from thumbnet.specs.sizes import FITS
 
 
 def add_data(verbs: Any) -> None:
     """The verb data, with verbs of its own."""
     data = verbs.add_parser("data", help="look at a dataset, or fetch it")
     parts = data.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for add in (_add_info, _add_split, _add_prepare, _add_preview, _add_check):
+    for add in (_add_info, _add_split, _add_pack, _add_cache, _add_prepare, _add_preview, _add_check):
         add(parts)
 
 
@@ -53,6 +54,42 @@ def _add_split(parts: Any) -> None:
     )
     split.add_argument("--link", action="store_true", help="make symbolic links instead of copies")
     add_json(split)
+
+
+def _add_pack(parts: Any) -> None:
+    pack = add_verb(parts, "pack", data_verbs.pack, "decode data once into a folder to keep or copy (packed:DIR)")
+    pack.add_argument("data", metavar="SOURCE", help="a data source, as a rule folder:PATH")
+    pack.add_argument(
+        "--out", metavar="DIR", required=True, help="a new or empty folder; where this was stopped, it goes on"
+    )
+    add_image_size(pack, default="32")
+    pack.add_argument(
+        "--fit",
+        choices=FITS,
+        default="crop",
+        help="how pictures of another shape are brought to that: their centre, or all with grey around it "
+        "(default: crop)",
+    )
+    pack.add_argument("--skip-unreadable", action="store_true", help="leave out files that cannot be read as pictures")
+    pack.add_argument(
+        "--labels",
+        choices=("auto", "folders", "file"),
+        default="auto",
+        help="where a folder's labels are: its class folders, its labels.csv (file), or that where it is there "
+        "(default: auto)",
+    )
+    add_data_folder_options(pack)
+    add_json(pack)
+
+
+def _add_cache(parts: Any) -> None:
+    cache = add_verb(parts, "cache", data_verbs.cache, "list or remove the decoded pictures of folders that are kept")
+    what = cache.add_mutually_exclusive_group(required=True)
+    what.add_argument("--list", action="store_true", help="list what is kept, and where")
+    what.add_argument(
+        "--clear", metavar="NAME", nargs="?", const="", help="remove the entry of this name, or all without a name"
+    )
+    add_json(cache)
 
 
 def _add_prepare(parts: Any) -> None:

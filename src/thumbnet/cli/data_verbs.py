@@ -1,4 +1,4 @@
-"""The verbs of `thumbnet data`: info, split, prepare, preview, check."""
+"""The verbs of `thumbnet data`: info, split, pack, cache, prepare, preview, check."""
 
 from __future__ import annotations
 
@@ -104,6 +104,56 @@ def split(parsed: argparse.Namespace) -> None:
     put(done)
     groups = ["--groups", "auto"] if done.is_grouped else []  # also where a training holds validation images out
     put(f"to train on it: {shlex.join(['thumbnet', 'train', '--data', f'folder:{done.path}', *groups])}")
+
+
+def pack(parsed: argparse.Namespace) -> None:
+    """Decode data into a folder to keep, and print what it holds."""
+    check_data(parsed.data)
+
+    from thumbnet.data.packs.pack import pack_data
+
+    packed = pack_data(
+        parsed.data,
+        parsed.out,
+        data_dir=parsed.data_dir,
+        allow_unverified=parsed.allow_unverified,
+        image_size=image_size_of(parsed.image_size),
+        fit=parsed.fit,
+        skip_unreadable=parsed.skip_unreadable,
+        labels=parsed.labels,
+    )
+    for sentence in packed.remarks:
+        tell(sentence)
+    if parsed.json:
+        put_json(packed.to_dict())
+        return
+    channels, height, width = packed.image_shape
+    put(packed)
+    put(
+        f"{packed.num_images:,} images of {width}x{height} pixels in {'grey' if channels == 1 else 'colour'}, "
+        f"{packed.num_bytes / 1e6:,.1f} MB"
+    )
+    put(f"to train on it: {shlex.join(['thumbnet', 'train', '--data', f'packed:{packed.path}'])}")
+
+
+def cache(parsed: argparse.Namespace) -> None:
+    """List or remove the decoded pictures that are kept."""
+    from thumbnet.data.packs.entries import cache_entries, clear_cache, summed
+
+    if parsed.clear is not None:
+        cleared = clear_cache(parsed.clear or None)
+        if parsed.json:
+            put_json({"cleared": [entry.name for entry in cleared]})
+            return
+        put(f"{summed(cleared)} removed")
+        return
+    place, entries = cache_entries()
+    if parsed.json:
+        put_json({"path": None if place is None else str(place), "entries": [entry.to_dict() for entry in entries]})
+        return
+    put(f"{'no cache' if place is None else place}: {summed(entries)}")
+    for entry in entries:
+        put(entry)
 
 
 def prepare(parsed: argparse.Namespace) -> None:

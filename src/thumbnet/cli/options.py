@@ -50,7 +50,7 @@ def add_data_options(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--data",
         metavar="SOURCE",
-        help=f"data source: auto, cifar10, cifar100, digits, folder:PATH or npz:FILE (default: {default})",
+        help=f"data source: auto, cifar10, cifar100, digits, folder:PATH, npz:FILE or packed:DIR (default: {default})",
     )
     add_data_folder_options(parser)
 

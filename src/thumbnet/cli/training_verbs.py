@@ -53,7 +53,7 @@ UNUSED_BY_FIND_LR = frozenset(
     | DECISION_FIELDS
     | STOPPING_FIELDS
 )
-OWN_IMAGES = ("folder:", "npz:")  # sources of the user's own, as no recipe knows them
+OWN_IMAGES = ("folder:", "packed:", "npz:")  # sources of the user's own, as no recipe knows them
 LR_TRIAL_SUFFIXES = (".png", ".svg", ".csv")
 RESUME_OPTIONS = ("data", "data_dir", "device", "log_style")  # all others are taken from the run that goes on
 

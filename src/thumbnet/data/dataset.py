@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from thumbnet.data.packs.kept import KeptResults, Origin
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.specs.data import LabelsFrom, WhiteLevels
 from thumbnet.specs.division import Division
@@ -28,7 +30,8 @@ class Split:
     Where an image may have several labels, or none, they are uint8 [N,K]: 1 for each class that it shows, else 0.
 
     `positions` are those of the images in the split that they were selected from; None where this is that split itself.
-    Images of an equal number in `groups` belong together (see groups.py); None: every image for itself.
+    Images of an equal number in `groups` belong together (see groups.py); None: every image for itself. `origin` is
+    where the images that `positions` count are from, if that is a pack (see packs/kept.py).
     """
 
     images: UInt8[Tensor, "n c h w"]
@@ -36,6 +39,7 @@ class Split:
     paths: tuple[str, ...] | None = None
     positions: Int64[Tensor, " n"] | None = None
     groups: Int64[Tensor, " n"] | None = None
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -69,6 +73,7 @@ class Split:
             None if self.paths is None else tuple(self.paths[index] for index in chosen),
             torch.tensor(chosen, dtype=torch.int64) if self.positions is None else self.positions[chosen],
             None if self.groups is None else self.groups[chosen],
+            self.origin,
         )
 
 
@@ -204,13 +209,34 @@ class Dataset:
 
     def checksum(self) -> str:
         """SHA-256 of the pixels and labels of all splits in order, as hexadecimal digits: equal data, equal text."""
+        kept = self.kept_results()
+        known = None if kept is None else kept.recall("checksum")
+        if known is not None:
+            return known
         digest = hashlib.sha256()
         for split in (self.train, self.val, self.test):
             if split is not None:
                 digest.update(repr(tuple(split.images.shape)).encode())
                 digest.update(split.images.contiguous().numpy().data)
                 digest.update(split.labels.contiguous().numpy().data)
+        if kept is not None:
+            kept.keep("checksum", digest.hexdigest())
         return digest.hexdigest()
+
+    def kept_results(self) -> KeptResults | None:
+        """Where results on these very images and labels are kept; None where they are of no pack, or were changed."""
+        digest, folder = hashlib.sha256(), None
+        for split in (self.train, self.val, self.test):
+            if split is None:
+                digest.update(b"none")
+                continue
+            if split.origin is None or split.images._version:
+                return None
+            folder = split.origin.folder
+            digest.update(repr((split.origin.rows, tuple(split.images.shape))).encode())
+            digest.update(b"all" if split.positions is None else split.positions.contiguous().numpy().data)
+            digest.update(split.labels.contiguous().numpy().data)
+        return None if folder is None else KeptResults(folder, digest.hexdigest())
 
 
 def _in_colour(split: Split) -> Split:
@@ -253,6 +279,7 @@ class SourceSplits:
         """All images, those of train first, then those of val and test; DataError where their shapes differ."""
         _check_same_shape(self.train, self.val, self.test)
         splits = [split for split in (self.train, self.val, self.test) if split is not None]
+        origins = [split.origin for split in splits if split.origin is not None and split.positions is None]
         return Split(
             torch.cat([split.images for split in splits]),
             torch.cat([split.labels for split in splits]),
@@ -260,4 +287,5 @@ class SourceSplits:
             groups=None
             if self.train.groups is None
             else torch.cat([split.groups for split in splits if split.groups is not None]),
+            origin=reduce(Origin.followed_by, origins) if len(origins) == len(splits) else None,
         )

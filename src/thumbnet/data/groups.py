@@ -23,12 +23,11 @@ from thumbnet.data.faults import faulty_table
 from thumbnet.data.folder_layout import normalised_name
 from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
 from thumbnet.specs.checks import shown
-from thumbnet.specs.data import DataSpec, expanded
+from thumbnet.specs.data import PICTURE_SOURCES, DataSpec, expanded
 from thumbnet.specs.division import Division
 from thumbnet.terminal.text import counted
 
 GROUPS_FILE = "groups.csv"  # in the folder of the data
-FOLDER_SOURCE = "folder"
 ADVICE = "move them, leave groups out, or divide all images anew: --folds 4"
 
 Names: TypeAlias = Sequence[str | None]  # of each image's group, None where it is one of its own
@@ -41,7 +40,7 @@ def resolve_groups(groups: str, splits: SourceSplits) -> str:
         ConfigError: "folders" for data that is in no folder.
     """
     spec = DataSpec(splits.source.name)
-    is_folder = spec.name == FOLDER_SOURCE and splits.train.paths is not None
+    is_folder = spec.name in PICTURE_SOURCES and splits.train.paths is not None
     if groups == "folders" and not is_folder:
         raise ConfigError(
             f"groups is 'folders', but the images of {splits.source.name} lie in no folders",
@@ -99,7 +98,7 @@ def with_groups(splits: SourceSplits, groups: str, *, are_divided_anew: bool = F
     """
     spec = DataSpec(splits.source.name)
     if groups == "off":
-        remarks = not_obeyed(spec.path, groups) if spec.name == FOLDER_SOURCE else ()
+        remarks = not_obeyed(spec.path, groups) if spec.name in PICTURE_SOURCES else ()
         return replace(splits, source=replace(splits.source, remarks=(*splits.source.remarks, *remarks)))
     by_split = _by_folder(splits) if groups == "folders" else _by_file(splits, Path(groups))
     if not are_divided_anew:

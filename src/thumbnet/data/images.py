@@ -35,6 +35,7 @@ RASTER_FORMATS = (
     "JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000", "DDS", "DIB", "ICNS", "ICO", "PCX", "PSD",
     "QOI", "SGI", "SUN", "TGA", "XBM", "XPM", "HEIF",
 )  # fmt: skip
+READER_VERSION = 1  # raised with whatever changes the pixels that a file becomes, here or in standardise.py
 DRAFT_SCALE = 2  # a JPEG file is decoded at no less than so many times the size that is wanted
 PictureFile: TypeAlias = Path | BytesIO  # a path, or what such a file holds
 

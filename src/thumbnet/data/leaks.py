@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from thumbnet.data.alike import find_alike
 from thumbnet.data.class_counts import label_text
@@ -21,6 +22,7 @@ from thumbnet.specs.csv_table import read_rows
 from thumbnet.specs.json_text import damaged
 
 KIND = "leak"
+SEARCH_VERSION = 1  # raised with whatever changes what is found, here, in alike.py or in duplicates.py
 LEAK_COLUMNS = (*SUSPECT_COLUMNS, "split", "other_split", "other_index", "other_path", "likeness", "flipped")
 
 
@@ -63,11 +65,22 @@ class Leaks:
 
 
 def find_leaks(dataset: Dataset) -> Leaks:
-    """The leaks between the splits of a dataset.
+    """The leaks between the splits of a dataset; of images of a pack, as they were found before.
 
     More than MAX_PAIRS pairs are not compared: of the images held out, a sample is searched for then, always the same;
     equal images are found all the same.
     """
+    kept, name = dataset.kept_results(), f"leaks-{SEARCH_VERSION}-{'flipped' if dataset.flip_keeps_labels else 'as-is'}"
+    known = None if kept is None else kept.recall(name)
+    if known is not None:
+        return _from_text(known)
+    leaks = _search(dataset)
+    if kept is not None:
+        kept.keep(name, _to_text(leaks))
+    return leaks
+
+
+def _search(dataset: Dataset) -> Leaks:
     splits = {name: getattr(dataset, name) for name in SPLIT_NAMES}
     present: dict[str, Split] = {name: split for name, split in splits.items() if split is not None}
     places = [(name, index) for name, split in present.items() for index in range(len(split))]
@@ -78,6 +91,16 @@ def find_leaks(dataset: Dataset) -> Leaks:
         num_held_out=sum(len(split) for name, split in present.items() if name != "train"),
         num_searched=alike.num_searched,
     )
+
+
+def _to_text(leaks: Leaks) -> str:
+    found = [astuple(leak) for leak in leaks.found]
+    return json.dumps([found, leaks.num_held_out, leaks.num_searched])
+
+
+def _from_text(text: str) -> Leaks:
+    found, num_held_out, num_searched = json.loads(text)
+    return Leaks(tuple(Leak(*values) for values in found), num_held_out, num_searched)
 
 
 def leaks_to_csv(leaks: Leaks, dataset: Dataset) -> str:

@@ -10,6 +10,10 @@ import platformdirs
 
 from thumbnet.data import cifar, digits, folder, npz
 from thumbnet.data.dataset import SourceSplits
+from thumbnet.data.packs import packed
+from thumbnet.data.packs.cache import read_through_cache
+from thumbnet.data.picture_request import ReadPictures
+from thumbnet.data.reading import chosen_reader
 from thumbnet.errors import DatasetNotFoundError, DownloadError
 from thumbnet.specs.data import DataSpec, ReadOptions, expanded
 
@@ -71,16 +75,27 @@ def read_npz(spec: DataSpec, _options: ReadOptions) -> SourceSplits:
 
 
 def read_folder(spec: DataSpec, options: ReadOptions) -> SourceSplits:
-    """The pictures of a folder."""
-    return folder.read_folder(
-        spec.path,
-        image_size=options.wanted_sides,
-        fit=options.fit,
-        skip_unreadable=options.skip_unreadable,
-        white_levels=options.white_levels,
-        labels=options.labels,
-        show_progress=options.show_progress,
-    )
+    """The pictures of a folder, decoded once: see packs/cache.py."""
+
+    def read(reader: ReadPictures) -> SourceSplits:
+        return folder.read_folder(
+            spec.path,
+            image_size=options.wanted_sides,
+            fit=options.fit,
+            skip_unreadable=options.skip_unreadable,
+            white_levels=options.white_levels,
+            labels=options.labels,
+            show_progress=options.show_progress,
+            read=reader,
+        )
+
+    chosen = chosen_reader()
+    return read_through_cache(read, show_progress=options.show_progress) if chosen is None else read(chosen)
+
+
+def read_packed(spec: DataSpec, options: ReadOptions) -> SourceSplits:
+    """The images of a pack."""
+    return packed.read_packed(spec.path, white_levels=options.white_levels, show_progress=options.show_progress)
 
 
 def read_auto(spec: DataSpec, _options: ReadOptions) -> SourceSplits:

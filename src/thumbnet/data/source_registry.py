@@ -22,7 +22,15 @@ import torch
 
 from thumbnet.data.dataset import SourceSplits, Split
 from thumbnet.data.labels_file import labels_from
-from thumbnet.data.own_sources import read_auto, read_cifar10, read_cifar100, read_digits, read_folder, read_npz
+from thumbnet.data.own_sources import (
+    read_auto,
+    read_cifar10,
+    read_cifar100,
+    read_digits,
+    read_folder,
+    read_npz,
+    read_packed,
+)
 from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
 from thumbnet.specs.checks import did_you_mean
 from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec, ReadOptions
@@ -81,6 +89,7 @@ DATA_SOURCES: Registry[DataSource] = Registry(
         "digits": DataSource(read_digits, search_leaks=False),
         "folder": DataSource(read_folder, place="PATH", obeys=FOLDER_ARGUMENTS),
         "npz": DataSource(read_npz, place="FILE"),
+        "packed": DataSource(read_packed, place="DIR"),
     },
 )
 
@@ -233,7 +242,8 @@ def _read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:
         )
     if spec.name == "auto":  # it may be another source's
         return splits
-    return replace(splits, fit=options.fit, source=replace(splits.source, name=source_name(spec.data)))
+    fit = options.fit if "image_shape" in source.obeys else splits.fit
+    return replace(splits, fit=fit, source=replace(splits.source, name=source_name(spec.data)))
 
 
 def _check_shape(source: DataSource, spec: DataSpec, options: ReadOptions) -> None:

@@ -47,9 +47,9 @@ def load_dataset(
 
     Args:
         data: `cifar10`; `cifar100`; `digits` (scikit-learn's 8x8 digits, embedded); `folder:PATH` (one sub-folder per
-            class, or a labels.csv); `npz:FILE` (see `thumbnet.data.npz`); `auto`: CIFAR-10 where it is on disk or can
-            be downloaded, otherwise the digits, with a `source.note`; or the name of a source of yours
-            (`register_data_source`).
+            class, or a labels.csv); `npz:FILE` (see `thumbnet.data.npz`); `packed:DIR` (see `thumbnet.pack_data`);
+            `auto`: CIFAR-10 where it is on disk or can be downloaded, otherwise the digits, with a `source.note`; or
+            the name of a source of yours (`register_data_source`).
         data_dir: the folder that holds CIFAR-10 or gets it, or that holds CIFAR-100; None: THUMBNET_DATA, else the
             user's cache folder.
         allow_unverified: accept CIFAR files that are not the official ones; `source.verified` is then False.

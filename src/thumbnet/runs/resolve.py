@@ -22,7 +22,7 @@ from thumbnet.recipes import load_recipe
 from thumbnet.runs.init import options_to_train, with_statistics_of_weights
 from thumbnet.runs.size_advice import advise_size
 from thumbnet.runs.which import is_pretrained_name
-from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec
+from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, PICTURE_SOURCES, DataSpec
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.objective import Objective
 from thumbnet.specs.own_code import resolved_reference
@@ -100,6 +100,8 @@ def _check_given(dataset: Dataset, config: TrainConfig) -> None:
         wanted |= {"val_fraction": config.val_fraction, "val_per_class": config.val_per_class or 0}
     for name in ("folds", "fold"):
         wanted[name], given[name] = getattr(config.division, name), getattr(dataset.division, name)
+    if DataSpec(dataset.source.name).name == "packed":  # fitted when it was packed
+        del wanted["fit"]
     groups = config.division.groups
     if groups != "auto" and not are_same_groups(groups, dataset.division.groups):
         wanted["groups"], given["groups"] = whole_path(groups), dataset.division.groups
@@ -163,7 +165,7 @@ def resolve_config(config: TrainConfig, dataset: Dataset, *, is_resolved: bool =
         inputs=_resolved_code(resolve_inputs(config.inputs, dataset)),
         objective=_resolved_objective(config.objective),
         report_robustness=(
-            DataSpec(source).name == "folder" and not dataset.has_several_labels
+            DataSpec(source).name in PICTURE_SOURCES and not dataset.has_several_labels
             if config.report_robustness == "auto"
             else config.report_robustness
         ),

@@ -19,6 +19,7 @@ LABEL_SEPARATOR = ";"  # of several labels of a picture in a text
 NO_LABEL = "no label"  # for people
 IMAGE_SIZE = 32  # pixels, where no other side is given
 FRACTION_TEXT = '0 to 0.5, or "auto"'  # what `val_fraction` may be
+PICTURE_SOURCES = ("folder", "packed")  # data sources of picture files, decoded now or before
 ARRAYS = "arrays"  # what `data` is for arrays in memory (`dataset_from_arrays`), which nobody can read again
 
 

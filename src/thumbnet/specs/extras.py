@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from thumbnet.errors import ExtraMissingError
 
 EXTRAS = {
-    "train": ("torch", "scipy", "sklearn", "matplotlib", "tqdm", "pooch", "requests", "platformdirs"),
+    "train": ("torch", "scipy", "sklearn", "matplotlib", "tqdm", "pooch", "requests", "platformdirs", "joblib"),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "tflite": ("flatbuffers", "tflite", "ai_edge_litert"),
     "serve": ("starlette", "uvicorn", "python_multipart"),

@@ -16,7 +16,9 @@ MODELS = (
     "dilated", "dilated-fixed", "resnet8", "sprint", "sprint-long",
     "thumb-20k", "thumb-50k", "thumb-100k", "thumb-200k",
 )  # fmt: skip
-DATA_SOURCES = {"auto": "", "cifar10": "", "cifar100": "", "digits": "", "folder": "PATH", "npz": "FILE"}
+DATA_SOURCES = {
+    "auto": "", "cifar10": "", "cifar100": "", "digits": "", "folder": "PATH", "npz": "FILE", "packed": "DIR",
+}  # fmt: skip
 
 
 def is_torch_there() -> bool:
@@ -40,8 +42,8 @@ def check_data_name(data: str) -> None:
         choices = ", ".join(f"{name}:{place}" if place else name for name, place in sources.items())
         hint = f"{did_you_mean(spec.name, sources)}choose one of {choices}"
         raise ConfigError(f"unknown data {data!r}", hint=hint)
-    if spec.name in ("folder", "npz") and spec.place and not _exists(spec):
-        what = "folder" if spec.name == "folder" else "file"
+    if spec.name in ("folder", "npz", "packed") and spec.place and not _exists(spec):
+        what = "file" if spec.name == "npz" else "folder"
         raise DatasetNotFoundError(f"there is no {what} {spec.path}", hint=f"check the path after {spec.name}:")
 
 

@@ -23,7 +23,7 @@ from thumbnet.specs.own_code import is_own_code
 from thumbnet.specs.policies import AUTO, pixel_unit
 from thumbnet.training.windows import draw_windows, only_windows, table_of_levels
 
-OWN_PICTURES = ("folder", "npz", "arrays")  # the data sources of a user's own pictures
+OWN_PICTURES = ("folder", "packed", "npz", "arrays")  # the data sources of a user's own pictures
 NUM_SAMPLE_IMAGES = 2_000  # for a data-dependent initialisation, of images of up to 64x64 pixels
 SAMPLE_PIXELS = NUM_SAMPLE_IMAGES * 64 * 64  # of fewer large ones, since all are in memory at once
 

@@ -49,7 +49,7 @@ from thumbnet.runs.planning.start import (
 )
 from thumbnet.runs.planning.times import Times
 from thumbnet.runs.resolve import Say, load_data
-from thumbnet.specs.data import DataSpec
+from thumbnet.specs.data import PICTURE_SOURCES, DataSpec
 from thumbnet.specs.policies import AUTO
 
 
@@ -109,7 +109,8 @@ def plan_training(
     else:
         dataset, reading_s = _read(config, dataset, say=say, now=now)
     image_s = measures.reference_image_s(config.engine, seconds=REFERENCE_S)
-    robustness = config.report_robustness if is_folder or config.report_robustness is True else False
+    are_pictures = DataSpec(config.data).name in PICTURE_SOURCES
+    robustness = config.report_robustness if are_pictures or config.report_robustness is True else False
     times = Times(
         began_s,
         minutes,
