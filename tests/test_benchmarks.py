@@ -22,6 +22,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+import thumbnet
 from cifar_files import make_batches, write_folder
 from fitting import fit_flat
 from thumbnet.cli import main
@@ -149,6 +150,29 @@ def test_a_benchmark_says_what_it_does(
     monkeypatch.setattr(sys, "argv", [script, "--data-dir", str(tmp_path)])
     with pytest.raises(SystemExit, match="thumbnet data prepare"):
         runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
+
+
+def test_the_benchmark_of_packs_writes_files_and_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_packs
+    import measuring
+
+    def packed(code: str, data: str, out: Path, *, cache: Path) -> dict[str, Any]:
+        assert code == bench_packs.PACK
+        return {"seconds": 0.004, "num_images": thumbnet.pack_data(data, out).num_images}
+
+    started = {"second_s": [3.0], "own_s": [1.0], "first_s": 30.0, "later_s": 2.0, "changes": {}}
+    monkeypatch.setattr(bench_packs, "in_process", packed)
+    monkeypatch.setattr(bench_packs, "cifar_folder", lambda folder: folder)
+    monkeypatch.setattr(bench_packs, "measure_jpegs", lambda *_: started)
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
+    words = ["--pack-rate", "20", "--cifar-jpegs", "1", "--work", str(tmp_path / "work")]
+    monkeypatch.setattr(sys, "argv", ["bench_packs.py", *words])
+    bench_packs.main()
+    (text,) = (tmp_path / "results").glob("packs_*.md")
+    assert "**5,000 a second** (bar: 2,000): holds." in text.read_text()
+    assert "**2.00 s later** (median; bar: 3): holds." in text.read_text()
+    assert len(list((tmp_path / "work" / "pngs").rglob("*.png"))) == 20
 
 
 @pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
