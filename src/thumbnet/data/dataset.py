@@ -230,7 +230,7 @@ class Dataset:
             if split is None:
                 digest.update(b"none")
                 continue
-            if split.origin is None or split.images._version:
+            if split.origin is None or split.images.is_inference() or split.images._version:
                 return None
             folder = split.origin.folder
             digest.update(repr((split.origin.rows, tuple(split.images.shape))).encode())

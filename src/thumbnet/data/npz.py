@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from io import BufferedIOBase
 from pathlib import Path
+from typing import TypeAlias
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
+from jaxtyping import UInt8
 
 from thumbnet.data.array_splits import checked_names, splits_from_arrays
 from thumbnet.data.dataset import Source, SourceSplits
@@ -14,10 +18,11 @@ from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.errors import DataError, DatasetNotFoundError
 
 KEYS = "train_images, train_labels[, val_images, val_labels][, test_images, test_labels], or images, labels"
+ReadRows: TypeAlias = Callable[[str, BufferedIOBase], UInt8[np.ndarray, "_ _ _ _"]]
 KNOWN_KEYS = {f"{split}{kind}" for split in ("train_", "val_", "test_", "") for kind in ("images", "labels")}
 
 
-def read_npz(path: Path) -> SourceSplits:
+def read_npz(path: Path, *, read_rows: ReadRows | None = None) -> SourceSplits:
     """The splits in an .npz file: those it defines, or one to be divided later.
 
     Images are uint8 or floats from 0 to 1, [N,H,W] or with 1 or 3 channels, last or first; labels are integers from 0,
@@ -28,11 +33,13 @@ def read_npz(path: Path) -> SourceSplits:
     Args:
         path: the file, with the arrays `train_images` and `train_labels`, and perhaps those of `val_` and `test_`; or
             with `images` and `labels`.
+        read_rows: what reads an array of images, given its name and its content as an .npy file, and gives them as
+            uint8 [N,C,H,W]; None: into memory.
 
     Raises:
         DatasetNotFoundError: no such file; DataError: it is damaged, or its arrays are not as described.
     """
-    arrays = _read_arrays(path)
+    arrays = _read_arrays(path, read_rows)
     names = _class_names(arrays, path)
     arrays.pop("class_names", None)
     unknown = sorted(set(arrays) - KNOWN_KEYS)
@@ -40,20 +47,37 @@ def read_npz(path: Path) -> SourceSplits:
     if f"{first}images" not in arrays or (unknown or (not first and len(arrays) > 2)):
         raise DataError(f"{path} has the arrays {', '.join(sorted(arrays)) or 'of nothing'}", hint=f"name them {KEYS}")
     source = Source(f"npz:{path.resolve()}", f"the arrays of {path}")
-    splits = splits_from_arrays(arrays, class_names=names, source=source, place=f"{path}: ")
+    layout = "auto" if read_rows is None else "NCHW"
+    splits = splits_from_arrays(arrays, class_names=names, source=source, layout=layout, place=f"{path}: ")
     what = "labels, of which an image may have several" if splits.train.has_several_labels else "classes"
     description = f"the arrays of {path}, {len(splits.class_names)} {what}"
     return replace(splits, source=replace(splits.source, description=description))
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+def unpacked_bytes(path: Path) -> int:
+    """Bytes that all arrays of a file take in memory; 0 where it is no such file, which reading it tells."""
+    try:
+        with ZipFile(path) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    except (OSError, BadZipFile):
+        return 0
+
+
+def _read_arrays(path: Path, read_rows: ReadRows | None) -> dict[str, np.ndarray]:
+    def read(name: str) -> np.ndarray:
+        if read_rows is not None and name in KNOWN_KEYS and name.endswith("images"):
+            with loaded.zip.open(f"{name}.npy") as content:
+                return read_rows(name, content)
+        return _array(loaded[name], f"{path}: {name}")
+
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 raise DataError(f"{path} is one array, not an .npz archive of several", hint=f"name them {KEYS}")
-            _check_size(path, sum(member.file_size for member in loaded.zip.infolist()))
-            return {name: _array(loaded[name], f"{path}: {name}") for name in loaded.files}
+            if read_rows is None:
+                _check_size(path, sum(member.file_size for member in loaded.zip.infolist()))
+            return {name: read(name) for name in loaded.files}
     except DataError:
         raise
     except FileNotFoundError as error:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import platformdirs
 
-from thumbnet.data import cifar, digits, folder, npz
+from thumbnet.data import cifar, digits, folder
 from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.packs import packed
 from thumbnet.data.packs.cache import read_through_cache
+from thumbnet.data.packs.npz_maps import read_npz_or_map
 from thumbnet.data.picture_request import ReadPictures
 from thumbnet.data.reading import chosen_reader
 from thumbnet.errors import DatasetNotFoundError, DownloadError
@@ -69,9 +70,9 @@ def read_digits(_spec: DataSpec, _options: ReadOptions) -> SourceSplits:
     return digits.read_digits()
 
 
-def read_npz(spec: DataSpec, _options: ReadOptions) -> SourceSplits:
+def read_npz(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     """The arrays of an npz file."""
-    return npz.read_npz(spec.path)
+    return read_npz_or_map(spec.path, show_progress=options.show_progress)
 
 
 def read_folder(spec: DataSpec, options: ReadOptions) -> SourceSplits:

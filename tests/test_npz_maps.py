@@ -1,0 +1,160 @@
+"""npz files too large for the memory that is free: the same data, by way of the cache, some images at a time."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import zipfile
+from contextlib import redirect_stderr
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from test_packs import assert_same
+from thumbnet.data import memory
+from thumbnet.data.npz import read_npz, unpacked_bytes
+from thumbnet.data.packs import facts, npz_maps, row_file
+from thumbnet.data.packs.npz_maps import read_npz_or_map
+from thumbnet.errors import DataError, DatasetNotFoundError
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (60, 9, 7, 3), dtype=np.uint8)
+LABELS = np.arange(60) % 3
+
+
+@pytest.fixture(autouse=True)
+def _little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THUMBNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(facts, "RECENT_NS", 0)
+    monkeypatch.setattr(npz_maps, "available_bytes", lambda: 0)
+    monkeypatch.setattr(npz_maps, "CHUNK_BYTES", 9 * 7 * 3 * 7)
+    monkeypatch.setattr(row_file, "MAX_PART_ROWS", 11)
+
+
+def save(folder: Path, **arrays: np.ndarray) -> Path:
+    np.savez(folder / "set.npz", **arrays)
+    return folder / "set.npz"
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"images": IMAGES, "labels": LABELS},
+        {"images": IMAGES.transpose(0, 3, 1, 2), "labels": LABELS[:, None]},
+        {"images": IMAGES[..., 0], "labels": LABELS},
+        {"images": (IMAGES / 255).astype(np.float32), "labels": LABELS, "class_names": np.array(["a", "b", "c"])},
+        {"images": IMAGES, "labels": np.eye(3, dtype=np.uint8)[LABELS]},
+        {"train_images": IMAGES, "train_labels": LABELS, "test_images": IMAGES[:9], "test_labels": LABELS[:9]},
+    ],
+)
+def test_the_arrays_are_the_same(arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    path = save(tmp_path, **contiguous)
+    expected = read_npz(path)
+    for _ in range(2):
+        found = read_npz_or_map(path)
+        assert_same(found, expected)
+        assert (found.source.name, found.source.description) == (expected.source.name, expected.source.description)
+        assert found.train.origin is not None
+
+
+def test_the_file_is_read_again_where_it_has_changed_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path, images=IMAGES, labels=LABELS)
+    first = read_npz_or_map(path)
+    monkeypatch.setattr(npz_maps, "read_npz", None)  # whose call would fail
+    assert_same(read_npz_or_map(path), first)
+    monkeypatch.undo()
+    monkeypatch.setenv("THUMBNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(npz_maps, "available_bytes", lambda: 0)
+    save(tmp_path, images=255 - IMAGES, labels=LABELS)
+    assert_same(read_npz_or_map(path), read_npz(path))
+
+
+def test_what_fits_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path, images=IMAGES, labels=LABELS)
+    num_bytes = unpacked_bytes(path)
+    assert num_bytes > IMAGES.nbytes
+    for available, is_mapped in ((4 * num_bytes, False), (4 * num_bytes - 4, True)):
+        monkeypatch.setattr(npz_maps, "available_bytes", lambda available=available: available)
+        assert (read_npz_or_map(path).train.origin is not None) is is_mapped
+    monkeypatch.setenv("THUMBNET_CACHE", "off")
+    assert read_npz_or_map(path).train.origin is None
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": np.full((6, 4, 4), 2.5), "labels": LABELS[:6]}, "from 2.5 to 2.5"),
+        ({"images": np.asfortranarray(IMAGES), "labels": LABELS}, "in the order of Fortran"),
+        ({"images": np.zeros((0, 4, 4), np.uint8), "labels": LABELS[:0]}, r"uint8 \[0, 4, 4\]"),
+        ({"images": np.array([[["x"]]], object), "labels": LABELS[:1]}, "Python objects"),
+        ({"images": IMAGES, "labels": LABELS[:5]}, "60 images and labels 5 labels"),
+        ({"images": IMAGES}, "there is no labels"),
+        ({"photos": IMAGES}, "has the arrays photos"),
+    ],
+)
+def test_what_is_wrong_is_an_error_and_leaves_nothing(
+    arrays: dict[str, np.ndarray], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=message):
+        read_npz_or_map(save(tmp_path, **arrays))
+    assert [path.suffix for path in (tmp_path / "cache" / "packs").iterdir()] == [".lock"]
+
+
+def test_a_damaged_file_or_entry_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetNotFoundError):
+        read_npz_or_map(tmp_path / "absent.npz")
+    path = save(tmp_path, images=IMAGES, labels=LABELS)
+    content = bytearray(path.read_bytes())
+    content[2000] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="is damaged"):
+        read_npz_or_map(path)
+    save(tmp_path, images=IMAGES, labels=LABELS)
+    read_npz_or_map(path)
+    (images,) = (tmp_path / "cache").rglob("train-images.npy")
+    images.write_bytes(images.read_bytes()[:-1])
+    with pytest.raises(DataError, match="train-images"):
+        read_npz_or_map(path)
+    assert_same(read_npz_or_map(path), read_npz(path))  # it was made anew
+
+
+def test_names_of_members_lead_to_no_other_folder(tmp_path: Path) -> None:
+    array = io.BytesIO()
+    np.save(array, IMAGES)
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("../../escaped_images.npy", array.getvalue())
+    with pytest.raises(DataError):
+        read_npz_or_map(tmp_path / "set.npz")
+    assert list(tmp_path.rglob("*escaped*")) == []
+
+
+def test_on_a_full_disk_arrays_are_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(row_file.RowFile, "write", full)
+    path = save(tmp_path, images=IMAGES, labels=LABELS)
+    told = io.StringIO()
+    with redirect_stderr(told):
+        assert_same(read_npz_or_map(path), read_npz(path))
+    assert "No space left" in told.getvalue()
+
+
+def test_what_is_free_is_the_least_of_the_machine_and_the_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {name: tmp_path / name for name in ("limit", "usage", "meminfo", "absent")}
+    places["limit"].write_text("5000000\n")
+    places["usage"].write_text("1000000\n")
+    places["meminfo"].write_text("MemTotal:  9000 kB\nMemAvailable:  7000 kB\n")
+    monkeypatch.setattr(memory, "CONTAINER_LIMITS", (places["limit"], places["absent"]))
+    monkeypatch.setattr(memory, "CONTAINER_USAGES", (places["usage"], places["absent"]))
+    monkeypatch.setattr(memory, "MEMORY_INFO", places["meminfo"])
+    assert memory.available_bytes() == 4_000_000
+    places["limit"].write_text("max\n")
+    assert memory.available_bytes() == 7000 * 1024
+    monkeypatch.setattr(memory, "MEMORY_INFO", places["absent"])
+    assert memory.available_bytes() > 7000 * 1024
