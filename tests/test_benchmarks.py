@@ -163,7 +163,7 @@ def test_the_benchmark_of_packs_writes_files_and_verdicts(tmp_path: Path, monkey
 
     started = {"second_s": [3.0], "own_s": [1.0], "first_s": 30.0, "later_s": 2.0, "changes": {}}
     monkeypatch.setattr(bench_packs, "in_process", packed)
-    monkeypatch.setattr(bench_packs, "cifar_folder", lambda folder: folder)
+    monkeypatch.setattr(bench_packs, "cifar_folder", lambda folder: "cifar")
     monkeypatch.setattr(bench_packs, "measure_jpegs", lambda *_: started)
     monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
     words = ["--pack-rate", "20", "--cifar-jpegs", "1", "--work", str(tmp_path / "work")]
