@@ -9,7 +9,7 @@ import onnx
 from jaxtyping import Float
 
 from thumbnet.errors import ExportError
-from thumbnet.export.onnx.answers import check_answers, check_labels
+from thumbnet.export.onnx.answer_checks import check_answers, check_labels
 from thumbnet.export.onnx.runtime import open_session, run_session, runtime_errors
 from thumbnet.export.request import Agreement, CheckImages, compare, probabilities_of
 
