@@ -100,7 +100,8 @@ def test_onnx_files_give_the_answers(decided: ExportRequest, name: str) -> None:
     if name == "onnx":
         assert answers.tolist() == chosen_classes(decision_of(decided), decided.test.logits).tolist()
         assert result.checks[-1].agreement == 1
-    card, classify = load_onnx(decided.out)
+    predictor = load_onnx(decided.out)
+    card, classify = predictor.card, predictor.logits_of
     assert card.decision == decision_of(decided)
     np.testing.assert_allclose(classify(decided.test.images), logits)
     assert "'class 1' from a probability of" in session.get_modelmeta().custom_metadata_map["answers"]

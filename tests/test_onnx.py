@@ -36,14 +36,16 @@ def test_files_give_what_the_network_gives(kind: str, tmp_path: Path) -> None:
     assert [(check.num_images, check.agreement) for check in result.checks] == [(40, 1), (40, 1)]
     assert max(check.max_difference for check in result.checks) < 1e-5
     assert result.checks[1].accuracy == result.checks[1].original_accuracy == 0.75
-    card, classify = load_onnx(request.out)
+    predictor = load_onnx(request.out)
+    card, classify = predictor.card, predictor.logits_of
     assert card == request.shippable.card
     for size in (1, 7):
         np.testing.assert_allclose(classify(request.test.images[:size]), logits[:size], rtol=1e-4, atol=1e-4)
 
     result = int8_model.write(request)
     assert min(check.agreement for check in result.checks) >= 0.8
-    card, classify = load_onnx(request.out)
+    predictor = load_onnx(request.out)
+    card, classify = predictor.card, predictor.logits_of
     assert card == request.shippable.card
     assert 0 < np.abs(classify(request.test.images) - logits).mean() < 0.1 * logits.std()
 
@@ -77,7 +79,7 @@ def test_metadata(tmp_path: Path) -> None:
     found = {one.key: one.value for one in onnx.load(request.out).metadata_props}
     assert all(value.isascii() and value.isprintable() for value in found.values())
     assert tuple(json.loads(found["class_names"])) == class_names
-    assert card_from_dict(json.loads(found["thumbnet"]), name="card") == load_onnx(request.out)[0] == card
+    assert card_from_dict(json.loads(found["thumbnet"]), name="card") == load_onnx(request.out).card == card
     assert json.loads(f'"{found["name"]}"') == name
     assert (json.loads(found["mean"]), json.loads(found["std"])) == (list(card.mean), list(card.std))
     assert (found["accuracy"], found["license"], found["recipe"]) == ("25.00% of 40 test images", "not stated", "none")

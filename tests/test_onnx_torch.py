@@ -59,7 +59,8 @@ def test_a_users_module(tmp_path: Path) -> None:
     assert [check.agreement for check in results[0].checks] == [1, 1]
     model = onnx.load(results[0].path)
     assert (model.ir_version, model.opset_import[0].version, model.producer_name) == (8, 17, "thumbnet")
-    card, classify = load_onnx(results[0].path)
+    predictor = load_onnx(results[0].path)
+    card, classify = predictor.card, predictor.logits_of
     own = load_run(run).card
     assert card == replace(own, data="npz:data.npz", data_description="npz:data.npz")
     for size in (1, 5):

@@ -79,7 +79,8 @@ def test_onnx_files_give_the_answers(doubtful: ExportRequest, name: str) -> None
         assert (answers == NUM_CLASSES).sum() == 20
     (single,) = session.run(["answers"], {"images": np.ascontiguousarray(pixels[:1])})
     assert single.tolist() == answers[:1].tolist()
-    card, classify = load_onnx(doubtful.out)
+    predictor = load_onnx(doubtful.out)
+    card, classify = predictor.card, predictor.logits_of
     assert card.unsure == rule_of(doubtful)
     np.testing.assert_allclose(classify(doubtful.test.images), logits, rtol=1e-4, atol=1e-4)
     assert "'unsure' where no class has" in json.loads(session.get_modelmeta().custom_metadata_map["answers"])

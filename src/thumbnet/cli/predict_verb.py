@@ -129,8 +129,7 @@ def _load_predictor(parsed: argparse.Namespace, num_pictures: int) -> tuple[Pred
         shippable = load_pretrained_shippable(parsed.pretrained or DEFAULT_PRETRAINED)
     name = parsed.run or shippable.name
     model = PredictingModel(name, shippable.card, comes_with_package=shippable.run_path is None)
-    says_unknown = shippable.card.unknown is not None  # by distances, which that graph does not give
-    if shippable.program is not None and num_pictures >= RUNTIME_FROM and not says_unknown:
+    if shippable.program is not None and num_pictures >= RUNTIME_FROM:
         from thumbnet.specs.extras import missing_packages
 
         if not missing_packages("onnx", packages=["onnx", "onnxruntime"]):

@@ -28,4 +28,4 @@ def load_exported(path: str | Path) -> Predictor:
         raise ModelError(f"{path} is no model that can be read back", hint=HINT)
     from thumbnet.export.onnx.reading import load_onnx
 
-    return Predictor(*load_onnx(place))
+    return load_onnx(place)

@@ -87,6 +87,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             extra="onnx",
             obeys_decisions=True,
             takes_several_labels=True,
+            says_unknown=True,
             takes="any model",
             takes_any_model=True,
             usage=ONNX_USAGE,
@@ -99,6 +100,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             is_quantised=True,
             obeys_decisions=True,
             takes_several_labels=True,
+            says_unknown=True,
             usage=ONNX_USAGE,
         ),
         "tflite": ExportFormat(

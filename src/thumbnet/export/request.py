@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64, UInt8
 from thumbnet.errors import ExportError
 from thumbnet.models.decision import Decision, chosen_classes
 from thumbnet.models.label_decision import LabelDecision, chosen_labels, label_probabilities
-from thumbnet.models.unknown import Unknown
+from thumbnet.models.unknown import UNKNOWN, Unknown, unknown_answers
 from thumbnet.models.unsure import Unsure
 from thumbnet.terminal.text import escaped
 from thumbnet.trained.shippable import Shippable
@@ -89,6 +89,8 @@ class Agreement:
     `agreement` is the share of images with the same class, or, where a picture may have several labels
     (`has_several_labels`), with all the same ones; `accuracy` and `original_accuracy` are fractions;
     `drop_error` is the standard error of their difference, which follows from how many images became right or wrong.
+    `unknown` and `original_unknown` are the shares of images that are answered so, of a model whose answer may be that;
+    the other figures are of classes all the same.
     """
 
     description: str
@@ -100,6 +102,8 @@ class Agreement:
     drop_error: float
     on_samples: bool = False
     has_several_labels: bool = False
+    unknown: float | None = None
+    original_unknown: float | None = None
 
     @property
     def answer(self) -> str:
@@ -121,8 +125,8 @@ class Agreement:
         return self.drop > self.allowed_drop(max_drop) + 1e-9
 
     def to_dict(self) -> dict[str, str | int | float]:
-        """Plain values for JSON; `has_several_labels` only where that is so."""
-        values = asdict(self) | {"drop": self.drop}
+        """Plain values for JSON; `has_several_labels` only where that is so, and only shares that there are."""
+        values = {name: value for name, value in asdict(self).items() if value is not None} | {"drop": self.drop}
         if not self.has_several_labels:
             del values["has_several_labels"]
         return values
@@ -132,7 +136,13 @@ class Agreement:
         return (
             f"checked on {self.description}: {self.agreement:.2%} get the model's {self.answer}, "
             f"{'' if self.on_samples else accuracy}largest difference of a probability {self.max_difference:.2g}"
+            f"{self._unknown_text()}"
         )
+
+    def _unknown_text(self) -> str:
+        if self.unknown is None or self.original_unknown is None:
+            return ""
+        return f", {self.unknown:.2%} are answered with {UNKNOWN!r} (original: {self.original_unknown:.2%})"
 
 
 @dataclass(frozen=True)
@@ -196,9 +206,12 @@ def probabilities_of(images: CheckImages, logits: Float[np.ndarray, "n k"]) -> F
     return softmax(logits) if images.label_decision is None else label_probabilities(logits)
 
 
-def compare(images: CheckImages, logits: Float[np.ndarray, "n k"]) -> Agreement:
-    """An exported model's logits against the original's. Where a picture may have several labels, it gets the model's
-    class where it gets all of the model's labels and no other, and is right likewise."""
+def compare(
+    images: CheckImages, logits: Float[np.ndarray, "n k"], distances: Float[np.ndarray, " n"] | None = None
+) -> Agreement:
+    """An exported model's logits against the original's, and its distances, where its answer may be unknown. Where a
+    picture may have several labels, it gets the model's class where it gets all of the model's labels and no other, and
+    is right likewise."""
     if images.label_decision is None:
         predicted, original = (chosen_classes(images.decision, each)[:, None] for each in (logits, images.logits))
         labels = images.labels[:, None]
@@ -216,4 +229,10 @@ def compare(images: CheckImages, logits: Float[np.ndarray, "n k"]) -> Agreement:
         drop_error=math.sqrt((is_right != was_right).sum()) / len(images),
         on_samples=images.are_samples,
         has_several_labels=images.label_decision is not None,
+        unknown=_share_unknown(images.unknown, distances),
+        original_unknown=None if distances is None else _share_unknown(images.unknown, images.distances),
     )
+
+
+def _share_unknown(unknown: Unknown | None, distances: Float[np.ndarray, " n"] | None) -> float | None:
+    return None if distances is None else float(unknown_answers(unknown, distances).mean())

@@ -9,7 +9,7 @@ import onnx
 from jaxtyping import Float
 
 from thumbnet.errors import ExportError
-from thumbnet.export.onnx.answer_checks import check_answers, check_labels
+from thumbnet.export.onnx.answer_checks import check_answers, check_distances, check_labels, check_near_original
 from thumbnet.export.onnx.runtime import open_session, run_session, runtime_errors
 from thumbnet.export.request import Agreement, CheckImages, compare, probabilities_of
 
@@ -33,10 +33,11 @@ def check_graph(content: bytes) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a model gave for some images, with the original's agreement."""
+    """What a model gave for some images, with the original's agreement; `distances` where its answer may be unknown."""
 
     agreement: Agreement
     largest_logit: float
+    distances: Float[np.ndarray, " n"] | None
 
 
 def run_check(content: bytes, images: CheckImages, *, hint: str = BUG) -> Outcome:
@@ -45,31 +46,33 @@ def run_check(content: bytes, images: CheckImages, *, hint: str = BUG) -> Outcom
     Raises:
         ExportError: ONNX Runtime cannot run it, or the size of the batch changes what it gives.
     """
+    distances = None
     try:
         session = open_session(content)
         logits, probabilities = run_session(session, images.images)
         single, _ = run_session(session, images.images[:NUM_SINGLE], batch_size=1)
-        rule = images.decision or images.unsure
-        if rule is not None:
-            check_answers(session, images.images, logits, rule, hint=BUG)
+        if any(rule is not None for rule in (images.decision, images.unsure, images.unknown)):
+            distances = check_answers(session, images, logits, hint=BUG)
+        if images.unknown is not None:
+            check_distances(content, images.images, images.unknown, hint=BUG)
         if images.label_decision is not None:
             check_labels(session, images.images, logits, images.label_decision, hint=BUG)
     except runtime_errors() as error:
         raise ExportError(f"ONNX Runtime cannot run the file: {error}", hint=hint) from error
-    agreement = compare(images, logits)
+    agreement = compare(images, logits, distances)
     largest = float(np.abs(images.logits).max())
     if not _are_near(probabilities_of(images, single), probabilities_of(images, logits[:NUM_SINGLE]), largest):
         raise ExportError("the exported model gives other probabilities for one image than for a batch", hint=hint)
     if not _are_near(probabilities, probabilities_of(images, logits), largest):
         raise ExportError("the exported model's probabilities are not those of its logits", hint=BUG)
-    return Outcome(agreement, largest)
+    return Outcome(agreement, largest, distances)
 
 
 def check_equal(content: bytes, images: CheckImages, *, hint: str = BUG) -> Agreement:
     """A float model's agreement with the original.
 
     Raises:
-        ExportError: a probability differs by more than rounding may cause.
+        ExportError: a probability or a distance differs by more than rounding may cause.
     """
     outcome = run_check(content, images, hint=hint)
     agreement = outcome.agreement
@@ -80,6 +83,8 @@ def check_equal(content: bytes, images: CheckImages, *, hint: str = BUG) -> Agre
             f"{agreement.max_difference:.2g}",
             hint=hint,
         )
+    if outcome.distances is not None:
+        check_near_original(images, outcome.distances, hint=hint)
     return agreement
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import onnx
 
 from thumbnet.export.onnx.graph import GraphBuilder
-from thumbnet.export.onnx.names import IMAGES, LOGITS, PROBABILITIES
+from thumbnet.export.onnx.names import FEATURES, IMAGES, LOGITS, PROBABILITIES
 from thumbnet.models.program import Block, Program, Stem
 
 
@@ -69,7 +69,7 @@ def add_activation(graph: GraphBuilder, block: Block, before: str, shortcut: str
 def add_head(graph: GraphBuilder, program: Program, maps: str) -> None:
     """The mean over all positions, logits and probabilities."""
     pooled = graph.node("GlobalAveragePool", "pooled", maps)
-    features = graph.node("Flatten", "features", pooled, axis=1)
+    features = graph.node("Flatten", FEATURES, pooled, axis=1)
     graph.node("MatMul", LOGITS, features, graph.constant("head.weight", program.head.T))
     graph.node("Softmax", PROBABILITIES, LOGITS, axis=1)
 

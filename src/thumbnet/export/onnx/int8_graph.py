@@ -22,7 +22,7 @@ from jaxtyping import Float
 
 from thumbnet.export.onnx.float_graph import add_activation, add_pool, add_stem, filter_attributes
 from thumbnet.export.onnx.int8_builder import MOST_BIAS, Int8Builder, Maps
-from thumbnet.export.onnx.names import LOGITS, PROBABILITIES
+from thumbnet.export.onnx.names import FEATURES, LOGITS, PROBABILITIES
 from thumbnet.models.export_data import AFTER, BEFORE, STEM, Range
 from thumbnet.models.program import Block, Program
 
@@ -68,7 +68,7 @@ def int8_graph(
                 block.name, f"{block.name}.maps", node, low=float(after.low.min()), high=KEPT * float(after.high.max())
             )
     pooled = graph.node("GlobalAveragePool", "pooled", maps.node)
-    features = graph.node("Flatten", "features", pooled, axis=1)
+    features = graph.node("Flatten", FEATURES, pooled, axis=1)
     graph.node("Gemm", LOGITS, features, graph.weights(HEAD, "head.weight", program.head).node, transB=1)
     graph.node("Softmax", PROBABILITIES, LOGITS, axis=1)
     return graph.to_model(image_shape=program.image_shape, num_classes=program.num_classes, properties=properties)

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from thumbnet.errors import ModelError, ThumbnetError
-from thumbnet.export.onnx.names import ANSWERS, CARD, IMAGES, LOGITS, PROBABILITIES
-from thumbnet.export.onnx.runtime import open_session, run_session, runtime_errors
+from thumbnet.evaluation.image_answers import LogitsAndDistances
+from thumbnet.export.onnx.names import ANSWERS, CARD, DISTANCES, IMAGES, LOGITS, PROBABILITIES
+from thumbnet.export.onnx.runtime import open_session, run_outputs, run_session, runtime_errors
 from thumbnet.models.card import ModelCard, card_from_dict
 from thumbnet.specs.extras import require_extra
+from thumbnet.trained.predictor import Predictor
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-Classify: TypeAlias = Callable[[UInt8[np.ndarray, "n c h w"]], Float[np.ndarray, "n k"]]
-
 HINT = "give a file that `thumbnet export` wrote with --format onnx or onnx-int8"
 
 
-def load_onnx(path: str | Path) -> tuple[ModelCard, Classify]:
-    """The model's card, and a function from uint8 images [N,C,H,W] to logits float32 [N,K].
+def load_onnx(path: str | Path) -> Predictor:
+    """The model with its card.
 
     Raises:
         ModelError: the file cannot be read, is no ONNX model, or none that thumbnet wrote. ExtraMissingError: ONNX
@@ -41,10 +40,13 @@ def load_onnx(path: str | Path) -> tuple[ModelCard, Classify]:
     card = _read_card(session, path)
     _check_ends(session, card, path)
 
-    def classify(images: UInt8[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n k"]:
+    def logits_of(images: UInt8[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n k"]:
         return run_session(session, images)[0]
 
-    return card, classify
+    def with_distances(images: UInt8[np.ndarray, "n c h w"]) -> LogitsAndDistances:
+        return LogitsAndDistances(*run_outputs(session, images, (LOGITS, DISTANCES)))
+
+    return Predictor(card, logits_of, None if card.unknown is None else with_distances)
 
 
 def _read_card(session: InferenceSession, path: str | Path) -> ModelCard:
@@ -67,8 +69,10 @@ def _check_ends(session: InferenceSession, card: ModelCard, path: str | Path) ->
     ends = {end.name: (end.type, end.shape[1:]) for end in [*session.get_inputs(), *session.get_outputs()] if end.shape}
     scores = ("tensor(float)", [len(card.class_names)])
     expected = {IMAGES: ("tensor(uint8)", [height, width, channels]), LOGITS: scores, PROBABILITIES: scores}
-    if card.decision is not None or card.unsure is not None:
+    if card.decision is not None or card.unsure is not None or card.unknown is not None:
         expected[ANSWERS] = ("tensor(int64)", [])
+    if card.unknown is not None:
+        expected[DISTANCES] = ("tensor(float)", [])
     if card.label_decision is not None:
         expected[ANSWERS] = ("tensor(int64)", [len(card.class_names)])
     if ends != expected:

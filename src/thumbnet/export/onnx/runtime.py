@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from thumbnet.export.onnx.names import IMAGES, LOGITS, PROBABILITIES
 from thumbnet.specs.processors import num_processors
@@ -46,12 +47,23 @@ def run_session(
     session: InferenceSession, images: UInt8[np.ndarray, "n c h w"], *, batch_size: int = BATCH_SIZE
 ) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
     """Logits and probabilities."""
+    logits, probabilities = run_outputs(session, images, (LOGITS, PROBABILITIES), batch_size=batch_size)
+    return logits, probabilities
+
+
+def run_outputs(
+    session: InferenceSession,
+    images: UInt8[np.ndarray, "n c h w"],
+    names: Sequence[str],
+    *,
+    batch_size: int = BATCH_SIZE,
+) -> list[Shaped[np.ndarray, "n ..."]]:
+    """The outputs of these names for images, batch by batch."""
     found = [
-        session.run([LOGITS, PROBABILITIES], {IMAGES: np.ascontiguousarray(batch.transpose(0, 2, 3, 1))})
+        session.run(list(names), {IMAGES: np.ascontiguousarray(batch.transpose(0, 2, 3, 1))})
         for batch in np.array_split(images, range(batch_size, len(images), batch_size))
     ]
-    logits, probabilities = (np.concatenate(outputs) for outputs in zip(*found, strict=True))
-    return logits, probabilities
+    return [np.concatenate(outputs) for outputs in zip(*found, strict=True)]
 
 
 def runtime_errors() -> tuple[type[Exception], ...]:
