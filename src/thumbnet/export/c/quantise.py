@@ -35,7 +35,7 @@ MOST_SHIFT = 62
 
 
 @dataclass(frozen=True)
-class _MapScale:
+class MapScale:
     """What a step of an int8 map is worth, by channel, and the int8 that stands for 0."""
 
     step: Float[np.ndarray, " k"]
@@ -56,22 +56,22 @@ def quantised(program: Program, ranges: Mapping[str, Range]) -> FixedProgram:
     blocks: list[FixedBlock] = []
     scale = stem_scale
     for block in program.blocks:
-        after = _map_scale(ranges[block.name + AFTER])
+        after = map_scale(ranges[block.name + AFTER])
         blocks.append(_quantised_block(block, before=scale, after=after))
         scale = after
     return _with_head(program, scale, _quantised_stem(program, stem_scale), tuple(blocks))
 
 
-def _stem_scale(found: Range) -> _MapScale:
-    return _MapScale(_steps(found.high.astype(np.float64) / LARGEST_STEP), LOW)
+def _stem_scale(found: Range) -> MapScale:
+    return MapScale(_steps(found.high.astype(np.float64) / LARGEST_STEP), LOW)
 
 
-def _map_scale(found: Range) -> _MapScale:
-    """`zero` is where it is best for the channel in the middle."""
+def map_scale(found: Range) -> MapScale:
+    """That of a block's output; `zero` is where it is best for the channel in the middle."""
     low, high = np.minimum(found.low, 0).astype(np.float64), np.maximum(found.high, 0).astype(np.float64)
     below = np.median(-low / np.maximum(high - low, np.finfo(np.float64).tiny))
     zero = int(np.clip(round(LOW + LARGEST_STEP * float(below)), LOW + 1, HIGH - 1))
-    return _MapScale(_steps(np.maximum(high / (HIGH - zero), low / (LOW - zero))), zero)
+    return MapScale(_steps(np.maximum(high / (HIGH - zero), low / (LOW - zero))), zero)
 
 
 def _steps(steps: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
@@ -83,7 +83,7 @@ def _steps(steps: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     return np.maximum(steps, largest / MOST_RATIO) if largest > 0 else np.ones_like(steps)
 
 
-def _quantised_stem(program: Program, scale: _MapScale) -> FixedStem:
+def _quantised_stem(program: Program, scale: MapScale) -> FixedStem:
     stem: Stem = program.stem
     filters = stem.filters.astype(np.float64) / (1 << PIXEL_BITS)
     flat = filters.reshape(len(filters), -1)
@@ -93,7 +93,7 @@ def _quantised_stem(program: Program, scale: _MapScale) -> FixedStem:
     return FixedStem(
         mean16=np.round(program.mean.astype(np.float64) * (1 << PIXEL_BITS)).astype(np.int32),
         filters=np.round(filters / step[:, None, None, None]).astype(np.int16),
-        scaling=_scaling(step / scale.step),
+        scaling=scaling_of(step / scale.step),
         padding=stem.padding,
         in_shape=stem.in_shape,
         out_shape=stem.out_shape,
@@ -101,16 +101,16 @@ def _quantised_stem(program: Program, scale: _MapScale) -> FixedStem:
     )
 
 
-def _quantised_block(block: Block, *, before: _MapScale, after: _MapScale) -> FixedBlock:
+def _quantised_block(block: Block, *, before: MapScale, after: MapScale) -> FixedBlock:
     pointwise = None
     filters = block.filters.astype(np.float64)
     seen = before
     if block.pointwise is not None:
-        seen = _MapScale(np.full(len(filters), 1 / HIGH), 0)  # the outputs' range is 1
+        seen = MapScale(np.full(len(filters), 1 / HIGH), 0)  # the outputs' range is 1
         weights, step = _rows(block.pointwise * before.step)
         sums = weights.astype(np.int64).sum(axis=1)
         pointwise = FixedPointwise(
-            weights, (-before.zero * sums).astype(np.int32), _scaling(np.where(weights.any(axis=1), step * HIGH, 0))
+            weights, (-before.zero * sums).astype(np.int32), scaling_of(np.where(weights.any(axis=1), step * HIGH, 0))
         )
         filters = filters / HIGH
     else:
@@ -121,18 +121,18 @@ def _quantised_block(block: Block, *, before: _MapScale, after: _MapScale) -> Fi
     whole_bias = np.round(bias / step) - seen.zero * rows.astype(np.int64).sum(axis=1)
     factors = 1 / (after.step * (1 << SILU_BITS))
     if block.has_shortcut:
-        both = _scaling(np.concatenate([factors, before.step / after.step]))
+        both = scaling_of(np.concatenate([factors, before.step / after.step]))
         after_scaling = Scaling(both.multipliers[: len(factors)], both.shift)
         kept = both.multipliers[len(factors) :]
     else:
-        after_scaling, kept = _scaling(factors), None
+        after_scaling, kept = scaling_of(factors), None
     return FixedBlock(
         name=block.name,
         pointwise=pointwise,
         filters=rows.reshape(filters.shape),
         padding_value=seen.zero,
         bias=whole_bias.astype(np.int32),
-        before=_scaling(step * sign * (1 << SILU_BITS)),
+        before=scaling_of(step * sign * (1 << SILU_BITS)),
         after=after_scaling,
         kept=kept,
         zero_before=before.zero,
@@ -147,7 +147,7 @@ def _quantised_block(block: Block, *, before: _MapScale, after: _MapScale) -> Fi
     )
 
 
-def _with_head(program: Program, scale: _MapScale, stem: FixedStem, blocks: tuple[FixedBlock, ...]) -> FixedProgram:
+def _with_head(program: Program, scale: MapScale, stem: FixedStem, blocks: tuple[FixedBlock, ...]) -> FixedProgram:
     _, height, width = program.blocks[-1].out_shape
     most_sum = LARGEST_STEP * height * width
     if most_sum > MOST_SUM:
@@ -164,7 +164,7 @@ def _with_head(program: Program, scale: _MapScale, stem: FixedStem, blocks: tupl
     if logit_bits < 0:
         raise ExportError(f"the logits reach {most_logit:.3g}, which is out of range", hint="train again")
     factors = step * 2.0 ** (sum_shift + logit_bits)
-    return FixedProgram(stem, blocks, _silu_table(), sum_shift, head, _scaling(factors), logit_bits)
+    return FixedProgram(stem, blocks, _silu_table(), sum_shift, head, scaling_of(factors), logit_bits)
 
 
 def _rows(
@@ -190,7 +190,7 @@ def _rows(
     return np.clip(whole, -HIGH, HIGH).astype(np.int8), step
 
 
-def _scaling(factors: Float[np.ndarray, " k"]) -> Scaling:
+def scaling_of(factors: Float[np.ndarray, " k"]) -> Scaling:
     """Factors as int32 multipliers, of which the largest uses all bits, and one shift."""
     largest = float(np.abs(factors).max())
     shift = 1 if largest == 0 else min(MOST_SHIFT, 30 - math.floor(math.log2(largest)))
