@@ -99,7 +99,7 @@ def test_the_example_prints_the_first_class_first(exported: Path, request_once: 
     shutil.copytree(exported, folder)
     done = subprocess.run(["make", "CFLAGS=-O1 -Werror"], cwd=folder, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    card, classify = load_c_folder(folder)
+    card, classify, _ = load_c_folder(folder)
     for image, logits in zip(request_once.test.images[:3], classify(request_once.test.images[:3]), strict=True):
         (folder / "picture.rgb").write_bytes(image.transpose(1, 2, 0).tobytes())
         done = subprocess.run(["./example", "picture.rgb"], cwd=folder, capture_output=True, text=True)
@@ -120,7 +120,7 @@ def test_the_example_prints_the_first_class_first(exported: Path, request_once: 
 def test_a_folder_is_read_back(kind: str, tmp_path: Path, no_compilers: None) -> None:
     request = random_request(kind, tmp_path / "c")
     result = write(request)
-    card, classify = load_c_folder(result.path)
+    card, classify, _ = load_c_folder(result.path)
     assert card == request.shippable.card
     found = classify(request.test.images)
     assert found.dtype == np.float32

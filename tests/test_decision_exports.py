@@ -160,7 +160,7 @@ def test_c_programs_give_the_answers(decided: ExportRequest) -> None:
     result = FORMATS["c"].write(decided)
     assert result.checks[-1].agreement >= 0.9
     source = (result.path / "random.c").read_text()
-    card, classify = load_c_folder(result.path)
+    card, classify, _ = load_c_folder(result.path)
     assert card.decision == decision
     answers = chosen_classes(decision, classify(decided.test.images))
     assert "return first;" not in source

@@ -101,7 +101,7 @@ def test_an_onnx_file_without_its_answers_is_refused(doubtful: ExportRequest) ->
 def test_c_programs_give_the_answers(doubtful: ExportRequest) -> None:
     rule = rule_of(doubtful)
     result = FORMATS["c"].write(replace(doubtful, max_drop=1.0))
-    card, classify = load_c_folder(result.path)
+    card, classify, _ = load_c_folder(result.path)
     assert card.unsure == rule
     probabilities = softmax(classify(doubtful.test.images))
     is_clear = np.flatnonzero(np.abs(probabilities.max(axis=1) - rule.confidence) > PROBABILITY_ERROR)[:12]

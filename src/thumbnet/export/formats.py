@@ -118,6 +118,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             writer="thumbnet.export.c.write",
             suffix="-c",
             obeys_decisions=True,
+            says_unknown=True,
             is_folder=True,
             is_quantised=True,
             usage="`make`, then `./example picture.rgb`; its README.md has the rest",

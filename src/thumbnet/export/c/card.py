@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from thumbnet.export.c.far_check import UnknownShares, unknown_rows
 from thumbnet.export.c.fixed_point import PIXEL_BITS, FixedProgram
 from thumbnet.export.c.measure import BoardSizes
 from thumbnet.export.c.names import markdown_text
@@ -15,6 +16,11 @@ from thumbnet.models.card import answer_rule
 from thumbnet.trained.shippable import Shippable
 
 MAGICK_FORMATS = {1: "gray", 3: "rgb"}
+NO_CLASS = """
+
+`class_index` is `{NAME}_UNKNOWN`, whose name is the last, where a picture is unlike those that the model was trained
+on; its probabilities then say nothing. That finds pictures of another kind, such as another camera's, drawings or
+noise; one of something new that looks much like them may still get a class."""
 
 
 def edge_card(
@@ -24,6 +30,7 @@ def edge_card(
     name: str,
     sizes: BoardSizes,
     checks: Sequence[Agreement],
+    shares: UnknownShares | None,
     seconds: float | None,
     compiler: str | None,
 ) -> str:
@@ -31,6 +38,7 @@ def edge_card(
 
     Args:
         checks: on held-out images, if there are any, and on the test images or samples.
+        shares: what is unknown of the last ones; None for a model that is never unknown.
         seconds: for a picture, compiled by `compiler` on this machine; both None without one.
     """
     assert shippable.program is not None
@@ -44,6 +52,7 @@ def edge_card(
         "flash, Cortex-M4": f"{sizes.flash:,} bytes of code and constants",
         "RAM, Cortex-M4": f"{sizes.ram:,} bytes of variables and stack, without the picture",
         **_accuracy_rows(shippable, checks),
+        **unknown_rows(program, shares),
     }
     if seconds is not None and compiler is not None:
         rows["time on the computer that exported it"] = (
@@ -76,6 +85,7 @@ def edge_card(
         height=height,
         pixel_layout=PIXEL_LAYOUTS[channels],
         magick=MAGICK_FORMATS[channels],
+        no_class="" if program.far is None else NO_CLASS.format(NAME=name.upper()),
         classes="\n".join(f"{index}. {markdown_text(one)}" for index, one in enumerate(shippable.card.class_names)),
     )
 

@@ -9,7 +9,13 @@
         v = scaled(y + bias, +-SILU_LIMIT)             in 4,096ths
         u = max(v, 0) - table[min(|v| >> 7, 255)]      silu, in 4,096ths
         maps = scaled(u) + zero                        int8; with a shortcut scaled(u, maps - zero_before) + zero
-    logits = scaled(head . ((sum over positions of maps - zero) + half >> sum_shift))
+    sums = (sum over positions of maps - zero) + half >> sum_shift
+    logits = scaled(head . sums)
+
+and, for a model that may answer "unknown", in units of 1 / 2^bits of the features' deviations:
+
+    z = clamped(scaled(sums) - centres, +-MOST_FAR)
+    is unknown = for every class: sum over channels of (z - means)^2 > limit
 
 `scaled(a, low..high)` is floor(a * multiplier / 2^shift + 1/2) in 64 bits, then clamped; each channel has a multiplier,
 all have one shift. Of two values, the products by their multipliers are added first. Channels of a map have scales of
@@ -21,6 +27,7 @@ SiLU is max(v, 0) minus |v| / (1 + exp(|v|)), which a short table holds for all 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +43,8 @@ SILU_TABLE_SIZE = 256  # so it ends at 8, where SiLU is within 0.003 of max(v, 0
 LOW, HIGH = -128, 127  # of int8
 LARGEST_STEP = HIGH - LOW
 MOST_LOGIT_BITS = 16
+MOST_FAR = 32767  # of a feature's difference from the middle of the classes' means: of int16
+MOST_FEATURE = 1 << 30  # of a feature itself, in the same units
 
 
 @dataclass(frozen=True)
@@ -99,8 +108,29 @@ class FixedBlock:
 
 
 @dataclass(frozen=True)
+class FixedFar:
+    """When the answer is "unknown"; all numbers are in units of 1 / 2^bits of a feature's deviation.
+
+    `scaling` is from the sums that the head sees. `centres` are the middle of the classes' means, by channel, and
+    `means` are relative to it. `limit` is a square: the largest one of a distance from the nearest mean that is not
+    unknown.
+    """
+
+    scaling: Scaling
+    centres: Int32[np.ndarray, " k"]
+    means: Int16[np.ndarray, "n k"]
+    bits: int
+    limit: int
+
+    @property
+    def distance(self) -> float:
+        """The limit in deviations."""
+        return math.sqrt(self.limit) / 2.0**self.bits
+
+
+@dataclass(frozen=True)
 class FixedProgram:
-    """A network. A logit is its int32 divided by 2^logit_bits."""
+    """A network. A logit is its int32 divided by 2^logit_bits; `far` is there where its answer may be "unknown"."""
 
     stem: FixedStem
     blocks: tuple[FixedBlock, ...]
@@ -109,6 +139,7 @@ class FixedProgram:
     head: Int8[np.ndarray, "n k"]
     head_scaling: Scaling
     logit_bits: int
+    far: FixedFar | None = None
 
     @property
     def num_classes(self) -> int:

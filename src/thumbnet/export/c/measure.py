@@ -30,6 +30,7 @@ CODE_BYTES = 2100  # of code and tables of pointers, and
 STACK_BYTES = 256  # of the deepest stack, with gcc 12 -Os for a Cortex-M4: for an estimate where there is no compiler
 PATCH_VALUES = 12  # in the latter, of the first convolution's patch: two bytes each
 BYTES_BY_BLOCK = 68
+FAR_CODE_BYTES = 200  # where the answer may be "unknown"
 HINT = "this is a bug of thumbnet or of the compiler: please report it"
 
 
@@ -47,10 +48,11 @@ class CompiledCheck:
         logits: Int32[np.ndarray, "n k"] = rows["logits"].copy()
         return logits, seconds
 
-    def answers(self, images: UInt8[np.ndarray, "n c h w"]) -> Int32[np.ndarray, " n"]:
-        """The classes that the pictures are answered with."""
-        answers: Int32[np.ndarray, " n"] = self._run(images)[0]["first"].copy()
-        return answers
+    def look(self, images: UInt8[np.ndarray, "n c h w"]) -> tuple[Int32[np.ndarray, "n k"], Int32[np.ndarray, " n"]]:
+        """Logits in whole numbers, and the indices of the classes that the pictures are answered with, or of "unsure"
+        or "unknown", which follow."""
+        rows, _ = self._run(images)
+        return rows["logits"].copy(), rows["first"].copy()
 
     def _run(self, images: UInt8[np.ndarray, "n c h w"]) -> tuple[Shaped[np.ndarray, " n"], float]:
         """A row of first class, logits and probabilities for each picture, and seconds a picture."""
@@ -137,7 +139,11 @@ def _estimate(program: FixedProgram, plan: Plan, *, may_be_unsure: bool) -> Boar
             arrays.append(block.kept)
         if block.pointwise is not None:
             arrays += [block.pointwise.weights, block.pointwise.bias, block.pointwise.scaling.multipliers]
-    flash = sum(array.nbytes for array in arrays) + CODE_BYTES + BYTES_BY_BLOCK * len(program.blocks)
+    code = CODE_BYTES
+    if program.far is not None:
+        arrays += [program.far.scaling.multipliers, program.far.centres, program.far.means]
+        code += FAR_CODE_BYTES
+    flash = sum(array.nbytes for array in arrays) + code + BYTES_BY_BLOCK * len(program.blocks)
     ram = plan.num_bytes + most_channels(program) * (2 * 1 + 2 * 4) + STACK_BYTES
     ram += 2 * max(0, program.stem.filters[0].size - PATCH_VALUES)
     ram += 2 * program.num_classes if may_be_unsure else 0

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from thumbnet.errors import ModelError
-from thumbnet.export.c.reference import run_fixed
+from thumbnet.evaluation.image_answers import LogitsAndDistances
+from thumbnet.evaluation.images import LogitsOf, WithDistances
+from thumbnet.export.c.far import distances_of
+from thumbnet.export.c.reference import look_fixed, run_fixed
 from thumbnet.export.c.stored import SUFFIX, Stored, stored_from_bytes
 from thumbnet.models.card import ModelCard
-
-Classify: TypeAlias = Callable[[UInt8[np.ndarray, "n c h w"]], Float[np.ndarray, "n k"]]
 
 HINT = "give a folder that `thumbnet export --format c` wrote"
 
 
-def load_c_folder(path: str | Path) -> tuple[ModelCard, Classify]:
-    """The model's card, and a function from uint8 images [N,C,H,W] to logits float32 [N,K]: those of the C program.
+def load_c_folder(path: str | Path) -> tuple[ModelCard, LogitsOf, WithDistances | None]:
+    """The model's card, a function from uint8 images [N,C,H,W] to logits float32 [N,K], those of the C program, and one
+    that gives the distances, too, where its answer may be unknown.
 
     Raises:
         ModelError: it is no such folder, or a file is missing, damaged or was changed since the export.
@@ -43,7 +43,12 @@ def load_c_folder(path: str | Path) -> tuple[ModelCard, Classify]:
         logits: Float[np.ndarray, "n k"] = (run_fixed(program, images) / 2.0**program.logit_bits).astype(np.float32)
         return logits
 
-    return stored.card, classify
+    def with_distances(images: UInt8[np.ndarray, "n c h w"]) -> LogitsAndDistances:
+        whole, squares = look_fixed(program, images)
+        logits = (whole / 2.0**program.logit_bits).astype(np.float32)
+        return LogitsAndDistances(logits, distances_of(program, squares))
+
+    return stored.card, classify, None if program.far is None else with_distances
 
 
 def find_stored(path: Path) -> Path | None:

@@ -16,6 +16,8 @@ from thumbnet.export.c.fixed_point import (
     HIGH,
     LARGEST_STEP,
     LOW,
+    MOST_FAR,
+    MOST_FEATURE,
     PIXEL_BITS,
     SILU_LIMIT,
     SILU_STEP_BITS,
@@ -35,18 +37,45 @@ Sums: TypeAlias = Int64[np.ndarray, "n h2 w2 k"]
 
 def run_fixed(program: FixedProgram, images: UInt8[np.ndarray, "n c h w"]) -> Int32[np.ndarray, "n k"]:
     """Logits as whole numbers: divided by 2^logit_bits they are those of the network."""
+    return _logits(program, sums_of(program, images))
+
+
+def look_fixed(
+    program: FixedProgram, images: UInt8[np.ndarray, "n c h w"]
+) -> tuple[Int32[np.ndarray, "n k"], Int64[np.ndarray, " n"]]:
+    """The same logits of a network that may answer "unknown", and the squares of its features' distances to the nearest
+    class's mean, in the units of `far`."""
+    sums = sums_of(program, images)
+    return _logits(program, sums), _squares(program, sums)
+
+
+def sums_of(program: FixedProgram, images: UInt8[np.ndarray, "n c h w"]) -> Int64[np.ndarray, "n k"]:
+    """What the head sees."""
     batches = np.array_split(images, range(BATCH_SIZE, len(images), BATCH_SIZE))
-    return np.concatenate([_run_batch(program, batch) for batch in batches])
+    return np.concatenate([_sums_of_batch(program, batch) for batch in batches])
 
 
-def _run_batch(program: FixedProgram, images: UInt8[np.ndarray, "n c h w"]) -> Int32[np.ndarray, "n k"]:
+def _sums_of_batch(program: FixedProgram, images: UInt8[np.ndarray, "n c h w"]) -> Int64[np.ndarray, "n k"]:
     maps = run_stem(program.stem, images)
     for block in program.blocks:
         maps = run_block(block, maps, program.silu_table)
-    sums = (maps.astype(np.int64) - program.blocks[-1].zero).sum(axis=(1, 2))
-    sums = (sums + ((1 << program.sum_shift) >> 1)) >> program.sum_shift
+    sums: Int64[np.ndarray, "n k"] = (maps.astype(np.int64) - program.blocks[-1].zero).sum(axis=(1, 2))
+    return (sums + ((1 << program.sum_shift) >> 1)) >> program.sum_shift
+
+
+def _logits(program: FixedProgram, sums: Int64[np.ndarray, "n k"]) -> Int32[np.ndarray, "n c"]:
     limits = np.iinfo(np.int32)
     return _scaled(_product(sums, program.head.T), program.head_scaling, limits.min, limits.max).astype(np.int32)
+
+
+def _squares(program: FixedProgram, sums: Int64[np.ndarray, "n k"]) -> Int64[np.ndarray, " n"]:
+    far = program.far
+    assert far is not None
+    features = _scaled(sums, far.scaling, -MOST_FEATURE, MOST_FEATURE) - far.centres
+    clamped = np.clip(features, -MOST_FAR, MOST_FAR)
+    of_classes = [((clamped - mean) ** 2).sum(axis=1) for mean in far.means.astype(np.int64)]
+    nearest: Int64[np.ndarray, " n"] = np.min(of_classes, axis=0)
+    return nearest
 
 
 def _scaled(sums: Int64[np.ndarray, "... k"], scaling: Scaling, low: int, high: int) -> Int64[np.ndarray, "... k"]:

@@ -13,10 +13,11 @@ from jaxtyping import Int
 
 from thumbnet import __version__
 from thumbnet.errors import ExportError
-from thumbnet.export.c.fixed_point import FixedBlock, FixedProgram
+from thumbnet.export.c.fixed_point import FixedBlock, FixedFar, FixedProgram
 from thumbnet.export.c.names import c_string
 from thumbnet.export.c.plan import Place, Plan
 from thumbnet.models.card import ModelCard
+from thumbnet.models.unknown import UNKNOWN
 from thumbnet.models.unsure import UNSURE
 
 WIDTH = 118
@@ -44,7 +45,9 @@ def c_source(
         _array("int16_t", "silu_table", program.silu_table),
         _array("int8_t", "head", program.head),
         _array("int32_t", "head_factors", program.head_scaling.multipliers),
+        *([] if program.far is None else _far_arrays(program.far)),
     ]
+    more_names = _more_names(program, card)
     placed = enumerate(zip(program.blocks, plan.places, strict=True))
     return fill(
         "network.c",
@@ -67,13 +70,12 @@ def c_source(
         sum_shift=program.sum_shift,
         head_shift=program.head_scaling.shift,
         memory_bytes=plan.num_bytes,
+        far="" if program.far is None else _far_function(program.far, name),
         answer=_answer(program, card, name),
-        one_more=" + 1" if _may_be_unsure(card) else "",
+        one_more=f" + {len(more_names)}" if more_names else "",
         arrays="\n".join(arrays),
         blocks="\n".join(_entry(index, block, place) for index, (block, place) in placed),
-        class_names="\n".join(
-            f"    {c_string(one)}," for one in (*class_names, *([UNSURE] if _may_be_unsure(card) else []))
-        ),
+        class_names="\n".join(f"    {c_string(one)}," for one in (*class_names, *more_names)),
     )
 
 
@@ -81,8 +83,40 @@ def _may_be_unsure(card: ModelCard | None) -> bool:
     return card is not None and card.unsure is not None
 
 
+def _more_names(program: FixedProgram, card: ModelCard | None) -> tuple[str, ...]:
+    """The names after those of the classes. "unknown" stands for the number of classes + 1, as in other exports, also
+    where the model is never unsure."""
+    if program.far is not None:
+        return UNSURE, UNKNOWN
+    return (UNSURE,) if _may_be_unsure(card) else ()
+
+
+def _far_arrays(far: FixedFar) -> Iterable[str]:
+    yield _array("int32_t", "far_factors", far.scaling.multipliers)
+    yield _array("int32_t", "far_centres", far.centres)
+    yield _array("int16_t", "far_means", far.means)
+
+
+def _far_function(far: FixedFar, name: str) -> str:
+    return fill(
+        "far.c",
+        NAME=name.upper(),
+        shift=far.scaling.shift,
+        limit=f"{far.distance:.4g}",
+        unit=1 << far.bits,
+        largest_square=far.limit,
+    )
+
+
 def _answer(program: FixedProgram, card: ModelCard | None, name: str) -> str:
     """The last lines of the function that classifies."""
+    by_logits = _answer_by_logits(program, card, name)
+    if program.far is None:
+        return by_logits
+    return f"if (is_far())\n        return {name.upper()}_UNKNOWN;\n    {by_logits}"
+
+
+def _answer_by_logits(program: FixedProgram, card: ModelCard | None, name: str) -> str:
     if card is not None and card.unsure is not None:
         limit = math.ceil(card.unsure.confidence * PROBABILITY_UNITS)
         return (
@@ -110,8 +144,16 @@ def most_channels(program: FixedProgram) -> int:
 
 def c_header(program: FixedProgram, *, name: str, card: ModelCard | None = None) -> str:
     """The content of `<name>.h`; `card` as in `c_source`."""
-    unsure = f"{name.upper()}_UNSURE"
-    may_be_unsure = _may_be_unsure(card)
+    unsure, unknown = f"{name.upper()}_UNSURE", f"{name.upper()}_UNKNOWN"
+    may_be_unsure, may_be_unknown = _may_be_unsure(card), program.far is not None
+    macros = f"\n#define {unsure} {name.upper()}_CLASSES" if may_be_unsure else ""
+    after_names = f"; last, that of {unsure}" if may_be_unsure else ""
+    others = f", or {unsure} where none is likely enough" if may_be_unsure else ""
+    if may_be_unknown:
+        macros += f"\n#define {unknown} ({name.upper()}_CLASSES + 1)"
+        after_names = f'; last, that of {unknown}, after that of the answer "{UNSURE}"'
+        others += f",\n   or {unknown} where the picture is unlike those that it was trained on"
+    more_names = _more_names(program, card)
     channels, height, width = program.stem.in_shape
     return fill(
         "network.h",
@@ -124,10 +166,10 @@ def c_header(program: FixedProgram, *, name: str, card: ModelCard | None = None)
         logit_bits=program.logit_bits,
         pixel_layout=PIXEL_LAYOUTS[channels],
         probability_error=PROBABILITY_ERROR,
-        unsure_macro=f"\n#define {unsure} {name.upper()}_CLASSES" if may_be_unsure else "",
-        one_more=" + 1" if may_be_unsure else "",
-        and_unsure=f"; last, that of {unsure}" if may_be_unsure else "",
-        or_unsure=f", or {unsure} where none is likely enough" if may_be_unsure else "",
+        unsure_macro=macros,
+        one_more=f" + {len(more_names)}" if more_names else "",
+        and_unsure=after_names,
+        or_unsure=others,
     )
 
 

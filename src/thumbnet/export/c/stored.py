@@ -18,11 +18,12 @@ import safetensors
 import safetensors.numpy
 
 from thumbnet.errors import ModelError, ThumbnetError
-from thumbnet.export.c.fixed_point import FixedBlock, FixedPointwise, FixedProgram, FixedStem, Scaling
+from thumbnet.export.c.fixed_point import FixedBlock, FixedFar, FixedPointwise, FixedProgram, FixedStem, Scaling
 from thumbnet.models.card import ModelCard, card_from_dict, card_to_dict
 from thumbnet.specs.json_text import FORMAT, check_format
 
-STORED_FORMAT = 1
+STORED_FORMAT = 2
+FORMAT_BEFORE = 1  # of networks that never answer "unknown": earlier versions read these, too
 SUFFIX = ".thumbnet.safetensors"
 KEY, CONTENT, CHECKSUM = "thumbnet_c", "content", "sha256"
 
@@ -41,7 +42,7 @@ def stored_to_bytes(stored: Stored) -> bytes:
     """A safetensors file: the same content gives the same bytes."""
     tensors: dict[str, np.ndarray] = {}
     content = {
-        FORMAT: STORED_FORMAT,
+        FORMAT: FORMAT_BEFORE if stored.program.far is None else STORED_FORMAT,
         "program": _plain(stored.program, "", tensors),
         "card": card_to_dict(stored.card),
         "checksums": dict(stored.checksums),
@@ -114,7 +115,8 @@ def _read_program(values: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) 
         if fields["pointwise"] is not None:
             fields["pointwise"] = FixedPointwise(**_read_fields(block["pointwise"], tensors))
         blocks.append(FixedBlock(**fields))
-    return FixedProgram(**{**given, "stem": stem, "blocks": tuple(blocks)})
+    far = FixedFar(**_read_fields(values["far"], tensors)) if "far" in values else None
+    return FixedProgram(**{**given, "stem": stem, "blocks": tuple(blocks), "far": far})
 
 
 def _read_fields(values: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:

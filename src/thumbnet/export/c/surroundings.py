@@ -13,8 +13,8 @@ from thumbnet.export.c.source import PIXEL_LAYOUTS, fill
 
 EXAMPLE, MAKEFILE = "example.c", "Makefile"
 ARDUINO, PLATFORMIO = "library.properties", "library.json"
-IF_UNSURE = """
-    if (best == {NAME}_UNSURE) {{
+IF_NO_CLASS = """
+    if ({is_none}) {{
         puts({name}_class_names[best]);
         best = 0;
         for (int32_t i = 1; i < {NAME}_CLASSES; i++)
@@ -26,7 +26,7 @@ MICROPYTHON = ("modthumbnet.c", "micropython.mk", "micropython.cmake")
 
 def surroundings(program: FixedProgram, name: str, *, may_be_unsure: bool = False) -> dict[str, bytes]:
     """The files by their paths in the folder; `name` is a C identifier, `may_be_unsure` whether the model's answer may
-    be none of its classes."""
+    be "unsure"."""
     channels, height, width = program.stem.in_shape
     release = re.match(r"\d+\.\d+\.\d+", __version__)
     values: Mapping[str, str | int] = {
@@ -36,7 +36,7 @@ def surroundings(program: FixedProgram, name: str, *, may_be_unsure: bool = Fals
         "height": height,
         "pixel_layout": PIXEL_LAYOUTS[channels],
         "release": release[0] if release else "0.0.0",
-        "if_unsure": IF_UNSURE.format(name=name, NAME=name.upper()) if may_be_unsure else "",
+        "if_unsure": _if_no_class(program, name, may_be_unsure=may_be_unsure),
     }
     places = {
         f"{name}_camera.h": "camera.h",
@@ -56,3 +56,11 @@ def surroundings(program: FixedProgram, name: str, *, may_be_unsure: bool = Fals
         "build": {"srcDir": ".", "srcFilter": ["-<*>", f"+<{name}.c>"]},
     }
     return {**found, PLATFORMIO: (json.dumps(library, indent=2) + "\n").encode()}
+
+
+def _if_no_class(program: FixedProgram, name: str, *, may_be_unsure: bool) -> str:
+    """Lines of the example for an answer that is no class."""
+    if program.far is None and not may_be_unsure:
+        return ""
+    is_none = f"best == {name.upper()}_UNSURE" if program.far is None else f"best >= {name.upper()}_CLASSES"
+    return IF_NO_CLASS.format(is_none=is_none, name=name, NAME=name.upper())

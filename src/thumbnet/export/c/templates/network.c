@@ -227,7 +227,7 @@ static void run_block(const struct block *block)
         compute_row(block, row, 0);
     }
 }
-
+$far
 int32_t ${name}_classify(const uint8_t *pixels, int32_t logits[${NAME}_CLASSES])
 {
     const struct block *last = &blocks[NUM_BLOCKS - 1];
