@@ -129,6 +129,7 @@ FORMATS: Registry[ExportFormat] = Registry(
             suffix=".html",
             obeys_decisions=True,
             takes_several_labels=True,
+            says_unknown=True,
             usage="open it in a browser",
         ),
     },

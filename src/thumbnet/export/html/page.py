@@ -57,12 +57,12 @@ def build_page(shippable: Shippable, weights: bytes | None = None) -> str:
     channels, height, width = card.image_shape
     samples = _samples(shippable.export_data, card)
     return _template().render(
-        policy=page_policy(card.answer_kind),
+        policy=page_policy(card.answer_kind, may_be_unknown=card.unknown is not None),
         version=thumbnet.__version__,
         name=_encodable(shippable.name),
         title=escaped(shippable.name),
         style=_style(),
-        script=page_script(card.answer_kind),
+        script=page_script(card.answer_kind, may_be_unknown=card.unknown is not None),
         has_labels=card.has_several_labels,
         class_names=[_encodable(name) for name in card.class_names],
         width=width,
@@ -70,6 +70,7 @@ def build_page(shippable: Shippable, weights: bytes | None = None) -> str:
         headlines=headlines(shippable),
         facts=facts(shippable),
         may_be_unsure=card.unsure is not None,
+        may_be_unknown=card.unknown is not None,
         samples=samples,
         model={
             "classes": [_encodable(name) for name in card.class_names],
@@ -88,12 +89,12 @@ def build_page(shippable: Shippable, weights: bytes | None = None) -> str:
 
 
 @cache
-def page_policy(kind: AnswerKind = "likeliest") -> str:
+def page_policy(kind: AnswerKind = "likeliest", *, may_be_unknown: bool = False) -> str:
     """The Content-Security-Policy of the page of a model that answers so: nothing is fetched, and only its own script
     and style count."""
     rules = {
         "default-src": "'none'",
-        "script-src": f"'{_digest(page_script(kind))}' 'wasm-unsafe-eval'",
+        "script-src": f"'{_digest(page_script(kind, may_be_unknown=may_be_unknown))}' 'wasm-unsafe-eval'",
         "style-src": f"'{_digest(_style())}'",
         "img-src": "data: blob:",
         "media-src": "blob: mediastream:",
@@ -114,11 +115,17 @@ def _style() -> Markup:
 
 def _rules(card: ModelCard) -> dict[str, object]:
     """By what the page's scripts answer, where that is not always the likeliest class."""
+    rules: dict[str, object] = {}
     if card.decision is not None:
-        return {"decision": {"positive": card.decision.positive, "margin": card.decision.margin}}
+        rules["decision"] = {"positive": card.decision.positive, "margin": card.decision.margin}
     if card.label_decision is not None:
-        return {"labels": {"margins": card.label_decision.margins}}
-    return {} if card.unsure is None else {"unsure": card.unsure.confidence}
+        rules["labels"] = {"margins": card.label_decision.margins}
+    if card.unsure is not None:
+        rules["unsure"] = card.unsure.confidence
+    if card.unknown is not None:
+        unknown = card.unknown
+        rules["unknown"] = {"means": unknown.means, "deviations": unknown.deviations, "limit": unknown.limit}
+    return rules
 
 
 @cache

@@ -69,6 +69,53 @@ element("bdi", {}, element(answer.probabilities.labels.includes(index) ? "strong
     ("text: model.classes[answer.truth] }", "text: answer.probabilities.named(answer.truth) }"),
     ("probabilities: [...probabilities],", "probabilities: [...probabilities], labels: probabilities.labels,"),
 )
+UNKNOWN_WHERE = (  # the same for models whose answer may be "unknown", after a threshold's and instead of UNSURE_WHERE
+    (
+        "const logits = new Float32Array(numClasses);\n",
+        """\
+const logits = new Float32Array(numClasses);
+      const features = Array.from({ length: depth }, (_, k) => {
+        let sum = 0;
+        for (let p = 0; p < positions; p++) sum += maps[p * stride + k];
+        return sum / positions;
+      });
+""",
+    ),
+    ("return { logits, probabilities,", "return { features, logits, probabilities,"),
+    (
+        "className: model.classes[first], probabilities",
+        """\
+className: probabilities.isUnknown ? "unknown" : probabilities[first] < model.unsure ? "unsure" : model.classes[first],
+      probabilities""",
+    ),
+    (
+        """\
+    const name = model.classes[top[0]];
+    const probability = answer.probabilities[top[0]];
+""",
+        """\
+    const probability = answer.probabilities[top[0]];
+    const none = answer.probabilities.isUnknown ? "unknown" : probability < model.unsure ? "unsure" : "";
+    const otherwise = model.classes[top[0]];
+    const name = none || otherwise;
+    const likeliest = model.decision ? "else" : "likeliest";
+    const figure = none ? `${likeliest} ${otherwise}, ${percent(probability)}` : percent(probability);
+""",
+    ),
+    (
+        'heading.append(element("span", { text: percent(probability) }))',
+        """\
+const beside = element("span", { text: figure });
+    if (none) beside.style.whiteSpace = "normal"; // a class's name may take more than a line
+    heading.append(beside)""",
+    ),
+    ("${name}, ${percent(probability)}` };", "${name}, ${figure}` };"),
+    (
+        'const verdict = answer.truth === top[0] ? { text: "right" }',
+        'const verdict = none ? { text: none } : answer.truth === top[0] ? { text: "right" }',
+    ),
+)
+UNKNOWN_SCRIPT = "far.js"
 OWN_SCRIPT: Mapping[AnswerKind, str] = {"threshold": "decision.js", "labels": "labels.js"}  # after the engine
 CHANGES: Mapping[AnswerKind, tuple[tuple[str, str], ...]] = {
     "threshold": BY_THRESHOLD,
@@ -78,15 +125,25 @@ CHANGES: Mapping[AnswerKind, tuple[tuple[str, str], ...]] = {
 
 
 @cache
-def page_script(kind: AnswerKind) -> Markup:
-    """All scripts of a page, in one."""
+def page_script(kind: AnswerKind, *, may_be_unknown: bool = False) -> Markup:
+    """All scripts of the page of a model that answers so, in one."""
     own = (OWN_SCRIPT[kind],) if kind in OWN_SCRIPT else ()
+    if may_be_unknown:
+        own = (*own, UNKNOWN_SCRIPT)
     names = (*ENGINE_SCRIPTS, *own, *SCRIPTS[len(ENGINE_SCRIPTS) :])
     code = "".join(asset(name).replace('"use strict";\n', "") for name in names)
-    for usual, changed in CHANGES.get(kind, ()):
+    for usual, changed in changes_of(kind, may_be_unknown=may_be_unknown):
         assert code.count(usual) == 1
         code = code.replace(usual, changed)
     return Markup(compact_script('"use strict";\n' + code))  # noqa: S704  # files of ours
+
+
+def changes_of(kind: AnswerKind, *, may_be_unknown: bool = False) -> tuple[tuple[str, str], ...]:
+    """What is in the scripts, and what it becomes, in order."""
+    if not may_be_unknown:
+        return CHANGES.get(kind, ())
+    assert kind != "labels"  # such a model is never unknown
+    return (*(CHANGES[kind] if kind == "threshold" else ()), *UNKNOWN_WHERE)
 
 
 def asset(name: str) -> str:

@@ -16,9 +16,11 @@ from thumbnet.export.paths import made_parent
 from thumbnet.export.request import Agreement, CheckImages, ExportRequest, ExportResult, compare, refuse_letterbox
 from thumbnet.models.program import Program
 from thumbnet.models.program_numpy import run_program
+from thumbnet.models.unknown import distances_by
 
 MOST_CHANGED = 0.001  # of the images, but one
 MOST_DIFFERENCE = 0.01  # of a probability
+MOST_FARTHER = 0.01  # of a distance, or of the limit where that is larger
 MOST_CHECKED = 10_000  # images of a split: NumPy takes some milliseconds for each
 BATCH_SIZE = 25
 
@@ -27,8 +29,8 @@ def write(request: ExportRequest) -> ExportResult:
     """Write the page.
 
     Raises:
-        ExportError: the weights in half precision, as the page has them, give other predictions than the model's; or
-            its pictures are letterboxed.
+        ExportError: the weights in half precision, as the page has them, give other predictions or distances than the
+            model's; or its pictures are letterboxed.
     """
     shippable = request.shippable
     assert shippable.program is not None
@@ -54,7 +56,8 @@ def write(request: ExportRequest) -> ExportResult:
 
 
 def _check(program: Program, images: CheckImages) -> Agreement:
-    found = compare(images, _logits(program, images))
+    logits, distances = _outputs(program, images)
+    found = compare(images, logits, distances)
     num_changed = round((1 - found.agreement) * len(images))
     if num_changed > max(1, MOST_CHANGED * len(images)) or not found.max_difference <= MOST_DIFFERENCE:
         other, instead = ("other labels", "onnx") if found.has_several_labels else ("another class", "onnx or c")
@@ -63,6 +66,14 @@ def _check(program: Program, images: CheckImages) -> Agreement:
             f"probabilities that differ by up to {found.max_difference:.3f}",
             hint=f"export it to {instead}, whose numbers have a larger range",
         )
+    if images.unknown is not None and images.distances is not None and distances is not None:
+        difference = np.abs(distances - images.distances) / np.maximum(images.distances, images.unknown.limit)
+        if not difference.max() <= MOST_FARTHER:
+            raise ExportError(
+                f"the page's weights, in half precision, give distances, by which pictures are unknown, that differ by "
+                f"up to {difference.max():.1%} from the model's on {found.description}",
+                hint="export it to onnx or c, whose numbers have a larger range",
+            )
     return found
 
 
@@ -77,9 +88,15 @@ def _some(images: CheckImages) -> CheckImages:
         images=images.images[chosen],
         labels=images.labels[chosen],
         logits=images.logits[chosen],
+        distances=None if images.distances is None else images.distances[chosen],
     )
 
 
-def _logits(program: Program, images: CheckImages) -> Float[np.ndarray, "n k"]:
+def _outputs(program: Program, images: CheckImages) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, " n"] | None]:
+    """Logits, and distances where the answer may be unknown."""
     batches = np.array_split(images.images, range(BATCH_SIZE, len(images), BATCH_SIZE))
-    return np.concatenate([run_program(program, batch).logits for batch in batches])
+    found = [(result.logits, result.features) for result in (run_program(program, batch) for batch in batches)]
+    logits = np.concatenate([each for each, _ in found])
+    if images.unknown is None:
+        return logits, None
+    return logits, distances_by(images.unknown, np.concatenate([each for _, each in found]))

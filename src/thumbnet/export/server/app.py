@@ -79,7 +79,7 @@ class _Service:
         if self._page is None:  # it takes a third of a second, which those who want no page need not wait for
             self._page = asyncio.get_running_loop().run_in_executor(None, build_page, self._shippable)
         content = await asyncio.shield(self._page)
-        policy = page_policy(self._card.answer_kind)
+        policy = page_policy(self._card.answer_kind, may_be_unknown=self._card.unknown is not None)
         headers = {
             "content-security-policy": f"{policy}; frame-ancestors 'none'",
             "cache-control": "no-cache",
