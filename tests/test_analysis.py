@@ -65,6 +65,10 @@ def test_json_lists_the_worst_first(analysis: Analysis) -> None:
         assert each["label"] == each["prediction"]
     assert values["coverage"][0] == {"coverage": 1.0, "accuracy": pytest.approx(values["accuracy"])}
     assert sum(each["num_images"] for each in values["reliability"]) == values["num_images"]
+    for each in values["classes"]:
+        for name in ("precision", "recall", "f1"):
+            low, high = each["intervals"][name]
+            assert 0 <= low < each[name] < high <= 1
 
 
 def test_text_has_every_class_and_the_worst_pair(analysis: Analysis) -> None:
@@ -72,9 +76,15 @@ def test_text_has_every_class_and_the_worst_pair(analysis: Analysis) -> None:
     assert f"accuracy {analysis.evaluation.accuracy:.2%} ± {analysis.standard_error:.2%}" in text
     for metrics in analysis.classes:
         line = next(line for line in text.splitlines() if line.startswith(metrics.class_name))
-        assert line.split()[1:] == [
-            str(metrics.num_images), f"{metrics.precision:.2%}", f"{metrics.recall:.2%}", f"{metrics.f1:.2%}",
-        ]  # fmt: skip
+        bounds = metrics.intervals
+        figures = (
+            (metrics.precision, bounds.precision),
+            (metrics.recall, bounds.recall),
+            (metrics.f1, bounds.f1),
+        )
+        texts = [f"{value:.2%} ({100 * low:.1f} to {100 * high:.1f})" for value, (low, high) in figures]  # type: ignore[misc]
+        assert line.split()[1:] == [str(metrics.num_images), *" ".join(texts).split()]
+    assert "In brackets: 95% intervals." in text
     worst = analysis.confused[0]
     assert f"most confused: {worst.truth} taken for {worst.prediction} {worst.num_images}" in text
 

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,10 @@ from thumbnet.data.folder_tree import is_output
 from thumbnet.data.source_registry import keeping_sources, read_source
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, DataError, RunError
+from thumbnet.evaluation.analysis import analyse
 from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 from thumbnet.recipes import load_recipe
-from thumbnet.runs import fold_report
+from thumbnet.runs import fold_figures, fold_report
 from thumbnet.runs.evaluate_folds import compare_folds, evaluate_folds
 from thumbnet.runs.fold_config import shared_config
 from thumbnet.runs.fold_figures import OutOfFold, PooledFigure, evaluation_of, out_of_fold
@@ -198,6 +200,18 @@ def test_the_report_shows_all_images_and_every_fold(
     area = figures["auc"]  # type: ignore[index]
     assert (table["all images"][0], table["all images"][5]) == ("40", f"{area['value']:.3f}")
     assert table["95 % interval"][5] == f"{area['low']:.3f} to {area['high']:.3f}"
+
+
+def test_classes_have_intervals_by_groups_where_images_belong_together(
+    folds: FoldRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold_list, table = read_folds(RunDir(folds.path))
+    asked: list[object] = []
+    monkeypatch.setattr(fold_figures, "analyse", lambda *given, groups: asked.append(groups) or analyse(*given))
+    out_of_fold(folds.runs, fold_list, table)
+    grouped = FoldTable(tuple(replace(row, group=f"object {index // 4}") for index, row in enumerate(table.rows)))
+    out_of_fold(folds.runs, fold_list, grouped)
+    assert asked == [None, tuple(index // 4 for index in range(NUM_IMAGES))]
 
 
 def test_the_report_is_written_anew_from_data_that_moved(

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from thumbnet.evaluation.analysis import analyse
 from thumbnet.evaluation.binary import binary_curves
 from thumbnet.evaluation.binary_intervals import auc_interval, paired_auc_difference
-from thumbnet.evaluation.group_bootstrap import group_differences, group_intervals
+from thumbnet.evaluation.classes import metrics_by_class
+from thumbnet.evaluation.group_bootstrap import group_class_intervals, group_differences, group_intervals
 from thumbnet.evaluation.intervals import accuracy_interval
+from thumbnet.evaluation.metrics import summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
 
 NUM_GROUPS, OF_GROUP = 40, 6
@@ -62,6 +65,41 @@ def test_groups_that_answer_alike_widen_them() -> None:
     by_group, by_image = (group_intervals(predictions, groups, positive=1) for groups in (GROUPS, ALONE))
     for name, interval in by_group.items():
         assert width(interval) > 1.4 * width(by_image[name]), name
+
+
+def test_intervals_of_classes_are_the_usual_ones_of_single_images_and_wider_by_groups() -> None:
+    usual = metrics_by_class(grouped(seed=0, spread=0.0), ("a", "b"))
+    alone = group_class_intervals(grouped(seed=0, spread=0.0), ALONE)
+    for metrics, bounds in zip(usual, alone, strict=True):
+        for name in ("precision", "recall", "f1"):
+            assert getattr(bounds, name) == pytest.approx(getattr(metrics.intervals, name), abs=0.02), name
+    predictions = grouped(seed=1, spread=2.0)
+    for metrics, bounds in zip(
+        metrics_by_class(predictions, ("a", "b")), group_class_intervals(predictions, GROUPS), strict=True
+    ):
+        for name in ("precision", "recall", "f1"):
+            assert width(getattr(bounds, name)) > 1.2 * width(getattr(metrics.intervals, name)), name
+            widened = getattr(metrics.with_intervals(bounds).intervals, name)
+            assert width(widened) >= width(getattr(bounds, name))
+
+
+def test_an_analysis_of_images_that_belong_together_has_them() -> None:
+    predictions = grouped(seed=1, spread=2.0)
+    evaluation = summarise_predictions(predictions, split="test")
+    by_group, by_image = (analyse(evaluation, ("a", "b"), groups=groups) for groups in (GROUPS.tolist(), None))
+    for wide, usual in zip(by_group.to_dict()["classes"], by_image.to_dict()["classes"], strict=True):
+        assert wide["recall"] == usual["recall"]
+        assert width(wide["intervals"]["recall"]) > 1.2 * width(usual["intervals"]["recall"])
+
+
+def test_a_class_that_is_never_answered_has_no_precision_by_groups_either() -> None:
+    labels = torch.tensor([0, 0, 1, 1])
+    predictions = Predictions(torch.tensor([[1.0, 0.0, 0.0]]).repeat(4, 1), labels)
+    first, second, third = group_class_intervals(predictions, np.array([0, 0, 1, 1]))
+    assert (first.precision is None, second.precision, third.precision) == (False, None, None)
+    assert (second.recall, third.recall, third.f1) == ((0.0, 0.0), None, None)
+    classes = metrics_by_class(predictions, ("a", "b", "c"))
+    assert classes[1].with_intervals(second).intervals == classes[1].intervals  # of which a bootstrap knows nothing
 
 
 def test_more_classes_have_no_areas() -> None:

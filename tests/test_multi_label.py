@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, f1_score, hamming_loss
 from torch import nn
 
@@ -93,6 +94,20 @@ def test_metrics_are_those_of_scikit_learn() -> None:
     assert evaluation.accuracy == pytest.approx((labels == answered).all(axis=1).mean())
 
 
+def test_each_label_has_intervals() -> None:
+    evaluation = random_evaluation()
+    text = str(evaluation)
+    for each in evaluation.classes:
+        for value, bounds in ((each.precision, each.intervals.precision), (each.recall, each.intervals.recall)):
+            assert value is not None
+            assert bounds is not None
+            assert bounds[0] < value < bounds[1]
+            assert f"{value:.2%} ({100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})" in text
+    labels, answered = evaluation.predictions.labels[:, 0] == 1, evaluation.predictions.predicted[:, 0] == 1
+    found = binomtest(int((labels & answered).sum()), int(labels.sum())).proportion_ci(method="wilson")
+    assert evaluation.classes[0].intervals.recall == pytest.approx(tuple(found))
+
+
 def test_wrong_images_come_by_their_loss() -> None:
     predictions = random_evaluation().predictions
     wrong = wrongly_labelled(predictions)
@@ -144,6 +159,9 @@ def test_it_learns_and_says_so(label_run: Run) -> None:
     metrics = label_run.metrics
     assert metrics["test_mean_average_precision"] > 0.6
     assert [each["class_name"] for each in metrics["classes"]] == list(NAMES)
+    for each in metrics["classes"]:
+        low, high = each["intervals"]["recall"]
+        assert low <= each["recall"] <= high
     assert metrics["threshold_rule"] == "f1"
     assert metrics["test_accuracy"] == label_run.card.metrics["test_accuracy"]  # type: ignore[index]
     assert [record.val_accuracy is not None for record in label_run.history] == [True, True]
@@ -247,6 +265,8 @@ def test_the_report_shows_each_label_and_what_is_wrong(label_run: Run, tmp_path:
     num_wrong = round(label_run.metrics["num_test"] * (1 - label_run.metrics["test_accuracy"]))
     assert own.count("<figure><img") == num_wrong
     assert all(f'<th scope="row" data-value="{name}">' in own for name in NAMES)
+    table = own.partition('<table id="class-table">')[2].partition("</table>")[0]
+    assert table.count("<small>") >= 2 * len(NAMES)  # below recall and F1, and precision where a label is answered
     assert ("missed: " in own or "added: " in own) == (num_wrong > 0)
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 import thumbnet
 from thumbnet.cli import main
 from thumbnet.data.dataset import Dataset, Split
+from thumbnet.evaluation.classes import metrics_by_class
 from thumbnet.evaluation.metrics import summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.models.registry import create_model
@@ -92,6 +93,22 @@ def test_a_page_has_every_section_and_refers_to_nothing_else(tiny_dataset: Datas
     outside = [each for each in map("".join, references) if not each.startswith(("#", "data:"))]
     assert outside == [each for each in outside if each.startswith("//www.w3.org/")]  # names of SVG's, never fetched
     assert len(page) < 1_000_000
+
+
+def test_each_figure_of_a_class_has_its_interval_below(tiny_dataset: Dataset) -> None:
+    predictions = random_predictions(tiny_dataset.test.labels, 3)
+    page = report_of(tiny_dataset, predictions)
+    table = page.partition('<table id="class-table">')[2].partition("</table>")[0]
+    shown = [tuple(map(float, found)) for found in re.findall(r"<small>([\d.]+) to ([\d.]+)</small></td>", table)]
+    expected = [
+        tuple(round(100 * bound, 1) for bound in bounds)
+        for metrics in metrics_by_class(predictions, tiny_dataset.class_names)
+        for bounds in (metrics.intervals.precision, metrics.intervals.recall, metrics.intervals.f1)
+        if bounds is not None
+    ]
+    assert shown == expected
+    assert len(shown) == 9
+    assert "Below each its 95 % interval, of what other images would give." in page
 
 
 def test_the_matrix_and_the_gallery_hold_the_predictions(tiny_dataset: Dataset) -> None:

@@ -32,6 +32,8 @@ class Tables(HTMLParser):
         elif tag in ("td", "th"):
             self.tables[-1][-1].append("")
             self.is_in_cell = True
+        elif tag == "small":  # the interval below a figure
+            self.is_in_cell = False
 
     def handle_endtag(self, tag: str) -> None:
         self.is_in_cell &= tag not in ("td", "th")

@@ -6,6 +6,7 @@ THUMBNET_SCREENSHOTS may name a folder to which the pictures go.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,9 @@ def test_the_threshold_is_moved_by_keyboard(browser: Chrome, report: Path) -> No
     open_file(browser, report)
     slider = find(browser, "#threshold-slider")
     at_first, kept = chosen_figures(browser), slider.get_attribute("value")
+    written = re.findall(r'data-figure="(\w+-interval)">([^<]+)<', report.read_text())  # before any script ran
+    assert len(written) == 5
+    assert at_first | dict(written) == at_first
     rows = find_all(browser, "#threshold > details tbody tr")
     assert len(rows) == 9  # readable without the control
     predictions = two_class_predictions()

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_fscore_support, roc_curve
 
 from test_report import random_predictions, report_of
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.analysis import Analysis, analyse
+from thumbnet.evaluation.binary import OperatingPoint
 from thumbnet.evaluation.metrics import summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.models.decision import Decision, margin_of
@@ -45,6 +47,30 @@ def test_the_table_is_what_the_predictions_give_at_each_threshold() -> None:
         assert (point.precision, point.recall, point.f1) == pytest.approx((precision, recall, f1))
         assert point.accuracy == pytest.approx((labels == chosen).mean())
         assert row.is_kept == (threshold == 0.5)
+
+
+def test_figures_at_a_threshold_have_intervals(tmp_path: Path) -> None:
+    section = threshold_section(analysis_of(two_class_predictions()))
+    assert section is not None
+    point = section.kept.point
+    intervals = point.intervals()
+    of = {
+        "recall": (point.num_true_positives, point.num_true_positives + point.num_false_negatives),
+        "precision": (point.num_true_positives, point.num_true_positives + point.num_false_positives),
+        "specificity": (point.num_true_negatives, point.num_true_negatives + point.num_false_positives),
+        "accuracy": (point.num_true_positives + point.num_true_negatives, point.num_images),
+    }
+    for name, counts in of.items():
+        assert intervals[name] == pytest.approx(tuple(binomtest(*counts).proportion_ci(method="wilson"))), name
+    assert intervals["f1"] is not None
+    assert intervals["f1"][0] < point.f1 < intervals["f1"][1]
+    write_two_class_report(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    for name, bounds in intervals.items():
+        assert bounds is not None
+        assert f'data-figure="{name}-interval">{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}<' in page
+    never = OperatingPoint(0.9, 0, 0, 5, 5)
+    assert (never.precision, never.intervals()["precision"]) == (0.0, None)
 
 
 def test_the_control_has_the_answers_at_every_threshold() -> None:

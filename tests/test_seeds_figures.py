@@ -58,11 +58,15 @@ def test_evaluate_gives_each_figure_and_class_over_the_seeds(
         assert values["figures"][name]["std"] == pytest.approx(statistics.stdev(row))
     assert not {"num_images", "accuracy_standard_error", "threshold"} & set(values["figures"])
     recalls = [each["classes"][0]["recall"] for each in alone]
-    assert values["classes"][0]["recall"]["mean"] == pytest.approx(statistics.mean(recalls))
+    recall = values["classes"][0]["recall"]
+    assert recall["mean"] == pytest.approx(statistics.mean(recalls))
+    assert 0 <= recall["low"] <= recall["high"] <= 1
     assert main(["evaluate", str(folders[1])]) == 0
     text = capsys.readouterr().out
     assert "2 seeds" in text
     assert "seed 1" in text
+    bounds = f"({100 * recall['low']:.1f} to {100 * recall['high']:.1f})"
+    assert f"{100 * recall['mean']:.2f} % ± {100 * recall['std']:.2f} {bounds}" in text
     assert f"{100 * values['figures']['accuracy']['mean']:.2f} %" in text
 
 
@@ -80,6 +84,8 @@ def test_the_report_of_several_seeds_needs_no_data(
     counts = np.array([int(cell.partition("<")[0]) for cell in page.split('%"><span>')[1:]])
     assert counts.sum() == NUM_SEEDS * len(stored[0])
     often = [int(line.partition(" of 2")[0].rpartition(">")[2]) for line in page.splitlines() if " of 2</td>" in line]
+    table = page.partition('<table id="class-table">')[2].partition("</table>")[0]
+    assert table.count("<small>") == 6  # of two classes
     assert sum(often) == sum(int((~each.right).sum()) for each in stored)
     assert main(["report", str(folders[0]), "--data", "digits"]) == 2
     assert "no data is read" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from jaxtyping import Int64
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from thumbnet.evaluation.calibration import (
     cover,
     fit_temperature,
 )
+from thumbnet.evaluation.class_texts import IN_BRACKETS, class_texts, with_interval
 from thumbnet.evaluation.classes import (
     ClassMetrics,
     ConfusedPair,
@@ -31,12 +33,14 @@ from thumbnet.evaluation.classes import (
     most_confident_wrong,
     top_accuracy,
 )
+from thumbnet.evaluation.group_bootstrap import group_class_intervals
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.evaluation.metrics import Evaluation, standard_error
 from thumbnet.evaluation.overall import OverallIntervals, OverallMetrics, overall_intervals, overall_metrics
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.evaluation.unknown import WhenKnown, when_known
 from thumbnet.evaluation.unsure import WhenSure, when_sure
+from thumbnet.terminal.table import aligned
 from thumbnet.terminal.text import escaped
 
 SHOWN_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
@@ -159,13 +163,9 @@ class Analysis:
                 ", ".join(f"{name} {'-' if value is None else format(value, '.4g')}" for name, value in custom)
             )
         lines += [f"accuracy where it answers only the most confident: {abstaining}", ""]
-        width = max(len("class"), *(len(escaped(name)) for name in self.class_names))
-        lines.append(f"{'class':{width}}  images  precision   recall       F1")
-        lines += [
-            f"{escaped(each.class_name):{width}}  {each.num_images:6,}  {each.precision:9.2%}  {_share(each.recall)}  "
-            f"{_share(each.f1)}"
-            for each in self.classes
-        ]
+        table = [("class", "images", "precision", "recall", "F1")]
+        table += [(escaped(each.class_name), f"{each.num_images:,}", *class_texts(each)) for each in self.classes]
+        lines += [*aligned(table, num_left=1), IN_BRACKETS]
         pairs = [
             f"{escaped(pair.truth)} taken for {escaped(pair.prediction)} {pair.num_images} ({pair.share:.1%})"
             for pair in self.confused[:NUM_PAIRS_IN_TEXT]
@@ -195,7 +195,11 @@ class Analysis:
             lines.append(f"{name!r} against the other class: area under ROC {area}, average precision {precision}")
         decision, point = self.evaluation.decision, self.evaluation.at_threshold
         if decision is not None:
-            found = "" if point is None else f": recall {point.recall:.2%}, precision {point.precision:.2%} here"
+            found = ""
+            if point is not None:
+                bounds = point.intervals()
+                recall = with_interval(point.recall, bounds["recall"])
+                found = f": recall {recall}, precision {with_interval(point.precision, bounds['precision'])} here"
             lines.append(f"answered {escaped(decision.describe(self.class_names))}{found}")
         unsure, sure = self.evaluation.unsure, self.when_sure
         if unsure is not None and sure is not None:
@@ -230,10 +234,6 @@ class Analysis:
         ]
 
 
-def _share(value: float | None) -> str:
-    return f"{'-':>7}" if value is None else f"{value:7.2%}"
-
-
 def _span(bounds: tuple[float, float]) -> str:
     return f"{bounds[0]:.2%} to {bounds[1]:.2%}"
 
@@ -248,6 +248,7 @@ def analyse(
     *,
     held_out: Predictions | None = None,
     paths: Sequence[str] | None = None,
+    groups: Sequence[int] | None = None,
 ) -> Analysis:
     """All metrics of a split, from its evaluation.
 
@@ -256,6 +257,8 @@ def analyse(
         held_out: predictions of images that were neither trained on nor are scored here, to fit the temperature on,
             where there are at least MIN_TEMPERATURE_IMAGES.
         paths: of the scored images' files, if they have any.
+        groups: a number for each image, equal for those that belong together, by which the intervals of the classes
+            then are, too; None: each image is for itself.
     """
     predictions = evaluation.predictions
     has_enough = held_out is not None and len(held_out.labels) >= MIN_TEMPERATURE_IMAGES
@@ -268,7 +271,7 @@ def analyse(
         overall=overall_metrics(evaluation.confusion, class_names),
         overall_intervals=overall_intervals(evaluation.confusion),
         binary=_analyse_binary(evaluation),
-        classes=metrics_by_class(predictions, class_names),
+        classes=_metrics_of_classes(predictions, class_names, groups),
         confused=confused_pairs(evaluation.confusion, class_names),
         calibration=calibrate(predictions),
         coverage=cover(predictions),
@@ -276,6 +279,16 @@ def analyse(
         calibrated=None if temperature is None else calibrate(at_temperature(predictions, temperature)),
         paths=None if paths is None else tuple(paths),
     )
+
+
+def _metrics_of_classes(
+    predictions: Predictions, class_names: Sequence[str], groups: Sequence[int] | None
+) -> tuple[ClassMetrics, ...]:
+    classes = metrics_by_class(predictions, class_names)
+    if groups is None:
+        return classes
+    by_group = group_class_intervals(predictions, np.array(groups))
+    return tuple(each.with_intervals(bounds) for each, bounds in zip(classes, by_group, strict=True))
 
 
 def _analyse_binary(evaluation: Evaluation) -> BinaryAnalysis | None:

@@ -13,6 +13,9 @@ from jaxtyping import Float, Float64, Int64
 from scipy.special import expit, logit
 from torch import Tensor
 
+from thumbnet.evaluation.class_intervals import class_intervals
+from thumbnet.evaluation.intervals import Interval, share_interval
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
@@ -54,10 +57,23 @@ class OperatingPoint:
     def accuracy(self) -> float:
         return (self.num_true_positives + self.num_true_negatives) / self.num_images
 
-    def to_dict(self) -> dict[str, float]:
-        """Counts and metrics, as plain values."""
-        names = ("precision", "recall", "specificity", "f1", "accuracy")
-        return {**asdict(self), **{name: getattr(self, name) for name in names}}
+    def intervals(self) -> dict[str, Interval | None]:
+        """The interval of each metric by its name, at CONFIDENCE_LEVEL: Wilson's. That of the precision is None where
+        nothing is answered as positive."""
+        num_right, num_negatives = self.num_true_positives, self.num_true_negatives + self.num_false_positives
+        own = class_intervals(num_right, num_right + self.num_false_positives, num_right + self.num_false_negatives)
+        return {
+            "precision": own.precision,
+            "recall": own.recall,
+            "specificity": share_interval(self.num_true_negatives, num_negatives),
+            "f1": own.f1,
+            "accuracy": share_interval(num_right + self.num_true_negatives, self.num_images),
+        }
+
+    def to_dict(self) -> dict[str, object]:
+        """Counts and metrics with their intervals, as plain values."""
+        intervals = self.intervals()
+        return {**asdict(self), **{name: getattr(self, name) for name in intervals}, "intervals": intervals}
 
     def cost(self, *, missed: float, false_alarm: float) -> float:
         """The cost of all wrong answers: `missed` for each positive image, `false_alarm` for each other one."""

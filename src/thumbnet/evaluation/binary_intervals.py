@@ -17,10 +17,8 @@ from scipy.special import expit, logit
 from scipy.stats import binomtest, rankdata
 
 from thumbnet.evaluation.binary import BinaryCurves, average_precisions
-from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
+from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL, Z
 from thumbnet.evaluation.overall import DRAWS_AT_ONCE, NUM_DRAWS, percentile_interval
-
-Z = NormalDist().inv_cdf((1 + CONFIDENCE_LEVEL) / 2)
 
 
 @dataclass(frozen=True)

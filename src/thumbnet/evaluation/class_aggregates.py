@@ -26,7 +26,7 @@ def aggregate_classes(runs: Sequence[Sequence[ClassMetrics]]) -> tuple[ClassAggr
         ClassAggregates(
             row[0].class_name,
             row[0].num_images,
-            aggregate([each.precision for each in row]),
+            aggregate([each.precision for each in row]).within(0, 1),
             _aggregate([each.recall for each in row]),
             _aggregate([each.f1 for each in row]),
         )
@@ -36,4 +36,4 @@ def aggregate_classes(runs: Sequence[Sequence[ClassMetrics]]) -> tuple[ClassAggr
 
 def _aggregate(values: Sequence[float | None]) -> Aggregate | None:
     known = [value for value in values if value is not None]
-    return aggregate(known) if len(known) == len(values) else None
+    return aggregate(known).within(0, 1) if len(known) == len(values) else None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int64
 from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
+from thumbnet.evaluation.class_intervals import ClassIntervals, class_intervals
 from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 
 
@@ -22,6 +23,12 @@ class ClassMetrics:
     precision: float
     recall: float | None
     f1: float | None
+    intervals: ClassIntervals
+
+    def with_intervals(self, intervals: ClassIntervals) -> ClassMetrics:
+        """The same metrics with intervals that are nowhere narrower than these, which come from groups of images: of
+        groups that are all answered alike, a bootstrap knows nothing."""
+        return replace(self, intervals=self.intervals.widened(intervals))
 
 
 @dataclass(frozen=True)
@@ -37,14 +44,25 @@ class ConfusedPair:
 def metrics_by_class(
     predictions: Predictions | StoredPredictions, class_names: Sequence[str]
 ) -> tuple[ClassMetrics, ...]:
-    """The metrics of every class, in the order of their names."""
+    """The metrics of every class, in the order of their names; each image counts for itself in their intervals."""
+    labels, predicted, num_classes = predictions.labels.numpy(), predictions.predicted.numpy(), len(class_names)
     precision, recall, f1, num_images = precision_recall_fscore_support(
-        predictions.labels.numpy(), predictions.predicted.numpy(), labels=range(len(class_names)), zero_division=0.0
+        labels, predicted, labels=range(num_classes), zero_division=0.0
     )
-    rows = zip(class_names, map(int, num_images), precision.tolist(), recall.tolist(), f1.tolist(), strict=True)
+    num_right = np.bincount(labels[labels == predicted], minlength=num_classes)
+    num_answered = np.bincount(predicted, minlength=num_classes)
+    counts = zip(num_right.tolist(), num_answered.tolist(), map(int, num_images), strict=True)
+    figures = zip(class_names, precision.tolist(), recall.tolist(), f1.tolist(), counts, strict=True)
     return tuple(
-        ClassMetrics(name, count, share, *((found, mean) if count else (None, None)))
-        for name, count, share, found, mean in rows
+        ClassMetrics(
+            class_name=name,
+            num_images=of_class[2],
+            precision=share,
+            recall=found if of_class[2] else None,
+            f1=mean if of_class[2] else None,
+            intervals=class_intervals(*of_class),
+        )
+        for name, share, found, mean, of_class in figures
     )
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from thumbnet.evaluation.binary import average_precisions, margins_of
+from thumbnet.evaluation.class_intervals import ClassIntervals
+from thumbnet.evaluation.intervals import Interval
 from thumbnet.evaluation.overall import (
     DRAWS_AT_ONCE,
     NUM_DRAWS,
@@ -39,6 +41,36 @@ def group_intervals(
     return _intervals(_draws(predictions, groups, positive=positive, seed=seed))
 
 
+def group_class_intervals(
+    predictions: Predictions, groups: Int64[np.ndarray, " n"], *, seed: int = 0
+) -> tuple[ClassIntervals, ...]:
+    """The intervals of each class's metrics, from the same draws as those of the other figures."""
+    drawn: dict[str, list[Float64[np.ndarray, "b k"]]] = {"precision": [], "recall": [], "f1": []}
+    for weights in _weights(groups, seed=seed):
+        confusions = _confusions(predictions, weights)
+        num_right = confusions.diagonal(axis1=1, axis2=2)
+        num_answered, num_there = confusions.sum(axis=1), confusions.sum(axis=2)
+        drawn["precision"].append(_ratios(num_right, num_answered))
+        drawn["recall"].append(_ratios(num_right, num_there))
+        drawn["f1"].append(_ratios(2 * num_right, num_answered + num_there))
+    bounds = {name: _bounds_by_class(np.concatenate(values)) for name, values in drawn.items()}
+    return tuple(ClassIntervals(*row) for row in zip(*bounds.values(), strict=True))
+
+
+def _ratios(numerators: Int64[np.ndarray, "b k"], denominators: Int64[np.ndarray, "b k"]) -> Float64[np.ndarray, "b k"]:
+    """The ratios, NaN where there is nothing to divide by."""
+    ratios: Float64[np.ndarray, "b k"] = np.divide(
+        numerators, denominators, out=np.full(numerators.shape, np.nan), where=denominators > 0
+    )
+    return ratios
+
+
+def _bounds_by_class(values: Float64[np.ndarray, "b k"]) -> list[Interval | None]:
+    """The interval of each column without its NaN; None where all are."""
+    known = [column[~np.isnan(column)] for column in values.T]
+    return [percentile_interval(column) if len(column) else None for column in known]
+
+
 def group_differences(
     first: Predictions,
     second: Predictions,
@@ -57,15 +89,12 @@ def _intervals(draws: Mapping[str, Float64[np.ndarray, " b"]]) -> dict[str, tupl
 
 
 def _draws(predictions: Predictions, groups: Int64[np.ndarray, " n"], *, positive: int | None, seed: int) -> Draws:
-    labels, predicted = predictions.labels.numpy(), predictions.predicted.numpy()
-    num_classes = predictions.logits.shape[1]
-    cells = labels * num_classes + predicted
+    labels = predictions.labels.numpy()
     has_both_classes = 0 < (labels == positive).sum() < len(labels)
     margins = margins_of(predictions.logits, positive=positive) if positive is not None and has_both_classes else None
     found: dict[str, list[np.ndarray]] = {}
     for weights in _weights(groups, seed=seed):
-        confusions = np.stack([np.bincount(cells, weights=row, minlength=num_classes**2) for row in weights])
-        confusions = confusions.astype(np.int64).reshape(-1, num_classes, num_classes)
+        confusions = _confusions(predictions, weights)
         figures = {
             "accuracy": confusions.trace(axis1=1, axis2=2) / confusions.sum(axis=(1, 2)),
             "balanced_accuracy": balanced_accuracies(confusions),
@@ -83,6 +112,15 @@ def _draws(predictions: Predictions, groups: Int64[np.ndarray, " n"], *, positiv
         for name, values in figures.items():
             found.setdefault(name, []).append(values)
     return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def _confusions(predictions: Predictions, weights: Int64[np.ndarray, "b n"]) -> Int64[np.ndarray, "b k k"]:
+    """The confusion matrix of each draw, truth by row."""
+    num_classes = predictions.logits.shape[1]
+    cells = predictions.labels.numpy() * num_classes + predictions.predicted.numpy()
+    counts = np.stack([np.bincount(cells, weights=row, minlength=num_classes**2) for row in weights])
+    confusions: Int64[np.ndarray, "b k k"] = counts.astype(np.int64).reshape(-1, num_classes, num_classes)
+    return confusions
 
 
 def _weights(groups: Int64[np.ndarray, " n"], *, seed: int) -> Iterator[Int64[np.ndarray, "b n"]]:

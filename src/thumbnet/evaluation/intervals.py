@@ -1,4 +1,4 @@
-"""How sure a measured accuracy is. Without SciPy, which a light installation lacks."""
+"""How sure measured shares are: accuracies, precision, recall, F1. Without SciPy, which a light installation lacks."""
 
 from __future__ import annotations
 
@@ -7,21 +7,47 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 CONFIDENCE_LEVEL = 0.95
+Z = NormalDist().inv_cdf((1 + CONFIDENCE_LEVEL) / 2)  # standard errors of a normal interval's arm
+
+Interval = tuple[float, float]  # its lowest and its highest value
 
 
-def accuracy_interval(accuracy: float, num_images: int) -> tuple[float, float]:
+def accuracy_interval(accuracy: float, num_images: int) -> Interval:
     """Wilson's interval, at CONFIDENCE_LEVEL, of an accuracy (a fraction) that was measured on so many images.
 
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference" (1927).
     """
-    z = NormalDist().inv_cdf((1 + CONFIDENCE_LEVEL) / 2)
-    spread = z * z / num_images
+    spread = Z * Z / num_images
     centre = (accuracy + spread / 2) / (1 + spread)
-    arm = z * math.sqrt(accuracy * (1 - accuracy) / num_images + spread / (4 * num_images)) / (1 + spread)
+    arm = Z * math.sqrt(accuracy * (1 - accuracy) / num_images + spread / (4 * num_images)) / (1 + spread)
     return max(0.0, centre - arm), min(1.0, centre + arm)
 
 
-def balanced_accuracy_interval(recalls: Sequence[tuple[int, int]]) -> tuple[float, float]:
+def share_interval(num_right: int, num_images: int) -> Interval | None:
+    """Wilson's interval of a share, as `accuracy_interval`; None where it is of no image."""
+    return accuracy_interval(num_right / num_images, num_images) if num_images else None
+
+
+def f1_interval(num_right: int, num_answered: int, num_there: int) -> Interval | None:
+    """The interval of a class's F1, at CONFIDENCE_LEVEL; None where no image is of the class or answered as it.
+
+    F1 is 2 J / (1 + J), where J is the share of the right ones among the images that are of the class, are answered as
+    it, or both. J is a proportion, and Wilson's bounds of it give those of F1. Source: Lam, Gopal and Qian, "Confidence
+    intervals for the F1 score: a comparison of four methods" (2023, arXiv:2309.14621), Wilson's indirect method.
+
+    Args:
+        num_right: images of the class that are answered as it.
+        num_answered: all that are answered as it; num_there: all that are of it.
+    """
+    bounds = share_interval(num_right, num_answered + num_there - num_right)
+    return None if bounds is None else (_f1_of(bounds[0]), _f1_of(bounds[1]))
+
+
+def _f1_of(share: float) -> float:
+    return 2 * share / (1 + share)
+
+
+def balanced_accuracy_interval(recalls: Sequence[tuple[int, int]]) -> Interval:
     """The interval, at CONFIDENCE_LEVEL, of the mean recall of classes; of each how many images are right, and of how
     many.
 

@@ -15,12 +15,15 @@ from thumbnet.data.class_counts import Baseline, baseline
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, NonFiniteLogitsError
 from thumbnet.evaluation.calibration import Calibration, reliability
+from thumbnet.evaluation.class_intervals import class_intervals
+from thumbnet.evaluation.class_texts import IN_BRACKETS, class_texts
 from thumbnet.evaluation.classes import ClassMetrics
 from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.evaluation.label_predictions import LabelPredictions
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.label_decision import LabelDecision, halves
 from thumbnet.models.outputs import check_num_classes
+from thumbnet.terminal.table import aligned
 from thumbnet.terminal.text import escaped
 
 
@@ -127,6 +130,7 @@ class LabelEvaluation:
             recall=float(found / (found + missed)) if is_there else None,
             f1=float(_f1(self._counts[:, index])) if is_there else None,
             threshold=threshold,
+            intervals=class_intervals(int(found), int(found + wrong), int(found + missed)),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -152,12 +156,11 @@ class LabelEvaluation:
         known = f"{low:.2%} to {high:.2%}; {escaped(str(self.baseline))}"
         mean = "-" if self.mean_average_precision is None else f"{self.mean_average_precision:.4f}"
         decision = self.predictions.decision or halves(len(self.class_names))
-        width = max(len("label"), *(len(escaped(name)) for name in self.class_names))
-        rows = [
-            f"{escaped(each.class_name):{width}}  {each.num_images:6,}  {_number(each.average_precision)}  "
-            f"{each.precision:9.2%}  {_share(each.recall)}  {_share(each.f1)}  {each.threshold:9.4g}"
-            for each in self.classes
-        ]
+        table = [("label", "images", "average precision", "precision", "recall", "F1", "threshold")]
+        for each in self.classes:
+            average = "-" if each.average_precision is None else f"{each.average_precision:.4f}"
+            name, num_images = escaped(each.class_name), f"{each.num_images:,}"
+            table.append((name, num_images, average, *class_texts(each), f"{each.threshold:.4g}"))
         return "\n".join(
             [
                 f"accuracy (all labels right) {self.accuracy:.2%} ({known})",
@@ -165,8 +168,8 @@ class LabelEvaluation:
                 f"labels answered wrong {self.hamming_loss:.2%} (Hamming loss), loss {self.loss:.4f}",
                 f"answered {escaped(decision.describe(self.class_names))}",
                 "",
-                f"{'label':{width}}  images  average precision  precision   recall       F1  threshold",
-                *rows,
+                *aligned(table, num_left=1),
+                IN_BRACKETS,
             ]
         )
 
@@ -230,11 +233,3 @@ def _f1(counts: Float64[np.ndarray, "3 *k"]) -> Float64[np.ndarray, "*k"]:
     found, wrong, missed = counts
     scores: Float64[np.ndarray, "*k"] = np.asarray(2 * found / np.maximum(1, 2 * found + wrong + missed), np.float64)
     return scores
-
-
-def _number(value: float | None) -> str:
-    return f"{'-':>17}" if value is None else f"{value:17.4f}"
-
-
-def _share(value: float | None) -> str:
-    return f"{'-':>7}" if value is None else f"{value:7.2%}"

@@ -88,12 +88,13 @@ class SeedsEvaluation:
             (
                 escaped(each.class_name),
                 f"{each.num_images:,}",
-                *(_mean_and_deviation(figure) for figure in (each.precision, each.recall, each.f1)),
+                *(_mean_text(figure) for figure in (each.precision, each.recall, each.f1)),
             )
             for each in self.classes
         ]
         lines += aligned(table, num_left=1)
-        lines.append("The deviation and the interval are of other seeds, on the same images.")
+        in_brackets = f"; in brackets: the {CONFIDENCE_LEVEL:.0%} interval" if len(self.seeds) > 1 else ""
+        lines.append(f"The deviation and the interval are of other seeds, on the same images{in_brackets}.")
         return "\n".join(lines)
 
 
@@ -154,10 +155,13 @@ def aggregate_texts(name: str, figure: Aggregate) -> tuple[str, str, str]:
     return shown(name, figure.mean), shown(name, figure.std).removesuffix(" %"), f"{low} to {high}"
 
 
-def _mean_and_deviation(figure: Aggregate | None) -> str:
+def _mean_text(figure: Aggregate | None) -> str:
     if figure is None:
         return "-"
-    return f"{100 * figure.mean:.2f} %" + ("" if figure.std is None else f" ± {100 * figure.std:.2f}")
+    mean = f"{100 * figure.mean:.2f} %"
+    if figure.std is None or figure.low is None or figure.high is None:
+        return mean
+    return f"{mean} ± {100 * figure.std:.2f} ({100 * figure.low:.1f} to {100 * figure.high:.1f})"
 
 
 def _seed_text(seed: int) -> str:

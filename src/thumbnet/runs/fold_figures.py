@@ -88,7 +88,8 @@ def out_of_fold(runs: Sequence[Run], folds: FoldList, table: FoldTable) -> OutOf
     positive = evaluations[0].positive  # also where that class is not the rarer one of a fold
     of_runs = [_figures_of(evaluation_of(each, positive=positive), class_names) for each in stored_of_runs]
     by_fold = tuple(_means(of_runs[first : first + num_seeds]) for first in range(0, len(runs), num_seeds))
-    return OutOfFold(folds, table, stored, tuple(analyse(each, class_names) for each in evaluations), by_fold)
+    analyses = tuple(analyse(each, class_names, groups=table.groups()) for each in evaluations)
+    return OutOfFold(folds, table, stored, analyses, by_fold)
 
 
 def pool_predictions(stored: Sequence[StoredPredictions], table: FoldTable) -> StoredPredictions:

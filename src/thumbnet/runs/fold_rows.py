@@ -36,6 +36,7 @@ def folds_content(runs: Sequence[Run], found: OutOfFold) -> FoldsContent:
         hint=_hint(found),
         histories=[run.history for run in runs[:: len(found.folds.seeds)]],
         thresholds=_thresholds(runs),
+        has_groups=found.table.groups() is not None,
     )
 
 

@@ -28,6 +28,11 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def bounds_text(bounds: tuple[float, float] | None) -> str:
+    """An interval of fractions as per cent, as it stands below a figure that `share` shows; empty for None."""
+    return "" if bounds is None else f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}"
+
+
 def exact_share(value: float) -> str:
     """A fraction as per cent to two decimals, as a headline has it."""
     return f"{100 * value:.2f} %"

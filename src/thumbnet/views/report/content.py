@@ -39,7 +39,7 @@ class FoldRow:
 class FoldsContent:
     """What a report on several folds shows besides: `figures` are the headings of `rows`, one a fold, and of `summary`,
     which is over all folds; `hint` says what the latter are; `histories` are those of the folds; `thresholds` says how
-    their models answer, where each has a threshold."""
+    their models answer, where each has a threshold; `has_groups` whether images belong together."""
 
     figures: Sequence[str]
     rows: Sequence[FoldRow]
@@ -47,6 +47,7 @@ class FoldsContent:
     hint: str
     histories: Sequence[History]
     thresholds: str = ""
+    has_groups: bool = False
 
 
 @dataclass(frozen=True)

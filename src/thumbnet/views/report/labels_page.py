@@ -16,7 +16,7 @@ from thumbnet.evaluation.multi_label import LabelEvaluation
 from thumbnet.specs.data import NO_LABEL
 from thumbnet.training.history import History
 from thumbnet.views.house import house_style
-from thumbnet.views.numbers import per_cent, share
+from thumbnet.views.numbers import per_cent
 from thumbnet.views.report.charts import Chart, Line, draw_lines
 from thumbnet.views.report.content import Headline
 from thumbnet.views.report.gallery_images import make_image_sprites, tile_side
@@ -75,7 +75,6 @@ def render_labels_report(content: LabelReportContent) -> str:
         num_wrong=int((~evaluation.predictions.right).sum()),
         wrong_sets=_wrong_sets(evaluation)[:NUM_WRONG_SETS],
         images=_wrong_images(content),
-        share=share,
         version=thumbnet.__version__,
     )
 

@@ -19,8 +19,9 @@ from markupsafe import Markup
 
 import thumbnet
 from thumbnet.evaluation.analysis import SHOWN_COVERAGES
+from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.views.house import house_style
-from thumbnet.views.numbers import per_cent, share
+from thumbnet.views.numbers import bounds_text, per_cent, share
 from thumbnet.views.report.content import ReportContent
 from thumbnet.views.report.gallery_images import (
     SpriteSheet,
@@ -70,8 +71,6 @@ def render_report(content: ReportContent) -> str:
         num_wrong=int(evaluation.confusion.sum() - evaluation.confusion.trace()),
         gallery=_gallery_values(content, image_sprites, overlay_sprites),
         most_per_cell=max(shown.values(), default=0),
-        per_cent=per_cent,
-        share=share,
         own_sections=render_sections(content),
         threshold=threshold_section(analysis, how="" if content.folds is None else content.folds.thresholds),
         threshold_script=asset("threshold.js"),
@@ -95,6 +94,7 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals.update(bounds_text=bounds_text, level=CONFIDENCE_LEVEL, per_cent=per_cent, share=share)
     return environment.get_template(name)
 
 

@@ -2,9 +2,17 @@
 // The threshold that a reader moves: counts, figures and a dot on both curves follow.
 (() => {
   const byId = (id) => document.getElementById(id);
-  const { positives, negatives, kept, points, box } = JSON.parse(byId("threshold-values").textContent);
+  const { positives, negatives, kept, points, box, z } = JSON.parse(byId("threshold-values").textContent);
   const slider = byId("threshold-slider");
   const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
+  // Wilson's interval of a share, as evaluation/intervals.py has it.
+  const wilson = (count, of) => {
+    const [share, spread] = [count / of, (z * z) / of];
+    const centre = (share + spread / 2) / (1 + spread);
+    const arm = (z * Math.sqrt((share * (1 - share)) / of + spread / (4 * of))) / (1 + spread);
+    return [Math.max(0, centre - arm), Math.min(1, centre + arm)];
+  };
+  const boundsText = (bounds) => bounds.map((bound) => (100 * bound).toFixed(1)).join(" to ");
   const put = (name, text) => {
     for (const cell of document.querySelectorAll(`[data-figure="${name}"]`)) cell.textContent = text;
   };
@@ -28,6 +36,14 @@
     Object.entries({ tp, fp, fn, tn }).forEach(([name, count]) => put(name, count));
     const figures = { precision, recall, specificity, f1: (2 * tp) / (2 * tp + fp + fn), accuracy: (tp + tn) / (positives + negatives) };
     Object.entries(figures).forEach(([name, share]) => put(name, percent(share)));
+    const bounds = {
+      precision: tp + fp ? wilson(tp, tp + fp) : [],
+      recall: wilson(tp, positives),
+      specificity: wilson(tn, negatives),
+      f1: wilson(tp, positives + fp).map((share) => (2 * share) / (1 + share)),
+      accuracy: wilson(tp + tn, positives + negatives),
+    };
+    Object.entries(bounds).forEach(([name, each]) => put(`${name}-interval`, boundsText(each)));
     byId("threshold-shown").textContent = text;
     slider.setAttribute("aria-valuetext", `${text}: recall ${percent(recall)}, precision ${percent(precision)}`);
     byId("threshold-status").textContent = `Threshold ${text}: ${tp} found, ${fn} missed, ${fp} false alarms`;

@@ -11,6 +11,7 @@ from typing import Any
 
 from thumbnet.evaluation.analysis import Analysis
 from thumbnet.evaluation.binary import BinaryCurves, OperatingPoint
+from thumbnet.evaluation.intervals import Z
 from thumbnet.models.decision import Decision
 from thumbnet.views.numbers import per_cent
 from thumbnet.views.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Line, draw_lines
@@ -86,6 +87,7 @@ def threshold_section(analysis: Analysis, *, how: str = "") -> ThresholdSection 
             "positives": curves.num_positives,
             "negatives": curves.num_negatives,
             "kept": points.index(kept),
+            "z": Z,
             "points": [
                 [threshold_text(each.threshold), each.num_true_positives, each.num_false_positives] for each in points
             ],
