@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from scipy.stats import binomtest
 
 from thumbnet.cli import main
 from thumbnet.errors import RunError
@@ -52,6 +53,13 @@ def test_runs_are_listed_with_their_settings_and_figures(runs: Path, capsys: pyt
     finished = rows["cells/finished"]
     assert finished["state"] == "finished"
     assert finished["accuracy"] == metrics["test_accuracy"]
+    bounds = binomtest(round(metrics["test_accuracy"] * metrics["num_test"]), metrics["num_test"]).proportion_ci(
+        method="wilson"
+    )
+    assert metrics["test_accuracy_interval"] == pytest.approx([bounds.low, bounds.high])
+    assert (finished["accuracy_low"], finished["accuracy_high"]) == pytest.approx((bounds.low, bounds.high))
+    for figure in ("balanced_accuracy", "auc"):
+        assert [finished[f"{figure}_low"], finished[f"{figure}_high"]] == metrics[f"test_{figure}_interval"]
     assert (finished["model"], finished["seeds"], finished["epochs"]) == ("sprint", [0], 2)
     assert finished["settings"]["model_options"] == {"blocks": "c8p"}
     assert finished["settings"]["lr"] == 0.05  # of a recipe that is none of ours, all that is no default
@@ -63,6 +71,30 @@ def test_runs_are_listed_with_their_settings_and_figures(runs: Path, capsys: pyt
     assert (seeds["n"], seeds["state"]) == (2, "2 of 3 seeds are finished")
     assert seeds["accuracy"] == seeds["auc"] == 0.625
     assert seeds["accuracy_std"] == pytest.approx(statistics.stdev([0.5, 0.75]))
+    assert seeds["accuracy_low"] is seeds["auc_high"] is None  # until all seeds are finished
+
+
+def test_finished_seeds_have_the_interval_of_their_mean(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = runs / "seeds"
+    (folder / "seeds.json").write_text('{"format": 2, "seeds": [0, 1]}')
+    figures = {"test_accuracy": {"n": 2, "mean": 0.625, "std": 0.18, "low": -0.96, "high": 2.21}}
+    RunDir(folder).write_metrics({"figures": {**figures, "test_auc": {"low": 0.6, "high": 0.7}}})
+    (row,) = [row for row in list_runs(folder) if row.path == str(folder)]
+    assert (row.state, row.accuracy_low, row.accuracy_high) == ("finished", 0.0, 1.0)  # of an accuracy
+    assert (row.auc_low, row.auc_high, row.balanced_accuracy_low) == (0.6, 0.7, None)
+    assert main(["runs", str(folder)]) == 0
+    assert "62.50 % ± 17.68 (n = 2, 0.0 to 100.0)" in capsys.readouterr().out
+
+
+def test_a_run_of_an_earlier_version_has_the_interval_of_its_accuracy(runs: Path) -> None:
+    folder = RunDir(runs / "cells" / "finished")
+    before = {name: value for name, value in folder.read_metrics().items() if not name.endswith("_interval")}
+    folder.write_metrics({**before, "test_auc_interval": "?"})
+    (row,) = list_runs(folder.path)
+    assert row.accuracy is not None
+    assert row.accuracy_low is not None
+    assert row.accuracy_low < row.accuracy
+    assert (row.balanced_accuracy_low, row.auc_low, row.auc_high) == (None, None, None)
 
 
 def test_a_folder_of_folds_has_a_line_with_the_figures_of_all_images(
@@ -83,6 +115,7 @@ def test_a_folder_of_folds_has_a_line_with_the_figures_of_all_images(
     listed = rows["folds"]
     assert (listed["state"], listed["folds"], listed["n"], listed["seeds"]) == ("finished", 2, 1, [4])
     assert (listed["accuracy"], listed["auc"], listed["balanced_accuracy"]) == (0.75, 0.875, None)
+    assert (listed["accuracy_low"], listed["auc_high"], listed["balanced_accuracy_low"]) == (0.1, 0.9, None)
     assert (listed["model"], listed["epochs"], rows["fold-0"]["folds"]) == ("sprint", 2, None)
     assert main(["runs", str(runs)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -98,11 +131,17 @@ def test_the_table_and_the_csv_have_a_line_for_each_run(runs: Path, capsys: pyte
     assert main(["runs", str(runs), "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert len(rows) == 6
-    assert {"path", "state", "recipe", "accuracy", "settings"} <= set(rows[0])
+    assert {"path", "state", "recipe", "accuracy", "accuracy_low", "accuracy_high", "settings"} <= set(rows[0])
     assert "lr=0.05" in next(row for row in rows if row["path"].endswith("finished"))["settings"].split()
     assert main(["runs", str(runs)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 7
+    row = next(row for row in rows if row["path"].endswith("finished"))
+    shares = [f"{100 * float(row[name]):.{digits}f}" for name, digits in
+              (("accuracy", 2), ("accuracy_low", 1), ("accuracy_high", 1))]  # fmt: skip
+    shown = next(line for line in lines if line.startswith(row["path"] + " "))
+    assert "{} % ({} to {})".format(*shares) in shown
+    assert "accuracy (95% interval)" in lines[0]
     assert "62.50 % ± 17.68 (n = 2)" in next(line for line in lines if "2 of 3 seeds" in line)
 
 

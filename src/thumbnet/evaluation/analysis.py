@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Int64
 from torch import Tensor
 
-from thumbnet.evaluation.binary import BinaryCurves, margins_of
-from thumbnet.evaluation.binary_intervals import auc_interval, average_precision_interval
+from thumbnet.evaluation.binary import BinaryCurves
 from thumbnet.evaluation.calibration import (
     MIN_TEMPERATURE_IMAGES,
     Calibration,
@@ -36,7 +35,7 @@ from thumbnet.evaluation.classes import (
 from thumbnet.evaluation.group_bootstrap import group_class_intervals
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.evaluation.metrics import Evaluation, standard_error
-from thumbnet.evaluation.overall import OverallIntervals, OverallMetrics, overall_intervals, overall_metrics
+from thumbnet.evaluation.overall import OverallIntervals, OverallMetrics, overall_metrics
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.evaluation.unknown import WhenKnown, when_known
 from thumbnet.evaluation.unsure import WhenSure, when_sure
@@ -98,6 +97,7 @@ class Analysis:
         values: dict[str, Any] = {
             "num_images": self.evaluation.num_images,
             "accuracy": self.evaluation.accuracy,
+            "accuracy_interval": self.evaluation.accuracy_interval,
             "accuracy_standard_error": self.standard_error,
             "top2_accuracy": self.top2_accuracy,
             "loss": self.evaluation.loss,
@@ -269,7 +269,7 @@ def analyse(
         standard_error=standard_error(evaluation.accuracy, evaluation.num_images),
         top2_accuracy=top_accuracy(predictions, 2),
         overall=overall_metrics(evaluation.confusion, class_names),
-        overall_intervals=overall_intervals(evaluation.confusion),
+        overall_intervals=evaluation.overall_intervals,
         binary=_analyse_binary(evaluation),
         classes=_metrics_of_classes(predictions, class_names, groups),
         confused=confused_pairs(evaluation.confusion, class_names),
@@ -292,12 +292,5 @@ def _metrics_of_classes(
 
 
 def _analyse_binary(evaluation: Evaluation) -> BinaryAnalysis | None:
-    curves, predictions = evaluation.binary, evaluation.predictions
-    if curves is None:
-        return None
-    margins = margins_of(predictions.logits, positive=curves.positive)
-    return BinaryAnalysis(
-        curves=curves,
-        auc_interval=auc_interval(margins, (predictions.labels == curves.positive).numpy()),
-        average_precision_interval=average_precision_interval(curves),
-    )
+    curves, intervals = evaluation.binary, evaluation.area_intervals
+    return None if curves is None or intervals is None else BinaryAnalysis(curves, *intervals)

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.errors import ConfigError, NonFiniteLogitsError
-from thumbnet.evaluation.binary import BinaryCurves, OperatingPoint, binary_curves, rarer_class
+from thumbnet.evaluation.binary import BinaryCurves, OperatingPoint, binary_curves, margins_of, rarer_class
+from thumbnet.evaluation.binary_intervals import auc_interval, average_precision_interval
 from thumbnet.evaluation.calibration import calibrate
 from thumbnet.evaluation.custom_metrics import custom_metrics
-from thumbnet.evaluation.overall import balanced_accuracies, overall_metrics
+from thumbnet.evaluation.intervals import Interval, accuracy_interval
+from thumbnet.evaluation.overall import OverallIntervals, balanced_accuracies, overall_intervals, overall_metrics
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.models.decision import Decision
 from thumbnet.models.outputs import check_num_classes
@@ -61,6 +63,25 @@ class Evaluation:
         if self.positive is None:
             return None
         return binary_curves(self.predictions.logits, self.predictions.labels, positive=self.positive)
+
+    @cached_property
+    def accuracy_interval(self) -> Interval:
+        """Wilson's, at CONFIDENCE_LEVEL."""
+        return accuracy_interval(self.accuracy, self.num_images)
+
+    @cached_property
+    def overall_intervals(self) -> OverallIntervals:
+        """Those of the metrics over all classes."""
+        return overall_intervals(self.confusion)
+
+    @cached_property
+    def area_intervals(self) -> tuple[Interval, Interval] | None:
+        """Those of the area under the ROC curve and of the average precision, where there are curves."""
+        if self.binary is None:
+            return None
+        margins = margins_of(self.predictions.logits, positive=self.binary.positive)
+        is_positive = (self.predictions.labels == self.binary.positive).numpy()
+        return auc_interval(margins, is_positive), average_precision_interval(self.binary)
 
     @cached_property
     def at_threshold(self) -> OperatingPoint | None:
@@ -181,6 +202,20 @@ def metrics_over_classes(evaluation: Evaluation, class_names: Sequence[str]) -> 
     if curves is not None:
         metrics |= {"test_auc": curves.auc, "test_average_precision": curves.average_precision}
     return metrics
+
+
+def intervals_of_metrics(evaluation: Evaluation) -> dict[str, Interval]:
+    """The interval of each metric of a test split, at CONFIDENCE_LEVEL, as metrics.json names them."""
+    overall, areas = evaluation.overall_intervals, evaluation.area_intervals
+    intervals = {
+        "test_accuracy_interval": evaluation.accuracy_interval,
+        "test_balanced_accuracy_interval": overall.balanced_accuracy,
+        "test_macro_f1_interval": overall.macro_f1,
+        "test_mcc_interval": overall.mcc,
+    }
+    if areas is not None:
+        intervals |= {"test_auc_interval": areas[0], "test_average_precision_interval": areas[1]}
+    return intervals
 
 
 def misclassified(predictions: Predictions) -> Int64[Tensor, " m"]:

@@ -13,7 +13,6 @@ import torch
 from thumbnet.errors import RunError
 from thumbnet.evaluation.analysis import Analysis, analyse
 from thumbnet.evaluation.group_bootstrap import group_intervals
-from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.evaluation.metrics import Evaluation, metrics_over_classes, summarise_predictions
 from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 from thumbnet.runs.fold_table import FoldList, FoldTable
@@ -139,7 +138,6 @@ def _with_intervals(analysis: Analysis, groups: Sequence[int] | None) -> dict[st
     """Each figure of a seed with the bounds of its interval, never narrower by groups than by images: of groups that
     are all right alike, a bootstrap knows nothing."""
     evaluation, values = analysis.evaluation, analysis.to_dict()
-    values["accuracy_interval"] = accuracy_interval(evaluation.accuracy, evaluation.num_images)
     by_group: Mapping[str, tuple[float, float]] = {}
     if groups is not None:
         by_group = group_intervals(evaluation.predictions, np.array(groups), positive=evaluation.positive)

@@ -66,6 +66,7 @@ def write_label_results(
         result,
         scores={
             **scores,
+            "test_accuracy_interval": evaluation.accuracy_interval,
             "commonest_labels": evaluation.baseline.class_name,
             "classes": [asdict(each) for each in evaluation.classes],
             "threshold_rule": decision.rule,

@@ -13,7 +13,6 @@ from thumbnet.runs.listing_rows import RunRow, read_row, run_folders
 from thumbnet.terminal.table import aligned
 
 MAX_DEPTH = 3  # of folders within the one that is listed
-COLUMNS = ("run", "model", "data", "folds", "accuracy", "balanced", "area", "epochs", "training", "state", "settings")
 SHOWN_CHARACTERS = 60  # of a run's settings in the table
 
 
@@ -34,19 +33,17 @@ def describe_runs(rows: Sequence[RunRow]) -> str:
     """The table for people."""
     if not rows:
         return "no runs"
-    table = [
-        ("run", "model", "data", "folds", "accuracy", "balanced", "area", "epochs", "training", "state", "settings")
-    ]
+    figures = ("accuracy (95% interval)", "balanced (95%)", "area (95%)")
+    table = [("run", "model", "data", "folds", *figures, "epochs", "training", "state", "settings")]
     table += [
         (
             row.path,
             row.model or "-",
             row.data or "-",
             "-" if row.folds is None else f"{row.folds}",
-            _share(row.accuracy)
-            + ("" if row.accuracy_std is None else f" ± {100 * row.accuracy_std:.2f} (n = {row.n})"),
-            _share(row.balanced_accuracy),
-            "-" if row.auc is None else f"{row.auc:.3f}",
+            _accuracy(row),
+            _share(row.balanced_accuracy) + _bracketed(_bounds(row.balanced_accuracy_low, row.balanced_accuracy_high)),
+            "-" if row.auc is None else f"{row.auc:.3f}{_bracketed(_bounds(row.auc_low, row.auc_high, of=1))}",
             "-" if row.epochs is None else f"{row.epochs}",
             "-" if row.train_s is None else f"{row.train_s:,.0f} s",
             row.state,
@@ -83,6 +80,24 @@ def _text(value: object) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}={_text(inner)}" for key, inner in value.items()) + "}"
     return "none" if value is None else str(value)
+
+
+def _accuracy(row: RunRow) -> str:
+    bounds = _bounds(row.accuracy_low, row.accuracy_high)
+    if row.accuracy_std is None:
+        return _share(row.accuracy) + _bracketed(bounds)
+    return f"{_share(row.accuracy)} ± {100 * row.accuracy_std:.2f}{_bracketed(f'n = {row.n}', bounds)}"
+
+
+def _bounds(low: float | None, high: float | None, *, of: float = 100) -> str:
+    """An interval, as a part `of` a hundred or of one; empty where it is not known."""
+    decimals = 1 if of > 1 else 3
+    return "" if low is None or high is None else f"{of * low:.{decimals}f} to {of * high:.{decimals}f}"
+
+
+def _bracketed(*texts: str) -> str:
+    inside = ", ".join(filter(None, texts))
+    return f" ({inside})" if inside else ""
 
 
 def _share(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from thumbnet.config import TrainConfig, config_from_toml
 from thumbnet.errors import RunError, ThumbnetError
+from thumbnet.evaluation.intervals import Interval, accuracy_interval
 from thumbnet.runs.checksums import check_content, read_digests
 from thumbnet.runs.fold_table import FOLDS_FORMAT, fold_list_from_dict
 from thumbnet.runs.lock import is_locked
@@ -19,12 +21,14 @@ from thumbnet.runs.settings import changed_settings
 from thumbnet.specs.json_text import read_object
 
 FINISHED = "finished"
+FIGURES = ("accuracy", "balanced_accuracy", "auc")
 
 
 @dataclass(frozen=True)
 class RunRow:
     """A run, or a folder of several: of seeds the figures are means, of `folds` those of all images out of fold. `n` is
-    the number of seeds that they are means of. Accuracies and areas are fractions.
+    the number of seeds that they are means of. Accuracies and areas are fractions; `_low` and `_high` bound each, at
+    95 %: of a run and of folds by what other images would give, of seeds by what other seeds would (see `Aggregate`).
 
     `state` is `finished`, `training`, `stopped after epoch 3 of 5`, or `damaged: ...`; `settings` are those that differ
     from the recipe; `date` is that of its end. What a run does not know yet is None or empty.
@@ -40,9 +44,15 @@ class RunRow:
     folds: int | None = None
     epochs: int | None = None
     accuracy: float | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
     accuracy_std: float | None = None
     balanced_accuracy: float | None = None
+    balanced_accuracy_low: float | None = None
+    balanced_accuracy_high: float | None = None
     auc: float | None = None
+    auc_low: float | None = None
+    auc_high: float | None = None
     train_s: float | None = None
     date: str = ""
     settings: Mapping[str, object] | None = None
@@ -94,6 +104,9 @@ def _single_row(path: Path) -> RunRow:
         "auc": _number(values, "test_auc"),
         "train_s": metrics.train_s,
         "date": str(values.get("date", "")),
+        **_named("accuracy", accuracy_interval(metrics.test_accuracy, metrics.num_test)),
+        **_named("balanced_accuracy", _bounds(values, "test_balanced_accuracy_interval")),
+        **_named("auc", _bounds(values, "test_auc_interval")),
     }
     return _made(path, FINISHED, known)
 
@@ -104,13 +117,19 @@ def _seeds_row(path: Path) -> RunRow:
     seeds = seeds_from_dict(read_object(_read_checked(path, SEEDS), name=name, known_format=SEEDS_FORMAT), name=name)
     known, done = _of_several(path, [seed_folder(seed) for seed in seeds])
     known |= {"seeds": seeds, "n": len(done)}
-    for figure in ("accuracy", "balanced_accuracy", "auc"):
+    for figure in FIGURES:
         values = [value for row in done if (value := getattr(row, figure)) is not None]
         if values and len(values) == len(done):
             known[figure] = statistics.fmean(values)
         if figure == "accuracy" and len(values) > 1:
             known["accuracy_std"] = statistics.stdev(values)
-    return _made(path, _state_of_several(path, len(done), f"{len(seeds)} seeds"), known)
+    state = _state_of_several(path, len(done), f"{len(seeds)} seeds")
+    if state == FINISHED:
+        figures = _read_metrics(path).get("figures")
+        for figure in FIGURES:
+            found = figures.get(f"test_{figure}") if isinstance(figures, Mapping) else None
+            known |= _named(figure, _low_and_high(found, lowest=0.0, highest=1.0))
+    return _made(path, state, known)
 
 
 def _folds_row(path: Path) -> RunRow:
@@ -127,9 +146,10 @@ def _folds_row(path: Path) -> RunRow:
         values = _read_metrics(path)
         known |= {"n": len(folds.seeds), "accuracy_std": _number(values, "test_accuracy_std")}
         figures = values.get("figures")
-        for figure in ("accuracy", "balanced_accuracy", "auc"):
+        for figure in FIGURES:
             found = figures.get(figure) if isinstance(figures, Mapping) else None
             known[figure] = _number(found, "value") if isinstance(found, Mapping) else None
+            known |= _named(figure, _low_and_high(found))
     return _made(path, state, known)
 
 
@@ -189,3 +209,25 @@ def _read_checked(path: Path, name: str) -> bytes:
 def _number(values: Mapping[str, object], name: str) -> float | None:
     value = values.get(name)
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _named(figure: str, bounds: Interval | None) -> dict[str, object]:
+    """The fields of a figure's interval."""
+    low, high = (None, None) if bounds is None else bounds
+    return {f"{figure}_low": low, f"{figure}_high": high}
+
+
+def _bounds(values: Mapping[str, object], name: str) -> Interval | None:
+    """An interval that metrics.json has as a list of two numbers; None where it has none, as of an earlier version."""
+    pair = values.get(name)
+    if not isinstance(pair, Sequence) or len(pair) != 2:
+        return None
+    return _low_and_high({"low": pair[0], "high": pair[1]})
+
+
+def _low_and_high(found: object, *, lowest: float = -math.inf, highest: float = math.inf) -> Interval | None:
+    """The bounds of a figure that metrics.json has with `low` and `high`, no wider than the values it can have."""
+    if not isinstance(found, Mapping):
+        return None
+    low, high = _number(found, "low"), _number(found, "high")
+    return None if low is None or high is None else (max(lowest, low), min(highest, high))

@@ -11,7 +11,13 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.originals import larger_images
 from thumbnet.evaluation.export_data import collect_export_data
-from thumbnet.evaluation.metrics import Evaluation, card_metrics, metrics_over_classes, misclassified
+from thumbnet.evaluation.metrics import (
+    Evaluation,
+    card_metrics,
+    intervals_of_metrics,
+    metrics_over_classes,
+    misclassified,
+)
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.predictions_csv import predictions_to_csv
 from thumbnet.evaluation.saliency import resized_maps, saliency_if_any
@@ -185,6 +191,7 @@ def _metrics(
             "test_loss": evaluation.loss,
             "num_test": evaluation.num_images,
             **metrics_over_classes(evaluation, dataset.class_names),
+            **intervals_of_metrics(evaluation),
             "commonest_class": dataset.class_names[int(evaluation.confusion.sum(axis=1).argmax())],
         },
     )
