@@ -202,6 +202,22 @@ def test_the_report_shows_all_images_and_every_fold(
     assert table["95 % interval"][5] == f"{area['low']:.3f} to {area['high']:.3f}"
 
 
+def test_the_report_has_what_holds_for_the_beginning_of_all_folds(folds: FoldRuns, tmp_path: Path) -> None:
+    folder = shutil.copytree(folds.path, tmp_path / "folds")
+    for fold in range(NUM_FOLDS):
+        remarks = ["The first filters are adapted.", f"Chosen on fold {fold}."]
+        RunDir(folder / f"fold-{fold}").write_checked({"remarks.json": json.dumps({"format": 1, "remarks": remarks})})
+    page = write_report(folder).read_text()
+    assert page.count("The first filters are adapted.") == 1
+    assert "Chosen on fold" not in page
+    own = write_report(folder / "fold-1").read_text()
+    assert "The first filters are adapted." in own
+    assert "Chosen on fold 1." in own
+    RunDir(folder / "fold-1").write_checked({"remarks.json": '{"format": 1, "remarks": "none"}'})
+    with pytest.raises(RunError, match=r"remarks\.json is damaged"):
+        write_report(folder)
+
+
 def test_classes_have_intervals_by_groups_where_images_belong_together(
     folds: FoldRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:

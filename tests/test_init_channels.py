@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from random_exports import random_dataset
 from small_runs import small_config
+from thumbnet.config import TrainConfig
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import CheckpointError, ConfigError
@@ -20,11 +22,14 @@ from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.channels import LUMA, statistics_for
 from thumbnet.models.registry import create_model, register_model
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.fit_and_write import fit_and_write
 from thumbnet.runs.init import begin_with_trained_weights, options_to_train, with_statistics_of_weights
 from thumbnet.runs.parts import build_model
 from thumbnet.runs.predict import predict
-from thumbnet.runs.run import load_run
+from thumbnet.runs.run import RunDir, load_run
+from thumbnet.runs.seeds import resume_seeds, train_seeds
 from thumbnet.runs.train import train
+from thumbnet.runs.write_report import write_report
 from thumbnet.trained.model import TrainedModel, load_pretrained
 
 NUM_CLASSES = 4
@@ -182,3 +187,41 @@ def test_a_run_on_colour_begins_with_a_run_on_grey(
     assert again.metrics["test_loss"] == run.metrics["test_loss"]
     (answer,) = predict(run.path, [images[0].astype(np.uint8)])
     assert answer.class_name in run.card.class_names
+
+
+@pytest.fixture
+def coloured(small_run: Path, tmp_path: Path) -> TrainConfig:
+    """To begin with the weights of a run on grey pictures, on coloured ones."""
+    labels = np.arange(40) % 2
+    images = np.random.default_rng(0).integers(0, 150, (40, 16, 16, 3)) + 100 * labels[:, None, None, None]
+    np.savez(tmp_path / "colour.npz", images=images.astype(np.uint8), labels=labels)
+    return small_config(tmp_path / "colour.npz", init=str(shutil.copytree(small_run, tmp_path / "grey")))
+
+
+SENTENCE = "(init) are of images in grey, and these are in colour: the first filters are shared out over the channels"
+
+
+def test_what_was_adapted_is_in_a_report_that_is_written_again(coloured: TrainConfig, tmp_path: Path) -> None:
+    runs = train_seeds(coloured, num_seeds=2, run_dir=tmp_path / "seeds", log_style="silent", pictures=False).runs
+    shutil.rmtree(tmp_path / "grey")  # which a report does not need
+    for run in runs:
+        assert write_report(run.path).read_text().count(SENTENCE) == 1
+
+
+def test_what_was_adapted_is_known_to_a_training_that_goes_on(
+    coloured: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "seeds"
+    train_seeds(coloured, num_seeds=2, run_dir=folder, log_style="silent", pictures=False)
+    (folder / "seed-0" / "metrics.json").unlink()
+    shutil.rmtree(folder / "seed-1")
+    seen: list[Dataset] = []
+
+    def as_before(place: RunDir, config: TrainConfig, dataset: Dataset, *rest: Any, **named: Any) -> Any:
+        seen.append(dataset)
+        return fit_and_write(place, config, dataset, *rest, **named)
+
+    monkeypatch.setattr("thumbnet.runs.train_in_folder.fit_and_write", as_before)
+    resume_seeds(folder, log_style="silent", pictures=False)
+    assert [sum(SENTENCE in remark for remark in dataset.source.remarks) for dataset in seen] == [1, 1]
+    assert SENTENCE in (folder / "seed-1" / "config.toml").read_text()

@@ -85,6 +85,7 @@ class Source:
     True where every file matched its published checksum, False where it did not and the user allowed it, and None where
     nothing is published to check against; `note` says why another source stands in, if one does; `remarks` are
     sentences on what a user should know of the images; `skipped` are the files that were left out, being unreadable.
+    `training_remarks` are those of the remarks that are on how a training began, and do not come of reading the images.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Source:
     note: str = ""
     remarks: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    training_remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -203,9 +205,12 @@ class Dataset:
         """The same dataset with another `source.note`."""
         return replace(self, source=replace(self.source, note=note))
 
-    def with_remark(self, remark: str) -> Dataset:
-        """The same dataset with one sentence more in `source.remarks`."""
-        return replace(self, source=replace(self.source, remarks=(*self.source.remarks, remark)))
+    def with_remark(self, *remarks: str) -> Dataset:
+        """The same dataset with these sentences in `source.training_remarks`, too; one that it has stays alone."""
+        known = self.source.remarks
+        new = tuple(remark for remark in remarks if remark not in known)
+        of_training = (*self.source.training_remarks, *new)
+        return replace(self, source=replace(self.source, remarks=(*known, *new), training_remarks=of_training))
 
     def checksum(self) -> str:
         """SHA-256 of the pixels and labels of all splits in order, as hexadecimal digits: equal data, equal text."""

@@ -13,8 +13,9 @@ from thumbnet.data.dataset import Source
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.models.weights import first_not_finite
 from thumbnet.runs.init_record import INIT_FORMAT, InitChoice, init_choice_to_dict
-from thumbnet.runs.names import DATA_NOTE, EXCLUDED, GROUPS, INIT_CHOICE, PLAN, SKIPPED
+from thumbnet.runs.names import DATA_NOTE, EXCLUDED, GROUPS, INIT_CHOICE, PLAN, REMARKS, SKIPPED
 from thumbnet.runs.planning.record import PLAN_FORMAT, PlanRecord, plan_to_dict
+from thumbnet.runs.remarks import REMARKS_FORMAT
 from thumbnet.specs.json_text import FORMAT, to_json
 from thumbnet.specs.own_code import COPY, file_of, own_code_of
 from thumbnet.terminal.text import escaped
@@ -22,7 +23,7 @@ from thumbnet.terminal.text import escaped
 
 def files_of_data(config: TrainConfig, source: Source) -> dict[str, bytes | str]:
     """excluded.csv and groups.csv, copies, so that the run does not need the originals any more; data-note.txt;
-    skipped.txt."""
+    skipped.txt; remarks.json."""
     files: dict[str, bytes | str] = {} if config.exclude is None else {EXCLUDED: Path(config.exclude).read_bytes()}
     if config.division.names_a_file:
         files[GROUPS] = Path(config.division.groups).read_bytes()
@@ -30,6 +31,9 @@ def files_of_data(config: TrainConfig, source: Source) -> dict[str, bytes | str]
         files[DATA_NOTE] = f"{source.note}\n"
     if source.skipped:
         files[SKIPPED] = "".join(f"{escaped(name)}\n" for name in source.skipped)
+    if source.training_remarks:
+        values = {FORMAT: REMARKS_FORMAT, "remarks": list(source.training_remarks)}
+        files[REMARKS] = to_json(values, name=REMARKS, indent=2) + "\n"
     return files
 
 

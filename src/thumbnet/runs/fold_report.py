@@ -45,7 +45,7 @@ def build_folds_report(folder: RunDir, runs: Sequence[Run], found: OutOfFold, pl
     Confusion, gallery and curves are those of the first seed; parameters and graph those of fold 0.
     """
     of_seed, first, analysis = runs[:: len(found.folds.seeds)], runs[0], found.analyses[0]
-    own = load_own_dataset(first, place)
+    own = _with_common_remarks(load_own_dataset(first, place), runs)
     tests = [own.test, *(load_own_dataset(run, place).test for run in of_seed[1:])]
     dataset = replace(own, val=None, test=_all_images(tests, found))
     predictions = analysis.evaluation.predictions
@@ -77,6 +77,14 @@ def build_folds_report(folder: RunDir, runs: Sequence[Run], found: OutOfFold, pl
             folds=folds_content(runs, found),
         )
     )
+
+
+def _with_common_remarks(own: Dataset, runs: Sequence[Run]) -> Dataset:
+    """The data of the first run with what holds of how the trainings of all runs began."""
+    of_runs = [RunDir(run.path).training_remarks() for run in runs]
+    common = [remark for remark in of_runs[0] if all(remark in remarks for remarks in of_runs)]
+    read = tuple(remark for remark in own.source.remarks if remark not in own.source.training_remarks)
+    return replace(own, source=replace(own.source, remarks=read, training_remarks=())).with_remark(*common)
 
 
 def _all_images(tests: Sequence[Split], found: OutOfFold) -> Split:

@@ -46,6 +46,7 @@ from thumbnet.runs.names import (
     MODEL_CARD,
     PLAN,
     PREDICTIONS,
+    REMARKS,
     ROBUSTNESS,
     SEEDS,
     SHARED_CONFIG,
@@ -53,6 +54,7 @@ from thumbnet.runs.names import (
     is_temporary,
 )
 from thumbnet.runs.planning.record import PLAN_FORMAT, PlanRecord, plan_from_dict
+from thumbnet.runs.remarks import REMARKS_FORMAT, remarks_from_dict
 from thumbnet.runs.seed_list import SEEDS_FORMAT, seeds_from_dict
 from thumbnet.specs.json_text import FORMAT, read_object, to_json
 from thumbnet.specs.own_code import COPY, allow_from_run
@@ -136,7 +138,8 @@ class RunDir:
         Args:
             config: as resolved; `asked` as it was asked for.
             note: what a reader of config.toml should know first, as comments.
-            source: of the data; its note and the files that were left out are kept, since the config tells neither.
+            source: of the data; kept are its note, the files that were left out and the remarks on how the training
+                begins, since the config tells none of these.
             plan: of the minutes that were asked for, if any were.
             init_choice: of what the training begins with, if that was `auto`.
         """
@@ -186,6 +189,14 @@ class RunDir:
         name = str(self.path / INIT_CHOICE)
         values = read_object(self.read_checked(INIT_CHOICE), name=name, known_format=INIT_FORMAT)
         return init_choice_from_dict(values, name=name)
+
+    def training_remarks(self) -> tuple[str, ...]:
+        """What is to be said of how the run's training began; nothing of runs of earlier versions."""
+        if not ((self.path / REMARKS).exists() or REMARKS in read_digests(self.path)):
+            return ()
+        name = str(self.path / REMARKS)
+        values = read_object(self.read_checked(REMARKS), name=name, known_format=REMARKS_FORMAT)
+        return remarks_from_dict(values, name=name)
 
     def exclusions(self, config: TrainConfig) -> str | None:
         """The file that the config excludes by: the folder's copy if there is one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from thumbnet.config import TrainConfig, config_to_toml
@@ -107,7 +108,7 @@ def train_folds(
             folder.write_checked(
                 {
                     ASKED: config_to_toml(config),
-                    **files_of_data(resolved, dataset.source),
+                    **files_of_data(resolved, replace(dataset.source, training_remarks=())),  # which are fold 0's own
                     **files_of_code(resolved),
                     **files_of_plan(plan),
                     FOLD_TABLE: table.to_csv(),

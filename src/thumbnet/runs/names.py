@@ -30,6 +30,7 @@ DATA_NOTE = "data-note.txt"  # only if the data stands in for other data
 CHECKSUMS = "SHA256SUMS"
 PLAN = "plan.json"  # only if minutes were planned
 INIT_CHOICE = "init.json"  # only if init was auto
+REMARKS = "remarks.json"  # only if something is to be said of how the training began
 SEEDS = "seeds.json"  # of a folder that holds a run for each of several seeds
 FOLDS = "folds.json"  # of a folder that holds a run for each of several folds
 FOLD_TABLE = "folds.csv"
@@ -39,9 +40,8 @@ LOCK = ".lock"  # while a process writes to the folder
 CONFUSION = "confusion.png"
 MISCLASSIFIED = "misclassified.png"
 PICTURES = ("summary.txt", "graph.svg", "curves.png", CONFUSION, MISCLASSIFIED, ROBUSTNESS_PLOT)
-BEFORE_TRAINING = frozenset(
-    {CHECKSUMS, ASKED, EXCLUDED, GROUPS, LEAKS, SKIPPED, DATA_NOTE, FOLD_TABLE, SHARED_CONFIG, PLAN, INIT_CHOICE}
-)  # written before CONFIG, SEEDS and FOLDS
+OF_THE_DATA = frozenset({EXCLUDED, GROUPS, LEAKS, SKIPPED, DATA_NOTE, REMARKS})
+BEFORE_TRAINING = OF_THE_DATA | {CHECKSUMS, ASKED, FOLD_TABLE, SHARED_CONFIG, PLAN, INIT_CHOICE}  # and before CONFIG
 OF_A_RUN = BEFORE_TRAINING | {CONFIG, HISTORY, CHECKPOINT, WEIGHTS, MODEL_CARD, EXPORT_DATA, PREDICTIONS, METRICS}
 OF_A_RUN |= {REPORT, ROBUSTNESS, SEEDS, FOLDS, LOCK, *PICTURES}
 LOGITS = re.compile(r"lessons-.*\.npy")  # what a teacher said, kept in its own folder

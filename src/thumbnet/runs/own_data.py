@@ -7,7 +7,7 @@ from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, DataError, RunError
-from thumbnet.runs.run import Run
+from thumbnet.runs.run import Run, RunDir
 from thumbnet.specs.division import Division
 
 
@@ -38,7 +38,8 @@ class DataPlace:
 
 
 def load_own_dataset(run: Run, place: DataPlace = DataPlace()) -> Dataset:
-    """The run's data, surely that which it was trained and scored on; its note says if it stands in for other data."""
+    """The run's data, surely that which it was trained and scored on; its note says if it stands in for other data, its
+    remarks also how the training began."""
     dataset = place.load(run, is_own=True)
     if dataset.checksum() != run.card.data_checksum:
         raise RunError(
@@ -48,7 +49,7 @@ def load_own_dataset(run: Run, place: DataPlace = DataPlace()) -> Dataset:
             if place.dataset is None
             else "give the dataset that it was trained on",
         )
-    return dataset.with_note(run.card.data_note)
+    return dataset.with_note(run.card.data_note).with_remark(*RunDir(run.path).training_remarks())
 
 
 def load_named_dataset(run: Run, data: str, place: DataPlace = DataPlace()) -> tuple[Dataset, bool]:

@@ -125,9 +125,9 @@ def go_on(
         dataset, config = load_data(config, say=say, dataset=dataset, is_resolved=True)
         if known_data is not None:
             known_data.check(dataset, run_dir=folder.path)
-        dataset = dataset.with_note(folder.data_note())
+        dataset = dataset.with_note(folder.data_note()).with_remark(*folder.training_remarks())
         choice = folder.read_init_choice()
-        if choice is not None and choice.reason not in dataset.source.remarks:
+        if choice is not None:  # an earlier version kept no remarks
             dataset = dataset.with_remark(choice.reason)
         loggers = () if finished is not None else loggers_to_go_on(options.loggers, folder.path)
         recorded = Environment() if checkpoint is None else checkpoint.environment

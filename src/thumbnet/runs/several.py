@@ -87,6 +87,7 @@ def train_all(
                 is_resolved=True,
                 dataset=start.dataset,
                 data_note=folder.data_note(),
+                remarks=folder.training_remarks(),
                 sibling=sibling,
                 leaks=start.leaks,
                 are_leaks_told=start.leaks is not None,

@@ -143,6 +143,7 @@ def begin(
     dataset: Dataset | None = None,
     is_resolved: bool = False,
     data_note: str = "",
+    remarks: Sequence[str] = (),
     sibling: Run | None = None,
     leaks: Leaks | None = None,
     are_leaks_told: bool = False,
@@ -155,9 +156,10 @@ def begin(
     """Like `train`.
 
     `is_resolved`: `config` was resolved before; `asked` is it as a user gave it, if that is known. `data_note` is
-    recorded if the data replaces other data; with `sibling`, the data must equal that run's. `leaks` are those of the
-    data, if they were looked for before, and perhaps told. `plan` is that of the minutes which were asked for, and
-    `clock` keeps them; `init_choice` is what the plan chose to begin with, if it did.
+    recorded if the data replaces other data, and so are `remarks` on how the training begins; with `sibling`, the data
+    must equal that run's. `leaks` are those of the data, if they were looked for before, and perhaps told. `plan` is
+    that of the minutes which were asked for, and `clock` keeps them; `init_choice` is what the plan chose to begin
+    with, if it did.
     """
     say = speaker(log_style)
     asked = config if asked is None else asked
@@ -176,7 +178,7 @@ def begin(
             say(remark)
     if sibling is not None:
         sibling.known_data.check(dataset, run_dir=sibling.path)
-    dataset = dataset.with_note(dataset.source.note or data_note)
+    dataset = dataset.with_note(dataset.source.note or data_note).with_remark(*remarks)
     leaks = look_for_leaks(dataset, say=say) if leaks is None else leaks
     with create_run_dir(config.recipe, run_dir, data=config.data) as folder:
         keep_leaks(folder, leaks, dataset, say=say_nothing if are_leaks_told else say)
