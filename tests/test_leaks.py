@@ -18,9 +18,11 @@ from thumbnet.data.fold_leaks import leaks_of_pool
 from thumbnet.data.leaks import Leak, find_leaks, leaks_from_csv, leaks_to_csv
 from thumbnet.data.source_registry import is_searched_for_leaks
 from thumbnet.data.sources import load_dataset
-from thumbnet.errors import RunError
+from thumbnet.errors import DataError, RunError
+from thumbnet.evaluation.predictions import predict_split
 from thumbnet.runs.leaks import describe_kept_leaks, keep_leaks, look_for_leaks
 from thumbnet.runs.metrics import KnownMetrics, known_metrics
+from thumbnet.runs.own_data import load_own_dataset
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run
 from thumbnet.runs.seeds import train_seeds
@@ -191,6 +193,45 @@ def test_a_training_tells_keeps_and_can_leave_them_out(tmp_path: Path, capsys: p
     assert resumed.metrics["test_accuracy_without_leaks"] == stored["test_accuracy_without_leaks"]
 
 
+@pytest.fixture
+def own_val(tmp_path: Path) -> Path:
+    """Splits of the data's own: two validation images stand in training, one of them twice, and one in test."""
+    train, val, test = scenes(40, seed=21)[..., 0], scenes(20, seed=22)[..., 0], scenes(20, seed=23)[..., 0]
+    train[3], train[4], train[9], val[5] = val[0], val[0], changed(val[1], "jpeg"), test[2]
+    splits = {"train": train, "val": val, "test": test}
+    arrays = {f"{name}_images": images for name, images in splits.items()}
+    labels = {f"{name}_labels": np.arange(len(images)) % 2 for name, images in splits.items()}
+    np.savez(tmp_path / "data.npz", **arrays, **labels)
+    return tmp_path / "data.npz"
+
+
+def test_leaks_into_validation_are_recorded_as_those_into_the_test_split(
+    own_val: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(small_config(own_val), run_dir=tmp_path / "run", log_style="reference", pictures=False)
+    told, listed = capsys.readouterr().err, run.path / "leaks-val.csv"
+    assert f"Those of the data's own validation split are in {listed}, and for you to take out of it." in told
+    stored = load_run(run.path).metrics
+    assert [stored[f"num_{name}"] for name in ("leaks", "test_leaked", "val_leaked")] == [4, 1, 2]
+    dataset = load_own_dataset(run)
+    assert dataset.val is not None
+    right = predict_split(run.model, dataset.val, mean=dataset.mean, std=dataset.std).predicted == dataset.val.labels
+    assert stored["val_accuracy"] == pytest.approx(float(right.double().mean()))
+    assert stored["val_accuracy_without_leaks"] == pytest.approx(float(right[2:].double().mean()))
+    page = write_report(run.path, tmp_path / "report.html").read_text()
+    accuracy = f"{stored['val_accuracy_without_leaks']:.2%}"
+    assert f"Without the 2 validation images concerned, validation accuracy is {accuracy}." in page
+    with pytest.raises(DataError, match=r"leaks-val\.csv has no column 'index'"):
+        load_dataset(f"npz:{own_val}", exclude=str(listed))
+    (run.path / "metrics.json").unlink()
+    resumed = resume(run.path, log_style="silent", pictures=False).metrics
+    assert [resumed[name] for name in stored if "leak" in name] == [stored[name] for name in stored if "leak" in name]
+    listed.write_text("val_index\n")
+    (run.path / "metrics.json").unlink()
+    with pytest.raises(RunError, match=r"leaks-val\.csv"):
+        resume(run.path, log_style="silent", pictures=False)
+
+
 def test_several_seeds_look_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = small_config(write_leaking(tmp_path / "data.npz"), val_fraction=0.0)
     runs = train_seeds(config, num_seeds=2, run_dir=tmp_path / "seeds", pictures=False)
@@ -265,10 +306,10 @@ def test_a_sample_of_the_pool_is_searched_where_there_are_too_many_pairs(
     assert (alike.num_searched, alike.num_images) == (50, NUM_TRAIN)
 
 
-def known(num_test_leaked: int, accuracy: float | None) -> KnownMetrics:
+def known(num_test_leaked: int, accuracy: float | None, **others: object) -> KnownMetrics:
     values = {"model": "m", "data": "d", "test_accuracy": 0.5, "test_loss": 1.0, "num_test": 9, "num_params": 1}
     values |= {"macs": 1, "epochs": 1, "train_s": 1.0, "images_per_s": 1.0, "device": "cpu", "num_threads": 1}
-    values |= {"machine": "x", "num_leaks": 1, "num_test_leaked": num_test_leaked}
+    values |= {"machine": "x", "num_leaks": 1, "num_test_leaked": num_test_leaked, **others}
     return known_metrics(values if accuracy is None else {**values, "test_accuracy_without_leaks": accuracy})
 
 
@@ -279,6 +320,13 @@ def test_a_report_claims_no_accuracy_that_nobody_measured() -> None:
     assert describe_kept_leaks(known(9, None)).endswith(
         "All test images are concerned: accuracy on others is not known."
     )
+
+
+def test_a_report_says_the_same_of_validation() -> None:
+    assert describe_kept_leaks(known(0, 0.5, num_val_leaked=2, val_accuracy_without_leaks=0.25)).endswith(
+        "No test image is concerned. Without the 2 validation images concerned, validation accuracy is 25.00%."
+    )
+    assert describe_kept_leaks(known(0, 0.5, num_val_leaked=2)).endswith("All validation images are concerned.")
 
 
 def test_what_no_file_can_leave_out_is_not_said_to_be_listed(tmp_path: Path) -> None:
@@ -294,5 +342,8 @@ def test_what_no_file_can_leave_out_is_not_said_to_be_listed(tmp_path: Path) -> 
     for name in ("one", "two"):
         dataset = load_dataset(f"npz:{tmp_path / name}.npz")
         keep_leaks(folder, look_for_leaks(dataset, say=said.append), dataset, say=said.append)
-    assert said[0].endswith("too good. Those of the data's own validation split are for you to take out of it.")
-    assert "are for you to take out of it. Those of training are listed in" in said[1]
+    of_val = (
+        f"Those of the data's own validation split are in {tmp_path / 'leaks-val.csv'}, and for you to take out of it."
+    )
+    assert said[0].endswith(f"too good. {of_val}")
+    assert f"{of_val} Those of training are listed in" in said[1]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 from thumbnet.data.alike import find_alike
@@ -23,6 +23,7 @@ from thumbnet.specs.json_text import damaged
 
 KIND = "leak"
 SEARCH_VERSION = 1  # raised with whatever changes what is found, here, in alike.py or in duplicates.py
+VAL_COLUMNS = ("val_index", "val_path", "val_label", "test_index", "test_path", "test_label", "likeness", "flipped")
 LEAK_COLUMNS = (*SUSPECT_COLUMNS, "split", "other_split", "other_index", "other_path", "likeness", "flipped")
 
 
@@ -106,7 +107,7 @@ def _from_text(text: str) -> Leaks:
 def leaks_to_csv(leaks: Leaks, dataset: Dataset) -> str:
     """The text of leaks.csv, which `read_exclusions` reads: a line for each image that could be left out.
 
-    Images of a validation split that the source defines itself cannot be left out, and are not listed.
+    Images of a validation split that the source defines itself cannot be left out: `val_leaks_to_csv` lists them.
     """
     rows = []
     for leak in leaks.found:
@@ -118,6 +119,38 @@ def leaks_to_csv(leaks: Leaks, dataset: Dataset) -> str:
     return table_of_leaks(rows)
 
 
+def val_leaks_to_csv(leaks: Leaks, dataset: Dataset) -> str:
+    """The text of leaks-val.csv: images of a validation split that the source defines itself, each with the test image
+    that shows the same. Its columns are no such as `read_exclusions` takes, which would look for them in training."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(VAL_COLUMNS)
+    for leak in leaks.found:
+        if not can_be_left_out(leak, dataset):
+            writer.writerow(
+                [
+                    *_cells(dataset.split(leak.split), leak.index, dataset.class_names),
+                    *_cells(dataset.split(leak.held_split), leak.held_index, dataset.class_names),
+                    f"{leak.likeness:.6f}",
+                    str(leak.flipped).lower(),
+                ]
+            )
+    return text.getvalue()
+
+
+def _cells(split: Split, index: int, class_names: Sequence[str]) -> tuple[int, str, str]:
+    """An image's index, its file, and its label."""
+    return index, "" if split.paths is None else split.paths[index], label_text(split.labels[index], class_names)
+
+
+def val_leaks_from_csv(text: str, *, name: str) -> Leaks:
+    """The leaks that a leaks-val.csv lists; RunError, which names the file `name`, where it is none."""
+    rows = read_rows(text, required=VAL_COLUMNS, name=name)
+    return _leaks_of(
+        [{**row, "split": "val", "other_split": "test"} for row in rows], ("val_index", "test_index"), name
+    )
+
+
 def can_be_left_out(leak: Leak, dataset: Dataset) -> bool:
     """Whether a file can list the image to be left out: it is one of the source's own training images."""
     return leak.split == "train" or dataset.split(leak.split).positions is not None
@@ -125,14 +158,19 @@ def can_be_left_out(leak: Leak, dataset: Dataset) -> bool:
 
 def leaks_from_csv(text: str, *, name: str) -> Leaks:
     """The leaks that a leaks.csv lists; RunError, which names the file `name`, where it is none."""
+    return _leaks_of(read_rows(text, required=LEAK_COLUMNS, name=name), ("index", "other_index"), name)
+
+
+def _leaks_of(rows: Iterable[Mapping[str, str]], indices: tuple[str, str], name: str) -> Leaks:
+    """The leaks of a table's rows, which have the `indices` of both images in the columns of these names."""
     found = []
-    for row in read_rows(text, required=LEAK_COLUMNS, name=name):
+    for row in rows:
         try:
             leak = Leak(
                 row["split"],
-                int(row["index"]),
+                int(row[indices[0]]),
                 row["other_split"],
-                int(row["other_index"]),
+                int(row[indices[1]]),
                 float(row["likeness"]),
                 row["flipped"] == "true",
             )

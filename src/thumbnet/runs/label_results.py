@@ -44,7 +44,9 @@ def write_label_results(
     plan: PlanRecord | None = None,
 ) -> dict[str, object]:
     """As `write_results`: everything but metrics.json, whose values are returned."""
-    held_out = _held_out(model, dataset, result) if config.decisions.threshold in ("f1", "recall") else None
+    leaks = kept_leaks(folder)
+    leaks_into_val, picks = bool(leaks.held_out_of("val")), config.decisions.threshold in ("f1", "recall")
+    held_out = _held_out(model, dataset, result) if picks or leaks_into_val else None
     decision = decide_labels(config, held_out, num_classes=dataset.num_classes)
     evaluation = evaluation.decided_by(decision)
     trace = trace_model(model, dataset.image_shape)
@@ -72,7 +74,11 @@ def write_label_results(
             "threshold_rule": decision.rule,
         },
     )
-    metrics |= leak_metrics(kept_leaks(folder), evaluation.predictions.right)
+    metrics |= leak_metrics(
+        leaks,
+        evaluation.predictions.right,
+        val_right=held_out.right if leaks_into_val and held_out is not None else None,
+    )
     if plan is not None:
         metrics["minutes"] = plan.minutes
     if asked is not None:

@@ -9,11 +9,21 @@ from torch import Tensor
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.duplicates import describe_likeness
-from thumbnet.data.leaks import Leak, Leaks, can_be_left_out, find_leaks, leaks_from_csv, leaks_to_csv
+from thumbnet.data.leaks import (
+    Leak,
+    Leaks,
+    can_be_left_out,
+    find_leaks,
+    in_order,
+    leaks_from_csv,
+    leaks_to_csv,
+    val_leaks_from_csv,
+    val_leaks_to_csv,
+)
 from thumbnet.data.source_registry import is_searched_for_leaks
 from thumbnet.runs.folder import RunDir
 from thumbnet.runs.metrics import KnownMetrics
-from thumbnet.runs.names import LEAKS
+from thumbnet.runs.names import LEAKS, VAL_LEAKS
 from thumbnet.runs.resolve import Say
 from thumbnet.terminal.text import counted, escaped
 
@@ -32,17 +42,19 @@ def look_for_leaks(dataset: Dataset, *, say: Say) -> Leaks:
 
 
 def keep_leaks(folder: RunDir, leaks: Leaks, dataset: Dataset, *, say: Say) -> None:
-    """Write leaks.csv and say what it holds; nothing where no image leaks."""
+    """Write leaks.csv, and leaks-val.csv where it is needed, and say what they hold; nothing where no image leaks."""
     if leaks.found:
-        path = folder.path / LEAKS
-        folder.write_checked({LEAKS: leaks_to_csv(leaks, dataset)})
-        say(f"{describe_leaks(leaks, dataset)} {_what_to_do(leaks, dataset, path)}")
+        files = {LEAKS: leaks_to_csv(leaks, dataset)}
+        if not all(can_be_left_out(leak, dataset) for leak in leaks.found):
+            files[VAL_LEAKS] = val_leaks_to_csv(leaks, dataset)
+        folder.write_checked(files)
+        say(f"{describe_leaks(leaks, dataset)} {_what_to_do(leaks, dataset, folder.path)}")
 
 
-def _what_to_do(leaks: Leaks, dataset: Dataset, path: Path) -> str:
+def _what_to_do(leaks: Leaks, dataset: Dataset, folder: Path) -> str:
     """How to train without them. Those of a validation split that the source defines itself only it can leave out."""
-    listed = [can_be_left_out(leak, dataset) for leak in leaks.found]
-    rest = "Those of the data's own validation split are for you to take out of it."
+    listed, path = [can_be_left_out(leak, dataset) for leak in leaks.found], folder / LEAKS
+    rest = f"Those of the data's own validation split are in {folder / VAL_LEAKS}, and for you to take out of it."
     if not any(listed):
         return rest
     which = "They" if all(listed) else f"{rest} Those of training"
@@ -50,10 +62,12 @@ def _what_to_do(leaks: Leaks, dataset: Dataset, path: Path) -> str:
 
 
 def kept_leaks(folder: RunDir) -> Leaks:
-    """What leaks.csv says; none where there is no such file."""
-    if not (folder.path / LEAKS).exists():
-        return Leaks()
-    return leaks_from_csv(folder.read_text(LEAKS), name=str(folder.path / LEAKS))
+    """What leaks.csv and leaks-val.csv say; none where there are no such files."""
+    found: list[Leak] = []
+    for file, read in ((LEAKS, leaks_from_csv), (VAL_LEAKS, val_leaks_from_csv)):
+        if (folder.path / file).exists():
+            found += read(folder.read_text(file), name=str(folder.path / file)).found
+    return Leaks(in_order(found))
 
 
 def describe_leaks(leaks: Leaks, dataset: Dataset) -> str:
@@ -72,24 +86,49 @@ def describe_kept_leaks(known: KnownMetrics) -> str:
         f"Leaks: {counted(known.num_leaks, 'image')} of training or validation equal, or nearly, to one that is held "
         "out (leaks.csv)."
     )
+    return " ".join([found, _of_test(known), *_of_val(known)])
+
+
+def _of_test(known: KnownMetrics) -> str:
     if not known.num_test_leaked:
-        return f"{found} No test image is concerned."
+        return "No test image is concerned."
     if known.test_accuracy_without_leaks is None:
-        return f"{found} All test images are concerned: accuracy on others is not known."
+        return "All test images are concerned: accuracy on others is not known."
     concerned = counted(known.num_test_leaked, "test image")
-    return f"{found} Without the {concerned} concerned, accuracy is {known.test_accuracy_without_leaks:.2%}."
+    return f"Without the {concerned} concerned, accuracy is {known.test_accuracy_without_leaks:.2%}."
 
 
-def leak_metrics(leaks: Leaks, right: Bool[Tensor, " n"]) -> dict[str, object]:
-    """What metrics.json holds of them: how many there are, and the test accuracy without the test images concerned;
-    `right` is whether each test image is answered right."""
+def _of_val(known: KnownMetrics) -> list[str]:
+    if not known.num_val_leaked:
+        return []
+    if known.val_accuracy_without_leaks is None:
+        return ["All validation images are concerned."]
+    concerned = counted(known.num_val_leaked, "validation image")
+    return [f"Without the {concerned} concerned, validation accuracy is {known.val_accuracy_without_leaks:.2%}."]
+
+
+def leak_metrics(
+    leaks: Leaks, right: Bool[Tensor, " n"], *, val_right: Bool[Tensor, " m"] | None = None
+) -> dict[str, object]:
+    """What metrics.json holds of them: how many there are, and of both splits how many images are concerned, and the
+    accuracy without these.
+
+    Args:
+        right: whether each test image is answered right.
+        val_right: the same of the validation images; None where none of these is concerned, or none are held out.
+    """
     if not leaks.found:
         return {"num_leaks": 0}
-    leaked = leaks.held_out_of("test")
+    metrics: dict[str, object] = {"num_leaks": leaks.num_images, **_without(leaks, "test", right)}
+    return metrics if val_right is None else metrics | _without(leaks, "val", val_right)
+
+
+def _without(leaks: Leaks, split: str, right: Bool[Tensor, " n"]) -> dict[str, object]:
+    leaked = leaks.held_out_of(split)
     kept = [index for index in range(len(right)) if index not in leaked]
-    metrics: dict[str, object] = {"num_leaks": leaks.num_images, "num_test_leaked": len(leaked)}
+    metrics: dict[str, object] = {f"num_{split}_leaked": len(leaked)}
     if kept:
-        metrics["test_accuracy_without_leaks"] = float(right[kept].double().mean())
+        metrics[f"{split}_accuracy_without_leaks"] = float(right[kept].double().mean())
     return metrics
 
 

@@ -71,7 +71,9 @@ def write_results(
     """
     history = result.history
     decisions = config.decisions
-    is_needed = pictures or decisions.threshold != "none" or decisions.most_unsure_error is not None
+    leaks = kept_leaks(folder)
+    leaks_into_val = bool(leaks.held_out_of("val"))
+    is_needed = pictures or leaks_into_val or decisions.threshold != "none" or decisions.most_unsure_error is not None
     held_out = _held_out(model, dataset, result, is_needed=is_needed)
     decision = decide(config, dataset, held_out)
     evaluation = evaluation if decision is None else evaluation.decided_by(decision)
@@ -101,7 +103,9 @@ def write_results(
     )
     folder.write("summary.txt", f"{summarize_trace(trace, dataset.image_shape)}\n")
     metrics = _metrics(config, dataset, trace, result, evaluation) | leak_metrics(
-        kept_leaks(folder), evaluation.predictions.predicted == evaluation.predictions.labels
+        leaks,
+        evaluation.predictions.predicted == evaluation.predictions.labels,
+        val_right=held_out.predicted == held_out.labels if leaks_into_val and held_out is not None else None,
     )
     if plan is not None:
         metrics["minutes"] = plan.minutes
