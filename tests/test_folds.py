@@ -331,7 +331,11 @@ def test_groups_and_leaks_across_folds(tmp_path: Path, capsys: pytest.CaptureFix
     assert len(set(codes[:4])) == len(set(codes[4:8])) == 1
     assert len(set(codes)) == 34
     assert table.rows[4].fold != table.rows[31].fold
-    assert capsys.readouterr().err.count("Leaks between folds: 2 images equal") == 1
+    told = capsys.readouterr().err
+    assert told.count("Leaks between folds: 2 images equal") == 1
+    assert told.count("Groups (groups.csv): 2 groups") == 1
+    assert "\nfold-0: fold 1 of 2 is held out.\n" in told
+    assert "\nfold-1: fold 2 of 2 is held out.\n" in told
     (row,) = rows_of(done.path / "leaks.csv")
     assert (row["index"], row["other_index"]) == ("31", "4")
     assert sum(run.metrics["num_leaks"] for run in done.runs) == 2  # each is in training where the other is held out

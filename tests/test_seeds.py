@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from small_runs import small_config, write_small_data
 from thumbnet.cli import main
 from thumbnet.config import config_from_toml
 from thumbnet.errors import ConfigError, DatasetNotFoundError, RunError
@@ -50,6 +51,13 @@ def test_each_seed_leaves_a_whole_run_and_the_folder_their_figures(done: SeedRun
     assert len(set(accuracies)) > 1
     assert is_seed_runs(done.path)
     assert not is_seed_runs(runs[0].path)
+
+
+def test_what_is_to_be_known_of_the_data_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "groups.csv").write_text("index,group\n0,pair\n2,pair\n")
+    config = small_config(write_small_data(tmp_path / "data.npz"), groups=str(tmp_path / "groups.csv"))
+    train_seeds(config, num_seeds=2, run_dir=tmp_path / "seeds", pictures=False)
+    assert capsys.readouterr().err.count("Groups (groups.csv): 1 group of 2 images") == 1
 
 
 def test_what_is_missing_is_made(done: SeedRuns, tmp_path: Path) -> None:

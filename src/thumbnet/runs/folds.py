@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,7 +117,8 @@ def train_folds(
                 }
             )
             options = ResumeOptions(log_style=log_style, pictures=pictures, loggers=tuple(loggers))
-            return _finish(folder, kept, options, alike=alike, began_s=began_s)
+            told = (dataset.source.note, *dataset.source.remarks)
+            return _finish(folder, kept, options, alike=alike, began_s=began_s, told=told)
 
 
 @takes_trust
@@ -156,6 +157,7 @@ def _finish(
     *,
     alike: AllAlike | None = None,
     began_s: float | None = None,
+    told: Collection[str] = (),
 ) -> FoldRuns:
     folds, table = read_folds(folder)
     say = speaker(options.log_style)
@@ -169,7 +171,7 @@ def _finish(
             loaded[fold], _ = load_data(own, say=say_nothing, is_resolved=True)
             check_data(folder, _last(kept), folds)
             check_division(folder, table, fold, loaded[fold])
-        say(f"Fold {fold + 1} of {folds.num_folds} is held out.")
+        say(f"{folds.folder_of(fold, own.seed)}: fold {fold + 1} of {folds.num_folds} is held out.")
         return Start(loaded[fold], None if alike is None else leaks_of_pool(alike, loaded[fold]))
 
     positive = folder.read_config(SHARED_CONFIG).decisions.positive
@@ -180,7 +182,7 @@ def _finish(
         for fold in range(folds.num_folds)
         for seed in folds.seeds
     ]
-    runs = train_all(folder, members, options, start_of=start_of, have_equal_data=False, began_s=began_s)
+    runs = train_all(folder, members, options, start_of=start_of, have_equal_data=False, began_s=began_s, told=told)
     metrics = write_fold_results(folder, runs, folds, table, pictures=options.pictures)
     return FoldRuns(folder.path, tuple(runs), metrics)
 

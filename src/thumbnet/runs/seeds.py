@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -92,7 +92,8 @@ def train_seeds(
         keep_leaks(folder, leaks, dataset, say=speaker(log_style))
         folder.begin_seeds(config, seeds, asked=asked, source=dataset.source, plan=plan)
         options = ResumeOptions(log_style=log_style, pictures=pictures, loggers=tuple(loggers))
-        return _finish(folder, options, dataset=dataset, leaks=leaks, began_s=began_s)
+        told = (dataset.source.note, *dataset.source.remarks)
+        return _finish(folder, options, dataset=dataset, leaks=leaks, began_s=began_s, told=told)
 
 
 @takes_trust
@@ -136,6 +137,7 @@ def _finish(
     dataset: Dataset | None = None,
     leaks: Leaks | None = None,
     began_s: float | None = None,
+    told: Collection[str] = (),
 ) -> SeedRuns:
     seeds = folder.read_seeds()
     runs = train_all(
@@ -146,6 +148,7 @@ def _finish(
         have_equal_data=True,
         dataset=dataset,
         began_s=began_s,
+        told=told,
     )
     known = [known_metrics(run.metrics) for run in runs]
     accuracies = [each.test_accuracy for each in known]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from thumbnet.config import TrainConfig
@@ -42,6 +42,7 @@ def train_all(
     have_equal_data: bool,
     dataset: Dataset | None = None,
     began_s: float | None = None,
+    told: Collection[str] = (),
 ) -> list[Run]:
     """Load the runs that are finished, go on with one that was stopped, and train those that are missing.
 
@@ -51,6 +52,7 @@ def train_all(
         have_equal_data: the runs are trained on equal data, and divide it in the same way.
         dataset: the data, for a run that was stopped; None: it is read.
         began_s: when the command began that the first run's minutes are of; None: now.
+        told: what was said of the data already; what is said for a run is not said again for the next ones.
 
     Raises:
         RunError: data is named, but no run is there that tells whether it is the same; or runs that must have equal
@@ -64,6 +66,7 @@ def train_all(
             f"data is {options.data!r}, but {folder.path} holds no run yet", hint="leave --data out, or train anew"
         )
     runs: list[Run] = []
+    known = set(told)
     for member in members:
         run_began_s = time.perf_counter() if began_s is None else began_s
         began_s = None  # that of the first run alone: the command's
@@ -91,10 +94,13 @@ def train_all(
                 sibling=sibling,
                 leaks=start.leaks,
                 are_leaks_told=start.leaks is not None,
+                told=known,
                 plan=plan,
                 clock=None if plan is None else plan.clock(deadline_s=run_began_s + 60 * plan.minutes),
                 loggers=options.loggers,
             )
+            if start.dataset is not None:
+                known |= {start.dataset.source.note, *start.dataset.source.remarks}
         if sibling is not None and run.card.data_checksum != sibling.card.data_checksum:
             raise RunError(
                 f"{run.path} was trained on other images or labels than {sibling.path}: their checksums differ",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from thumbnet.config import AUTO_INIT, TrainConfig
@@ -147,6 +147,7 @@ def begin(
     sibling: Run | None = None,
     leaks: Leaks | None = None,
     are_leaks_told: bool = False,
+    told: Collection[str] = (),
     plan: PlanRecord | None = None,
     init_choice: InitChoice | None = None,
     clock: Clock | None = None,
@@ -157,13 +158,13 @@ def begin(
 
     `is_resolved`: `config` was resolved before; `asked` is it as a user gave it, if that is known. `data_note` is
     recorded if the data replaces other data, and so are `remarks` on how the training begins; with `sibling`, the data
-    must equal that run's. `leaks` are those of the data, if they were looked for before, and perhaps told. `plan` is
-    that of the minutes which were asked for, and `clock` keeps them; `init_choice` is what the plan chose to begin
-    with, if it did.
+    must equal that run's. `leaks` are those of the data, if they were looked for before, and perhaps told; `told` are
+    sentences that were said before, of another run. `plan` is that of the minutes which were asked for, and `clock`
+    keeps them; `init_choice` is what the plan chose to begin with, if it did.
     """
     say = speaker(log_style)
     asked = config if asked is None else asked
-    said = say if plan is None else say_nothing  # by the plan
+    said = say_nothing if plan is not None else _saying_new(say, told)  # by the plan
     unresolved = config
     probe_steps = None if plan is None else plan.probe_steps
     dataset, config = load_checked(  # before there is a folder
@@ -171,10 +172,10 @@ def begin(
     )
     if config.init == AUTO_INIT:
         most_steps = None if plan is None else int(INIT_TRIAL_SHARE * plan.steps)
-        told = len(dataset.source.remarks)
+        num_told = len(dataset.source.remarks)
         unresolved, dataset, init_choice = with_chosen_init(unresolved, dataset, say=say, most_steps=most_steps)
         dataset, config = load_checked(unresolved, say=say_nothing, dataset=dataset, most_probe_steps=probe_steps)
-        for remark in dataset.source.remarks[told + 1 :]:  # the first one was told
+        for remark in dataset.source.remarks[num_told + 1 :]:  # the first one was told
             say(remark)
     if sibling is not None:
         sibling.known_data.check(dataset, run_dir=sibling.path)
@@ -198,6 +199,11 @@ def begin(
             on_epoch_end=on_epoch_end,
             loggers=loggers,
         )
+
+
+def _saying_new(say: Say, told: Collection[str]) -> Say:
+    """Says a sentence unless it was told before."""
+    return lambda text: None if text in told else say(text)
 
 
 def load_checked(
