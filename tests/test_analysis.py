@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy.stats import bootstrap
 from sklearn.metrics import top_k_accuracy_score
 
 from thumbnet.evaluation.analysis import Analysis, analyse
@@ -69,6 +70,20 @@ def test_json_lists_the_worst_first(analysis: Analysis) -> None:
         for name in ("precision", "recall", "f1"):
             low, high = each["intervals"][name]
             assert 0 <= low < each[name] < high <= 1
+
+
+def test_every_figure_over_all_images_has_an_interval(analysis: Analysis) -> None:
+    values, text = json.loads(json.dumps(analysis.to_dict())), str(analysis)
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "top2_accuracy", "loss"):
+        low, high = values[f"{name}_interval"]
+        assert low < values[name] < high, name
+    losses = analysis.evaluation.predictions.losses.double()
+    found = bootstrap([losses.numpy()], np.mean, random_state=0, n_resamples=999).confidence_interval
+    assert values["loss_interval"] == pytest.approx([found.low, found.high], abs=0.2 * (found.high - found.low))
+    assert "loss {:.4f} ({:.4f} to {:.4f})".format(values["loss"], *values["loss_interval"]) in text
+    assert "Matthews' coefficient {:.3f} ({:.3f} to {:.3f})".format(values["mcc"], *values["mcc_interval"]) in text
+    single = summarise_predictions(Predictions(torch.zeros(1, 3), torch.zeros(1, dtype=torch.int64)), split="test")
+    assert json.loads(json.dumps(analyse(single, NAMES).to_dict()))["loss_interval"] is None
 
 
 def test_text_has_every_class_and_the_worst_pair(analysis: Analysis) -> None:

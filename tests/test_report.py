@@ -111,6 +111,17 @@ def test_each_figure_of_a_class_has_its_interval_below(tiny_dataset: Dataset) ->
     assert "Below each its 95 % interval, of what other images would give." in page
 
 
+def test_headlines_of_the_test_images_have_intervals(tiny_dataset: Dataset) -> None:
+    predictions = random_predictions(tiny_dataset.test.labels, 3)
+    evaluation = summarise_predictions(predictions, split="test")
+    page = report_of(tiny_dataset, predictions)
+    shown = dict(re.findall(r"<div><dt>([^<]+)</dt><dd>[^<]+<small>([^<]+)</small>", page))
+    low, high = evaluation.accuracy_interval
+    assert f"95 % interval {100 * low:.2f} to {100 * high:.2f}, 45 images" in shown["test accuracy"]
+    for name in ("balanced accuracy", "macro F1", "Matthews\u2019 coefficient", "test loss", "right or second"):
+        assert re.search(r"[-\d.]+ to [\d.]+", shown[name]), name
+
+
 def test_the_matrix_and_the_gallery_hold_the_predictions(tiny_dataset: Dataset) -> None:
     predictions = random_predictions(tiny_dataset.test.labels, 3)
     page = report_of(tiny_dataset, predictions)

@@ -33,7 +33,7 @@ from thumbnet.evaluation.classes import (
     top_accuracy,
 )
 from thumbnet.evaluation.group_bootstrap import group_class_intervals
-from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
+from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL, Interval, accuracy_interval
 from thumbnet.evaluation.metrics import Evaluation, standard_error
 from thumbnet.evaluation.overall import OverallIntervals, OverallMetrics, overall_metrics
 from thumbnet.evaluation.predictions import Predictions
@@ -92,6 +92,11 @@ class Analysis:
         """How often the answer is unknown, and the accuracy otherwise; None where it never is."""
         return when_known(self.evaluation)
 
+    @property
+    def top2_accuracy_interval(self) -> Interval:
+        """Wilson's, at CONFIDENCE_LEVEL."""
+        return accuracy_interval(self.top2_accuracy, self.evaluation.num_images)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; images are listed by their index in the split, and by their file if they have one."""
         values: dict[str, Any] = {
@@ -100,7 +105,9 @@ class Analysis:
             "accuracy_interval": self.evaluation.accuracy_interval,
             "accuracy_standard_error": self.standard_error,
             "top2_accuracy": self.top2_accuracy,
+            "top2_accuracy_interval": self.top2_accuracy_interval,
             "loss": self.evaluation.loss,
+            "loss_interval": self.evaluation.loss_interval,
             **asdict(self.overall),
             **{f"{name}_interval": interval for name, interval in asdict(self.overall_intervals).items()},
             "calibration_error": self.calibration.error,
@@ -148,11 +155,13 @@ class Analysis:
         evaluation, coverage, overall = self.evaluation, self.coverage, self.overall
         abstaining = ", ".join(f"{share:.0%}: {coverage.accuracy_at(share):.2%}" for share in SHOWN_COVERAGES[1:])
         always = f"always {escaped(overall.commonest_class)!r}: {overall.commonest_share:.2%}"
-        top2 = "" if len(self.class_names) == 2 else f"top-2 accuracy {self.top2_accuracy:.2%}, "
+        loss, two = evaluation.loss_interval, len(self.class_names) == 2
+        top2 = "" if two else f"top-2 accuracy {with_interval(self.top2_accuracy, self.top2_accuracy_interval)}, "
+        bounds = f"{CONFIDENCE_LEVEL:.0%} interval {_span(evaluation.accuracy_interval)}"
         lines = [
-            f"accuracy {evaluation.accuracy:.2%} ± {self.standard_error:.2%} ({always})",
+            f"accuracy {evaluation.accuracy:.2%} ± {self.standard_error:.2%}, {bounds} ({always})",
             *self._overall_lines(),
-            f"{top2}loss {evaluation.loss:.4f}",
+            f"{top2}loss {evaluation.loss:.4f}" + ("" if loss is None else f" ({_bounds(loss)})"),
             f"expected calibration error {self.calibration.error:.2%}",
         ]
         if self.temperature is not None and self.calibrated is not None:
@@ -187,7 +196,9 @@ class Analysis:
             f"{overall.balanced_accuracy:.2%} ({CONFIDENCE_LEVEL:.0%} interval {_span(intervals.balanced_accuracy)})"
         )
         macro_f1 = f"{overall.macro_f1:.2%} ({_span(intervals.macro_f1)})"
-        lines = [f"balanced accuracy {balanced}, macro F1 {macro_f1}, Matthews' coefficient {overall.mcc:.3f}"]
+        low, high = intervals.mcc
+        mcc = f"{overall.mcc:.3f} ({low:.3f} to {high:.3f})"
+        lines = [f"balanced accuracy {balanced}, macro F1 {macro_f1}, Matthews' coefficient {mcc}"]
         if self.binary is not None:
             curves, name = self.binary.curves, escaped(self.class_names[self.binary.curves.positive])
             area = f"{curves.auc:.4f} ({_bounds(self.binary.auc_interval)})"

@@ -19,7 +19,7 @@ from thumbnet.evaluation.binary import BinaryCurves, OperatingPoint, binary_curv
 from thumbnet.evaluation.binary_intervals import auc_interval, average_precision_interval
 from thumbnet.evaluation.calibration import calibrate
 from thumbnet.evaluation.custom_metrics import custom_metrics
-from thumbnet.evaluation.intervals import Interval, accuracy_interval
+from thumbnet.evaluation.intervals import Interval, Z, accuracy_interval
 from thumbnet.evaluation.overall import OverallIntervals, balanced_accuracies, overall_intervals, overall_metrics
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.models.decision import Decision
@@ -68,6 +68,14 @@ class Evaluation:
     def accuracy_interval(self) -> Interval:
         """Wilson's, at CONFIDENCE_LEVEL."""
         return accuracy_interval(self.accuracy, self.num_images)
+
+    @cached_property
+    def loss_interval(self) -> Interval | None:
+        """A normal one, at CONFIDENCE_LEVEL; None of a single image."""
+        if self.num_images < 2:
+            return None
+        arm = Z * float(self.predictions.losses.double().std()) / math.sqrt(self.num_images)
+        return max(0.0, self.loss - arm), self.loss + arm
 
     @cached_property
     def overall_intervals(self) -> OverallIntervals:
@@ -207,12 +215,14 @@ def metrics_over_classes(evaluation: Evaluation, class_names: Sequence[str]) -> 
 def intervals_of_metrics(evaluation: Evaluation) -> dict[str, Interval]:
     """The interval of each metric of a test split, at CONFIDENCE_LEVEL, as metrics.json names them."""
     overall, areas = evaluation.overall_intervals, evaluation.area_intervals
-    intervals = {
+    intervals: dict[str, Interval] = {
         "test_accuracy_interval": evaluation.accuracy_interval,
         "test_balanced_accuracy_interval": overall.balanced_accuracy,
         "test_macro_f1_interval": overall.macro_f1,
         "test_mcc_interval": overall.mcc,
     }
+    if evaluation.loss_interval is not None:
+        intervals["test_loss_interval"] = evaluation.loss_interval
     if areas is not None:
         intervals |= {"test_auc_interval": areas[0], "test_average_precision_interval": areas[1]}
     return intervals

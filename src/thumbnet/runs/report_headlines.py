@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from thumbnet.evaluation.analysis import Analysis
-from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
-from thumbnet.evaluation.metrics import standard_error
+from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL, Interval, accuracy_interval
+from thumbnet.evaluation.metrics import Evaluation, standard_error
 from thumbnet.evaluation.multi_label import LabelEvaluation
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.training.progress import duration
@@ -18,14 +18,15 @@ def report_headlines(analysis: Analysis, metrics: Mapping[str, object], *, num_v
     """The metrics of the test split, of the `num_val` validation images, what the training took, and custom metrics;
     accuracy never alone."""
     evaluation, known = analysis.evaluation, known_metrics(metrics)
-    error = f"± {exact_share(analysis.standard_error)} standard error, {evaluation.num_images:,} images"
-    headlines = [Headline("test accuracy", exact_share(evaluation.accuracy), error)]
+    headlines = [
+        Headline("test accuracy", exact_share(evaluation.accuracy), _error(evaluation.accuracy, evaluation.num_images))
+    ]
     if "val_accuracy" in metrics and num_val:
-        error = f"± {exact_share(standard_error(known.val_accuracy, num_val))} standard error, {num_val:,} images"
+        error = _error(known.val_accuracy, num_val)
         headlines.append(Headline("validation accuracy", exact_share(known.val_accuracy), error))
     headlines += [
         *_of_the_classes(analysis),
-        Headline("test loss", f"{evaluation.loss:.4f}", "negative log-likelihood"),
+        Headline("test loss", f"{evaluation.loss:.4f}", _of_loss(evaluation)),
         Headline("calibration error", exact_share(analysis.calibration.error), "expected, before any temperature"),
         Headline("parameters", f"{known.num_params:,}", f"{known.macs / 1e6:.1f} M multiply-accumulates"),
         Headline("training", duration(known.train_s), f"{known.images_per_s:,.0f} images/s"),
@@ -61,15 +62,15 @@ def label_headlines(evaluation: LabelEvaluation, metrics: Mapping[str, object]) 
 def _of_the_classes(analysis: Analysis) -> list[Headline]:
     """What unequal classes do not flatter; of two classes, the areas under their curves too."""
     overall, intervals = analysis.overall, analysis.overall_intervals
-    low, high = (exact_share(bound).removesuffix(" %") for bound in intervals.balanced_accuracy)
     always = f"always {overall.commonest_class!r}: {exact_share(overall.commonest_share)} accuracy"
     headlines = [
         Headline(
             "balanced accuracy",
             exact_share(overall.balanced_accuracy),
-            f"mean recall of the classes, {low} to {high}; {always}",
+            f"mean recall of the classes, {_span(intervals.balanced_accuracy)}; {always}",
         ),
-        Headline("macro F1", exact_share(overall.macro_f1), f"Matthews\u2019 coefficient {overall.mcc:.3f}"),
+        Headline("macro F1", exact_share(overall.macro_f1), f"mean F1 of the classes, {_span(intervals.macro_f1)}"),
+        Headline("Matthews\u2019 coefficient", f"{overall.mcc:.3f}", "{:.3f} to {:.3f}".format(*intervals.mcc)),
     ]
     if analysis.binary is not None:
         curves = analysis.binary.curves
@@ -82,5 +83,23 @@ def _of_the_classes(analysis: Analysis) -> list[Headline]:
             for name, area, (low, high) in rows
         ]
     if len(analysis.class_names) > 2:  # of two classes, the label is always the first or the second
-        headlines.append(Headline("right or second", exact_share(analysis.top2_accuracy), "top-2 accuracy"))
+        note = f"top-2 accuracy, {_span(analysis.top2_accuracy_interval)}"
+        headlines.append(Headline("right or second", exact_share(analysis.top2_accuracy), note))
     return headlines
+
+
+def _error(accuracy: float, num_images: int) -> str:
+    """How far an accuracy on so many images can be trusted."""
+    bounds = _span(accuracy_interval(accuracy, num_images))
+    error = exact_share(standard_error(accuracy, num_images))
+    return f"± {error} standard error, {per_cent(CONFIDENCE_LEVEL)} interval {bounds}, {num_images:,} images"
+
+
+def _of_loss(evaluation: Evaluation) -> str:
+    bounds = evaluation.loss_interval
+    return "negative log-likelihood" + ("" if bounds is None else f", {bounds[0]:.4f} to {bounds[1]:.4f}")
+
+
+def _span(bounds: Interval) -> str:
+    low, high = (exact_share(bound).removesuffix(" %") for bound in bounds)
+    return f"{low} to {high}"
