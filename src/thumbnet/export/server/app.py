@@ -24,6 +24,7 @@ from thumbnet.export.server.limits import SMALL_REQUEST, SMALL_UPLOADS, Limits
 from thumbnet.export.server.openapi import describe
 from thumbnet.export.server.refusals import ClientLeftError, RefusedError
 from thumbnet.export.server.uploads import announced_bytes, read_uploads
+from thumbnet.models.unknown import UNKNOWN, Unknown
 from thumbnet.models.unsure import UNSURE
 from thumbnet.trained.shippable import Shippable
 
@@ -73,6 +74,7 @@ class _Service:
             self._limits,
             version=__version__,
             answer_kind=self._card.answer_kind,
+            says_unknown=self._card.unknown is not None,
         )
 
     async def page(self, request: Request) -> Response:
@@ -112,6 +114,7 @@ class _Service:
                 **({} if card.decision is None else {"decision": asdict(card.decision)}),
                 **({} if card.unsure is None else {"unsure": asdict(card.unsure)}),
                 **({} if card.label_decision is None else {"label_decision": asdict(card.label_decision)}),
+                **({} if card.unknown is None else {"unknown": _in_short(card.unknown)}),
                 "metrics": None if card.metrics is None else dict(card.metrics),
                 "engine": self._classifier.engine,
                 "version": __version__,
@@ -132,9 +135,16 @@ class _Service:
         labels = {} if found.labels is None else {"labels": list(found.labels)}
         answer = {"filename": upload.filename, **labels, **top[0], "top": top}
         unsure = self._card.unsure
-        if unsure is not None:
-            answer["answer"] = UNSURE if found.top[0].probability < unsure.confidence else found.top[0].class_name
+        if self._card.other_answers:
+            is_unsure = unsure is not None and found.top[0].probability < unsure.confidence
+            known = UNSURE if is_unsure else found.top[0].class_name
+            answer["answer"] = UNKNOWN if found.is_unknown else known
         return answer
+
+
+def _in_short(unknown: Unknown) -> dict[str, Any]:
+    """The rule without its thousands of numbers."""
+    return {name: value for name, value in asdict(unknown).items() if name not in ("means", "deviations")}
 
 
 def _num_top(request: Request, num_classes: int) -> int:

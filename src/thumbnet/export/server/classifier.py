@@ -22,7 +22,7 @@ from thumbnet.export.server.threads import DaemonThreads
 from thumbnet.models.decision import ranked_classes
 from thumbnet.models.label_decision import chosen_labels, label_probabilities
 from thumbnet.models.program_numpy import ProgramRunner
-from thumbnet.models.unknown import UNKNOWN
+from thumbnet.models.unknown import distances_by, unknown_answers
 from thumbnet.specs.processors import num_processors
 from thumbnet.trained.shippable import Shippable
 
@@ -38,10 +38,12 @@ MOST_SCANS = 200  # of a JPEG file: cameras write 1 or 10; each goes over all pi
 
 
 class Classified(NamedTuple):
-    """A picture's class, then the others, most probable first; and its labels, where it may have several, or none."""
+    """A picture's class, then the others, most probable first; its labels, where it may have several, or none; and
+    whether it is too far from all that the model was trained on."""
 
     top: tuple[ClassProbability, ...]
     labels: tuple[str, ...] | None
+    is_unknown: bool = False
 
 
 class Classifier:
@@ -60,11 +62,6 @@ class Classifier:
             raise ExportError(
                 f"{shippable.card.model} cannot be served, which takes networks of blocks (thumb-*, sprint, ...)",
                 hint="export it to onnx, which takes any model, and serve that with ONNX Runtime",
-            )
-        if shippable.card.unknown is not None:
-            raise ExportError(
-                f"the model's answer may be {UNKNOWN!r}, and served it would always be a class",
-                hint='predict with thumbnet predict, or train with unknown = "off"',
             )
         self.card = shippable.card
         self.engine = "numpy"
@@ -143,8 +140,10 @@ class Classifier:
         except ImageError as error:
             raise _damaged(error) from error
         with self._running:
-            logits = self._runner.run(image[None]).logits
-        if not np.isfinite(logits).all():
+            found = self._runner.run(image[None])
+        logits, unknown = found.logits, self.card.unknown
+        distances = None if unknown is None else distances_by(unknown, found.features)
+        if not np.isfinite(logits).all() or (distances is not None and not np.isfinite(distances).all()):
             raise RefusedError(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 "the model's numbers for this picture are not finite",
@@ -160,7 +159,8 @@ class Classifier:
             marks = chosen_labels(self.card.label_decision, logits)[0]
             labels = tuple(name for name, mark in zip(self.class_names, marks, strict=True) if mark)
         top = tuple(ClassProbability(self.class_names[index], float(probabilities[index])) for index in best)
-        return Classified(top, labels)
+        is_unknown = distances is not None and bool(unknown_answers(unknown, distances)[0])
+        return Classified(top, labels, is_unknown)
 
     def _is_reduced(self, header: PictureHeader) -> bool:
         """Whether `read_picture` decodes it at a fraction of its size."""

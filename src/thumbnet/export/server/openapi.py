@@ -7,6 +7,7 @@ from typing import Any
 
 from thumbnet.export.server.limits import Limits
 from thumbnet.models.card import AnswerKind
+from thumbnet.models.unknown import UNKNOWN
 from thumbnet.models.unsure import UNSURE
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "application/octet-stream")
@@ -21,8 +22,10 @@ def describe(
     *,
     version: str,
     answer_kind: AnswerKind = "likeliest",
+    says_unknown: bool = False,
 ) -> dict[str, Any]:
-    """The description of a server of a model that answers so, as `/openapi.json` gives it."""
+    """The description of a server of a model that answers so, and that pictures may be unknown to, as `/openapi.json`
+    gives it."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -39,7 +42,7 @@ def describe(
             "/model": {"get": _get("model", "What the model is", "application/json", _reference("Model"))},
             "/openapi.json": {"get": _get("openapi", "This description", "application/json", OBJECT)},
         },
-        "components": {"schemas": _schemas(class_names, answer_kind)},
+        "components": {"schemas": _schemas(class_names, answer_kind, says_unknown=says_unknown)},
     }
 
 
@@ -80,9 +83,10 @@ def _predict(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
     }
 
 
-def _schemas(class_names: Sequence[str], answer_kind: AnswerKind) -> dict[str, Any]:
+def _schemas(class_names: Sequence[str], answer_kind: AnswerKind, *, says_unknown: bool) -> dict[str, Any]:
     guess = {"class_name": {"enum": list(class_names)}, "probability": {"type": "number", "minimum": 0, "maximum": 1}}
-    answer = {"answer": {"enum": list(dict.fromkeys([*class_names, UNSURE]))}} if answer_kind == "unsure" else {}
+    others = [UNSURE] * (answer_kind == "unsure") + [UNKNOWN] * says_unknown
+    answer = {"answer": {"enum": list(dict.fromkeys([*class_names, *others]))}} if others else {}
     filename = {"filename": {"type": ["string", "null"]}}
     labels = {"labels": {"type": "array", "items": guess["class_name"]}} if answer_kind == "labels" else {}
     error = {"code": {"type": "integer"}, "message": TEXT, "hint": TEXT}
@@ -116,6 +120,7 @@ def _schemas(class_names: Sequence[str], answer_kind: AnswerKind) -> dict[str, A
                 **({"decision": _decision()} if answer_kind == "threshold" else {}),
                 **({"unsure": _unsure()} if answer_kind == "unsure" else {}),
                 **({"label_decision": _label_decision()} if answer_kind == "labels" else {}),
+                **({"unknown": _unknown()} if says_unknown else {}),
             }
         ),
     }
@@ -141,6 +146,11 @@ def _unsure() -> dict[str, Any]:
     return _object(
         {"confidence": fraction, "most_error": fraction, "num_images": count, "num_unsure": count, "error": fraction}
     )
+
+
+def _unknown() -> dict[str, Any]:
+    number, count = {"type": "number", "exclusiveMinimum": 0}, {"type": "integer", "minimum": 0}
+    return _object({"limit": number, "share": {**number, "maximum": 1}, "num_images": count, "num_unknown": count})
 
 
 def _label_decision() -> dict[str, Any]:
