@@ -11,7 +11,7 @@ import pytest
 
 from odd_pictures import make_classes
 from thumbnet.cli import main
-from thumbnet.data import split_folder as module
+from thumbnet.data import split_files as module
 from thumbnet.data.folder import read_folder
 from thumbnet.data.groups import resolve_groups, with_groups
 from thumbnet.data.split_folder import split_folder

@@ -6,33 +6,28 @@ class folders are kept, so that a training on it obeys the same groups.
 
 from __future__ import annotations
 
-import csv
 import secrets
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from thumbnet.data.class_counts import ClassCounts, class_table, count_classes
-from thumbnet.data.copying import copy_file
 from thumbnet.data.dataset import SPLIT_NAMES, Source, SourceSplits, Split
 from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import FolderLayout, read_layout
 from thumbnet.data.folder_tree import FolderTree
-from thumbnet.data.groups import GROUPS_FILE, group_names, resolve_groups, with_groups
+from thumbnet.data.groups import group_names, resolve_groups, with_groups
 from thumbnet.data.labels_file import LABELS_FILE, labels_from
 from thumbnet.data.picture_request import PROGRESS_AFTER_S
 from thumbnet.data.pictures import progress_line
+from thumbnet.data.split_files import SplitPlan, write_split
 from thumbnet.data.splits import hold_out
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.specs.division import Division
 
-TABLE = "split.csv"
-COLUMNS = ("path", "split", "class", "group", "from")
 MAX_HELD_OUT = 0.9  # share for test and validation together
 
 
@@ -99,7 +94,7 @@ def split_folder(
     try:
         folder.mkdir(parents=True)
         try:
-            _fill(folder, source, layout, plan, link=link, show_progress=show_progress)
+            write_split(folder, source, layout, plan, link=link, show_progress=show_progress)
             if target.exists():
                 target.rmdir()
             folder.rename(target)
@@ -176,17 +171,7 @@ def _is_regular(file: Path) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The split of each file, its group ("" if it is alone), whether any are grouped, and sentences on that."""
-
-    splits: list[str]
-    groups: tuple[str, ...]
-    is_grouped: bool
-    remarks: tuple[str, ...]
-
-
-def _plan(path: Path, layout: FolderLayout, *, groups: str, test: float, val: float, split_seed: int) -> _Plan:
+def _plan(path: Path, layout: FolderLayout, *, groups: str, test: float, val: float, split_seed: int) -> SplitPlan:
     unread = _unread(path, layout)
     resolved = resolve_groups(groups, unread)
     grouped = with_groups(unread, resolved)
@@ -209,7 +194,7 @@ def _plan(path: Path, layout: FolderLayout, *, groups: str, test: float, val: fl
     for name, part in indices._asdict().items():
         for index in part.tolist():
             splits[index] = name
-    return _Plan(splits, group_names(unread, resolved), resolved != "off", grouped.source.remarks)
+    return SplitPlan(splits, group_names(unread, resolved), resolved != "off", grouped.source.remarks)
 
 
 def _unread(path: Path, layout: FolderLayout) -> SourceSplits:
@@ -225,42 +210,3 @@ def _unread(path: Path, layout: FolderLayout) -> SourceSplits:
         flip_keeps_labels=True,
         source=Source(f"folder:{path.resolve()}", f"the files in the folder {path}"),
     )
-
-
-def _fill(folder: Path, source: Path, layout: FolderLayout, plan: _Plan, *, link: bool, show_progress: bool) -> None:
-    """Put every picture in its place, and write the tables."""
-    rows: list[tuple[str, ...]] = []
-    verb = "linking" if link else "copying"
-    with progress_line(
-        f"{verb} pictures", total=len(plan.splits), show=show_progress, after_s=PROGRESS_AFTER_S
-    ) as advance:
-        for item, split, group in zip(layout.files, plan.splits, plan.groups, strict=True):
-            inside = item.file.relative_to(source)
-            place = folder / split / inside
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if link:
-                place.symlink_to(item.file.absolute())  # links in its path, and steps back from these, stay
-            else:
-                _copy(item.file, place)
-            name = inside.as_posix()
-            rows.append((f"{split}/{name}", split, layout.class_names[item.label], group, name))
-            advance(1)
-    _write_table(folder / TABLE, COLUMNS, rows)
-    if plan.is_grouped:
-        _write_table(folder / GROUPS_FILE, ("path", "group"), [(row[0], row[3]) for row in rows if row[3]])
-
-
-def _copy(file: Path, place: Path) -> None:
-    """DataError where it is the picture that cannot be read; OSError where it is the copy that cannot be written."""
-    try:
-        copy_file(file, place)
-    except OSError as error:
-        if error.filename == str(file):
-            raise DataError(f"{file} cannot be read: {error.strerror}", hint="allow it, or take it out") from error
-        raise
-
-
-def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    path.write_text(text.getvalue(), encoding="utf-8")
