@@ -1,4 +1,4 @@
-"""data split: class folders become train, val and test folders, which then can be trained on."""
+"""data split: class folders, or a labels.csv, become train, val and test folders, which then can be trained on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from pathlib import Path
 import pytest
 
 from odd_pictures import make_classes
+from small_runs import small_config
+from test_labels_file import NAMES, several, write_folder
 from thumbnet.cli import main
 from thumbnet.data import split_files as module
 from thumbnet.data.folder import read_folder
 from thumbnet.data.groups import resolve_groups, with_groups
+from thumbnet.data.sources import load_dataset
 from thumbnet.data.split_folder import split_folder
 from thumbnet.errors import ConfigError, DataError
+from thumbnet.runs.train import train
+from thumbnet.specs.data import Labels
 
 
 @pytest.fixture
@@ -150,12 +155,105 @@ def test_the_command_prints_a_table_or_json(pets: Path, tmp_path: Path, capsys: 
     assert values == {
         "path": str(tmp_path / "again"),
         "counts": {"cat": {"train": 30, "test": 10}, "dog": {"train": 15, "test": 5}},
+        "num_images": {"train": 45, "test": 15},
         "remarks": [],
         "is_grouped": False,
     }
     grouped = ["--out", str(tmp_path / "grouped"), "--val", "0", "--groups", "folders"]
     assert main(["data", "split", str(pets), *grouped]) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith(f"--data folder:{tmp_path / 'grouped'} --groups auto")
+
+
+@pytest.fixture
+def beach(tmp_path: Path) -> Path:
+    """Sixty pictures in two folders, with labels of three kinds, several of them or none."""
+    marks = several()
+    rows = {
+        f"{'ab'[index % 2]}/{index:02}.png": ";".join(name for name, mark in zip(NAMES, row, strict=True) if mark)
+        for index, row in enumerate(marks)
+    }
+    return write_folder(tmp_path / "beach", rows, header="path,labels")
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_every_split_has_its_share_of_every_label(
+    beach: Path, tmp_path: Path, link: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = split_folder(beach, tmp_path / "out", test=0.3, val=0.2, link=link)
+    sizes = dict(zip(NAMES, several().sum(axis=0).tolist(), strict=True))
+    for name, of_label in done.counts.items():
+        assert sum(of_label.values()) == sizes[name]
+        assert abs(of_label["test"] - 0.3 * sizes[name]) <= 1
+        assert abs(of_label["val"] - 0.2 * sizes[name]) <= 1
+    assert sum(done.num_images.values()) == 60
+    assert str(done).splitlines()[-1].split() == ["all", *map(str, done.num_images.values())]
+    found = files_in(tmp_path / "out")
+    assert {name.partition("/")[2]: content for name, content in found.items()} == files_in(beach)
+    assert all((tmp_path / "out" / name).is_symlink() == link for name in found)
+
+    whole, parts = read_folder(beach, image_size=4), read_folder(tmp_path / "out", image_size=4)
+    labels_of = dict(zip(whole.train.paths or (), whole.train.labels.tolist(), strict=True))
+    for name, part in (("train", parts.train), ("val", parts.val), ("test", parts.test)):
+        assert part is not None
+        assert len(part) == done.num_images[name]
+        assert [labels_of[path.removeprefix(f"{name}/")] for path in part.paths or ()] == part.labels.tolist()
+    capsys.readouterr()
+    assert main(["data", "info", "--data", f"folder:{tmp_path / 'out'}", "--image-size", "4", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["class_counts"] == done.counts
+
+
+def test_what_is_divided_by_labels_is_trained_on(beach: Path, tmp_path: Path) -> None:
+    split_folder(beach, tmp_path / "out")
+    config = small_config(tmp_path / "unused.npz").replace(data=f"folder:{tmp_path / 'out'}", image_size=16)
+    run = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
+    assert run.card.class_names == NAMES
+    assert run.metrics["num_test"] == len(list((tmp_path / "out" / "test").rglob("*.png")))
+
+
+def test_one_label_a_picture_and_groups_come_from_files(tmp_path: Path) -> None:
+    rows = {f"{index // 10}/{index:02}.png": NAMES[index % 3] for index in range(60)}
+    sea = write_folder(tmp_path / "sea", rows)
+    (sea / "groups.csv").write_text("path,group\n" + "".join(f"{path},film-{path[-6]}\n" for path in rows))
+    done = split_folder(sea, tmp_path / "out", groups="auto")
+    assert done.is_grouped
+    assert {len(splits) for splits in split_of_groups(tmp_path / "out").values()} == {1}
+    with (tmp_path / "out" / "labels.csv").open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert {row["path"].partition("/")[2]: row["label"] for row in read} == rows
+    assert all(row["path"].startswith(f"{row['split']}/") for row in read)
+    dataset = load_dataset(f"folder:{tmp_path / 'out'}", image_size=4, groups="auto")
+    assert not dataset.has_several_labels
+    assert dataset.val is not None
+    counts = {name: len(dataset.split(name)) for name in ("train", "val", "test")}
+    assert counts == dict(done.num_images)
+
+
+def test_class_folders_are_divided_where_the_file_is_not_meant(tmp_path: Path) -> None:
+    rows = {f"{NAMES[index % 2]}/{index:02}.png": NAMES[2 - index % 2] for index in range(40)}
+    mixed = write_folder(tmp_path / "mixed", rows)
+    done = split_folder(mixed, tmp_path / "by-folders", labels="folders")
+    assert set(done.counts) == {"cat", "dog"}
+    assert not (tmp_path / "by-folders" / "labels.csv").exists()
+    assert main(["data", "split", str(mixed), "--out", str(tmp_path / "by-file"), "--labels", "file"]) == 0
+    assert read_folder(tmp_path / "by-file", image_size=4).class_names == ("dog", "owl")
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "expected"),
+    [
+        ("path,label,split\n1.png,cat,train\n2.png,dog,train\n3.png,dog,test\n", "auto", "divided already: train and"),
+        ("path,label\n1.png,cat\n2.png,dog\n", "file", "1 picture is not listed"),
+        ("path,labels\n1.png,cat;dog\n2.png,dog\n3.png,dog\n", "file", "label 'cat' has 1 image, too few"),
+        ("path,label\n1.png,cat\n2.png,dog\n3.png,dog\n", "folders", "in .* outside its class folders"),
+        ("path,label\n1.png,cat\n2.png,dog\n3.png,dog\n", "flie", "labels is 'flie'"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(tmp_path: Path, text: str, labels: Labels, expected: str) -> None:
+    folder = write_folder(tmp_path / "odd", {"1.png": "", "2.png": "", "3.png": ""})
+    (folder / "labels.csv").write_text(text)
+    with pytest.raises((DataError, ConfigError), match=expected):
+        split_folder(folder, tmp_path / "out", labels=labels)
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_divided_is_refused(pets: Path, tmp_path: Path) -> None:

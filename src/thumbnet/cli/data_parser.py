@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from thumbnet.cli import data_verbs
 from thumbnet.cli.options import (
@@ -14,6 +14,7 @@ from thumbnet.cli.options import (
     add_split_options,
     add_verb,
 )
+from thumbnet.specs.data import Labels
 from thumbnet.specs.sizes import FITS
 
 
@@ -34,9 +35,9 @@ def _add_info(parts: Any) -> None:
 
 def _add_split(parts: Any) -> None:
     split = add_verb(
-        parts, "split", data_verbs.split, "divide class folders into train, val and test folders, by copies or links"
+        parts, "split", data_verbs.split, "divide a folder into train, val and test folders, by copies or links"
     )
-    split.add_argument("path", metavar="PATH", help="a folder with one sub-folder of pictures for each class")
+    split.add_argument("path", metavar="PATH", help="a folder of pictures: a sub-folder for each class, or labels.csv")
     split.add_argument("--out", metavar="DIR", required=True, help="a new or empty folder")
     split.add_argument(
         "--test", metavar="SHARE", type=float, default=0.25, help="share of each class for test (default: 0.25)"
@@ -51,6 +52,12 @@ def _add_split(parts: Any) -> None:
         default="off",
         help="keep what belongs together in one split: folders (inside classes), a .csv file (path,group), auto or off "
         "(default: off)",
+    )
+    split.add_argument(
+        "--labels",
+        choices=get_args(Labels),
+        default="auto",
+        help="what names the classes: folders, a file labels.csv, or that file if it is there (default: auto)",
     )
     split.add_argument("--link", action="store_true", help="make symbolic links instead of copies")
     add_json(split)

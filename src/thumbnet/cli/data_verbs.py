@@ -84,7 +84,7 @@ def info(parsed: argparse.Namespace) -> None:
 
 
 def split(parsed: argparse.Namespace) -> None:
-    """Divide class folders into train, val and test folders, and print how many pictures are where."""
+    """Divide a folder of pictures into train, val and test folders, and print how many pictures are where."""
     from thumbnet.data.split_folder import split_folder
 
     done = split_folder(
@@ -94,6 +94,7 @@ def split(parsed: argparse.Namespace) -> None:
         val=parsed.val,
         split_seed=parsed.split_seed,
         groups=parsed.groups,
+        labels=parsed.labels,
         link=parsed.link,
     )
     for sentence in done.remarks:

@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from torch import Tensor
 
 from thumbnet.data.dataset import Source, SourceSplits, Split
 from thumbnet.data.faults import FolderFaults
@@ -23,6 +22,7 @@ from thumbnet.data.folder_tree import FolderTree
 from thumbnet.data.labels_file import LABELS_FILE, labels_from, read_labelled
 from thumbnet.data.picture_request import PROGRESS_AFTER_S, PictureRequest, Pictures, ReadPictures, names_within
 from thumbnet.data.pictures import progress_line, read_pictures
+from thumbnet.data.several_labels import label_marks
 from thumbnet.data.sizes import auto_side, describe_choice, median_sides
 from thumbnet.errors import DataError
 from thumbnet.specs.data import Labels, WhiteLevels
@@ -146,17 +146,11 @@ def _split(
     members = [item for item in kept if item.split == name]
     return Split(
         images=torch.from_numpy(images),
-        labels=_marked(members, layout) if layout.has_several_labels else torch.tensor([it.label for it in members]),
+        labels=label_marks([item.labels for item in members], len(layout.class_names))
+        if layout.has_several_labels
+        else torch.tensor([item.label for item in members]),
         paths=tuple(names_within(path, [item.file for item in members])),
     )
-
-
-def _marked(files: Sequence[LabelledFile], layout: FolderLayout) -> UInt8[Tensor, "n k"]:
-    """1 where a file has a label."""
-    marks = torch.zeros(len(files), len(layout.class_names), dtype=torch.uint8)
-    for row, item in zip(marks, files, strict=True):
-        row[list(item.labels)] = 1
-    return marks
 
 
 def _describe_left_out(tree: FolderTree, pictures: Pictures, path: Path) -> list[str]:

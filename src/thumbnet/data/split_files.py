@@ -11,9 +11,11 @@ from pathlib import Path
 from thumbnet.data.copying import copy_file
 from thumbnet.data.folder_layout import FolderLayout
 from thumbnet.data.groups import GROUPS_FILE
+from thumbnet.data.labels_file import LABELS_FILE
 from thumbnet.data.picture_request import PROGRESS_AFTER_S
 from thumbnet.data.pictures import progress_line
 from thumbnet.errors import DataError
+from thumbnet.specs.data import LABEL_SEPARATOR
 
 TABLE = "split.csv"
 COLUMNS = ("path", "split", "class", "group", "from")
@@ -39,6 +41,7 @@ def write_split(
         f"{verb} pictures", total=len(plan.splits), show=show_progress, after_s=PROGRESS_AFTER_S
     ) as advance:
         for item, split, group in zip(layout.files, plan.splits, plan.groups, strict=True):
+            labels = LABEL_SEPARATOR.join(layout.class_names[label] for label in item.labels)
             inside = item.file.relative_to(source)
             place = folder / split / inside
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -47,9 +50,12 @@ def write_split(
             else:
                 _copy(item.file, place)
             name = inside.as_posix()
-            rows.append((f"{split}/{name}", split, layout.class_names[item.label], group, name))
+            rows.append((f"{split}/{name}", split, labels, group, name))
             advance(1)
     _write_table(folder / TABLE, COLUMNS, rows)
+    if layout.from_file:
+        column = "labels" if layout.has_several_labels else "label"
+        _write_table(folder / LABELS_FILE, ("path", column, "split"), [(row[0], row[2], row[1]) for row in rows])
     if plan.is_grouped:
         _write_table(folder / GROUPS_FILE, ("path", "group"), [(row[0], row[3]) for row in rows if row[3]])
 

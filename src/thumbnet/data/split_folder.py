@@ -1,31 +1,36 @@
-"""Class folders of pictures divided into train, val and test folders, by copies or links. No picture is opened.
+"""A folder of pictures divided into train, val and test folders, by copies or links. No picture is opened.
 
 What belongs together (see groups.py) stays together. A groups.csv is written for the new folder, and folders inside the
-class folders are kept, so that a training on it obeys the same groups.
+class folders are kept, so that a training on it obeys the same groups; where a labels.csv has the labels, the new
+folder has one, too.
 """
 
 from __future__ import annotations
 
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from thumbnet.data.class_counts import ClassCounts, class_table, count_classes
 from thumbnet.data.dataset import SPLIT_NAMES, Source, SourceSplits, Split
 from thumbnet.data.faults import FolderFaults
-from thumbnet.data.folder_layout import FolderLayout, read_layout
+from thumbnet.data.folder_layout import FolderLayout
 from thumbnet.data.folder_tree import FolderTree
 from thumbnet.data.groups import group_names, resolve_groups, with_groups
-from thumbnet.data.labels_file import LABELS_FILE, labels_from
+from thumbnet.data.labels_file import LABELS_FILE, labels_from, read_labelled
 from thumbnet.data.picture_request import PROGRESS_AFTER_S
 from thumbnet.data.pictures import progress_line
+from thumbnet.data.several_labels import label_marks
 from thumbnet.data.split_files import SplitPlan, write_split
 from thumbnet.data.splits import hold_out
 from thumbnet.errors import ConfigError, DataError
+from thumbnet.specs.checks import require_choice
+from thumbnet.specs.data import Labels
 from thumbnet.specs.division import Division
 
 MAX_HELD_OUT = 0.9  # share for test and validation together
@@ -33,16 +38,18 @@ MAX_HELD_OUT = 0.9  # share for test and validation together
 
 @dataclass(frozen=True)
 class FolderSplit:
-    """Where the pictures are now, how many of each class are in each split, sentences for people on the groups, and
-    whether there are any; `str(split)` is the table."""
+    """Where the pictures are now, how many of each class are in each split and how many in all (which is not the sum
+    where a picture has several labels), sentences for people on the groups, and whether there are any; `str(split)` is
+    the table."""
 
     path: Path
     counts: ClassCounts
+    num_images: Mapping[str, int]
     remarks: tuple[str, ...] = ()
     is_grouped: bool = False
 
     def __str__(self) -> str:
-        return class_table(self.counts)
+        return class_table(self.counts, num_images=self.num_images)
 
     def to_dict(self) -> dict[str, Any]:
         """Values for JSON."""
@@ -57,39 +64,44 @@ def split_folder(
     val: float = 0.1,
     split_seed: int = 0,
     groups: str = "off",
+    labels: Labels = "auto",
     link: bool = False,
     show_progress: bool = True,
 ) -> FolderSplit:
-    """Divide the pictures of class folders: `out`/train/CLASS/..., `out`/test/CLASS/... and `out`/val/CLASS/...
+    """Divide the pictures of class folders, or of a labels.csv: `out`/train/..., `out`/test/... and `out`/val/...
 
         thumbnet.split_folder("pets", "pets-split", test=0.25, val=0.1)
         thumbnet.load_dataset("folder:pets-split")
 
-    Folders inside a class folder are kept. `out`/split.csv lists all pictures, with where each came from. Until all is
-    done, the new folders are hidden, under a name that begins with a dot; whatever fails, nothing of them is left.
+    In these, every picture has the place that it had in `path`. `out`/split.csv lists all pictures, with where each
+    came from, and `out`/labels.csv their labels and splits where such a file had the labels: pictures with several are
+    divided so that every split has its share of each label. Until all is done, the new folders are hidden, under a name
+    that begins with a dot; whatever fails, nothing of them is left.
 
     Args:
-        path: a folder with one sub-folder of pictures for each class.
+        path: a folder with one sub-folder of pictures for each class, or with a labels.csv.
         out: a new or empty folder, outside `path`.
         test, val: the share of each class for test and for validation; 0 for none.
         split_seed: of the draw, which depends on the names of the files, the shares, the groups and this number alone.
         groups: "folders" (inside the class folders), a .csv file, "auto" (`path`/groups.csv, else such folders) or
             "off".
+        labels: "folders" (the names of the class folders), "file" (`path`/labels.csv), or "auto": that file where it is
+            there.
         link: make symbolic links, in place of copies.
         show_progress: show on stderr how far it is, where that takes more than two seconds.
 
     Raises:
-        ConfigError: a share, the seed or `groups` is none, or `out` is not empty or lies in `path`.
+        ConfigError: a share, the seed, `groups` or `labels` is none, or `out` is not empty or lies in `path`.
         DataError: `path` is no such folder, has splits of its own, or a class has too few pictures or groups; the file
-            of the groups has faults; or `out` cannot be written.
+            of the groups or of the labels has faults; or `out` cannot be written.
     """
     source, target = Path(path), Path(out)
     _check_shares(test, val, split_seed)
     _check_target(source, target)
     asked = Division(groups=groups).groups
-    layout = _layout(source, show_progress=show_progress)
+    require_choice("labels", labels, get_args(Labels))
+    layout = _layout(source, labels, show_progress=show_progress)
     plan = _plan(source, layout, groups=asked, test=test, val=val, split_seed=split_seed)
-    splits = plan.splits
     folder = target.absolute().parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
     try:
         folder.mkdir(parents=True)
@@ -105,13 +117,7 @@ def split_folder(
         raise DataError(
             f"{target} cannot be written: {error}", hint="name a folder that you may write, on a disk with room"
         ) from error
-    labels = [item.label for item in layout.files]
-    labels_of = {
-        name: [label for label, split in zip(labels, splits, strict=True) if split == name]
-        for name in SPLIT_NAMES
-        if name in splits
-    }
-    return FolderSplit(target, count_classes(labels_of, layout.class_names), plan.remarks, plan.is_grouped)
+    return _done(target, layout, plan)
 
 
 def _check_shares(test: float, val: float, split_seed: int) -> None:
@@ -132,13 +138,13 @@ def _check_shares(test: float, val: float, split_seed: int) -> None:
 def _check_target(source: Path, target: Path) -> None:
     hint = "name a new folder elsewhere with --out"
     if target.resolve().is_relative_to(source.resolve()):
-        raise ConfigError(f"{target} lies inside the pictures {source}, and would be read as a class", hint=hint)
+        raise ConfigError(f"{target} lies inside the pictures {source}, and would be read with them", hint=hint)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError(f"{target} is not empty" if target.is_dir() else f"{target} is a file", hint=hint)
 
 
-def _layout(path: Path, *, show_progress: bool) -> FolderLayout:
-    """The class folders; DataError, which names all faults, where there is something else."""
+def _layout(path: Path, labels: Labels, *, show_progress: bool) -> FolderLayout:
+    """The pictures and their labels; DataError, which names all faults, where there is something else."""
     faults = FolderFaults()
 
     def note(folder: Path, error: DataError) -> None:
@@ -146,18 +152,18 @@ def _layout(path: Path, *, show_progress: bool) -> FolderLayout:
 
     with progress_line("listing files", show=show_progress, after_s=PROGRESS_AFTER_S) as count:
         tree = FolderTree(on_unlistable=note, on_foreign_name=note, on_listed=count)
-        if labels_from(path, "auto") == "file":
-            raise DataError(
-                f"the labels of {path} are in {LABELS_FILE}, and only class folders are divided",
-                hint="give the file a column split (train, val or test), or none: training then holds images out",
-            )
-        layout = read_layout(tree, path, faults)
+        layout = read_labelled(tree, path, faults, labels=labels_from(path, labels))
     for item in layout.files:
         if not _is_regular(item.file):  # a pipe would keep us waiting
             faults.add(
                 DataError(f"{item.file} is not a regular file, or a link that leads to none", hint="take it out")
             )
     faults.raise_all(path)
+    if layout.from_file and layout.folders.keys() != {"train"}:
+        raise DataError(
+            f"the pictures of {path / LABELS_FILE} are divided already: {' and '.join(layout.folders)}",
+            hint="take the column split out of it, and the pictures out of folders that are called so",
+        )
     if layout.folders != {"train": path}:
         names = " and ".join(f"{name}/" for name in layout.folders)
         raise DataError(f"{path} has {names} of its own", hint="give a folder that holds class folders only")
@@ -199,7 +205,11 @@ def _plan(path: Path, layout: FolderLayout, *, groups: str, test: float, val: fl
 
 def _unread(path: Path, layout: FolderLayout) -> SourceSplits:
     """The files as a source whose images nobody looks at."""
-    labels = torch.tensor([item.label for item in layout.files])
+    labels = (
+        label_marks([item.labels for item in layout.files], len(layout.class_names))
+        if layout.has_several_labels
+        else torch.tensor([item.label for item in layout.files])
+    )
     paths = tuple(item.file.relative_to(path).as_posix() for item in layout.files)
     images = torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8)
     return SourceSplits(
@@ -209,4 +219,22 @@ def _unread(path: Path, layout: FolderLayout) -> SourceSplits:
         class_names=layout.class_names,
         flip_keeps_labels=True,
         source=Source(f"folder:{path.resolve()}", f"the files in the folder {path}"),
+        labels_from="file" if layout.from_file else "folders",
+    )
+
+
+def _done(target: Path, layout: FolderLayout, plan: SplitPlan) -> FolderSplit:
+    """What there is now."""
+    files_of = {
+        name: [item for item, split in zip(layout.files, plan.splits, strict=True) if split == name]
+        for name in SPLIT_NAMES
+        if name in plan.splits
+    }
+    labels_of = {name: [label for item in files for label in item.labels] for name, files in files_of.items()}
+    return FolderSplit(
+        target,
+        count_classes(labels_of, layout.class_names),
+        {name: len(files) for name, files in files_of.items()},
+        plan.remarks,
+        plan.is_grouped,
     )
