@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thumbnet.data.divide import divide, fold_numbers
-from thumbnet.data.splits import hold_out
+from thumbnet.data.hold_out import hold_out
 from thumbnet.errors import DataError
 
 NAMES = tuple("abcdefg")

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thumbnet.data.dataset import Source, SourceSplits, Split
-from thumbnet.data.splits import CompleteSplits, complete_splits, hold_out
+from thumbnet.data.hold_out import hold_out
+from thumbnet.data.splits import CompleteSplits, complete_splits
 from thumbnet.errors import ConfigError, DataError
 
 CLASS_NAMES = tuple("abcdefg")

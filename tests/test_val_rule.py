@@ -11,9 +11,9 @@ import torch
 from small_runs import small_config
 from thumbnet.cli.parser import build_parser
 from thumbnet.data.digits import read_digits
+from thumbnet.data.hold_out import held_out_counts
 from thumbnet.data.source_registry import val_fraction_of
 from thumbnet.data.sources import load_dataset
-from thumbnet.data.splits import held_out_counts
 from thumbnet.data.val_rule import rule
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.analysis import analyse

@@ -16,8 +16,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from thumbnet.data.dataset import Source, SourceSplits, Split
+from thumbnet.data.hold_out import hold_out
 from thumbnet.data.image_tensors import image_to_tensor
-from thumbnet.data.splits import hold_out
 
 IMAGE_SIZE = 32
 MAX_LEVEL = 16  # of the 8x8 images

@@ -2,7 +2,7 @@
 
 Iterative stratification: the rarest label first, its images go to the part that lacks it most. Source: Sechidis,
 Tsoumakas and Vlahavas, "On the stratification of multi-label data" (2011). Here what belongs together goes as one, and
-ties are settled by raw numbers of the PCG64 generator, as in splits.py. An image without labels counts as one of a
+ties are settled by raw numbers of the PCG64 generator, as in hold_out.py. An image without labels counts as one of a
 label of its own.
 """
 

@@ -22,12 +22,12 @@ from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import FolderLayout
 from thumbnet.data.folder_tree import FolderTree
 from thumbnet.data.groups import group_names, resolve_groups, with_groups
+from thumbnet.data.hold_out import hold_out
 from thumbnet.data.labels_file import LABELS_FILE, labels_from, read_labelled
 from thumbnet.data.picture_request import PROGRESS_AFTER_S
 from thumbnet.data.pictures import progress_line
 from thumbnet.data.several_labels import label_marks
 from thumbnet.data.split_files import SplitPlan, write_split
-from thumbnet.data.splits import hold_out
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.specs.checks import require_choice
 from thumbnet.specs.data import Labels

@@ -17,10 +17,10 @@ from thumbnet.data.class_counts import class_sizes
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_tree import FolderTree
+from thumbnet.data.hold_out import TEST_FRACTION
 from thumbnet.data.images import read_image_array
 from thumbnet.data.labels_file import labels_from, read_labelled
 from thumbnet.data.sizes import median_sides
-from thumbnet.data.splits import TEST_FRACTION
 from thumbnet.data.val_rule import MAX_FRACTION, MIN_FRACTION, MIN_IMAGES
 from thumbnet.errors import DataError, ImageError
 from thumbnet.runs.planning.ladder import DataFacts
