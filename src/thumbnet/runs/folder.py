@@ -1,15 +1,11 @@
-"""A run's folder: its files written, whole and with their checksums, and read back."""
+"""A run's folder: what its files hold, written and read back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from thumbnet.atomic import write_atomically
 from thumbnet.config import TrainConfig, config_to_toml, run_config_from_toml
 from thumbnet.data.dataset import Source
 from thumbnet.errors import CheckpointError, RunError
@@ -18,8 +14,9 @@ from thumbnet.evaluation.predictions_csv import predictions_from_csv
 from thumbnet.evaluation.robustness import ROBUSTNESS_FORMAT, Robustness, robustness_from_dict
 from thumbnet.models.card import CARD_FORMAT, ModelCard, card_from_dict, card_to_dict
 from thumbnet.models.export_data import ExportData, export_data_to_bytes
+from thumbnet.runs.checked_folder import CheckedFolder
 from thumbnet.runs.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoint_to_bytes
-from thumbnet.runs.checksums import check_content, read_digests, write_with_digests
+from thumbnet.runs.checksums import read_digests
 from thumbnet.runs.file_contents import (
     config_text,
     files_of_code,
@@ -28,9 +25,7 @@ from thumbnet.runs.file_contents import (
     files_of_plan,
     weights_to_bytes,
 )
-from thumbnet.runs.files import names_in, remove, told
 from thumbnet.runs.init_record import INIT_FORMAT, InitChoice, init_choice_from_dict
-from thumbnet.runs.lock import lock_folder
 from thumbnet.runs.metrics import METRICS_FORMAT
 from thumbnet.runs.names import (
     ASKED,
@@ -51,7 +46,6 @@ from thumbnet.runs.names import (
     SEEDS,
     SHARED_CONFIG,
     WEIGHTS,
-    is_temporary,
 )
 from thumbnet.runs.planning.record import PLAN_FORMAT, PlanRecord, plan_from_dict
 from thumbnet.runs.remarks import REMARKS_FORMAT, remarks_from_dict
@@ -61,67 +55,13 @@ from thumbnet.specs.own_code import COPY, allow_from_run
 from thumbnet.training.history import History, history_from_csv
 
 
-@dataclass(frozen=True)
-class RunDir:
+class RunDir(CheckedFolder):
     """The folder of one run."""
-
-    path: Path
 
     @property
     def is_complete(self) -> bool:
         """Whether the run came to its end: metrics.json is there."""
         return (self.path / METRICS).exists()
-
-    @contextmanager
-    def locked(self, *, waits: bool = False) -> Iterator[None]:
-        """While this lasts, no other process may write to the folder; what killed ones left half written is removed.
-
-        Raises:
-            RunError: another process is writing to it, unless this one `waits` until that is done.
-        """
-        with lock_folder(self.path, waits=waits):
-            remove(self.path, [name for name in names_in(self.path) if is_temporary(name)])
-            yield
-
-    def write(self, name: str, content: bytes | str) -> None:
-        """Write one file of the folder, atomically; if it has a checksum, with its new one."""
-        if name in read_digests(self.path):
-            self.write_checked({name: content})
-            return
-        with told(self.path / name):
-            write_atomically(self.path / name, content)
-
-    def write_checked(self, contents: Mapping[str, bytes | str]) -> None:
-        """Write files with their checksums, which `read_checked` compares."""
-        with told(self.path / next(iter(contents))):
-            encoded = {name: text.encode() if isinstance(text, str) else text for name, text in contents.items()}
-            write_with_digests(self.path, encoded)
-
-    def read_checked(self, name: str, *, error: type[RunError] = RunError) -> bytes:
-        """A file's content, which is that of its checksum if it has one; else the `error`, as where it is not there."""
-        path = self.path / name
-        try:
-            content = path.read_bytes()
-        except OSError as reason:
-            raise error(f"{path} cannot be read: {reason}", hint="is this a run folder?") from reason
-        check_content(self.path, name, content, read_digests(self.path), error=error)
-        return content
-
-    def add_checksum(self, name: str) -> None:
-        """Give a file that has no checksum the one of its content, as of a run that an earlier version began."""
-        if name not in read_digests(self.path):
-            self.write_checked({name: self.read_checked(name)})
-
-    def is_as_written(self, name: str) -> bool:
-        """Whether the file is that of its checksum, or has none."""
-        try:
-            self.read_checked(name)
-        except RunError:
-            return False
-        return True
-
-    def write_json(self, name: str, values: Mapping[str, object]) -> None:
-        self.write(name, to_json(values, name=name, indent=2) + "\n")
 
     def begin(
         self,
@@ -299,15 +239,6 @@ class RunDir:
         """The values of metrics.json as they are, unknown ones too."""
         name = str(self.path / METRICS)
         return read_object(self.read_checked(METRICS), name=name, known_format=METRICS_FORMAT)
-
-    def read_text(self, name: str, *, is_checked: bool = True) -> str:
-        """A file's text; RunError where it is none, or is not that of its checksum, if that is to be looked at."""
-        path = self.path / name
-        try:
-            content = self.read_checked(name) if is_checked else path.read_bytes()
-            return content.decode()
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"{path} cannot be read: {error}", hint="is this a run folder?") from error
 
 
 def read_robustness(folder: RunDir) -> Robustness | None:
