@@ -13,17 +13,10 @@ from typing import Any
 
 import pytest
 
+from made_circumstances import made_circumstances
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-NOW = {
-    "processor": "a processor",
-    "processor_kind": "AVX2 float32",
-    "num_threads": 2,
-    "torch": "2",
-    "python": "3",
-    "date": "2026-11-29",
-    "commit": "abc",
-    "command": "python bench_minutes.py",
-}
+NOW = made_circumstances("python bench_minutes.py")
 
 
 @pytest.fixture(scope="module")

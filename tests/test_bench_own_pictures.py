@@ -25,17 +25,10 @@ from matplotlib import get_data_path
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from made_circumstances import made_circumstances
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-NOW = {
-    "processor": "a processor",
-    "processor_kind": "AVX2",
-    "num_threads": 2,
-    "torch": "2",
-    "python": "3",
-    "date": "2026-11-29",
-    "commit": "abc",
-    "command": "python bench_own_pictures.py",
-}
+NOW = made_circumstances("python bench_own_pictures.py", processor_kind="AVX2")
 
 
 @pytest.fixture(scope="module")

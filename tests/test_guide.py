@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from guide_pictures import builder, figures, keep_one_of, sort_into_folders, steps
+from made_circumstances import made_circumstances
 from scripts import ROOT
 from thumbnet.runs.run import load_run
 
@@ -98,9 +99,8 @@ def made_record() -> dict[str, Any]:
         "figures": dict.fromkeys(("accuracy", "balanced_accuracy", "auc", "average_precision"), found),
     }  # fmt: skip
     second = {**run, "threshold": 0.321, "validation": measured}
-    now = dict.fromkeys(("torch", "python", "date", "commit", "command"), "it")
     return {
-        "circumstances": {**now, "processor": "a processor", "processor_kind": "a kind", "num_threads": 2},
+        "circumstances": made_circumstances("it"),
         "steps": [{"text": "thumbnet data info", "seconds": 61.0}],
         "facts": {"first": run, "check": check, "second": second, "folds": folds, "page": {"num_bytes": 498_300}},
     }
