@@ -26,9 +26,12 @@ from thumbnet.data.from_arrays import dataset_from_arrays, save_dataset
 from thumbnet.errors import ConfigError, ExportError, RunError
 from thumbnet.evaluation.label_predictions import LabelPredictions, wrongly_labelled
 from thumbnet.evaluation.multi_label import LabelEvaluation, label_scorers
+from thumbnet.evaluation.robustness import measure_robustness
+from thumbnet.evaluation.tta import predict_tta
 from thumbnet.export.export import export_model
 from thumbnet.export.exported import load_exported
 from thumbnet.models.card import card_from_dict, card_to_dict
+from thumbnet.models.decision import Decision
 from thumbnet.models.label_decision import LabelDecision, chosen_labels, label_probabilities
 from thumbnet.models.registry import create_with_options
 from thumbnet.models.unsure import Unsure
@@ -36,7 +39,7 @@ from thumbnet.runs.compare import compare_runs
 from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.evaluate_seeds import evaluate_seeds
 from thumbnet.runs.file_contents import files_of_init
-from thumbnet.runs.folder import RunDir
+from thumbnet.runs.folder import RunDir, read_robustness
 from thumbnet.runs.folds import train_folds
 from thumbnet.runs.init_record import InitChoice
 from thumbnet.runs.predict import predict
@@ -72,7 +75,8 @@ def write_data(path: Path) -> Path:
 @pytest.fixture(scope="session")
 def label_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("labels")
-    config = small_config(write_data(folder / "own.npz"), epochs=2, threshold="f1", val_fraction="auto")
+    data = write_data(folder / "own.npz")
+    config = small_config(data, epochs=2, threshold="f1", val_fraction="auto", report_robustness=True)
     return train(config, run_dir=folder / "run", log_style="silent")
 
 
@@ -194,8 +198,46 @@ def test_evaluate_gives_the_run_s_figures(label_run: Run) -> None:
     done = evaluate_trained(label_run)
     assert done.to_dict()["accuracy"] == label_run.metrics["test_accuracy"]
     assert "mean average precision" in str(done)
-    with pytest.raises(ConfigError, match="tta is asked for, but"):
-        evaluate_trained(label_run, tta=True)
+    with pytest.raises(ConfigError, match="temperature is asked for, but"):
+        evaluate_trained(label_run, temperature=True)
+
+
+def test_views_are_averaged_and_answered_as_one(label_run: Run) -> None:
+    dataset, decision = label_run.load_dataset(), label_run.card.label_decision
+    flip = dataset.flip_keeps_labels
+    logits = predict_tta(label_run.model, dataset.test.images, mean=dataset.mean, std=dataset.std, flip=flip)
+    assert decision is not None
+    answered = logits.numpy() >= np.array(decision.margins)
+    labels = dataset.test.labels.numpy()
+    done = evaluate_trained(label_run, tta=True)
+    assert done.tta_accuracy == pytest.approx((answered == labels).all(axis=1).mean())
+    expected = average_precision_score(labels, logits.numpy(), average="macro")
+    assert done.to_dict()["tta_mean_average_precision"] == pytest.approx(expected)
+    assert f"mean average precision {expected:.4f}" in str(done).splitlines()[-1]
+
+
+def test_all_labels_must_be_right_under_corruptions(label_run: Run) -> None:
+    dataset = label_run.load_dataset()
+    mute = LabelDecision((1e8,) * 3, rule="given")
+    measured = measure_robustness(label_run.model, dataset, decision=mute)
+    without_label = float((dataset.test.labels.sum(dim=1) == 0).double().mean())
+    assert 0 < without_label < 1
+    assert [measured.accuracy, *(row.accuracy for row in measured.rows)] == pytest.approx(
+        [without_label] * (1 + len(measured.rows))
+    )
+    with pytest.raises(ConfigError, match="decision is Decision, but an image has several labels"):
+        measure_robustness(label_run.model, dataset, decision=Decision(0, 0.5, 0.0, rule="given"))
+
+
+def test_the_run_keeps_its_robustness(label_run: Run) -> None:
+    kept = read_robustness(RunDir(label_run.path))
+    assert kept is not None
+    assert kept.accuracy == label_run.metrics["test_accuracy"]
+    assert len({row.accuracy for row in kept.rows}) > 1
+    report = (label_run.path / "report.html").read_text()
+    assert '<section id="robustness"' in report
+    assert "(all labels of a picture right) on a fixed sample" in report
+    assert (label_run.path / "robustness.png").exists()
 
 
 def test_predictions_csv_has_sets_of_labels(label_run: Run) -> None:
@@ -302,7 +344,6 @@ def test_folds_are_refused_before_there_is_a_folder(label_run: Run, tmp_path: Pa
         ({"costs": {"left": 2}}, "costs is given"),
         ({"unsure": 0.3}, "unsure is given"),
         ({"unknown": 0.05}, "unknown is given"),
-        ({"report_robustness": True}, "report_robustness is given"),
     ],
 )
 def test_fields_of_one_label_are_refused(label_run: Run, tmp_path: Path, fields: dict[str, Any], expected: str) -> None:
@@ -384,6 +425,6 @@ def test_a_folder_s_labels_are_resolved(tmp_path: Path) -> None:
     (tmp_path / "data" / "labels.csv").write_text("\n".join(["path,labels", *rows]))
     config = small_config(tmp_path / "unused.npz").replace(data=f"folder:{tmp_path / 'data'}", image_size=16)
     run = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
-    assert (run.config.labels, run.config.report_robustness) == ("file", False)
+    assert (run.config.labels, run.config.report_robustness) == ("file", True)
     assert run.card.class_names == ("left", "right")
     assert evaluate_trained(run).to_dict()["accuracy"] == run.metrics["test_accuracy"]

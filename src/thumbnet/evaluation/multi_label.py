@@ -8,8 +8,8 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
-from torch import nn
+from jaxtyping import Float, Float64
+from torch import Tensor, nn
 
 from thumbnet.data.class_counts import Baseline, baseline
 from thumbnet.data.dataset import Dataset
@@ -183,8 +183,14 @@ def evaluate_labels(
         ConfigError: no such split; ModelError: the model has another number of classes than the dataset;
             NonFiniteLogitsError: it gives NaN or infinity.
     """
-    part = dataset.split(split)
-    logits = predict_logits(model, part.images, mean=dataset.mean, std=dataset.std)
+    logits = predict_logits(model, dataset.split(split).images, mean=dataset.mean, std=dataset.std)
+    return score_labels(logits, dataset, split, decision=decision)
+
+
+def score_labels(
+    logits: Float[Tensor, "n k"], dataset: Dataset, split: str, *, decision: LabelDecision | None
+) -> LabelEvaluation:
+    """Score logits of every image of a split; errors are those of `evaluate_labels`."""
     check_num_classes(logits, dataset.num_classes)
     num_broken = int((~logits.isfinite()).any(dim=1).sum())
     if num_broken:
@@ -192,7 +198,7 @@ def evaluate_labels(
             f"the model's logits of {num_broken:,} of {len(logits):,} images are not finite: NaN or infinite",
             hint="train it again with a lower learning rate: its weights, or the maps that they give, are too large",
         )
-    return LabelEvaluation(split, dataset.class_names, LabelPredictions(logits, part.labels, decision))
+    return LabelEvaluation(split, dataset.class_names, LabelPredictions(logits, dataset.split(split).labels, decision))
 
 
 def label_scorers(dataset: Dataset, *splits: str) -> dict[str, Callable[[nn.Module], LabelEvaluation]]:

@@ -1,4 +1,7 @@
-"""Accuracy under corruptions at several strengths, on a fixed sample of the test images."""
+"""Accuracy under corruptions at several strengths, on a fixed sample of the test images.
+
+Where an image may have several labels, one counts as right where all are found and no other.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.corruptions import CORRUPTIONS, corrupt, strengths_for
+from thumbnet.evaluation.label_predictions import LabelPredictions
 from thumbnet.evaluation.metrics import evaluate
+from thumbnet.evaluation.multi_label import evaluate_labels
 from thumbnet.evaluation.predictions import EVAL_BATCH_SIZE, predict_logits
 from thumbnet.models.decision import Decision, chosen_classes
+from thumbnet.models.label_decision import LabelDecision
 from thumbnet.specs.json_text import FORMAT, damaged
 from thumbnet.specs.typed import from_fields
 
@@ -92,7 +98,7 @@ def measure_robustness(
     *,
     num_images: int = NUM_IMAGES,
     seed: int = 0,
-    decision: Decision | None = None,
+    decision: Decision | LabelDecision | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Robustness:
     """Score test images as they are and under every corruption at each of its strengths, on the model's device.
@@ -105,16 +111,21 @@ def measure_robustness(
     Args:
         num_images: 1 or more.
         seed: 0 or more; of the sample, and of noise, directions and turns.
-        decision: how logits become answers, as a card has it; None: the likeliest class.
+        decision: how logits become answers, as a card has it; None: the likeliest class, or the labels with a
+            probability of one half or more.
         say: is called with the name of each corruption before it is measured.
 
     Raises:
-        ConfigError: `num_images` or `seed` is too small; ModelError: as `evaluate`.
+        ConfigError: `num_images` or `seed` is too small, or the decision is for one label an image, and the dataset
+            has several, or the other way round; ModelError: as `evaluate`.
     """
     if num_images < 1:
         raise ConfigError(f"num_images is {num_images}", hint=f"give 1 or more: {NUM_IMAGES:,} by default")
+    if isinstance(decision, Decision if dataset.has_several_labels else LabelDecision):
+        what = "several labels" if dataset.has_several_labels else "one label"
+        raise ConfigError(f"decision is {type(decision).__name__}, but an image has {what}", hint="leave decision out")
     sample = dataset.test.select(sample_indices(len(dataset.test), num_images, seed=seed))
-    accuracy = evaluate(model, replace(dataset, test=sample), decision=decision).accuracy
+    accuracy = _accuracy(model, replace(dataset, test=sample), decision)
     rows = []
     for corruption in CORRUPTIONS:
         say(f"{corruption.name} ...")
@@ -125,9 +136,30 @@ def measure_robustness(
                 chosen = slice(start, start + EVAL_BATCH_SIZE)
                 images = corrupt(sample.images[chosen], corruption, strength, generator)
                 logits = predict_logits(model, images, mean=dataset.mean, std=dataset.std)
-                right += int((chosen_classes(decision, logits.numpy()) == sample.labels[chosen].numpy()).sum())
+                right += _num_right(logits, sample.labels[chosen], decision)
             rows.append(CorruptedAccuracy(corruption.name, strength, corruption.unit, right / len(sample)))
     return Robustness(len(sample), seed, accuracy, tuple(rows))
+
+
+def _accuracy(model: nn.Module, dataset: Dataset, decision: Decision | LabelDecision | None) -> float:
+    """Of the test images as they are."""
+    if dataset.has_several_labels:
+        assert not isinstance(decision, Decision)
+        return evaluate_labels(model, dataset, decision=decision).accuracy
+    assert not isinstance(decision, LabelDecision)
+    return evaluate(model, dataset, decision=decision).accuracy
+
+
+def _num_right(
+    logits: Float[Tensor, "n k"],
+    labels: Int64[Tensor, " n"] | UInt8[Tensor, "n k"],
+    decision: Decision | LabelDecision | None,
+) -> int:
+    if labels.ndim == 2:
+        assert not isinstance(decision, Decision)
+        return int(LabelPredictions(logits, labels, decision).right.sum())
+    assert not isinstance(decision, LabelDecision)
+    return int((chosen_classes(decision, logits.numpy()) == labels.numpy()).sum())
 
 
 def sample_indices(num_all: int, num_images: int, *, seed: int) -> Int64[Tensor, " m"]:

@@ -11,8 +11,10 @@ from torch.nn import functional as F
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.evaluation.metrics import Evaluation, summarise_predictions
+from thumbnet.evaluation.multi_label import LabelEvaluation, score_labels
 from thumbnet.evaluation.predictions import Predictions, predict_logits
 from thumbnet.models.decision import Decision
+from thumbnet.models.label_decision import LabelDecision
 from thumbnet.specs.policies import pixel_unit, scaled
 
 SHIFT = 1  # pixels either way, of images whose shorter side has 32
@@ -28,11 +30,22 @@ def evaluate_tta(
     with its flipped image.
     Source: Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024, arXiv:2404.00498), section 3.5.
     """
-    refuse_several_labels(dataset, "test-time augmentation is scored by one label an image", hint="leave tta out")
-    chosen = dataset.split(split)
-    logits = predict_tta(model, chosen.images, mean=dataset.mean, std=dataset.std, flip=dataset.flip_keeps_labels)
-    predictions = Predictions(logits, chosen.labels).decided_by(decision)
+    refuse_several_labels(dataset, "evaluate_tta compares each image with its label", hint="call evaluate_labels_tta")
+    logits = _logits_of_views(model, dataset, split)
+    predictions = Predictions(logits, dataset.split(split).labels).decided_by(decision)
     return summarise_predictions(predictions, split=split, decision=decision)
+
+
+def evaluate_labels_tta(
+    model: nn.Module, dataset: Dataset, split: str = "test", *, decision: LabelDecision | None = None
+) -> LabelEvaluation:
+    """Score a split as `evaluate_labels` does, on the mean logits of the views of `evaluate_tta`."""
+    return score_labels(_logits_of_views(model, dataset, split), dataset, split, decision=decision)
+
+
+def _logits_of_views(model: nn.Module, dataset: Dataset, split: str) -> Float[Tensor, "n k"]:
+    images = dataset.split(split).images
+    return predict_tta(model, images, mean=dataset.mean, std=dataset.std, flip=dataset.flip_keeps_labels)
 
 
 def predict_tta(

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.analysis import Analysis, analyse
 from thumbnet.evaluation.calibration import MIN_TEMPERATURE_IMAGES
@@ -14,7 +15,7 @@ from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.multi_label import LabelEvaluation, evaluate_labels
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
-from thumbnet.evaluation.tta import evaluate_tta
+from thumbnet.evaluation.tta import evaluate_labels_tta, evaluate_tta
 from thumbnet.evaluation.unknown import with_unknown
 from thumbnet.runs.own_data import DataPlace, load_named_dataset, load_own_dataset
 from thumbnet.runs.robustness import measure_and_keep
@@ -29,8 +30,8 @@ from thumbnet.trained.model import TrainedModel
 class TrainedEvaluation:
     """What `evaluate_trained` measured; `str(...)` is the table of `thumbnet evaluate`, `to_dict()` its JSON.
 
-    `analysis` is a LabelEvaluation where pictures may have several labels. `tta_accuracy` and `robustness` are None if
-    they were not asked for.
+    `analysis` is a LabelEvaluation where pictures may have several labels; `tta_mean_average_precision` is of such ones
+    alone. What was not asked for is None.
     """
 
     trained: TrainedModel
@@ -39,6 +40,7 @@ class TrainedEvaluation:
     analysis: Analysis | LabelEvaluation
     tta_accuracy: float | None
     robustness: Robustness | None
+    tta_mean_average_precision: float | None = None
 
     @property
     def num_images(self) -> int:
@@ -55,6 +57,8 @@ class TrainedEvaluation:
         }
         if self.tta_accuracy is not None:
             values["tta_accuracy"] = self.tta_accuracy
+        if self.tta_mean_average_precision is not None:
+            values["tta_mean_average_precision"] = self.tta_mean_average_precision
         if self.robustness is not None:
             values["robustness"] = self.robustness.to_dict()
         return values
@@ -68,7 +72,9 @@ class TrainedEvaluation:
         )
         lines = [head, str(self.analysis)]
         if self.tta_accuracy is not None:
-            lines.append(f"with test-time augmentation: accuracy {self.tta_accuracy:.2%}")
+            mean = self.tta_mean_average_precision
+            more = "" if mean is None else f", mean average precision {mean:.4f}"
+            lines.append(f"with test-time augmentation: accuracy {self.tta_accuracy:.2%}{more}")
         if self.robustness is not None:
             lines.append(str(self.robustness))
         return "\n".join(lines)
@@ -143,19 +149,15 @@ class Scoring:
 
     def score(self, trained: TrainedModel, dataset: Dataset, *, is_own: bool) -> TrainedEvaluation:
         """The model's evaluation on the data."""
-        if dataset.has_several_labels:
-            for option in ("tta", "temperature", "robustness"):
-                if getattr(self, option):
-                    raise ConfigError(
-                        f"{option} is asked for, but a picture may have several labels", hint=f"leave --{option} out"
-                    )
+        if self.temperature:
+            refuse_several_labels(dataset, "temperature is asked for", hint="leave --temperature out")
         held_out = _held_out_predictions(trained, dataset if is_own else None) if self.temperature else None
         measured = None
         if self.robustness:
             measured = measure_and_keep(trained, dataset, is_own=is_own, place=self.place, say=self.say)
         name = "test" if self.split == "all" else self.split
         if dataset.has_several_labels:
-            return self._score_labels(trained, dataset, name)
+            return self._score_labels(trained, dataset, name, measured)
         decision = trained.card.decision
         evaluation = evaluate(trained.model, dataset, name, decision=decision, positive=_positive_of(trained))
         evaluation = replace(evaluation, unsure=trained.card.unsure)
@@ -167,9 +169,17 @@ class Scoring:
         tta_accuracy = evaluate_tta(trained.model, dataset, name, decision=decision).accuracy if self.tta else None
         return TrainedEvaluation(trained, dataset, self.split, analysis, tta_accuracy, measured)
 
-    def _score_labels(self, trained: TrainedModel, dataset: Dataset, name: str) -> TrainedEvaluation:
-        evaluation = evaluate_labels(trained.model, dataset, name, decision=trained.card.label_decision)
-        return TrainedEvaluation(trained, dataset, self.split, evaluation, None, None)
+    def _score_labels(
+        self, trained: TrainedModel, dataset: Dataset, name: str, measured: Robustness | None
+    ) -> TrainedEvaluation:
+        decision = trained.card.label_decision
+        evaluation = evaluate_labels(trained.model, dataset, name, decision=decision)
+        if not self.tta:
+            return TrainedEvaluation(trained, dataset, self.split, evaluation, None, measured)
+        tta = evaluate_labels_tta(trained.model, dataset, name, decision=decision)
+        return TrainedEvaluation(
+            trained, dataset, self.split, evaluation, tta.accuracy, measured, tta.mean_average_precision
+        )
 
 
 def _positive_of(trained: TrainedModel) -> int | None:

@@ -65,6 +65,7 @@ def fit_and_write(
             evaluation=labelled.scores["test"] if "test" in labelled.scores else evaluate_labels(model, dataset),
             data_checksum=data_checksum,
             pictures=pictures,
+            say=speaker(log_style),
             plan=folder.read_plan(),
         )
         return metrics, labelled.device

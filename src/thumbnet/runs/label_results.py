@@ -19,6 +19,8 @@ from thumbnet.runs.decide_labels import decide_labels
 from thumbnet.runs.leaks import kept_leaks, leak_metrics
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.report_labels import build_labels_report
+from thumbnet.runs.resolve import Say
+from thumbnet.runs.robustness import measure_for_report, write_robustness
 from thumbnet.runs.run import REPORT, RunDir
 from thumbnet.runs.settings import changed_settings
 from thumbnet.runs.training_record import metrics_of_training, model_card
@@ -41,6 +43,7 @@ def write_label_results(
     evaluation: LabelEvaluation,
     data_checksum: str,
     pictures: bool,
+    say: Say,
     plan: PlanRecord | None = None,
 ) -> dict[str, object]:
     """As `write_results`: everything but metrics.json, whose values are returned."""
@@ -88,6 +91,10 @@ def write_label_results(
     graph = graph_svg(trace, type(model).__name__)
     folder.write("graph.svg", graph)
     folder.write("curves.png", png_bytes(draw_curves([curves_of(result.history, label=escaped(folder.path.name))])))
+    robustness = None
+    if config.report_robustness is True:
+        robustness = measure_for_report(model, dataset, decision=decision, say=say)
+        write_robustness(folder, robustness)
     report = build_labels_report(
         config=config,
         asked=asked,
@@ -100,6 +107,7 @@ def write_label_results(
         trace=trace,
         graph=graph,
         plan=plan,
+        robustness=robustness,
     )
     folder.write(REPORT, report)
     return metrics

@@ -11,6 +11,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.originals import larger_images
 from thumbnet.evaluation.label_predictions import wrongly_labelled
 from thumbnet.evaluation.multi_label import LabelEvaluation
+from thumbnet.evaluation.robustness import Robustness
 from thumbnet.models.label_decision import halves
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.init_record import InitChoice
@@ -42,6 +43,7 @@ def build_labels_report(
     graph: str | None = None,
     plan: PlanRecord | None = None,
     init_choice: InitChoice | None = None,
+    robustness: Robustness | None = None,
 ) -> str:
     """The report of a training on pictures that may have several labels, as HTML text; arguments as in
     `build_report`."""
@@ -68,5 +70,6 @@ def build_labels_report(
             graph_svg=graph_svg(trace, type(model).__name__) if graph is None else graph,
             command=reproducing_command(config, asked, sides=dataset.image_shape[1:]),
             config_toml=config_to_toml(config.replace(data_dir=None)),
+            robustness=robustness,
         )
     )

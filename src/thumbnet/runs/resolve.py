@@ -165,9 +165,7 @@ def resolve_config(config: TrainConfig, dataset: Dataset, *, is_resolved: bool =
         inputs=_resolved_code(resolve_inputs(config.inputs, dataset)),
         objective=_resolved_objective(config.objective),
         report_robustness=(
-            DataSpec(source).name in PICTURE_SOURCES and not dataset.has_several_labels
-            if config.report_robustness == "auto"
-            else config.report_robustness
+            DataSpec(source).name in PICTURE_SOURCES if config.report_robustness == "auto" else config.report_robustness
         ),
         engine=engine_for_body(config.engine, config.body_lr_factor),
     )

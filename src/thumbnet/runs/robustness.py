@@ -10,6 +10,7 @@ from torch import nn
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.robustness import NUM_IMAGES_OF_TRAINING, Robustness, measure_robustness
 from thumbnet.models.decision import Decision
+from thumbnet.models.label_decision import LabelDecision
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import ROBUSTNESS, ROBUSTNESS_PLOT, Run, RunDir
 from thumbnet.specs.json_text import to_json
@@ -40,7 +41,8 @@ def measure_and_keep(
     def say_so(text: str) -> None:
         say(f"robustness: {text}")
 
-    robustness = measure_robustness(trained.model, dataset, decision=trained.card.decision, say=say_so)
+    decision = trained.card.label_decision or trained.card.decision
+    robustness = measure_robustness(trained.model, dataset, decision=decision, say=say_so)
     if isinstance(trained, Run):
         if is_own:
             folder = RunDir(trained.path)
@@ -67,7 +69,9 @@ def _report_again(run: Run, place: DataPlace) -> Path:
     )
 
 
-def measure_for_report(model: nn.Module, dataset: Dataset, *, decision: Decision | None = None, say: Say) -> Robustness:
+def measure_for_report(
+    model: nn.Module, dataset: Dataset, *, decision: Decision | LabelDecision | None = None, say: Say
+) -> Robustness:
     """The robustness that a training measures for its report: on fewer images than `evaluate --robustness`. `decision`
     is how logits become answers, as in a card."""
     num_images = min(NUM_IMAGES_OF_TRAINING, len(dataset.test))

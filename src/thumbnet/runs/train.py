@@ -9,7 +9,6 @@ from pathlib import Path
 from thumbnet.config import AUTO_INIT, TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
-from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.evaluation.custom_metrics import METRICS
 from thumbnet.evaluation.unknown import check_network
 from thumbnet.kernels.choice import pick_kernels
@@ -256,8 +255,6 @@ def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
     engine = config.engine
     pick_kernels(engine.kernels, model, pick_device(engine.device), compiled=engine.compiled, say=say)
     build_augmentations(config.inputs, dataset)
-    if config.report_robustness is True:
-        refuse_several_labels(dataset, "report_robustness is given", hint="leave report_robustness out")
     if dataset.has_several_labels:
         for registry, noun in ((METRICS, "metrics"), (REPORT_SECTIONS, "report sections")):
             if len(registry):

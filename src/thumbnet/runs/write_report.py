@@ -108,6 +108,7 @@ def _run_text(run: Run, place: DataPlace) -> str:
             metrics=run.metrics,
             asked=run.asked,
             title=escaped(run.path.resolve().name),
+            robustness=read_robustness(RunDir(run.path)),
             plan=RunDir(run.path).read_plan(),
             init_choice=RunDir(run.path).read_init_choice(),
         )

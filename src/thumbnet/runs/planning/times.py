@@ -33,7 +33,7 @@ class Times:
 
     def robustness_s(self, facts: DataFacts, eval_image_s: float, sides: tuple[int, int]) -> float:
         """Seconds for accuracy under corruptions in the report; 0 where it has none."""
-        if not self.pictures or self.report_robustness is False or facts.has_several_labels:
+        if not self.pictures or self.report_robustness is False:
             return 0.0
         seconds = robustness_s(sides=sides, num_test=facts.num_test, eval_image_s=eval_image_s, image_s=self.image_s)
         takes_too_long = seconds > ROBUSTNESS_SHARE * 60 * self.minutes
@@ -41,7 +41,7 @@ class Times:
 
     def goes_without_robustness(self, facts: DataFacts, eval_image_s: float, sides: tuple[int, int]) -> bool:
         """Whether the report would show accuracy under corruptions, but for the time that this takes."""
-        is_wanted = self.pictures and self.report_robustness == "auto" and not facts.has_several_labels
+        is_wanted = self.pictures and self.report_robustness == "auto"
         return is_wanted and self.robustness_s(facts, eval_image_s, sides) == 0
 
     def end_s(self, facts: DataFacts, eval_image_s: float, sides: tuple[int, int]) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor
 import thumbnet
 from thumbnet.data.class_counts import label_text
 from thumbnet.evaluation.multi_label import LabelEvaluation
+from thumbnet.evaluation.robustness import Robustness
 from thumbnet.specs.data import NO_LABEL
 from thumbnet.training.history import History
 from thumbnet.views.house import house_style
@@ -21,7 +22,7 @@ from thumbnet.views.report.charts import Chart, Line, draw_lines
 from thumbnet.views.report.content import Headline
 from thumbnet.views.report.gallery_images import make_image_sprites, tile_side
 from thumbnet.views.report.page import asset, bare_svg, template
-from thumbnet.views.report.section_charts import draw_curves
+from thumbnet.views.report.section_charts import draw_curves, draw_robustness
 from thumbnet.views.summary import Summary
 
 NUM_WRONG_SETS = 30
@@ -48,6 +49,7 @@ class LabelReportContent:
     graph_svg: str
     command: str
     config_toml: str
+    robustness: Robustness | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ def render_labels_report(content: LabelReportContent) -> str:
         graph=bare_svg(content.graph_svg),
         curves=draw_curves(content.history),
         calibration=_draw_calibration(evaluation),
+        robustness_charts=[] if content.robustness is None else draw_robustness(content.robustness),
+        counted_as=" (all labels of a picture right)",
         num_wrong=int((~evaluation.predictions.right).sum()),
         wrong_sets=_wrong_sets(evaluation)[:NUM_WRONG_SETS],
         images=_wrong_images(content),

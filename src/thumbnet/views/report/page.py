@@ -61,6 +61,7 @@ def render_report(content: ReportContent) -> str:
         curves=draw_curves(content.history) if content.folds is None else draw_spread(content.folds.histories),
         calibration_charts=draw_calibration(analysis),
         robustness_charts=[] if content.robustness is None else draw_robustness(content.robustness),
+        counted_as="",
         coverages=[(share, analysis.coverage.accuracy_at(share)) for share in SHOWN_COVERAGES],
         has_table=has_table,
         matrix=evaluation.confusion.tolist(),
