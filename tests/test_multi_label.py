@@ -35,7 +35,7 @@ from thumbnet.models.decision import Decision
 from thumbnet.models.label_decision import LabelDecision, chosen_labels, label_probabilities
 from thumbnet.models.registry import create_with_options
 from thumbnet.models.unsure import Unsure
-from thumbnet.runs.compare import compare_runs
+from thumbnet.runs.compare_seeds import compare_seeds
 from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.evaluate_seeds import evaluate_seeds
 from thumbnet.runs.file_contents import files_of_init
@@ -323,11 +323,6 @@ def test_the_report_says_what_the_training_began_with(label_run: Run, tmp_path: 
     assert choice.reason in (folder.path / "report.html").read_text()
 
 
-def test_what_is_of_one_label_is_refused(label_run: Run, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="one label a picture"):
-        compare_runs([label_run.path, shutil.copytree(label_run.path, tmp_path / "other")])
-
-
 def test_folds_are_refused_before_there_is_a_folder(label_run: Run, tmp_path: Path) -> None:
     config = small_config(label_run.path.parent / "own.npz", val_fraction="auto")
     with pytest.raises(ConfigError, match="train --folds makes one table of classes"):
@@ -378,6 +373,9 @@ def test_seeds_have_figures_and_no_report_over_all(
     figures = evaluate_seeds(runs.path).figures
     expected = [run.metrics["test_mean_average_precision"] for run in runs.runs]
     assert figures["mean_average_precision"].mean == pytest.approx(np.mean(expected))
+    recipes = compare_seeds([runs.path, shutil.copytree(runs.path, tmp_path / "again")])
+    assert recipes.accuracies[0].mean == pytest.approx(runs.metrics["test_accuracy"])
+    assert recipes.comparisons[0].difference == 0
     with pytest.raises(ConfigError, match="the report over several seeds is of one label"):
         write_report(runs.path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Bool, Int64
@@ -12,11 +13,14 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from thumbnet.evaluation.binary_intervals import AreaDifference, paired_auc_difference
+from thumbnet.evaluation.label_predictions import StoredLabels
 from thumbnet.evaluation.predictions import StoredPredictions
 
 CONFIDENCE_LEVEL = 0.95
 INTERVAL_METHOD = "Newcombe (1998), method 10"
 TEST_METHOD = "McNemar's exact test"
+
+Stored: TypeAlias = StoredPredictions | StoredLabels
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Interval:
 @dataclass(frozen=True)
 class RunMetrics:
     """A run's accuracy and cost: `accuracy` on test images and its `standard_error` are fractions, `macs` are of one
-    image, `train_s` are seconds of training alone."""
+    image, `train_s` are seconds of training alone; `mean_average_precision` is there where an image may have several
+    labels, and some have one that others have not."""
 
     name: str
     path: str
@@ -42,6 +47,7 @@ class RunMetrics:
     standard_error: float
     train_s: float
     epochs: int
+    mean_average_precision: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,10 +74,9 @@ class PairedComparison:
     area: AreaDifference | None = None
 
 
-def compare_with_baseline(
-    baseline: StoredPredictions, others: Sequence[StoredPredictions]
-) -> tuple[PairedComparison, ...]:
-    """Each of `others` against `baseline`; all are of the same images in the same order."""
+def compare_with_baseline(baseline: Stored, others: Sequence[Stored]) -> tuple[PairedComparison, ...]:
+    """Each of `others` against `baseline`; all are of the same images in the same order. Where an image may have
+    several labels, a model gets it right with all of them."""
     assert all(torch.equal(other.labels, baseline.labels) for other in others)
     splits = [(_surest(baseline, other, of=baseline), _surest(baseline, other, of=other)) for other in others]
     p_values = [mcnemar_p_value(len(only_baseline), len(only_other)) for only_baseline, only_other in splits]
@@ -97,7 +102,9 @@ def compare_with_baseline(
     return tuple(comparisons)
 
 
-def _area_difference(baseline: StoredPredictions, other: StoredPredictions) -> AreaDifference | None:
+def _area_difference(baseline: Stored, other: Stored) -> AreaDifference | None:
+    if isinstance(baseline, StoredLabels) or isinstance(other, StoredLabels):
+        return None
     probabilities, is_positive = (baseline.probabilities, other.probabilities), (baseline.labels == 1).numpy()
     if probabilities[0] is None or probabilities[1] is None or probabilities[0].shape[1] != 2:
         return None
@@ -149,7 +156,7 @@ def holm_p_values(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _surest(baseline: StoredPredictions, other: StoredPredictions, *, of: StoredPredictions) -> Int64[Tensor, " m"]:
+def _surest(baseline: Stored, other: Stored, *, of: Stored) -> Int64[Tensor, " m"]:
     """Indices of the images that only `of`, one of the two, gets right: highest first by the lower confidence."""
     alone: Bool[Tensor, " n"] = of.right & (baseline.right ^ other.right)
     indices = alone.nonzero().flatten()

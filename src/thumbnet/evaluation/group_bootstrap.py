@@ -46,7 +46,7 @@ def group_class_intervals(
 ) -> tuple[ClassIntervals, ...]:
     """The intervals of each class's metrics, from the same draws as those of the other figures."""
     drawn: dict[str, list[Float64[np.ndarray, "b k"]]] = {"precision": [], "recall": [], "f1": []}
-    for weights in _weights(groups, seed=seed):
+    for weights in group_weights(groups, seed=seed):
         confusions = _confusions(predictions, weights)
         num_right = confusions.diagonal(axis1=1, axis2=2)
         num_answered, num_there = confusions.sum(axis=1), confusions.sum(axis=2)
@@ -93,7 +93,7 @@ def _draws(predictions: Predictions, groups: Int64[np.ndarray, " n"], *, positiv
     has_both_classes = 0 < (labels == positive).sum() < len(labels)
     margins = margins_of(predictions.logits, positive=positive) if positive is not None and has_both_classes else None
     found: dict[str, list[np.ndarray]] = {}
-    for weights in _weights(groups, seed=seed):
+    for weights in group_weights(groups, seed=seed):
         confusions = _confusions(predictions, weights)
         figures = {
             "accuracy": confusions.trace(axis1=1, axis2=2) / confusions.sum(axis=(1, 2)),
@@ -103,7 +103,7 @@ def _draws(predictions: Predictions, groups: Int64[np.ndarray, " n"], *, positiv
         }
         if margins is not None:
             is_positive = labels == positive
-            num_true, num_false = _cumulated(margins, is_positive, weights)
+            num_true, num_false = cumulated(margins, is_positive, weights)
             has_both = (num_true[:, -1] > 0) & (num_false[:, -1] > 0)
             num_true, num_false = num_true[has_both], num_false[has_both]
             pairs = num_true[:, -1] * num_false[:, -1]
@@ -123,7 +123,7 @@ def _confusions(predictions: Predictions, weights: Int64[np.ndarray, "b n"]) -> 
     return confusions
 
 
-def _weights(groups: Int64[np.ndarray, " n"], *, seed: int) -> Iterator[Int64[np.ndarray, "b n"]]:
+def group_weights(groups: Int64[np.ndarray, " n"], *, seed: int) -> Iterator[Int64[np.ndarray, "b n"]]:
     """How often each image is drawn, as often as all of its group, for some draws at a time."""
     generator = np.random.default_rng(seed)
     _, codes = np.unique(groups, return_inverse=True)
@@ -133,7 +133,7 @@ def _weights(groups: Int64[np.ndarray, " n"], *, seed: int) -> Iterator[Int64[np
         yield generator.multinomial(num_groups, shares, size=DRAWS_AT_ONCE)[:, codes]
 
 
-def _cumulated(
+def cumulated(
     margins: Float64[np.ndarray, " n"], is_positive: np.ndarray, weights: Int64[np.ndarray, "b n"]
 ) -> tuple[Int64[np.ndarray, "b t"], Int64[np.ndarray, "b t"]]:
     """At each threshold that makes a difference, the images of the positive class that are answered so, and of the

@@ -16,11 +16,13 @@ from thumbnet.models.label_decision import LabelDecision, chosen_labels, halves
 @dataclass(frozen=True)
 class LabelPredictions:
     """Logits float32 [N,K] and labels uint8 [N,K] of a split, on the CPU, in the split's order; and the margins from
-    which each label is answered, None: a probability of one half."""
+    which each label is answered, None: a probability of one half. `decided` is what was answered before, by margins
+    that are not known here, or that differ from image to image."""
 
     logits: Float[Tensor, "n k"]
     labels: UInt8[Tensor, "n k"]
     decision: LabelDecision | None = None
+    decided: UInt8[Tensor, "n k"] | None = None
 
     @cached_property
     def probabilities(self) -> Float[Tensor, "n k"]:
@@ -29,6 +31,8 @@ class LabelPredictions:
     @cached_property
     def predicted(self) -> UInt8[Tensor, "n k"]:
         """1 where a label is answered."""
+        if self.decided is not None:
+            return self.decided
         decision = halves(self.logits.shape[1]) if self.decision is None else self.decision
         return torch.from_numpy(chosen_labels(decision, self.logits.numpy()))
 
@@ -53,6 +57,34 @@ class LabelPredictions:
         """The curves of one label: images with it against those without; None where all or none have it."""
         logits = torch.stack([torch.zeros(len(self.logits)), self.logits[:, label]], dim=1)
         return binary_curves(logits, self.labels[:, label].long(), positive=1)
+
+
+@dataclass(frozen=True)
+class StoredLabels:
+    """Predictions as a run keeps them, with what was answered, and the images' paths if they have any; in the split's
+    order."""
+
+    predictions: LabelPredictions
+    paths: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.predictions.labels)
+
+    @property
+    def labels(self) -> UInt8[Tensor, "n k"]:
+        return self.predictions.labels
+
+    @property
+    def predicted(self) -> UInt8[Tensor, "n k"]:
+        return self.predictions.predicted
+
+    @property
+    def right(self) -> Bool[Tensor, " n"]:
+        return self.predictions.right
+
+    @property
+    def confidence(self) -> Float[Tensor, " n"]:
+        return self.predictions.confidence
 
 
 def wrongly_labelled(predictions: LabelPredictions) -> Int64[Tensor, " m"]:

@@ -19,7 +19,7 @@ from thumbnet.evaluation.class_intervals import class_intervals
 from thumbnet.evaluation.class_texts import IN_BRACKETS, class_texts
 from thumbnet.evaluation.classes import ClassMetrics
 from thumbnet.evaluation.intervals import accuracy_interval
-from thumbnet.evaluation.label_predictions import LabelPredictions
+from thumbnet.evaluation.label_predictions import LabelPredictions, StoredLabels
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.label_decision import LabelDecision, halves
 from thumbnet.models.outputs import check_num_classes
@@ -30,10 +30,11 @@ from thumbnet.terminal.text import escaped
 @dataclass(frozen=True)
 class LabelMetrics(ClassMetrics):
     """Metrics of a label: those of a class, of the images that have it against the others. `average_precision` is None
-    if no image has it, or all have; `threshold` is the probability from which it is answered."""
+    if no image has it, or all have; `threshold` is the probability from which it is answered, None if that is not
+    known, or differs from image to image."""
 
     average_precision: float | None
-    threshold: float
+    threshold: float | None
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,27 @@ class LabelEvaluation:
         is_there = self._counts.any(axis=0)
         return float(_f1(self._counts)[is_there].mean()) if is_there.any() else 0.0
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """The metrics over all labels, by name; without the mean average precision where there is none."""
+        mean = self.mean_average_precision
+        return {
+            "accuracy": self.accuracy,
+            **({} if mean is None else {"mean_average_precision": mean}),
+            "micro_f1": self.micro_f1,
+            "macro_f1": self.macro_f1,
+            "hamming_loss": self.hamming_loss,
+        }
+
     @cached_property
     def classes(self) -> tuple[LabelMetrics, ...]:
         """The metrics of every label, in the order of their names."""
         decision = self.predictions.decision or halves(len(self.class_names))
-        return tuple(self._label(index, decision.thresholds[index]) for index in range(len(self.class_names)))
+        are_known = self.predictions.decided is None
+        return tuple(
+            self._label(index, decision.thresholds[index] if are_known else None)
+            for index in range(len(self.class_names))
+        )
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -118,7 +135,7 @@ class LabelEvaluation:
         pairs = (truth & answered, ~truth & answered, truth & ~answered)
         return np.stack([pair.sum(axis=0) for pair in pairs]).astype(np.float64)
 
-    def _label(self, index: int, threshold: float) -> LabelMetrics:
+    def _label(self, index: int, threshold: float | None) -> LabelMetrics:
         found, wrong, missed = self._counts[:, index]
         curves = self.predictions.curves(index)
         is_there = found + missed > 0
@@ -156,17 +173,19 @@ class LabelEvaluation:
         known = f"{low:.2%} to {high:.2%}; {escaped(str(self.baseline))}"
         mean = "-" if self.mean_average_precision is None else f"{self.mean_average_precision:.4f}"
         decision = self.predictions.decision or halves(len(self.class_names))
+        answered = decision.describe(self.class_names) if self.predictions.decided is None else "as stored"
         table = [("label", "images", "average precision", "precision", "recall", "F1", "threshold")]
         for each in self.classes:
             average = "-" if each.average_precision is None else f"{each.average_precision:.4f}"
+            threshold = "-" if each.threshold is None else f"{each.threshold:.4g}"
             name, num_images = escaped(each.class_name), f"{each.num_images:,}"
-            table.append((name, num_images, average, *class_texts(each), f"{each.threshold:.4g}"))
+            table.append((name, num_images, average, *class_texts(each), threshold))
         return "\n".join(
             [
                 f"accuracy (all labels right) {self.accuracy:.2%} ({known})",
                 f"mean average precision {mean}, micro F1 {self.micro_f1:.2%}, macro F1 {self.macro_f1:.2%}",
                 f"labels answered wrong {self.hamming_loss:.2%} (Hamming loss), loss {self.loss:.4f}",
-                f"answered {escaped(decision.describe(self.class_names))}",
+                f"answered {escaped(answered)}",
                 "",
                 *aligned(table, num_left=1),
                 IN_BRACKETS,
@@ -199,6 +218,11 @@ def score_labels(
             hint="train it again with a lower learning rate: its weights, or the maps that they give, are too large",
         )
     return LabelEvaluation(split, dataset.class_names, LabelPredictions(logits, dataset.split(split).labels, decision))
+
+
+def label_evaluation_of(stored: StoredLabels, class_names: tuple[str, ...]) -> LabelEvaluation:
+    """The metrics of stored predictions of a test split."""
+    return LabelEvaluation("test", class_names, stored.predictions)
 
 
 def label_scorers(dataset: Dataset, *splits: str) -> dict[str, Callable[[nn.Module], LabelEvaluation]]:

@@ -5,11 +5,12 @@ The first run is the baseline, and every other one is compared with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from thumbnet.data.class_counts import label_text
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.originals import larger_images
 from thumbnet.errors import ConfigError, RunError
@@ -19,10 +20,13 @@ from thumbnet.evaluation.comparison import (
     TEST_METHOD,
     PairedComparison,
     RunMetrics,
+    Stored,
     compare_with_baseline,
 )
+from thumbnet.evaluation.label_bootstrap import METHOD, FigureDifference, label_differences
+from thumbnet.evaluation.label_predictions import StoredLabels
 from thumbnet.evaluation.metrics import standard_error
-from thumbnet.evaluation.predictions import StoredPredictions
+from thumbnet.evaluation.multi_label import label_evaluation_of
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.run import Run, RunDir, load_run
@@ -42,28 +46,32 @@ class RunComparison:
     """Runs with their metrics, the first being the baseline; `str(comparison)` is the table.
 
     `predictions` and `metrics` are of the test images, in the order of the runs; `comparisons` compare the second run,
-    the third, ... with the first; `notes` are for the reader of the table.
+    the third, ... with the first; `notes` are for the reader of the table. Where an image may have several labels,
+    `differences` are those of the metrics over all labels, of each comparison; else it is empty.
     """
 
     runs: tuple[Run, ...]
-    predictions: tuple[StoredPredictions, ...]
+    predictions: tuple[Stored, ...]
     metrics: tuple[RunMetrics, ...]
     comparisons: tuple[PairedComparison, ...]
     notes: tuple[str, ...]
+    differences: tuple[Mapping[str, FigureDifference], ...] = ()
 
     def __str__(self) -> str:
-        return describe_comparison(self.metrics, self.comparisons, self.notes)
+        return describe_comparison(self.metrics, self.comparisons, self.notes, self.differences)
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON; the images that one run alone gets right come as in `PairedComparison`."""
-        others = zip(self.metrics[1:], self.comparisons, self.predictions[1:], strict=True)
+        differences = self.differences or (None,) * len(self.comparisons)
+        others = zip(self.metrics[1:], self.comparisons, self.predictions[1:], differences, strict=True)
         return {
             "baseline": self.metrics[0].name,
             "num_images": self.metrics[0].num_images,
             "confidence_level": CONFIDENCE_LEVEL,
             "interval_method": INTERVAL_METHOD,
             "test_method": TEST_METHOD,
-            "runs": [asdict(metrics) for metrics in self.metrics],
+            **({"figures_method": METHOD} if self.differences else {}),
+            "runs": [_without_none(asdict(metrics)) for metrics in self.metrics],
             "comparisons": [
                 {
                     "run": metrics.name,
@@ -79,22 +87,23 @@ class RunComparison:
                     "only_baseline": self._images(comparison.only_baseline.tolist(), stored),
                     "only_run": self._images(comparison.only_other.tolist(), stored),
                     **({} if comparison.area is None else {"area": asdict(comparison.area)}),
+                    **({} if figures is None else {"figures": {name: asdict(each) for name, each in figures.items()}}),
                 }
-                for metrics, comparison, stored in others
+                for metrics, comparison, stored, figures in others
             ],
             "notes": list(self.notes),
         }
 
-    def _images(self, indices: Sequence[int], other: StoredPredictions) -> list[dict[str, object]]:
+    def _images(self, indices: Sequence[int], other: Stored) -> list[dict[str, object]]:
         baseline, class_names = self.predictions[0], self.runs[0].card.class_names
         return [
             {
                 "index": index,
                 "path": "" if baseline.paths is None else baseline.paths[index],
-                "class_name": class_names[int(baseline.labels[index])],
-                "baseline_predicted_name": class_names[int(baseline.predicted[index])],
+                "class_name": label_text(baseline.labels[index], class_names),
+                "baseline_predicted_name": label_text(baseline.predicted[index], class_names),
                 "baseline_probability": float(baseline.confidence[index]),
-                "run_predicted_name": class_names[int(other.predicted[index])],
+                "run_predicted_name": label_text(other.predicted[index], class_names),
                 "run_probability": float(other.confidence[index]),
             }
             for index in indices
@@ -128,7 +137,7 @@ def compare_runs(
         raise ConfigError(f"{len(runs)} run given to compare", hint="name two runs or more")
     opened = tuple(run if isinstance(run, Run) else _open_run(run) for run in runs)
     names = distinct_names([run.path for run in opened])
-    stored = tuple(RunDir(run.path).read_predictions() for run in opened)
+    stored = tuple(RunDir(run.path).read_any_predictions() for run in opened)
     place = DataPlace(data, data_dir, allow_unverified, dataset)
     notes = [
         check_same_test(opened[0], stored[0], run, run_stored, name=name, place=place)
@@ -141,7 +150,17 @@ def compare_runs(
         metrics=metrics,
         comparisons=compare_with_baseline(stored[0], stored[1:]),
         notes=tuple(note for note in (*notes, note_on_times(names, opened)) if note),
+        differences=differences_of_labels(stored, opened[0].card.class_names),
     )
+
+
+def differences_of_labels(
+    stored: Sequence[Stored], class_names: tuple[str, ...]
+) -> tuple[Mapping[str, FigureDifference], ...]:
+    """How far the metrics over all labels of each set of predictions but the first differ from its; none of images with
+    one label each."""
+    evaluations = [label_evaluation_of(each, class_names) for each in stored if isinstance(each, StoredLabels)]
+    return tuple(label_differences(evaluations[0], each) for each in evaluations[1:])
 
 
 def write_comparison(
@@ -208,8 +227,11 @@ def _open_run(path: str | Path) -> Run:
     return load_run(path)
 
 
-def _metrics_of(name: str, run: Run, stored: StoredPredictions) -> RunMetrics:
+def _metrics_of(name: str, run: Run, stored: Stored) -> RunMetrics:
     accuracy, known = float(stored.right.double().mean()), known_metrics(run.metrics)
+    mean = None
+    if isinstance(stored, StoredLabels):
+        mean = label_evaluation_of(stored, run.card.class_names).mean_average_precision
     return RunMetrics(
         name=name,
         path=str(run.path),
@@ -221,7 +243,12 @@ def _metrics_of(name: str, run: Run, stored: StoredPredictions) -> RunMetrics:
         standard_error=standard_error(accuracy, len(stored)),
         train_s=known.train_s,
         epochs=known.epochs,
+        mean_average_precision=mean,
     )
+
+
+def _without_none(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def note_on_times(names: Sequence[str], runs: Sequence[Run]) -> str:

@@ -117,9 +117,9 @@ def compare_seeds(
     runs = tuple(load_seed_runs(path) for path in paths)
     place = DataPlace(data, data_dir, allow_unverified)
     first = runs[0][0]
-    stored = RunDir(first.path).read_predictions()
+    stored = RunDir(first.path).read_any_predictions()
     notes = [
-        check_same_test(first, stored, other[0], RunDir(other[0].path).read_predictions(), name=name, place=place)
+        check_same_test(first, stored, other[0], RunDir(other[0].path).read_any_predictions(), name=name, place=place)
         for name, other in zip(names[1:], runs[1:], strict=True)
     ]
     accuracies = [[known_metrics(run.metrics).test_accuracy for run in each] for each in runs]

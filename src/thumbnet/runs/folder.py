@@ -9,6 +9,8 @@ from torch import Tensor
 from thumbnet.config import TrainConfig, config_to_toml, run_config_from_toml
 from thumbnet.data.dataset import Source
 from thumbnet.errors import CheckpointError, RunError
+from thumbnet.evaluation.label_predictions import StoredLabels
+from thumbnet.evaluation.label_predictions_csv import label_predictions_from_csv
 from thumbnet.evaluation.predictions import StoredPredictions
 from thumbnet.evaluation.predictions_csv import predictions_from_csv
 from thumbnet.evaluation.robustness import ROBUSTNESS_FORMAT, Robustness, robustness_from_dict
@@ -211,15 +213,23 @@ class RunDir(CheckedFolder):
         self.write_checked({METRICS: f"{text}\n"})
 
     def read_predictions(self) -> StoredPredictions:
+        """The stored predictions of every test image, each with one label; RunError where they are not there or
+        damaged."""
+        stored = self.read_any_predictions()
+        if isinstance(stored, StoredLabels):
+            raise RunError(f"the pictures of {self.path} may have several labels", hint="give runs with one label each")
+        return stored
+
+    def read_any_predictions(self) -> StoredPredictions | StoredLabels:
         """The stored predictions of every test image; RunError where they are not there or damaged."""
         card = self.read_card()
         name = str(self.path / PREDICTIONS)
+        text = self.read_text(PREDICTIONS)
+        stored: StoredPredictions | StoredLabels
         if card.has_several_labels:
-            raise RunError(
-                f"the pictures of {self.path} may have several labels, and what is compared has one label a picture",
-                hint="compare the metrics of `thumbnet evaluate`, or of metrics.json",
-            )
-        stored = predictions_from_csv(self.read_text(PREDICTIONS), name=name, class_names=card.class_names)
+            stored = label_predictions_from_csv(text, name=name, class_names=card.class_names)
+        else:
+            stored = predictions_from_csv(text, name=name, class_names=card.class_names)
         if len(stored) != card.num_test:
             raise RunError(
                 f"{name} is damaged: it has {len(stored)} rows for {card.num_test} test images", hint="train again"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,6 +15,7 @@ from thumbnet.evaluation.comparison import (
     PairedComparison,
     RunMetrics,
 )
+from thumbnet.evaluation.label_bootstrap import METHOD, FigureDifference
 from thumbnet.terminal.table import aligned
 from thumbnet.training.progress import duration
 from thumbnet.views.axes import PerCentFormatter
@@ -32,10 +33,19 @@ COUNTS = tuple(float(digit * 10**power) for power in range(13) for digit in (1, 
 
 
 def describe_comparison(
-    metrics: Sequence[RunMetrics], comparisons: Sequence[PairedComparison], notes: Sequence[str]
+    metrics: Sequence[RunMetrics],
+    comparisons: Sequence[PairedComparison],
+    notes: Sequence[str],
+    differences: Sequence[Mapping[str, FigureDifference]] = (),
 ) -> str:
-    """The table: a line for each run, then each of the others against the first, then what to know besides."""
-    rows = [("run", "model", "parameters", "MACs", "test accuracy", "training", "epochs")]
+    """The table: a line for each run, then each of the others against the first, then what to know besides.
+
+    Args:
+        differences: of the metrics over all labels, of each comparison, where an image may have several.
+    """
+    heading = ["mean average precision"] if differences else []
+    rows: list[tuple[str, ...]]
+    rows = [("run", "model", "parameters", "MACs", "test accuracy", *heading, "training", "epochs")]
     rows += [
         (
             run.name,
@@ -43,6 +53,7 @@ def describe_comparison(
             f"{run.num_params:,}",
             f"{run.macs / 1e6:,.1f} M",
             f"{run.accuracy:.2%} ± {run.standard_error:.2%}",
+            *(_precision_text(run) for _ in heading),
             duration(run.train_s),
             f"{run.epochs}",
         )
@@ -50,15 +61,36 @@ def describe_comparison(
     ]
     lines = aligned(rows, num_left=2)
     baseline = metrics[0].name
-    for run, comparison in zip(metrics[1:], comparisons, strict=True):
+    for index, (run, comparison) in enumerate(zip(metrics[1:], comparisons, strict=True)):
         lines += ["", *_pair_lines(run.name, baseline, comparison, len(comparisons))]
+        lines += [f"    {line}" for line in figure_lines(differences[index])] if differences else []
     methods = f"interval: {INTERVAL_METHOD}; p: {TEST_METHOD}{', corrected by Holm' * (len(comparisons) > 1)}"
+    if differences:
+        methods += f"; of the other figures: {METHOD}; a picture is right with all of its labels"
     lines += [
         "",
         f"{metrics[0].num_images:,} test images; ±: standard error; {methods}.",
         "All of it is about these trained models: the same recipe with another seed gives another model.",
     ]
     return "\n".join([*lines, *notes])
+
+
+def figure_lines(differences: Mapping[str, FigureDifference]) -> list[str]:
+    """How far metrics over all labels differ, a line for each but the accuracy, in points where it is a fraction of
+    answers."""
+    lines = []
+    for name, found in differences.items():
+        if name == "accuracy":
+            continue
+        values = found.difference, found.low, found.high
+        if name == "mean_average_precision":
+            difference, low, high = (f"{value:+.4f}" for value in values)
+        else:
+            difference, low, high = (f"{100 * value:+.2f}" for value in values)
+            difference += " points"
+        label = {"micro_f1": "micro F1", "macro_f1": "macro F1"}.get(name, name.replace("_", " "))
+        lines.append(f"{label}: {difference} ({CONFIDENCE_LEVEL:.0%} interval {low} to {high})")
+    return lines
 
 
 @styled
@@ -102,6 +134,10 @@ def _pair_lines(name: str, baseline: str, comparison: PairedComparison, num_comp
         interval = f"{CONFIDENCE_LEVEL:.0%} interval {low:+.4f} to {high:+.4f}"
         lines.append(f"    area under ROC: {comparison.area.difference:+.4f} ({interval}, DeLong), {p_value}")
     return tuple(lines)
+
+
+def _precision_text(run: RunMetrics) -> str:
+    return "-" if run.mean_average_precision is None else f"{run.mean_average_precision:.4f}"
 
 
 def _p_text(p_value: float) -> str:

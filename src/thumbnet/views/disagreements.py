@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from thumbnet.evaluation.comparison import PairedComparison
-from thumbnet.evaluation.predictions import StoredPredictions
+from thumbnet.data.class_counts import label_text
+from thumbnet.evaluation.comparison import PairedComparison, Stored
+from thumbnet.specs.data import NO_LABEL
 from thumbnet.views.figure import (
     BLUE,
     DEEP_VERMILION,
@@ -33,6 +34,7 @@ IMAGE_PX = 128  # four pixels for each of a 32x32 image
 CAPTION_MIN_PX, CAPTION_MAX_PX = 200, 330
 MARGIN_PX, GAP_PX, COLUMN_GAP_PX = 22, 16, 40
 TITLE_PT = 11
+BETWEEN = "; "  # labels
 
 Line = tuple[str, str]  # text and colour
 
@@ -41,14 +43,14 @@ Line = tuple[str, str]  # text and colour
 class Disagreement:
     """Images that the model `right_name` gets right and `wrong_name` wrong: `num_images` of them in all, and of those
     to show the pixels uint8 [N,C,H,W], the labels, the wrong model's classes, both models' confidence, and the files if
-    they have any."""
+    they have any. Labels and classes are uint8 [N,K] where an image may have several."""
 
     right_name: str
     wrong_name: str
     num_images: int
     images: Images
-    labels: Int64[Tensor, " n"]
-    wrong_predicted: Int64[Tensor, " n"]
+    labels: Int64[Tensor, " n"] | UInt8[Tensor, "n k"]
+    wrong_predicted: Int64[Tensor, " n"] | UInt8[Tensor, "n k"]
     right_confidence: Float[Tensor, " n"]
     wrong_confidence: Float[Tensor, " n"]
     paths: tuple[str, ...] | None = None
@@ -56,9 +58,9 @@ class Disagreement:
 
 def disagreements_of(
     baseline_name: str,
-    baseline: StoredPredictions,
+    baseline: Stored,
     other_name: str,
-    other: StoredPredictions,
+    other: Stored,
     comparison: PairedComparison,
     images_at: Callable[[Sequence[int]], Images],
     *,
@@ -69,9 +71,9 @@ def disagreements_of(
 
     def side(
         right_name: str,
-        right: StoredPredictions,
+        right: Stored,
         wrong_name: str,
-        wrong: StoredPredictions,
+        wrong: Stored,
         indices: Int64[Tensor, " m"],
     ) -> Disagreement:
         shown = indices[:num_images]
@@ -168,19 +170,23 @@ def _captions(side: Disagreement, class_names: Sequence[str]) -> list[list[Line]
     return [
         [
             *([(path, MUTED)] if path else []),
-            (f"truth: {class_names[label]}", INK),
-            (f"{side.right_name}: {class_names[label]} ({100 * right:.0f} %)", BLUE),
-            (f"{side.wrong_name}: {class_names[guess]} ({100 * wrong:.0f} %)", DEEP_VERMILION),
+            (f"truth: {label}", INK),
+            (f"{side.right_name}: {label} ({100 * right:.0f} %)", BLUE),
+            (f"{side.wrong_name}: {guess} ({100 * wrong:.0f} %)", DEEP_VERMILION),
         ]
         for path, label, guess, right, wrong in zip(
             paths,
-            side.labels.tolist(),
-            side.wrong_predicted.tolist(),
+            _texts(side.labels, class_names),
+            _texts(side.wrong_predicted, class_names),
             side.right_confidence.tolist(),
             side.wrong_confidence.tolist(),
             strict=True,
         )
     ]
+
+
+def _texts(labels: Int64[Tensor, " n"] | UInt8[Tensor, "n k"], class_names: Sequence[str]) -> list[str]:
+    return [label_text(label, class_names, separator=BETWEEN) or NO_LABEL for label in labels]
 
 
 def _num_lines(lines: Sequence[Line]) -> int:

@@ -1,0 +1,108 @@
+"""How sure metrics of several labels are: a bootstrap of images, or of whole groups of them; percentile intervals.
+
+Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13; for groups see group_bootstrap.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from thumbnet.evaluation.binary import average_precisions
+from thumbnet.evaluation.group_bootstrap import cumulated, group_weights
+from thumbnet.evaluation.label_predictions import LabelPredictions
+from thumbnet.evaluation.multi_label import LabelEvaluation
+from thumbnet.evaluation.overall import percentile_interval
+
+METHOD = "percentile bootstrap of images"
+
+
+@dataclass(frozen=True)
+class FigureDifference:
+    """A figure of one model less that of a baseline on the same images, and the interval that holds it at
+    CONFIDENCE_LEVEL."""
+
+    difference: float
+    low: float
+    high: float
+
+
+def label_intervals(
+    predictions: LabelPredictions, groups: Int64[np.ndarray, " n"] | None = None, *, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """The interval of each of `LabelEvaluation.figures` at CONFIDENCE_LEVEL.
+
+    Args:
+        groups: a number for each image, equal for those of a group; None: each image is one of its own.
+    """
+    return {name: percentile_interval(values) for name, values in _draws(predictions, groups, seed=seed).items()}
+
+
+def label_differences(
+    baseline: LabelEvaluation,
+    other: LabelEvaluation,
+    groups: Int64[np.ndarray, " n"] | None = None,
+    *,
+    seed: int = 0,
+) -> dict[str, FigureDifference]:
+    """Each figure of the other less that of the baseline, on the same images and the same draws."""
+    before, after = (_draws(each.predictions, groups, seed=seed) for each in (baseline, other))
+    return {
+        name: FigureDifference(other.figures[name] - value, *percentile_interval(after[name] - before[name]))
+        for name, value in baseline.figures.items()
+        if name in before
+    }
+
+
+def _draws(
+    predictions: LabelPredictions, groups: Int64[np.ndarray, " n"] | None, *, seed: int
+) -> dict[str, Float64[np.ndarray, " b"]]:
+    """The values of each figure; the mean average precision is left out where no label has images with and without."""
+    own = np.arange(len(predictions.labels)) if groups is None else groups
+    found: dict[str, list[np.ndarray]] = {}
+    for weights in group_weights(own, seed=seed):
+        figures = {**_figures(predictions, weights), "mean_average_precision": _mean_precisions(predictions, weights)}
+        for name, values in figures.items():
+            found.setdefault(name, []).append(values)
+    draws = {name: np.concatenate(values) for name, values in found.items()}
+    return {name: values for name, values in draws.items() if np.isfinite(values).all()}
+
+
+def _figures(predictions: LabelPredictions, weights: Int64[np.ndarray, "b n"]) -> Mapping[str, np.ndarray]:
+    """What follows from the answers, of images that are drawn so often."""
+    truth, answered = predictions.labels.numpy() == 1, predictions.predicted.numpy() == 1
+    found, wrong, missed = (
+        weights @ pairs.astype(np.int64) for pairs in (truth & answered, ~truth & answered, truth & ~answered)
+    )
+    num_images = weights.sum(axis=1)
+    of_labels = _f1(found, wrong + missed)
+    is_there = found + wrong + missed > 0
+    return {
+        "accuracy": weights @ predictions.right.numpy().astype(np.int64) / num_images,
+        "micro_f1": _f1(found.sum(axis=1), (wrong + missed).sum(axis=1)),
+        "macro_f1": of_labels.sum(axis=1) / np.maximum(1, is_there.sum(axis=1)),
+        "hamming_loss": (wrong + missed).sum(axis=1) / (num_images * truth.shape[1]),
+    }
+
+
+def _f1(found: Int64[np.ndarray, "*b"], mistaken: Int64[np.ndarray, "*b"]) -> Float64[np.ndarray, "*b"]:
+    """F1 of numbers found, and missed or answered wrongly; 0 where all are 0."""
+    scores: Float64[np.ndarray, "*b"] = np.asarray(2 * found / np.maximum(1, 2 * found + mistaken), np.float64)
+    return scores
+
+
+def _mean_precisions(predictions: LabelPredictions, weights: Int64[np.ndarray, "b n"]) -> Float64[np.ndarray, " b"]:
+    """The mean average precision over the labels that some drawn images have and others have not; NaN where there is
+    no such label."""
+    sums, counts = np.zeros(len(weights)), np.zeros(len(weights))
+    logits, labels = predictions.logits.double().numpy(), predictions.labels.numpy() == 1
+    for label in range(labels.shape[1]):
+        num_true, num_false = cumulated(logits[:, label], labels[:, label], weights)
+        has_both = (num_true[:, -1] > 0) & (num_false[:, -1] > 0)
+        sums[has_both] += average_precisions(num_true[has_both], num_false[has_both])
+        counts += has_both
+    means: Float64[np.ndarray, " b"] = np.divide(sums, counts, out=np.full(len(weights), np.nan), where=counts > 0)
+    return means
