@@ -31,11 +31,12 @@ from thumbnet.recipes import load_recipe
 from thumbnet.runs import fold_figures, fold_report
 from thumbnet.runs.evaluate_folds import compare_folds, evaluate_folds
 from thumbnet.runs.fold_config import shared_config
-from thumbnet.runs.fold_figures import OutOfFold, PooledFigure, evaluation_of, out_of_fold
+from thumbnet.runs.fold_figures import OutOfFold, evaluation_of, out_of_fold
 from thumbnet.runs.fold_runs import FoldRuns, load_folds, read_folds
 from thumbnet.runs.fold_table import FoldList, FoldRow, FoldTable
 from thumbnet.runs.folds import resume_folds, train_folds
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
+from thumbnet.runs.pooled_folds import PooledFigure
 from thumbnet.runs.run import RunDir
 from thumbnet.runs.write_report import write_report
 from thumbnet.specs import own_code
@@ -264,7 +265,7 @@ def test_each_image_is_looked_at_by_the_model_of_its_fold(folds: FoldRuns, monke
 
 def test_the_table_of_folds_has_means_over_the_seeds_and_a_dash_where_a_fold_has_no_figure() -> None:
     rows = ({"accuracy": 0.5, "auc": 0.75}, {"accuracy": 1.0})
-    found = OutOfFold(FoldList(2, (0,), ""), FoldTable(()), (), (), rows)
+    found = OutOfFold(FoldList(2, (0,), ""), FoldTable(()), rows, (), ())
     vars(found)["figures"] = {"accuracy": PooledFigure(0.7, 0.6, 0.8, None), "auc": PooledFigure(0.75, 0.5, 1.0, None)}
     assert found.over_folds() == {"accuracy": (0.75, pytest.approx(0.5 / 2**0.5)), "auc": (0.75, None)}
 

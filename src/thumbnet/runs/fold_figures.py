@@ -1,21 +1,21 @@
-"""The figures of a folder of folds: of each fold, and of all images, each predicted by a model that had not seen it."""
+"""The figures of a folder of folds where each image has one label: of each fold, and of all images."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
 
+from thumbnet.data.class_counts import Baseline
 from thumbnet.errors import RunError
 from thumbnet.evaluation.analysis import Analysis, analyse
 from thumbnet.evaluation.group_bootstrap import group_intervals
 from thumbnet.evaluation.metrics import Evaluation, metrics_over_classes, summarise_predictions
 from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 from thumbnet.runs.fold_table import FoldList, FoldTable
+from thumbnet.runs.pooled_folds import PooledFolds, means_of_rows, source_order
 from thumbnet.runs.run import Run, RunDir
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auc", "average_precision")  # with an interval
@@ -23,54 +23,23 @@ SMALLEST = 1e-300  # of a probability, whose logarithm is taken
 
 
 @dataclass(frozen=True)
-class PooledFigure:
-    """A figure of all images: its mean over the seeds; the interval that other images, or groups of them, would give it
-    (the mean of the seeds' bounds); its deviation from seed to seed, None for a single one."""
+class OutOfFold(PooledFolds):
+    """As `PooledFolds`, of images with one label each; `stored` and `analyses` are those of each seed."""
 
-    value: float
-    low: float
-    high: float
-    std_over_seeds: float | None
-
-
-@dataclass(frozen=True)
-class OutOfFold:
-    """All images of a folder of folds, each predicted by the model that was not trained on it.
-
-    `stored` and `analyses` are those of each seed; `by_fold` holds the figures of each fold, means over its seeds.
-    """
-
-    folds: FoldList
-    table: FoldTable
     stored: tuple[StoredPredictions, ...]
     analyses: tuple[Analysis, ...]
-    by_fold: tuple[Mapping[str, float], ...]
 
-    @cached_property
-    def figures(self) -> dict[str, PooledFigure]:
-        """Each figure of all images, by name; where groups are known, its interval is by whole groups."""
-        rows = [_with_intervals(analysis, self.table.groups()) for analysis in self.analyses]
-        figures: dict[str, PooledFigure] = {}
-        for name in FIGURES:
-            if all(name in row for row in rows):
-                values = [row[name][0] for row in rows]
-                figures[name] = PooledFigure(
-                    statistics.fmean(values),
-                    statistics.fmean(row[name][1] for row in rows),
-                    statistics.fmean(row[name][2] for row in rows),
-                    statistics.stdev(values) if len(values) > 1 else None,
-                )
-        return figures
+    @property
+    def num_images(self) -> int:
+        return self.analyses[0].evaluation.num_images
 
-    def over_folds(self) -> dict[str, tuple[float | None, float | None]]:
-        """Of each figure the mean over the folds that have it and the deviation from fold to fold, None where too few
-        have it: a fold whose images are all of one class has no areas."""
-        found: dict[str, tuple[float | None, float | None]] = {}
-        for name in self.figures:
-            values = [row[name] for row in self.by_fold if name in row]
-            mean = statistics.fmean(values) if values else None
-            found[name] = mean, statistics.stdev(values) if len(values) > 1 else None
-        return found
+    @property
+    def baseline(self) -> Baseline:
+        overall = self.analyses[0].overall
+        return Baseline(overall.commonest_class, overall.commonest_share)
+
+    def with_intervals(self) -> Sequence[Mapping[str, tuple[float, float, float]]]:
+        return [_with_intervals(analysis, self.table.groups()) for analysis in self.analyses]
 
 
 def out_of_fold(runs: Sequence[Run], folds: FoldList, table: FoldTable) -> OutOfFold:
@@ -86,14 +55,14 @@ def out_of_fold(runs: Sequence[Run], folds: FoldList, table: FoldTable) -> OutOf
     evaluations = [evaluation_of(each, positive=None if decision is None else decision.positive) for each in stored]
     positive = evaluations[0].positive  # also where that class is not the rarer one of a fold
     of_runs = [_figures_of(evaluation_of(each, positive=positive), class_names) for each in stored_of_runs]
-    by_fold = tuple(_means(of_runs[first : first + num_seeds]) for first in range(0, len(runs), num_seeds))
+    by_fold = tuple(means_of_rows(of_runs[first : first + num_seeds]) for first in range(0, len(runs), num_seeds))
     analyses = tuple(analyse(each, class_names, groups=table.groups()) for each in evaluations)
-    return OutOfFold(folds, table, stored, analyses, by_fold)
+    return OutOfFold(folds, table, by_fold, stored, analyses)
 
 
 def pool_predictions(stored: Sequence[StoredPredictions], table: FoldTable) -> StoredPredictions:
     """The predictions of all images, one set a fold in the folds' order, in the order of the source."""
-    order = torch.tensor([index for fold in range(len(stored)) for index in table.test_images(fold)]).argsort()
+    order = source_order(table, len(stored))
     paths = [path for each in stored for path in each.paths or ()]
     return StoredPredictions(
         torch.cat([each.labels for each in stored])[order],
@@ -126,12 +95,8 @@ def _own_predictions(run: Run, table: FoldTable, fold: int) -> StoredPredictions
 def _figures_of(evaluation: Evaluation, class_names: Sequence[str]) -> dict[str, float]:
     over_classes = metrics_over_classes(evaluation, class_names)
     named = {name.removeprefix("test_"): value for name, value in over_classes.items()}
-    return {name: value for name, value in {"accuracy": evaluation.accuracy, **named}.items() if name in FIGURES}
-
-
-def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Of each figure that all rows have."""
-    return {name: statistics.fmean(row[name] for row in rows) for name in FIGURES if all(name in row for row in rows)}
+    values = {"accuracy": evaluation.accuracy, **named}
+    return {name: values[name] for name in FIGURES if name in values}
 
 
 def _with_intervals(analysis: Analysis, groups: Sequence[int] | None) -> dict[str, tuple[float, float, float]]:

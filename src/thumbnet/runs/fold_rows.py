@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Sequence
 
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
-from thumbnet.runs.fold_figures import OutOfFold, PooledFigure
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import REPORT
+from thumbnet.runs.pooled_folds import PooledFigure, PooledFolds
 from thumbnet.runs.run import Run
 from thumbnet.training.progress import duration
 from thumbnet.views.numbers import exact_share, per_cent, share
@@ -26,7 +26,7 @@ NO_BREAK = "\u00a0"
 OF_PER_CENT = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
-def folds_content(runs: Sequence[Run], found: OutOfFold) -> FoldsContent:
+def folds_content(runs: Sequence[Run], found: PooledFolds) -> FoldsContent:
     """Every fold's figures, and what all folds together give; of runs fold by fold and in each seed by seed."""
     names = list(found.figures)
     return FoldsContent(
@@ -40,7 +40,7 @@ def folds_content(runs: Sequence[Run], found: OutOfFold) -> FoldsContent:
     )
 
 
-def _fold_rows(runs: Sequence[Run], found: OutOfFold, names: Sequence[str]) -> list[FoldRow]:
+def _fold_rows(runs: Sequence[Run], found: PooledFolds, names: Sequence[str]) -> list[FoldRow]:
     seeds, rows = found.folds.seeds, []
     for fold, own in enumerate(found.by_fold):
         of_fold = runs[fold * len(seeds) : (fold + 1) * len(seeds)]
@@ -56,10 +56,10 @@ def _fold_rows(runs: Sequence[Run], found: OutOfFold, names: Sequence[str]) -> l
     return rows
 
 
-def _summary_rows(found: OutOfFold, names: Sequence[str]) -> list[FoldRow]:
+def _summary_rows(found: PooledFolds, names: Sequence[str]) -> list[FoldRow]:
     """What all folds together give, figure by figure."""
     over_folds, pooled = found.over_folds(), found.figures
-    num_images = f"{found.analyses[0].evaluation.num_images:,}"
+    num_images = f"{found.num_images:,}"
     rows = [
         FoldRow("mean", "", [_in_table(name, over_folds[name][0]) for name in names]),
         FoldRow("deviation", "", [_in_table(name, over_folds[name][1]) for name in names]),
@@ -77,7 +77,7 @@ def _span(name: str, figure: PooledFigure) -> str:
     return f"{low.removesuffix(f'{NO_BREAK}%')} to {high}"
 
 
-def _hint(found: OutOfFold) -> str:
+def _hint(found: PooledFolds) -> str:
     by = "images" if found.table.groups() is None else "groups of images"
     hint = (
         "Mean and deviation are of the folds above. All images: the predictions of all folds pooled; the interval is "
