@@ -40,7 +40,6 @@ from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.evaluate_seeds import evaluate_seeds
 from thumbnet.runs.file_contents import files_of_init
 from thumbnet.runs.folder import RunDir, read_robustness
-from thumbnet.runs.folds import train_folds
 from thumbnet.runs.init_record import InitChoice
 from thumbnet.runs.predict import predict
 from thumbnet.runs.resume import resume
@@ -321,13 +320,6 @@ def test_the_report_says_what_the_training_began_with(label_run: Run, tmp_path: 
     (folder.path / "report.html").unlink()
     resume(folder.path, log_style="silent")
     assert choice.reason in (folder.path / "report.html").read_text()
-
-
-def test_folds_are_refused_before_there_is_a_folder(label_run: Run, tmp_path: Path) -> None:
-    config = small_config(label_run.path.parent / "own.npz", val_fraction="auto")
-    with pytest.raises(ConfigError, match="train --folds makes one table of classes"):
-        train_folds(config, num_folds=2, run_dir=tmp_path / "folds", log_style="silent")
-    assert not (tmp_path / "folds").exists()
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,9 @@ def beach(tmp_path: Path) -> Path:
     """Sixty pictures in two folders, with labels of three kinds, several of them or none."""
     marks = several()
     rows = {
-        f"{'ab'[index % 2]}/{index:02}.png": ";".join(name for name, mark in zip(NAMES, row, strict=True) if mark)
+        f"{'ab'[index % 2]}/{index:02}{'x' * (index % 7)}.png": ";".join(
+            name for name, mark in zip(NAMES, row, strict=True) if mark
+        )
         for index, row in enumerate(marks)
     }
     return write_folder(tmp_path / "beach", rows, header="path,labels")

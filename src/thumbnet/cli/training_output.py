@@ -10,6 +10,12 @@ from thumbnet.runs.run import Run
 from thumbnet.runs.seeds import SeedRuns
 from thumbnet.terminal.text import counted, escaped
 
+SHOWN_OUT_OF_FOLD = {
+    "accuracy": "accuracy",
+    "auc": "area under the ROC curve",
+    "mean_average_precision": "mean average precision",
+}
+
 
 def described(done: Run | SeedRuns | FoldRuns) -> list[str]:
     """The figures of the test images, in lines."""
@@ -63,7 +69,7 @@ def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
 def _out_of_fold(metrics: Mapping[str, Any]) -> str:
     """The line that `train --folds` ends with."""
     texts = []
-    for name, label in (("accuracy", "accuracy"), ("auc", "area under the ROC curve")):
+    for name, label in SHOWN_OUT_OF_FOLD.items():
         if name in metrics["figures"]:
             figure = metrics["figures"][name]
             texts.append(f"{label} {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]")

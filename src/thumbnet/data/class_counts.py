@@ -35,6 +35,13 @@ def label_text(
     return separator.join(name for name, mark in zip(class_names, label.tolist(), strict=True) if mark)
 
 
+def label_texts(labels: Int64[Tensor, " n"] | UInt8[Tensor, "n k"], class_names: Sequence[str]) -> list[str]:
+    """`label_text` of every image."""
+    if labels.ndim == 1:
+        return [class_names[label] for label in labels.tolist()]
+    return [label_text(label, class_names) for label in labels]
+
+
 def count_classes(labels_of: Mapping[str, Sequence[int]], class_names: Sequence[str]) -> dict[str, dict[str, int]]:
     """The number of images by class and split, of the labels of each split."""
     counts = {name: dict.fromkeys(labels_of, 0) for name in class_names}

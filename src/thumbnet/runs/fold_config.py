@@ -58,11 +58,14 @@ def shared_config(
     table: FoldTable,
     class_names: Sequence[str],
     plan: PlanRecord | None,
+    *,
+    has_several_labels: bool = False,
 ) -> TrainConfig:
     """What the trainings of all folds have in common.
 
     What follows from the images is left to each fold: others' training images are held out in turn. But the class that
-    a threshold is for is one for all: where two classes have nearly as many images, each fold might have another.
+    a threshold is for is one for all: where two classes have nearly as many images, each fold might have another. Of
+    several labels an image, each has a threshold.
 
     Args:
         config: as it was asked for; `resolved` as it is for the first fold, by the `plan` of minutes, if there is one.
@@ -78,7 +81,7 @@ def shared_config(
         "alternating_flip": _alternates(config, plan),
         "epochs": resolved.epochs if resolved.steps is None else None,
     }
-    if config.decisions.threshold != "none" and config.decisions.positive is None:
+    if config.decisions.threshold != "none" and config.decisions.positive is None and not has_several_labels:
         labels = [class_names.index(row.label) for row in table.rows if not row.is_excluded]
         own["positive"] = class_names[rarer_class(torch.tensor(labels))]
     return resolved.replace(folds=None, fold=None, **own)

@@ -13,6 +13,7 @@ from torch import Tensor
 from thumbnet.config import TrainConfig
 from thumbnet.data.alike import AlikePair
 from thumbnet.data.all_alike import AllAlike, find_all_alike
+from thumbnet.data.class_counts import label_texts
 from thumbnet.data.dataset import SPLIT_NAMES, Dataset, SourceSplits, Split
 from thumbnet.data.exclusion import read_exclusions
 from thumbnet.data.folds import pool_of
@@ -39,12 +40,14 @@ def fold_table(splits: SourceSplits, pool: Split, folds: Int64[Tensor, " n"], co
         tuple(
             FoldRow(
                 "" if pool.paths is None else pool.paths[index],
-                splits.class_names[label],
+                label,
                 groups[index],
                 fold,
                 index in excluded,
             )
-            for index, (label, fold) in enumerate(zip(pool.labels.tolist(), folds.tolist(), strict=True))
+            for index, (label, fold) in enumerate(
+                zip(label_texts(pool.labels, splits.class_names), folds.tolist(), strict=True)
+            )
         )
     )
 
@@ -106,7 +109,7 @@ def check_division(folder: RunDir, table: FoldTable, fold: int, dataset: Dataset
     """RunError where the images are divided otherwise than when the folder was begun: files were renamed."""
     test = dataset.test
     expected = [table.rows[index] for index in table.test_images(fold)]
-    labels = [dataset.class_names[label] for label in test.labels.tolist()]
+    labels = label_texts(test.labels, dataset.class_names)
     if labels != [row.label for row in expected] or list(test.paths or [""] * len(test)) != [
         row.path for row in expected
     ]:

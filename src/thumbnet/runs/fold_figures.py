@@ -34,6 +34,10 @@ class OutOfFold(PooledFolds):
         return self.analyses[0].evaluation.num_images
 
     @property
+    def of_seeds(self) -> tuple[Analysis, ...]:
+        return self.analyses
+
+    @property
     def baseline(self) -> Baseline:
         overall = self.analyses[0].overall
         return Baseline(overall.commonest_class, overall.commonest_share)

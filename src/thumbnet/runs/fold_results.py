@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
-from thumbnet.runs.fold_figures import OutOfFold, out_of_fold
-from thumbnet.runs.fold_report import build_folds_report
 from thumbnet.runs.fold_table import FoldList, FoldTable
+from thumbnet.runs.label_fold_figures import any_out_of_fold
+from thumbnet.runs.label_fold_report import build_report_of_folds
 from thumbnet.runs.leaks import kept_leaks
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import PREDICTIONS, REPORT
 from thumbnet.runs.own_data import DataPlace
+from thumbnet.runs.pooled_folds import PooledFolds
 from thumbnet.runs.run import Run, RunDir
 
 
@@ -29,7 +30,7 @@ def write_fold_results(
         pictures: also write the report.
     """
     num_seeds = len(folds.seeds)
-    found = out_of_fold(runs, folds, table)
+    found = any_out_of_fold(runs, folds, table)
     folder.write_checked(
         {
             predictions_name(folds, seed): _to_csv(runs[place::num_seeds], table)
@@ -38,7 +39,7 @@ def write_fold_results(
     )
     metrics = _metrics(runs, found)
     if pictures:
-        folder.write(REPORT, build_folds_report(folder, runs, found, DataPlace()))
+        folder.write(REPORT, build_report_of_folds(folder, runs, found, DataPlace()))
     folder.write_metrics(metrics)
     return metrics
 
@@ -67,7 +68,7 @@ def _to_csv(runs: Sequence[Run], table: FoldTable) -> str:
     return text_of_all.getvalue()
 
 
-def _metrics(runs: Sequence[Run], found: OutOfFold) -> dict[str, object]:
+def _metrics(runs: Sequence[Run], found: PooledFolds) -> dict[str, object]:
     folds, table = found.folds, found.table
     known = [known_metrics(run.metrics) for run in runs]
     figures = found.figures

@@ -21,9 +21,12 @@ LABELS = {  # of the figures
     "mcc": "Matthews\u2019 coefficient",
     "auc": "area under ROC",
     "average_precision": "average precision",
+    "mean_average_precision": "mean average precision",
+    "micro_f1": "F1 over all answers",
+    "hamming_loss": "wrong answers",
 }
 NO_BREAK = "\u00a0"
-OF_PER_CENT = ("accuracy", "balanced_accuracy", "macro_f1")
+OF_PER_CENT = ("accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "hamming_loss")
 
 
 def folds_content(runs: Sequence[Run], found: PooledFolds) -> FoldsContent:

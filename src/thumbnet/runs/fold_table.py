@@ -20,8 +20,8 @@ COLUMNS = ("index", "path", "label", "group", "fold", "is_excluded")
 
 @dataclass(frozen=True)
 class FoldRow:
-    """An image that is divided: its file, if it has one, its class, its group ("" for one of its own), its fold, and
-    whether a file lists it to be left out."""
+    """An image that is divided: its file, if it has one, its class (or its labels, as labels.csv has them), its group
+    ("" for one of its own), its fold, and whether a file lists it to be left out."""
 
     path: str
     label: str

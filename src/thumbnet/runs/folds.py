@@ -13,7 +13,6 @@ from thumbnet.data.dataset import Dataset, SourceSplits
 from thumbnet.data.fold_leaks import fold_leaks_to_csv, leaks_of_pool
 from thumbnet.data.folds import fold_of_each, pool_of
 from thumbnet.data.groups import with_groups
-from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.data.source_registry import keeping_sources
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.file_contents import files_of_code, files_of_data, files_of_plan
@@ -88,14 +87,14 @@ def train_folds(
             planned = plan_training(first, began_s=began_s, say=say, pictures=pictures, leaves_init_open=True)
             first, dataset, plan = planned.config, planned.dataset, planned.record
         dataset, resolved = load_checked(first, say=say if plan is None else say_nothing, dataset=dataset)
-        refuse_several_labels(
-            dataset, "train --folds makes one table of classes", hint="train on one fold: --set folds=4 --set fold=0"
-        )
         refuse_known_weights(config, resolved.data)  # now that it is known what `auto` is
         splits = with_groups(_last(kept), resolved.division.groups, are_divided_anew=True)
         pool, folds = pool_of(splits), fold_of_each(splits, folds=num_folds, split_seed=resolved.split_seed)
         table = fold_table(splits, pool, folds, resolved)
-        shared = left_open(shared_config(config, resolved, table, splits.class_names, plan), first)
+        in_common = shared_config(
+            config, resolved, table, splits.class_names, plan, has_several_labels=dataset.has_several_labels
+        )
+        shared = left_open(in_common, first)
         check_other_folds(shared, _last(kept), num_folds)
         alike = alike_in(pool, dataset, say)
         seeds = tuple(config.seed + index for index in range(num_seeds))

@@ -13,6 +13,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from thumbnet.data.class_counts import Baseline
+from thumbnet.evaluation.analysis import Analysis
+from thumbnet.evaluation.multi_label import LabelEvaluation
 from thumbnet.runs.fold_table import FoldList, FoldTable
 
 
@@ -46,6 +48,11 @@ class PooledFolds(ABC):
     @abstractmethod
     def baseline(self) -> Baseline:
         """What answering all images alike would score."""
+
+    @property
+    @abstractmethod
+    def of_seeds(self) -> Sequence[Analysis] | Sequence[LabelEvaluation]:
+        """The metrics of each seed."""
 
     @abstractmethod
     def with_intervals(self) -> Sequence[Mapping[str, tuple[float, float, float]]]:

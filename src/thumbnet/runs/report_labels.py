@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
 from thumbnet.config import TrainConfig, config_to_toml
-from thumbnet.data.dataset import Dataset
+from thumbnet.data.dataset import Dataset, Split
 from thumbnet.data.originals import larger_images
 from thumbnet.evaluation.label_predictions import wrongly_labelled
 from thumbnet.evaluation.multi_label import LabelEvaluation
@@ -27,6 +27,11 @@ from thumbnet.views.report.labels_page import LabelReportContent, render_labels_
 from thumbnet.views.summary import summarize_trace
 
 NUM_WRONGLY_LABELLED = 120  # images that the report shows
+
+
+def image_names(split: Split, indices: Sequence[int]) -> list[str]:
+    """What people call images of a split: the files, or the numbers of those that are in none."""
+    return [f"image {index}" if split.paths is None else escaped(split.paths[index]) for index in indices]
 
 
 def build_labels_report(
@@ -62,10 +67,7 @@ def build_labels_report(
             decision=decision.describe(dataset.class_names),
             gallery=gallery,
             tiles=larger_images(dataset, dataset.test, gallery, side=tile_side(len(gallery))),
-            names=[
-                f"image {index}" if dataset.test.paths is None else escaped(dataset.test.paths[index])
-                for index in gallery
-            ],
+            names=image_names(dataset.test, gallery),
             summary=summarize_trace(trace, dataset.image_shape),
             graph_svg=graph_svg(trace, type(model).__name__) if graph is None else graph,
             command=reproducing_command(config, asked, sides=dataset.image_shape[1:]),

@@ -12,9 +12,9 @@ from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.multi_label import evaluate_labels
 from thumbnet.evaluation.unknown import with_unknown
-from thumbnet.runs.fold_figures import out_of_fold
-from thumbnet.runs.fold_report import build_folds_report
 from thumbnet.runs.fold_runs import is_fold_runs, load_folds, read_folds
+from thumbnet.runs.label_fold_figures import any_out_of_fold
+from thumbnet.runs.label_fold_report import build_report_of_folds
 from thumbnet.runs.names import check_no_part_of_a_run
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.report import build_report
@@ -78,7 +78,7 @@ def _folds_text(run_dir: str | Path, place: DataPlace) -> str:
     done = load_folds(run_dir)
     folder = RunDir(done.path)
     with keeping_sources():  # which every fold divides
-        return build_folds_report(folder, done.runs, out_of_fold(done.runs, *read_folds(folder)), place)
+        return build_report_of_folds(folder, done.runs, any_out_of_fold(done.runs, *read_folds(folder)), place)
 
 
 def _seeds_text(run_dir: str | Path, place: DataPlace) -> str:

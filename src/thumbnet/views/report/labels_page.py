@@ -19,10 +19,11 @@ from thumbnet.training.history import History
 from thumbnet.views.house import house_style
 from thumbnet.views.numbers import per_cent
 from thumbnet.views.report.charts import Chart, Line, draw_lines
-from thumbnet.views.report.content import Headline
+from thumbnet.views.report.content import FoldsContent, Headline
 from thumbnet.views.report.gallery_images import make_image_sprites, tile_side
 from thumbnet.views.report.page import asset, bare_svg, template
 from thumbnet.views.report.section_charts import draw_curves, draw_robustness
+from thumbnet.views.report.spread_charts import draw_spread
 from thumbnet.views.summary import Summary
 
 NUM_WRONG_SETS = 30
@@ -32,7 +33,8 @@ BETWEEN = "; "  # labels, for people
 @dataclass(frozen=True)
 class LabelReportContent:
     """All that the report shows, as in ReportContent: `gallery` are the images of the test split that are shown, whose
-    `tiles` are in the size to show and whose `names` are for people."""
+    `tiles` are in the size to show and whose `names` are for people; `decision` says from which probabilities on labels
+    are answered."""
 
     title: str
     lead: str
@@ -50,6 +52,7 @@ class LabelReportContent:
     command: str
     config_toml: str
     robustness: Robustness | None = None
+    folds: FoldsContent | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def render_labels_report(content: LabelReportContent) -> str:
         style=house_style() + asset("page.css") + asset("labels.css"),
         script=asset("page.js"),
         graph=bare_svg(content.graph_svg),
-        curves=draw_curves(content.history),
+        curves=draw_curves(content.history) if content.folds is None else draw_spread(content.folds.histories),
         calibration=_draw_calibration(evaluation),
         robustness_charts=[] if content.robustness is None else draw_robustness(content.robustness),
         counted_as=" (all labels of a picture right)",

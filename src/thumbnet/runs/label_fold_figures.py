@@ -1,0 +1,97 @@
+"""The figures of a folder of folds where an image may have several labels: of each fold, and of all images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from thumbnet.data.class_counts import Baseline
+from thumbnet.errors import RunError
+from thumbnet.evaluation.label_bootstrap import label_intervals
+from thumbnet.evaluation.label_predictions import LabelPredictions, StoredLabels
+from thumbnet.evaluation.multi_label import LabelEvaluation, label_evaluation_of
+from thumbnet.runs.fold_figures import OutOfFold, out_of_fold
+from thumbnet.runs.fold_table import FoldList, FoldTable
+from thumbnet.runs.pooled_folds import PooledFolds, means_of_rows, source_order
+from thumbnet.runs.run import Run, RunDir
+
+
+@dataclass(frozen=True)
+class LabelsOutOfFold(PooledFolds):
+    """As `PooledFolds`, of images with several labels; `stored` and `evaluations` are those of each seed. Each fold's
+    model answers by thresholds of its own."""
+
+    stored: tuple[StoredLabels, ...]
+    evaluations: tuple[LabelEvaluation, ...]
+
+    @property
+    def num_images(self) -> int:
+        return self.evaluations[0].num_images
+
+    @property
+    def of_seeds(self) -> tuple[LabelEvaluation, ...]:
+        return self.evaluations
+
+    @property
+    def baseline(self) -> Baseline:
+        return self.evaluations[0].baseline
+
+    def with_intervals(self) -> Sequence[Mapping[str, tuple[float, float, float]]]:
+        return [_with_intervals(evaluation, self.table.groups()) for evaluation in self.evaluations]
+
+
+def any_out_of_fold(runs: Sequence[Run], folds: FoldList, table: FoldTable) -> OutOfFold | LabelsOutOfFold:
+    """What finished runs predict, fold by fold and in each seed by seed.
+
+    Raises:
+        RunError: a run has predictions of other images than the table says.
+    """
+    if not runs[0].card.has_several_labels:
+        return out_of_fold(runs, folds, table)
+    num_seeds, class_names = len(folds.seeds), runs[0].card.class_names
+    stored_of_runs = [_own_predictions(run, table, place // num_seeds) for place, run in enumerate(runs)]
+    stored = tuple(_pooled(stored_of_runs[seed::num_seeds], table) for seed in range(num_seeds))
+    of_runs = [label_evaluation_of(each, class_names).figures for each in stored_of_runs]
+    by_fold = tuple(means_of_rows(of_runs[first : first + num_seeds]) for first in range(0, len(runs), num_seeds))
+    return LabelsOutOfFold(
+        folds, table, by_fold, stored, tuple(label_evaluation_of(each, class_names) for each in stored)
+    )
+
+
+def _own_predictions(run: Run, table: FoldTable, fold: int) -> StoredLabels:
+    stored, num_images = RunDir(run.path).read_any_predictions(), len(table.test_images(fold))
+    if len(stored) != num_images or not isinstance(stored, StoredLabels):
+        raise RunError(
+            f"{run.path} has predictions of {len(stored):,} images, and folds.csv has {num_images:,} for it",
+            hint="delete that run and go on with --resume",
+        )
+    return stored
+
+
+def _pooled(stored: Sequence[StoredLabels], table: FoldTable) -> StoredLabels:
+    """The predictions of all images, one set a fold in the folds' order, in the order of the source."""
+    order = source_order(table, len(stored))
+    paths = [path for each in stored for path in each.paths or ()]
+    predictions = LabelPredictions(
+        torch.cat([each.predictions.logits for each in stored])[order],
+        torch.cat([each.labels for each in stored])[order],
+        decided=torch.cat([each.predicted for each in stored])[order],
+    )
+    return StoredLabels(predictions, tuple(paths[place] for place in order.tolist()) if paths else None)
+
+
+def _with_intervals(evaluation: LabelEvaluation, groups: Sequence[int] | None) -> dict[str, tuple[float, float, float]]:
+    """Each figure of a seed with the bounds of its interval, never narrower by groups than by images."""
+    bounds = [label_intervals(evaluation.predictions)]
+    bounds[0]["accuracy"] = evaluation.accuracy_interval
+    if groups is not None:
+        bounds.append(label_intervals(evaluation.predictions, np.array(groups)))
+    found = {}
+    for name, value in evaluation.figures.items():
+        known = [each[name] for each in bounds if name in each]
+        if known:
+            found[name] = value, min(low for low, _ in known), max(high for _, high in known)
+    return found
