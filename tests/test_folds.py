@@ -29,7 +29,8 @@ from thumbnet.evaluation.analysis import analyse
 from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import fold_figures, fold_report
-from thumbnet.runs.evaluate_folds import compare_folds, evaluate_folds
+from thumbnet.runs.compare_folds import compare_folds
+from thumbnet.runs.evaluate_folds import evaluate_folds
 from thumbnet.runs.fold_config import shared_config
 from thumbnet.runs.fold_figures import OutOfFold, evaluation_of, out_of_fold
 from thumbnet.runs.fold_runs import FoldRuns, load_folds, read_folds

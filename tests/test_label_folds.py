@@ -18,7 +18,8 @@ from thumbnet.cli import main
 from thumbnet.cli.training_output import described
 from thumbnet.config import TrainConfig
 from thumbnet.errors import DataError
-from thumbnet.runs.evaluate_folds import compare_folds, evaluate_folds
+from thumbnet.runs.compare_folds import compare_folds
+from thumbnet.runs.evaluate_folds import evaluate_folds
 from thumbnet.runs.fold_config import shared_config
 from thumbnet.runs.fold_runs import FoldRuns
 from thumbnet.runs.fold_table import FoldRow, FoldTable

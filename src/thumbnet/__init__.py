@@ -114,7 +114,7 @@ _MODULE_OF = {
     "train": "thumbnet.runs.train",
     "train_seeds": "thumbnet.runs.seeds",
     "FoldRuns": "thumbnet.runs.fold_runs",
-    "compare_folds": "thumbnet.runs.evaluate_folds",
+    "compare_folds": "thumbnet.runs.compare_folds",
     "evaluate_folds": "thumbnet.runs.evaluate_folds",
     "load_folds": "thumbnet.runs.fold_runs",
     "train_folds": "thumbnet.runs.folds",

@@ -10,8 +10,8 @@ from thumbnet.cli.output import put, put_json
 
 if TYPE_CHECKING:
     from thumbnet.runs.compare import RunComparison
+    from thumbnet.runs.compare_folds import FoldsComparison
     from thumbnet.runs.compare_seeds import SeedsComparison
-    from thumbnet.runs.evaluate_folds import FoldsComparison
 
 
 def compare(parsed: argparse.Namespace) -> None:
@@ -55,7 +55,7 @@ def _put(comparison: RunComparison | SeedsComparison | FoldsComparison, parsed: 
 
 def _compare_folds(parsed: argparse.Namespace, folders: list[str]) -> None:
     """Print how folders of folds compare, image by image out of fold."""
-    from thumbnet.runs.evaluate_folds import compare_folds
+    from thumbnet.runs.compare_folds import compare_folds
 
     refuse_options(
         parsed,
