@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from thumbnet.data.dataset import Split
 from thumbnet.errors import RunError
 from thumbnet.evaluation import label_bootstrap
 from thumbnet.evaluation.comparison import compare_with_baseline
-from thumbnet.evaluation.label_bootstrap import label_differences, label_intervals
+from thumbnet.evaluation.label_bootstrap import label_class_intervals, label_differences, label_intervals
 from thumbnet.evaluation.label_predictions import LabelPredictions, StoredLabels
 from thumbnet.evaluation.label_predictions_csv import label_predictions_from_csv, label_predictions_to_csv
 from thumbnet.evaluation.multi_label import LabelEvaluation, label_evaluation_of
@@ -118,9 +118,15 @@ def test_intervals_hold_the_figure_and_groups_make_them_wider() -> None:
     copied = LabelPredictions(
         evaluation.predictions.logits[:30].repeat(10, 1), evaluation.predictions.labels[:30].repeat(10, 1)
     )
-    of_copies, of_groups = label_intervals(copied), label_intervals(copied, np.arange(300) % 30)
+    groups = np.arange(300) % 30
+    of_copies, of_groups = label_intervals(copied), label_intervals(copied, groups)
     for name, (low, high) in of_groups.items():
         assert high - low > 2 * (of_copies[name][1] - of_copies[name][0])
+    by_image = LabelEvaluation("test", NAMES, copied)
+    by_group = replace(by_image, group_intervals=label_class_intervals(copied, groups))
+    for image, group in zip(by_image.classes, by_group.classes, strict=True):
+        for own, wider in zip(astuple(image.intervals), astuple(group.intervals), strict=True):
+            assert wider[1] - wider[0] > 2 * (own[1] - own[0])
 
 
 def test_a_label_without_images_has_no_interval_of_its_precision() -> None:

@@ -110,6 +110,7 @@ def test_the_report_shows_every_fold_and_what_is_wrong(folds: FoldRuns, tmp_path
     assert "Answered: by the thresholds of each fold" in page
     assert "of each epoch the mean over the folds" in page.lower()
     assert f"{folds.metrics['num_images']:,}, in 2 folds" in page
+    assert "of what other groups of images would give" in page
     rows = rows_of(folds.path / "predictions.csv")
     num_wrong = sum(row["labels"] != row["predicted_labels"] for row in rows)
     assert num_wrong > 0

@@ -50,14 +50,16 @@ def group_class_intervals(
         confusions = _confusions(predictions, weights)
         num_right = confusions.diagonal(axis1=1, axis2=2)
         num_answered, num_there = confusions.sum(axis=1), confusions.sum(axis=2)
-        drawn["precision"].append(_ratios(num_right, num_answered))
-        drawn["recall"].append(_ratios(num_right, num_there))
-        drawn["f1"].append(_ratios(2 * num_right, num_answered + num_there))
-    bounds = {name: _bounds_by_class(np.concatenate(values)) for name, values in drawn.items()}
+        drawn["precision"].append(ratios_or_nan(num_right, num_answered))
+        drawn["recall"].append(ratios_or_nan(num_right, num_there))
+        drawn["f1"].append(ratios_or_nan(2 * num_right, num_answered + num_there))
+    bounds = {name: bounds_by_class(np.concatenate(values)) for name, values in drawn.items()}
     return tuple(ClassIntervals(*row) for row in zip(*bounds.values(), strict=True))
 
 
-def _ratios(numerators: Int64[np.ndarray, "b k"], denominators: Int64[np.ndarray, "b k"]) -> Float64[np.ndarray, "b k"]:
+def ratios_or_nan(
+    numerators: Int64[np.ndarray, "b k"], denominators: Int64[np.ndarray, "b k"]
+) -> Float64[np.ndarray, "b k"]:
     """The ratios, NaN where there is nothing to divide by."""
     ratios: Float64[np.ndarray, "b k"] = np.divide(
         numerators, denominators, out=np.full(numerators.shape, np.nan), where=denominators > 0
@@ -65,7 +67,7 @@ def _ratios(numerators: Int64[np.ndarray, "b k"], denominators: Int64[np.ndarray
     return ratios
 
 
-def _bounds_by_class(values: Float64[np.ndarray, "b k"]) -> list[Interval | None]:
+def bounds_by_class(values: Float64[np.ndarray, "b k"]) -> list[Interval | None]:
     """The interval of each column without its NaN; None where all are."""
     known = [column[~np.isnan(column)] for column in values.T]
     return [percentile_interval(column) if len(column) else None for column in known]

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from thumbnet.evaluation.binary import average_precisions
-from thumbnet.evaluation.group_bootstrap import cumulated, group_weights
+from thumbnet.evaluation.class_intervals import ClassIntervals
+from thumbnet.evaluation.group_bootstrap import bounds_by_class, cumulated, group_weights, ratios_or_nan
 from thumbnet.evaluation.label_predictions import LabelPredictions
 from thumbnet.evaluation.multi_label import LabelEvaluation
 from thumbnet.evaluation.overall import percentile_interval
@@ -39,6 +40,20 @@ def label_intervals(
         groups: a number for each image, equal for those of a group; None: each image is one of its own.
     """
     return {name: percentile_interval(values) for name, values in _draws(predictions, groups, seed=seed).items()}
+
+
+def label_class_intervals(
+    predictions: LabelPredictions, groups: Int64[np.ndarray, " n"], *, seed: int = 0
+) -> tuple[ClassIntervals, ...]:
+    """The intervals of each label's precision, recall and F1, from the same draws as those of the other figures."""
+    drawn: dict[str, list[Float64[np.ndarray, "b k"]]] = {"precision": [], "recall": [], "f1": []}
+    for weights in group_weights(groups, seed=seed):
+        found, wrong, missed = _counts(predictions, weights)
+        drawn["precision"].append(ratios_or_nan(found, found + wrong))
+        drawn["recall"].append(ratios_or_nan(found, found + missed))
+        drawn["f1"].append(ratios_or_nan(2 * found, 2 * found + wrong + missed))
+    bounds = {name: bounds_by_class(np.concatenate(values)) for name, values in drawn.items()}
+    return tuple(ClassIntervals(*row) for row in zip(*bounds.values(), strict=True))
 
 
 def label_differences(
@@ -73,10 +88,7 @@ def _draws(
 
 def _figures(predictions: LabelPredictions, weights: Int64[np.ndarray, "b n"]) -> Mapping[str, np.ndarray]:
     """What follows from the answers, of images that are drawn so often."""
-    truth, answered = predictions.labels.numpy() == 1, predictions.predicted.numpy() == 1
-    found, wrong, missed = (
-        weights @ pairs.astype(np.int64) for pairs in (truth & answered, ~truth & answered, truth & ~answered)
-    )
+    found, wrong, missed = _counts(predictions, weights)
     num_images = weights.sum(axis=1)
     of_labels = _f1(found, wrong + missed)
     is_there = found + wrong + missed > 0
@@ -84,8 +96,18 @@ def _figures(predictions: LabelPredictions, weights: Int64[np.ndarray, "b n"]) -
         "accuracy": weights @ predictions.right.numpy().astype(np.int64) / num_images,
         "micro_f1": _f1(found.sum(axis=1), (wrong + missed).sum(axis=1)),
         "macro_f1": of_labels.sum(axis=1) / np.maximum(1, is_there.sum(axis=1)),
-        "hamming_loss": (wrong + missed).sum(axis=1) / (num_images * truth.shape[1]),
+        "hamming_loss": (wrong + missed).sum(axis=1) / (num_images * found.shape[1]),
     }
+
+
+def _counts(
+    predictions: LabelPredictions, weights: Int64[np.ndarray, "b n"]
+) -> tuple[Int64[np.ndarray, "b k"], Int64[np.ndarray, "b k"], Int64[np.ndarray, "b k"]]:
+    """Of each label: found, answered wrongly, missed."""
+    truth, answered = predictions.labels.numpy() == 1, predictions.predicted.numpy() == 1
+    pairs = (truth & answered, ~truth & answered, truth & ~answered)
+    found, wrong, missed = (weights @ each.astype(np.int64) for each in pairs)
+    return found, wrong, missed
 
 
 def _f1(found: Int64[np.ndarray, "*b"], mistaken: Int64[np.ndarray, "*b"]) -> Float64[np.ndarray, "*b"]:

@@ -15,7 +15,7 @@ from thumbnet.data.class_counts import Baseline, baseline
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, NonFiniteLogitsError
 from thumbnet.evaluation.calibration import Calibration, reliability
-from thumbnet.evaluation.class_intervals import class_intervals
+from thumbnet.evaluation.class_intervals import ClassIntervals, class_intervals
 from thumbnet.evaluation.class_texts import IN_BRACKETS, class_texts
 from thumbnet.evaluation.classes import ClassMetrics
 from thumbnet.evaluation.intervals import accuracy_interval
@@ -42,12 +42,13 @@ class LabelEvaluation:
     """A model's metrics on a split whose images may have several labels.
 
     `accuracy` is the fraction of images of which all labels are found, and no other; `loss` the mean negative
-    log-likelihood a label.
+    log-likelihood a label. `group_intervals` are those of each label's metrics where images belong together.
     """
 
     split: str
     class_names: tuple[str, ...]
     predictions: LabelPredictions
+    group_intervals: tuple[ClassIntervals, ...] | None = None
 
     @property
     def num_images(self) -> int:
@@ -139,6 +140,9 @@ class LabelEvaluation:
         found, wrong, missed = self._counts[:, index]
         curves = self.predictions.curves(index)
         is_there = found + missed > 0
+        intervals = class_intervals(int(found), int(found + wrong), int(found + missed))
+        if self.group_intervals is not None:
+            intervals = intervals.widened(self.group_intervals[index])
         return LabelMetrics(
             class_name=self.class_names[index],
             num_images=int(found + missed),
@@ -147,7 +151,7 @@ class LabelEvaluation:
             recall=float(found / (found + missed)) if is_there else None,
             f1=float(_f1(self._counts[:, index])) if is_there else None,
             threshold=threshold,
-            intervals=class_intervals(int(found), int(found + wrong), int(found + missed)),
+            intervals=intervals,
         )
 
     def to_dict(self) -> dict[str, Any]:

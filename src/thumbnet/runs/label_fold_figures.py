@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from thumbnet.data.class_counts import Baseline
 from thumbnet.errors import RunError
-from thumbnet.evaluation.label_bootstrap import label_intervals
+from thumbnet.evaluation.label_bootstrap import label_class_intervals, label_intervals
 from thumbnet.evaluation.label_predictions import LabelPredictions, StoredLabels
 from thumbnet.evaluation.multi_label import LabelEvaluation, label_evaluation_of
 from thumbnet.runs.fold_figures import OutOfFold, out_of_fold
@@ -22,7 +22,8 @@ from thumbnet.runs.run import Run, RunDir
 @dataclass(frozen=True)
 class LabelsOutOfFold(PooledFolds):
     """As `PooledFolds`, of images with several labels; `stored` and `evaluations` are those of each seed. Each fold's
-    model answers by thresholds of its own."""
+    model answers by thresholds of its own. Where images belong together, the intervals of each label's metrics are by
+    whole groups."""
 
     stored: tuple[StoredLabels, ...]
     evaluations: tuple[LabelEvaluation, ...]
@@ -56,9 +57,14 @@ def any_out_of_fold(runs: Sequence[Run], folds: FoldList, table: FoldTable) -> O
     stored = tuple(_pooled(stored_of_runs[seed::num_seeds], table) for seed in range(num_seeds))
     of_runs = [label_evaluation_of(each, class_names).figures for each in stored_of_runs]
     by_fold = tuple(means_of_rows(of_runs[first : first + num_seeds]) for first in range(0, len(runs), num_seeds))
-    return LabelsOutOfFold(
-        folds, table, by_fold, stored, tuple(label_evaluation_of(each, class_names) for each in stored)
-    )
+    groups = table.groups()
+    evaluations = [label_evaluation_of(each, class_names) for each in stored]
+    if groups is not None:
+        evaluations = [
+            replace(each, group_intervals=label_class_intervals(each.predictions, np.array(groups)))
+            for each in evaluations
+        ]
+    return LabelsOutOfFold(folds, table, by_fold, stored, tuple(evaluations))
 
 
 def _own_predictions(run: Run, table: FoldTable, fold: int) -> StoredLabels:
