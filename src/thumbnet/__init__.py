@@ -120,7 +120,7 @@ _MODULE_OF = {
     "train_folds": "thumbnet.runs.folds",
     "Division": "thumbnet.specs.division",
     "find_leaks": "thumbnet.data.leaks",
-    "write_comparison": "thumbnet.runs.compare",
+    "write_comparison": "thumbnet.runs.write_comparison",
     "write_report": "thumbnet.runs.write_report",
 }
 

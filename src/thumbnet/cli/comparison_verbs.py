@@ -23,9 +23,10 @@ def compare(parsed: argparse.Namespace) -> None:
     if any(map(is_fold_runs, folders)):
         _compare_folds(parsed, folders)
         return
-    from thumbnet.runs.compare import compare_runs, write_comparison
+    from thumbnet.runs.compare import compare_runs
     from thumbnet.runs.compare_seeds import compare_seeds, is_of_seeds, write_seeds_comparison
     from thumbnet.runs.seed_runs import is_seed_runs
+    from thumbnet.runs.write_comparison import write_comparison
 
     source = {
         "data": parsed.data,

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 from thumbnet.data.class_counts import label_text
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.originals import larger_images
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.comparison import (
     CONFIDENCE_LEVEL,
@@ -28,17 +26,12 @@ from thumbnet.evaluation.label_predictions import StoredLabels
 from thumbnet.evaluation.metrics import standard_error
 from thumbnet.evaluation.multi_label import label_evaluation_of
 from thumbnet.runs.metrics import known_metrics
-from thumbnet.runs.own_data import DataPlace, load_own_dataset
+from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.same_test import check_same_test
 from thumbnet.runs.seed_runs import is_seed_runs
 from thumbnet.specs.own_code import takes_trust
-from thumbnet.views.comparison import describe_comparison, draw_costs
-from thumbnet.views.curves import curves_of, draw_curves
-from thumbnet.views.disagreements import IMAGE_PX, disagreements_of, draw_disagreements
-from thumbnet.views.figure import png_bytes
-
-COMPARISON = "comparison.json"
+from thumbnet.views.comparison import describe_comparison
 
 
 @dataclass(frozen=True)
@@ -163,46 +156,6 @@ def differences_of_labels(
     return tuple(label_differences(evaluations[0], each) for each in evaluations[1:])
 
 
-def write_comparison(
-    comparison: RunComparison,
-    out_dir: str | Path,
-    *,
-    data: str | None = None,
-    data_dir: str | Path | None = None,
-    allow_unverified: bool | None = None,
-    dataset: Dataset | None = None,
-) -> None:
-    """Write curves.png, cost.png, disagreements.png and, last of all, comparison.json to a new or empty folder.
-
-    Args:
-        data, data_dir, allow_unverified: where the images are now, as in `Run.load_dataset`.
-        dataset: the images, read before.
-
-    Raises:
-        ConfigError: the folder is not empty; DataError: the images cannot be read.
-        RunError: they are not those of the run, or the folder cannot be written.
-    """
-    folder = RunDir(Path(out_dir))
-    check_new_or_empty(folder.path)
-    place = DataPlace(data, data_dir, allow_unverified, dataset)
-    images = load_own_dataset(comparison.runs[0], place)
-    try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"the folder {folder.path} cannot be created: {error}", hint="name another") from error
-    names = [metrics.name for metrics in comparison.metrics]
-    curves = [curves_of(run.history, label=name) for run, name in zip(comparison.runs, names, strict=True)]
-    folder.write("curves.png", png_bytes(draw_curves(curves)))
-    folder.write("cost.png", png_bytes(draw_costs(comparison.metrics)))
-    shown = partial(larger_images, images, images.test, side=IMAGE_PX)
-    disagreements = [
-        disagreements_of(names[0], comparison.predictions[0], name, stored, pair, shown)
-        for name, stored, pair in zip(names[1:], comparison.predictions[1:], comparison.comparisons, strict=True)
-    ]
-    folder.write("disagreements.png", png_bytes(draw_disagreements(disagreements, images.class_names)))
-    folder.write_json(COMPARISON, comparison.to_dict())
-
-
 def distinct_names(paths: Sequence[Path]) -> list[str]:
     """The folders' names, with as many folders above as tell them apart; ConfigError where one is given twice."""
     whole = [path.resolve() for path in paths]
@@ -264,9 +217,3 @@ def note_on_times(names: Sequence[str], runs: Sequence[Run]) -> str:
         for name, (device, threads, *machine) in zip(names, places, strict=True)
     )
     return f"The times of training do not compare: {told}."
-
-
-def check_new_or_empty(path: Path) -> None:
-    """ConfigError where the folder is there already and holds something."""
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise ConfigError(f"{path} is there already and is no empty folder", hint="name a new or empty folder")

@@ -11,12 +11,13 @@ from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.aggregate import Aggregate, aggregate
 from thumbnet.evaluation.comparison import CONFIDENCE_LEVEL, RunMetrics
 from thumbnet.evaluation.mean_comparison import WELCH_METHOD, MeanComparison, compare_means
-from thumbnet.runs.compare import COMPARISON, check_new_or_empty, distinct_names, note_on_times
+from thumbnet.runs.compare import distinct_names, note_on_times
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import Run, RunDir
 from thumbnet.runs.same_test import check_same_test
 from thumbnet.runs.seed_runs import load_seed_runs
+from thumbnet.runs.write_comparison import COMPARISON, check_new_or_empty
 from thumbnet.specs.own_code import takes_trust
 from thumbnet.terminal.table import aligned
 from thumbnet.training.history import History
