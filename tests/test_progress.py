@@ -7,17 +7,8 @@ import re
 from typing import Any
 
 from thumbnet.training.history import EpochRecord
-from thumbnet.training.progress import (
-    Bar,
-    EpochPlan,
-    Lines,
-    NotebookTable,
-    Progress,
-    ReferenceLog,
-    StepReport,
-    duration,
-    pick_progress,
-)
+from thumbnet.training.progress import EpochPlan, Progress, StepReport, duration
+from thumbnet.training.progress_displays import Bar, Lines, NotebookTable, ReferenceLog, pick_progress
 
 PLAN = EpochPlan(epoch=1, num_epochs=20, lr=0.1, num_images=50_000, num_steps=391)
 HALF_WAY = StepReport(

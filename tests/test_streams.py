@@ -21,7 +21,8 @@ from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.registry import create_model
 from thumbnet.runs.resolve import speaker
 from thumbnet.training.history import EpochRecord
-from thumbnet.training.progress import Bar, EpochPlan, Lines, Progress, ReferenceLog, StepReport
+from thumbnet.training.progress import EpochPlan, Progress, StepReport
+from thumbnet.training.progress_displays import Bar, Lines, ReferenceLog
 
 SOURCE = Path(thumbnet.__file__).parent
 PLAN = EpochPlan(epoch=1, num_epochs=2, lr=0.1, num_images=10, num_steps=1)

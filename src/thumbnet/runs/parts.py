@@ -23,7 +23,8 @@ from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.fit import NO_SCORERS, fit
 from thumbnet.training.inputs import build_augmentations
 from thumbnet.training.length import Length
-from thumbnet.training.progress import LogStyle, Progress, ReferenceLog, Silent, pick_progress
+from thumbnet.training.progress import LogStyle, Progress, Silent
+from thumbnet.training.progress_displays import ReferenceLog, pick_progress
 from thumbnet.training.result import FitResult, S
 from thumbnet.training.state import TrainingState
 from thumbnet.training.stopping import OnEpochEnd

@@ -41,7 +41,8 @@ from thumbnet.training.history import History
 from thumbnet.training.inputs import build_augmentations, init_model_from_data, resolve_inputs
 from thumbnet.training.length import Length
 from thumbnet.training.optimizers import build_optimizer
-from thumbnet.training.progress import Progress, pick_progress
+from thumbnet.training.progress import Progress
+from thumbnet.training.progress_displays import pick_progress
 from thumbnet.training.randomness import LATEST_SCHEME
 from thumbnet.training.records import record_of
 from thumbnet.training.result import FitResult, S
