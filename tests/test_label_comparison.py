@@ -64,7 +64,8 @@ def test_stored_predictions_come_back() -> None:
     assert torch.equal(stored.right, own.right)
     assert stored.paths == tuple(f"{index}.png" for index in range(200))
     assert logits.max() > 12
-    assert torch.allclose(stored.predictions.logits, logits, atol=5e-3)
+    is_exact = logits < 14  # above, of nine digits of the probability few are other than 9
+    assert torch.allclose(stored.predictions.logits[is_exact], logits[is_exact], atol=2e-3)
     found, expected = (
         LabelEvaluation("test", NAMES, each).mean_average_precision for each in (stored.predictions, own)
     )

@@ -213,7 +213,7 @@ def test_what_is_divided_by_labels_is_trained_on(beach: Path, tmp_path: Path) ->
 
 
 def test_one_label_a_picture_and_groups_come_from_files(tmp_path: Path) -> None:
-    rows = {f"{index // 10}/{index:02}.png": NAMES[index % 3] for index in range(60)}
+    rows = {f"{index // 10}/{'x' * (index % 7)}{index:02}.png": NAMES[index % 3] for index in range(60)}
     sea = write_folder(tmp_path / "sea", rows)
     (sea / "groups.csv").write_text("path,group\n" + "".join(f"{path},film-{path[-6]}\n" for path in rows))
     done = split_folder(sea, tmp_path / "out", groups="auto")
@@ -247,7 +247,6 @@ def test_class_folders_are_divided_where_the_file_is_not_meant(tmp_path: Path) -
         ("path,label\n1.png,cat\n2.png,dog\n", "file", "1 picture is not listed"),
         ("path,labels\n1.png,cat;dog\n2.png,dog\n3.png,dog\n", "file", "label 'cat' has 1 image, too few"),
         ("path,label\n1.png,cat\n2.png,dog\n3.png,dog\n", "folders", "in .* outside its class folders"),
-        ("path,label\n1.png,cat\n2.png,dog\n3.png,dog\n", "flie", "labels is 'flie'"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(tmp_path: Path, text: str, labels: Labels, expected: str) -> None:
