@@ -65,7 +65,8 @@ def label_predictions_from_csv(text: str, *, name: str, class_names: Sequence[st
 
 def _logits(probabilities: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
     """Of probabilities that may have been rounded to 0 or 1."""
-    return torch.special.logit(probabilities.clamp(LOWEST, HIGHEST)).float()
+    logits: Float[Tensor, "n k"] = torch.special.logit(probabilities.clamp(LOWEST, HIGHEST)).float()
+    return logits
 
 
 def _marks(
