@@ -140,8 +140,8 @@ def _area_difference(first: FoldsEvaluation, other: FoldsEvaluation) -> AreaDiff
     if before is None or after is None or before.binary is None:
         return None
     positive = before.binary.positive
-    margins = [margins_of(each.predictions.logits, positive=positive) for each in (before, after)]
-    return paired_auc_difference(*margins, (before.predictions.labels == positive).numpy())
+    first_margins, other_margins = (margins_of(each.predictions.logits, positive=positive) for each in (before, after))
+    return paired_auc_difference(first_margins, other_margins, (before.predictions.labels == positive).numpy())
 
 
 def _group_differences(first: FoldsEvaluation, other: FoldsEvaluation) -> dict[str, tuple[float, float]] | None:
