@@ -46,6 +46,7 @@ def test_json_has_the_documented_keys(run_dir: Path, tmp_path: Path, capsys: pyt
     evaluated = json_of(capsys, "evaluate", str(run_dir))
     assert set(evaluated) == {
         "model", "num_params", "data", "split", "num_images", "accuracy", "accuracy_standard_error", "top2_accuracy",
+        "accuracy_interval", "top2_accuracy_interval", "loss_interval",
         "loss", "calibration_error", "reliability", "coverage", "classes", "confusion", "most_confused", "top_losses",
         "least_confident_correct", "most_confident_wrong", "balanced_accuracy", "macro_f1", "mcc", "commonest_class",
         "commonest_share", "balanced_accuracy_interval", "macro_f1_interval", "mcc_interval",
