@@ -100,7 +100,7 @@ def made_record() -> dict[str, Any]:
     }  # fmt: skip
     second = {**run, "threshold": 0.321, "validation": measured}
     return {
-        "circumstances": made_circumstances("it"),
+        "circumstances": made_circumstances("it", processor_kind="a kind"),
         "steps": [{"text": "thumbnet data info", "seconds": 61.0}],
         "facts": {"first": run, "check": check, "second": second, "folds": folds, "page": {"num_bytes": 498_300}},
     }
