@@ -70,7 +70,7 @@ def test_figures_stand_between_their_marks_and_go_again() -> None:
         "| area under the ROC curve | 0.910 | 0.900 to 0.920 |",
         "has 498 kB",
         "(4 trainings, 8 min 20 s in all)",
-        "n = 1, a processor (a kind), it.",
+        "n = 1, a processor (a kind), 2026-11-29.",
         "a processor (a kind, 2 threads)",
     ):
         assert said in " ".join(filled.split()), said
