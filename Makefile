@@ -56,8 +56,10 @@ setup-boards:
 train: setup
 	@$(BIN)/thumbnet train
 
+# How Python runs pytest: `.ci/run` lets coverage watch it.
+PYTEST ?= -m pytest
 test: setup
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python $(PYTEST) -n auto --dist loadfile
 
 test-browser: setup-browser
 	@$(BIN)/python -m pytest -m browser -rs

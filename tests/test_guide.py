@@ -15,6 +15,7 @@ import pytest
 from guide_pictures import builder, figures, keep_one_of, sort_into_folders, steps
 from made_circumstances import made_circumstances
 from scripts import ROOT
+from thumbnet.kernels.library import load_kernels
 from thumbnet.runs.run import load_run
 
 KEPT = 4  # one of so many pictures stays
@@ -108,6 +109,7 @@ def made_record() -> dict[str, Any]:
 
 @pytest.mark.guide
 def test_the_guide_runs_as_it_stands(tmp_path: Path) -> None:
+    load_kernels()  # half a minute has no room to compile them
     pictures = sort_into_folders(tmp_path)
     text = " ".join(builder.GUIDE.read_text().split())
     counts = {name: len(list((pictures / name).iterdir())) for name in ("defective", "fine")}
