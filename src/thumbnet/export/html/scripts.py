@@ -45,7 +45,10 @@ UNSURE_WHERE = (  # the same for models that may be unsure: `model.unsure` is th
     ),
     (
         'heading.append(element("span", { text: percent(probability) }))',
-        'heading.append(element("span", { text: figure }))',
+        """\
+const beside = element("span", { text: figure });
+    if (isUnsure) beside.style.whiteSpace = "normal"; // a class's name may take more than a line
+    heading.append(beside)""",
     ),
     ("${name}, ${percent(probability)}` };", "${name}, ${figure}` };"),
     (
