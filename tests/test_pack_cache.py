@@ -24,7 +24,7 @@ from test_packs import LAYOUTS, assert_same
 from thumbnet.cli import main
 from thumbnet.data import leaks, memory, pictures
 from thumbnet.data.folder import read_folder
-from thumbnet.data.packs import build, cache, decoding, facts, place, row_file
+from thumbnet.data.packs import build, cache, decoding, entries, facts, place, row_file
 from thumbnet.data.picture_request import PictureRequest
 from thumbnet.data.source_registry import read_source
 from thumbnet.errors import ConfigError, DataError, ImageError
@@ -342,6 +342,20 @@ def test_what_others_could_write_to_is_not_trusted(folder: Path, tmp_path: Path,
     assert packs.stat().st_mode & 0o777 == 0o700
 
 
+def test_what_is_no_entry_stays(folder: Path, tmp_path: Path) -> None:
+    """A `packs` of the user's own in the folder that THUMBNET_CACHE names."""
+    packs = tmp_path / "cache" / "packs"
+    (packs / "pets-64").mkdir(parents=True)
+    (packs / "pets-64" / "manifest.json").write_text("{}")
+    os.utime(packs / "pets-64" / "manifest.json", (0, 0))
+    packs.chmod(0o775)
+    read(folder)
+    place.tidy(packs)
+    _, found = entries.cache_entries()
+    assert len(found) == len(entries.clear_cache()) == 1
+    assert (packs / "pets-64" / "manifest.json").read_text() == "{}"
+
+
 def test_a_second_process_waits_for_the_first(folder: Path, tmp_path: Path) -> None:
     read(folder)
     (entry,) = (path for path in (tmp_path / "cache" / "packs").iterdir() if path.is_dir())
@@ -378,11 +392,11 @@ def test_the_command_lists_and_clears(folder: Path, tmp_path: Path, capsys: pyte
     (folder / "cat" / "0.png").write_bytes(b"no picture")
     with pytest.raises(ImageError):
         read(folder, image_size=12)
-    entries = {(str(it["image_shape"]), it["fit"], it["state"]): it for it in listed()["entries"]}
-    assert {*entries} == {
+    known = {(str(it["image_shape"]), it["fit"], it["state"]): it for it in listed()["entries"]}
+    assert {*known} == {
         ("[3, 4, 4]", "crop", "complete"), ("[3, 6, 8]", "letterbox", "complete"), ("None", None, "unfinished"),
     }  # fmt: skip
-    square = entries["[3, 4, 4]", "crop", "complete"]
+    square = known["[3, 4, 4]", "crop", "complete"]
     assert (square["folder"], square["num_images"]) == (str(folder), 10)
     assert square["num_bytes"] > 10 * 48
     assert main(["data", "cache", "--list"]) == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thumbnet.data.packs.manifest import MANIFEST, Manifest, read_manifest
-from thumbnet.data.packs.place import BUILDING_SUFFIX, cache_place, lock_of, locked, remove, size_on_disk
+from thumbnet.data.packs.place import BUILDING_SUFFIX, cache_place, is_entry, lock_of, locked, remove, size_on_disk
 from thumbnet.errors import DataError
 from thumbnet.specs.checks import did_you_mean
 from thumbnet.terminal.text import counted, escaped
@@ -55,7 +55,7 @@ def cache_entries() -> tuple[Path | None, list[CacheEntry]]:
     if place is None or not place.is_dir():
         return place, []
     try:
-        folders = sorted(path for path in place.iterdir() if path.is_dir())
+        folders = sorted(path for path in place.iterdir() if path.is_dir() and is_entry(path))
     except OSError as error:
         raise DataError(f"{place} cannot be listed: {error.strerror}", hint="check its permissions") from error
     names = dict.fromkeys(lock_of(path).stem for path in folders)

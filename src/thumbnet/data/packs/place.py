@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import sys
@@ -26,6 +27,7 @@ BUILDING_SUFFIX = ".building"  # of a folder in which pictures are being decoded
 OLD_SUFFIX = ".old"  # of an entry that is being replaced
 OTHERS_CAN_WRITE = stat.S_IWGRP | stat.S_IWOTH
 MAX_UNUSED_S = 30 * 86_400
+ENTRY_NAME = re.compile(r".+-[0-9a-f]{16}")
 
 
 def cache_place() -> Path | None:
@@ -49,8 +51,8 @@ def is_switched_off() -> bool:
 def open_cache() -> Path | None:
     """The folder of the cache, made if need be; None if there can be none that is only the user's.
 
-    What lies in a folder of the user's that others could write to is not trusted: it is removed, and the folder closed
-    to others.
+    Entries in a folder of the user's that others could write to are not trusted: they are removed, and the folder
+    closed to others. What is no entry stays: THUMBNET_CACHE may name a folder that has a `packs` of the user's own.
     """
     folder = cache_place()
     if folder is None or sys.platform == "win32":  # which moves no folder of files that are mapped
@@ -65,7 +67,7 @@ def open_cache() -> Path | None:
         if status.st_mode & 0o077:
             folder.chmod(0o700)
         if status.st_mode & OTHERS_CAN_WRITE:
-            for path in folder.iterdir():
+            for path in filter(is_entry, [*folder.iterdir()]):
                 remove(path)
     except OSError:
         return None
@@ -120,7 +122,7 @@ def replace_folder(new: Path, place: Path) -> None:
 def tidy(folder: Path) -> None:
     """Remove the entries, and the leftovers of readings that were stopped, that nobody used for a month."""
     now_s = time.time()
-    for path in [*folder.iterdir()]:
+    for path in filter(is_entry, [*folder.iterdir()]):
         with suppress(OSError):
             used = path / MANIFEST if (path / MANIFEST).exists() else path
             if path.is_dir() and now_s - used.lstat().st_mtime > MAX_UNUSED_S:
@@ -135,6 +137,12 @@ def lock_of(path: Path) -> Path:
     for suffix in (BUILDING_SUFFIX, OLD_SUFFIX):
         name = name.partition(suffix)[0]
     return path.with_name(f"{name}{LOCK_SUFFIX}")
+
+
+def is_entry(path: Path) -> bool:
+    """Whether a name is one that the cache gives: to an entry, its lock, or the folder in which it is being made."""
+    name = lock_of(path).name.removesuffix(LOCK_SUFFIX).removesuffix(LOCK_SUFFIX)
+    return ENTRY_NAME.fullmatch(name) is not None
 
 
 def size_on_disk(folder: Path) -> int:
