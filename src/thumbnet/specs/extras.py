@@ -15,6 +15,8 @@ EXTRAS = {
     "serve": ("starlette", "uvicorn", "python_multipart"),
     "heic": ("pillow_heif",),
     "tensorboard": ("tensorboard",),
+    "cluster": ("distributed",),
+    "sweep": ("optuna", "psycopg"),
 }
 
 
