@@ -19,7 +19,7 @@ from thumbnet.runs.names import REPORT
 from thumbnet.specs import extras
 
 ROOT = Path(__file__).parents[1]
-DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "psycopg": "psycopg[binary]"}
 
 # Run by Python with the run's folder, a picture and a folder to write to: calls of the command, with the packages of
 # the extras hidden as if they were not installed. Prints what each call returned and wrote.
