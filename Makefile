@@ -10,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL_TORCH = $(if $(filter file,$(origin TORCH)),$(BIN)/python tools/install_torch.py,$(PIP) install --quiet) $(TORCH)
 
-.PHONY: FORCE setup setup-browser setup-boards train test test-browser engine lint format lock wheel clean
+.PHONY: FORCE setup setup-browser setup-boards train test test-browser engine lint audit format lock wheel clean
 
 setup: .venv/.ready
 
@@ -80,6 +80,13 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/codespell $$(git ls-files)
 
+# Known holes of what the lock holds and of PyTorch, by PyPI's list; a package that the list does not know is a failure, too.
+PIP_AUDIT := 2.10.1
+audit:
+	@[ -x .audit/bin/pip-audit ] || { $(PYTHON) -m venv .audit && .audit/bin/python -m pip --disable-pip-version-check install --quiet pip-audit==$(PIP_AUDIT); }
+	.audit/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r requirements.lock \
+		-r <(echo $(firstword $(subst +, ,$(TORCH))))
+
 format: setup
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -93,4 +100,4 @@ lock:
 	mv requirements.lock.kept requirements.lock
 
 clean:
-	rm -rf .venv .browser dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .audit .browser dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,151 @@
+"""Nothing of ours reads a file in a way that can execute it: in the package, the tools and the benchmarks.
+
+ruff's rules S102, S301, S302, S307 and S506 find calls of `pickle`, `marshal`, `eval` and `yaml.load`; they know
+neither `torch.load` nor `allow_pickle` nor classes derived from an unpickler. So all of it is looked for here.
+"""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("src", "tools", "benchmarks")
+MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve"}
+NAMES = {
+    "joblib.load", "yaml.load", "yaml.load_all", "yaml.full_load", "yaml.full_load_all", "yaml.unsafe_load",
+    "yaml.unsafe_load_all", "torch.jit.load", "torch.hub.load", "torch.package.PackageImporter",
+    "torch.serialization.add_safe_globals", "torch.serialization.safe_globals", "pandas.read_pickle", "eval",
+    "exec", "builtins.eval", "builtins.exec",
+    "multiprocessing.connection.Client", "multiprocessing.connection.Listener",
+}  # fmt: skip
+# Where one is used all the same, and why that is safe.
+ALLOWED = {
+    (
+        "src/thumbnet/data/cifar_pickle.py",
+        "pickle",
+    ): "CIFAR's files are pickles; its own unpickler looks up no foreign name",
+    (
+        "src/thumbnet/specs/own_code.py",
+        "exec",
+    ): "a user's own network, which --trust-code or the user's recipe asks for",
+}
+RULES = ("S102", "S301", "S302", "S307", "S506")
+
+
+def unsafe_uses(source: str) -> Iterator[str]:
+    """What a module uses of all that may execute what it reads, each by its full name."""
+    tree = ast.parse(source)
+    full_names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                full_names[alias.asname or alias.name.partition(".")[0]] = (
+                    alias.name if alias.asname else alias.name.partition(".")[0]
+                )
+                if alias.name.partition(".")[0] in MODULES:
+                    yield alias.name.partition(".")[0]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            for alias in node.names:
+                full_names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+            if node.module.partition(".")[0] in MODULES:
+                yield node.module.partition(".")[0]
+    checked = [
+        node.func for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_keyword(node, "weights_only", True)
+    ]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            if any(each.arg == "allow_pickle" for each in node.keywords) and not _is_keyword(
+                node, "allow_pickle", False
+            ):
+                yield "allow_pickle"
+            if any(each.arg == "Loader" for each in node.keywords):
+                yield "yaml.load"
+        if isinstance(node, ast.Name | ast.Attribute):
+            name = _full_name(node, full_names)
+            if name in NAMES or (name in ("torch.load", "torch.serialization.load") and node not in checked):
+                yield name
+
+
+def _is_keyword(call: ast.Call, name: str, value: bool) -> bool:
+    return any(
+        each.arg == name and isinstance(each.value, ast.Constant) and each.value.value is value
+        for each in call.keywords
+    )
+
+
+def _full_name(node: ast.expr, full_names: dict[str, str]) -> str:
+    if isinstance(node, ast.Name):
+        return full_names.get(node.id, node.id)
+    if isinstance(node, ast.Attribute):
+        owner = _full_name(node.value, full_names)
+        return f"{owner}.{node.attr}" if owner else ""
+    return ""
+
+
+def test_nothing_loads_unsafely() -> None:
+    found = {
+        (path.relative_to(ROOT).as_posix(), use)
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*.py")
+        for use in unsafe_uses(path.read_text())
+    }
+    assert found == set(ALLOWED)
+
+
+@pytest.mark.parametrize(
+    ("source", "use"),
+    [
+        ("import pickle", "pickle"),
+        ("import pickle as p", "pickle"),
+        ("from pickle import loads", "pickle"),
+        ("import marshal", "marshal"),
+        ("from shelve import open", "shelve"),
+        ("import cloudpickle", "cloudpickle"),
+        ("import torch\ntorch.load(path)", "torch.load"),
+        ("import torch\ntorch.load(path, weights_only=False)", "torch.load"),
+        ("import torch as t\nt.load(path, weights_only=safe)", "torch.load"),
+        ("from torch import load\nload(path)", "torch.load"),
+        ("import torch\nread = torch.load", "torch.load"),
+        ("import torch.serialization\ntorch.serialization.load(path)", "torch.serialization.load"),
+        ("import torch\ntorch.jit.load(path)", "torch.jit.load"),
+        ("import numpy as np\nnp.load(path, allow_pickle=True)", "allow_pickle"),
+        ("import numpy as np\nnp.load(path, allow_pickle=trusted)", "allow_pickle"),
+        ("import yaml\nyaml.load(text)", "yaml.load"),
+        ("from joblib import load as read\nread(path)", "joblib.load"),
+        ("eval(text)", "eval"),
+        ("import builtins\nbuiltins.exec(text)", "builtins.exec"),
+    ],
+)
+def test_unsafe_uses_are_found(source: str, use: str) -> None:
+    assert use in set(unsafe_uses(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch\ntorch.load(path, weights_only=True)",
+        "import numpy as np\nnp.load(path)\nnp.load(path, allow_pickle=False)",
+        "model.eval()",
+        "import joblib\njoblib.Parallel(2)",
+        "import safetensors.torch\nsafetensors.torch.load(content)",
+        "import json\njson.load(file)",
+    ],
+)
+def test_safe_uses_are_let_through(source: str) -> None:
+    assert not list(unsafe_uses(source))
+
+
+def test_ruff_looks_for_them_too() -> None:
+    """The rules are on, and no file of ours is left out of them but by a comment in its line."""
+    lint = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    assert "S" in lint["select"]
+    for codes in (
+        [*lint["ignore"]],
+        *(codes for files, codes in lint["per-file-ignores"].items() if files != "tests/**"),
+    ):
+        assert not [code for code in codes if any(rule.startswith(code) for rule in RULES)]
