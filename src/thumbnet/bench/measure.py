@@ -43,6 +43,7 @@ from thumbnet.training.history import History
 from thumbnet.training.inputs import build_augmentations, make_batch
 from thumbnet.training.processor import processor_kind
 from thumbnet.training.progress import Progress
+from thumbnet.training.threads import obeys_threads
 from thumbnet.training.watch import StepWatch, seconds_per_call
 
 MATRIX_SIZES = (1024, 2048, 4096)  # sides of the square matrices
@@ -175,6 +176,7 @@ def measure_model(name: str, batch_size: int, precision: str, device: str) -> Mo
     )
 
 
+@obeys_threads
 def time_recipe(config: TrainConfig) -> RecipeTime:
     """What a recipe's training takes on CIFAR-10, from some steps at each size that its images have."""
     held_out = CIFAR_VAL_FRACTION if isinstance(config.val_fraction, str) else config.val_fraction

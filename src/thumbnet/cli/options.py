@@ -130,6 +130,12 @@ def add_recipe_options(parser: argparse.ArgumentParser, *, has_epochs: bool = Tr
     parser.add_argument("--seed", type=int, help="seed of weights, shuffling, augmentation and dropout")
     parser.add_argument("--device", choices=DEVICES, help="where to compute (default: auto)")
     parser.add_argument(
+        "--threads",
+        metavar="N",
+        type=int,
+        help="threads that compute one training on a CPU; recorded, kept to by --resume (default: as PyTorch has it)",
+    )
+    parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", dest="settings", help="any other field of the recipe; repeatable"
     )
     add_data_options(parser, "the recipe's, auto as a rule")

@@ -40,6 +40,7 @@ RECIPE_OPTIONS = (
     "lr",
     "seed",
     "device",
+    "threads",
     "threshold",
     "recall",
     "positive",

@@ -43,6 +43,7 @@ from thumbnet.runs.train import check_trainable, with_own_code
 from thumbnet.specs.decisions import Decisions
 from thumbnet.training.device import pick_device
 from thumbnet.training.progress import LogStyle
+from thumbnet.training.threads import obeys_threads
 
 SUSPECTS = "suspects.csv"
 EXCLUDE = "exclude.csv"
@@ -71,6 +72,7 @@ class DataCheck:
         return describe_check(self.summary)
 
 
+@obeys_threads
 def check_data(
     config: TrainConfig | None = None,
     *,

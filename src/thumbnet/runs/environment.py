@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,7 +12,9 @@ from torch import nn
 from thumbnet.config import TrainConfig
 from thumbnet.kernels.choice import describe_kernels, pick_kernels, runs_fully_fused
 from thumbnet.kernels.cpu import cpu_form
+from thumbnet.specs.processors import num_processors
 from thumbnet.training.device import pick_device, pick_precision, processor_name
+from thumbnet.training.threads import computing_with
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,9 @@ def environment_of(config: TrainConfig, model: nn.Module) -> Environment:
 def using_threads(num_threads: int | None, *, say: Callable[[str], None]) -> Iterator[None]:
     """While this lasts, PyTorch computes with so many threads, if the machine has as many cores; None: as it does."""
     before = torch.get_num_threads()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if num_threads is None or num_threads == before or not 1 <= num_threads <= cores:
+    if num_threads is None or num_threads == before or not 1 <= num_threads <= num_processors():
         yield
         return
     say(f"Computing with {num_threads} thread{'s' if num_threads > 1 else ''}, as before, instead of {before}.")
-    torch.set_num_threads(num_threads)
-    try:
+    with computing_with(num_threads):
         yield
-    finally:
-        torch.set_num_threads(before)

@@ -41,9 +41,11 @@ from thumbnet.specs.json_text import FORMAT, to_json
 from thumbnet.specs.loggers import check_loggers
 from thumbnet.specs.own_code import takes_trust
 from thumbnet.training.progress import LogStyle
+from thumbnet.training.threads import obeys_threads
 
 
 @takes_trust
+@obeys_threads
 def train_folds(
     config: TrainConfig | None = None,
     *,

@@ -10,8 +10,10 @@ from thumbnet.runs.parts import (
 from thumbnet.runs.resolve import load_data, speaker
 from thumbnet.training.lr_finder import LrTrial, find_lr
 from thumbnet.training.progress import LogStyle
+from thumbnet.training.threads import obeys_threads
 
 
+@obeys_threads
 def find_recipe_lr(config: TrainConfig, *, log_style: LogStyle = "auto") -> LrTrial:
     """The learning rate that the LR finder gives for a recipe's model, data, batch size and optimizer."""
     dataset, config = load_data(config, say=speaker(log_style))

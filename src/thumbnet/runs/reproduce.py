@@ -23,6 +23,7 @@ OPTIONS = (
     "batch_size",
     "lr",
     "seed",
+    "threads",
     "threshold",
     "recall",
     "positive",

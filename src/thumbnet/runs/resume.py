@@ -23,6 +23,7 @@ from thumbnet.specs.own_code import give_again, takes_trust
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.state import TrainingState
 from thumbnet.training.stopping import OnEpochEnd
+from thumbnet.training.threads import computing_with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,9 @@ def go_on(
             dataset = dataset.with_remark(choice.reason)
         loggers = () if finished is not None else loggers_to_go_on(options.loggers, folder.path)
         recorded = Environment() if checkpoint is None else checkpoint.environment
-        with using_threads(recorded.num_threads, say=say):
+        asked = config.engine.threads
+        as_before = using_threads(recorded.num_threads, say=say) if asked is None else computing_with(asked)
+        with as_before:
             model = build_model(config, dataset)
             changes = [] if checkpoint is None else recorded.differences(environment_of(config, model))
             check_accepted(changes, folder=folder.path, accept_changes=options.accept_changes)

@@ -32,6 +32,7 @@ from thumbnet.specs.engine import Device
 from thumbnet.specs.loggers import check_loggers
 from thumbnet.specs.own_code import give_again, takes_trust
 from thumbnet.training.progress import LogStyle
+from thumbnet.training.threads import obeys_threads
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class SeedRuns:
 
 
 @takes_trust
+@obeys_threads
 def train_seeds(
     config: TrainConfig | None = None,
     *,

@@ -39,10 +39,12 @@ from thumbnet.training.inputs import build_augmentations
 from thumbnet.training.optimizers import build_optimizer
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.stopping import OnEpochEnd
+from thumbnet.training.threads import obeys_threads
 from thumbnet.views.report.sections import REPORT_SECTIONS
 
 
 @takes_trust
+@obeys_threads
 def train(
     config: TrainConfig | None = None,
     *,
@@ -132,6 +134,7 @@ def _still_planned(config: TrainConfig, *given: str) -> dict[str, object]:
     return {"planned": [name for name in config.planned if name not in given]}
 
 
+@obeys_threads
 def begin(
     config: TrainConfig,
     *,

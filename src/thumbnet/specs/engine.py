@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from thumbnet.specs.checks import require_choice
+from thumbnet.specs.checks import require, require_choice
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
 KERNELS = ("auto", "native", "pytorch")
+MAX_THREADS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """Device, number format and kernels. None of these changes what is computed, except for rounding.
+    """Device, number format, kernels and threads. None of these changes what is computed, except for rounding.
 
     Args:
         device: `auto` is the first of cuda, mps and cpu that is here.
@@ -25,14 +26,19 @@ class Engine:
         kernels: `native` (ours, for blocks and convolutions on a CPU; they need Linux, and a wheel that brings them or
             g++), `pytorch`, or `auto`: ours where they can be had.
         compiled: train through `torch.compile`: for GPUs; on a CPU it needs a C++ compiler and a minute to warm up.
+        threads: of a CPU that compute one training, 1 to 1024; None: as many as PyTorch takes. Sums over several may be
+            rounded in another way, so the number belongs to what a training is repeated with.
     """
 
     device: str = "auto"
     precision: str = "float32"
     kernels: str = "auto"
     compiled: bool = False
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         require_choice("device", self.device, DEVICES)
         require_choice("precision", self.precision, PRECISIONS)
         require_choice("kernels", self.kernels, KERNELS)
+        is_right = self.threads is None or 1 <= self.threads <= MAX_THREADS
+        require(is_right, "threads", self.threads, f"1 to {MAX_THREADS}")

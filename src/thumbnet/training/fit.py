@@ -49,10 +49,12 @@ from thumbnet.training.result import FitResult, S
 from thumbnet.training.state import TrainingState, check_state, load_state, state_after
 from thumbnet.training.state_checks import check_finite, finite_at
 from thumbnet.training.stopping import OnEpochEnd, StopRule
+from thumbnet.training.threads import obeys_threads
 
 NO_SCORERS: Mapping[str, Callable[[nn.Module], S]] = MappingProxyType({})
 
 
+@obeys_threads
 def fit(
     model: nn.Module,
     dataset: Dataset,
@@ -88,7 +90,7 @@ def fit(
         average_decay: of the weights' moving average, which is scored and is what `model` ends with; 0: no average.
         fine_tuning: the weights are trained already, and perhaps most of them learn more slowly, or not at all; None:
             they are new, and layers that are computed from training images, as whitening is, are initialised so.
-        engine: device, precision and kernels.
+        engine: device, precision, kernels and threads.
         seed: of shuffling, augmentation and dropout. The model's weights have their own seed, in `create_model`.
         scorers: called with the model after every epoch, by split (`val`, `test`); see `thumbnet.scorers`.
         progress: is told of steps and epochs; None picks what suits the terminal, the notebook or the log file.
