@@ -146,15 +146,30 @@ def test_on_a_full_disk_arrays_are_read_into_memory(tmp_path: Path, monkeypatch:
 def test_what_is_free_is_the_least_of_the_machine_and_the_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = {name: tmp_path / name for name in ("limit", "usage", "meminfo", "absent")}
-    places["limit"].write_text("5000000\n")
-    places["usage"].write_text("1000000\n")
-    places["meminfo"].write_text("MemTotal:  9000 kB\nMemAvailable:  7000 kB\n")
-    monkeypatch.setattr(memory, "CONTAINER_LIMITS", (places["limit"], places["absent"]))
-    monkeypatch.setattr(memory, "CONTAINER_USAGES", (places["usage"], places["absent"]))
-    monkeypatch.setattr(memory, "MEMORY_INFO", places["meminfo"])
-    assert memory.available_bytes() == 4_000_000
-    places["limit"].write_text("max\n")
+    """Of control groups of both versions, whichever this process is in, and those around it."""
+    for name, text in {
+        "meminfo": "MemTotal:  9000 kB\nMemAvailable:  7000 kB\n",
+        "own": "4:cpu,memory:/jobs/mine\n0::/user/mine\n",
+        "groups/user/memory.max": "5000000\n",
+        "groups/user/memory.current": "1500000\n",
+        "groups/user/memory.stat": "anon 1000000\ninactive_file 500000\n",
+        "groups/user/mine/memory.max": "max\n",
+        "groups/memory/jobs/mine/memory.limit_in_bytes": "9000000\n",
+        "groups/memory/jobs/mine/memory.usage_in_bytes": "6000000\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(memory, "CONTROL_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(memory, "MEMORY_INFO", tmp_path / "meminfo")
+    assert (memory.available_bytes(), memory.memory_limit_bytes()) == (3_000_000, 2_500_000)
+    (tmp_path / "groups/user/memory.max").write_text("max\n")
+    assert (memory.available_bytes(), memory.memory_limit_bytes()) == (3_000_000, 4_500_000)
+    (tmp_path / "own").unlink()  # as where the groups of a container are seen from within
     assert memory.available_bytes() == 7000 * 1024
-    monkeypatch.setattr(memory, "MEMORY_INFO", places["absent"])
+    (tmp_path / "groups/memory.max").write_text("5000000\n")
+    (tmp_path / "groups/memory.current").write_text("1000000\n")
+    assert memory.available_bytes() == 4_000_000
+    (tmp_path / "groups/memory.max").unlink()
+    (tmp_path / "meminfo").unlink()
     assert memory.available_bytes() > 7000 * 1024

@@ -27,6 +27,7 @@ from thumbnet.data.folder import read_folder
 from thumbnet.data.packs import build, cache, decoding, entries, facts, place, row_file
 from thumbnet.data.picture_request import PictureRequest
 from thumbnet.data.source_registry import read_source
+from thumbnet.data.streamed import is_streamed
 from thumbnet.errors import ConfigError, DataError, ImageError
 from thumbnet.specs.data import DataSpec, ReadOptions
 
@@ -429,14 +430,18 @@ def test_what_nobody_used_for_a_month_is_removed(folder: Path, tmp_path: Path) -
     assert manifest.exists()
 
 
-def test_what_does_not_fit_in_memory_is_refused_as_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_fit_in_memory_stays_on_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = [in_memory(folder, **options) for options in ({}, {"image_size": 5})]
     read(folder)
-    limit = 10 * 3 * 4 * 4 - 1
-    monkeypatch.setattr(pictures, "memory_limit_bytes", lambda: limit)
-    for options in ({}, {"image_size": 5}):
-        with pytest.raises(ConfigError, match="more than half of what there is"):
-            read(folder, **options)
-    assert memory.memory_limit_bytes() > limit
+    monkeypatch.setattr(memory, "DATA_SHARE", 1e-12)
+    for options, wanted in zip(({}, {"image_size": 5}), expected, strict=True):
+        found = read(folder, **options)
+        assert is_streamed(found.train.images)
+        assert_same(found, wanted)
+        assert found.train.origin is not None
+    monkeypatch.setenv("THUMBNET_CACHE", "off")
+    with pytest.raises(ConfigError, match="more than half of what there is"):
+        read(folder)
 
 
 def test_facts_are_of_the_files_as_they_are(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from thumbnet.data.packs import build, decoding, manifest, row_file
 from thumbnet.data.packs.manifest import read_manifest, write_manifest
 from thumbnet.data.packs.packed import read_packed
 from thumbnet.data.source_registry import read_source
+from thumbnet.data.streamed import is_streamed
 from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
 from thumbnet.specs.data import DataSpec, ReadOptions
 
@@ -338,8 +339,12 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
         read_packed(pack)
     monkeypatch.setattr(memory, "DATA_SHARE", 1e-12)
     thumbnet.pack_data(f"folder:{folder}", tmp_path / "second", image_size=4)  # which takes no memory
+    assert is_streamed(read_packed(tmp_path / "second").train.images)
+    thumbnet.pack_data(f"packed:{tmp_path / 'second'}", tmp_path / "third")
+    assert_same(read_packed(tmp_path / "third"), read_packed(tmp_path / "second"))
+    monkeypatch.setenv("THUMBNET_CACHE", "off")
     with pytest.raises(ConfigError, match="more than half"):
-        read_packed(tmp_path / "second")
+        thumbnet.load_dataset(f"folder:{folder}", image_size=4)
 
 
 def test_a_pack_of_an_earlier_reader_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,6 @@
-"""What a dataset is: uint8 images and their labels in memory, split in train, val and test, with their source.
+"""What a dataset is: uint8 images and their labels, split in train, val and test, with their source.
+
+Images are in memory, or, where they are more than it takes, on the disk (streamed.py).
 
 Everything downstream takes these types; every source in this package returns them.
 """
@@ -15,6 +17,8 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from thumbnet.data.packs.kept import KeptResults, Origin
+from thumbnet.data.statistics import images_at_once
+from thumbnet.data.streamed import chosen_of, chunks_of
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.specs.data import LabelsFrom, WhiteLevels
 from thumbnet.specs.division import Division
@@ -68,7 +72,7 @@ class Split:
         """The images at `indices`, in that order, as a new split."""
         chosen = [int(index) for index in indices]
         return Split(
-            self.images[chosen],
+            chosen_of(self.images, chosen),
             self.labels[chosen],
             None if self.paths is None else tuple(self.paths[index] for index in chosen),
             torch.tensor(chosen, dtype=torch.int64) if self.positions is None else self.positions[chosen],
@@ -222,7 +226,8 @@ class Dataset:
         for split in (self.train, self.val, self.test):
             if split is not None:
                 digest.update(repr(tuple(split.images.shape)).encode())
-                digest.update(split.images.contiguous().numpy().data)
+                for chunk in chunks_of(split.images, images_at_once(split.images)):
+                    digest.update(chunk.contiguous().numpy().data)
                 digest.update(split.labels.contiguous().numpy().data)
         if kept is not None:
             kept.keep("checksum", digest.hexdigest())

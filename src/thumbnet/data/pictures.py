@@ -151,7 +151,8 @@ def check_memory(num_images: int, num_channels: int, sides: Sides) -> None:
         raise ConfigError(
             f"{num_images:,} pictures of {width:,}x{height:,} pixels would take "
             f"{num_bytes / 1e9:,.1f} GB of memory, more than half of what there is ({2 * limit / 1e9:,.1f} GB)",
-            hint=f"set image_size to {most if isinstance(most, int) else list(most)} or less, or take fewer pictures",
+            hint=f"set image_size to {most if isinstance(most, int) else list(most)} or less, or take fewer pictures; "
+            "in a pack (`thumbnet data pack`), or in the cache (THUMBNET_CACHE), they may be more",
         )
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from thumbnet.data.streamed import chunks_of
 from thumbnet.errors import DataError
 
 CHUNK_PIXELS = 1000 * 32 * 32  # so the working copy of one channel stays within a processor's cache: 1 MB
@@ -38,7 +39,7 @@ def channel_statistics(images: UInt8[Tensor, "n c h w"]) -> ChannelStatistics:
     assert images.numel() > 0
     num_channels = images.shape[1]
     counts = torch.zeros(num_channels, 256, dtype=torch.int64)
-    for chunk in images.split(images_at_once(images)):
+    for chunk in chunks_of(images, images_at_once(images)):
         for channel in range(num_channels):
             counts[channel] += torch.bincount(chunk[:, channel].flatten(), minlength=256)
     moments = [_mean_and_std(row) for row in counts.tolist()]

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Split
+from thumbnet.data.streamed import chunks_of
 from thumbnet.models.decision import Decision, chosen_classes
 from thumbnet.models.trace import in_eval_mode
 
@@ -108,7 +109,7 @@ def predict_logits(
 ) -> Float[Tensor, "n k"]:
     """Logits of every image, on the CPU; `batch_size`: of None as many as `batch_size_for` says."""
     device = next(model.parameters()).device
-    batches = images.split(batch_size_for(images) if batch_size is None else batch_size)
+    batches = chunks_of(images, batch_size_for(images) if batch_size is None else batch_size)
     with evaluating(model):
         logits = [model(normalise(batch.to(device), mean, std)).float().cpu() for batch in batches]
     return torch.cat(logits)

@@ -42,6 +42,9 @@ class Inputs:
             `scales[i]` times their full sides, and not less than 16 pixels.
         sampler: which images an epoch has: `shuffled`: each once; `balanced`: as many in all, the same number of each
             class, so that those of rare classes come several times.
+        shuffle: how each epoch's images are shuffled: `whole`: all of them; `blocks`: so that they can be read from a
+            disk nearly in order (see `thumbnet.data.block_shuffle`); `auto`: in blocks where they are more than memory
+            takes and the sampler is `shuffled`.
 
     Raises:
         ConfigError: out of range, or two of these contradict each other.
@@ -56,9 +59,16 @@ class Inputs:
     scales: tuple[float, ...] = (1.0,)
     scale_starts: tuple[float, ...] = (0.0,)
     sampler: Literal["shuffled", "balanced"] = "shuffled"
+    shuffle: Literal["auto", "whole", "blocks"] = "auto"
 
     def __post_init__(self) -> None:
         require_choice("sampler", self.sampler, ("shuffled", "balanced"))
+        require_choice("shuffle", self.shuffle, ("auto", "whole", "blocks"))
+        if self.shuffle == "blocks" and self.sampler == "balanced":
+            raise ConfigError(
+                "shuffle is 'blocks', but a balanced sampler draws images from everywhere",
+                hint="leave shuffle or sampler out",
+            )
         require(0 <= self.cutout <= MAX_IMAGE_SIZE, "cutout", self.cutout, f"0 to {MAX_IMAGE_SIZE} pixels")
         object.__setattr__(self, "scales", tuple(self.scales))
         object.__setattr__(self, "scale_starts", tuple(self.scale_starts))

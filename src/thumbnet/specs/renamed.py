@@ -16,6 +16,7 @@ OF_OLD_RUNS: dict[str, object] = {
     "border": "policy",
     "report_robustness": False,
     "unsure": "off",
+    "shuffle": "whole",
 }
 
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from thumbnet.data.batches import memory_order, num_batches
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.streamed import is_streamed
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.choice import describe_kernels, pick_kernels, runs_fully_fused, using_kernels
 from thumbnet.kernels.library import Kernels
@@ -238,7 +239,7 @@ def _train_images(
     check_teacher(teacher, augmentations, num_images=len(dataset.train))
     class_weights = resolve_class_weights(objective, inputs, dataset.train.labels, dataset.class_names)
     return TrainImages(
-        images=dataset.train.images.to(device),
+        images=dataset.train.images if is_streamed(dataset.train.images) else dataset.train.images.to(device),
         labels=dataset.train.labels.to(device),
         num_classes=dataset.num_classes,
         mean=dataset.mean,
@@ -250,4 +251,5 @@ def _train_images(
         library=library,
         class_weights=None if class_weights is None else class_weights.to(device),
         is_balanced=inputs.sampler == "balanced",
+        by_blocks=inputs.shuffle == "blocks",
     )

@@ -14,6 +14,7 @@ from thumbnet.augment import POLICIES, Augmentation, Draws, HorizontalFlip, Poli
 from thumbnet.augment.own import own_augmentation
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.streamed import is_streamed
 from thumbnet.kernels.images import Windows, make_images, supports_images
 from thumbnet.kernels.library import Kernels
 from thumbnet.models.blocks import InitFromData
@@ -29,11 +30,14 @@ SAMPLE_PIXELS = NUM_SAMPLE_IMAGES * 64 * 64  # of fewer large ones, since all ar
 
 
 def resolve_inputs(inputs: Inputs, dataset: Dataset) -> Inputs:
-    """The inputs with `flip` and `border` decided for a policy, and no alternating flip where there is to be none.
+    """The inputs with `flip`, `border` and `shuffle` decided, and no alternating flip where there is to be none.
 
     Flips only if the policy flips by default and the dataset says that a flip keeps the label, or if `flip` is true. A
     policy that is still to be chosen is left so.
     """
+    if inputs.shuffle == "auto":
+        by_blocks = is_streamed(dataset.train.images) and inputs.sampler == "shuffled"
+        inputs = dataclasses.replace(inputs, shuffle="blocks" if by_blocks else "whole")
     if not isinstance(inputs.augmentation, str) or inputs.augmentation == AUTO:
         return inputs
     flip = inputs.flip

@@ -17,7 +17,7 @@ from thumbnet.data.packs.facts import KINDS, Facts, depths_of, new_facts, note_d
 from thumbnet.data.packs.listing import DoneLog
 from thumbnet.data.packs.rows import Build, begin
 from thumbnet.data.picture_request import PictureRequest, Pictures
-from thumbnet.data.pictures import Decoded, Scales, check_memory, decode_picture, describe_flat, reading_progress
+from thumbnet.data.pictures import Decoded, Scales, decode_picture, describe_flat, reading_progress
 from thumbnet.errors import DataError, ImageError
 
 MIN_FILES_FOR_PROCESSES = 4_000  # below, threads are done before processes have started
@@ -31,7 +31,6 @@ def build_pictures(
     *,
     facts: Facts,
     earlier: Sequence[Earlier] = (),
-    is_limited: bool = True,
 ) -> tuple[Build, Pictures]:
     """Read pictures into `folder`, where an earlier reading of the same files goes on.
 
@@ -39,14 +38,10 @@ def build_pictures(
         how: what decides which pixels a file becomes, as one text.
         facts: the files' sizes and times, before they are read.
         earlier: packs of the same kind of reading, from which unchanged files are copied.
-        is_limited: refuse images that would take more memory than data may take.
 
     Raises:
-        ConfigError: they would.
         OSError: the folder cannot be written, or the disk is full.
     """
-    if is_limited:
-        check_memory(len(request.files), 1, request.sides)
     build, began = begin(request, how, folder, facts)
     earlier = [each for each in (*earlier, began) if each is not None]
     log = DoneLog(folder, build.listing)
@@ -55,8 +50,6 @@ def build_pictures(
         advance(sum(len(part.facts) for part in build.parts.values()))
         for part in _done(tasks):
             _note(build, part, log)
-            if is_limited and bool((part.facts["channels"] == 3).any()):
-                check_memory(len(request.files), 3, request.sides)
             advance(len(part.facts))
     unreadable = _errors_of_unreadable(build, log)
     if request.white_levels is None:

@@ -30,7 +30,7 @@ from thumbnet.data.images import READER_VERSION
 from thumbnet.data.packs.build import build_pictures, facts_of_request, pictures_of
 from thumbnet.data.packs.earlier import Earlier, kept_before
 from thumbnet.data.packs.facts import Facts, are_unchanged
-from thumbnet.data.packs.listing import Listing, seal, write_facts
+from thumbnet.data.packs.listing import Listing, images_file, seal, write_facts
 from thumbnet.data.packs.manifest import MANIFEST, Manifest, read_manifest
 from thumbnet.data.packs.place import (
     BUILDING_SUFFIX,
@@ -45,10 +45,10 @@ from thumbnet.data.packs.place import (
 )
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.rows import EARLIER_SUFFIX, Build
-from thumbnet.data.packs.store import check_images, note_verified, origin_of, write_the_rest
+from thumbnet.data.packs.store import check_images, note_verified, on_disk, origin_of, write_the_rest
 from thumbnet.data.picture_request import PictureRequest, Pictures, ReadPictures
-from thumbnet.data.pictures import check_memory, decode_picture, read_pictures
-from thumbnet.errors import ConfigError, DataError, ImageError
+from thumbnet.data.pictures import decode_picture, read_pictures
+from thumbnet.errors import DataError, ImageError
 from thumbnet.terminal.streams import tell
 
 LARGEST_SHARE = 0.5  # of the disk's free space that an entry may take
@@ -112,7 +112,6 @@ class CacheReader:
 
     def __call__(self, request: PictureRequest) -> Pictures:
         """The pictures; errors are those of `read_pictures`, OSError where the cache cannot be written."""
-        check_memory(len(request.files), 1, request.sides)
         self._request = request
         entry = self._entry = self._folder / entry_name(request)
         how = how_read(request)
@@ -125,23 +124,18 @@ class CacheReader:
             unreadable = _still_unreadable(request, known)
             if unreadable is not None:
                 files = self._files
-                check_memory(len(request.files), max(file.shape[1] for file in files.values()), request.sides)
                 return pictures_of(
                     request, known, unreadable, lambda: {name: file.mapped() for name, file in files.items()}
                 )
         self._manifest = None
         self._refuse_lack_of_room(request)
-        try:
-            self._build, pictures = build_pictures(
-                request,
-                how,
-                entry.with_name(entry.name + BUILDING_SUFFIX),
-                facts=facts,
-                earlier=[] if earlier is None else [earlier],
-            )
-        except ConfigError:  # too much for the memory
-            self.give_up()
-            raise
+        self._build, pictures = build_pictures(
+            request,
+            how,
+            entry.with_name(entry.name + BUILDING_SUFFIX),
+            facts=facts,
+            earlier=[] if earlier is None else [earlier],
+        )
         return pictures
 
     def finished(self, splits: SourceSplits) -> SourceSplits:
@@ -195,11 +189,14 @@ class CacheReader:
 
 
 def with_origins(splits: SourceSplits, folder: Path, manifest: Manifest) -> SourceSplits:
-    """The splits, with where their images are from."""
+    """The splits, with where their images are from; on the disk where they are more than memory takes."""
 
     def known(name: str) -> Split | None:
         split: Split | None = getattr(splits, name)
-        return None if split is None else replace(split, origin=origin_of(folder, manifest, name))
+        if split is None:
+            return None
+        file = RowFile.open(folder / images_file(name), manifest.splits[name].shape)
+        return on_disk(replace(split, origin=origin_of(folder, manifest, name)), file, manifest)
 
     train = known("train")
     assert train is not None

@@ -28,7 +28,6 @@ from thumbnet.data.packs.place import BUILDING_SUFFIX, lock_of, locked, open_cac
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.rows import PartDigests
 from thumbnet.data.packs.store import check_images, note_verified, read_splits, write_the_rest
-from thumbnet.data.pictures import check_memory
 from thumbnet.errors import DataError
 from thumbnet.terminal.streams import tell
 
@@ -41,7 +40,7 @@ CHUNK_BYTES = 2**24
 def read_npz_or_map(path: Path, *, show_progress: bool = True) -> SourceSplits:
     """The splits of an .npz file: in memory where they take a quarter of what is free or less, else as maps.
 
-    Errors are those of `read_npz`; ConfigError where even as uint8 the images are too many.
+    Errors are those of `read_npz`.
     """
     folder = open_cache()
     if folder is None or unpacked_bytes(path) <= IN_MEMORY_SHARE * available_bytes():
@@ -81,8 +80,6 @@ def _mapped(path: Path, folder: Path, *, show_progress: bool) -> SourceSplits:
             raise
         with suppress(OSError):
             os.utime(entry / MANIFEST)
-    _, channels, height, width = manifest.splits["train"].shape
-    check_memory(manifest.num_images, channels, (height, width))
     return replace(splits, source=replace(splits.source, name=f"npz:{whole}"))
 
 

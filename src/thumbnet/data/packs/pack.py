@@ -124,9 +124,7 @@ def _pack(spec: DataSpec, options: ReadOptions, folder: Path, target: Path) -> P
     builds: list[Build] = []
 
     def read(request: PictureRequest) -> Pictures:
-        build, pictures = build_pictures(
-            request, how_read(request), folder, facts=facts_of_request(request), is_limited=False
-        )
+        build, pictures = build_pictures(request, how_read(request), folder, facts=facts_of_request(request))
         builds.append(build)
         return pictures
 
@@ -154,13 +152,13 @@ def _pack(spec: DataSpec, options: ReadOptions, folder: Path, target: Path) -> P
 
 
 def _write_images(folder: Path, splits: SourceSplits) -> tuple[dict[str, PartDigests], dict[str, RowFile]]:
-    """Write images that are in memory."""
+    """Write images that are in memory, or on the disk elsewhere."""
     parts: dict[str, PartDigests] = {}
     files: dict[str, RowFile] = {}
     for name in SPLIT_NAMES:
         split: Split | None = getattr(splits, name)
         if split is not None:
-            files[name], parts[name] = write_images(folder, name, split.images.numpy())
+            files[name], parts[name] = write_images(folder, name, split.images)
     return parts, files
 
 

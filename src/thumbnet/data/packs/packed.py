@@ -9,7 +9,6 @@ from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.images import READER_VERSION
 from thumbnet.data.packs.manifest import Manifest, read_manifest
 from thumbnet.data.packs.store import check_images, read_splits
-from thumbnet.data.pictures import check_memory
 from thumbnet.errors import DataError
 from thumbnet.specs.data import WhiteLevels
 from thumbnet.terminal.text import counted
@@ -25,12 +24,9 @@ def read_packed(path: Path, *, white_levels: WhiteLevels | None = None, show_pro
     Raises:
         DatasetNotFoundError: there is no pack.
         DataError: it is damaged, or its pictures with more than 8 bits were scaled otherwise.
-        ConfigError: the images would take more memory than data may take.
     """
     manifest = read_manifest(path)
     _check_white_levels(path, manifest, white_levels)
-    _, channels, height, width = manifest.splits["train"].shape
-    check_memory(manifest.num_images, channels, (height, width))
     splits = read_splits(path, manifest, check_images(path, manifest, show_progress=show_progress))
     what = "labels, of which each may have several," if splits.train.has_several_labels else "classes"
     images = counted(manifest.num_images, "image")

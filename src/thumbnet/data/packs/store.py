@@ -9,18 +9,22 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from torch import Tensor
 
 from thumbnet.atomic import write_atomically
 from thumbnet.data.dataset import SPLIT_NAMES, Source, SourceSplits, Split
 from thumbnet.data.images import READER_VERSION
+from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.data.packs.kept import Origin
 from thumbnet.data.packs.listing import images_file
 from thumbnet.data.packs.manifest import (
@@ -34,17 +38,18 @@ from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.rows import PartDigests
 from thumbnet.data.picture_request import PROGRESS_AFTER_S
 from thumbnet.data.pictures import progress_line
+from thumbnet.data.streamed import streamed
 from thumbnet.errors import DataError
 from thumbnet.terminal.text import escaped
 
 VERIFIED = "verified.json"
 
 
-def write_images(folder: Path, split: str, images: UInt8[np.ndarray, "n c h w"]) -> tuple[RowFile, PartDigests]:
-    """Write images that are in memory; their file and the checksums of its parts."""
+def write_images(folder: Path, split: str, images: UInt8[Tensor, "n c h w"]) -> tuple[RowFile, PartDigests]:
+    """Write images, a part at a time; their file and the checksums of its parts."""
     number, channels, height, width = images.shape
     file = RowFile.create(folder / images_file(split), (number, channels, height, width))
-    parts = tuple((first, last, file.write(first, images[first:last])) for first, last in file.parts())
+    parts = tuple((first, last, file.write(first, images[first:last].numpy())) for first, last in file.parts())
     file.flush()
     return file, parts
 
@@ -123,6 +128,7 @@ def read_splits(folder: Path, manifest: Manifest, files: Mapping[str, RowFile]) 
         DataError: labels or paths are not there, or are damaged.
     """
     splits = {name: _read_split(folder, name, manifest, file) for name, file in files.items()}
+    splits = {name: on_disk(split, files[name], manifest) for name, split in splits.items()}
     return SourceSplits(
         train=splits["train"],
         val=splits.get("val"),
@@ -144,6 +150,12 @@ def read_splits(folder: Path, manifest: Manifest, files: Mapping[str, RowFile]) 
 def origin_of(folder: Path, manifest: Manifest, name: str) -> Origin:
     """Where a split's images are from."""
     return Origin(folder, f"{manifest.signature()}:{name}")
+
+
+def on_disk(split: Split, file: RowFile, manifest: Manifest) -> Split:
+    """The same split, whose images stay in their file where those of all splits are more than memory takes."""
+    num_bytes = sum(math.prod(stored.shape) for stored in manifest.splits.values())
+    return replace(split, images=streamed(file)) if num_bytes > memory_limit_bytes() else split
 
 
 def _read_split(folder: Path, name: str, manifest: Manifest, file: RowFile) -> Split:
