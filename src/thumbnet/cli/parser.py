@@ -11,6 +11,7 @@ from thumbnet.cli.data_parser import add_data
 from thumbnet.cli.evaluation_parser import add_compare, add_evaluate, add_report, add_runs
 from thumbnet.cli.options import add_json, add_model_options, add_verb
 from thumbnet.cli.shipping_parser import add_export, add_predict, add_serve
+from thumbnet.cli.sweep_parser import add_sweep
 from thumbnet.cli.train_parser import add_find_lr, add_train
 from thumbnet.specs.engine import DEVICES, PRECISIONS
 from thumbnet.terminal.text import escaped
@@ -34,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     add_train(verbs)
+    add_sweep(verbs)
     add_evaluate(verbs)
     add_runs(verbs)
     add_report(verbs)

@@ -7,13 +7,14 @@ neither a base nor a model.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from thumbnet.config import DEFAULT_OPTIMIZER, TrainConfig, config_from_dict
+from thumbnet.config import DEFAULT_OPTIMIZER, TrainConfig, config_from_dict, config_to_dict
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import did_you_mean, shown
 from thumbnet.specs.length import LENGTHS
@@ -83,6 +84,17 @@ def load_recipe(
         )
     values = {"recipe": Path(recipe).stem, **_values_of(recipe)}
     _change(values, given)
+    return config_from_dict(values)
+
+
+def with_changes(config: TrainConfig, changes: Sequence[Mapping[str, object]]) -> TrainConfig:
+    """A recipe that was loaded, with more options on top, as `load_recipe` would have applied them.
+
+    Raises:
+        ConfigError: a field is unknown, wrongly typed or contradicts another.
+    """
+    values = copy.deepcopy(config_to_dict(config))  # of which tables are changed in place
+    _change(values, changes)
     return config_from_dict(values)
 
 

@@ -15,7 +15,7 @@ from thumbnet.runs.checksums import check_content, read_digests
 from thumbnet.runs.fold_table import FOLDS_FORMAT, fold_list_from_dict
 from thumbnet.runs.lock import is_locked
 from thumbnet.runs.metrics import METRICS_FORMAT, known_metrics
-from thumbnet.runs.names import ASKED, CONFIG, FOLDS, HISTORY, METRICS, SEEDS, SHARED_CONFIG
+from thumbnet.runs.names import ASKED, CONFIG, FOLDS, HISTORY, METRICS, SEEDS, SHARED_CONFIG, TRIAL
 from thumbnet.runs.seed_list import SEEDS_FORMAT, seed_folder, seeds_from_dict
 from thumbnet.runs.settings import changed_settings
 from thumbnet.specs.json_text import read_object
@@ -59,7 +59,10 @@ class RunRow:
 
 
 def run_folders(folder: Path, depth: int) -> Iterator[Path]:
-    """Run folders, and those with several seeds or folds before the runs in them; links are not followed."""
+    """Run folders, and those with several seeds or folds before the runs in them; links are not followed. A sweep's
+    trial is none, unless it was trained to a whole run."""
+    if (folder / TRIAL).is_file() and not (folder / METRICS).exists():
+        return
     if (folder / CONFIG).is_file():
         yield folder
         return

@@ -35,6 +35,11 @@ REMARKS = "remarks.json"  # only if something is to be said of how the training 
 SEEDS = "seeds.json"  # of a folder that holds a run for each of several seeds
 FOLDS = "folds.json"  # of a folder that holds a run for each of several folds
 FOLD_TABLE = "folds.csv"
+SWEEP = "sweep.json"  # of a folder that holds the trials of a sweep
+SWEEP_TABLE = "sweep.csv"
+SWEEP_REPORT = "sweep.html"
+BEST = "best.toml"  # a sweep's best trial as a recipe
+TRIAL = "trial.json"  # of a sweep's trial: its figures, of validation images only
 SHARED_CONFIG = "shared.toml"  # not config.toml: that would make the folder a run
 LOCK = ".lock"  # while a process writes to the folder
 
@@ -45,6 +50,7 @@ OF_THE_DATA = frozenset({EXCLUDED, GROUPS, LEAKS, VAL_LEAKS, SKIPPED, DATA_NOTE,
 BEFORE_TRAINING = OF_THE_DATA | {CHECKSUMS, ASKED, FOLD_TABLE, SHARED_CONFIG, PLAN, INIT_CHOICE}  # and before CONFIG
 OF_A_RUN = BEFORE_TRAINING | {CONFIG, HISTORY, CHECKPOINT, WEIGHTS, MODEL_CARD, EXPORT_DATA, PREDICTIONS, METRICS}
 OF_A_RUN |= {REPORT, ROBUSTNESS, SEEDS, FOLDS, LOCK, *PICTURES}
+OF_A_RUN |= {SWEEP, SWEEP_TABLE, SWEEP_REPORT, BEST, TRIAL}
 LOGITS = re.compile(r"lessons-.*\.npy")  # what a teacher said, kept in its own folder
 CODE = re.compile(rf"{COPY}.*\.py", re.DOTALL)  # copies of code of the user's own
 
@@ -62,7 +68,7 @@ def _is_of_varying_name(name: str) -> bool:
 def check_no_part_of_a_run(path: str | Path, *, option: str = "--out") -> None:
     """ConfigError where a file to be written is one that a run keeps, also through a link."""
     target = Path(os.path.realpath(path))
-    is_run = any((target.parent / name).exists() for name in (CONFIG, SEEDS, FOLDS))
+    is_run = any((target.parent / name).exists() for name in (CONFIG, SEEDS, FOLDS, SWEEP))
     if is_run and (target.name in OF_A_RUN or _is_of_varying_name(target.name)):
         raise ConfigError(
             f"{path} is part of the run {target.parent}: it is not replaced", hint=f"name another file with {option}"

@@ -1,0 +1,56 @@
+"""The options of `sweep`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thumbnet.cli import sweep_verb
+from thumbnet.cli.options import add_json, add_recipe_options, add_trust, add_verb
+
+
+def add_sweep(verbs: Any) -> None:
+    """`sweep`."""
+    sweep = add_verb(
+        verbs,
+        "sweep",
+        sweep_verb.sweep,
+        "train a recipe with many values of its fields, and find the best on validation",
+    )
+    sweep.set_defaults(began_s=None)
+    add_recipe_options(sweep)
+    sweep.add_argument(
+        "--search",
+        metavar="FIELD=VALUES",
+        action="append",
+        help="a field and what it may be: A..B (whole numbers if both are), A..B:log, A..B:step=S, a,b,c or a JSON "
+        "list; repeatable",
+    )
+    sweep.add_argument("--trials", metavar="N", type=int, help="finish or give up so many trainings in the end")
+    sweep.add_argument(
+        "--minutes",
+        metavar="M",
+        type=float,
+        dest="sweep_minutes",
+        help="begin no training that would, as the others, end after M minutes",
+    )
+    sweep.add_argument(
+        "--storage",
+        metavar="URL",
+        help="a database that several machines share, such as postgresql://USER@HOST/NAME (default: one in the folder)",
+    )
+    sweep.add_argument(
+        "--max-params",
+        metavar="N",
+        type=int,
+        help="train no network with more parameters (default: 20,000, 50,000, 100,000 or 200,000, as the recipe's own)",
+    )
+    sweep.add_argument(
+        "--max-macs", metavar="N", type=int, help="train no network with more MACs (default: those of the recipe's own)"
+    )
+    sweep.add_argument("--run-dir", metavar="DIR", help="a new or empty folder (default: runs/sweep-<recipe>-<n>)")
+    sweep.add_argument(
+        "--resume", action="store_true", help="with --run-dir: go on with the sweep there; its recipe is kept"
+    )
+    sweep.add_argument("--log-style", choices=("auto", "silent"), help="how to show progress (default: auto)")
+    add_json(sweep)
+    add_trust(sweep)

@@ -1,0 +1,54 @@
+"""Which process makes which trial: as many as were asked for together, none of them twice.
+
+A trial's number is the study's, and unique. A trial that is running, finished or pruned has its turn if fewer than were
+asked for of a lower number are running, finished or pruned; whoever proposed one that has none gives it up. So no lock
+is needed, and where a trial fails, the next one that is proposed takes its turn.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from thumbnet.runs.sweeps.rows import COUNTED, PLACE, SURPLUS, SweepTrial, read_trials
+
+TIME_TO_CLAIM = timedelta(seconds=60)  # of a trial that was proposed, until it is known by whom
+
+
+def num_claimed(trials: list[SweepTrial]) -> int:
+    """How many are running, finished or pruned."""
+    return sum(trial.state in ("running", *COUNTED) for trial in trials)
+
+
+def claim(study: optuna.Study, place: str, *, wanted: int | None) -> optuna.Trial | None:
+    """A new trial of this process, which runs in `place`; None where as many as are wanted are claimed."""
+    while wanted is None or num_claimed(read_trials(study)) < wanted:
+        trial = study.ask()
+        trial.set_user_attr(PLACE, place)
+        before = [each for each in read_trials(study) if each.number < trial.number]
+        if wanted is None or num_claimed(before) < wanted:
+            return trial
+        give_up(study, trial.number, surplus=trial)
+    return None
+
+
+def give_up(study: optuna.Study, number: int, *, surplus: optuna.Trial) -> None:
+    """Take a trial that nothing was trained of out of the sweep."""
+    surplus.set_user_attr(SURPLUS, True)
+    study.tell(number, state=TrialState.FAIL)
+
+
+def left_running(study: optuna.Study, place: str, *, is_shared: bool) -> list[FrozenTrial]:
+    """The trials of this place that a process was killed in: nobody else may be at work there.
+
+    Those that nobody claimed, since their process was killed as it proposed them, are given up.
+    """
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    for trial in running:
+        is_old = trial.datetime_start is None or datetime.now() - trial.datetime_start > TIME_TO_CLAIM
+        if PLACE not in trial.user_attrs and (is_old or not is_shared):
+            give_up(study, trial.number, surplus=optuna.Trial(study, trial._trial_id))
+    claimed = [trial for trial in running if PLACE in trial.user_attrs]
+    return [trial for trial in claimed if not is_shared or trial.user_attrs[PLACE] == place]

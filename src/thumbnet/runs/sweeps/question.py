@@ -1,0 +1,74 @@
+"""What a sweep was asked, as sweep.json holds it beside asked.toml. Without PyTorch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from thumbnet.config import TrainConfig, config_to_toml
+from thumbnet.errors import ConfigError
+from thumbnet.runs.names import SWEEP
+from thumbnet.runs.settings import MACHINE_FIELDS
+from thumbnet.specs.checks import MAX_RUNS
+from thumbnet.specs.json_text import FORMAT, read_object, to_json
+from thumbnet.specs.length import MOST_MINUTES
+from thumbnet.specs.typed import from_fields
+
+SWEEP_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked besides the recipe.
+
+    Args:
+        search: the texts of the dimensions.
+        trials: so many are to be finished or pruned, over all that share the study; None: as many as the minutes give.
+        minutes: after these no trial begins; None: no limit.
+        max_params, max_macs: a network beyond them is not trained.
+        measure: the column of history.csv that trials are compared by.
+        storage: where the study is, without a password; None: in the sweep's folder.
+        study: its name there, the same for all that ask the same.
+        data_checksum: of the images and labels.
+    """
+
+    search: tuple[str, ...]
+    trials: int | None
+    minutes: float | None
+    max_params: int
+    max_macs: int
+    measure: str
+    storage: str | None
+    study: str
+    data_checksum: str
+
+
+def study_name(
+    config: TrainConfig, search: Sequence[str], *, max_params: int, max_macs: int, measure: str, data_checksum: str
+) -> str:
+    """A name that is the same wherever the same is asked of the same data, on whatever machine."""
+    plain = config.replace(**dict.fromkeys(MACHINE_FIELDS))
+    asked = [config_to_toml(plain), sorted(search), max_params, max_macs, measure, data_checksum]
+    return f"{config.recipe}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]}"
+
+
+def check_length(trials: int | None, minutes: float | None) -> None:
+    """ConfigError where a sweep would have no end, or one that cannot be."""
+    if trials is None and minutes is None:
+        raise ConfigError("a sweep is given neither trials nor minutes", hint="for instance --trials 20")
+    if trials is not None and not 1 <= trials <= MAX_RUNS:
+        raise ConfigError(f"trials is {trials}", hint=f"give how many trainings to make, 1 to {MAX_RUNS}")
+    if minutes is not None and not 0 < minutes <= MOST_MINUTES:
+        raise ConfigError(f"minutes is {minutes:g}", hint=f"give minutes above 0, at most {MOST_MINUTES:,.0f}")
+
+
+def question_to_json(question: Question) -> str:
+    """The text of sweep.json."""
+    return to_json({FORMAT: SWEEP_FORMAT, **asdict(question)}, name=SWEEP, indent=2) + "\n"
+
+
+def question_from_json(text: bytes, *, name: str) -> Question:
+    """The inverse; RunError, which names the file, where it is damaged."""
+    return from_fields(Question, read_object(text, name=name, known_format=SWEEP_FORMAT), name=name)

@@ -1,0 +1,69 @@
+"""The fields that a sweep searches, held against the recipe: refused where they cannot be searched. Without PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from thumbnet.config import TrainConfig, config_to_dict
+from thumbnet.errors import ConfigError
+from thumbnet.recipes import with_changes
+from thumbnet.specs.search import Dimension, Range, Scalar, parse_search
+
+OF_THE_RUN = frozenset(
+    {"recipe", "seed", "run_dir", "device", "threads", "score_test", "score_every", "report_robustness"}
+)
+OF_THE_DATA = frozenset(
+    {"data", "data_dir", "allow_unverified", "image_size", "fit", "val_fraction", "val_per_class", "split_seed"}
+    | {"groups", "folds", "fold", "num_train", "labels", "skip_unreadable", "exclude", "mean", "std"}
+)
+OF_THE_CLOCK = frozenset({"minutes", "planned", "pace_starts", "pace_steps"})
+OF_THE_ANSWERS = frozenset({"threshold", "recall", "positive", "costs", "unsure", "unknown"})
+NOT_SEARCHED = {
+    OF_THE_RUN: "it is the same for all trials",
+    OF_THE_DATA: "all trials are compared on the same images",
+    OF_THE_CLOCK: "trials are compared by epochs, not by time",
+    OF_THE_ANSWERS: "it changes no validation accuracy",
+}
+
+
+def parse_space(config: TrainConfig, search: Sequence[str]) -> tuple[Dimension, ...]:
+    """The dimensions of these texts, each of which the recipe could take at both ends, or with every choice.
+
+    Raises:
+        ConfigError: a text is none, or its field cannot be searched, or not with these values; it names the text.
+    """
+    dimensions = tuple(_typed(config, parse_search(text)) for text in search)
+    fields = [dimension.field for dimension in dimensions]
+    for dimension in dimensions:
+        if fields.count(dimension.field) > 1:
+            raise ConfigError(
+                f"--search {dimension.text}: {dimension.field} is searched twice", hint="give each field once"
+            )
+    if not dimensions:
+        raise ConfigError("a sweep has nothing to search", hint="for instance --search lr=0.02..0.5:log")
+    return dimensions
+
+
+def config_of_trial(config: TrainConfig, dimensions: Sequence[Dimension], params: Mapping[str, Scalar]) -> TrainConfig:
+    """The recipe with the values of a trial; ConfigError where they contradict each other."""
+    return with_changes(config, [dimension.as_setting(params[dimension.field]) for dimension in dimensions])
+
+
+def _typed(config: TrainConfig, dimension: Dimension) -> Dimension:
+    """The dimension with whole numbers only where the field takes no others."""
+    name = next(iter(dimension.nested(0)))
+    for fields, why in NOT_SEARCHED.items():
+        if name in fields:
+            raise ConfigError(
+                f"--search {dimension.text}: {name} cannot be searched: {why}", hint="give it by an option or --set"
+            )
+    space = dimension.space
+    values = (space.low, space.high) if isinstance(space, Range) else space.values
+    for value in values:
+        try:
+            tried = with_changes(config, [dimension.nested(value)])
+        except ConfigError as error:
+            raise ConfigError(f"--search {dimension.text}: {error.message}", hint=error.hint) from error
+        if isinstance(space, Range) and space.is_whole and isinstance(config_to_dict(tried).get(name), float):
+            space = Range(float(space.low), float(space.high), False, space.is_log, space.step)
+    return Dimension(dimension.field, space, dimension.text)

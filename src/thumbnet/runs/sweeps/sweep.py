@@ -1,0 +1,259 @@
+"""A sweep: a recipe trained with many values of some of its fields, to find the best on validation images."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from thumbnet.config import TrainConfig, config_to_toml
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError, RunError
+from thumbnet.models.trace import trace_model
+from thumbnet.recipes import load_recipe
+from thumbnet.runs.folder import RunDir
+from thumbnet.runs.leaks import look_for_leaks
+from thumbnet.runs.names import ASKED, SWEEP
+from thumbnet.runs.new_folder import create_run_dir
+from thumbnet.runs.parts import build_model
+from thumbnet.runs.resolve import describe_val, say_nothing, speaker
+from thumbnet.runs.sweeps.limits import default_limits
+from thumbnet.runs.sweeps.proposals import pruner_of
+from thumbnet.runs.sweeps.question import Question, check_length, question_from_json, question_to_json, study_name
+from thumbnet.runs.sweeps.results import SweepResult, write_table
+from thumbnet.runs.sweeps.rows import best_of, read_trials
+from thumbnet.runs.sweeps.space import parse_space
+from thumbnet.runs.sweeps.storage import Place, open_study, parse_storage, storage_in, told_of_storage
+from thumbnet.runs.sweeps.work import Sweep, make_trials
+from thumbnet.runs.train import load_checked
+from thumbnet.specs.objective import is_balanced
+from thumbnet.specs.own_code import takes_trust
+from thumbnet.specs.search import Dimension
+from thumbnet.training.progress import LogStyle
+
+CHECKSUM = "data_checksum"  # of the study
+
+
+@takes_trust
+def sweep(
+    config: TrainConfig | None = None,
+    *,
+    search: Sequence[str],
+    trials: int | None = None,
+    minutes: float | None = None,
+    storage: str | None = None,
+    run_dir: str | Path | None = None,
+    max_params: int | None = None,
+    max_macs: int | None = None,
+    log_style: LogStyle = "auto",
+    dataset: Dataset | None = None,
+    began_s: float | None = None,
+    trust_code: bool = False,
+) -> SweepResult:
+    """Train a recipe many times, with values that Optuna proposes, and find the best ones on validation images.
+
+    The test set is not looked at. A trial that is behind the others is given up; one that is left when the process is
+    killed is gone on with by `resume_sweep`.
+
+    Args:
+        config: the recipe, from `load_recipe`; None: the default one. Each trial is trained with its seed.
+        search: the fields and their values, a text each: `lr=0.02..0.5:log`, `epochs=5..20`, `batch_size=64,128`.
+        trials: so many are finished or given up in the end, by all that share the storage; None: as many as the
+            minutes give.
+        minutes: no trial begins that would, by the time that the others took, end after so many; None: no limit.
+        storage: a database that several machines share, such as `postgresql://USER@HOST/NAME`; whoever asks the same
+            of the same data there makes trials of the same sweep. None: one in the sweep's folder.
+        run_dir: a new or empty folder; None: `runs/sweep-<recipe>-<n>`.
+        max_params, max_macs: a network with more is not trained. None: the size of 20,000, 50,000, 100,000 or 200,000
+            parameters that the recipe's own network is of, and the MACs of that network.
+        log_style, dataset, began_s, trust_code: as in `train`.
+
+    Raises:
+        ThumbnetError: as `train`; ConfigError: a field cannot be searched, or no images are held out for validation;
+            RunError: the storage cannot be used.
+    """
+    config = load_recipe() if config is None else config
+    began_s = time.perf_counter() if began_s is None else began_s
+    dimensions = _checked(config, search, trials, minutes)
+    place = None if storage is None else parse_storage(storage)
+    say = speaker(log_style)
+    dataset, resolved = load_checked(config, say=say, dataset=dataset)
+    if dataset.val is None:
+        raise ConfigError(
+            "a sweep compares trials on validation images, and none are held out",
+            hint="set val_fraction above 0, or leave it at auto",
+        )
+    params, macs = default_limits(trace_model(build_model(resolved, dataset), dataset.image_shape))
+    measure = "val_accuracy"
+    if is_balanced(config.objective, config.inputs) and not dataset.has_several_labels:
+        measure = "val_balanced_accuracy"
+    question = _question(
+        config,
+        dimensions,
+        trials=trials,
+        minutes=minutes,
+        max_params=params if max_params is None else max_params,
+        max_macs=macs if max_macs is None else max_macs,
+        measure=measure,
+        place=place,
+        data_checksum=dataset.checksum(),
+    )
+    with create_run_dir(f"sweep-{config.recipe}", run_dir, data=resolved.data) as folder:
+        folder.write_checked({ASKED: config_to_toml(config), SWEEP: question_to_json(question)})
+        say("\n".join(filter(None, [describe_val(dataset), f"Sweep folder: {folder.path}"])))
+        return _make(
+            folder,
+            question,
+            config,
+            dimensions,
+            dataset,
+            place,
+            epochs=resolved.epochs,
+            log_style=log_style,
+            began_s=began_s,
+        )
+
+
+@takes_trust
+def resume_sweep(
+    run_dir: str | Path,
+    *,
+    trials: int | None = None,
+    minutes: float | None = None,
+    storage: str | None = None,
+    log_style: LogStyle = "auto",
+    dataset: Dataset | None = None,
+    began_s: float | None = None,
+    trust_code: bool = False,
+) -> SweepResult:
+    """Go on with a sweep that was stopped, or that is to have more trials.
+
+    Args:
+        run_dir: its folder.
+        trials, minutes: None: as they were asked for; minutes count from now.
+        storage: the same address again, where it needs a password: none is kept.
+        log_style, dataset, began_s, trust_code: as in `sweep`.
+    """
+    began_s = time.perf_counter() if began_s is None else began_s
+    folder = RunDir(Path(run_dir))
+    if not is_sweep(folder.path):
+        raise RunError(f"{run_dir} holds no sweep", hint="give the folder that `thumbnet sweep` made")
+    with folder.locked():
+        name = str(folder.path / SWEEP)
+        question, config = question_from_json(folder.read_checked(SWEEP), name=name), folder.read_config(ASKED)
+        place = _place_again(question.storage, storage)
+        more = {"trials": trials, "minutes": minutes}
+        question = Question(**{**vars(question), **{key: value for key, value in more.items() if value is not None}})
+        dimensions = _checked(config, question.search, question.trials, question.minutes)
+        dataset, resolved = load_checked(config, say=speaker(log_style), dataset=dataset)
+        if dataset.checksum() != question.data_checksum:
+            raise RunError(
+                f"{run_dir} was begun on other data: the checksum of its images and labels differs",
+                hint="go on with the data that it was begun on, or sweep anew",
+            )
+        folder.write_checked({SWEEP: question_to_json(question)})
+        return _make(
+            folder,
+            question,
+            config,
+            dimensions,
+            dataset,
+            place,
+            epochs=resolved.epochs,
+            log_style=log_style,
+            began_s=began_s,
+        )
+
+
+def is_sweep(path: str | Path) -> bool:
+    """Whether the folder is that of a sweep."""
+    return (Path(path) / SWEEP).exists()
+
+
+def _checked(
+    config: TrainConfig, search: Sequence[str], trials: int | None, minutes: float | None
+) -> tuple[Dimension, ...]:
+    check_length(trials, minutes)
+    if config.minutes is not None:
+        raise ConfigError(
+            f"the recipe {config.recipe!r} plans a training of {config.minutes:g} minutes, which no sweep can compare",
+            hint="give epochs, or name another recipe; a sweep's own minutes are those of all its trials",
+        )
+    if config.score_test != "end":
+        raise ConfigError("score_test is 'each-epoch', but a sweep never looks at the test set", hint="leave it out")
+    return parse_space(config, search)
+
+
+def _question(
+    config: TrainConfig,
+    dimensions: Sequence[Dimension],
+    *,
+    trials: int | None,
+    minutes: float | None,
+    max_params: int,
+    max_macs: int,
+    measure: str,
+    place: Place | None,
+    data_checksum: str,
+) -> Question:
+    for name, value in (("max_params", max_params), ("max_macs", max_macs)):
+        if value < 1:
+            raise ConfigError(f"{name} is {value}", hint="give a number above 0")
+    search = tuple(dimension.text for dimension in dimensions)
+    name = study_name(
+        config, search, max_params=max_params, max_macs=max_macs, measure=measure, data_checksum=data_checksum
+    )
+    storage = None if place is None else place.shown
+    return Question(search, trials, minutes, max_params, max_macs, measure, storage, name, data_checksum)
+
+
+def _place_again(recorded: str | None, given: str | None) -> Place | None:
+    """The storage of a sweep that goes on, from an address that may be given again for its password."""
+    if given is None:
+        return None if recorded is None else parse_storage(recorded)
+    place = parse_storage(given)
+    if place.shown != recorded:
+        raise ConfigError(
+            f"storage is {place.shown}, but the sweep's is {recorded or 'in its folder'}",
+            hint="leave it out, or give the same one",
+        )
+    return place
+
+
+def _make(
+    folder: RunDir,
+    question: Question,
+    config: TrainConfig,
+    dimensions: Sequence[Dimension],
+    dataset: Dataset,
+    place: Place | None,
+    *,
+    epochs: int,
+    log_style: LogStyle,
+    began_s: float,
+) -> SweepResult:
+    where = storage_in(folder.path) if place is None else place
+    with told_of_storage(where):
+        study = open_study(where, question.study)
+        study.pruner = pruner_of(epochs)
+        work = Sweep(
+            path=folder.path,
+            question=question,
+            config=config,
+            dimensions=dimensions,
+            dataset=dataset,
+            leaks=look_for_leaks(dataset, say=say_nothing),
+            study=study,
+            is_shared=place is not None,
+            log_style=log_style,
+            say=speaker(log_style),
+            deadline_s=None if question.minutes is None else began_s + 60 * question.minutes,
+        )
+
+        def write() -> None:
+            write_table(folder, config, dimensions, read_trials(study), measure=question.measure)
+
+        make_trials(work, write)
+        write()
+        trials = read_trials(study)
+        return SweepResult(folder.path, tuple(trials), best_of(trials))

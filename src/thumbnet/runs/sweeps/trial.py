@@ -1,0 +1,179 @@
+"""One training of a sweep in its run folder, scored on validation images only.
+
+The folder is that of a training that was stopped before its end: config, checkpoint, history, and the weights besides.
+`thumbnet train --resume` makes a whole run of it: only then is the test set scored.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from thumbnet.config import TrainConfig
+from thumbnet.data.dataset import Dataset
+from thumbnet.data.leaks import Leaks
+from thumbnet.evaluation.metrics import scorers
+from thumbnet.evaluation.multi_label import label_scorers
+from thumbnet.models.trace import trace_model
+from thumbnet.runs.changes import check_accepted
+from thumbnet.runs.environment import Environment, environment_of, using_threads
+from thumbnet.runs.file_contents import weights_to_bytes
+from thumbnet.runs.folder import RunDir
+from thumbnet.runs.init import begin_with_trained_weights
+from thumbnet.runs.known_data import KnownData
+from thumbnet.runs.leaks import keep_leaks
+from thumbnet.runs.names import CONFIG, HISTORY, TRIAL, WEIGHTS
+from thumbnet.runs.new_folder import create_run_dir
+from thumbnet.runs.parts import build_model, build_progress, build_teacher_logits, fit_config
+from thumbnet.runs.resolve import describe_data, say_nothing
+from thumbnet.runs.run import Checkpoint
+from thumbnet.runs.training_record import metrics_of_training
+from thumbnet.specs.json_text import FORMAT, to_json
+from thumbnet.training.history import EpochRecord, History
+from thumbnet.training.progress import LogStyle
+from thumbnet.training.result import Scores
+from thumbnet.training.state import TrainingState
+from thumbnet.training.stopping import STOP, Stop
+
+TRIAL_FORMAT = 1
+GivesUp = Callable[[History], bool]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a training gave: `value` is of the epoch whose weights are kept."""
+
+    value: float
+    val_loss: float
+    epochs: int
+    seconds: float
+    is_pruned: bool
+
+
+def value_of(record: EpochRecord, measure: str) -> float:
+    """The validation accuracy of an epoch that was scored."""
+    value = record.val_balanced_accuracy if measure == "val_balanced_accuracy" else None
+    value = record.val_accuracy if value is None else value
+    assert value is not None
+    return value
+
+
+def train_trial(
+    path: Path,
+    config: TrainConfig,
+    dataset: Dataset,
+    *,
+    asked: TrainConfig,
+    leaks: Leaks,
+    measure: str,
+    gives_up: GivesUp,
+    log_style: LogStyle,
+) -> TrialResult:
+    """Train in this folder, or go on in it.
+
+    Args:
+        config: as resolved; `asked` as the sweep proposed it.
+        gives_up: is given the history after each epoch that is scored and is not the last one, and says whether that is
+            enough.
+    """
+    is_new = not (path / CONFIG).exists()
+    with _opened(path, config, is_new=is_new) as folder:
+        if is_new:
+            keep_leaks(folder, leaks, dataset, say=say_nothing)
+            folder.begin(config, asked=asked, source=dataset.source, note=describe_data(dataset))
+        config = folder.read_config()
+        checkpoint = folder.read_checkpoint()
+        recorded = Environment() if checkpoint is None else checkpoint.environment
+        with using_threads(recorded.num_threads, say=say_nothing):
+            model = build_model(config, dataset)
+            if checkpoint is None:
+                begin_with_trained_weights(model, config, dataset)
+            else:
+                checkpoint.known_data.check(dataset, run_dir=path)
+                changes = recorded.differences(environment_of(config, model))
+                check_accepted(changes, folder=path, accept_changes=False)
+            return _train(
+                folder, config, dataset, model, checkpoint, measure=measure, gives_up=gives_up, log_style=log_style
+            )
+
+
+@contextmanager
+def _opened(path: Path, config: TrainConfig, *, is_new: bool) -> Iterator[RunDir]:
+    """The trial's folder, locked."""
+    if is_new:
+        with create_run_dir(config.recipe, path, data=config.data) as folder:
+            yield folder
+        return
+    folder = RunDir(path)
+    with folder.locked():
+        yield folder
+
+
+def _train(
+    folder: RunDir,
+    config: TrainConfig,
+    dataset: Dataset,
+    model: nn.Module,
+    checkpoint: Checkpoint | None,
+    *,
+    measure: str,
+    gives_up: GivesUp,
+    log_style: LogStyle,
+) -> TrialResult:
+    before_s = 0.0 if checkpoint is None else checkpoint.total_s
+    begin_s = time.perf_counter() - before_s
+    known_data, environment = KnownData.of(dataset), environment_of(config, model)
+
+    def keep(state: TrainingState) -> None:
+        total_s = time.perf_counter() - begin_s
+        folder.write_checkpoint(Checkpoint(state, known_data, total_s, config, environment))
+
+    def epoch_ends(state: TrainingState) -> Stop | None:
+        keep(state)
+        if state.epoch < config.epochs and gives_up(state.history):
+            keep(replace(state, stopped_by="callback"))
+            return STOP
+        return None
+
+    scored: Mapping[str, Callable[[nn.Module], Scores]] = (
+        label_scorers(dataset, "val") if dataset.has_several_labels else scorers(dataset, "val")
+    )
+    result = fit_config(
+        config,
+        dataset,
+        model,
+        teacher=build_teacher_logits(config, dataset, say=say_nothing),
+        scorers=scored,
+        progress=build_progress(config, dataset, log_style),
+        on_epoch_end=epoch_ends,
+        resume_from=None if checkpoint is None else checkpoint.state,
+    )
+    seconds = time.perf_counter() - begin_s
+    trace = trace_model(model, dataset.image_shape)
+    kept = result.history[result.kept_epoch - 1]
+    value = value_of(kept, measure)
+    metrics = metrics_of_training(config, dataset, trace, result, scores={})
+    is_pruned = result.stopped_by == "callback"
+    values = {
+        FORMAT: TRIAL_FORMAT,
+        "scored_on": "validation images only; the test set was not looked at",
+        "state": "pruned" if is_pruned else "finished",
+        "measure": measure,
+        "value": value,
+        **metrics,
+        "total_s": seconds,
+    }
+    folder.write_checked(
+        {
+            HISTORY: result.history.to_csv(),
+            WEIGHTS: weights_to_bytes(model.state_dict()),
+            TRIAL: to_json(values, name=TRIAL, indent=2) + "\n",
+        }
+    )
+    assert kept.val_loss is not None
+    return TrialResult(value, kept.val_loss, len(result.history), seconds, is_pruned)

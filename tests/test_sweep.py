@@ -1,0 +1,346 @@
+"""A sweep: its trials, its limits, what it leaves, and that it goes on wherever it was stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+import thumbnet
+from small_runs import small_config, write_small_data
+from thumbnet.cli import main
+from thumbnet.config import config_to_toml
+from thumbnet.data.dataset import Dataset
+from thumbnet.data.sources import load_dataset
+from thumbnet.errors import ConfigError, RunError, ThumbnetError, TrainingError
+from thumbnet.evaluation import metrics
+from thumbnet.recipes import load_recipe
+from thumbnet.runs.listing import list_runs
+from thumbnet.runs.run import RunDir
+from thumbnet.runs.sweeps import claims, work
+from thumbnet.runs.sweeps.proposals import sampler_of
+from thumbnet.runs.sweeps.results import SweepResult
+from thumbnet.runs.sweeps.rows import SweepTrial, best_of
+from thumbnet.runs.sweeps.storage import DATABASE, parse_storage
+from thumbnet.training.history import EpochRecord, history_from_csv
+
+LR = "lr=0.01..0.5:log"
+BLOCKS = 'model_options.blocks=["c8p", "c16p"]'
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_data(tmp_path_factory.mktemp("data") / "data.npz")
+
+
+def small_sweep(data: Path, run_dir: Path, *, search: Sequence[str] = (LR,), **options: Any) -> SweepResult:
+    fields = options.pop("fields", {})
+    options = {"trials": 3, "log_style": "silent", **options}
+    return thumbnet.sweep(small_config(data, **fields), search=search, run_dir=run_dir, **options)
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "sweep.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def swept(data: Path, tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
+    """Three trials of two epochs, of which no test image may be scored."""
+    folder = tmp_path_factory.mktemp("sweeps") / "sweep"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "_evaluate_on", _only_validation(metrics._evaluate_on))
+        return small_sweep(data, folder, search=[LR, BLOCKS], fields={"epochs": 2}, max_params=100_000, max_macs=10**9)
+
+
+def _only_validation(evaluate: Any) -> Any:
+    def evaluated(dataset: Dataset, split: str, model: Any) -> Any:
+        assert split == "val"
+        return evaluate(dataset, split, model)
+
+    return evaluated
+
+
+def test_trials(swept: SweepResult) -> None:
+    """Each is a run folder without a test score; the table has them all."""
+    assert [trial.state for trial in swept.trials] == ["finished"] * 3
+    rows = rows_of(swept.path)
+    assert list(rows[0]) == [
+        *("trial", "state", "value", "lr", "model_options.blocks", "macs", "parameters", "seconds", "epochs", "reason")
+    ]
+    for trial, row in zip(swept.trials, rows, strict=True):
+        folder = swept.path / f"trial-{trial.number:04d}"
+        assert float(row["value"]) == trial.value
+        assert float(row["lr"]) == trial.params["lr"] == RunDir(folder).read_config().optimizer.lr
+        assert row["epochs"] == "2"
+        history = history_from_csv((folder / "history.csv").read_text())
+        assert history[-1].val_accuracy == trial.value
+        assert history[-1].test_accuracy is None
+        values = json.loads((folder / "trial.json").read_text())
+        assert values["scored_on"].startswith("validation images only")
+        assert values["value"] == trial.value
+        assert not [name for name in values if "test" in name]
+        assert not (folder / "metrics.json").exists()
+        assert (folder / "model.safetensors").exists()
+    assert len({trial.params["lr"] for trial in swept.trials}) == 3
+    assert list_runs(swept.path) == []
+
+
+def test_best_is_a_recipe(swept: SweepResult, tmp_path: Path) -> None:
+    """Trained anew, it gives the trial's validation accuracy, to the bit."""
+    assert swept.best is not None
+    recipe = load_recipe(str(swept.path / "best.toml"))
+    assert recipe.optimizer.lr == swept.best.params["lr"]
+    run = thumbnet.train(recipe, run_dir=tmp_path / "run", pictures=False, log_style="silent")
+    assert run.metrics["val_accuracy"] == swept.best.value
+    assert run.metrics["val_loss"] == swept.best.val_loss
+    again = thumbnet.resume(
+        swept.path / f"trial-{swept.best.number:04d}", pictures=False, log_style="silent"
+    )  # of the trial, a whole run
+    assert again.metrics["test_loss"] == run.metrics["test_loss"]
+
+
+def test_more_trials(swept: SweepResult) -> None:
+    """A sweep may be given more; what it has is not made again."""
+    more = thumbnet.resume_sweep(swept.path, trials=4, log_style="silent")
+    assert more.trials[:3] == swept.trials
+    assert [trial.number for trial in more.trials] == [0, 1, 2, 3]
+    assert thumbnet.resume_sweep(swept.path, log_style="silent").trials == more.trials
+
+
+def test_killed_and_resumed(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in a trial and after one, the sweep has the trials that it would have had."""
+    options: dict[str, Any] = {"fields": {"epochs": 3}, "trials": 4}
+    whole = small_sweep(data, tmp_path / "whole", **options)
+
+    checkpoints = Counter[str]()
+    write_checkpoint = RunDir.write_checkpoint
+
+    def killed(folder: RunDir, checkpoint: Any) -> None:
+        write_checkpoint(folder, checkpoint)
+        checkpoints[folder.path.name] += 1
+        if checkpoints["trial-0001"] == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDir, "write_checkpoint", killed)
+        with pytest.raises(KeyboardInterrupt):
+            small_sweep(data, tmp_path / "killed", **options)
+    assert [row["state"] for row in rows_of(tmp_path / "killed")] == ["finished"]
+    with monkeypatch.context() as patch:  # between two trials, as the next one is proposed
+        patch.setattr(optuna.Trial, "set_user_attr", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            thumbnet.resume_sweep(tmp_path / "killed", log_style="silent")
+    resumed = thumbnet.resume_sweep(tmp_path / "killed", log_style="silent")
+    figures = [(trial.params, trial.value, trial.state) for trial in resumed.trials]
+    assert figures == [(trial.params, trial.value, trial.state) for trial in whole.trials]
+    assert checkpoints == {"trial-0000": 3, "trial-0001": 2}
+    assert len((tmp_path / "killed" / "trial-0001" / "history.csv").read_text().splitlines()) == 4
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_pruned(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial below the median is given up, and counts; the last epoch prunes nothing."""
+    accuracies = {number: 0.9 - number / 10 for number in range(6)}
+    numbers: list[int] = []
+    propose = work.propose
+
+    def proposed(trial: optuna.Trial, *rest: Any) -> Any:
+        numbers.append(trial.number)
+        return propose(trial, *rest)
+
+    def value(record: EpochRecord, measure: str) -> float:
+        assert measure == "val_accuracy"
+        return accuracies[numbers[-1]]
+
+    monkeypatch.setattr(work, "propose", proposed)
+    monkeypatch.setattr(work, "value_of", value)
+    result = small_sweep(data, tmp_path / "sweep", trials=6, fields={"epochs": 4})
+    assert [trial.state for trial in result.trials] == ["finished"] * 5 + ["pruned"]
+    assert [trial.epochs for trial in result.trials] == [4, 4, 4, 4, 4, 1]
+    assert result.trials[5].value == accuracies[5]
+    assert json.loads((tmp_path / "sweep" / "trial-0005" / "trial.json").read_text())["state"] == "pruned"
+
+
+def test_refused(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network beyond the recipe's is not trained, and is no trial of those that were asked for."""
+    result = small_sweep(data, tmp_path / "sweep", search=['model_options.blocks=["c8p", "c32p"]'], trials=3)
+    states = Counter(trial.state for trial in result.trials)
+    assert states["finished"] == 3
+    assert states["refused"] >= 1
+    refused = next(trial for trial in result.trials if trial.state == "refused")
+    assert refused.params == {"model_options.blocks": "c32p"}
+    assert "MACs are more than" in refused.reason
+    assert refused.value is None
+    assert not (tmp_path / "sweep" / f"trial-{refused.number:04d}").exists()
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'sweep' / DATABASE}")
+    assert study.trials[refused.number].constraints
+    monkeypatch.setattr(work, "MAX_REFUSED", 3)
+    with pytest.raises(ConfigError, match="the last 3 proposals were beyond the limits, of 1 parameters"):
+        small_sweep(data, tmp_path / "none", max_params=1)
+
+
+def test_failed(data: Path, tmp_path: Path) -> None:
+    """A trial that cannot be trained says why; several in a row end the sweep."""
+    search = ['model_options.blocks=["c8p", "x"]']
+    result = small_sweep(data, tmp_path / "sweep", search=search, trials=2)
+    states = Counter(trial.state for trial in result.trials)
+    assert states["finished"] == 2
+    assert all("blocks" in trial.reason for trial in result.trials if trial.state == "failed")
+    with pytest.raises(TrainingError, match="the last 5 trials failed, the last one so: "):
+        small_sweep(data, tmp_path / "none", search=['model_options.blocks=["x", "y"]'])
+    assert [row["state"] for row in rows_of(tmp_path / "none")] == ["failed"] * 5
+    assert not (tmp_path / "none" / "best.toml").exists()
+
+
+def test_minutes(data: Path, tmp_path: Path) -> None:
+    """The first trial is made whatever they are; none that would end after them."""
+    result = small_sweep(data, tmp_path / "sweep", trials=None, minutes=0.0001)
+    assert [trial.state for trial in result.trials] == ["finished"]
+
+
+def test_trials_are_claimed_once(data: Path, tmp_path: Path) -> None:
+    """Of trials that two processes propose at the same time, as many as are wanted have their turn."""
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}")
+    asked = study.ask()
+
+    def ask() -> optuna.Trial:
+        study.tell(asked2.number, 1.0) if (asked2 := original()) and asked2.number == 1 else None
+        return original()
+
+    original = study.ask
+    study.ask = ask  # type: ignore[method-assign]  # another process is quicker
+    assert claims.claim(study, "here", wanted=2) is None
+    assert [trial.number for trial in claims.read_trials(study)] == [0, 1]
+    study.ask = original  # type: ignore[method-assign]
+    study.tell(asked.number, state=optuna.trial.TrialState.FAIL)
+    again = claims.claim(study, "here", wanted=2)
+    assert again is not None
+    assert again.number == 3
+    assert claims.claim(study, "here", wanted=2) is None
+
+
+def test_left_running(tmp_path: Path) -> None:
+    """Of a shared study, one's own trials are gone on with; one that nobody claimed is given up after a while."""
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}")
+    for place in ("here", "there", None):
+        trial = study.ask()
+        if place is not None:
+            trial.set_user_attr("place", place)
+    assert [trial.number for trial in claims.left_running(study, "here", is_shared=True)] == [0]
+    assert len(claims.read_trials(study)) == 3
+    assert [trial.number for trial in claims.left_running(study, "here", is_shared=False)] == [0, 1]
+    assert len(claims.read_trials(study)) == 2
+
+
+def test_seeds_of_proposals() -> None:
+    """They depend on the sweep's seed and the trial's number alone."""
+
+    def draw(seed: int, number: int) -> float:
+        study = optuna.create_study(sampler=sampler_of(seed, number))
+        return study.ask().suggest_float("lr", 0, 1)
+
+    assert draw(0, 1) == draw(0, 1)
+    assert len({draw(0, 0), draw(0, 1), draw(1, 0), draw(1, 1)}) == 4
+
+
+def test_best() -> None:
+    trials = [
+        SweepTrial(0, "finished", {}, value=0.5, val_loss=1.0),
+        SweepTrial(1, "finished", {}, value=0.75, val_loss=0.5),
+        SweepTrial(2, "finished", {}, value=0.75, val_loss=0.25),
+        SweepTrial(3, "finished", {}, value=0.75, val_loss=0.25),
+        SweepTrial(4, "pruned", {}, value=0.9),
+    ]
+    assert best_of(trials) == trials[2]
+    assert best_of(trials[4:]) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "message"),
+    [
+        ({}, {"trials": None}, "neither trials nor minutes"),
+        ({}, {"trials": 0}, "trials is 0"),
+        ({}, {"minutes": 0}, "minutes is 0"),
+        ({}, {"max_macs": 0}, "max_macs is 0"),
+        ({}, {"storage": "mysql://root@localhost/x"}, "storage is an address of mysql"),
+        ({}, {"storage": "sqlite://"}, "storage is an address of sqlite"),
+        ({}, {"storage": "here"}, "storage is no address"),
+        ({"val_fraction": 0.0}, {}, "none are held out"),
+        ({"score_test": "each-epoch"}, {}, "a sweep never looks at the test set"),
+        ({"epochs": 0, "minutes": 1.0}, {}, "plans a training of 1 minutes"),
+    ],
+)
+def test_refused_questions(
+    data: Path, tmp_path: Path, fields: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ThumbnetError, match=message):
+        small_sweep(data, tmp_path / "sweep", fields=fields, **options)
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_passwords_are_not_kept() -> None:
+    place = parse_storage("postgresql://me:secret@host/db?sslpassword=hidden&sslmode=require")
+    assert place.shown == "postgresql+psycopg://me@host/db?sslmode=require"
+    assert place.is_shared
+    assert not parse_storage("sqlite:///file.db").is_shared
+
+
+def test_resume_is_of_the_same(swept: SweepResult, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="holds no sweep"):
+        thumbnet.resume_sweep(tmp_path)
+    with pytest.raises(ConfigError, match="the sweep's is in its folder"):
+        thumbnet.resume_sweep(swept.path, storage="sqlite:///other.db", log_style="silent")
+    dataset = load_dataset(f"npz:{data}", val_fraction=0.2)
+    other = replace(dataset, train=replace(dataset.train, images=255 - dataset.train.images))
+    with pytest.raises(RunError, match="begun on other data"):
+        thumbnet.resume_sweep(swept.path, dataset=other, log_style="silent")
+    with pytest.raises(RunError, match="not empty"):
+        small_sweep(data, swept.path)
+
+
+def test_damaged_database(data: Path, tmp_path: Path) -> None:
+    small_sweep(data, tmp_path / "sweep", trials=1)
+    (tmp_path / "sweep" / DATABASE).write_bytes(b"no database" * 100)
+    with pytest.raises(RunError, match=r"the storage sqlite:///.* cannot be used: file is not a database"):
+        thumbnet.resume_sweep(tmp_path / "sweep", trials=2, log_style="silent")
+
+
+def test_command(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verb makes the same, prints the best, and goes on."""
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(config_to_toml(small_config(data)))
+    call = ["sweep", "--recipe", str(recipe), "--search", LR, "--log-style", "silent"]
+    assert main([*call, "--trials", "1"]) == 0
+    out = capsys.readouterr().out
+    folder = Path("runs/sweep-small-1")
+    assert out.splitlines()[0] == "1 finished"
+    assert out.splitlines()[-2:] == [f"train it: thumbnet train --recipe {folder / 'best.toml'}", f"results: {folder}"]
+    assert (
+        main(["sweep", "--run-dir", str(folder), "--resume", "--trials", "2", "--json", "--log-style", "silent"]) == 0
+    )
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["finished"], printed["path"]) == (2, str(folder))
+    assert printed["best"]["params"].keys() == {"lr"}
+    assert main(["sweep", "--resume"]) == 2
+    assert main([*call, "--run-dir", str(folder), "--resume"]) == 2
+    assert "--recipe cannot be given with --resume" in capsys.readouterr().err
+    assert main(["sweep", "--search", "lr=1", "--trials", "1"]) == 2
+    assert "--search lr=1: it has 1 choice" in capsys.readouterr().err
+    with sqlite3.connect(folder / DATABASE) as database:
+        assert database.execute("select count(*) from trials").fetchone() == (2,)
+    database.close()
