@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +40,9 @@ def small_config(data: Path, **fields: Any) -> TrainConfig:
         "kernels": "pytorch",
     }
     return config_from_dict({**values, **fields})
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The rows of a table, as texts by the names of the columns."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

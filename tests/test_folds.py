@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shutil
@@ -17,7 +16,7 @@ import torch
 from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
-from small_runs import NUM_IMAGES, small_config, write_small_data
+from small_runs import NUM_IMAGES, rows_of, small_config, write_small_data
 from thumbnet.cli import main
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
@@ -56,11 +55,6 @@ def folds(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Fold
     """Two folds of twenty images each; a test that changes the folder copies it."""
     folder = tmp_path_factory.mktemp("folds") / "folds"
     return train_folds(config, num_folds=NUM_FOLDS, run_dir=folder, log_style="silent", pictures=False)
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_every_image_is_predicted_once_by_the_model_that_had_not_seen_it(folds: FoldRuns) -> None:

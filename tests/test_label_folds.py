@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections import Counter
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, hamming_loss
 
-from small_runs import small_config
+from small_runs import rows_of, small_config
 from test_multi_label import NAMES, write_data
 from thumbnet.cli import main
 from thumbnet.cli.training_output import described
@@ -43,11 +42,6 @@ def folds(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Fold
     """A test that changes the folder copies it."""
     folder = tmp_path_factory.mktemp("folds") / "folds"
     return train_folds(config, num_folds=NUM_FOLDS, run_dir=folder, log_style="silent", pictures=False)
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def marks(rows: list[dict[str, str]], column: str) -> np.ndarray:

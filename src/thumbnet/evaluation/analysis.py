@@ -11,9 +11,11 @@ import numpy as np
 from jaxtyping import Int64
 from torch import Tensor
 
+from thumbnet.evaluation.analysis_text import describe_analysis
 from thumbnet.evaluation.binary import BinaryCurves
 from thumbnet.evaluation.calibration import (
     MIN_TEMPERATURE_IMAGES,
+    SHOWN_COVERAGES,
     Calibration,
     Coverage,
     at_temperature,
@@ -21,7 +23,6 @@ from thumbnet.evaluation.calibration import (
     cover,
     fit_temperature,
 )
-from thumbnet.evaluation.class_texts import IN_BRACKETS, class_texts, with_interval
 from thumbnet.evaluation.classes import (
     ClassMetrics,
     ConfusedPair,
@@ -33,18 +34,14 @@ from thumbnet.evaluation.classes import (
     top_accuracy,
 )
 from thumbnet.evaluation.group_bootstrap import group_class_intervals
-from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL, Interval, accuracy_interval
+from thumbnet.evaluation.intervals import Interval, accuracy_interval
 from thumbnet.evaluation.metrics import Evaluation, standard_error
 from thumbnet.evaluation.overall import OverallIntervals, OverallMetrics, overall_metrics
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.evaluation.unknown import WhenKnown, when_known
 from thumbnet.evaluation.unsure import WhenSure, when_sure
-from thumbnet.terminal.table import aligned
-from thumbnet.terminal.text import escaped
 
-SHOWN_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 NUM_LISTED_IMAGES = 10
-NUM_PAIRS_IN_TEXT, NUM_IMAGES_IN_TEXT = 5, 5
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,7 @@ class Analysis:
             "classes": [asdict(metrics) for metrics in self.classes],
             "confusion": self.evaluation.confusion.tolist(),
             "most_confused": [asdict(pair) for pair in self.confused[:NUM_LISTED_IMAGES]],
-            **{name: self._listed(indices) for name, indices in self._lists().items()},
+            **{name: self.listed(indices) for name, indices in self.lists().items()},
         }
         if self.binary is not None:
             curves = self.binary.curves
@@ -152,77 +149,9 @@ class Analysis:
 
     def __str__(self) -> str:
         """The metrics for people, in lines."""
-        evaluation, coverage, overall = self.evaluation, self.coverage, self.overall
-        abstaining = ", ".join(f"{share:.0%}: {coverage.accuracy_at(share):.2%}" for share in SHOWN_COVERAGES[1:])
-        always = f"always {escaped(overall.commonest_class)!r}: {overall.commonest_share:.2%}"
-        loss, two = evaluation.loss_interval, len(self.class_names) == 2
-        top2 = "" if two else f"top-2 accuracy {with_interval(self.top2_accuracy, self.top2_accuracy_interval)}, "
-        bounds = f"{CONFIDENCE_LEVEL:.0%} interval {_span(evaluation.accuracy_interval)}"
-        lines = [
-            f"accuracy {evaluation.accuracy:.2%} ± {self.standard_error:.2%}, {bounds} ({always})",
-            *self._overall_lines(),
-            f"{top2}loss {evaluation.loss:.4f}" + ("" if loss is None else f" ({_bounds(loss)})"),
-            f"expected calibration error {self.calibration.error:.2%}",
-        ]
-        if self.temperature is not None and self.calibrated is not None:
-            lines[-1] += f", with temperature {self.temperature:.3f} {self.calibrated.error:.2%}"
-        custom = evaluation.custom_metrics.items()
-        if custom:
-            lines.append(
-                ", ".join(f"{name} {'-' if value is None else format(value, '.4g')}" for name, value in custom)
-            )
-        lines += [f"accuracy where it answers only the most confident: {abstaining}", ""]
-        table = [("class", "images", "precision", "recall", "F1")]
-        table += [(escaped(each.class_name), f"{each.num_images:,}", *class_texts(each)) for each in self.classes]
-        lines += [*aligned(table, num_left=1), IN_BRACKETS]
-        pairs = [
-            f"{escaped(pair.truth)} taken for {escaped(pair.prediction)} {pair.num_images} ({pair.share:.1%})"
-            for pair in self.confused[:NUM_PAIRS_IN_TEXT]
-        ]
-        lines += ["", f"most confused: {'; '.join(pairs) or 'none'}"]
-        for name, indices in self._lists().items():
-            listed = [
-                f"{escaped(str(each.get('path', each['index'])))} ({escaped(each['label'])} as "
-                f"{escaped(each['prediction'])}, {each['probability']:.0%})"
-                for each in self._listed(indices[:NUM_IMAGES_IN_TEXT])
-            ]
-            lines.append(f"{name.replace('_', ' ')}: {', '.join(listed) or 'none'}")
-        return "\n".join(lines)
+        return describe_analysis(self)
 
-    def _overall_lines(self) -> list[str]:
-        """The metrics over all classes, and the areas of two, with their intervals."""
-        overall, intervals = self.overall, self.overall_intervals
-        balanced = (
-            f"{overall.balanced_accuracy:.2%} ({CONFIDENCE_LEVEL:.0%} interval {_span(intervals.balanced_accuracy)})"
-        )
-        macro_f1 = f"{overall.macro_f1:.2%} ({_span(intervals.macro_f1)})"
-        low, high = intervals.mcc
-        mcc = f"{overall.mcc:.3f} ({low:.3f} to {high:.3f})"
-        lines = [f"balanced accuracy {balanced}, macro F1 {macro_f1}, Matthews' coefficient {mcc}"]
-        if self.binary is not None:
-            curves, name = self.binary.curves, escaped(self.class_names[self.binary.curves.positive])
-            area = f"{curves.auc:.4f} ({_bounds(self.binary.auc_interval)})"
-            precision = f"{curves.average_precision:.4f} ({_bounds(self.binary.average_precision_interval)})"
-            lines.append(f"{name!r} against the other class: area under ROC {area}, average precision {precision}")
-        decision, point = self.evaluation.decision, self.evaluation.at_threshold
-        if decision is not None:
-            found = ""
-            if point is not None:
-                bounds = point.intervals()
-                recall = with_interval(point.recall, bounds["recall"])
-                found = f": recall {recall}, precision {with_interval(point.precision, bounds['precision'])} here"
-            lines.append(f"answered {escaped(decision.describe(self.class_names))}{found}")
-        unsure, sure = self.evaluation.unsure, self.when_sure
-        if unsure is not None and sure is not None:
-            others = "" if sure.accuracy is None else f", {sure.accuracy:.2%} of the others are right"
-            lines.append(f"answered {unsure.describe()}; here {sure.share_unsure:.2%} are{others}")
-        unknown, known = self.evaluation.unknown, self.when_known
-        if unknown is not None and known is not None:
-            others = "" if known.accuracy is None else f", {known.accuracy:.2%} of the others are right"
-            lines.append(f"answered {unknown.describe()}; here {known.share_unknown:.2%} are{others}")
-        return lines
-
-    def _lists(self) -> dict[str, Int64[Tensor, " m"]]:
+    def lists(self) -> dict[str, Int64[Tensor, " m"]]:
         predictions = self.evaluation.predictions
         return {
             "top_losses": highest_losses(predictions, NUM_LISTED_IMAGES),
@@ -230,7 +159,7 @@ class Analysis:
             "most_confident_wrong": most_confident_wrong(predictions, NUM_LISTED_IMAGES),
         }
 
-    def _listed(self, indices: Int64[Tensor, " m"]) -> list[dict[str, Any]]:
+    def listed(self, indices: Int64[Tensor, " m"]) -> list[dict[str, Any]]:
         predictions = self.evaluation.predictions
         return [
             {
@@ -243,14 +172,6 @@ class Analysis:
             }
             for index in indices.tolist()
         ]
-
-
-def _span(bounds: tuple[float, float]) -> str:
-    return f"{bounds[0]:.2%} to {bounds[1]:.2%}"
-
-
-def _bounds(bounds: tuple[float, float]) -> str:
-    return f"{bounds[0]:.4f} to {bounds[1]:.4f}"
 
 
 def analyse(

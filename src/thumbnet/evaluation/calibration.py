@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from thumbnet.evaluation.predictions import Predictions
 
 MIN_TEMPERATURE_IMAGES = 200  # to fit one on: of fewer, it made calibration worse on real data
+SHOWN_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 NUM_BINS = 15  # of equal width, as in the paper
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 AT_BOUND = 1e-3  # in the logarithm

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 import thumbnet
-from thumbnet.evaluation.analysis import SHOWN_COVERAGES
+from thumbnet.evaluation.calibration import SHOWN_COVERAGES
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.views.house import house_style
 from thumbnet.views.numbers import bounds_text, per_cent, share

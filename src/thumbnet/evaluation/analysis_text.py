@@ -1,0 +1,94 @@
+"""The metrics of a model on a split as text for people: what `thumbnet evaluate` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thumbnet.evaluation.calibration import SHOWN_COVERAGES
+from thumbnet.evaluation.class_texts import IN_BRACKETS, class_texts, with_interval
+from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
+from thumbnet.terminal.table import aligned
+from thumbnet.terminal.text import escaped
+
+if TYPE_CHECKING:
+    from thumbnet.evaluation.analysis import Analysis
+
+NUM_PAIRS_IN_TEXT, NUM_IMAGES_IN_TEXT = 5, 5
+
+
+def describe_analysis(analysis: Analysis) -> str:
+    """The metrics for people, in lines."""
+    evaluation, coverage, overall = analysis.evaluation, analysis.coverage, analysis.overall
+    abstaining = ", ".join(f"{share:.0%}: {coverage.accuracy_at(share):.2%}" for share in SHOWN_COVERAGES[1:])
+    always = f"always {escaped(overall.commonest_class)!r}: {overall.commonest_share:.2%}"
+    loss, two = evaluation.loss_interval, len(analysis.class_names) == 2
+    top2 = "" if two else f"top-2 accuracy {with_interval(analysis.top2_accuracy, analysis.top2_accuracy_interval)}, "
+    bounds = f"{CONFIDENCE_LEVEL:.0%} interval {_span(evaluation.accuracy_interval)}"
+    lines = [
+        f"accuracy {evaluation.accuracy:.2%} ± {analysis.standard_error:.2%}, {bounds} ({always})",
+        *_overall_lines(analysis),
+        f"{top2}loss {evaluation.loss:.4f}" + ("" if loss is None else f" ({_bounds(loss)})"),
+        f"expected calibration error {analysis.calibration.error:.2%}",
+    ]
+    if analysis.temperature is not None and analysis.calibrated is not None:
+        lines[-1] += f", with temperature {analysis.temperature:.3f} {analysis.calibrated.error:.2%}"
+    custom = evaluation.custom_metrics.items()
+    if custom:
+        lines.append(", ".join(f"{name} {'-' if value is None else format(value, '.4g')}" for name, value in custom))
+    lines += [f"accuracy where it answers only the most confident: {abstaining}", ""]
+    table = [("class", "images", "precision", "recall", "F1")]
+    table += [(escaped(each.class_name), f"{each.num_images:,}", *class_texts(each)) for each in analysis.classes]
+    lines += [*aligned(table, num_left=1), IN_BRACKETS]
+    pairs = [
+        f"{escaped(pair.truth)} taken for {escaped(pair.prediction)} {pair.num_images} ({pair.share:.1%})"
+        for pair in analysis.confused[:NUM_PAIRS_IN_TEXT]
+    ]
+    lines += ["", f"most confused: {'; '.join(pairs) or 'none'}"]
+    for name, indices in analysis.lists().items():
+        listed = [
+            f"{escaped(str(each.get('path', each['index'])))} ({escaped(each['label'])} as "
+            f"{escaped(each['prediction'])}, {each['probability']:.0%})"
+            for each in analysis.listed(indices[:NUM_IMAGES_IN_TEXT])
+        ]
+        lines.append(f"{name.replace('_', ' ')}: {', '.join(listed) or 'none'}")
+    return "\n".join(lines)
+
+
+def _overall_lines(analysis: Analysis) -> list[str]:
+    """The metrics over all classes, and the areas of two, with their intervals."""
+    overall, intervals = analysis.overall, analysis.overall_intervals
+    balanced = f"{overall.balanced_accuracy:.2%} ({CONFIDENCE_LEVEL:.0%} interval {_span(intervals.balanced_accuracy)})"
+    macro_f1 = f"{overall.macro_f1:.2%} ({_span(intervals.macro_f1)})"
+    low, high = intervals.mcc
+    mcc = f"{overall.mcc:.3f} ({low:.3f} to {high:.3f})"
+    lines = [f"balanced accuracy {balanced}, macro F1 {macro_f1}, Matthews' coefficient {mcc}"]
+    if analysis.binary is not None:
+        curves, name = analysis.binary.curves, escaped(analysis.class_names[analysis.binary.curves.positive])
+        area = f"{curves.auc:.4f} ({_bounds(analysis.binary.auc_interval)})"
+        precision = f"{curves.average_precision:.4f} ({_bounds(analysis.binary.average_precision_interval)})"
+        lines.append(f"{name!r} against the other class: area under ROC {area}, average precision {precision}")
+    decision, point = analysis.evaluation.decision, analysis.evaluation.at_threshold
+    if decision is not None:
+        found = ""
+        if point is not None:
+            bounds = point.intervals()
+            recall = with_interval(point.recall, bounds["recall"])
+            found = f": recall {recall}, precision {with_interval(point.precision, bounds['precision'])} here"
+        lines.append(f"answered {escaped(decision.describe(analysis.class_names))}{found}")
+    unsure, sure = analysis.evaluation.unsure, analysis.when_sure
+    if unsure is not None and sure is not None:
+        others = "" if sure.accuracy is None else f", {sure.accuracy:.2%} of the others are right"
+        lines.append(f"answered {unsure.describe()}; here {sure.share_unsure:.2%} are{others}")
+    unknown, known = analysis.evaluation.unknown, analysis.when_known
+    if unknown is not None and known is not None:
+        others = "" if known.accuracy is None else f", {known.accuracy:.2%} of the others are right"
+        lines.append(f"answered {unknown.describe()}; here {known.share_unknown:.2%} are{others}")
+    return lines
+
+
+def _span(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:.2%} to {bounds[1]:.2%}"
+
+
+def _bounds(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:.4f} to {bounds[1]:.4f}"
