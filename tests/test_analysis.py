@@ -11,6 +11,7 @@ from scipy.stats import bootstrap
 from sklearn.metrics import top_k_accuracy_score
 
 from thumbnet.evaluation.analysis import Analysis, analyse
+from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.evaluation.metrics import standard_error, summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
 
@@ -64,7 +65,11 @@ def test_json_lists_the_worst_first(analysis: Analysis) -> None:
         assert each["label"] != each["prediction"]
     for each in values["least_confident_correct"]:
         assert each["label"] == each["prediction"]
-    assert values["coverage"][0] == {"coverage": 1.0, "accuracy": pytest.approx(values["accuracy"])}
+    assert values["coverage"][0] == {
+        "coverage": 1.0,
+        "accuracy": pytest.approx(values["accuracy"]),
+        "accuracy_interval": pytest.approx(values["accuracy_interval"]),
+    }
     assert sum(each["num_images"] for each in values["reliability"]) == values["num_images"]
     for each in values["classes"]:
         for name in ("precision", "recall", "f1"):
@@ -74,7 +79,10 @@ def test_json_lists_the_worst_first(analysis: Analysis) -> None:
 
 def test_every_figure_over_all_images_has_an_interval(analysis: Analysis) -> None:
     values, text = json.loads(json.dumps(analysis.to_dict())), str(analysis)
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "top2_accuracy", "loss"):
+    for name in (
+        "accuracy", "balanced_accuracy", "macro_f1", "mcc", "top2_accuracy", "loss", "calibration_error",
+        "calibration_error_at_temperature",
+    ):  # fmt: skip
         low, high = values[f"{name}_interval"]
         assert low < values[name] < high, name
     losses = analysis.evaluation.predictions.losses.double()
@@ -82,6 +90,14 @@ def test_every_figure_over_all_images_has_an_interval(analysis: Analysis) -> Non
     assert values["loss_interval"] == pytest.approx([found.low, found.high], abs=0.2 * (found.high - found.low))
     assert "loss {:.4f} ({:.4f} to {:.4f})".format(values["loss"], *values["loss_interval"]) in text
     assert "Matthews' coefficient {:.3f} ({:.3f} to {:.3f})".format(values["mcc"], *values["mcc_interval"]) in text
+    for each in values["coverage"]:
+        num_answered = round(each["coverage"] * 400)
+        assert each["accuracy_interval"] == pytest.approx(accuracy_interval(each["accuracy"], num_answered))
+        shown = "{:.2%} ({:.1f} to {:.1f})".format(each["accuracy"], *(100 * x for x in each["accuracy_interval"]))
+        assert each["coverage"] == 1 or f"{each['coverage']:.0%}: {shown}" in text
+    for each in values["reliability"]:
+        low, high = each["accuracy_interval"] or (0, 0)
+        assert each["accuracy"] is None or low <= each["accuracy"] <= high
     single = summarise_predictions(Predictions(torch.zeros(1, 3), torch.zeros(1, dtype=torch.int64)), split="test")
     assert json.loads(json.dumps(analyse(single, NAMES).to_dict()))["loss_interval"] is None
 

@@ -50,10 +50,13 @@ def test_json_has_the_documented_keys(run_dir: Path, tmp_path: Path, capsys: pyt
         "loss", "calibration_error", "reliability", "coverage", "classes", "confusion", "most_confused", "top_losses",
         "least_confident_correct", "most_confident_wrong", "balanced_accuracy", "macro_f1", "mcc", "commonest_class",
         "commonest_share", "balanced_accuracy_interval", "macro_f1_interval", "mcc_interval",
-        "unsure_below", "share_unsure", "accuracy_when_sure",
+        "calibration_error_interval", "unsure_below", "share_unsure", "share_unsure_interval", "accuracy_when_sure",
+        "accuracy_when_sure_interval",
     }  # fmt: skip
     calibrated = json_of(capsys, "evaluate", str(run_dir), "--temperature")
-    assert set(calibrated) - set(evaluated) == {"temperature", "calibration_error_at_temperature"}
+    assert set(calibrated) - set(evaluated) == {
+        "temperature", "calibration_error_at_temperature", "calibration_error_at_temperature_interval",
+    }  # fmt: skip
     assert (evaluated["split"], evaluated["num_images"]) == ("test", 359)
     assert evaluated["accuracy"] == json.loads((run_dir / "metrics.json").read_text())["test_accuracy"]
     assert json_of(capsys, "evaluate", str(run_dir), "--split", "val")["num_images"] == 200

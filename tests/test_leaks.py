@@ -219,7 +219,8 @@ def test_leaks_into_validation_are_recorded_as_those_into_the_test_split(
     assert stored["val_accuracy"] == pytest.approx(float(right.double().mean()))
     assert stored["val_accuracy_without_leaks"] == pytest.approx(float(right[2:].double().mean()))
     page = write_report(run.path, tmp_path / "report.html").read_text()
-    accuracy = f"{stored['val_accuracy_without_leaks']:.2%}"
+    low, high = stored["val_accuracy_without_leaks_interval"]
+    accuracy = f"{stored['val_accuracy_without_leaks']:.2%} ({100 * low:.1f} to {100 * high:.1f})"
     assert f"Without the 2 validation images concerned, validation accuracy is {accuracy}." in page
     with pytest.raises(DataError, match=r"leaks-val\.csv has no column 'index'"):
         load_dataset(f"npz:{own_val}", exclude=str(listed))
@@ -315,7 +316,8 @@ def known(num_test_leaked: int, accuracy: float | None, **others: object) -> Kno
 
 def test_a_report_claims_no_accuracy_that_nobody_measured() -> None:
     found = "Leaks: 1 image of training or validation equal, or nearly, to one that is held out (leaks.csv)."
-    assert describe_kept_leaks(known(1, 0.75)) == f"{found} Without the 1 test image concerned, accuracy is 75.00%."
+    of_others = "Without the 1 test image concerned, accuracy is 75.00% (40.9 to 92.9)."
+    assert describe_kept_leaks(known(1, 0.75)) == f"{found} {of_others}"
     assert describe_kept_leaks(known(0, 0.5)) == f"{found} No test image is concerned."
     assert describe_kept_leaks(known(9, None)).endswith(
         "All test images are concerned: accuracy on others is not known."
@@ -326,6 +328,8 @@ def test_a_report_says_the_same_of_validation() -> None:
     assert describe_kept_leaks(known(0, 0.5, num_val_leaked=2, val_accuracy_without_leaks=0.25)).endswith(
         "No test image is concerned. Without the 2 validation images concerned, validation accuracy is 25.00%."
     )
+    with_number = known(0, 0.5, num_val=14, num_val_leaked=2, val_accuracy_without_leaks=0.25)
+    assert describe_kept_leaks(with_number).endswith("validation accuracy is 25.00% (8.9 to 53.2).")
     assert describe_kept_leaks(known(0, 0.5, num_val_leaked=2)).endswith("All validation images are concerned.")
 
 

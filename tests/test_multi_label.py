@@ -25,7 +25,8 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.from_arrays import dataset_from_arrays, save_dataset
 from thumbnet.errors import ConfigError, ExportError, RunError
 from thumbnet.evaluation.label_predictions import LabelPredictions, wrongly_labelled
-from thumbnet.evaluation.multi_label import LabelEvaluation, label_scorers
+from thumbnet.evaluation.label_scoring import label_scorers
+from thumbnet.evaluation.multi_label import LabelEvaluation
 from thumbnet.evaluation.robustness import measure_robustness
 from thumbnet.evaluation.tta import predict_tta
 from thumbnet.export.export import export_model

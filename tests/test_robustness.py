@@ -19,6 +19,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, ModelError, RunError
 from thumbnet.evaluation.corruptions import CORRUPTIONS, corrupt
+from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.robustness import (
     CorruptedAccuracy,
@@ -52,7 +53,9 @@ def some_robustness(**fields: object) -> Robustness:
         for corruption in CORRUPTIONS
         for number, strength in enumerate(corruption.strengths)
     )
-    return replace(Robustness(num_images=2_000, seed=0, accuracy=0.92, rows=rows), **fields)  # type: ignore[arg-type]
+    return replace(
+        Robustness(num_images=2_000, seed=0, accuracy=0.92, rows=rows, mean_interval=(0.685, 0.715)), **fields
+    )  # type: ignore[arg-type]
 
 
 def test_accuracies_are_those_of_the_corrupted_sample(tiny_dataset: Dataset) -> None:
@@ -73,6 +76,15 @@ def test_accuracies_are_those_of_the_corrupted_sample(tiny_dataset: Dataset) -> 
     assert list(rows) == []
     assert robustness.mean_accuracy == pytest.approx(np.mean([row.accuracy for row in robustness.rows]))
     assert len({row.accuracy for row in robustness.rows}) > 3
+    assert robustness.mean_interval is not None
+    low, high = robustness.mean_interval
+    of_one, of_all = (
+        accuracy_interval(robustness.mean_accuracy, 40),
+        accuracy_interval(robustness.mean_accuracy, 40 * 45),
+    )
+    assert of_one[0] <= low < of_all[0] < robustness.mean_accuracy < of_all[1] < high <= of_one[1]
+    for row in robustness.to_dict()["rows"]:
+        assert row["accuracy_interval"] == accuracy_interval(row["accuracy"], 40)
 
 
 def test_every_image_is_scored_in_several_batches(tiny_dataset: Dataset) -> None:
@@ -122,13 +134,17 @@ def test_it_comes_back_from_json_and_damage_is_told(tmp_path: Path) -> None:
 
 def test_the_table_has_every_figure_and_fits_a_terminal() -> None:
     lines = str(some_robustness()).splitlines()
-    assert lines[0].startswith("robustness, on 2,000 test images: accuracy 92.0%")
-    assert "70.0% on average" in lines[0]
-    assert len(lines) == 1 + 2 * len(CORRUPTIONS)
-    for corruption, strengths, accuracies in zip(CORRUPTIONS, lines[1::2], lines[2::2], strict=True):
+    assert lines[0].startswith("robustness, on 2,000 test images: accuracy 92.00% (90.7 to 93.1)")
+    assert "70.00% (68.5 to 71.5) on average" in lines[0]
+    assert lines[-1] == "In brackets, and from ... to: 95% intervals."
+    assert len(lines) == 2 + 4 * len(CORRUPTIONS)
+    rows = zip(CORRUPTIONS, lines[1:-1:4], lines[2:-1:4], lines[3:-1:4], lines[4:-1:4], strict=True)
+    for corruption, strengths, accuracies, lows, highs in rows:
         assert strengths.split()[: 1 + 5] == [corruption.name, *(f"{strength:g}" for strength in corruption.strengths)]
         assert strengths.endswith(corruption.unit)
         assert accuracies.split() == ["90.0%", "80.0%", "70.0%", "60.0%", "50.0%"]
+        assert lows.split() == ["from", "88.6%", "78.2%", "68.0%", "57.8%", "47.8%"]
+        assert highs.split() == ["to", "91.2%", "81.7%", "72.0%", "62.1%", "52.2%"]
         assert len(strengths) <= 100
 
 

@@ -20,6 +20,7 @@ from thumbnet.cli import main
 from thumbnet.errors import ConfigError, DataError, ExportError, ModelError, RunError
 from thumbnet.evaluation import unknown as evaluation_unknown
 from thumbnet.evaluation.image_answers import ImagePrediction
+from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.evaluation.sorted_pictures import PictureSorter
 from thumbnet.evaluation.unknown import check_images, check_network
 from thumbnet.export.export import export_model
@@ -194,9 +195,13 @@ def test_metrics_tell_it_and_the_accuracy_stays(run: Run) -> None:
     assert run.metrics["accuracy_when_known"] == pytest.approx(float(stored.right[~is_unknown].double().mean()))
     assert run.metrics["test_accuracy"] == pytest.approx(float(stored.right.double().mean()))
     evaluation = evaluate_trained(run)
+    share, (low, high) = run.metrics["share_unknown"], run.metrics["share_unknown_interval"]
+    assert (low, high) == pytest.approx(accuracy_interval(share, len(stored)))
+    of_others = accuracy_interval(run.metrics["accuracy_when_known"], int((~is_unknown).sum()))
+    assert run.metrics["accuracy_when_known_interval"] == pytest.approx(of_others)
     for name in ("unknown_beyond", "share_unknown", "accuracy_when_known"):
         assert evaluation.to_dict()[name] == pytest.approx(run.metrics[name])
-    assert f"here {run.metrics['share_unknown']:.2%} are" in str(evaluation)
+    assert f"here {share:.2%} ({100 * low:.1f} to {100 * high:.1f}) are" in str(evaluation)
     scored = evaluate_trained(run, split="val").to_dict()
     assert scored["share_unknown"] == 0.2
 

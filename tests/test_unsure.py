@@ -18,6 +18,7 @@ from PIL import Image
 from small_runs import small_config, write_small_data
 from thumbnet.cli import main
 from thumbnet.errors import ConfigError, DataError, RunError
+from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.evaluation.sorted_pictures import PictureSorter, name_of_answer
 from thumbnet.evaluation.unsure import MIN_IMAGES, pick_unsure, when_sure
@@ -73,7 +74,7 @@ def test_the_confidence_is_where_answers_are_wrong_too_often() -> None:
     ordered = np.sort(confidence)
     assert unsure.confidence == pytest.approx(ordered[[unsure.num_unsure - 1, unsure.num_unsure]].mean(), abs=1e-6)
     sure = when_sure(steep, unsure)
-    assert sure.share_unsure == unsure.num_unsure / 2000
+    assert sure.share == unsure.num_unsure / 2000
     assert sure.accuracy == pytest.approx(0.95, abs=0.02)
 
 
@@ -170,7 +171,11 @@ def test_metrics_tell_both_and_the_accuracy_stays(run: Run) -> None:
     assert run.metrics["test_accuracy"] == pytest.approx(float(stored.right.double().mean()))
     evaluation = evaluate_trained(run)
     assert evaluation.to_dict()["share_unsure"] == run.metrics["share_unsure"]
-    assert f"here {run.metrics['share_unsure']:.2%} are, " in str(evaluation)
+    share, (low, high) = run.metrics["share_unsure"], run.metrics["share_unsure_interval"]
+    assert (low, high) == pytest.approx(accuracy_interval(share, len(stored)))
+    assert f"here {share:.2%} ({100 * low:.1f} to {100 * high:.1f}) are, " in str(evaluation)
+    of_others = accuracy_interval(run.metrics["accuracy_when_sure"], int(is_sure.sum()))
+    assert run.metrics["accuracy_when_sure_interval"] == pytest.approx(of_others)
 
 
 def test_the_report_marks_the_confidence(run: Run, tmp_path: Path) -> None:

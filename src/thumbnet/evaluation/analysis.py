@@ -38,8 +38,9 @@ from thumbnet.evaluation.intervals import Interval, accuracy_interval
 from thumbnet.evaluation.metrics import Evaluation, standard_error
 from thumbnet.evaluation.overall import OverallIntervals, OverallMetrics, overall_metrics
 from thumbnet.evaluation.predictions import Predictions
-from thumbnet.evaluation.unknown import WhenKnown, when_known
-from thumbnet.evaluation.unsure import WhenSure, when_sure
+from thumbnet.evaluation.refused import Refusals
+from thumbnet.evaluation.unknown import when_known
+from thumbnet.evaluation.unsure import when_sure
 
 NUM_LISTED_IMAGES = 10
 
@@ -79,13 +80,13 @@ class Analysis:
     paths: tuple[str, ...] | None = None
 
     @cached_property
-    def when_sure(self) -> WhenSure | None:
+    def when_sure(self) -> Refusals | None:
         """How often the model is unsure, and its accuracy otherwise; None where it never is."""
         unsure = self.evaluation.unsure
         return None if unsure is None else when_sure(self.evaluation.predictions, unsure)
 
     @cached_property
-    def when_known(self) -> WhenKnown | None:
+    def when_known(self) -> Refusals | None:
         """How often the answer is unknown, and the accuracy otherwise; None where it never is."""
         return when_known(self.evaluation)
 
@@ -108,9 +109,17 @@ class Analysis:
             **asdict(self.overall),
             **{f"{name}_interval": interval for name, interval in asdict(self.overall_intervals).items()},
             "calibration_error": self.calibration.error,
-            "reliability": [asdict(each) for each in self.calibration.bins],
+            "calibration_error_interval": self.calibration.interval,
+            "reliability": [
+                {**asdict(each), "accuracy_interval": each.accuracy_interval} for each in self.calibration.bins
+            ],
             "coverage": [
-                {"coverage": share, "accuracy": self.coverage.accuracy_at(share)} for share in SHOWN_COVERAGES
+                {
+                    "coverage": share,
+                    "accuracy": self.coverage.accuracy_at(share),
+                    "accuracy_interval": self.coverage.interval_at(share),
+                }
+                for share in SHOWN_COVERAGES
             ],
             "classes": [asdict(metrics) for metrics in self.classes],
             "confusion": self.evaluation.confusion.tolist(),
@@ -132,19 +141,21 @@ class Analysis:
         if self.evaluation.unsure is not None and self.when_sure is not None:
             values |= {
                 "unsure_below": self.evaluation.unsure.confidence,
-                "share_unsure": self.when_sure.share_unsure,
-                "accuracy_when_sure": self.when_sure.accuracy,
+                **self.when_sure.named(refused="unsure", answered="sure"),
             }
         if self.evaluation.unknown is not None and self.when_known is not None:
             values |= {
                 "unknown_beyond": self.evaluation.unknown.limit,
-                "share_unknown": self.when_known.share_unknown,
-                "accuracy_when_known": self.when_known.accuracy,
+                **self.when_known.named(refused="unknown", answered="known"),
             }
         if self.evaluation.custom_metrics:
             values["custom_metrics"] = self.evaluation.custom_metrics
         if self.temperature is not None and self.calibrated is not None:
-            values |= {"temperature": self.temperature, "calibration_error_at_temperature": self.calibrated.error}
+            values |= {
+                "temperature": self.temperature,
+                "calibration_error_at_temperature": self.calibrated.error,
+                "calibration_error_at_temperature_interval": self.calibrated.interval,
+            }
         return values
 
     def __str__(self) -> str:
@@ -189,10 +200,11 @@ def analyse(
         held_out: predictions of images that were neither trained on nor are scored here, to fit the temperature on,
             where there are at least MIN_TEMPERATURE_IMAGES.
         paths: of the scored images' files, if they have any.
-        groups: a number for each image, equal for those that belong together, by which the intervals of the classes
-            then are, too; None: each image is for itself.
+        groups: a number for each image, equal for those that belong together, by which the intervals of the classes,
+            of the calibration and of the accuracies at a coverage then are, too; None: each image is for itself.
     """
     predictions = evaluation.predictions
+    numbers = None if groups is None else np.array(groups)
     has_enough = held_out is not None and len(held_out.labels) >= MIN_TEMPERATURE_IMAGES
     temperature = fit_temperature(held_out) if held_out is not None and has_enough else None
     return Analysis(
@@ -203,23 +215,23 @@ def analyse(
         overall=overall_metrics(evaluation.confusion, class_names),
         overall_intervals=evaluation.overall_intervals,
         binary=_analyse_binary(evaluation),
-        classes=_metrics_of_classes(predictions, class_names, groups),
+        classes=_metrics_of_classes(predictions, class_names, numbers),
         confused=confused_pairs(evaluation.confusion, class_names),
-        calibration=calibrate(predictions),
-        coverage=cover(predictions),
+        calibration=evaluation.calibration if numbers is None else calibrate(predictions, groups=numbers),
+        coverage=cover(predictions, numbers),
         temperature=temperature,
-        calibrated=None if temperature is None else calibrate(at_temperature(predictions, temperature)),
+        calibrated=None if temperature is None else calibrate(at_temperature(predictions, temperature), groups=numbers),
         paths=None if paths is None else tuple(paths),
     )
 
 
 def _metrics_of_classes(
-    predictions: Predictions, class_names: Sequence[str], groups: Sequence[int] | None
+    predictions: Predictions, class_names: Sequence[str], groups: Int64[np.ndarray, " n"] | None
 ) -> tuple[ClassMetrics, ...]:
     classes = metrics_by_class(predictions, class_names)
     if groups is None:
         return classes
-    by_group = group_class_intervals(predictions, np.array(groups))
+    by_group = group_class_intervals(predictions, groups)
     return tuple(each.with_intervals(bounds) for each, bounds in zip(classes, by_group, strict=True))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thumbnet.evaluation.calibration import SHOWN_COVERAGES
-from thumbnet.evaluation.class_texts import IN_BRACKETS, class_texts, with_interval
+from thumbnet.evaluation.class_texts import IN_BRACKETS, class_texts, number_with_interval, with_interval
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
+from thumbnet.evaluation.refused import Refusals
 from thumbnet.terminal.table import aligned
 from thumbnet.terminal.text import escaped
 
@@ -19,7 +20,10 @@ NUM_PAIRS_IN_TEXT, NUM_IMAGES_IN_TEXT = 5, 5
 def describe_analysis(analysis: Analysis) -> str:
     """The metrics for people, in lines."""
     evaluation, coverage, overall = analysis.evaluation, analysis.coverage, analysis.overall
-    abstaining = ", ".join(f"{share:.0%}: {coverage.accuracy_at(share):.2%}" for share in SHOWN_COVERAGES[1:])
+    abstaining = ", ".join(
+        f"{share:.0%}: {with_interval(coverage.accuracy_at(share), coverage.interval_at(share))}"
+        for share in SHOWN_COVERAGES[1:]
+    )
     always = f"always {escaped(overall.commonest_class)!r}: {overall.commonest_share:.2%}"
     loss, two = evaluation.loss_interval, len(analysis.class_names) == 2
     top2 = "" if two else f"top-2 accuracy {with_interval(analysis.top2_accuracy, analysis.top2_accuracy_interval)}, "
@@ -27,11 +31,12 @@ def describe_analysis(analysis: Analysis) -> str:
     lines = [
         f"accuracy {evaluation.accuracy:.2%} ± {analysis.standard_error:.2%}, {bounds} ({always})",
         *_overall_lines(analysis),
-        f"{top2}loss {evaluation.loss:.4f}" + ("" if loss is None else f" ({_bounds(loss)})"),
-        f"expected calibration error {analysis.calibration.error:.2%}",
+        f"{top2}loss {number_with_interval(evaluation.loss, loss)}",
+        f"expected calibration error {with_interval(analysis.calibration.error, analysis.calibration.interval)}",
     ]
     if analysis.temperature is not None and analysis.calibrated is not None:
-        lines[-1] += f", with temperature {analysis.temperature:.3f} {analysis.calibrated.error:.2%}"
+        calibrated = with_interval(analysis.calibrated.error, analysis.calibrated.interval)
+        lines[-1] += f", with temperature {analysis.temperature:.3f} {calibrated}"
     custom = evaluation.custom_metrics.items()
     if custom:
         lines.append(", ".join(f"{name} {'-' if value is None else format(value, '.4g')}" for name, value in custom))
@@ -64,8 +69,8 @@ def _overall_lines(analysis: Analysis) -> list[str]:
     lines = [f"balanced accuracy {balanced}, macro F1 {macro_f1}, Matthews' coefficient {mcc}"]
     if analysis.binary is not None:
         curves, name = analysis.binary.curves, escaped(analysis.class_names[analysis.binary.curves.positive])
-        area = f"{curves.auc:.4f} ({_bounds(analysis.binary.auc_interval)})"
-        precision = f"{curves.average_precision:.4f} ({_bounds(analysis.binary.average_precision_interval)})"
+        area = number_with_interval(curves.auc, analysis.binary.auc_interval)
+        precision = number_with_interval(curves.average_precision, analysis.binary.average_precision_interval)
         lines.append(f"{name!r} against the other class: area under ROC {area}, average precision {precision}")
     decision, point = analysis.evaluation.decision, analysis.evaluation.at_threshold
     if decision is not None:
@@ -77,18 +82,18 @@ def _overall_lines(analysis: Analysis) -> list[str]:
         lines.append(f"answered {escaped(decision.describe(analysis.class_names))}{found}")
     unsure, sure = analysis.evaluation.unsure, analysis.when_sure
     if unsure is not None and sure is not None:
-        others = "" if sure.accuracy is None else f", {sure.accuracy:.2%} of the others are right"
-        lines.append(f"answered {unsure.describe()}; here {sure.share_unsure:.2%} are{others}")
+        lines.append(f"answered {unsure.describe()}; here {_refused(sure)}")
     unknown, known = analysis.evaluation.unknown, analysis.when_known
     if unknown is not None and known is not None:
-        others = "" if known.accuracy is None else f", {known.accuracy:.2%} of the others are right"
-        lines.append(f"answered {unknown.describe()}; here {known.share_unknown:.2%} are{others}")
+        lines.append(f"answered {unknown.describe()}; here {_refused(known)}")
     return lines
+
+
+def _refused(found: Refusals) -> str:
+    others = with_interval(found.accuracy, found.accuracy_interval)
+    ending = "" if found.accuracy is None else f", {others} of the others are right"
+    return f"{with_interval(found.share, found.share_interval)} are{ending}"
 
 
 def _span(bounds: tuple[float, float]) -> str:
     return f"{bounds[0]:.2%} to {bounds[1]:.2%}"
-
-
-def _bounds(bounds: tuple[float, float]) -> str:
-    return f"{bounds[0]:.4f} to {bounds[1]:.4f}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from scipy.special import expit, logit
 from torch import Tensor
 
@@ -171,3 +171,17 @@ def average_precisions(
     steps = np.diff(num_true, axis=1) / num_true[:, -1:]
     averages: Float64[np.ndarray, " b"] = (steps * precision[:, 1:]).sum(axis=1)
     return averages
+
+
+def cumulated(
+    margins: Float64[np.ndarray, " n"], is_positive: Bool[np.ndarray, " n"], weights: Int64[np.ndarray, "b n"]
+) -> tuple[Int64[np.ndarray, "b t"], Int64[np.ndarray, "b t"]]:
+    """At each threshold that makes a difference, the images of the positive class that are answered so, and of the
+    others; each counts as often as its weight says."""
+    order = np.argsort(-margins, kind="stable")
+    last_of_each = np.append(np.flatnonzero(np.diff(margins[order])), len(order) - 1)
+    counts = []
+    for of_class in (is_positive, ~is_positive):
+        sums = np.cumsum((weights * of_class)[:, order], axis=1)[:, last_of_each]
+        counts.append(np.concatenate([np.zeros((len(weights), 1), np.int64), sums], axis=1))
+    return counts[0], counts[1]

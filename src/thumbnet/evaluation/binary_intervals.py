@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float64, Int64
 from scipy.special import expit, logit
 from scipy.stats import binomtest, rankdata
 
-from thumbnet.evaluation.binary import BinaryCurves, average_precisions
-from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL, Z
-from thumbnet.evaluation.overall import DRAWS_AT_ONCE, NUM_DRAWS, percentile_interval
+from thumbnet.evaluation.binary import average_precisions, cumulated
+from thumbnet.evaluation.influence_intervals import influence_interval, precision_influences
+from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL, Interval, Z
 
 
 @dataclass(frozen=True)
@@ -66,24 +66,31 @@ def paired_auc_difference(
     return AreaDifference(difference, (difference - Z * deviation, difference + Z * deviation), p_value)
 
 
-def average_precision_interval(curves: BinaryCurves, *, seed: int = 0) -> tuple[float, float]:
-    """The interval of the average precision, at CONFIDENCE_LEVEL: by a bootstrap that draws the images of each class
-    anew and keeps their number.
+def average_precision_interval(
+    scores: Float64[np.ndarray, " n"],
+    is_positive: Bool[np.ndarray, " n"],
+    groups: Int64[np.ndarray, " n"] | None = None,
+) -> Interval:
+    """The interval of the average precision, at CONFIDENCE_LEVEL (see `influence_interval`).
 
-    Where no positive image is below another one, none would be in any draw, and from one image of a class nothing is
-    known: the interval is then that of the area (see `auc_interval`).
+    Where no positive image is below another one, no image moves it, and from one image of a class nothing is known:
+    the interval is then that of `certain_precision_interval`.
+
+    Args:
+        groups: a number for each image, equal for those of a group; None: each is for itself.
     """
-    smaller = min(curves.num_positives, curves.num_negatives)
-    if smaller < 2:
-        return 0.0, 1.0
-    if curves.auc == 1:
-        return proportion_interval(smaller, smaller)
-    generator = np.random.default_rng(seed)
-    averages = []
-    for _ in range(NUM_DRAWS // DRAWS_AT_ONCE):
-        counts = [_drawn_counts(cumulated, generator) for cumulated in (curves.num_true, curves.num_false)]
-        averages.append(average_precisions(*counts))
-    return percentile_interval(np.concatenate(averages))
+    certain = certain_precision_interval(_smaller_class(is_positive))
+    if _smaller_class(is_positive) < 2:
+        return certain
+    num_true, num_false = cumulated(scores, is_positive, np.ones((1, len(scores)), np.int64))
+    average = float(average_precisions(num_true, num_false)[0])
+    return influence_interval(average, precision_influences(scores, is_positive), if_certain=certain, groups=groups)
+
+
+def certain_precision_interval(num_in_class: int) -> Interval:
+    """The interval of an average precision of 1: that of as many right answers in a row as the smaller class has
+    images; of fewer than two, 0 to 1."""
+    return (0.0, 1.0) if num_in_class < 2 else proportion_interval(num_in_class, num_in_class)
 
 
 def proportion_interval(num_right: int, num_images: int) -> tuple[float, float]:
@@ -94,17 +101,6 @@ def proportion_interval(num_right: int, num_images: int) -> tuple[float, float]:
     """
     interval = binomtest(num_right, num_images).proportion_ci(CONFIDENCE_LEVEL, method="exact")
     return float(interval.low), float(interval.high)
-
-
-def _drawn_counts(cumulated: Int64[np.ndarray, " t"], generator: np.random.Generator) -> Int64[np.ndarray, "b t"]:
-    """Cumulated counts of DRAWS_AT_ONCE samples of images, each as many as there are, with replacement."""
-    num_images, num_points = int(cumulated[-1]), len(cumulated)
-    chosen = generator.integers(num_images, size=(DRAWS_AT_ONCE, num_images))
-    places = np.searchsorted(cumulated, chosen, side="right")  # the point at which the image becomes positive
-    rows = np.arange(DRAWS_AT_ONCE)[:, None] * num_points
-    counts = np.bincount((rows + places).ravel(), minlength=DRAWS_AT_ONCE * num_points)
-    drawn: Int64[np.ndarray, "b t"] = counts.reshape(DRAWS_AT_ONCE, num_points).cumsum(axis=1)
-    return drawn
 
 
 def _smaller_class(is_positive: Bool[np.ndarray, " n"]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from thumbnet.evaluation.intervals import Interval, f1_interval, share_interval
+from thumbnet.evaluation.intervals import Interval, f1_interval, share_interval, widest
 
 
 @dataclass(frozen=True)
@@ -36,4 +36,4 @@ def class_intervals(num_right: int, num_answered: int, num_there: int) -> ClassI
 def _wider(own: Interval | None, other: Interval | None) -> Interval | None:
     if own is None or other is None:
         return own
-    return min(own[0], other[0]), max(own[1], other[1])
+    return widest(own, other)

@@ -18,6 +18,13 @@ def class_texts(metrics: ClassMetrics) -> tuple[str, str, str]:
     )
 
 
+def number_with_interval(value: float | None, bounds: Interval | None) -> str:
+    """A figure that is no share with its interval in brackets; `-` where it is not defined."""
+    if value is None or bounds is None:
+        return "-" if value is None else f"{value:.4f}"
+    return f"{value:.4f} ({bounds[0]:.4f} to {bounds[1]:.4f})"
+
+
 def with_interval(value: float | None, bounds: Interval | None) -> str:
     """A share as per cent with its interval in brackets; `-` where it is not defined."""
     if value is None or bounds is None:

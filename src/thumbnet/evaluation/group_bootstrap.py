@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from thumbnet.evaluation.binary import average_precisions, margins_of
+from thumbnet.evaluation.binary import average_precisions, cumulated, margins_of
 from thumbnet.evaluation.class_intervals import ClassIntervals
 from thumbnet.evaluation.intervals import Interval
 from thumbnet.evaluation.overall import (
@@ -133,17 +133,3 @@ def group_weights(groups: Int64[np.ndarray, " n"], *, seed: int) -> Iterator[Int
     shares = np.full(num_groups, 1 / num_groups)
     for _ in range(NUM_DRAWS // DRAWS_AT_ONCE):
         yield generator.multinomial(num_groups, shares, size=DRAWS_AT_ONCE)[:, codes]
-
-
-def cumulated(
-    margins: Float64[np.ndarray, " n"], is_positive: np.ndarray, weights: Int64[np.ndarray, "b n"]
-) -> tuple[Int64[np.ndarray, "b t"], Int64[np.ndarray, "b t"]]:
-    """At each threshold that makes a difference, the images of the positive class that are answered so, and of the
-    others."""
-    order = np.argsort(-margins, kind="stable")
-    last_of_each = np.append(np.flatnonzero(np.diff(margins[order])), len(order) - 1)
-    counts = []
-    for of_class in (is_positive, ~is_positive):
-        sums = np.cumsum((weights * of_class)[:, order], axis=1)[:, last_of_each]
-        counts.append(np.concatenate([np.zeros((len(weights), 1), np.int64), sums], axis=1))
-    return counts[0], counts[1]

@@ -6,13 +6,16 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
+import numpy as np
+from jaxtyping import Float64
+
 CONFIDENCE_LEVEL = 0.95
 Z = NormalDist().inv_cdf((1 + CONFIDENCE_LEVEL) / 2)  # standard errors of a normal interval's arm
 
 Interval = tuple[float, float]  # its lowest and its highest value
 
 
-def accuracy_interval(accuracy: float, num_images: int) -> Interval:
+def accuracy_interval(accuracy: float, num_images: float) -> Interval:
     """Wilson's interval, at CONFIDENCE_LEVEL, of an accuracy (a fraction) that was measured on so many images.
 
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference" (1927).
@@ -26,6 +29,19 @@ def accuracy_interval(accuracy: float, num_images: int) -> Interval:
 def share_interval(num_right: int, num_images: int) -> Interval | None:
     """Wilson's interval of a share, as `accuracy_interval`; None where it is of no image."""
     return accuracy_interval(num_right / num_images, num_images) if num_images else None
+
+
+def mean_interval(values: Float64[np.ndarray, " n"]) -> Interval | None:
+    """A normal interval, at CONFIDENCE_LEVEL, of the mean of values that are 0 or more; None of a single one."""
+    if len(values) < 2:
+        return None
+    mean, arm = float(values.mean()), Z * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return max(0.0, mean - arm), mean + arm
+
+
+def widest(*intervals: Interval) -> Interval:
+    """From the lowest to the highest value of any."""
+    return min(low for low, _ in intervals), max(high for _, high in intervals)
 
 
 def f1_interval(num_right: int, num_answered: int, num_there: int) -> Interval | None:

@@ -6,40 +6,14 @@ Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from thumbnet.evaluation.binary import average_precisions
+from thumbnet.evaluation.binary import average_precisions, cumulated
 from thumbnet.evaluation.class_intervals import ClassIntervals
-from thumbnet.evaluation.group_bootstrap import bounds_by_class, cumulated, group_weights, ratios_or_nan
+from thumbnet.evaluation.group_bootstrap import bounds_by_class, group_weights, ratios_or_nan
 from thumbnet.evaluation.label_predictions import LabelPredictions
-from thumbnet.evaluation.multi_label import LabelEvaluation
-from thumbnet.evaluation.overall import percentile_interval
-
-METHOD = "percentile bootstrap of images"
-
-
-@dataclass(frozen=True)
-class FigureDifference:
-    """A figure of one model less that of a baseline on the same images, and the interval that holds it at
-    CONFIDENCE_LEVEL."""
-
-    difference: float
-    low: float
-    high: float
-
-
-def label_intervals(
-    predictions: LabelPredictions, groups: Int64[np.ndarray, " n"] | None = None, *, seed: int = 0
-) -> dict[str, tuple[float, float]]:
-    """The interval of each of `LabelEvaluation.figures` at CONFIDENCE_LEVEL.
-
-    Args:
-        groups: a number for each image, equal for those of a group; None: each image is one of its own.
-    """
-    return {name: percentile_interval(values) for name, values in _draws(predictions, groups, seed=seed).items()}
 
 
 def label_class_intervals(
@@ -56,23 +30,7 @@ def label_class_intervals(
     return tuple(ClassIntervals(*row) for row in zip(*bounds.values(), strict=True))
 
 
-def label_differences(
-    baseline: LabelEvaluation,
-    other: LabelEvaluation,
-    groups: Int64[np.ndarray, " n"] | None = None,
-    *,
-    seed: int = 0,
-) -> dict[str, FigureDifference]:
-    """Each figure of the other less that of the baseline, on the same images and the same draws."""
-    before, after = (_draws(each.predictions, groups, seed=seed) for each in (baseline, other))
-    return {
-        name: FigureDifference(other.figures[name] - value, *percentile_interval(after[name] - before[name]))
-        for name, value in baseline.figures.items()
-        if name in before
-    }
-
-
-def _draws(
+def label_draws(
     predictions: LabelPredictions, groups: Int64[np.ndarray, " n"] | None, *, seed: int
 ) -> dict[str, Float64[np.ndarray, " b"]]:
     """The values of each figure; the mean average precision is left out where no label has images with and without."""

@@ -17,9 +17,9 @@ from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.errors import ConfigError, NonFiniteLogitsError
 from thumbnet.evaluation.binary import BinaryCurves, OperatingPoint, binary_curves, margins_of, rarer_class
 from thumbnet.evaluation.binary_intervals import auc_interval, average_precision_interval
-from thumbnet.evaluation.calibration import calibrate
+from thumbnet.evaluation.calibration import Calibration, calibrate
 from thumbnet.evaluation.custom_metrics import custom_metrics
-from thumbnet.evaluation.intervals import Interval, Z, accuracy_interval
+from thumbnet.evaluation.intervals import Interval, accuracy_interval, mean_interval
 from thumbnet.evaluation.overall import OverallIntervals, balanced_accuracies, overall_intervals, overall_metrics
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.models.decision import Decision
@@ -72,10 +72,7 @@ class Evaluation:
     @cached_property
     def loss_interval(self) -> Interval | None:
         """A normal one, at CONFIDENCE_LEVEL; None of a single image."""
-        if self.num_images < 2:
-            return None
-        arm = Z * float(self.predictions.losses.double().std()) / math.sqrt(self.num_images)
-        return max(0.0, self.loss - arm), self.loss + arm
+        return mean_interval(self.predictions.losses.double().numpy())
 
     @cached_property
     def overall_intervals(self) -> OverallIntervals:
@@ -89,7 +86,12 @@ class Evaluation:
             return None
         margins = margins_of(self.predictions.logits, positive=self.binary.positive)
         is_positive = (self.predictions.labels == self.binary.positive).numpy()
-        return auc_interval(margins, is_positive), average_precision_interval(self.binary)
+        return auc_interval(margins, is_positive), average_precision_interval(margins, is_positive)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """How far the probabilities can be trusted."""
+        return calibrate(self.predictions)
 
     @cached_property
     def at_threshold(self) -> OperatingPoint | None:
@@ -192,7 +194,7 @@ def card_metrics(evaluation: Evaluation, class_names: Sequence[str]) -> dict[str
     return {
         "test_accuracy": evaluation.accuracy,
         "test_loss": evaluation.loss,
-        "ece": calibrate(evaluation.predictions).error,
+        "ece": evaluation.calibration.error,
         "num_test": evaluation.num_images,
         **metrics_over_classes(evaluation, class_names),
     }
@@ -220,6 +222,7 @@ def intervals_of_metrics(evaluation: Evaluation) -> dict[str, Interval]:
         "test_balanced_accuracy_interval": overall.balanced_accuracy,
         "test_macro_f1_interval": overall.macro_f1,
         "test_mcc_interval": overall.mcc,
+        "ece_interval": evaluation.calibration.interval,
     }
     if evaluation.loss_interval is not None:
         intervals["test_loss_interval"] = evaluation.loss_interval

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float64
-from torch import Tensor, nn
+from jaxtyping import Float64
 
 from thumbnet.data.class_counts import Baseline, baseline
-from thumbnet.data.dataset import Dataset
-from thumbnet.errors import ConfigError, NonFiniteLogitsError
 from thumbnet.evaluation.calibration import Calibration, reliability
 from thumbnet.evaluation.class_intervals import ClassIntervals, class_intervals
-from thumbnet.evaluation.class_texts import IN_BRACKETS, class_texts
 from thumbnet.evaluation.classes import ClassMetrics
-from thumbnet.evaluation.intervals import accuracy_interval
+from thumbnet.evaluation.intervals import Interval, mean_interval, widest
+from thumbnet.evaluation.label_bootstrap import label_class_intervals
+from thumbnet.evaluation.label_intervals import label_intervals, label_precision_intervals
 from thumbnet.evaluation.label_predictions import LabelPredictions, StoredLabels
-from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.evaluation.label_text import describe_labels
 from thumbnet.models.label_decision import LabelDecision, halves
-from thumbnet.models.outputs import check_num_classes
-from thumbnet.terminal.table import aligned
-from thumbnet.terminal.text import escaped
 
 
 @dataclass(frozen=True)
 class LabelMetrics(ClassMetrics):
-    """Metrics of a label: those of a class, of the images that have it against the others. `average_precision` is None
-    if no image has it, or all have; `threshold` is the probability from which it is answered, None if that is not
-    known, or differs from image to image."""
+    """Metrics of a label: those of a class, of the images that have it against the others. `average_precision` and its
+    interval are None if no image has it, or all have; `threshold` is the probability from which it is answered, None if
+    that is not known, or differs from image to image."""
 
     average_precision: float | None
+    average_precision_interval: Interval | None
     threshold: float | None
 
 
@@ -42,13 +37,14 @@ class LabelEvaluation:
     """A model's metrics on a split whose images may have several labels.
 
     `accuracy` is the fraction of images of which all labels are found, and no other; `loss` the mean negative
-    log-likelihood a label. `group_intervals` are those of each label's metrics where images belong together.
+    log-likelihood a label. `groups` are numbers of the images, equal for those that belong together, by which the
+    intervals then are, too; None: each is for itself.
     """
 
     split: str
     class_names: tuple[str, ...]
     predictions: LabelPredictions
-    group_intervals: tuple[ClassIntervals, ...] | None = None
+    groups: tuple[int, ...] | None = None
 
     @property
     def num_images(self) -> int:
@@ -63,9 +59,19 @@ class LabelEvaluation:
         return float(self.predictions.losses.mean())
 
     @cached_property
-    def accuracy_interval(self) -> tuple[float, float]:
-        """Wilson's, at CONFIDENCE_LEVEL."""
-        return accuracy_interval(self.accuracy, self.num_images)
+    def intervals(self) -> dict[str, Interval]:
+        """Those of `figures`, at CONFIDENCE_LEVEL; nowhere narrower than by whole groups, where images belong
+        together."""
+        own = label_intervals(self.predictions)
+        if self.groups is None:
+            return own
+        by_group = label_intervals(self.predictions, np.array(self.groups))
+        return {name: widest(bounds, by_group[name]) for name, bounds in own.items()}
+
+    @cached_property
+    def loss_interval(self) -> Interval | None:
+        """A normal one, at CONFIDENCE_LEVEL; None of a single image."""
+        return mean_interval(self.predictions.losses.double().numpy())
 
     @cached_property
     def mean_average_precision(self) -> float | None:
@@ -106,8 +112,15 @@ class LabelEvaluation:
         """The metrics of every label, in the order of their names."""
         decision = self.predictions.decision or halves(len(self.class_names))
         are_known = self.predictions.decided is None
+        precisions = self._precision_intervals()
+        by_group = None if self.groups is None else label_class_intervals(self.predictions, np.array(self.groups))
         return tuple(
-            self._label(index, decision.thresholds[index] if are_known else None)
+            self._label(
+                index,
+                threshold=decision.thresholds[index] if are_known else None,
+                precision_interval=precisions[index],
+                by_group=None if by_group is None else by_group[index],
+            )
             for index in range(len(self.class_names))
         )
 
@@ -117,7 +130,13 @@ class LabelEvaluation:
         "accuracy" of a bin is the share of pairs whose label is there."""
         predictions = self.predictions
         is_there = predictions.labels.flatten().bool().numpy()
-        return reliability(predictions.probabilities.double().flatten().numpy(), is_there)
+        num_labels = len(self.class_names)
+        numberings = [np.arange(self.num_images), *([] if self.groups is None else [np.array(self.groups)])]
+        return reliability(
+            predictions.probabilities.double().flatten().numpy(),
+            is_there,
+            observations=[np.repeat(numbers, num_labels) for numbers in numberings],
+        )
 
     @cached_property
     def baseline(self) -> Baseline:
@@ -136,17 +155,35 @@ class LabelEvaluation:
         pairs = (truth & answered, ~truth & answered, truth & ~answered)
         return np.stack([pair.sum(axis=0) for pair in pairs]).astype(np.float64)
 
-    def _label(self, index: int, threshold: float | None) -> LabelMetrics:
+    def _precision_intervals(self) -> list[Interval | None]:
+        own = label_precision_intervals(self.predictions)
+        if self.groups is None:
+            return list(own)
+        by_group = label_precision_intervals(self.predictions, np.array(self.groups))
+        return [
+            None if bounds is None or wider is None else widest(bounds, wider)
+            for bounds, wider in zip(own, by_group, strict=True)
+        ]
+
+    def _label(
+        self,
+        index: int,
+        *,
+        threshold: float | None,
+        precision_interval: Interval | None,
+        by_group: ClassIntervals | None,
+    ) -> LabelMetrics:
         found, wrong, missed = self._counts[:, index]
         curves = self.predictions.curves(index)
         is_there = found + missed > 0
         intervals = class_intervals(int(found), int(found + wrong), int(found + missed))
-        if self.group_intervals is not None:
-            intervals = intervals.widened(self.group_intervals[index])
+        if by_group is not None:
+            intervals = intervals.widened(by_group)
         return LabelMetrics(
             class_name=self.class_names[index],
             num_images=int(found + missed),
             average_precision=None if curves is None else curves.average_precision,
+            average_precision_interval=precision_interval,
             precision=float(found / max(1, found + wrong)),
             recall=float(found / (found + missed)) if is_there else None,
             f1=float(_f1(self._counts[:, index])) if is_there else None,
@@ -159,13 +196,15 @@ class LabelEvaluation:
         return {
             "num_images": self.num_images,
             "accuracy": self.accuracy,
-            "accuracy_interval": self.accuracy_interval,
             "loss": self.loss,
+            "loss_interval": self.loss_interval,
             "mean_average_precision": self.mean_average_precision,
             "micro_f1": self.micro_f1,
             "macro_f1": self.macro_f1,
             "hamming_loss": self.hamming_loss,
+            **{f"{name}_interval": bounds for name, bounds in self.intervals.items()},
             "calibration_error": self.calibration.error,
+            "calibration_error_interval": self.calibration.interval,
             "commonest_labels": self.baseline.class_name,
             "commonest_share": self.baseline.accuracy,
             "classes": [asdict(each) for each in self.classes],
@@ -173,73 +212,12 @@ class LabelEvaluation:
 
     def __str__(self) -> str:
         """The metrics for people, in lines."""
-        low, high = self.accuracy_interval
-        known = f"{low:.2%} to {high:.2%}; {escaped(str(self.baseline))}"
-        mean = "-" if self.mean_average_precision is None else f"{self.mean_average_precision:.4f}"
-        decision = self.predictions.decision or halves(len(self.class_names))
-        answered = decision.describe(self.class_names) if self.predictions.decided is None else "as stored"
-        table = [("label", "images", "average precision", "precision", "recall", "F1", "threshold")]
-        for each in self.classes:
-            average = "-" if each.average_precision is None else f"{each.average_precision:.4f}"
-            threshold = "-" if each.threshold is None else f"{each.threshold:.4g}"
-            name, num_images = escaped(each.class_name), f"{each.num_images:,}"
-            table.append((name, num_images, average, *class_texts(each), threshold))
-        return "\n".join(
-            [
-                f"accuracy (all labels right) {self.accuracy:.2%} ({known})",
-                f"mean average precision {mean}, micro F1 {self.micro_f1:.2%}, macro F1 {self.macro_f1:.2%}",
-                f"labels answered wrong {self.hamming_loss:.2%} (Hamming loss), loss {self.loss:.4f}",
-                f"answered {escaped(answered)}",
-                "",
-                *aligned(table, num_left=1),
-                IN_BRACKETS,
-            ]
-        )
-
-
-def evaluate_labels(
-    model: nn.Module, dataset: Dataset, split: str = "test", *, decision: LabelDecision | None = None
-) -> LabelEvaluation:
-    """Score every image of a split, as `evaluate` does, where images may have several labels.
-
-    Raises:
-        ConfigError: no such split; ModelError: the model has another number of classes than the dataset;
-            NonFiniteLogitsError: it gives NaN or infinity.
-    """
-    logits = predict_logits(model, dataset.split(split).images, mean=dataset.mean, std=dataset.std)
-    return score_labels(logits, dataset, split, decision=decision)
-
-
-def score_labels(
-    logits: Float[Tensor, "n k"], dataset: Dataset, split: str, *, decision: LabelDecision | None
-) -> LabelEvaluation:
-    """Score logits of every image of a split; errors are those of `evaluate_labels`."""
-    check_num_classes(logits, dataset.num_classes)
-    num_broken = int((~logits.isfinite()).any(dim=1).sum())
-    if num_broken:
-        raise NonFiniteLogitsError(
-            f"the model's logits of {num_broken:,} of {len(logits):,} images are not finite: NaN or infinite",
-            hint="train it again with a lower learning rate: its weights, or the maps that they give, are too large",
-        )
-    return LabelEvaluation(split, dataset.class_names, LabelPredictions(logits, dataset.split(split).labels, decision))
+        return describe_labels(self)
 
 
 def label_evaluation_of(stored: StoredLabels, class_names: tuple[str, ...]) -> LabelEvaluation:
     """The metrics of stored predictions of a test split."""
     return LabelEvaluation("test", class_names, stored.predictions)
-
-
-def label_scorers(dataset: Dataset, *splits: str) -> dict[str, Callable[[nn.Module], LabelEvaluation]]:
-    """Functions that evaluate a model on these splits, for `fit` to call after every epoch.
-
-    Raises:
-        ConfigError: no such split, or `train`, which the history tells of anyway.
-    """
-    for split in splits:
-        if split == "train":
-            raise ConfigError("score has 'train', which the history tells of anyway", hint="score val or test")
-        dataset.split(split)
-    return {split: partial(_evaluate_on, dataset, split) for split in splits}
 
 
 def metrics_of_labels(evaluation: LabelEvaluation) -> dict[str, float]:
@@ -258,8 +236,12 @@ def metrics_of_labels(evaluation: LabelEvaluation) -> dict[str, float]:
     }
 
 
-def _evaluate_on(dataset: Dataset, split: str, model: nn.Module) -> LabelEvaluation:
-    return evaluate_labels(model, dataset, split)
+def intervals_of_label_metrics(evaluation: LabelEvaluation) -> dict[str, Interval]:
+    """The interval of each metric of a test split, at CONFIDENCE_LEVEL, as metrics.json names them."""
+    intervals = {f"test_{name}_interval": bounds for name, bounds in evaluation.intervals.items()}
+    if evaluation.loss_interval is not None:
+        intervals["test_loss_interval"] = evaluation.loss_interval
+    return {**intervals, "ece_interval": evaluation.calibration.interval}
 
 
 def _f1(counts: Float64[np.ndarray, "3 *k"]) -> Float64[np.ndarray, "*k"]:

@@ -84,12 +84,12 @@ def overall_intervals(confusion: Int64[np.ndarray, "k k"], *, seed: int = 0) -> 
     macro_f1, mcc = float(macro_f1s(confusion[None])[0]), float(matthews_coefficients(confusion[None])[0])
     return OverallIntervals(
         balanced_accuracy=balanced_accuracy_interval(recalls),
-        macro_f1=_around(macro_f1, np.concatenate(f1s), lowest=0.0),
-        mcc=_around(mcc, np.concatenate(coefficients), lowest=-1.0),
+        macro_f1=around(macro_f1, np.concatenate(f1s), lowest=0.0),
+        mcc=around(mcc, np.concatenate(coefficients), lowest=-1.0),
     )
 
 
-def _around(value: float, draws: Float64[np.ndarray, " b"], *, lowest: float) -> tuple[float, float]:
+def around(value: float, draws: Float64[np.ndarray, " b"], *, lowest: float) -> tuple[float, float]:
     """The interval of a value from `lowest` to 1, with arms as long as those of the draws around their median."""
     low, high = percentile_interval(draws)
     median = float(np.median(draws))

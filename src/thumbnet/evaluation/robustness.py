@@ -12,15 +12,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
+from thumbnet.evaluation.class_texts import with_interval
+from thumbnet.evaluation.clustered_shares import clustered_interval
 from thumbnet.evaluation.corruptions import CORRUPTIONS, corrupt, strengths_for
+from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL, Interval, accuracy_interval
 from thumbnet.evaluation.label_predictions import LabelPredictions
+from thumbnet.evaluation.label_scoring import evaluate_labels
 from thumbnet.evaluation.metrics import evaluate
-from thumbnet.evaluation.multi_label import evaluate_labels
 from thumbnet.evaluation.predictions import EVAL_BATCH_SIZE, predict_logits
 from thumbnet.models.decision import Decision, chosen_classes
 from thumbnet.models.label_decision import LabelDecision
@@ -47,6 +50,7 @@ class CorruptedAccuracy:
 class Robustness:
     """A model's accuracy on a sample of `num_images` test images as they are, and under each corruption.
 
+    `mean_interval` is that of the mean accuracy, at CONFIDENCE_LEVEL, None of one that an earlier version measured.
     `seed` is that of the sample and of the corruptions; `rows` go corruption by corruption, from mild to severe.
     `str(robustness)` is the table.
     """
@@ -55,11 +59,16 @@ class Robustness:
     seed: int
     accuracy: float
     rows: tuple[CorruptedAccuracy, ...]
+    mean_interval: Interval | None = None
 
     @property
     def mean_accuracy(self) -> float:
         """Over all rows: every corruption and strength counts the same."""
         return sum(row.accuracy for row in self.rows) / len(self.rows)
+
+    def interval_of(self, accuracy: float) -> Interval:
+        """Wilson's, at CONFIDENCE_LEVEL, of an accuracy on the sample."""
+        return accuracy_interval(accuracy, self.num_images)
 
     def by_corruption(self) -> dict[str, tuple[CorruptedAccuracy, ...]]:
         """The rows of each corruption, in order."""
@@ -67,18 +76,26 @@ class Robustness:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `robustness_from_dict` reads them back."""
-        return {FORMAT: ROBUSTNESS_FORMAT, **asdict(self)}
+        return {
+            FORMAT: ROBUSTNESS_FORMAT,
+            **asdict(self),
+            "accuracy_interval": self.interval_of(self.accuracy),
+            "rows": [{**asdict(row), "accuracy_interval": self.interval_of(row.accuracy)} for row in self.rows],
+        }
 
     def __str__(self) -> str:
-        clean, mean = (
-            f"accuracy {self.accuracy:.1%}",
-            f"under the corruptions below {self.mean_accuracy:.1%} on average",
-        )
-        lines = [f"robustness, on {self.num_images:,} test images: {clean}, {mean}"]
+        clean = f"accuracy {with_interval(self.accuracy, self.interval_of(self.accuracy))}"
+        mean = with_interval(self.mean_accuracy, self.mean_interval)
+        lines = [
+            f"robustness, on {self.num_images:,} test images: {clean}, under the corruptions below {mean} on average"
+        ]
         for name, rows in self.by_corruption().items():
+            bounds = [self.interval_of(row.accuracy) for row in rows]
             lines.append(f"{name:10} " + "".join(f"{row.strength:>7g}" for row in rows) + f"   {rows[0].unit}")
             lines.append(" " * 11 + "".join(f"{row.accuracy:>7.1%}" for row in rows))
-        return "\n".join(lines)
+            lines.append(f"{'from':>11}" + "".join(f"{low:>7.1%}" for low, _ in bounds))
+            lines.append(f"{'to':>11}" + "".join(f"{high:>7.1%}" for _, high in bounds))
+        return "\n".join([*lines, f"In brackets, and from ... to: {CONFIDENCE_LEVEL:.0%} intervals."])
 
 
 def robustness_from_dict(values: Mapping[str, Any], *, name: str, hint: str = MEASURE_AGAIN) -> Robustness:
@@ -127,18 +144,30 @@ def measure_robustness(
     sample = dataset.test.select(sample_indices(len(dataset.test), num_images, seed=seed))
     accuracy = _accuracy(model, replace(dataset, test=sample), decision)
     rows = []
+    times_right = torch.zeros(len(sample), dtype=torch.int64)
     for corruption in CORRUPTIONS:
         say(f"{corruption.name} ...")
         for strength in strengths_for(corruption, dataset.image_shape[1:]):
             generator = torch.Generator().manual_seed(seed)
-            right = 0
+            right = []
             for start in range(0, len(sample), EVAL_BATCH_SIZE):  # a sample of large pictures has no room as float32
                 chosen = slice(start, start + EVAL_BATCH_SIZE)
                 images = corrupt(sample.images[chosen], corruption, strength, generator)
                 logits = predict_logits(model, images, mean=dataset.mean, std=dataset.std)
-                right += _num_right(logits, sample.labels[chosen], decision)
-            rows.append(CorruptedAccuracy(corruption.name, strength, corruption.unit, right / len(sample)))
-    return Robustness(len(sample), seed, accuracy, tuple(rows))
+                right.append(_right(logits, sample.labels[chosen], decision))
+            is_right = torch.cat(right)
+            times_right += is_right
+            rows.append(
+                CorruptedAccuracy(corruption.name, strength, corruption.unit, int(is_right.sum()) / len(sample))
+            )
+    shares = times_right.double().numpy() / len(rows)
+    return Robustness(
+        len(sample),
+        seed,
+        accuracy,
+        tuple(rows),
+        clustered_interval(shares, np.arange(len(sample)), num_parts=len(rows)),
+    )
 
 
 def _accuracy(model: nn.Module, dataset: Dataset, decision: Decision | LabelDecision | None) -> float:
@@ -150,16 +179,16 @@ def _accuracy(model: nn.Module, dataset: Dataset, decision: Decision | LabelDeci
     return evaluate(model, dataset, decision=decision).accuracy
 
 
-def _num_right(
+def _right(
     logits: Float[Tensor, "n k"],
     labels: Int64[Tensor, " n"] | UInt8[Tensor, "n k"],
     decision: Decision | LabelDecision | None,
-) -> int:
+) -> Bool[Tensor, " n"]:
     if labels.ndim == 2:
         assert not isinstance(decision, Decision)
-        return int(LabelPredictions(logits, labels, decision).right.sum())
+        return LabelPredictions(logits, labels, decision).right
     assert not isinstance(decision, LabelDecision)
-    return int((chosen_classes(decision, logits.numpy()) == labels.numpy()).sum())
+    return torch.from_numpy(chosen_classes(decision, logits.numpy()) == labels.numpy())
 
 
 def sample_indices(num_all: int, num_images: int, *, seed: int) -> Int64[Tensor, " m"]:

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.several_labels import refuse_several_labels
+from thumbnet.evaluation.label_scoring import score_labels
 from thumbnet.evaluation.metrics import Evaluation, summarise_predictions
-from thumbnet.evaluation.multi_label import LabelEvaluation, score_labels
+from thumbnet.evaluation.multi_label import LabelEvaluation
 from thumbnet.evaluation.predictions import Predictions, predict_logits
 from thumbnet.models.decision import Decision
 from thumbnet.models.label_decision import LabelDecision

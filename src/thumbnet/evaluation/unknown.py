@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.evaluation.features import predict_features
 from thumbnet.evaluation.metrics import Evaluation
+from thumbnet.evaluation.refused import Refusals, refusals
 from thumbnet.models.blocknet import BlockNet, architecture_of_model
 from thumbnet.models.export_data import calibration_order
 from thumbnet.models.unknown import (
@@ -122,15 +123,6 @@ def pick_unknown(
     return rule if is_possible else None
 
 
-@dataclass(frozen=True)
-class WhenKnown:
-    """Of a split: the share of images whose answer is unknown, and the accuracy on the others (None where there are
-    none)."""
-
-    share_unknown: float
-    accuracy: float | None
-
-
 def with_unknown(evaluation: Evaluation, model: nn.Module, dataset: Dataset, unknown: Unknown | None) -> Evaluation:
     """The evaluation of a model on a split of the dataset with this rule and the distances of its images; without the
     rule as it was."""
@@ -142,13 +134,13 @@ def with_unknown(evaluation: Evaluation, model: nn.Module, dataset: Dataset, unk
     return replace(evaluation, unknown=unknown, distances=distances_by(unknown, features))
 
 
-def when_known(evaluation: Evaluation) -> WhenKnown | None:
+def when_known(evaluation: Evaluation) -> Refusals | None:
     """How a model whose answer may be unknown does on a split; None of others."""
     if evaluation.unknown is None or evaluation.distances is None:
         return None
     is_unknown = unknown_answers(evaluation.unknown, evaluation.distances)
     right = (evaluation.predictions.predicted == evaluation.predictions.labels).numpy()
-    return WhenKnown(float(is_unknown.mean()), None if is_unknown.all() else float(right[~is_unknown].mean()))
+    return refusals(is_unknown, right)
 
 
 def _check_num_images(num_held_out: int, share: float) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
 from thumbnet.evaluation.calibration import MIN_TEMPERATURE_IMAGES
 from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.evaluation.predictions import Predictions
+from thumbnet.evaluation.refused import Refusals, refusals
 from thumbnet.models.unsure import Unsure, unsure_answers
 
 MIN_IMAGES = MIN_TEMPERATURE_IMAGES  # for validation: of fewer, no such curve is known
@@ -46,17 +45,8 @@ def pick_unsure(held_out: Predictions, most_error: float) -> Unsure | None:
     return Unsure(between, most_error, num_images, num_unsure, float(wrong.mean()))
 
 
-@dataclass(frozen=True)
-class WhenSure:
-    """Of a split: the share of images that a model is unsure of, and the accuracy on the others (None where there are
-    none)."""
-
-    share_unsure: float
-    accuracy: float | None
-
-
-def when_sure(predictions: Predictions, unsure: Unsure) -> WhenSure:
+def when_sure(predictions: Predictions, unsure: Unsure) -> Refusals:
     """How a model with this rule does on a split."""
     is_unsure = unsure_answers(unsure, predictions.logits.double().softmax(dim=1).numpy())
     right = (predictions.predicted == predictions.labels).numpy()
-    return WhenSure(float(is_unsure.mean()), None if is_unsure.all() else float(right[~is_unsure].mean()))
+    return refusals(is_unsure, right)

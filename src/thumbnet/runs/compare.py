@@ -21,7 +21,7 @@ from thumbnet.evaluation.comparison import (
     Stored,
     compare_with_baseline,
 )
-from thumbnet.evaluation.label_bootstrap import METHOD, FigureDifference, label_differences
+from thumbnet.evaluation.label_differences import METHOD, FigureDifference, label_differences
 from thumbnet.evaluation.label_predictions import StoredLabels
 from thumbnet.evaluation.metrics import standard_error
 from thumbnet.evaluation.multi_label import label_evaluation_of

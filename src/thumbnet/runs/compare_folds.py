@@ -19,7 +19,7 @@ from thumbnet.evaluation.comparison import (
     compare_with_baseline,
 )
 from thumbnet.evaluation.group_bootstrap import group_differences
-from thumbnet.evaluation.label_bootstrap import METHOD, FigureDifference, label_differences
+from thumbnet.evaluation.label_differences import METHOD, FigureDifference, label_differences
 from thumbnet.evaluation.metrics import Evaluation
 from thumbnet.runs.compare import distinct_names
 from thumbnet.runs.evaluate_folds import FoldsEvaluation, evaluate_folds

@@ -11,8 +11,11 @@ from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.analysis import Analysis, analyse
 from thumbnet.evaluation.calibration import MIN_TEMPERATURE_IMAGES
+from thumbnet.evaluation.class_texts import number_with_interval, with_interval
+from thumbnet.evaluation.intervals import Interval, accuracy_interval
+from thumbnet.evaluation.label_scoring import evaluate_labels
 from thumbnet.evaluation.metrics import evaluate
-from thumbnet.evaluation.multi_label import LabelEvaluation, evaluate_labels
+from thumbnet.evaluation.multi_label import LabelEvaluation
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.tta import evaluate_labels_tta, evaluate_tta
@@ -41,6 +44,12 @@ class TrainedEvaluation:
     tta_accuracy: float | None
     robustness: Robustness | None
     tta_mean_average_precision: float | None = None
+    tta_mean_average_precision_interval: Interval | None = None
+
+    @property
+    def tta_accuracy_interval(self) -> Interval | None:
+        """Wilson's, at CONFIDENCE_LEVEL."""
+        return None if self.tta_accuracy is None else accuracy_interval(self.tta_accuracy, self.num_images)
 
     @property
     def num_images(self) -> int:
@@ -56,9 +65,12 @@ class TrainedEvaluation:
             **self.analysis.to_dict(),
         }
         if self.tta_accuracy is not None:
-            values["tta_accuracy"] = self.tta_accuracy
+            values |= {"tta_accuracy": self.tta_accuracy, "tta_accuracy_interval": self.tta_accuracy_interval}
         if self.tta_mean_average_precision is not None:
-            values["tta_mean_average_precision"] = self.tta_mean_average_precision
+            values |= {
+                "tta_mean_average_precision": self.tta_mean_average_precision,
+                "tta_mean_average_precision_interval": self.tta_mean_average_precision_interval,
+            }
         if self.robustness is not None:
             values["robustness"] = self.robustness.to_dict()
         return values
@@ -72,9 +84,10 @@ class TrainedEvaluation:
         )
         lines = [head, str(self.analysis)]
         if self.tta_accuracy is not None:
-            mean = self.tta_mean_average_precision
-            more = "" if mean is None else f", mean average precision {mean:.4f}"
-            lines.append(f"with test-time augmentation: accuracy {self.tta_accuracy:.2%}{more}")
+            mean, bounds = self.tta_mean_average_precision, self.tta_mean_average_precision_interval
+            more = "" if mean is None else f", mean average precision {number_with_interval(mean, bounds)}"
+            accuracy = with_interval(self.tta_accuracy, self.tta_accuracy_interval)
+            lines.append(f"with test-time augmentation: accuracy {accuracy}{more}")
         if self.robustness is not None:
             lines.append(str(self.robustness))
         return "\n".join(lines)
@@ -178,7 +191,14 @@ class Scoring:
             return TrainedEvaluation(trained, dataset, self.split, evaluation, None, measured)
         tta = evaluate_labels_tta(trained.model, dataset, name, decision=decision)
         return TrainedEvaluation(
-            trained, dataset, self.split, evaluation, tta.accuracy, measured, tta.mean_average_precision
+            trained,
+            dataset,
+            self.split,
+            evaluation,
+            tta.accuracy,
+            measured,
+            tta.mean_average_precision,
+            tta.intervals.get("mean_average_precision"),
         )
 
 

@@ -9,8 +9,8 @@ from torch import nn
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
+from thumbnet.evaluation.label_scoring import evaluate_labels, label_scorers
 from thumbnet.evaluation.metrics import evaluate, scorers
-from thumbnet.evaluation.multi_label import evaluate_labels, label_scorers
 from thumbnet.runs.label_results import write_label_results
 from thumbnet.runs.parts import build_progress, build_teacher_logits, fit_config, scored_splits
 from thumbnet.runs.resolve import describe_data, speaker

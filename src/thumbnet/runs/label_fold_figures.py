@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
 from thumbnet.data.class_counts import Baseline
 from thumbnet.errors import RunError
-from thumbnet.evaluation.label_bootstrap import label_class_intervals, label_intervals
 from thumbnet.evaluation.label_predictions import LabelPredictions, StoredLabels
 from thumbnet.evaluation.multi_label import LabelEvaluation, label_evaluation_of
 from thumbnet.runs.fold_figures import OutOfFold, out_of_fold
@@ -41,7 +39,14 @@ class LabelsOutOfFold(PooledFolds):
         return self.evaluations[0].baseline
 
     def with_intervals(self) -> Sequence[Mapping[str, tuple[float, float, float]]]:
-        return [_with_intervals(evaluation, self.table.groups()) for evaluation in self.evaluations]
+        return [
+            {
+                name: (value, *evaluation.intervals[name])
+                for name, value in evaluation.figures.items()
+                if name in evaluation.intervals
+            }
+            for evaluation in self.evaluations
+        ]
 
 
 def any_out_of_fold(runs: Sequence[Run], folds: FoldList, table: FoldTable) -> OutOfFold | LabelsOutOfFold:
@@ -57,14 +62,10 @@ def any_out_of_fold(runs: Sequence[Run], folds: FoldList, table: FoldTable) -> O
     stored = tuple(_pooled(stored_of_runs[seed::num_seeds], table) for seed in range(num_seeds))
     of_runs = [label_evaluation_of(each, class_names).figures for each in stored_of_runs]
     by_fold = tuple(means_of_rows(of_runs[first : first + num_seeds]) for first in range(0, len(runs), num_seeds))
-    groups = table.groups()
-    evaluations = [label_evaluation_of(each, class_names) for each in stored]
-    if groups is not None:
-        evaluations = [
-            replace(each, group_intervals=label_class_intervals(each.predictions, np.array(groups)))
-            for each in evaluations
-        ]
-    return LabelsOutOfFold(folds, table, by_fold, stored, tuple(evaluations))
+    numbers = table.groups()
+    groups = None if numbers is None else tuple(numbers)
+    evaluations = tuple(replace(label_evaluation_of(each, class_names), groups=groups) for each in stored)
+    return LabelsOutOfFold(folds, table, by_fold, stored, evaluations)
 
 
 def _own_predictions(run: Run, table: FoldTable, fold: int) -> StoredLabels:
@@ -87,17 +88,3 @@ def _pooled(stored: Sequence[StoredLabels], table: FoldTable) -> StoredLabels:
         decided=torch.cat([each.predicted for each in stored])[order],
     )
     return StoredLabels(predictions, tuple(paths[place] for place in order.tolist()) if paths else None)
-
-
-def _with_intervals(evaluation: LabelEvaluation, groups: Sequence[int] | None) -> dict[str, tuple[float, float, float]]:
-    """Each figure of a seed with the bounds of its interval, never narrower by groups than by images."""
-    bounds = [label_intervals(evaluation.predictions)]
-    bounds[0]["accuracy"] = evaluation.accuracy_interval
-    if groups is not None:
-        bounds.append(label_intervals(evaluation.predictions, np.array(groups)))
-    found = {}
-    for name, value in evaluation.figures.items():
-        known = [each[name] for each in bounds if name in each]
-        if known:
-            found[name] = value, min(low for low, _ in known), max(high for _, high in known)
-    return found

@@ -12,7 +12,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.export_data import collect_export_data
 from thumbnet.evaluation.label_predictions import LabelPredictions
 from thumbnet.evaluation.label_predictions_csv import label_predictions_to_csv
-from thumbnet.evaluation.multi_label import LabelEvaluation, metrics_of_labels
+from thumbnet.evaluation.multi_label import LabelEvaluation, intervals_of_label_metrics, metrics_of_labels
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.trace import trace_model
 from thumbnet.runs.decide_labels import decide_labels
@@ -71,7 +71,7 @@ def write_label_results(
         result,
         scores={
             **scores,
-            "test_accuracy_interval": evaluation.accuracy_interval,
+            **intervals_of_label_metrics(evaluation),
             "commonest_labels": evaluation.baseline.class_name,
             "classes": [asdict(each) for each in evaluation.classes],
             "threshold_rule": decision.rule,

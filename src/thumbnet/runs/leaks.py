@@ -21,6 +21,8 @@ from thumbnet.data.leaks import (
     val_leaks_to_csv,
 )
 from thumbnet.data.source_registry import is_searched_for_leaks
+from thumbnet.evaluation.class_texts import with_interval
+from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.runs.folder import RunDir
 from thumbnet.runs.metrics import KnownMetrics
 from thumbnet.runs.names import LEAKS, VAL_LEAKS
@@ -95,7 +97,8 @@ def _of_test(known: KnownMetrics) -> str:
     if known.test_accuracy_without_leaks is None:
         return "All test images are concerned: accuracy on others is not known."
     concerned = counted(known.num_test_leaked, "test image")
-    return f"Without the {concerned} concerned, accuracy is {known.test_accuracy_without_leaks:.2%}."
+    accuracy = _with_interval(known.test_accuracy_without_leaks, known.num_test - known.num_test_leaked)
+    return f"Without the {concerned} concerned, accuracy is {accuracy}."
 
 
 def _of_val(known: KnownMetrics) -> list[str]:
@@ -104,7 +107,13 @@ def _of_val(known: KnownMetrics) -> list[str]:
     if known.val_accuracy_without_leaks is None:
         return ["All validation images are concerned."]
     concerned = counted(known.num_val_leaked, "validation image")
-    return [f"Without the {concerned} concerned, validation accuracy is {known.val_accuracy_without_leaks:.2%}."]
+    accuracy = _with_interval(known.val_accuracy_without_leaks, known.num_val - known.num_val_leaked)
+    return [f"Without the {concerned} concerned, validation accuracy is {accuracy}."]
+
+
+def _with_interval(accuracy: float, num_images: int) -> str:
+    """`num_images` is below 1 where a run of an earlier version does not say how many there were."""
+    return with_interval(accuracy, accuracy_interval(accuracy, num_images) if num_images > 0 else None)
 
 
 def leak_metrics(
@@ -128,7 +137,9 @@ def _without(leaks: Leaks, split: str, right: Bool[Tensor, " n"]) -> dict[str, o
     kept = [index for index in range(len(right)) if index not in leaked]
     metrics: dict[str, object] = {f"num_{split}_leaked": len(leaked)}
     if kept:
-        metrics[f"{split}_accuracy_without_leaks"] = float(right[kept].double().mean())
+        accuracy = float(right[kept].double().mean())
+        metrics[f"{split}_accuracy_without_leaks"] = accuracy
+        metrics[f"{split}_accuracy_without_leaks_interval"] = accuracy_interval(accuracy, len(kept))
     return metrics
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from thumbnet.evaluation.analysis import Analysis
+from thumbnet.evaluation.calibration import Calibration
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL, Interval, accuracy_interval
 from thumbnet.evaluation.metrics import Evaluation, standard_error
 from thumbnet.evaluation.multi_label import LabelEvaluation
@@ -27,7 +28,7 @@ def report_headlines(analysis: Analysis, metrics: Mapping[str, object], *, num_v
     headlines += [
         *_of_the_classes(analysis),
         Headline("test loss", f"{evaluation.loss:.4f}", _of_loss(evaluation)),
-        Headline("calibration error", exact_share(analysis.calibration.error), "expected, before any temperature"),
+        Headline("calibration error", exact_share(analysis.calibration.error), _of_calibration(analysis.calibration)),
         Headline("parameters", f"{known.num_params:,}", f"{known.macs / 1e6:.1f} M multiply-accumulates"),
         Headline("training", duration(known.train_s), f"{known.images_per_s:,.0f} images/s"),
     ]
@@ -38,22 +39,27 @@ def report_headlines(analysis: Analysis, metrics: Mapping[str, object], *, num_v
 def label_headlines(evaluation: LabelEvaluation, metrics: Mapping[str, object]) -> list[Headline]:
     """The same of pictures that may have several labels, where accuracy means that all labels are right."""
     known = known_metrics(metrics)
-    low, high = (exact_share(bound).removesuffix(" %") for bound in evaluation.accuracy_interval)
+    bounds = evaluation.intervals
     always = f"always {evaluation.baseline.class_name!r}: {exact_share(evaluation.baseline.accuracy)}"
-    note = f"all labels of a picture, {low} to {high}, {evaluation.num_images:,} images; {always}"
+    note = f"all labels of a picture, {_span(bounds['accuracy'])}, {evaluation.num_images:,} images; {always}"
     headlines = [Headline("test accuracy", exact_share(evaluation.accuracy), note)]
     if "val_accuracy" in metrics:
-        headlines.append(Headline("validation accuracy", exact_share(known.val_accuracy), f"{known.num_val:,} images"))
+        error = _error(known.val_accuracy, known.num_val)
+        headlines.append(Headline("validation accuracy", exact_share(known.val_accuracy), error))
     mean = evaluation.mean_average_precision
     if mean is not None:
-        headlines.append(Headline("mean average precision", f"{mean:.3f}", "over the labels, whatever the thresholds"))
-    answers = f"of {evaluation.num_images * len(evaluation.class_names):,} (Hamming loss)"
+        span = "{:.3f} to {:.3f}".format(*bounds["mean_average_precision"])
+        note = f"over the labels, whatever the thresholds, {span}"
+        headlines.append(Headline("mean average precision", f"{mean:.3f}", note))
+    answers = (
+        f"of {evaluation.num_images * len(evaluation.class_names):,} (Hamming loss), {_span(bounds['hamming_loss'])}"
+    )
     return [
         *headlines,
-        Headline("F1 over all answers", exact_share(evaluation.micro_f1), "micro F1"),
-        Headline("macro F1", exact_share(evaluation.macro_f1), "mean of the labels"),
+        Headline("F1 over all answers", exact_share(evaluation.micro_f1), f"micro F1, {_span(bounds['micro_f1'])}"),
+        Headline("macro F1", exact_share(evaluation.macro_f1), f"mean of the labels, {_span(bounds['macro_f1'])}"),
         Headline("wrong answers", exact_share(evaluation.hamming_loss), answers),
-        Headline("test loss", f"{evaluation.loss:.4f}", "negative log-likelihood a label"),
+        Headline("test loss", f"{evaluation.loss:.4f}", _of_loss(evaluation, " a label")),
         Headline("parameters", f"{known.num_params:,}", f"{known.macs / 1e6:.1f} M multiply-accumulates"),
         Headline("training", duration(known.train_s), f"{known.images_per_s:,.0f} images/s"),
     ]
@@ -95,9 +101,13 @@ def _error(accuracy: float, num_images: int) -> str:
     return f"± {error} standard error, {per_cent(CONFIDENCE_LEVEL)} interval {bounds}, {num_images:,} images"
 
 
-def _of_loss(evaluation: Evaluation) -> str:
+def _of_loss(evaluation: Evaluation | LabelEvaluation, counted: str = "") -> str:
     bounds = evaluation.loss_interval
-    return "negative log-likelihood" + ("" if bounds is None else f", {bounds[0]:.4f} to {bounds[1]:.4f}")
+    return f"negative log-likelihood{counted}" + ("" if bounds is None else f", {bounds[0]:.4f} to {bounds[1]:.4f}")
+
+
+def _of_calibration(calibration: Calibration) -> str:
+    return f"expected, before any temperature, {_span(calibration.interval)}"
 
 
 def _span(bounds: Interval) -> str:

@@ -195,6 +195,7 @@ def _metrics(
             "test_loss": evaluation.loss,
             "num_test": evaluation.num_images,
             **metrics_over_classes(evaluation, dataset.class_names),
+            "ece": evaluation.calibration.error,
             **intervals_of_metrics(evaluation),
             "commonest_class": dataset.class_names[int(evaluation.confusion.sum(axis=1).argmax())],
         },
@@ -207,16 +208,8 @@ def _metrics(
         metrics |= describe_decision(evaluation.decision)
     if evaluation.unsure is not None:
         sure = when_sure(evaluation.predictions, evaluation.unsure)
-        metrics |= {
-            "unsure_below": evaluation.unsure.confidence,
-            "share_unsure": sure.share_unsure,
-            "accuracy_when_sure": sure.accuracy,
-        }
+        metrics |= {"unsure_below": evaluation.unsure.confidence, **sure.named(refused="unsure", answered="sure")}
     known = when_known(evaluation)
     if evaluation.unknown is not None and known is not None:
-        metrics |= {
-            "unknown_beyond": evaluation.unknown.limit,
-            "share_unknown": known.share_unknown,
-            "accuracy_when_known": known.accuracy,
-        }
+        metrics |= {"unknown_beyond": evaluation.unknown.limit, **known.named(refused="unknown", answered="known")}
     return metrics

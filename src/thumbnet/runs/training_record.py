@@ -15,6 +15,7 @@ import thumbnet
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
+from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.evaluation.metrics import standard_error
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.models.blocknet import architecture_of_model
@@ -73,7 +74,11 @@ def metrics_of_training(
         metrics |= {"val_accuracy": kept.val_accuracy, "val_loss": kept.val_loss}
     if kept.val_accuracy is not None and dataset.val is not None:
         num_val = len(dataset.val)
-        metrics |= {"num_val": num_val, "val_standard_error": standard_error(kept.val_accuracy, num_val)}
+        metrics |= {
+            "num_val": num_val,
+            "val_standard_error": standard_error(kept.val_accuracy, num_val),
+            "val_accuracy_interval": accuracy_interval(kept.val_accuracy, num_val),
+        }
     metrics |= metrics_of_stopping(config, result)
     best = history.best_test_epoch()
     if best is not None:

@@ -9,8 +9,8 @@ from thumbnet.atomic import write_atomically
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.source_registry import keeping_sources
 from thumbnet.errors import ConfigError, RunError
+from thumbnet.evaluation.label_scoring import evaluate_labels
 from thumbnet.evaluation.metrics import evaluate
-from thumbnet.evaluation.multi_label import evaluate_labels
 from thumbnet.evaluation.unknown import with_unknown
 from thumbnet.runs.fold_runs import is_fold_runs, load_folds, read_folds
 from thumbnet.runs.label_fold_figures import any_out_of_fold

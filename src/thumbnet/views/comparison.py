@@ -15,7 +15,7 @@ from thumbnet.evaluation.comparison import (
     PairedComparison,
     RunMetrics,
 )
-from thumbnet.evaluation.label_bootstrap import METHOD, FigureDifference
+from thumbnet.evaluation.label_differences import METHOD, FigureDifference
 from thumbnet.terminal.table import aligned
 from thumbnet.training.progress import duration
 from thumbnet.views.axes import PerCentFormatter

@@ -17,8 +17,8 @@ from torch import nn
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
+from thumbnet.evaluation.label_scoring import label_scorers
 from thumbnet.evaluation.metrics import scorers
-from thumbnet.evaluation.multi_label import label_scorers
 from thumbnet.models.trace import trace_model
 from thumbnet.runs.changes import check_accepted
 from thumbnet.runs.environment import Environment, environment_of, using_threads

@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from thumbnet.views.numbers import Format, column, plain, tick_texts
+from thumbnet.views.numbers import Format, bounds_text, column, plain, tick_texts
 from thumbnet.views.outliers import describe_outliers, highest_shown
 
 WIDTH, HEIGHT = 420.0, 260.0
@@ -26,20 +26,29 @@ ROUND_STEPS = (1, 2, 5, 10)
 
 @dataclass(frozen=True)
 class Line:
-    """A labelled line through the points whose y is not None; `style` picks colour and dashes."""
+    """A labelled line through the points whose y is not None; `style` picks colour and dashes, `bounds` are the lowest
+    and highest y of each point, by its interval, None of those that have none."""
 
     label: str
     xs: Sequence[float]
     ys: Sequence[float | None]
     style: int = 0
+    bounds: Sequence[tuple[float, float] | None] = ()
 
     def __post_init__(self) -> None:
         assert len(self.xs) == len(self.ys)
+        assert len(self.bounds) in (0, len(self.xs))
         assert 0 <= self.style < NUM_STYLES
 
     @property
     def points(self) -> list[tuple[float, float]]:
         return [(x, y) for x, y in zip(self.xs, self.ys, strict=True) if y is not None]
+
+    @property
+    def band(self) -> list[tuple[float, float, float]]:
+        """Of each point with an interval its x, its lowest and its highest y."""
+        known = zip(self.xs, self.bounds, strict=True) if self.bounds else ()
+        return [(x, *bounds) for x, bounds in known if bounds is not None]
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,8 @@ def draw_lines(
     assert points
     top = highest_shown([y for _, y in points]) if leaves_out_outliers else None
     x_low, x_high = x_range or (_whole_range if x_integer else _range)([x for x, _ in points])
-    y_low, y_high = y_range or _range([y for _, y in points if top is None or y <= top], y_limits)
+    ys = [y for _, y in points] + [y for line in lines for _, *bounds in line.band for y in bounds]
+    y_low, y_high = y_range or _range([y for y in ys if top is None or y <= top], y_limits)
 
     def across(x: float) -> float:
         return LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
@@ -120,6 +130,11 @@ def draw_lines(
     if diagonal:
         low, high = max(x_low, y_low), min(x_high, y_high)
         parts.append(_line("diagonal", across(low), down(low), across(high), down(high)))
+    for line in lines:
+        if line.band:
+            around = [(x, high) for x, _, high in line.band] + [(x, low) for x, low, _ in reversed(line.band)]
+            corners = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in around)
+            parts.append(Markup('<polygon class="band band-{}" points="{}"/>').format(line.style, corners))
     for line in lines:
         drawn = [(across(x), down(min(y, y_high))) for x, y in line.points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in drawn)
@@ -152,7 +167,8 @@ def draw_lines(
 def _column_at(line: Line, xs: Sequence[float], y_format: Format) -> list[str]:
     """The line's values at these x, as texts: empty where it has none."""
     shown = column([y for _, y in line.points], y_format)
-    value_at = {x: text for (x, _), text in zip(line.points, shown, strict=True)}
+    bounds_at = {x: f" ({bounds_text((low, high))})" for x, low, high in line.band}
+    value_at = {x: text + bounds_at.get(x, "") for (x, _), text in zip(line.points, shown, strict=True)}
     return [value_at.get(x, "") for x in xs]
 
 

@@ -18,11 +18,11 @@ from thumbnet.specs.data import NO_LABEL
 from thumbnet.training.history import History
 from thumbnet.views.house import house_style
 from thumbnet.views.numbers import per_cent
-from thumbnet.views.report.charts import Chart, Line, draw_lines
+from thumbnet.views.report.charts import Chart, draw_lines
 from thumbnet.views.report.content import FoldsContent, Headline
 from thumbnet.views.report.gallery_images import make_image_sprites, tile_side
 from thumbnet.views.report.page import asset, bare_svg, template
-from thumbnet.views.report.section_charts import draw_curves, draw_robustness
+from thumbnet.views.report.section_charts import draw_curves, draw_robustness, reliability_line
 from thumbnet.views.report.spread_charts import draw_spread
 from thumbnet.views.summary import Summary
 
@@ -87,8 +87,7 @@ def render_labels_report(content: LabelReportContent) -> str:
 
 
 def _draw_calibration(evaluation: LabelEvaluation) -> Chart:
-    filled = [each for each in evaluation.calibration.bins if each.confidence is not None]
-    line = Line("labels", [each.confidence or 0.0 for each in filled], [each.accuracy for each in filled], 0)
+    line = reliability_line("labels", evaluation.calibration)
     return draw_lines(
         "Reliability", [line], x_label="probability of a label", x_format=per_cent, y_format=per_cent,
         x_range=(0, 1), y_range=(0, 1), diagonal=True,

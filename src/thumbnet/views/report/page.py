@@ -62,7 +62,10 @@ def render_report(content: ReportContent) -> str:
         calibration_charts=draw_calibration(analysis),
         robustness_charts=[] if content.robustness is None else draw_robustness(content.robustness),
         counted_as="",
-        coverages=[(share, analysis.coverage.accuracy_at(share)) for share in SHOWN_COVERAGES],
+        coverages=[
+            (wanted, analysis.coverage.accuracy_at(wanted), analysis.coverage.interval_at(wanted))
+            for wanted in SHOWN_COVERAGES
+        ],
         has_table=has_table,
         matrix=evaluation.confusion.tolist(),
         heats=heats(evaluation.confusion),

@@ -40,17 +40,14 @@ def draw_curves(history: History) -> list[Chart]:
 def draw_calibration(analysis: Analysis) -> list[Chart]:
     """Accuracy against confidence, before and after the temperature, and accuracy against coverage."""
 
-    def line(label: str, calibration: Calibration, style: int) -> Line:
-        filled = [each for each in calibration.bins if each.confidence is not None]
-        return Line(label, [each.confidence or 0.0 for each in filled], [each.accuracy for each in filled], style)
-
-    reliability = [line("as it is", analysis.calibration, 0)]
+    reliability = [reliability_line("as it is", analysis.calibration)]
     if analysis.calibrated is not None:
-        reliability.append(line("with the temperature", analysis.calibrated, 1))
+        reliability.append(reliability_line("with the temperature", analysis.calibrated, 1))
     wanted = [(1 + index) / NUM_COVERAGE_POINTS for index in range(NUM_COVERAGE_POINTS)]
-    coverage = Line("accuracy", wanted, [analysis.coverage.accuracy_at(share) for share in wanted])
+    accuracies = [analysis.coverage.accuracy_at(share) for share in wanted]
+    coverage = Line("accuracy", wanted, accuracies, bounds=[analysis.coverage.interval_at(share) for share in wanted])
     sure = analysis.when_sure
-    answered = None if sure is None or sure.accuracy is None else (1 - sure.share_unsure, sure.accuracy)
+    answered = None if sure is None or sure.accuracy is None else (1 - sure.share, sure.accuracy)
     return [
         draw_lines(
             "Reliability", reliability, x_label="confidence", x_format=per_cent, y_format=per_cent,
@@ -63,13 +60,30 @@ def draw_calibration(analysis: Analysis) -> list[Chart]:
     ]  # fmt: skip
 
 
+def reliability_line(label: str, calibration: Calibration, style: int = 0) -> Line:
+    """What is true against what was foretold, bin by bin."""
+    filled = [each for each in calibration.bins if each.confidence is not None]
+    return Line(
+        label,
+        [each.confidence or 0.0 for each in filled],
+        [each.accuracy for each in filled],
+        style,
+        bounds=[each.accuracy_interval for each in filled],
+    )
+
+
 def draw_robustness(robustness: Robustness) -> list[Chart]:
     """Accuracy against strength, corruption by corruption, with that on the images as they are for comparison."""
     charts = []
     for name, rows in robustness.by_corruption().items():
         strengths = [row.strength for row in rows]
         lines = [
-            Line("corrupted", strengths, [row.accuracy for row in rows]),
+            Line(
+                "corrupted",
+                strengths,
+                [row.accuracy for row in rows],
+                bounds=[robustness.interval_of(row.accuracy) for row in rows],
+            ),
             Line("as they are", strengths, [robustness.accuracy] * len(rows), 1),
         ]
         charts.append(draw_lines(name, lines, x_label=rows[0].unit, y_format=per_cent, y_range=(0, 1)))
