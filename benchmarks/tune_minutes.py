@@ -8,11 +8,12 @@ quarters of its training pictures to train on, the others of them to score; no t
 eight: solar, digits, handwritten, emoji, gauges, textures, cifar-50 and cifar-500, at one minute of an assumed machine
 (two AVX2 cores), whatever this one is: nothing hangs on what else runs.
 
-The candidates are tuning/candidates.py, 21 variants of ten factors, the most informative first: steps from which
-sprint-long is taken (3), growth (2), strength of augmentation (3), batch (2), rates by batch (2), rates of biases and
-head (1), epochs for a larger size (2), the longest training (2), unequal classes (2), smoothing and mixup (2); then
---large: sprint or sprint-long, and growth, on all of CIFAR-10 in ten minutes (2). A variant is taken where it gains, in
-the mean over the sets, more than its standard error, and what comes after is compared with it.
+The candidates are tuning/candidates.py, 21 variants of eleven factors, in the order of what they cost and may tell:
+growth (1), strength of augmentation (3), batch (2), epochs for a larger size (2), the longest training (2), unequal
+classes (2), rates by batch (2), rates of biases and head (1), smoothing and mixup (2), when growing images are full
+(1), steps from which sprint-long is taken (3); then --large: sprint or sprint-long, and growth, on all of CIFAR-10 in
+ten minutes (2). A variant is taken where it gains, in the mean over the sets, more than its standard error, and what
+comes after is compared with it.
 --init: trained weights where they win in short trainings (init = auto) against new ones, for each of the minutes, on
 the sets that are not of CIFAR-10, which those weights know.
 Then the plan as it was and as it was found are trained for each of --more minutes: more minutes must not give a lower

@@ -103,6 +103,12 @@ def test_the_cost_of_larger_images_is_that_behind_the_stem() -> None:
     assert size_cost("sprint", (48, 48)) == pytest.approx(maps * (47 / 31) ** 2 + PIXELS_SHARE * (48 / 32) ** 2)
     assert size_cost("sprint", (96, 96)) == pytest.approx(maps * (47 / 31) ** 2 + PIXELS_SHARE * 9)  # patches 2 apart
     assert size_cost("no network of blocks", (64, 64)) > 3.5
+    growing = [
+        size_cost("sprint", (side, side), full=(64, 64)) for side in (32, 48, 64)
+    ]  # by the stem of the full ones
+    assert growing == sorted(growing)
+    assert growing[0] == pytest.approx(maps * (15 / 31) ** 2 + PIXELS_SHARE)
+    assert growing[-1] == size_cost("sprint", (64, 64))
 
 
 def test_the_cost_of_224_pixels_is_what_was_measured() -> None:

@@ -40,21 +40,9 @@ def _strengths(first: float, last: str) -> tuple[Any, ...]:
 
 COMPARISONS: Sequence[Comparison] = (
     Comparison(
-        "sprint-long from so many steps",
-        "the network with four times the arithmetic: twelve epochs of few pictures are no training",
-        {
-            "any": {"sprint-long.min_steps": 0},
-            "5,000": {"sprint-long.min_steps": 5_000},
-            "never": {"sprint-long.min_steps": NEVER},
-        },
-    ),
-    Comparison(
         "growing images",
         "they give 1.8 times the epochs; detail is seen for a fifth of them only",
-        {
-            "none": {"SCALES": (1.0,), "SCALE_STARTS": (0.0,), "GROWTH_COST": 1.0},
-            "full from 0.6 on": {"SCALE_STARTS": (0.0, 0.3, 0.6), "GROWTH_COST": 0.67},
-        },
+        {"none": {"SCALES": (1.0,), "SCALE_STARTS": (0.0,), "GROWTH_COST": 1.0}},
     ),
     Comparison(
         "strength of the augmentation, by epochs",
@@ -79,16 +67,6 @@ COMPARISONS: Sequence[Comparison] = (
         },
     ),
     Comparison(
-        "rates by batch",
-        "with the root of its size now, from 512 of `sprint` and 128 of the others",
-        {"power 0.25": {"RATE_POWER": 0.25}, "power 1": {"RATE_POWER": 1.0}},
-    ),
-    Comparison(
-        "rates of biases and head by batch",
-        "only the filters' goes with the batch now",
-        {"too": {"RATES_BY_BATCH": ("lr", "bias_lr", "head_lr")}},
-    ),
-    Comparison(
         "epochs for a larger size",
         "25 of `sprint` now: more detail for fewer epochs",
         {"12": {"MIN_EPOCHS_OF_A_SIZE": 12}, "60": {"MIN_EPOCHS_OF_A_SIZE": 60}},
@@ -104,11 +82,35 @@ COMPARISONS: Sequence[Comparison] = (
         {"2": {"UNEQUAL_FROM": 2.0}, "never": {"UNEQUAL_FROM": math.inf}},
     ),
     Comparison(
+        "rates by batch",
+        "with the root of its size now, from 512 of `sprint` and 128 of the others",
+        {"power 0.25": {"RATE_POWER": 0.25}, "power 1": {"RATE_POWER": 1.0}},
+    ),
+    Comparison(
+        "rates of biases and head by batch",
+        "only the filters' goes with the batch now",
+        {"too": {"RATES_BY_BATCH": ("lr", "bias_lr", "head_lr")}},
+    ),
+    Comparison(
         "label smoothing and mixup",
         "0.1 and none now, as for CIFAR-10",
         {
             "smoothing 0.05": {SETTINGS: ["label_smoothing=0.05"]},
             "mixup 0.2": {SETTINGS: ["mixup=0.2"]},
+        },
+    ),
+    Comparison(
+        "when growing images are full",
+        "from 0.8 of the training on now",
+        {"from 0.6": {"SCALE_STARTS": (0.0, 0.3, 0.6), "GROWTH_COST": 0.67}},
+    ),
+    Comparison(
+        "sprint-long from so many steps",
+        "the network with four times the arithmetic: twelve epochs of few pictures are no training",
+        {
+            "any": {"sprint-long.min_steps": 0},
+            "5,000": {"sprint-long.min_steps": 5_000},
+            "never": {"sprint-long.min_steps": NEVER},
         },
     ),
 )

@@ -77,16 +77,20 @@ class Candidate:
     against: str = ""
 
 
-def size_cost(model: str, sides: tuple[int, int]) -> float:
+def size_cost(model: str, sides: tuple[int, int], *, full: tuple[int, int] | None = None) -> float:
     """The training time of an image over that of one of 32 pixels: it goes with the area of the maps behind the stem
-    that the model gets for images of this size, and a little with their own."""
+    that the model gets for images of this size, and a little with their own.
+
+    Args:
+        full: height and width of the full images, whose stem it is, where images that grow have only `sides` yet.
+    """
     height, width = sides
-    maps = _area_behind_stem(model, sides) / _area_behind_stem(model, (32, 32))
+    maps = _area_behind_stem(model, sides, full or sides) / _area_behind_stem(model, (32, 32), (32, 32))
     return (1 - PIXELS_SHARE) * maps + PIXELS_SHARE * height * width / 32**2
 
 
-def _area_behind_stem(model: str, sides: tuple[int, int]) -> int:
-    stem = parse_stem(stem_for(model, sides)[0])
+def _area_behind_stem(model: str, sides: tuple[int, int], full: tuple[int, int]) -> int:
+    stem = parse_stem(stem_for(model, full)[0])
     height, width = stem.map_sides(sides, padding=0)
     return height * width
 
