@@ -20,11 +20,11 @@ from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.objective import Objective
 from thumbnet.training.class_weights import resolve_class_weights
 from thumbnet.training.distillation import distillation_loss
-from thumbnet.training.epoch import _weighted_loss
 from thumbnet.training.history import History, history_from_csv, history_from_rows
 from thumbnet.training.lr_finder import find_lr
 from thumbnet.training.mixup import Mixed, Targets
 from thumbnet.training.state import TrainingState
+from thumbnet.training.step import weighted_loss
 from thumbnet.training.tally import Tally
 
 LABELS = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
@@ -107,7 +107,7 @@ def test_the_loss_is_the_sum_over_the_images(lam: float, has_teacher: bool) -> N
     weights = torch.tensor([0.5, 1.0, 4.0])
     targets = Targets(labels, taught if has_teacher else None)
     mixed = Mixed(torch.zeros(6, 1, 2, 2), targets, targets.reversed() if lam < 1 else targets, lam)
-    loss, by_class = _weighted_loss(objective, logits, mixed, weights)
+    loss, by_class = weighted_loss(objective, logits, mixed, weights)
 
     def of_one(index: int, target: Targets) -> float:
         row = logits[index : index + 1]

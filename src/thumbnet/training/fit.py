@@ -36,11 +36,12 @@ from thumbnet.training.clock import PaceKeeper
 from thumbnet.training.course import Course
 from thumbnet.training.device import pick_device, pick_precision
 from thumbnet.training.distillation import TeacherLogits
-from thumbnet.training.epoch import Loop, TrainImages, train_epoch
+from thumbnet.training.epoch import train_epoch
 from thumbnet.training.forecast import Forecast
 from thumbnet.training.history import History
 from thumbnet.training.inputs import build_augmentations, init_model_from_data, resolve_inputs
 from thumbnet.training.length import Length
+from thumbnet.training.loop import Loop, TrainImages
 from thumbnet.training.optimizers import build_optimizer
 from thumbnet.training.progress import Progress
 from thumbnet.training.progress_displays import pick_progress
