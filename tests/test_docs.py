@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch.distributed.run import get_args_parser
 
 import thumbnet
 from scripts import load_script
@@ -62,7 +63,14 @@ def test_commands_run_or_parse(page: Path, tmp_path: Path, monkeypatch: pytest.M
         words = shlex.split(line, comments=True)
         if not words:
             continue
-        if words[0] == "make":
+        while re.match("[A-Z_]+=", words[0]):  # variables of the environment
+            words = words[1:]
+        if words[0] == "torchrun":
+            launched = get_args_parser().parse_args(words[1:])
+            assert launched.module, line
+            assert launched.training_script == "thumbnet", line
+            build_parser().parse_args(launched.training_script_args)
+        elif words[0] == "make":
             assert words[1] in targets, line
         elif words[0] in ("python", ".venv/bin/python") and "# long" in line:
             assert (ROOT / words[1]).is_file(), line  # its options are looked at in tests/test_benchmarks.py

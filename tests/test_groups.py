@@ -23,13 +23,14 @@ from thumbnet.errors import ConfigError, DataError, RunError
 from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.changes import config_changes
+from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.own_data import DataPlace, load_named_dataset, load_own_dataset
 from thumbnet.runs.reproduce import reproducing_command
 from thumbnet.runs.resolve import say_nothing
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run
 from thumbnet.runs.seeds import train_seeds
-from thumbnet.runs.train import load_checked, train
+from thumbnet.runs.train import train
 from thumbnet.specs.division import Division
 
 

@@ -23,9 +23,10 @@ from thumbnet.evaluation.metrics import summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.recipes import list_recipes, load_recipe
 from thumbnet.runs.evaluate import evaluate_trained
+from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.resolve import describe_val
 from thumbnet.runs.run import RunDir, load_run
-from thumbnet.runs.train import load_checked, train
+from thumbnet.runs.train import train
 from thumbnet.runs.write_report import write_report
 from thumbnet.specs.data import check_val_fraction
 

@@ -12,7 +12,8 @@
     ├── ExportError          a trained model cannot be exported, or the export does not do what the model does
     ├── ExtraMissingError    a package of an extra is not installed; an ImportError, too
     ├── TrainingError        training cannot go on
-    │   └── NonFiniteLossError     the loss became NaN or infinite
+    │   ├── NonFiniteLossError     the loss became NaN or infinite
+    │   └── RankLostError          another process of the same training has ended
     └── RunError             a run folder cannot be read, written or resumed
         └── CheckpointError        weights do not fit the model or are damaged
 
@@ -72,6 +73,10 @@ class TrainingError(ThumbnetError):
 
 class NonFiniteLossError(TrainingError):
     """The loss became NaN or infinite."""
+
+
+class RankLostError(TrainingError):
+    """Another process of the same training has ended or cannot be reached."""
 
 
 class RunError(ThumbnetError):

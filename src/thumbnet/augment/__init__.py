@@ -9,7 +9,7 @@ sharpness go by Pillow's, which tests/test_augment.py compares with. A batch of 
 
 from __future__ import annotations
 
-from thumbnet.augment.augmentation import Augmentation, Draws, augment
+from thumbnet.augment.augmentation import Augmentation, Draws, Part, augment, draws_for
 from thumbnet.augment.color import ColorJitter, Sharpen
 from thumbnet.augment.compression import Jpeg
 from thumbnet.augment.dropout import CoarseDropout
@@ -32,6 +32,7 @@ __all__ = [
     "Lighting",
     "Noise",
     "OwnAugmentation",
+    "Part",
     "Policy",
     "QuarterTurn",
     "RandomCrop",
@@ -40,6 +41,7 @@ __all__ = [
     "VerticalFlip",
     "augment",
     "create_policy",
+    "draws_for",
     "policy_flips",
     "register_policy",
 ]

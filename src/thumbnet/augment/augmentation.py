@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Shaped, UInt8
+from jaxtyping import Bool, Int64, Shaped, UInt8
 from torch import Tensor
 
 from thumbnet.errors import ConfigError
 
 Draws = dict[str, Tensor]  # what was drawn, by name: tensors [N] on the CPU, one entry an image
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some images of a batch of `num_images`, by their positions: choices are drawn for the whole batch, and those of
+    these images are applied."""
+
+    positions: Int64[Tensor, " m"]
+    num_images: int
 
 
 class Augmentation(ABC):
@@ -34,12 +44,27 @@ class Augmentation(ABC):
         """The images changed as drawn, on their device; the given tensor stays as it is."""
 
 
+def draws_for(
+    augmentation: Augmentation,
+    images: UInt8[Tensor, "n c h w"],
+    generator: torch.Generator,
+    part: Part | None = None,
+) -> Draws:
+    """What the augmentation draws for these images, which are a `part` of a batch; None: all of it."""
+    num_images, channels, height, width = images.shape
+    if part is None:
+        return augmentation.draw(num_images, (channels, height, width), generator)
+    draws = augmentation.draw(part.num_images, (channels, height, width), generator)
+    return {name: draw[part.positions] for name, draw in draws.items()}
+
+
 def augment(
     images: UInt8[Tensor, "n c h w"],
     augmentations: Sequence[Augmentation],
     generator: torch.Generator,
     *,
     drawn: list[Draws] | None = None,
+    part: Part | None = None,
 ) -> UInt8[Tensor, "n c h w"]:
     """The images after each augmentation in turn; without any, the given tensor itself.
 
@@ -48,13 +73,13 @@ def augment(
         augmentations: applied in this order.
         generator: a CPU generator; equal states draw equal choices, whatever the images' device.
         drawn: gets what was drawn, one entry an augmentation.
+        part: as in `draws_for`.
 
     Raises:
         ConfigError: an augmentation's parameters do not fit the size or the channels of the images.
     """
-    num_images, channels, height, width = images.shape
     for augmentation in augmentations:
-        draws = augmentation.draw(num_images, (channels, height, width), generator)
+        draws = draws_for(augmentation, images, generator, part)
         images = augmentation.apply(images, draws)
         if drawn is not None:
             drawn.append(draws)

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from thumbnet.cli.parser import build_parser
-from thumbnet.cli.process import exit_code_of, finish, prepare_streams, quiet_interruptions
+from thumbnet.cli.process import USER_ERROR, exit_code_of, finish, prepare_streams, quiet_interruptions
+from thumbnet.cli.ranks import ENDING_S, check_verb, helps, keeps_silent, quiet_unless_first
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.specs.extras import extras_named
+from thumbnet.specs.launch import this_launch
 from thumbnet.specs.own_code import trusting
 
 __all__ = ["build_parser", "main"]
@@ -26,16 +28,23 @@ def main(arguments: Sequence[str] | None = None, *, began_s: float | None = None
     """
     began_s = time.perf_counter() if began_s is None else began_s
     prepare_streams()
+    launch = None
     with quiet_interruptions():
         try:
-            parsed = build_parser().parse_args(arguments)
+            launch = this_launch()
+            with quiet_unless_first(launch):
+                parsed = build_parser().parse_args(arguments)
+            check_verb(parsed)
             parsed.began_s = began_s
             cpu_form()  # THUMBNET_CPU is obeyed or refused
             verb: Callable[[argparse.Namespace], None] = parsed.verb
             with extras_named(f"`{parsed.command}`"), trusting(getattr(parsed, "trust_code", False)):
-                verb(parsed)
+                if not helps(launch):
+                    verb(parsed)
         except SystemExit as ending:  # argparse's
+            if launch is not None and not launch.is_first and ending.code:
+                time.sleep(ENDING_S)
             raise SystemExit(finish(int(ending.code or 0))) from None
         except BaseException as error:  # noqa: BLE001  # what is no user's error is raised again
-            return finish(exit_code_of(error))
+            return USER_ERROR if keeps_silent(launch, error) else finish(exit_code_of(error))
         return finish(0)

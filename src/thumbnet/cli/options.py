@@ -9,7 +9,7 @@ from typing import Any, cast
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE
 from thumbnet.specs.data import ValFraction
-from thumbnet.specs.engine import DEVICES
+from thumbnet.specs.engine import check_device
 from thumbnet.specs.plain import checked
 from thumbnet.specs.sizes import ImageSize, check_image_size
 from thumbnet.specs.toml_text import parse_setting
@@ -128,7 +128,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, *, has_epochs: bool = Tr
     add_image_size(parser, default=None)
     parser.add_argument("--lr", type=float, help="base learning rate")
     parser.add_argument("--seed", type=int, help="seed of weights, shuffling, augmentation and dropout")
-    parser.add_argument("--device", choices=DEVICES, help="where to compute (default: auto)")
+    add_device(parser, default=None)
     parser.add_argument(
         "--threads",
         metavar="N",
@@ -140,6 +140,26 @@ def add_recipe_options(parser: argparse.ArgumentParser, *, has_epochs: bool = Tr
     )
     add_data_options(parser, "the recipe's, auto as a rule")
     add_groups(parser)
+
+
+def add_device(parser: argparse.ArgumentParser, *, default: str | None) -> None:
+    """Where to compute."""
+    parser.add_argument(
+        "--device",
+        metavar="DEVICE",
+        type=device_name,
+        default=default,
+        help="where to compute: auto, cpu, cuda, mps, or a GPU by its number, as cuda:1 (default: auto)",
+    )
+
+
+def device_name(text: str) -> str:
+    """The name of a device, refused by the parser where there is no such one."""
+    try:
+        check_device(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error.hint}") from None
+    return text
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

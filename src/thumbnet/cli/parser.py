@@ -9,11 +9,11 @@ from thumbnet import __version__
 from thumbnet.cli import model_verbs
 from thumbnet.cli.data_parser import add_data
 from thumbnet.cli.evaluation_parser import add_compare, add_evaluate, add_report, add_runs
-from thumbnet.cli.options import add_json, add_model_options, add_verb
+from thumbnet.cli.options import add_device, add_json, add_model_options, add_verb
 from thumbnet.cli.shipping_parser import add_export, add_predict, add_serve
 from thumbnet.cli.sweep_parser import add_sweep
 from thumbnet.cli.train_parser import add_find_lr, add_train
-from thumbnet.specs.engine import DEVICES, PRECISIONS
+from thumbnet.specs.engine import PRECISIONS
 from thumbnet.terminal.text import escaped
 
 
@@ -80,7 +80,7 @@ def _add_bench(verbs: Any) -> None:
     bench.add_argument(
         "--precision", choices=PRECISIONS, default="auto", help="number format, for the models (default: auto)"
     )
-    bench.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (default: auto)")
+    add_device(bench, default="auto")
     bench.add_argument(
         "--layers", action="store_true", help="list each model's convolutions, and whose kernels train them"
     )

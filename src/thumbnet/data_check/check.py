@@ -37,9 +37,10 @@ from thumbnet.data_check.suspects import (
 )
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.load_checked import check_trainable
 from thumbnet.runs.resolve import load_data, speaker
 from thumbnet.runs.run import create_run_dir
-from thumbnet.runs.train import check_trainable, with_own_code
+from thumbnet.runs.train import with_own_code
 from thumbnet.specs.decisions import Decisions
 from thumbnet.training.device import pick_device
 from thumbnet.training.progress import LogStyle

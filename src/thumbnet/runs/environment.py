@@ -14,13 +14,14 @@ from thumbnet.kernels.choice import describe_kernels, pick_kernels, runs_fully_f
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.specs.processors import num_processors
 from thumbnet.training.device import pick_device, pick_precision, processor_name
+from thumbnet.training.ranks import num_ranks_now
 from thumbnet.training.threads import computing_with
 
 
 @dataclass(frozen=True)
 class Environment:
     """Device, number format, whose kernels, threads, THUMBNET_CPU, the vector instructions that PyTorch uses, processor
-    or GPU, and PyTorch's version. None: an earlier version did not record it."""
+    or GPU, PyTorch's version, and how many processes train together. None: an earlier version did not record it."""
 
     device: str | None = None
     precision: str | None = None
@@ -30,6 +31,12 @@ class Environment:
     instructions: str | None = None
     processor: str | None = None
     torch: str | None = None
+    num_ranks: int | None = None
+
+    def num_threads_now(self) -> int | None:
+        """The number of threads to compute with again; None where as many as there are: another number of processes
+        shares the processor."""
+        return self.num_threads if self.num_ranks in (None, num_ranks_now()) else None
 
     def differences(self, now: Environment) -> list[str]:
         """What is known of both and differs, a text each."""
@@ -56,6 +63,7 @@ def environment_of(config: TrainConfig, model: nn.Module) -> Environment:
         instructions=torch.backends.cpu.get_cpu_capability(),
         processor=torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
         torch=str(torch.__version__),
+        num_ranks=num_ranks_now(),
     )
 
 

@@ -13,6 +13,7 @@ from thumbnet.evaluation.label_scoring import evaluate_labels, label_scorers
 from thumbnet.evaluation.metrics import evaluate, scorers
 from thumbnet.runs.label_results import write_label_results
 from thumbnet.runs.parts import build_progress, build_teacher_logits, fit_config, scored_splits
+from thumbnet.runs.ranks import call_others
 from thumbnet.runs.resolve import describe_data, speaker
 from thumbnet.runs.results import write_results
 from thumbnet.runs.run import RunDir
@@ -40,16 +41,18 @@ def fit_and_write(
     """Train the model and write all but metrics.json; the metrics, and the device that it was trained on."""
 
     def fitted(scored: Mapping[str, Callable[[nn.Module], S]]) -> FitResult[S]:
+        teacher = build_teacher_logits(config, dataset, say=speaker(log_style))
         return fit_config(
             config,
             dataset,
             model,
-            teacher=build_teacher_logits(config, dataset, say=speaker(log_style)),
+            teacher=teacher,
             scorers=scored,
             progress=build_progress(config, dataset, log_style),
             on_epoch_end=on_epoch_end,
             resume_from=resume_from,
             clock=clock,
+            ranks=call_others(config, dataset, teacher=teacher, state=resume_from),
         )
 
     splits = scored_splits(config, dataset)

@@ -28,6 +28,7 @@ from thumbnet.runs.fold_division import (
 from thumbnet.runs.fold_results import write_fold_results
 from thumbnet.runs.fold_runs import FoldRuns, checksum_of, opened_folds, read_folds
 from thumbnet.runs.fold_table import FOLDS_FORMAT, FoldList
+from thumbnet.runs.load_checked import left_open, load_checked
 from thumbnet.runs.loggers import loggers_to_go_on
 from thumbnet.runs.names import ASKED, FOLD_TABLE, FOLDS, LEAKS, SHARED_CONFIG
 from thumbnet.runs.planning.choose import plan_training
@@ -35,9 +36,9 @@ from thumbnet.runs.resolve import load_data, say_nothing, speaker
 from thumbnet.runs.resume import ResumeOptions
 from thumbnet.runs.run import RunDir, create_run_dir
 from thumbnet.runs.several import Member, Start, train_all
-from thumbnet.runs.train import left_open, load_checked
 from thumbnet.specs.engine import Device
 from thumbnet.specs.json_text import FORMAT, to_json
+from thumbnet.specs.launch import ONE_TRAINING, refuse_several
 from thumbnet.specs.loggers import check_loggers
 from thumbnet.specs.own_code import takes_trust
 from thumbnet.training.progress import LogStyle
@@ -80,6 +81,7 @@ def train_folds(
     """
     config = load_recipe() if config is None else config
     check_loggers(loggers)
+    refuse_several("each of several trainings is one process's", hint=ONE_TRAINING)
     check_request(config, num_folds, num_seeds)
     say = speaker(log_style)
     began_s = time.perf_counter() if began_s is None else began_s
@@ -138,6 +140,7 @@ def resume_folds(
     """Go on with what is missing: a run that was stopped, those not started, the results. Arguments as in `resume`."""
     folder = opened_folds(run_dir)
     check_loggers(loggers)
+    refuse_several("each of several trainings is one process's", hint=ONE_TRAINING)
     with folder.locked(), keeping_sources() as kept:
         options = ResumeOptions(
             data=data,

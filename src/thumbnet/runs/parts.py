@@ -25,6 +25,7 @@ from thumbnet.training.inputs import build_augmentations
 from thumbnet.training.length import Length
 from thumbnet.training.progress import LogStyle, Progress, Silent
 from thumbnet.training.progress_displays import ReferenceLog, pick_progress
+from thumbnet.training.ranks import Ranks
 from thumbnet.training.result import FitResult, S
 from thumbnet.training.state import TrainingState
 from thumbnet.training.stopping import OnEpochEnd
@@ -84,6 +85,7 @@ def fit_config(
     on_epoch_end: OnEpochEnd | None = None,
     resume_from: TrainingState | None = None,
     clock: Clock | None = None,
+    ranks: Ranks | None = None,
 ) -> FitResult[S]:
     """`fit` with a resolved config's values; `teacher` are the logits of the config's teacher, if it has one; with a
     `clock`, the pace is changed as it says. Without scorers, as a short training that something is chosen by, it goes
@@ -111,6 +113,7 @@ def fit_config(
         progress=progress,
         on_epoch_end=on_epoch_end,
         resume_from=resume_from,
+        ranks=ranks,
     )
 
 

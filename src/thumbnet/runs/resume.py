@@ -14,6 +14,7 @@ from thumbnet.runs.environment import Environment, environment_of, using_threads
 from thumbnet.runs.loggers import loggers_to_go_on
 from thumbnet.runs.names import CONFIG
 from thumbnet.runs.parts import build_model
+from thumbnet.runs.ranks import over_ranks, remember_folder
 from thumbnet.runs.resolve import Say, describe_data, load_data, speaker
 from thumbnet.runs.run import Run, load_run, open_run_dir
 from thumbnet.runs.train_in_folder import train_in_folder
@@ -86,7 +87,11 @@ def resume(
         accept_changes=accept_changes,
         loggers=tuple(loggers),
     )
-    return go_on(run_dir, options, dataset=dataset, on_epoch_end=on_epoch_end)
+
+    def again(folder: str | Path) -> Run:
+        return go_on(folder, options, dataset=dataset, on_epoch_end=on_epoch_end)
+
+    return over_ranks(lambda: again(run_dir), go_on=again)
 
 
 def go_on(
@@ -132,8 +137,8 @@ def go_on(
             dataset = dataset.with_remark(choice.reason)
         loggers = () if finished is not None else loggers_to_go_on(options.loggers, folder.path)
         recorded = Environment() if checkpoint is None else checkpoint.environment
-        asked = config.engine.threads
-        as_before = using_threads(recorded.num_threads, say=say) if asked is None else computing_with(asked)
+        asked, before = config.engine.threads, recorded.num_threads_now()
+        as_before = using_threads(before, say=say) if asked is None else computing_with(asked)
         with as_before:
             model = build_model(config, dataset)
             changes = [] if checkpoint is None else recorded.differences(environment_of(config, model))
@@ -144,6 +149,7 @@ def go_on(
             folder.add_checksum(CONFIG)
             if finished is not None:
                 return _say_finished(load_run(folder.path), say)
+            remember_folder(folder.path)
             if checkpoint is not None and checkpoint.config is None:
                 say("Its checkpoint is of an earlier version and records no threads and kernels: they may differ.")
             done = 0 if checkpoint is None else checkpoint.state.epoch

@@ -14,6 +14,7 @@ from thumbnet.data.leaks import Leaks
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
+from thumbnet.runs.load_checked import left_open, load_checked
 from thumbnet.runs.loggers import loggers_to_go_on
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import REPORT, SHARED_CONFIG
@@ -26,9 +27,10 @@ from thumbnet.runs.seed_list import seed_folder
 from thumbnet.runs.seed_runs import figures_of_seeds, is_seed_runs
 from thumbnet.runs.settings import changed_settings
 from thumbnet.runs.several import Member, Start, train_all
-from thumbnet.runs.train import left_open, load_checked, with_own_code
+from thumbnet.runs.train import with_own_code
 from thumbnet.specs.checks import MAX_RUNS
 from thumbnet.specs.engine import Device
+from thumbnet.specs.launch import ONE_TRAINING, refuse_several
 from thumbnet.specs.loggers import check_loggers
 from thumbnet.specs.own_code import give_again, takes_trust
 from thumbnet.training.progress import LogStyle
@@ -74,6 +76,7 @@ def train_seeds(
         ThumbnetError: as `train`; ConfigError: `num_seeds` is below 1.
     """
     check_loggers(loggers)
+    refuse_several("each of several trainings is one process's", hint=ONE_TRAINING)
     if not 1 <= num_seeds <= MAX_RUNS:
         raise ConfigError(f"seeds is {num_seeds}", hint=f"give how many runs to make, 1 to {MAX_RUNS}")
     config = with_own_code(load_recipe() if config is None else config, model, augmentation)
@@ -118,6 +121,7 @@ def resume_seeds(
         raise RunError(f"{run_dir} holds no runs with several seeds", hint="give a folder that `train --seeds` made")
     folder = RunDir(Path(run_dir))
     check_loggers(loggers)
+    refuse_several("each of several trainings is one process's", hint=ONE_TRAINING)
     with folder.locked():
         give_again(folder.read_config(SHARED_CONFIG).model, model)
         options = ResumeOptions(

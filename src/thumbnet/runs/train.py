@@ -9,38 +9,26 @@ from pathlib import Path
 from thumbnet.config import AUTO_INIT, TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
-from thumbnet.evaluation.custom_metrics import METRICS
-from thumbnet.evaluation.unknown import check_network
-from thumbnet.kernels.choice import pick_kernels
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.augmentation_choice import PROBE_POLICY, with_chosen_policy
-from thumbnet.runs.decide import check_decisions
-from thumbnet.runs.init import begin_with_trained_weights
-from thumbnet.runs.init_choice import check_start, start_with, with_chosen_init
+from thumbnet.runs.init_choice import with_chosen_init
 from thumbnet.runs.init_record import InitChoice
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
-from thumbnet.runs.parts import build_model, check_sizes
+from thumbnet.runs.load_checked import load_checked
+from thumbnet.runs.parts import build_model
 from thumbnet.runs.planning.choose import plan_training
 from thumbnet.runs.planning.constants import INIT_TRIAL_SHARE
 from thumbnet.runs.planning.record import PlanRecord
-from thumbnet.runs.resolve import Say, describe_data, describe_val, load_data, say_nothing, speaker
+from thumbnet.runs.ranks import over_ranks, remember_folder
+from thumbnet.runs.resolve import Say, describe_data, describe_val, say_nothing, speaker
+from thumbnet.runs.resume import ResumeOptions, go_on
 from thumbnet.runs.run import Run, create_run_dir
-from thumbnet.runs.stopping import check_stopping
-from thumbnet.runs.teacher import load_teacher
 from thumbnet.runs.train_in_folder import train_in_folder
 from thumbnet.specs.loggers import check_loggers
 from thumbnet.specs.own_code import give, takes_trust
-from thumbnet.specs.policies import AUTO
-from thumbnet.training.body import check_body
-from thumbnet.training.class_weights import resolve_class_weights
 from thumbnet.training.clock import Clock
-from thumbnet.training.device import pick_device
-from thumbnet.training.inputs import build_augmentations
-from thumbnet.training.optimizers import build_optimizer
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.stopping import OnEpochEnd
 from thumbnet.training.threads import obeys_threads
-from thumbnet.views.report.sections import REPORT_SECTIONS
 
 
 @takes_trust
@@ -90,6 +78,34 @@ def train(
     """
     check_loggers(loggers)
     config = with_own_code(load_recipe() if config is None else config, model, augmentation)
+    began_s = time.perf_counter() if began_s is None else began_s
+    restarted = ResumeOptions(log_style=log_style, pictures=pictures, accept_changes=True, loggers=tuple(loggers))
+    return over_ranks(
+        lambda: _train_new(
+            config,
+            run_dir=run_dir,
+            log_style=log_style,
+            pictures=pictures,
+            dataset=dataset,
+            began_s=began_s,
+            on_epoch_end=on_epoch_end,
+            loggers=loggers,
+        ),
+        go_on=lambda folder: go_on(folder, restarted, dataset=dataset, on_epoch_end=on_epoch_end),
+    )
+
+
+def _train_new(
+    config: TrainConfig,
+    *,
+    run_dir: str | Path | None,
+    log_style: LogStyle,
+    pictures: bool,
+    dataset: Dataset | None,
+    began_s: float,
+    on_epoch_end: OnEpochEnd | None,
+    loggers: Sequence[str],
+) -> Run:
     if config.minutes is None:
         return begin(
             config,
@@ -100,7 +116,6 @@ def train(
             on_epoch_end=on_epoch_end,
             loggers=loggers,
         )
-    began_s = time.perf_counter() if began_s is None else began_s
     planned = plan_training(config, began_s=began_s, say=speaker(log_style), pictures=pictures, dataset=dataset)
     return begin(
         planned.config,
@@ -188,6 +203,7 @@ def begin(
         folder.begin(
             config, asked=asked, source=dataset.source, note=describe_data(dataset), plan=plan, init_choice=init_choice
         )
+        remember_folder(folder.path)
         say("\n".join(filter(None, [describe_val(dataset), f"Run folder: {folder.path}"])))
         model = build_model(config, dataset)
         return train_in_folder(
@@ -206,67 +222,3 @@ def begin(
 def _saying_new(say: Say, told: Collection[str]) -> Say:
     """Says a sentence unless it was told before."""
     return lambda text: None if text in told else say(text)
-
-
-def load_checked(
-    config: TrainConfig,
-    *,
-    say: Say,
-    dataset: Dataset | None = None,
-    is_resolved: bool = False,
-    most_probe_steps: int | None = None,
-) -> tuple[Dataset, TrainConfig]:
-    """Load the data, unless it is given, and resolve the config; raise here whatever `train` would reject.
-
-    An augmentation that is to be chosen is chosen by a short training, of at most `most_probe_steps` steps.
-    Where it is still to be chosen what to begin with, `init` stays `auto`, and so does an augmentation.
-    """
-    pick_device(config.engine.device)
-    asked = config
-    dataset, config = load_data(config, say=say, dataset=dataset, is_resolved=is_resolved)
-    if config.init == AUTO_INIT:
-        for weights in (None, config.model):
-            start = start_with(asked, dataset, weights)
-            check_start(start)
-            is_open = start.resolved.inputs.augmentation == AUTO
-            trained = start.resolved.replace(augmentation=PROBE_POLICY) if is_open else start.resolved
-            check_trainable(trained, start.dataset, say=say)
-        return dataset, config
-    if config.inputs.augmentation == AUTO:
-        check_trainable(config.replace(augmentation=PROBE_POLICY), dataset, say=say)
-        config, dataset = with_chosen_policy(config, dataset, say=say, most_steps=most_probe_steps)
-    check_trainable(config, dataset, say=say)
-    return dataset, config
-
-
-def left_open(resolved: TrainConfig, asked: TrainConfig) -> TrainConfig:
-    """A resolved config for several trainings, each of which chooses what to begin with, if that is `auto`: then what
-    follows from the choice is as it was asked for."""
-    if resolved.init != AUTO_INIT:
-        return resolved
-    return resolved.replace(model_options=dict(asked.model_options), mean=asked.mean, std=asked.std)
-
-
-def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
-    """Raise now what training with this resolved config would raise later."""
-    for registry in (METRICS, REPORT_SECTIONS):
-        list(registry.values())  # their packages are loaded, though used only at the end
-    model = build_model(config, dataset)
-    begin_with_trained_weights(model, config, dataset)
-    check_body(model, config.body_lr_factor)
-    build_optimizer(config.optimizer, model)
-    engine = config.engine
-    pick_kernels(engine.kernels, model, pick_device(engine.device), compiled=engine.compiled, say=say)
-    build_augmentations(config.inputs, dataset)
-    if dataset.has_several_labels:
-        for registry, noun in ((METRICS, "metrics"), (REPORT_SECTIONS, "report sections")):
-            if len(registry):
-                say(f"Your own {noun} are of one label a picture: they are left out.")
-    check_decisions(config, dataset)
-    if config.decisions.share_unknown is not None:
-        check_network(model, num_classes=dataset.num_classes)
-    resolve_class_weights(config.objective, config.inputs, dataset.train.labels, dataset.class_names)
-    check_sizes(config, dataset)
-    check_stopping(config, dataset)
-    if isinstance(config.objective.teacher, str):
-        load_teacher(config.objective.teacher, dataset)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from torch import nn
 
 from thumbnet.config import TrainConfig
@@ -15,6 +16,7 @@ from thumbnet.runs.fit_and_write import fit_and_write
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.loggers import opened_logs
+from thumbnet.runs.ranks import describe_ranks
 from thumbnet.runs.resolve import speaker
 from thumbnet.runs.results import write_metrics
 from thumbnet.runs.run import Checkpoint, Run, RunDir, load_run
@@ -22,6 +24,7 @@ from thumbnet.runs.stopping import announce_stopping, describe_stopping
 from thumbnet.training.clock import Clock
 from thumbnet.training.history import History
 from thumbnet.training.progress import LogStyle
+from thumbnet.training.ranks import num_ranks_now
 from thumbnet.training.state import TrainingState
 from thumbnet.training.stopping import STOP, OnEpochEnd, Stop
 
@@ -60,6 +63,8 @@ def train_in_folder(
     plan = None if clock is None else folder.read_plan()
     if announced := announce_stopping(config, None if plan is None else plan.minutes):
         say(announced)
+    if described := describe_ranks(config, torch.get_num_threads()):
+        say(described)
     history = History() if resume_from is None else resume_from.history
     with opened_logs(loggers, folder.path, history=history, score_every=config.score_every) as logs:
 
@@ -86,6 +91,8 @@ def train_in_folder(
         logs.run_ends(metrics)
     for sentence in describe_stopping(config, metrics):
         say(sentence)
+    if num_ranks_now() > 1:
+        metrics["num_ranks"] = num_ranks_now()
     if changes:
         metrics["resumed_with_changes"] = list(changes)
     write_metrics(folder, metrics, total_s=time.perf_counter() - begin_s, device=fitted_on)

@@ -159,6 +159,13 @@ def allow_from_run(text: str, content: Callable[[str], bytes], *, run: Path) -> 
     _execute(reference.file, kept, place=run / reference.file)
 
 
+def receive(text: str, content: bytes) -> None:
+    """Execute the file of a resolved reference, which another process of the same command has executed and sent."""
+    reference = reference_of(text)
+    if reference is not None:
+        _execute(reference.file, content, place=Path(reference.file))
+
+
 def give(thing: object) -> str:
     """The name by which a config has a class, a function or an object of the user's.
 

@@ -11,6 +11,7 @@ from thumbnet.specs.limits import MAX_EPOCHS
 KeptWeights = Literal["last", "best"]
 KEPT_WEIGHTS: tuple[KeptWeights, ...] = ("last", "best")
 StoppedBy = Literal["patience", "callback"]
+STOPPED_BY: tuple[StoppedBy, ...] = ("patience", "callback")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ import torch
 
 from thumbnet.errors import ConfigError
 from thumbnet.kernels.cpu import cpu_form
-from thumbnet.specs.engine import DEVICES, PRECISIONS
+from thumbnet.specs.engine import PRECISIONS, check_device
+from thumbnet.specs.launch import this_launch
 
 if sys.platform == "win32":
     import ctypes
@@ -22,15 +23,39 @@ else:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device called `name`; `auto` is the first of cuda, mps and cpu that is here. ConfigError if it is not."""
-    if name not in DEVICES:
-        raise ConfigError(f"unknown device {name!r}", hint=f"choose one of {', '.join(DEVICES)}")
+    """The device called `name`; `auto` is the first of cuda, mps and cpu that is here.
+
+    Of several processes, each gets the GPU of its number on its machine from `auto` and `cuda`.
+
+    Raises:
+        ConfigError: it is not here, or several processes would share a GPU.
+    """
+    check_device(name)
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(candidate for candidate, is_here in available.items() if is_here)
-    if not available[name]:
+    kind = name.partition(":")[0]
+    if not available[kind]:
         raise ConfigError(f"device {name!r} is not available on this machine", hint="use --device auto")
-    return torch.device(name)
+    return _pick_gpu(name) if kind == "cuda" else torch.device(name)
+
+
+def _pick_gpu(name: str) -> torch.device:
+    launch, num_gpus = this_launch(), torch.cuda.device_count()
+    if launch is not None and launch.has_several:
+        if name != "cuda":
+            raise ConfigError(
+                f"device is {name!r}, but {launch.size} processes train together",
+                hint="leave --device out: each process takes a GPU of its own",
+            )
+        name = f"cuda:{launch.local_rank}"
+    device = torch.device(name)
+    if device.index is not None and device.index >= num_gpus:
+        raise ConfigError(
+            f"device {name!r} is not here: this machine has {num_gpus} GPU{'s' if num_gpus > 1 else ''}",
+            hint="start as many processes as there are GPUs, or use --device auto or cpu",
+        )
+    return device
 
 
 def pick_precision(name: str, device: torch.device, *, fully_fused: bool = False) -> torch.dtype:
@@ -76,7 +101,8 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed every GPU
         if device.type == "cuda":
-            torch.cuda.manual_seed(seed)
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         elif device.type == "mps":
             torch.mps.manual_seed(seed)
         try:

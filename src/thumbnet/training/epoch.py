@@ -15,6 +15,7 @@ from thumbnet.training.class_weights import class_shares
 from thumbnet.training.loop import Loop, TrainImages
 from thumbnet.training.progress import EpochPlan, StepReport
 from thumbnet.training.randomness import epoch_randomness
+from thumbnet.training.rank_step import RankStep
 from thumbnet.training.step import train_step
 from thumbnet.training.tally import Tally
 
@@ -37,8 +38,13 @@ def train_epoch(loop: Loop, epoch: int, step_ended: Callable[[int], object]) -> 
     loop.body.stay_in_evaluation()
     shares = class_shares(labels.cpu(), loop.train.num_classes) if loop.train.counts_by_class else None
     tally = Tally(first_step, shares=shares)
-    with epoch_randomness(loop.seed, epoch, device, scheme=loop.random_scheme) as streams:
+    rank = None if loop.ranks is None else loop.ranks.rank
+    with epoch_randomness(loop.seed, epoch, device, scheme=loop.random_scheme, rank=rank) as streams:
         batches = _batches(loop.train, course.batch_size, streams.shuffling)
+        step_on = train_step
+        if loop.ranks is not None:
+            step_on = RankStep(loop, loop.ranks, streams.mixing)
+            batches = step_on.parts_of(batches)
         for index, (chosen, pixels) in enumerate(read_batches(loop.train.images, batches)):
             step = first_step + index
             if step >= course.num_steps:
@@ -47,7 +53,7 @@ def train_epoch(loop: Loop, epoch: int, step_ended: Callable[[int], object]) -> 
             for group, base_lr in zip(loop.optimizer.param_groups, loop.base_lrs, strict=True):
                 group["lr"] = base_lr * factor
             batch = chosen.to(device), pixels.to(device)
-            tally.add(*train_step(loop, *batch, epoch, course.sides_at(step), streams.augmentation))
+            tally.add(*step_on(loop, *batch, epoch, course.sides_at(step), streams.augmentation))
             if loop.average is not None:
                 loop.average.update(step)
             is_last = index + 1 == course.steps_per_epoch or step + 1 == course.num_steps

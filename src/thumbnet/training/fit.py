@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from types import MappingProxyType
 
 import torch
@@ -16,42 +17,40 @@ from torch import nn
 
 from thumbnet.data.batches import memory_order, num_batches
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.streamed import is_streamed
-from thumbnet.errors import ConfigError
 from thumbnet.kernels.choice import describe_kernels, pick_kernels, runs_fully_fused, using_kernels
-from thumbnet.kernels.library import Kernels
 from thumbnet.kernels.memory import keep_freed_memory
+from thumbnet.kernels.sync_norm import synchronised
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.fine_tuning import FineTuning
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.objective import Objective, is_balanced
 from thumbnet.specs.optimizers import SGD, Optimizer
 from thumbnet.specs.schedules import OneCycle, Schedule
-from thumbnet.training.alternating import AlternatingFlip
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.body import Body, check_body, engine_for_body
-from thumbnet.training.checks import check_arguments, check_flips, check_teacher
-from thumbnet.training.class_weights import resolve_class_weights
+from thumbnet.training.checks import check_arguments
 from thumbnet.training.clock import PaceKeeper
 from thumbnet.training.course import Course
 from thumbnet.training.device import pick_device, pick_precision
-from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.epoch import train_epoch
 from thumbnet.training.forecast import Forecast
 from thumbnet.training.history import History
-from thumbnet.training.inputs import build_augmentations, init_model_from_data, resolve_inputs
+from thumbnet.training.inputs import init_model_from_data
 from thumbnet.training.length import Length
-from thumbnet.training.loop import Loop, TrainImages
+from thumbnet.training.loop import Loop
 from thumbnet.training.optimizers import build_optimizer
 from thumbnet.training.progress import Progress
 from thumbnet.training.progress_displays import pick_progress
 from thumbnet.training.randomness import LATEST_SCHEME
+from thumbnet.training.ranks import Ranks
 from thumbnet.training.records import record_of
 from thumbnet.training.result import FitResult, S
 from thumbnet.training.state import TrainingState, check_state, load_state, state_after
 from thumbnet.training.state_checks import check_finite, finite_at
 from thumbnet.training.stopping import OnEpochEnd, StopRule
 from thumbnet.training.threads import obeys_threads
+from thumbnet.training.together import agree_on_end, begin_together, sharing_pace
+from thumbnet.training.train_images import train_images_of
 
 NO_SCORERS: Mapping[str, Callable[[nn.Module], S]] = MappingProxyType({})
 
@@ -75,6 +74,7 @@ def fit(
     progress: Progress | None = None,
     on_epoch_end: OnEpochEnd | None = None,
     resume_from: TrainingState | None = None,
+    ranks: Ranks | None = None,
 ) -> FitResult[S]:
     """Train `model` in place on `dataset.train`, to lower the cross-entropy of its logits; that of each label, there or
     not, where an image may have several.
@@ -99,6 +99,8 @@ def fit(
         on_epoch_end: gets the state after each epoch that was scored, to keep it; it may return `STOP`, which ends the
             training after this epoch.
         resume_from: a state to go on from; the end is the same as without the interruption.
+        ranks: the processes that train this model together, each of which calls `fit` with the same arguments; the
+            first one alone has scorers, a clock and `on_epoch_end`. `train` sees to that under torchrun.
 
     Returns:
         FitResult: the history, the last scores, and what the training ran on.
@@ -120,7 +122,7 @@ def fit(
     engine = engine_for_body(engine, body_lr_factor)
     device = pick_device(engine.device)
     library = pick_kernels(engine.kernels, model, device, compiled=engine.compiled)
-    train = _train_images(dataset, inputs, objective, seed=seed, device=device, library=library)
+    train = train_images_of(dataset, inputs, objective, seed=seed, device=device, library=library)
     model.to(device, memory_format=memory_order(device))  # type: ignore[call-overload]  # missing in its stubs
     body = Body(model, body_lr_factor)
     body.freeze()
@@ -142,6 +144,12 @@ def fit(
     average = WeightAverage(model, decay=average_decay) if average_decay else None
     if average is not None and resume_from is not None and resume_from.average is not None:
         average.load(resume_from.average)
+    has_clock = length.clock is not None
+    if ranks is not None:
+        has_clock = begin_together(ranks, model, average, device, has_clock=has_clock)
+    syncs_norms = ranks is not None and engine.sync_norm
+    norm_library = None if syncs_norms else library
+    is_fused = norm_library is not None and runs_fully_fused(model)
     course = Course(
         pace=pace,
         steps_per_epoch=steps_per_epoch,
@@ -157,7 +165,7 @@ def fit(
         forward=torch.compile(model) if engine.compiled else model,
         optimizer=torch_optimizer,
         base_lrs=base_lrs,
-        precision=pick_precision(engine.precision, device, fully_fused=library is not None and runs_fully_fused(model)),
+        precision=pick_precision(engine.precision, device, fully_fused=is_fused),
         train=train,
         course=course,
         objective=objective,
@@ -165,19 +173,27 @@ def fit(
         seed=seed,
         random_scheme=LATEST_SCHEME if resume_from is None else resume_from.random_scheme,
         progress=progress,
+        ranks=ranks,
+        syncs_norms=syncs_norms,
     )
     setup_s = time.perf_counter() - begin_s
     epoch, first_step = len(history), len(history) * steps_per_epoch
     keeper = None
     if length.clock is not None:
         keeper = PaceKeeper(course, length.clock, score_every=length.score_every, first_step=first_step)
+    synchronised_norms = nullcontext if ranks is None or not syncs_norms else partial(synchronised, model, ranks.add_up)
     forecast = Forecast(progress, course.area_between, num_steps=course.num_steps, first_step=first_step)
+    step_ends: Callable[[int], object] = forecast.step_ends if keeper is None else keeper.step_ends
+    if ranks is not None and has_clock:
+        step_ends = sharing_pace(ranks, course, step_ends)
     scores: Mapping[str, S] = {}
     rule: StopRule[S] = StopRule(stopping, is_balanced=is_balanced(objective, inputs), state=resume_from)
+    if ranks is not None:
+        rule.stopped_by = agree_on_end(ranks, rule.stopped_by)
     while epoch * steps_per_epoch < course.num_steps and rule.stopped_by is None:
         epoch += 1
-        with using_kernels(model, library):
-            trained = train_epoch(loop, epoch, forecast.step_ends if keeper is None else keeper.step_ends)
+        with using_kernels(model, norm_library), synchronised_norms():
+            trained = train_epoch(loop, epoch, step_ends)
         done = min(epoch * steps_per_epoch, course.num_steps)
         check_finite(model, step=done)
         is_scored = epoch % length.score_every == 0 or done == course.num_steps
@@ -195,6 +211,8 @@ def fit(
                 epoch, model, torch_optimizer, history, average, loop.random_scheme, kept, rule.best_weights
             )
             rule.answered(on_epoch_end(state))
+        if ranks is not None and is_scored:
+            rule.stopped_by = agree_on_end(ranks, rule.stopped_by)
         if keeper is not None and is_scored:
             keeper.scoring_ends()
         progress.epoch_ends(record)  # last: a terminal that is gone must not lose the epoch
@@ -216,41 +234,4 @@ def fit(
         stopped_by=rule.stopped_by if epoch * steps_per_epoch < course.num_steps else None,
         best_epoch=best_epoch,
         kept_epoch=kept_epoch,
-    )
-
-
-def _train_images(
-    dataset: Dataset,
-    inputs: Inputs,
-    objective: Objective,
-    *,
-    seed: int,
-    device: torch.device,
-    library: Kernels | None,
-) -> TrainImages:
-    inputs = resolve_inputs(inputs, dataset)
-    augmentations = build_augmentations(inputs, dataset)
-    check_flips(augmentations, alternating=inputs.alternating_flip)
-    teacher = objective.teacher
-    if teacher is not None and not isinstance(teacher, TeacherLogits):
-        raise ConfigError(
-            f"teacher is {teacher!r}, but fit needs its logits for the training images",
-            hint="give TeacherLogits, or train with a config that names the teacher's run: thumbnet.train",
-        )
-    check_teacher(teacher, augmentations, num_images=len(dataset.train))
-    class_weights = resolve_class_weights(objective, inputs, dataset.train.labels, dataset.class_names)
-    return TrainImages(
-        images=dataset.train.images if is_streamed(dataset.train.images) else dataset.train.images.to(device),
-        labels=dataset.train.labels.to(device),
-        num_classes=dataset.num_classes,
-        mean=dataset.mean,
-        std=dataset.std,
-        augmentations=augmentations,
-        flip=AlternatingFlip(len(dataset.train), seed=seed) if inputs.alternating_flip else None,
-        resizing=inputs.resizing,
-        teacher=teacher,
-        library=library,
-        class_weights=None if class_weights is None else class_weights.to(device),
-        is_balanced=inputs.sampler == "balanced",
-        by_blocks=inputs.shuffle == "blocks",
     )

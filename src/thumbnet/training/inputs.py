@@ -10,7 +10,17 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.augment import POLICIES, Augmentation, Draws, HorizontalFlip, Policy, augment, create_policy, policy_flips
+from thumbnet.augment import (
+    POLICIES,
+    Augmentation,
+    Draws,
+    HorizontalFlip,
+    Part,
+    Policy,
+    augment,
+    create_policy,
+    policy_flips,
+)
 from thumbnet.augment.own import own_augmentation
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
@@ -87,6 +97,7 @@ def make_batch(
     drawn: list[Draws] | None = None,
     flipped: Bool[Tensor, " n"] | None = None,
     library: Kernels | None = None,
+    part: Part | None = None,
 ) -> Float[Tensor, "n c h2 w2"]:
     """Images as a model is trained on them: augmented, resized to `sides` (height and width) if given, normalised.
 
@@ -94,14 +105,15 @@ def make_batch(
         drawn: as in `augment`.
         flipped: the images to flip left and right before anything else.
         library: our kernels, which do what they can of it, with the same result to the bit; None: PyTorch does it all.
+        part: as in `augment.draws_for`.
     """
     windows = None
     if library is not None and supports_images(images, sides, num_channels=len(mean)) and only_windows(augmentations):
-        windows = draw_windows(images, augmentations, generator, flipped=flipped, drawn=drawn)
+        windows = draw_windows(images, augmentations, generator, flipped=flipped, drawn=drawn, part=part)
     else:
         if flipped is not None:
             images = HorizontalFlip().apply(images, {"selected": flipped})
-        images = augment(images, augmentations, generator, drawn=drawn)
+        images = augment(images, augmentations, generator, drawn=drawn, part=part)
         if library is not None and supports_images(images, sides, num_channels=len(mean)):
             windows = Windows()
     if sides is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -19,6 +20,9 @@ from thumbnet.training.body import Body
 from thumbnet.training.course import Course
 from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.progress import Progress
+
+if TYPE_CHECKING:
+    from thumbnet.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -73,3 +77,5 @@ class Loop:
     seed: int
     random_scheme: int
     progress: Progress
+    ranks: Ranks | None = None  # the processes that train together; None: this one does alone
+    syncs_norms: bool = False  # whether norms take the statistics of all processes

@@ -22,6 +22,11 @@ class Targets:
         """Those of the batch in reverse order."""
         return Targets(self.labels.flip(0), None if self.teacher_logits is None else self.teacher_logits.flip(0))
 
+    def between(self, first: int, last: int | None) -> Targets:
+        """Those of the images from `first` to below `last`; None: to the end."""
+        logits = self.teacher_logits
+        return Targets(self.labels[first:last], None if logits is None else logits[first:last])
+
 
 @dataclass(frozen=True)
 class Mixed:
@@ -48,6 +53,17 @@ class Mixed:
         if self.labels.ndim == 2:
             return ((logits >= 0) == self.labels.bool()).all(dim=1).sum()
         return (logits.argmax(dim=1) == self.labels).sum()
+
+
+def sample_lam(alpha: float, generator: torch.Generator) -> float:
+    """What `mix` samples from PyTorch's global generator, were that in the state of this one, which goes on."""
+    own = torch.get_rng_state()
+    torch.set_rng_state(generator.get_state())
+    try:
+        return float(Beta(alpha, alpha).sample())
+    finally:
+        generator.set_state(torch.get_rng_state())
+        torch.set_rng_state(own)
 
 
 def mix(images: Float[Tensor, "n c h w"], targets: Targets, *, alpha: float) -> Mixed:

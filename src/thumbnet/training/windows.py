@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
-from thumbnet.augment import Augmentation, Draws, HorizontalFlip, RandomCrop
+from thumbnet.augment import Augmentation, Draws, HorizontalFlip, Part, RandomCrop, draws_for
 from thumbnet.data.batches import normalise
 from thumbnet.kernels.images import GREY_LEVELS, Windows
 from thumbnet.kernels.support import MAX_SIZE
@@ -29,13 +29,14 @@ def draw_windows(
     *,
     flipped: Bool[Tensor, " n"] | None,
     drawn: list[Draws] | None,
+    part: Part | None = None,
 ) -> Windows:
-    """What the augmentations, for which `only_windows` holds, draw for images of which some are `flipped` before."""
-    num_images, channels, height, width = images.shape
+    """What the augmentations, for which `only_windows` holds, draw for images of which some are `flipped` before;
+    `part` as in `draws_for`."""
     top = left = None
     flips, padding, reflects = flipped, 0, False
     for augmentation in augmentations:
-        draws = augmentation.draw(num_images, (channels, height, width), generator)
+        draws = draws_for(augmentation, images, generator, part)
         if drawn is not None:
             drawn.append(draws)
         if isinstance(augmentation, RandomCrop):

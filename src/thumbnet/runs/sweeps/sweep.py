@@ -13,6 +13,7 @@ from thumbnet.models.trace import trace_model
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.folder import RunDir
 from thumbnet.runs.leaks import look_for_leaks
+from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.names import ASKED, SWEEP
 from thumbnet.runs.new_folder import create_run_dir
 from thumbnet.runs.parts import build_model
@@ -25,7 +26,6 @@ from thumbnet.runs.sweeps.rows import best_of, read_trials
 from thumbnet.runs.sweeps.space import parse_space
 from thumbnet.runs.sweeps.storage import Place, open_study, parse_storage, storage_in, told_of_storage
 from thumbnet.runs.sweeps.work import Sweep, make_trials
-from thumbnet.runs.train import load_checked
 from thumbnet.specs.objective import is_balanced
 from thumbnet.specs.own_code import takes_trust
 from thumbnet.specs.search import Dimension

@@ -17,6 +17,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
 from thumbnet.errors import ConfigError, ThumbnetError, TrainingError
 from thumbnet.models.trace import trace_model
+from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.parts import build_model
 from thumbnet.runs.resolve import Say, say_nothing
 from thumbnet.runs.sweeps.claims import claim, left_running
@@ -37,7 +38,6 @@ from thumbnet.runs.sweeps.rows import (
 from thumbnet.runs.sweeps.space import config_of_trial
 from thumbnet.runs.sweeps.storage import STORAGE_ERRORS
 from thumbnet.runs.sweeps.trial import train_trial, value_of
-from thumbnet.runs.train import load_checked
 from thumbnet.specs.search import Dimension
 from thumbnet.terminal.text import counted
 from thumbnet.training.history import History

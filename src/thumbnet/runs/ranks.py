@@ -1,0 +1,91 @@
+"""A run by several processes: the first one makes it, the others help it to train."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from thumbnet.config import TrainConfig
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError
+from thumbnet.runs.names import CONFIG
+from thumbnet.runs.rank_job import help_training, send_training
+from thumbnet.runs.run import Run, load_run
+from thumbnet.specs.launch import Launch, this_launch
+from thumbnet.terminal.text import counted
+from thumbnet.training.distillation import TeacherLogits
+from thumbnet.training.ranks import Ranks, current_ranks, joined, last_ranks
+from thumbnet.training.state import TrainingState
+
+TRAINS = "trains"
+
+
+def over_ranks(alone: Callable[[], Run], *, go_on: Callable[[Path], Run]) -> Run:
+    """The run that `alone` makes; where a launcher started this process, together with the others that it started.
+
+    The first process calls `alone`, or after a restart `go_on` with the folder that it had begun; the others train with
+    it, and load the run when it is finished, from the same folder.
+
+    Raises:
+        RankLostError: another process has ended; and as `alone`.
+    """
+    launch = this_launch()
+    if launch is None:
+        return alone()
+    if not launch.is_first:
+        return load_run(follow(launch))
+    with joined(launch) as ranks:
+        folder = ranks.remembered_folder() if launch.restarts else None
+        run = alone() if folder is None or not (Path(folder) / CONFIG).exists() else go_on(Path(folder))
+        ranks.agree(str(run.path.resolve()))
+        return run
+
+
+def follow(launch: Launch) -> Path:
+    """Train with the first process, which says when; returns the folder of its run."""
+    with joined(launch) as ranks, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the first process tells them
+        while (word := ranks.agree(None)) == TRAINS:
+            help_training(ranks)
+        return Path(word)
+
+
+def call_others(
+    config: TrainConfig, dataset: Dataset, *, teacher: TeacherLogits | None, state: TrainingState | None
+) -> Ranks | None:
+    """Have the others train with this process, which is about to, from this state; None where there are none."""
+    ranks = current_ranks()
+    if ranks is not None:
+        ranks.agree(TRAINS)
+        send_training(ranks, config, dataset, teacher=teacher, state=state)
+    return ranks
+
+
+def remember_folder(path: Path) -> None:
+    """Go on with the run in this folder, should a launcher begin again."""
+    ranks = last_ranks()
+    if this_launch() is not None and ranks is not None:
+        ranks.remember_folder(str(path.resolve()))
+
+
+def check_batches(config: TrainConfig) -> None:
+    """ConfigError where a batch has fewer images than there are processes."""
+    ranks = current_ranks()
+    if ranks is not None and config.batch_size < ranks.size:
+        raise ConfigError(
+            f"batch_size is {config.batch_size}, but {ranks.size} processes share each batch",
+            hint=f"give a batch_size of {ranks.size} or more, or start fewer processes",
+        )
+
+
+def describe_ranks(config: TrainConfig, num_threads: int) -> str:
+    """A sentence on the processes; empty where there is one."""
+    ranks = current_ranks()
+    if ranks is None:
+        return ""
+    norms = "each process's own part of a batch"
+    if config.engine.sync_norm:
+        norms = "the whole batch, and blocks run through PyTorch's layers"
+    processes = f"{ranks.size} processes of {counted(num_threads, 'thread')}"
+    return f"{processes} train together; norms take the statistics of {norms}."

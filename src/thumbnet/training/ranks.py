@@ -1,0 +1,217 @@
+"""The processes that train one model together, by torch.distributed: gloo on CPUs, NCCL on GPUs.
+
+Each applies its own part of every batch. What they agree on goes through the launcher's store, which waits without
+a limit of the network's own; numbers go through collective operations, which every process must take part in.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Int64
+from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+
+from thumbnet.errors import ConfigError, RankLostError, TrainingError
+from thumbnet.specs.launch import Launch
+
+STEP_LIMIT = timedelta(minutes=15)  # that a process waits for the others within an epoch
+WORD_LIMIT_S = 6 * 3600.0  # that it waits for the first one, which reads, plans or scores meanwhile
+JOIN_LIMIT = timedelta(minutes=5)
+LONGEST_SLEEP_S = 0.2
+FOLDER = "run folder"  # the key under which it outlives a restart
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of a batch that a process trains on: the positions of its images, and the factor by which the mean loss
+    of these is a summand of the batch's. Counts are to be multiplied by `count_factor` before they are added up."""
+
+    positions: Int64[Tensor, " m"]
+    loss_factor: float
+    count_factor: float
+
+
+class Ranks:
+    """The processes, as the one of this `launch` sees them; one may be all of them, started by a launcher.
+
+    `number` counts the trainings that this process takes part in: what they say to each other is not mixed up.
+    """
+
+    def __init__(self, launch: Launch, number: int) -> None:
+        self.rank, self.size, self.local_rank = launch.rank, launch.size, launch.local_rank
+        self._kept = PrefixStore(f"thumbnet {number}", _open_store(launch))
+        self._store = PrefixStore(f"{launch.restarts} {launch.size}", self._kept)
+        self._num_words = 0
+        if self.size > 1:
+            self._join()
+
+    def _join(self) -> None:
+        with _lost_where_it_fails():
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+                store=PrefixStore("group", self._store),
+                rank=self.rank,
+                world_size=self.size,
+                timeout=STEP_LIMIT,
+            )
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def leave(self) -> None:
+        """Take part no longer."""
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+    def share_of(self, num_images: int) -> Share:
+        """This process's part of a batch of so many images: contiguous, and as long as the others' or one image longer.
+
+        Of a batch with fewer images than there are processes, each trains on the whole.
+        """
+        if num_images < self.size:
+            return Share(torch.arange(num_images), 1 / self.size, 1 / self.size)
+        first, last = (num_images * rank // self.size for rank in (self.rank, self.rank + 1))
+        return Share(torch.arange(first, last), (last - first) / num_images, 1.0)
+
+    def add_up(self, values: Tensor) -> None:
+        """Replace the values by their sums over all processes."""
+        with _lost_where_it_fails():
+            dist.all_reduce(values)
+
+    def take_from_first(self, values: Tensor) -> None:
+        """Replace the values by those of the first process."""
+        with _lost_where_it_fails():
+            dist.broadcast(values, src=0)
+
+    def share(self, tensors: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
+        """The first process's tensors on the CPU, by name; the others give None."""
+        content = b""
+        if tensors is not None:
+            buffer = io.BytesIO()
+            torch.save(dict(tensors), buffer)
+            content = buffer.getvalue()
+        size = torch.tensor([len(content)])
+        self.take_from_first(size)
+        values = torch.frombuffer(bytearray(content or bytes(int(size))), dtype=torch.uint8)
+        self.take_from_first(values)
+        if tensors is not None:
+            return tensors
+        loaded: dict[str, Tensor] = torch.load(io.BytesIO(values.numpy().tobytes()), weights_only=True)
+        return loaded
+
+    def agree(self, word: str | None) -> str:
+        """The first process's word, which the others wait for.
+
+        Raises:
+            TrainingError: it did not come within WORD_LIMIT_S.
+        """
+        key = f"word {self._num_words}"
+        self._num_words += 1
+        with _lost_where_it_fails():
+            if word is not None:
+                self._store.set(key, word)
+                return word
+            _wait_for(lambda: self._store.check([key]))
+            return self._store.get(key).decode()
+
+    def fails_first(self) -> bool:
+        """Whether no other process has failed before this one; a process whose peers are gone did not fail."""
+        try:
+            return self._store.add("failures", 1) == 1
+        except RuntimeError:  # the launcher is gone, too
+            return self.is_first
+
+    def remember_folder(self, path: str) -> None:
+        """Keep the run's folder for processes that are started again, as long as the launcher lives."""
+        with _lost_where_it_fails():
+            self._kept.set(FOLDER, path)
+
+    def remembered_folder(self) -> str | None:
+        """What `remember_folder` kept before a restart."""
+        with _lost_where_it_fails():
+            return self._kept.get(FOLDER).decode() if self._kept.check([FOLDER]) else None
+
+
+class _Current:
+    """What this process takes part in, or took part in last."""
+
+    ranks: Ranks | None = None
+    number = 0
+    is_training = False
+
+
+def current_ranks() -> Ranks | None:
+    """Those that this process trains with now; None where it trains alone."""
+    ranks = _Current.ranks
+    return ranks if _Current.is_training and ranks is not None and ranks.size > 1 else None
+
+
+def num_ranks_now() -> int:
+    """How many processes train together."""
+    ranks = current_ranks()
+    return 1 if ranks is None else ranks.size
+
+
+def last_ranks() -> Ranks | None:
+    """Those that this process trains with, or trained with last."""
+    return _Current.ranks
+
+
+@contextmanager
+def joined(launch: Launch) -> Iterator[Ranks]:
+    """This process among those that were started with it, for one training.
+
+    Raises:
+        RankLostError: the others cannot be reached; ConfigError: it takes part in a training already.
+    """
+    if _Current.is_training:
+        raise ConfigError("this process trains already", hint="begin one training after the other")
+    _Current.number += 1
+    ranks = _Current.ranks = Ranks(launch, _Current.number)
+    _Current.is_training = True
+    try:
+        yield ranks
+    finally:
+        _Current.is_training = False
+        ranks.leave()
+
+
+def _open_store(launch: Launch) -> Store:
+    is_master = launch.is_first and not launch.is_store_kept
+    with _lost_where_it_fails():
+        return dist.TCPStore(  # type: ignore[attr-defined]  # not exported in its stubs
+            launch.address, launch.port, launch.size, is_master=is_master, timeout=JOIN_LIMIT, wait_for_workers=False
+        )
+
+
+def _wait_for(holds: Callable[[], bool]) -> None:
+    begin_s, sleep_s = time.monotonic(), 0.001
+    while not holds():  # in Python, so that an interruption is heard
+        if time.monotonic() - begin_s > WORD_LIMIT_S:
+            raise TrainingError(
+                f"the first process has not said how it goes on for {WORD_LIMIT_S / 3600:g} hours",
+                hint="read and cache the data beforehand in one process, then start torchrun again",
+            )
+        time.sleep(sleep_s)
+        sleep_s = min(2 * sleep_s, LONGEST_SLEEP_S)
+
+
+@contextmanager
+def _lost_where_it_fails() -> Iterator[None]:
+    """RankLostError in the place of what torch.distributed raises where another process is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RankLostError(
+            f"another process of this training has ended, or cannot be reached ({str(error).splitlines()[0]:.200})",
+            hint="see what it says; torchrun --max-restarts=3 begins again after the last finished epoch",
+        ) from error

@@ -1,0 +1,114 @@
+"""Short trainings, made in one process and in two: `python tests/rank_trainings.py OUT` is the second of these."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_CPU
+
+# isort: split
+import torch
+from torch import Tensor, nn
+
+from fitting import fit_flat
+from thumbnet.data.dataset import Dataset
+from thumbnet.data.random_images import random_dataset
+from thumbnet.models.registry import create_model
+from thumbnet.specs.launch import this_launch
+from thumbnet.training.progress import Silent, StepReport
+from thumbnet.training.ranks import Ranks, joined
+
+NUM_CLASSES = 4
+MUON = {"optimizer": "muon", "lr": 0.05, "momentum": 0.6, "bias_lr": 0.1, "bias_momentum": 0.85, "head_lr": 1.0}
+SGD = {"optimizer": "sgd", "lr": 0.02, "momentum": 0.9}
+
+
+class Losses(Silent):
+    """Keeps the loss and the accuracy so far at every step."""
+
+    def __init__(self) -> None:
+        self.values: list[tuple[float, float]] = []
+
+    def step_ends(self, report: StepReport) -> None:
+        self.values.append((report.last_loss, report.accuracy))
+
+
+class Tiny(nn.Sequential):
+    """A norm of one dimension, too, and one that has no parameters and averages all batches."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(3, 8, 3, stride=2),
+            nn.BatchNorm2d(8, affine=False, momentum=None),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.BatchNorm1d(32),
+            nn.Linear(32, NUM_CLASSES),
+        )
+
+
+def darkened(images: Tensor) -> Tensor:
+    """Draws for the batch, and looks at all of it."""
+    return (images * torch.rand(len(images), 1, 1, 1) * (images.float().mean() / 200)).to(torch.uint8)
+
+
+def seeded(make: Callable[[], nn.Module]) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return make()
+
+
+def network(name: str) -> Callable[[], nn.Module]:
+    return lambda: create_model(name, num_classes=NUM_CLASSES, seed=0)
+
+
+def grown(num_images: int, side: int = 32) -> Dataset:
+    return random_dataset(num_images, (3, side, side), NUM_CLASSES)
+
+
+# By name: the model, how many images, and what `fit` is given. Parts differ in size; the last batch has one image left
+# over, or is smaller than the others.
+CASES: Mapping[str, tuple[Callable[[], nn.Module], int, Mapping[str, object]]] = {
+    "sprint": (network("sprint"), 38, {**MUON, "batch_size": 15, "augmentation": "shift-flip", "kernels": "pytorch"}),
+    "thumb-20k": (
+        network("thumb-20k"),
+        38,
+        {**MUON, "batch_size": 15, "alternating_flip": True, "augmentation": "shift-flip", "kernels": "pytorch"},
+    ),
+    "mixup": (Tiny, 22, {**SGD, "batch_size": 7, "mixup": 0.5, "augmentation": "crop-flip", "average_decay": 0.9}),
+    "class weights": (Tiny, 22, {**SGD, "batch_size": 7, "class_weights": "balanced", "mixup": 0.5}),
+    "own function": (Tiny, 22, {**SGD, "batch_size": 7, "augmentation": darkened, "mixup": 0.2}),
+    "fewer images": (Tiny, 5, {**SGD, "batch_size": 2}),
+}
+
+
+def train(name: str, ranks: Ranks | None, **changes: object) -> tuple[list[tuple[float, float]], dict[str, Tensor]]:
+    """The steps' losses and accuracies, and the weights in the end."""
+    make, num_images, flat = CASES[name]
+    model, losses = seeded(make), Losses()
+    given = {"epochs": 2, "precision": "float32", **flat, **changes, "progress": losses, "ranks": ranks}
+    fit_flat(model, grown(num_images, 32 if make is not Tiny else 12), **given)
+    return losses.values, model.state_dict()
+
+
+def in_two(ranks: Ranks, names: tuple[str, ...]) -> dict[str, tuple[list[tuple[float, float]], dict[str, Tensor]]]:
+    """What both processes do, one beside the other."""
+    done = {name: train(name, ranks) for name in names}
+    done["parts"] = train("mixup", ranks, sync_norm=False)
+    return done
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    launch = this_launch()
+    assert launch is not None
+    with joined(launch) as ranks:
+        weights = {name: state for name, (_, state) in in_two(ranks, tuple(CASES)).items()}
+        torch.save(weights, Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

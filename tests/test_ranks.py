@@ -1,0 +1,111 @@
+"""Training by two processes on loopback: one process's losses, and equal weights in both."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rank_trainings import CASES, in_two, train
+from thumbnet.cli import main, ranks
+from thumbnet.errors import ConfigError
+from thumbnet.specs.launch import Launch, launch_of
+from thumbnet.training.ranks import _Current, joined
+
+HERE = Path(__file__).parent
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port: int = server.getsockname()[1]
+        return port
+
+
+def environment(rank: int, port: int) -> dict[str, str]:
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the first of two processes, this one, saw of the cases, and the weights that the second one ended with."""
+    out, port = tmp_path_factory.mktemp("ranks") / "weights.pt", free_port()
+    command = [sys.executable, str(HERE / "rank_trainings.py"), str(out)]
+    with subprocess.Popen(command, env=os.environ | environment(1, port)) as second:
+        launch = launch_of(environment(0, port))
+        assert launch is not None
+        with joined(launch) as ranks:
+            done = in_two(ranks, tuple(CASES))
+        assert second.wait(60) == 0
+    return done, torch.load(out, weights_only=True)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_give_the_losses_of_one(name: str, two: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    alone, _ = train(name, None)
+    together, _ = two[0][name]
+    assert len(alone) == len(together) >= 4
+    if name != "fewer images":  # of which a norm of one value a channel makes much of the least rounding
+        for (loss, accuracy), (other_loss, other_accuracy) in zip(alone, together, strict=True):
+            assert other_loss == pytest.approx(loss, rel=1e-4)
+            assert other_accuracy == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize("name", [*CASES, "parts"])
+def test_both_processes_have_the_same_weights(name: str, two: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    _, weights = two[0][name]
+    assert all(torch.equal(weights[key], other) for key, other in two[1][name].items())
+
+
+def test_norms_of_parts_are_others(two: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    whole, parts = two[0]["mixup"][0], two[0]["parts"][0]
+    assert parts[0][0] != pytest.approx(whole[0][0], rel=1e-4)
+    assert parts[-1][0] == pytest.approx(whole[-1][0], rel=0.5)
+
+
+def test_running_statistics_are_those_of_the_whole_batch(two: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    _, alone = train("mixup", None)
+    for key, value in two[0]["mixup"][1].items():
+        assert torch.allclose(value, alone[key], rtol=1e-3, atol=1e-4), key
+
+
+def test_a_launcher_says_it_by_all_its_variables_or_not_at_all() -> None:
+    variables = environment(1, 29500)
+    assert launch_of({}) is None
+    assert launch_of({name: value for name, value in variables.items() if name != "RANK"}) is None
+    assert launch_of(variables) == Launch(1, 1, 2, "127.0.0.1", 29500)
+    with pytest.raises(ConfigError, match="RANK=two"):
+        launch_of({**variables, "RANK": "two"})
+    with pytest.raises(ConfigError, match="WORLD_SIZE=1"):
+        launch_of({**variables, "WORLD_SIZE": "1"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["models"], "`thumbnet models` is for one process, but torchrun started 2 processes"),
+        (["train", "--seeds", "2"], "--seeds trains several networks, but torchrun started 2 processes"),
+    ],
+)
+def test_what_is_for_one_process_is_refused_once(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ranks, "ENDING_S", 0.0)
+    monkeypatch.setattr(_Current, "ranks", None)
+    for rank in (0, 1):
+        for name, value in environment(rank, 29500).items():
+            monkeypatch.setenv(name, value)
+        assert main(arguments) == 2
+    assert capsys.readouterr().err.count(message) == 1

@@ -1,0 +1,64 @@
+"""The command under torchrun: a process that dies, one that is refused, and going on afterwards; tens of seconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from thumbnet.cli import main
+from thumbnet.runs.run import load_run
+
+HERE = Path(__file__).parent
+TRAIN = ["train", "--data", "digits", "--epochs", "3", "--no-pictures", "--set", "model_options.blocks=c8s"]
+LIMIT_S = 60.0
+
+pytestmark = pytest.mark.ranks
+
+
+def torchrun(*arguments: str, folder: Path, number: int = 2) -> tuple[int, str]:
+    """The exit status and what all processes wrote."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(number), *arguments]
+    begin_s = time.monotonic()
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+    )
+    assert time.monotonic() - begin_s < LIMIT_S * (1 + ("--max-restarts" in arguments))
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_what_is_refused_is_said_once_and_first(tmp_path: Path) -> None:
+    status, said = torchrun("-m", "thumbnet", *TRAIN, "--batch-size", "2", folder=tmp_path, number=3)
+    assert status != 0
+    assert said.count("batch_size is 2, but 3 processes share each batch") == 1
+    assert said.index("thumbnet: error:") < said.index("ChildFailedError")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_killed_process_ends_all_and_one_process_goes_on(tmp_path: Path) -> None:
+    status, said = torchrun(str(HERE / "rank_killed.py"), *TRAIN, "--run-dir", "run", folder=tmp_path)
+    assert status != 0
+    assert "Signal 9 (SIGKILL)" in said
+    assert "onnection" not in said  # the other one's, which was left alone
+    resume = ["train", "--resume", str(tmp_path / "run")]
+    assert main(resume) == 2
+    assert main([*resume, "--accept-changes"]) == 0
+    run = load_run(tmp_path / "run")
+    assert len(run.history) == 3
+    changes = run.metrics["resumed_with_changes"]
+    assert isinstance(changes, list)
+    assert "from epoch 2 on: num_ranks was 2 and is 1" in changes
+
+
+def test_torchrun_begins_again_after_the_last_epoch(tmp_path: Path) -> None:
+    status, said = torchrun("--max-restarts", "1", str(HERE / "rank_killed.py"), *TRAIN, folder=tmp_path)
+    assert status == 0, said
+    assert "after epoch 1 of 3" in said
+    (folder,) = (tmp_path / "runs").iterdir()
+    run = load_run(folder)
+    assert len(run.history) == 3
+    assert run.metrics["num_ranks"] == 2
