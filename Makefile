@@ -10,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL_TORCH = $(if $(filter file,$(origin TORCH)),$(BIN)/python tools/install_torch.py,$(PIP) install --quiet) $(TORCH)
 
-.PHONY: FORCE setup setup-browser setup-boards train test test-browser engine lint audit format lock wheel clean
+.PHONY: FORCE setup setup-browser setup-boards train test test-browser test-gpu engine lint audit format lock wheel clean
 
 setup: .venv/.ready
 
@@ -63,6 +63,10 @@ test: setup
 
 test-browser: setup-browser
 	@$(BIN)/python -m pytest -m browser -rs
+
+# What needs a GPU, for which `make setup` installs PyTorch's CUDA build; without one they are skipped.
+test-gpu: setup
+	@$(BIN)/python -m pytest -m gpu -rs tests/test_gpu.py
 
 # The WebAssembly of the pages that thumbnet writes, from its C source; needs clang and wasm-ld (Debian: clang and lld).
 engine:
