@@ -10,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL_TORCH = $(if $(filter file,$(origin TORCH)),$(BIN)/python tools/install_torch.py,$(PIP) install --quiet) $(TORCH)
 
-.PHONY: FORCE setup setup-browser setup-boards train test test-browser test-gpu engine lint audit format lock wheel clean
+.PHONY: FORCE setup setup-browser setup-boards train test test-browser test-gpu engine lint audit trust format lock wheel clean
 
 setup: .venv/.ready
 
@@ -90,6 +90,12 @@ audit:
 	@[ -x .audit/bin/pip-audit ] || { $(PYTHON) -m venv .audit && .audit/bin/python -m pip --disable-pip-version-check install --quiet pip-audit==$(PIP_AUDIT); }
 	.audit/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r requirements.lock \
 		-r <(echo $(firstword $(subst +, ,$(TORCH))))
+
+# Trainings killed, disks filled, files damaged and readers fuzzed; writes docs/results/trust.md. KEEP goes on where it was stopped.
+KEEP ?= runs/trust
+MINUTES ?= 10
+trust: setup
+	@$(BIN)/python benchmarks/bench_trust.py --keep $(KEEP) --minutes $(MINUTES)
 
 format: setup
 	$(BIN)/ruff format

@@ -29,8 +29,7 @@ def lock_folder(folder: Path, *, waits: bool = False) -> Iterator[None]:
     path = folder / LOCK
     descriptor = _take(path, waits=waits)
     try:
-        os.truncate(descriptor, 0)
-        os.write(descriptor, f"{SIGNATURE} {os.getpid()}\n".encode())
+        _sign(path, descriptor)
         yield
     finally:
         if sys.platform == "win32":  # which removes no open file; a process that has opened it meanwhile keeps it
@@ -72,7 +71,7 @@ def _take(path: Path, *, waits: bool) -> int:
         try:
             descriptor = os.open(path, FLAGS, 0o666)
         except OSError as error:
-            raise RunError(f"{path.parent} cannot be written: {error}", hint="check its permissions") from error
+            raise _unwritable(path, error) from error
         try:
             _lock(descriptor, waits=waits)
         except OSError as error:
@@ -82,6 +81,15 @@ def _take(path: Path, *, waits: bool) -> int:
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
         os.close(descriptor)  # it was that of a process that has ended since
+
+
+def _sign(path: Path, descriptor: int) -> None:
+    """Say in the file whose it is; RunError where there is no room for that."""
+    try:
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{SIGNATURE} {os.getpid()}\n".encode())
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def _lock(descriptor: int, *, waits: bool) -> None:
@@ -97,6 +105,10 @@ def _lock(descriptor: int, *, waits: bool) -> None:
         os.lseek(descriptor, 0, os.SEEK_SET)
     else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    return RunError(f"{path.parent} cannot be written: {error}", hint="check its permissions and the disk's room")
 
 
 def _refused(path: Path, error: OSError) -> RunError:

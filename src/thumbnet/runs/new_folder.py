@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from thumbnet.data.source_registry import source_name, source_of
@@ -11,7 +11,7 @@ from thumbnet.errors import ConfigError, RunError
 from thumbnet.runs.files import names_in, remove
 from thumbnet.runs.folder import RunDir
 from thumbnet.runs.lock import lock_folder, was_locked
-from thumbnet.runs.names import BEFORE_TRAINING, CODE, LOCK, is_temporary
+from thumbnet.runs.names import BEFORE_TRAINING, CODE, CONFIG, FOLDS, LOCK, SEEDS, is_temporary
 from thumbnet.specs.data import DataSpec
 
 RUN_DIR_OPTION = "--run-dir"
@@ -54,7 +54,19 @@ def create_run_dir(
         if not _is_free(chosen, was_started):
             raise _not_empty(chosen, option)
         remove(chosen, [name for name in names_in(chosen) if name != LOCK])
-        yield RunDir(chosen)
+        try:
+            yield RunDir(chosen)
+        except BaseException:
+            _clear_if_no_run(chosen)
+            raise
+
+
+def _clear_if_no_run(folder: Path) -> None:
+    """Remove what a start wrote that failed before the folder became a run, so that it can be started again."""
+    with suppress(OSError, RunError):
+        names = names_in(folder)
+        if not {CONFIG, SEEDS, FOLDS} & set(names):
+            remove(folder, [name for name in names if name in BEFORE_TRAINING or CODE.fullmatch(name)])
 
 
 def _next_free(parent: Path, recipe: str) -> Path:
