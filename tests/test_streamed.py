@@ -17,8 +17,10 @@ from torch import Tensor
 
 import thumbnet
 from small_runs import small_config
+from thumbnet.augment import RandomCrop
 from thumbnet.config import run_config_from_toml
-from thumbnet.data import block_shuffle, memory, read_ahead, streamed
+from thumbnet.data import alike, block_shuffle, descriptions, duplicates, leaks, memory, read_ahead, streamed
+from thumbnet.data.all_alike import find_all_alike
 from thumbnet.data.batches import batches_of
 from thumbnet.data.block_shuffle import block_shuffled_order, window_ends
 from thumbnet.data.packs import row_reader
@@ -26,7 +28,13 @@ from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.row_reader import RowReader
 from thumbnet.data.read_ahead import read_batches
 from thumbnet.data.streamed import StreamedImages, chosen_of, chunks_of
+from thumbnet.data_check.exposure import find_exposure_issues
+from thumbnet.data_check.suspects import find_duplicates_across
 from thumbnet.errors import ConfigError, DataError
+from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.evaluation.tta import predict_tta
+from thumbnet.runs.fold_runs import checksum_of
+from thumbnet.runs.teacher import compute_teacher_logits
 from thumbnet.training.inputs import resolve_inputs
 from thumbnet.training.progress import Silent
 
@@ -275,14 +283,12 @@ def test_a_training_goes_on_from_an_epoch_to_the_same_weights(pack: str, little_
 
 def test_how_a_run_shuffles_is_recorded(pack: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     config = small_config(tmp_path).replace(data=pack)
-    in_memory = thumbnet.train(config, run_dir=tmp_path / "memory", log_style="silent", pictures=False)
-    forced = thumbnet.train(
-        config.replace(shuffle="blocks"), run_dir=tmp_path / "forced", log_style="silent", pictures=False
-    )
+    in_memory, blocks = thumbnet.load_dataset(pack), thumbnet.Inputs(shuffle="blocks")
+    assert [resolve_inputs(each, in_memory).shuffle for each in (config.inputs, blocks)] == ["whole", "blocks"]
     request.getfixturevalue("little_memory")
     on_disk = thumbnet.train(config, run_dir=tmp_path / "disk", log_style="silent", pictures=False)
-    assert [run.config.inputs.shuffle for run in (in_memory, forced, on_disk)] == ["whole", "blocks", "blocks"]
-    assert in_memory.metrics["num_test"] == on_disk.metrics["num_test"] == 30
+    assert on_disk.config.inputs.shuffle == "blocks"
+    assert on_disk.metrics["num_test"] == 30
     for name in ("config.toml", "predictions.csv", "metrics.json"):
         assert (tmp_path / "disk" / name).is_file()
     assert (
@@ -298,6 +304,68 @@ def test_how_a_run_shuffles_is_recorded(pack: str, tmp_path: Path, request: pyte
         thumbnet.Inputs(shuffle="blocks", sampler="balanced")
     balanced = thumbnet.Inputs(augmentation="none", sampler="balanced")
     assert resolve_inputs(balanced, thumbnet.load_dataset(pack)).shuffle == "whole"
+
+
+def everything(dataset: thumbnet.Dataset, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What is found and predicted of a dataset, by whatever goes through all of its images."""
+    torch.manual_seed(0)
+    model = thumbnet.create_model("sprint", num_classes=3, in_channels=3, blocks="c8p").eval()
+    shown: dict[str, Any] = {"mean": dataset.mean, "std": dataset.std}
+    monkeypatch.setattr(alike, "MAX_PAIRS", 40 * 220)  # of which the later images are a sample
+    found = {"some leaks": leaks.find_leaks(dataset)}
+    monkeypatch.setattr(alike, "MAX_PAIRS", 10**9)
+    return {
+        **found,
+        "leaks": leaks.find_leaks(dataset),
+        "all alike": find_all_alike(dataset.train.images, with_flips=True),
+        "duplicates": find_duplicates_across(dataset),
+        "exposure": find_exposure_issues(dataset.train.images, dataset.train.labels),
+        "checksum": checksum_of(dataset.train),
+        "logits": predict_logits(model, dataset.train.images, **shown),
+        "views": predict_tta(model, dataset.train.images, flip=True, **shown),
+        "teacher": compute_teacher_logits(model, dataset.train.images, RandomCrop(2), flips=True, **shown),
+    }
+
+
+@pytest.mark.parametrize("kept_bytes", [2**28, 64 * 192 * 4])
+def test_searches_and_predictions_are_those_of_images_in_memory(
+    kept_bytes: int, pack: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(thumbnet.Dataset, "kept_results", lambda _: None)
+    monkeypatch.setattr(descriptions, "BLOCK_IMAGES", 50)
+    monkeypatch.setattr(duplicates, "BLOCK_IMAGES", 50)
+    monkeypatch.setattr(descriptions, "KEPT_BYTES", kept_bytes)
+    expected = everything(thumbnet.load_dataset(pack), monkeypatch)
+    assert expected["leaks"].num_exact >= 1
+    request.getfixturevalue("little_memory")
+    found = everything(thumbnet.load_dataset(pack), monkeypatch)
+    for name, value in expected.items():
+        same = torch.equal(found[name], value) if isinstance(value, Tensor) else found[name] == value
+        assert same, name
+
+
+def test_neighbours_of_a_large_set_are_those_among_the_most_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (300, 3, 16, 16), np.uint8))
+    images[200:250] = images[:50] // 2 + 60
+    expected = duplicates.find_duplicates(images, with_flips=False)
+    assert len(expected) >= 50
+    monkeypatch.setattr(duplicates, "BLOCK_IMAGES", 40)
+    monkeypatch.setattr(duplicates, "MOST_RANKED", 250)
+    monkeypatch.setattr(duplicates, "NUM_RANKED", 20)
+    found = duplicates.find_duplicates(images, with_flips=False)
+    assert [(pair.first, pair.second) for pair in found] == [(pair.first, pair.second) for pair in expected]
+
+
+def test_of_many_images_on_the_disk_a_part_is_compared(
+    pack: str, little_memory: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = thumbnet.load_dataset(pack, val_fraction=0).train.images
+    everything = duplicates.find_duplicates(images, with_flips=False)
+    monkeypatch.setattr(duplicates, "KEPT_BYTES", 100 * 4 * 192)
+    assert duplicates.num_compared(images) == 100
+    assert duplicates.num_compared(torch.empty(7, 3, 2, 2, dtype=torch.uint8)) == 7
+    found = duplicates.find_duplicates(images, with_flips=False)
+    assert [pair for pair in found if pair.likeness == 1] == [pair for pair in everything if pair.likeness == 1]
 
 
 def train(dataset: thumbnet.Dataset, *, epochs: int, shuffle: Any = "auto", **rest: Any) -> dict[str, Tensor]:

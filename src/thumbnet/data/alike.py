@@ -6,9 +6,7 @@ reduced to that. Only images of different parts are compared.
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import NamedTuple
@@ -19,8 +17,11 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from thumbnet.data.duplicates import FINE_SIDE, find_duplicates_between
+from thumbnet.data.descriptions import FINE_SIDE, ImagesByPlace
+from thumbnet.data.digests import digests_of, first_equals
+from thumbnet.data.duplicates import find_duplicates_between
 from thumbnet.data.statistics import images_at_once
+from thumbnet.data.streamed import is_streamed
 
 MAX_PAIRS = 300_000_000  # of images that are compared; of more, a part of those after the first part is searched
 NEARLY = 0.999999  # the greatest likeness of two images that are not equal
@@ -55,37 +56,40 @@ def find_alike(parts: Sequence[UInt8[Tensor, "_ c h w"]], *, with_flips: bool) -
         with_flips: whether an image and its flipped image show the same.
     """
     numbers = torch.cat([torch.full((len(images),), number) for number, images in enumerate(parts)])
-    digests = [digest(image) for images in parts for image in images.numpy()]
-    twins: dict[tuple[int, bytes], list[int]] = defaultdict(list)  # equal images of a part
-    for place, key in enumerate(zip(numbers.tolist(), digests, strict=True)):
-        twins[key].append(place)
-    first_ones = torch.tensor(sorted(equal[0] for equal in twins.values()))
+    digests = np.concatenate([digests_of(images) for images in parts])
+    first_of = first_equals(digests, numbers.numpy())  # of equal images of a part
+    first_ones = torch.from_numpy(np.flatnonzero(first_of == np.arange(len(first_of))))
     searched = _searched(first_ones, numbers)
-    small = torch.cat([reduced(images) for images in parts])
-    pairs = list(_equal_pairs(twins))
-    for pair in find_duplicates_between(small[searched], numbers[searched], with_flips=with_flips):
+    pairs = list(_equal_pairs(digests, first_ones.numpy()))
+    small = small_images(parts, searched)
+    for pair in find_duplicates_between(small, numbers[searched], with_flips=with_flips):
         first, second = int(searched[pair.first]), int(searched[pair.second])
         pairs.append(AlikePair(first, second, min(pair.likeness, NEARLY), pair.flipped))
-    later = searched[numbers[searched] > 0].tolist()
+    later = searched[numbers[searched] > 0].numpy()
     return Alike(
-        frozenset(most_alike(pairs, {equal[0]: equal for equal in twins.values()})),
-        sum(len(twins[int(numbers[place]), digests[place]]) for place in later),
+        frozenset(most_alike(pairs, equal_to({end for pair in pairs for end in (pair.first, pair.second)}, first_of))),
+        int(np.bincount(first_of)[later].sum()),
     )
 
 
-def digest(image: UInt8[np.ndarray, "c h w"]) -> bytes:
-    """Of its pixels; equal images have equal ones."""
-    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-
-
-def _equal_pairs(twins: Mapping[tuple[int, bytes], Sequence[int]]) -> Iterator[AlikePair]:
+def _equal_pairs(digests: UInt8[np.ndarray, "n 16"], first_ones: Int64[np.ndarray, " m"]) -> Iterator[AlikePair]:
     """Of equal images of several parts, the first of each part, in pairs."""
-    first_ones: dict[bytes, list[int]] = defaultdict(list)
-    for (_, digest), places in twins.items():
-        first_ones[digest].append(places[0])
-    for ones in first_ones.values():
-        for first, second in combinations(sorted(ones), 2):
+    first_of = first_equals(digests[first_ones])
+    repeated = np.flatnonzero(np.bincount(first_of, minlength=1) > 1)
+    for ones in equal_to(repeated.tolist(), first_of).values():
+        for first, second in combinations(first_ones[ones].tolist(), 2):
             yield AlikePair(first, second, 1.0)
+
+
+def equal_to(ends: Collection[int], first_of: Int64[np.ndarray, " n"]) -> dict[int, list[int]]:
+    """The images that are equal to each of `ends`, in order; each of these is the first of its own."""
+    order = np.argsort(first_of, kind="stable")
+    wanted = np.array(sorted(ends), np.int64)
+    starts, stops = (np.searchsorted(first_of[order], wanted, side=side) for side in ("left", "right"))
+    return {
+        end: order[start:stop].tolist()
+        for end, start, stop in zip(wanted.tolist(), starts.tolist(), stops.tolist(), strict=True)
+    }
 
 
 def _searched(first_ones: Int64[Tensor, " m"], numbers: Int64[Tensor, " n"]) -> Int64[Tensor, " s"]:
@@ -113,6 +117,26 @@ def _keep(best: dict[tuple[bool, int], AlikePair], key: tuple[bool, int], pair: 
     known = best.get(key)
     if known is None or (known.likeness, -known.first, -known.second) < (pair.likeness, -pair.first, -pair.second):
         best[key] = pair
+
+
+def small_images(parts: Sequence[UInt8[Tensor, "_ c h w"]], searched: Int64[Tensor, " s"]) -> ImagesByPlace:
+    """Some of the images of all parts in no more than FINE_SIDE pixels a side; from the disk as they are asked for."""
+    if not any(is_streamed(images) for images in parts):
+        return torch.cat([reduced(images) for images in parts])[searched]
+    return _SmallFromDisk(torch.cat([*parts]), searched)
+
+
+class _SmallFromDisk:
+    """Images on the disk, reduced when they are asked for."""
+
+    def __init__(self, images: UInt8[Tensor, "n c h w"], searched: Int64[Tensor, " s"]) -> None:
+        self._images, self._searched = images, searched
+
+    def __len__(self) -> int:
+        return len(self._searched)
+
+    def __getitem__(self, places: Int64[Tensor, " m"], /) -> UInt8[Tensor, "m c h2 w2"]:
+        return reduced(self._images[self._searched[places]])
 
 
 def reduced(images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h2 w2"]:

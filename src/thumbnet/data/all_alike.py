@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 from thumbnet.data import alike
-from thumbnet.data.alike import NEARLY, AlikePair, digest, most_alike, reduced
+from thumbnet.data.alike import NEARLY, AlikePair, equal_to, most_alike, small_images
+from thumbnet.data.digests import digests_of, first_equals
 from thumbnet.data.duplicates import find_near_duplicates
 
 
@@ -105,11 +107,9 @@ class _Link(NamedTuple):
 def find_all_alike(images: UInt8[Tensor, "n c h w"], *, with_flips: bool) -> AllAlike:
     """All images that are equal or nearly so; of so many that there are more than MAX_PAIRS pairs, a sample is searched
     for near ones, always the same."""
-    equal: dict[bytes, list[int]] = defaultdict(list)
-    for index, image in enumerate(images.numpy()):
-        equal[digest(image)].append(index)
-    copies = {places[0]: places for places in equal.values()}
-    searched = torch.tensor(sorted(copies))
+    first_of = first_equals(digests_of(images))
+    sizes = np.bincount(first_of, minlength=1)
+    searched = torch.from_numpy(np.flatnonzero(sizes))
     most = int((2 * alike.MAX_PAIRS) ** 0.5)
     if len(searched) > most:
         order = torch.randperm(len(searched), generator=torch.Generator().manual_seed(0))
@@ -117,11 +117,11 @@ def find_all_alike(images: UInt8[Tensor, "n c h w"], *, with_flips: bool) -> All
     places = searched.tolist()
     near = [
         AlikePair(places[pair.first], places[pair.second], min(pair.likeness, NEARLY), pair.flipped)
-        for pair in find_near_duplicates(reduced(images)[searched], with_flips=with_flips)
+        for pair in find_near_duplicates(small_images([images], searched), with_flips=with_flips)
     ]
     return AllAlike(
-        {first_one: equals for first_one, equals in copies.items() if len(equals) > 1},
+        equal_to(np.flatnonzero(sizes > 1).tolist(), first_of),
         near,
         num_images=len(images),
-        num_searched=sum(len(copies[place]) for place in places),
+        num_searched=int(sizes[places].sum()),
     )

@@ -11,18 +11,28 @@ end, at the last gap in its sorted distances, if ten or more images are nearer t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
-from torch.nn import functional as F
 
-COARSE_SIDE = 8
-FINE_SIDE = 32  # larger images are reduced to it
-BLUR = 5  # pixels, the side of the square whose mean is taken away
-BLOCK_IMAGES = 2000  # so a block of pairs takes 16 MB
+from thumbnet.data.descriptions import (
+    BLOCK_IMAGES,
+    COARSE_SIDE,
+    KEPT_BYTES,
+    CoarseBlocks,
+    Describe,
+    FineDetail,
+    ImagesByPlace,
+    coarse_means,
+    fine_detail,
+)
+from thumbnet.data.digests import digests_of, first_equals
+from thumbnet.data.streamed import is_streamed
+
 NUM_SAMPLED = 500  # images by which that distance is measured, at least
 SAMPLED_PAIRS = (
     4_000_000  # as many more as make so many pairs: on 2,624 solar cells, 500 found 142 or 75 pairs by their order
@@ -34,9 +44,7 @@ CROWDED_SHARE = 0.05  # of the images
 # pairs are true ones, and below a detail's correlation of 0.7 pictures of the same kind of thing begin.
 COARSE_SHARE = 0.9
 FINE_SHARE = 0.6
-MIN_DETAIL = 1.0  # root mean square, in levels of 255: below, there is no detail that could correlate
-
-Describe = Callable[[UInt8[Tensor, "n c h w"]], Float[Tensor, "n d"]]
+MOST_RANKED, NUM_RANKED = 2**17, 2**11  # of more images than that, so many neighbours are looked at
 
 
 @dataclass(frozen=True)
@@ -60,22 +68,32 @@ def find_duplicates(
 ) -> tuple[DuplicatePair, ...]:
     """The pairs of images that are equal or nearly so, the most alike first.
 
-    Of several images that are equal, each is paired with the first of them only, and only that one with others.
+    Of several images that are equal, each is paired with the first of them only, and only that one with others. Of
+    images on the disk, `num_compared` at most are compared, always the same; equal ones are found all the same.
 
     Args:
         with_flips: whether an image and its flipped image show the same.
         share: of the distance to the neighbours, at which two images are nearly equal.
     """
-    equal = _equal_pairs(images)
-    later = {pair.second for pair in equal}
-    distinct = torch.tensor([index for index in range(len(images)) if index not in later])
+    first_of = first_equals(digests_of(images))
+    is_first = first_of == np.arange(len(first_of))
+    equal = [DuplicatePair(int(first_of[later]), later, 1.0) for later in np.flatnonzero(~is_first).tolist()]
+    distinct = torch.from_numpy(np.flatnonzero(is_first))
+    if is_streamed(images) and len(distinct) > num_compared(images):
+        drawn = torch.randperm(len(distinct), generator=torch.Generator().manual_seed(0))[: num_compared(images)]
+        distinct = distinct[drawn.sort().values]
     if len(distinct) < 2:
         return tuple(equal)
     near = _near_pairs_once(images, distinct, _limits(images, distinct, share), with_flips=with_flips)
     return tuple(sorted([*equal, *near], key=lambda pair: (-pair.likeness, pair.first, pair.second)))
 
 
-def find_near_duplicates(images: UInt8[Tensor, "n c h w"], *, with_flips: bool) -> tuple[DuplicatePair, ...]:
+def num_compared(images: UInt8[Tensor, "n c h w"]) -> int:
+    """How many images of a set are compared with each other: of one on the disk, those whose coarse means are kept."""
+    return KEPT_BYTES // (4 * images.shape[1] * COARSE_SIDE**2) if is_streamed(images) else len(images)
+
+
+def find_near_duplicates(images: ImagesByPlace, *, with_flips: bool) -> tuple[DuplicatePair, ...]:
     """The pairs of images whose detail correlates, as `find_duplicates` judges it, in no order.
 
     All pairs are compared, and no two images should be equal: copies would set the limits.
@@ -87,7 +105,7 @@ def find_near_duplicates(images: UInt8[Tensor, "n c h w"], *, with_flips: bool) 
 
 
 def find_duplicates_between(
-    images: UInt8[Tensor, "n c h w"], parts: Int64[Tensor, " n"], *, with_flips: bool
+    images: ImagesByPlace, parts: Int64[Tensor, " n"], *, with_flips: bool
 ) -> tuple[DuplicatePair, ...]:
     """The pairs of images of different `parts` whose detail correlates, as `find_duplicates` judges it, in no order.
 
@@ -100,7 +118,7 @@ def find_duplicates_between(
 
 
 def _near_pairs_once(
-    images: UInt8[Tensor, "n c h w"],
+    images: ImagesByPlace,
     distinct: Int64[Tensor, " m"],
     limits: tuple[float, float],
     *,
@@ -118,18 +136,8 @@ def _near_pairs_once(
     return list(near.values())
 
 
-def _equal_pairs(images: UInt8[Tensor, "n c h w"]) -> list[DuplicatePair]:
-    first_of: dict[bytes, int] = {}
-    pairs = []
-    for index, image in enumerate(images.numpy()):
-        first = first_of.setdefault(image.tobytes(), index)
-        if first != index:
-            pairs.append(DuplicatePair(first, index, 1.0))
-    return pairs
-
-
 def _near_pairs(
-    images: UInt8[Tensor, "n c h w"],
+    images: ImagesByPlace,
     distinct: Int64[Tensor, " m"],
     limits: tuple[float, float],
     *,
@@ -142,15 +150,16 @@ def _near_pairs(
     by_part = [distinct] if parts is None else [distinct[parts[distinct] == part] for part in parts.unique().tolist()]
     owned = [(owner, block) for owner, inside in enumerate(by_part) for block in inside.split(BLOCK_IMAGES)]
     blocks = [block for _, block in owned]
-    coarse = [_coarse(images[block]) for block in blocks]
-    others = [_coarse(images[block].flip(3)) for block in blocks] if flipped else coarse
-    detail = _Detail(images)
-    seen = _Detail(images, flipped=True) if flipped else detail
-    for number, rows in enumerate(coarse):
+    coarse = CoarseBlocks(images, blocks)
+    others = CoarseBlocks(images, blocks, flipped=True) if flipped else coarse
+    detail = FineDetail(images)
+    seen = FineDetail(images, flipped=True) if flipped else detail
+    for number in range(len(blocks)):
+        rows = coarse.of(number)
         for other_number in range(number, len(blocks)):
             if parts is not None and owned[number][0] == owned[other_number][0]:
                 continue
-            likely = rows @ others[other_number].T > coarse_limit
+            likely = rows @ others.of(other_number).T > coarse_limit
             if number == other_number:
                 likely = likely.triu(diagonal=1)
             places = likely.nonzero()
@@ -161,43 +170,36 @@ def _near_pairs(
                     yield DuplicatePair(int(first[place]), int(second[place]), float(likeness[place]), flipped)
 
 
-class _Detail:
-    """The fine detail of images, each computed once, when it is first asked for."""
-
-    def __init__(self, images: UInt8[Tensor, "n c h w"], *, flipped: bool = False) -> None:
-        self.images, self.flipped = images, flipped
-        self.is_known = torch.zeros(len(images), dtype=torch.bool)
-        self.rows = torch.empty(len(images), _fine(images[:1]).shape[1])  # memory that is not written takes none
-
-    def of(self, indices: Int64[Tensor, " m"]) -> Float[Tensor, "m d"]:
-        for chunk in indices[~self.is_known[indices]].unique().split(BLOCK_IMAGES):
-            images = self.images[chunk]
-            self.rows[chunk] = _fine(images.flip(3) if self.flipped else images)
-            self.is_known[chunk] = True
-        return self.rows[indices]
-
-
-def _limits(
-    images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"], share: float = FINE_SHARE
-) -> tuple[float, float]:
+def _limits(images: ImagesByPlace, distinct: Int64[Tensor, " m"], share: float = FINE_SHARE) -> tuple[float, float]:
     """The coarse and the fine correlation above which a pair is closer than a share of the distance to a neighbour:
     `share` of it in detail, and in the coarse as much more than COARSE_SHARE as `share` is more than FINE_SHARE."""
     coarse_share = COARSE_SHARE * share / FINE_SHARE
     generator = torch.Generator().manual_seed(0)
     num_sampled = max(NUM_SAMPLED, SAMPLED_PAIRS // len(distinct))
     sample = distinct[torch.randperm(len(distinct), generator=generator)[:num_sampled]]
-    fine = _sorted_likeness(images, distinct, sample, _fine)
+    fine = _sorted_likeness(images, distinct, sample, fine_detail)
     ranks = torch.cat([_neighbour_ranks(_distance(rows)) for rows in fine.split(SAMPLED_AT_ONCE)])
-    coarse = _sorted_likeness(images, distinct, sample, _coarse)
+    coarse = _sorted_likeness(images, distinct, sample, coarse_means)
     return _threshold(coarse, ranks, coarse_share), _threshold(fine, ranks, share)
 
 
 def _sorted_likeness(
-    images: UInt8[Tensor, "n c h w"], distinct: Int64[Tensor, " m"], sample: Int64[Tensor, " s"], describe: Describe
-) -> Float[Tensor, "s m"]:
-    """Of each of the sampled images to all, the most alike first: that is, as a rule, the image itself."""
+    images: ImagesByPlace, distinct: Int64[Tensor, " m"], sample: Int64[Tensor, " s"], describe: Describe
+) -> Float[Tensor, "s k"]:
+    """Of each of the sampled images to all, the most alike first: that is, as a rule, the image itself; of more than
+    MOST_RANKED images, the NUM_RANKED most alike."""
     sampled = describe(images[sample])
-    likeness = torch.cat([sampled @ describe(images[block]).T for block in distinct.split(BLOCK_IMAGES)], dim=1)
+    blocks, is_large = distinct.split(BLOCK_IMAGES), len(distinct) > MOST_RANKED
+    found, number = list[Tensor](), 0
+    for block in blocks:
+        found.append(sampled @ describe(images[block]).T)
+        number += found[-1].shape[1]
+        if is_large and number > 8 * NUM_RANKED:
+            found = [torch.cat(found, dim=1).topk(NUM_RANKED, dim=1).values]
+            number = NUM_RANKED
+    likeness = torch.cat(found, dim=1)
+    if is_large:
+        likeness = likeness.topk(NUM_RANKED, dim=1).values
     for rows in likeness.split(SAMPLED_AT_ONCE):
         rows.copy_(rows.sort(dim=1, descending=True).values)
     return likeness
@@ -224,24 +226,3 @@ def _threshold(likeness: Float[Tensor, "s m"], ranks: Int64[Tensor, " s"], share
     """The correlation at `share` of the distance to the neighbours at these ranks, where that is small."""
     distances = _distance(likeness.gather(1, ranks[:, None]))
     return 1 - (share * float(distances.quantile(CROWDED_SHARE))) ** 2 / 2
-
-
-def _coarse(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-    """The means of a grid of squares, less each channel's mean, as unit vectors (zero for a flat image)."""
-    means = _at_most(images.float(), COARSE_SIDE).flatten(2)
-    return F.normalize((means - means.mean(dim=2, keepdim=True)).flatten(1), dim=1)
-
-
-def _fine(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-    """The images less their blurred selves, as unit vectors (shorter for an image without detail)."""
-    whole = _at_most(images.float(), FINE_SIDE)
-    blurred = F.avg_pool2d(whole, BLUR, stride=1, padding=BLUR // 2, count_include_pad=False)
-    detail = (whole - blurred).flatten(1)
-    return F.normalize(detail, dim=1, eps=MIN_DETAIL * detail.shape[1] ** 0.5)
-
-
-def _at_most(images: Float[Tensor, "n c h w"], side: int) -> Float[Tensor, "n c h2 w2"]:
-    height, width = images.shape[2:]
-    if max(height, width) <= side:
-        return images
-    return F.adaptive_avg_pool2d(images, (min(height, side), min(width, side)))

@@ -13,6 +13,7 @@ from thumbnet.data.class_counts import class_sizes
 from thumbnet.data.dataset import SourceSplits, Split
 from thumbnet.data.hold_out import TEST_FRACTION, SplitIndices, hold_out
 from thumbnet.data.statistics import images_at_once
+from thumbnet.data.streamed import is_streamed
 from thumbnet.data.subset import draw_subset
 from thumbnet.errors import ConfigError, DataError
 
@@ -84,7 +85,8 @@ def complete_splits(
     test = splits.train.select(indices.test) if splits.test is None else splits.test
     train = splits.train
     if held_out:  # last, since it may move the images
-        train = _moved_forward(train, indices.train) if splits.owns_images else train.select(indices.train)
+        is_ours = splits.owns_images and not is_streamed(train.images)
+        train = _moved_forward(train, indices.train) if is_ours else train.select(indices.train)
     return CompleteSplits(train=train, val=held_for_val if splits.val is None else splits.val, test=test)
 
 

@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.duplicates import num_compared
 from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.data_check.by_class import count_kinds, large_losses
 from thumbnet.data_check.description import describe_check
@@ -122,6 +123,9 @@ def check_data(
     with create_run_dir("data-check", out, option="--out", data=config.data) as folder:
         say(f"Folder: {folder.path}\nLooking for duplicates ...")
         duplicates = find_duplicates_across(dataset)
+        compared = num_compared(dataset.train.images)
+        if compared < len(dataset.train):
+            say(f"Equal images were looked for among all, nearly equal ones among {compared:,}.")
         out_of_fold = predict_out_of_fold(
             config, dataset, num_folds=num_folds, num_repeats=num_repeats, log_style=log_style
         )

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from thumbnet.data.statistics import images_at_once
+from thumbnet.data.streamed import chunks_of
 from thumbnet.data_check.outliers import DEVIATION_OF_MEDIAN, MAX_DEVIATIONS
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -48,7 +49,7 @@ class ExposureIssue:
 def measure_exposure(images: UInt8[Tensor, "n c h w"]) -> Exposure:
     """The brightness of each image's dark and bright pixels."""
     shares = torch.tensor([LOW_SHARE, HIGH_SHARE])
-    quantiles = [_luma(chunk).flatten(1).quantile(shares, dim=1) for chunk in images.split(images_at_once(images))]
+    quantiles = [_luma(chunk).flatten(1).quantile(shares, dim=1) for chunk in chunks_of(images, images_at_once(images))]
     low, high = torch.cat(quantiles, dim=1)
     return Exposure(low, high)
 

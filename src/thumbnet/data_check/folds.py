@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.divide import divide, fold_numbers
+from thumbnet.data.streamed import chosen_of
 from thumbnet.data_check.outliers import outlyingness
 from thumbnet.errors import ConfigError, DataError, ModelError
-from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.evaluation.predictions import flipped, predict_logits
 from thumbnet.models.weights import HEAD_PREFIX
 from thumbnet.runs.parts import build_model, build_progress, fit_config
 from thumbnet.runs.resolve import speaker
@@ -71,7 +72,7 @@ def predict_out_of_fold(
             say(f"Training {training + 1} of {num_folds * num_repeats}: fold {number + 1} of {num_folds} is held out.")
             part = dataset.with_train(dataset.train.select(seen.tolist()))
             model = _train(config.replace(seed=config.seed + training), part, log_style=log_style)
-            images = dataset.train.images[torch.from_numpy(unseen)]
+            images = chosen_of(dataset.train.images, torch.from_numpy(unseen))
             answer = _ask(model, images, dataset)
             probabilities[unseen] += answer.probabilities
             distances[unseen] += outlyingness(answer.features, labels[unseen])
@@ -140,7 +141,7 @@ def _ask(model: nn.Module, images: UInt8[Tensor, "n c h w"], dataset: Dataset) -
         logits = predict_logits(model, images, mean=dataset.mean, std=dataset.std)
     views = [logits]
     if dataset.flip_keeps_labels:
-        views.append(predict_logits(model, images.flip(3), mean=dataset.mean, std=dataset.std))
+        views.append(predict_logits(model, images, mean=dataset.mean, std=dataset.std, change=flipped))
     probabilities = torch.stack(views).double().mean(dim=0).softmax(dim=1)
     return _Answer(probabilities.numpy(), torch.cat(collected).numpy())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,10 +106,18 @@ def predict_logits(
     mean: Sequence[float],
     std: Sequence[float],
     batch_size: int | None = None,
+    change: Callable[[UInt8[Tensor, "b c h w"]], UInt8[Tensor, "b c h w"]] | None = None,
 ) -> Float[Tensor, "n k"]:
-    """Logits of every image, on the CPU; `batch_size`: of None as many as `batch_size_for` says."""
+    """Logits of every image, on the CPU; `batch_size`: of None as many as `batch_size_for` says. `change`: what is done
+    to each batch first."""
     device = next(model.parameters()).device
     batches = chunks_of(images, batch_size_for(images) if batch_size is None else batch_size)
     with evaluating(model):
-        logits = [model(normalise(batch.to(device), mean, std)).float().cpu() for batch in batches]
+        shown = batches if change is None else map(change, batches)
+        logits = [model(normalise(batch.to(device), mean, std)).float().cpu() for batch in shown]
     return torch.cat(logits)
+
+
+def flipped(images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
+    """Left and right."""
+    return images.flip(3)

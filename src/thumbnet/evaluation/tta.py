@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.evaluation.label_scoring import score_labels
 from thumbnet.evaluation.metrics import Evaluation, summarise_predictions
 from thumbnet.evaluation.multi_label import LabelEvaluation
-from thumbnet.evaluation.predictions import Predictions, predict_logits
+from thumbnet.evaluation.predictions import Predictions, flipped, predict_logits
 from thumbnet.models.decision import Decision
 from thumbnet.models.label_decision import LabelDecision
 from thumbnet.specs.policies import pixel_unit, scaled
@@ -54,14 +55,18 @@ def predict_tta(
 ) -> Float[Tensor, "n k"]:
     """The mean logits of the views of every image, on the CPU."""
 
-    def logits_of(views: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        logits = predict_logits(model, views, mean=mean, std=std)
-        if not flip:
-            return logits
-        return (logits + predict_logits(model, views.flip(3), mean=mean, std=std)) / 2
-
     height, width = images.shape[2:]
     shift = scaled(SHIFT, pixel_unit((height, width)))
-    padded = F.pad(images, (shift,) * 4, mode="reflect")
-    shifted = [padded[:, :, at : at + height, at : at + width] for at in (0, 2 * shift)]
-    return (logits_of(images) + (logits_of(shifted[0]) + logits_of(shifted[1])) / 2) / 2
+
+    def view(batch: UInt8[Tensor, "b c h w"], at: int, *, flips: bool) -> UInt8[Tensor, "b c h w"]:
+        if at != shift:
+            batch = F.pad(batch, (shift,) * 4, mode="reflect")[:, :, at : at + height, at : at + width]
+        return flipped(batch) if flips else batch
+
+    def logits_of(at: int) -> Float[Tensor, "n k"]:
+        logits = predict_logits(model, images, mean=mean, std=std, change=partial(view, at=at, flips=False))
+        if not flip:
+            return logits
+        return (logits + predict_logits(model, images, mean=mean, std=std, change=partial(view, at=at, flips=True))) / 2
+
+    return (logits_of(shift) + (logits_of(0) + logits_of(2 * shift)) / 2) / 2

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 
 from thumbnet.data.dataset import Dataset, Split
+from thumbnet.data.streamed import chosen_of
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.runs.fold_rows import LABELS, shown
 from thumbnet.runs.fold_table import FoldList
@@ -31,7 +32,7 @@ def images_of_folds(tests: Sequence[Split], found: PooledFolds) -> Split:
     order = source_order(found.table, len(tests))
     paths = [path for split in tests for path in split.paths or ()]
     return Split(
-        torch.cat([split.images for split in tests])[order],
+        chosen_of(torch.cat([split.images for split in tests]), order),
         torch.cat([split.labels for split in tests])[order],
         tuple(paths[place] for place in order.tolist()) if paths else None,
     )

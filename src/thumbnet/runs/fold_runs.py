@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thumbnet.data.dataset import Split
+from thumbnet.data.statistics import images_at_once
+from thumbnet.data.streamed import chunks_of
 from thumbnet.errors import RunError
 from thumbnet.runs.fold_table import FOLDS_FORMAT, FoldList, FoldTable, fold_list_from_dict, fold_table_from_csv
 from thumbnet.runs.names import FOLD_TABLE, FOLDS
@@ -58,8 +60,9 @@ def read_folds(folder: RunDir) -> tuple[FoldList, FoldTable]:
 def checksum_of(pool: Split) -> str:
     """SHA-256 of the pixels and labels that are divided, as hexadecimal digits."""
     digest = hashlib.sha256(repr(tuple(pool.images.shape)).encode())
-    for values in (pool.images, pool.labels):
-        digest.update(values.contiguous().numpy().data)
+    for chunk in chunks_of(pool.images, images_at_once(pool.images)):
+        digest.update(chunk.contiguous().numpy().data)
+    digest.update(pool.labels.contiguous().numpy().data)
     return digest.hexdigest()
 
 

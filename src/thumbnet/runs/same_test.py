@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from thumbnet.data.statistics import images_at_once
+from thumbnet.data.streamed import chunks_of
 from thumbnet.errors import RunError
 from thumbnet.evaluation.comparison import Stored
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
@@ -37,7 +39,8 @@ def check_same_test(
         if stored.paths is None or run.card.data != baseline.card.data:
             raise _other_test(run, baseline, "their size differs")
         return f"{name} saw the same test images at another size than the baseline."
-    num_other = int((images != baseline_images).flatten(1).any(dim=1).sum())
+    chunks = zip(*(chunks_of(each, images_at_once(each)) for each in (images, baseline_images)), strict=True)
+    num_other = sum(int((mine != theirs).flatten(1).any(dim=1).sum()) for mine, theirs in chunks)
     if num_other:
         raise _other_test(run, baseline, f"{num_other} of {len(images)} differ, although the labels are the same")
     return f"{name} had other training or validation images than the baseline; the test images are the same."

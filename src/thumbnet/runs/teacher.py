@@ -6,6 +6,7 @@ import io
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from thumbnet.augment import RandomCrop
 from thumbnet.data.batches import memory_order
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
-from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.evaluation.predictions import flipped, predict_logits
 from thumbnet.runs.checksums import is_as_signed, signature
 from thumbnet.runs.run import Run, RunDir, check_writable, load_run
 from thumbnet.training.device import pick_device, pick_precision
@@ -118,12 +119,21 @@ def compute_teacher_logits(
     pieces = []
     with torch.autocast(device.type, number_format, enabled=number_format != torch.float32):
         for row, column in itertools.product(range(PLACES), repeat=2):
-            corner = {"top": torch.full((len(images),), row), "left": torch.full((len(images),), column)}
-            crops = crop.apply(images, {name: place * crop.padding for name, place in corner.items()})
-            logits = predict_logits(teacher, crops, mean=mean, std=std)
+            cropped = partial(_cropped, crop=crop, row=row, column=column)
+            logits = predict_logits(teacher, images, mean=mean, std=std, change=partial(cropped, flips=False))
             if flips:
-                logits = (logits + predict_logits(teacher, crops.flip(3), mean=mean, std=std)) / 2
+                mirrored = predict_logits(teacher, images, mean=mean, std=std, change=partial(cropped, flips=True))
+                logits = (logits + mirrored) / 2
             pieces.append(logits.half())
             say(f"... {len(pieces)} of {PLACES**2} crops")
     logits_at_places: Tensor = torch.stack(pieces, dim=1).unflatten(1, (PLACES, PLACES))
     return logits_at_places
+
+
+def _cropped(
+    images: UInt8[Tensor, "n c h w"], *, crop: RandomCrop, row: int, column: int, flips: bool
+) -> UInt8[Tensor, "n c h w"]:
+    """At one of the places of a crop, in units of its padding, and perhaps flipped."""
+    corner = {"top": torch.full((len(images),), row), "left": torch.full((len(images),), column)}
+    crops = crop.apply(images, {name: place * crop.padding for name, place in corner.items()})
+    return flipped(crops) if flips else crops
