@@ -356,12 +356,11 @@ def test_models_and_data_of_other_kinds_do_not_fit(label_run: Run) -> None:
         evaluate_trained(label_run, dataset=one)
 
 
-def test_seeds_have_figures_and_no_report_over_all(
+def test_seeds_have_figures_and_a_report_over_all(
     label_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = small_config(label_run.path.parent / "own.npz", val_fraction="auto")
     runs = train_seeds(config, num_seeds=2, run_dir=tmp_path / "seeds", log_style="auto")
-    assert "each seed has its own report, and there is none over all" in capsys.readouterr().err
     assert [(run.path / "report.html").exists() for run in runs.runs] == [True, True]
     figures = evaluate_seeds(runs.path).figures
     expected = [run.metrics["test_mean_average_precision"] for run in runs.runs]
@@ -369,8 +368,24 @@ def test_seeds_have_figures_and_no_report_over_all(
     recipes = compare_seeds([runs.path, shutil.copytree(runs.path, tmp_path / "again")])
     assert recipes.accuracies[0].mean == pytest.approx(runs.metrics["test_accuracy"])
     assert recipes.comparisons[0].difference == 0
-    with pytest.raises(ConfigError, match="the report over several seeds is of one label"):
-        write_report(runs.path)
+    page = (runs.path / "report.html").read_text()
+    assert write_report(runs.path, tmp_path / "again.html").read_text() == page
+    mean = figures["mean_average_precision"]
+    assert mean.low is not None
+    assert f"<dt>mean average precision</dt><dd>{mean.mean:.4f}<small>±" in page
+    assert f"95 % interval {max(0, mean.low):.4f} to" in page
+    for run in runs.runs:
+        assert f"<td>{run.metrics['test_mean_average_precision']:.4f}</td>" in page
+        assert f"<td>{100 * run.metrics['test_hamming_loss']:.2f} %</td>" in page
+    for each in evaluate_seeds(runs.path).classes:
+        assert f'<th scope="row" data-value="{each.class_name}">' in page
+        assert f"{100 * each.precision.mean:.1f}\u00a0% ±" in page
+    assert "Label by label" in page
+    assert '<section id="confusion"' not in page
+    stored = [RunDir(run.path).read_any_predictions() for run in runs.runs]
+    num_wrong = torch.stack([~each.right for each in stored]).sum(0)
+    assert int(num_wrong.max()) > 0
+    assert f"<td>{int(num_wrong.max())} of 2</td>" in page
 
 
 def test_the_run_opens_again(label_run: Run) -> None:

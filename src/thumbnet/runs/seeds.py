@@ -169,11 +169,7 @@ def _finish(
     asked = folder.read_asked()
     if asked is not None:  # by an earlier version
         metrics["settings"] = {name: value for name, value in changed_settings(asked).items() if name != "seed"}
-    if options.pictures and runs[0].card.has_several_labels:
-        speaker(options.log_style)(
-            "Pictures may have several labels: each seed has its own report, and there is none over all."
-        )
-    elif options.pictures:
+    if options.pictures:
         folder.write(REPORT, build_seeds_report(folder.path.resolve().name, runs))
     folder.write_metrics(metrics)
     return SeedRuns(folder.path, tuple(runs), metrics)

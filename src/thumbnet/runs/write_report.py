@@ -87,13 +87,7 @@ def _seeds_text(run_dir: str | Path, place: DataPlace) -> str:
             f"{run_dir} holds runs with several seeds, whose report is made of what they keep: no data is read",
             hint="leave --data, --data-dir and --allow-unverified out",
         )
-    runs = load_seed_runs(run_dir)
-    if runs[0].card.has_several_labels:
-        raise ConfigError(
-            f"the pictures of {run_dir} may have several labels, and the report over several seeds is of one label",
-            hint=f"each seed has a report of its own, such as {runs[0].path}; for means over seeds: thumbnet evaluate",
-        )
-    return build_seeds_report(Path(run_dir).resolve().name, runs)
+    return build_seeds_report(Path(run_dir).resolve().name, load_seed_runs(run_dir))
 
 
 def _run_text(run: Run, place: DataPlace) -> str:

@@ -33,7 +33,7 @@ class SeedRow:
 
 @dataclass(frozen=True)
 class OftenWrong:
-    """An image, its class, the class that most of the wrong seeds predict, and how many are wrong."""
+    """An image, its class or labels, what most of the wrong seeds answer, and how many are wrong."""
 
     name: str
     truth: str
@@ -44,7 +44,8 @@ class OftenWrong:
 @dataclass(frozen=True)
 class SeedsContent:
     """All that the report shows: `figures` are the headings of the seeds' figures, `summary` the mean and the deviation
-    of each, and `confusion` int64 [K,K], truth by row, is summed over the seeds."""
+    of each, and `confusion` int64 [K,K], truth by row, is summed over the seeds; None where an image may have several
+    labels."""
 
     title: str
     lead: str
@@ -55,7 +56,7 @@ class SeedsContent:
     histories: Sequence[History]
     classes: Sequence[ClassAggregates]
     class_names: Sequence[str]
-    confusion: Int64[np.ndarray, "k k"]
+    confusion: Int64[np.ndarray, "k k"] | None
     often_wrong: Sequence[OftenWrong]
     num_images: int
 
@@ -68,8 +69,8 @@ def render_seeds_report(content: SeedsContent) -> str:
         script=asset("page.js"),
         curves=draw_spread(content.histories),
         has_table=len(content.class_names) <= MAX_TABLE_CLASSES,
-        matrix=content.confusion.tolist(),
-        heats=heats(content.confusion),
+        matrix=None if content.confusion is None else content.confusion.tolist(),
+        heats=None if content.confusion is None else heats(content.confusion),
         mean_text=_mean_text,
         version=thumbnet.__version__,
     )
