@@ -14,6 +14,7 @@
     ├── TrainingError        training cannot go on
     │   ├── NonFiniteLossError     the loss became NaN or infinite
     │   └── RankLostError          another process of the same training has ended
+    ├── JobsFailedError      of several jobs some failed; what the others did is there
     └── RunError             a run folder cannot be read, written or resumed
         └── CheckpointError        weights do not fit the model or are damaged
 
@@ -77,6 +78,10 @@ class NonFiniteLossError(TrainingError):
 
 class RankLostError(TrainingError):
     """Another process of the same training has ended or cannot be reached."""
+
+
+class JobsFailedError(ThumbnetError):
+    """Of several jobs at once some failed, or their processes were killed; what the others did is there."""
 
 
 class RunError(ThumbnetError):

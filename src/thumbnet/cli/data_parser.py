@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from thumbnet.cli import data_verbs
 from thumbnet.cli.options import (
+    add_at_once,
     add_data_folder_options,
     add_data_options,
     add_image_size,
@@ -130,6 +131,7 @@ def _add_check(parts: Any) -> None:
     check.add_argument(
         "--repeats", metavar="N", type=int, default=3, help="repeat with N divisions into folds (default: 3)"
     )
+    add_at_once(check, what="train N of the models")
     check.add_argument(
         "--kinds",
         metavar="KIND",

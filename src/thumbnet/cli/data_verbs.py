@@ -199,6 +199,8 @@ def check(parsed: argparse.Namespace) -> None:
         max_labels=parsed.max_labels,
         out=parsed.out,
         log_style="auto",
+        jobs=parsed.jobs,
+        scheduler=parsed.scheduler,
     )
     if parsed.json:
         put_json({**done.summary, "path": str(done.path)})

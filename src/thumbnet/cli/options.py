@@ -40,6 +40,21 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_at_once(parser: argparse.ArgumentParser, *, what: str) -> None:
+    """--jobs and --scheduler."""
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=int,
+        help=f"{what} at once, each in a process of its own with its share of the processors (default: 1)",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="train on the workers of a Dask cluster instead: the address of its scheduler, tcp://HOST:PORT",
+    )
+
+
 def add_json(parser: argparse._ActionsContainer) -> None:
     """--json."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from thumbnet.cli.output import OutputError, PartlyDoneError, flush
-from thumbnet.errors import ThumbnetError
+from thumbnet.errors import JobsFailedError, ThumbnetError
 from thumbnet.terminal.streams import tell
 
 PARTLY_DONE, USER_ERROR, INTERRUPTED, READER_LEFT = (
@@ -41,7 +41,7 @@ def exit_code_of(error: BaseException) -> int:
         return READER_LEFT
     if isinstance(error, ThumbnetError):
         tell(f"thumbnet: error: {error}")
-        return PARTLY_DONE if isinstance(error, PartlyDoneError) else USER_ERROR
+        return PARTLY_DONE if isinstance(error, PartlyDoneError | JobsFailedError) else USER_ERROR
     if isinstance(error, KeyboardInterrupt):
         tell("thumbnet: interrupted")
         return INTERRUPTED

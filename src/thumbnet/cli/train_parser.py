@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thumbnet.cli import training_verbs
-from thumbnet.cli.options import add_json, add_recipe_options, add_trust, add_verb
+from thumbnet.cli.options import add_at_once, add_json, add_recipe_options, add_trust, add_verb
 from thumbnet.specs.loggers import LOGGERS
 
 
@@ -65,6 +65,7 @@ def add_train(verbs: Any) -> None:
         type=int,
         help="train K times, each time with another K-th of the images held out for test, and report on all of them",
     )
+    add_at_once(train, what="with --seeds or --folds: train N")
     train.add_argument(
         "--log-style", choices=("auto", "reference", "silent"), help="how to show progress (default: auto)"
     )

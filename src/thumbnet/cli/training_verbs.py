@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from thumbnet.cli.early_checks import check_names
-from thumbnet.cli.options import image_size_of
+from thumbnet.cli.options import image_size_of, refuse_options
 from thumbnet.cli.output import check_out, put, put_json, write_file
 from thumbnet.config import TrainConfig
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE, PLANNED_RECIPE, load_recipe
+from thumbnet.specs.at_once import AtOnce
 from thumbnet.specs.length import LENGTHS
 from thumbnet.specs.loggers import check_loggers
 from thumbnet.specs.optimizers import SGD
@@ -67,8 +68,11 @@ def train(parsed: argparse.Namespace) -> None:
         )
     loggers = tuple(parsed.loggers or ())
     check_loggers(loggers)
+    AtOnce(parsed.jobs, parsed.scheduler)  # it checks itself
     config = None  # refused before PyTorch is imported
     if parsed.resume is None:
+        if parsed.seeds is None and parsed.folds is None:
+            _refuse_at_once(parsed, hint="give --seeds or --folds, too, or leave it out")
         config = recipe_config(parsed, default=_default_recipe(parsed))
 
     from thumbnet.cli.training_output import described
@@ -81,7 +85,8 @@ def train(parsed: argparse.Namespace) -> None:
     try:
         if config is None:
             _refuse_options_of_resume(parsed)
-            done = _resume_of(parsed.resume)(
+            go_on, at_once = _resume_of(parsed)
+            done = go_on(
                 parsed.resume,
                 data=parsed.data,
                 data_dir=parsed.data_dir,
@@ -90,6 +95,7 @@ def train(parsed: argparse.Namespace) -> None:
                 pictures=parsed.pictures,
                 accept_changes=parsed.accept_changes,
                 loggers=loggers,
+                **at_once,
             )
         elif parsed.folds is not None:
             done = train_folds(
@@ -101,6 +107,8 @@ def train(parsed: argparse.Namespace) -> None:
                 pictures=parsed.pictures,
                 began_s=parsed.began_s,
                 loggers=loggers,
+                jobs=parsed.jobs,
+                scheduler=parsed.scheduler,
             )
         elif parsed.seeds is not None:
             done = train_seeds(
@@ -111,6 +119,8 @@ def train(parsed: argparse.Namespace) -> None:
                 pictures=parsed.pictures,
                 began_s=parsed.began_s,
                 loggers=loggers,
+                jobs=parsed.jobs,
+                scheduler=parsed.scheduler,
             )
         else:
             done = train_run(
@@ -132,17 +142,27 @@ def train(parsed: argparse.Namespace) -> None:
     put(f"results: {done.path}")
 
 
-def _resume_of(folder: str) -> Callable[..., Run | SeedRuns | FoldRuns]:
-    """What goes on with a run, with runs of several seeds, or with folds."""
+def _resume_of(
+    parsed: argparse.Namespace,
+) -> tuple[Callable[..., Run | SeedRuns | FoldRuns], dict[str, int | str | None]]:
+    """What goes on with a run, with runs of several seeds, or with folds, and how many of these are trained at once."""
     from thumbnet.runs.fold_runs import is_fold_runs
     from thumbnet.runs.folds import resume_folds
     from thumbnet.runs.resume import resume
     from thumbnet.runs.seed_runs import is_seed_runs
     from thumbnet.runs.seeds import resume_seeds
 
-    if is_fold_runs(folder):
-        return resume_folds
-    return resume_seeds if is_seed_runs(folder) else resume
+    at_once = {"jobs": parsed.jobs, "scheduler": parsed.scheduler}
+    if is_fold_runs(parsed.resume):
+        return resume_folds, at_once
+    if is_seed_runs(parsed.resume):
+        return resume_seeds, at_once
+    _refuse_at_once(parsed, hint="leave it out")
+    return resume, {}
+
+
+def _refuse_at_once(parsed: argparse.Namespace, *, hint: str) -> None:
+    refuse_options(parsed, ("jobs", "scheduler"), why=", but this is one training", hint=hint)
 
 
 def find_lr(parsed: argparse.Namespace) -> None:

@@ -182,14 +182,22 @@ def data_choices() -> str:
 
 
 @contextmanager
-def keeping_sources() -> Iterator[Mapping[str, SourceSplits]]:
-    """While this lasts, what was read is kept, and is not read again: for several trainings on the same."""
-    kept: dict[str, SourceSplits] = {}
+def keeping_sources(kept: dict[str, SourceSplits] | None = None) -> Iterator[Mapping[str, SourceSplits]]:
+    """While this lasts, what was read is kept, in `kept` if that is given, and is not read again: for several
+    trainings on the same."""
+    kept = {} if kept is None else kept
     token = _KEPT.set(kept)
     try:
         yield kept
     finally:
         _KEPT.reset(token)
+
+
+def last_kept_source() -> SourceSplits:
+    """The source that was read last while they are kept."""
+    kept = _KEPT.get()
+    assert kept, "nothing is kept"
+    return list(kept.values())[-1]
 
 
 def read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:

@@ -42,6 +42,7 @@ from thumbnet.runs.load_checked import check_trainable
 from thumbnet.runs.resolve import load_data, speaker
 from thumbnet.runs.run import create_run_dir
 from thumbnet.runs.train import with_own_code
+from thumbnet.specs.at_once import AtOnce
 from thumbnet.specs.decisions import Decisions
 from thumbnet.training.device import pick_device
 from thumbnet.training.progress import LogStyle
@@ -87,6 +88,8 @@ def check_data(
     dataset: Dataset | None = None,
     model: object = None,
     augmentation: object = None,
+    jobs: int | None = None,
+    scheduler: str | None = None,
 ) -> DataCheck:
     """Check the training images of a config's data, and leave a folder with tables, check.json and pictures.
 
@@ -101,6 +104,7 @@ def check_data(
         log_style: as in `train`.
         dataset: the data, read before with val_fraction 0, or made by `dataset_from_arrays` likewise.
         model, augmentation: as in `train`.
+        jobs, scheduler: how many models to train at once, and where, as in `train_seeds`.
 
     Raises:
         ConfigError: an unknown kind, or `max_labels` below 1; ThumbnetError: as `train` and `predict_out_of_fold`.
@@ -108,6 +112,7 @@ def check_data(
     chosen = _chosen_kinds(kinds)
     if max_labels is not None and max_labels < 1:
         raise ConfigError(f"max_labels is {max_labels}", hint="give 1 or more, or leave it out (--max-labels)")
+    at_once = AtOnce(jobs, scheduler)
     config = with_own_code(load_recipe() if config is None else config, model, augmentation)
     say = speaker(log_style)
     pick_device(config.engine.device)
@@ -127,7 +132,7 @@ def check_data(
         if compared < len(dataset.train):
             say(f"Equal images were looked for among all, nearly equal ones among {compared:,}.")
         out_of_fold = predict_out_of_fold(
-            config, dataset, num_folds=num_folds, num_repeats=num_repeats, log_style=log_style
+            config, dataset, num_folds=num_folds, num_repeats=num_repeats, log_style=log_style, at_once=at_once
         )
         labels = dataset.train.labels.numpy()
         issues = find_label_issues(out_of_fold.probabilities, labels, max_labels=max_labels)

@@ -7,9 +7,9 @@ images are ranked better, and the confidence is more honest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -26,9 +26,13 @@ from thumbnet.data_check.outliers import outlyingness
 from thumbnet.errors import ConfigError, DataError, ModelError
 from thumbnet.evaluation.predictions import flipped, predict_logits
 from thumbnet.models.weights import HEAD_PREFIX
+from thumbnet.runs.jobs.job import Job, Outcome, Setting, check_all_done
+from thumbnet.runs.jobs.run_jobs import run_jobs
 from thumbnet.runs.parts import build_model, build_progress, fit_config
-from thumbnet.runs.resolve import speaker
+from thumbnet.runs.resolve import load_data, say_nothing, speaker
+from thumbnet.specs.at_once import ONE_AFTER_THE_OTHER, AtOnce
 from thumbnet.specs.checks import MAX_RUNS
+from thumbnet.specs.data import ARRAYS
 from thumbnet.terminal.text import counted
 from thumbnet.training.progress import LogStyle
 
@@ -52,31 +56,96 @@ def predict_out_of_fold(
     num_folds: int = NUM_FOLDS,
     num_repeats: int = NUM_REPEATS,
     log_style: LogStyle = "auto",
+    at_once: AtOnce = ONE_AFTER_THE_OTHER,
 ) -> OutOfFold:
     """Train `num_folds` x `num_repeats` models with a resolved config; each predicts the images it has not seen.
 
-    Their seeds are `config.seed`, `config.seed + 1`, ... `dataset.val` and `dataset.test` are not used.
+    Their seeds are `config.seed`, `config.seed + 1`, ... `dataset.val` and `dataset.test` are not used. `at_once` says
+    how many are trained at once, and where.
 
     Raises:
         ConfigError: fewer than two folds or no repeat, or a config with trained weights or a teacher, which may have
-            seen the images; DataError: a class has fewer images, or groups, than there are folds.
+            seen the images; DataError: a class has fewer images, or groups, than there are folds;
+            JobsFailedError: of those that were trained at once, one failed.
     """
     check_folds(config, dataset, num_folds=num_folds, num_repeats=num_repeats)
     say = speaker(log_style)
     labels = dataset.train.labels.numpy()
     probabilities = np.zeros((len(labels), dataset.num_classes))
     distances = np.zeros(len(labels))
-    for repeat in range(num_repeats):
-        for number, (seen, unseen) in enumerate(_folds(dataset, num_folds, seed=config.seed + repeat)):
-            training = repeat * num_folds + number
-            say(f"Training {training + 1} of {num_folds * num_repeats}: fold {number + 1} of {num_folds} is held out.")
-            part = dataset.with_train(dataset.train.select(seen.tolist()))
-            model = _train(config.replace(seed=config.seed + training), part, log_style=log_style)
-            images = chosen_of(dataset.train.images, torch.from_numpy(unseen))
-            answer = _ask(model, images, dataset)
-            probabilities[unseen] += answer.probabilities
-            distances[unseen] += outlyingness(answer.features, labels[unseen])
+    checksum = "" if at_once.is_one_after_the_other else dataset.checksum()
+    trainings = [
+        _Training(config, None, repeat, fold, num_folds, log_style, dataset.flip_keeps_labels, checksum)
+        for repeat in range(num_repeats)
+        for fold in range(num_folds)
+    ]
+    for training, answer in zip(trainings, _answers(trainings, dataset, at_once, say), strict=True):
+        _, unseen = training.parts(dataset)
+        probabilities[unseen] += answer.probabilities
+        distances[unseen] += outlyingness(answer.features, labels[unseen])
     return OutOfFold(probabilities / num_repeats, distances / num_repeats)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """One of the trainings with a resolved config; as a job, the data is read anew unless it is only in memory."""
+
+    config: TrainConfig
+    dataset: Dataset | None
+    repeat: int
+    fold: int
+    num_folds: int
+    log_style: LogStyle
+    flip_keeps_labels: bool
+    checksum: str
+
+    @property
+    def number(self) -> int:
+        return self.repeat * self.num_folds + self.fold
+
+    def parts(self, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+        """The images to train on, and those held out."""
+        return list(_folds(dataset, self.num_folds, seed=self.config.seed + self.repeat))[self.fold]
+
+    def answer(self, dataset: Dataset) -> _Answer:
+        seen, unseen = self.parts(dataset)
+        part = dataset.with_train(dataset.train.select(seen.tolist()))
+        model = _train(self.config.replace(seed=self.config.seed + self.number), part, log_style=self.log_style)
+        return _ask(model, chosen_of(dataset.train.images, torch.from_numpy(unseen)), dataset)
+
+    def __call__(self, setting: Setting) -> _Answer:
+        dataset = self.dataset
+        if dataset is None:
+            read, _ = load_data(self.config, say=say_nothing, is_resolved=True)
+            dataset = replace(read, flip_keeps_labels=self.flip_keeps_labels)  # a resolved config only says what flips
+        if dataset.checksum() != self.checksum:
+            raise DataError("the images or labels are not those that the check began with", hint="check again")
+        return self.answer(dataset)
+
+
+def _answers(
+    trainings: Sequence[_Training], dataset: Dataset, at_once: AtOnce, say: Callable[[str], None]
+) -> Iterator[_Answer]:
+    """That of each, in order."""
+    if at_once.is_one_after_the_other:
+        for training in trainings:
+            where = f"fold {training.fold + 1} of {training.num_folds}"
+            say(f"Training {training.number + 1} of {len(trainings)}: {where} is held out.")
+            yield training.answer(dataset)
+        return
+    sent = dataset if dataset.source.name == ARRAYS else None
+    jobs = [Job(f"training {each.number + 1}", replace(each, dataset=sent)) for each in trainings]
+    ended: list[Outcome] = []
+
+    def tell(outcome: Outcome) -> None:
+        ended.append(outcome)
+        check_all_done(ended, hint="check again: nothing is kept of the others")  # without one, there is no answer
+        say(f"{outcome.name} is finished ({len(ended)} of {len(jobs)})")
+
+    threads = trainings[0].config.engine.threads
+    for outcome in run_jobs(jobs, at_once, threads=threads, say=say, on_end=tell):
+        assert isinstance(outcome.value, _Answer)
+        yield outcome.value
 
 
 def _folds(dataset: Dataset, num_folds: int, *, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

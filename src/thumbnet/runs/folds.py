@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.data.all_alike import AllAlike
-from thumbnet.data.dataset import Dataset, SourceSplits
+from thumbnet.data.dataset import Dataset
 from thumbnet.data.fold_leaks import fold_leaks_to_csv, leaks_of_pool
 from thumbnet.data.folds import fold_of_each, pool_of
 from thumbnet.data.groups import with_groups
-from thumbnet.data.source_registry import keeping_sources
+from thumbnet.data.source_registry import keeping_sources, last_kept_source
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.file_contents import files_of_code, files_of_data, files_of_plan
 from thumbnet.runs.fold_config import check_request, refuse_known_weights, shared_config
@@ -27,22 +27,24 @@ from thumbnet.runs.fold_division import (
 )
 from thumbnet.runs.fold_results import write_fold_results
 from thumbnet.runs.fold_runs import FoldRuns, checksum_of, opened_folds, read_folds
-from thumbnet.runs.fold_table import FOLDS_FORMAT, FoldList
+from thumbnet.runs.fold_table import FOLDS_FORMAT, FoldList, FoldTable
 from thumbnet.runs.load_checked import left_open, load_checked
 from thumbnet.runs.loggers import loggers_to_go_on
+from thumbnet.runs.member import Member, Start
 from thumbnet.runs.names import ASKED, FOLD_TABLE, FOLDS, LEAKS, SHARED_CONFIG
 from thumbnet.runs.planning.choose import plan_training
 from thumbnet.runs.resolve import load_data, say_nothing, speaker
 from thumbnet.runs.resume import ResumeOptions
 from thumbnet.runs.run import RunDir, create_run_dir
-from thumbnet.runs.several import Member, Start, train_all
+from thumbnet.runs.several import train_all
+from thumbnet.specs.at_once import AtOnce, check_minutes
 from thumbnet.specs.engine import Device
 from thumbnet.specs.json_text import FORMAT, to_json
 from thumbnet.specs.launch import ONE_TRAINING, refuse_several
 from thumbnet.specs.loggers import check_loggers
 from thumbnet.specs.own_code import takes_trust
 from thumbnet.training.progress import LogStyle
-from thumbnet.training.threads import obeys_threads
+from thumbnet.training.threads import computing_with, obeys_threads
 
 
 @takes_trust
@@ -58,6 +60,8 @@ def train_folds(
     began_s: float | None = None,
     loggers: Sequence[str] = (),
     trust_code: bool = False,
+    jobs: int | None = None,
+    scheduler: str | None = None,
 ) -> FoldRuns:
     """Train `num_folds` times, each time with another fold of the images held out for test, into `run_dir/fold-<k>/`;
     then write what holds for all images: predictions.csv, report.html and metrics.json.
@@ -74,6 +78,7 @@ def train_folds(
         run_dir: a new or empty folder; None: `runs/<recipe>-<n>`.
         log_style, pictures, began_s, loggers, trust_code: as in `train`. Minutes are planned once, for the first run;
             each run has as many, and keeps to its own clock.
+        jobs, scheduler: as in `train_seeds`.
 
     Raises:
         ThumbnetError: as `train`; ConfigError: a number is out of its range, or the config has trained weights or a
@@ -83,23 +88,26 @@ def train_folds(
     check_loggers(loggers)
     refuse_several("each of several trainings is one process's", hint=ONE_TRAINING)
     check_request(config, num_folds, num_seeds)
+    at_once = AtOnce(jobs, scheduler)
+    check_minutes(config, at_once)
     say = speaker(log_style)
     began_s = time.perf_counter() if began_s is None else began_s
-    with keeping_sources() as kept:
+    with keeping_sources():
         first, dataset, plan = config.replace(folds=num_folds, fold=0), None, None
         if config.minutes is not None:
-            planned = plan_training(first, began_s=began_s, say=say, pictures=pictures, leaves_init_open=True)
+            with computing_with(at_once.threads_here(config.engine.threads)):
+                planned = plan_training(first, began_s=began_s, say=say, pictures=pictures, leaves_init_open=True)
             first, dataset, plan = planned.config, planned.dataset, planned.record
         dataset, resolved = load_checked(first, say=say if plan is None else say_nothing, dataset=dataset)
         refuse_known_weights(config, resolved.data)  # now that it is known what `auto` is
-        splits = with_groups(_last(kept), resolved.division.groups, are_divided_anew=True)
+        splits = with_groups(last_kept_source(), resolved.division.groups, are_divided_anew=True)
         pool, folds = pool_of(splits), fold_of_each(splits, folds=num_folds, split_seed=resolved.split_seed)
         table = fold_table(splits, pool, folds, resolved)
         in_common = shared_config(
             config, resolved, table, splits.class_names, plan, has_several_labels=dataset.has_several_labels
         )
         shared = left_open(in_common, first)
-        check_other_folds(shared, _last(kept), num_folds)
+        check_other_folds(shared, last_kept_source(), num_folds)
         alike = alike_in(pool, dataset, say)
         seeds = tuple(config.seed + index for index in range(num_seeds))
         with create_run_dir(config.recipe, run_dir, data=resolved.data) as folder:
@@ -121,7 +129,7 @@ def train_folds(
             )
             options = ResumeOptions(log_style=log_style, pictures=pictures, loggers=tuple(loggers))
             told = (dataset.source.note, *dataset.source.remarks)
-            return _finish(folder, kept, options, alike=alike, began_s=began_s, told=told)
+            return _finish(folder, options, alike=alike, began_s=began_s, told=told, at_once=at_once)
 
 
 @takes_trust
@@ -136,12 +144,14 @@ def resume_folds(
     accept_changes: bool = False,
     loggers: Sequence[str] = (),
     trust_code: bool = False,
+    jobs: int | None = None,
+    scheduler: str | None = None,
 ) -> FoldRuns:
     """Go on with what is missing: a run that was stopped, those not started, the results. Arguments as in `resume`."""
     folder = opened_folds(run_dir)
     check_loggers(loggers)
     refuse_several("each of several trainings is one process's", hint=ONE_TRAINING)
-    with folder.locked(), keeping_sources() as kept:
+    with folder.locked(), keeping_sources():
         options = ResumeOptions(
             data=data,
             data_dir=data_dir,
@@ -151,33 +161,46 @@ def resume_folds(
             accept_changes=accept_changes,
             loggers=loggers_to_go_on(loggers, folder.path),
         )
-        return _finish(folder, kept, options)
+        return _finish(folder, options, at_once=AtOnce(jobs, scheduler))
+
+
+@dataclass(frozen=True)
+class _StartOfFold:
+    """Gives what a run begins with: the data, one fold of which is held out."""
+
+    folds: FoldList
+    table: FoldTable
+    alike: AllAlike | None
+    log_style: LogStyle
+    loaded: dict[int, Dataset] = field(default_factory=dict)  # of the fold that is trained on, for all of its seeds
+
+    def __reduce__(self) -> tuple[type[_StartOfFold], tuple[object, ...]]:
+        return _StartOfFold, (self.folds, self.table, self.alike, self.log_style)  # another process reads the data anew
+
+    def __call__(self, folder: RunDir, own: TrainConfig) -> Start:
+        fold = own.division.fold
+        assert fold is not None
+        if fold not in self.loaded:
+            self.loaded.clear()
+            self.loaded[fold], _ = load_data(own, say=say_nothing, is_resolved=True)
+            check_data(folder, last_kept_source(), self.folds)
+            check_division(folder, self.table, fold, self.loaded[fold])
+        name = self.folds.folder_of(fold, own.seed)
+        speaker(self.log_style)(f"{name}: fold {fold + 1} of {self.folds.num_folds} is held out.")
+        dataset = self.loaded[fold]
+        return Start(dataset, None if self.alike is None else leaks_of_pool(self.alike, dataset))
 
 
 def _finish(
     folder: RunDir,
-    kept: Mapping[str, SourceSplits],
     options: ResumeOptions,
     *,
     alike: AllAlike | None = None,
     began_s: float | None = None,
     told: Collection[str] = (),
+    at_once: AtOnce,
 ) -> FoldRuns:
     folds, table = read_folds(folder)
-    say = speaker(options.log_style)
-    loaded: dict[int, Dataset] = {}  # of the fold that is trained on, for all of its seeds
-
-    def start_of(own: TrainConfig) -> Start:
-        fold = own.division.fold
-        assert fold is not None
-        if fold not in loaded:
-            loaded.clear()
-            loaded[fold], _ = load_data(own, say=say_nothing, is_resolved=True)
-            check_data(folder, _last(kept), folds)
-            check_division(folder, table, fold, loaded[fold])
-        say(f"{folds.folder_of(fold, own.seed)}: fold {fold + 1} of {folds.num_folds} is held out.")
-        return Start(loaded[fold], None if alike is None else leaks_of_pool(alike, loaded[fold]))
-
     positive = folder.read_config(SHARED_CONFIG).decisions.positive
     members = [
         Member(
@@ -186,11 +209,15 @@ def _finish(
         for fold in range(folds.num_folds)
         for seed in folds.seeds
     ]
-    runs = train_all(folder, members, options, start_of=start_of, have_equal_data=False, began_s=began_s, told=told)
+    runs = train_all(
+        folder,
+        members,
+        options,
+        start_of=_StartOfFold(folds, table, alike, options.log_style),
+        have_equal_data=False,
+        began_s=began_s,
+        told=told,
+        at_once=at_once,
+    )
     metrics = write_fold_results(folder, runs, folds, table, pictures=options.pictures)
     return FoldRuns(folder.path, tuple(runs), metrics)
-
-
-def _last(kept: Mapping[str, SourceSplits]) -> SourceSplits:
-    """The source as it was read last: a plan may have read it at another size before."""
-    return list(kept.values())[-1]

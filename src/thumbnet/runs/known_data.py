@@ -33,3 +33,11 @@ class KnownData:
                 f"{run_dir} was started on other data: {difference}",
                 hint="go on with the data that it was started on (--data, --data-dir)",
             )
+
+
+@dataclass(frozen=True)
+class Sibling:
+    """A finished run, in this folder, whose data another one's must equal."""
+
+    path: Path
+    known_data: KnownData

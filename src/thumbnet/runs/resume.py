@@ -11,6 +11,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.errors import CheckpointError
 from thumbnet.runs.changes import check_accepted, config_changes
 from thumbnet.runs.environment import Environment, environment_of, using_threads
+from thumbnet.runs.known_data import Sibling
 from thumbnet.runs.loggers import loggers_to_go_on
 from thumbnet.runs.names import CONFIG
 from thumbnet.runs.parts import build_model
@@ -99,7 +100,7 @@ def go_on(
     options: ResumeOptions,
     *,
     dataset: Dataset | None = None,
-    sibling: Run | None = None,
+    sibling: Sibling | None = None,
     on_epoch_end: OnEpochEnd | None = None,
 ) -> Run:
     """Like `resume`; if the run has no checkpoint, its data must equal that of `sibling`."""

@@ -16,6 +16,7 @@ from thumbnet.recipes import load_recipe
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
 from thumbnet.runs.load_checked import left_open, load_checked
 from thumbnet.runs.loggers import loggers_to_go_on
+from thumbnet.runs.member import Member, Start
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import REPORT, SHARED_CONFIG
 from thumbnet.runs.planning.choose import plan_training
@@ -26,15 +27,17 @@ from thumbnet.runs.run import Run, RunDir, create_run_dir
 from thumbnet.runs.seed_list import seed_folder
 from thumbnet.runs.seed_runs import figures_of_seeds, is_seed_runs
 from thumbnet.runs.settings import changed_settings
-from thumbnet.runs.several import Member, Start, train_all
+from thumbnet.runs.several import train_all
 from thumbnet.runs.train import with_own_code
+from thumbnet.specs.at_once import AtOnce, check_minutes
 from thumbnet.specs.checks import MAX_RUNS
+from thumbnet.specs.data import ARRAYS
 from thumbnet.specs.engine import Device
 from thumbnet.specs.launch import ONE_TRAINING, refuse_several
 from thumbnet.specs.loggers import check_loggers
 from thumbnet.specs.own_code import give_again, takes_trust
 from thumbnet.training.progress import LogStyle
-from thumbnet.training.threads import obeys_threads
+from thumbnet.training.threads import computing_with, obeys_threads
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,16 @@ class SeedRuns:
     path: Path
     runs: tuple[Run, ...]
     metrics: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class _SameStart:
+    """Every run begins with the same."""
+
+    start: Start
+
+    def __call__(self, folder: RunDir, own: TrainConfig) -> Start:
+        return self.start
 
 
 @takes_trust
@@ -62,6 +75,8 @@ def train_seeds(
     augmentation: object = None,
     loggers: Sequence[str] = (),
     trust_code: bool = False,
+    jobs: int | None = None,
+    scheduler: str | None = None,
 ) -> SeedRuns:
     """Train with the seeds `config.seed`, `config.seed + 1`, ... into `run_dir/seed-<k>/`, then write metrics.json.
 
@@ -71,9 +86,13 @@ def train_seeds(
         run_dir: a new or empty folder; None: `runs/<recipe>-<n>`.
         log_style, pictures, dataset, began_s, model, augmentation, loggers, trust_code: as in `train`. Minutes are
             planned once, for the first run; each run has as many, and keeps to its own clock.
+        jobs: train so many at once, each in a process of its own with its share of the processors (or `threads` of the
+            config); None: one after the other. One that dies is told, the others go on.
+        scheduler: the address of a Dask cluster's scheduler, on whose workers to train instead: tcp://HOST:PORT.
 
     Raises:
-        ThumbnetError: as `train`; ConfigError: `num_seeds` is below 1.
+        ThumbnetError: as `train`; ConfigError: `num_seeds` is below 1; JobsFailedError: of runs that were trained at
+            once, some failed.
     """
     check_loggers(loggers)
     refuse_several("each of several trainings is one process's", hint=ONE_TRAINING)
@@ -81,12 +100,15 @@ def train_seeds(
         raise ConfigError(f"seeds is {num_seeds}", hint=f"give how many runs to make, 1 to {MAX_RUNS}")
     config = with_own_code(load_recipe() if config is None else config, model, augmentation)
     config.replace(seed=config.seed + num_seeds - 1)  # the last one is a seed, too
+    at_once = AtOnce(jobs, scheduler)
+    check_minutes(config, at_once)
     asked, plan, leaks, say = config, None, None, speaker(log_style)
     began_s = time.perf_counter() if began_s is None else began_s
     if config.minutes is not None:
-        planned = plan_training(
-            config, began_s=began_s, say=say, pictures=pictures, dataset=dataset, leaves_init_open=True
-        )
+        with computing_with(at_once.threads_here(config.engine.threads)):
+            planned = plan_training(
+                config, began_s=began_s, say=say, pictures=pictures, dataset=dataset, leaves_init_open=True
+            )
         config, dataset, plan, leaks, say = planned.config, planned.dataset, planned.record, planned.leaks, say_nothing
     unresolved = config
     dataset, config = load_checked(config, say=say, dataset=dataset)  # refused before there is a folder
@@ -98,7 +120,7 @@ def train_seeds(
         folder.begin_seeds(config, seeds, asked=asked, source=dataset.source, plan=plan)
         options = ResumeOptions(log_style=log_style, pictures=pictures, loggers=tuple(loggers))
         told = (dataset.source.note, *dataset.source.remarks)
-        return _finish(folder, options, dataset=dataset, leaks=leaks, began_s=began_s, told=told)
+        return _finish(folder, options, dataset=dataset, leaks=leaks, began_s=began_s, told=told, at_once=at_once)
 
 
 @takes_trust
@@ -115,6 +137,8 @@ def resume_seeds(
     model: object = None,
     loggers: Sequence[str] = (),
     trust_code: bool = False,
+    jobs: int | None = None,
+    scheduler: str | None = None,
 ) -> SeedRuns:
     """Go on with what is missing: a run that was stopped, those not started, the metrics. Arguments as in `resume`."""
     if not is_seed_runs(run_dir):
@@ -133,7 +157,7 @@ def resume_seeds(
             accept_changes=accept_changes,
             loggers=loggers_to_go_on(loggers, folder.path),
         )
-        return _finish(folder, options, dataset=dataset)
+        return _finish(folder, options, dataset=dataset, at_once=AtOnce(jobs, scheduler))
 
 
 def _finish(
@@ -144,17 +168,21 @@ def _finish(
     leaks: Leaks | None = None,
     began_s: float | None = None,
     told: Collection[str] = (),
+    at_once: AtOnce,
 ) -> SeedRuns:
     seeds = folder.read_seeds()
+    if not at_once.is_one_after_the_other and dataset is not None and dataset.source.name != ARRAYS:
+        dataset = None  # each process reads it by itself, which costs less than sending it there
     runs = train_all(
         folder,
         [Member(seed_folder(seed), {"seed": seed}) for seed in seeds],
         options,
-        start_of=lambda own: Start(dataset, leaks),
+        start_of=_SameStart(Start(dataset, leaks)),
         have_equal_data=True,
         dataset=dataset,
         began_s=began_s,
         told=told,
+        at_once=at_once,
     )
     known = [known_metrics(run.metrics) for run in runs]
     accuracies = [each.test_accuracy for each in known]

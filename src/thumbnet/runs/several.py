@@ -1,36 +1,26 @@
-"""Trainings of one recipe, one after the other, into a folder that holds all of them: other seeds, or other folds."""
+"""Trainings of one recipe into a folder that holds all of them, one after the other or several at once: other seeds,
+or other folds."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from pathlib import Path
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.leaks import Leaks
 from thumbnet.errors import RunError
+from thumbnet.runs.jobs.job import Job, Outcome, check_all_done
+from thumbnet.runs.jobs.run_jobs import run_jobs
+from thumbnet.runs.known_data import Sibling
+from thumbnet.runs.member import Member, MemberCall, Start, train_member
+from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import CONFIG, SHARED_CONFIG
-from thumbnet.runs.resume import ResumeOptions, go_on, relocated
-from thumbnet.runs.run import Run, RunDir
-from thumbnet.runs.train import begin
-
-
-@dataclass(frozen=True)
-class Member:
-    """One of the runs: the name of its folder, and the fields of the config that are its own."""
-
-    name: str
-    fields: Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a run begins with: its data, None where it is still to be read, and the leaks in it, None where they are
-    still to be looked for."""
-
-    dataset: Dataset | None = None
-    leaks: Leaks | None = None
+from thumbnet.runs.resolve import speaker
+from thumbnet.runs.resume import ResumeOptions
+from thumbnet.runs.run import Run, RunDir, load_run
+from thumbnet.specs.at_once import AtOnce
+from thumbnet.training.threads import computing_with
 
 
 def train_all(
@@ -38,73 +28,121 @@ def train_all(
     members: Sequence[Member],
     options: ResumeOptions,
     *,
-    start_of: Callable[[TrainConfig], Start],
+    start_of: Callable[[RunDir, TrainConfig], Start],
     have_equal_data: bool,
     dataset: Dataset | None = None,
     began_s: float | None = None,
     told: Collection[str] = (),
+    at_once: AtOnce,
 ) -> list[Run]:
-    """Load the runs that are finished, go on with one that was stopped, and train those that are missing.
+    """Load the runs that are finished, go on with those that were stopped, and train those that are missing.
 
     Args:
         folder: has the config that all share, as it was resolved, and perhaps the plan of their minutes.
-        start_of: gives what a missing run begins with, from its config.
+        start_of: gives what a missing run begins with, from the folder and its config; if runs are trained at once, it
+            is pickled.
         have_equal_data: the runs are trained on equal data, and divide it in the same way.
         dataset: the data, for a run that was stopped; None: it is read.
         began_s: when the command began that the first run's minutes are of; None: now.
         told: what was said of the data already; what is said for a run is not said again for the next ones.
+        at_once: how many at once, and where; each then has minutes from when it begins.
 
     Raises:
         RunError: data is named, but no run is there that tells whether it is the same; or runs that must have equal
             data do not.
+        JobsFailedError: of runs that were trained at once, some failed; the others are finished.
     """
-    config, asked, plan = folder.read_config(SHARED_CONFIG), folder.read_asked(), folder.read_plan()
-    config = config.replace(exclude=folder.exclusions(config), groups=folder.groups(config))
+    config = folder.read_config(SHARED_CONFIG)
     folder.allow_code(config.model, config.inputs.augmentation)
     if options.data is not None and not (folder.path / members[0].name / CONFIG).exists():
         raise RunError(
             f"data is {options.data!r}, but {folder.path} holds no run yet", hint="leave --data out, or train anew"
         )
+    is_moved = options.data is not None or options.data_dir is not None
+    threads = at_once.threads_here(config.engine.threads)
+    num_here = len(members) if at_once.is_one_after_the_other else int(is_moved)  # one tells where the data is now
     runs: list[Run] = []
     known = set(told)
-    for member in members:
-        run_began_s = time.perf_counter() if began_s is None else began_s
-        began_s = None  # that of the first run alone: the command's
-        path = folder.path / member.name
-        sibling = runs[0] if runs and have_equal_data else None
-        if (path / CONFIG).exists():
-            run = go_on(path, options, dataset=dataset, sibling=sibling)
-        else:
-            if runs:  # whose config tells where the data is now
-                config = config.replace(data=runs[0].config.data, data_dir=runs[0].config.data_dir)
-            own = relocated(
-                config.replace(**member.fields), data=None, data_dir=options.data_dir, device=options.device
-            )
-            start = start_of(own)
-            run = begin(
-                own,
-                run_dir=path,
-                log_style=options.log_style,
-                pictures=options.pictures,
-                asked=None if asked is None else asked.replace(**member.fields),
-                is_resolved=True,
-                dataset=start.dataset,
-                data_note=folder.data_note(),
-                remarks=folder.training_remarks(),
-                sibling=sibling,
-                leaks=start.leaks,
-                are_leaks_told=start.leaks is not None,
+    for member in members[:num_here]:
+        with computing_with(threads):
+            run, start = train_member(
+                folder,
+                member,
+                options,
+                start_of=partial(start_of, folder),
+                place=runs[0].config if runs else None,
+                sibling=_sibling(runs) if have_equal_data else None,
+                dataset=dataset,
+                began_s=began_s,
                 told=known,
-                plan=plan,
-                clock=None if plan is None else plan.clock(deadline_s=run_began_s + 60 * plan.minutes),
-                loggers=options.loggers,
+                threads=threads,
             )
-            if start.dataset is not None:
-                known |= {start.dataset.source.note, *start.dataset.source.remarks}
-        if sibling is not None and run.card.data_checksum != sibling.card.data_checksum:
+        began_s = None  # that of the first run alone: the command's
+        if start.dataset is not None:
+            known |= {start.dataset.source.note, *start.dataset.source.remarks}
+        runs.append(run)
+        if have_equal_data:
+            _check_equal_data(runs)
+    rest = members[num_here:]
+    if rest:
+        finished = runs or [load_run(path) for path in _finished(folder, rest)[:1]]
+        calls = [
+            MemberCall(
+                member=member,
+                options=options,
+                start_of=start_of,
+                place=runs[0].config if runs else None,
+                sibling=_sibling(finished) if have_equal_data else None,
+                dataset=dataset,
+                told=tuple(known),
+            )
+            for member in rest
+        ]
+        runs += _trained_at_once(folder, calls, at_once, config.engine.threads, options)
+        if have_equal_data:
+            _check_equal_data(runs)
+    return runs
+
+
+def _trained_at_once(
+    folder: RunDir, calls: Sequence[MemberCall], at_once: AtOnce, threads: int | None, options: ResumeOptions
+) -> list[Run]:
+    say, names = speaker(options.log_style), [call.member.name for call in calls]
+    is_moved = options.data is not None or options.data_dir is not None
+    jobs = [
+        Job(name, call, folder.path)
+        for name, call in zip(names, calls, strict=True)
+        if is_moved or not RunDir(folder.path / name).is_complete
+    ]
+    num_done = len(calls) - len(jobs)
+
+    def tell(outcome: Outcome) -> None:
+        nonlocal num_done
+        if outcome.error is not None:
+            say(f"{outcome.name}: failed: {outcome.error}")
+            return
+        num_done += 1
+        accuracy = known_metrics(load_run(folder.path / outcome.name).metrics).test_accuracy
+        say(f"{outcome.name}: finished, test accuracy {accuracy:.2%} ({num_done} of {len(calls)} runs)")
+
+    outcomes = run_jobs(jobs, at_once, threads=threads, say=say, on_end=tell)
+    check_all_done(outcomes, hint=f"train what is missing with: thumbnet train --resume {folder.path}")
+    return [load_run(folder.path / name) for name in names]
+
+
+def _finished(folder: RunDir, members: Sequence[Member]) -> list[Path]:
+    paths = [folder.path / member.name for member in members]
+    return [path for path in paths if RunDir(path).is_complete]
+
+
+def _sibling(runs: Sequence[Run]) -> Sibling | None:
+    return Sibling(runs[0].path, runs[0].known_data) if runs else None
+
+
+def _check_equal_data(runs: Sequence[Run]) -> None:
+    for run in runs[1:]:
+        if run.card.data_checksum != runs[0].card.data_checksum:
             raise RunError(
-                f"{run.path} was trained on other images or labels than {sibling.path}: their checksums differ",
+                f"{run.path} was trained on other images or labels than {runs[0].path}: their checksums differ",
                 hint=f"delete {run.path} and go on where the first one's data is, or train all of them anew",
             )
-        runs.append(run)
-    return runs

@@ -12,6 +12,7 @@ from thumbnet.data.leaks import Leaks
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.init_choice import with_chosen_init
 from thumbnet.runs.init_record import InitChoice
+from thumbnet.runs.known_data import Sibling
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
 from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.parts import build_model
@@ -161,7 +162,7 @@ def begin(
     is_resolved: bool = False,
     data_note: str = "",
     remarks: Sequence[str] = (),
-    sibling: Run | None = None,
+    sibling: Sibling | None = None,
     leaks: Leaks | None = None,
     are_leaks_told: bool = False,
     told: Collection[str] = (),

@@ -14,7 +14,7 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -212,6 +212,32 @@ def takes_trust(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
     return with_trust
+
+
+@dataclass(frozen=True)
+class CodeHere:
+    """What a process may execute, has executed (name, content and place of each file) and was given, for another one
+    that does a part of its work."""
+
+    is_trusted: bool
+    files: tuple[tuple[str, bytes, str], ...]
+    given: Mapping[str, object]
+
+
+def code_here() -> CodeHere:
+    """That of this process."""
+    files = tuple((file.name, file.content, str(file.module.__file__)) for file in _executed.values())
+    return CodeHere(_trusted.get(), files, dict(_given))
+
+
+@contextmanager
+def with_code(code: CodeHere) -> Iterator[None]:
+    """Execute the files, and allow and have what the other process did, while this lasts."""
+    for name, content, place in code.files:
+        _execute(name, content, place=Path(place))
+    _given.update(code.given)
+    with trusting(code.is_trusted):
+        yield
 
 
 def _file_of(reference: Reference) -> OwnFile:

@@ -85,6 +85,14 @@ class Registry(Mapping[str, T], Generic[T]):
             ) from error
         return thing
 
+    def added(self) -> dict[str, T]:
+        """What was registered in this process."""
+        return dict(self._added)
+
+    def add_missing(self, things: Mapping[str, T]) -> None:
+        """Register what another process registered, unless it is registered here."""
+        self._added = {**things, **self._added}
+
     def without_packages(self) -> dict[str, T]:
         """Thumbnet's own things and the registered ones: those that no package must be imported for."""
         return {**self._own, **self._added}
