@@ -37,7 +37,7 @@ from thumbnet.runs.resolve import load_data, say_nothing, speaker
 from thumbnet.runs.resume import ResumeOptions
 from thumbnet.runs.run import RunDir, create_run_dir
 from thumbnet.runs.several import train_all
-from thumbnet.specs.at_once import AtOnce, check_minutes
+from thumbnet.specs.at_once import AtOnce
 from thumbnet.specs.engine import Device
 from thumbnet.specs.json_text import FORMAT, to_json
 from thumbnet.specs.launch import ONE_TRAINING, refuse_several
@@ -89,7 +89,7 @@ def train_folds(
     refuse_several("each of several trainings is one process's", hint=ONE_TRAINING)
     check_request(config, num_folds, num_seeds)
     at_once = AtOnce(jobs, scheduler)
-    check_minutes(config, at_once)
+    at_once.check_minutes(config.minutes)
     say = speaker(log_style)
     began_s = time.perf_counter() if began_s is None else began_s
     with keeping_sources():

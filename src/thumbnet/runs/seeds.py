@@ -29,7 +29,7 @@ from thumbnet.runs.seed_runs import figures_of_seeds, is_seed_runs
 from thumbnet.runs.settings import changed_settings
 from thumbnet.runs.several import train_all
 from thumbnet.runs.train import with_own_code
-from thumbnet.specs.at_once import AtOnce, check_minutes
+from thumbnet.specs.at_once import AtOnce
 from thumbnet.specs.checks import MAX_RUNS
 from thumbnet.specs.data import ARRAYS
 from thumbnet.specs.engine import Device
@@ -101,7 +101,7 @@ def train_seeds(
     config = with_own_code(load_recipe() if config is None else config, model, augmentation)
     config.replace(seed=config.seed + num_seeds - 1)  # the last one is a seed, too
     at_once = AtOnce(jobs, scheduler)
-    check_minutes(config, at_once)
+    at_once.check_minutes(config.minutes)
     asked, plan, leaks, say = config, None, None, speaker(log_style)
     began_s = time.perf_counter() if began_s is None else began_s
     if config.minutes is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from thumbnet.config import TrainConfig
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import require
 from thumbnet.specs.extras import require_extra
@@ -49,14 +48,13 @@ class AtOnce:
             return threads
         return max(1, num_processors() // (self.jobs or 1))
 
+    def check_minutes(self, minutes: float | None) -> None:
+        """ConfigError where minutes would be planned by the speed of this machine for others."""
+        if minutes is not None and self.scheduler is not None:
+            raise ConfigError(
+                "minutes is given with a scheduler, but they are planned by the speed of this machine, not of its workers",
+                hint="give epochs instead",
+            )
+
 
 ONE_AFTER_THE_OTHER = AtOnce()
-
-
-def check_minutes(config: TrainConfig, at_once: AtOnce) -> None:
-    """ConfigError where minutes would be planned by the speed of this machine for others."""
-    if config.minutes is not None and at_once.scheduler is not None:
-        raise ConfigError(
-            "minutes is given with a scheduler: they would be planned by the speed of this machine, not of the workers",
-            hint="give epochs instead",
-        )
