@@ -52,7 +52,7 @@ class AtOnce:
         """ConfigError where minutes would be planned by the speed of this machine for others."""
         if minutes is not None and self.scheduler is not None:
             raise ConfigError(
-                "minutes is given with a scheduler, but they are planned by the speed of this machine, not of its workers",
+                "minutes is given with a scheduler, but minutes are planned by the speed of this machine alone",
                 hint="give epochs instead",
             )
 

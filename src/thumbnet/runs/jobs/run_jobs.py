@@ -48,6 +48,10 @@ def run_jobs(
 
 
 def _workers(most: int, at_once: AtOnce, threads: int | None, say: Say) -> Workers:
+    if at_once.scheduler is not None:
+        from thumbnet.runs.jobs.cluster import ClusterWorkers  # not before: it needs an extra
+
+        return ClusterWorkers(at_once.scheduler, most, threads=threads, say=say)
     from thumbnet.runs.jobs.local import LocalWorkers  # not before: joblib takes a while
 
     return LocalWorkers(most, threads=at_once.threads_here(threads) or 1)
