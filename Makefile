@@ -10,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL_TORCH = $(if $(filter file,$(origin TORCH)),$(BIN)/python tools/install_torch.py,$(PIP) install --quiet) $(TORCH)
 
-.PHONY: FORCE setup setup-browser setup-boards train test test-browser test-gpu engine lint audit trust format lock wheel clean
+.PHONY: FORCE setup setup-browser setup-boards setup-services train test test-browser test-gpu engine lint audit trust format lock wheel clean
 
 setup: .venv/.ready
 
@@ -47,6 +47,10 @@ setup-browser: setup .browser/axe-$(AXE)
 # without it they skip.
 setup-boards:
 	$(call install,gcc-arm-none-eabi=arm-none-eabi-gcc qemu-system-arm=qemu-system-arm gcc-riscv64-unknown-elf=riscv64-unknown-elf-gcc clang=clang lld=wasm-ld g++-aarch64-linux-gnu=aarch64-linux-gnu-g++ qemu-user=qemu-aarch64,about 1.8 GB and a minute,libnewlib-arm-none-eabi)
+
+# What tests need to start servers of their own: PostgreSQL, whose programs Debian keeps off the PATH.
+setup-services: setup
+	$(if $(wildcard /usr/lib/postgresql/*/bin/initdb),,$(call install,postgresql=initdb,about 60 MB and half a minute))
 
 .browser/axe-$(AXE):
 	@command -v npm >/dev/null || { echo "no npm to install axe-core with; install Node.js with npm" >&2; exit 1; }

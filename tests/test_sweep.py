@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
@@ -31,6 +32,9 @@ from thumbnet.runs.sweeps.results import SweepResult
 from thumbnet.runs.sweeps.rows import SweepTrial, best_of
 from thumbnet.runs.sweeps.storage import DATABASE, parse_storage
 from thumbnet.training.history import EpochRecord, history_from_csv
+from thumbnet.views.numbers import exact_share
+from thumbnet.views.report.charts import Line, draw_lines
+from thumbnet.views.report.sweep_page import SweepPoint, pareto_front
 
 LR = "lr=0.01..0.5:log"
 BLOCKS = 'model_options.blocks=["c8p", "c16p"]'
@@ -106,6 +110,38 @@ def test_best_is_a_recipe(swept: SweepResult, tmp_path: Path) -> None:
         swept.path / f"trial-{swept.best.number:04d}", pictures=False, log_style="silent"
     )  # of the trial, a whole run
     assert again.metrics["test_loss"] == run.metrics["test_loss"]
+
+
+def test_page(swept: SweepResult) -> None:
+    """Every trial is in its table and its drawings; it needs no other file, and escapes what users name."""
+    page = (swept.path / "sweep.html").read_text(encoding="utf-8")
+    assert page.count('<polyline class="trial ') == 3
+    assert page.count('<polyline class="trial trial-best"') == 1
+    assert len(re.findall(r'<th scope="row" data-value="\d">', page)) == 3
+    assert swept.best is not None
+    assert swept.best.value is not None
+    assert f"<dd>{exact_share(swept.best.value)}<small>of trial {swept.best.number}, on validation images" in page
+    assert "on validation images alone" in page
+    assert not re.findall(r"https?://", page)
+    for name in ("overview", "together", "importance", "cost", "trials"):
+        assert f'<section id="{name}" aria-labelledby="{name}-title">' in page
+        assert f'href="#{name}"' in page
+
+
+def test_front() -> None:
+    """None is beaten by one with as few MACs; of equal accuracies the cheaper one is enough."""
+    points = [
+        SweepPoint(0.0, *each, True) for each in [(0.8, 30), (0.7, 10), (0.7, 20), (0.6, 5), (0.9, 30), (0.85, 40)]
+    ]
+    assert [(point.macs, point.accuracy) for point in pareto_front(points)] == [(5, 0.6), (10, 0.7), (30, 0.9)]
+
+
+def test_points_without_a_line() -> None:
+    """They are dots, and several at one place are told by the least and the greatest."""
+    chart = draw_lines("Points", [Line("a", [1, 1, 2], [0.5, 0.25, 0.75], is_joined=False)], x_label="x")
+    assert "<polyline" not in chart.svg
+    assert chart.svg.count("<circle") == 3
+    assert [stop.values for stop in chart.stops] == [("0.2500 to 0.5000",), ("0.7500",)]
 
 
 def test_more_trials(swept: SweepResult) -> None:

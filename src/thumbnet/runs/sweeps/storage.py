@@ -79,21 +79,34 @@ def told_of_storage(place: Place) -> Iterator[None]:
         ) from None
 
 
-def open_study(place: Place, name: str) -> optuna.Study:
-    """The study of this name, made where it is not there.
+@contextmanager
+def opened_study(place: Place, name: str) -> Iterator[optuna.Study]:
+    """The study of this name, made where it is not there; the database is open while this lasts.
 
     Raises:
-        RunError: the database is of another version of Optuna.
+        RunError: the database cannot be used, or is of another version of Optuna.
     """
+    with told_of_storage(place):
+        study, storage = _open(place, name)
+        try:
+            yield study
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def _open(place: Place, name: str) -> tuple[optuna.Study, optuna.storages.RDBStorage]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = place.url.render_as_string(hide_password=False)
     options = {"connect_args": {"timeout": WAIT_FOR_LOCK_S}} if not place.is_shared else {"pool_pre_ping": True}
     for tried in range(1, TRIES + 1):
         try:
             storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
-            return optuna.create_study(
-                study_name=name, storage=storage, direction="maximize", load_if_exists=True, sampler=random_sampler()
+            sampler = optuna.samplers.RandomSampler(seed=0)  # until a trial asks for its own
+            study = optuna.create_study(
+                study_name=name, storage=storage, direction="maximize", load_if_exists=True, sampler=sampler
             )
+            return study, storage
         except RuntimeError as error:
             raise RunError(
                 f"the storage {place.shown} is of another version of Optuna: {error}",
@@ -104,8 +117,3 @@ def open_study(place: Place, name: str) -> optuna.Study:
                 raise
             time.sleep(0.2 * tried)
     raise AssertionError
-
-
-def random_sampler() -> optuna.samplers.BaseSampler:
-    """A sampler for a study that is not asked for values."""
-    return optuna.samplers.RandomSampler(seed=0)

@@ -14,17 +14,18 @@ from thumbnet.recipes import load_recipe
 from thumbnet.runs.folder import RunDir
 from thumbnet.runs.leaks import look_for_leaks
 from thumbnet.runs.load_checked import load_checked
-from thumbnet.runs.names import ASKED, SWEEP
+from thumbnet.runs.names import ASKED, SWEEP, SWEEP_REPORT
 from thumbnet.runs.new_folder import create_run_dir
 from thumbnet.runs.parts import build_model
 from thumbnet.runs.resolve import describe_val, say_nothing, speaker
 from thumbnet.runs.sweeps.limits import default_limits
 from thumbnet.runs.sweeps.proposals import pruner_of
 from thumbnet.runs.sweeps.question import Question, check_length, question_from_json, question_to_json, study_name
+from thumbnet.runs.sweeps.report import build_sweep_report
 from thumbnet.runs.sweeps.results import SweepResult, write_table
 from thumbnet.runs.sweeps.rows import best_of, read_trials
 from thumbnet.runs.sweeps.space import parse_space
-from thumbnet.runs.sweeps.storage import Place, open_study, parse_storage, storage_in, told_of_storage
+from thumbnet.runs.sweeps.storage import Place, opened_study, parse_storage, storage_in
 from thumbnet.runs.sweeps.work import Sweep, make_trials
 from thumbnet.specs.objective import is_balanced
 from thumbnet.specs.own_code import takes_trust
@@ -233,8 +234,7 @@ def _make(
     began_s: float,
 ) -> SweepResult:
     where = storage_in(folder.path) if place is None else place
-    with told_of_storage(where):
-        study = open_study(where, question.study)
+    with opened_study(where, question.study) as study:
         study.pruner = pruner_of(epochs)
         work = Sweep(
             path=folder.path,
@@ -256,4 +256,6 @@ def _make(
         make_trials(work, write)
         write()
         trials = read_trials(study)
-        return SweepResult(folder.path, tuple(trials), best_of(trials))
+        result = SweepResult(folder.path, tuple(trials), best_of(trials))
+        folder.write(SWEEP_REPORT, build_sweep_report(result, question, config, dimensions, study))
+        return result

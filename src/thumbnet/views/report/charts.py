@@ -26,14 +26,16 @@ ROUND_STEPS = (1, 2, 5, 10)
 
 @dataclass(frozen=True)
 class Line:
-    """A labelled line through the points whose y is not None; `style` picks colour and dashes, `bounds` are the lowest
-    and highest y of each point, by its interval, None of those that have none."""
+    """A labelled line through the points whose y is not None, or these alone; `style` picks colour and dashes, `bounds`
+    are the lowest and highest y of each point, by its interval, None of those that have none. Several points without a
+    line may have one x."""
 
     label: str
     xs: Sequence[float]
     ys: Sequence[float | None]
     style: int = 0
     bounds: Sequence[tuple[float, float] | None] = ()
+    is_joined: bool = True
 
     def __post_init__(self) -> None:
         assert len(self.xs) == len(self.ys)
@@ -138,8 +140,9 @@ def draw_lines(
     for line in lines:
         drawn = [(across(x), down(min(y, y_high))) for x, y in line.points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in drawn)
-        parts.append(Markup('<polyline class="line line-{}" points="{}"/>').format(line.style, path))
-        if len(drawn) <= MAX_DOTS:
+        if line.is_joined:
+            parts.append(Markup('<polyline class="line line-{}" points="{}"/>').format(line.style, path))
+        if len(drawn) <= MAX_DOTS or not line.is_joined:
             dot = Markup('<circle class="dot dot-{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>')
             is_inside = [y <= y_high for _, y in line.points]
             parts += [dot.format(line.style, x, y) for (x, y), shown in zip(drawn, is_inside, strict=True) if shown]
@@ -168,8 +171,16 @@ def _column_at(line: Line, xs: Sequence[float], y_format: Format) -> list[str]:
     """The line's values at these x, as texts: empty where it has none."""
     shown = column([y for _, y in line.points], y_format)
     bounds_at = {x: f" ({bounds_text((low, high))})" for x, low, high in line.band}
-    value_at = {x: text + bounds_at.get(x, "") for (x, _), text in zip(line.points, shown, strict=True)}
-    return [value_at.get(x, "") for x in xs]
+    values_at: dict[float, list[tuple[float, str]]] = {}
+    for (x, y), text in zip(line.points, shown, strict=True):
+        values_at.setdefault(x, []).append((y, text))
+    return [_values_text(values_at.get(x, [])) + bounds_at.get(x, "") for x in xs]
+
+
+def _values_text(values: Sequence[tuple[float, str]]) -> str:
+    """The text of a value, or of the least and the greatest of several; empty for none."""
+    texts = list(dict.fromkeys(text for _, text in sorted(values)))
+    return " to ".join(texts if len(texts) < 2 else (texts[0], texts[-1]))
 
 
 def _range(values: Sequence[float], limits: tuple[float, float] = (-math.inf, math.inf)) -> tuple[float, float]:

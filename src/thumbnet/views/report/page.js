@@ -68,7 +68,7 @@
   }
 
   function sorting() {
-    const table = byId("class-table");
+    const table = document.querySelector("#class-table, #trial-table");
     const body = table.tBodies[0];
     const headers = [...table.tHead.rows[0].cells];
     headers.forEach((header, column) => {
