@@ -6,19 +6,22 @@ The file names the recipe, the seeds, `settings` of all variants and, in the tab
 KEY=VALUE texts. `teacher`, if it is there, has those of a run that is trained first, once, with the first seed, in
 DIR/teacher; the others' settings may name that as {keep}/teacher. `subset`, if it is there, has how many images of each
 class are trained on and how many validate, all of them training images of CIFAR-10: on a quarter of the images, a
-network learns them by heart in ten minutes instead of an hour. Each run is `thumbnet train` in a process of its own,
-with its folder under --keep: a run that was stopped is gone on with, and a finished one is not repeated. --only trains
-some variants. Writes benchmarks/results/ablations-<name>_<hardware>_<date>.md and .json, of all that is finished.
+network learns them by heart in ten minutes instead of an hour. The variants are a grid that `thumbnet sweep` tries, for
+each seed in a folder of its own under --keep: a sweep that was stopped is gone on with, and what is finished is not
+repeated. --only trains some variants. Writes benchmarks/results/ablations-<name>_<hardware>_<date>.md and .json, of all
+that is finished.
 """
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
-import re
 import statistics
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +31,11 @@ from measuring import check_kept, cifar_folder, circumstances, describe_circumst
 from thumbnet.config import config_to_toml
 from thumbnet.data.sources import load_dataset
 from thumbnet.recipes import load_recipe
+from thumbnet.specs.toml_text import parse_setting
 from thumbnet.training.history import history_from_csv
 from thumbnet.training.progress import duration
+
+NO_LIMITS = ["--max-params", str(10**9), "--max-macs", str(10**12)]
 
 
 def main() -> None:
@@ -49,10 +55,8 @@ def main() -> None:
         train(plan["recipe"], plan["teacher"], plan["seeds"][0], data, folder, parsed.keep / "teacher")
         print("teacher: done", flush=True)
     for seed in plan["seeds"]:
-        for name in parsed.only or plan["variants"]:
-            settings = [*plan["settings"], *plan["variants"][name]]
-            train(plan["recipe"], settings, seed, data, folder, run_folder(parsed.keep, name, seed))
-            print(f"{name}, seed {seed}: done", flush=True)
+        sweep(plan, parsed.only or list(plan["variants"]), seed, data, folder, parsed.keep)
+        print(f"seed {seed}: done", flush=True)
     variants = {name: collect(plan, name, data, parsed.keep) for name in plan["variants"]}
     values = circumstances() | {"plan": plan, "variants": variants}
     report = describe(parsed.file.stem, values)
@@ -60,9 +64,66 @@ def main() -> None:
     print(write_results(f"ablations-{parsed.file.stem}", values, report))
 
 
-def run_folder(keep: Path, name: str, seed: int) -> Path:
-    """Where a variant's run is."""
-    return keep / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}-{seed}"
+def tables_of(plan: dict[str, Any], names: Sequence[str], keep: Path) -> list[dict[str, Any]]:
+    """The fields of these variants, as a sweep takes them."""
+    tables = []
+    for name in names:
+        table: dict[str, Any] = {}
+        for setting in plan["variants"][name]:
+            for field, value in parse_setting(setting.replace("{keep}", str(keep))).items():
+                table[field] = {**table.get(field, {}), **value} if isinstance(value, dict) else value
+        tables.append(table)
+    return tables
+
+
+def sweeps_of(plan: dict[str, Any], seed: int, data: str, keep: Path) -> list[Path]:
+    """The folders of the sweeps of this recipe with these settings and this seed."""
+    asked = [*what_is_asked(plan["recipe"], plan["settings"], data), f"seed {seed}"]
+    folders = [path.parent for path in sorted(keep.glob("sweep-*/sweep.json"))]
+    return [each for each in folders if json.loads(Path(f"{each}.json").read_text())[: len(asked)] == asked]
+
+
+def sweep(plan: dict[str, Any], names: Sequence[str], seed: int, data: str, folder: str, keep: Path) -> None:
+    """Train the variants of these names that are missing, all of them once."""
+    start = [sys.executable, "-m", "thumbnet", "sweep", "--log-style", "silent"]
+    for path in sweeps_of(plan, seed, data, keep):
+        subprocess.run([*start, "--run-dir", str(path), "--resume"], check=True, stdout=subprocess.DEVNULL)
+    missing = [name for name in names if found(plan, name, seed, data, keep) is None]
+    if not missing:
+        return
+    tables = tables_of(plan, missing, keep)
+    asked = [*what_is_asked(plan["recipe"], plan["settings"], data), f"seed {seed}", json.dumps(tables)]
+    path = keep / f"sweep-{seed}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
+    check_kept(path, asked)
+    is_subset = data != "cifar10"
+    command = [
+        *start,
+        "--recipe",
+        plan["recipe"],
+        "--seed",
+        str(seed),
+        "--data",
+        data,
+        "--run-dir",
+        str(path),
+        "--grid",
+    ]
+    command += ["--search", f"variant={json.dumps(tables)}", *NO_LIMITS]
+    command += [] if is_subset else ["--allow-unverified", "--data-dir", folder]
+    for setting in plan["settings"]:
+        command += ["--set", setting]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def found(plan: dict[str, Any], name: str, seed: int, data: str, keep: Path) -> Path | None:
+    """The folder of a variant's finished trial."""
+    (table,) = tables_of(plan, [name], keep)
+    for path in sweeps_of(plan, seed, data, keep):
+        with (path / "sweep.csv").open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                if row["state"] == "finished" and json.loads(row["variant"]) == table:
+                    return path / f"trial-{int(row['trial']):04d}"
+    return None
 
 
 def write_subset(folder: str, num_training: int, num_validation: int, keep: Path) -> str:
@@ -115,20 +176,19 @@ def what_is_asked(recipe: str, settings: list[str], data: str) -> list[str]:
 
 
 def collect(plan: dict[str, Any], name: str, data: str, keep: Path) -> list[dict[str, Any]]:
-    """The metrics of a variant's finished runs, without those of the test set."""
-    found = []
+    """The metrics of a variant's finished trials."""
+    runs = []
     for seed in plan["seeds"]:
-        run_dir = run_folder(keep, name, seed)
-        if not (run_dir / "metrics.json").exists():
+        trial = found(plan, name, seed, data, keep)
+        if trial is None:
             continue
-        check_kept(run_dir, what_is_asked(plan["recipe"], [*plan["settings"], *plan["variants"][name]], data))
-        metrics = json.loads((run_dir / "metrics.json").read_text())
-        last = history_from_csv((run_dir / "history.csv").read_text())[-1]
-        found.append(
+        metrics = json.loads((trial / "trial.json").read_text())
+        last = history_from_csv((trial / "history.csv").read_text())[-1]
+        runs.append(
             {"seed": seed, "val_accuracy": last.val_accuracy, "train_accuracy": last.train_accuracy}
             | {key: metrics[key] for key in ("num_params", "macs", "epochs", "train_s", "num_threads", "date")}
         )
-    return found
+    return runs
 
 
 def describe(name: str, values: dict[str, Any]) -> str:

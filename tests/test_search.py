@@ -7,7 +7,7 @@ import pytest
 from thumbnet.config import TrainConfig
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.sweeps.space import config_of_trial, parse_space
+from thumbnet.runs.sweeps.space import combinations, config_of_trial, parse_space
 from thumbnet.specs.search import Choices, Range, parse_search
 
 
@@ -28,6 +28,7 @@ def recipe() -> TrainConfig:
         ("schedule=cosine,one-cycle", "schedule", Choices(("cosine", "one-cycle"))),
         ("nesterov=true,false", "nesterov", Choices((True, False))),
         ('model_options.blocks=["c8p", "c8 c8p"]', "model_options.blocks", Choices(("c8p", "c8 c8p"))),
+        ('variant=[{}, {"lr": 0.1}]', "variant", Choices(({}, {"lr": 0.1}))),
         ("scales=[[1.0], [0.5, 1.0]]", "scales", Choices(([1.0], [0.5, 1.0]))),
     ],
 )
@@ -61,6 +62,7 @@ def test_search(text: str, field: str, space: Range | Choices) -> None:
         ("lr=[0.1, NaN]", "it is no JSON list"),
         ("lr=[0.1, null]", "a choice is empty"),
         ("lr=[]", "it has 0 choices"),
+        ("variant=1,2", "a variant is a table of fields"),
         ("lr=0.1,inf", "a choice is empty, or no field could take it"),
     ],
 )
@@ -81,6 +83,8 @@ def test_refused_texts(text: str, why: str) -> None:
         ("threads=1,2", "threads cannot be searched"),
         ("minutes=1..2", "minutes cannot be searched"),
         ("threshold=0.1,0.2", "threshold cannot be searched: it changes no validation accuracy"),
+        ('variant=[{"lr": 0.1}, {"seed": 1}]', "seed cannot be searched"),
+        ('variant=[{"lr": 0.1}, {"rate": 1}]', "unknown field 'rate'"),
         ("rate=0.1,0.2", "unknown field 'rate'"),
         ("batch_size=0.5..2.0", "batch_size is 0.5"),
         ("batch_size=64,many", "batch_size is 'many'"),
@@ -102,6 +106,19 @@ def test_space(recipe: TrainConfig) -> None:
         parse_space(recipe, ["lr=1..2", "lr=0.1,0.2"])
     with pytest.raises(ConfigError, match="nothing to search"):
         parse_space(recipe, [])
+
+
+def test_combinations(recipe: TrainConfig) -> None:
+    space = parse_space(recipe, ["lr=0.1,0.2", 'variant=[{}, {"epochs": 3}]'])
+    tried = combinations(space)
+    assert tried == [{"lr": lr, "variant": label} for lr in (0.1, 0.2) for label in ("{}", '{"epochs": 3}')]
+    assert [config_of_trial(recipe, space, each).epochs for each in tried] == [recipe.epochs, 3] * 2
+    with pytest.raises(ConfigError, match="a grid is of choices, and this is a range"):
+        combinations(parse_space(recipe, ["lr=0.1..0.2"]))
+    tenths = ",".join(f"0.{digit}" for digit in range(1, 9))
+    many = parse_space(recipe, [f"lr={tenths}", f"momentum={tenths}", "batch_size=2,4,8,16", "cutout=0,1,2,3"])
+    with pytest.raises(ConfigError, match="the grid has 1,024 combinations"):
+        combinations(many)
 
 
 def test_config_of_a_trial() -> None:

@@ -240,6 +240,29 @@ def test_failed(data: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "none" / "best.toml").exists()
 
 
+def test_grid(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every combination once, in order, also where one fails and after a kill; none is given up."""
+    search = ['variant=[{"lr": 0.1}, {"model_options": {"blocks": "x"}}]', "batch_size=8,16"]
+    checkpoints: list[str] = []
+    write_checkpoint = RunDir.write_checkpoint
+
+    def killed(folder: RunDir, checkpoint: Any) -> None:
+        write_checkpoint(folder, checkpoint)
+        checkpoints.append(folder.path.name)
+        if len(checkpoints) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunDir, "write_checkpoint", killed)
+    with pytest.raises(KeyboardInterrupt):
+        small_sweep(data, tmp_path / "sweep", search=search, trials=None, grid=True)
+    result = thumbnet.resume_sweep(tmp_path / "sweep", log_style="silent")
+    assert [trial.state for trial in result.trials] == ["finished", "finished", "failed", "failed"]
+    assert [trial.params["batch_size"] for trial in result.trials] == [8, 16, 8, 16]
+    assert [json.loads(str(trial.params["variant"])) for trial in result.trials[:2]] == [{"lr": 0.1}] * 2
+    assert load_recipe(str(tmp_path / "sweep" / "best.toml")).optimizer.lr == 0.1
+    assert thumbnet.resume_sweep(tmp_path / "sweep", log_style="silent").trials == result.trials
+
+
 def test_minutes(data: Path, tmp_path: Path) -> None:
     """The first trial is made whatever they are; none that would end after them."""
     result = small_sweep(data, tmp_path / "sweep", trials=None, minutes=0.0001)
@@ -310,6 +333,8 @@ def test_best() -> None:
         ({}, {"trials": 0}, "trials is 0"),
         ({}, {"minutes": 0}, "minutes is 0"),
         ({}, {"max_macs": 0}, "max_macs is 0"),
+        ({}, {"grid": True}, "a grid is given 3 trials"),
+        ({}, {"grid": True, "trials": None}, "a grid is of choices"),
         ({}, {"storage": "mysql://root@localhost/x"}, "storage is an address of mysql"),
         ({}, {"storage": "sqlite://"}, "storage is an address of sqlite"),
         ({}, {"storage": "here"}, "storage is no address"),

@@ -27,6 +27,9 @@ def add_sweep(verbs: Any) -> None:
     )
     sweep.add_argument("--trials", metavar="N", type=int, help="finish or give up so many trainings in the end")
     sweep.add_argument(
+        "--grid", action="store_true", help="instead of --trials: try every combination of the choices once, to its end"
+    )
+    sweep.add_argument(
         "--minutes",
         metavar="M",
         type=float,

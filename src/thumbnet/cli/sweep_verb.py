@@ -46,6 +46,7 @@ def sweep(parsed: argparse.Namespace) -> None:
                 config,
                 search=parsed.search,
                 trials=parsed.trials,
+                grid=parsed.grid,
                 minutes=parsed.sweep_minutes,
                 storage=parsed.storage,
                 run_dir=parsed.run_dir,
@@ -80,7 +81,7 @@ _STATES = ("finished", "pruned", "failed", "refused", "running")
 def _refuse_options_of_resume(parsed: argparse.Namespace) -> None:
     if parsed.run_dir is None:
         raise ConfigError("--resume is given without --run-dir", hint="name the sweep's folder with --run-dir")
-    for name in ("recipe", "settings", "search", "max_params", "max_macs", *RECIPE_OPTIONS):
+    for name in ("recipe", "settings", "search", "grid", "max_params", "max_macs", *RECIPE_OPTIONS):
         if getattr(parsed, name, None) not in (None, False):
             option = "--set" if name == "settings" else f"--{name.replace('_', '-')}"
             raise ConfigError(

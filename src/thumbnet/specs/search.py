@@ -5,6 +5,7 @@ epochs=5..20                    whole numbers, since both ends are
 label_smoothing=0..0.2:step=0.05
 batch_size=64,128,256           one of these
 model_options.blocks=["b32 b48p", "b48 b64p"]    one of these, as JSON
+    variant=[{}, {"optimizer": "sgd", "lr": 0.1}]    one of these sets of fields
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 RANGE = re.compile(rf"(?P<low>{NUMBER})\.\.(?P<high>{NUMBER})(?P<options>(?::[^:]*)*)")
 FORMS = "A..B, A..B:log, A..B:step=S, a,b,c or a JSON list"
 MAX_CHOICES = 1000
+VARIANT = "variant"  # not a field of a recipe: its choices are tables of them
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,10 @@ class Dimension:
         return self.nested(value)
 
     def nested(self, value: object) -> Mapping[str, object]:
-        """The field with this value, nested as a recipe has it."""
+        """The field with this value, nested as a recipe has it; of a variant, the fields that it is of."""
+        if self.field == VARIANT:
+            assert isinstance(value, Mapping)
+            return value
         return _with_value(parse_setting(f"{self.field}=0"), value)
 
 
@@ -80,6 +85,9 @@ def parse_search(text: str) -> Dimension:
     values = values.strip()
     found = RANGE.fullmatch(values)
     space = _range(text, found) if found is not None else _choices(text, values)
+    are_tables = isinstance(space, Choices) and all(isinstance(value, Mapping) for value in space.values)
+    if field == VARIANT and not are_tables:
+        raise _wrong(text, "a variant is a table of fields", hint='for instance variant=[{}, {"lr": 0.1}]')
     return Dimension(field, space, text)
 
 
@@ -131,7 +139,8 @@ def _choices(text: str, values: str) -> Choices:
     if not all(_is_plain(each) for each in listed):
         raise _wrong(text, "a choice is empty, or no field could take it", hint=f"the forms are {FORMS}")
     choices = Choices(tuple(listed))
-    if not 2 <= len(listed) <= MAX_CHOICES:
+    least = 1 if text.startswith(VARIANT) else 2  # as a grid of one
+    if not least <= len(listed) <= MAX_CHOICES:
         hint = f"give 2 to {MAX_CHOICES:,}; a single value is given by --set"
         raise _wrong(text, f"it has {len(listed)} choice{'s' * (len(listed) != 1)}", hint=hint)
     if len(set(choices.labels)) < len(listed):

@@ -17,18 +17,23 @@ from thumbnet.runs.sweeps.rows import COUNTED, PLACE, SURPLUS, SweepTrial, read_
 TIME_TO_CLAIM = timedelta(seconds=60)  # of a trial that was proposed, until it is known by whom
 
 
-def num_claimed(trials: list[SweepTrial]) -> int:
-    """How many are running, finished or pruned."""
-    return sum(trial.state in ("running", *COUNTED) for trial in trials)
+def num_claimed(trials: list[SweepTrial], *, of_any_end: bool = False) -> int:
+    """How many are running, finished or pruned; `of_any_end`: or failed, or refused."""
+    return sum(of_any_end or trial.state in ("running", *COUNTED) for trial in trials)
 
 
-def claim(study: optuna.Study, place: str, *, wanted: int | None) -> optuna.Trial | None:
-    """A new trial of this process, which runs in `place`; None where as many as are wanted are claimed."""
-    while wanted is None or num_claimed(read_trials(study)) < wanted:
+def trials_before(study: optuna.Study, number: int) -> list[SweepTrial]:
+    """Those of lower numbers."""
+    return [trial for trial in read_trials(study) if trial.number < number]
+
+
+def claim(study: optuna.Study, place: str, *, wanted: int | None, of_any_end: bool = False) -> optuna.Trial | None:
+    """A new trial of this process, which runs in `place`; None where as many as are wanted are claimed. `of_any_end`:
+    one that failed or was refused is not made up for by another."""
+    while wanted is None or num_claimed(read_trials(study), of_any_end=of_any_end) < wanted:
         trial = study.ask()
         trial.set_user_attr(PLACE, place)
-        before = [each for each in read_trials(study) if each.number < trial.number]
-        if wanted is None or num_claimed(before) < wanted:
+        if wanted is None or num_claimed(trials_before(study, trial.number), of_any_end=of_any_end) < wanted:
             return trial
         give_up(study, trial.number, surplus=trial)
     return None

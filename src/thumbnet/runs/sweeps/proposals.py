@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
 
 from thumbnet.specs.search import Choices, Dimension, Range, Scalar
 
@@ -20,6 +21,27 @@ def sampler_of(seed: int, number: int) -> optuna.samplers.TPESampler:
     was stopped goes on with the values that it would have had, and no two processes draw the same."""
     state = np.random.SeedSequence([seed, number]).generate_state(1)[0]
     return optuna.samplers.TPESampler(seed=int(state), n_startup_trials=NUM_RANDOM)
+
+
+class GivenValues(optuna.samplers.BaseSampler):
+    """Proposes these values, by field."""
+
+    def __init__(self, values: Mapping[str, Scalar]) -> None:
+        self.values = values
+
+    def infer_relative_search_space(self, study: object, trial: object) -> dict[str, BaseDistribution]:
+        """None: each value is proposed by itself."""
+        return {}
+
+    def sample_relative(self, study: object, trial: object, search_space: object) -> dict[str, Scalar]:
+        """Likewise."""
+        return {}
+
+    def sample_independent(
+        self, study: object, trial: object, param_name: str, param_distribution: BaseDistribution
+    ) -> Scalar:
+        """The field's value."""
+        return self.values[param_name]
 
 
 def pruner_of(epochs: int) -> optuna.pruners.MedianPruner:

@@ -32,6 +32,7 @@ class Question:
         storage: where the study is, without a password; None: in the sweep's folder.
         study: its name there, the same for all that ask the same.
         data_checksum: of the images and labels.
+        grid: every combination of the choices is tried once, and nothing is given up.
     """
 
     search: tuple[str, ...]
@@ -43,20 +44,31 @@ class Question:
     storage: str | None
     study: str
     data_checksum: str
+    grid: bool = False
 
 
 def study_name(
-    config: TrainConfig, search: Sequence[str], *, max_params: int, max_macs: int, measure: str, data_checksum: str
+    config: TrainConfig,
+    search: Sequence[str],
+    *,
+    max_params: int,
+    max_macs: int,
+    measure: str,
+    data_checksum: str,
+    grid: bool = False,
 ) -> str:
     """A name that is the same wherever the same is asked of the same data, on whatever machine."""
     plain = config.replace(**dict.fromkeys(MACHINE_FIELDS))
     asked = [config_to_toml(plain), sorted(search), max_params, max_macs, measure, data_checksum]
+    asked += [list(search)] if grid else []  # whose order is that of the trials
     return f"{config.recipe}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]}"
 
 
-def check_length(trials: int | None, minutes: float | None) -> None:
+def check_length(trials: int | None, minutes: float | None, *, grid: bool) -> None:
     """ConfigError where a sweep would have no end, or one that cannot be."""
-    if trials is None and minutes is None:
+    if grid and trials is not None:
+        raise ConfigError(f"a grid is given {trials} trials", hint="leave trials out: it has its own number")
+    if trials is None and minutes is None and not grid:
         raise ConfigError("a sweep is given neither trials nor minutes", hint="for instance --trials 20")
     if trials is not None and not 1 <= trials <= MAX_RUNS:
         raise ConfigError(f"trials is {trials}", hint=f"give how many trainings to make, 1 to {MAX_RUNS}")

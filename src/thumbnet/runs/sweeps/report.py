@@ -107,7 +107,7 @@ def _place(dimension: Dimension, value: Scalar) -> float:
     """Where a value is on its axis, from 0 to 1."""
     space = dimension.space
     if isinstance(space, Choices):
-        return space.labels.index(value) / (len(space.labels) - 1)
+        return space.labels.index(value) / max(1, len(space.labels) - 1)
     assert not isinstance(value, str)
     scaled = math.log if space.is_log else float
     return (scaled(value) - scaled(space.low)) / (scaled(space.high) - scaled(space.low))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 from thumbnet.config import TrainConfig, config_to_dict
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import with_changes
-from thumbnet.specs.search import Dimension, Range, Scalar, parse_search
+from thumbnet.specs.checks import MAX_RUNS
+from thumbnet.specs.search import Choices, Dimension, Range, Scalar, parse_search
 
 OF_THE_RUN = frozenset(
     {"recipe", "seed", "run_dir", "device", "threads", "score_test", "score_every", "report_robustness"}
@@ -51,19 +54,43 @@ def config_of_trial(config: TrainConfig, dimensions: Sequence[Dimension], params
 
 def _typed(config: TrainConfig, dimension: Dimension) -> Dimension:
     """The dimension with whole numbers only where the field takes no others."""
-    name = next(iter(dimension.nested(0)))
-    for fields, why in NOT_SEARCHED.items():
-        if name in fields:
-            raise ConfigError(
-                f"--search {dimension.text}: {name} cannot be searched: {why}", hint="give it by an option or --set"
-            )
     space = dimension.space
     values = (space.low, space.high) if isinstance(space, Range) else space.values
+    for name in {name: None for value in values for name in dimension.nested(value)}:
+        for fields, why in NOT_SEARCHED.items():
+            if name in fields:
+                raise ConfigError(
+                    f"--search {dimension.text}: {name} cannot be searched: {why}", hint="give it by an option or --set"
+                )
     for value in values:
         try:
             tried = with_changes(config, [dimension.nested(value)])
         except ConfigError as error:
             raise ConfigError(f"--search {dimension.text}: {error.message}", hint=error.hint) from error
-        if isinstance(space, Range) and space.is_whole and isinstance(config_to_dict(tried).get(name), float):
+        if isinstance(space, Range) and space.is_whole and _takes_fractions(tried, dimension):
             space = Range(float(space.low), float(space.high), False, space.is_log, space.step)
     return Dimension(dimension.field, space, dimension.text)
+
+
+def _takes_fractions(tried: TrainConfig, dimension: Dimension) -> bool:
+    return isinstance(config_to_dict(tried).get(dimension.field), float)
+
+
+def combinations(dimensions: Sequence[Dimension]) -> list[dict[str, Scalar]]:
+    """Every combination of the choices, the last dimension's changing first.
+
+    Raises:
+        ConfigError: a dimension has no choices, or there are very many combinations.
+    """
+    labels = []
+    for dimension in dimensions:
+        if not isinstance(dimension.space, Choices):
+            raise ConfigError(
+                f"--search {dimension.text}: a grid is of choices, and this is a range", hint="list its values: a,b,c"
+            )
+        labels.append(dimension.space.labels)
+    number = math.prod(map(len, labels))
+    if number > MAX_RUNS:
+        raise ConfigError(f"the grid has {number:,} combinations", hint=f"search at most {MAX_RUNS:,}")
+    fields = [dimension.field for dimension in dimensions]
+    return [dict(zip(fields, each, strict=True)) for each in itertools.product(*labels)]

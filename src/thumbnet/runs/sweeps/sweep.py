@@ -24,7 +24,7 @@ from thumbnet.runs.sweeps.question import Question, check_length, question_from_
 from thumbnet.runs.sweeps.report import build_sweep_report
 from thumbnet.runs.sweeps.results import SweepResult, write_table
 from thumbnet.runs.sweeps.rows import best_of, read_trials
-from thumbnet.runs.sweeps.space import parse_space
+from thumbnet.runs.sweeps.space import combinations, parse_space
 from thumbnet.runs.sweeps.storage import Place, opened_study, parse_storage, storage_in
 from thumbnet.runs.sweeps.work import Sweep, make_trials
 from thumbnet.specs.objective import is_balanced
@@ -41,6 +41,7 @@ def sweep(
     *,
     search: Sequence[str],
     trials: int | None = None,
+    grid: bool = False,
     minutes: float | None = None,
     storage: str | None = None,
     run_dir: str | Path | None = None,
@@ -61,6 +62,7 @@ def sweep(
         search: the fields and their values, a text each: `lr=0.02..0.5:log`, `epochs=5..20`, `batch_size=64,128`.
         trials: so many are finished or given up in the end, by all that share the storage; None: as many as the
             minutes give.
+        grid: try every combination of the choices once instead, and give up none. A failed one is not repeated.
         minutes: no trial begins that would, by the time that the others took, end after so many; None: no limit.
         storage: a database that several machines share, such as `postgresql://USER@HOST/NAME`; whoever asks the same
             of the same data there makes trials of the same sweep. None: one in the sweep's folder.
@@ -75,7 +77,7 @@ def sweep(
     """
     config = load_recipe() if config is None else config
     began_s = time.perf_counter() if began_s is None else began_s
-    dimensions = _checked(config, search, trials, minutes)
+    dimensions = _checked(config, search, trials, minutes, grid=grid)
     place = None if storage is None else parse_storage(storage)
     say = speaker(log_style)
     dataset, resolved = load_checked(config, say=say, dataset=dataset)
@@ -93,6 +95,7 @@ def sweep(
         dimensions,
         trials=trials,
         minutes=minutes,
+        grid=grid,
         max_params=params if max_params is None else max_params,
         max_macs=macs if max_macs is None else max_macs,
         measure=measure,
@@ -145,7 +148,7 @@ def resume_sweep(
         place = _place_again(question.storage, storage)
         more = {"trials": trials, "minutes": minutes}
         question = Question(**{**vars(question), **{key: value for key, value in more.items() if value is not None}})
-        dimensions = _checked(config, question.search, question.trials, question.minutes)
+        dimensions = _checked(config, question.search, question.trials, question.minutes, grid=question.grid)
         dataset, resolved = load_checked(config, say=speaker(log_style), dataset=dataset)
         if dataset.checksum() != question.data_checksum:
             raise RunError(
@@ -172,9 +175,9 @@ def is_sweep(path: str | Path) -> bool:
 
 
 def _checked(
-    config: TrainConfig, search: Sequence[str], trials: int | None, minutes: float | None
+    config: TrainConfig, search: Sequence[str], trials: int | None, minutes: float | None, *, grid: bool
 ) -> tuple[Dimension, ...]:
-    check_length(trials, minutes)
+    check_length(trials, minutes, grid=grid)
     if config.minutes is not None:
         raise ConfigError(
             f"the recipe {config.recipe!r} plans a training of {config.minutes:g} minutes, which no sweep can compare",
@@ -182,7 +185,10 @@ def _checked(
         )
     if config.score_test != "end":
         raise ConfigError("score_test is 'each-epoch', but a sweep never looks at the test set", hint="leave it out")
-    return parse_space(config, search)
+    dimensions = parse_space(config, search)
+    if grid:
+        combinations(dimensions)
+    return dimensions
 
 
 def _question(
@@ -191,6 +197,7 @@ def _question(
     *,
     trials: int | None,
     minutes: float | None,
+    grid: bool,
     max_params: int,
     max_macs: int,
     measure: str,
@@ -202,10 +209,16 @@ def _question(
             raise ConfigError(f"{name} is {value}", hint="give a number above 0")
     search = tuple(dimension.text for dimension in dimensions)
     name = study_name(
-        config, search, max_params=max_params, max_macs=max_macs, measure=measure, data_checksum=data_checksum
+        config,
+        search,
+        max_params=max_params,
+        max_macs=max_macs,
+        measure=measure,
+        data_checksum=data_checksum,
+        grid=grid,
     )
     storage = None if place is None else place.shown
-    return Question(search, trials, minutes, max_params, max_macs, measure, storage, name, data_checksum)
+    return Question(search, trials, minutes, max_params, max_macs, measure, storage, name, data_checksum, grid)
 
 
 def _place_again(recorded: str | None, given: str | None) -> Place | None:

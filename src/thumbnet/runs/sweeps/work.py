@@ -20,9 +20,9 @@ from thumbnet.models.trace import trace_model
 from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.parts import build_model
 from thumbnet.runs.resolve import Say, say_nothing
-from thumbnet.runs.sweeps.claims import claim, left_running
+from thumbnet.runs.sweeps.claims import claim, left_running, trials_before
 from thumbnet.runs.sweeps.limits import beyond
-from thumbnet.runs.sweeps.proposals import propose, sampler_of
+from thumbnet.runs.sweeps.proposals import GivenValues, propose, sampler_of
 from thumbnet.runs.sweeps.question import Question
 from thumbnet.runs.sweeps.rows import (
     COUNTED,
@@ -35,7 +35,7 @@ from thumbnet.runs.sweeps.rows import (
     VAL_LOSS,
     read_trials,
 )
-from thumbnet.runs.sweeps.space import config_of_trial
+from thumbnet.runs.sweeps.space import combinations, config_of_trial
 from thumbnet.runs.sweeps.storage import STORAGE_ERRORS
 from thumbnet.runs.sweeps.trial import train_trial, value_of
 from thumbnet.specs.search import Dimension
@@ -65,6 +65,11 @@ class Sweep:
     deadline_s: float | None = None
 
     @property
+    def wanted(self) -> int | None:
+        """How many trials; None: as many as the minutes give."""
+        return len(combinations(self.dimensions)) if self.question.grid else self.question.trials
+
+    @property
     def place(self) -> str:
         """By which the trials of this folder are known in a study that others share."""
         return f"{socket.gethostname()}:{self.path.resolve()}"
@@ -86,7 +91,7 @@ def make_trials(sweep: Sweep, after_each: Callable[[], None]) -> None:
         _make(sweep, optuna.Trial(sweep.study, left._trial_id))
         after_each()
     while _has_time(sweep):
-        trial = claim(sweep.study, sweep.place, wanted=sweep.question.trials)
+        trial = claim(sweep.study, sweep.place, wanted=sweep.wanted, of_any_end=sweep.question.grid)
         if trial is None:
             return
         _make(sweep, trial)
@@ -109,6 +114,8 @@ def _has_time(sweep: Sweep) -> bool:
 
 def _check_progress(sweep: Sweep) -> None:
     """An error where one trial after the other leads to nothing."""
+    if sweep.question.grid:
+        return  # each is another combination
     states = [trial.state for trial in read_trials(sweep.study)]
     if states[-MAX_FAILED:] == ["failed"] * MAX_FAILED:
         reason = read_trials(sweep.study)[-1].reason
@@ -126,7 +133,11 @@ def _check_progress(sweep: Sweep) -> None:
 
 def _make(sweep: Sweep, trial: optuna.Trial) -> None:
     """One trial, from its values to what is told of it; whatever fails in it is its reason."""
-    sweep.study.sampler = sampler_of(sweep.config.seed, trial.number)
+    if sweep.question.grid:
+        number = len(trials_before(sweep.study, trial.number))  # the same whenever it is asked
+        sweep.study.sampler = GivenValues(combinations(sweep.dimensions)[number])
+    else:
+        sweep.study.sampler = sampler_of(sweep.config.seed, trial.number)
     propose(trial, sweep.dimensions)
     values = " ".join(f"{field}={_shown(trial.params[field])}" for field in trial.params)
     sweep.say(f"Trial {trial.number}: {values}")
@@ -158,7 +169,7 @@ def _train(sweep: Sweep, trial: optuna.Trial) -> None:
             if record.epoch not in reported and record.val_accuracy is not None:
                 trial.report(value_of(record, question.measure), record.epoch)
                 reported.add(record.epoch)
-        return trial.should_prune()
+        return not question.grid and trial.should_prune()
 
     result = train_trial(
         sweep.path / folder_of(trial.number),
