@@ -42,6 +42,7 @@ from thumbnet.specs.search import Dimension
 from thumbnet.terminal.text import counted
 from thumbnet.training.history import History
 from thumbnet.training.progress import LogStyle
+from thumbnet.training.threads import computing_with
 
 MAX_FAILED = 5  # trials one after the other, then the sweep ends
 MAX_REFUSED = 100
@@ -171,16 +172,17 @@ def _train(sweep: Sweep, trial: optuna.Trial) -> None:
                 reported.add(record.epoch)
         return not question.grid and trial.should_prune()
 
-    result = train_trial(
-        sweep.path / folder_of(trial.number),
-        config,
-        dataset,
-        asked=asked,
-        leaks=sweep.leaks,
-        measure=question.measure,
-        gives_up=gives_up,
-        log_style=sweep.log_style,
-    )
+    with computing_with(config.engine.threads):
+        result = train_trial(
+            sweep.path / folder_of(trial.number),
+            config,
+            dataset,
+            asked=asked,
+            leaks=sweep.leaks,
+            measure=question.measure,
+            gives_up=gives_up,
+            log_style=sweep.log_style,
+        )
     trial.set_user_attr(EPOCHS, result.epochs)
     trial.set_user_attr(SECONDS, result.seconds)
     trial.set_user_attr(VAL_LOSS, result.val_loss)
