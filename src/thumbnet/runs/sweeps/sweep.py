@@ -27,6 +27,7 @@ from thumbnet.runs.sweeps.rows import best_of, read_trials
 from thumbnet.runs.sweeps.space import combinations, parse_space
 from thumbnet.runs.sweeps.storage import Place, opened_study, parse_storage, storage_in
 from thumbnet.runs.sweeps.work import Sweep, make_trials
+from thumbnet.specs.launch import ONE_TRAINING, refuse_several
 from thumbnet.specs.objective import is_balanced
 from thumbnet.specs.own_code import takes_trust
 from thumbnet.specs.search import Dimension
@@ -177,6 +178,7 @@ def is_sweep(path: str | Path) -> bool:
 def _checked(
     config: TrainConfig, search: Sequence[str], trials: int | None, minutes: float | None, *, grid: bool
 ) -> tuple[Dimension, ...]:
+    refuse_several("a sweep makes trainings of one process each", hint=ONE_TRAINING)
     check_length(trials, minutes, grid=grid)
     if config.minutes is not None:
         raise ConfigError(
