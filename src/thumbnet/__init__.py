@@ -100,6 +100,7 @@ _MODULE_OF = {
     "register_metric": "thumbnet.evaluation.custom_metrics",
     "register_report_section": "thumbnet.views.report.sections",
     "ReportSection": "thumbnet.views.report.sections",
+    "reproduce_run": "thumbnet.runs.reproduction",
     "resume": "thumbnet.runs.resume",
     "ExportFormat": "thumbnet.export.formats",
     "ExportRequest": "thumbnet.export.request",

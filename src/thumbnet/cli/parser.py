@@ -10,6 +10,7 @@ from thumbnet.cli import model_verbs
 from thumbnet.cli.data_parser import add_data
 from thumbnet.cli.evaluation_parser import add_compare, add_evaluate, add_report, add_runs
 from thumbnet.cli.options import add_device, add_json, add_model_options, add_verb
+from thumbnet.cli.reproduce_verb import add_reproduce
 from thumbnet.cli.shipping_parser import add_export, add_predict, add_serve
 from thumbnet.cli.sweep_parser import add_sweep
 from thumbnet.cli.train_parser import add_find_lr, add_train
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_runs(verbs)
     add_report(verbs)
     add_compare(verbs)
+    add_reproduce(verbs)
     add_predict(verbs)
     _add_summary(verbs)
     _add_graph(verbs)

@@ -1,0 +1,68 @@
+"""`thumbnet reproduce`: a run trained again gives the same bits, or what was otherwise is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from small_runs import small_config, write_small_data
+from thumbnet.cli import main
+from thumbnet.errors import CheckpointError, RunError
+from thumbnet.runs.reproduction import reproduce_run
+from thumbnet.runs.run import RunDir
+from thumbnet.runs.train import train
+from thumbnet.training.state import TrainingState
+from thumbnet.training.stopping import STOP, Stop
+
+
+def stop(state: TrainingState) -> Stop | None:
+    return STOP if state.epoch == 2 else None
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two threads that a function ended after the second of its three epochs."""
+    folder = tmp_path_factory.mktemp("run")
+    config = small_config(write_small_data(folder / "data.npz"), epochs=3, threads=2)
+    train(config, run_dir=folder / "run", log_style="silent", pictures=False, on_epoch_end=stop)
+    return folder / "run"
+
+
+def test_a_run_trained_again_is_the_same_to_the_last_bit(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reproduce", str(run), "--run-dir", str(tmp_path / "new")]) == 0
+    said = capsys.readouterr().out
+    assert "weights                                     the same" in said
+    assert f"results: {tmp_path / 'new'}" in said
+    assert (tmp_path / "new" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+    assert json.loads((tmp_path / "new" / "metrics.json").read_text())["num_threads"] == 2
+
+
+def test_what_differs_is_told_with_what_was_otherwise(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copytree(run, tmp_path / "other")
+    folder = RunDir(other)
+    config = folder.read_config()
+    folder.write_config(config.replace(lr=0.01))
+    metrics = folder.read_metrics()
+    folder.write_metrics({**metrics, "machine": "an abacus"})
+    assert main(["reproduce", str(other), "--json"]) == 1
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert (found["is_same"], found["path"], found["first_different_epoch"]) == (False, None, 1)
+    assert found["largest_difference"] > 0
+    assert "likely causes: machine was an abacus and is " in said.err
+
+
+def test_other_data_and_what_is_no_run_are_refused(run: Path, tmp_path: Path) -> None:
+    elsewhere = write_small_data(tmp_path / "data.npz", seed=1)
+    with pytest.raises(CheckpointError, match="was started on other data"):
+        reproduce_run(run, data=f"npz:{elsewhere}", log_style="silent")
+    (tmp_path / "seeds.json").write_text("{}")
+    with pytest.raises(RunError, match="holds several runs"):
+        reproduce_run(tmp_path, log_style="silent")
