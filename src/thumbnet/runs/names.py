@@ -51,6 +51,7 @@ BEFORE_TRAINING = OF_THE_DATA | {CHECKSUMS, ASKED, FOLD_TABLE, SHARED_CONFIG, PL
 OF_A_RUN = BEFORE_TRAINING | {CONFIG, HISTORY, CHECKPOINT, WEIGHTS, MODEL_CARD, EXPORT_DATA, PREDICTIONS, METRICS}
 OF_A_RUN |= {REPORT, ROBUSTNESS, SEEDS, FOLDS, LOCK, *PICTURES}
 OF_A_RUN |= {SWEEP, SWEEP_TABLE, SWEEP_REPORT, BEST, TRIAL}
+MAKE_A_RUN = frozenset({CONFIG, SEEDS, FOLDS, SWEEP})  # the last of what a start writes
 LOGITS = re.compile(r"lessons-.*\.npy")  # what a teacher said, kept in its own folder
 CODE = re.compile(rf"{COPY}.*\.py", re.DOTALL)  # copies of code of the user's own
 
@@ -68,7 +69,7 @@ def _is_of_varying_name(name: str) -> bool:
 def check_no_part_of_a_run(path: str | Path, *, option: str = "--out") -> None:
     """ConfigError where a file to be written is one that a run keeps, also through a link."""
     target = Path(os.path.realpath(path))
-    is_run = any((target.parent / name).exists() for name in (CONFIG, SEEDS, FOLDS, SWEEP))
+    is_run = any((target.parent / name).exists() for name in MAKE_A_RUN)
     if is_run and (target.name in OF_A_RUN or _is_of_varying_name(target.name)):
         raise ConfigError(
             f"{path} is part of the run {target.parent}: it is not replaced", hint=f"name another file with {option}"

@@ -11,7 +11,7 @@ from thumbnet.errors import ConfigError, RunError
 from thumbnet.runs.files import names_in, remove
 from thumbnet.runs.folder import RunDir
 from thumbnet.runs.lock import lock_folder, was_locked
-from thumbnet.runs.names import BEFORE_TRAINING, CODE, CONFIG, FOLDS, LOCK, SEEDS, is_temporary
+from thumbnet.runs.names import BEFORE_TRAINING, CODE, LOCK, MAKE_A_RUN, is_temporary
 from thumbnet.specs.data import DataSpec
 
 RUN_DIR_OPTION = "--run-dir"
@@ -65,7 +65,7 @@ def _clear_if_no_run(folder: Path) -> None:
     """Remove what a start wrote that failed before the folder became a run, so that it can be started again."""
     with suppress(OSError, RunError):
         names = names_in(folder)
-        if not {CONFIG, SEEDS, FOLDS} & set(names):
+        if not MAKE_A_RUN & set(names):
             remove(folder, [name for name in names if name in BEFORE_TRAINING or CODE.fullmatch(name)])
 
 
