@@ -42,6 +42,12 @@ def add_sweep(verbs: Any) -> None:
         help="a database that several machines share, such as postgresql://USER@HOST/NAME (default: one in the folder)",
     )
     sweep.add_argument(
+        "--jobs",
+        metavar="N",
+        type=int,
+        help="train N at once, each in a process of its own with its share of the processors (default: 1)",
+    )
+    sweep.add_argument(
         "--max-params",
         metavar="N",
         type=int,

@@ -38,6 +38,7 @@ def sweep(parsed: argparse.Namespace) -> None:
                 trials=parsed.trials,
                 minutes=parsed.sweep_minutes,
                 storage=parsed.storage,
+                jobs=parsed.jobs,
                 log_style=log_style,
                 began_s=parsed.began_s,
             )
@@ -49,6 +50,7 @@ def sweep(parsed: argparse.Namespace) -> None:
                 grid=parsed.grid,
                 minutes=parsed.sweep_minutes,
                 storage=parsed.storage,
+                jobs=parsed.jobs,
                 run_dir=parsed.run_dir,
                 max_params=parsed.max_params,
                 max_macs=parsed.max_macs,

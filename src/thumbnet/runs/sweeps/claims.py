@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from thumbnet.runs.sweeps.rows import COUNTED, PLACE, SURPLUS, SweepTrial, read_trials
 
@@ -45,8 +45,8 @@ def give_up(study: optuna.Study, number: int, *, surplus: optuna.Trial) -> None:
     study.tell(number, state=TrialState.FAIL)
 
 
-def left_running(study: optuna.Study, place: str, *, is_shared: bool) -> list[FrozenTrial]:
-    """The trials of this place that a process was killed in: nobody else may be at work there.
+def left_running(study: optuna.Study, place: str, *, is_shared: bool) -> list[int]:
+    """The numbers of the trials of this place that a process was killed in: nobody else may be at work there.
 
     Those that nobody claimed, since their process was killed as it proposed them, are given up.
     """
@@ -56,4 +56,4 @@ def left_running(study: optuna.Study, place: str, *, is_shared: bool) -> list[Fr
         if PLACE not in trial.user_attrs and (is_old or not is_shared):
             give_up(study, trial.number, surplus=optuna.Trial(study, trial._trial_id))
     claimed = [trial for trial in running if PLACE in trial.user_attrs]
-    return [trial for trial in claimed if not is_shared or trial.user_attrs[PLACE] == place]
+    return [trial.number for trial in claimed if not is_shared or trial.user_attrs[PLACE] == place]

@@ -58,7 +58,7 @@ def study_name(
     grid: bool = False,
 ) -> str:
     """A name that is the same wherever the same is asked of the same data, on whatever machine."""
-    plain = config.replace(**dict.fromkeys(MACHINE_FIELDS))
+    plain = config.replace(**dict.fromkeys((*MACHINE_FIELDS, "threads")))
     asked = [config_to_toml(plain), sorted(search), max_params, max_macs, measure, data_checksum]
     asked += [list(search)] if grid else []  # whose order is that of the trials
     return f"{config.recipe}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]}"

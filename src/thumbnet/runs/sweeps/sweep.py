@@ -12,21 +12,18 @@ from thumbnet.errors import ConfigError, RunError
 from thumbnet.models.trace import trace_model
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.folder import RunDir
-from thumbnet.runs.leaks import look_for_leaks
 from thumbnet.runs.load_checked import load_checked
-from thumbnet.runs.names import ASKED, SWEEP, SWEEP_REPORT
+from thumbnet.runs.names import ASKED, SWEEP
 from thumbnet.runs.new_folder import create_run_dir
 from thumbnet.runs.parts import build_model
-from thumbnet.runs.resolve import describe_val, say_nothing, speaker
+from thumbnet.runs.resolve import describe_val, speaker
 from thumbnet.runs.sweeps.limits import default_limits
-from thumbnet.runs.sweeps.proposals import pruner_of
 from thumbnet.runs.sweeps.question import Question, check_length, question_from_json, question_to_json, study_name
-from thumbnet.runs.sweeps.report import build_sweep_report
-from thumbnet.runs.sweeps.results import SweepResult, write_table
-from thumbnet.runs.sweeps.rows import best_of, read_trials
+from thumbnet.runs.sweeps.results import SweepResult
+from thumbnet.runs.sweeps.session import Session, run_session
 from thumbnet.runs.sweeps.space import combinations, parse_space
-from thumbnet.runs.sweeps.storage import Place, opened_study, parse_storage, storage_in
-from thumbnet.runs.sweeps.work import Sweep, make_trials
+from thumbnet.runs.sweeps.storage import Place, parse_storage
+from thumbnet.specs.at_once import AtOnce
 from thumbnet.specs.launch import ONE_TRAINING, refuse_several
 from thumbnet.specs.objective import is_balanced
 from thumbnet.specs.own_code import takes_trust
@@ -45,6 +42,7 @@ def sweep(
     grid: bool = False,
     minutes: float | None = None,
     storage: str | None = None,
+    jobs: int | None = None,
     run_dir: str | Path | None = None,
     max_params: int | None = None,
     max_macs: int | None = None,
@@ -67,6 +65,8 @@ def sweep(
         minutes: no trial begins that would, by the time that the others took, end after so many; None: no limit.
         storage: a database that several machines share, such as `postgresql://USER@HOST/NAME`; whoever asks the same
             of the same data there makes trials of the same sweep. None: one in the sweep's folder.
+        jobs: train so many at once, each in a process of its own with its share of the processors (or `threads` of the
+            recipe), which `best.toml` then names; None: one after the other.
         run_dir: a new or empty folder; None: `runs/sweep-<recipe>-<n>`.
         max_params, max_macs: a network with more is not trained. None: the size of 20,000, 50,000, 100,000 or 200,000
             parameters that the recipe's own network is of, and the MACs of that network.
@@ -74,9 +74,11 @@ def sweep(
 
     Raises:
         ThumbnetError: as `train`; ConfigError: a field cannot be searched, or no images are held out for validation;
-            RunError: the storage cannot be used.
+            RunError: the storage cannot be used; JobsFailedError: of several processes, some died.
     """
+    at_once = AtOnce(jobs)
     config = load_recipe() if config is None else config
+    config = config.replace(threads=at_once.threads_here(config.engine.threads))
     began_s = time.perf_counter() if began_s is None else began_s
     dimensions = _checked(config, search, trials, minutes, grid=grid)
     place = None if storage is None else parse_storage(storage)
@@ -106,17 +108,18 @@ def sweep(
     with create_run_dir(f"sweep-{config.recipe}", run_dir, data=resolved.data) as folder:
         folder.write_checked({ASKED: config_to_toml(config), SWEEP: question_to_json(question)})
         say("\n".join(filter(None, [describe_val(dataset), f"Sweep folder: {folder.path}"])))
-        return _make(
-            folder,
-            question,
-            config,
-            dimensions,
-            dataset,
-            place,
+        session = Session(
+            path=folder.path,
+            question=question,
+            config=config,
+            dimensions=dimensions,
+            dataset=dataset,
             epochs=resolved.epochs,
+            place=place,
             log_style=log_style,
-            began_s=began_s,
+            deadline_s=None if question.minutes is None else began_s + 60 * question.minutes,
         )
+        return run_session(session, at_once)
 
 
 @takes_trust
@@ -126,6 +129,7 @@ def resume_sweep(
     trials: int | None = None,
     minutes: float | None = None,
     storage: str | None = None,
+    jobs: int | None = None,
     log_style: LogStyle = "auto",
     dataset: Dataset | None = None,
     began_s: float | None = None,
@@ -137,8 +141,9 @@ def resume_sweep(
         run_dir: its folder.
         trials, minutes: None: as they were asked for; minutes count from now.
         storage: the same address again, where it needs a password: none is kept.
-        log_style, dataset, began_s, trust_code: as in `sweep`.
+        jobs, log_style, dataset, began_s, trust_code: as in `sweep`.
     """
+    at_once = AtOnce(jobs)
     began_s = time.perf_counter() if began_s is None else began_s
     folder = RunDir(Path(run_dir))
     if not is_sweep(folder.path):
@@ -151,23 +156,19 @@ def resume_sweep(
         question = Question(**{**vars(question), **{key: value for key, value in more.items() if value is not None}})
         dimensions = _checked(config, question.search, question.trials, question.minutes, grid=question.grid)
         dataset, resolved = load_checked(config, say=speaker(log_style), dataset=dataset)
-        if dataset.checksum() != question.data_checksum:
-            raise RunError(
-                f"{run_dir} was begun on other data: the checksum of its images and labels differs",
-                hint="go on with the data that it was begun on, or sweep anew",
-            )
         folder.write_checked({SWEEP: question_to_json(question)})
-        return _make(
-            folder,
-            question,
-            config,
-            dimensions,
-            dataset,
-            place,
+        session = Session(
+            path=folder.path,
+            question=question,
+            config=config,
+            dimensions=dimensions,
+            dataset=dataset,
             epochs=resolved.epochs,
+            place=place,
             log_style=log_style,
-            began_s=began_s,
+            deadline_s=None if question.minutes is None else began_s + 60 * question.minutes,
         )
+        return run_session(session, at_once)
 
 
 def is_sweep(path: str | Path) -> bool:
@@ -234,43 +235,3 @@ def _place_again(recorded: str | None, given: str | None) -> Place | None:
             hint="leave it out, or give the same one",
         )
     return place
-
-
-def _make(
-    folder: RunDir,
-    question: Question,
-    config: TrainConfig,
-    dimensions: Sequence[Dimension],
-    dataset: Dataset,
-    place: Place | None,
-    *,
-    epochs: int,
-    log_style: LogStyle,
-    began_s: float,
-) -> SweepResult:
-    where = storage_in(folder.path) if place is None else place
-    with opened_study(where, question.study) as study:
-        study.pruner = pruner_of(epochs)
-        work = Sweep(
-            path=folder.path,
-            question=question,
-            config=config,
-            dimensions=dimensions,
-            dataset=dataset,
-            leaks=look_for_leaks(dataset, say=say_nothing),
-            study=study,
-            is_shared=place is not None,
-            log_style=log_style,
-            say=speaker(log_style),
-            deadline_s=None if question.minutes is None else began_s + 60 * question.minutes,
-        )
-
-        def write() -> None:
-            write_table(folder, config, dimensions, read_trials(study), measure=question.measure)
-
-        make_trials(work, write)
-        write()
-        trials = read_trials(study)
-        result = SweepResult(folder.path, tuple(trials), best_of(trials))
-        folder.write(SWEEP_REPORT, build_sweep_report(result, question, config, dimensions, study))
-        return result

@@ -20,7 +20,7 @@ from thumbnet.models.trace import trace_model
 from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.parts import build_model
 from thumbnet.runs.resolve import Say, say_nothing
-from thumbnet.runs.sweeps.claims import claim, left_running, trials_before
+from thumbnet.runs.sweeps.claims import claim, trials_before
 from thumbnet.runs.sweeps.limits import beyond
 from thumbnet.runs.sweeps.proposals import GivenValues, propose, sampler_of
 from thumbnet.runs.sweeps.question import Question
@@ -60,7 +60,6 @@ class Sweep:
     dataset: Dataset
     leaks: Leaks
     study: optuna.Study
-    is_shared: bool
     log_style: LogStyle
     say: Say
     deadline_s: float | None = None
@@ -72,8 +71,12 @@ class Sweep:
 
     @property
     def place(self) -> str:
-        """By which the trials of this folder are known in a study that others share."""
-        return f"{socket.gethostname()}:{self.path.resolve()}"
+        return place_of(self.path)
+
+
+def place_of(path: Path) -> str:
+    """By which the trials of a sweep's folder are known in a study that others share."""
+    return f"{socket.gethostname()}:{path.resolve()}"
 
 
 def folder_of(number: int) -> str:
@@ -81,15 +84,15 @@ def folder_of(number: int) -> str:
     return f"trial-{number:04d}"
 
 
-def make_trials(sweep: Sweep, after_each: Callable[[], None]) -> None:
-    """Finish the trials that this folder was stopped in, then make as many as are wanted, or as the minutes give.
+def make_trials(sweep: Sweep, left: Sequence[int], after_each: Callable[[], None]) -> None:
+    """Finish the trials of these numbers, then make as many as are wanted, or as the minutes give.
 
     Raises:
         TrainingError: several trials in a row failed; ConfigError: very many in a row were beyond the limits.
     """
-    for left in left_running(sweep.study, sweep.place, is_shared=sweep.is_shared):
-        sweep.say(f"Going on with trial {left.number}.")
-        _make(sweep, optuna.Trial(sweep.study, left._trial_id))
+    for number in left:
+        sweep.say(f"Going on with trial {number}.")
+        _make(sweep, optuna.Trial(sweep.study, sweep.study.get_trials(deepcopy=False)[number]._trial_id))
         after_each()
     while _has_time(sweep):
         trial = claim(sweep.study, sweep.place, wanted=sweep.wanted, of_any_end=sweep.question.grid)

@@ -1,0 +1,136 @@
+"""What one command does in a sweep: trials one after the other, or several at once in processes of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import optuna
+
+from thumbnet.config import TrainConfig
+from thumbnet.data.dataset import Dataset
+from thumbnet.errors import RunError
+from thumbnet.runs.checked_folder import CheckedFolder
+from thumbnet.runs.jobs.job import Job, Setting, check_all_done
+from thumbnet.runs.jobs.run_jobs import run_jobs
+from thumbnet.runs.leaks import look_for_leaks
+from thumbnet.runs.load_checked import load_checked
+from thumbnet.runs.names import SWEEP_REPORT
+from thumbnet.runs.resolve import say_nothing, speaker
+from thumbnet.runs.sweeps.claims import left_running
+from thumbnet.runs.sweeps.proposals import pruner_of
+from thumbnet.runs.sweeps.question import Question
+from thumbnet.runs.sweeps.report import build_sweep_report
+from thumbnet.runs.sweeps.results import SweepResult, write_table
+from thumbnet.runs.sweeps.rows import best_of, read_trials
+from thumbnet.runs.sweeps.storage import Place, opened_study, storage_in
+from thumbnet.runs.sweeps.work import Sweep, make_trials, place_of
+from thumbnet.specs.at_once import AtOnce
+from thumbnet.specs.data import ARRAYS
+from thumbnet.specs.search import Dimension
+from thumbnet.training.progress import LogStyle
+
+
+@dataclass(frozen=True)
+class Session:
+    """All that a process needs to make trials, and can be sent to another one.
+
+    Args:
+        path: the sweep's folder.
+        dataset: None: the process reads it.
+        epochs: of the recipe, by which it is pruned.
+        place: the storage; None: in the sweep's folder.
+        deadline_s: by `time.perf_counter`, which is the same for all processes of a machine; None: no end.
+    """
+
+    path: Path
+    question: Question
+    config: TrainConfig
+    dimensions: tuple[Dimension, ...]
+    dataset: Dataset | None
+    epochs: int
+    place: Place | None
+    log_style: LogStyle
+    deadline_s: float | None
+
+    @property
+    def storage(self) -> Place:
+        return storage_in(self.path) if self.place is None else self.place
+
+    def work(self, study: optuna.Study) -> Sweep:
+        """What this process makes trials of; RunError where its data is not the sweep's."""
+        dataset = self.dataset
+        if dataset is None:
+            dataset, _ = load_checked(self.config, say=say_nothing)
+        if dataset.checksum() != self.question.data_checksum:
+            raise RunError(
+                f"{self.path} was begun on other data: the checksum of its images and labels differs",
+                hint="go on with the data that it was begun on, or sweep anew",
+            )
+        study.pruner = pruner_of(self.epochs)
+        return Sweep(
+            path=self.path,
+            question=self.question,
+            config=self.config,
+            dimensions=self.dimensions,
+            dataset=dataset,
+            leaks=look_for_leaks(dataset, say=say_nothing),
+            study=study,
+            log_style=self.log_style,
+            say=speaker(self.log_style),
+            deadline_s=self.deadline_s,
+        )
+
+    def make(self, study: optuna.Study, left: Sequence[int]) -> None:
+        """Finish the trials of these numbers, which a process was killed in, then make more."""
+        make_trials(self.work(study), left, lambda: self.write_table(study))
+
+    def write_table(self, study: optuna.Study) -> None:
+        """sweep.csv and best.toml of all trials so far."""
+        folder, trials = CheckedFolder(self.path), read_trials(study)
+        write_table(folder, self.config, self.dimensions, trials, measure=self.question.measure)
+
+
+@dataclass(frozen=True)
+class OneOfSeveral:
+    """What one of the processes does."""
+
+    session: Session
+    left: tuple[int, ...]
+
+    def __call__(self, setting: Setting) -> None:
+        """Make trials until none is to be made."""
+        with opened_study(self.session.storage, self.session.question.study) as study:
+            self.session.make(study, self.left)
+
+
+def run_session(session: Session, at_once: AtOnce) -> SweepResult:
+    """Make the trials, then the table and the page.
+
+    Raises:
+        JobsFailedError: of several processes, some died; the others went on.
+    """
+    with opened_study(session.storage, session.question.study) as study:
+        left = left_running(study, place_of(session.path), is_shared=session.place is not None)
+        if at_once.is_one_after_the_other:
+            session.make(study, left)
+        else:
+            _make_at_once(session, left, at_once)
+        session.write_table(study)
+        trials = read_trials(study)
+        result = SweepResult(session.path, tuple(trials), best_of(trials))
+        page = build_sweep_report(result, session.question, session.config, session.dimensions, study)
+        CheckedFolder(session.path).write(SWEEP_REPORT, page)
+        return result
+
+
+def _make_at_once(session: Session, left: Sequence[int], at_once: AtOnce) -> None:
+    dataset = session.dataset
+    if dataset is not None and dataset.source.name != ARRAYS:  # each process reads it by itself
+        session = replace(session, dataset=None)
+    number = at_once.jobs or 1
+    jobs = [Job(f"worker {index + 1}", OneOfSeveral(session, tuple(left[index::number]))) for index in range(number)]
+    say = speaker(session.log_style)
+    outcomes = run_jobs(jobs, at_once, threads=session.config.engine.threads, say=say)
+    check_all_done(outcomes, hint=f"go on with: thumbnet sweep --run-dir {session.path} --resume")
