@@ -78,6 +78,8 @@ CASES: Mapping[str, tuple[Callable[[], nn.Module], int, Mapping[str, object]]] =
         38,
         {**MUON, "batch_size": 15, "alternating_flip": True, "augmentation": "shift-flip", "kernels": "pytorch"},
     ),
+    "sprint, our kernels": (network("sprint"), 38, {**MUON, "batch_size": 15, "augmentation": "shift-flip"}),
+    "thumb-20k, our kernels": (network("thumb-20k"), 38, {**MUON, "batch_size": 15, "average_decay": 0.9}),
     "mixup": (Tiny, 22, {**SGD, "batch_size": 7, "mixup": 0.5, "augmentation": "crop-flip", "average_decay": 0.9}),
     "class weights": (Tiny, 22, {**SGD, "batch_size": 7, "class_weights": "balanced", "mixup": 0.5}),
     "own function": (Tiny, 22, {**SGD, "batch_size": 7, "augmentation": darkened, "mixup": 0.2}),

@@ -15,6 +15,11 @@ import torch
 from rank_trainings import CASES, in_two, train
 from thumbnet.cli import main, ranks
 from thumbnet.errors import ConfigError
+from thumbnet.kernels import sync_norm
+from thumbnet.kernels.choice import using_kernels
+from thumbnet.kernels.library import can_load, load_kernels
+from thumbnet.kernels.sync_norm import norms_of, synchronised
+from thumbnet.models.registry import create_model
 from thumbnet.specs.launch import Launch, launch_of
 from thumbnet.training.ranks import _Current, joined
 
@@ -109,3 +114,18 @@ def test_what_is_for_one_process_is_refused_once(
             monkeypatch.setenv(name, value)
         assert main(arguments) == 2
     assert capsys.readouterr().err.count(message) == 1
+
+
+@pytest.mark.skipif(not can_load(), reason="there are no kernels for this machine")
+def test_our_kernels_ask_for_sums_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, library, sizes = create_model("sprint", num_classes=3, seed=0), load_kernels(), list[int]()
+    monkeypatch.setattr(sync_norm._Synchronised, "__call__", None)  # PyTorch's layers are not called
+    model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+    images = torch.randn(3, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    with using_kernels(model, library), synchronised(model, lambda sums: sizes.append(len(sums)), library):
+        model(images).sum().backward()
+    forwards = [2 * norm.num_features + 1 for norm in norms_of(model)]
+    assert sizes == [*forwards, *reversed(forwards)]
+    with using_kernels(model, library):
+        model(images)
+    assert len(sizes) == 2 * len(forwards)

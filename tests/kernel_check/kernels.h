@@ -7,6 +7,7 @@
 extern "C" {
 
 int thumbnet_lanes();
+void thumbnet_set_add_up(void (*function)(double*, int));
 void thumbnet_norm_forward(void* t, void* shortcut, const float* gamma, const float* beta, float* running_mean,
                            float* running_variance, double momentum, double epsilon, void* z, uint8_t* largest, void* y,
                            float* saved, int is_bfloat16, int n, int h, int w, int channels, int num_threads);

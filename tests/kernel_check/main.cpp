@@ -11,6 +11,7 @@
 #include "faults.h"
 #include "images.h"
 #include "muon.h"
+#include "processes.h"
 #include "strided.h"
 
 int main(int argc, char** argv) {
@@ -23,6 +24,7 @@ int main(int argc, char** argv) {
         check::check_strided_blocks(findings);
         check::check_images(findings);
         check::check_muon_steps(findings);
+        check::check_processes(findings);
     }
     std::printf("%d lanes, %d calls, %d failures\n", thumbnet_lanes(), findings.num_calls, findings.num_failures);
     return findings.num_failures > 0;

@@ -11,6 +11,10 @@ from thumbnet.kernels import torch_internals
 from thumbnet.kernels.support import MAX_SIZE, STORAGE_DTYPES, can_be_stored, is_readable, storage_dtype
 
 
+class InPlace:
+    """What is put in the place of a layer's forward pass and computes what that does, over several processes."""
+
+
 class Attached:
     """What we put in place of a layer's method: it computes what the method does."""
 
@@ -87,7 +91,8 @@ def has_no_hooks(*layers: nn.Module) -> bool:
 def has_methods_of_its_class(layer: nn.Module) -> bool:
     """Whether nothing but what we attached is in place of a layer's methods."""
     own = layer.__dict__
-    return "forward" not in own and isinstance(own.get(torch_internals.METHOD), Attached | None)
+    is_own = isinstance(own.get("forward"), InPlace | None)
+    return is_own and isinstance(own.get(torch_internals.METHOD), Attached | None)
 
 
 def has_pytorchs_methods(kind: type[nn.Module]) -> bool:

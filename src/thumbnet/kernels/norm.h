@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "processes.h"
 #include "storage.h"
 #include "sigmoid.h"
 #include "vectors.h"
@@ -52,22 +53,20 @@ void add_moments(const Stored* values, size_t rows, int channels, double* sums) 
     });
 }
 
-// From all parts' moments: the batch's statistics, and the running ones moved towards them.
+// From all parts' moments, in all processes: the batch's statistics, and the running ones moved towards them.
 template <typename Stored>
 void finish_statistics(const Norm& norm, const std::vector<double>& sums, int num_parts, double count,
                        const float* gamma, const float* beta, float* running_mean, float* running_variance,
                        double momentum, double epsilon) {
     const int channels = norm.channels;
     const std::vector<int> order = order_of<Stored>(channels);
+    ChannelSums total = over_parts_of(sums, num_parts, order, count);
+    total.over_processes();
+    count = total.count();
     for (int at = 0; at < channels; at++) {
-        double first = 0, second = 0;
-        for (int part = 0; part < num_parts; part++) {
-            first += sums[(2 * part) * channels + at];
-            second += sums[(2 * part + 1) * channels + at];
-        }
         const int c = order[at];
-        const double mean = first / count;
-        const double difference = second / count - mean * mean;
+        const double mean = total.first(c) / count;
+        const double difference = total.second(c) / count - mean * mean;
         const double variance = difference < 0 ? 0 : difference;  // a NaN stays one
         const double inverse = 1 / std::sqrt(variance + epsilon);
         norm.mean[at] = static_cast<float>(mean);
@@ -137,7 +136,8 @@ void add_slopes(const Norm& norm, const Stored* grad_out, const Stored* z, size_
     });
 }
 
-// The gradients of gamma and beta, and how dz follows: dz = scale * slope + by_value * z + constant
+// The gradients of gamma and beta, of this process's part, and how dz follows from those of the whole batch:
+// dz = scale * slope + by_value * z + constant
 template <typename Stored>
 struct NormGradient {
     std::vector<float> by_value, constant;
@@ -147,15 +147,15 @@ struct NormGradient {
         : by_value(norm.channels), constant(norm.channels) {
         const int channels = norm.channels;
         const std::vector<int> order = order_of<Stored>(channels);
+        ChannelSums total = over_parts_of(sums, num_parts, order, count);
         for (int at = 0; at < channels; at++) {
-            double beta_sum = 0, gamma_sum = 0;
-            for (int part = 0; part < num_parts; part++) {
-                beta_sum += sums[(2 * part) * channels + at];
-                gamma_sum += sums[(2 * part + 1) * channels + at];
-            }
-            gamma_sum *= norm.inverse[at];
-            gamma_gradient[order[at]] = static_cast<float>(gamma_sum);
-            beta_gradient[order[at]] = static_cast<float>(beta_sum);
+            gamma_gradient[order[at]] = static_cast<float>(total.second(order[at]) * norm.inverse[at]);
+            beta_gradient[order[at]] = static_cast<float>(total.first(order[at]));
+        }
+        total.over_processes();
+        count = total.count();
+        for (int at = 0; at < channels; at++) {
+            const double beta_sum = total.first(order[at]), gamma_sum = total.second(order[at]) * norm.inverse[at];
             const double factor = -norm.scale[at] * norm.inverse[at] * gamma_sum / count;
             by_value[at] = static_cast<float>(factor);
             constant[at] = static_cast<float>(-norm.scale[at] * beta_sum / count - factor * norm.mean[at]);

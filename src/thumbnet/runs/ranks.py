@@ -84,8 +84,6 @@ def describe_ranks(config: TrainConfig, num_threads: int) -> str:
     ranks = current_ranks()
     if ranks is None:
         return ""
-    norms = "each process's own part of a batch"
-    if config.engine.sync_norm:
-        norms = "the whole batch, and blocks run through PyTorch's layers"
+    norms = "the whole batch" if config.engine.sync_norm else "each process's own part of a batch"
     processes = f"{ranks.size} processes of {counted(num_threads, 'thread')}"
     return f"{processes} train together; norms take the statistics of {norms}."

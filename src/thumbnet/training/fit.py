@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import MappingProxyType
 
@@ -148,8 +148,7 @@ def fit(
     if ranks is not None:
         has_clock = begin_together(ranks, model, average, device, has_clock=has_clock)
     syncs_norms = ranks is not None and engine.sync_norm
-    norm_library = None if syncs_norms else library
-    is_fused = norm_library is not None and runs_fully_fused(model)
+    is_fused = library is not None and runs_fully_fused(model)
     course = Course(
         pace=pace,
         steps_per_epoch=steps_per_epoch,
@@ -181,7 +180,9 @@ def fit(
     keeper = None
     if length.clock is not None:
         keeper = PaceKeeper(course, length.clock, score_every=length.score_every, first_step=first_step)
-    synchronised_norms = nullcontext if ranks is None or not syncs_norms else partial(synchronised, model, ranks.add_up)
+    synchronised_norms: Callable[[], AbstractContextManager[None]] = nullcontext
+    if ranks is not None and syncs_norms:
+        synchronised_norms = partial(synchronised, model, ranks.add_up_later, library)
     forecast = Forecast(progress, course.area_between, num_steps=course.num_steps, first_step=first_step)
     step_ends: Callable[[int], object] = forecast.step_ends if keeper is None else keeper.step_ends
     if ranks is not None and has_clock:
@@ -192,7 +193,7 @@ def fit(
         rule.stopped_by = agree_on_end(ranks, rule.stopped_by)
     while epoch * steps_per_epoch < course.num_steps and rule.stopped_by is None:
         epoch += 1
-        with using_kernels(model, norm_library), synchronised_norms():
+        with using_kernels(model, library), synchronised_norms():
             trained = train_epoch(loop, epoch, step_ends)
         done = min(epoch * steps_per_epoch, course.num_steps)
         check_finite(model, step=done)

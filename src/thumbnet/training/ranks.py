@@ -50,6 +50,7 @@ class Ranks:
         self._kept = PrefixStore(f"thumbnet {number}", _open_store(launch))
         self._store = PrefixStore(f"{launch.restarts} {launch.size}", self._kept)
         self._num_words = 0
+        self._failure: BaseException | None = None
         if self.size > 1:
             self._join()
 
@@ -83,9 +84,18 @@ class Ranks:
         return Share(torch.arange(first, last), (last - first) / num_images, 1.0)
 
     def add_up(self, values: Tensor) -> None:
-        """Replace the values by their sums over all processes."""
+        """Replace the values by their sums over all processes; raises what `add_up_later` could not, too."""
+        if self._failure is not None:
+            raise self._failure
         with _lost_where_it_fails():
             dist.all_reduce(values)
+
+    def add_up_later(self, values: Tensor) -> None:
+        """As `add_up`, for callers that no error may pass through: the next `add_up` raises it."""
+        try:
+            self.add_up(values)
+        except BaseException as error:  # noqa: BLE001  # an interruption, too
+            self._failure = error
 
     def take_from_first(self, values: Tensor) -> None:
         """Replace the values by those of the first process."""
