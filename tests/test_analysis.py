@@ -94,7 +94,7 @@ def test_every_figure_over_all_images_has_an_interval(analysis: Analysis) -> Non
         num_answered = round(each["coverage"] * 400)
         assert each["accuracy_interval"] == pytest.approx(accuracy_interval(each["accuracy"], num_answered))
         shown = "{:.2%} ({:.1f} to {:.1f})".format(each["accuracy"], *(100 * x for x in each["accuracy_interval"]))
-        assert each["coverage"] == 1 or f"{each['coverage']:.0%}: {shown}" in text
+        assert each["coverage"] == 1 or f"{each['coverage']:.0%}  {shown}" in text
     for each in values["reliability"]:
         low, high = each["accuracy_interval"] or (0, 0)
         assert each["accuracy"] is None or low <= each["accuracy"] <= high

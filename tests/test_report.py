@@ -109,6 +109,9 @@ def test_each_figure_of_a_class_has_its_interval_below(tiny_dataset: Dataset) ->
     assert shown == expected
     assert len(shown) == 9
     assert "Below each its 95 % interval, of what other images would give." in page
+    coverage = page.partition("<caption>If it may abstain")[2].partition("</table>")[0]
+    assert len(re.findall(r"[\d.]+ %<small>[\d.]+ to [\d.]+</small></td>", coverage)) == 6
+    assert "td > small { display: block; }" in page
 
 
 def test_headlines_of_the_test_images_have_intervals(tiny_dataset: Dataset) -> None:

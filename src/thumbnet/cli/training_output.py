@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.runs.fold_runs import FoldRuns
 from thumbnet.runs.run import Run
 from thumbnet.runs.seeds import SeedRuns
@@ -30,8 +31,8 @@ def described(done: Run | SeedRuns | FoldRuns) -> list[str]:
         trained = f"{first['num_test']:,} images of {first['data']}), {metrics['train_s']:.0f} s of training each"
         return [f"test accuracy {metrics['test_accuracy']:.2%}{spread} (n = {metrics['n']}, seeds {seeds}; {trained}"]
     accuracy = (
-        f"test accuracy {metrics['test_accuracy']:.2%} ({metrics['num_test']:,} images of {metrics['data']}) "
-        f"after {counted(metrics['epochs'], 'epoch')}, {metrics['train_s']:.0f} s of training"
+        f"test accuracy {metrics['test_accuracy']:.2%} ({_span(metrics)}{metrics['num_test']:,} images of "
+        f"{metrics['data']}) after {counted(metrics['epochs'], 'epoch')}, {metrics['train_s']:.0f} s of training"
     )
     return [accuracy, *metrics_over_classes(metrics)]
 
@@ -64,6 +65,12 @@ def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
         others = "" if accuracy is None else f", {accuracy:.2%} of the others are right"
         lines.append(f"{metrics['share_unknown']:.2%} of the test images are unknown{others}")
     return lines
+
+
+def _span(metrics: Mapping[str, Any]) -> str:
+    """The interval of the accuracy; empty of runs from before it was kept."""
+    bounds = metrics.get("test_accuracy_interval")
+    return "" if bounds is None else f"{CONFIDENCE_LEVEL:.0%} interval {bounds[0]:.1%} to {bounds[1]:.1%}; "
 
 
 def _out_of_fold(metrics: Mapping[str, Any]) -> str:

@@ -20,10 +20,6 @@ NUM_PAIRS_IN_TEXT, NUM_IMAGES_IN_TEXT = 5, 5
 def describe_analysis(analysis: Analysis) -> str:
     """The metrics for people, in lines."""
     evaluation, coverage, overall = analysis.evaluation, analysis.coverage, analysis.overall
-    abstaining = ", ".join(
-        f"{share:.0%}: {with_interval(coverage.accuracy_at(share), coverage.interval_at(share))}"
-        for share in SHOWN_COVERAGES[1:]
-    )
     always = f"always {escaped(overall.commonest_class)!r}: {overall.commonest_share:.2%}"
     loss, two = evaluation.loss_interval, len(analysis.class_names) == 2
     top2 = "" if two else f"top-2 accuracy {with_interval(analysis.top2_accuracy, analysis.top2_accuracy_interval)}, "
@@ -40,7 +36,14 @@ def describe_analysis(analysis: Analysis) -> str:
     custom = evaluation.custom_metrics.items()
     if custom:
         lines.append(", ".join(f"{name} {'-' if value is None else format(value, '.4g')}" for name, value in custom))
-    lines += [f"accuracy where it answers only the most confident: {abstaining}", ""]
+    lines += ["", "accuracy where it answers only the most confident:"]
+    lines += aligned(
+        [
+            (f"{share:.0%}", with_interval(coverage.accuracy_at(share), coverage.interval_at(share)))
+            for share in SHOWN_COVERAGES[1:]
+        ]
+    )
+    lines.append("")
     table = [("class", "images", "precision", "recall", "F1")]
     table += [(escaped(each.class_name), f"{each.num_images:,}", *class_texts(each)) for each in analysis.classes]
     lines += [*aligned(table, num_left=1), IN_BRACKETS]
