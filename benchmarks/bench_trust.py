@@ -5,15 +5,16 @@ python benchmarks/bench_trust.py [--keep DIR] [--kills 30] [--only PART ...] [--
 It trains a small network in forked processes (half a second each), and writes docs/results/trust.md, and a .json file
 beside it, after every part:
 
-- kills: by SIGKILL at random moments, again and again in one run, at every rename, in the middle of every write;
-- disk: full at every write of a training, and file systems of every size, for what else writes, too (as root);
-- damage: every file of a finished run cut or with flipped bits, for evaluate, report, predict, resume, compare,
+- kills-*: by SIGKILL at random moments, again and again in one run, at every rename, in the middle of every write, and
+  of one or both of two processes;
+- disk-*: full at every write of a training, and file systems of every size, for what else writes, too (as root);
+- damage-*: every file of a finished run cut or with flipped bits, for evaluate, report, predict, resume, compare,
   export and runs; every file of an unfinished one, resumed;
-- vanishing: data removed, emptied or changed while a training runs or before it is resumed;
+- vanishing-*: data removed, emptied or changed while a training runs or before it is resumed;
 - fuzz: every reader for M minutes each (fuzz_readers.py; default: 0, none).
 
-Parts that DIR has are not repeated. About ten minutes on one core without fuzzing. It ends with 1 where there was a
-fault.
+--only takes parts by how their names begin. Parts that DIR has are not repeated. About ten minutes on one core without
+fuzzing. It ends with 1 where there was a fault.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,20 +35,37 @@ import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_C
 
 # isort: split
 import torch
-from trust import damage, full_disk, kills, vanishing
+from trust import damage, full_disk, kills, ranks, vanishing
 from trust.child import MAX_MB, TIMEOUT_S, command, run_forked
 from trust.page import page
 from trust.tally import Tally
 from trust.trainings import Training
 
-from thumbnet.config import config_to_dict
-from thumbnet.recipes import load_recipe
 from thumbnet.runs.names import CONFIG, METRICS
 from thumbnet.training.device import processor_name
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("kills", "disk", "damage", "vanishing", "fuzz")
-OF_RANKS = "sync_norm"  # a field of recipes since one training can run over several processes
+FUZZ = "fuzz"
+Part = Callable[[Training, int], Tally]
+PARTS: Mapping[str, Part] = {
+    "kills-random": kills.at_random_moments,
+    "kills-row": kills.again_and_again,
+    "kills-rename": lambda training, _: kills.at_every_rename(training),
+    "kills-write": lambda training, _: kills.in_every_write(training),
+    "kills-ranks": ranks.killed,
+    "disk-write": lambda training, _: full_disk.at_every_write(training),
+    "disk-sizes": lambda training, _: full_disk.on_small_disks(training),
+    "disk-others": lambda training, _: full_disk.what_else_writes(training),
+    **{
+        f"damage-{reader}": lambda training, _, reader=reader: damage.of_finished_runs(training, reader)
+        for reader in damage.READERS
+    },
+    "damage-unfinished": lambda training, _: damage.of_unfinished_runs(
+        training, unfinished(training, training.place / "unfinished")
+    ),
+    "vanishing-running": vanishing.while_it_runs,
+    "vanishing-resumed": lambda training, _: vanishing.before_a_resume(training, lambda run: unfinished(training, run)),
+}
 
 
 def main() -> int:
@@ -54,13 +73,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where the parts' results are kept (default: nowhere)")
     parser.add_argument("--kills", type=int, default=30, help="random moments (default: 30)")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--only", nargs="+", default=[""], metavar="PART", help=", ".join([*PARTS, FUZZ]))
     parser.add_argument(
         "--minutes", type=float, default=0, metavar="M", help="fuzz each reader for so long (default: 0)"
     )
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "trust.md", help="the page")
     parsed = parser.parse_args()
     torch.set_num_threads(1)  # the process forks
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is mounted is unmounted
     with tempfile.TemporaryDirectory() as temporary:
         keep = parsed.keep or Path(temporary) / "kept"
         keep.mkdir(parents=True, exist_ok=True)
@@ -71,52 +91,19 @@ def main() -> int:
                 training.append(Training(Path(temporary) / "trust"))
             return training[0]
 
-        parts: Mapping[str, Callable[[], Iterable[Tally]]] = {
-            "kills": lambda: kill(trained(), parsed.kills),
-            "disk": lambda: (
-                part(trained())
-                for part in (full_disk.at_every_write, full_disk.on_small_disks, full_disk.what_else_writes)
-            ),
-            "damage": lambda: break_files(trained()),
-            "vanishing": lambda: take_away(trained(), parsed.kills),
-        }
-        for name in parsed.only:
+        for name, part in PARTS.items():
             kept = keep / f"{name}.json"
-            if name == "fuzz":
-                if parsed.minutes:
-                    fuzz(kept, parsed.minutes)
-            elif not kept.exists():
-                kept.write_text(json.dumps([tally.to_dict() for tally in parts[name]()], indent=1) + "\n")
-            write(keep, parsed.out)
+            if name.startswith(tuple(parsed.only)) and not kept.exists():
+                kept.write_text(json.dumps([part(trained(), parsed.kills).to_dict()], indent=1) + "\n")
+                write(keep, parsed.out)
+        if parsed.minutes and FUZZ.startswith(tuple(parsed.only)):
+            fuzz(keep / f"{FUZZ}.json", parsed.minutes)
+        write(keep, parsed.out)
         return int(any(tally["faults"] for tally in all_of(keep)))
 
 
-def kill(training: Training, number: int) -> Iterable[Tally]:
-    """The ways in which trainings are killed."""
-    yield kills.at_random_moments(training, number)
-    yield kills.again_and_again(training, number)
-    yield kills.at_every_rename(training)
-    yield kills.in_every_write(training)
-    ranks = Tally("trainings over several processes killed")
-    has_ranks = OF_RANKS in config_to_dict(load_recipe("sprint"))
-    ranks.note = "not done by this command" if has_ranks else "there are none yet: not done"
-    yield ranks
-
-
-def break_files(training: Training) -> Iterable[Tally]:
-    """The ways in which files are damaged."""
-    yield damage.of_finished_runs(training)
-    yield damage.of_unfinished_runs(training, unfinished(training, training.place / "unfinished"))
-
-
-def take_away(training: Training, number: int) -> Iterable[Tally]:
-    """The ways in which data goes."""
-    yield vanishing.while_it_runs(training, number)
-    yield vanishing.before_a_resume(training, lambda run: unfinished(training, run))
-
-
 def unfinished(training: Training, run: Path) -> Path:
-    """A run that was killed when it was about to say that it is complete."""
+    """A run that was killed soon after it had written its first checkpoint."""
     shutil.rmtree(run, ignore_errors=True)
     place = 0
     while not (run / CONFIG).exists() or not (run / "checkpoint-last.pt").exists():
@@ -149,7 +136,7 @@ def all_of(keep: Path) -> list[dict[str, Any]]:
     """The tallies that are kept, in the order of the parts."""
     return [
         tally
-        for name in PARTS
+        for name in [*PARTS, FUZZ]
         if (keep / f"{name}.json").exists()
         for tally in json.loads((keep / f"{name}.json").read_text())
     ]

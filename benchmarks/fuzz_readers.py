@@ -33,6 +33,7 @@ from typing import Any
 TIMEOUT_S = 10
 MEMORY_BYTES = 2**30
 MAX_LENGTH = 65536
+TITLE = "reader fuzzed: "
 
 
 class LateError(BaseException):
@@ -44,7 +45,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10, help="for each reader (default: 10)")
     parser.add_argument("--readers", nargs="+", metavar="NAME", help="these only (default: all; `list` names them)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where figures go")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where figures go, and which are there already")
     parser.add_argument("--cases", type=Path, default=Path("fuzz-cases"), metavar="DIR", help="where found cases go")
     parser.add_argument("--seed", type=int, default=0, help="of the changes (default: 0)")
     parser.add_argument("--one", metavar="RUN", help=argparse.SUPPRESS)
@@ -59,10 +60,18 @@ def main() -> int:
         if parsed.readers == ["list"]:
             print("\n".join(names))
             return 0
-        figures = [in_own_process(name, run, parsed) for name in parsed.readers or names]
-    if parsed.json is not None:
-        parsed.json.write_text(json.dumps(figures, indent=1) + "\n")
-    return int(any(each["faults"] for each in figures))
+        figures = {each["name"]: each for each in kept(parsed.json)}
+        for name in parsed.readers or names:
+            if figures.get(TITLE + name, {}).get("minutes", 0) < parsed.minutes:
+                figures[TITLE + name] = in_own_process(name, run, parsed) | {"minutes": parsed.minutes}
+                if parsed.json is not None:
+                    parsed.json.write_text(json.dumps(list(figures.values()), indent=1) + "\n")
+    return int(any(each["faults"] for each in figures.values()))
+
+
+def kept(figures: Path | None) -> list[dict[str, Any]]:
+    """What an earlier call wrote: readers that were fuzzed for as long already are not fuzzed again."""
+    return [] if figures is None or not figures.exists() else json.loads(figures.read_text())
 
 
 def in_own_process(name: str, run: Path, parsed: argparse.Namespace) -> dict[str, Any]:
@@ -87,7 +96,7 @@ def tally(name: str, way: str, num_read: int, num_refused: int, faults: list[str
     """Figures of a reader."""
     outcomes = {"read": num_read, "a clear error": num_refused}
     cases = num_read + num_refused + len(faults)
-    return {"name": f"reader fuzzed: {name}", "cases": cases, "outcomes": outcomes, "faults": faults, "note": way}
+    return {"name": TITLE + name, "cases": cases, "outcomes": outcomes, "faults": faults, "note": way}
 
 
 class Watch:

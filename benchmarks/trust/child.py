@@ -48,40 +48,43 @@ class Ended:
         return f"exit code {self.code}: {self.error.strip()[-600:]}"
 
 
-def run_forked(
-    function: Callable[[], int | None], place: Path, *, kill_after_s: float | None = None, timeout_s: float = TIMEOUT_S
-) -> Ended:
-    """Call a function in a forked process, killed after so long; its streams go to files in `place`."""
-    place.mkdir(parents=True, exist_ok=True)
-    out, err = place / "stdout", place / "stderr"
-    begin = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        _be_child(function, out, err)
-    limit = timeout_s if kill_after_s is None else kill_after_s
-    ended = threading.Event()
-    timer = threading.Timer(limit, lambda: None if ended.is_set() else os.kill(child, signal.SIGKILL))
-    timer.start()
-    _, status, usage = os.wait4(child, 0)
-    ended.set()
-    timer.cancel()
-    timer.join()
-    code = os.waitstatus_to_exitcode(status)
-    is_late = kill_after_s is None and code == -signal.SIGKILL and time.monotonic() - begin >= timeout_s
-    return Ended(
-        code,
-        out.read_text(errors="replace"),
-        err.read_text(errors="replace"),
-        time.monotonic() - begin,
-        usage.ru_maxrss / 1024,
-        is_late,
-    )
+class Child:
+    """A forked process that calls a function; its streams go to files in `place`."""
+
+    def __init__(self, function: Callable[[], int | None], place: Path) -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        self.out, self.err = place / "stdout", place / "stderr"
+        self.begin = time.monotonic()
+        self.process = os.fork()
+        if self.process == 0:
+            _be_child(function, self.out, self.err)
+
+    def wait(self, *, kill_after_s: float | None = None, timeout_s: float = TIMEOUT_S) -> Ended:
+        """How it ends; it is killed after so long, or, as one that is late, after the timeout."""
+        is_over = threading.Event()
+        limit = timeout_s if kill_after_s is None else kill_after_s
+        timer = threading.Timer(limit, lambda: None if is_over.is_set() else os.kill(self.process, signal.SIGKILL))
+        timer.start()
+        _, status, usage = os.wait4(self.process, 0)
+        is_over.set()
+        timer.cancel()
+        timer.join()
+        code, seconds = os.waitstatus_to_exitcode(status), time.monotonic() - self.begin
+        is_late = kill_after_s is None and code == -signal.SIGKILL and seconds >= timeout_s
+        texts = (path.read_text(errors="replace") for path in (self.out, self.err))
+        return Ended(code, *texts, seconds, usage.ru_maxrss / 1024, is_late)
+
+
+def run_forked(function: Callable[[], int | None], place: Path, *, kill_after_s: float | None = None) -> Ended:
+    """Call a function in a forked process, killed after so long, and wait for its end."""
+    return Child(function, place).wait(kill_after_s=kill_after_s)
 
 
 def _be_child(function: Callable[[], int | None], out: Path, err: Path) -> None:
     code: int | None = BUG
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for descriptor, path in ((1, out), (2, err)):
             opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

@@ -20,28 +20,30 @@ TIMES = re.compile(r"\d+(\.\d+)? (ms|s|min)\b")
 NOT_DONE = ("missing", "damaged", "not finished", "cannot be read", "unfinished", "does not", "no checksum")
 
 
-def of_finished_runs(training: Training) -> Tally:
-    """Each file of a finished run, for each reader: the same answer as of the whole run, or an error."""
-    tally = Tally("files of a finished run cut or with a flipped bit, for every reader")
+READERS = ("evaluate", "report", "predict", "resume", "compare", "export", "runs")
+
+
+def of_finished_runs(training: Training, reader: str) -> Tally:
+    """Each file of a finished run, for one reader: the same answer as of the whole run, or an error."""
+    tally = Tally(f"files of a finished run cut or with a flipped bit, then `{reader}`")
     picture = training.place / "picture.png"
     Image.new("RGB", (16, 16), (200, 10, 10)).save(picture)
-    readers = _readers(training, picture)
+    arguments = _readers(training, picture)[reader]
     whole = _damaged(training.whole, training, METRICS, (training.whole / METRICS).read_bytes())  # in the same place
-    undamaged = {name: _answer(training, whole, name, readers[name]) for name in readers}
+    _, undamaged = _answer(training, whole, reader, arguments)
     for file, kind, content in _damages(training.whole):
-        for name, arguments in readers.items():
-            ended, answer = _answer(training, _damaged(training.whole, training, file, content), name, arguments)
-            what = f"{file} {kind}, {name}"
-            if ended.fault:
-                tally.fault(f"{what}: {ended.fault}")
-            elif ended.code:
-                tally.add("a clear error")
-            elif answer == undamaged[name][1]:
-                tally.add("not needed: the same answer")
-            elif file in ended.text + ended.error or any(word in ended.text + ended.error for word in NOT_DONE):
-                tally.add("told beside the answer")
-            else:
-                tally.fault(f"{what}: another answer in silence")
+        ended, answer = _answer(training, _damaged(training.whole, training, file, content), reader, arguments)
+        what, told = f"{file} {kind}", ended.text + ended.error
+        if ended.fault:
+            tally.fault(f"{what}: {ended.fault}")
+        elif ended.code:
+            tally.add("a clear error")
+        elif answer == undamaged:
+            tally.add("not needed: the same answer")
+        elif file in told or any(word in told for word in NOT_DONE):
+            tally.add("told beside the answer")
+        else:
+            tally.fault(f"{what}: another answer in silence")
     return tally
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from thumbnet.data.npz import read_npz
 from thumbnet.data.packs.packed import read_packed
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import RunError, ThumbnetError
+from thumbnet.evaluation.robustness import CorruptedAccuracy, Robustness
 from thumbnet.export.c.reading import find_stored, load_c_folder
 from thumbnet.export.server.defaults import MAX_BYTES
 from thumbnet.export.server.forms import FormReader, boundary_of
@@ -34,8 +36,12 @@ from thumbnet.recipes import load_recipe
 from thumbnet.runs.checksums import read_digests
 from thumbnet.runs.file_contents import weights_to_bytes
 from thumbnet.runs.fold_runs import read_folds
+from thumbnet.runs.fold_table import FoldList, FoldRow, FoldTable
 from thumbnet.runs.folder import RunDir, read_robustness
+from thumbnet.runs.init_record import InitChoice, StartTrial, init_choice_to_dict
 from thumbnet.runs.names import CHECKSUMS
+from thumbnet.runs.planning.ladder import DataFacts
+from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_to_dict
 from thumbnet.runs.run import load_run
 
 EXPECTED = (ThumbnetError, RefusedError)  # the latter: the server's answer
@@ -135,16 +141,22 @@ def _of_runs(run: Path, place: Path) -> dict[str, Reader]:
     digests = (copy / CHECKSUMS).read_bytes()
     (copy / CHECKSUMS).unlink()
     folder = RunDir(copy)
-    more = {
-        "seeds.json": b'{"format": 1, "seeds": [0, 1, 2]}',
-        "folds.json": b'{"format": 1, "folds": 2}',
-        "folds.csv": b"index,fold\n0,0\n1,1\n",
-        "plan.json": b'{"format": 1, "minutes": 1.0, "fields": ["epochs"], "steps": 10}',
-        "init.json": b'{"format": 1, "chosen": "none"}',
-        "robustness.json": b'{"format": 1, "num_images": 10, "seed": 0, "clean_accuracy": 0.5, "corrupted": []}',
+    facts = DataFacts(30, 5, 6, (15, 15), 1, (16, 16), is_resized=False)
+    plan = PlanRecord(1.0, facts, "sprint", 9, 3, 9, *[0.5] * 6, (StepTime(16, 16, 0.1),), ("why",))
+    trial = StartTrial("sprint", "sprint", 9, 1.0, 0.5, 0.7, 0.1)
+    robust = Robustness(10, 0, 0.5, (CorruptedAccuracy("noise", 0.1, "of pixels", 0.4),))
+    more: dict[str, Mapping[str, object]] = {
+        "seeds.json": {"seeds": [0, 1, 2]},
+        "folds.json": FoldList(2, (0,), "0" * 64).to_dict(),
+        "plan.json": plan_to_dict(plan),
+        "init.json": init_choice_to_dict(InitChoice(None, "why", 5, (trial,), 0.1, 0.1)),
+        "robustness.json": robust.to_dict(),
     }
-    for name, content in more.items():
-        (copy / name).write_bytes(content)
+    for name, values in more.items():
+        (copy / name).write_text(json.dumps({"format": 1, **values}))
+    (copy / "folds.csv").write_text(
+        FoldTable(tuple(FoldRow("", "0", "", each % 2, False) for each in range(4))).to_csv()
+    )
     reads: dict[str, Callable[[], object]] = {
         "model.json": folder.read_card,
         "metrics.json": folder.read_metrics,

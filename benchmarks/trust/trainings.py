@@ -63,14 +63,15 @@ class Training:
         """Go on with a run that was broken off, to its end."""
         return run_forked(command(*self.go_on(run)), self.place / "streams")
 
-    def difference(self, run: Path) -> str:
+    def difference(self, run: Path, *, whole: Path | None = None) -> str:
         """How a run differs from the one that nothing disturbed; empty: in nothing but times."""
+        whole = whole or self.whole
         if not (run / METRICS).exists():
             return "it has no metrics.json"
         for name in (WEIGHTS, PREDICTIONS):
-            if (run / name).read_bytes() != (self.whole / name).read_bytes():
+            if (run / name).read_bytes() != (whole / name).read_bytes():
                 return f"another {name}"
-        if _rows(run / HISTORY) != _rows(self.whole / HISTORY):
+        if _rows(run / HISTORY) != _rows(whole / HISTORY):
             return f"another {HISTORY}"
         left = [path.name for path in run.iterdir() if path.name.startswith(".") and path.name != LOCK]
         return f"it keeps {', '.join(left)}" if left else ""
