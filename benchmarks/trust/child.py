@@ -64,8 +64,13 @@ class Child:
         is_over = threading.Event()
         limit = timeout_s if kill_after_s is None else kill_after_s
         timer = threading.Timer(limit, lambda: None if is_over.is_set() else os.kill(self.process, signal.SIGKILL))
+        timer.daemon = True
         timer.start()
-        _, status, usage = os.wait4(self.process, 0)
+        try:
+            _, status, usage = os.wait4(self.process, 0)
+        except BaseException:  # this process is to end
+            os.kill(self.process, signal.SIGKILL)
+            raise
         is_over.set()
         timer.cancel()
         timer.join()

@@ -8,6 +8,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from thumbnet.data.dataset import Split
 from thumbnet.data.exclusion import read_exclusions
 from thumbnet.data.images import read_image_array
 from thumbnet.data.npz import read_npz
+from thumbnet.data.packs.manifest import CHECKSUM, MANIFEST, _digest
 from thumbnet.data.packs.packed import read_packed
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import RunError, ThumbnetError
@@ -107,30 +109,38 @@ def _of_data(place: Path) -> dict[str, Reader]:
     npz = io.BytesIO()
     np.savez(npz, images=np.zeros((4, 8, 8), np.uint8), labels=np.array([0, 1, 0, 1]), class_names=np.array(["a", "b"]))
     binary = b"".join(bytes([label]) + bytes(3072) for label in (0, 9, 3))
-    suspects = b"split,index,label,kind\ntrain,0,0,label\ntrain,2,0,duplicate\n"
+    suspects = b"index,path,label,suggested,score,kind\n0,,0,1,0.9,label\n2,,0,,0.1,duplicate\n"
+    files = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.png"))]
+    labels_csv = "path,label,split\n" + "".join(
+        f"{name},{'xy'[index % 2]},{'train' if index % 5 else 'test'}\n" for index, name in enumerate(files)
+    )
+    groups_csv = "path,group\n" + "".join(f"{name},{index // 2}\n" for index, name in enumerate(files))
+
+    def manifest(content: bytes) -> None:
+        """With its checksum, or only that would be looked at."""
+        with suppress(ValueError, RecursionError):
+            values = json.loads(content)
+            if isinstance(values, dict):
+                values.pop(CHECKSUM, None)
+                content = json.dumps({**values, CHECKSUM: _digest(values)}).encode()
+        _with(pack / MANIFEST, content, lambda: read_packed(pack, show_progress=False))
+
     return {
         "npz": Reader([npz.getvalue()], lambda content: read_npz(_put(place / "data.npz", content))),
         "cifar-binary": Reader([binary], lambda content: decode_binary_batch(content, place / "data_batch_1.bin")),
         "cifar-pickle": Reader([PICKLE], lambda content: decode_python_batch(content, place / "data_batch_1")),
         "pictures": Reader(_pictures(), lambda content: read_image_array(io.BytesIO(content), image_size=16)),
-        "labels.csv": Reader(
-            [b"file,label,split\na/0.png,x,train\na/1.png,y,train\nb/2.png,x,test\nb/3.png,y,val\n"], labels
-        ),
+        "labels.csv": Reader([labels_csv.encode()], labels),
         "groups.csv": Reader(
-            [b"file,group\na/0.png,1\na/1.png,2\nb/2.png,3\nb/3.png,4\na/4.png,5\nb/5.png,6\n"],
+            [groups_csv.encode()],
             lambda content: load_dataset(data, image_size=8, groups=str(_put(place / "groups.csv", content))),
         ),
         "exclude.csv": Reader(
-            [suspects, b"index\n0\n3\n"],
+            [suspects],
             lambda content: read_exclusions(_put(place / "suspects.csv", content), train, ("0", "1")),
         ),
         "recipe": Reader([b'recipe = "sprint"\nepochs = 3\nlr = 0.1\nmodel_options.blocks = "c8p"\n'], recipe),
-        "manifest": Reader(
-            [path.read_bytes() for path in sorted(pack.glob("*.json")) if path.name != "verified.json"],
-            lambda content: _with(
-                sorted(pack.glob("*.json"))[0], content, lambda: read_packed(pack, show_progress=False)
-            ),
-        ),
+        "manifest": Reader([(pack / MANIFEST).read_bytes()], manifest),
     }
 
 
@@ -245,7 +255,7 @@ def _folder(folder: Path) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), 40 * index).save(place / f"{index}.png")
     for name in ("a", "b"):
-        for index in range(6, 40):
+        for index in range(6, 16):
             Image.new("L", (8, 8), index).save(folder / name / f"{index}.png")
     return folder
 

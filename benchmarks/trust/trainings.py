@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import shutil
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +46,8 @@ class Training:
         self.recipe.write_text(config_to_toml(small_config(self.data)))
         if self.whole.exists():
             shutil.rmtree(self.whole)
-        main([str(each) for each in self.begin(self.whole)])  # in this process: what it imports, those forked have
+        with redirect_stdout(io.StringIO()):  # in this process: what it imports, those forked have
+            main([str(each) for each in self.begin(self.whole)])
         run = place / "timed"
         shutil.rmtree(run, ignore_errors=True)
         self.seconds = run_forked(command(*self.begin(run)), place / "streams").seconds
