@@ -28,6 +28,7 @@ from fitting import fit_flat
 from thumbnet.cli import main
 from thumbnet.config import config_from_toml, config_to_toml
 from thumbnet.data.dataset import Dataset, Source, Split
+from thumbnet.data.packs.packed import read_packed
 from thumbnet.data.sources import load_dataset
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.models.registry import create_model
@@ -173,6 +174,44 @@ def test_the_benchmark_of_packs_writes_files_and_verdicts(tmp_path: Path, monkey
     assert "**5,000 a second** (bar: 2,000): holds." in text.read_text()
     assert "**2.00 s later** (median; bar: 3): holds." in text.read_text()
     assert len(list((tmp_path / "work" / "pngs").rglob("*.png"))) == 20
+
+
+def test_the_benchmark_of_streams_generates_a_pack_and_judges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import bench_stream
+    import measuring
+
+    asked: list[dict[str, Any]] = []
+
+    def train(data: str, *, epochs: int | None, **options: Any) -> dict[str, Any]:
+        asked.append(options)
+        dataset = thumbnet.load_dataset(data)
+        from_disk = "data_share" in options or "shuffle=blocks" in options.get("settings", ())
+        used = [{"RssAnon": anon, "RssFile": 7.0, "peak": 500.0} for anon in (400.0, 410.0, 410.0)]
+        return {
+            "epochs": used, "images_per_s": [90.0, 85.0, 80.0] if from_disk else 3 * [100.0], "num": len(dataset.train),
+            "shuffle": "blocks" if from_disk else "whole", "accuracy": 0.8 if from_disk else 0.81,
+        }  # fmt: skip
+
+    def no_cifar(*_: object, **__: object) -> Any:
+        return read_packed(tmp_path / "keep" / "generated-300")
+
+    monkeypatch.setattr(bench_stream, "train", train)
+    monkeypatch.setattr(bench_stream, "GROUPS", tmp_path / "absent")
+    monkeypatch.setattr(bench_stream, "cifar_folder", str)
+    monkeypatch.setattr(bench_stream, "read_cifar10", no_cifar)
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
+    words = ["--keep", str(tmp_path / "keep"), "--images", "300", "--accuracy", "2"]
+    monkeypatch.setattr(sys, "argv", ["bench_stream.py", *words])
+    bench_stream.main()
+    text = capsys.readouterr().out
+    assert "**no control group**: 85 images/s, in memory 100: **85.0%** (bar: 85%): holds." in text
+    assert "own memory grows by 0 MB from the second epoch on (at most 32): holds." in text
+    assert "**1.00 points lost**" in text
+    assert asked[0]["group"] is None
+    assert asked[-1]["window"] == 2**27 * 300 // 1_000_000
 
 
 @pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")

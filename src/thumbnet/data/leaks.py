@@ -11,8 +11,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from itertools import accumulate
 
 from thumbnet.data.alike import find_alike
 from thumbnet.data.class_counts import label_text
@@ -84,9 +86,14 @@ def find_leaks(dataset: Dataset) -> Leaks:
 def _search(dataset: Dataset) -> Leaks:
     splits = {name: getattr(dataset, name) for name in SPLIT_NAMES}
     present: dict[str, Split] = {name: split for name, split in splits.items() if split is not None}
-    places = [(name, index) for name, split in present.items() for index in range(len(split))]
+    starts = [0, *accumulate(len(split) for split in present.values())]
+
+    def place(image: int) -> tuple[str, int]:
+        number = bisect_right(starts, image) - 1
+        return [*present][number], image - starts[number]
+
     alike = find_alike([split.images for split in present.values()], with_flips=dataset.flip_keeps_labels)
-    found = [Leak(*places[pair.first], *places[pair.second], pair.likeness, pair.flipped) for pair in alike.pairs]
+    found = [Leak(*place(pair.first), *place(pair.second), pair.likeness, pair.flipped) for pair in alike.pairs]
     return Leaks(
         in_order(found),
         num_held_out=sum(len(split) for name, split in present.items() if name != "train"),
