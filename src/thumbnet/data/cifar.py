@@ -11,7 +11,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def read_cifar10(
         ChecksumError: a file is not the official one.
         DataError: a file is missing, truncated or malformed.
     """
-    return _read_release(data_dir, "cifar10", releases, allow_unverified=allow_unverified)
+    return read_release(data_dir, "cifar10", releases, allow_unverified=allow_unverified)
 
 
 def read_cifar100(
@@ -75,11 +75,26 @@ def read_cifar100(
     In order of preference, `data_dir` holds `cifar-100-python/`, `cifar-100-binary/` or one of their .tar.gz. Of
     the extracted binary files no checksum is published: `source.verified` is then None.
     """
-    return _read_release(data_dir, "cifar100", releases, allow_unverified=allow_unverified)
+    return read_release(data_dir, "cifar100", releases, allow_unverified=allow_unverified)
 
 
-def _read_release(data_dir: Path, name: str, releases: Sequence[Release], *, allow_unverified: bool) -> SourceSplits:
-    release, path = _find_release(data_dir, releases)
+def join_in_memory(_split: str, batches: Sequence[Batch]) -> Split:
+    """The images and labels of a split's batches, one after the other."""
+    images = np.concatenate([batch.images for batch in batches]).reshape(-1, *IMAGE_SHAPE)
+    labels = np.concatenate([batch.labels for batch in batches])
+    return Split(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+def read_release(
+    data_dir: Path,
+    name: str,
+    releases: Sequence[Release],
+    *,
+    allow_unverified: bool = False,
+    join: Callable[[str, Sequence[Batch]], Split] = join_in_memory,
+) -> SourceSplits:
+    """What `read_cifar10` and `read_cifar100` give; `join` makes a split of its name and its batches."""
+    release, path = find_release(data_dir, releases)
     if path.name == release.folder:
         contents = _read_folder(path, release)
         differing = [file for file, content in contents.items() if not release.is_official(file, content)]
@@ -101,9 +116,9 @@ def _read_release(data_dir: Path, name: str, releases: Sequence[Release], *, all
         state = "its files' checksums are not published"
     description = f"{release.dataset}, {release.name} release ({path.name}), {state}"
     return SourceSplits(
-        train=_join(batches[:-1]),
+        train=join("train", batches[:-1]),
         val=None,
-        test=_join(batches[-1:]),
+        test=join("test", batches[-1:]),
         class_names=release.class_names,
         flip_keeps_labels=True,
         source=Source(name, description, verified=verified),
@@ -205,7 +220,8 @@ def _too_large(path: Path, num_bytes: int) -> DataError:
     )
 
 
-def _find_release(data_dir: Path, releases: Sequence[Release]) -> tuple[Release, Path]:
+def find_release(data_dir: Path, releases: Sequence[Release]) -> tuple[Release, Path]:
+    """The first of these that is in the folder, and its own folder or archive; DatasetNotFoundError if none is."""
     candidates = [(release, data_dir / release.folder) for release in releases]
     candidates += [(release, data_dir / release.archive) for release in releases]
     for release, path in candidates:
@@ -256,9 +272,3 @@ def _check_label(label: int, path: Path, release: Release) -> None:
         raise DataError(
             f"{path} is damaged: label {label}, expected 0 to {largest}", hint=REPAIR_HINTS[release.dataset]
         )
-
-
-def _join(batches: Sequence[Batch]) -> Split:
-    images = np.concatenate([batch.images for batch in batches]).reshape(-1, *IMAGE_SHAPE)
-    labels = np.concatenate([batch.labels for batch in batches])
-    return Split(torch.from_numpy(images), torch.from_numpy(labels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import platformdirs
@@ -12,6 +13,7 @@ from thumbnet.data import cifar, digits, folder
 from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.packs import packed
 from thumbnet.data.packs.cache import read_through_cache
+from thumbnet.data.packs.cifar_maps import read_cifar_or_map
 from thumbnet.data.packs.npz_maps import read_npz_or_map
 from thumbnet.data.picture_request import ReadPictures
 from thumbnet.data.reading import chosen_reader
@@ -43,7 +45,7 @@ def prepare_cifar10(data_dir: str | Path | None = None, *, allow_unverified: boo
     """
     place = data_folder(data_dir)
     if allow_unverified:
-        return _read_or_download(place, allow_unverified=True)
+        return _read_or_download(place, allow_unverified=True, show_progress=False)
     download_cifar10(place)
     return cifar.read_cifar10(place)
 
@@ -55,14 +57,17 @@ def download_cifar10(place: Path) -> None:
     download.download_cifar10(place)
 
 
-def read_cifar10(spec: DataSpec, _options: ReadOptions) -> SourceSplits:
+def read_cifar10(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     """CIFAR-10, downloaded where it is not on disk."""
-    return _read_or_download(data_folder(spec.data_dir), allow_unverified=spec.allow_unverified)
+    return _read_or_download(data_folder(spec.data_dir), spec.allow_unverified, show_progress=options.show_progress)
 
 
-def read_cifar100(spec: DataSpec, _options: ReadOptions) -> SourceSplits:
+def read_cifar100(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     """CIFAR-100, which is never downloaded."""
-    return cifar.read_cifar100(data_folder(spec.data_dir), allow_unverified=spec.allow_unverified)
+    place = data_folder(spec.data_dir)
+    return read_cifar_or_map(
+        "cifar100", place, allow_unverified=spec.allow_unverified, show_progress=options.show_progress
+    )
 
 
 def read_digits(_spec: DataSpec, _options: ReadOptions) -> SourceSplits:
@@ -99,11 +104,11 @@ def read_packed(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     return packed.read_packed(spec.path, white_levels=options.white_levels, show_progress=options.show_progress)
 
 
-def read_auto(spec: DataSpec, _options: ReadOptions) -> SourceSplits:
+def read_auto(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     """CIFAR-10, or the digits where it is neither on disk nor to be downloaded; every other trouble is an error."""
     place = data_folder(spec.data_dir)
     try:
-        return _read_or_download(place, allow_unverified=spec.allow_unverified)
+        return _read_or_download(place, spec.allow_unverified, show_progress=options.show_progress)
     except DownloadError as error:
         splits = digits.read_digits()
         note = (
@@ -113,13 +118,14 @@ def read_auto(spec: DataSpec, _options: ReadOptions) -> SourceSplits:
         return replace(splits, source=replace(splits.source, note=note))
 
 
-def _read_or_download(place: Path, *, allow_unverified: bool) -> SourceSplits:
+def _read_or_download(place: Path, allow_unverified: bool, *, show_progress: bool) -> SourceSplits:
+    read = partial(read_cifar_or_map, "cifar10", place, allow_unverified=allow_unverified, show_progress=show_progress)
     try:
-        return cifar.read_cifar10(place, allow_unverified=allow_unverified)
+        return read()
     except DatasetNotFoundError:
         _check_writable(place)
         download_cifar10(place)
-        return cifar.read_cifar10(place, allow_unverified=allow_unverified)
+        return read()
 
 
 def _check_writable(place: Path) -> None:

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
-import shutil
-import time
-from contextlib import suppress
 from dataclasses import replace
 from io import BufferedIOBase
 from pathlib import Path
@@ -16,24 +9,20 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from thumbnet.atomic import write_atomically
 from thumbnet.data.arrays import images_from_array
 from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.memory import available_bytes
 from thumbnet.data.npz import read_npz, unpacked_bytes
-from thumbnet.data.packs.facts import new_facts
+from thumbnet.data.packs.file_entries import IN_MEMORY_SHARE, splits_of_entry
 from thumbnet.data.packs.listing import images_file
-from thumbnet.data.packs.manifest import MANIFEST, Manifest, read_manifest
-from thumbnet.data.packs.place import BUILDING_SUFFIX, lock_of, locked, open_cache, remove, replace_folder, tidy
+from thumbnet.data.packs.place import open_cache
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.rows import PartDigests
-from thumbnet.data.packs.store import check_images, note_verified, read_splits, write_the_rest
+from thumbnet.data.packs.store import write_the_rest
 from thumbnet.errors import DataError
 from thumbnet.terminal.streams import tell
 
-IN_MEMORY_SHARE = 0.25  # of the memory that is free: what takes more is mapped
 READER_VERSION = 1  # raised with whatever changes the images that an array becomes
-FILE = "file.json"  # size and times of the .npz file that an entry was made of
 CHUNK_BYTES = 2**24
 
 
@@ -54,52 +43,17 @@ def read_npz_or_map(path: Path, *, show_progress: bool = True) -> SourceSplits:
 
 
 def _mapped(path: Path, folder: Path, *, show_progress: bool) -> SourceSplits:
-    whole = path.resolve()
-    digest = hashlib.sha256(os.fsencode(whole) + f"npz {READER_VERSION}".encode()).hexdigest()
-    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-")[:40]
-    entry = folder / f"{readable or 'arrays'}-{digest[:16]}"
-    building = entry.with_name(entry.name + BUILDING_SUFFIX)
-    with locked(lock_of(entry), waits=lambda: tell(f"Another process reads {path}: waiting for it.")):
-        state = _state(path)
-        if not _is_of(entry, state):
-            shutil.rmtree(building, ignore_errors=True)
-            building.mkdir()
-            try:
-                _write(path, building, state)
-            except BaseException:
-                shutil.rmtree(building, ignore_errors=True)
-                raise
-            replace_folder(building, entry)
-            tidy(folder)
-        try:
-            manifest = read_manifest(entry)
-            files = check_images(entry, manifest, show_progress=show_progress)
-            splits = read_splits(entry, manifest, files)
-        except DataError:
-            remove(entry)  # the next start makes it anew
-            raise
-        with suppress(OSError):
-            os.utime(entry / MANIFEST)
-    return replace(splits, source=replace(splits.source, name=f"npz:{whole}"))
+    def make(place: Path) -> dict[str, RowFile]:
+        return _write(path, place)
+
+    splits = splits_of_entry(
+        folder, path, kind=f"npz {READER_VERSION}", files=[path], make=make, show_progress=show_progress
+    )
+    return replace(splits, source=replace(splits.source, name=f"npz:{path.resolve()}"))
 
 
-def _state(path: Path) -> list[int]:
-    """The file's size and times, as an entry keeps them."""
-    (facts,) = new_facts([path], now_ns=time.time_ns())
-    return [int(facts[name]) for name in ("size", "mtime_ns", "ctime_ns")]
-
-
-def _is_of(entry: Path, state: list[int]) -> bool:
-    """Whether an entry is whole, and was made of the file as it is now."""
-    try:
-        read_manifest(entry)
-        return min(state) >= 0 and json.loads((entry / FILE).read_bytes()) == state
-    except (DataError, OSError, ValueError, RecursionError):
-        return False
-
-
-def _write(path: Path, folder: Path, state: list[int]) -> Manifest:
-    """Make a pack of the file's arrays, of which no images are in memory all at once."""
+def _write(path: Path, folder: Path) -> dict[str, RowFile]:
+    """Make a pack of the file's arrays, of which no images are in memory all at once; the files of its images."""
     parts: dict[str, PartDigests] = {}
     files: dict[str, RowFile] = {}
 
@@ -120,10 +74,8 @@ def _write(path: Path, folder: Path, state: list[int]) -> Manifest:
         if failures:  # not the file is at fault
             raise failures[0] from None
         raise
-    manifest = write_the_rest(folder, splits, parts)
-    write_atomically(folder / FILE, json.dumps(state))
-    note_verified(folder, files)
-    return manifest
+    write_the_rest(folder, splits, parts)
+    return files
 
 
 def write_array(path: Path, content: BufferedIOBase, *, name: str) -> tuple[RowFile, PartDigests]:
