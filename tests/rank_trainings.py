@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fitting import fit_flat
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.random_images import random_dataset
+from thumbnet.kernels.library import can_load
 from thumbnet.models.registry import create_model
 from thumbnet.specs.launch import this_launch
 from thumbnet.training.progress import Silent, StepReport
@@ -80,6 +81,11 @@ CASES: Mapping[str, tuple[Callable[[], nn.Module], int, Mapping[str, object]]] =
     ),
     "sprint, our kernels": (network("sprint"), 38, {**MUON, "batch_size": 15, "augmentation": "shift-flip"}),
     "thumb-20k, our kernels": (network("thumb-20k"), 38, {**MUON, "batch_size": 15, "average_decay": 0.9}),
+    "bfloat16, our kernels": (
+        network("sprint"),
+        38,
+        {**MUON, "batch_size": 15, "precision": "bfloat16", "kernels": "native" if can_load() else "pytorch"},
+    ),
     "mixup": (Tiny, 22, {**SGD, "batch_size": 7, "mixup": 0.5, "augmentation": "crop-flip", "average_decay": 0.9}),
     "class weights": (Tiny, 22, {**SGD, "batch_size": 7, "class_weights": "balanced", "mixup": 0.5}),
     "own function": (Tiny, 22, {**SGD, "batch_size": 7, "augmentation": darkened, "mixup": 0.2}),

@@ -64,8 +64,8 @@ def test_two_processes_give_the_losses_of_one(name: str, two: tuple[dict[str, An
     assert len(alone) == len(together) >= 4
     if name != "fewer images":  # of which a norm of one value a channel makes much of the least rounding
         for (loss, accuracy), (other_loss, other_accuracy) in zip(alone, together, strict=True):
-            assert other_loss == pytest.approx(loss, rel=1e-4)
-            assert other_accuracy == pytest.approx(accuracy)
+            assert other_loss == pytest.approx(loss, rel=0.02 if "bfloat16" in name else 1e-4)
+            assert other_accuracy == pytest.approx(accuracy, abs=0.1 if "bfloat16" in name else 1e-6)
 
 
 @pytest.mark.parametrize("name", [*CASES, "parts"])
@@ -80,10 +80,15 @@ def test_norms_of_parts_are_others(two: tuple[dict[str, Any], dict[str, Any]]) -
     assert parts[-1][0] == pytest.approx(whole[-1][0], rel=0.5)
 
 
-def test_running_statistics_are_those_of_the_whole_batch(two: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    _, alone = train("mixup", None)
-    for key, value in two[0]["mixup"][1].items():
-        assert torch.allclose(value, alone[key], rtol=1e-3, atol=1e-4), key
+@pytest.mark.parametrize("name", ["mixup", "sprint", "sprint, our kernels", "bfloat16, our kernels"])
+def test_running_statistics_are_those_of_the_whole_batch(name: str, two: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    _, alone = train(name, None)
+    tolerance = 0.05 if "bfloat16" in name else 1e-3
+    for key, value in two[0][name][1].items():
+        if "running" in key:
+            assert torch.allclose(value, alone[key], rtol=tolerance, atol=tolerance * float(alone[key].abs().mean())), (
+                key
+            )
 
 
 def test_a_launcher_says_it_by_all_its_variables_or_not_at_all() -> None:
