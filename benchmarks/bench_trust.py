@@ -147,10 +147,11 @@ def write(keep: Path, out: Path) -> None:
     tallies = all_of(keep)
     if not tallies:
         return
+    not_done = [name for name in [*PARTS, FUZZ] if not (keep / f"{name}.json").exists()]
     today = datetime.now(UTC).date().isoformat()
-    made = f"{today}; {processor_name()}; torch {torch.__version__}; a small training of three epochs, one process."
+    made = f"{today}; {processor_name()}; torch {torch.__version__}; a small training of three epochs."
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page(tallies, circumstances=made, timeout=TIMEOUT_S, megabytes=MAX_MB))
+    out.write_text(page(tallies, not_done, circumstances=made, timeout=TIMEOUT_S, megabytes=MAX_MB))
     out.with_suffix(".json").write_text(json.dumps({"made": made, "tallies": tallies}, indent=1) + "\n")
 
 

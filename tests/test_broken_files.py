@@ -15,6 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from thumbnet.data.packs.listing import Listing, done_parts
+
 if TYPE_CHECKING:
     from trust.readers import Reader
 
@@ -22,7 +24,8 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 FOUND = sorted((Path(__file__).parent / "data" / "broken").glob("*"))
 NAMES = (
     "npz", "cifar-binary", "cifar-pickle", "pictures", "labels.csv", "groups.csv", "exclude.csv", "recipe", "manifest",
-    "model.json", "metrics.json", "history.csv", "predictions.csv", "checkpoint-last.pt", "config.toml", "seeds.json",
+    "model.json", "metrics.json", "history.csv", "predictions.csv", "checkpoint-last.pt", "checkpoint-signed",
+    "config.toml", "seeds.json",
     "folds.json", "folds.csv", "plan.json", "init.json", "robustness.json", "SHA256SUMS", "weights", "export-data",
     "exported", "logits", "form",
 )  # fmt: skip
@@ -83,6 +86,11 @@ def test_whole_files_are_read(readers: Mapping[str, Reader], name: str) -> None:
     """Else the broken ones would all be refused for one reason."""
     for content in readers[name].seeds:
         readers[name].read(content)
+
+
+def test_a_broken_note_of_what_is_decoded_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "done.jsonl").write_text("[" * 100_000 + "\n{}\n[]\n7\n")
+    assert list(done_parts(tmp_path, Listing("files", {"train": ("a.png",)}), {})) == []
 
 
 def test_a_foreign_error_is_none_of_ours(readers: Mapping[str, Reader]) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +79,11 @@ class Child:
         is_late = kill_after_s is None and code == -signal.SIGKILL and seconds >= timeout_s
         texts = (path.read_text(errors="replace") for path in (self.out, self.err))
         return Ended(code, *texts, seconds, usage.ru_maxrss / 1024, is_late)
+
+    def end(self) -> None:
+        """Ask it to end, by SIGTERM."""
+        with suppress(ProcessLookupError):
+            os.kill(self.process, signal.SIGTERM)
 
 
 def run_forked(function: Callable[[], int | None], place: Path, *, kill_after_s: float | None = None) -> Ended:

@@ -18,8 +18,10 @@ nothing disturbed, or an error of thumbnet's that says so, with the exit code th
 """
 
 
-def page(tallies: Sequence[Mapping[str, Any]], *, circumstances: str, timeout: float, megabytes: int) -> str:
-    """The page in Markdown."""
+def page(
+    tallies: Sequence[Mapping[str, Any]], not_done: Sequence[str], *, circumstances: str, timeout: float, megabytes: int
+) -> str:
+    """The page in Markdown; `not_done` names the parts that are missing."""
     text = HEAD.format(timeout=timeout, megabytes=megabytes, circumstances=circumstances)
     for tally in tallies:
         outcomes = ", ".join(f"{number} {name}" for name, number in sorted(tally["outcomes"].items()))
@@ -30,6 +32,8 @@ def page(tallies: Sequence[Mapping[str, Any]], *, circumstances: str, timeout: f
     text += f"| **all** | **{total:,}** | | **{faults}** |\n"
     notes = [f"- {each['name']}: {each['note']}" for each in tallies if each["note"] and each["cases"]]
     found = [f"- {each['name']}: {escaped(fault)}" for each in tallies for fault in each["faults"]]
+    if not_done:
+        notes.append(f"- not done yet: {', '.join(not_done)}")
     if notes:
         text += "\n" + "\n".join(notes) + "\n"
     if found:

@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import signal
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from torch.distributed import TCPStore
@@ -73,4 +73,9 @@ class _Together:
                 pool.submit(child.wait, kill_after_s=(kill_after_s or {}).get(rank))
                 for rank, child in enumerate(children)
             ]
+            for wait in as_completed(waits):
+                if wait.result().code:  # as torchrun does, which this stands for
+                    for child, other in zip(children, waits, strict=True):
+                        if not other.done():
+                            child.end()
             return [wait.result() for wait in waits]

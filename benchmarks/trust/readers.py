@@ -35,13 +35,13 @@ from thumbnet.models.export_data import export_data_from_bytes
 from thumbnet.models.registry import create_model
 from thumbnet.models.weights import put_weights
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.checksums import read_digests
+from thumbnet.runs.checksums import SIGNATURE_LENGTH, read_digests, signature
 from thumbnet.runs.file_contents import weights_to_bytes
 from thumbnet.runs.fold_runs import read_folds
 from thumbnet.runs.fold_table import FoldList, FoldRow, FoldTable
 from thumbnet.runs.folder import RunDir, read_robustness
 from thumbnet.runs.init_record import InitChoice, StartTrial, init_choice_to_dict
-from thumbnet.runs.names import CHECKSUMS
+from thumbnet.runs.names import CHECKPOINT, CHECKSUMS
 from thumbnet.runs.planning.ladder import DataFacts
 from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_to_dict
 from thumbnet.runs.run import load_run
@@ -187,6 +187,10 @@ def _of_runs(run: Path, place: Path) -> dict[str, Reader]:
         )
         for name, read in reads.items()
     }
+    checkpoint = copy / CHECKPOINT
+    readers["checkpoint-signed"] = Reader(
+        [checkpoint.read_bytes()], lambda content: _with(checkpoint, _signed_anew(content), folder.read_checkpoint)
+    )
     sums = Reader([digests], lambda content: _with(copy / CHECKSUMS, content, lambda: read_digests(copy), removed=True))
     return {**readers, "SHA256SUMS": sums}
 
@@ -229,6 +233,12 @@ def _of_models(run: Path, place: Path) -> dict[str, Reader]:
         "logits": Reader([logits.getvalue()], kept_logits),
         "form": Reader([BOUNDARY + b"\n" + FORM], form),
     }
+
+
+def _signed_anew(checkpoint: bytes) -> bytes:
+    """With the checksum of what it holds now, or only that would be looked at."""
+    body = checkpoint[:-SIGNATURE_LENGTH]
+    return body + signature(body)
 
 
 def _put(path: Path, content: bytes) -> Path:

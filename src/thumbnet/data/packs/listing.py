@@ -133,7 +133,7 @@ def done_parts(folder: Path, listing: Listing, files: Mapping[str, RowFile]) -> 
             values = json.loads(line)
             split, first, last = str(values["split"]), int(values["first"]), int(values["last"])
             digests = str(values["images"]), str(values["facts"])
-        except (ValueError, TypeError, KeyError):  # the last line may have been cut off
+        except (ValueError, TypeError, KeyError, RecursionError):  # the last line may have been cut off
             continue
         if split in files and 0 <= first < last <= len(files[split]):
             noted[split, first, last] = digests
