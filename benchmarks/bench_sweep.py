@@ -64,7 +64,7 @@ def killed_and_resumed(folder: Path, trials: int, epochs: int) -> dict[str, Any]
     """A sweep that is killed in its middle trial, after an epoch of it, and resumed."""
     process = begin(folder, trials, epochs)
     while process.poll() is None and not (len(states(folder)) >= trials // 2 - 1 and in_a_trial(folder)):
-        time.sleep(0.002)
+        time.sleep(0.01)
     process.kill()
     if process.wait() == 0:
         raise SystemExit("the sweep was over before it could be killed: give more epochs")
@@ -106,7 +106,16 @@ def shared(keep: Path, trials: int, epochs: int) -> dict[str, Any]:
 
 def trained_anew(folder: Path, run_dir: Path) -> dict[str, Any]:
     """The validation accuracy of the best trial's recipe, and of the trial."""
-    train = ["train", "--recipe", str(folder / "best.toml"), "--run-dir", str(run_dir), "--no-pictures"]
+    train = [
+        "train",
+        "--recipe",
+        str(folder / "best.toml"),
+        "--run-dir",
+        str(run_dir),
+        "--no-pictures",
+        "--log-style",
+        "silent",
+    ]
     subprocess.run([sys.executable, "-m", "thumbnet", *train], check=True, env=one_thread(), stdout=subprocess.DEVNULL)
     with (folder / "sweep.csv").open(encoding="utf-8", newline="") as file:
         finished = [float(row["value"]) for row in csv.DictReader(file) if row["state"] == "finished"]
