@@ -151,6 +151,15 @@ def test_grey_images_in_colour_stay_on_the_disk(tmp_path: Path, monkeypatch: pyt
     assert torch.equal(torch.cat([pixels for _, pixels in pairs]), expected)
 
 
+def test_as_many_as_are_read_at_once_stand_for_all(in_memory: Tensor, on_disk: Tensor) -> None:
+    assert streamed.places_at_once(in_memory) is streamed.places_at_once(on_disk[:20]) is None
+    places = streamed.places_at_once(on_disk)
+    assert places is not None
+    assert len(places) == 20
+    assert (places[:4], places[-1]) == ([0, 2, 5, 7], 47)
+    assert (chosen_of(on_disk, places).numpy() == in_memory.numpy()[places]).all()
+
+
 def test_a_small_part_is_kept_once_it_was_read(on_disk: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streamed, "KEPT_BYTES", 10 * 60)
     part = chosen_of(on_disk, range(10))

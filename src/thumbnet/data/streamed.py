@@ -122,6 +122,14 @@ def chosen_of(
     return images[chosen]
 
 
+def places_at_once(images: UInt8[Tensor, "n c h w"]) -> list[int] | None:
+    """Places, at equal distances, of as many images as are read into memory at once; None: of all of them."""
+    if not isinstance(images, StreamedImages) or images.numel() <= MOST_BYTES:
+        return None
+    number = max(1, MOST_BYTES * len(images) // images.numel())
+    return [place * len(images) // number for place in range(number)]
+
+
 def chunks_of(images: UInt8[Tensor, "n c h w"], size: int) -> Iterator[UInt8[Tensor, "m c h w"]]:
     """`images.split(size)`, each in memory; from the disk the next one is read while one is worked on."""
     if not isinstance(images, StreamedImages):

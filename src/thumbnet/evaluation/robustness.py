@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.streamed import chunks_of
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.class_texts import with_interval
 from thumbnet.evaluation.clustered_shares import clustered_interval
@@ -150,11 +151,12 @@ def measure_robustness(
         for strength in strengths_for(corruption, dataset.image_shape[1:]):
             generator = torch.Generator().manual_seed(seed)
             right = []
-            for start in range(0, len(sample), EVAL_BATCH_SIZE):  # a sample of large pictures has no room as float32
-                chosen = slice(start, start + EVAL_BATCH_SIZE)
-                images = corrupt(sample.images[chosen], corruption, strength, generator)
+            batches = chunks_of(sample.images, EVAL_BATCH_SIZE)  # a sample of large pictures has no room as float32
+            for number, batch in enumerate(batches):
+                labels = sample.labels[number * EVAL_BATCH_SIZE : (number + 1) * EVAL_BATCH_SIZE]
+                images = corrupt(batch, corruption, strength, generator)
                 logits = predict_logits(model, images, mean=dataset.mean, std=dataset.std)
-                right.append(_right(logits, sample.labels[chosen], decision))
+                right.append(_right(logits, labels, decision))
             is_right = torch.cat(right)
             times_right += is_right
             rows.append(

@@ -105,6 +105,12 @@ def held_out_images(shippable: Shippable, dataset: Dataset) -> CheckImages | Non
 
 
 def images_of(shippable: Shippable, split: Split, description: str) -> CheckImages:
+    """A split's images, or as many of them as are read into memory at once, with the original's answers."""
+    from thumbnet.data.streamed import places_at_once
+
+    places = places_at_once(split.images)
+    if places is not None:
+        description, split = f"of {len(split):,} {description}", split.select(places)
     images, labels = split.images.numpy(), split.labels.numpy()
     assert images.dtype == np.uint8
     logits, distances = reference_outputs(shippable, images)
