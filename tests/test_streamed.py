@@ -126,6 +126,14 @@ def test_they_are_used_as_images_in_memory(use: int, in_memory: Tensor, on_disk:
     assert bool((found == expected).all())
 
 
+def test_images_of_several_files_follow_each_other(tmp_path: Path) -> None:
+    first, second = noise(6), noise(9)
+    files = [streamed.streamed(write_rows(tmp_path / f"{len(each)}.npy", each)) for each in (first, second)]
+    joined = torch.cat([files[0][2:], files[1], files[0]])
+    assert isinstance(joined, StreamedImages)
+    assert (joined.numpy() == np.concatenate([first[2:], second, first])).all()
+
+
 def test_all_of_them_are_never_read_at_once(in_memory: Tensor, on_disk: Tensor) -> None:
     for use in (
         on_disk.float, lambda: on_disk.flip(3), on_disk.numpy, on_disk.clone,
