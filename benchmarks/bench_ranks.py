@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ import torch
 from measuring import cifar_folder, circumstances, describe_circumstances, holds, make_parser, write_results
 
 from thumbnet.config import TrainConfig
+from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.sources import load_dataset
 from thumbnet.recipes import load_recipe
@@ -45,6 +46,7 @@ from thumbnet.training.watch import StepWatch
 RECIPES = ("sprint", "thumb-20k")
 KERNELS = ("auto", "pytorch")
 NUM_STEPS = 20
+NUM_CIFAR10 = 50_000  # training images
 SEEDS = (0, 1, 2)
 TURNS, STEPS_A_TURN, WARM_UP = 5, 24, 4
 KINDS = {"one process": [], "two, sync_norm": [], "two, sync_norm off": ["--set", "sync_norm=false"]}
@@ -52,23 +54,32 @@ MOST_DIFFERENCE, LEAST_SPEED, MOST_POINTS = 1e-3, 0.9, 0.4  # the bars
 PARTS = ("losses", "speed", "accuracy")
 
 
-class Watch(StepWatch):
-    """Keeps the losses, too."""
+class EnoughError(Exception):
+    """All steps are made that were asked for."""
 
-    def __init__(self) -> None:
+
+class Watch(StepWatch):
+    """Keeps the losses, too, and ends the training after `num_steps`."""
+
+    def __init__(self, num_steps: int) -> None:
         super().__init__()
+        self.num_steps = num_steps
         self.losses: list[float] = []
 
     def step_ends(self, report: StepReport) -> None:
         super().step_ends(report)
         self.losses.append(report.last_loss)
+        if len(self.losses) == self.num_steps:
+            raise EnoughError
 
 
 def trained(config: TrainConfig, dataset: Dataset, ranks: Ranks | None, num_steps: int) -> Watch:
-    """The first steps of a recipe."""
-    watch = Watch()
-    config = resolve_config(config.replace(epochs=None, min_steps=None, steps=num_steps), dataset)
-    fit_config(config, dataset, build_model(config, dataset), progress=watch, ranks=ranks)
+    """The first steps of a recipe, at the rates and sizes that they have on all of CIFAR-10."""
+    watch = Watch(num_steps)
+    steps = config.epochs * num_batches(NUM_CIFAR10, config.batch_size)
+    config = resolve_config(config.replace(epochs=None, min_steps=None, steps=steps), dataset)
+    with suppress(EnoughError):
+        fit_config(config, dataset, build_model(config, dataset), progress=watch, ranks=ranks)
     return watch
 
 
