@@ -31,6 +31,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_CPU
+
+# isort: split
 import torch
 from measuring import (
     cifar_folder,

@@ -24,7 +24,7 @@ from thumbnet.data.source_registry import source_name
 from thumbnet.data_check.check import check_data
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
-from thumbnet.runs import seeds, train
+from thumbnet.runs import load_checked, seeds, train
 from thumbnet.runs.lr import find_recipe_lr
 from thumbnet.runs.planning import choose, facts, ladder
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
@@ -354,7 +354,7 @@ def test_a_run_that_chooses_its_augmentation_itself_does_so_in_the_plans_time(
         planned = made_plan(config)
         return dataclasses.replace(planned, record=dataclasses.replace(planned.record, probe_steps=7))
 
-    monkeypatch.setattr(train, "with_chosen_policy", choose_none)
+    monkeypatch.setattr(load_checked, "with_chosen_policy", choose_none)
     monkeypatch.setattr(train, "plan_training", with_probe)
     config = planned_config(tmp_path, augmentation="auto")
     train.train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)

@@ -70,8 +70,8 @@ def test_every_variant_changes_numbers_that_there_are(tune: Any) -> None:
                 for _, names in augmentation_choice.STRENGTHS:
                     assert set(names) <= set(POLICIES)
     header = tune.script.__doc__
-    assert f"{num_variants - 3} variants of ten factors" in " ".join(header.split())
-    assert len(tune.candidates.COMPARISONS) == 10
+    assert f"{num_variants - 3} variants of eleven factors" in " ".join(header.split())
+    assert len(tune.candidates.COMPARISONS) == 11
 
 
 def test_a_variant_is_taken_by_its_gain_over_the_sets(tune: Any) -> None:

@@ -25,7 +25,7 @@ from thumbnet.training.inputs import build_augmentations
 from thumbnet.training.length import Length
 from thumbnet.training.progress import LogStyle, Progress, Silent
 from thumbnet.training.progress_displays import ReferenceLog, pick_progress
-from thumbnet.training.ranks import Ranks
+from thumbnet.training.ranks import Ranks, SharedEngine
 from thumbnet.training.result import FitResult, S
 from thumbnet.training.state import TrainingState
 from thumbnet.training.stopping import OnEpochEnd
@@ -107,13 +107,12 @@ def fit_config(
         objective=dataclasses.replace(config.objective, teacher=teacher) if teacher is not None else config.objective,
         average_decay=config.average_decay,
         fine_tuning=None if config.init is None else FineTuning(body_lr_factor=config.body_lr_factor),
-        engine=config.engine,
+        engine=config.engine if ranks is None else SharedEngine(config.engine, ranks),
         seed=config.seed,
         scorers=scorers,
         progress=progress,
         on_epoch_end=on_epoch_end,
         resume_from=resume_from,
-        ranks=ranks,
     )
 
 

@@ -42,7 +42,7 @@ from thumbnet.training.optimizers import build_optimizer
 from thumbnet.training.progress import Progress
 from thumbnet.training.progress_displays import pick_progress
 from thumbnet.training.randomness import LATEST_SCHEME
-from thumbnet.training.ranks import Ranks
+from thumbnet.training.ranks import SharedEngine
 from thumbnet.training.records import record_of
 from thumbnet.training.result import FitResult, S
 from thumbnet.training.state import TrainingState, check_state, load_state, state_after
@@ -68,13 +68,12 @@ def fit(
     objective: Objective = Objective(),
     average_decay: float = 0.0,
     fine_tuning: FineTuning | None = None,
-    engine: Engine = Engine(),
+    engine: Engine | SharedEngine = Engine(),
     seed: int = 0,
     scorers: Mapping[str, Callable[[nn.Module], S]] = NO_SCORERS,
     progress: Progress | None = None,
     on_epoch_end: OnEpochEnd | None = None,
     resume_from: TrainingState | None = None,
-    ranks: Ranks | None = None,
 ) -> FitResult[S]:
     """Train `model` in place on `dataset.train`, to lower the cross-entropy of its logits; that of each label, there or
     not, where an image may have several.
@@ -92,15 +91,15 @@ def fit(
         average_decay: of the weights' moving average, which is scored and is what `model` ends with; 0: no average.
         fine_tuning: the weights are trained already, and perhaps most of them learn more slowly, or not at all; None:
             they are new, and layers that are computed from training images, as whitening is, are initialised so.
-        engine: device, precision, kernels and threads.
+        engine: device, precision, kernels and threads; or a `SharedEngine`, with the processes that train this model
+            together, each of which calls `fit` with the same arguments: the first one alone has scorers, a clock and
+            `on_epoch_end`. `train` sees to that under torchrun.
         seed: of shuffling, augmentation and dropout. The model's weights have their own seed, in `create_model`.
         scorers: called with the model after every epoch, by split (`val`, `test`); see `thumbnet.scorers`.
         progress: is told of steps and epochs; None picks what suits the terminal, the notebook or the log file.
         on_epoch_end: gets the state after each epoch that was scored, to keep it; it may return `STOP`, which ends the
             training after this epoch.
         resume_from: a state to go on from; the end is the same as without the interruption.
-        ranks: the processes that train this model together, each of which calls `fit` with the same arguments; the
-            first one alone has scorers, a clock and `on_epoch_end`. `train` sees to that under torchrun.
 
     Returns:
         FitResult: the history, the last scores, and what the training ran on.
@@ -110,6 +109,8 @@ def fit(
             `on_epoch_end` returned something else; CheckpointError: the state is of a training with other arguments.
     """
     keep_freed_memory()
+    ranks = engine.ranks if isinstance(engine, SharedEngine) else None
+    engine = engine.engine if isinstance(engine, SharedEngine) else engine
     progress = pick_progress() if progress is None else progress
     length = epochs if isinstance(epochs, Length) else Length(epochs=epochs)
     stopping = length.stopping

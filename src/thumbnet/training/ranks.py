@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from thumbnet.errors import ConfigError, RankLostError, TrainingError
+from thumbnet.specs.engine import Engine
 from thumbnet.specs.launch import Launch
 
 STEP_LIMIT = timedelta(minutes=15)  # that a process waits for the others within an epoch
@@ -149,6 +150,14 @@ class Ranks:
         """What `remember_folder` kept before a restart."""
         with _lost_where_it_fails():
             return self._kept.get(FOLDER).decode() if self._kept.check([FOLDER]) else None
+
+
+@dataclass(frozen=True)
+class SharedEngine:
+    """An engine that each of several processes has, which train one model together."""
+
+    engine: Engine
+    ranks: Ranks
 
 
 class _Current:

@@ -11,6 +11,7 @@ import torch
 
 from thumbnet.config import TrainConfig
 from thumbnet.specs.engine import Engine
+from thumbnet.training.ranks import SharedEngine
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,6 +39,8 @@ def obeys_threads(function: Callable[P, R]) -> Callable[P, R]:
         config, engine = args[0] if args else kwargs.get("config"), kwargs.get("engine")
         if isinstance(config, TrainConfig):
             engine = config.engine
+        elif isinstance(engine, SharedEngine):
+            engine = engine.engine
         with computing_with(engine.threads if isinstance(engine, Engine) else None):
             return function(*args, **kwargs)
 

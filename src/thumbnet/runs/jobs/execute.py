@@ -98,21 +98,22 @@ def execute(task: Task, setting: Setting, put: Callable[[str], None]) -> Outcome
     if task.command not in _sources:
         _sources.clear()
     kept = _sources.setdefault(task.command, {})
-    with _stderr_named(name, put):
+    with _stderr_named(name, put) as stderr:
         try:
             with carrying(task.carried), computing_with(setting.threads), keeping_sources(kept):
                 return Outcome(name, task.job.call(setting))
         except ThumbnetError as error:
             return Outcome(name, error=error.message, hint=error.hint)
         except Exception as error:  # noqa: BLE001  # a fault of ours or of the user's own code, told with its place
-            print(traceback.format_exc(), file=sys.stderr)  # noqa: T201  # named, line by line
+            stderr.write(f"{traceback.format_exc()}\n")
             return Outcome(name, error=f"{type(error).__name__}: {error}")
 
 
 @contextmanager
-def _stderr_named(name: str, put: Callable[[str], None]) -> Iterator[None]:
-    before, sys.stderr = sys.stderr, NamedLines(name, put)
+def _stderr_named(name: str, put: Callable[[str], None]) -> Iterator[NamedLines]:
+    named = NamedLines(name, put)
+    before, sys.stderr = sys.stderr, named
     try:
-        yield
+        yield named
     finally:
         sys.stderr = before
