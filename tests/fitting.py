@@ -16,6 +16,7 @@ from thumbnet.specs.plain import field_names
 from thumbnet.training.fit import fit
 from thumbnet.training.length import Length
 from thumbnet.training.progress import Silent
+from thumbnet.training.ranks import SharedEngine
 from thumbnet.training.result import FitResult
 
 
@@ -27,14 +28,17 @@ def optimizer_of(flat: Mapping[str, object]) -> Optimizer:
 
 
 def fit_flat(model: nn.Module, dataset: Dataset, **flat: object) -> FitResult[Evaluation]:
-    """`fit` with the fields of optimizer, inputs, objective, engine and length by their names, and `score`: names of
-    splits."""
+    """`fit` with the fields of optimizer, inputs, objective, engine and length by their names, `score`: names of
+    splits, and `ranks`: the processes that train together."""
     optimizer = optimizer_of(flat)
     rest = {name: value for name, value in flat.items() if name not in (*field_names(type(optimizer)), "score")}
     values: dict[str, object] = {}
     for name, kind in (("inputs", Inputs), ("objective", Objective), ("engine", Engine)):
         values[name] = kind(**{each: rest.pop(each) for each in field_names(kind) if each in rest})
     lengths = {each: rest.pop(each) for each in field_names(Length) if each in rest}
+    ranks = rest.pop("ranks", None)
+    if ranks is not None:
+        values["engine"] = SharedEngine(values["engine"], ranks)  # type: ignore[arg-type]
     length = Length(**({"epochs": 1, **lengths} if lengths.get("pace") is None else lengths))
     rest = {"progress": Silent(), **rest, **values, "epochs": length, "optimizer": optimizer}
     return fit(model, dataset, scorers=scorers(dataset, *flat.get("score", ())), **rest)  # type: ignore[arg-type]

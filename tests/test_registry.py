@@ -64,6 +64,15 @@ def test_an_installed_package_brings_its_own(tmp_path: Path, monkeypatch: pytest
     assert registry["seven"] == 7
 
 
+def test_an_installed_package_is_found_where_importlib_metadata_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Dask does on Python 3.11: entry points then are objects of that package."""
+    pytest.importorskip("importlib_metadata")
+    install_plugin(tmp_path, monkeypatch, {"test.numbers": {"seven": "SEVEN"}}, "SEVEN = 7")
+    assert numbers()["seven"] == 7
+
+
 def test_a_broken_package_is_named_where_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = numbers()
     install_plugin(tmp_path, monkeypatch, {"test.numbers": {"seven": "SEVEN"}}, "import not_there")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar, cast
 
 from thumbnet.errors import ConfigError, ThumbnetError
 from thumbnet.specs.checks import did_you_mean
@@ -77,10 +78,10 @@ class Registry(Mapping[str, T], Generic[T]):
             guess = did_you_mean(name, self)
             raise self._error(f"unknown {self.kind} {name!r}", hint=f"{guess}choose one of {', '.join(self)}")
         try:
-            thing: T = found.load()
+            thing = cast("T", found.load())
         except Exception as error:  # whatever another package's import raises
             raise self._error(
-                f"the {self.kind} {name!r} of the package {_package_of(found)} cannot be loaded: {error}",
+                f"the {self.kind} {name!r} of the package {found.package} cannot be loaded: {error}",
                 hint="mend or uninstall that package",
             ) from error
         return thing
@@ -105,7 +106,7 @@ class Registry(Mapping[str, T], Generic[T]):
         for name in self._own:
             if name in installed:
                 raise self._error(
-                    f"the package {_package_of(installed[name])} also has a {self.kind} {name!r}, as thumbnet has",
+                    f"the package {installed[name].package} also has a {self.kind} {name!r}, as thumbnet has",
                     hint="mend or uninstall that package",
                 )
         yield from dict.fromkeys([*self._own, *self._added, *installed])
@@ -113,23 +114,33 @@ class Registry(Mapping[str, T], Generic[T]):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def _installed(self) -> dict[str, EntryPoint]:
+    def _installed(self) -> dict[str, _Installed]:
         return _entry_points(self.group, tuple(sys.path))
 
 
+@dataclass(frozen=True)
+class _Installed:
+    """What an entry point says: where the thing is, in which package, and how to get it."""
+
+    value: str
+    package: str
+    load: Callable[[], object]
+
+
 @cache
-def _entry_points(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
-    """The entry points of a group, by name; `path` is sys.path, on which packages are looked for."""
-    points: dict[str, EntryPoint] = {}
+def _entry_points(group: str, path: tuple[str, ...]) -> dict[str, _Installed]:
+    """The entry points of a group, by name; `path` is sys.path, on which packages are looked for.
+
+    They are of one of two classes: once anything imports importlib_metadata, as Dask does, of that package's.
+    """
+    points: dict[str, _Installed] = {}
     for point in entry_points(group=group):
-        other = points.setdefault(point.name, point)
-        if other.value != point.value:
+        package = point.value if point.dist is None else f"{point.dist.name} {point.dist.version}"
+        found = _Installed(point.value, package, point.load)
+        other = points.setdefault(point.name, found)
+        if other.value != found.value:
             raise ConfigError(
-                f"two packages bring {point.name!r} for {group}: {_package_of(other)} and {_package_of(point)}",
+                f"two packages bring {point.name!r} for {group}: {other.package} and {found.package}",
                 hint="uninstall one of them",
             )
     return points
-
-
-def _package_of(point: EntryPoint) -> str:
-    return point.value if point.dist is None else f"{point.dist.name} {point.dist.version}"
