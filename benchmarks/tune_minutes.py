@@ -19,11 +19,11 @@ the sets that are not of CIFAR-10, which those weights know.
 Then the plan as it was and as it was found are trained for each of --more minutes: more minutes must not give a lower
 accuracy in the mean.
 
-A training takes about 30 s on two cores with AVX-512 and 45 s with AVX2, a comparison of all sets 4 minutes a variant,
-less where few plans change: where a variant plans the same for a set, nothing is trained. So: as it is 4 minutes, the
-ten factors about 55, --more 0.5 2 3 about 25 (in all 85 with AVX-512), --large 20. DIR/tuning.jsonl has a line for each
-plan and each training; what is there is not repeated, unless the file is deleted: do so where the code of training has
-changed. --stop-after begins nothing after so many minutes; --table only prints.
+A training takes 75 to 100 s on two cores with AVX-512, a comparison of all sets 10 minutes a variant, less where few
+plans change: where a variant plans the same for a set, nothing is trained. So: about two hours for the eleven factors,
+and --more 0.5 2 3 an hour more, --large 20 minutes. DIR/tuning.jsonl has a line for each plan and each
+training; what is there is not repeated, unless the file is deleted: do so where the code of training has changed.
+--stop-after begins nothing after so many minutes; --table only prints.
 """
 
 from __future__ import annotations
