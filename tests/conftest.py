@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import thumbnet  # it imports no torch, and applies THUMBNET_CPU
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 os.environ["OMP_WAIT_POLICY"] = "passive"
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 os.environ["MPLBACKEND"] = "agg"
+
+# The first example of a process takes two seconds on a busy machine: Hypothesis looks for constants in all modules.
+settings.register_profile("suite", parent=settings(), suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 # The hook below compiles anew whatever is first imported while a module of the package is: so the libraries come first,
 # as they were compiled when they were installed. That saves each worker two seconds.
