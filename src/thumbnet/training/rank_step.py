@@ -12,15 +12,12 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from thumbnet.augment import Draws, OwnAugmentation, Part
+from thumbnet.augment import OwnAugmentation, Part
 from thumbnet.kernels.sync_norm import norms_of
-from thumbnet.models.outputs import check_num_classes
-from thumbnet.training.inputs import make_batch
-from thumbnet.training.label_loss import gradient_scale
 from thumbnet.training.loop import Loop
 from thumbnet.training.mixup import Mixed, Targets, sample_lam
 from thumbnet.training.ranks import Ranks
-from thumbnet.training.step import loss_of, teacher_logits_of, weighted_loss
+from thumbnet.training.step import backward, images_and_targets, loss_on
 
 
 class RankStep:
@@ -57,20 +54,12 @@ class RankStep:
     ) -> tuple[Tensor, Tensor, int, Float[Tensor, "k 3"] | None]:
         """One step on a batch, of which these are the images that this process makes: as `Tally.add` takes it, over the
         whole batch."""
-        train, num_images = loop.train, self._sizes.popleft()
+        num_images = self._sizes.popleft()
         share = self.ranks.share_of(num_images)
         mixed = self._batch(chosen, pixels, num_images, epoch, sides, generator)
-        with torch.autocast(mixed.images.device.type, loop.precision, enabled=loop.precision != torch.float32):
-            logits = loop.forward(mixed.images).float()
-        check_num_classes(logits, train.num_classes)
-        by_class = None
-        if train.counts_by_class:
-            loss, by_class = weighted_loss(loop.objective, logits, mixed, train.class_weights)
-        else:
-            loss = mixed.loss(lambda targets: loss_of(loop.objective, logits, targets, reduction="mean"))
+        loss, logits, by_class = loss_on(loop, mixed)
         loss = loss * share.loss_factor
-        loop.optimizer.zero_grad(set_to_none=True)
-        (loss * gradient_scale(logits.shape[1]) if train.labels.ndim == 2 else loss).backward()
+        backward(loop, loss)
         counts = mixed.num_correct(logits.detach()).float()[None]
         if by_class is not None:
             counts = torch.cat([counts, by_class.flatten()])
@@ -89,21 +78,8 @@ class RankStep:
         generator: torch.Generator,
     ) -> Mixed:
         """This process's part of a batch of `num_images`, mixed."""
-        train, alpha = self.loop.train, self.loop.objective.mixup
-        drawn: list[Draws] = []
-        images = make_batch(
-            pixels,
-            train.augmentations,
-            generator,
-            mean=train.mean,
-            std=train.std,
-            sides=sides,
-            drawn=drawn,
-            flipped=None if train.flip is None else train.flip.flipped(chosen, epoch),
-            library=train.library,
-            part=Part(self._made_of(num_images), num_images),
-        )
-        targets = Targets(train.labels[chosen], teacher_logits_of(train, chosen, drawn, epoch))
+        alpha, part = self.loop.objective.mixup, Part(self._made_of(num_images), num_images)
+        images, targets = images_and_targets(self.loop.train, chosen, pixels, epoch, sides, generator, part=part)
         if self._takes_all:
             images, targets = _selected(images, targets, self._needed_of(num_images))
         if not alpha:

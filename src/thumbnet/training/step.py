@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from thumbnet.augment import Draws
+from thumbnet.augment import Draws, Part
 from thumbnet.models.outputs import check_num_classes
 from thumbnet.specs.objective import Objective
 from thumbnet.training.distillation import distillation_loss
@@ -29,8 +29,25 @@ def train_step(
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, int, Float[Tensor, "k 3"] | None]:
     """One step of an epoch, on the images `chosen`, whose `pixels` these are: as `Tally.add` takes it."""
-    train = loop.train
-    labels = train.labels[chosen]
+    images, targets = images_and_targets(loop.train, chosen, pixels, epoch, sides, generator)
+    mixed = mix(images, targets, alpha=loop.objective.mixup)
+    loss, logits, by_class = loss_on(loop, mixed)
+    backward(loop, loss)
+    loop.optimizer.step()
+    return loss.detach(), mixed.num_correct(logits.detach()), len(chosen), by_class
+
+
+def images_and_targets(
+    train: TrainImages,
+    chosen: Int64[Tensor, " m"],
+    pixels: UInt8[Tensor, "m c h w"],
+    epoch: int,
+    sides: tuple[int, int],
+    generator: torch.Generator,
+    *,
+    part: Part | None = None,
+) -> tuple[Float[Tensor, "m c h2 w2"], Targets]:
+    """The images `chosen` as the model is trained on them, and what they are to be; `part` as in `make_batch`."""
     drawn: list[Draws] = []
     images = make_batch(
         pixels,
@@ -42,20 +59,29 @@ def train_step(
         drawn=drawn,
         flipped=None if train.flip is None else train.flip.flipped(chosen, epoch),
         library=train.library,
+        part=part,
     )
-    mixed = mix(images, Targets(labels, teacher_logits_of(train, chosen, drawn, epoch)), alpha=loop.objective.mixup)
-    with torch.autocast(images.device.type, loop.precision, enabled=loop.precision != torch.float32):
+    return images, Targets(train.labels[chosen], teacher_logits_of(train, chosen, drawn, epoch))
+
+
+def loss_on(loop: Loop, mixed: Mixed) -> tuple[Float[Tensor, ""], Float[Tensor, "b k"], Float[Tensor, "k 3"] | None]:
+    """What is minimised on these images, the model's logits, and what is counted by class, where that is."""
+    train = loop.train
+    with torch.autocast(mixed.images.device.type, loop.precision, enabled=loop.precision != torch.float32):
         logits = loop.forward(mixed.images).float()
     check_num_classes(logits, train.num_classes)
-    by_class = None
     if train.counts_by_class:
         loss, by_class = weighted_loss(loop.objective, logits, mixed, train.class_weights)
-    else:
-        loss = mixed.loss(lambda targets: loss_of(loop.objective, logits, targets, reduction="mean"))
+        return loss, logits, by_class
+    loss = mixed.loss(lambda targets: loss_of(loop.objective, logits, targets, reduction="mean"))
+    return loss, logits, None
+
+
+def backward(loop: Loop, loss: Float[Tensor, ""]) -> None:
+    """The gradients of a step, in place of those of the one before."""
+    train = loop.train
     loop.optimizer.zero_grad(set_to_none=True)
-    (loss * gradient_scale(logits.shape[1]) if labels.ndim == 2 else loss).backward()
-    loop.optimizer.step()
-    return loss.detach(), mixed.num_correct(logits.detach()), len(labels), by_class
+    (loss * gradient_scale(train.num_classes) if train.labels.ndim == 2 else loss).backward()
 
 
 def teacher_logits_of(
