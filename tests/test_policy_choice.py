@@ -166,9 +166,9 @@ def test_without_enough_images_only_what_is_known_of_the_source_counts(
     monkeypatch.setattr(
         augmentation_choice, "_probe", lambda config, dataset, most_steps: pytest.fail("a training for nothing")
     )
-    few = choose_policy(config, halves(40), say=lambda text: None)
+    few = choose_policy(config, halves(28), say=lambda text: None)
     assert (few.augmentation, few.flip) == ("shift-flip", True)
-    assert "40 validation images are too few" in few.reason
+    assert "28 validation images are too few" in few.reason
     letters = choose_policy(config, halves().without_flips(), say=lambda text: None)
     assert (letters.augmentation, letters.flip) == ("shift-flip", False)
     with pytest.raises(ConfigError, match="augmentation is 'auto', but no images are held out") as caught:
@@ -207,6 +207,27 @@ def test_after_few_steps_only_flips_to_the_left_and_right_are_judged(
         assert (choice.augmentation, choice.flip) == (expected, True)
 
 
+@pytest.mark.parametrize(
+    ("num_images", "model", "expected"),
+    [
+        (70, Side(), ("shift-flip", False)),  # gauges, say: left and right are two classes
+        (70, Brightness(), ("shift-flip", True)),
+        (100, Side(), ("flips", False)),
+    ],
+)
+def test_few_validation_images_still_tell_that_flips_change_the_classes(
+    num_images: int,
+    model: nn.Module,
+    expected: tuple[str, bool],
+    config: TrainConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset, most_steps: model)
+    dataset = halves(num_images, is_bright=isinstance(model, Brightness))
+    choice = choose_policy(config, dataset, say=lambda text: None)
+    assert (choice.augmentation, choice.flip) == expected
+
+
 def test_no_more_validation_images_are_looked_at_than_tell(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +244,7 @@ def test_no_more_validation_images_are_looked_at_than_tell(
 
 def test_a_run_records_the_policy_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(augmentation_choice, "MIN_IMAGES", 8)
+    monkeypatch.setattr(augmentation_choice, "MIN_IMAGES_OF_TURNS", 8)
     judged = [Change("left-right", 0.9, 0.5, False), Change("upside down", 0.9, 0.9, True)]
     monkeypatch.setattr(augmentation_choice, "judge_changes", lambda model, dataset, held_out: judged)
     config = small_config(write_small_data(tmp_path / "data.npz"), augmentation="auto", alternating_flip=True)

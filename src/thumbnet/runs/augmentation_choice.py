@@ -4,7 +4,7 @@ Which flips and turns keep a class is a question to the pictures, not to the net
 them, of the recipe that learns soonest, is scored on validation images as they are, and flipped and turned. Where its
 accuracy falls, as with letters or gauges, that change is left out of the training; where it stays, as with textures
 seen from above, the training has it. A network that has hardly begun knows colours alone, which no turn changes: it is
-asked for flips to the left and right at most.
+asked for flips to the left and right at most, and so is any network where few validation images are there to tell.
 
 How strong the other changes are goes by the number of epochs, as in thumbnet's own recipes: a race of policies on a few
 hundred validation images would be decided by chance, and short races favour weak policies.
@@ -34,7 +34,8 @@ from thumbnet.specs.policies import AUTO
 from thumbnet.training.inputs import resolve_inputs
 from thumbnet.training.progress import Silent
 
-MIN_IMAGES = 100  # of validation: fewer say nothing
+MIN_IMAGES = 30  # of validation: fewer say nothing
+MIN_IMAGES_OF_TURNS = 100  # of validation: fewer say whether flips to the left and right do harm, and no more
 MOST_IMAGES = 2000  # of validation, that are looked at in each view
 PROBE_SHARE = 0.1  # of the epochs
 PROBE_STEPS, MOST_PROBE_STEPS = 100, 400  # at least, where the training has so many, and at most
@@ -110,7 +111,8 @@ def choose_policy(config: TrainConfig, dataset: Dataset, *, say: Say, most_steps
     )
     model = _probe(config, dataset, most_steps=most_steps)
     changes = judge_changes(model, dataset, _some(dataset.val))
-    if most_steps is not None and most_steps < TRUSTED_STEPS:
+    knows_little = most_steps is not None and most_steps < TRUSTED_STEPS
+    if knows_little or len(dataset.val) < MIN_IMAGES_OF_TURNS:
         changes = [change for change in changes if change.name == USUAL]
     if not changes:
         why = "the short training learnt too little to tell what else keeps the classes"
