@@ -25,6 +25,7 @@ from thumbnet.data_check.check import check_data
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import load_checked, seeds, train
+from thumbnet.runs.augmentation_choice import Judgement
 from thumbnet.runs.lr import find_recipe_lr
 from thumbnet.runs.planning import choose, facts, ladder
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
@@ -221,13 +222,13 @@ def test_a_plan_fills_the_time_that_is_left(tmp_path: Path) -> None:
 def test_a_policy_that_is_to_be_chosen_gets_a_part_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int | None]] = []
 
-    def choose_none(config: TrainConfig, dataset: Dataset, **more: Any) -> tuple[TrainConfig, Dataset]:
+    def judge(config: TrainConfig, dataset: Dataset, **more: Any) -> Judgement:
         asked.append((config.epochs, more["most_steps"]))
-        return config.replace(augmentation="none", flip=False), dataset
+        return Judgement(default_flip=False, why="it is made up")
 
-    monkeypatch.setattr(choose, "with_chosen_policy", choose_none)
+    monkeypatch.setattr(choose, "judge_policies", judge)
     planned = FakeTime(step_s=0.5).plan(planned_config(tmp_path, augmentation="auto"))
-    assert (planned.config.inputs.augmentation, planned.config.inputs.flip) == ("none", False)
+    assert (planned.config.inputs.augmentation, planned.config.inputs.flip) == ("strong", False)
     ((epochs, most_steps),) = asked
     assert epochs == pytest.approx(planned.record.epochs, abs=3)
     assert most_steps is not None
@@ -236,17 +237,35 @@ def test_a_policy_that_is_to_be_chosen_gets_a_part_of_the_time(tmp_path: Path, m
     assert planned.record.probe_steps == most_steps
 
 
-@pytest.mark.parametrize(("policy", "num_measured"), [("shift-flip", 1), ("strong", 2)])
-def test_a_policy_that_takes_time_is_measured_with_it(
-    policy: str, num_measured: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("step_s", "strong_step_s", "expected", "num_measured"),
+    [
+        (1.0, 5.0, "shift2-flip", 1),  # no more than 40 epochs of 2 steps
+        (0.5, 0.52, "strong", 2),
+        (0.5, 1.0, "shift2-flip", 2),  # with `strong`, no more than 40 are left
+    ],
+)
+def test_a_policy_that_takes_time_is_measured_with_it_and_is_for_the_epochs_that_are_left(
+    step_s: float,
+    strong_step_s: float,
+    expected: str,
+    num_measured: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def choose_one(config: TrainConfig, dataset: Dataset, **_: Any) -> tuple[TrainConfig, Dataset]:
-        return config.replace(augmentation=policy, flip=True), dataset
+    class Dear(FakeTime):
+        def speed(self, config: TrainConfig, dataset: Dataset, *, seconds: float) -> Speed:
+            self.step_s = strong_step_s if config.inputs.augmentation == "strong" else step_s
+            return super().speed(config, dataset, seconds=seconds)
 
-    monkeypatch.setattr(choose, "with_chosen_policy", choose_one)
-    fake = FakeTime(step_s=0.5)
-    assert fake.plan(planned_config(tmp_path, augmentation="auto")).config.inputs.augmentation == policy
+    monkeypatch.setattr(choose, "judge_policies", lambda config, dataset, **more: Judgement(why="it is made up"))
+    fake, said = Dear(step_s=step_s), list[str]()
+    planned = fake.plan(planned_config(tmp_path, augmentation="auto"), said.append)
+    assert planned.config.inputs.augmentation == expected
     assert fake.now_s == 50.0 + num_measured * MEASURED_S
+    sentence = f"augmentation: {expected}, with flips left to right, for {planned.record.epochs} epochs; it is made up."
+    assert sentence in said
+    assert sentence in planned.dataset.source.remarks
 
 
 def test_too_few_minutes_are_refused_with_their_numbers(tmp_path: Path) -> None:

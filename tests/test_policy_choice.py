@@ -20,11 +20,12 @@ from thumbnet.runs import augmentation_choice
 from thumbnet.runs.augmentation_choice import (
     MOST_PROBE_STEPS,
     Change,
+    PolicyChoice,
     _balanced,
     _probe,
     _right,
-    choose_policy,
     judge_changes,
+    judge_policies,
 )
 from thumbnet.runs.resolve import resolve_config
 from thumbnet.runs.train import train
@@ -155,9 +156,10 @@ def test_the_policy_has_what_is_harmless_and_is_as_strong_as_the_training_is_lon
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset, most_steps: model)
-    choice = choose_policy(config.replace(epochs=epochs), halves(is_bright=is_bright), say=lambda text: None)
+    judgement = judge_policies(config, halves(is_bright=is_bright), say=lambda text: None)
+    choice = judgement.choice(epochs)
     assert (choice.augmentation, choice.flip) == expected
-    assert f"for {epochs} epochs" in choice.reason
+    assert f"for {epochs} epochs" in judgement.reason(choice, epochs)
 
 
 def test_without_enough_images_only_what_is_known_of_the_source_counts(
@@ -166,13 +168,15 @@ def test_without_enough_images_only_what_is_known_of_the_source_counts(
     monkeypatch.setattr(
         augmentation_choice, "_probe", lambda config, dataset, most_steps: pytest.fail("a training for nothing")
     )
-    few = choose_policy(config, halves(28), say=lambda text: None)
-    assert (few.augmentation, few.flip) == ("shift-flip", True)
-    assert "28 validation images are too few" in few.reason
-    letters = choose_policy(config, halves().without_flips(), say=lambda text: None)
-    assert (letters.augmentation, letters.flip) == ("shift-flip", False)
+    few = judge_policies(config, halves(28), say=lambda text: None)
+    assert few.choice(1) == PolicyChoice("shift-flip", flip=True)
+    assert few.reason(few.choice(1), 1).startswith(
+        "augmentation: shift-flip, with flips left to right, for 1 epoch; 28 "
+    )
+    letters = judge_policies(config, halves().without_flips(), say=lambda text: None)
+    assert letters.choice(1) == PolicyChoice("shift-flip", flip=False)
     with pytest.raises(ConfigError, match="augmentation is 'auto', but no images are held out") as caught:
-        choose_policy(config, replace(halves(), val=None), say=lambda text: None)
+        judge_policies(config, replace(halves(), val=None), say=lambda text: None)
     assert "val_fraction" in caught.value.hint
 
 
@@ -203,7 +207,8 @@ def test_after_few_steps_only_flips_to_the_left_and_right_are_judged(
 ) -> None:
     monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset, most_steps: Brightness())
     for most_steps, expected in ((59, "shift-flip"), (60, "turns"), (None, "turns")):
-        choice = choose_policy(config, halves(is_bright=True), say=lambda text: None, most_steps=most_steps)
+        judgement = judge_policies(config, halves(is_bright=True), say=lambda text: None, most_steps=most_steps)
+        choice = judgement.choice(config.epochs)
         assert (choice.augmentation, choice.flip) == (expected, True)
 
 
@@ -224,7 +229,7 @@ def test_few_validation_images_still_tell_that_flips_change_the_classes(
 ) -> None:
     monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset, most_steps: model)
     dataset = halves(num_images, is_bright=isinstance(model, Brightness))
-    choice = choose_policy(config, dataset, say=lambda text: None)
+    choice = judge_policies(config, dataset, say=lambda text: None).choice(config.epochs)
     assert (choice.augmentation, choice.flip) == expected
 
 
@@ -238,7 +243,7 @@ def test_no_more_validation_images_are_looked_at_than_tell(
         augmentation_choice, "judge_changes", lambda model, dataset, held_out: looked_at.append(len(held_out)) or []
     )
     for num_images in (120, 108):
-        choose_policy(config, halves(num_images), say=lambda text: None)
+        judge_policies(config, halves(num_images), say=lambda text: None)
     assert looked_at == [110, 108]
 
 

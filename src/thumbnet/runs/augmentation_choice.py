@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,7 @@ from thumbnet.runs.planning.apply import as_rung
 from thumbnet.runs.planning.constants import LADDER, MIN_GROWING_SIDE, SCALE_STARTS, SCALES
 from thumbnet.runs.resolve import Say
 from thumbnet.specs.policies import AUTO
+from thumbnet.terminal.text import counted
 from thumbnet.training.inputs import resolve_inputs
 from thumbnet.training.progress import Silent
 
@@ -64,11 +66,42 @@ class Change:
 
 @dataclass(frozen=True)
 class PolicyChoice:
-    """A policy's name, whether it flips left and right, and the reason in a sentence for people."""
+    """A policy's name, and whether it flips left and right."""
 
     augmentation: str
     flip: bool
-    reason: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What validation images say of flips and turns; `default_flip` where they say nothing, and `why` they do not."""
+
+    changes: Sequence[Change] = ()
+    default_flip: bool = True
+    why: str = ""
+
+    def choice(self, epochs: int) -> PolicyChoice:
+        """The policy of a training of so many epochs."""
+        harmless = {change.name for change in self.changes if change.is_harmless}
+        upright, flipped, turned = next(names for most, names in STRENGTHS if epochs <= most)
+        name = upright
+        if "by 90 degrees" in harmless:
+            name = turned
+        elif "upside down" in harmless:
+            name = flipped
+        return PolicyChoice(name, USUAL in harmless if self.changes else self.default_flip)
+
+    def reason(self, choice: PolicyChoice, epochs: int) -> str:
+        """Why a training of so many epochs has this policy, in a sentence for people."""
+        why = self.why
+        if self.changes:
+            shown = ", ".join(f"{each.name} {each.changed_accuracy:.1%}" for each in self.changes)
+            accuracy = f"{self.changes[0].accuracy:.1%}"
+            why = f"on validation images a short training was right in {accuracy}, on changed ones: {shown}"
+        flips = "with" if choice.flip else "without"
+        return (
+            f"augmentation: {choice.augmentation}, {flips} flips left to right, for {counted(epochs, 'epoch')}; {why}."
+        )
 
 
 def with_chosen_policy(
@@ -83,29 +116,38 @@ def with_chosen_policy(
     """
     if config.inputs.augmentation != AUTO:
         return config, dataset
-    choice = choose_policy(config, dataset, say=say, most_steps=most_steps)
-    say(choice.reason)
+    judgement = judge_policies(config, dataset, say=say, most_steps=most_steps)
+    choice = judgement.choice(config.epochs)
+    reason = judgement.reason(choice, config.epochs)
+    say(reason)
+    return with_policy(config, dataset, choice), dataset.with_remark(reason)
+
+
+def with_policy(config: TrainConfig, dataset: Dataset, choice: PolicyChoice) -> TrainConfig:
+    """The resolved config with this policy; it flips as the config says, unless that leaves it open."""
     flip = choice.flip if config.inputs.flip == "auto" else config.inputs.flip
     alternating = config.inputs.alternating_flip and flip is True
     inputs = dataclasses.replace(
         config.inputs, augmentation=choice.augmentation, flip=flip, alternating_flip=alternating
     )
-    return config.replace(inputs=resolve_inputs(inputs, dataset)), dataset.with_remark(choice.reason)
+    return config.replace(inputs=resolve_inputs(inputs, dataset))
 
 
-def choose_policy(config: TrainConfig, dataset: Dataset, *, say: Say, most_steps: int | None = None) -> PolicyChoice:
-    """A policy for a resolved config, by a short training on the dataset; it uses no test image."""
+def judge_policies(config: TrainConfig, dataset: Dataset, *, say: Say, most_steps: int | None = None) -> Judgement:
+    """What may be done to this dataset's images, by a short training with a resolved config; it uses no test image.
+
+    Raises:
+        ConfigError: no images are held out for validation.
+    """
     if dataset.val is None:
         raise ConfigError(
             "augmentation is 'auto', but no images are held out for validation",
             hint="name a policy, or set val_fraction above 0",
         )
-    epochs = config.epochs
     if not dataset.flip_keeps_labels:
-        return _choice(epochs, [], default_flip=False, why="flips do not keep these labels")
+        return Judgement(default_flip=False, why="flips do not keep these labels")
     if len(dataset.val) < MIN_IMAGES:
-        why = f"{len(dataset.val)} validation images are too few to tell what else keeps the classes"
-        return _choice(epochs, [], default_flip=True, why=why)
+        return Judgement(why=f"{len(dataset.val)} validation images are too few to tell what else keeps the classes")
     say(
         "Choosing the augmentation: a short training without any, looked at on flipped and turned validation images ..."
     )
@@ -115,9 +157,8 @@ def choose_policy(config: TrainConfig, dataset: Dataset, *, say: Say, most_steps
     if knows_little or len(dataset.val) < MIN_IMAGES_OF_TURNS:
         changes = [change for change in changes if change.name == USUAL]
     if not changes:
-        why = "the short training learnt too little to tell what else keeps the classes"
-        return _choice(epochs, [], default_flip=True, why=why)
-    return _choice(epochs, changes, default_flip=True, why="")
+        return Judgement(why="the short training learnt too little to tell what else keeps the classes")
+    return Judgement(changes)
 
 
 def judge_changes(model: nn.Module, dataset: Dataset, held_out: Split) -> list[Change]:
@@ -220,20 +261,3 @@ def _balanced(right: Bool[Tensor, " n"] | Bool[Tensor, "n k"], split: Split) -> 
 def _chance(split: Split) -> float:
     """The balanced accuracy of a guess."""
     return 0.5 if split.has_several_labels else 1 / int((split.labels.bincount() > 0).sum())
-
-
-def _choice(epochs: int, changes: list[Change], *, default_flip: bool, why: str) -> PolicyChoice:
-    """The policy of a training of so many epochs; `why` is the reason where no changes could be judged."""
-    harmless = {change.name for change in changes if change.is_harmless}
-    upright, flipped, turned = next(names for most, names in STRENGTHS if epochs <= most)
-    name = upright
-    if "by 90 degrees" in harmless:
-        name = turned
-    elif "upside down" in harmless:
-        name = flipped
-    flip = "left-right" in harmless if changes else default_flip
-    if changes:
-        shown = ", ".join(f"{each.name} {each.changed_accuracy:.1%}" for each in changes)
-        why = f"on validation images a short training was right in {changes[0].accuracy:.1%}, on changed ones: {shown}"
-    sentence = f"augmentation: {name}, {'with' if flip else 'without'} flips left to right, for {epochs} epochs; {why}."
-    return PolicyChoice(name, flip, sentence)

@@ -12,7 +12,14 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
 from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.errors import ConfigError
-from thumbnet.runs.augmentation_choice import AS_CHEAP, grows_in_probe, has_own_probe, with_chosen_policy
+from thumbnet.runs.augmentation_choice import (
+    AS_CHEAP,
+    PolicyChoice,
+    grows_in_probe,
+    has_own_probe,
+    judge_policies,
+    with_policy,
+)
 from thumbnet.runs.init_record import InitChoice
 from thumbnet.runs.leaks import look_for_leaks
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init
@@ -35,7 +42,8 @@ from thumbnet.runs.planning.ladder import (
     epochs_needed,
     sizes_of,
 )
-from thumbnet.runs.planning.measured import measured
+from thumbnet.runs.planning.measured import Measured, measured
+from thumbnet.runs.planning.policy import choose_affordable
 from thumbnet.runs.planning.reasons import reasons_of
 from thumbnet.runs.planning.record import PlanRecord, StepTime
 from thumbnet.runs.planning.speed import THIS_MACHINE, Measures
@@ -161,10 +169,18 @@ def plan_training(
         step_s = made.speed.step_s[sides] if has_own_probe(probed) else times.step_s(LADDER[0], facts, sides)
         step_s *= GROWTH_COST if grows_in_probe(sides) and not has_own_probe(probed) else 1.0
         probe_steps = max(1, int(PROBE_SHARE * made.left_s / step_s))
-        probed, dataset = with_chosen_policy(probed, dataset, say=say, most_steps=probe_steps)
-        config = config.replace(augmentation=probed.inputs.augmentation, flip=probed.inputs.flip)
-        speed = made.speed if probed.inputs.augmentation in AS_CHEAP else None  # it was measured with such a one
-        made = measured(config, rung, dataset, facts, budget, times, measures, speed=speed)
+        data, cheap = dataset, made
+        judgement = judge_policies(probed, data, say=say, most_steps=probe_steps)
+
+        def with_it(choice: PolicyChoice) -> Measured:
+            chosen = with_policy(probed, data, choice).inputs
+            own = config.replace(augmentation=chosen.augmentation, flip=chosen.flip)
+            known = cheap.speed if chosen.augmentation in AS_CHEAP else None  # it was measured with such a one
+            return measured(own, rung, data, facts, budget, times, measures, speed=known).at_most(steps_left)
+
+        made, reason = choose_affordable(judgement, with_it, epochs=probed.epochs)
+        say(reason)
+        dataset = dataset.with_remark(reason)
     made = made.at_most(steps_left)
     if made.steps < 2:
         raise times.too_short(facts, reading_s, made.speed.eval_image_s, sides)
