@@ -17,3 +17,4 @@ if IS_SANITIZED:
 FLAGS = (*kernel_flags(), *(SANITIZERS if IS_SANITIZED else ()))
 IS_WIDE = cpu_form() == "native" and platform.machine() == "x86_64"
 NARROW = (*FLAGS, "-mno-avx512f") if IS_WIDE else FLAGS  # what a processor without AVX-512 compiles
+BUILDS = {"native": FLAGS, "narrow": NARROW} if IS_WIDE else {"native": FLAGS}  # each once

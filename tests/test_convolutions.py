@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernel_builds import FLAGS, IS_WIDE, NARROW
+from kernel_builds import BUILDS, FLAGS
 from thumbnet.kernels import convolution_choice
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.kernels.convolution import convolution_sizes, convolve
@@ -21,10 +21,7 @@ FORWARD, GRADIENT, ROUNDED = 3e-6, 1e-5, 5e-3  # relative errors in the 2-norm; 
 LAST = torch.channels_last
 
 
-@pytest.fixture(
-    params=[FLAGS, pytest.param(NARROW, marks=pytest.mark.skipif(not IS_WIDE, reason="no wider vectors here"))],
-    ids=["native", "narrow"],
-)
+@pytest.fixture(params=BUILDS.values(), ids=BUILDS)
 def kernels(request: pytest.FixtureRequest) -> Kernels:
     return load_kernels(request.param)
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from c_builds import needs
-from kernel_builds import FLAGS, IS_SANITIZED, NARROW, SANITIZERS
+from kernel_builds import BUILDS, FLAGS, IS_SANITIZED, SANITIZERS
 from thumbnet.kernels.compiler import SOURCE, can_compile, find_compiler
+from thumbnet.kernels.cpu import cpu_form
 from thumbnet.kernels.library import ARGUMENTS, load_kernels
 
 CHECK = Path(__file__).parent / "kernel_check" / "main.cpp"
@@ -64,7 +65,7 @@ def check_of(flags: tuple[str, ...], compiled_check: Path) -> tuple[Path, int]:
 
 
 @needs_compiler
-@pytest.mark.parametrize("flags", sorted({FLAGS, NARROW}))
+@pytest.mark.parametrize("flags", BUILDS.values(), ids=BUILDS)
 def test_every_kernel_is_as_in_double_precision(flags: tuple[str, ...], compiled_check: Path) -> None:
     program, lanes = check_of(flags, compiled_check)
     assert_all_right(run(program), lanes)
@@ -91,6 +92,7 @@ def test_the_check_finds_faults(compiled_check: Path) -> None:
 
 @needs(CROSS, QEMU)
 @pytest.mark.skipif(IS_SANITIZED, reason="QEMU runs no sanitizers")
+@pytest.mark.skipif(cpu_form() != "native", reason="nothing of it depends on the form of this processor")
 def test_every_kernel_on_aarch64(tmp_path: Path) -> None:
     """With NEON's vectors of four floats. `-static`, so that QEMU needs no libraries of aarch64."""
     program = tmp_path / "check"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fitting import fit_flat
-from kernel_builds import FLAGS, NARROW
+from kernel_builds import BUILDS, FLAGS
 from thumbnet.augment import Augmentation, CoarseDropout, Draws, HorizontalFlip, RandomCrop
 from thumbnet.data.dataset import Dataset, Split
 from thumbnet.errors import ConfigError
@@ -93,7 +93,7 @@ def assert_equal(library: Kernels, images: Tensor, *arguments: object) -> None:
         assert all(one[name].equal(other[name]) for name in one)
 
 
-@pytest.mark.parametrize("flags", [FLAGS, NARROW], ids=["native", "narrow"])
+@pytest.mark.parametrize("flags", BUILDS.values(), ids=BUILDS)
 @pytest.mark.parametrize("case", WINDOWS)
 def test_a_batch_is_pytorchs_to_the_bit(case: str, flags: tuple[str, ...]) -> None:
     library = load_kernels(flags)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fitting import fit_flat
-from kernel_builds import FLAGS, NARROW
+from kernel_builds import BUILDS, FLAGS
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.kernels import convolution_choice
@@ -88,7 +88,7 @@ def error(ours: Tensor, theirs: Tensor) -> float:
 
 
 @needs_compiler
-@pytest.mark.parametrize("flags", [FLAGS, NARROW], ids=["native", "narrow"])
+@pytest.mark.parametrize("flags", BUILDS.values(), ids=BUILDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(
     ("block", "in_channels", "height", "width"),
@@ -126,7 +126,7 @@ def test_a_block_is_as_in_double_precision(
 
 
 @needs_compiler
-@pytest.mark.parametrize("flags", [FLAGS, NARROW], ids=["native", "narrow"])
+@pytest.mark.parametrize("flags", BUILDS.values(), ids=BUILDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("channels", [8, 24, 104])
 def test_nothing_is_written_past_the_end(channels: int, dtype: torch.dtype, flags: tuple[str, ...]) -> None:
@@ -172,7 +172,7 @@ def test_most_blocks_are_fused_and_not_only_beside_them(word: str, monkeypatch: 
 
 
 @needs_compiler
-@pytest.mark.parametrize("flags", [FLAGS, NARROW], ids=["native", "narrow"])
+@pytest.mark.parametrize("flags", BUILDS.values(), ids=BUILDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(
     ("blocks", "padding", "height", "width", "in_channels"),
@@ -263,7 +263,7 @@ def test_the_result_does_not_depend_on_the_threads(word: str, dtype: torch.dtype
 
 
 @needs_compiler
-@pytest.mark.parametrize("flags", [FLAGS, NARROW], ids=["native", "narrow"])
+@pytest.mark.parametrize("flags", BUILDS.values(), ids=BUILDS)
 @pytest.mark.parametrize("channels", [8, 16, 48, 64, 104])
 def test_the_activation_of_bfloat16_is_off_by_its_rounding_alone(channels: int, flags: tuple[str, ...]) -> None:
     """Which cancels out over many values, and nothing breaks where the values are extreme."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from fitting import fit_flat
-from kernel_builds import FLAGS, NARROW
+from kernel_builds import BUILDS, FLAGS
 from thumbnet.data.dataset import Dataset
 from thumbnet.kernels import muon as muon_module
 from thumbnet.kernels.compiler import can_compile
@@ -32,7 +32,7 @@ SHAPES = [
 LR, MOMENTUM = 0.2, 0.6
 
 
-@pytest.fixture(scope="module", params=sorted({FLAGS, NARROW}), ids=["usual", "narrow"][: len({FLAGS, NARROW})])
+@pytest.fixture(scope="module", params=BUILDS.values(), ids=BUILDS)
 def kernels(request: pytest.FixtureRequest) -> Kernels:
     return load_kernels(request.param)
 

@@ -147,6 +147,7 @@ def test_each_form_has_flags_of_its_own() -> None:
 
 @pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of x86-64")
+@pytest.mark.skipif(FORM != "native", reason="the same in every form")
 def test_what_this_processor_cannot_run_compiles(tmp_path: Path) -> None:
     """AVX-512 on a processor without it; where it can be run, other tests run it."""
     flags = (*(flag for flag in kernel_flags("x86-64") if not flag.startswith(("-march", "-O"))), "-O0")
