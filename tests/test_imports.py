@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 import thumbnet
@@ -96,3 +97,26 @@ def test_predicting_imports_neither_scikit_learn_nor_a_plotting_library() -> Non
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "thumbnet.trained.model" in done.stdout.split()
     assert not set(done.stdout.split()) & {"sklearn", *DRAWING}
+
+
+# Run by Python with a folder that holds images.npz: prints what is imported once the first epoch was scored.
+ONE_EPOCH = """
+import sys
+import thumbnet.cli.training_output, thumbnet.runs.folds, thumbnet.runs.jobs.carried
+from thumbnet import load_recipe, train
+given = {"data": f"npz:{sys.argv[1]}/images.npz", "epochs": 1, "batch_size": 32, "kernels": "pytorch"}
+train(
+    load_recipe("sprint", options=given), run_dir=f"{sys.argv[1]}/run", log_style="silent", pictures=False,
+    on_epoch_end=lambda state: print(*sys.modules),
+)
+"""
+
+
+def test_a_training_begins_without_what_only_its_results_need(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (80, 16, 16, 3), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", images=images, labels=np.arange(80) % 4)
+    done = subprocess.run([sys.executable, "-c", ONE_EPOCH, tmp_path], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert {"thumbnet.runs.train", "thumbnet.runs.seeds", "thumbnet.runs.folds"} <= imported
+    assert not imported & {"sklearn", "scipy.stats", "scipy.special", "joblib", "torch._dynamo", *DRAWING}

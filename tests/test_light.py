@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from thumbnet import load_recipe, train
 from thumbnet.cli import main
 from thumbnet.errors import ExtraMissingError
 from thumbnet.runs.names import REPORT
@@ -151,6 +153,15 @@ def test_other_failures_of_imports_are_no_missing_extras() -> None:
     with pytest.raises(ModuleNotFoundError) as caught, extras.extras_named("this"):
         import torch.no_such_part  # noqa: F401
     assert not isinstance(caught.value, ExtraMissingError)
+
+
+def test_what_only_results_need_is_missed_before_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        extras, "find_spec", lambda name: None if name == "matplotlib" else importlib.util.find_spec(name)
+    )
+    with pytest.raises(ExtraMissingError, match="a training needs matplotlib"):
+        train(load_recipe("sprint", options={"data": "digits", "epochs": 1}), run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_report_is_opened_where_there_is_one(

@@ -7,8 +7,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scipy.stats import t as student
-
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 
 
@@ -56,4 +54,6 @@ def aggregate_rows(rows: Sequence[Mapping[str, float]]) -> dict[str, Aggregate]:
 
 def t_quantile(degrees: float) -> float:
     """How many standard errors an interval of CONFIDENCE_LEVEL reaches to either side, by Student's t."""
+    from scipy.stats import t as student
+
     return float(student.ppf((1 + CONFIDENCE_LEVEL) / 2, degrees))

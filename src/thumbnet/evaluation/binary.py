@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
-from scipy.special import expit, logit
 from torch import Tensor
 
 from thumbnet.evaluation.class_intervals import class_intervals
@@ -102,10 +101,14 @@ class BinaryCurves:
 
     def at(self, threshold: float) -> OperatingPoint:
         """The answers at a probability above 0 and below 1."""
+        from scipy.special import logit
+
         return self.at_margin(float(logit(threshold)))
 
     def at_margin(self, margin: float) -> OperatingPoint:
         """The answers where images with at least this margin are positive."""
+        from scipy.special import expit
+
         last = int(np.searchsorted(-self.margins, -margin, side="right")) - 1
         return self._point(last, threshold=float(expit(margin)))
 
@@ -139,6 +142,8 @@ def rarer_class(labels: Int64[Tensor, " n"]) -> int:
 
 def binary_curves(logits: Float[Tensor, "n 2"], labels: Int64[Tensor, " n"], *, positive: int) -> BinaryCurves | None:
     """The curves of images of two classes; None where all images are of one."""
+    from scipy.special import expit
+
     margins, is_positive = margins_of(logits, positive=positive), (labels == positive).numpy()
     num_positives = int(is_positive.sum())
     num_negatives = len(is_positive) - num_positives

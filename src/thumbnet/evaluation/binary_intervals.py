@@ -13,8 +13,6 @@ from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
-from scipy.special import expit, logit
-from scipy.stats import binomtest, rankdata
 
 from thumbnet.evaluation.binary import average_precisions, cumulated
 from thumbnet.evaluation.influence_intervals import influence_interval, precision_influences
@@ -37,6 +35,8 @@ def auc_interval(scores: Float64[np.ndarray, " n"], is_positive: Bool[np.ndarray
     An area of 1 or 0 has no variance; its interval is then that of as many right answers in a row as the smaller class
     has images (Clopper and Pearson). From one image of a class nothing is known: 0 to 1.
     """
+    from scipy.special import expit, logit
+
     if _smaller_class(is_positive) < 2:
         return 0.0, 1.0
     of_positives, of_negatives = _placements(scores, is_positive)
@@ -99,6 +99,8 @@ def proportion_interval(num_right: int, num_images: int) -> tuple[float, float]:
     Source: Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial"
     (1934).
     """
+    from scipy.stats import binomtest
+
     interval = binomtest(num_right, num_images).proportion_ci(CONFIDENCE_LEVEL, method="exact")
     return float(interval.low), float(interval.high)
 
@@ -113,6 +115,8 @@ def _placements(
 ) -> tuple[Float64[np.ndarray, " p"], Float64[np.ndarray, " q"]]:
     """Of each positive image the share of the others that are below it, of each other image the share of the positive
     ones that are above it; ties count one half."""
+    from scipy.stats import rankdata
+
     positives, negatives = scores[is_positive], scores[~is_positive]
     ranks = rankdata(scores)
     of_positives = (ranks[is_positive] - rankdata(positives)) / len(negatives)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
-from scipy.optimize import minimize_scalar
 from torch.nn import functional as F
 
 from thumbnet.evaluation.calibration_interval import calibration_interval
@@ -120,6 +119,8 @@ def fit_temperature(predictions: Predictions) -> float | None:
     nor is scored on. Above 1 the model was too sure of itself, below 1 too modest. None where none is best, since the
     loss falls on and on towards 0 or infinity: where all predictions are right, for instance. Source: as `Calibration`.
     """
+    from scipy.optimize import minimize_scalar
+
     logits, labels = predictions.logits.double(), predictions.labels
 
     def loss(log_temperature: float) -> float:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int64
-from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
 from thumbnet.evaluation.class_intervals import ClassIntervals, class_intervals
@@ -45,6 +44,8 @@ def metrics_by_class(
     predictions: Predictions | StoredPredictions, class_names: Sequence[str]
 ) -> tuple[ClassMetrics, ...]:
     """The metrics of every class, in the order of their names; each image counts for itself in their intervals."""
+    from sklearn.metrics import precision_recall_fscore_support
+
     labels, predicted, num_classes = predictions.labels.numpy(), predictions.predicted.numpy(), len(class_names)
     precision, recall, f1, num_images = precision_recall_fscore_support(
         labels, predicted, labels=range(num_classes), zero_division=0.0
@@ -76,7 +77,7 @@ def confused_pairs(confusion: Int64[np.ndarray, "k k"], class_names: Sequence[st
     return tuple(sorted(pairs, key=lambda pair: -pair.num_images))
 
 
-def summed_confusion(runs: Sequence[StoredPredictions], *, num_classes: int) -> Int64[np.ndarray, "k k"]:
+def summed_confusion(runs: Sequence[Predictions | StoredPredictions], *, num_classes: int) -> Int64[np.ndarray, "k k"]:
     """The sum of several runs' confusion matrices, truth by row."""
     cells = np.concatenate([run.labels.numpy() * num_classes + run.predicted.numpy() for run in runs])
     counts: Int64[np.ndarray, " k2"] = np.bincount(cells, minlength=num_classes**2).astype(np.int64)

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -79,6 +78,8 @@ def sample_noise(shape: tuple[int, ...], generator: torch.Generator) -> Draws:
 
 def blur(images: UInt8[Tensor, "n c h w"], sigma: float) -> UInt8[Tensor, "n c h w"]:
     """Each channel under a Gaussian of standard deviation `sigma` pixels, cut off at four standard deviations."""
+    from scipy.ndimage import gaussian_filter
+
     blurred = gaussian_filter(images.numpy(), sigma, axes=(2, 3), mode="mirror", output=np.float32)
     return _to_levels(torch.from_numpy(blurred))
 

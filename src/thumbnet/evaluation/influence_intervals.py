@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
-from scipy.special import expit, logit
 
 from thumbnet.evaluation.intervals import Interval, Z
 
@@ -30,6 +29,8 @@ def influence_interval(
         if_certain: the interval of a figure of 0 or 1, which no image moves.
         groups: a number for each image, equal for those of a group; None: each is for itself.
     """
+    from scipy.special import expit, logit
+
     if not 0 < value < 1:
         return if_certain
     if groups is not None:

@@ -9,7 +9,6 @@ from functools import cached_property, partial
 
 import numpy as np
 from jaxtyping import Float, Int64
-from sklearn.metrics import accuracy_score, confusion_matrix
 from torch import Tensor, nn
 
 from thumbnet.data.dataset import Dataset
@@ -18,6 +17,7 @@ from thumbnet.errors import ConfigError, NonFiniteLogitsError
 from thumbnet.evaluation.binary import BinaryCurves, OperatingPoint, binary_curves, margins_of, rarer_class
 from thumbnet.evaluation.binary_intervals import auc_interval, average_precision_interval
 from thumbnet.evaluation.calibration import Calibration, calibrate
+from thumbnet.evaluation.classes import summed_confusion
 from thumbnet.evaluation.custom_metrics import custom_metrics
 from thumbnet.evaluation.intervals import Interval, accuracy_interval, mean_interval
 from thumbnet.evaluation.overall import OverallIntervals, balanced_accuracies, overall_intervals, overall_metrics
@@ -175,9 +175,9 @@ def summarise_predictions(
     return Evaluation(
         split=split,
         num_images=len(labels),
-        accuracy=float(accuracy_score(labels, predicted)),
+        accuracy=float((labels == predicted).mean()),
         loss=float(predictions.losses.mean()),
-        confusion=confusion_matrix(labels, predicted, labels=range(num_classes)).astype(np.int64),
+        confusion=summed_confusion([predictions], num_classes=num_classes),
         predictions=predictions,
         positive=positive,
         decision=decision,

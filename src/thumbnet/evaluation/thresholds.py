@@ -6,7 +6,6 @@ It lies midway between the margins of two images, so that rounding in an exporte
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats.mstats import hdquantiles
 
 from thumbnet.evaluation.binary import BinaryCurves
 
@@ -34,6 +33,8 @@ def margin_for_recall(curves: BinaryCurves, recall: float) -> float:
     likely each is the quantile (docs/decisions/0028-thresholds.md has others that were tried). Source: Harrell and
     Davis, "A new distribution-free quantile estimator" (1982, Biometrika 69:635).
     """
+    from scipy.stats.mstats import hdquantiles
+
     of_positives = np.repeat(curves.margins[1:], np.diff(curves.num_true))
     quantile = float(np.asarray(hdquantiles(of_positives, prob=[1 - recall]))[0])
     return _after(curves, int((curves.margins >= quantile).sum()) - 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.isotonic import IsotonicRegression
 
 from thumbnet.evaluation.calibration import MIN_TEMPERATURE_IMAGES
 from thumbnet.evaluation.intervals import accuracy_interval
@@ -23,6 +22,8 @@ def pick_unsure(held_out: Predictions, most_error: float) -> Unsure | None:
     confidence lies midway between those of two images. None where there are fewer than MIN_IMAGES images or
     MIN_UNSURE below the confidence, or where the 95 % interval of their error reaches down to the error of all.
     """
+    from sklearn.isotonic import IsotonicRegression
+
     num_images = len(held_out.labels)
     if num_images < MIN_IMAGES:
         return None

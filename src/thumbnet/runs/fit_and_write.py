@@ -11,11 +11,9 @@ from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.label_scoring import evaluate_labels, label_scorers
 from thumbnet.evaluation.metrics import evaluate, scorers
-from thumbnet.runs.label_results import write_label_results
 from thumbnet.runs.parts import build_progress, build_teacher_logits, fit_config, scored_splits
 from thumbnet.runs.ranks import call_others
 from thumbnet.runs.resolve import describe_data, speaker
-from thumbnet.runs.results import write_results
 from thumbnet.runs.run import RunDir
 from thumbnet.specs.pace import Pace
 from thumbnet.training.clock import Clock
@@ -58,6 +56,8 @@ def fit_and_write(
     splits = scored_splits(config, dataset)
     if dataset.has_several_labels:
         labelled = fitted(label_scorers(dataset, *splits))
+        from thumbnet.runs.label_results import write_label_results  # not before: what draws takes a second
+
         metrics = write_label_results(
             folder,
             config=_with_followed_pace(config, labelled.pace, dataset, folder),
@@ -73,6 +73,8 @@ def fit_and_write(
         )
         return metrics, labelled.device
     result = fitted(scorers(dataset, *splits))
+    from thumbnet.runs.results import write_results
+
     metrics = write_results(
         folder,
         config=_with_followed_pace(config, result.pace, dataset, folder),

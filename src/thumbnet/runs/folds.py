@@ -25,7 +25,6 @@ from thumbnet.runs.fold_division import (
     fold_table,
     tell_leaks,
 )
-from thumbnet.runs.fold_results import write_fold_results
 from thumbnet.runs.fold_runs import FoldRuns, checksum_of, opened_folds, read_folds
 from thumbnet.runs.fold_table import FOLDS_FORMAT, FoldList, FoldTable
 from thumbnet.runs.load_checked import left_open, load_checked
@@ -219,5 +218,7 @@ def _finish(
         told=told,
         at_once=at_once,
     )
+    from thumbnet.runs.fold_results import write_fold_results  # not before: what draws takes a second
+
     metrics = write_fold_results(folder, runs, folds, table, pictures=options.pictures)
     return FoldRuns(folder.path, tuple(runs), metrics)

@@ -16,6 +16,7 @@ from thumbnet.runs.ranks import check_batches
 from thumbnet.runs.resolve import Say, load_data
 from thumbnet.runs.stopping import check_stopping
 from thumbnet.runs.teacher import load_teacher
+from thumbnet.specs.extras import require_extra
 from thumbnet.specs.policies import AUTO
 from thumbnet.training.body import check_body
 from thumbnet.training.class_weights import resolve_class_weights
@@ -66,6 +67,7 @@ def left_open(resolved: TrainConfig, asked: TrainConfig) -> TrainConfig:
 
 def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
     """Raise now what training with this resolved config would raise later."""
+    require_extra("train", "a training")  # parts of it are imported only at the end
     for registry in (METRICS, REPORT_SECTIONS):
         list(registry.values())  # their packages are loaded, though used only at the end
     model = build_model(config, dataset)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import nn
 
 from thumbnet.config import TrainConfig
@@ -35,7 +34,6 @@ from thumbnet.runs.run import REPORT, RunDir
 from thumbnet.runs.settings import changed_settings
 from thumbnet.runs.training_record import metrics_of_training, model_card
 from thumbnet.terminal.text import escaped
-from thumbnet.training.device import peak_memory_bytes
 from thumbnet.training.history import History
 from thumbnet.training.result import FitResult
 from thumbnet.views.confusion import draw_confusion
@@ -137,12 +135,6 @@ def write_results(
     )
     folder.write(REPORT, report)
     return metrics
-
-
-def write_metrics(folder: RunDir, metrics: dict[str, object], *, total_s: float, device: str) -> None:
-    """metrics.json, whose presence says that the run is complete."""
-    peak = peak_memory_bytes(torch.device(device))
-    folder.write_metrics({**metrics, "total_s": total_s, "peak_memory_bytes": peak})
 
 
 def _held_out(

@@ -20,7 +20,6 @@ from thumbnet.runs.member import Member, Start
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import REPORT, SHARED_CONFIG
 from thumbnet.runs.planning.choose import plan_training
-from thumbnet.runs.report_seeds import build_seeds_report
 from thumbnet.runs.resolve import say_nothing, speaker
 from thumbnet.runs.resume import ResumeOptions
 from thumbnet.runs.run import Run, RunDir, create_run_dir
@@ -198,6 +197,8 @@ def _finish(
     if asked is not None:  # by an earlier version
         metrics["settings"] = {name: value for name, value in changed_settings(asked).items() if name != "seed"}
     if options.pictures:
+        from thumbnet.runs.report_seeds import build_seeds_report  # not before the trainings: what draws takes a second
+
         folder.write(REPORT, build_seeds_report(folder.path.resolve().name, runs))
     folder.write_metrics(metrics)
     return SeedRuns(folder.path, tuple(runs), metrics)

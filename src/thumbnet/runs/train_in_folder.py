@@ -18,10 +18,10 @@ from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.loggers import opened_logs
 from thumbnet.runs.ranks import describe_ranks
 from thumbnet.runs.resolve import speaker
-from thumbnet.runs.results import write_metrics
 from thumbnet.runs.run import Checkpoint, Run, RunDir, load_run
 from thumbnet.runs.stopping import announce_stopping, describe_stopping
 from thumbnet.training.clock import Clock
+from thumbnet.training.device import peak_memory_bytes
 from thumbnet.training.history import History
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.ranks import num_ranks_now
@@ -95,5 +95,8 @@ def train_in_folder(
         metrics["num_ranks"] = num_ranks_now()
     if changes:
         metrics["resumed_with_changes"] = list(changes)
-    write_metrics(folder, metrics, total_s=time.perf_counter() - begin_s, device=fitted_on)
+    metrics["peak_memory_bytes"] = peak_memory_bytes(torch.device(fitted_on))
+    folder.write_metrics(
+        {**metrics, "total_s": time.perf_counter() - begin_s}
+    )  # last: it says that the run is complete
     return load_run(folder.path)
