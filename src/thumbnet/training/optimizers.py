@@ -6,6 +6,7 @@ Every group of parameters keeps its base learning rate, which the schedule multi
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from inspect import unwrap
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -142,11 +143,17 @@ class MuonOptimizer(torch.optim.Optimizer):
     `orthogonal=False` take plain SGD steps with Nesterov momentum. With `kernels`, these move the filters that they
     support, with the same result up to rounding; the state is the same, and a copy of the optimizer has none.
 
+    Neither building nor calling it imports PyTorch's compiler, which would take a second or two.
+
     Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024), kellerjordan.github.io/
     posts/muon; with the scaling of airbench94_muon.py, github.com/KellerJordan/cifar10-airbench (MIT).
     """
 
     kernels: Kernels | None = None
+    add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = unwrap(torch.optim.Optimizer.load_state_dict)
 
     def __init__(self, groups: Iterable[Group], *, kernels: Kernels | None = None) -> None:
         super().__init__(groups, defaults={"lr": 0.1, "momentum": 0.6, "orthogonal": True})
