@@ -54,6 +54,6 @@ def aggregate_rows(rows: Sequence[Mapping[str, float]]) -> dict[str, Aggregate]:
 
 def t_quantile(degrees: float) -> float:
     """How many standard errors an interval of CONFIDENCE_LEVEL reaches to either side, by Student's t."""
-    from scipy.stats import t as student
+    from scipy.special import stdtrit
 
-    return float(student.ppf((1 + CONFIDENCE_LEVEL) / 2, degrees))
+    return float(stdtrit(degrees, (1 + CONFIDENCE_LEVEL) / 2))

@@ -44,26 +44,21 @@ def metrics_by_class(
     predictions: Predictions | StoredPredictions, class_names: Sequence[str]
 ) -> tuple[ClassMetrics, ...]:
     """The metrics of every class, in the order of their names; each image counts for itself in their intervals."""
-    from sklearn.metrics import precision_recall_fscore_support
-
     labels, predicted, num_classes = predictions.labels.numpy(), predictions.predicted.numpy(), len(class_names)
-    precision, recall, f1, num_images = precision_recall_fscore_support(
-        labels, predicted, labels=range(num_classes), zero_division=0.0
+    right, answered, there = (
+        np.bincount(classes, minlength=num_classes).tolist()
+        for classes in (labels[labels == predicted], predicted, labels)
     )
-    num_right = np.bincount(labels[labels == predicted], minlength=num_classes)
-    num_answered = np.bincount(predicted, minlength=num_classes)
-    counts = zip(num_right.tolist(), num_answered.tolist(), map(int, num_images), strict=True)
-    figures = zip(class_names, precision.tolist(), recall.tolist(), f1.tolist(), counts, strict=True)
     return tuple(
         ClassMetrics(
             class_name=name,
-            num_images=of_class[2],
-            precision=share,
-            recall=found if of_class[2] else None,
-            f1=mean if of_class[2] else None,
-            intervals=class_intervals(*of_class),
+            num_images=num_there,
+            precision=num_right / num_answered if num_answered else 0.0,
+            recall=num_right / num_there if num_there else None,
+            f1=2 * num_right / (num_answered + num_there) if num_there else None,
+            intervals=class_intervals(num_right, num_answered, num_there),
         )
-        for name, share, found, mean, of_class in figures
+        for name, num_right, num_answered, num_there in zip(class_names, right, answered, there, strict=True)
     )
 
 

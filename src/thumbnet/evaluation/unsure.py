@@ -22,7 +22,7 @@ def pick_unsure(held_out: Predictions, most_error: float) -> Unsure | None:
     confidence lies midway between those of two images. None where there are fewer than MIN_IMAGES images or
     MIN_UNSURE below the confidence, or where the 95 % interval of their error reaches down to the error of all.
     """
-    from sklearn.isotonic import IsotonicRegression
+    from scipy.optimize import isotonic_regression
 
     num_images = len(held_out.labels)
     if num_images < MIN_IMAGES:
@@ -32,7 +32,8 @@ def pick_unsure(held_out: Predictions, most_error: float) -> Unsure | None:
     right = (probabilities.argmax(axis=1) == held_out.labels.numpy()).astype(np.float64)
     order = np.argsort(confidence, kind="stable")
     confidence, right = confidence[order], right[order]
-    fitted = IsotonicRegression(y_min=0.0, y_max=1.0).fit_transform(confidence, right)
+    _, places, counts = np.unique(confidence, return_inverse=True, return_counts=True)
+    fitted = isotonic_regression(np.bincount(places, weights=right) / counts, weights=counts).x[places]
     num_unsure = int((fitted < 1 - most_error).sum())  # the first ones, since it nowhere falls
     if num_unsure < MIN_UNSURE or num_unsure == num_images:
         return None
