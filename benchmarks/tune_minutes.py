@@ -1,7 +1,7 @@
 """The numbers of the rule of minutes, compared on validation pictures: one command, one factor after the other.
 
 python benchmarks/tune_minutes.py --keep DIR [--sets ...] [--minutes 1] [--more 0.5 2 3] [--seeds 0] [--large]
-    [--init] [--data-dir DIR] [--stop-after MIN] [--table]
+    [--init] [--factors WORD ...] [--data-dir DIR] [--stop-after MIN] [--table]
 
 The sets are those of bench_own_pictures that are not held out, made into DIR/sets, each by its tune side: three
 quarters of its training pictures to train on, the others of them to score; no test picture is touched. By default
@@ -9,11 +9,12 @@ eight: solar, digits, handwritten, emoji, gauges, textures, cifar-50 and cifar-5
 (two AVX2 cores), whatever this one is: nothing hangs on what else runs.
 
 The candidates are tuning/candidates.py, 21 variants of eleven factors, in the order of what they cost and may tell:
-growth (1), strength of augmentation (3), batch (2), epochs for a larger size (2), the longest training (2), unequal
-classes (2), rates by batch (2), rates of biases and head (1), smoothing and mixup (2), when growing images are full
-(1), steps from which sprint-long is taken (3); then --large: sprint or sprint-long, and growth, on all of CIFAR-10 in
-ten minutes (2). A variant is taken where it gains, in the mean over the sets, more than its standard error, and what
-comes after is compared with it.
+growth (1), strength of augmentation (3), steps from which sprint-long is taken (3), batch (2), epochs for a larger
+size (2), the longest training (2), unequal classes (2), rates by batch (2), rates of biases and head (1), smoothing and
+mixup (2), when growing images are full (1); then --large: sprint or sprint-long, and growth, on all of CIFAR-10 in ten
+minutes (2). A variant is taken where it gains, in the mean over the sets and seeds, more than its standard error, and
+what comes after is compared with it. --factors compares only those whose names have one of the words, with more --seeds
+or --sets, say, where one set alone changes.
 --init: trained weights where they win in short trainings (init = auto) against new ones, for each of the minutes, on
 the sets that are not of CIFAR-10, which those weights know.
 Then the plan as it was and as it was found are trained for each of --more minutes: more minutes must not give a lower
@@ -135,15 +136,19 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="default: 0")
     parser.add_argument("--large", action="store_true", help="all of CIFAR-10 in ten minutes, too")
     parser.add_argument("--init", action="store_true", help="trained weights where they win, too")
+    parser.add_argument("--factors", nargs="+", default=[""], metavar="WORD", help="those with a word in their names")
     parser.add_argument("--stop-after", type=float, metavar="MIN", help="begin nothing after so many minutes")
     parser.add_argument("--table", action="store_true", help="train nothing: print what is known")
     parsed = parser.parse_args()
     if not (has_cifar := place_of(parsed).cifar is not None):
         parsed.sets = [name for name in parsed.sets if name not in CIFAR_SIZES]
         print("Without the sets of CIFAR-10: its binary release is not at hand (--data-dir)")
+    comparisons = [each for each in COMPARISONS if any(word in each.factor for word in parsed.factors)]
+    if not comparisons:
+        parser.error(f"--factors {' '.join(parsed.factors)}: of {', '.join(each.factor for each in COMPARISONS)}")
     tuning, base = Tuning(parsed), dict[str, Any]()
     try:
-        for comparison in COMPARISONS:
+        for comparison in comparisons:
             base = tuning.compare(comparison, base, parsed.sets, parsed.minutes)
         print(f"\nFound: {base or 'as it was'}.")
         for changes, title in (({}, "as it was"), (base, "as found")):

@@ -59,6 +59,15 @@ COMPARISONS: Sequence[Comparison] = (
         },
     ),
     Comparison(
+        "sprint-long from so many steps",
+        "the network with four times the arithmetic: twelve epochs of few pictures are no training",
+        {
+            "any": {"sprint-long.min_steps": 0},
+            "5,000": {"sprint-long.min_steps": 5_000},
+            "never": {"sprint-long.min_steps": NEVER},
+        },
+    ),
+    Comparison(
         "batch of few pictures",
         "32 and 64 a step below 1,024 pictures; Muon's steps are as long whatever the batch",
         {
@@ -103,15 +112,6 @@ COMPARISONS: Sequence[Comparison] = (
         "when growing images are full",
         "from 0.8 of the training on now",
         {"from 0.6": {"SCALE_STARTS": (0.0, 0.3, 0.6), "GROWTH_COST": 0.67}},
-    ),
-    Comparison(
-        "sprint-long from so many steps",
-        "the network with four times the arithmetic: twelve epochs of few pictures are no training",
-        {
-            "any": {"sprint-long.min_steps": 0},
-            "5,000": {"sprint-long.min_steps": 5_000},
-            "never": {"sprint-long.min_steps": NEVER},
-        },
     ),
 )
 LARGE: Sequence[Comparison] = (  # by all of CIFAR-10, in ten minutes
