@@ -1,4 +1,4 @@
-"""Exports to C of trained models, on all of CIFAR-10's test images."""
+"""Exports to C of trained models, on CIFAR-10's test images."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ from thumbnet.export.reference import reference_logits
 from thumbnet.trained.shippable import load_pretrained_shippable
 
 pytestmark = pytest.mark.acceptance
+NUM_IMAGES = {"thumb-20k": 10_000, "sprint": 2_500}  # of the latter every fourth: it is ten times as large
 
 
 @pytest.mark.skipif("THUMBNET_DATA" not in os.environ, reason="THUMBNET_DATA has no CIFAR-10")
-@pytest.mark.parametrize("name", ["thumb-20k", "sprint"])
-def test_the_compiled_program_on_all_test_images(name: str) -> None:
+@pytest.mark.parametrize("name", NUM_IMAGES)
+def test_the_compiled_program_on_test_images(name: str) -> None:
     """The integer reference's numbers to the bit; within 0.3 points of float, and the same class for 98 %."""
     shippable = load_pretrained_shippable(name)
     program = fixed_program(shippable)
     split = load_dataset("cifar10", allow_unverified=True).test
-    images, labels = split.images.numpy(), split.labels.numpy()
+    some = slice(None, None, len(split) // NUM_IMAGES[name])
+    images, labels = split.images.numpy()[some], split.labels.numpy()[some]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_sources(program, folder, "net", shippable.card.class_names)

@@ -31,7 +31,7 @@ SHORTER = {
         "thumbnet train --data folder:apart --groups auto --recall 0.9 --minutes 0.5 --run-dir runs/second"
     ),
     "thumbnet train --data folder:cells --groups check/groups.csv --folds 4 --minutes 2 --run-dir runs/folds": (
-        "thumbnet train --data folder:cells --groups check/groups.csv --folds 4 --minutes 0.4 --run-dir runs/folds"
+        "thumbnet train --data folder:cells --groups check/groups.csv --folds 2 --minutes 0.4 --run-dir runs/folds"
     ),
 }
 
