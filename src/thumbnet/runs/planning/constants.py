@@ -69,6 +69,7 @@ SETUP_S = 1.0  # from the plan to the first step
 EVALUATION_SHARE = 0.5  # of an image's training time, for scoring it, until that was measured
 REFERENCE_IMAGE_S = 0.33e-3  # of `sprint` at 32 pixels on two AVX2 cores, which REPORT_S was measured on
 REPORT_S = 2.0  # pictures and report
+IMPORTS_S = 1.2  # for the packages that results are computed and drawn with
 LEAVING_S = 0.5  # the process ends
 NUM_EXPORT_IMAGES, NUM_SALIENT_EVALUATIONS = 1000, 440  # scored again for the export's ranges, and for saliency
 MARGIN_SHARE, MIN_MARGIN_S = 0.01, 0.5  # of the minutes, kept free beside what is reckoned

@@ -1,4 +1,5 @@
-"""What of the minutes is kept for the end: the test images, what exports need, pictures and report, leaving."""
+"""What of the minutes is kept for the end: the test images, what exports need, pictures and report with what
+they import, leaving."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from thumbnet.evaluation.corruptions import CORRUPTIONS
 from thumbnet.evaluation.robustness import NUM_IMAGES_OF_TRAINING
 from thumbnet.runs.planning.constants import (
     CORRUPTION_S,
+    IMPORTS_S,
     LEAVING_S,
     MARGIN_SHARE,
     MIN_MARGIN_S,
@@ -42,7 +44,7 @@ def end_s(
     num_scored += num_measured
     report_s = REPORT_S * _slowness(image_s) + robustness_s if pictures else 0.0
     margin_s = max(MIN_MARGIN_S, MARGIN_SHARE * 60 * minutes)
-    return num_scored * eval_image_s + report_s + LEAVING_S + margin_s
+    return num_scored * eval_image_s + IMPORTS_S * _slowness(image_s) + report_s + LEAVING_S + margin_s
 
 
 def robustness_s(*, sides: tuple[int, int], num_test: int, eval_image_s: float, image_s: float) -> float:
