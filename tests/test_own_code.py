@@ -104,6 +104,7 @@ def test_a_file_of_the_users_trains_a_whole_run(
             config_of(data, f"{tmp_path / 'other.py'}:Net", init=str(path)), tmp_path / "next", **trust
         ),
         lambda **trust: thumbnet.export_model(path, "onnx", out=tmp_path / "net.onnx", **trust),
+        lambda **trust: thumbnet.load_recipe(str(path / "config.toml"), **trust),
     ]
     (tmp_path / "other.py").write_text(NET + "\n# another version\n")
     for load in loads:
@@ -118,6 +119,12 @@ def test_a_file_of_the_users_trains_a_whole_run(
     assert "it is executed" in capsys.readouterr().err
     assert (tmp_path / "report.html") == thumbnet.write_report(path, tmp_path / "report.html")
     assert "config.toml --trust-code" in (tmp_path / "report.html").read_text()
+    forget()
+    assert thumbnet.load_recipe(str(path / "config.toml"), trust_code=True).model == trained.config.model
+    forget()
+    with pytest.raises(ConfigError, match=r"init is .*, which may have seen the images"):  # and executes nothing
+        thumbnet.check_data(config_of(data, f"{tmp_path / 'other.py'}:Net", init=str(path)), log_style="silent")
+    assert not own_code._executed
 
 
 def test_the_command_executes_a_runs_code_only_where_it_is_trusted(
@@ -125,7 +132,12 @@ def test_the_command_executes_a_runs_code_only_where_it_is_trusted(
 ) -> None:
     path = tmp_path / "run"
     train(config_of(data, f"{net}:Net"), path)
-    for arguments in (["evaluate", str(path)], ["report", str(path)], ["train", "--recipe", str(path / "config.toml")]):
+    of_run = ["--recipe", str(path / "config.toml")]
+    for arguments in (
+        ["evaluate", str(path)],
+        ["report", str(path)],
+        *(verb + of_run for verb in (["train"], ["find-lr"], ["data", "check"])),
+    ):
         forget()
         assert main([*arguments]) == 2
         assert "--trust-code" in capsys.readouterr().err
@@ -133,7 +145,14 @@ def test_the_command_executes_a_runs_code_only_where_it_is_trusted(
     assert main(["evaluate", str(path), "--json", "--trust-code"]) == 0
     assert '"model": "net.py:Net@' in capsys.readouterr().out
     forget()
-    again = ["train", "--recipe", str(path / "config.toml"), "--run-dir", str(tmp_path / "again"), "--trust-code"]
+    assert (
+        main(["data", "check", *of_run, "--folds", "2", "--repeats", "1", "--out", f"{tmp_path}/c", "--trust-code"])
+        == 0
+    )
+    forget()
+    assert main(["find-lr", *of_run, "--json", "--trust-code"]) == 0
+    forget()
+    again = ["train", *of_run, "--run-dir", str(tmp_path / "again"), "--trust-code"]
     assert main([*again, "--no-pictures"]) == 0
     weights = "model.safetensors"
     assert (tmp_path / "again" / weights).read_bytes() == (path / weights).read_bytes()

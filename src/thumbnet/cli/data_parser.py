@@ -13,6 +13,7 @@ from thumbnet.cli.options import (
     add_json,
     add_recipe_options,
     add_split_options,
+    add_trust,
     add_verb,
 )
 from thumbnet.specs.data import Labels
@@ -148,3 +149,4 @@ def _add_check(parts: Any) -> None:
     )
     check.add_argument("--out", metavar="DIR", help="a new or empty folder (default: runs/data-check-<n>)")
     add_json(check)
+    add_trust(check)

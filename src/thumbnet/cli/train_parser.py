@@ -100,3 +100,4 @@ def add_find_lr(verbs: Any) -> None:
         "--out", metavar="FILE", help="write the loss at each rate tried: a curve (.png, .svg) or .csv"
     )
     add_json(find_lr)
+    add_trust(find_lr)

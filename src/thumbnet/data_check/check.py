@@ -21,7 +21,14 @@ from thumbnet.data.duplicates import num_compared
 from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.data_check.by_class import count_kinds, large_losses
 from thumbnet.data_check.description import describe_check
-from thumbnet.data_check.folds import NUM_FOLDS, NUM_REPEATS, OutOfFold, check_folds, predict_out_of_fold
+from thumbnet.data_check.folds import (
+    NUM_FOLDS,
+    NUM_REPEATS,
+    OutOfFold,
+    check_folds,
+    predict_out_of_fold,
+    refuse_known_weights,
+)
 from thumbnet.data_check.groups import find_groups, groups_to_csv, is_parted
 from thumbnet.data_check.label_issues import LabelIssues, find_label_issues
 from thumbnet.data_check.pictures import draw_pictures
@@ -114,6 +121,7 @@ def check_data(
         raise ConfigError(f"max_labels is {max_labels}", hint="give 1 or more, or leave it out (--max-labels)")
     at_once = AtOnce(jobs, scheduler)
     config = with_own_code(load_recipe() if config is None else config, model, augmentation)
+    refuse_known_weights(config)
     say = speaker(log_style)
     pick_device(config.engine.device)
     without_val = config.replace(val_fraction=0.0, val_per_class=None, decisions=Decisions())

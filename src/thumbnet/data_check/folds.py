@@ -167,6 +167,16 @@ def _folds(dataset: Dataset, num_folds: int, *, seed: int) -> Iterator[tuple[np.
         yield np.flatnonzero(parts != fold), np.flatnonzero(parts == fold)
 
 
+def refuse_known_weights(config: TrainConfig) -> None:
+    """ConfigError where models would begin with weights, or learn from a teacher, that may know the images."""
+    for name, value in (("init", config.init), ("teacher", config.objective.teacher)):
+        if value is not None:
+            raise ConfigError(
+                f"{name} is {value!r}, which may have seen the images that are to be checked",
+                hint=f"leave {name} out",
+            )
+
+
 def check_folds(config: TrainConfig, dataset: Dataset, *, num_folds: int, num_repeats: int) -> None:
     """Raise what `predict_out_of_fold` would, before anything is trained."""
     if num_folds < 2:
@@ -174,12 +184,7 @@ def check_folds(config: TrainConfig, dataset: Dataset, *, num_folds: int, num_re
     if not 1 <= num_repeats <= MAX_RUNS:
         raise ConfigError(f"repeats is {num_repeats}", hint=f"give 1 to {MAX_RUNS}")
     config.replace(seed=config.seed + num_folds * num_repeats - 1)  # that of the last training
-    for name, value in (("init", config.init), ("teacher", config.objective.teacher)):
-        if value is not None:
-            raise ConfigError(
-                f"{name} is {value!r}, which may have seen the images that are to be checked",
-                hint=f"leave {name} out",
-            )
+    refuse_known_weights(config)
     counts: Int64[Tensor, " k"] = dataset.train.labels.bincount(minlength=dataset.num_classes)
     rarest = int(counts.argmin())
     if counts[rarest] < num_folds:

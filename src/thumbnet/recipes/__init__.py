@@ -19,7 +19,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import did_you_mean, shown
 from thumbnet.specs.length import LENGTHS
 from thumbnet.specs.optimizers import OPTIMIZERS
-from thumbnet.specs.own_code import COPY, allow_from_run, reference_of
+from thumbnet.specs.own_code import COPY, allow_from_run, reference_of, takes_trust
 from thumbnet.specs.plain import field_names
 from thumbnet.specs.renamed import with_todays_names
 from thumbnet.specs.schedules import SCHEDULES
@@ -68,13 +68,22 @@ def describe_recipes() -> list[RecipeInfo]:
     return infos
 
 
+@takes_trust
 def load_recipe(
-    recipe: str = DEFAULT_RECIPE, *, settings: Sequence[str] = (), options: Mapping[str, object] | None = None
+    recipe: str = DEFAULT_RECIPE,
+    *,
+    settings: Sequence[str] = (),
+    options: Mapping[str, object] | None = None,
+    trust_code: bool = False,
 ) -> TrainConfig:
     """A recipe by name or file, with changes applied: `options` by field, then `settings` as KEY=VALUE texts.
 
+    Args:
+        trust_code: execute the user's own code that a run keeps, where the recipe is that run's config.toml.
+
     Raises:
         ConfigError: no such recipe, or a field is unknown, wrongly typed or contradicts another.
+        RunError: the recipe is that of a run with code of the user's own, which is not trusted.
     """
     given = [{name: value} for name, value in (options or {}).items()]
     given += [parse_setting(setting) for setting in settings]
