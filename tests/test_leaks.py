@@ -52,7 +52,8 @@ def changed(picture: np.ndarray, kind: str) -> np.ndarray:
         image.save(file := io.BytesIO(), "JPEG", quality=75)
         image = Image.open(file)
     elif kind == "resized":
-        image = image.resize((22, 22), Image.Resampling.BICUBIC).resize((32, 32), Image.Resampling.BICUBIC)
+        less = image.width * 11 // 16
+        image = image.resize((less, less), Image.Resampling.BICUBIC).resize(image.size, Image.Resampling.BICUBIC)
     elif kind == "brighter":
         image = ImageEnhance.Brightness(image).enhance(1.15)
     elif kind == "contrast":
@@ -78,18 +79,44 @@ def dataset_of(train: np.ndarray, test: np.ndarray, val: np.ndarray | None = Non
     )
 
 
-@pytest.fixture(scope="module")
-def planted() -> Dataset:
+def plant(*, side: int = 32, is_grey: bool = False) -> Dataset:
     """The first sixty test images stand in training, too: changed in five ways, half of them mirrored besides."""
-    train, test = scenes(NUM_TRAIN, seed=0), scenes(NUM_TEST, seed=1)
+    train, test = scenes(NUM_TRAIN, seed=0, side=side), scenes(NUM_TEST, seed=1, side=side)
     for index in range(60):
         copy = changed(test[index], KINDS[index % 5])
         train[index] = copy[:, ::-1] if index % 2 and index % 5 else copy
-    return dataset_of(train, test)
+    return dataset_of(*(in_grey(pictures) if is_grey else pictures for pictures in (train, test)))
 
 
-def test_planted_copies_are_found_and_nothing_else(planted: Dataset) -> None:
-    leaks = find_leaks(planted)
+def in_grey(pictures: np.ndarray) -> np.ndarray:
+    return np.stack([np.asarray(Image.fromarray(picture).convert("L"))[..., None] for picture in pictures])
+
+
+@pytest.fixture(scope="module")
+def planted() -> Dataset:
+    return plant()
+
+
+SHAPES = pytest.mark.parametrize(("side", "is_grey"), [(32, False), (32, True), (96, False), (96, True)])
+
+
+@SHAPES
+def test_planted_copies_are_found_between_any_folds_and_nothing_else(side: int, is_grey: bool) -> None:
+    dataset = plant(side=side, is_grey=is_grey)
+    images = torch.cat([dataset.train.images, dataset.test.images])
+    alike = find_all_alike(images, with_flips=True)
+    pairs = {(pair.first, pair.second - NUM_TRAIN) for pair in alike.between(split_at(NUM_TRAIN, len(images)))}
+    assert len({first for first, second in pairs if first == second < 60}) >= 57
+    assert {first for first, _ in pairs} <= set(range(60))
+
+
+def split_at(place: int, number: int) -> dict[int, int]:
+    return {index: int(index >= place) for index in range(number)}
+
+
+@SHAPES
+def test_planted_copies_are_found_and_nothing_else(side: int, is_grey: bool) -> None:
+    leaks = find_leaks(plant(side=side, is_grey=is_grey))
     pairs = {(leak.index, leak.held_index) for leak in leaks.found}
     assert len({first for first, second in pairs if first == second < 60}) >= 57
     assert {first for first, _ in pairs} <= set(range(60))
