@@ -14,7 +14,9 @@ from PIL import Image
 
 from thumbnet.cli import main
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.originals import PictureSides, larger_images, picture_sides
+from thumbnet.data.originals import larger_images, picture_sides
+from thumbnet.data.packs.manifest import read_manifest, write_manifest
+from thumbnet.data.picture_sides import PictureSides
 from thumbnet.data.sources import load_dataset
 from thumbnet.data_check.folds import OutOfFold
 from thumbnet.data_check.pictures import draw_pictures
@@ -24,6 +26,7 @@ from thumbnet.evaluation.predictions import StoredPredictions
 from thumbnet.evaluation.saliency import resized_maps
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import size_advice
+from thumbnet.runs.resolve import load_data
 from thumbnet.runs.size_advice import advise_size
 from thumbnet.views.disagreements import disagreements_of
 from thumbnet.views.report.gallery_images import tile_side
@@ -74,6 +77,33 @@ def test_what_larger_images_would_cost_is_said(
     assert f"have {shorter + 8}x{shorter} pixels (median) and are trained on at {trained}x{trained}." in sentence
     assert f"--image-size {proposed} " in sentence
     assert f"at {proposed / trained:.1f} times the cost" in sentence
+
+
+def test_a_pack_of_small_images_keeps_the_sizes_of_the_pictures_and_says_so(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said = "The pictures have 300x240 pixels (median) and are trained on at 32x32. data pack --image-size 96 shows"
+    for source, name in ((f"folder:{folder}", "first"), (f"packed:{tmp_path / 'first'}", "again")):
+        assert main(["data", "pack", source, "--out", str(tmp_path / name), "--json"]) == 0
+        captured = capsys.readouterr()
+        assert captured.err.count(said) == 1
+        assert json.loads(captured.out)["picture_sides"] == {
+            "num_read": 12, "height": 240, "width": 300, "smallest": 240, "largest": 240
+        }  # fmt: skip
+        assert main(["data", "info", "--data", f"packed:{tmp_path / name}", "--json"]) == 0
+        captured = capsys.readouterr()
+        assert captured.err.count(said) == 1
+        assert "train` chooses one" not in captured.err
+        assert json.loads(captured.out)["picture_sides"]["width"] == 300
+    config = load_recipe(options={"data": f"packed:{tmp_path / 'again'}"})
+    sentences: list[str] = []
+    load_data(config, say=sentences.append)
+    assert [sentence for sentence in sentences if said in sentence]
+    assert main(["data", "pack", f"folder:{folder}", "--out", str(tmp_path / "large"), "--image-size", "200"]) == 0
+    assert "are trained on at" not in capsys.readouterr().err
+    earlier = dataclasses.replace(read_manifest(tmp_path / "again"), picture_sides=None)
+    write_manifest(tmp_path / "again", earlier)
+    assert picture_sides(load_dataset(f"packed:{tmp_path / 'again'}")) is None
 
 
 def test_train_and_data_info_say_it(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

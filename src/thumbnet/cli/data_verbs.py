@@ -37,6 +37,7 @@ def info(parsed: argparse.Namespace) -> None:
 
     from thumbnet.data.class_counts import baseline, class_table, dataset_counts
     from thumbnet.data.originals import picture_sides
+    from thumbnet.data.source_registry import obeys
     from thumbnet.data.sources import load_dataset
     from thumbnet.recipes import load_recipe
     from thumbnet.runs.size_advice import advise_size
@@ -64,7 +65,7 @@ def info(parsed: argparse.Namespace) -> None:
         "verified": dataset.source.verified,
     }
     advice = "" if sides is None else advise_size(load_recipe(), dataset, sides)
-    if advice:
+    if advice and obeys(dataset.source.name, "image_size"):
         advice += f" {PLANS_A_SIZE}"
     for sentence in (dataset.source.note, *dataset.source.remarks, advice):
         if sentence:
@@ -112,18 +113,24 @@ def pack(parsed: argparse.Namespace) -> None:
     check_data(parsed.data)
 
     from thumbnet.data.packs.pack import pack_data
+    from thumbnet.recipes import load_recipe
+    from thumbnet.runs.size_advice import advise_by_shape
 
+    image_size = image_size_of(parsed.image_size)
     packed = pack_data(
         parsed.data,
         parsed.out,
         data_dir=parsed.data_dir,
         allow_unverified=parsed.allow_unverified,
-        image_size=image_size_of(parsed.image_size),
+        image_size=image_size,
         fit=parsed.fit,
         skip_unreadable=parsed.skip_unreadable,
         labels=parsed.labels,
     )
-    for sentence in packed.remarks:
+    sides, advice = packed.picture_sides, ""
+    if sides is not None and image_size != "auto":
+        advice = advise_by_shape(load_recipe(), packed.image_shape, len(packed.counts), sides, is_packed=True)
+    for sentence in (*packed.remarks, *([advice] if advice else [])):
         tell(sentence)
     if parsed.json:
         put_json(packed.to_dict())

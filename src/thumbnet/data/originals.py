@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -16,6 +15,8 @@ from torch import Tensor
 
 from thumbnet.data.dataset import Dataset, Split
 from thumbnet.data.images import read_header, read_image_array
+from thumbnet.data.packs.manifest import read_manifest
+from thumbnet.data.picture_sides import PictureSides
 from thumbnet.data.white_levels import scale_for
 from thumbnet.errors import ImageError
 from thumbnet.specs.data import DataSpec
@@ -24,36 +25,23 @@ MAX_HEADERS = 512  # files whose sizes are read, evenly spaced
 MAX_READ = 400  # files that are read again at once; others are shown as they were trained on
 
 
-@dataclass(frozen=True)
-class PictureSides:
-    """The sizes in pixels of a folder's pictures, before they were resized: the medians of `num_read` files, and the
-    least and the largest shorter side."""
-
-    num_read: int
-    height: int
-    width: int
-    smallest: int
-    largest: int
-
-    @property
-    def shorter(self) -> int:
-        """The shorter of the median sides."""
-        return min(self.height, self.width)
-
-    def __str__(self) -> str:
-        return f"{self.width}x{self.height} pixels (median), shorter sides from {self.smallest} to {self.largest}"
-
-
 def picture_sides(dataset: Dataset) -> PictureSides | None:
-    """The sizes of the pictures' files, by the headers of MAX_HEADERS of them; None where the data is no folder's."""
-    root = _root(dataset)
+    """The sizes of the pictures' files, by the headers of MAX_HEADERS of them, or as a pack of them has kept them; None
+    where the data is no folder's, or of a pack that was made before packs kept them."""
+    spec, root = DataSpec(dataset.source.name), _root(dataset)
+    if spec.name == "packed":
+        return read_manifest(spec.path).picture_sides
     if root is None:
         return None
     splits = [split for split in (dataset.train, dataset.val, dataset.test) if split is not None]
-    paths = sorted(path for split in splits for path in split.paths or ())
-    step = max(1, -(-len(paths) // MAX_HEADERS))
+    return sides_of_files([root / path for path in sorted(path for split in splits for path in split.paths or ())])
+
+
+def sides_of_files(files: Sequence[Path]) -> PictureSides | None:
+    """The sizes of picture files, by the headers of MAX_HEADERS of them; None where none of these can be read."""
+    step = max(1, -(-len(files) // MAX_HEADERS))
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        found = [sides for sides in pool.map(lambda path: _sides_of(root / path), paths[::step]) if sides is not None]
+        found = [sides for sides in pool.map(_sides_of, files[::step]) if sides is not None]
     if not found:
         return None
     heights, widths = zip(*found, strict=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.originals import PictureSides
+from thumbnet.data.picture_sides import PictureSides
 from thumbnet.errors import ThumbnetError
 from thumbnet.models.registry import create_with_options, resolved_options
 from thumbnet.models.trace import trace_model
+from thumbnet.specs.data import DataSpec
 
 SIZES = (48, 64, 96, 128, 160, 224)  # pixels a side that are proposed
 MUCH_LARGER = 1.5  # times the trained side: smaller differences are not worth a word
@@ -23,7 +26,21 @@ def advise_size(config: TrainConfig, dataset: Dataset, sides: PictureSides) -> s
         dataset: as it was read.
         sides: of the pictures' files.
     """
-    _, height, width = dataset.image_shape
+    is_packed = DataSpec(dataset.source.name).name == "packed"
+    return advise_by_shape(config, dataset.image_shape, dataset.num_classes, sides, is_packed=is_packed)
+
+
+def advise_by_shape(
+    config: TrainConfig,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    sides: PictureSides,
+    *,
+    is_packed: bool = False,
+) -> str:
+    """As `advise_size`, for images of this shape: channels, height, width. `is_packed`: they are those of a pack, whose
+    size is that which it was packed at."""
+    channels, height, width = image_shape
     trained = min(height, width)
     if sides.shorter < MUCH_LARGER * trained:
         return ""
@@ -33,20 +50,29 @@ def advise_size(config: TrainConfig, dataset: Dataset, sides: PictureSides) -> s
     if not larger:
         return sentence
     try:
-        times = _cost(config, dataset, (larger[-1], larger[-1])) / _cost(config, dataset, (height, width))
+        of_images = _Images(channels, num_classes)
+        times = _cost(config, of_images, (larger[-1], larger[-1])) / _cost(config, of_images, (height, width))
     except ThumbnetError:  # a model that takes no such images: what is wrong with it is told where it is made
         return sentence
-    return f"{sentence} --image-size {larger[-1]} shows the network more of them, at {times:.1f} times the cost."
+    option = f"{'data pack ' if is_packed else ''}--image-size {larger[-1]}"
+    return f"{sentence} {option} shows the network more of them, at {times:.1f} times the cost."
 
 
-def _cost(config: TrainConfig, dataset: Dataset, sides: tuple[int, int]) -> float:
+class _Images(NamedTuple):
+    """What of images a network is made for, beside their sides."""
+
+    num_channels: int
+    num_classes: int
+
+
+def _cost(config: TrainConfig, images: _Images, sides: tuple[int, int]) -> float:
     """Multiply-accumulates of an image with these sides."""
     model = create_with_options(
         config.model,
         resolved_options(config.model, config.model_options, sides=sides),
-        num_classes=dataset.num_classes,
-        in_channels=dataset.num_channels,
+        num_classes=images.num_classes,
+        in_channels=images.num_channels,
         image_size=sides,
         seed=0,
     )
-    return float(trace_model(model, (dataset.num_channels, *sides)).macs)
+    return float(trace_model(model, (images.num_channels, *sides)).macs)

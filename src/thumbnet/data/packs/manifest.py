@@ -18,6 +18,7 @@ from pathlib import Path
 
 import thumbnet
 from thumbnet.atomic import write_atomically
+from thumbnet.data.picture_sides import PictureSides
 from thumbnet.errors import DataError, DatasetNotFoundError, RunError
 from thumbnet.specs.data import LabelsFrom
 from thumbnet.specs.json_text import FORMAT, read_object
@@ -53,7 +54,8 @@ class StoredSource:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a pack holds; `reader` is the READER_VERSION that its pictures were decoded with."""
+    """What a pack holds; `reader` is the READER_VERSION that its pictures were decoded with, `picture_sides` the sizes
+    that they had before, where they are of files and it is known."""
 
     source: StoredSource
     class_names: tuple[str, ...]
@@ -64,6 +66,7 @@ class Manifest:
     labels_from: LabelsFrom = "folders"
     white_levels: Mapping[str, float] = field(default_factory=dict)
     made_by: str = thumbnet.__version__
+    picture_sides: PictureSides | None = None
 
     @property
     def num_images(self) -> int:

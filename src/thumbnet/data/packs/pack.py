@@ -18,15 +18,17 @@ from thumbnet.data.class_counts import ClassCounts, class_sizes, class_table
 from thumbnet.data.copying import copy_file
 from thumbnet.data.dataset import SPLIT_NAMES, SourceSplits, Split
 from thumbnet.data.groups import GROUPS_FILE
+from thumbnet.data.originals import sides_of_files
 from thumbnet.data.packs.build import build_pictures, facts_of_request
 from thumbnet.data.packs.cache import how_read
 from thumbnet.data.packs.listing import DONE, FACTS_FILE, LISTING
-from thumbnet.data.packs.manifest import Manifest
+from thumbnet.data.packs.manifest import Manifest, read_manifest
 from thumbnet.data.packs.place import LOCK_SUFFIX, locked
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.rows import EARLIER_SUFFIX, Build, PartDigests
 from thumbnet.data.packs.store import note_verified, write_images, write_the_rest
 from thumbnet.data.picture_request import PictureRequest, Pictures
+from thumbnet.data.picture_sides import PictureSides
 from thumbnet.data.reading import reading_pictures_by
 from thumbnet.data.source_registry import read_source
 from thumbnet.errors import ConfigError, DataError
@@ -40,7 +42,8 @@ PACKING_SUFFIX = ".packing"  # of the hidden folder in which a pack is made
 @dataclass(frozen=True)
 class PackedData:
     """Where a pack is, what it was made of, how many images of each class are in each split, their shape (channels,
-    height, width), the bytes of all images, and sentences for people; `str(packed)` is the table."""
+    height, width), the bytes of all images, sentences for people, and the sizes that the pictures had as files, if they
+    were; `str(packed)` is the table."""
 
     path: Path
     source: str
@@ -49,6 +52,7 @@ class PackedData:
     num_images: int
     num_bytes: int
     remarks: tuple[str, ...] = ()
+    picture_sides: PictureSides | None = None
 
     def __str__(self) -> str:
         return class_table(self.counts)
@@ -133,11 +137,13 @@ def _pack(spec: DataSpec, options: ReadOptions, folder: Path, target: Path) -> P
     parts: Mapping[str, PartDigests]
     if builds:
         parts, files = builds[0].digests(), builds[0].files
+        sides = sides_of_files(builds[0].request.files)
     else:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         parts, files = _write_images(folder, splits)
-    manifest = write_the_rest(folder, splits, parts)
+        sides = read_manifest(spec.path).picture_sides if spec.name == "packed" else None
+    manifest = write_the_rest(folder, splits, parts, picture_sides=sides)
     for name in (LISTING, FACTS_FILE, DONE):
         (folder / name).unlink(missing_ok=True)
     (folder / GROUPS_FILE).unlink(missing_ok=True)
@@ -180,4 +186,5 @@ def _described(target: Path, splits: SourceSplits, manifest: Manifest) -> Packed
         num_images=manifest.num_images,
         num_bytes=manifest.num_bytes,
         remarks=splits.source.remarks,
+        picture_sides=manifest.picture_sides,
     )

@@ -37,6 +37,7 @@ from thumbnet.data.packs.manifest import (
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.rows import PartDigests
 from thumbnet.data.picture_request import PROGRESS_AFTER_S
+from thumbnet.data.picture_sides import PictureSides
 from thumbnet.data.pictures import progress_line
 from thumbnet.data.streamed import streamed
 from thumbnet.errors import DataError
@@ -55,7 +56,12 @@ def write_images(folder: Path, split: str, images: UInt8[Tensor, "n c h w"]) -> 
 
 
 def write_the_rest(
-    folder: Path, splits: SourceSplits, parts: Mapping[str, PartDigests], *, known: Manifest | None = None
+    folder: Path,
+    splits: SourceSplits,
+    parts: Mapping[str, PartDigests],
+    *,
+    known: Manifest | None = None,
+    picture_sides: PictureSides | None = None,
 ) -> Manifest:
     """Write labels, paths and manifest of images that are written; nothing where the manifest is `known`."""
     contents: dict[str, bytes] = {}
@@ -85,6 +91,7 @@ def write_the_rest(
         fit=splits.fit,
         labels_from=splits.labels_from,
         white_levels=dict(splits.white_levels),
+        picture_sides=picture_sides,
     )
     if manifest != known:
         for file, content in contents.items():
