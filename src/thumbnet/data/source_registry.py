@@ -94,6 +94,7 @@ DATA_SOURCES: Registry[DataSource] = Registry(
 )
 
 
+GIVEN = "given"  # the key of splits that were given, under which nothing is read
 _KEPT: ContextVar[dict[str, SourceSplits] | None] = ContextVar("kept sources", default=None)
 
 
@@ -184,7 +185,7 @@ def data_choices() -> str:
 @contextmanager
 def keeping_sources(kept: dict[str, SourceSplits] | None = None) -> Iterator[Mapping[str, SourceSplits]]:
     """While this lasts, what was read is kept, in `kept` if that is given, and is not read again: for several
-    trainings on the same."""
+    trainings on the same. Splits that `kept` has as GIVEN are taken wherever their source is asked for."""
     kept = {} if kept is None else kept
     token = _KEPT.set(kept)
     try:
@@ -210,6 +211,9 @@ def read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     kept = _KEPT.get()
     if kept is None:
         return _read_source(spec, options)
+    given = kept.get(GIVEN)
+    if given is not None and given.source.name == source_name(spec.data):
+        return given
     labels = labels_from(spec.path, options.labels) if spec.name == "folder" else options.labels
     how = replace(options, show_progress=False, labels=labels)  # as a resolved config asks for it
     key = repr((source_name(spec.data), spec.data_dir, spec.allow_unverified, how))

@@ -9,11 +9,14 @@ from pathlib import Path
 
 from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.data.all_alike import AllAlike
-from thumbnet.data.dataset import Dataset
+from thumbnet.data.dataset import Dataset, SourceSplits
 from thumbnet.data.fold_leaks import fold_leaks_to_csv, leaks_of_pool
 from thumbnet.data.folds import fold_of_each, pool_of
 from thumbnet.data.groups import with_groups
-from thumbnet.data.source_registry import keeping_sources, last_kept_source
+from thumbnet.data.source_registry import GIVEN, keeping_sources, last_kept_source
+from thumbnet.data.sources import dataset_of
+from thumbnet.data.undivided import undivided
+from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.file_contents import files_of_code, files_of_data, files_of_plan
 from thumbnet.runs.fold_config import check_request, refuse_known_weights, shared_config
@@ -32,16 +35,18 @@ from thumbnet.runs.loggers import loggers_to_go_on
 from thumbnet.runs.member import Member, Start
 from thumbnet.runs.names import ASKED, FOLD_TABLE, FOLDS, LEAKS, SHARED_CONFIG
 from thumbnet.runs.planning.choose import plan_training
-from thumbnet.runs.resolve import load_data, say_nothing, speaker
+from thumbnet.runs.resolve import check_given_images, load_data, say_nothing, speaker
 from thumbnet.runs.resume import ResumeOptions
 from thumbnet.runs.run import RunDir, create_run_dir
 from thumbnet.runs.several import train_all
+from thumbnet.runs.train import with_own_code
 from thumbnet.specs.at_once import AtOnce
+from thumbnet.specs.data import ARRAYS
 from thumbnet.specs.engine import Device
 from thumbnet.specs.json_text import FORMAT, to_json
 from thumbnet.specs.launch import ONE_TRAINING, refuse_several
 from thumbnet.specs.loggers import check_loggers
-from thumbnet.specs.own_code import takes_trust
+from thumbnet.specs.own_code import give_again, takes_trust
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.threads import computing_with, obeys_threads
 
@@ -56,7 +61,10 @@ def train_folds(
     run_dir: str | Path | None = None,
     log_style: LogStyle = "auto",
     pictures: bool = True,
+    dataset: Dataset | None = None,
     began_s: float | None = None,
+    model: object = None,
+    augmentation: object = None,
     loggers: Sequence[str] = (),
     trust_code: bool = False,
     jobs: int | None = None,
@@ -75,27 +83,45 @@ def train_folds(
         num_folds: 2 to 50.
         num_seeds: train each fold with so many seeds, from `config.seed` on, into `run_dir/fold-<k>-seed-<s>/`.
         run_dir: a new or empty folder; None: `runs/<recipe>-<n>`.
-        log_style, pictures, began_s, loggers, trust_code: as in `train`. Minutes are planned once, for the first run;
-            each run has as many, and keeps to its own clock.
-        jobs, scheduler: as in `train_seeds`.
+        log_style, pictures, began_s, model, augmentation, loggers, trust_code: as in `train`. Minutes are planned once,
+            for the first run; each run has as many, and keeps to its own clock.
+        dataset: the data, read before by `load_dataset` without exclude, num_train and folds, or made by
+            `dataset_from_arrays`: what was held out of its training images is divided with them, by the config's
+            fields; a test split of its own takes no part.
+        jobs, scheduler: as in `train_seeds`, but not for arrays in memory.
 
     Raises:
         ThumbnetError: as `train`; ConfigError: a number is out of its range, or the config has trained weights or a
             teacher that know images which are held out in turn; DataError: a class has too few images or groups.
     """
-    config = load_recipe() if config is None else config
+    config = with_own_code(load_recipe() if config is None else config, model, augmentation)
     check_loggers(loggers)
     refuse_several("each of several trainings is one process's", hint=ONE_TRAINING)
+    given = {} if dataset is None else _kept_source(dataset, config)
+    asked, config = config, config if dataset is None else config.replace(data=dataset.source.name)
     check_request(config, num_folds, num_seeds)
     at_once = AtOnce(jobs, scheduler)
+    _refuse_arrays_at_once(dataset, at_once)
     at_once.check_minutes(config.minutes)
     say = speaker(log_style)
     began_s = time.perf_counter() if began_s is None else began_s
-    with keeping_sources():
+    with keeping_sources(given):
         first, dataset, plan = config.replace(folds=num_folds, fold=0), None, None
         if config.minutes is not None:
+            if given:  # of which the plan chooses no other size
+                dataset = dataset_of(
+                    given[GIVEN],
+                    val_fraction=first.val_fraction,
+                    val_per_class=first.val_per_class,
+                    split_seed=first.split_seed,
+                    division=first.division,
+                    exclude=first.exclude,
+                    num_train=first.num_train,
+                )
             with computing_with(at_once.threads_here(config.engine.threads)):
-                planned = plan_training(first, began_s=began_s, say=say, pictures=pictures, leaves_init_open=True)
+                planned = plan_training(
+                    first, began_s=began_s, say=say, pictures=pictures, dataset=dataset, leaves_init_open=True
+                )
             first, dataset, plan = planned.config, planned.dataset, planned.record
         dataset, resolved = load_checked(first, say=say if plan is None else say_nothing, dataset=dataset)
         refuse_known_weights(config, resolved.data)  # now that it is known what `auto` is
@@ -117,7 +143,7 @@ def train_folds(
             fold_list = FoldList(num_folds, seeds, checksum_of(pool))
             folder.write_checked(
                 {
-                    ASKED: config_to_toml(config),
+                    ASKED: config_to_toml(asked),
                     **files_of_data(resolved, replace(dataset.source, training_remarks=())),  # which are fold 0's own
                     **files_of_code(resolved),
                     **files_of_plan(plan),
@@ -141,16 +167,28 @@ def resume_folds(
     log_style: LogStyle = "auto",
     pictures: bool = True,
     accept_changes: bool = False,
+    dataset: Dataset | None = None,
+    model: object = None,
     loggers: Sequence[str] = (),
     trust_code: bool = False,
     jobs: int | None = None,
     scheduler: str | None = None,
 ) -> FoldRuns:
-    """Go on with what is missing: a run that was stopped, those not started, the results. Arguments as in `resume`."""
+    """Go on with what is missing: a run that was stopped, those not started, the results. Arguments as in `resume`, but
+    `dataset` as in `train_folds`."""
+    if dataset is not None and (data is not None or data_dir is not None):
+        raise ConfigError(
+            "dataset is given, and data or data_dir besides", hint="give either the dataset, or where it is"
+        )
     folder = opened_folds(run_dir)
     check_loggers(loggers)
     refuse_several("each of several trainings is one process's", hint=ONE_TRAINING)
-    with folder.locked(), keeping_sources():
+    at_once = AtOnce(jobs, scheduler)
+    _refuse_arrays_at_once(dataset, at_once)
+    shared = folder.read_config(SHARED_CONFIG)
+    given = {} if dataset is None else _kept_source(dataset, shared)
+    with folder.locked(), keeping_sources(given):
+        give_again(shared.model, model)
         options = ResumeOptions(
             data=data,
             data_dir=data_dir,
@@ -160,7 +198,21 @@ def resume_folds(
             accept_changes=accept_changes,
             loggers=loggers_to_go_on(loggers, folder.path),
         )
-        return _finish(folder, options, at_once=AtOnce(jobs, scheduler))
+        return _finish(folder, options, at_once=at_once)
+
+
+def _kept_source(dataset: Dataset, config: TrainConfig) -> dict[str, SourceSplits]:
+    """A dataset that was given, put together again, for `keeping_sources`."""
+    check_given_images(dataset, config)
+    return {GIVEN: undivided(dataset)}
+
+
+def _refuse_arrays_at_once(dataset: Dataset | None, at_once: AtOnce) -> None:
+    if dataset is not None and dataset.source.name == ARRAYS and not at_once.is_one_after_the_other:
+        raise ConfigError(
+            "folds are to be trained at once, each in a process that reads the data, but the dataset is of arrays",
+            hint="write it by thumbnet.save_dataset and give data = npz:FILE, or leave jobs and scheduler out",
+        )
 
 
 @dataclass(frozen=True)

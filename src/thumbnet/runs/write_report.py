@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from thumbnet.atomic import write_atomically
-from thumbnet.data.dataset import Dataset
-from thumbnet.data.source_registry import keeping_sources
+from thumbnet.data.dataset import Dataset, SourceSplits
+from thumbnet.data.source_registry import GIVEN, keeping_sources
+from thumbnet.data.undivided import undivided
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.label_scoring import evaluate_labels
 from thumbnet.evaluation.metrics import evaluate
@@ -44,7 +45,7 @@ def write_report(
         out: the file to write; None: report.html in the run's folder.
         data, data_dir, allow_unverified: where the run's data is now, if not as recorded; of several seeds, no data is
             read.
-        dataset: the run's data, read before; not of folds, each of which divides it otherwise.
+        dataset: the run's data, read before; of folds, as `train_folds` takes it.
         trust_code: as in `load_run`.
 
     Raises:
@@ -70,14 +71,12 @@ def write_report(
 
 
 def _folds_text(run_dir: str | Path, place: DataPlace) -> str:
+    given: dict[str, SourceSplits] = {}
     if place.dataset is not None:
-        raise ConfigError(
-            f"dataset is given, but {run_dir} holds runs on several folds, each of which divides it otherwise",
-            hint="say where the data is: data=... or data_dir=...",
-        )
+        given, place = {GIVEN: undivided(place.dataset)}, DataPlace(data=place.dataset.source.name)
     done = load_folds(run_dir)
     folder = RunDir(done.path)
-    with keeping_sources():  # which every fold divides
+    with keeping_sources(given):  # which every fold divides
         return build_report_of_folds(folder, done.runs, any_out_of_fold(done.runs, *read_folds(folder)), place)
 
 
