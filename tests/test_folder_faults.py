@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 from odd_pictures import make_classes
-from thumbnet.data.faults import FolderFaults
+from thumbnet.data.faults import FolderFaults, faulty_table
 from thumbnet.data.folder import read_folder
 from thumbnet.data.unreadable import NUM_NAMED
 from thumbnet.errors import DataError, DatasetNotFoundError, ImageError
+
+GUIDE = Path(__file__).parents[1] / "docs" / "guides" / "data.md"
 
 
 def test_every_fault_is_listed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +108,14 @@ def test_of_very_many_faults_the_rest_is_counted(tmp_path: Path) -> None:
     assert (lines[0], lines[-1]) == (f"121 faults in the folder {tmp_path}:", "  ... and 21 more")
     assert len(lines) == 1 + NUM_NAMED + 1
     assert caught.value.hint == "move it; replace them"
+
+
+def test_a_table_names_as_many_faults_as_a_folder() -> None:
+    told = faulty_table(Path("labels.csv"), [f"line {number}: no such file" for number in range(2, 123)], hint="mend")
+    lines = told.message.splitlines()
+    assert (lines[0], lines[-1]) == ("labels.csv has 121 faults:", "  ... and 21 more")
+    assert len(lines) == 1 + NUM_NAMED + 1
+    assert f"names the first {NUM_NAMED} faults and counts" in GUIDE.read_text()
 
 
 def test_listing_shows_how_far_it_is(tmp_path: Path) -> None:

@@ -9,16 +9,14 @@ from pathlib import Path
 from thumbnet.data.unreadable import NUM_NAMED, unreadable_error
 from thumbnet.errors import DataError, ImageError
 
-MAX_FAULTS = 20  # of a table, that a message names
-
 
 def faulty_table(file: Path, faults: Sequence[str], *, hint: str) -> DataError:
     """All that is wrong with the lines of a table, in one error."""
     if len(faults) == 1:
         return DataError(f"{file}, {faults[0]}", hint=hint)
-    lines = [f"  {fault}" for fault in faults[:MAX_FAULTS]]
-    if len(faults) > MAX_FAULTS:
-        lines.append(f"  ... and {len(faults) - MAX_FAULTS:,} more")
+    lines = [f"  {fault}" for fault in faults[:NUM_NAMED]]
+    if len(faults) > NUM_NAMED:
+        lines.append(f"  ... and {len(faults) - NUM_NAMED:,} more")
     return DataError("\n".join([f"{file} has {len(faults):,} faults:", *lines]), hint=hint)
 
 

@@ -9,7 +9,7 @@ from thumbnet.errors import ImageError
 
 OnUnreadable: TypeAlias = Callable[[str, ImageError], object]  # called with a name and what is wrong with it
 
-NUM_NAMED = 100  # files that a message names at most
+NUM_NAMED = 100  # files, or other faults, that a message names at most
 
 
 def unreadable_error(
