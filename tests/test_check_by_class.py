@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -16,6 +17,7 @@ from PIL import Image
 from thumbnet.cli import main
 from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.data.sources import load_dataset
+from thumbnet.data.split_folder import split_folder
 from thumbnet.data_check import check, pictures
 from thumbnet.data_check.by_class import count_kinds, large_losses
 from thumbnet.data_check.check import DataCheck, check_data
@@ -150,6 +152,25 @@ def test_alike_pictures_become_groups_that_no_split_parts(
     assert main(["data", "check", "--data", f"folder:{photos}", "--set", "flip=false", "--groups", "auto"]) == 0
     said = f"thumbnet train --data folder:{photos} --groups {checked.path / 'groups.csv'} --set flip=false"
     assert capsys.readouterr().out.splitlines()[-1] == f"to keep alike pictures on one side of every split: {said}"
+
+
+def test_where_none_are_alike_the_commands_that_name_the_groups_hold_too(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart = tmp_path / "photos"
+    shutil.copytree(photos, apart)
+    (apart / "good" / "copy.png").unlink()
+    (apart / "bad" / "nearly.png").unlink()
+    monkeypatch.setattr(check, "predict_out_of_fold", lambda config, dataset, **options: answers(dataset))
+    options = {"data": f"folder:{apart}", "device": "cpu", "image_size": 16, "kernels": "pytorch"}
+    done = check_data(load_recipe(options=options), out=tmp_path / "check", log_style="silent")
+    file = done.path / "groups.csv"
+    assert (done.summary["num_groups"], file.read_text()) == (0, "path,group\n")
+    fold = load_dataset(f"folder:{apart}", image_size=16, groups=str(file), folds=4, fold=0)
+    assert len(fold.test) == NUM_IMAGES // 4
+    split_folder(apart, tmp_path / "split", val=0.0, groups=str(file))
+    groups = load_dataset(f"folder:{tmp_path / 'split'}", image_size=16, groups="auto").train.groups
+    assert groups is None or len(groups.unique()) == len(groups)
 
 
 def test_groups_of_alike_pictures_are_joined_with_those_that_there_are() -> None:

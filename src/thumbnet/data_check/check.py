@@ -1,7 +1,8 @@
 """The quality of a dataset in one call: a folder with tables, check.json and pictures of the suspects.
 
 suspects.csv lists all suspects, exclude.csv those of the kinds that are to be left out (exact copies, unless other
-kinds are asked for), and scores.csv every image. Of pictures in files groups.csv has those that are alike as groups.
+kinds are asked for), and scores.csv every image. Of pictures in files groups.csv has those that are alike as groups; it
+has a heading alone where there are none, so that a command that names it holds for every folder.
 
 The source's training images are checked; none is held out for validation. The others (val and test, or the tenth that
 is held out for test if the source has no such split) are only searched for duplicates.
@@ -159,7 +160,7 @@ def check_data(
         folder.write(SUSPECTS, suspects_to_csv(suspects))
         folder.write(EXCLUDE, suspects_to_csv(excluded))
         folder.write(SCORES, scores_to_csv(dataset, out_of_fold))
-        if groups:
+        if dataset.train.paths is not None:
             folder.write(GROUPS, groups_to_csv(dataset, groups))
         for name, picture in draw_pictures(dataset, suspects, duplicates, out_of_fold).items():
             folder.write(name, picture)
