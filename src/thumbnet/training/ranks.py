@@ -7,8 +7,7 @@ a limit of the network's own; numbers go through collective operations, which ev
 from __future__ import annotations
 
 import io
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,16 +16,14 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Int64
 from torch import Tensor
-from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.distributed_c10d import PrefixStore
 
-from thumbnet.errors import ConfigError, RankLostError, TrainingError
+from thumbnet.errors import ConfigError
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.launch import Launch
+from thumbnet.training.rank_store import lost_where_it_fails, open_store, wait_for
 
 STEP_LIMIT = timedelta(minutes=15)  # that a process waits for the others within an epoch
-WORD_LIMIT_S = 6 * 3600.0  # that it waits for the first one, which reads, plans or scores meanwhile
-JOIN_LIMIT = timedelta(minutes=5)
-LONGEST_SLEEP_S = 0.2
 FOLDER = "run folder"  # the key under which it outlives a restart
 
 
@@ -48,7 +45,7 @@ class Ranks:
 
     def __init__(self, launch: Launch, number: int) -> None:
         self.rank, self.size, self.local_rank = launch.rank, launch.size, launch.local_rank
-        self._kept = PrefixStore(f"thumbnet {number}", _open_store(launch))
+        self._kept = PrefixStore(f"thumbnet {number}", open_store(launch))
         self._store = PrefixStore(f"{launch.restarts} {launch.size}", self._kept)
         self._num_words = 0
         self._failure: BaseException | None = None
@@ -56,7 +53,7 @@ class Ranks:
             self._join()
 
     def _join(self) -> None:
-        with _lost_where_it_fails():
+        with lost_where_it_fails():
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
                 store=PrefixStore("group", self._store),
@@ -88,7 +85,7 @@ class Ranks:
         """Replace the values by their sums over all processes; raises what `add_up_later` could not, too."""
         if self._failure is not None:
             raise self._failure
-        with _lost_where_it_fails():
+        with lost_where_it_fails():
             dist.all_reduce(values)
 
     def add_up_later(self, values: Tensor) -> None:
@@ -100,7 +97,7 @@ class Ranks:
 
     def take_from_first(self, values: Tensor) -> None:
         """Replace the values by those of the first process."""
-        with _lost_where_it_fails():
+        with lost_where_it_fails():
             dist.broadcast(values, src=0)
 
     def share(self, tensors: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
@@ -127,11 +124,11 @@ class Ranks:
         """
         key = f"word {self._num_words}"
         self._num_words += 1
-        with _lost_where_it_fails():
+        with lost_where_it_fails():
             if word is not None:
                 self._store.set(key, word)
                 return word
-            _wait_for(lambda: self._store.check([key]))
+            wait_for(lambda: self._store.check([key]))
             return self._store.get(key).decode()
 
     def fails_first(self) -> bool:
@@ -143,12 +140,12 @@ class Ranks:
 
     def remember_folder(self, path: str) -> None:
         """Keep the run's folder for processes that are started again, as long as the launcher lives."""
-        with _lost_where_it_fails():
+        with lost_where_it_fails():
             self._kept.set(FOLDER, path)
 
     def remembered_folder(self) -> str | None:
         """What `remember_folder` kept before a restart."""
-        with _lost_where_it_fails():
+        with lost_where_it_fails():
             return self._kept.get(FOLDER).decode() if self._kept.check([FOLDER]) else None
 
 
@@ -202,35 +199,3 @@ def joined(launch: Launch) -> Iterator[Ranks]:
     finally:
         _Current.is_training = False
         ranks.leave()
-
-
-def _open_store(launch: Launch) -> Store:
-    is_master = launch.is_first and not launch.is_store_kept
-    with _lost_where_it_fails():
-        return dist.TCPStore(  # type: ignore[attr-defined]  # not exported in its stubs
-            launch.address, launch.port, launch.size, is_master=is_master, timeout=JOIN_LIMIT, wait_for_workers=False
-        )
-
-
-def _wait_for(holds: Callable[[], bool]) -> None:
-    begin_s, sleep_s = time.monotonic(), 0.001
-    while not holds():  # in Python, so that an interruption is heard
-        if time.monotonic() - begin_s > WORD_LIMIT_S:
-            raise TrainingError(
-                f"the first process has not said how it goes on for {WORD_LIMIT_S / 3600:g} hours",
-                hint="read and cache the data beforehand in one process, then start torchrun again",
-            )
-        time.sleep(sleep_s)
-        sleep_s = min(2 * sleep_s, LONGEST_SLEEP_S)
-
-
-@contextmanager
-def _lost_where_it_fails() -> Iterator[None]:
-    """RankLostError in the place of what torch.distributed raises where another process is gone."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise RankLostError(
-            f"another process of this training has ended, or cannot be reached ({str(error).splitlines()[0]:.200})",
-            hint="see what it says; torchrun --max-restarts=3 begins again after the last finished epoch",
-        ) from error
