@@ -6,11 +6,13 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.distributed import HashStore
 
 from rank_trainings import CASES, in_two, train
 from thumbnet.cli import main, ranks
@@ -21,6 +23,7 @@ from thumbnet.kernels.library import can_load, load_kernels
 from thumbnet.kernels.sync_norm import norms_of, synchronised
 from thumbnet.models.registry import create_model
 from thumbnet.specs.launch import Launch, launch_of
+from thumbnet.training.rank_store import meet
 from thumbnet.training.ranks import _Current, joined
 
 HERE = Path(__file__).parent
@@ -100,6 +103,18 @@ def test_a_launcher_says_it_by_all_its_variables_or_not_at_all() -> None:
         launch_of({**variables, "RANK": "two"})
     with pytest.raises(ConfigError, match="WORLD_SIZE=1"):
         launch_of({**variables, "WORLD_SIZE": "1"})
+
+
+def test_processes_that_begin_again_meet_each_other_and_none_that_were_ended() -> None:
+    """Whatever these left in the store, and whichever process comes first."""
+    store, words = HashStore(), list[str]()
+    with ThreadPoolExecutor() as pool:
+        for order in ((0, 1, 2), (2, 1, 0), (1, 0, 2)):
+            first, *others = [pool.submit(meet, store, rank, 3) for rank in order]
+            word = first.result(10)
+            assert [other.result(10) for other in others] == [word, word]
+            words.append(word)
+    assert len(set(words)) == 3
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from test_ranks import free_port
 from thumbnet.cli import main
 from thumbnet.runs.run import load_run
 
@@ -20,9 +21,12 @@ LIMIT_S = 60.0
 pytestmark = pytest.mark.ranks
 
 
+COMMAND = [sys.executable, "-m", "torch.distributed.run"]
+
+
 def torchrun(*arguments: str, folder: Path, number: int = 2) -> tuple[int, str]:
     """The exit status and what all processes wrote."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(number), *arguments]
+    command = [*COMMAND, "--nproc-per-node", str(number), *arguments]
     begin_s = time.monotonic()
     done = subprocess.run(
         command, cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
@@ -62,3 +66,27 @@ def test_torchrun_begins_again_after_the_last_epoch(tmp_path: Path) -> None:
     run = load_run(folder)
     assert len(run.history) == 3
     assert run.metrics["num_ranks"] == 2
+
+
+def test_two_machines_begin_again_whichever_failed(tmp_path: Path) -> None:
+    """Two launchers on loopback, of which only the one whose process died counts a restart."""
+    meeting = f"--nnodes=2 --rdzv-backend=c10d --rdzv-id=machines --rdzv-endpoint=127.0.0.1:{free_port()}"
+    command = [*COMMAND, *meeting.split(), "--max-restarts", "2", str(HERE / "rank_killed.py"), *TRAIN]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "KILLED": "1:2,0:3"}
+    said = tmp_path / "said.txt"
+    with said.open("w") as output:
+        machines = [
+            subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=output) for _ in range(2)
+        ]
+        try:
+            statuses = [machine.wait(2 * LIMIT_S) for machine in machines]
+        finally:
+            for machine in machines:
+                machine.terminate()  # which ends its processes, too
+                machine.wait()
+    assert statuses == [0, 0], said.read_text()
+    assert {path.name for path in tmp_path.glob("killed-*")} == {"killed-0", "killed-1"}
+    assert "after epoch 1 of 3" in said.read_text()
+    assert "after epoch 2 of 3" in said.read_text()
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert len(load_run(folder).history) == 3

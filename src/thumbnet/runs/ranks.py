@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import ConfigError
+from thumbnet.errors import ConfigError, RunError
 from thumbnet.runs.names import CONFIG
 from thumbnet.runs.rank_job import help_training, send_training
 from thumbnet.runs.run import Run, load_run
@@ -28,7 +28,7 @@ def over_ranks(alone: Callable[[], Run], *, go_on: Callable[[Path], Run]) -> Run
     it, and load the run when it is finished, from the same folder.
 
     Raises:
-        RankLostError: another process has ended; and as `alone`.
+        RankLostError: another process has ended; RunError: a run begun before a restart is gone; and as `alone`.
     """
     launch = this_launch()
     if launch is None:
@@ -36,10 +36,21 @@ def over_ranks(alone: Callable[[], Run], *, go_on: Callable[[Path], Run]) -> Run
     if not launch.is_first:
         return load_run(follow(launch))
     with joined(launch) as ranks:
-        folder = ranks.remembered_folder() if launch.restarts else None
-        run = alone() if folder is None or not (Path(folder) / CONFIG).exists() else go_on(Path(folder))
+        begun = ranks.remembered_folder()
+        run = alone() if begun is None else go_on(_still_there(Path(begun)))
         ranks.agree(str(run.path.resolve()))
         return run
+
+
+def _still_there(folder: Path) -> Path:
+    """The folder of a run that was begun before a restart."""
+    if not (folder / CONFIG).exists():
+        raise RunError(
+            f"the run in {folder} was begun before the processes were started again, and is not here now",
+            hint="have one machine be the first always (torchrun's --node-rank 0), or give --run-dir a folder that all "
+            "of them see",
+        )
+    return folder
 
 
 def follow(launch: Launch) -> Path:

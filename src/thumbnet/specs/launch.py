@@ -13,7 +13,7 @@ from thumbnet.errors import ConfigError
 
 VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT")
 ADDRESS = "MASTER_ADDR"
-RESTARTS = "TORCHELASTIC_RESTART_COUNT"
+RUN_ID = "TORCHELASTIC_RUN_ID"
 ONE_TRAINING = "several processes train one network: `torchrun ... -m thumbnet train` without --seeds and --folds"
 AGENT_STORE = "TORCHELASTIC_USE_AGENT_STORE"
 
@@ -24,7 +24,7 @@ class Launch:
 
     `rank` counts from 0 over all machines, `local_rank` on this one; `size` is how many there are. `address` and `port`
     are those of the store where they find each other, which is the launcher's own where `is_store_kept`: it then
-    outlives a restart of the processes, of which there were `restarts`.
+    outlives a restart of the processes. `run_id` is the launcher's, which may share that store with another.
     """
 
     rank: int
@@ -32,7 +32,7 @@ class Launch:
     size: int
     address: str
     port: int
-    restarts: int = 0
+    run_id: str = ""
     is_store_kept: bool = False
 
     @property
@@ -53,7 +53,7 @@ def launch_of(variables: Mapping[str, str]) -> Launch | None:
     """
     if ADDRESS not in variables or any(name not in variables for name in VARIABLES):
         return None
-    values = [variables[name] for name in (*VARIABLES, RESTARTS) if name in variables]
+    values = [variables[name] for name in VARIABLES]
     if not all(value.isdecimal() for value in values):
         raise _wrong(variables)
     rank, local_rank, size, port = (int(variables[name]) for name in VARIABLES)
@@ -65,7 +65,7 @@ def launch_of(variables: Mapping[str, str]) -> Launch | None:
         size=size,
         address=variables[ADDRESS],
         port=port,
-        restarts=int(variables.get(RESTARTS, "0")),
+        run_id=variables.get(RUN_ID, ""),
         is_store_kept=variables.get(AGENT_STORE) == "True",
     )
 
@@ -83,5 +83,5 @@ def refuse_several(what: str, *, hint: str) -> None:
 
 
 def _wrong(variables: Mapping[str, str]) -> ConfigError:
-    told = ", ".join(f"{name}={variables[name]}" for name in (*VARIABLES, RESTARTS) if name in variables)
+    told = ", ".join(f"{name}={variables[name]}" for name in VARIABLES)
     return ConfigError(f"the environment says {told}", hint="start the processes with torchrun, which sets them right")

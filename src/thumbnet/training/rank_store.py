@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +11,11 @@ from datetime import timedelta
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import Store
 
-from thumbnet.errors import RankLostError, TrainingError
+from thumbnet.errors import RankLostError, ThumbnetError
 from thumbnet.specs.launch import Launch
 
-WORD_LIMIT_S = 6 * 3600.0  # that a process waits for the first one, which reads, plans or scores meanwhile
-JOIN_LIMIT = timedelta(minutes=5)
+CONNECT_LIMIT = timedelta(minutes=5)
+MEET_LIMIT_S = 15 * 60.0  # that a process waits for the others to begin
 LONGEST_SLEEP_S = 0.2
 
 
@@ -22,18 +23,60 @@ def open_store(launch: Launch) -> Store:
     is_master = launch.is_first and not launch.is_store_kept
     with lost_where_it_fails():
         return dist.TCPStore(  # type: ignore[attr-defined]  # not exported in its stubs
-            launch.address, launch.port, launch.size, is_master=is_master, timeout=JOIN_LIMIT, wait_for_workers=False
+            launch.address, launch.port, launch.size, is_master=is_master, timeout=CONNECT_LIMIT, wait_for_workers=False
         )
 
 
-def wait_for(holds: Callable[[], bool]) -> None:
+def meet(store: Store, rank: int, size: int) -> str:
+    """A word that the first process makes up, once all `size` processes are there; the same in each.
+
+    What processes that were ended have left in the store is never taken for an answer: each process asks with a number
+    drawn anew, and is answered with it. A count of restarts would not do, since of several launchers only the one whose
+    process failed counts.
+
+    Raises:
+        RankLostError: not all came within MEET_LIMIT_S.
+    """
+    own = secrets.token_hex(8)
+    with lost_where_it_fails():
+        if rank == 0:
+            answered: dict[int, bytes] = {}
+
+            def all_were_answered() -> bool:
+                for other in range(1, size):
+                    asked = store.get(f"asks {other}") if store.check([f"asks {other}"]) else None
+                    if asked is not None and answered.get(other) != asked:  # the first may be of one that was ended
+                        store.set(f"answer to {other}", f"{asked.decode()} {own}")
+                        answered[other] = asked
+                return all(store.check([f"{own} reached {other}"]) for other in range(1, size))
+
+            wait_for(all_were_answered, limit_s=MEET_LIMIT_S, late=_nobody_came())
+            return own
+        store.set(f"asks {rank}", own)
+        key = f"answer to {rank}"
+        wait_for(
+            lambda: store.check([key]) and store.get(key).decode().startswith(own),
+            limit_s=MEET_LIMIT_S,
+            late=_nobody_came(),
+        )
+        word = store.get(key).decode().split()[1]
+        store.set(f"{word} reached {rank}", "")
+        return word
+
+
+def _nobody_came() -> RankLostError:
+    return RankLostError(
+        f"another process of this training has not begun for {MEET_LIMIT_S / 60:g} minutes",
+        hint="begin the training in each of the processes that the launcher started",
+    )
+
+
+def wait_for(holds: Callable[[], bool], *, limit_s: float, late: ThumbnetError) -> None:
+    """Return once it holds; raise `late` where it does not within the limit."""
     begin_s, sleep_s = time.monotonic(), 0.001
     while not holds():  # in Python, so that an interruption is heard
-        if time.monotonic() - begin_s > WORD_LIMIT_S:
-            raise TrainingError(
-                f"the first process has not said how it goes on for {WORD_LIMIT_S / 3600:g} hours",
-                hint="read and cache the data beforehand in one process, then start torchrun again",
-            )
+        if time.monotonic() - begin_s > limit_s:
+            raise late
         time.sleep(sleep_s)
         sleep_s = min(2 * sleep_s, LONGEST_SLEEP_S)
 

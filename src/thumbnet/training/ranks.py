@@ -18,12 +18,13 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore
 
-from thumbnet.errors import ConfigError
+from thumbnet.errors import ConfigError, TrainingError
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.launch import Launch
-from thumbnet.training.rank_store import lost_where_it_fails, open_store, wait_for
+from thumbnet.training.rank_store import lost_where_it_fails, meet, open_store, wait_for
 
 STEP_LIMIT = timedelta(minutes=15)  # that a process waits for the others within an epoch
+WORD_LIMIT_S = 6 * 3600.0  # that it waits for the first one, which reads, plans or scores meanwhile
 FOLDER = "run folder"  # the key under which it outlives a restart
 
 
@@ -45,8 +46,8 @@ class Ranks:
 
     def __init__(self, launch: Launch, number: int) -> None:
         self.rank, self.size, self.local_rank = launch.rank, launch.size, launch.local_rank
-        self._kept = PrefixStore(f"thumbnet {number}", open_store(launch))
-        self._store = PrefixStore(f"{launch.restarts} {launch.size}", self._kept)
+        self._kept = PrefixStore(f"thumbnet {launch.run_id} {number}", open_store(launch))
+        self._store = PrefixStore(meet(self._kept, self.rank, self.size), self._kept)
         self._num_words = 0
         self._failure: BaseException | None = None
         if self.size > 1:
@@ -128,7 +129,7 @@ class Ranks:
             if word is not None:
                 self._store.set(key, word)
                 return word
-            wait_for(lambda: self._store.check([key]))
+            wait_for(lambda: self._store.check([key]), limit_s=WORD_LIMIT_S, late=_no_word_came())
             return self._store.get(key).decode()
 
     def fails_first(self) -> bool:
@@ -199,3 +200,10 @@ def joined(launch: Launch) -> Iterator[Ranks]:
     finally:
         _Current.is_training = False
         ranks.leave()
+
+
+def _no_word_came() -> TrainingError:
+    return TrainingError(
+        f"the first process has not said how it goes on for {WORD_LIMIT_S / 3600:g} hours",
+        hint="read and cache the data beforehand in one process, then start torchrun again",
+    )
