@@ -50,13 +50,14 @@ def test_what_differs_is_told_with_what_was_otherwise(
     config = folder.read_config()
     folder.write_config(config.replace(lr=0.01))
     metrics = folder.read_metrics()
-    folder.write_metrics({**metrics, "machine": "an abacus"})
+    folder.write_metrics({**metrics, "machine": "an abacus", "num_ranks": 2})
     assert main(["reproduce", str(other), "--json"]) == 1
     said = capsys.readouterr()
     found = json.loads(said.out)
     assert (found["is_same"], found["path"], found["first_different_epoch"]) == (False, None, 1)
     assert found["largest_difference"] > 0
     assert "likely causes: machine was an abacus and is " in said.err
+    assert "num_ranks (processes that trained together) was 2 and is 1" in said.err
 
 
 def test_other_data_and_what_is_no_run_are_refused(run: Path, tmp_path: Path) -> None:

@@ -206,14 +206,20 @@ def _without_none(values: Mapping[str, object]) -> dict[str, object]:
 
 def note_on_times(names: Sequence[str], runs: Sequence[Run]) -> str:
     """Says so where the times of training were not taken in the same way; else empty."""
-    keys = ["device", "num_threads", "machine"]
+    keys = ["device", "machine"]
     if all("processor_kind" in run.metrics for run in runs):  # earlier versions did not record it
         keys.append("processor_kind")
-    places = [tuple(run.metrics.get(key) for key in keys) for run in runs]
+    places = [(_computed_by(run), *(run.metrics.get(key) for key in keys)) for run in runs]
     if len(set(places)) == 1:
         return ""
     told = ", ".join(
-        f"{name} on {device} ({threads} threads, {', '.join(map(str, machine))})"
-        for name, (device, threads, *machine) in zip(names, places, strict=True)
+        f"{name} on {device} ({threads}, {', '.join(map(str, machine))})"
+        for name, (threads, device, *machine) in zip(names, places, strict=True)
     )
     return f"The times of training do not compare: {told}."
+
+
+def _computed_by(run: Run) -> str:
+    known = known_metrics(run.metrics)
+    processes = "" if known.num_ranks == 1 else f"{known.num_ranks} processes of "
+    return f"{processes}{known.num_threads} threads"

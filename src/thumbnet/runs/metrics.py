@@ -25,7 +25,7 @@ class KnownMetrics:
     `test_hamming_loss` of pictures that may have several labels. `test_accuracy_without_leaks` is None where there are
     no leaks, and where all test images are concerned, `val_accuracy_without_leaks` so of the validation images.
     `best_epoch` (on validation) and `kept_epoch` (of the weights) are 0 where nothing could stop the training early or
-    keep other weights than the last.
+    keep other weights than the last. `num_threads` are those of each of `num_ranks` processes.
     """
 
     model: str
@@ -42,6 +42,7 @@ class KnownMetrics:
     num_threads: int
     machine: str
     processor_kind: str = ""
+    num_ranks: int = 1
     seed: int = 0
     minutes: float = 0.0
     steps: int = 0
@@ -95,5 +96,5 @@ def check_metrics(values: Mapping[str, object], *, name: str, num_epochs: int) -
         raise damaged(name, f"epochs is {known.epochs}, but the history has {num_epochs}")
     if max(known.best_epoch, known.kept_epoch) > num_epochs:
         raise damaged(name, f"best_epoch is {known.best_epoch} and kept_epoch {known.kept_epoch} of {num_epochs}")
-    if known.num_test < 1 or known.num_threads < 1 or not math.isfinite(known.images_per_s):
+    if min(known.num_test, known.num_threads, known.num_ranks) < 1 or not math.isfinite(known.images_per_s):
         raise damaged(name, "a number is out of its range")

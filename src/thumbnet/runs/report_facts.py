@@ -23,6 +23,8 @@ def report_facts(
     names = config_to_dict(config)
     known = known_metrics(metrics)
     threads = counted(known.num_threads, "thread")
+    if known.num_ranks > 1:
+        threads = f"{known.num_ranks} processes of {threads}"
     epochs = f"{known.epochs} of {config.epochs}" if known.stopped_early else f"{known.epochs}"
     return [
         ("recipe", config.recipe),

@@ -14,6 +14,7 @@ from thumbnet.errors import RunError
 from thumbnet.runs.environment import using_threads
 from thumbnet.runs.fold_runs import is_fold_runs
 from thumbnet.runs.known_data import Sibling
+from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.names import WEIGHTS
 from thumbnet.runs.resolve import speaker
 from thumbnet.runs.resume import relocated
@@ -177,6 +178,9 @@ def _causes(then: Run, now: Run) -> Iterator[str]:
         before, after = then.metrics.get(name), now.metrics.get(name)
         if before is not None and before != after:
             yield f"{name} was {before} and is {after}"
+    ranks = [known_metrics(run.metrics).num_ranks for run in (then, now)]
+    if ranks[0] != ranks[1]:
+        yield f"num_ranks (processes that trained together) was {ranks[0]} and is {ranks[1]}"
     for name, version in then.card.versions.items():
         if version != now.card.versions.get(name):
             yield f"{name} was {version} and is {now.card.versions.get(name)}"
