@@ -109,19 +109,33 @@ def with_environment(checkpoint: Checkpoint, **changes: object) -> Checkpoint:
     return dataclasses.replace(checkpoint, environment=dataclasses.replace(checkpoint.environment, **changes))  # type: ignore[arg-type]
 
 
+def test_another_number_of_processes_is_accepted_said_and_recorded(
+    stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = RunDir(stopped).read_checkpoint()
+    assert checkpoint is not None
+    RunDir(stopped).write_checkpoint(with_environment(checkpoint, num_ranks=2, num_threads=7))
+    resumed = resume(stopped, log_style="reference", pictures=False)
+    threads = torch.get_num_threads()
+    changes = [f"num_threads was 7 and is {threads}", "num_ranks was 2 and is 1"]
+    assert f"which metrics.json records: {', '.join(changes)}." in capsys.readouterr().err
+    assert resumed.metrics["resumed_with_changes"] == [f"from epoch 2 on: {change}" for change in changes]
+
+
 def test_other_kernels_are_refused_and_accepted(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint = RunDir(stopped).read_checkpoint()
     assert checkpoint is not None
-    elsewhere = with_environment(checkpoint, kernels="native (g++)", torch="9.9")
+    elsewhere = with_environment(checkpoint, kernels="native (g++)", torch="9.9", num_ranks=2)
     RunDir(stopped).write_checkpoint(elsewhere)
     assert main(["train", "--resume", str(stopped), "--log-style", "silent", "--no-pictures"]) == 2
     said = capsys.readouterr().err
     assert "kernels was native (g++) and is pytorch" in said
     assert "torch was 9.9 and is" in said
     assert main(["train", "--resume", str(stopped), "--log-style", "silent", "--no-pictures", "--accept-changes"]) == 0
-    (first, second) = json.loads((stopped / "metrics.json").read_text())["resumed_with_changes"]
+    (first, second, third) = json.loads((stopped / "metrics.json").read_text())["resumed_with_changes"]
     assert "kernels" in first
     assert "torch" in second
+    assert "num_ranks" in third
 
 
 def test_more_threads_than_there_are_cores_are_refused(stopped: Path) -> None:

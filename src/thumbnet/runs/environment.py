@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import nn
@@ -37,6 +37,13 @@ class Environment:
         """The number of threads to compute with again; None where as many as there are: another number of processes
         shares the processor."""
         return self.num_threads if self.num_ranks in (None, num_ranks_now()) else None
+
+    def difference_of_ranks(self, now: Environment) -> list[str]:
+        """Another number of processes, and of each one's threads, where the first differs, as in `differences`."""
+        if self.num_ranks in (None, now.num_ranks):
+            return []
+        alike = replace(now, num_ranks=self.num_ranks, num_threads=self.num_threads)
+        return [each for each in self.differences(now) if each not in self.differences(alike)]
 
     def differences(self, now: Environment) -> list[str]:
         """What is known of both and differs, a text each."""

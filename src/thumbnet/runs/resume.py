@@ -68,7 +68,7 @@ def resume(
         loggers: as in `train`; those that the run has go on by themselves.
         accept_changes: go on although the config was edited, or although device, precision, kernels, number of threads,
             processor or PyTorch's version are others than before: the end is then another one, and metrics.json has a
-            list `resumed_with_changes`.
+            list `resumed_with_changes`. Another number of processes is accepted without it, and is in that list, too.
         model, trust_code: as in `load_run`.
 
     Raises:
@@ -142,8 +142,10 @@ def go_on(
         as_before = using_threads(before, say=say) if asked is None else computing_with(asked)
         with as_before:
             model = build_model(config, dataset)
-            changes = [] if checkpoint is None else recorded.differences(environment_of(config, model))
-            check_accepted(changes, folder=folder.path, accept_changes=options.accept_changes)
+            now = environment_of(config, model)
+            changes, of_ranks = recorded.differences(now), recorded.difference_of_ranks(now)
+            refused = [change for change in changes if change not in of_ranks]
+            check_accepted(refused, folder=folder.path, accept_changes=options.accept_changes)
             if is_moved or edited:
                 moved = started.replace(data=config.data, data_dir=config.data_dir)
                 folder.write_config(moved, note=describe_data(dataset))
@@ -155,6 +157,8 @@ def go_on(
                 say("Its checkpoint is of an earlier version and records no threads and kernels: they may differ.")
             done = 0 if checkpoint is None else checkpoint.state.epoch
             say(f"Resuming {folder.path} after epoch {done} of {config.epochs}.")
+            if of_ranks:
+                say(f"The end may differ in rounding, which metrics.json records: {', '.join(of_ranks)}.")
             if folder.read_plan() is not None:
                 say("It follows the pace that it had last, and no clock: its minutes are over when they are.")
             changes = [f"from epoch {done + 1} on: {change}" for change in (*edited, *changes)]
