@@ -49,7 +49,7 @@ from thumbnet.training.state import TrainingState, check_state, load_state, stat
 from thumbnet.training.state_checks import check_finite, finite_at
 from thumbnet.training.stopping import OnEpochEnd, StopRule
 from thumbnet.training.threads import obeys_threads
-from thumbnet.training.together import agree_on_end, begin_together, sharing_pace
+from thumbnet.training.together import agree_on_end, begin_together, means_of, sharing_pace
 from thumbnet.training.train_images import train_images_of
 
 NO_SCORERS: Mapping[str, Callable[[nn.Module], S]] = MappingProxyType({})
@@ -145,11 +145,11 @@ def fit(
     average = WeightAverage(model, decay=average_decay) if average_decay else None
     if average is not None and resume_from is not None and resume_from.average is not None:
         average.load(resume_from.average)
+    precision = pick_precision(engine.precision, device, fully_fused=library is not None and runs_fully_fused(model))
     has_clock = length.clock is not None
     if ranks is not None:
-        has_clock = begin_together(ranks, model, average, device, has_clock=has_clock)
+        has_clock = begin_together(ranks, model, average, means_of(device, precision, library), has_clock=has_clock)
     syncs_norms = ranks is not None and engine.sync_norm
-    is_fused = library is not None and runs_fully_fused(model)
     course = Course(
         pace=pace,
         steps_per_epoch=steps_per_epoch,
@@ -165,7 +165,7 @@ def fit(
         forward=torch.compile(model) if engine.compiled else model,
         optimizer=torch_optimizer,
         base_lrs=base_lrs,
-        precision=pick_precision(engine.precision, device, fully_fused=is_fused),
+        precision=precision,
         train=train,
         course=course,
         objective=objective,

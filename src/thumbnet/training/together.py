@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, astuple, dataclass
+from typing import Literal
 
 import torch
 from torch import nn
 
 from thumbnet.errors import TrainingError
+from thumbnet.kernels.library import Kernels
 from thumbnet.specs.stopping import STOPPED_BY, StoppedBy
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.course import Course
@@ -16,20 +19,41 @@ from thumbnet.training.ranks import Ranks
 GOES_ON = "goes on"
 
 
+@dataclass(frozen=True)
+class Means:
+    """What a process trains with, where the engine's `auto` may have chosen otherwise than in another process."""
+
+    device: str
+    precision: str
+    kernels: Literal["native", "pytorch"]
+
+
+MENDED_BY = {
+    "device": "give --device cpu, or as many GPUs as there are processes",
+    "precision": "give --set precision=float32",
+    "kernels": "give --set kernels=pytorch, or a compiler to the machine that has none",
+}
+
+
+def means_of(device: torch.device, precision: torch.dtype, library: Kernels | None) -> Means:
+    return Means(device.type, str(precision).removeprefix("torch."), "pytorch" if library is None else "native")
+
+
 def begin_together(
-    ranks: Ranks, model: nn.Module, average: WeightAverage | None, device: torch.device, *, has_clock: bool
+    ranks: Ranks, model: nn.Module, average: WeightAverage | None, means: Means, *, has_clock: bool
 ) -> bool:
     """Take over the first process's weights, and those of its average; whether that process has a clock.
 
     Raises:
-        TrainingError: it computes on another kind of device.
+        TrainingError: it trains with other means, so that the processes' weights would become others.
     """
-    kind, told = ranks.agree(f"{device.type} {has_clock}" if ranks.is_first else None).split()
-    if kind != device.type:
-        raise TrainingError(
-            f"the first process trains on {kind}, process {ranks.rank} on {device.type}",
-            hint="give --device cpu, or as many GPUs as there are processes",
-        )
+    *firsts, told = ranks.agree(" ".join([*astuple(means), str(has_clock)]) if ranks.is_first else None).split()
+    for (name, own), first in zip(asdict(means).items(), firsts, strict=True):
+        if own != first:
+            raise TrainingError(
+                f"the first process trains with {name} {first}, process {ranks.rank} with {name} {own}",
+                hint=MENDED_BY[name],
+            )
     states = [model.state_dict(), {} if average is None else average.averaged]
     for tensor in (tensor for state in states for tensor in state.values()):
         values = tensor.contiguous()
