@@ -115,7 +115,9 @@ def main() -> None:
     assert launch is not None
     with joined(launch) as ranks:
         weights = {name: state for name, (_, state) in in_two(ranks, tuple(CASES)).items()}
-        torch.save(weights, Path(sys.argv[1]))
+    with joined(launch) as ranks:  # a second training of the same processes
+        weights["again"] = train("mixup", ranks)[1]
+    torch.save(weights, Path(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -56,6 +56,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[
         assert launch is not None
         with joined(launch) as ranks:
             done = in_two(ranks, tuple(CASES))
+        with joined(launch) as ranks:
+            done["again"] = train("mixup", ranks)
         assert second.wait(60) == 0
     return done, torch.load(out, weights_only=True)
 
@@ -71,7 +73,7 @@ def test_two_processes_give_the_losses_of_one(name: str, two: tuple[dict[str, An
             assert other_accuracy == pytest.approx(accuracy, abs=0.1 if "bfloat16" in name else 1e-6)
 
 
-@pytest.mark.parametrize("name", [*CASES, "parts"])
+@pytest.mark.parametrize("name", [*CASES, "parts", "again"])
 def test_both_processes_have_the_same_weights(name: str, two: tuple[dict[str, Any], dict[str, Any]]) -> None:
     _, weights = two[0][name]
     assert all(torch.equal(weights[key], other) for key, other in two[1][name].items())

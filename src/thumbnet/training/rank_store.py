@@ -16,10 +16,22 @@ from thumbnet.specs.launch import Launch
 
 CONNECT_LIMIT = timedelta(minutes=5)
 MEET_LIMIT_S = 15 * 60.0  # that a process waits for the others to begin
+PART_LIMIT_S = 60.0
 LONGEST_SLEEP_S = 0.2
 
 
+_opened: dict[tuple[str, int], Store] = {}  # by address and port, for all trainings of this process
+
+
 def open_store(launch: Launch) -> Store:
+    """The store that the launcher keeps; where it keeps none, the first process's, as long as that lives."""
+    place = launch.address, launch.port
+    if place not in _opened:
+        _opened[place] = _open(launch)
+    return _opened[place]
+
+
+def _open(launch: Launch) -> Store:
     is_master = launch.is_first and not launch.is_store_kept
     with lost_where_it_fails():
         return dist.TCPStore(  # type: ignore[attr-defined]  # not exported in its stubs
@@ -69,6 +81,24 @@ def _nobody_came() -> RankLostError:
         f"another process of this training has not begun for {MEET_LIMIT_S / 60:g} minutes",
         hint="begin the training in each of the processes that the launcher started",
     )
+
+
+def part(store: Store, launch: Launch) -> None:
+    """Called by each at the end: the process that has the store waits until the others need it no longer.
+
+    Raises:
+        RankLostError: one of them did not get there within PART_LIMIT_S.
+    """
+    with lost_where_it_fails():
+        if not launch.is_first:
+            store.set(f"parted {launch.rank}", "")
+        elif not launch.is_store_kept:
+            keys = [f"parted {other}" for other in range(1, launch.size)]
+            late = RankLostError(
+                f"the training is done, but another process has not heard so within {PART_LIMIT_S:g} seconds",
+                hint="see what it says",
+            )
+            wait_for(lambda: all(store.check([key]) for key in keys), limit_s=PART_LIMIT_S, late=late)
 
 
 def wait_for(holds: Callable[[], bool], *, limit_s: float, late: ThumbnetError) -> None:

@@ -21,7 +21,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from thumbnet.errors import ConfigError, TrainingError
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.launch import Launch
-from thumbnet.training.rank_store import lost_where_it_fails, meet, open_store, wait_for
+from thumbnet.training.rank_store import lost_where_it_fails, meet, open_store, part, wait_for
 
 STEP_LIMIT = timedelta(minutes=15)  # that a process waits for the others within an epoch
 WORD_LIMIT_S = 6 * 3600.0  # that it waits for the first one, which reads, plans or scores meanwhile
@@ -45,6 +45,7 @@ class Ranks:
     """
 
     def __init__(self, launch: Launch, number: int) -> None:
+        self._launch = launch
         self.rank, self.size, self.local_rank = launch.rank, launch.size, launch.local_rank
         self._kept = PrefixStore(f"thumbnet {launch.run_id} {number}", open_store(launch))
         self._store = PrefixStore(meet(self._kept, self.rank, self.size), self._kept)
@@ -66,6 +67,10 @@ class Ranks:
     @property
     def is_first(self) -> bool:
         return self.rank == 0
+
+    def part(self) -> None:
+        """Be done with a training, which all processes end alike; RankLostError where one of them has not."""
+        part(self._store, self._launch)
 
     def leave(self) -> None:
         """Take part no longer."""
@@ -197,6 +202,7 @@ def joined(launch: Launch) -> Iterator[Ranks]:
     _Current.is_training = True
     try:
         yield ranks
+        ranks.part()
     finally:
         _Current.is_training = False
         ranks.leave()
