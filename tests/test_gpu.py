@@ -6,16 +6,16 @@ THUMBNET_TEST_GPU=cpu runs them on the CPU instead: that shows that the tests th
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from fitting import fit_flat
 from small_runs import small_config, write_small_data
+from test_ranks import free_port
 from thumbnet import Run, load_dataset, load_run, measure_robustness, resume, saliency_maps, train
 from thumbnet.augment import create_policy
 from thumbnet.data.batches import memory_order
@@ -23,8 +23,10 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.metrics import Evaluation, evaluate
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.registry import create_model
+from thumbnet.specs.launch import Launch
 from thumbnet.specs.policies import POLICIES
 from thumbnet.training.device import peak_memory_bytes, pick_device
+from thumbnet.training.ranks import joined
 from thumbnet.training.result import FitResult
 
 pytestmark = pytest.mark.gpu
@@ -202,16 +204,23 @@ def test_a_stopped_run_goes_on(device: str, run: Run, tmp_path: Path) -> None:
         torch.testing.assert_close(values, theirs[name], rtol=0.01, atol=0.01)
 
 
-def test_one_rank_trains_as_no_rank_does(device: str, run: Run, tmp_path: Path) -> None:
-    """Under torchrun, which sets up a group of one process."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "-m", "thumbnet"]
-    options = ["train", "--recipe", str(run.path / "config.toml"), "--run-dir", str(tmp_path / "run"), "--no-pictures"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, *options], capture_output=True, text=True, env=environment, timeout=300)
-    assert done.returncode == 0, done.stderr
-    ours, theirs = (load_run(each).model.state_dict() for each in (tmp_path / "run", run.path))
-    for name, values in ours.items():
-        torch.testing.assert_close(values, theirs[name], rtol=0.01, atol=0.01)
+def test_one_rank_trains_as_no_rank_does(device: str, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group of one process, by NCCL on a GPU: every sum over the processes is taken there, of one summand."""
+    alone = trained_on(device, digits)
+    summed_on: list[str] = []
+    add_up = dist.all_reduce
+
+    def watch(values: Tensor) -> None:
+        summed_on.append(values.device.type)
+        add_up(values)
+
+    monkeypatch.setattr(dist, "all_reduce", watch)
+    with joined(Launch(0, 0, 1, "127.0.0.1", free_port())) as ranks:
+        ranks._join()  # which a process that trains alone does not do
+        assert dist.is_initialized()
+        together = trained_on(device, digits, ranks=ranks)
+    assert set(summed_on) == {device}
+    torch.testing.assert_close(losses(together), losses(alone), rtol=ROUNDING["float32"], atol=0.01)
 
 
 def test_memory_is_the_devices_own(device: str, digits: Dataset) -> None:
