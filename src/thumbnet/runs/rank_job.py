@@ -5,7 +5,6 @@ They need no data, recipe or code of their own: tensors and texts come from the 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.parts import build_model, fit_config
 from thumbnet.specs.json_text import read_object, to_json
 from thumbnet.specs.own_code import file_of, receive
+from thumbnet.specs.processors import num_processors
 from thumbnet.specs.typed import from_fields
 from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.progress import Silent
@@ -107,7 +107,7 @@ def help_training(ranks: Ranks) -> None:
     config = run_config_from_toml(facts.config, name=NAME)
     images = _images(ranks, facts, sent)
     dataset = _dataset(facts, images, sent["labels"])
-    torch.set_num_threads(min(facts.num_threads, os.cpu_count() or 1))
+    torch.set_num_threads(min(facts.num_threads, num_processors()))
     fit_config(
         config,
         dataset,
