@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from typing import Any
 
 from thumbnet.training.history import EpochRecord
@@ -30,6 +31,14 @@ def tell(progress: Progress) -> None:
     progress.step_ends(HALF_WAY)
     progress.step_ends(LAST)
     progress.epoch_ends(RECORD)
+
+
+def test_where_classes_are_weighted_the_balanced_accuracy_stands_beside_each_accuracy() -> None:
+    stream = io.StringIO()
+    lines = Lines(stream)
+    lines.epoch_begins(PLAN)
+    lines.epoch_ends(replace(RECORD, val_balanced_accuracy=0.4, test_balanced_accuracy=0.3))
+    assert "val accuracy 50.00% (balanced 40.00%)  test accuracy 52.58% (balanced 30.00%)" in stream.getvalue()
 
 
 def test_reference_log_lines_have_the_published_format() -> None:

@@ -209,7 +209,13 @@ def _epoch_name(plan: EpochPlan) -> str:
 
 def _describe(record: EpochRecord) -> str:
     parts = [f"loss {record.train_loss:.4f}", f"accuracy {record.train_accuracy:.2%}"]
-    for split, accuracy in (("val", record.val_accuracy), ("test", record.test_accuracy)):
+    scored = (
+        ("val", record.val_accuracy, record.val_balanced_accuracy),
+        ("test", record.test_accuracy, record.test_balanced_accuracy),
+    )
+    for split, accuracy, balanced in scored:
         if accuracy is not None:
-            parts.append(f"{split} accuracy {accuracy:.2%}")
+            parts.append(
+                f"{split} accuracy {accuracy:.2%}" + ("" if balanced is None else f" (balanced {balanced:.2%})")
+            )
     return "  ".join([*parts, f"{record.images_per_s:,.0f} images/s", f"{record.train_s:.1f} s"])
