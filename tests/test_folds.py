@@ -276,6 +276,7 @@ def test_the_command_ends_with_what_holds_out_of_fold(
     assert main([*arguments, "--no-pictures", "--log-style", "silent"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2].startswith("out of fold: accuracy ")
+    assert "], balanced accuracy " in lines[-2]
     assert "area under the ROC curve" in lines[-2]
     assert "(40 images, each predicted once by a model that was not trained on it; 2 folds, seeds 0)" in lines[-2]
     assert main(["train", "--resume", str(tmp_path / "folds"), "--no-pictures"]) == 0

@@ -12,12 +12,13 @@ from scipy.stats import ttest_ind, ttest_rel
 
 from small_runs import small_config, write_small_data
 from thumbnet.cli import main
+from thumbnet.cli.training_output import described
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.mean_comparison import compare_means
 from thumbnet.runs.compare_seeds import compare_seeds
 from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.run import RunDir, load_run
-from thumbnet.runs.seeds import train_seeds
+from thumbnet.runs.seeds import SeedRuns, train_seeds
 
 NUM_SEEDS = 2
 
@@ -32,6 +33,17 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             config.replace(lr=lr), num_seeds=NUM_SEEDS, run_dir=folder / name, log_style="silent", pictures=False
         )
     return folder / "slow", folder / "fast"
+
+
+def test_train_ends_with_more_than_the_accuracy(folders: tuple[Path, Path]) -> None:
+    runs = tuple(load_run(folders[1] / f"seed-{seed}") for seed in (0, 1))
+    done = SeedRuns(folders[1], runs, json.loads((folders[1] / "metrics.json").read_text()))
+    _, line = described(done)
+    figures = done.metrics["figures"]
+    for name, label in (("test_balanced_accuracy", "balanced accuracy"), ("test_macro_f1", "macro F1")):
+        assert f"{label} {figures[name]['mean']:.2%} ± {figures[name]['std']:.2%}" in line
+    (accuracy, *_) = described(runs[0])
+    assert " after 1 epoch, " in accuracy
 
 
 def test_the_folder_has_every_test_figure_with_its_interval(folders: tuple[Path, Path]) -> None:
@@ -102,10 +114,19 @@ def test_recipes_are_compared_by_their_means(
     assert [each["accuracies"] for each in values["recipes"]] == rows
     assert values["comparisons"][0]["difference"] == pytest.approx(statistics.mean(rows[1]) - statistics.mean(rows[0]))
     assert json.loads((tmp_path / "out" / "comparison.json").read_text()) == values
+    balanced = [
+        [load_run(folder / f"seed-{seed}").metrics["test_balanced_accuracy"] for seed in (0, 1)] for folder in folders
+    ]
+    figures = values["comparisons"][0]["figures"]
+    difference = statistics.mean(balanced[1]) - statistics.mean(balanced[0])
+    assert figures["test_balanced_accuracy"]["difference"] == pytest.approx(difference)
+    assert {"test_macro_f1", "test_auc", "test_mcc"} <= figures.keys()
+    assert "test_accuracy" not in figures
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"comparison.json", "curves.png", "cost.png"}
     assert main(arguments) == 0
     text = capsys.readouterr().out
     assert "fast against slow" in text
+    assert f"balanced accuracy: {100 * difference:+.2f} points" in text
     assert "about the recipes" in text
 
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from thumbnet.evaluation.aggregate import Aggregate
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.runs.fold_runs import FoldRuns
 from thumbnet.runs.run import Run
+from thumbnet.runs.seed_runs import figures_of_seeds
 from thumbnet.runs.seeds import SeedRuns
 from thumbnet.terminal.text import counted, escaped
 
 SHOWN_OUT_OF_FOLD = {
     "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
     "auc": "area under the ROC curve",
     "mean_average_precision": "mean average precision",
+}
+SHOWN_OVER_SEEDS = {
+    "test_balanced_accuracy": "balanced accuracy",
+    "test_mean_average_precision": "mean average precision",
+    "test_macro_f1": "macro F1",
 }
 
 
@@ -29,12 +37,23 @@ def described(done: Run | SeedRuns | FoldRuns) -> list[str]:
         seeds = ", ".join(str(run.config.seed) for run in done.runs)
         first = done.runs[0].metrics
         trained = f"{first['num_test']:,} images of {first['data']}), {metrics['train_s']:.0f} s of training each"
-        return [f"test accuracy {metrics['test_accuracy']:.2%}{spread} (n = {metrics['n']}, seeds {seeds}; {trained}"]
+        accuracy = f"test accuracy {metrics['test_accuracy']:.2%}{spread} (n = {metrics['n']}, seeds {seeds}; {trained}"
+        return [accuracy, *_over_seeds(figures_of_seeds(done.runs))]
     accuracy = (
         f"test accuracy {metrics['test_accuracy']:.2%} ({_span(metrics)}{metrics['num_test']:,} images of "
         f"{metrics['data']}) after {counted(metrics['epochs'], 'epoch')}, {metrics['train_s']:.0f} s of training"
     )
     return [accuracy, *metrics_over_classes(metrics)]
+
+
+def _over_seeds(figures: Mapping[str, Aggregate]) -> list[str]:
+    """The means that say more than the accuracy; none of runs from before they were kept."""
+    texts = []
+    for name, label in SHOWN_OVER_SEEDS.items():
+        if name in figures:
+            mean, deviation = figures[name].mean, figures[name].std
+            texts.append(f"{label} {mean:.2%}" + ("" if deviation is None else f" ± {deviation:.2%}"))
+    return [", ".join(texts)] if texts else []
 
 
 def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:

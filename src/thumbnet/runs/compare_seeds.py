@@ -1,9 +1,9 @@
-"""Recipes compared over their seeds: the mean accuracies of folders that `train --seeds` made, against the first."""
+"""Recipes compared over their seeds: the mean figures of folders that `train --seeds` made, against the first."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from thumbnet.evaluation.aggregate import Aggregate, aggregate
 from thumbnet.evaluation.comparison import CONFIDENCE_LEVEL, RunMetrics
 from thumbnet.evaluation.mean_comparison import WELCH_METHOD, MeanComparison, compare_means
 from thumbnet.runs.compare import distinct_names, note_on_times
+from thumbnet.runs.evaluate_seeds import OF_PER_CENT
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import Run, RunDir
 from thumbnet.runs.same_test import check_same_test
-from thumbnet.runs.seed_runs import load_seed_runs
+from thumbnet.runs.seed_runs import figures_of_test, load_seed_runs
 from thumbnet.runs.write_comparison import COMPARISON, check_new_or_empty
 from thumbnet.specs.own_code import takes_trust
 from thumbnet.terminal.table import aligned
@@ -31,7 +32,8 @@ class SeedsComparison:
     """Recipes with several seeds each, the first being the baseline; `str(comparison)` is the table.
 
     `names` tell their folders apart; `runs` are each one's; `accuracies` of the test images; `comparisons` compare the
-    second recipe, the third, ... with the first; `notes` are for the reader of the table.
+    second recipe, the third, ... with the first, and `figures` likewise in each other test figure of metrics.json that
+    all of their runs have, by its name; `notes` are for the reader of the table.
     """
 
     names: tuple[str, ...]
@@ -40,6 +42,7 @@ class SeedsComparison:
     accuracies: tuple[Aggregate, ...]
     comparisons: tuple[MeanComparison, ...]
     notes: tuple[str, ...]
+    figures: tuple[Mapping[str, MeanComparison], ...]
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
@@ -67,8 +70,9 @@ class SeedsComparison:
                     "interval": None if comparison.interval is None else asdict(comparison.interval),
                     "p_value": comparison.p_value,
                     "paired": None if comparison.paired is None else asdict(comparison.paired),
+                    "figures": {name: asdict(each) for name, each in self.figures[index].items()},
                 }
-                for name, comparison in zip(self.names[1:], self.comparisons, strict=True)
+                for index, (name, comparison) in enumerate(zip(self.names[1:], self.comparisons, strict=True))
             ],
             "notes": list(self.notes),
         }
@@ -80,8 +84,8 @@ class SeedsComparison:
             seconds = f"{_median_train_s(runs):,.0f} s"
             table.append((name, runs[0].card.model, str(accuracy.n), f"{100 * accuracy.mean:.2f} %{spread}", seconds))
         lines = aligned(table)
-        for name, comparison in zip(self.names[1:], self.comparisons, strict=True):
-            lines += ["", f"{name} against {self.names[0]}:", *_pair_lines(comparison)]
+        for name, comparison, figures in zip(self.names[1:], self.comparisons, self.figures, strict=True):
+            lines += ["", f"{name} against {self.names[0]}:", *_pair_lines(comparison), *_figure_lines(figures)]
         num_images = known_metrics(self.runs[0][0].metrics).num_test
         lines += [
             "",
@@ -100,7 +104,7 @@ def compare_seeds(
     allow_unverified: bool | None = None,
     trust_code: bool = False,
 ) -> SeedsComparison:
-    """Compare folders that `train --seeds` made with the first of them, by the mean test accuracy.
+    """Compare folders that `train --seeds` made with the first of them, by the means of their test figures.
 
     Args:
         folders: two or more, of runs scored on the same test images.
@@ -129,9 +133,20 @@ def compare_seeds(
         compare_means(accuracies[0], accuracies[index], is_paired=seeds[index] == seeds[0])
         for index in range(1, len(runs))
     )
+    rows = [[figures_of_test(run) for run in each] for each in runs]
+    figures = tuple(
+        {
+            name: compare_means(
+                [row[name] for row in rows[0]], [row[name] for row in rows[index]], is_paired=seeds[index] == seeds[0]
+            )
+            for name in rows[0][0]
+            if name != "test_accuracy" and all(name in row for row in (*rows[0], *rows[index]))
+        }
+        for index in range(1, len(runs))
+    )
     times = note_on_times(names, [each[0] for each in runs])
     shown = tuple(note for note in (*notes, times) if note)
-    return SeedsComparison(names, paths, runs, tuple(map(aggregate, accuracies)), comparisons, shown)
+    return SeedsComparison(names, paths, runs, tuple(map(aggregate, accuracies)), comparisons, shown, figures)
 
 
 def write_seeds_comparison(comparison: SeedsComparison, out_dir: str | Path) -> None:
@@ -176,6 +191,23 @@ def _pair_lines(comparison: MeanComparison) -> list[str]:
     if paired is not None and paired.low is not None and paired.high is not None:
         lines.append(f"    seed by seed: {100 * paired.low:+.2f} to {100 * paired.high:+.2f}")
     return lines
+
+
+def _figure_lines(figures: Mapping[str, MeanComparison]) -> list[str]:
+    """How far the means of the other figures differ, a line for each, in points where it is shown per cent."""
+    lines = []
+    for name, found in figures.items():
+        label = name.removeprefix("test_").replace("_", " ")
+        line = f"    {label}: {_difference_text(name, found.difference)}"
+        if found.interval is not None:
+            low, high = (_difference_text(name, bound, unit="") for bound in (found.interval.low, found.interval.high))
+            line += f" ({CONFIDENCE_LEVEL:.0%} interval {low} to {high}), p = {found.p_value:.2g}"
+        lines.append(line)
+    return lines
+
+
+def _difference_text(name: str, value: float, *, unit: str = " points") -> str:
+    return f"{100 * value:+.2f}{unit}" if any(part in name for part in OF_PER_CENT) else f"{value:+.4f}"
 
 
 def _median_train_s(runs: Sequence[Run]) -> float:

@@ -33,13 +33,9 @@ def load_seed_runs(path: str | Path) -> tuple[Run, ...]:
 
 def figures_of_seeds(runs: Sequence[Run]) -> dict[str, Aggregate]:
     """Each figure of the test images that all runs have, by its name in metrics.json."""
-    return aggregate_rows(
-        [
-            {
-                name: value
-                for name, value in run.metrics.items()
-                if name.startswith("test_") and isinstance(value, float)
-            }
-            for run in runs
-        ]
-    )
+    return aggregate_rows([figures_of_test(run) for run in runs])
+
+
+def figures_of_test(run: Run) -> dict[str, float]:
+    """A run's figures of the test images, by their names in metrics.json."""
+    return {name: value for name, value in run.metrics.items() if name.startswith("test_") and isinstance(value, float)}
