@@ -87,6 +87,10 @@ def test_runs_are_compared_by_what_their_folders_keep(runs: Runs) -> None:
     for metrics, run in zip(comparison.metrics, (runs.first, runs.second), strict=True):
         assert metrics.accuracy == pytest.approx(run.metrics["test_accuracy"])
         assert (metrics.train_s, metrics.macs) == (run.metrics["train_s"], run.metrics["macs"])
+        assert metrics.balanced_accuracy == pytest.approx(run.metrics["test_balanced_accuracy"])
+        assert metrics.balanced_accuracy is not None
+        assert f" {metrics.balanced_accuracy:.2%} " in str(comparison)
+    assert "test accuracy  balanced " in str(comparison)
     (pair,) = comparison.comparisons
     assert pair.difference == pytest.approx(second.accuracy - first.accuracy)
     assert comparison.notes == ()

@@ -35,7 +35,8 @@ class Interval:
 class RunMetrics:
     """A run's accuracy and cost: `accuracy` on test images and its `standard_error` are fractions, `macs` are of one
     image, `train_s` are seconds of training alone; `mean_average_precision` is there where an image may have several
-    labels, and some have one that others have not."""
+    labels, and some have one that others have not, `balanced_accuracy`, the mean of the classes' accuracies, of a run
+    whose images have one label each."""
 
     name: str
     path: str
@@ -48,6 +49,7 @@ class RunMetrics:
     train_s: float
     epochs: int
     mean_average_precision: float | None = None
+    balanced_accuracy: float | None = None
 
 
 @dataclass(frozen=True)

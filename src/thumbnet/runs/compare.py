@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
+
 from thumbnet.data.class_counts import label_text
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
@@ -25,6 +27,7 @@ from thumbnet.evaluation.label_differences import METHOD, FigureDifference, labe
 from thumbnet.evaluation.label_predictions import StoredLabels
 from thumbnet.evaluation.metrics import standard_error
 from thumbnet.evaluation.multi_label import label_evaluation_of
+from thumbnet.evaluation.predictions import StoredPredictions
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import Run, RunDir, load_run
@@ -182,8 +185,11 @@ def _open_run(path: str | Path) -> Run:
 
 def _metrics_of(name: str, run: Run, stored: Stored) -> RunMetrics:
     accuracy, known = float(stored.right.double().mean()), known_metrics(run.metrics)
-    mean = None
-    if isinstance(stored, StoredLabels):
+    mean = balanced = None
+    if isinstance(stored, StoredPredictions):
+        recalls = [stored.right[stored.labels == label].double().mean() for label in stored.labels.unique()]
+        balanced = float(torch.stack(recalls).mean())
+    else:
         mean = label_evaluation_of(stored, run.card.class_names).mean_average_precision
     return RunMetrics(
         name=name,
@@ -197,6 +203,7 @@ def _metrics_of(name: str, run: Run, stored: Stored) -> RunMetrics:
         train_s=known.train_s,
         epochs=known.epochs,
         mean_average_precision=mean,
+        balanced_accuracy=balanced,
     )
 
 

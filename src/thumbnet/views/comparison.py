@@ -43,7 +43,7 @@ def describe_comparison(
     Args:
         differences: of the metrics over all labels, of each comparison, where an image may have several.
     """
-    heading = ["mean average precision"] if differences else []
+    heading = ["mean average precision"] if differences else ["balanced"]
     rows: list[tuple[str, ...]]
     rows = [("run", "model", "parameters", "MACs", "test accuracy", *heading, "training", "epochs")]
     rows += [
@@ -53,7 +53,7 @@ def describe_comparison(
             f"{run.num_params:,}",
             f"{run.macs / 1e6:,.1f} M",
             f"{run.accuracy:.2%} ± {run.standard_error:.2%}",
-            *(_precision_text(run) for _ in heading),
+            *(_more_text(run) for _ in heading),
             duration(run.train_s),
             f"{run.epochs}",
         )
@@ -136,7 +136,11 @@ def _pair_lines(name: str, baseline: str, comparison: PairedComparison, num_comp
     return tuple(lines)
 
 
-def _precision_text(run: RunMetrics) -> str:
+def _more_text(run: RunMetrics) -> str:
+    """What stands beside the accuracy: the balanced accuracy, or where an image may have several labels the mean
+    average precision; `-` where the run has neither."""
+    if run.balanced_accuracy is not None:
+        return f"{run.balanced_accuracy:.2%}"
     return "-" if run.mean_average_precision is None else f"{run.mean_average_precision:.4f}"
 
 
