@@ -9,13 +9,12 @@ from pathlib import Path
 
 from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.data.all_alike import AllAlike
-from thumbnet.data.dataset import Dataset, SourceSplits
+from thumbnet.data.dataset import Dataset
 from thumbnet.data.fold_leaks import fold_leaks_to_csv, leaks_of_pool
 from thumbnet.data.folds import fold_of_each, pool_of
 from thumbnet.data.groups import with_groups
 from thumbnet.data.source_registry import GIVEN, keeping_sources, last_kept_source
 from thumbnet.data.sources import dataset_of
-from thumbnet.data.undivided import undivided
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.file_contents import files_of_code, files_of_data, files_of_plan
@@ -30,18 +29,18 @@ from thumbnet.runs.fold_division import (
 )
 from thumbnet.runs.fold_runs import FoldRuns, checksum_of, opened_folds, read_folds
 from thumbnet.runs.fold_table import FOLDS_FORMAT, FoldList, FoldTable
+from thumbnet.runs.given_data import kept_source, refuse_arrays_at_once
 from thumbnet.runs.load_checked import left_open, load_checked
 from thumbnet.runs.loggers import loggers_to_go_on
 from thumbnet.runs.member import Member, Start
 from thumbnet.runs.names import ASKED, FOLD_TABLE, FOLDS, LEAKS, SHARED_CONFIG
 from thumbnet.runs.planning.choose import plan_training
-from thumbnet.runs.resolve import check_given_images, load_data, say_nothing, speaker
+from thumbnet.runs.resolve import load_data, say_nothing, speaker
 from thumbnet.runs.resume import ResumeOptions
 from thumbnet.runs.run import RunDir, create_run_dir
 from thumbnet.runs.several import train_all
 from thumbnet.runs.train import with_own_code
 from thumbnet.specs.at_once import AtOnce
-from thumbnet.specs.data import ARRAYS
 from thumbnet.specs.engine import Device
 from thumbnet.specs.json_text import FORMAT, to_json
 from thumbnet.specs.launch import ONE_TRAINING, refuse_several
@@ -97,11 +96,11 @@ def train_folds(
     config = with_own_code(load_recipe() if config is None else config, model, augmentation)
     check_loggers(loggers)
     refuse_several("each of several trainings is one process's", hint=ONE_TRAINING)
-    given = {} if dataset is None else _kept_source(dataset, config)
+    given = {} if dataset is None else kept_source(dataset, config)
     asked, config = config, config if dataset is None else config.replace(data=dataset.source.name)
     check_request(config, num_folds, num_seeds)
     at_once = AtOnce(jobs, scheduler)
-    _refuse_arrays_at_once(dataset, at_once)
+    refuse_arrays_at_once(dataset, at_once)
     at_once.check_minutes(config.minutes)
     say = speaker(log_style)
     began_s = time.perf_counter() if began_s is None else began_s
@@ -184,9 +183,9 @@ def resume_folds(
     check_loggers(loggers)
     refuse_several("each of several trainings is one process's", hint=ONE_TRAINING)
     at_once = AtOnce(jobs, scheduler)
-    _refuse_arrays_at_once(dataset, at_once)
+    refuse_arrays_at_once(dataset, at_once)
     shared = folder.read_config(SHARED_CONFIG)
-    given = {} if dataset is None else _kept_source(dataset, shared)
+    given = {} if dataset is None else kept_source(dataset, shared)
     with folder.locked(), keeping_sources(given):
         give_again(shared.model, model)
         options = ResumeOptions(
@@ -199,20 +198,6 @@ def resume_folds(
             loggers=loggers_to_go_on(loggers, folder.path),
         )
         return _finish(folder, options, at_once=at_once)
-
-
-def _kept_source(dataset: Dataset, config: TrainConfig) -> dict[str, SourceSplits]:
-    """A dataset that was given, put together again, for `keeping_sources`."""
-    check_given_images(dataset, config)
-    return {GIVEN: undivided(dataset)}
-
-
-def _refuse_arrays_at_once(dataset: Dataset | None, at_once: AtOnce) -> None:
-    if dataset is not None and dataset.source.name == ARRAYS and not at_once.is_one_after_the_other:
-        raise ConfigError(
-            "folds are to be trained at once, each in a process that reads the data, but the dataset is of arrays",
-            hint="write it by thumbnet.save_dataset and give data = npz:FILE, or leave jobs and scheduler out",
-        )
 
 
 @dataclass(frozen=True)

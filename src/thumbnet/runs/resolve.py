@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from thumbnet.config import AUTO_INIT, TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.exclusion import num_listed
-from thumbnet.data.groups import are_same_groups, whole_path
 from thumbnet.data.originals import picture_sides
 from thumbnet.data.own_sources import data_folder
-from thumbnet.data.source_registry import obeys, source_name
+from thumbnet.data.source_registry import obeys
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.metrics import standard_error
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.given_data import check_given
 from thumbnet.runs.init import options_to_train, with_statistics_of_weights
 from thumbnet.runs.size_advice import advise_size
 from thumbnet.runs.which import is_pretrained_name
-from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, PICTURE_SOURCES, DataSpec
+from thumbnet.specs.data import PICTURE_SOURCES, DataSpec
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.objective import Objective
 from thumbnet.specs.own_code import resolved_reference
@@ -71,7 +70,7 @@ def load_data(
             show_progress=say is not say_nothing,
         )
     else:
-        _check_given(dataset, config)
+        check_given(dataset, config)
     for sentence in (dataset.source.note, *dataset.source.remarks):
         if sentence:
             say(sentence)
@@ -88,53 +87,6 @@ def load_data(
     if config.inputs.flip is False:
         dataset = dataset.without_flips()  # for whatever else would flip images: data check, test-time augmentation
     return dataset, resolve_config(config, dataset, is_resolved=is_resolved)
-
-
-def _check_given(dataset: Dataset, config: TrainConfig) -> None:
-    """ConfigError where the dataset is another than the one that the config asks for."""
-    wanted: dict[str, object] = {name: getattr(config, name) for name in ("split_seed", "num_train")}
-    given: dict[str, object] = {
-        name: getattr(dataset, name) for name in ("val_fraction", "val_per_class", "split_seed", "num_train")
-    }
-    if config.val_fraction != "auto":
-        wanted |= {"val_fraction": config.val_fraction, "val_per_class": config.val_per_class or 0}
-    for name in ("folds", "fold"):
-        wanted[name], given[name] = getattr(config.division, name), getattr(dataset.division, name)
-    groups = config.division.groups
-    if groups != "auto" and not are_same_groups(groups, dataset.division.groups):
-        wanted["groups"], given["groups"] = whole_path(groups), dataset.division.groups
-    _refuse_differences(dataset, wanted, given)
-    check_given_images(dataset, config)
-    if dataset.num_excluded != (0 if config.exclude is None else num_listed(config.exclude)):
-        raise ConfigError(
-            f"exclude is {config.exclude!r}, but the dataset that was given leaves {dataset.num_excluded} images out",
-            hint="leave dataset out, or read it with load_dataset as the config says",
-        )
-
-
-def check_given_images(dataset: Dataset, config: TrainConfig) -> None:
-    """ConfigError where the images of a dataset are others than the config asks for, however they are divided."""
-    wanted: dict[str, object] = {}
-    given: dict[str, object] = {}
-    if DataSpec(dataset.source.name).name != "packed":  # fitted when it was packed
-        wanted["fit"], given["fit"] = config.fit, dataset.fit
-    if config.labels != "auto":
-        wanted["labels"], given["labels"] = config.labels, dataset.labels_from
-    if config.data != "auto":
-        wanted["data"], given["data"] = source_name(config.data), dataset.source.name
-    if dataset.source.name == ARRAYS and config.image_size not in (IMAGE_SIZE, "auto"):
-        wanted["image_size"], given["image_size"] = config.image_size, as_image_size(dataset.image_shape[1:])
-    _refuse_differences(dataset, wanted, given)
-
-
-def _refuse_differences(dataset: Dataset, wanted: Mapping[str, object], given: Mapping[str, object]) -> None:
-    made_by = "make it with dataset_from_arrays" if dataset.source.name == ARRAYS else "read it with load_dataset"
-    for name, value in wanted.items():
-        if given[name] != value:
-            raise ConfigError(
-                f"{name} is {value!r}, but the dataset that was given has {given[name]!r}",
-                hint=f"leave dataset out, or {made_by} as the config says",
-            )
 
 
 def _resolved_init(init: str | None) -> str | None:
