@@ -72,8 +72,8 @@ def dataset_of(train: np.ndarray, test: np.ndarray, val: np.ndarray | None = Non
         val=None if val is None else split_of(val, name="val"),
         test=split_of(test, name="test"),
         class_names=("a", "b"),
-        mean=(0.5,) * 3,
-        std=(0.2,) * 3,
+        mean=(0.5,) * train.shape[-1],
+        std=(0.2,) * train.shape[-1],
         flip_keeps_labels=True,
         source=Source("folder:/pictures", "made up"),
     )
