@@ -36,12 +36,14 @@ from thumbnet.models import registry
 from thumbnet.models.registry import create_model, list_models
 from thumbnet.models.sprint import SprintNet
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.jobs.job import Setting
 from thumbnet.runs.own_data import DataPlace, load_named_dataset, load_own_dataset
 from thumbnet.runs.resolve import load_data
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import load_run
 from thumbnet.runs.train import train
 from thumbnet.runs.write_report import write_report
+from thumbnet.training.state import TrainingState
 
 FLIPPED = np.arange(10, 610, 20)  # 30 of the 700 labels used
 COPY_OF_TEST, FIRST_COPY, SECOND_COPY, DARK = 603, 605, 607, 609
@@ -160,6 +162,21 @@ def test_no_model_is_evaluated_on_an_image_that_it_was_trained_on(data: Path) ->
     assert not torch.equal(*(model.state_dict()["head.weight"] for model in models[:2]))
     assert found.probabilities.sum(axis=1) == pytest.approx(np.ones(700))
     assert (found.relative_distances > 0).all()
+
+
+def test_a_training_that_is_called_off_ends_after_its_epoch(data: Path) -> None:
+    """As one on a cluster, where the command that began it has ended."""
+    dataset, config = load_data(quick_config(data), say=lambda text: None)
+    epochs: list[int] = []
+
+    def stop(state: TrainingState) -> None:
+        epochs.append(state.epoch)
+        raise RunError("the command that began this has ended", hint="")
+
+    training = folds._Training(config, dataset, 0, 0, 2, "silent", False, dataset.checksum())
+    with pytest.raises(RunError, match="has ended"):
+        training(Setting(1, Path(), stop))
+    assert epochs == [1]
 
 
 @pytest.mark.parametrize("name", list_models())

@@ -35,6 +35,7 @@ from thumbnet.specs.checks import MAX_RUNS
 from thumbnet.specs.data import ARRAYS
 from thumbnet.terminal.text import counted
 from thumbnet.training.progress import LogStyle
+from thumbnet.training.stopping import OnEpochEnd
 
 NUM_FOLDS = 4  # a model then sees three quarters of the images, and a repeat costs as much as three whole trainings
 NUM_REPEATS = 3
@@ -107,10 +108,11 @@ class _Training:
         """The images to train on, and those held out."""
         return list(_folds(dataset, self.num_folds, seed=self.config.seed + self.repeat))[self.fold]
 
-    def answer(self, dataset: Dataset) -> _Answer:
+    def answer(self, dataset: Dataset, on_epoch_end: OnEpochEnd | None = None) -> _Answer:
         seen, unseen = self.parts(dataset)
         part = dataset.with_train(dataset.train.select(seen.tolist()))
-        model = _train(self.config.replace(seed=self.config.seed + self.number), part, log_style=self.log_style)
+        config = self.config.replace(seed=self.config.seed + self.number)
+        model = _train(config, part, log_style=self.log_style, on_epoch_end=on_epoch_end)
         return _ask(model, chosen_of(dataset.train.images, torch.from_numpy(unseen)), dataset)
 
     def __call__(self, setting: Setting) -> _Answer:
@@ -120,7 +122,7 @@ class _Training:
             dataset = replace(read, flip_keeps_labels=self.flip_keeps_labels)  # a resolved config only says what flips
         if dataset.checksum() != self.checksum:
             raise DataError("the images or labels are not those that the check began with", hint="check again")
-        return self.answer(dataset)
+        return self.answer(dataset, setting.on_epoch_end)
 
 
 def _answers(
@@ -197,9 +199,10 @@ def check_folds(config: TrainConfig, dataset: Dataset, *, num_folds: int, num_re
             list(_folds(dataset, num_folds, seed=config.seed + repeat))
 
 
-def _train(config: TrainConfig, dataset: Dataset, *, log_style: LogStyle) -> nn.Module:
+def _train(config: TrainConfig, dataset: Dataset, *, log_style: LogStyle, on_epoch_end: OnEpochEnd | None) -> nn.Module:
     model = build_model(config, dataset)
-    fit_config(config, dataset, model, progress=build_progress(config, dataset, log_style))
+    progress = build_progress(config, dataset, log_style)
+    fit_config(config, dataset, model, progress=progress, on_epoch_end=on_epoch_end)
     return model
 
 
