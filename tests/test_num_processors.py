@@ -16,7 +16,6 @@ SOURCE = Path(thumbnet.__file__).parent
 OF_THE_MACHINE = {
     "specs/processors.py": "for systems that do not say how many this process may use",
     "training/device.py": "a sentence that describes the machine",
-    "runs/rank_job.py": "as many threads as the first process has, by which sums are the same",
 }
 
 

@@ -224,7 +224,7 @@ def test_a_full_disk_at_any_write_loses_nothing(tmp_path: Path, monkeypatch: pyt
 
 def test_several_processes_decode_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "MIN_FILES_FOR_PROCESSES", 1)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(build, "num_processors", lambda: 2)
     in_parts(monkeypatch, 3)
     make_classes(tmp_path / "pictures", num_images=4)
     thumbnet.pack_data(f"folder:{tmp_path / 'pictures'}", tmp_path / "pack", image_size=4)

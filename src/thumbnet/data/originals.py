@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from thumbnet.data.picture_sides import PictureSides
 from thumbnet.data.white_levels import scale_for
 from thumbnet.errors import ImageError
 from thumbnet.specs.data import DataSpec
+from thumbnet.specs.processors import num_processors
 
 MAX_HEADERS = 512  # files whose sizes are read, evenly spaced
 MAX_READ = 400  # files that are read again at once; others are shown as they were trained on
@@ -40,7 +40,7 @@ def picture_sides(dataset: Dataset) -> PictureSides | None:
 def sides_of_files(files: Sequence[Path]) -> PictureSides | None:
     """The sizes of picture files, by the headers of MAX_HEADERS of them; None where none of these can be read."""
     step = max(1, -(-len(files) // MAX_HEADERS))
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=num_processors()) as pool:
         found = [sides for sides in pool.map(_sides_of, files[::step]) if sides is not None]
     if not found:
         return None
@@ -84,7 +84,7 @@ def larger_images(dataset: Dataset, split: Split, indices: Sequence[int], *, sid
         torch.arange(now) * before // now for now, before in zip((height, width), own.shape[2:], strict=True)
     )
     images = own[:, :, rows][:, :, :, columns].contiguous()
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=num_processors()) as pool:
         for number, pixels in enumerate(pool.map(read, range(len(files)))):
             if pixels is not None:
                 images[number] = torch.from_numpy(pixels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -21,6 +20,7 @@ from thumbnet.data.standardise import Depth, fitted
 from thumbnet.data.white_levels import describe_scale, white_of_set
 from thumbnet.errors import ConfigError, ImageError
 from thumbnet.specs.data import WhiteLevels
+from thumbnet.specs.processors import num_processors
 from thumbnet.specs.sizes import Fit, Sides, as_image_size
 from thumbnet.terminal.streams import steady_stderr
 from thumbnet.terminal.text import counted
@@ -51,7 +51,7 @@ def read_pictures(request: PictureRequest) -> Pictures:
     unreadable: dict[Path, ImageError] = {}
     found: list[tuple[Path, Decoded]] = []
     with (
-        ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,  # Pillow decodes without the GIL
+        ThreadPoolExecutor(max_workers=num_processors()) as pool,  # Pillow decodes without the GIL
         reading_progress(request) as advance,
     ):
         for start in range(0, len(files), CHUNK_PICTURES):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from thumbnet.data.packs.rows import Build, begin
 from thumbnet.data.picture_request import PictureRequest, Pictures
 from thumbnet.data.pictures import Decoded, Scales, decode_picture, describe_flat, reading_progress
 from thumbnet.errors import DataError, ImageError
+from thumbnet.specs.processors import num_processors
 
 MIN_FILES_FOR_PROCESSES = 4_000  # below, threads are done before processes have started
 NUMBER_OF_KIND: Mapping[str, int] = {kind: number for number, kind in enumerate(KINDS) if kind is not None}
@@ -112,7 +112,7 @@ def _copies(facts: Facts, earlier: Earlier, places: Int64[np.ndarray, " n"]) -> 
 def _done(tasks: Sequence[PartTask]) -> Iterator[PartDone]:
     """The parts as they are done: by processes where there is much to decode, else by threads of this one."""
     num_files = sum(int((task.facts["channels"] == 0).sum()) for task in tasks)
-    num_cores = os.cpu_count() or 1
+    num_cores = num_processors()
     if num_files >= MIN_FILES_FOR_PROCESSES and num_cores > 1:
         yield from do_parts(tasks, num_processes=num_cores)
         return

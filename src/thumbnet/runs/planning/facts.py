@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from thumbnet.data.val_rule import MAX_FRACTION, MIN_FRACTION, MIN_IMAGES
 from thumbnet.errors import DataError, ImageError
 from thumbnet.runs.planning.ladder import DataFacts
 from thumbnet.specs.data import DataSpec, ValFraction
+from thumbnet.specs.processors import num_processors
 
 NUM_DECODED, TIMED_AT_ONCE = 64, 16  # that are read to know how long it takes
 DECODED_SIDE = 96  # pixels
@@ -120,7 +120,7 @@ def _decoding(files: Sequence[Path]) -> tuple[float, int]:
 
     channels(files[0])
     num_channels, taken_s = 0, []
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=num_processors()) as pool:
         for start in range(0, len(files), TIMED_AT_ONCE):
             some = files[start : start + TIMED_AT_ONCE]
             begin_s = time.perf_counter()
