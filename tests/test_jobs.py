@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from thumbnet.data_check.check import check_data
 from thumbnet.errors import ConfigError, JobsFailedError
 from thumbnet.runs.folds import train_folds
 from thumbnet.runs.jobs.job import Job, Outcome, Setting, check_all_done
+from thumbnet.runs.jobs.local import LocalWorkers
 from thumbnet.runs.jobs.run_jobs import run_jobs
 from thumbnet.runs.run import load_run
 from thumbnet.runs.seeds import train_seeds
@@ -69,6 +71,37 @@ def gives_what_cannot_be_sent(setting: Setting) -> object:
     return threading.Lock()
 
 
+def leaves(setting: Setting) -> None:
+    sys.exit("nothing to do")
+
+
+class Exits:
+    """Something that ends the process which pickles it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        sys.exit(0)
+
+
+def gives_what_exits(setting: Setting) -> object:
+    return Exits()
+
+
+def refuses_here() -> None:
+    if multiprocessing.current_process().name == "MainProcess":
+        raise ImportError("of the other process only")
+
+
+class OnlyThere:
+    """Something that can be read in the process which made it, and not in this one."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return refuses_here, ()
+
+
+def gives_what_cannot_be_read_here(setting: Setting) -> object:
+    return OnlyThere()
+
+
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, Outcome]:
     calls = {
@@ -77,6 +110,9 @@ def outcomes() -> dict[str, Outcome]:
         "fails": fails,
         "dies": dies,
         "odd": gives_what_cannot_be_sent,
+        "leaves": leaves,
+        "exits": gives_what_exits,
+        "there": gives_what_cannot_be_read_here,
         "other": threads_of,
     }
     done = run_jobs([Job(name, call) for name, call in calls.items()], AtOnce(jobs=2), threads=3, say=print)
@@ -97,8 +133,29 @@ def test_what_failed_is_told_with_its_own_error(outcomes: dict[str, Outcome]) ->
     assert outcomes["fails"].error == "ZeroDivisionError: of our own"
     assert outcomes["dies"].error == "its process ended (SIGKILL(-9))"
     assert str(outcomes["odd"].error).startswith("its result cannot be sent back: ")
-    with pytest.raises(JobsFailedError, match=r"(?s)4 of 6 jobs failed:\n  refuses: no data \(give some\)\n  fails: "):
+    assert outcomes["leaves"].error == "SystemExit: nothing to do"
+    assert outcomes["exits"].error == "its result cannot be sent back: SystemExit: 0"
+    assert outcomes["there"].error == "its result cannot be read here: ImportError: of the other process only"
+    with pytest.raises(JobsFailedError, match=r"(?s)7 of 9 jobs failed:\n  refuses: no data \(give some\)\n  fails: "):
         check_all_done(list(outcomes.values()), hint="try again")
+
+
+def test_a_process_that_died_with_nothing_to_do_is_replaced() -> None:
+    with LocalWorkers(1, threads=1) as workers:
+
+        def process_of(name: str) -> int:
+            assert workers.begin(Job(name, threads_of))
+            found: list[Outcome] = []
+            wait_for(lambda: found.extend(workers.ended()) or found)
+            assert isinstance(found[0].value, tuple), found[0].error
+            return int(found[0].value[-1])
+
+        first = process_of("first")
+        assert process_of("second") == first
+        (idle,) = workers._idle
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: idle._flags.broken)
+        assert process_of("third") != first
 
 
 def test_threads_are_the_share_of_the_processors_unless_they_are_given() -> None:

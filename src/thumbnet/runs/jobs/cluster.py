@@ -123,7 +123,7 @@ class ClusterWorkers(Workers):
             return Outcome(name, error=f"the worker {worker} could not do it: {type(error).__name__}: {error}")
         if job.folder is not None:
             write_back(job.folder, name, files)
-        return outcome_of(content)
+        return outcome_of(name, content)
 
     def _sent(self, job: Job) -> Sent | None:
         if job.folder is None:

@@ -72,24 +72,28 @@ def execute_pickled(name: str, task: bytes, setting: Setting, put: Callable[[str
     """Do a pickled task in this process; the outcome, pickled."""
     try:
         done = execute(loads(task), setting, put)
-    except Exception as error:  # noqa: BLE001  # a module that this process has not
+    except BaseException as error:  # noqa: BLE001  # a module that this process has not, or one that ends it
         done = Outcome(name, error=f"it could not be read in its process: {type(error).__name__}: {error}")
     try:
         content: bytes = dumps(done)
-    except Exception as error:  # noqa: BLE001
+    except BaseException as error:  # noqa: BLE001
         content = dumps(Outcome(name, error=f"its result cannot be sent back: {type(error).__name__}: {error}"))
     return content
 
 
-def outcome_of(content: bytes) -> Outcome:
-    """The outcome that `execute_pickled` gave."""
-    outcome = loads(content)
+def outcome_of(name: str, content: bytes) -> Outcome:
+    """The outcome that `execute_pickled` gave of the job `name`."""
+    try:
+        outcome = loads(content)
+    except Exception as error:  # noqa: BLE001  # a module that is only there
+        return Outcome(name, error=f"its result cannot be read here: {type(error).__name__}: {error}")
     assert isinstance(outcome, Outcome)
     return outcome
 
 
 def execute(task: Task, setting: Setting, put: Callable[[str], None]) -> Outcome:
-    """Do a job in this process, which does no other meanwhile; an error becomes a part of the outcome.
+    """Do a job in this process, which does no other meanwhile; an error, even a call of
+    `sys.exit`, becomes a part of the outcome, told with its place.
 
     Args:
         put: gets what the job writes to stderr, line by line.
@@ -104,7 +108,7 @@ def execute(task: Task, setting: Setting, put: Callable[[str], None]) -> Outcome
                 return Outcome(name, task.job.call(setting))
         except ThumbnetError as error:
             return Outcome(name, error=error.message, hint=error.hint)
-        except Exception as error:  # noqa: BLE001  # a fault of ours or of the user's own code, told with its place
+        except BaseException as error:  # noqa: BLE001  # a fault of ours or of the user's own code, even an exit
             stderr.write(f"{traceback.format_exc()}\n")
             return Outcome(name, error=f"{type(error).__name__}: {error}")
 

@@ -45,11 +45,9 @@ class LocalWorkers(Workers):
     def begin(self, job: Job) -> bool:
         if len(self._busy) == self._most:
             return False
-        executor = self._idle.pop() if self._idle else self._new()
         setting = Setting(self._threads, job.folder or Path())
         task = pickled(Task(job, self._carried, self._command))
-        self._busy[job.name] = executor
-        future = executor.submit(do, job.name, task, setting)
+        self._busy[job.name], future = self._given(job.name, task, setting)
         future.add_done_callback(lambda done, name=job.name: self._ended.put((name, done)))
         return True
 
@@ -60,7 +58,7 @@ class LocalWorkers(Workers):
             return
         executor = self._busy.pop(name)
         try:
-            outcome = outcome_of(future.result())
+            outcome = outcome_of(name, future.result())
         except BrokenProcessPool as error:
             executor.shutdown(kill_workers=True)
             outcome = Outcome(name, error=_death(error), hint="the system may have ended it for want of memory")
@@ -75,6 +73,17 @@ class LocalWorkers(Workers):
             executor.shutdown(kill_workers=True)
         for executor in self._idle:
             executor.shutdown(kill_workers=error is not None)
+
+    def _given(self, name: str, task: bytes, setting: Setting) -> tuple[ProcessPoolExecutor, Future[bytes]]:
+        """Give the task to a process that has nothing to do, or to a new one."""
+        while self._idle:
+            executor = self._idle.pop()
+            try:
+                return executor, executor.submit(do, name, task, setting)
+            except BrokenProcessPool:  # its process ended while it had nothing to do
+                executor.shutdown(kill_workers=True)
+        executor = self._new()
+        return executor, executor.submit(do, name, task, setting)
 
     def _new(self) -> ProcessPoolExecutor:
         limits = dict.fromkeys(THREAD_LIMITS, str(self._threads))
