@@ -146,7 +146,7 @@ def test_a_process_that_died_with_nothing_to_do_is_replaced() -> None:
         def process_of(name: str) -> int:
             assert workers.begin(Job(name, threads_of))
             found: list[Outcome] = []
-            wait_for(lambda: found.extend(workers.ended()) or found)
+            wait_for(lambda: found.extend(workers.ended()) or found, seconds=300.0)
             assert isinstance(found[0].value, tuple), found[0].error
             return int(found[0].value[-1])
 
