@@ -134,6 +134,14 @@ def test_images_of_several_files_follow_each_other(tmp_path: Path) -> None:
     assert (joined.numpy() == np.concatenate([first[2:], second, first])).all()
 
 
+def test_they_do_so_from_the_open_files_when_others_have_taken_their_place(tmp_path: Path) -> None:
+    first, second = noise(6), noise(9)
+    files = [streamed.streamed(write_rows(tmp_path / f"{len(each)}.npy", each)) for each in (first, second)]
+    for each in (first, second):
+        write_rows(tmp_path / "other.npy", 255 - each).path.replace(tmp_path / f"{len(each)}.npy")
+    assert (torch.cat(files).numpy() == np.concatenate([first, second])).all()
+
+
 def test_all_of_them_are_never_read_at_once(in_memory: Tensor, on_disk: Tensor) -> None:
     for use in (
         on_disk.float, lambda: on_disk.flip(3), on_disk.numpy, on_disk.clone,

@@ -30,11 +30,11 @@ class RowReader:
     The files stay open: an entry of the cache that is replaced meanwhile can still be read.
     """
 
-    def __init__(self, files: Sequence[RowFile]) -> None:
+    def __init__(self, files: Sequence[RowFile], opened: Sequence[_Opened] | None = None) -> None:
         self.files = tuple(files)
         self.row_shape = files[0].shape[1:]
         self._starts = np.cumsum([0, *(len(file) for file in files)])
-        self._opened = [_Opened(file.path) for file in files]
+        self._opened = tuple(_Opened(file.path) for file in files) if opened is None else tuple(opened)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -47,8 +47,8 @@ class RowReader:
         return self.files[0].row_bytes
 
     def followed_by(self, other: RowReader) -> RowReader:
-        """The rows of both, one after the other."""
-        return RowReader((*self.files, *other.files))
+        """The rows of both, one after the other, from the files that both have open."""
+        return RowReader((*self.files, *other.files), (*self._opened, *other._opened))
 
     def read(
         self, rows: Int64[np.ndarray, " n"], out: UInt8[np.ndarray, "n c h w"] | None = None
