@@ -95,7 +95,7 @@ audit:
 	.audit/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r requirements.lock \
 		-r <(echo $(firstword $(subst +, ,$(TORCH))))
 
-# Trainings killed, disks filled, files damaged and readers fuzzed; writes docs/results/trust.md. KEEP goes on where it was stopped.
+# Trainings killed, disks filled, files damaged and readers fuzzed; writes docs/results/trust.md. KEEP goes on where it was stopped, if no code has changed.
 KEEP ?= runs/trust
 MINUTES ?= 10
 trust: setup

@@ -13,8 +13,9 @@ beside it, after every part:
 - vanishing-*: data removed, emptied or changed while a training runs or before it is resumed;
 - fuzz: every reader for M minutes each (fuzz_readers.py; default: 0, none).
 
---only takes parts by how their names begin. Parts that DIR has are not repeated. About ten minutes on one core without
-fuzzing. It ends with 1 where there was a fault.
+--only takes parts by how their names begin. Parts that DIR has are not repeated, unless the code was another commit's
+then, or has changes that are in no commit, or fewer random moments were asked for. About ten minutes on one core
+without fuzzing. It ends with 1 where there was a fault, or fuzzing did not come to its end.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_C
 import torch
 from trust import damage, full_disk, kills, ranks, vanishing
 from trust.child import MAX_MB, TIMEOUT_S, command, run_forked
+from trust.made import NO_COMMIT, code_commit, is_made_of, made_now
 from trust.page import page
 from trust.tally import Tally
 from trust.trainings import Training
@@ -79,6 +80,14 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "trust.md", help="the page")
     parsed = parser.parse_args()
+    for begin in parsed.only:
+        if not any(name.startswith(begin) for name in [*PARTS, FUZZ]):
+            parser.error(f"no part begins with {begin!r}: there are {', '.join([*PARTS, FUZZ])}")
+        if begin and FUZZ.startswith(begin) and not parsed.minutes:
+            parser.error("fuzz takes --minutes")
+    commit = code_commit()
+    if commit == NO_COMMIT:
+        print("src or benchmarks has changes that are in no commit: nothing that is kept counts", file=sys.stderr)
     torch.set_num_threads(1)  # the process forks
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is mounted is unmounted
     with tempfile.TemporaryDirectory() as temporary:
@@ -93,13 +102,15 @@ def main() -> int:
 
         for name, part in PARTS.items():
             kept = keep / f"{name}.json"
-            if name.startswith(tuple(parsed.only)) and not kept.exists():
-                kept.write_text(json.dumps([part(trained(), parsed.kills).to_dict()], indent=1) + "\n")
+            if name.startswith(tuple(parsed.only)) and not is_made_of(read(kept), commit, kills=parsed.kills):
+                tally = part(trained(), parsed.kills).to_dict() | made_now(commit) | {"kills": parsed.kills}
+                kept.write_text(json.dumps([tally], indent=1) + "\n")
                 write(keep, parsed.out)
+        is_whole = True
         if parsed.minutes and FUZZ.startswith(tuple(parsed.only)):
-            fuzz(keep / f"{FUZZ}.json", parsed.minutes)
+            is_whole = fuzz(keep / f"{FUZZ}.json", parsed.minutes)
         write(keep, parsed.out)
-        return int(any(tally["faults"] for tally in all_of(keep)))
+        return int(not is_whole or any(tally["faults"] for tally in all_of(keep)))
 
 
 def unfinished(training: Training, run: Path) -> Path:
@@ -119,8 +130,8 @@ def unfinished(training: Training, run: Path) -> Path:
     return run
 
 
-def fuzz(kept: Path, minutes: float) -> None:
-    """Every reader in a process of its own."""
+def fuzz(kept: Path, minutes: float) -> bool:
+    """Every reader in a process of its own; whether it came to its end."""
     command = [
         sys.executable,
         str(Path(__file__).parent / "fuzz_readers.py"),
@@ -129,17 +140,22 @@ def fuzz(kept: Path, minutes: float) -> None:
         "--json",
         str(kept),
     ]
-    subprocess.run(command, check=False)
+    code = subprocess.run(command, check=False).returncode
+    is_whole = kept.exists() and code == int(any(tally["faults"] for tally in read(kept)))
+    if not is_whole:
+        print(f"{FUZZ} did not come to its end (exit code {code})", file=sys.stderr)
+    return is_whole
+
+
+def read(kept: Path) -> list[dict[str, Any]]:
+    """What is kept of a part."""
+    tallies: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else []
+    return tallies
 
 
 def all_of(keep: Path) -> list[dict[str, Any]]:
     """The tallies that are kept, in the order of the parts."""
-    return [
-        tally
-        for name in [*PARTS, FUZZ]
-        if (keep / f"{name}.json").exists()
-        for tally in json.loads((keep / f"{name}.json").read_text())
-    ]
+    return [tally for name in [*PARTS, FUZZ] for tally in read(keep / f"{name}.json")]
 
 
 def write(keep: Path, out: Path) -> None:
@@ -148,8 +164,7 @@ def write(keep: Path, out: Path) -> None:
     if not tallies:
         return
     not_done = [name for name in [*PARTS, FUZZ] if not (keep / f"{name}.json").exists()]
-    today = datetime.now(UTC).date().isoformat()
-    made = f"{today}; {processor_name()}; torch {torch.__version__}; a small training of three epochs."
+    made = f"{processor_name()}; torch {torch.__version__}; a small training of three epochs."
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page(tallies, not_done, circumstances=made, timeout=TIMEOUT_S, megabytes=MAX_MB))
     out.with_suffix(".json").write_text(json.dumps({"made": made, "tallies": tallies}, indent=1) + "\n")

@@ -52,6 +52,7 @@ def main() -> int:
     parsed = parser.parse_args()
     if parsed.one is not None:
         return fuzz_one(parsed)
+    from trust.made import code_commit, is_made_of, made_now
     from trust.readers import make_readers, small_run
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -60,17 +61,20 @@ def main() -> int:
         if parsed.readers == ["list"]:
             print("\n".join(names))
             return 0
-        figures = {each["name"]: each for each in kept(parsed.json)}
+        commit = code_commit()
+        figures = {each["name"]: each for each in kept(parsed.json) if is_made_of([each], commit, kills=0)}
         for name in parsed.readers or names:
             if figures.get(TITLE + name, {}).get("minutes", 0) < parsed.minutes:
-                figures[TITLE + name] = in_own_process(name, run, parsed) | {"minutes": parsed.minutes}
+                figures[TITLE + name] = (
+                    in_own_process(name, run, parsed) | made_now(commit) | {"minutes": parsed.minutes}
+                )
                 if parsed.json is not None:
                     parsed.json.write_text(json.dumps(list(figures.values()), indent=1) + "\n")
     return int(any(each["faults"] for each in figures.values()))
 
 
 def kept(figures: Path | None) -> list[dict[str, Any]]:
-    """What an earlier call wrote: readers that were fuzzed for as long already are not fuzzed again."""
+    """What an earlier call wrote: readers of this code that were fuzzed for as long already are not fuzzed again."""
     return [] if figures is None or not figures.exists() else json.loads(figures.read_text())
 
 

@@ -11,10 +11,11 @@ HEAD = """# Nothing lost: faults made on purpose
 
 Written by `make trust` (benchmarks/bench_trust.py). A case is right where what was broken gives the same bytes as what
 nothing disturbed, or an error of thumbnet's that says so, with the exit code that is documented, no traceback, within
-{timeout:.0f} s and {megabytes} MB. All else is a fault. {circumstances}
+{timeout:.0f} s and {megabytes} MB. All else is a fault. Each part has the date when it was made, and the last commit of
+the code then. {circumstances}
 
-| what was broken | cases | what came of it | faults |
-|---|---|---|---|
+| what was broken | cases | what came of it | faults | made |
+|---|---|---|---|---|
 """
 
 
@@ -25,11 +26,13 @@ def page(
     text = HEAD.format(timeout=timeout, megabytes=megabytes, circumstances=circumstances)
     for tally in tallies:
         outcomes = ", ".join(f"{number} {name}" for name, number in sorted(tally["outcomes"].items()))
-        text += f"| {tally['name']} | {tally['cases']:,} | {outcomes or tally['note']} | {len(tally['faults'])} |\n"
+        made = f"{tally['date']}, {tally['commit'][:9]}"
+        number = len(tally["faults"])
+        text += f"| {tally['name']} | {tally['cases']:,} | {outcomes or tally['note']} | {number} | {made} |\n"
     total, faults = (
         sum(numbers) for numbers in zip(*((each["cases"], len(each["faults"])) for each in tallies), strict=True)
     )
-    text += f"| **all** | **{total:,}** | | **{faults}** |\n"
+    text += f"| **all** | **{total:,}** | | **{faults}** | |\n"
     notes = [f"- {each['name']}: {each['note']}" for each in tallies if each["note"] and each["cases"]]
     found = [f"- {each['name']}: {escaped(fault)}" for each in tallies for fault in each["faults"]]
     if not_done:
