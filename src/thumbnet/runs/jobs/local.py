@@ -48,7 +48,7 @@ class LocalWorkers(Workers):
         setting = Setting(self._threads, job.folder or Path())
         task = pickled(Task(job, self._carried, self._command))
         self._busy[job.name], future = self._given(job.name, task, setting)
-        future.add_done_callback(lambda done, name=job.name: self._ended.put((name, done)))
+        future.add_done_callback(lambda done: self._ended.put((job.name, done)))
         return True
 
     def ended(self) -> Iterator[Outcome]:
