@@ -30,7 +30,7 @@ from thumbnet.runs.lr import find_recipe_lr
 from thumbnet.runs.planning import choose, facts, ladder
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
 from thumbnet.runs.planning.choose import Planned, plan_training
-from thumbnet.runs.planning.constants import LADDER, MEASURED_S, OTHER_MODELS, SCALES
+from thumbnet.runs.planning.constants import LADDER, MEASURED_S, OTHER_MODELS, SCALES, Rung
 from thumbnet.runs.planning.facts import facts_of, look_at_folder
 from thumbnet.runs.planning.ladder import DataFacts, size_cost
 from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_from_dict, plan_to_dict
@@ -40,6 +40,8 @@ from thumbnet.runs.resolve import load_data, resolve_config, say_nothing
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir
 from thumbnet.specs.engine import Engine
+from thumbnet.specs.optimizers import SGD
+from thumbnet.specs.policies import POLICIES, PolicyTraits
 
 FACTS = DataFacts(5000, 500, 500, (2500, 2500), 3, (32, 32), False)
 
@@ -135,6 +137,35 @@ def test_a_recipe_of_the_ladder_gives_the_fields_that_are_planned() -> None:
     assert (chosen.seed, chosen.inputs.scales, chosen.minutes, chosen.planned) == (7, SCALES, None, None)
     assert with_rung(config, LADDER[1], FACTS, grows=False).inputs.scales == (1.0,)
     assert with_rung(load_recipe("auto"), LADDER[0], FACTS, grows=True).optimizer.lr == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("rung", LADDER, ids=lambda rung: rung.recipe)
+def test_what_is_given_makes_no_planned_field_wrong(rung: Rung) -> None:
+    """An alternating flip of the recipe's where the policy flips nothing."""
+    config = load_recipe("auto", settings=["augmentation=none"])
+    assert not with_rung(config, rung, FACTS, grows=True).inputs.alternating_flip
+
+
+def test_a_registered_policy_without_flips_is_planned_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(POLICIES._added, "of-ones-own", PolicyTraits(flips=False))
+    config = load_recipe("auto", settings=["augmentation=of-ones-own"])
+    assert not with_rung(config, LADDER[1], FACTS, grows=True).inputs.alternating_flip
+
+
+def test_no_momentum_is_planned_without_nesterovs() -> None:
+    config = load_recipe("auto", options={"model": "resnet8", "momentum": 0.0})
+    (rung,) = candidate_rungs(config)
+    assert load_recipe(rung.recipe).optimizer == SGD(lr=0.2, momentum=0.9, nesterov=True, weight_decay=0.0005)
+    chosen = with_rung(config, rung, FACTS, grows=True)
+    assert isinstance(chosen.optimizer, SGD)
+    assert (chosen.optimizer.momentum, chosen.optimizer.nesterov) == (0.0, False)
+
+
+@pytest.mark.parametrize("asked", ["recall=0.9", "threshold=f1", "threshold=0.2", "costs.a=5"])
+def test_classes_are_not_weighed_beside_a_threshold(asked: str) -> None:
+    unequal = dataclasses.replace(FACTS, class_counts=(4500, 500))
+    config = load_recipe("auto", settings=[asked])
+    assert with_rung(config, LADDER[0], unequal, grows=True).objective.class_weights == "none"
 
 
 def test_classes_of_very_unequal_size_weigh_the_same() -> None:

@@ -22,6 +22,7 @@ from thumbnet.runs.planning.constants import (
 from thumbnet.runs.planning.ladder import DataFacts, batch_of, rate_of, rungs_of
 from thumbnet.runs.resolve import resolve_config
 from thumbnet.specs.length import OF_THE_RECIPE
+from thumbnet.specs.policies import AUTO, POLICIES
 
 WITHOUT_CHOICE = 1.0  # the cost of a recipe before it is measured
 
@@ -69,8 +70,10 @@ def with_rung(config: TrainConfig, rung: Rung, facts: DataFacts, *, grows: bool)
             values.pop(name, None)
             if name in its:
                 values[name] = its[name]
-        if values.get("flip") is False and "alternating_flip" in planned:
+        if "alternating_flip" in planned and not _may_flip(config):
             values["alternating_flip"] = False
+        if "nesterov" in planned and values.get("momentum") == 0:
+            values.pop("nesterov", None)
         if "batch_size" in planned:
             values["batch_size"] = batch_of(rung, facts.num_train)
         batch = values["batch_size"]
@@ -80,9 +83,17 @@ def with_rung(config: TrainConfig, rung: Rung, facts: DataFacts, *, grows: bool)
         values["scales"], values["scale_starts"] = (SCALES, SCALE_STARTS) if grows else ((1.0,), (0.0,))
     is_unequal = max(facts.class_counts) >= UNEQUAL_FROM * min(facts.class_counts)
     can_weigh = config.inputs.sampler == "shuffled" and not facts.has_several_labels
-    if "class_weights" in planned and is_unequal and can_weigh:
+    has_threshold = config.decisions.threshold != "none"  # which is picked for unequal classes already
+    if "class_weights" in planned and is_unequal and can_weigh and not has_threshold:
         values["class_weights"] = "balanced"
     return config_from_dict(values)
+
+
+def _may_flip(config: TrainConfig) -> bool:
+    """Whether the config's augmentation flips images, or is still to be chosen."""
+    name = config.inputs.augmentation
+    assert isinstance(name, str)  # as a config has it
+    return config.inputs.flip is not False and (name == AUTO or POLICIES[name].flips)
 
 
 def _rates(recipe: TrainConfig, batch: int) -> dict[str, float]:
