@@ -32,7 +32,7 @@ from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model
 from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.constants import LADDER, MEASURED_S, OTHER_MODELS, SCALES, Rung
 from thumbnet.runs.planning.facts import facts_of, look_at_folder
-from thumbnet.runs.planning.ladder import DataFacts, size_cost
+from thumbnet.runs.planning.ladder import DataFacts, can_grow, size_cost, sizes_of
 from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_from_dict, plan_to_dict
 from thumbnet.runs.planning.speed import THIS_MACHINE, Measures, Speed
 from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG
@@ -186,6 +186,24 @@ def test_a_model_of_no_recipe_is_trained_as_the_quick_one_is() -> None:
     assert (rung.recipe, rung.cost) == ("thumb-20k", 2.0)
     (rung,) = candidate_rungs(load_recipe("auto", options={"model": "thumb-50k"}))
     assert (rung.recipe, rung.cost, rung.grows) == ("thumb-50k", 3.0, False)
+
+
+@pytest.mark.parametrize(("model", "sizes", "grows"), [("dilated", [32, 48], False), ("resnet8", [32, 48, 64], True)])
+def test_the_size_is_one_that_a_given_model_takes(model: str, sizes: list[int], grows: bool) -> None:
+    rungs = candidate_rungs(load_recipe("auto", options={"model": model}))
+    facts = dataclasses.replace(FACTS, sides=(70, 70), is_resized=True)
+    assert sizes_of(facts, 10, 2**33, rungs) == sizes
+    assert can_grow(rungs[0], (48, 48), 100) is grows
+    given = load_recipe("auto", settings=["model_options.stem=w16s16"])
+    assert [can_grow(candidate_rungs(given)[0], (side, side), 100) for side in (48, 64)] == [False, True]
+
+
+def test_a_model_that_takes_none_of_the_sizes_is_told() -> None:
+    rungs = candidate_rungs(load_recipe("auto", settings=["model=sprint", "model_options.stem=w16s16"]))
+    (small,) = (dataclasses.replace(rung, max_side=31) for rung in candidate_rungs(load_recipe("thumb-20k")))
+    with pytest.raises(ConfigError, match=r"takes images of 3 to 31 pixels a side, and .* would choose from 32"):
+        sizes_of(FACTS, 10, 2**33, [small])
+    assert sizes_of(FACTS, 10, 2**33, rungs) == [32]
 
 
 def test_trained_weights_bring_their_model_along() -> None:

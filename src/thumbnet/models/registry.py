@@ -231,16 +231,21 @@ def resolved_options(
     return values
 
 
-def check_image_size(name: str, image_size: int, options: Mapping[str, Option] = NO_OPTIONS) -> None:
-    """ModelError where the model called `name`, with these options, takes no images of this side in pixels."""
-    if name not in MODELS:
-        return  # refused where it is created
+def image_sides(name: str, options: Mapping[str, Option] = NO_OPTIONS) -> tuple[int, int | None]:
+    """The least and the largest side in pixels of the images that the model called `name` takes; None: no largest."""
     factory = MODELS[name]
     min_size = getattr(factory, "min_image_size", 1)
     stem = options.get("stem")
     if isinstance(stem, str) and isinstance(factory, type) and issubclass(factory, BlockNet):
         min_size = parse_stem(stem).min_side
-    max_size = getattr(factory, "max_image_size", None)
+    return min_size, getattr(factory, "max_image_size", None)
+
+
+def check_image_size(name: str, image_size: int, options: Mapping[str, Option] = NO_OPTIONS) -> None:
+    """ModelError where the model called `name`, with these options, takes no images of this side in pixels."""
+    if name not in MODELS:
+        return  # refused where it is created
+    min_size, max_size = image_sides(name, options)
     if image_size > MAX_IMAGE_SIZE:
         raise ConfigError(f"image_size is {image_size}", hint=f"image_size must be at most {MAX_IMAGE_SIZE} pixels")
     if image_size < min_size or (max_size is not None and image_size > max_size):

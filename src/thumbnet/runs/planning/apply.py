@@ -6,7 +6,7 @@ import dataclasses
 
 from thumbnet.config import AUTO_INIT, TrainConfig, config_from_dict, config_to_dict
 from thumbnet.data.dataset import Dataset
-from thumbnet.models.registry import resolved_options
+from thumbnet.models.registry import MODELS, image_sides, resolved_options
 from thumbnet.recipes import list_recipes, load_recipe
 from thumbnet.runs.init import load_trained
 from thumbnet.runs.planning.constants import (
@@ -45,7 +45,20 @@ def with_model_of_init(config: TrainConfig) -> TrainConfig:
 
 
 def candidate_rungs(config: TrainConfig) -> tuple[Rung, ...]:
-    """The recipes that the plan may choose from; one alone where the config leaves it no recipe's fields."""
+    """The recipes that the plan may choose from, each with the sizes of images that its network takes; one alone where
+    the config leaves it no recipe's fields."""
+    return tuple(_with_sides(rung, config) for rung in _rungs(config))
+
+
+def _with_sides(rung: Rung, config: TrainConfig) -> Rung:
+    model = load_recipe(rung.recipe).model if is_planned(config, "model") else config.model
+    if model not in MODELS:
+        return rung  # refused where it is created
+    min_side, max_side = image_sides(model, config.model_options)
+    return dataclasses.replace(rung, min_side=min_side, max_side=max_side)
+
+
+def _rungs(config: TrainConfig) -> tuple[Rung, ...]:
     known = {rung.recipe: rung for rung in (*LADDER, *GIVEN)}
     if not any(is_planned(config, name) for name in OF_THE_RECIPE):
         return (known.get(config.recipe, Rung(config.recipe, WITHOUT_CHOICE)),)

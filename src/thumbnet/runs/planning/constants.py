@@ -11,7 +11,7 @@ class Rung:
     """A recipe that a plan may choose: `cost` is the time that it trains an image of 32 pixels for, over `sprint`'s.
 
     It is chosen from `min_epochs` epochs, `min_steps` steps and `min_images` training images on; `grows`: its images
-    may begin small.
+    may begin small. Its network takes images of `min_side` to `max_side` pixels a side, of which None is no limit.
     """
 
     recipe: str
@@ -20,6 +20,12 @@ class Rung:
     min_steps: int = 0
     min_images: int = 0
     grows: bool = True
+    min_side: int = 1
+    max_side: int | None = None
+
+    def takes(self, side: int) -> bool:
+        """Whether its network takes images of this side in pixels."""
+        return side >= self.min_side and (self.max_side is None or side <= self.max_side)
 
 
 LADDER = (  # from the one that learns soonest to the one that gets furthest

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from thumbnet.data.batches import num_batches
+from thumbnet.errors import ConfigError
 from thumbnet.models.architecture import parse_stem, stem_for
 from thumbnet.runs.planning.constants import (
     BATCH,
@@ -30,9 +31,12 @@ from thumbnet.runs.planning.constants import (
     MIN_STEPS_PER_EPOCH,
     PIXELS_SHARE,
     RATE_POWER,
+    SCALE_STARTS,
+    SCALES,
     SIZES,
     Rung,
 )
+from thumbnet.specs.resizing import ProgressiveResizing
 
 
 @dataclass(frozen=True)
@@ -106,13 +110,19 @@ def epochs_in(budget: Budget, facts: DataFacts, rung: Rung, sides: tuple[int, in
 
 
 def can_grow(rung: Rung, sides: tuple[int, int], epochs: float) -> bool:
-    """Whether images may begin small: they are large enough, and there are epochs enough."""
-    return rung.grows and min(sides) >= MIN_GROWING_SIDE and epochs >= MIN_GROWING_EPOCHS
+    """Whether images may begin small: they are large enough, there are epochs enough, and the network takes such."""
+    smallest = min(ProgressiveResizing(SCALES, SCALE_STARTS).sides(sides, 0, 1))
+    is_large = min(sides) >= MIN_GROWING_SIDE and smallest >= rung.min_side
+    return rung.grows and is_large and epochs >= MIN_GROWING_EPOCHS
 
 
-def sizes_of(facts: DataFacts, minutes: float, memory_bytes: int) -> list[int]:
+def sizes_of(facts: DataFacts, minutes: float, memory_bytes: int, rungs: Sequence[Rung] = LADDER) -> list[int]:
     """The sides that square images may have, from the smallest on: no more than the pictures show, the time is worth
-    and the memory holds."""
+    and the memory holds, and as the recipes' networks take them.
+
+    Raises:
+        ConfigError: the networks take none of these.
+    """
     shorter = min(facts.sides)
     largest = next(side for below, side in LARGEST_SIZE if minutes < below)
     fitting = [
@@ -122,7 +132,18 @@ def sizes_of(facts: DataFacts, minutes: float, memory_bytes: int) -> list[int]:
         and side <= largest
         and facts.num_images * facts.num_channels * side**2 <= MEMORY_SHARE * memory_bytes
     ]
-    return fitting or [SIZES[0]]
+    fitting = fitting or [SIZES[0]]
+    taken = [side for side in fitting if all(rung.takes(side) for rung in rungs)]
+    if not taken:
+        least = max(rung.min_side for rung in rungs)
+        largest_taken = min((rung.max_side for rung in rungs if rung.max_side is not None), default=None)
+        allowed = f"at least {least}" if largest_taken is None else f"{least} to {largest_taken}"
+        raise ConfigError(
+            f"the model takes images of {allowed} pixels a side, and for these pictures a plan would choose from "
+            f"{', '.join(map(str, fitting))}",
+            hint="give a size that the model takes: --image-size",
+        )
+    return taken
 
 
 def choose_size(
