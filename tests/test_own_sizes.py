@@ -26,6 +26,8 @@ from thumbnet.evaluation.predictions import StoredPredictions
 from thumbnet.evaluation.saliency import resized_maps
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import size_advice
+from thumbnet.runs.planning.ladder import DataFacts
+from thumbnet.runs.planning.reasons import reasons_of
 from thumbnet.runs.resolve import load_data
 from thumbnet.runs.size_advice import advise_size
 from thumbnet.views.disagreements import disagreements_of
@@ -77,6 +79,17 @@ def test_what_larger_images_would_cost_is_said(
     assert f"have {shorter + 8}x{shorter} pixels (median) and are trained on at {trained}x{trained}." in sentence
     assert f"--image-size {proposed} " in sentence
     assert f"at {proposed / trained:.1f} times the cost" in sentence
+
+
+def test_what_square_images_cut_off_is_said(dataset: Dataset) -> None:
+    wide = PictureSides(9, 40, 120, 40, 40)
+    cut_off = "The centre square leaves out 67% of the median picture: --set image_size=[32,96] or --set fit=letterbox"
+    assert advise_size(load_recipe(), dataset, wide).startswith(cut_off)
+    assert advise_size(load_recipe(options={"fit": "letterbox"}), dataset, wide) == ""
+    for is_resized, is_told in ((True, True), (False, False)):
+        facts = DataFacts(100, 10, 10, (50, 50), 3, (40, 120), is_resized)
+        reasons = reasons_of(load_recipe(), facts, [], sides=(32, 32), minutes=1, steps=9)
+        assert any(reason.startswith(cut_off) for reason in reasons) is is_told
 
 
 def test_a_pack_of_small_images_keeps_the_sizes_of_the_pictures_and_says_so(

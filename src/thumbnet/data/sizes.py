@@ -50,12 +50,18 @@ def auto_side(median: Sides, num_pictures: int) -> int:
 
 def describe_choice(median: Sides, side: int, fit: Fit) -> str:
     """What was chosen, and what it leaves out of the pictures."""
-    shorter, longer = sorted(median)
     sentence = f'The pictures have {written(median)} (median): image_size = "auto" takes {side}x{side}.'
-    if fit == "crop" and shorter < (1 - CUT_OFF) * longer:
-        height, width = (round(side * each / shorter / 16) * 16 for each in median)
-        sentence += (
-            f" The centre square leaves out {1 - shorter / longer:.0%} of the median picture: "
-            f"--set image_size=[{height},{width}] or --set fit=letterbox shows all of it."
-        )
-    return sentence
+    return f"{sentence} {cut_off}" if (cut_off := describe_cut(median, side, fit)) else sentence
+
+
+def describe_cut(median: Sides, side: int, fit: Fit) -> str:
+    """What images of `side` pixels a side leave out of pictures with this median height and width, and how all of them
+    is shown; empty where that is little."""
+    shorter, longer = sorted(median)
+    if fit != "crop" or shorter >= (1 - CUT_OFF) * longer:
+        return ""
+    height, width = (round(side * each / shorter / 16) * 16 for each in median)
+    return (
+        f"The centre square leaves out {1 - shorter / longer:.0%} of the median picture: "
+        f"--set image_size=[{height},{width}] or --set fit=letterbox shows all of it."
+    )

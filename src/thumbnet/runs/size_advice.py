@@ -7,6 +7,7 @@ from typing import NamedTuple
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.picture_sides import PictureSides
+from thumbnet.data.sizes import describe_cut
 from thumbnet.errors import ThumbnetError
 from thumbnet.models.registry import create_with_options, resolved_options
 from thumbnet.models.trace import trace_model
@@ -19,7 +20,8 @@ MOST_GROWTH = 3.0  # times the trained side, at once
 
 
 def advise_size(config: TrainConfig, dataset: Dataset, sides: PictureSides) -> str:
-    """A sentence for people where pictures are much larger than the images that are trained on; else empty.
+    """For people: that pictures are much larger than the images that are trained on, and what square images leave out
+    of them; empty where neither is so.
 
     Args:
         config: of the model, not yet resolved for the images' size.
@@ -27,7 +29,11 @@ def advise_size(config: TrainConfig, dataset: Dataset, sides: PictureSides) -> s
         sides: of the pictures' files.
     """
     is_packed = DataSpec(dataset.source.name).name == "packed"
-    return advise_by_shape(config, dataset.image_shape, dataset.num_classes, sides, is_packed=is_packed)
+    advice = advise_by_shape(config, dataset.image_shape, dataset.num_classes, sides, is_packed=is_packed)
+    _, height, width = dataset.image_shape
+    is_cut = height == width and not is_packed  # a pack's pictures were fitted when it was made
+    cut_off = describe_cut((sides.height, sides.width), width, config.fit) if is_cut else ""
+    return " ".join(text for text in (advice, cut_off) if text)
 
 
 def advise_by_shape(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
+from thumbnet.data.sizes import describe_cut
 from thumbnet.runs.planning.constants import ROBUSTNESS_SHARE
 from thumbnet.runs.planning.ladder import Candidate, DataFacts, most_steps
 from thumbnet.terminal.text import counted
@@ -42,6 +43,8 @@ def reasons_of(
         f"{chosen} {steps_of}, augmentation {config.inputs.augmentation}.",
         f"{data}, at the speed that was just measured.",
     ]
+    if facts.is_resized and (cut_off := describe_cut(facts.sides, width, config.fit)):
+        sentences.append(cut_off)
     if config.objective.class_weights == "balanced":
         sentences.append("Classes of unequal size weigh the same in the loss (class_weights).")
     if steps == most_steps(steps_per_epoch):
