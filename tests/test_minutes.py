@@ -471,6 +471,21 @@ def test_a_folder_is_looked_at_without_being_read(tmp_path: Path) -> None:
     look = look_at_folder(small_config(tmp_path / "none").replace(data=f"folder:{tmp_path / 'pictures'}"))
     assert look.facts == DataFacts(30, 7, 4, (21, 20), 1, (50, 70), True)
     assert look.reading_s > 0
+    excluded = tmp_path / "exclude.csv"
+    excluded.write_text("index,path,label,suggested,score,kind\n3,,,,,\n4,,,,,\n")
+    whole = small_config(tmp_path / "none").replace(data=f"folder:{tmp_path / 'pictures'}")
+    cases: list[tuple[dict[str, Any], tuple[int, int, int]]] = [
+        ({"num_train": 12}, (12, 7, 4)),
+        ({"folds": 2, "fold": 0}, (17, 4, 20)),
+        ({"exclude": str(excluded)}, (28, 7, 4)),
+    ]
+    for fields, numbers in cases:
+        found = look_at_folder(whole.replace(**fields)).facts
+        assert (found.num_train, found.num_val, found.num_test) == numbers, fields
+    assert look_at_folder(whole.replace(num_train=12)).num_files == 41
+    few = dataclasses.replace(FACTS, num_train=100, num_val=0, num_test=0, sides=(64, 64))
+    assert sizes_of(few, 10, 2 * 3 * 100 * 64**2) == [32, 48, 64]
+    assert sizes_of(few, 10, 2 * 3 * 100 * 64**2, num_read=200) == [32]  # which all are in memory
 
 
 @pytest.mark.parametrize("slow_one", [0, 20])

@@ -101,7 +101,9 @@ def test_a_plan_is_by_a_nominal_speed_and_by_the_tune_side(
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (40, 40), number).save(file)
     made_set = SimpleNamespace(side=lambda purpose: tmp_path / purpose)
-    slow = Look(look_at_folder(load_recipe(PLANNED_RECIPE, options={"data": f"folder:{tmp_path / 'tune'}"})).facts, 1e6)
+    slow = Look(
+        look_at_folder(load_recipe(PLANNED_RECIPE, options={"data": f"folder:{tmp_path / 'tune'}"})).facts, 1e6, 10
+    )
     monkeypatch.setattr(choose, "look_at_folder", lambda config: slow)  # as on a machine that is busy
     key = tune.trainings.Key("digits", 0.5, 0, {})
     planned = tune.trainings.planned_for(key, made_set)

@@ -231,7 +231,7 @@ def _read(config: TrainConfig, dataset: Dataset | None, *, say: Say, now: Callab
 def _size(look: Look, times: Times, rungs: tuple[Rung, ...], *, may_grow: bool) -> tuple[int, list[Candidate]]:
     """The side that the pictures of a folder are resized to, and what is against the larger ones."""
     budget = times.budget(look.facts, before_s=look.reading_s)
-    sizes = sizes_of(look.facts, times.minutes, memory_limit_bytes(), rungs)
+    sizes = sizes_of(look.facts, times.minutes, memory_limit_bytes(), rungs, num_read=look.num_files)
     if budget.left_s((sizes[0], sizes[0])) <= 0:
         raise times.too_short(look.facts, look.reading_s, EVALUATION_SHARE * times.image_s, (sizes[0], sizes[0]))
     return choose_size(look.facts, budget, rungs, sizes, may_grow=may_grow)

@@ -14,6 +14,7 @@ import torch
 from thumbnet.config import TrainConfig
 from thumbnet.data.class_counts import class_sizes
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.exclusion import num_listed
 from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_tree import FolderTree
 from thumbnet.data.hold_out import TEST_FRACTION
@@ -32,10 +33,11 @@ DECODED_SIDE = 96  # pixels
 
 @dataclass(frozen=True)
 class Look:
-    """A folder as it is before it is read, with the seconds that reading it will take."""
+    """A folder as it is before it is read, with the seconds that reading all of its `num_files` pictures will take."""
 
     facts: DataFacts
     reading_s: float
+    num_files: int
 
 
 def look_at_folder(config: TrainConfig) -> Look:
@@ -53,12 +55,7 @@ def look_at_folder(config: TrainConfig) -> Look:
     tree = FolderTree(on_unlistable=note, on_foreign_name=note)
     layout = read_labelled(tree, path, faults, labels=labels_from(path, config.labels))
     counts = {name: sum(item.split == name for item in layout.files) for name in ("train", "val", "test")}
-    if not counts["test"]:
-        counts["test"] = round(TEST_FRACTION * counts["train"])
-        counts["train"] -= counts["test"]
-    if not counts["val"]:
-        counts["val"] = round(_val_fraction(config.val_fraction, counts["train"]) * counts["train"])
-        counts["train"] -= counts["val"]
+    _divide(counts, config)
     files = [item.file for item in layout.files if item.file.is_file()]  # a pipe would keep us waiting
     labels = torch.tensor([label for item in layout.files if item.split == "train" for label in item.labels])
     image_s, num_channels = _decoding(_spread(files, NUM_DECODED))
@@ -72,7 +69,7 @@ def look_at_folder(config: TrainConfig) -> Look:
         is_resized=True,
         has_several_labels=layout.has_several_labels,
     )
-    return Look(facts, image_s * len(files))
+    return Look(facts, image_s * len(files), len(files))
 
 
 def facts_of(dataset: Dataset, *, sides: tuple[int, int] | None = None) -> DataFacts:
@@ -88,6 +85,24 @@ def facts_of(dataset: Dataset, *, sides: tuple[int, int] | None = None) -> DataF
         is_resized=sides is not None,
         has_several_labels=dataset.has_several_labels,
     )
+
+
+def _divide(counts: dict[str, int], config: TrainConfig) -> None:
+    """Make of a folder's numbers of images those that the config trains on and scores, nearly."""
+    folds = config.division.folds
+    if folds is not None:
+        counts["train"] += counts["val"]  # the source's own test images take no part
+        counts["test"] = counts["val"] = 0
+    if not counts["test"]:
+        counts["test"] = round((1 / folds if folds else TEST_FRACTION) * counts["train"])
+        counts["train"] -= counts["test"]
+    if not counts["val"]:
+        counts["val"] = round(_val_fraction(config.val_fraction, counts["train"]) * counts["train"])
+        counts["train"] -= counts["val"]
+    if config.exclude is not None:
+        counts["train"] = max(1, counts["train"] - num_listed(config.exclude))
+    if config.num_train is not None:
+        counts["train"] = min(counts["train"], config.num_train)
 
 
 def _val_fraction(val_fraction: ValFraction, num_images: int) -> float:

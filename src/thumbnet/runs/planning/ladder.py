@@ -116,21 +116,26 @@ def can_grow(rung: Rung, sides: tuple[int, int], epochs: float) -> bool:
     return rung.grows and is_large and epochs >= MIN_GROWING_EPOCHS
 
 
-def sizes_of(facts: DataFacts, minutes: float, memory_bytes: int, rungs: Sequence[Rung] = LADDER) -> list[int]:
+def sizes_of(
+    facts: DataFacts, minutes: float, memory_bytes: int, rungs: Sequence[Rung] = LADDER, *, num_read: int | None = None
+) -> list[int]:
     """The sides that square images may have, from the smallest on: no more than the pictures show, the time is worth
     and the memory holds, and as the recipes' networks take them.
+
+    Args:
+        num_read: the pictures that are read, also those that take no part; None: those of the facts.
 
     Raises:
         ConfigError: the networks take none of these.
     """
-    shorter = min(facts.sides)
+    shorter, num_images = min(facts.sides), facts.num_images if num_read is None else num_read
     largest = next(side for below, side in LARGEST_SIZE if minutes < below)
     fitting = [
         side
         for side in SIZES
         if side <= max(SIZES[0], ENLARGED_AT_MOST * shorter)
         and side <= largest
-        and facts.num_images * facts.num_channels * side**2 <= MEMORY_SHARE * memory_bytes
+        and num_images * facts.num_channels * side**2 <= MEMORY_SHARE * memory_bytes
     ]
     fitting = fitting or [SIZES[0]]
     taken = [side for side in fitting if all(rung.takes(side) for rung in rungs)]
