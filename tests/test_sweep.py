@@ -20,16 +20,19 @@ from small_runs import small_config, write_small_data
 from thumbnet.cli import main
 from thumbnet.config import config_to_toml
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.leaks import Leaks
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, RunError, ThumbnetError, TrainingError
 from thumbnet.evaluation import metrics
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.listing import list_runs
+from thumbnet.runs.resolve import say_nothing
 from thumbnet.runs.run import RunDir
 from thumbnet.runs.sweeps import claims, work
 from thumbnet.runs.sweeps.proposals import sampler_of
+from thumbnet.runs.sweeps.question import Question
 from thumbnet.runs.sweeps.results import SweepResult
-from thumbnet.runs.sweeps.rows import SweepTrial, best_of
+from thumbnet.runs.sweeps.rows import State, SweepTrial, best_of
 from thumbnet.runs.sweeps.storage import DATABASE, parse_storage
 from thumbnet.training.history import EpochRecord, history_from_csv
 from thumbnet.views.numbers import exact_share
@@ -238,6 +241,47 @@ def test_failed(data: Path, tmp_path: Path) -> None:
         small_sweep(data, tmp_path / "none", search=['model_options.blocks=["x", "y"]'])
     assert [row["state"] for row in rows_of(tmp_path / "none")] == ["failed"] * 5
     assert not (tmp_path / "none" / "best.toml").exists()
+
+
+def question_of(**fields: Any) -> Question:
+    return Question(**{**vars(Question(("lr=0.1,0.2",), 3, None, 1, 1, "val_accuracy", None, "study", "")), **fields})
+
+
+@pytest.mark.parametrize(
+    ("states", "error"),
+    [
+        ("fffff", "the last 5 trials failed"),
+        ("rfffff", "the last 5 trials failed"),
+        ("fffffr", "the last 5 trials failed"),
+        ("ffbrfbffr", "the last 5 trials failed"),
+        ("bbrbbb", "the last 5 proposals were beyond the limits"),
+        ("ffff", None),
+        ("fff1ff", None),
+        ("rrrrrr", None),
+    ],
+)
+def test_trials_in_vain(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states: str, error: str | None
+) -> None:
+    """Several that failed (f) or were refused (b) end a sweep, whichever trials run (r) in other processes meanwhile,
+    but not after one that finished (1)."""
+    monkeypatch.setattr(work, "MAX_REFUSED", 5)
+    ends: dict[str, tuple[State, str]] = {
+        "f": ("failed", "so"),
+        "b": ("refused", ""),
+        "r": ("running", ""),
+        "1": ("finished", ""),
+    }
+    trials = [SweepTrial(number, ends[each][0], {}, reason=ends[each][1]) for number, each in enumerate(states)]
+    monkeypatch.setattr(work, "read_trials", lambda study: trials)
+    study = optuna.create_study()
+    dataset = load_dataset(f"npz:{data}", val_fraction=0.2)
+    sweep = work.Sweep(tmp_path, question_of(), small_config(data), (), dataset, Leaks(), study, "silent", say_nothing)
+    if error is None:
+        work._check_progress(sweep)
+    else:
+        with pytest.raises(ThumbnetError, match=error):
+            work._check_progress(sweep)
 
 
 def test_grid(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import statistics
 import time
@@ -117,20 +118,22 @@ def _has_time(sweep: Sweep) -> bool:
 
 
 def _check_progress(sweep: Sweep) -> None:
-    """An error where one trial after the other leads to nothing."""
+    """An error where one trial after the other leads to nothing: since the last one that counts, several failed or very
+    many were refused. Those that still run, in this process or another, say nothing yet."""
     if sweep.question.grid:
         return  # each is another combination
-    states = [trial.state for trial in read_trials(sweep.study)]
-    if states[-MAX_FAILED:] == ["failed"] * MAX_FAILED:
-        reason = read_trials(sweep.study)[-1].reason
+    ended = [trial for trial in read_trials(sweep.study) if trial.state != "running"]
+    in_vain = list(itertools.takewhile(lambda trial: trial.state not in COUNTED, reversed(ended)))
+    failed = [trial for trial in in_vain if trial.state == "failed"]
+    if len(failed) >= MAX_FAILED:
         raise TrainingError(
-            f"the last {MAX_FAILED} trials failed, the last one so: {reason}",
+            f"the last {len(failed)} trials failed, the last one so: {failed[0].reason}",
             hint="search values with which it can train, then go on with --resume, or sweep anew",
         )
-    if states[-MAX_REFUSED:] == ["refused"] * MAX_REFUSED:
+    if len(in_vain) - len(failed) >= MAX_REFUSED:
         raise ConfigError(
-            f"the last {MAX_REFUSED} proposals were beyond the limits, of {sweep.question.max_params:,} parameters and "
-            f"{sweep.question.max_macs:,} MACs",
+            f"the last {len(in_vain) - len(failed)} proposals were beyond the limits, of "
+            f"{sweep.question.max_params:,} parameters and {sweep.question.max_macs:,} MACs",
             hint="search smaller networks, or raise --max-params or --max-macs",
         )
 
