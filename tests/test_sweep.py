@@ -241,6 +241,7 @@ def test_failed(data: Path, tmp_path: Path) -> None:
         small_sweep(data, tmp_path / "none", search=['model_options.blocks=["x", "y"]'])
     assert [row["state"] for row in rows_of(tmp_path / "none")] == ["failed"] * 5
     assert not (tmp_path / "none" / "best.toml").exists()
+    assert "5 trials that failed" in (tmp_path / "none" / "sweep.html").read_text(encoding="utf-8")
 
 
 def question_of(**fields: Any) -> Question:

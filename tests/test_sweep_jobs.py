@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import thumbnet
-from small_runs import small_config, write_small_data
+from small_runs import rows_of, small_config, write_small_data
+from thumbnet.errors import JobsFailedError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.jobs.job import Job
 from thumbnet.runs.sweeps import session
@@ -37,6 +39,67 @@ def test_trials_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> No
     assert swept.best is not None
     assert run.metrics["val_accuracy"] == swept.best.value
     assert run.metrics["val_loss"] == swept.best.val_loss
+
+
+# A network of the user's own that ends its process in its first training where a file is, which it removes first.
+DEADLY = """
+import multiprocessing, os, signal
+from pathlib import Path
+
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes, in_channels):
+        super().__init__()
+        self.head = nn.Linear(256 * in_channels, num_classes)
+
+    def forward(self, images):
+        if self.training and torch.is_grad_enabled() and multiprocessing.current_process().name != "MainProcess":
+            try:
+                Path({flag!r}).unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
+            except FileNotFoundError:
+                pass
+        return self.head(images.flatten(1))
+"""
+
+
+def test_one_process_dies(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is told before the other has ended, which makes the trials; the table and the page are of all of them."""
+    flag, code = tmp_path / "flag", tmp_path / "net.py"
+    flag.touch()
+    code.write_text(DEADLY.format(flag=str(flag)))
+    config = small_config(write_small_data(tmp_path / "data.npz"), model=f"{code}:Net", model_options={})
+    folder = tmp_path / "sweep"
+    with pytest.raises(JobsFailedError, match="1 of 2 jobs failed"):
+        thumbnet.sweep(config, search=["lr=0.01..0.1"], trials=12, jobs=2, run_dir=folder, log_style="reference")
+    told = capfd.readouterr().err
+    dead = re.search(r"^(worker \d): failed: its process ended", told, re.MULTILINE)
+    assert dead is not None
+    assert told.rindex("finished after") > dead.start()
+    states = Counter(row["state"] for row in rows_of(folder / "sweep.csv"))
+    assert states["running"] == 1
+    assert states["finished"] + states["pruned"] == 11
+    assert "1 trial that is not finished yet." in (folder / "sweep.html").read_text(encoding="utf-8")
+    assert (folder / "best.toml").exists()
+    resumed = thumbnet.resume_sweep(folder, log_style="silent", trust_code=True)
+    assert len(resumed.trials) == 12
+    assert {trial.state for trial in resumed.trials} <= {"finished", "pruned"}
+
+
+def test_all_trials_fail(tmp_path: Path) -> None:
+    """Both processes end, after a few trials; the table and the page tell of them."""
+    config = small_config(write_small_data(tmp_path / "data.npz"))
+    folder = tmp_path / "sweep"
+    with pytest.raises(JobsFailedError, match="trials failed, the last one so: "):
+        thumbnet.sweep(
+            config, search=['model_options.blocks=["x", "y"]'], minutes=1, jobs=2, run_dir=folder, log_style="silent"
+        )
+    states = [row["state"] for row in rows_of(folder / "sweep.csv")]
+    assert set(states) == {"failed"}
+    assert 5 <= len(states) <= 10
+    assert "trials that failed: the table says why." in (folder / "sweep.html").read_text(encoding="utf-8")
 
 
 def test_left_trials_are_divided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

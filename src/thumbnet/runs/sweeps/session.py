@@ -10,9 +10,9 @@ import optuna
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import RunError
+from thumbnet.errors import ConfigError, JobsFailedError, RunError, TrainingError
 from thumbnet.runs.checked_folder import CheckedFolder
-from thumbnet.runs.jobs.job import Job, Setting, check_all_done
+from thumbnet.runs.jobs.job import Job, Outcome, Setting, check_all_done
 from thumbnet.runs.jobs.run_jobs import run_jobs
 from thumbnet.runs.leaks import look_for_leaks
 from thumbnet.runs.load_checked import load_checked
@@ -106,23 +106,33 @@ class OneOfSeveral:
 
 
 def run_session(session: Session, at_once: AtOnce) -> SweepResult:
-    """Make the trials, then the table and the page.
+    """Make the trials, then the table and the page, also of what there is where the trials end in an error.
 
     Raises:
         JobsFailedError: of several processes, some died; the others went on.
+        TrainingError: several trials in a row failed; ConfigError: very many in a row were beyond the limits.
     """
     with opened_study(session.storage, session.question.study) as study:
         left = left_running(study, place_of(session.path), is_shared=session.place is not None)
-        if at_once.is_one_after_the_other:
-            session.make(study, left)
-        else:
-            _make_at_once(session, left, at_once)
-        session.write_table(study)
-        trials = read_trials(study)
-        result = SweepResult(session.path, tuple(trials), best_of(trials))
-        page = build_sweep_report(result, session.question, session.config, session.dimensions, study)
-        CheckedFolder(session.path).write(SWEEP_REPORT, page)
-        return result
+        try:
+            if at_once.is_one_after_the_other:
+                session.make(study, left)
+            else:
+                _make_at_once(session, left, at_once)
+        except (JobsFailedError, TrainingError, ConfigError):
+            _write_results(session, study)
+            raise
+        return _write_results(session, study)
+
+
+def _write_results(session: Session, study: optuna.Study) -> SweepResult:
+    """The table, the best recipe and the page of all trials so far."""
+    session.write_table(study)
+    trials = read_trials(study)
+    result = SweepResult(session.path, tuple(trials), best_of(trials))
+    page = build_sweep_report(result, session.question, session.config, session.dimensions, study)
+    CheckedFolder(session.path).write(SWEEP_REPORT, page)
+    return result
 
 
 def _make_at_once(session: Session, left: Sequence[int], at_once: AtOnce) -> None:
@@ -132,5 +142,10 @@ def _make_at_once(session: Session, left: Sequence[int], at_once: AtOnce) -> Non
     number = at_once.jobs or 1
     jobs = [Job(f"worker {index + 1}", OneOfSeveral(session, tuple(left[index::number]))) for index in range(number)]
     say = speaker(session.log_style)
-    outcomes = run_jobs(jobs, at_once, threads=session.config.engine.threads, say=say)
+
+    def tell(outcome: Outcome) -> None:
+        if outcome.error is not None:
+            say(f"{outcome.name}: failed: {outcome.error}")
+
+    outcomes = run_jobs(jobs, at_once, threads=session.config.engine.threads, say=say, on_end=tell)
     check_all_done(outcomes, hint=f"go on with: thumbnet sweep --run-dir {session.path} --resume")
