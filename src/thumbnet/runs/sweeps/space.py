@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
-from thumbnet.config import TrainConfig, config_to_dict
+from thumbnet.config import AUTO_INIT, TrainConfig, config_to_dict
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import with_changes
 from thumbnet.specs.checks import MAX_RUNS
@@ -35,6 +35,7 @@ def parse_space(config: TrainConfig, search: Sequence[str]) -> tuple[Dimension, 
     Raises:
         ConfigError: a text is none, or its field cannot be searched, or not with these values; it names the text.
     """
+    check_init(config.init)
     dimensions = tuple(_typed(config, parse_search(text)) for text in search)
     fields = [dimension.field for dimension in dimensions]
     for dimension in dimensions:
@@ -63,6 +64,7 @@ def _typed(config: TrainConfig, dimension: Dimension) -> Dimension:
                     f"--search {dimension.text}: {name} cannot be searched: {why}", hint="give it by an option or --set"
                 )
     for value in values:
+        check_init(dimension.nested(value).get("init"))
         try:
             tried = with_changes(config, [dimension.nested(value)])
         except ConfigError as error:
@@ -70,6 +72,15 @@ def _typed(config: TrainConfig, dimension: Dimension) -> Dimension:
         if isinstance(space, Range) and space.is_whole and _takes_fractions(tried, dimension):
             space = Range(float(space.low), float(space.high), False, space.is_log, space.step)
     return Dimension(dimension.field, space, dimension.text)
+
+
+def check_init(init: object) -> None:
+    """ConfigError where each trial would have to choose by itself what to begin with."""
+    if init == AUTO_INIT:
+        raise ConfigError(
+            f"init is {AUTO_INIT!r}, but only `train` chooses what to begin with, and trials are compared on the same",
+            hint="name the weights to begin with, or leave init out",
+        )
 
 
 def _takes_fractions(tried: TrainConfig, dimension: Dimension) -> bool:
