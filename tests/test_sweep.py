@@ -33,6 +33,7 @@ from thumbnet.runs.sweeps.proposals import sampler_of
 from thumbnet.runs.sweeps.question import Question
 from thumbnet.runs.sweeps.results import SweepResult
 from thumbnet.runs.sweeps.rows import State, SweepTrial, best_of
+from thumbnet.runs.sweeps.space import have_one_length, parse_space
 from thumbnet.runs.sweeps.storage import DATABASE, parse_storage
 from thumbnet.training.history import EpochRecord, history_from_csv
 from thumbnet.views.numbers import exact_share
@@ -189,8 +190,9 @@ def _interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_pruned(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trial below the median is given up, and counts; the last epoch prunes nothing."""
+@pytest.fixture
+def each_worse(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
+    """Trials of which each has a lower accuracy than the one before, by their numbers."""
     accuracies = {number: 0.9 - number / 10 for number in range(6)}
     numbers: list[int] = []
     propose = work.propose
@@ -205,11 +207,44 @@ def test_pruned(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(work, "propose", proposed)
     monkeypatch.setattr(work, "value_of", value)
+    return accuracies
+
+
+def test_pruned(data: Path, tmp_path: Path, each_worse: dict[int, float]) -> None:
+    """A trial below the median is given up, and counts; the last epoch prunes nothing."""
     result = small_sweep(data, tmp_path / "sweep", trials=6, fields={"epochs": 4})
     assert [trial.state for trial in result.trials] == ["finished"] * 5 + ["pruned"]
     assert [trial.epochs for trial in result.trials] == [4, 4, 4, 4, 4, 1]
-    assert result.trials[5].value == accuracies[5]
+    assert result.trials[5].value == each_worse[5]
     assert json.loads((tmp_path / "sweep" / "trial-0005" / "trial.json").read_text())["state"] == "pruned"
+    assert "No trial is given up" not in (tmp_path / "sweep" / "sweep.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("each_worse")
+def test_different_lengths(data: Path, tmp_path: Path) -> None:
+    """None is given up where trials have different numbers of epochs, which the page says."""
+    result = small_sweep(data, tmp_path / "sweep", search=["epochs=4,5"], trials=6)
+    assert [trial.state for trial in result.trials] == ["finished"] * 6
+    page = (tmp_path / "sweep" / "sweep.html").read_text(encoding="utf-8")
+    assert "No trial is given up before its end: they are trained for different numbers of epochs." in page
+
+
+@pytest.mark.parametrize(
+    ("fields", "search", "is_one"),
+    [
+        ({}, "lr=0.1,0.2", True),
+        ({}, "batch_size=8,16", True),
+        ({"min_steps": 9}, "batch_size=8,16", False),
+        ({"epochs": 0, "steps": 9}, "batch_size=8,16", False),
+        ({"epochs": 0, "steps": 9}, "steps=9,12", False),
+        ({}, "epochs=2..5", False),
+        ({}, 'variant=[{}, {"epochs": 3}]', False),
+        ({"min_steps": 9}, 'variant=[{}, {"batch_size": 8}]', False),
+    ],
+)
+def test_equal_lengths(data: Path, fields: dict[str, Any], search: str, is_one: bool) -> None:
+    config = small_config(data, **fields)
+    assert have_one_length(config, parse_space(config, [search])) == is_one
 
 
 def test_refused(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

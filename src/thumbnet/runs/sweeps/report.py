@@ -13,6 +13,7 @@ from thumbnet.runs.names import BEST
 from thumbnet.runs.sweeps.question import Question
 from thumbnet.runs.sweeps.results import SweepResult
 from thumbnet.runs.sweeps.rows import COUNTED, SweepTrial
+from thumbnet.runs.sweeps.space import have_one_length
 from thumbnet.specs.search import Choices, Dimension, Scalar
 from thumbnet.terminal.text import counted, escaped
 from thumbnet.training.progress import duration
@@ -51,7 +52,7 @@ def build_sweep_report(
             ],
             fields=[(each.field, "number" if _is_of_numbers(each) else "text") for each in dimensions],
             rows=[_row(trial, dimensions) for trial in result.trials],
-            notes=_notes(result, question),
+            notes=_notes(result, question, has_one_length=have_one_length(config, dimensions)),
         )
     )
 
@@ -73,8 +74,10 @@ def _headlines(result: SweepResult, trained: Sequence[SweepTrial]) -> list[Headl
     ]
 
 
-def _notes(result: SweepResult, question: Question) -> list[str]:
+def _notes(result: SweepResult, question: Question, *, has_one_length: bool) -> list[str]:
     notes = []
+    if not question.grid and not has_one_length:
+        notes.append("No trial is given up before its end: they are trained for different numbers of epochs.")
     for state, text in (
         (
             "refused",

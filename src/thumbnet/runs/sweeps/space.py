@@ -48,6 +48,14 @@ def parse_space(config: TrainConfig, search: Sequence[str]) -> tuple[Dimension, 
     return dimensions
 
 
+def have_one_length(config: TrainConfig, dimensions: Sequence[Dimension]) -> bool:
+    """Whether all trials train for equally many epochs, so that they can be compared before their end: a shorter
+    training is ahead of a longer one after as many epochs. Steps are more epochs with larger batches."""
+    of_steps = config.steps is not None or config.min_steps is not None
+    lengths = {"epochs", "steps", "min_steps"} | ({"batch_size"} if of_steps else set())
+    return lengths.isdisjoint(name for dimension in dimensions for name in _fields_of(dimension))
+
+
 def config_of_trial(config: TrainConfig, dimensions: Sequence[Dimension], params: Mapping[str, Scalar]) -> TrainConfig:
     """The recipe with the values of a trial; ConfigError where they contradict each other."""
     return with_changes(config, [dimension.as_setting(params[dimension.field]) for dimension in dimensions])
@@ -56,8 +64,8 @@ def config_of_trial(config: TrainConfig, dimensions: Sequence[Dimension], params
 def _typed(config: TrainConfig, dimension: Dimension) -> Dimension:
     """The dimension with whole numbers only where the field takes no others."""
     space = dimension.space
-    values = (space.low, space.high) if isinstance(space, Range) else space.values
-    for name in {name: None for value in values for name in dimension.nested(value)}:
+    values = _tried(dimension)
+    for name in _fields_of(dimension):
         for fields, why in NOT_SEARCHED.items():
             if name in fields:
                 raise ConfigError(
@@ -72,6 +80,17 @@ def _typed(config: TrainConfig, dimension: Dimension) -> Dimension:
         if isinstance(space, Range) and space.is_whole and _takes_fractions(tried, dimension):
             space = Range(float(space.low), float(space.high), False, space.is_log, space.step)
     return Dimension(dimension.field, space, dimension.text)
+
+
+def _tried(dimension: Dimension) -> Sequence[object]:
+    """The values of a dimension that a recipe must take: both ends, or every choice."""
+    space = dimension.space
+    return (space.low, space.high) if isinstance(space, Range) else space.values
+
+
+def _fields_of(dimension: Dimension) -> list[str]:
+    """The fields of a recipe that it changes: several, if it is of variants."""
+    return list({name: None for value in _tried(dimension) for name in dimension.nested(value)})
 
 
 def check_init(init: object) -> None:

@@ -36,7 +36,7 @@ from thumbnet.runs.sweeps.rows import (
     VAL_LOSS,
     read_trials,
 )
-from thumbnet.runs.sweeps.space import combinations, config_of_trial
+from thumbnet.runs.sweeps.space import combinations, config_of_trial, have_one_length
 from thumbnet.runs.sweeps.storage import STORAGE_ERRORS
 from thumbnet.runs.sweeps.trial import train_trial, value_of
 from thumbnet.specs.search import Dimension
@@ -69,6 +69,11 @@ class Sweep:
     def wanted(self) -> int | None:
         """How many trials; None: as many as the minutes give."""
         return len(combinations(self.dimensions)) if self.question.grid else self.question.trials
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether a trial that is behind the others is given up."""
+        return not self.question.grid and have_one_length(self.config, self.dimensions)
 
     @property
     def place(self) -> str:
@@ -169,6 +174,7 @@ def _train(sweep: Sweep, trial: optuna.Trial) -> None:
     if reasons:
         _refuse(sweep, trial, " and ".join(reasons))
         return
+    may_give_up = sweep.gives_up
     reported = set(sweep.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
     def gives_up(history: History) -> bool:
@@ -176,7 +182,7 @@ def _train(sweep: Sweep, trial: optuna.Trial) -> None:
             if record.epoch not in reported and record.val_accuracy is not None:
                 trial.report(value_of(record, question.measure), record.epoch)
                 reported.add(record.epoch)
-        return not question.grid and trial.should_prune()
+        return may_give_up and trial.should_prune()
 
     with computing_with(config.engine.threads):
         result = train_trial(
