@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import socket
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
@@ -184,6 +185,19 @@ def test_killed_and_resumed(data: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert figures == [(trial.params, trial.value, trial.state) for trial in whole.trials]
     assert checkpoints == {"trial-0000": 3, "trial-0001": 2}
     assert len((tmp_path / "killed" / "trial-0001" / "history.csv").read_text().splitlines()) == 4
+
+
+def test_moved_and_resumed(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a shared storage, too, a killed trial is gone on with where the folder and the machine have other names."""
+    address = f"sqlite:///{tmp_path / 'shared.db'}"
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDir, "write_checkpoint", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            small_sweep(data, tmp_path / "sweep", trials=2, storage=address)
+    (tmp_path / "sweep").rename(tmp_path / "moved")
+    monkeypatch.setattr(socket, "gethostname", lambda: "another")
+    resumed = thumbnet.resume_sweep(tmp_path / "moved", log_style="silent")
+    assert [(trial.number, trial.state) for trial in resumed.trials] == [(0, "finished"), (1, "finished")]
 
 
 def _interrupted(*_: object) -> None:

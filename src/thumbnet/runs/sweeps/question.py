@@ -33,6 +33,8 @@ class Question:
         study: its name there, the same for all that ask the same.
         data_checksum: of the images and labels.
         grid: every combination of the choices is tried once, and nothing is given up.
+        folder_id: by which a study that several share knows the trials of this folder, wherever it is; empty in sweeps
+            of before, which are known by their machine and path.
     """
 
     search: tuple[str, ...]
@@ -45,6 +47,7 @@ class Question:
     study: str
     data_checksum: str
     grid: bool = False
+    folder_id: str = ""
 
 
 def study_name(

@@ -113,7 +113,7 @@ def run_session(session: Session, at_once: AtOnce) -> SweepResult:
         TrainingError: several trials in a row failed; ConfigError: very many in a row were beyond the limits.
     """
     with opened_study(session.storage, session.question.study) as study:
-        left = left_running(study, place_of(session.path), is_shared=session.place is not None)
+        left = left_running(study, place_of(session.path, session.question), is_shared=session.place is not None)
         try:
             if at_once.is_one_after_the_other:
                 session.make(study, left)

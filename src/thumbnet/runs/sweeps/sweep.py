@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -221,7 +222,19 @@ def _question(
         grid=grid,
     )
     storage = None if place is None else place.shown
-    return Question(search, trials, minutes, max_params, max_macs, measure, storage, name, data_checksum, grid)
+    return Question(
+        search=search,
+        trials=trials,
+        minutes=minutes,
+        max_params=max_params,
+        max_macs=max_macs,
+        measure=measure,
+        storage=storage,
+        study=name,
+        data_checksum=data_checksum,
+        grid=grid,
+        folder_id=uuid.uuid4().hex,
+    )
 
 
 def _place_again(recorded: str | None, given: str | None) -> Place | None:

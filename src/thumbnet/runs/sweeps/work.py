@@ -77,12 +77,12 @@ class Sweep:
 
     @property
     def place(self) -> str:
-        return place_of(self.path)
+        return place_of(self.path, self.question)
 
 
-def place_of(path: Path) -> str:
+def place_of(path: Path, question: Question) -> str:
     """By which the trials of a sweep's folder are known in a study that others share."""
-    return f"{socket.gethostname()}:{path.resolve()}"
+    return question.folder_id or f"{socket.gethostname()}:{path.resolve()}"
 
 
 def folder_of(number: int) -> str:
