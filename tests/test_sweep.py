@@ -36,6 +36,7 @@ from thumbnet.runs.sweeps.results import SweepResult
 from thumbnet.runs.sweeps.rows import State, SweepTrial, best_of
 from thumbnet.runs.sweeps.space import have_one_length, parse_space
 from thumbnet.runs.sweeps.storage import DATABASE, parse_storage
+from thumbnet.specs import own_code
 from thumbnet.training.history import EpochRecord, history_from_csv
 from thumbnet.views.numbers import exact_share
 from thumbnet.views.report.charts import Line, draw_lines
@@ -198,6 +199,60 @@ def test_moved_and_resumed(data: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(socket, "gethostname", lambda: "another")
     resumed = thumbnet.resume_sweep(tmp_path / "moved", log_style="silent")
     assert [(trial.number, trial.state) for trial in resumed.trials] == [(0, "finished"), (1, "finished")]
+
+
+NET = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes, in_channels):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(256 * in_channels, num_classes))
+
+    def forward(self, images):
+        return self.layers(images)
+"""
+
+
+def test_code_and_paths(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From another working directory, and once its code was changed, a sweep goes on as it was begun, and its best
+    recipe is the same; who has other code asks another question."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    (here / "data.npz").write_bytes(data.read_bytes())
+    (here / "net.py").write_text(NET)
+    (here / "exclude.csv").write_text("index,path,label,suggested,score,kind\n")
+    teacher = thumbnet.train(small_config(Path("data.npz")), run_dir="teacher", pictures=False, log_style="silent")
+    config = small_config(Path("data.npz"), model="net.py:Net", model_options={}, augmentation="crop-flip")
+    config = config.replace(exclude="exclude.csv")
+    options: dict[str, Any] = {
+        "search": ['variant=[{"teacher": "teacher"}, {"teacher": "teacher", "batch_size": 8}]', LR],
+        "log_style": "silent",
+    }
+    swept = thumbnet.sweep(config, run_dir="sweep", trials=4, **options)
+    assert "failed" not in {trial.state for trial in swept.trials}
+    assert swept.command == "thumbnet train --recipe sweep/best.toml --trust-code"
+    folder = here / "sweep"
+    assert (folder / "code-net.py").read_text() == NET
+    study = json.loads((folder / "sweep.json").read_text())["study"]
+    assert json.loads((folder / "sweep.json").read_text())["names"] == {"teacher=teacher": str(teacher.path.resolve())}
+
+    (here / "net.py").write_text(f"{NET}# changed\n")
+    other = thumbnet.sweep(config, run_dir="other", trials=1, **options)
+    assert json.loads((other.path / "sweep.json").read_text())["study"] != study
+
+    (here / "net.py").unlink()
+    monkeypatch.chdir(there)
+    monkeypatch.setattr(own_code, "_executed", {})  # as in a new process
+    with pytest.raises(RunError, match="code of its own"):
+        thumbnet.resume_sweep(folder, trials=5, log_style="silent")
+    more = thumbnet.resume_sweep(folder, trials=5, log_style="silent", trust_code=True)
+    assert [trial.state for trial in more.trials] == ["finished"] * 5
+    assert more.best is not None
+    run = thumbnet.train(load_recipe(str(folder / "best.toml")), run_dir="run", pictures=False, log_style="silent")
+    assert run.metrics["val_loss"] == more.best.val_loss
 
 
 def _interrupted(*_: object) -> None:

@@ -73,7 +73,7 @@ def _print(result: SweepResult, *, as_json: bool) -> None:
     put(", ".join(f"{count} {state}" for state, count in counts.items() if count))
     if best is not None and best.value is not None:
         put(f"best: trial {best.number}, {best.value:.2%} on validation")
-        put(f"train it: thumbnet train --recipe {result.path / 'best.toml'}")
+        put(f"train it: {result.command}")
     put(f"results: {result.path}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -53,13 +53,18 @@ def files_of_init(choice: InitChoice | None) -> dict[str, bytes | str]:
 
 
 def files_of_code(config: TrainConfig) -> dict[str, bytes | str]:
-    """Copies of the files of the user's own code that a resolved config names.
+    """Copies of the files of the user's own code that a resolved config names; ConfigError as `copies_of_code`."""
+    return copies_of_code(own_code_of(config.model, config.inputs.augmentation))
+
+
+def copies_of_code(references: Iterable[str]) -> dict[str, bytes | str]:
+    """Copies of the files that these resolved references are into.
 
     Raises:
         ConfigError: two of them have one name.
     """
     files: dict[str, bytes | str] = {}
-    for reference in own_code_of(config.model, config.inputs.augmentation):
+    for reference in references:
         file = file_of(reference)
         if file is None:
             continue

@@ -89,7 +89,7 @@ def load_data(
     return dataset, resolve_config(config, dataset, is_resolved=is_resolved)
 
 
-def _resolved_init(init: str | None) -> str | None:
+def resolved_init(init: str | None) -> str | None:
     """A run's folder as a whole path, a pretrained model's name and `auto` as they are; an existing folder wins."""
     is_name = init in (None, AUTO_INIT) or is_pretrained_name(str(init))
     return init if is_name else str(Path(str(init)).resolve())
@@ -123,7 +123,7 @@ def resolve_config(config: TrainConfig, dataset: Dataset, *, is_resolved: bool =
         val_per_class=dataset.val_per_class or None,
         division=dataset.division,
         exclude=None if config.exclude is None else str(Path(config.exclude).resolve()),
-        init=config.init if is_resolved else _resolved_init(config.init),
+        init=config.init if is_resolved else resolved_init(config.init),
         mean=dataset.mean,
         std=dataset.std,
         inputs=_resolved_code(resolve_inputs(config.inputs, dataset)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.errors import ConfigError
@@ -35,6 +35,7 @@ class Question:
         grid: every combination of the choices is tried once, and nothing is given up.
         folder_id: by which a study that several share knows the trials of this folder, wherever it is; empty in sweeps
             of before, which are known by their machine and path.
+        names: what values that are searched name, by `field=value`: whole paths, and code with its digits.
     """
 
     search: tuple[str, ...]
@@ -48,6 +49,7 @@ class Question:
     data_checksum: str
     grid: bool = False
     folder_id: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def study_name(
@@ -59,11 +61,14 @@ def study_name(
     measure: str,
     data_checksum: str,
     grid: bool = False,
+    code: Sequence[str] = (),
 ) -> str:
-    """A name that is the same wherever the same is asked of the same data, on whatever machine."""
+    """A name that is the same wherever the same is asked of the same data, on whatever machine. `code`: the references
+    to code of the user's own, with their digits: another file of the same name is asked something else."""
     plain = config.replace(**dict.fromkeys((*MACHINE_FIELDS, "threads")))
     asked = [config_to_toml(plain), sorted(search), max_params, max_macs, measure, data_checksum]
     asked += [list(search)] if grid else []  # whose order is that of the trials
+    asked += [sorted(code)] if code else []
     return f"{config.recipe}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]}"
 
 

@@ -9,7 +9,6 @@ import optuna
 from optuna.trial import TrialState
 
 from thumbnet.config import TrainConfig
-from thumbnet.runs.names import BEST
 from thumbnet.runs.sweeps.question import Question
 from thumbnet.runs.sweeps.results import SweepResult
 from thumbnet.runs.sweeps.rows import COUNTED, SweepTrial
@@ -42,7 +41,7 @@ def build_sweep_report(
             measure=MEASURES[question.measure],
             headlines=_headlines(result, trained),
             best=[] if best is None else [(field, _shown(value)) for field, value in best.params.items()],
-            command=escaped(f"thumbnet train --recipe {result.path / BEST}"),
+            command=escaped(result.command),
             axes=_axes(dimensions, trained),
             lines=[_line(trial, dimensions, trained, is_best=trial == best) for trial in trained],
             importance=_importance(study, trained),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +11,24 @@ from thumbnet.runs.checked_folder import CheckedFolder
 from thumbnet.runs.names import BEST, SWEEP_TABLE
 from thumbnet.runs.sweeps.rows import SweepTrial, best_of, trials_to_csv
 from thumbnet.runs.sweeps.space import config_of_trial
+from thumbnet.runs.sweeps.whole import code_of, with_whole_names
 from thumbnet.specs.search import Dimension
 
 
 @dataclass(frozen=True)
 class SweepResult:
     """The trials of a sweep so far, of all processes that share it. `best` is the finished one of the highest value
-    (None: none is finished); best.toml in `path` is its recipe."""
+    (None: none is finished); best.toml in `path` is its recipe, and `command` trains that."""
 
     path: Path
     trials: tuple[SweepTrial, ...]
     best: SweepTrial | None
+    command: str
+
+
+def train_command(recipe: Path, config: TrainConfig, names: Mapping[str, str]) -> str:
+    """How to train best.toml, whose code of the user's own is the copy beside it."""
+    return f"thumbnet train --recipe {recipe}" + (" --trust-code" if code_of(config, names) else "")
 
 
 def write_table(
@@ -31,15 +38,16 @@ def write_table(
     trials: Sequence[SweepTrial],
     *,
     measure: str,
+    names: Mapping[str, str],
 ) -> None:
     """sweep.csv, and best.toml if a trial is finished."""
     folder.write(SWEEP_TABLE, trials_to_csv(trials, [dimension.field for dimension in dimensions]))
     best = best_of(trials)
     if best is not None:
-        recipe = config_to_toml(config_of_trial(config, dimensions, best.params))
+        recipe = config_to_toml(with_whole_names(config_of_trial(config, dimensions, best.params), names))
         note = (
             f"# Trial {best.number} of a sweep: {measure} {best.value} on validation images, which chose it, and are\n"
             "# therefore a little too good. Its test accuracy is known once it is trained:\n"
-            f"# thumbnet train --recipe {BEST}\n"
+            f"# {train_command(Path(BEST), config, names)}\n"
         )
         folder.write(BEST, note + recipe)

@@ -16,13 +16,13 @@ from thumbnet.runs.jobs.job import Job, Outcome, Setting, check_all_done
 from thumbnet.runs.jobs.run_jobs import run_jobs
 from thumbnet.runs.leaks import look_for_leaks
 from thumbnet.runs.load_checked import load_checked
-from thumbnet.runs.names import SWEEP_REPORT
+from thumbnet.runs.names import BEST, SWEEP_REPORT
 from thumbnet.runs.resolve import say_nothing, speaker
 from thumbnet.runs.sweeps.claims import left_running
 from thumbnet.runs.sweeps.proposals import pruner_of
 from thumbnet.runs.sweeps.question import Question
 from thumbnet.runs.sweeps.report import build_sweep_report
-from thumbnet.runs.sweeps.results import SweepResult, write_table
+from thumbnet.runs.sweeps.results import SweepResult, train_command, write_table
 from thumbnet.runs.sweeps.rows import best_of, read_trials
 from thumbnet.runs.sweeps.storage import Place, opened_study, storage_in
 from thumbnet.runs.sweeps.work import Sweep, make_trials, place_of
@@ -89,7 +89,9 @@ class Session:
     def write_table(self, study: optuna.Study) -> None:
         """sweep.csv and best.toml of all trials so far."""
         folder, trials = CheckedFolder(self.path), read_trials(study)
-        write_table(folder, self.config, self.dimensions, trials, measure=self.question.measure)
+        write_table(
+            folder, self.config, self.dimensions, trials, measure=self.question.measure, names=self.question.names
+        )
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,12 @@ def _write_results(session: Session, study: optuna.Study) -> SweepResult:
     """The table, the best recipe and the page of all trials so far."""
     session.write_table(study)
     trials = read_trials(study)
-    result = SweepResult(session.path, tuple(trials), best_of(trials))
+    result = SweepResult(
+        session.path,
+        tuple(trials),
+        best_of(trials),
+        train_command(session.path / BEST, session.config, session.question.names),
+    )
     page = build_sweep_report(result, session.question, session.config, session.dimensions, study)
     CheckedFolder(session.path).write(SWEEP_REPORT, page)
     return result

@@ -64,7 +64,7 @@ def config_of_trial(config: TrainConfig, dimensions: Sequence[Dimension], params
 def _typed(config: TrainConfig, dimension: Dimension) -> Dimension:
     """The dimension with whole numbers only where the field takes no others."""
     space = dimension.space
-    values = _tried(dimension)
+    values = tried_values(dimension)
     for name in _fields_of(dimension):
         for fields, why in NOT_SEARCHED.items():
             if name in fields:
@@ -82,7 +82,7 @@ def _typed(config: TrainConfig, dimension: Dimension) -> Dimension:
     return Dimension(dimension.field, space, dimension.text)
 
 
-def _tried(dimension: Dimension) -> Sequence[object]:
+def tried_values(dimension: Dimension) -> Sequence[object]:
     """The values of a dimension that a recipe must take: both ends, or every choice."""
     space = dimension.space
     return (space.low, space.high) if isinstance(space, Range) else space.values
@@ -90,7 +90,7 @@ def _tried(dimension: Dimension) -> Sequence[object]:
 
 def _fields_of(dimension: Dimension) -> list[str]:
     """The fields of a recipe that it changes: several, if it is of variants."""
-    return list({name: None for value in _tried(dimension) for name in dimension.nested(value)})
+    return list({name: None for value in tried_values(dimension) for name in dimension.nested(value)})
 
 
 def check_init(init: object) -> None:

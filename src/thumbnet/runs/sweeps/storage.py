@@ -58,6 +58,19 @@ def parse_storage(text: str) -> Place:
     raise ConfigError(f"storage is an address of {url.drivername}, which is not known here", hint=hint)
 
 
+def place_again(recorded: str | None, given: str | None) -> Place | None:
+    """The storage of a sweep that goes on, from an address that may be given again for its password."""
+    if given is None:
+        return None if recorded is None else parse_storage(recorded)
+    place = parse_storage(given)
+    if place.shown != recorded:
+        raise ConfigError(
+            f"storage is {place.shown}, but the sweep's is {recorded or 'in its folder'}",
+            hint="leave it out, or give the same one",
+        )
+    return place
+
+
 def storage_in(folder: Path) -> Place:
     """The database in a sweep's own folder."""
     return Place(URL.create("sqlite", database=str(folder.resolve() / DATABASE)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from thumbnet.config import TrainConfig, config_to_toml
@@ -12,6 +12,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.models.trace import trace_model
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.file_contents import copies_of_code
 from thumbnet.runs.folder import RunDir
 from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.names import ASKED, SWEEP
@@ -23,15 +24,14 @@ from thumbnet.runs.sweeps.question import Question, check_length, question_from_
 from thumbnet.runs.sweeps.results import SweepResult
 from thumbnet.runs.sweeps.session import Session, run_session
 from thumbnet.runs.sweeps.space import combinations, parse_space
-from thumbnet.runs.sweeps.storage import Place, parse_storage
+from thumbnet.runs.sweeps.storage import Place, parse_storage, place_again
+from thumbnet.runs.sweeps.whole import code_of, whole_config, whole_names
 from thumbnet.specs.at_once import AtOnce
 from thumbnet.specs.launch import ONE_TRAINING, refuse_several
 from thumbnet.specs.objective import is_balanced
 from thumbnet.specs.own_code import takes_trust
 from thumbnet.specs.search import Dimension
 from thumbnet.training.progress import LogStyle
-
-CHECKSUM = "data_checksum"  # of the study
 
 
 @takes_trust
@@ -94,6 +94,7 @@ def sweep(
     measure = "val_accuracy"
     if is_balanced(config.objective, config.inputs) and not dataset.has_several_labels:
         measure = "val_balanced_accuracy"
+    whole = whole_config(config, resolved)
     question = _question(
         config,
         dimensions,
@@ -105,9 +106,13 @@ def sweep(
         measure=measure,
         place=place,
         data_checksum=dataset.checksum(),
+        whole=whole,
+        names=whole_names(dimensions),
     )
+    config = whole
     with create_run_dir(f"sweep-{config.recipe}", run_dir, data=resolved.data) as folder:
-        folder.write_checked({ASKED: config_to_toml(config), SWEEP: question_to_json(question)})
+        files = {ASKED: config_to_toml(config), **copies_of_code(code_of(config, question.names))}
+        folder.write_checked({**files, SWEEP: question_to_json(question)})
         say("\n".join(filter(None, [describe_val(dataset), f"Sweep folder: {folder.path}"])))
         session = Session(
             path=folder.path,
@@ -152,7 +157,8 @@ def resume_sweep(
     with folder.locked():
         name = str(folder.path / SWEEP)
         question, config = question_from_json(folder.read_checked(SWEEP), name=name), folder.read_config(ASKED)
-        place = _place_again(question.storage, storage)
+        folder.allow_code(*code_of(config, question.names))
+        place = place_again(question.storage, storage)
         more = {"trials": trials, "minutes": minutes}
         question = Question(**{**vars(question), **{key: value for key, value in more.items() if value is not None}})
         dimensions = _checked(config, question.search, question.trials, question.minutes, grid=question.grid)
@@ -207,11 +213,16 @@ def _question(
     measure: str,
     place: Place | None,
     data_checksum: str,
+    whole: TrainConfig,
+    names: Mapping[str, str],
 ) -> Question:
     for name, value in (("max_params", max_params), ("max_macs", max_macs)):
         if value < 1:
             raise ConfigError(f"{name} is {value}", hint="give a number above 0")
     search = tuple(dimension.text for dimension in dimensions)
+    code = code_of(whole, names)
+    if code:
+        config = config.replace(model=whole.model, augmentation=whole.inputs.augmentation)
     name = study_name(
         config,
         search,
@@ -220,6 +231,7 @@ def _question(
         measure=measure,
         data_checksum=data_checksum,
         grid=grid,
+        code=code,
     )
     storage = None if place is None else place.shown
     return Question(
@@ -234,17 +246,5 @@ def _question(
         data_checksum=data_checksum,
         grid=grid,
         folder_id=uuid.uuid4().hex,
+        names=names,
     )
-
-
-def _place_again(recorded: str | None, given: str | None) -> Place | None:
-    """The storage of a sweep that goes on, from an address that may be given again for its password."""
-    if given is None:
-        return None if recorded is None else parse_storage(recorded)
-    place = parse_storage(given)
-    if place.shown != recorded:
-        raise ConfigError(
-            f"storage is {place.shown}, but the sweep's is {recorded or 'in its folder'}",
-            hint="leave it out, or give the same one",
-        )
-    return place

@@ -87,6 +87,7 @@ def train_trial(
             keep_leaks(folder, leaks, dataset, say=say_nothing)
             folder.begin(config, asked=asked, source=dataset.source, note=describe_data(dataset))
         config = folder.read_config()
+        folder.allow_code(config.model, config.inputs.augmentation)
         checkpoint = folder.read_checkpoint()
         recorded = Environment() if checkpoint is None else checkpoint.environment
         with using_threads(recorded.num_threads, say=say_nothing):

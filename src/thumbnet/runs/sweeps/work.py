@@ -39,6 +39,7 @@ from thumbnet.runs.sweeps.rows import (
 from thumbnet.runs.sweeps.space import combinations, config_of_trial, have_one_length
 from thumbnet.runs.sweeps.storage import STORAGE_ERRORS
 from thumbnet.runs.sweeps.trial import train_trial, value_of
+from thumbnet.runs.sweeps.whole import with_whole_names
 from thumbnet.specs.search import Dimension
 from thumbnet.terminal.text import counted
 from thumbnet.training.history import History
@@ -165,7 +166,7 @@ def _make(sweep: Sweep, trial: optuna.Trial) -> None:
 
 def _train(sweep: Sweep, trial: optuna.Trial) -> None:
     question = sweep.question
-    asked = config_of_trial(sweep.config, sweep.dimensions, trial.params)
+    asked = with_whole_names(config_of_trial(sweep.config, sweep.dimensions, trial.params), question.names)
     dataset, config = load_checked(asked, say=say_nothing, dataset=sweep.dataset)
     trace = trace_model(build_model(config, dataset), dataset.image_shape)
     trial.set_user_attr(NUM_PARAMS, trace.num_params)
