@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +24,7 @@ from thumbnet.data import alike, block_shuffle, descriptions, duplicates, leaks,
 from thumbnet.data.all_alike import find_all_alike
 from thumbnet.data.batches import batches_of
 from thumbnet.data.block_shuffle import block_shuffled_order, window_ends
-from thumbnet.data.packs import row_reader
+from thumbnet.data.packs import row_reader, store
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.row_reader import RowReader
 from thumbnet.data.read_ahead import read_batches
@@ -278,6 +279,44 @@ def test_a_dataset_on_the_disk_is_that_in_memory(
             assert torch.equal(mine.labels, theirs.labels)
         assert (found.mean, found.std) == (wanted.mean, wanted.std)
         assert found.checksum() == wanted.checksum()
+
+
+def test_what_is_much_of_the_free_memory_stays_on_the_disk_to_the_bits_of_memory(
+    pack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its order is that of memory, too, however much is free."""
+    expected = thumbnet.load_dataset(pack)
+    monkeypatch.setattr(store, "available_bytes", lambda: 4 * 300 * 768 - 1)
+    monkeypatch.setattr(streamed, "KEPT_BYTES", 0)
+    found = thumbnet.load_dataset(pack)
+    for name in ("train", "val", "test"):
+        assert isinstance(found.split(name).images, StreamedImages)
+    assert resolve_inputs(thumbnet.Inputs(), found).shuffle == "whole"
+    weights, others = train(found, epochs=2), train(expected, epochs=2)
+    assert all(torch.equal(weights[name], others[name]) for name in others)
+    monkeypatch.setattr(store, "available_bytes", lambda: 4 * 300 * 768)
+    assert not isinstance(thumbnet.load_dataset(pack).train.images, StreamedImages)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_images_that_are_held_out_of_a_map_take_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (1000, 3, 112, 112), np.uint8)
+    num_bytes = images.nbytes
+    np.savez(tmp_path / "data.npz", images=images, labels=np.arange(1000) % 2)
+    thumbnet.pack_data(f"npz:{tmp_path / 'data.npz'}", tmp_path / "pack", show_progress=False)
+    del images
+    monkeypatch.setattr(store, "available_bytes", lambda: 2 * num_bytes)
+    monkeypatch.setattr(streamed, "KEPT_BYTES", 0)
+    before = own_bytes()
+    dataset = thumbnet.load_dataset(f"packed:{tmp_path / 'pack'}")
+    assert len(dataset.train) < 1000
+    assert own_bytes() - before < num_bytes / 2
+
+
+def own_bytes() -> int:
+    """Memory of this process that is no file's."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon:"))
+    return 1024 * int(line.split()[1])
 
 
 def test_a_training_reads_each_image_once_an_epoch(

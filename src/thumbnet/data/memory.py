@@ -14,6 +14,7 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
 MEMORY_INFO = Path("/proc/meminfo")
 DATA_SHARE = 0.5  # the other half is for the model, its maps and the system
+IN_MEMORY_SHARE = 0.25  # of what is free: data that takes more stays on the disk
 ASSUMED_BYTES = 8 * 2**30  # where the system does not say
 
 

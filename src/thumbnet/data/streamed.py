@@ -1,9 +1,10 @@
 """Images that stay on the disk: a tensor [N,C,H,W] of which only what is asked for is read.
 
-Where a set is larger than the memory that data may take, `Split.images` is such a tensor. An index, `index_select` and
-`images[5]` read these rows. A slice, `split`, `torch.cat` of several, and grey images in colour (`expand`) stay on the
-disk. Whatever else is done to them is done to all of them, read into memory, and refused where they are too many:
-nothing reads a whole set unnoticed. `chunks_of` goes through images in passes, streamed or not.
+Where a set is larger than the memory that data may take, or than a share of what is free, `Split.images` is such a
+tensor. An index, `index_select` and `images[5]` read these rows. A slice, `split`, `torch.cat` of several, and grey
+images in colour (`expand`) stay on the disk. Whatever else is done to them is done to all of them, read into memory,
+and refused where they are too many: nothing reads a whole set unnoticed. `chunks_of` goes through images in passes,
+streamed or not.
 """
 
 from __future__ import annotations
@@ -33,17 +34,24 @@ class StreamedImages(Tensor):
     rows: Int64[np.ndarray, " n"]
     in_colour: bool  # grey on the disk
     kept: Tensor | None
+    is_large: bool  # more than memory may take, whatever is free: an epoch is then shuffled by blocks
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # as PyTorch has it
 
     @staticmethod
     def __new__(
-        cls, reader: RowReader, rows: Int64[np.ndarray, " n"], in_colour: bool = False, kept: Tensor | None = None
+        cls,
+        reader: RowReader,
+        rows: Int64[np.ndarray, " n"],
+        in_colour: bool = False,
+        kept: Tensor | None = None,
+        is_large: bool = True,
     ) -> StreamedImages:
         channels, height, width = reader.row_shape
         shape = (len(rows), 3 if in_colour else channels, height, width)
         made: StreamedImages = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=torch.uint8)
         made.reader, made.rows, made.in_colour, made.kept = reader, rows, in_colour, kept
+        made.is_large = is_large
         return made
 
     @classmethod
@@ -67,7 +75,7 @@ class StreamedImages(Tensor):
         return self
 
     def __reduce_ex__(self, _protocol: SupportsIndex) -> tuple[Any, ...]:
-        return StreamedImages, (self.reader, self.rows, self.in_colour)
+        return StreamedImages, (self.reader, self.rows, self.in_colour, None, self.is_large)
 
     def numpy(self, *, force: bool = False) -> UInt8[np.ndarray, "n c h w"]:
         """All images as an array in memory, where they are not too many."""
@@ -78,7 +86,7 @@ class StreamedImages(Tensor):
         kept = None
         if self.kept is not None:
             kept = self.kept[places] if isinstance(places, slice) else self.kept[torch.from_numpy(places)]
-        return StreamedImages(self.reader, self.rows[places], self.in_colour, kept)
+        return StreamedImages(self.reader, self.rows[places], self.in_colour, kept, self.is_large)
 
     def read(self, places: Int64[np.ndarray, " m"]) -> UInt8[Tensor, "m c h w"]:
         """Some of the images, in memory."""
@@ -88,14 +96,19 @@ class StreamedImages(Tensor):
         return pixels.expand(-1, 3, -1, -1) if self.in_colour else pixels
 
 
-def streamed(file: RowFile) -> StreamedImages:
-    """All images of a file."""
-    return StreamedImages(RowReader([file]), np.arange(len(file)))
+def streamed(file: RowFile, *, is_large: bool = True) -> StreamedImages:
+    """All images of a file; `is_large`: they belong to a set that is more than memory may take."""
+    return StreamedImages(RowReader([file]), np.arange(len(file)), is_large=is_large)
 
 
 def is_streamed(images: Tensor) -> bool:
     """Whether images are on the disk."""
     return isinstance(images, StreamedImages)
+
+
+def is_large(images: Tensor) -> bool:
+    """Whether images are on the disk since their set is more than memory may take, however much of it is free."""
+    return isinstance(images, StreamedImages) and images.is_large
 
 
 def whole(images: StreamedImages) -> UInt8[Tensor, "n c h w"]:
@@ -184,24 +197,24 @@ def _expand(images: StreamedImages, sizes: Sequence[int], *, implicit: bool = Fa
     wanted = [there if size == -1 else size for size, there in zip(sizes, shape, strict=False)]
     if images.shape[1] != 1 or wanted != shape:
         return None
-    return StreamedImages(images.reader, images.rows, in_colour=True)
+    return StreamedImages(images.reader, images.rows, in_colour=True, is_large=images.is_large)
 
 
 def _cat(parts: Sequence[Tensor], dim: int = 0) -> Tensor | None:
     if dim or not all(isinstance(part, StreamedImages) for part in parts):
         return None
     first, *others = (part for part in parts if isinstance(part, StreamedImages))
-    reader, rows = first.reader, [first.rows]
+    reader, rows, is_large = first.reader, [first.rows], first.is_large
     for other in others:
         if other.in_colour != first.in_colour or other.reader.row_shape != first.reader.row_shape:
             return None
         rows.append(len(reader) + other.rows)
-        reader = reader.followed_by(other.reader)
-    return StreamedImages(reader, np.concatenate(rows), first.in_colour)
+        reader, is_large = reader.followed_by(other.reader), is_large or other.is_large
+    return StreamedImages(reader, np.concatenate(rows), first.in_colour, is_large=is_large)
 
 
 def _same(images: StreamedImages) -> StreamedImages:
-    return StreamedImages(images.reader, images.rows, images.in_colour, images.kept)
+    return StreamedImages(images.reader, images.rows, images.in_colour, images.kept, images.is_large)
 
 
 LAZY: dict[Any, Callable[..., Any]] = {

@@ -24,7 +24,7 @@ from thumbnet.augment import (
 from thumbnet.augment.own import own_augmentation
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
-from thumbnet.data.streamed import is_streamed
+from thumbnet.data.streamed import is_large
 from thumbnet.kernels.images import Windows, make_images, supports_images
 from thumbnet.kernels.library import Kernels
 from thumbnet.models.blocks import InitFromData
@@ -46,7 +46,7 @@ def resolve_inputs(inputs: Inputs, dataset: Dataset) -> Inputs:
     policy that is still to be chosen is left so.
     """
     if inputs.shuffle == "auto":
-        by_blocks = is_streamed(dataset.train.images) and inputs.sampler == "shuffled"
+        by_blocks = is_large(dataset.train.images) and inputs.sampler == "shuffled"
         inputs = dataclasses.replace(inputs, shuffle="blocks" if by_blocks else "whole")
     if not isinstance(inputs.augmentation, str) or inputs.augmentation == AUTO:
         return inputs

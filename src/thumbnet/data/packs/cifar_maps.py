@@ -12,8 +12,8 @@ import torch
 from thumbnet.data.checksums import CIFAR100_RELEASES, RELEASES, Release
 from thumbnet.data.cifar import IMAGE_SHAPE, Batch, find_release, read_release
 from thumbnet.data.dataset import SourceSplits, Split
-from thumbnet.data.memory import available_bytes
-from thumbnet.data.packs.file_entries import IN_MEMORY_SHARE, splits_of_entry
+from thumbnet.data.memory import IN_MEMORY_SHARE, available_bytes
+from thumbnet.data.packs.file_entries import splits_of_entry
 from thumbnet.data.packs.listing import images_file
 from thumbnet.data.packs.place import open_cache
 from thumbnet.data.packs.row_file import RowFile

@@ -22,7 +22,6 @@ from thumbnet.data.packs.store import check_images, note_verified, read_splits
 from thumbnet.errors import DataError
 from thumbnet.terminal.streams import tell
 
-IN_MEMORY_SHARE = 0.25  # of the memory that is free: what takes more is mapped
 FILE = "file.json"  # sizes and times of the files that an entry was made of
 
 

@@ -11,9 +11,9 @@ from jaxtyping import UInt8
 
 from thumbnet.data.arrays import images_from_array
 from thumbnet.data.dataset import SourceSplits
-from thumbnet.data.memory import available_bytes
+from thumbnet.data.memory import IN_MEMORY_SHARE, available_bytes
 from thumbnet.data.npz import read_npz, unpacked_bytes
-from thumbnet.data.packs.file_entries import IN_MEMORY_SHARE, splits_of_entry
+from thumbnet.data.packs.file_entries import splits_of_entry
 from thumbnet.data.packs.listing import images_file
 from thumbnet.data.packs.place import open_cache
 from thumbnet.data.packs.row_file import RowFile

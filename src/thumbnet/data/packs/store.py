@@ -24,7 +24,7 @@ from torch import Tensor
 from thumbnet.atomic import write_atomically
 from thumbnet.data.dataset import SPLIT_NAMES, Source, SourceSplits, Split
 from thumbnet.data.images import READER_VERSION
-from thumbnet.data.memory import memory_limit_bytes
+from thumbnet.data.memory import IN_MEMORY_SHARE, available_bytes, memory_limit_bytes
 from thumbnet.data.packs.kept import Origin
 from thumbnet.data.packs.listing import images_file
 from thumbnet.data.packs.manifest import (
@@ -160,9 +160,13 @@ def origin_of(folder: Path, manifest: Manifest, name: str) -> Origin:
 
 
 def on_disk(split: Split, file: RowFile, manifest: Manifest) -> Split:
-    """The same split, whose images stay in their file where those of all splits are more than memory takes."""
+    """The same split, whose images stay in their file where those of all splits are more than memory takes, or has free
+    now: else a selection of them would be a copy in memory."""
     num_bytes = sum(math.prod(stored.shape) for stored in manifest.splits.values())
-    return replace(split, images=streamed(file)) if num_bytes > memory_limit_bytes() else split
+    is_large = num_bytes > memory_limit_bytes()
+    if is_large or num_bytes > IN_MEMORY_SHARE * available_bytes():
+        return replace(split, images=streamed(file, is_large=is_large))
+    return split
 
 
 def _read_split(folder: Path, name: str, manifest: Manifest, file: RowFile) -> Split:
