@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import socket
 import sqlite3
 from collections import Counter
@@ -13,8 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
+from PIL import Image
 
 import thumbnet
 from small_runs import small_config, write_small_data
@@ -148,6 +151,21 @@ def test_points_without_a_line() -> None:
     assert "<polyline" not in chart.svg
     assert chart.svg.count("<circle") == 3
     assert [stop.values for stop in chart.stops] == [("0.2500 to 0.5000",), ("0.7500",)]
+
+
+def test_leaks_are_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures, generator = tmp_path / "pictures", np.random.default_rng(0)
+    for name in ("a", "b"):
+        for split, number in (("train", 20), ("test", 4)):
+            (pictures / split / name).mkdir(parents=True)
+            for index in range(number):
+                pixels = generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(pictures / split / name / f"{index}.png")
+    shutil.copy(pictures / "train" / "a" / "0.png", pictures / "test" / "a" / "again.png")
+    config = small_config(tmp_path / "x.npz").replace(data=f"folder:{pictures}", image_size=16)
+    made = thumbnet.sweep(config, search=[LR], trials=2, run_dir=tmp_path / "sweep", log_style="auto")
+    assert capsys.readouterr().err.count("Leaks between splits: ") == 1
+    assert "again.png" in (made.path / "leaks.csv").read_text()
 
 
 def test_more_trials(swept: SweepResult) -> None:

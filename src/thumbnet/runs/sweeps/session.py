@@ -10,6 +10,7 @@ import optuna
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.leaks import Leaks
 from thumbnet.errors import ConfigError, JobsFailedError, RunError, TrainingError
 from thumbnet.runs.checked_folder import CheckedFolder
 from thumbnet.runs.jobs.job import Job, Outcome, Setting, check_all_done
@@ -39,6 +40,7 @@ class Session:
     Args:
         path: the sweep's folder.
         dataset: None: the process reads it.
+        leaks: in the data; None: the process looks for them.
         epochs: of the recipe, by which it is pruned.
         place: the storage; None: in the sweep's folder.
         deadline_s: by `time.perf_counter`, which is the same for all processes of a machine; None: no end.
@@ -49,6 +51,7 @@ class Session:
     config: TrainConfig
     dimensions: tuple[Dimension, ...]
     dataset: Dataset | None
+    leaks: Leaks | None
     epochs: int
     place: Place | None
     log_style: LogStyle
@@ -75,7 +78,7 @@ class Session:
             config=self.config,
             dimensions=self.dimensions,
             dataset=dataset,
-            leaks=look_for_leaks(dataset, say=say_nothing),
+            leaks=look_for_leaks(dataset, say=say_nothing) if self.leaks is None else self.leaks,
             study=study,
             log_style=self.log_style,
             say=speaker(self.log_style),

@@ -14,6 +14,7 @@ from thumbnet.models.trace import trace_model
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.file_contents import copies_of_code
 from thumbnet.runs.folder import RunDir
+from thumbnet.runs.leaks import keep_leaks, look_for_leaks
 from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.names import ASKED, SWEEP
 from thumbnet.runs.new_folder import create_run_dir
@@ -94,6 +95,7 @@ def sweep(
     measure = "val_accuracy"
     if is_balanced(config.objective, config.inputs) and not dataset.has_several_labels:
         measure = "val_balanced_accuracy"
+    leaks = look_for_leaks(dataset, say=say)
     whole = whole_config(config, resolved)
     question = _question(
         config,
@@ -114,12 +116,14 @@ def sweep(
         files = {ASKED: config_to_toml(config), **copies_of_code(code_of(config, question.names))}
         folder.write_checked({**files, SWEEP: question_to_json(question)})
         say("\n".join(filter(None, [describe_val(dataset), f"Sweep folder: {folder.path}"])))
+        keep_leaks(folder, leaks, dataset, say=say)
         session = Session(
             path=folder.path,
             question=question,
             config=config,
             dimensions=dimensions,
             dataset=dataset,
+            leaks=leaks,
             epochs=resolved.epochs,
             place=place,
             log_style=log_style,
@@ -170,6 +174,7 @@ def resume_sweep(
             config=config,
             dimensions=dimensions,
             dataset=dataset,
+            leaks=None,
             epochs=resolved.epochs,
             place=place,
             log_style=log_style,
