@@ -71,7 +71,7 @@ def chosen(num_train: int, side: int, minutes: float, *, image_s: float = IMAGE_
         (1_300, 8, 1, "sprint", 32),
         (1_300, 8, 3, "sprint-long", 32),
         (20, 32, 10, "sprint", 32),  # a thousand steps are the most that so few get
-        (300, 32, 10, "sprint-long", 32),
+        (300, 32, 10, "sprint", 32),  # 300 epochs of so few are no 192,000 images
     ],
 )
 def test_what_is_chosen(num_train: int, side: int, minutes: float, recipe: str, size: int) -> None:
@@ -122,7 +122,8 @@ def test_the_cost_of_224_pixels_is_what_was_measured() -> None:
 def test_few_images_need_more_epochs_and_may_get_them() -> None:
     long = LADDER[1]
     assert epochs_needed(long, 45_000) == long.min_epochs
-    assert epochs_needed(long, 1_770) == -(-long.min_steps // 14)
+    assert epochs_needed(long, 1_770) == -(-long.min_steps * 128 // 1_770)
+    assert epochs_needed(long, 375) == 512 > MAX_EPOCHS  # of 32 images a step: never
     assert most_steps(8) == 8 * MAX_EPOCHS
     assert most_steps(1) == MAX_STEPS_OF_FEW
 

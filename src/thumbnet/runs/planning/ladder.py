@@ -190,7 +190,7 @@ def _too_few(rung: Rung, sides: tuple[int, int], epochs: float, needed: int) -> 
 
 def epochs_needed(rung: Rung, num_train: int) -> int:
     """The epochs from which on a recipe is worth its cost: of few images, more than of many."""
-    return max(rung.min_epochs, math.ceil(rung.min_steps / num_batches(num_train, batch_of(rung, num_train))))
+    return max(rung.min_epochs, math.ceil(rung.min_steps * BATCH / num_train))
 
 
 def most_steps(steps_per_epoch: int) -> int:
