@@ -332,9 +332,9 @@ def test_a_teacher_and_minutes_are_refused(tmp_path: Path) -> None:
 def test_a_cheaper_recipe_is_taken_where_the_measured_speed_is_lower(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ladder, "MAX_STEPS_OF_FEW", 2000)  # so that sprint-long may get the steps that it needs
+    monkeypatch.setattr(ladder, "MAX_STEPS_OF_FEW", 20_000)  # so that sprint-long may get the steps that it needs
     fake = FakeTime(step_s=8.0)
-    config = load_recipe("auto", options={"data": f"npz:{write_small_data(tmp_path / 'data.npz')}", "minutes": 1})
+    config = load_recipe("auto", options={"data": f"npz:{write_small_data(tmp_path / 'data.npz')}", "minutes": 2})
     record = fake.plan(config).record
     assert record.recipe == "sprint"
     assert [candidate.recipe for candidate in record.not_taken] == ["thumb-200k", "sprint-long"]
