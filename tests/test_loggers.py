@@ -112,7 +112,7 @@ def test_an_interrupted_run_has_no_epoch_twice_and_none_is_missing(
         with pytest.raises(KeyboardInterrupt):
             go_on()
     with monkeypatch.context() as patch:
-        patch.setattr("thumbnet.runs.train_in_folder.write_metrics", None)
+        patch.setattr("thumbnet.runs.folder.RunDir.write_metrics", None)
         with pytest.raises(TypeError):
             go_on()
     run = go_on()

@@ -318,7 +318,7 @@ def test_a_run_that_was_told_to_stop_does_not_go_on(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:  # it ends after the last checkpoint, before its results
-        patch.setattr("thumbnet.runs.train_in_folder.write_metrics", None)
+        patch.setattr("thumbnet.runs.folder.RunDir.write_metrics", None)
         with pytest.raises(TypeError):
             quiet_train(small_config(data, epochs=3), tmp_path / "run", on_epoch_end=stops_after(2))
     seen: list[int] = []

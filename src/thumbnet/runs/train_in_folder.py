@@ -96,7 +96,6 @@ def train_in_folder(
     if changes:
         metrics["resumed_with_changes"] = list(changes)
     metrics["peak_memory_bytes"] = peak_memory_bytes(torch.device(fitted_on))
-    folder.write_metrics(
-        {**metrics, "total_s": time.perf_counter() - begin_s}
-    )  # last: it says that the run is complete
+    metrics["total_s"] = time.perf_counter() - begin_s
+    folder.write_metrics(metrics)  # last: it says that the run is complete
     return load_run(folder.path)
