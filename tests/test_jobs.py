@@ -292,7 +292,10 @@ def endless(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     config: TrainConfig = small_config(data, epochs=100_000, threads=1, augmentation="aug.py:endless")
     (tmp_path / "small.toml").write_text(config_to_toml(config))
     arguments = command(tmp_path / "small.toml", tmp_path / "seeds", "--jobs", "2", "--log-style", "silent")
-    process = subprocess.Popen([sys.executable, "-m", "thumbnet", *arguments], stderr=subprocess.PIPE, text=True)
+    hears = ["env", "--default-signal=INT"]  # also where these tests run in the background, which ignores it
+    process = subprocess.Popen(
+        [*hears, sys.executable, "-m", "thumbnet", *arguments], stderr=subprocess.PIPE, text=True
+    )
     try:
         wait_for(lambda: len(workers(tmp_path)) >= 2)
         yield process

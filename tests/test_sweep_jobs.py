@@ -113,6 +113,6 @@ def test_left_trials_are_divided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(session, "run_jobs", run_jobs)
     config = small_config(write_small_data(tmp_path / "data.npz"))
     question = Question(("lr=0.1,0.2",), 3, None, 1, 1, "val_accuracy", None, "study", "")
-    made = Session(tmp_path, question, config, (), None, 1, None, "silent", None)
+    made = Session(tmp_path, question, config, (), None, None, 1, None, "silent", None)
     session._make_at_once(made, [3, 4, 7], AtOnce(2))
     assert [each.left for each in given] == [(3, 7), (4,)]
