@@ -180,14 +180,12 @@ def test_int8_is_refused_by_what_it_costs_on_held_out_images_alone(tmp_path: Pat
     ("name", "most_bytes"),
     [
         ("thumb-20k", 62_000),
-        ("thumb-50k", 105_000),
-        ("thumb-100k", 195_000),
-        ("thumb-200k", 300_000),
         ("sprint", 243_080),
     ],
 )
 def test_on_cifar10(name: str, most_bytes: int, tmp_path: Path) -> None:
-    """Bar: float predictions are identical, int8 within 0.3 points of accuracy, and small."""
+    """Bar: float predictions are identical, int8 within 0.3 points of accuracy, and small; benchmarks/bench_export.py
+    measures all networks."""
     shippable = load_pretrained_shippable(name)
     dataset = load_original_data(shippable, allow_unverified=True)
     request = ExportRequest(
