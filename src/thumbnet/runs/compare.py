@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
 from thumbnet.data.class_counts import label_text
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
+from thumbnet.evaluation.classes import summed_confusion
 from thumbnet.evaluation.comparison import (
     CONFIDENCE_LEVEL,
     INTERVAL_METHOD,
@@ -27,6 +26,7 @@ from thumbnet.evaluation.label_differences import METHOD, FigureDifference, labe
 from thumbnet.evaluation.label_predictions import StoredLabels
 from thumbnet.evaluation.metrics import standard_error
 from thumbnet.evaluation.multi_label import label_evaluation_of
+from thumbnet.evaluation.overall import balanced_accuracies
 from thumbnet.evaluation.predictions import StoredPredictions
 from thumbnet.runs.metrics import known_metrics
 from thumbnet.runs.own_data import DataPlace
@@ -187,8 +187,8 @@ def _metrics_of(name: str, run: Run, stored: Stored) -> RunMetrics:
     accuracy, known = float(stored.right.double().mean()), known_metrics(run.metrics)
     mean = balanced = None
     if isinstance(stored, StoredPredictions):
-        recalls = [stored.right[stored.labels == label].double().mean() for label in stored.labels.unique()]
-        balanced = float(torch.stack(recalls).mean())
+        confusion = summed_confusion([stored], num_classes=len(run.card.class_names))
+        balanced = float(balanced_accuracies(confusion[None])[0])
     else:
         mean = label_evaluation_of(stored, run.card.class_names).mean_average_precision
     return RunMetrics(
