@@ -22,16 +22,16 @@ KEPT = 4  # one of so many pictures stays
 # What stands for the guide's commands here, besides builder.REPLACED.
 SHORTER = {
     "thumbnet train --data folder:parts --run-dir runs/first": (
-        "thumbnet train --data folder:parts --minutes 0.5 --run-dir runs/first"
+        "thumbnet train --data folder:parts --minutes 0.7 --run-dir runs/first"
     ),
     "thumbnet data check --data folder:cells --out check": (
         "thumbnet data check --data folder:cells --epochs 2 --folds 2 --repeats 1 --out check"
     ),
     "thumbnet train --data folder:apart --groups auto --recall 0.9 --minutes 5 --run-dir runs/second": (
-        "thumbnet train --data folder:apart --groups auto --recall 0.9 --minutes 0.5 --run-dir runs/second"
+        "thumbnet train --data folder:apart --groups auto --recall 0.9 --minutes 0.7 --run-dir runs/second"
     ),
     "thumbnet train --data folder:cells --groups check/groups.csv --folds 4 --minutes 2 --run-dir runs/folds": (
-        "thumbnet train --data folder:cells --groups check/groups.csv --folds 2 --minutes 0.4 --run-dir runs/folds"
+        "thumbnet train --data folder:cells --groups check/groups.csv --folds 2 --minutes 0.7 --run-dir runs/folds"
     ),
 }
 
@@ -109,7 +109,7 @@ def made_record() -> dict[str, Any]:
 
 @pytest.mark.guide
 def test_the_guide_runs_as_it_stands(tmp_path: Path) -> None:
-    load_kernels()  # half a minute has no room to compile them
+    load_kernels()  # less than a minute has no room to compile them
     pictures = sort_into_folders(tmp_path)
     text = " ".join(builder.GUIDE.read_text().split())
     counts = {name: len(list((pictures / name).iterdir())) for name in ("defective", "fine")}
@@ -134,7 +134,7 @@ def check_what_was_said(said: dict[str, str]) -> None:
         return output
 
     assert "always 'fine'" in of("thumbnet data info")
-    assert "0.5 minutes: " in of("thumbnet train --data folder:parts")
+    assert "0.7 minutes: " in of("thumbnet train --data folder:parts")
     assert "Leaks between splits" in of("thumbnet train --data folder:parts")
     assert "--groups check/groups.csv" in of("thumbnet data check").splitlines()[-1]
     assert "picked by recall 0.9" in of("thumbnet evaluate runs/second")
@@ -160,7 +160,7 @@ def check_what_is_left(folder: Path) -> None:
     assert len(answers) == facts["second"]["num_test"]
     with (folder / "check" / "groups.csv").open(newline="") as file:
         assert all((folder / "cells" / row["path"]).is_file() for row in csv.DictReader(file))
-    assert json.loads((folder / "runs" / "first" / "metrics.json").read_text())["minutes"] == 0.5
+    assert json.loads((folder / "runs" / "first" / "metrics.json").read_text())["minutes"] == 0.7
     assert "data:image" in (folder / "page" / "index.html").read_text()
 
 
