@@ -345,7 +345,7 @@ def test_our_training_is_the_users_command(own: Any, tmp_path: Path, monkeypatch
     assert text.endswith("--set flip=false")
 
 
-def test_held_out_sets_are_scored_once(own: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sets_are_scored_once(own: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record, code = own.record, ["one"]
     monkeypatch.setattr(record, "code_of", lambda method: code[0])
     kept = record.Record(tmp_path, NOW)
@@ -356,7 +356,7 @@ def test_held_out_sets_are_scored_once(own: Any, tmp_path: Path, monkeypatch: py
     )
 
     def missing(**changes: Any) -> bool:
-        options = {"manifest": "m", "held_out": True, "rescore": False, **changes}
+        options = {"manifest": "m", "rescore": False, **changes}
         return bool(record.is_missing(kept.result(task), task, **options))
 
     assert missing()
@@ -364,7 +364,7 @@ def test_held_out_sets_are_scored_once(own: Any, tmp_path: Path, monkeypatch: py
     assert not missing()
     code[0] = "other"
     assert not missing()
-    assert missing(held_out=False)
+    assert missing(manifest="of other pictures")
     assert missing(rescore=True)
     kept.add(task, {"predicted": [1]}, manifest="m")
     (result,) = kept.results()
