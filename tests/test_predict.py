@@ -320,8 +320,11 @@ def test_the_model_is_named_first(small_run: Path, pets: Path, capsys: pytest.Ca
     assert card.metrics is not None
     assert list(values := json.loads(capsys.readouterr().out)) == ["model", "predictions", "unreadable"]
     assert values["model"] == {
-        "name": str(small_run), "data": card.data, "num_classes": 2, "test_accuracy": card.metrics["test_accuracy"]
+        "name": str(small_run), "data": card.data, "num_classes": 2, "test_accuracy": card.metrics["test_accuracy"],
+        "test_balanced_accuracy": card.metrics["test_balanced_accuracy"],
     }  # fmt: skip
+    unequal = replace(card, metrics={"test_accuracy": 0.95, "test_balanced_accuracy": 0.5})
+    assert str(PredictingModel("parts", unequal)).endswith("; 95.0% on its test images, balanced accuracy 50.0%)")
     assert main(["predict", "pets/a.png", "--pretrained", MODEL, "--csv"]) == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("path,class,probability")

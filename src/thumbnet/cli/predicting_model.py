@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,21 +31,34 @@ class PredictingModel:
         facts.append(f"trained on {self.card.data}")
         facts.append(f"{len(names)} {noun}: {some}")
         if self._test_accuracy is not None:
-            facts.append(f"{self._test_accuracy:.1%} on its test images")
+            facts.append(f"{self._test_accuracy:.1%} on its test images{self._over_classes}")
         return f"model: {self.name} ({'; '.join(facts)})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Values for JSON; `test_accuracy` is None where the model's card does not hold it."""
+        """Values for JSON; what the model's card does not hold is None."""
         return {
             "name": self.name,
             "data": self.card.data,
             "num_classes": len(self.card.class_names),
             "test_accuracy": self._test_accuracy,
+            "test_balanced_accuracy": self._metrics.get("test_balanced_accuracy"),
         }
 
     @property
+    def _over_classes(self) -> str:
+        """What unequal classes do not flatter, where the card has it and it is another number."""
+        balanced = self._metrics.get("test_balanced_accuracy")
+        if balanced is None or f"{balanced:.1%}" == f"{self._test_accuracy:.1%}":
+            return ""
+        return f", balanced accuracy {balanced:.1%}"
+
+    @property
     def _test_accuracy(self) -> float | None:
-        return None if self.card.metrics is None else self.card.metrics.get("test_accuracy")
+        return self._metrics.get("test_accuracy")
+
+    @property
+    def _metrics(self) -> Mapping[str, float]:
+        return self.card.metrics or {}
 
 
 def newest_run(folder: str | Path = RUNS) -> Path | None:
