@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
+import thumbnet.data.digits
 from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.digits import read_digits
 
@@ -70,3 +74,12 @@ def test_what_one_caller_changes_another_does_not_see(digits: SourceSplits) -> N
     changed.images.zero_()
     assert torch.equal(read_digits().train.images, digits.train.images)
     assert digits.train.images.max() == 255
+
+
+def test_it_is_read_without_importing_scikit_learn_or_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    straight = thumbnet.data.digits._table()
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "sklearn.datasets", None)  # importing it fails
+        np.testing.assert_array_equal(thumbnet.data.digits._table(), straight)
+    monkeypatch.setattr(thumbnet.data.digits, "FILE", "datasets/data/moved.csv.gz")
+    np.testing.assert_array_equal(thumbnet.data.digits._table(), straight)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 from PIL import Image
 
 from thumbnet.data.dataset import Source, SourceSplits, Split
@@ -20,7 +22,8 @@ from thumbnet.data.hold_out import hold_out
 from thumbnet.data.image_tensors import image_to_tensor
 
 IMAGE_SIZE = 32
-MAX_LEVEL = 16  # of the 8x8 images
+FILE = "datasets/data/digits.csv.gz"  # in scikit-learn
+SIDE, MAX_LEVEL = 8, 16  # of the images there
 TEST_FRACTION = 0.2
 TEST_SEED = 0  # a constant, so the test images are the same in every run
 
@@ -44,11 +47,22 @@ def read_digits() -> SourceSplits:
 @cache
 def _all_digits() -> tuple[Split, tuple[str, ...]]:
     """Every digit and the class names, enlarged once in a process; a caller that selects from them gets copies."""
-    from sklearn.datasets import load_digits  # takes a second, which other data need not wait for
+    table = _table()
+    images = torch.stack([_enlarged(levels) for levels in table[:, :-1].reshape(-1, SIDE, SIDE)])
+    return Split(images, torch.from_numpy(table[:, -1].astype(np.int64))), tuple(map(str, range(10)))
 
-    digits = load_digits()
-    images = torch.stack([_enlarged(levels) for levels in digits.images])
-    return Split(images, torch.from_numpy(digits.target.astype(np.int64))), tuple(map(str, digits.target_names))
+
+def _table() -> Float64[np.ndarray, "n 65"]:
+    """The levels of each digit, row by row, then its label: scikit-learn's file, or what scikit-learn makes of it where
+    that stands elsewhere; to import it takes a second, which no training need wait for."""
+    package = find_spec("sklearn")
+    assert package is not None, "scikit-learn is a dependency"
+    try:
+        return np.loadtxt(Path(*(package.submodule_search_locations or [])[:1], FILE), delimiter=",")
+    except FileNotFoundError:
+        from sklearn.datasets import load_digits
+
+        return np.column_stack(load_digits(return_X_y=True))
 
 
 def _enlarged(levels: np.ndarray) -> UInt8[torch.Tensor, "1 h w"]:
