@@ -18,9 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
-from thumbnet.data.dataset import SourceSplits, Split
+from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.labels_file import labels_from
 from thumbnet.data.own_sources import (
     read_auto,
@@ -31,6 +29,7 @@ from thumbnet.data.own_sources import (
     read_npz,
     read_packed,
 )
+from thumbnet.data.source_checks import check_splits
 from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
 from thumbnet.specs.checks import did_you_mean
 from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec, ReadOptions
@@ -242,7 +241,7 @@ def _read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     splits = source.read(spec, options)
     if not isinstance(splits, SourceSplits):
         raise DataError(f"the source of {spec.data} gives {type(splits).__name__}", hint="it must return SourceSplits")
-    _check_splits(splits, spec.data)
+    check_splits(splits, spec.data)
     height, width = splits.train.images.shape[2:]
     wanted = options.wanted_sides
     if "image_size" not in source.obeys and wanted not in ("auto", (IMAGE_SIZE, IMAGE_SIZE), (height, width)):
@@ -275,32 +274,3 @@ def _as_given(sides: Sides) -> str:
     """A height and a width as `image_size` has them."""
     size = as_image_size(sides)
     return str(size if isinstance(size, int) else list(size))
-
-
-def _check_splits(splits: SourceSplits, data: str) -> None:
-    """DataError where a source of the user's gives what nothing downstream can take."""
-    parts = {"train": splits.train, "val": splits.val, "test": splits.test}
-    for name, part in parts.items():
-        problem = "" if part is None else _problem(part, len(splits.class_names))
-        if problem:
-            raise DataError(f"the source of {data} gives {name} {problem}", hint="see thumbnet.data.dataset.Split")
-    if len(set(splits.class_names)) < max(2, len(splits.class_names)):
-        raise DataError(
-            f"the source of {data} gives the classes {splits.class_names}", hint="give at least two different names"
-        )
-
-
-def _problem(part: Split, num_classes: int) -> str:
-    images, labels = part.images, part.labels
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
-        return f"images of {images.dtype} {list(images.shape)}, expected uint8 [N,1 or 3,H,W]"
-    if labels.dtype == torch.uint8 and labels.ndim == 2:
-        if labels.shape[1] != num_classes or int(labels.max()) > 1:
-            found = f"labels of {list(labels.shape)} up to {int(labels.max())}"
-            return f"{found} for {num_classes} classes, expected 0 and 1"
-        return ""
-    if labels.dtype != torch.int64 or labels.ndim != 1:
-        return f"labels of {labels.dtype} {list(labels.shape)}, expected int64 [N]"
-    if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
-        return f"labels from {int(labels.min())} to {int(labels.max())} for {num_classes} classes"
-    return ""
