@@ -42,7 +42,7 @@ from trust.page import page
 from trust.tally import Tally
 from trust.trainings import Training
 
-from thumbnet.runs.names import CONFIG, METRICS
+from thumbnet.runs.files.names import CONFIG, METRICS
 from thumbnet.training.device import processor_name
 
 ROOT = Path(__file__).parent.parent

@@ -25,7 +25,7 @@ import numpy as np
 
 from thumbnet.config import TrainConfig, config_from_dict
 from thumbnet.errors import CheckpointError
-from thumbnet.runs.names import CHECKPOINT, CONFIG, WEIGHTS
+from thumbnet.runs.files.names import CHECKPOINT, CONFIG, WEIGHTS
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import load_run, open_run_dir
 from thumbnet.runs.train import train

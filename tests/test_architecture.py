@@ -19,6 +19,11 @@ def test_every_place_is_named() -> None:
     assert named == there - {"__init__.py", "__main__.py"}
 
 
+def test_every_package_of_runs_is_named() -> None:
+    packages = {path.parent.name for path in (SOURCE / "runs").glob("*/__init__.py")}
+    assert packages == set(re.findall(r"`runs/([a-z_]+)/`", PAGE.partition("## How an image travels")[0]))
+
+
 def test_every_file_that_is_named_is_there() -> None:
     files = re.findall(r"`((?:src/thumbnet/)?[a-z_]+/[a-z_/]*(?:\.py)?)`", PAGE)
     assert len(files) > 10

@@ -55,7 +55,7 @@ from thumbnet.evaluation.metrics import summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.models.registry import create_model
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.report import build_report
+from thumbnet.runs.reports.run import build_report
 from thumbnet.training.history import EpochRecord, History
 
 pytestmark = pytest.mark.browser

@@ -20,7 +20,7 @@ from thumbnet.errors import ConfigError, JobsFailedError, RunError
 from thumbnet.runs.jobs import cluster, sent_files
 from thumbnet.runs.jobs.job import Job, Setting
 from thumbnet.runs.jobs.run_jobs import run_jobs
-from thumbnet.runs.seeds import resume_seeds, train_seeds
+from thumbnet.runs.seeds.train import resume_seeds, train_seeds
 from thumbnet.specs.at_once import AtOnce
 
 pytestmark = pytest.mark.services

@@ -18,11 +18,11 @@ from thumbnet.cli import main
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.compare import compare_runs, distinct_names
-from thumbnet.runs.names import SEEDS
+from thumbnet.runs.comparison.runs import compare_runs, distinct_names
+from thumbnet.runs.comparison.write import write_comparison
+from thumbnet.runs.files.names import SEEDS
 from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.train import train
-from thumbnet.runs.write_comparison import write_comparison
 from thumbnet.training.processor import processor_kind
 
 QUICK = {"model": "resnet8", "epochs": 1, "batch_size": 16, "device": "cpu", "lr": 0.05}

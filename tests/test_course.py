@@ -14,7 +14,7 @@ from fitting import fit_flat
 from thumbnet.data.dataset import Dataset, Split
 from thumbnet.errors import CheckpointError, ConfigError
 from thumbnet.evaluation.metrics import Evaluation
-from thumbnet.runs.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoint_to_bytes
+from thumbnet.runs.files.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoint_to_bytes
 from thumbnet.runs.known_data import KnownData
 from thumbnet.specs.pace import Pace
 from thumbnet.specs.schedules import Cosine, OneCycle

@@ -23,7 +23,7 @@ from thumbnet.evaluation.metrics import summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.models.card import card_from_dict, card_to_dict
 from thumbnet.models.decision import Decision, chosen_classes, margin_of, ranked_classes, threshold_of
-from thumbnet.runs.compare import compare_runs
+from thumbnet.runs.comparison.runs import compare_runs
 from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.predict import predict
 from thumbnet.runs.run import Run, RunDir

@@ -30,7 +30,7 @@ from thumbnet.models.program_numpy import run_program
 from thumbnet.models.registry import create_model
 from thumbnet.models.resnet8 import ResNet8
 from thumbnet.models.sprint import SprintNet
-from thumbnet.runs.names import EXPORT_DATA
+from thumbnet.runs.files.names import EXPORT_DATA
 from thumbnet.runs.run import load_run
 from thumbnet.runs.shippable import load_shippable
 from thumbnet.trained.shippable import load_pretrained_shippable

@@ -18,7 +18,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.evaluation.metrics import Evaluation, summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.models.registry import create_model
-from thumbnet.runs.report import build_report
+from thumbnet.runs.reports.run import build_report
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.views.report.content import ReportContent
 

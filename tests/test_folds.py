@@ -27,16 +27,17 @@ from thumbnet.errors import ConfigError, DataError, RunError
 from thumbnet.evaluation.analysis import analyse
 from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 from thumbnet.recipes import load_recipe
-from thumbnet.runs import fold_figures, fold_report
-from thumbnet.runs.compare_folds import compare_folds
-from thumbnet.runs.evaluate_folds import evaluate_folds
-from thumbnet.runs.fold_config import shared_config
-from thumbnet.runs.fold_figures import OutOfFold, evaluation_of, out_of_fold
-from thumbnet.runs.fold_runs import FoldRuns, load_folds, read_folds
-from thumbnet.runs.fold_table import FoldList, FoldRow, FoldTable
-from thumbnet.runs.folds import resume_folds, train_folds
+from thumbnet.runs.comparison.folds import compare_folds
+from thumbnet.runs.folds import figures as fold_figures
+from thumbnet.runs.folds import report as fold_report
+from thumbnet.runs.folds.config import shared_config
+from thumbnet.runs.folds.evaluate import evaluate_folds
+from thumbnet.runs.folds.figures import OutOfFold, evaluation_of, out_of_fold
+from thumbnet.runs.folds.pooled import PooledFigure
+from thumbnet.runs.folds.runs import FoldRuns, load_folds, read_folds
+from thumbnet.runs.folds.table import FoldList, FoldRow, FoldTable
+from thumbnet.runs.folds.train import resume_folds, train_folds
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
-from thumbnet.runs.pooled_folds import PooledFigure
 from thumbnet.runs.run import RunDir
 from thumbnet.runs.write_report import write_report
 from thumbnet.specs import own_code

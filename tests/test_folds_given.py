@@ -17,7 +17,7 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.undivided import undivided
 from thumbnet.errors import ConfigError, DatasetNotFoundError, RunError
-from thumbnet.runs.folds import resume_folds, train_folds
+from thumbnet.runs.folds.train import resume_folds, train_folds
 from thumbnet.specs import own_code
 
 
@@ -89,7 +89,7 @@ def test_minutes_are_planned_for_a_dataset_that_is_given(
         planned.append(dataset)
         raise RunError("enough", hint="")
 
-    monkeypatch.setattr("thumbnet.runs.folds.plan_training", stop)
+    monkeypatch.setattr("thumbnet.runs.folds.train.plan_training", stop)
     with pytest.raises(RunError, match="enough"):
         folds_of(thumbnet.load_recipe("auto", options={"data": read.source.name}), tmp_path / "run", dataset=read)
     assert (planned[0].division.folds, planned[0].division.fold, len(planned[0].test)) == (2, 0, NUM_IMAGES // 2)

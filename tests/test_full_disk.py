@@ -10,8 +10,8 @@ import pytest
 
 from small_runs import small_config, write_small_data
 from thumbnet.errors import RunError
-from thumbnet.runs.lock import lock_folder
-from thumbnet.runs.names import LOCK, METRICS, WEIGHTS
+from thumbnet.runs.files.lock import lock_folder
+from thumbnet.runs.files.names import LOCK, METRICS, WEIGHTS
 from thumbnet.runs.resume import resume
 from thumbnet.runs.train import train
 

@@ -29,7 +29,7 @@ from thumbnet.runs.reproduce import reproducing_command
 from thumbnet.runs.resolve import say_nothing
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run
-from thumbnet.runs.seeds import train_seeds
+from thumbnet.runs.seeds.train import train_seeds
 from thumbnet.runs.train import train
 from thumbnet.specs.division import Division
 

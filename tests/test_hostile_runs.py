@@ -23,10 +23,10 @@ from thumbnet.errors import CheckpointError, ModelError, NonFiniteLossError, Run
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.registry import create_model
 from thumbnet.models.weights import load_weights
-from thumbnet.runs.file_contents import weights_to_bytes
+from thumbnet.runs.files.contents import weights_to_bytes
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run, read_robustness
-from thumbnet.runs.seeds import resume_seeds
+from thumbnet.runs.seeds.train import resume_seeds
 from thumbnet.runs.train import train
 from thumbnet.runs.write_report import write_report
 from thumbnet.training.history import history_from_csv

@@ -102,7 +102,7 @@ def test_predicting_imports_neither_scikit_learn_nor_a_plotting_library() -> Non
 # Run by Python with a folder that holds images.npz: prints what is imported once the first epoch was scored.
 ONE_EPOCH = """
 import sys
-import thumbnet.cli.training_output, thumbnet.runs.folds, thumbnet.runs.jobs.carried
+import thumbnet.cli.training_output, thumbnet.runs.folds.train, thumbnet.runs.jobs.carried
 from thumbnet import load_recipe, train
 given = {"data": f"npz:{sys.argv[1]}/images.npz", "epochs": 1, "batch_size": 32, "kernels": "pytorch"}
 train(
@@ -118,5 +118,5 @@ def test_a_training_begins_without_what_only_its_results_need(tmp_path: Path) ->
     np.savez(tmp_path / "images.npz", images=images, labels=np.arange(80) % 4)
     done = subprocess.run([sys.executable, "-c", ONE_EPOCH, tmp_path], capture_output=True, text=True, check=True)
     imported = set(done.stdout.split())
-    assert {"thumbnet.runs.train", "thumbnet.runs.seeds", "thumbnet.runs.folds"} <= imported
+    assert {"thumbnet.runs.train", "thumbnet.runs.seeds.train", "thumbnet.runs.folds.train"} <= imported
     assert not imported & {"sklearn", "scipy.stats", "scipy.special", "joblib", "torch._dynamo", *DRAWING}

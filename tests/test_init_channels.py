@@ -27,7 +27,7 @@ from thumbnet.runs.init import begin_with_trained_weights, options_to_train, wit
 from thumbnet.runs.parts import build_model
 from thumbnet.runs.predict import predict
 from thumbnet.runs.run import RunDir, load_run
-from thumbnet.runs.seeds import resume_seeds, train_seeds
+from thumbnet.runs.seeds.train import resume_seeds, train_seeds
 from thumbnet.runs.train import train
 from thumbnet.runs.write_report import write_report
 from thumbnet.trained.model import TrainedModel, load_pretrained

@@ -22,10 +22,10 @@ from thumbnet.data.dataset import Dataset, Split
 from thumbnet.errors import ConfigError
 from thumbnet.models.pretrained import read_pretrained_card
 from thumbnet.recipes import load_recipe
-from thumbnet.runs import init_choice
-from thumbnet.runs.folds import resume_folds, train_folds
-from thumbnet.runs.init_choice import Start, start_with, with_chosen_init
-from thumbnet.runs.init_record import InitChoice
+from thumbnet.runs.choices import init as init_choice
+from thumbnet.runs.choices.init import Start, start_with, with_chosen_init
+from thumbnet.runs.files.init_record import InitChoice
+from thumbnet.runs.folds.train import resume_folds, train_folds
 from thumbnet.runs.lr import find_recipe_lr
 from thumbnet.runs.planning import choose
 from thumbnet.runs.planning.apply import is_planned
@@ -35,7 +35,7 @@ from thumbnet.runs.reproduce import reproducing_command
 from thumbnet.runs.resolve import load_data, say_nothing
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir
-from thumbnet.runs.seeds import resume_seeds, train_seeds
+from thumbnet.runs.seeds.train import resume_seeds, train_seeds
 from thumbnet.runs.train import train
 from thumbnet.runs.write_report import write_report
 

@@ -21,12 +21,12 @@ from thumbnet.cli import main
 from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.data_check.check import check_data
 from thumbnet.errors import ConfigError, JobsFailedError
-from thumbnet.runs.folds import train_folds
+from thumbnet.runs.folds.train import train_folds
 from thumbnet.runs.jobs.job import Job, Outcome, Setting, check_all_done
 from thumbnet.runs.jobs.local import LocalWorkers
 from thumbnet.runs.jobs.run_jobs import run_jobs
 from thumbnet.runs.run import load_run
-from thumbnet.runs.seeds import train_seeds
+from thumbnet.runs.seeds.train import train_seeds
 from thumbnet.specs.at_once import AtOnce
 from thumbnet.specs.processors import num_processors
 

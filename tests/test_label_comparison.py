@@ -25,11 +25,11 @@ from thumbnet.evaluation.label_predictions import LabelPredictions, StoredLabels
 from thumbnet.evaluation.label_predictions_csv import label_predictions_from_csv, label_predictions_to_csv
 from thumbnet.evaluation.multi_label import LabelEvaluation, label_evaluation_of
 from thumbnet.models.label_decision import LabelDecision
-from thumbnet.runs.compare import compare_runs
-from thumbnet.runs.folder import RunDir
+from thumbnet.runs.comparison.runs import compare_runs
+from thumbnet.runs.comparison.same_test import check_same_test
+from thumbnet.runs.files.folder import RunDir
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import Run
-from thumbnet.runs.same_test import check_same_test
 from thumbnet.runs.train import train
 
 

@@ -17,12 +17,12 @@ from thumbnet.cli import main
 from thumbnet.cli.training_output import described
 from thumbnet.config import TrainConfig
 from thumbnet.errors import DataError
-from thumbnet.runs.compare_folds import compare_folds
-from thumbnet.runs.evaluate_folds import evaluate_folds
-from thumbnet.runs.fold_config import shared_config
-from thumbnet.runs.fold_runs import FoldRuns
-from thumbnet.runs.fold_table import FoldRow, FoldTable
-from thumbnet.runs.folds import resume_folds, train_folds
+from thumbnet.runs.comparison.folds import compare_folds
+from thumbnet.runs.folds.config import shared_config
+from thumbnet.runs.folds.evaluate import evaluate_folds
+from thumbnet.runs.folds.runs import FoldRuns
+from thumbnet.runs.folds.table import FoldRow, FoldTable
+from thumbnet.runs.folds.train import resume_folds, train_folds
 from thumbnet.runs.write_report import write_report
 
 NUM_FOLDS = 2

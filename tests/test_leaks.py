@@ -20,12 +20,12 @@ from thumbnet.data.source_registry import is_searched_for_leaks
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import DataError, RunError
 from thumbnet.evaluation.predictions import predict_split
+from thumbnet.runs.files.metrics import KnownMetrics, known_metrics
 from thumbnet.runs.leaks import describe_kept_leaks, keep_leaks, look_for_leaks
-from thumbnet.runs.metrics import KnownMetrics, known_metrics
 from thumbnet.runs.own_data import load_own_dataset
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run
-from thumbnet.runs.seeds import train_seeds
+from thumbnet.runs.seeds.train import train_seeds
 from thumbnet.runs.train import train
 from thumbnet.runs.write_report import write_report
 

@@ -17,7 +17,7 @@ from PIL import Image
 from thumbnet import load_recipe, train
 from thumbnet.cli import main
 from thumbnet.errors import ExtraMissingError
-from thumbnet.runs.names import REPORT
+from thumbnet.runs.files.names import REPORT
 from thumbnet.specs import extras
 
 ROOT = Path(__file__).parents[1]

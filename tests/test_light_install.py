@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from installs import install_wheel, make_environment, run
-from thumbnet.runs.names import REPORT
+from thumbnet.runs.files.names import REPORT
 from thumbnet.specs.extras import EXTRAS
 
 pytestmark = pytest.mark.install

@@ -17,7 +17,7 @@ from thumbnet.errors import ConfigError, ExtraMissingError, RunError
 from thumbnet.runs.loggers import loggers_to_go_on, opened_logs
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import Run, load_run
-from thumbnet.runs.seeds import resume_seeds, train_seeds
+from thumbnet.runs.seeds.train import resume_seeds, train_seeds
 from thumbnet.runs.tensorboard import TensorBoardLog, scalars_of
 from thumbnet.runs.train import train
 from thumbnet.specs import extras
@@ -112,7 +112,7 @@ def test_an_interrupted_run_has_no_epoch_twice_and_none_is_missing(
         with pytest.raises(KeyboardInterrupt):
             go_on()
     with monkeypatch.context() as patch:
-        patch.setattr("thumbnet.runs.folder.RunDir.write_metrics", None)
+        patch.setattr("thumbnet.runs.files.folder.RunDir.write_metrics", None)
         with pytest.raises(TypeError):
             go_on()
     run = go_on()

@@ -24,8 +24,8 @@ from thumbnet.data.source_registry import source_name
 from thumbnet.data_check.check import check_data
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
-from thumbnet.runs import load_checked, seeds, train
-from thumbnet.runs.augmentation_choice import Judgement
+from thumbnet.runs import load_checked, train
+from thumbnet.runs.choices.augmentation import Judgement
 from thumbnet.runs.lr import find_recipe_lr
 from thumbnet.runs.planning import choose, facts, ladder
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
@@ -39,6 +39,7 @@ from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG
 from thumbnet.runs.resolve import load_data, resolve_config, say_nothing
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir
+from thumbnet.runs.seeds import train as seeds
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.optimizers import SGD
 from thumbnet.specs.policies import POLICIES, PolicyTraits

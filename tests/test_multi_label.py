@@ -36,16 +36,16 @@ from thumbnet.models.decision import Decision
 from thumbnet.models.label_decision import LabelDecision, chosen_labels, label_probabilities
 from thumbnet.models.registry import create_with_options
 from thumbnet.models.unsure import Unsure
-from thumbnet.runs.compare_seeds import compare_seeds
+from thumbnet.runs.comparison.seeds import compare_seeds
 from thumbnet.runs.evaluate import evaluate_trained
-from thumbnet.runs.evaluate_seeds import evaluate_seeds
-from thumbnet.runs.file_contents import files_of_init
-from thumbnet.runs.folder import RunDir, read_robustness
-from thumbnet.runs.init_record import InitChoice
+from thumbnet.runs.files.contents import files_of_init
+from thumbnet.runs.files.folder import RunDir, read_robustness
+from thumbnet.runs.files.init_record import InitChoice
 from thumbnet.runs.predict import predict
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import Run, load_run
-from thumbnet.runs.seeds import train_seeds
+from thumbnet.runs.seeds.evaluate import evaluate_seeds
+from thumbnet.runs.seeds.train import train_seeds
 from thumbnet.runs.train import train
 from thumbnet.runs.write_report import write_report
 from thumbnet.specs.engine import Engine

@@ -16,11 +16,11 @@ from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.architecture import BLOCKS_OF_OLD_CARDS, Architecture
 from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.card import card_from_dict
-from thumbnet.runs.compare import compare_runs
+from thumbnet.runs.comparison.runs import compare_runs
 from thumbnet.runs.predict import predict
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run, read_robustness
-from thumbnet.runs.seeds import resume_seeds
+from thumbnet.runs.seeds.train import resume_seeds
 from thumbnet.runs.teacher import load_teacher
 from thumbnet.runs.write_report import write_report
 from thumbnet.specs.renamed import OF_OLD_RUNS

@@ -202,7 +202,7 @@ def test_a_stopped_run_goes_on_with_its_own_copy(
     config = config_of(data, f"{net}:Net", epochs=2, augmentation=f"{net}:noise", flip=False)
     whole = train(config, tmp_path / "whole")
     assert whole.config.inputs.augmentation == whole.config.model.replace(":Net", ":noise")
-    from thumbnet.runs import folder
+    from thumbnet.runs.files import folder
 
     write = folder.RunDir.write_checkpoint
 
@@ -230,7 +230,7 @@ def test_seeds_share_the_copy(net: Path, data: Path, tmp_path: Path) -> None:
     assert {run.card.code["net.py"] for run in runs.runs} == {own_code.hashlib.sha256(NET.encode()).hexdigest()}
     forget()
     (runs.path / "metrics.json").unlink()
-    from thumbnet.runs.seeds import resume_seeds
+    from thumbnet.runs.seeds.train import resume_seeds
 
     with pytest.raises(RunError, match="which would be executed"):
         resume_seeds(runs.path, log_style="silent")

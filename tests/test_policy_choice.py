@@ -16,8 +16,8 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
-from thumbnet.runs import augmentation_choice
-from thumbnet.runs.augmentation_choice import (
+from thumbnet.runs.choices import augmentation as augmentation_choice
+from thumbnet.runs.choices.augmentation import (
     MOST_PROBE_STEPS,
     Change,
     PolicyChoice,

@@ -22,7 +22,7 @@ from thumbnet.evaluation.classes import metrics_by_class
 from thumbnet.evaluation.metrics import summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.models.registry import create_model
-from thumbnet.runs.report import build_report
+from thumbnet.runs.reports.run import build_report
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.views.numbers import per_cent
 from thumbnet.views.report.charts import HEIGHT, LEFT, RIGHT, WIDTH, Chart, Line, draw_lines

@@ -14,7 +14,7 @@ import torch
 from small_runs import small_config, write_small_data
 from thumbnet.cli import main
 from thumbnet.errors import CheckpointError, RunError
-from thumbnet.runs.checkpoint import Checkpoint
+from thumbnet.runs.files.checkpoint import Checkpoint
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run
 from thumbnet.runs.train import train

@@ -35,7 +35,7 @@ from thumbnet.runs.lr import find_recipe_lr
 from thumbnet.runs.predict import predict
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import Run, RunDir, load_run
-from thumbnet.runs.seeds import train_seeds
+from thumbnet.runs.seeds.train import train_seeds
 from thumbnet.runs.train import train
 from thumbnet.runs.write_report import write_report
 from thumbnet.training.history import history_from_csv

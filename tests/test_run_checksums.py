@@ -14,7 +14,7 @@ import pytest
 from scripts import load_script
 from thumbnet.augment import RandomCrop
 from thumbnet.errors import CheckpointError, RunError
-from thumbnet.runs.compare import compare_runs
+from thumbnet.runs.comparison.runs import compare_runs
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run, open_run_dir
 from thumbnet.runs.teacher import load_teacher_logits

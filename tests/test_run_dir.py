@@ -17,7 +17,7 @@ from thumbnet.evaluation.predictions_csv import predictions_to_csv
 from thumbnet.models.registry import create_model
 from thumbnet.models.weights import load_weights
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.file_contents import weights_to_bytes
+from thumbnet.runs.files.contents import weights_to_bytes
 from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.run import Checkpoint, RunDir, create_run_dir, load_run, open_run_dir
 from thumbnet.training.fit import fit

@@ -15,7 +15,7 @@ import torch
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run, read_robustness
-from thumbnet.runs.seeds import resume_seeds
+from thumbnet.runs.seeds.train import resume_seeds
 from thumbnet.training.history import history_from_csv
 
 OLD = Path(__file__).parent / "data" / "run-2026-11"

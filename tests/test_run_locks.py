@@ -14,7 +14,7 @@ from thumbnet.data_check.check import check_data
 from thumbnet.errors import RunError, ThumbnetError
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, create_run_dir
-from thumbnet.runs.seeds import train_seeds
+from thumbnet.runs.seeds.train import train_seeds
 from thumbnet.runs.train import train
 
 

@@ -17,8 +17,8 @@ from scipy.stats import binomtest
 from thumbnet.cli import main
 from thumbnet.errors import RunError
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.files.lock import is_locked, lock_folder
 from thumbnet.runs.listing import list_runs
-from thumbnet.runs.lock import is_locked, lock_folder
 from thumbnet.runs.run import RunDir
 from thumbnet.runs.settings import changed_settings
 

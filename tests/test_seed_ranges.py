@@ -10,7 +10,7 @@ from small_runs import small_config, write_small_data
 from thumbnet.data_check.folds import check_folds, predict_out_of_fold
 from thumbnet.errors import ConfigError
 from thumbnet.runs.resolve import load_data
-from thumbnet.runs.seeds import train_seeds
+from thumbnet.runs.seeds.train import train_seeds
 from thumbnet.specs.checks import MAX_SEED
 
 

@@ -18,7 +18,7 @@ from thumbnet.config import config_from_toml
 from thumbnet.errors import ConfigError, DatasetNotFoundError, RunError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.run import RunDir, load_run
-from thumbnet.runs.seeds import SeedRuns, is_seed_runs, resume_seeds, train_seeds
+from thumbnet.runs.seeds.train import SeedRuns, is_seed_runs, resume_seeds, train_seeds
 
 TINY = "model_options.blocks=c8s"
 CONFIG = load_recipe(

@@ -15,10 +15,10 @@ from thumbnet.cli import main
 from thumbnet.cli.training_output import described
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.mean_comparison import compare_means
-from thumbnet.runs.compare_seeds import compare_seeds
+from thumbnet.runs.comparison.seeds import compare_seeds
 from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.run import RunDir, load_run
-from thumbnet.runs.seeds import SeedRuns, train_seeds
+from thumbnet.runs.seeds.train import SeedRuns, train_seeds
 
 NUM_SEEDS = 2
 

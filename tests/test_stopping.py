@@ -21,13 +21,13 @@ from thumbnet.config import TrainConfig, config_from_dict, config_to_dict
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import CheckpointError, ConfigError, RunError
 from thumbnet.evaluation.metrics import Evaluation, evaluate
-from thumbnet.runs.report_facts import report_facts, report_notes
+from thumbnet.runs.choices.trials import train_shortly
+from thumbnet.runs.reports.facts import report_facts, report_notes
 from thumbnet.runs.resolve import load_data, say_nothing
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.stopping import announce_stopping, describe_stopping_of_several
 from thumbnet.runs.train import train
-from thumbnet.runs.trials import train_shortly
 from thumbnet.specs.pace import Pace
 from thumbnet.specs.stopping import Stopping
 from thumbnet.training.clock import Clock
@@ -318,7 +318,7 @@ def test_a_run_that_was_told_to_stop_does_not_go_on(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:  # it ends after the last checkpoint, before its results
-        patch.setattr("thumbnet.runs.folder.RunDir.write_metrics", None)
+        patch.setattr("thumbnet.runs.files.folder.RunDir.write_metrics", None)
         with pytest.raises(TypeError):
             quiet_train(small_config(data, epochs=3), tmp_path / "run", on_epoch_end=stops_after(2))
     seen: list[int] = []

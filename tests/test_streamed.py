@@ -34,7 +34,7 @@ from thumbnet.data_check.suspects import find_duplicates_across
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.evaluation.tta import predict_tta
-from thumbnet.runs.fold_runs import checksum_of
+from thumbnet.runs.folds.runs import checksum_of
 from thumbnet.runs.teacher import compute_teacher_logits
 from thumbnet.training.inputs import resolve_inputs
 from thumbnet.training.progress import Silent

@@ -19,7 +19,7 @@ from thumbnet.evaluation.binary import BinaryCurves, binary_curves, margins_of
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.evaluation.thresholds import margin_for_costs, margin_for_f1, margin_for_recall
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.decide import check_decisions, decide
+from thumbnet.runs.results.decide import check_decisions, decide
 from thumbnet.specs.decisions import Decisions
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from thumbnet.recipes import PLANNED_RECIPE, load_recipe
-from thumbnet.runs import augmentation_choice
+from thumbnet.runs.choices import augmentation as augmentation_choice
 from thumbnet.runs.planning import apply, choose, constants, ladder
 from thumbnet.runs.planning.facts import Look, look_at_folder
 from thumbnet.specs.policies import POLICIES

@@ -36,11 +36,11 @@ from thumbnet.models.program_numpy import run_program
 from thumbnet.models.unknown import Unknown, distances_by, unknown_answers
 from thumbnet.models.unsure import Unsure
 from thumbnet.recipes import load_recipe
-from thumbnet.runs import results
 from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.planning.ladder import DataFacts
 from thumbnet.runs.planning.times import Times
 from thumbnet.runs.predict import predict
+from thumbnet.runs.results import write as results
 from thumbnet.runs.run import Run, RunDir
 from thumbnet.runs.shippable import load_shippable
 from thumbnet.runs.train import train

@@ -24,9 +24,9 @@ from thumbnet.evaluation.sorted_pictures import PictureSorter, name_of_answer
 from thumbnet.evaluation.unsure import MIN_IMAGES, pick_unsure, when_sure
 from thumbnet.models.card import answer_rule, card_from_dict, card_to_dict
 from thumbnet.models.unsure import Unsure, unsure_answers
-from thumbnet.runs import results
 from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.predict import predict
+from thumbnet.runs.results import write as results
 from thumbnet.runs.run import Run, RunDir
 from thumbnet.runs.train import train
 from thumbnet.runs.write_report import write_report

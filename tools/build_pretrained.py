@@ -33,10 +33,10 @@ from thumbnet.models.blocknet import BlockNet
 from thumbnet.models.card import ModelCard, card_to_dict
 from thumbnet.models.export_data import export_data_to_bytes
 from thumbnet.models.pretrained import CARD, EXPORT_DATA_FOLDER
-from thumbnet.runs.checksums import write_with_digests
-from thumbnet.runs.names import PREDICTIONS, WEIGHTS
+from thumbnet.runs.files.checksums import write_with_digests
+from thumbnet.runs.files.names import PREDICTIONS, WEIGHTS
 from thumbnet.runs.run import Run, load_run
-from thumbnet.runs.seeds import is_seed_runs
+from thumbnet.runs.seeds.train import is_seed_runs
 from thumbnet.training.device import processor_name
 from thumbnet.training.processor import processor_kind
 

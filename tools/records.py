@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from thumbnet.runs.folder import RunDir
+from thumbnet.runs.files.folder import RunDir
 
 
 def remove_data_dir(config: Path) -> None:

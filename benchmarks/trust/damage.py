@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from thumbnet.runs.names import METRICS, PREDICTIONS, WEIGHTS
+from thumbnet.runs.files.names import METRICS, PREDICTIONS, WEIGHTS
 from trust.child import Ended, command, run_forked
 from trust.tally import Tally
 from trust.trainings import QUIET, Training

@@ -35,13 +35,13 @@ from thumbnet.models.export_data import export_data_from_bytes
 from thumbnet.models.registry import create_model
 from thumbnet.models.weights import put_weights
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.checksums import SIGNATURE_LENGTH, read_digests, signature
-from thumbnet.runs.file_contents import weights_to_bytes
-from thumbnet.runs.fold_runs import read_folds
-from thumbnet.runs.fold_table import FoldList, FoldRow, FoldTable
-from thumbnet.runs.folder import RunDir, read_robustness
-from thumbnet.runs.init_record import InitChoice, StartTrial, init_choice_to_dict
-from thumbnet.runs.names import CHECKPOINT, CHECKSUMS
+from thumbnet.runs.files.checksums import SIGNATURE_LENGTH, read_digests, signature
+from thumbnet.runs.files.contents import weights_to_bytes
+from thumbnet.runs.files.folder import RunDir, read_robustness
+from thumbnet.runs.files.init_record import InitChoice, StartTrial, init_choice_to_dict
+from thumbnet.runs.files.names import CHECKPOINT, CHECKSUMS
+from thumbnet.runs.folds.runs import read_folds
+from thumbnet.runs.folds.table import FoldList, FoldRow, FoldTable
 from thumbnet.runs.planning.ladder import DataFacts
 from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_to_dict
 from thumbnet.runs.run import load_run

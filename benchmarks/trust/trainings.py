@@ -12,7 +12,7 @@ import numpy as np
 
 from thumbnet.cli import main
 from thumbnet.config import TrainConfig, config_from_dict, config_to_toml
-from thumbnet.runs.names import CONFIG, HISTORY, LOCK, METRICS, PREDICTIONS, WEIGHTS
+from thumbnet.runs.files.names import CONFIG, HISTORY, LOCK, METRICS, PREDICTIONS, WEIGHTS
 from trust.child import Ended, command, run_forked
 
 NUM_IMAGES = 60

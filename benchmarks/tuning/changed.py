@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from thumbnet.runs import augmentation_choice
+from thumbnet.runs.choices import augmentation as augmentation_choice
 from thumbnet.runs.planning import choose, constants  # noqa: F401  # all of the rule's modules are imported by choose
 from tuning.candidates import SETTINGS, Changes
 
-PLACES = ("thumbnet.runs.planning.", "thumbnet.runs.augmentation_choice", "tuning.")
+PLACES = ("thumbnet.runs.planning.", "thumbnet.runs.choices.augmentation", "tuning.")
 
 
 @contextmanager

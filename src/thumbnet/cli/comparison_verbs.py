@@ -9,24 +9,24 @@ from thumbnet.cli.options import refuse_options
 from thumbnet.cli.output import put, put_json
 
 if TYPE_CHECKING:
-    from thumbnet.runs.compare import RunComparison
-    from thumbnet.runs.compare_folds import FoldsComparison
-    from thumbnet.runs.compare_seeds import SeedsComparison
+    from thumbnet.runs.comparison.folds import FoldsComparison
+    from thumbnet.runs.comparison.runs import RunComparison
+    from thumbnet.runs.comparison.seeds import SeedsComparison
 
 
 def compare(parsed: argparse.Namespace) -> None:
     """Print how runs, recipes over their seeds, or recipes on the same folds compare with the first; write pictures if
     --out is given."""
-    from thumbnet.runs.fold_runs import is_fold_runs
+    from thumbnet.runs.folds.runs import is_fold_runs
 
     folders = [parsed.baseline, *parsed.runs]
     if any(map(is_fold_runs, folders)):
         _compare_folds(parsed, folders)
         return
-    from thumbnet.runs.compare import compare_runs
-    from thumbnet.runs.compare_seeds import compare_seeds, is_of_seeds, write_seeds_comparison
-    from thumbnet.runs.seed_runs import is_seed_runs
-    from thumbnet.runs.write_comparison import write_comparison
+    from thumbnet.runs.comparison.runs import compare_runs
+    from thumbnet.runs.comparison.seeds import compare_seeds, is_of_seeds, write_seeds_comparison
+    from thumbnet.runs.comparison.write import write_comparison
+    from thumbnet.runs.seeds.runs import is_seed_runs
 
     source = {
         "data": parsed.data,
@@ -56,7 +56,7 @@ def _put(comparison: RunComparison | SeedsComparison | FoldsComparison, parsed: 
 
 def _compare_folds(parsed: argparse.Namespace, folders: list[str]) -> None:
     """Print how folders of folds compare, image by image out of fold."""
-    from thumbnet.runs.compare_folds import compare_folds
+    from thumbnet.runs.comparison.folds import compare_folds
 
     refuse_options(
         parsed,

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from thumbnet.cli.options import refuse_options
 from thumbnet.cli.output import PartlyDoneError, put, put_json
 from thumbnet.errors import ExtraMissingError, RunError, ThumbnetError
-from thumbnet.runs.names import REPORT
+from thumbnet.runs.files.names import REPORT
 from thumbnet.specs.evaluation import EvaluationRequest
 from thumbnet.specs.extras import require_extra
 from thumbnet.terminal.streams import tell
 
 if TYPE_CHECKING:
     from thumbnet.runs.evaluate import TrainedEvaluation
-    from thumbnet.runs.evaluate_folds import FoldsEvaluation
-    from thumbnet.runs.evaluate_seeds import SeedsEvaluation
+    from thumbnet.runs.folds.evaluate import FoldsEvaluation
+    from thumbnet.runs.seeds.evaluate import SeedsEvaluation
 
 
 def evaluate(parsed: argparse.Namespace) -> None:
@@ -41,14 +41,14 @@ def _evaluated(
     parsed: argparse.Namespace, measured: Mapping[str, Any]
 ) -> TrainedEvaluation | SeedsEvaluation | FoldsEvaluation:
     """The figures of a trained model, of runs with several seeds, or of all images out of fold."""
-    from thumbnet.runs.fold_runs import is_fold_runs
+    from thumbnet.runs.folds.runs import is_fold_runs
 
     if parsed.run is not None and is_fold_runs(parsed.run):
         return _evaluated_folds(parsed)
     from thumbnet.runs.evaluate import evaluate_trained
-    from thumbnet.runs.evaluate_seeds import evaluate_seeds
     from thumbnet.runs.init import load_trained
-    from thumbnet.runs.seed_runs import is_seed_runs
+    from thumbnet.runs.seeds.evaluate import evaluate_seeds
+    from thumbnet.runs.seeds.runs import is_seed_runs
     from thumbnet.trained.model import load_pretrained
 
     place = {"data_dir": parsed.data_dir, "allow_unverified": parsed.allow_unverified or None}
@@ -67,7 +67,7 @@ def _evaluated_folds(parsed: argparse.Namespace) -> FoldsEvaluation:
         why=f", but {parsed.run} holds runs on several folds, whose predictions are kept",
         hint=f"leave it out, or evaluate one of the runs in {parsed.run}",
     )
-    from thumbnet.runs.evaluate_folds import evaluate_folds
+    from thumbnet.runs.folds.evaluate import evaluate_folds
 
     return evaluate_folds(parsed.run)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from thumbnet.errors import ConfigError, ThumbnetError
-from thumbnet.runs.names import check_no_part_of_a_run
+from thumbnet.runs.files.names import check_no_part_of_a_run
 from thumbnet.terminal.text import escaped
 
 

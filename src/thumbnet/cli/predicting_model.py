@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thumbnet.models.card import ModelCard
-from thumbnet.runs.names import CONFIG, METRICS
+from thumbnet.runs.files.names import CONFIG, METRICS
 
 NUM_CLASSES_NAMED = 5
 RUNS = "runs"  # where `train` leaves runs

@@ -7,10 +7,10 @@ from typing import Any
 
 from thumbnet.evaluation.aggregate import Aggregate
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
-from thumbnet.runs.fold_runs import FoldRuns
+from thumbnet.runs.folds.runs import FoldRuns
 from thumbnet.runs.run import Run
-from thumbnet.runs.seed_runs import figures_of_seeds
-from thumbnet.runs.seeds import SeedRuns
+from thumbnet.runs.seeds.runs import figures_of_seeds
+from thumbnet.runs.seeds.train import SeedRuns
 from thumbnet.terminal.text import counted, escaped
 
 SHOWN_OUT_OF_FOLD = {

@@ -20,9 +20,9 @@ from thumbnet.specs.toml_text import parse_setting
 from thumbnet.terminal.streams import tell
 
 if TYPE_CHECKING:
-    from thumbnet.runs.fold_runs import FoldRuns
+    from thumbnet.runs.folds.runs import FoldRuns
     from thumbnet.runs.run import Run
-    from thumbnet.runs.seeds import SeedRuns
+    from thumbnet.runs.seeds.train import SeedRuns
 
 STOPPING_FIELDS = frozenset({"patience", "keep_weights"})
 RECIPE_OPTIONS = (
@@ -76,8 +76,8 @@ def train(parsed: argparse.Namespace) -> None:
         config = recipe_config(parsed, default=_default_recipe(parsed))
 
     from thumbnet.cli.training_output import described
-    from thumbnet.runs.folds import train_folds
-    from thumbnet.runs.seeds import train_seeds
+    from thumbnet.runs.folds.train import train_folds
+    from thumbnet.runs.seeds.train import train_seeds
     from thumbnet.runs.train import train as train_run
     from thumbnet.training.progress import LogStyle
 
@@ -146,11 +146,11 @@ def _resume_of(
     parsed: argparse.Namespace,
 ) -> tuple[Callable[..., Run | SeedRuns | FoldRuns], dict[str, int | str | None]]:
     """What goes on with a run, with runs of several seeds, or with folds, and how many of these are trained at once."""
-    from thumbnet.runs.fold_runs import is_fold_runs
-    from thumbnet.runs.folds import resume_folds
+    from thumbnet.runs.folds.runs import is_fold_runs
+    from thumbnet.runs.folds.train import resume_folds
     from thumbnet.runs.resume import resume
-    from thumbnet.runs.seed_runs import is_seed_runs
-    from thumbnet.runs.seeds import resume_seeds
+    from thumbnet.runs.seeds.runs import is_seed_runs
+    from thumbnet.runs.seeds.train import resume_seeds
 
     at_once = {"jobs": parsed.jobs, "scheduler": parsed.scheduler}
     if is_fold_runs(parsed.resume):

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from thumbnet.errors import ConfigError, ExportError
-from thumbnet.runs.names import CONFIG, FOLDS, SEEDS, check_no_part_of_a_run
+from thumbnet.runs.files.names import CONFIG, FOLDS, SEEDS, check_no_part_of_a_run
 
 EXPORTS = "exports"  # the folder of exports that are given no path
 

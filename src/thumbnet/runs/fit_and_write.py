@@ -56,7 +56,7 @@ def fit_and_write(
     splits = scored_splits(config, dataset)
     if dataset.has_several_labels:
         labelled = fitted(label_scorers(dataset, *splits))
-        from thumbnet.runs.label_results import write_label_results  # not before: what draws takes a second
+        from thumbnet.runs.results.write_labels import write_label_results  # not before: what draws takes a second
 
         metrics = write_label_results(
             folder,
@@ -73,7 +73,7 @@ def fit_and_write(
         )
         return metrics, labelled.device
     result = fitted(scorers(dataset, *splits))
-    from thumbnet.runs.results import write_results
+    from thumbnet.runs.results.write import write_results
 
     metrics = write_results(
         folder,

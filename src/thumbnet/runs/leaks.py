@@ -23,9 +23,9 @@ from thumbnet.data.leaks import (
 from thumbnet.data.source_registry import is_searched_for_leaks
 from thumbnet.evaluation.class_texts import with_interval
 from thumbnet.evaluation.intervals import accuracy_interval
-from thumbnet.runs.folder import RunDir
-from thumbnet.runs.metrics import KnownMetrics
-from thumbnet.runs.names import LEAKS, VAL_LEAKS
+from thumbnet.runs.files.folder import RunDir
+from thumbnet.runs.files.metrics import KnownMetrics
+from thumbnet.runs.files.names import LEAKS, VAL_LEAKS
 from thumbnet.runs.resolve import Say
 from thumbnet.terminal.text import counted, escaped
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from thumbnet.config import TrainConfig, config_from_toml
 from thumbnet.errors import RunError, ThumbnetError
 from thumbnet.evaluation.intervals import Interval, accuracy_interval
-from thumbnet.runs.checksums import check_content, read_digests
-from thumbnet.runs.fold_table import FOLDS_FORMAT, fold_list_from_dict
-from thumbnet.runs.lock import is_locked
-from thumbnet.runs.metrics import METRICS_FORMAT, known_metrics
-from thumbnet.runs.names import ASKED, CONFIG, FOLDS, HISTORY, METRICS, SEEDS, SHARED_CONFIG, TRIAL
-from thumbnet.runs.seed_list import SEEDS_FORMAT, seed_folder, seeds_from_dict
+from thumbnet.runs.files.checksums import check_content, read_digests
+from thumbnet.runs.files.lock import is_locked
+from thumbnet.runs.files.metrics import METRICS_FORMAT, known_metrics
+from thumbnet.runs.files.names import ASKED, CONFIG, FOLDS, HISTORY, METRICS, SEEDS, SHARED_CONFIG, TRIAL
+from thumbnet.runs.files.seed_list import SEEDS_FORMAT, seed_folder, seeds_from_dict
+from thumbnet.runs.folds.table import FOLDS_FORMAT, fold_list_from_dict
 from thumbnet.runs.settings import changed_settings
 from thumbnet.specs.json_text import read_object
 

@@ -7,13 +7,13 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.custom_metrics import METRICS
 from thumbnet.evaluation.unknown import check_network
 from thumbnet.kernels.choice import pick_kernels
-from thumbnet.runs.augmentation_choice import PROBE_POLICY, with_chosen_policy
-from thumbnet.runs.decide import check_decisions
+from thumbnet.runs.choices.augmentation import PROBE_POLICY, with_chosen_policy
+from thumbnet.runs.choices.init import check_start, start_with
 from thumbnet.runs.init import begin_with_trained_weights
-from thumbnet.runs.init_choice import check_start, start_with
 from thumbnet.runs.parts import build_model, check_sizes
 from thumbnet.runs.ranks import check_batches
 from thumbnet.runs.resolve import Say, load_data
+from thumbnet.runs.results.decide import check_decisions
 from thumbnet.runs.stopping import check_stopping
 from thumbnet.runs.teacher import load_teacher
 from thumbnet.specs.extras import require_extra

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
+from thumbnet.runs.files.names import CONFIG, SHARED_CONFIG
 from thumbnet.runs.jobs.job import Setting
 from thumbnet.runs.known_data import Sibling
-from thumbnet.runs.names import CONFIG, SHARED_CONFIG
 from thumbnet.runs.resume import ResumeOptions, go_on, relocated
 from thumbnet.runs.run import Run, RunDir
 from thumbnet.runs.train import begin

@@ -19,7 +19,7 @@ from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.row_reader import RowReader
 from thumbnet.data.streamed import StreamedImages
-from thumbnet.runs.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoint_to_bytes
+from thumbnet.runs.files.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoint_to_bytes
 from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.parts import build_model, fit_config
 from thumbnet.specs.json_text import read_object, to_json

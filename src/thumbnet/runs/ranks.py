@@ -9,7 +9,7 @@ from pathlib import Path
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
-from thumbnet.runs.names import CONFIG
+from thumbnet.runs.files.names import CONFIG
 from thumbnet.runs.rank_job import help_training, send_training
 from thumbnet.runs.run import Run, load_run
 from thumbnet.specs.launch import Launch, this_launch

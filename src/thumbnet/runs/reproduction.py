@@ -12,14 +12,14 @@ import torch
 
 from thumbnet.errors import RunError
 from thumbnet.runs.environment import using_threads
-from thumbnet.runs.fold_runs import is_fold_runs
+from thumbnet.runs.files.metrics import known_metrics
+from thumbnet.runs.files.names import WEIGHTS
+from thumbnet.runs.folds.runs import is_fold_runs
 from thumbnet.runs.known_data import Sibling
-from thumbnet.runs.metrics import known_metrics
-from thumbnet.runs.names import WEIGHTS
 from thumbnet.runs.resolve import speaker
 from thumbnet.runs.resume import relocated
 from thumbnet.runs.run import Run, RunDir, load_run
-from thumbnet.runs.seed_runs import is_seed_runs
+from thumbnet.runs.seeds.runs import is_seed_runs
 from thumbnet.runs.train import begin
 from thumbnet.specs.own_code import takes_trust
 from thumbnet.training.progress import LogStyle

@@ -11,9 +11,9 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.errors import CheckpointError
 from thumbnet.runs.changes import check_accepted, config_changes
 from thumbnet.runs.environment import Environment, environment_of, using_threads
+from thumbnet.runs.files.names import CONFIG
 from thumbnet.runs.known_data import Sibling
 from thumbnet.runs.loggers import loggers_to_go_on
-from thumbnet.runs.names import CONFIG
 from thumbnet.runs.parts import build_model
 from thumbnet.runs.ranks import over_ranks, remember_folder
 from thumbnet.runs.resolve import Say, describe_data, load_data, speaker

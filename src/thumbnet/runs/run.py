@@ -16,13 +16,11 @@ from thumbnet.data.white_levels import scale_for
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.models.registry import num_params
 from thumbnet.models.weights import put_weights
-from thumbnet.runs.checkpoint import Checkpoint
-from thumbnet.runs.checksums import Digests, read_digests
-from thumbnet.runs.files import check_writable, names_in
-from thumbnet.runs.folder import RunDir, read_robustness
-from thumbnet.runs.known_data import KnownData
-from thumbnet.runs.metrics import check_metrics
-from thumbnet.runs.names import (
+from thumbnet.runs.files.checkpoint import Checkpoint
+from thumbnet.runs.files.checksums import Digests, read_digests
+from thumbnet.runs.files.folder import RunDir, read_robustness
+from thumbnet.runs.files.metrics import check_metrics
+from thumbnet.runs.files.names import (
     ASKED,
     CHECKSUMS,
     CONFIG,
@@ -38,7 +36,9 @@ from thumbnet.runs.names import (
     WEIGHTS,
     is_temporary,
 )
-from thumbnet.runs.new_folder import RUN_DIR_OPTION, create_run_dir
+from thumbnet.runs.files.new_folder import RUN_DIR_OPTION, create_run_dir
+from thumbnet.runs.files.on_disk import check_writable, names_in
+from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.which import hint_for_no_run
 from thumbnet.specs.json_text import FORMAT
 from thumbnet.specs.own_code import give_again, takes_trust

@@ -10,12 +10,12 @@ from pathlib import Path
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import RunError
+from thumbnet.runs.files.metrics import known_metrics
+from thumbnet.runs.files.names import CONFIG, SHARED_CONFIG
 from thumbnet.runs.jobs.job import Job, Outcome, check_all_done
 from thumbnet.runs.jobs.run_jobs import run_jobs
 from thumbnet.runs.known_data import Sibling
 from thumbnet.runs.member import Member, MemberCall, Start, train_member
-from thumbnet.runs.metrics import known_metrics
-from thumbnet.runs.names import CONFIG, SHARED_CONFIG
 from thumbnet.runs.resolve import speaker
 from thumbnet.runs.resume import ResumeOptions
 from thumbnet.runs.run import Run, RunDir, load_run

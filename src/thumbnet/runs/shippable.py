@@ -13,9 +13,9 @@ from thumbnet.models.architecture import architecture_of
 from thumbnet.models.card import CARD_FORMAT, ModelCard, card_from_dict
 from thumbnet.models.export_data import ExportData, export_data_from_bytes
 from thumbnet.models.pretrained import list_pretrained
-from thumbnet.runs.checksums import check_content, read_digests
-from thumbnet.runs.metrics import METRICS_FORMAT, known_metrics
-from thumbnet.runs.names import CONFIG, EXPORT_DATA, FOLDS, METRICS, MODEL_CARD, SEEDS, WEIGHTS
+from thumbnet.runs.files.checksums import check_content, read_digests
+from thumbnet.runs.files.metrics import METRICS_FORMAT, known_metrics
+from thumbnet.runs.files.names import CONFIG, EXPORT_DATA, FOLDS, METRICS, MODEL_CARD, SEEDS, WEIGHTS
 from thumbnet.runs.which import hint_for_no_run, is_pretrained_name
 from thumbnet.specs.json_text import read_object
 from thumbnet.trained.shippable import Shippable, build_program, load_pretrained_shippable

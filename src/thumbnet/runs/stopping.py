@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
-from thumbnet.runs.metrics import known_metrics
+from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.specs.stopping import Stopping
 from thumbnet.terminal.text import counted
 from thumbnet.training.result import FitResult, S

@@ -18,7 +18,7 @@ from thumbnet.data.batches import memory_order
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import flipped, predict_logits
-from thumbnet.runs.checksums import is_as_signed, signature
+from thumbnet.runs.files.checksums import is_as_signed, signature
 from thumbnet.runs.run import Run, RunDir, check_writable, load_run
 from thumbnet.training.device import pick_device, pick_precision
 from thumbnet.training.distillation import PLACES, TeacherLogits

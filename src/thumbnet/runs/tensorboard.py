@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from thumbnet.runs.files import told
-from thumbnet.runs.names import CONFUSION, MISCLASSIFIED
+from thumbnet.runs.files.names import CONFUSION, MISCLASSIFIED
+from thumbnet.runs.files.on_disk import told
 from thumbnet.training.history import COLUMNS, EpochRecord, History
 
 FOLDER = "tensorboard"  # in the run's

@@ -10,8 +10,8 @@ from thumbnet.config import AUTO_INIT, TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.init_choice import with_chosen_init
-from thumbnet.runs.init_record import InitChoice
+from thumbnet.runs.choices.init import with_chosen_init
+from thumbnet.runs.files.init_record import InitChoice
 from thumbnet.runs.known_data import Sibling
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
 from thumbnet.runs.load_checked import load_checked

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from thumbnet.errors import ConfigError
 from thumbnet.models.pretrained import list_pretrained
-from thumbnet.runs.names import CONFIG, FOLDS
+from thumbnet.runs.files.names import CONFIG, FOLDS
 
 MAX_NAMED = 5  # runs in a hint
 

@@ -13,16 +13,16 @@ from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.label_scoring import evaluate_labels
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.unknown import with_unknown
-from thumbnet.runs.fold_runs import is_fold_runs, load_folds, read_folds
-from thumbnet.runs.label_fold_figures import any_out_of_fold
-from thumbnet.runs.label_fold_report import build_report_of_folds
-from thumbnet.runs.names import check_no_part_of_a_run
+from thumbnet.runs.files.names import check_no_part_of_a_run
+from thumbnet.runs.folds.label_figures import any_out_of_fold
+from thumbnet.runs.folds.label_report import build_report_of_folds
+from thumbnet.runs.folds.runs import is_fold_runs, load_folds, read_folds
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
-from thumbnet.runs.report import build_report
-from thumbnet.runs.report_labels import build_labels_report
-from thumbnet.runs.report_seeds import build_seeds_report
+from thumbnet.runs.reports.labels import build_labels_report
+from thumbnet.runs.reports.run import build_report
 from thumbnet.runs.run import REPORT, Run, RunDir, load_run, read_robustness
-from thumbnet.runs.seed_runs import is_seed_runs, load_seed_runs
+from thumbnet.runs.seeds.report import build_seeds_report
+from thumbnet.runs.seeds.runs import is_seed_runs, load_seed_runs
 from thumbnet.specs.own_code import takes_trust
 from thumbnet.terminal.text import escaped
 

@@ -12,7 +12,7 @@ from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.export.model_card.text import code
 from thumbnet.models.card import ModelCard
 from thumbnet.recipes import list_recipes, load_recipe
-from thumbnet.runs.names import ASKED, CONFIG
+from thumbnet.runs.files.names import ASKED, CONFIG
 from thumbnet.trained.shippable import Shippable
 
 HYPERPARAMETERS = (

@@ -15,7 +15,7 @@ from thumbnet.export.model_card.sections import sections
 from thumbnet.export.model_card.text import code
 from thumbnet.export.request import ExportResult
 from thumbnet.models.card import card_to_dict
-from thumbnet.runs.names import check_no_part_of_a_run
+from thumbnet.runs.files.names import check_no_part_of_a_run
 from thumbnet.terminal.text import escaped
 from thumbnet.trained.shippable import Shippable
 

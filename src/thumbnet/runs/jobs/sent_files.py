@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 from thumbnet.atomic import write_atomically
 from thumbnet.errors import RunError
-from thumbnet.runs.files import told
-from thumbnet.runs.names import CHECKSUMS, CONFIG, LOCK, METRICS, is_temporary
+from thumbnet.runs.files.names import CHECKSUMS, CONFIG, LOCK, METRICS, is_temporary
+from thumbnet.runs.files.on_disk import told
 
 WRITTEN_LAST = (CONFIG, METRICS)  # whose presence says that what they stand for is there
 

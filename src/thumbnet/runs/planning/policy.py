@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from thumbnet.runs.augmentation_choice import Judgement, PolicyChoice
+from thumbnet.runs.choices.augmentation import Judgement, PolicyChoice
 from thumbnet.runs.planning.measured import Measured
 
 

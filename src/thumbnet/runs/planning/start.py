@@ -10,8 +10,8 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.models.pretrained import list_pretrained
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.init_choice import Start, choose_start, start_with
-from thumbnet.runs.init_record import InitChoice
+from thumbnet.runs.choices.init import Start, choose_start, start_with
+from thumbnet.runs.files.init_record import InitChoice
 from thumbnet.runs.planning.apply import is_planned
 from thumbnet.runs.planning.constants import INIT_TRIAL_SHARE, Rung
 from thumbnet.runs.planning.measured import Measured

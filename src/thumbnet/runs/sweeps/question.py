@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.errors import ConfigError
-from thumbnet.runs.names import SWEEP
+from thumbnet.runs.files.names import SWEEP
 from thumbnet.runs.settings import MACHINE_FIELDS
 from thumbnet.specs.checks import MAX_RUNS
 from thumbnet.specs.json_text import FORMAT, read_object, to_json

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thumbnet.config import TrainConfig, config_to_toml
-from thumbnet.runs.checked_folder import CheckedFolder
-from thumbnet.runs.names import BEST, SWEEP_TABLE
+from thumbnet.runs.files.checked_folder import CheckedFolder
+from thumbnet.runs.files.names import BEST, SWEEP_TABLE
 from thumbnet.runs.sweeps.rows import SweepTrial, best_of, trials_to_csv
 from thumbnet.runs.sweeps.space import config_of_trial
 from thumbnet.runs.sweeps.whole import code_of, with_whole_names

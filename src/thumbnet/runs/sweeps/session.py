@@ -12,12 +12,12 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
 from thumbnet.errors import ConfigError, JobsFailedError, RunError, TrainingError
-from thumbnet.runs.checked_folder import CheckedFolder
+from thumbnet.runs.files.checked_folder import CheckedFolder
+from thumbnet.runs.files.names import BEST, SWEEP_REPORT
 from thumbnet.runs.jobs.job import Job, Outcome, Setting, check_all_done
 from thumbnet.runs.jobs.run_jobs import run_jobs
 from thumbnet.runs.leaks import look_for_leaks
 from thumbnet.runs.load_checked import load_checked
-from thumbnet.runs.names import BEST, SWEEP_REPORT
 from thumbnet.runs.resolve import say_nothing, speaker
 from thumbnet.runs.sweeps.claims import left_running
 from thumbnet.runs.sweeps.proposals import pruner_of

@@ -12,12 +12,12 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.models.trace import trace_model
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.file_contents import copies_of_code
-from thumbnet.runs.folder import RunDir
+from thumbnet.runs.files.contents import copies_of_code
+from thumbnet.runs.files.folder import RunDir
+from thumbnet.runs.files.names import ASKED, SWEEP
+from thumbnet.runs.files.new_folder import create_run_dir
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
 from thumbnet.runs.load_checked import load_checked
-from thumbnet.runs.names import ASKED, SWEEP
-from thumbnet.runs.new_folder import create_run_dir
 from thumbnet.runs.parts import build_model
 from thumbnet.runs.resolve import describe_val, speaker
 from thumbnet.runs.sweeps.limits import default_limits

@@ -22,17 +22,17 @@ from thumbnet.evaluation.metrics import scorers
 from thumbnet.models.trace import trace_model
 from thumbnet.runs.changes import check_accepted
 from thumbnet.runs.environment import Environment, environment_of, using_threads
-from thumbnet.runs.file_contents import weights_to_bytes
-from thumbnet.runs.folder import RunDir
+from thumbnet.runs.files.contents import weights_to_bytes
+from thumbnet.runs.files.folder import RunDir
+from thumbnet.runs.files.names import CONFIG, HISTORY, TRIAL, WEIGHTS
+from thumbnet.runs.files.new_folder import create_run_dir
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.leaks import keep_leaks
-from thumbnet.runs.names import CONFIG, HISTORY, TRIAL, WEIGHTS
-from thumbnet.runs.new_folder import create_run_dir
 from thumbnet.runs.parts import build_model, build_progress, build_teacher_logits, fit_config
 from thumbnet.runs.resolve import describe_data, say_nothing
+from thumbnet.runs.results.record import metrics_of_training
 from thumbnet.runs.run import Checkpoint
-from thumbnet.runs.training_record import metrics_of_training
 from thumbnet.specs.json_text import FORMAT, to_json
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.progress import LogStyle

@@ -1,4 +1,4 @@
-"""What a report shows, as plain values; `thumbnet.runs.report` collects them from a run."""
+"""What a report shows, as plain values; `thumbnet.runs.reports.run` collects them from a run."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The report's page: metrics, charts, the confusion matrix and the gallery put into the template beside this file.
 
-What it needs comes as plain values; `thumbnet.runs.report` collects them from a run.
+What it needs comes as plain values; `thumbnet.runs.reports.run` collects them from a run.
 """
 
 from __future__ import annotations

@@ -1,0 +1,119 @@
+"""The figures of a folder of folds where each image has one label: of each fold, and of all images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from thumbnet.data.class_counts import Baseline
+from thumbnet.errors import RunError
+from thumbnet.evaluation.analysis import Analysis, analyse
+from thumbnet.evaluation.group_bootstrap import group_intervals
+from thumbnet.evaluation.metrics import Evaluation, metrics_over_classes, summarise_predictions
+from thumbnet.evaluation.predictions import Predictions, StoredPredictions
+from thumbnet.runs.folds.pooled import PooledFolds, means_of_rows, source_order
+from thumbnet.runs.folds.table import FoldList, FoldTable
+from thumbnet.runs.run import Run, RunDir
+
+FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auc", "average_precision")  # with an interval
+SMALLEST = 1e-300  # of a probability, whose logarithm is taken
+
+
+@dataclass(frozen=True)
+class OutOfFold(PooledFolds):
+    """As `PooledFolds`, of images with one label each; `stored` and `analyses` are those of each seed."""
+
+    stored: tuple[StoredPredictions, ...]
+    analyses: tuple[Analysis, ...]
+
+    @property
+    def num_images(self) -> int:
+        return self.analyses[0].evaluation.num_images
+
+    @property
+    def of_seeds(self) -> tuple[Analysis, ...]:
+        return self.analyses
+
+    @property
+    def baseline(self) -> Baseline:
+        overall = self.analyses[0].overall
+        return Baseline(overall.commonest_class, overall.commonest_share)
+
+    def with_intervals(self) -> Sequence[Mapping[str, tuple[float, float, float]]]:
+        return [_with_intervals(analysis, self.table.groups()) for analysis in self.analyses]
+
+
+def out_of_fold(runs: Sequence[Run], folds: FoldList, table: FoldTable) -> OutOfFold:
+    """What finished runs predict, fold by fold and in each seed by seed.
+
+    Raises:
+        RunError: a run has predictions of other images than the table says.
+    """
+    num_seeds, class_names = len(folds.seeds), runs[0].card.class_names
+    stored_of_runs = [_own_predictions(run, table, place // num_seeds) for place, run in enumerate(runs)]
+    stored = tuple(pool_predictions(stored_of_runs[seed::num_seeds], table) for seed in range(num_seeds))
+    decision = runs[0].card.decision
+    evaluations = [evaluation_of(each, positive=None if decision is None else decision.positive) for each in stored]
+    positive = evaluations[0].positive  # also where that class is not the rarer one of a fold
+    of_runs = [_figures_of(evaluation_of(each, positive=positive), class_names) for each in stored_of_runs]
+    by_fold = tuple(means_of_rows(of_runs[first : first + num_seeds]) for first in range(0, len(runs), num_seeds))
+    analyses = tuple(analyse(each, class_names, groups=table.groups()) for each in evaluations)
+    return OutOfFold(folds, table, by_fold, stored, analyses)
+
+
+def pool_predictions(stored: Sequence[StoredPredictions], table: FoldTable) -> StoredPredictions:
+    """The predictions of all images, one set a fold in the folds' order, in the order of the source."""
+    order = source_order(table, len(stored))
+    paths = [path for each in stored for path in each.paths or ()]
+    return StoredPredictions(
+        torch.cat([each.labels for each in stored])[order],
+        torch.cat([each.predicted for each in stored])[order],
+        torch.cat([each.confidence for each in stored])[order],
+        tuple(paths[place] for place in order.tolist()) if paths else None,
+        torch.cat([each.probabilities for each in stored if each.probabilities is not None])[order],
+    )
+
+
+def evaluation_of(stored: StoredPredictions, *, positive: int | None = None) -> Evaluation:
+    """The figures of stored predictions with all probabilities; of two classes `positive` is the one that the curves
+    are of, by default the one with fewer images."""
+    assert stored.probabilities is not None
+    logits = stored.probabilities.clamp(min=SMALLEST).log().float()
+    predictions = Predictions(logits, stored.labels, stored.predicted)
+    return summarise_predictions(predictions, split="test", positive=positive)
+
+
+def _own_predictions(run: Run, table: FoldTable, fold: int) -> StoredPredictions:
+    predictions, num_images = RunDir(run.path).read_predictions(), len(table.test_images(fold))
+    if len(predictions) != num_images or predictions.probabilities is None:
+        raise RunError(
+            f"{run.path} has predictions of {len(predictions):,} images, and folds.csv has {num_images:,} for it",
+            hint="delete that run and go on with --resume",
+        )
+    return predictions
+
+
+def _figures_of(evaluation: Evaluation, class_names: Sequence[str]) -> dict[str, float]:
+    over_classes = metrics_over_classes(evaluation, class_names)
+    named = {name.removeprefix("test_"): value for name, value in over_classes.items()}
+    values = {"accuracy": evaluation.accuracy, **named}
+    return {name: values[name] for name in FIGURES if name in values}
+
+
+def _with_intervals(analysis: Analysis, groups: Sequence[int] | None) -> dict[str, tuple[float, float, float]]:
+    """Each figure of a seed with the bounds of its interval, never narrower by groups than by images: of groups that
+    are all right alike, a bootstrap knows nothing."""
+    evaluation, values = analysis.evaluation, analysis.to_dict()
+    by_group: Mapping[str, tuple[float, float]] = {}
+    if groups is not None:
+        by_group = group_intervals(evaluation.predictions, np.array(groups), positive=evaluation.positive)
+    found = {}
+    for name in FIGURES:
+        if name in values:
+            low, high = values[f"{name}_interval"]
+            other_low, other_high = by_group.get(name, (low, high))
+            found[name] = values[name], min(low, other_low), max(high, other_high)
+    return found

@@ -1,0 +1,122 @@
+"""What every report of a folder of folds has: its images, the figures that it opens with, facts, notes, its command."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from thumbnet.data.dataset import Dataset, Split
+from thumbnet.data.streamed import chosen_of
+from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
+from thumbnet.runs.files.metrics import known_metrics
+from thumbnet.runs.files.names import LEAKS, SHARED_CONFIG
+from thumbnet.runs.folds.pooled import PooledFolds, source_order
+from thumbnet.runs.folds.rows import LABELS, shown
+from thumbnet.runs.folds.table import FoldList
+from thumbnet.runs.leaks import kept_leaks
+from thumbnet.runs.reports.facts import report_facts, report_notes
+from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG, reproducing_command
+from thumbnet.runs.run import Run, RunDir
+from thumbnet.runs.stopping import describe_stopping_of_several
+from thumbnet.terminal.text import counted
+from thumbnet.training.progress import duration
+from thumbnet.views.numbers import exact_share, per_cent
+from thumbnet.views.report.content import Headline
+
+
+def images_of_folds(tests: Sequence[Split], found: PooledFolds) -> Split:
+    """The test images of all folds, in the source's order."""
+    order = source_order(found.table, len(tests))
+    paths = [path for split in tests for path in split.paths or ()]
+    return Split(
+        chosen_of(torch.cat([split.images for split in tests]), order),
+        torch.cat([split.labels for split in tests])[order],
+        tuple(paths[place] for place in order.tolist()) if paths else None,
+    )
+
+
+def with_common_remarks(own: Dataset, runs: Sequence[Run]) -> Dataset:
+    """The data of the first run with what holds of how the trainings of all runs began."""
+    of_runs = [RunDir(run.path).training_remarks() for run in runs]
+    common = [remark for remark in of_runs[0] if all(remark in remarks for remarks in of_runs)]
+    read = tuple(remark for remark in own.source.remarks if remark not in own.source.training_remarks)
+    return replace(own, source=replace(own.source, remarks=read, training_remarks=())).with_remark(*common)
+
+
+def fold_headlines(runs: Sequence[Run], found: PooledFolds) -> list[Headline]:
+    headlines = []
+    for name, figure in found.figures.items():
+        low, high = (shown(name, bound).removesuffix(" %") for bound in (figure.low, figure.high))
+        note = f"{per_cent(CONFIDENCE_LEVEL)} interval {low} to {high}"
+        if figure.std_over_seeds is not None:
+            note += f"; ± {shown(name, figure.std_over_seeds)} from seed to seed"
+        headlines.append(Headline(LABELS[name], shown(name, figure.value), note))
+    first = known_metrics(runs[0].metrics)
+    commonest = f"{found.baseline.class_name!r}: {exact_share(found.baseline.accuracy)} accuracy"
+    headlines[0] = replace(headlines[0], note=f"{headlines[0].note}; always {commonest}")
+    times = [known_metrics(run.metrics).train_s for run in runs]
+    return [
+        *headlines,
+        Headline("parameters", f"{first.num_params:,}", f"{first.macs / 1e6:.1f} M multiply-accumulates"),
+        Headline(
+            "training", duration(statistics.median(times)), f"of a run, the median; {duration(sum(times))} in all"
+        ),
+    ]
+
+
+def fold_facts(folder: RunDir, runs: Sequence[Run], found: PooledFolds, own: Dataset) -> list[tuple[str, str]]:
+    """Those of a run, with what differs from run to run."""
+    plan, num_images = folder.read_plan(), found.num_images
+    facts = dict(report_facts(runs[0].config, own, runs[0].metrics, plan))
+    facts["images"] = f"{num_images:,}, in {found.folds.num_folds} folds"
+    facts["seed"] = ", ".join(map(str, found.folds.seeds))
+    epochs = sorted({len(run.history) for run in runs})
+    if len(epochs) > 1:
+        facts["epochs"] = f"{epochs[0]} to {epochs[-1]}, {runs[0].config.batch_size} images a step"
+    if plan is not None:
+        facts["time asked for"] = f"{plan.minutes:g} minutes for each run"
+    groups = found.table.groups()
+    if groups is not None:
+        facts["groups"] = f"{len(set(groups)):,}, none of them in two folds"
+    return list(facts.items())
+
+
+def fold_notes(folder: RunDir, runs: Sequence[Run], found: PooledFolds, own: Dataset) -> list[str]:
+    """What a reader must know to take the figures for what they are."""
+    first = runs[0]
+    num_excluded = sum(row.is_excluded for row in found.table.rows)
+    leaked = {index for leak in kept_leaks(folder).found for index in (leak.index, leak.held_index)}
+    num_images = found.num_images
+    pooled = (
+        f"Each of {num_images:,} images was predicted once, by a model that was not trained on it. The figures pool "
+        f"what {found.folds.num_folds} models predict; areas mix their scales. Parameters and layers are of fold 0."
+    )
+    notes = [pooled]
+    if len(found.folds.seeds) > 1:
+        notes.append(
+            f"The figures above and the table of folds are means over {len(found.folds.seeds)} seeds; all that follows "
+            f"the table is of seed {found.folds.seeds[0]}."
+        )
+    of_all = {**first.metrics, "num_leaks": 0, "stopped_early": False, "kept_epoch": 0}
+    notes += report_notes(first.config, replace(own, num_excluded=0), of_all, folder.read_plan())
+    notes += describe_stopping_of_several(first.config, [run.metrics for run in runs])
+    if num_excluded:
+        notes.append(f"{counted(num_excluded, 'image')} that a file lists took no part (exclude).")
+    if leaked:
+        notes.append(
+            f"Leaks between folds: {counted(len(leaked), 'image')} equal, or nearly, to one of another fold ({LEAKS}): "
+            "figures on those are too good."
+        )
+    return notes
+
+
+def folds_command(folder: RunDir, first: Run, folds: FoldList) -> str:
+    """The command that trains the same again."""
+    command = reproducing_command(first.config, folder.read_asked(), sides=first.card.image_shape[1:])
+    if command.startswith(RECIPE_FROM_CONFIG):
+        command = f"thumbnet train --recipe {SHARED_CONFIG}{command.removeprefix(RECIPE_FROM_CONFIG)}"
+    seeds = f" --seeds {len(folds.seeds)}" if len(folds.seeds) > 1 else ""
+    return f"{command} --folds {folds.num_folds}{seeds}"

@@ -1,0 +1,1 @@
+"""The report of one run, collected from what its folder keeps."""

@@ -1,0 +1,1 @@
+"""What a finished training leaves in its folder, with how its model decides."""

@@ -1,0 +1,1 @@
+"""One recipe trained with several seeds: the folder of these runs, their figures and their report."""

@@ -1,0 +1,168 @@
+"""Scoring all runs of one recipe with several seeds: each figure with its mean and interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from thumbnet.evaluation.aggregate import Aggregate, aggregate_rows
+from thumbnet.evaluation.class_aggregates import ClassAggregates, aggregate_classes
+from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
+from thumbnet.runs.evaluate import Scoring, TrainedEvaluation
+from thumbnet.runs.own_data import DataPlace
+from thumbnet.runs.seeds.runs import load_seed_runs
+from thumbnet.specs.own_code import takes_trust
+from thumbnet.terminal.table import aligned
+from thumbnet.terminal.text import escaped
+
+NO_FIGURES = (  # of an evaluation's numbers
+    "accuracy_standard_error",
+    "temperature",
+    "threshold",
+    "unsure_below",
+    "unknown_beyond",
+    "commonest_share",
+)
+# Parts of the names of fractions that are shown so.
+OF_PER_CENT = ("accuracy", "macro_f1", "micro_f1", "hamming_loss", "calibration_error")
+
+
+@dataclass(frozen=True)
+class SeedsEvaluation:
+    """What `evaluate_seeds` measured: the evaluation of each run, in the order of `seeds`, and what they give together.
+
+    `str(...)` is the table of `thumbnet evaluate`, `to_dict()` its JSON.
+    """
+
+    path: Path
+    seeds: tuple[int, ...]
+    evaluations: tuple[TrainedEvaluation, ...]
+
+    @property
+    def figures(self) -> dict[str, Aggregate]:
+        """Each figure that all runs have, by name."""
+        figures = aggregate_rows([figures_of(each.to_dict()) for each in self.evaluations])
+        return {
+            name: figure.within(0, 1) if any(part in name for part in (*OF_PER_CENT, "mean_average")) else figure
+            for name, figure in figures.items()
+        }
+
+    @property
+    def classes(self) -> tuple[ClassAggregates, ...]:
+        """The metrics of every class, in the order of the labels."""
+        return aggregate_classes([each.analysis.classes for each in self.evaluations])
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, as JSON takes them; `evaluations` holds each run's."""
+        first = self.evaluations[0]
+        return {
+            "n": len(self.seeds),
+            "seeds": list(self.seeds),
+            "model": first.trained.card.model,
+            "data": first.dataset.source.name,
+            "split": first.split,
+            "num_images": first.num_images,
+            "confidence_level": CONFIDENCE_LEVEL,
+            "figures": {name: asdict(figure) for name, figure in self.figures.items()},
+            "classes": [asdict(each) for each in self.classes],
+            "evaluations": [each.to_dict() for each in self.evaluations],
+        }
+
+    def __str__(self) -> str:
+        first = self.evaluations[0]
+        images = "all images" if first.split == "all" else f"{first.split} split"
+        head = (
+            f"{first.trained.card.model} ({first.trained.card.num_params:,} parameters), {len(self.seeds)} seeds, on "
+            f"{first.dataset.source.name}, {images}, {first.num_images:,} images"
+        )
+        lines = [head, ""]
+        table = [("figure", "mean", "deviation", f"{CONFIDENCE_LEVEL:.0%} interval", *map(_seed_text, self.seeds))]
+        rows = [figures_of(each.to_dict()) for each in self.evaluations]
+        for name, figure in self.figures.items():
+            values = [shown(name, row[name]) for row in rows]
+            table.append((name.replace("_", " "), *aggregate_texts(name, figure), *values))
+        lines += [*aligned(table, num_left=1), ""]
+        table = [("class", "images", "precision", "recall", "F1")]
+        table += [
+            (
+                escaped(each.class_name),
+                f"{each.num_images:,}",
+                *(_mean_text(figure) for figure in (each.precision, each.recall, each.f1)),
+            )
+            for each in self.classes
+        ]
+        lines += aligned(table, num_left=1)
+        in_brackets = f"; in brackets: the {CONFIDENCE_LEVEL:.0%} interval" if len(self.seeds) > 1 else ""
+        lines.append(f"The deviation and the interval are of other seeds, on the same images{in_brackets}.")
+        return "\n".join(lines)
+
+
+@takes_trust
+def evaluate_seeds(
+    path: str | Path,
+    data: str | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    allow_unverified: bool | None = None,
+    split: str = "test",
+    tta: bool = False,
+    temperature: bool = False,
+    robustness: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+    trust_code: bool = False,
+) -> SeedsEvaluation:
+    """Score every run in a folder that `train --seeds` made, as `evaluate_trained` scores one.
+
+    Args:
+        path: the folder; the other arguments are those of `evaluate_trained`.
+        trust_code: as in `load_run`.
+
+    Raises:
+        ThumbnetError: as `evaluate_trained`; RunError: no such folder, or a run in it is not finished.
+    """
+    runs = load_seed_runs(path)
+    scoring = Scoring(
+        DataPlace(data, data_dir, allow_unverified),
+        split=split,
+        tta=tta,
+        temperature=temperature,
+        robustness=robustness,
+        say=say,
+    )
+    dataset, is_own = scoring.load_data(runs[0])  # the same for all of them
+    seeds = tuple(run.config.seed for run in runs)
+    return SeedsEvaluation(Path(path), seeds, tuple(scoring.score(run, dataset, is_own=is_own) for run in runs))
+
+
+def figures_of(values: Mapping[str, object]) -> dict[str, float]:
+    """The figures among the values of an evaluation, custom metrics too."""
+    custom = values.get("custom_metrics")
+    everything = {**values, **(custom if isinstance(custom, Mapping) else {})}
+    return {name: value for name, value in everything.items() if isinstance(value, float) and name not in NO_FIGURES}
+
+
+def shown(name: str, value: float) -> str:
+    """A figure's value as a table has it."""
+    return f"{100 * value:.2f} %" if any(part in name for part in OF_PER_CENT) else f"{value:.4f}"
+
+
+def aggregate_texts(name: str, figure: Aggregate) -> tuple[str, str, str]:
+    """A figure's mean, its deviation and its interval, as a table has them."""
+    if figure.std is None or figure.low is None or figure.high is None:
+        return shown(name, figure.mean), "-", "-"
+    low, high = (shown(name, bound).removesuffix(" %") for bound in (figure.low, figure.high))
+    return shown(name, figure.mean), shown(name, figure.std).removesuffix(" %"), f"{low} to {high}"
+
+
+def _mean_text(figure: Aggregate | None) -> str:
+    if figure is None:
+        return "-"
+    mean = f"{100 * figure.mean:.2f} %"
+    if figure.std is None or figure.low is None or figure.high is None:
+        return mean
+    return f"{mean} ± {100 * figure.std:.2f} ({100 * figure.low:.1f} to {100 * figure.high:.1f})"
+
+
+def _seed_text(seed: int) -> str:
+    return f"seed {seed}"

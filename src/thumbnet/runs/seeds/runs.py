@@ -1,0 +1,41 @@
+"""A folder that `train --seeds` made, read back: its seeds, its finished runs and their figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from thumbnet.errors import RunError
+from thumbnet.evaluation.aggregate import Aggregate, aggregate_rows
+from thumbnet.runs.files.names import SEEDS
+from thumbnet.runs.files.seed_list import seed_folder
+from thumbnet.runs.run import Run, RunDir, load_run
+
+
+def is_seed_runs(path: str | Path) -> bool:
+    """Whether the folder holds runs with several seeds."""
+    return (Path(path) / SEEDS).exists()
+
+
+def load_seed_runs(path: str | Path) -> tuple[Run, ...]:
+    """The finished run of each seed.
+
+    Raises:
+        RunError: the folder holds no runs with several seeds, or they are not finished.
+    """
+    if not is_seed_runs(path):
+        raise RunError(f"{path} holds no runs with several seeds", hint="give a folder that `train --seeds` made")
+    folder = RunDir(Path(path))
+    if not folder.is_complete:
+        raise RunError(f"the runs in {path} are not finished", hint=f"finish them with: thumbnet train --resume {path}")
+    return tuple(load_run(folder.path / seed_folder(seed)) for seed in folder.read_seeds())
+
+
+def figures_of_seeds(runs: Sequence[Run]) -> dict[str, Aggregate]:
+    """Each figure of the test images that all runs have, by its name in metrics.json."""
+    return aggregate_rows([figures_of_test(run) for run in runs])
+
+
+def figures_of_test(run: Run) -> dict[str, float]:
+    """A run's figures of the test images, by their names in metrics.json."""
+    return {name: value for name, value in run.metrics.items() if name.startswith("test_") and isinstance(value, float)}
