@@ -15,7 +15,7 @@ from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRota
 from thumbnet.augment.own import augmentation_of
 from thumbnet.augment.turns import QuarterTurn, VerticalFlip
 from thumbnet.errors import ConfigError
-from thumbnet.specs.own_code import is_own_code
+from thumbnet.specs.code_reference import is_own_code
 from thumbnet.specs.policies import AUTO, POLICIES, PolicyTraits, scaled
 
 Builder = Callable[[Sequence[float]], Sequence[Augmentation]]  # from the dataset's mean per channel, of pixels in 0..1

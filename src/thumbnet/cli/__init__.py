@@ -16,7 +16,7 @@ from thumbnet.cli.ranks import ENDING_S, check_verb, helps, keeps_silent, quiet_
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.specs.extras import extras_named
 from thumbnet.specs.launch import this_launch
-from thumbnet.specs.own_code import trusting
+from thumbnet.specs.trust import trusting
 
 __all__ = ["build_parser", "main"]
 

@@ -17,7 +17,7 @@ from thumbnet.export.request import MAX_DROP, ExportRequest, ExportResult, Say
 from thumbnet.models.unknown import UNKNOWN
 from thumbnet.models.unsure import UNSURE
 from thumbnet.runs.shippable import load_shippable
-from thumbnet.specs.own_code import takes_trust
+from thumbnet.specs.trust import takes_trust
 from thumbnet.trained.shippable import Shippable
 
 if TYPE_CHECKING:

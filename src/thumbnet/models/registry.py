@@ -23,7 +23,7 @@ from thumbnet.models.sprint import SprintLongNet, SprintNet
 from thumbnet.models.thumb import Thumb20kNet, Thumb50kNet, Thumb100kNet, Thumb200kNet
 from thumbnet.models.weights import load_weights
 from thumbnet.specs.checks import MAX_CLASSES, MAX_IMAGE_SIZE, MAX_SEED
-from thumbnet.specs.own_code import is_own_code
+from thumbnet.specs.code_reference import is_own_code
 from thumbnet.specs.registry import Registry
 
 

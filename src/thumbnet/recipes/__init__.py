@@ -17,13 +17,15 @@ from pathlib import Path
 from thumbnet.config import DEFAULT_OPTIMIZER, TrainConfig, config_from_dict, config_to_dict
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import did_you_mean, shown
+from thumbnet.specs.code_reference import reference_of
 from thumbnet.specs.length import LENGTHS
 from thumbnet.specs.optimizers import OPTIMIZERS
-from thumbnet.specs.own_code import COPY, allow_from_run, reference_of, takes_trust
+from thumbnet.specs.own_code import COPY, allow_from_run
 from thumbnet.specs.plain import field_names
 from thumbnet.specs.renamed import with_todays_names
 from thumbnet.specs.schedules import SCHEDULES
 from thumbnet.specs.toml_text import parse_setting, parse_toml
+from thumbnet.specs.trust import takes_trust
 
 DEFAULT_RECIPE = "sprint"
 PLANNED_RECIPE = "auto"  # what `train --minutes` takes, and `train` for images of the user's own

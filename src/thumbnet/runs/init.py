@@ -20,7 +20,7 @@ from thumbnet.models.trunk import is_stem_kept, load_trunk, num_blocks_before
 from thumbnet.models.weights import load_all_but_head
 from thumbnet.runs.run import load_run
 from thumbnet.runs.which import is_pretrained_name
-from thumbnet.specs.own_code import reference_of
+from thumbnet.specs.code_reference import reference_of
 from thumbnet.trained.model import TrainedModel, load_pretrained
 from thumbnet.training.inputs import init_model_from_data
 

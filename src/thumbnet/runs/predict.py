@@ -11,7 +11,7 @@ from thumbnet.evaluation.image_answers import ImagePrediction
 from thumbnet.evaluation.images import BATCH_SIZE, NUM_TOP, Pictures
 from thumbnet.runs.shippable import load_shippable
 from thumbnet.specs.extras import require_extra
-from thumbnet.specs.own_code import takes_trust
+from thumbnet.specs.trust import takes_trust
 from thumbnet.trained.predictor import HasModelAndCard, Predictor, program_predictor
 from thumbnet.trained.shippable import Shippable
 

@@ -11,7 +11,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.settings import differences
-from thumbnet.specs.own_code import GIVEN, own_code_of
+from thumbnet.specs.code_reference import GIVEN, own_code_of
 
 OPTIONS = (
     "model",

@@ -21,7 +21,7 @@ from thumbnet.runs.resume import relocated
 from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.seeds.runs import is_seed_runs
 from thumbnet.runs.train import begin
-from thumbnet.specs.own_code import takes_trust
+from thumbnet.specs.trust import takes_trust
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.state import TrainingState
 from thumbnet.training.stopping import STOP, Stop

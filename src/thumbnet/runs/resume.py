@@ -21,7 +21,8 @@ from thumbnet.runs.run import Run, load_run, open_run_dir
 from thumbnet.runs.train_in_folder import train_in_folder
 from thumbnet.specs.engine import Device
 from thumbnet.specs.loggers import check_loggers
-from thumbnet.specs.own_code import give_again, takes_trust
+from thumbnet.specs.own_code import give_again
+from thumbnet.specs.trust import takes_trust
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.state import TrainingState
 from thumbnet.training.stopping import OnEpochEnd

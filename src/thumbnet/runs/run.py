@@ -41,7 +41,8 @@ from thumbnet.runs.files.on_disk import check_writable, names_in
 from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.which import hint_for_no_run
 from thumbnet.specs.json_text import FORMAT
-from thumbnet.specs.own_code import give_again, takes_trust
+from thumbnet.specs.own_code import give_again
+from thumbnet.specs.trust import takes_trust
 from thumbnet.trained.data import prepared_for
 from thumbnet.trained.model import TrainedModel, create_from_card
 from thumbnet.training.history import History

@@ -25,7 +25,8 @@ from thumbnet.runs.resume import ResumeOptions, go_on
 from thumbnet.runs.run import Run, create_run_dir
 from thumbnet.runs.train_in_folder import train_in_folder
 from thumbnet.specs.loggers import check_loggers
-from thumbnet.specs.own_code import give, takes_trust
+from thumbnet.specs.own_code import give
+from thumbnet.specs.trust import takes_trust
 from thumbnet.training.clock import Clock
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.stopping import OnEpochEnd

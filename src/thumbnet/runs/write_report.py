@@ -23,7 +23,7 @@ from thumbnet.runs.reports.run import build_report
 from thumbnet.runs.run import REPORT, Run, RunDir, load_run, read_robustness
 from thumbnet.runs.seeds.report import build_seeds_report
 from thumbnet.runs.seeds.runs import is_seed_runs, load_seed_runs
-from thumbnet.specs.own_code import takes_trust
+from thumbnet.specs.trust import takes_trust
 from thumbnet.terminal.text import escaped
 
 

@@ -1,5 +1,4 @@
-"""Code of the user's own, by reference: `net.py:Net` as a recipe has it, `net.py:Net@1f2e3d4c5b6a` once resolved, with
-the first digits of the file's SHA-256; `given:Net` is a thing that was given in Python. Imports no torch.
+"""Code of the user's own, by reference (code_reference.py): executed, looked up, given in Python. Imports no torch.
 
 A file is executed once in a process, as a module of its own; it may import what is installed, nothing that lies beside
 it. That of a run is executed only where this was allowed (`trust_code`), or where the very same file ran before.
@@ -7,47 +6,24 @@ it. That of a run is executed only where this was allowed (`trust_code`), or whe
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import inspect
-import re
 import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import ParamSpec, TypeVar
 
 from thumbnet.errors import ConfigError, RunError
+from thumbnet.specs.code_reference import GIVEN, NUM_DIGITS, Reference, reference_of
 from thumbnet.specs.data import expanded
+from thumbnet.specs.trust import TRUST_HINT, is_trusted, trusting
 from thumbnet.terminal.streams import tell
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-REFERENCE = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*)(@(?P<digits>[0-9a-f]{12}))?", re.DOTALL)
-GIVEN = "given:"
 COPY = "code-"  # what the name of a file's copy in a run begins with
-NUM_DIGITS = 12
-TRUST_HINT = "read the file, and if you trust it, give --trust-code (trust_code=True in Python)"
-
-_trusted: ContextVar[bool] = ContextVar("trusted", default=False)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A thing called `name` in a file: its path, or once resolved its name, with `digits`, which are "" before."""
-
-    file: str
-    name: str
-    digits: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.name}" + (f"@{self.digits}" if self.digits else "")
 
 
 @dataclass(frozen=True)
@@ -62,17 +38,6 @@ class OwnFile:
 
 _executed: dict[tuple[str, str], OwnFile] = {}  # by name and SHA-256
 _given: dict[str, object] = {}  # by name
-
-
-def reference_of(text: str) -> Reference | None:
-    """The reference in a text; None where it is none, as the name of a model."""
-    match = REFERENCE.fullmatch(text)
-    return None if match is None else Reference(match["file"], match["name"], match["digits"] or "")
-
-
-def is_own_code(name: object) -> bool:
-    """Whether a name is that of code of the user's own, in a file or given in Python."""
-    return isinstance(name, str) and (name.startswith(GIVEN) or reference_of(name) is not None)
 
 
 def resolved_reference(text: str) -> str:
@@ -122,11 +87,6 @@ def file_of(text: str) -> OwnFile | None:
     return None if reference is None or not reference.digits else _file_of(reference)
 
 
-def own_code_of(*names: object) -> tuple[str, ...]:
-    """Those of the names that are of code of the user's own."""
-    return tuple(name for name in names if isinstance(name, str) and is_own_code(name))
-
-
 def allow_from_run(text: str, content: Callable[[str], bytes], *, run: Path) -> None:
     """Execute the file that a run keeps for a resolved reference, if that is allowed; if it ran before, do nothing.
 
@@ -153,7 +113,7 @@ def allow_from_run(text: str, content: Callable[[str], bytes], *, run: Path) -> 
     if (reference.file, digest) in _executed:
         return
     what = f"{run} was trained with code of its own, {reference.file} (SHA-256 {digest[:NUM_DIGITS]}...)"
-    if not _trusted.get():
+    if not is_trusted():
         raise RunError(f"{what}, which would be executed", hint=TRUST_HINT)
     tell(f"{what}: it is executed.")
     _execute(reference.file, kept, place=run / reference.file)
@@ -193,27 +153,6 @@ def give_again(name: str, thing: object) -> None:
     _given[called] = thing
 
 
-@contextmanager
-def trusting(trust_code: bool) -> Iterator[None]:
-    """Whether code of runs may be executed while this lasts; once it is allowed, it is inside, too."""
-    token = _trusted.set(trust_code or _trusted.get())
-    try:
-        yield
-    finally:
-        _trusted.reset(token)
-
-
-def takes_trust(function: Callable[P, R]) -> Callable[P, R]:
-    """For a function with an argument `trust_code`, which then holds for all that it does."""
-
-    @functools.wraps(function)
-    def with_trust(*args: P.args, **kwargs: P.kwargs) -> R:
-        with trusting(kwargs.get("trust_code") is True):
-            return function(*args, **kwargs)
-
-    return with_trust
-
-
 @dataclass(frozen=True)
 class CodeHere:
     """What a process may execute, has executed (name, content and place of each file) and was given, for another one
@@ -227,7 +166,7 @@ class CodeHere:
 def code_here() -> CodeHere:
     """That of this process."""
     files = tuple((file.name, file.content, str(file.module.__file__)) for file in _executed.values())
-    return CodeHere(_trusted.get(), files, dict(_given))
+    return CodeHere(is_trusted(), files, dict(_given))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from thumbnet.specs.own_code import is_own_code
+from thumbnet.specs.code_reference import is_own_code
 from thumbnet.specs.registry import Registry
 
 SIDE = 32  # pixels

@@ -28,9 +28,9 @@ from thumbnet.data.streamed import is_large
 from thumbnet.kernels.images import Windows, make_images, supports_images
 from thumbnet.kernels.library import Kernels
 from thumbnet.models.blocks import InitFromData
+from thumbnet.specs.code_reference import is_own_code
 from thumbnet.specs.data import DataSpec
 from thumbnet.specs.inputs import Inputs
-from thumbnet.specs.own_code import is_own_code
 from thumbnet.specs.policies import AUTO, pixel_unit
 from thumbnet.training.windows import draw_windows, only_windows, table_of_levels
 

@@ -33,7 +33,7 @@ from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.seeds.runs import is_seed_runs
-from thumbnet.specs.own_code import takes_trust
+from thumbnet.specs.trust import takes_trust
 from thumbnet.views.comparison import describe_comparison
 
 

@@ -19,7 +19,7 @@ from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import Run, RunDir
 from thumbnet.runs.seeds.evaluate import OF_PER_CENT
 from thumbnet.runs.seeds.runs import figures_of_test, load_seed_runs
-from thumbnet.specs.own_code import takes_trust
+from thumbnet.specs.trust import takes_trust
 from thumbnet.terminal.table import aligned
 from thumbnet.training.history import History
 from thumbnet.views.comparison import draw_costs

@@ -16,8 +16,9 @@ from thumbnet.runs.files.init_record import INIT_FORMAT, InitChoice, init_choice
 from thumbnet.runs.files.names import DATA_NOTE, EXCLUDED, GROUPS, INIT_CHOICE, PLAN, REMARKS, SKIPPED
 from thumbnet.runs.files.remarks import REMARKS_FORMAT
 from thumbnet.runs.planning.record import PLAN_FORMAT, PlanRecord, plan_to_dict
+from thumbnet.specs.code_reference import own_code_of
 from thumbnet.specs.json_text import FORMAT, to_json
-from thumbnet.specs.own_code import COPY, file_of, own_code_of
+from thumbnet.specs.own_code import COPY, file_of
 from thumbnet.terminal.text import escaped
 
 

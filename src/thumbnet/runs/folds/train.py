@@ -45,7 +45,8 @@ from thumbnet.specs.engine import Device
 from thumbnet.specs.json_text import FORMAT, to_json
 from thumbnet.specs.launch import ONE_TRAINING, refuse_several
 from thumbnet.specs.loggers import check_loggers
-from thumbnet.specs.own_code import give_again, takes_trust
+from thumbnet.specs.own_code import give_again
+from thumbnet.specs.trust import takes_trust
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.threads import computing_with, obeys_threads
 

@@ -12,7 +12,7 @@ from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.runs.evaluate import Scoring, TrainedEvaluation
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.seeds.runs import load_seed_runs
-from thumbnet.specs.own_code import takes_trust
+from thumbnet.specs.trust import takes_trust
 from thumbnet.terminal.table import aligned
 from thumbnet.terminal.text import escaped
 

@@ -30,8 +30,8 @@ from thumbnet.runs.sweeps.whole import code_of, whole_config, whole_names
 from thumbnet.specs.at_once import AtOnce
 from thumbnet.specs.launch import ONE_TRAINING, refuse_several
 from thumbnet.specs.objective import is_balanced
-from thumbnet.specs.own_code import takes_trust
 from thumbnet.specs.search import Dimension
+from thumbnet.specs.trust import takes_trust
 from thumbnet.training.progress import LogStyle
 
 

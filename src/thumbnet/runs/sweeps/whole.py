@@ -10,7 +10,8 @@ from pathlib import Path
 from thumbnet.config import TrainConfig, config_to_dict
 from thumbnet.runs.resolve import resolved_init
 from thumbnet.runs.sweeps.space import tried_values
-from thumbnet.specs.own_code import own_code_of, reference_of, resolved_reference
+from thumbnet.specs.code_reference import own_code_of, reference_of
+from thumbnet.specs.own_code import resolved_reference
 from thumbnet.specs.search import Dimension
 
 CODE_FIELDS = ("model", "augmentation")
