@@ -48,10 +48,11 @@ from measuring import (
 
 from thumbnet.data.block_shuffle import BLOCK_BYTES, WINDOW_BYTES
 from thumbnet.data.cifar import read_cifar10
-from thumbnet.data.dataset import Source, SourceSplits, Split
+from thumbnet.data.dataset import Source, Split
 from thumbnet.data.packs.listing import images_file
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.store import note_verified, write_the_rest
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.streamed import streamed
 
 PARTS = ("memory", "accuracy")

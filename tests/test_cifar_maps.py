@@ -15,9 +15,9 @@ from test_packs import assert_same
 from thumbnet.data import own_sources
 from thumbnet.data.checksums import BINARY, CIFAR100_BINARY, PYTHON, Release
 from thumbnet.data.cifar import read_release
-from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.packs import cifar_maps, facts, row_file
 from thumbnet.data.packs.cifar_maps import read_cifar_or_map
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import ChecksumError, DatasetNotFoundError
 from thumbnet.specs.data import DataSpec, ReadOptions
 

@@ -10,8 +10,8 @@ import torch
 from sklearn.datasets import load_digits
 
 import thumbnet.data.digits
-from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.digits import read_digits
+from thumbnet.data.source_splits import SourceSplits
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,9 @@ from PIL import Image
 
 from small_runs import small_config
 from thumbnet.config import TrainConfig, config_from_toml
-from thumbnet.data.dataset import Dataset, Source, SourceSplits, Split
+from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.data.groups import group_names, resolve_groups, with_groups
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.sources import dataset_of, load_dataset
 from thumbnet.data_check.folds import _folds, check_folds
 from thumbnet.errors import ConfigError, DataError, RunError

@@ -13,10 +13,10 @@ from PIL import Image
 
 from thumbnet.config import run_config_from_toml
 from thumbnet.data.class_counts import baseline, class_table, dataset_counts
-from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.from_arrays import dataset_from_arrays, save_dataset
 from thumbnet.data.multi_label_splits import divide_labels
 from thumbnet.data.source_registry import read_source
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.sources import load_dataset
 from thumbnet.data.split_folder import split_folder
 from thumbnet.data.subset import draw_subset

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumbnet.data.dataset import Source, SourceSplits, Split
+from thumbnet.data.dataset import Source, Split
 from thumbnet.data.hold_out import hold_out
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.splits import CompleteSplits, complete_splits
 from thumbnet.errors import ConfigError, DataError
 

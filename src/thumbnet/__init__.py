@@ -19,7 +19,7 @@ _MODULE_OF = {
     "Dataset": "thumbnet.data.dataset",
     "ReadOptions": "thumbnet.specs.data",
     "Source": "thumbnet.data.dataset",
-    "SourceSplits": "thumbnet.data.dataset",
+    "SourceSplits": "thumbnet.data.source_splits",
     "Split": "thumbnet.data.dataset",
     "AdamW": "thumbnet.specs.optimizers",
     "SGD": "thumbnet.specs.optimizers",

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from thumbnet.data.arrays import images_from_array, labels_from_array
-from thumbnet.data.dataset import Source, SourceSplits, Split
+from thumbnet.data.dataset import Source, Split
 from thumbnet.data.folder_layout import normalised_name
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import DataError
 from thumbnet.specs.data import LABEL_SEPARATOR
 from thumbnet.terminal.text import counted

@@ -21,7 +21,8 @@ from jaxtyping import Int64, UInt8
 
 from thumbnet.data.checksums import BINARY, CIFAR10_CLASSES, CIFAR100_RELEASES, PYTHON, RELEASES, Release
 from thumbnet.data.cifar_pickle import PickledArray, PickledDtype, load_batch_pickle
-from thumbnet.data.dataset import Source, SourceSplits, Split
+from thumbnet.data.dataset import Source, Split
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import ChecksumError, DataError, DatasetNotFoundError
 
 CLASS_NAMES = CIFAR10_CLASSES

@@ -2,7 +2,7 @@
 
 Images are in memory, or, where they are more than it takes, on the disk (streamed.py).
 
-Everything downstream takes these types; every source in this package returns them.
+Everything downstream takes these types; a source returns source_splits.py's, of which they are made.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 
 import torch
 from jaxtyping import Int64, UInt8
@@ -132,7 +131,7 @@ class Dataset:
     labels_from: LabelsFrom = "folders"
 
     def __post_init__(self) -> None:
-        _check_same_shape(self.train, self.val, self.test)
+        check_same_shape(self.train, self.val, self.test)
         if len({split.labels.shape[1:] for split in (self.train, self.val, self.test) if split is not None}) > 1:
             raise DataError(
                 "splits differ in their labels: one an image here, several there", hint="give labels of one form"
@@ -254,7 +253,7 @@ def _in_colour(split: Split) -> Split:
     return replace(split, images=split.images.expand(-1, 3, -1, -1))
 
 
-def _check_same_shape(train: Split, *others: Split | None) -> None:
+def check_same_shape(train: Split, *others: Split | None) -> None:
     """DataError where the images of the splits have different shapes."""
     shape = tuple(train.images.shape[1:])
     for split in others:
@@ -263,39 +262,3 @@ def _check_same_shape(train: Split, *others: Split | None) -> None:
                 f"splits differ in image shape: train has {shape}, another {tuple(split.images.shape[1:])}",
                 hint="every image of a dataset has the same number of channels, height and width",
             )
-
-
-@dataclass(frozen=True)
-class SourceSplits:
-    """What a source hands over before images are held out for validation: the splits that it defines itself.
-
-    `val` and `test` are None where the source has none of its own; `load_dataset` then takes them from `train`. With
-    `owns_images`, nobody else needs the images, and `load_dataset` may move them within their memory. `fit` is as in
-    `Dataset`; it is what the source was asked for.
-    """
-
-    train: Split
-    val: Split | None
-    test: Split | None
-    class_names: tuple[str, ...]
-    flip_keeps_labels: bool
-    source: Source
-    white_levels: WhiteLevels = field(default_factory=dict)
-    owns_images: bool = False
-    fit: Fit = "crop"
-    labels_from: LabelsFrom = "folders"
-
-    def joined(self) -> Split:
-        """All images, those of train first, then those of val and test; DataError where their shapes differ."""
-        _check_same_shape(self.train, self.val, self.test)
-        splits = [split for split in (self.train, self.val, self.test) if split is not None]
-        origins = [split.origin for split in splits if split.origin is not None and split.positions is None]
-        return Split(
-            torch.cat([split.images for split in splits]),
-            torch.cat([split.labels for split in splits]),
-            None if self.train.paths is None else tuple(path for split in splits for path in split.paths or ()),
-            groups=None
-            if self.train.groups is None
-            else torch.cat([split.groups for split in splits if split.groups is not None]),
-            origin=reduce(Origin.followed_by, origins) if len(origins) == len(splits) else None,
-        )

@@ -17,9 +17,10 @@ import torch
 from jaxtyping import Float64, UInt8
 from PIL import Image
 
-from thumbnet.data.dataset import Source, SourceSplits, Split
+from thumbnet.data.dataset import Source, Split
 from thumbnet.data.hold_out import hold_out
 from thumbnet.data.image_tensors import image_to_tensor
+from thumbnet.data.source_splits import SourceSplits
 
 IMAGE_SIZE = 32
 FILE = "datasets/data/digits.csv.gz"  # in scikit-learn

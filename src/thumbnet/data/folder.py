@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from thumbnet.data.dataset import Source, SourceSplits, Split
+from thumbnet.data.dataset import Source, Split
 from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import FolderLayout, LabelledFile, no_images
 from thumbnet.data.folder_tree import FolderTree
@@ -24,6 +24,7 @@ from thumbnet.data.picture_request import PROGRESS_AFTER_S, PictureRequest, Pict
 from thumbnet.data.pictures import progress_line, read_pictures
 from thumbnet.data.several_labels import label_marks
 from thumbnet.data.sizes import auto_side, describe_choice, median_sides
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import DataError
 from thumbnet.specs.data import Labels, WhiteLevels
 from thumbnet.specs.sizes import Fit, Sides, as_sides

@@ -11,9 +11,10 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from thumbnet.data.class_counts import class_sizes
-from thumbnet.data.dataset import SourceSplits, Split
+from thumbnet.data.dataset import Split
 from thumbnet.data.divide import divide, fold_numbers
 from thumbnet.data.multi_label_splits import divide_labels
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import DataError
 from thumbnet.terminal.text import counted
 

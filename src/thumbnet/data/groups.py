@@ -18,9 +18,10 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from thumbnet.data.dataset import SPLIT_NAMES, SourceSplits, Split
+from thumbnet.data.dataset import SPLIT_NAMES, Split
 from thumbnet.data.faults import faulty_table
 from thumbnet.data.folder_layout import normalised_name
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
 from thumbnet.specs.checks import shown
 from thumbnet.specs.data import PICTURE_SOURCES, DataSpec, expanded

@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from thumbnet.data.array_splits import checked_names, splits_from_arrays
-from thumbnet.data.dataset import Source, SourceSplits
+from thumbnet.data.dataset import Source
 from thumbnet.data.memory import memory_limit_bytes
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import DataError, DatasetNotFoundError
 
 KEYS = "train_images, train_labels[, val_images, val_labels][, test_images, test_labels], or images, labels"

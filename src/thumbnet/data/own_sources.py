@@ -10,13 +10,13 @@ from pathlib import Path
 import platformdirs
 
 from thumbnet.data import cifar, digits, folder
-from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.packs import packed
 from thumbnet.data.packs.cache import read_through_cache
 from thumbnet.data.packs.cifar_maps import read_cifar_or_map
 from thumbnet.data.packs.npz_maps import read_npz_or_map
 from thumbnet.data.picture_request import ReadPictures
 from thumbnet.data.reading import chosen_reader
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import DatasetNotFoundError, DownloadError
 from thumbnet.specs.data import DataSpec, ReadOptions, expanded
 

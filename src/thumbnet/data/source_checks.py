@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from thumbnet.data.dataset import SourceSplits, Split
+from thumbnet.data.dataset import Split
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import DataError
 
 

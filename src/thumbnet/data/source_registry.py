@@ -18,7 +18,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.labels_file import labels_from
 from thumbnet.data.own_sources import (
     read_auto,
@@ -30,6 +29,7 @@ from thumbnet.data.own_sources import (
     read_packed,
 )
 from thumbnet.data.source_checks import check_splits
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
 from thumbnet.specs.checks import did_you_mean
 from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec, ReadOptions

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from thumbnet.data.dataset import Dataset, SourceSplits
+from thumbnet.data.dataset import Dataset
 from thumbnet.data.exclusion import read_exclusions
 from thumbnet.data.folds import pool_of, with_fold_held_out
 from thumbnet.data.groups import resolve_groups, with_groups
 from thumbnet.data.source_registry import read_source
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.splits import complete_splits
 from thumbnet.data.statistics import usable_statistics
 from thumbnet.data.val_rule import val_share

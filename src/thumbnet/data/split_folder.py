@@ -17,7 +17,7 @@ from typing import Any, get_args
 import torch
 
 from thumbnet.data.class_counts import ClassCounts, class_table, count_classes
-from thumbnet.data.dataset import SPLIT_NAMES, Source, SourceSplits, Split
+from thumbnet.data.dataset import SPLIT_NAMES, Source, Split
 from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import FolderLayout
 from thumbnet.data.folder_tree import FolderTree
@@ -27,6 +27,7 @@ from thumbnet.data.labels_file import LABELS_FILE, labels_from, read_labelled
 from thumbnet.data.picture_request import PROGRESS_AFTER_S
 from thumbnet.data.pictures import progress_line
 from thumbnet.data.several_labels import label_marks
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.split_files import SplitPlan, write_split
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.specs.checks import require_choice

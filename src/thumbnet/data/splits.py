@@ -10,8 +10,9 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from thumbnet.data.class_counts import class_sizes
-from thumbnet.data.dataset import SourceSplits, Split
+from thumbnet.data.dataset import Split
 from thumbnet.data.hold_out import TEST_FRACTION, SplitIndices, hold_out
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.statistics import images_at_once
 from thumbnet.data.streamed import is_streamed
 from thumbnet.data.subset import draw_subset

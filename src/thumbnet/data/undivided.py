@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from thumbnet.data.dataset import Dataset, SourceSplits, Split
+from thumbnet.data.dataset import Dataset, Split
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import ConfigError
 
 HINT = (

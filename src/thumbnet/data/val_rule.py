@@ -12,9 +12,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.hold_out import TEST_FRACTION, held_out_counts
 from thumbnet.data.source_registry import val_fraction_of
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.specs.data import ValFraction, check_val_fraction
 
 MIN_IMAGES = 200

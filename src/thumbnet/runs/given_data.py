@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from thumbnet.config import TrainConfig
-from thumbnet.data.dataset import Dataset, SourceSplits
+from thumbnet.data.dataset import Dataset
 from thumbnet.data.exclusion import num_listed
 from thumbnet.data.groups import are_same_groups, whole_path
 from thumbnet.data.source_registry import GIVEN, source_name
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.undivided import undivided
 from thumbnet.errors import ConfigError
 from thumbnet.specs.at_once import AtOnce

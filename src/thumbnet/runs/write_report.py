@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from thumbnet.atomic import write_atomically
-from thumbnet.data.dataset import Dataset, SourceSplits
+from thumbnet.data.dataset import Dataset
 from thumbnet.data.source_registry import GIVEN, keeping_sources
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.undivided import undivided
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.label_scoring import evaluate_labels

@@ -24,7 +24,7 @@ from types import TracebackType
 import numpy as np
 import PIL
 
-from thumbnet.data.dataset import SourceSplits, Split
+from thumbnet.data.dataset import Split
 from thumbnet.data.heif import PLUGINS
 from thumbnet.data.images import READER_VERSION
 from thumbnet.data.packs.build import build_pictures, facts_of_request, pictures_of
@@ -48,6 +48,7 @@ from thumbnet.data.packs.rows import EARLIER_SUFFIX, Build
 from thumbnet.data.packs.store import check_images, note_verified, on_disk, origin_of, write_the_rest
 from thumbnet.data.picture_request import PictureRequest, Pictures, ReadPictures
 from thumbnet.data.pictures import decode_picture, read_pictures
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import DataError, ImageError
 from thumbnet.terminal.streams import tell
 

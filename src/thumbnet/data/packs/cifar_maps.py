@@ -11,7 +11,7 @@ import torch
 
 from thumbnet.data.checksums import CIFAR100_RELEASES, RELEASES, Release
 from thumbnet.data.cifar import IMAGE_SHAPE, Batch, find_release, read_release
-from thumbnet.data.dataset import SourceSplits, Split
+from thumbnet.data.dataset import Split
 from thumbnet.data.memory import IN_MEMORY_SHARE, available_bytes
 from thumbnet.data.packs.file_entries import splits_of_entry
 from thumbnet.data.packs.listing import images_file
@@ -19,6 +19,7 @@ from thumbnet.data.packs.place import open_cache
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.rows import PartDigests
 from thumbnet.data.packs.store import write_the_rest
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import ChecksumError
 from thumbnet.terminal.streams import tell
 

@@ -13,12 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from thumbnet.atomic import write_atomically
-from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.packs.facts import new_facts
 from thumbnet.data.packs.manifest import MANIFEST, read_manifest
 from thumbnet.data.packs.place import BUILDING_SUFFIX, lock_of, locked, remove, replace_folder, tidy
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.store import check_images, note_verified, read_splits
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import DataError
 from thumbnet.terminal.streams import tell
 

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from thumbnet.data.arrays import images_from_array
-from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.memory import IN_MEMORY_SHARE, available_bytes
 from thumbnet.data.npz import read_npz, unpacked_bytes
 from thumbnet.data.packs.file_entries import splits_of_entry
@@ -19,6 +18,7 @@ from thumbnet.data.packs.place import open_cache
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.rows import PartDigests
 from thumbnet.data.packs.store import write_the_rest
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import DataError
 from thumbnet.terminal.streams import tell
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from thumbnet.data.class_counts import ClassCounts, class_sizes, class_table
 from thumbnet.data.copying import copy_file
-from thumbnet.data.dataset import SPLIT_NAMES, SourceSplits, Split
+from thumbnet.data.dataset import SPLIT_NAMES, Split
 from thumbnet.data.groups import GROUPS_FILE
 from thumbnet.data.originals import sides_of_files
 from thumbnet.data.packs.build import build_pictures, facts_of_request
@@ -31,6 +31,7 @@ from thumbnet.data.picture_request import PictureRequest, Pictures
 from thumbnet.data.picture_sides import PictureSides
 from thumbnet.data.reading import reading_pictures_by
 from thumbnet.data.source_registry import read_source
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.specs.data import IMAGE_SIZE, PICTURE_SOURCES, DataSpec, Labels, ReadOptions, expanded
 from thumbnet.specs.sizes import Fit, ImageSize, check_fit, check_image_size

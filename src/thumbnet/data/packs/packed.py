@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.images import READER_VERSION
 from thumbnet.data.packs.manifest import Manifest, read_manifest
 from thumbnet.data.packs.store import check_images, read_splits
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import DataError
 from thumbnet.specs.data import WhiteLevels
 from thumbnet.terminal.text import counted

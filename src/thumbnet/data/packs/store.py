@@ -22,7 +22,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from thumbnet.atomic import write_atomically
-from thumbnet.data.dataset import SPLIT_NAMES, Source, SourceSplits, Split
+from thumbnet.data.dataset import SPLIT_NAMES, Source, Split
 from thumbnet.data.images import READER_VERSION
 from thumbnet.data.memory import IN_MEMORY_SHARE, available_bytes, memory_limit_bytes
 from thumbnet.data.packs.kept import Origin
@@ -39,6 +39,7 @@ from thumbnet.data.packs.rows import PartDigests
 from thumbnet.data.picture_request import PROGRESS_AFTER_S
 from thumbnet.data.picture_sides import PictureSides
 from thumbnet.data.pictures import progress_line
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.streamed import streamed
 from thumbnet.errors import DataError
 from thumbnet.terminal.text import escaped

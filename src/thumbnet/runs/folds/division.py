@@ -14,11 +14,12 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.alike import AlikePair
 from thumbnet.data.all_alike import AllAlike, find_all_alike
 from thumbnet.data.class_counts import label_texts
-from thumbnet.data.dataset import SPLIT_NAMES, Dataset, SourceSplits, Split
+from thumbnet.data.dataset import SPLIT_NAMES, Dataset, Split
 from thumbnet.data.exclusion import read_exclusions
 from thumbnet.data.folds import pool_of
 from thumbnet.data.groups import group_names
 from thumbnet.data.source_registry import is_searched_for_leaks
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.sources import dataset_of
 from thumbnet.errors import RunError
 from thumbnet.runs.folds.runs import checksum_of

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from joblib.externals.loky.cloudpickle_wrapper import dumps, loads  # of whichever cloudpickle joblib has
 
-from thumbnet.data.dataset import SourceSplits
 from thumbnet.data.source_registry import keeping_sources
+from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import ConfigError, ThumbnetError
 from thumbnet.runs.jobs.carried import Carried, carrying
 from thumbnet.runs.jobs.job import Job, Outcome, Setting
