@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +186,23 @@ def test_a_log_that_cannot_be_written_is_told(data: Path, tmp_path: Path) -> Non
         opened_logs(TENSORBOARD, tmp_path, history=History(), score_every=1),
     ):
         pass
+
+
+def test_a_full_disk_is_told_without_the_traceback_of_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorBoard writes in a thread, whose traceback would stand before the error; pytest makes an error of it."""
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    def write(writer: RecordWriter, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(RecordWriter, "write", write)
+    before = threading.excepthook
+    with (
+        pytest.raises(RunError, match=r"tensorboard cannot be written: .*No space left"),
+        opened_logs(TENSORBOARD, tmp_path, history=History(), score_every=1),
+    ):
+        pass
+    assert threading.excepthook is before
 
 
 @pytest.fixture

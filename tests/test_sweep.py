@@ -505,6 +505,7 @@ def test_best() -> None:
         ({}, {"storage": "mysql://root@localhost/x"}, "storage is an address of mysql"),
         ({}, {"storage": "sqlite://"}, "storage is an address of sqlite"),
         ({}, {"storage": "here"}, "storage is no address"),
+        ({}, {"storage": f"postgresql://user@host:{'9' * 5000}/name"}, "storage is no address"),
         ({"val_fraction": 0.0}, {}, "none are held out"),
         ({"score_test": "each-epoch"}, {}, "a sweep never looks at the test set"),
         ({"epochs": 0, "minutes": 1.0}, {}, "plans a training of 1 minutes"),

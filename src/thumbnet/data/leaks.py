@@ -11,6 +11,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -20,10 +22,13 @@ from thumbnet.data.alike import find_alike
 from thumbnet.data.class_counts import label_text
 from thumbnet.data.dataset import SPLIT_NAMES, Dataset, Split
 from thumbnet.data.exclusion import SUSPECT_COLUMNS
+from thumbnet.specs.checks import shown
 from thumbnet.specs.csv_table import read_rows
 from thumbnet.specs.json_text import damaged
 
 KIND = "leak"
+PLACE = re.compile(r"train|val|test|fold \d+")
+LEAK_TYPES = [str, int, str, int, float, bool]
 SEARCH_VERSION = 1  # raised with whatever changes what is found, here, in alike.py or in duplicates.py
 VAL_COLUMNS = ("val_index", "val_path", "val_label", "test_index", "test_path", "test_label", "likeness", "flipped")
 LEAK_COLUMNS = (*SUSPECT_COLUMNS, "split", "other_split", "other_index", "other_path", "likeness", "flipped")
@@ -74,9 +79,10 @@ def find_leaks(dataset: Dataset) -> Leaks:
     equal images are found all the same.
     """
     kept, name = dataset.kept_results(), f"leaks-{SEARCH_VERSION}-{'flipped' if dataset.flip_keeps_labels else 'as-is'}"
-    known = None if kept is None else kept.recall(name)
-    if known is not None:
-        return _from_text(known)
+    text = None if kept is None else kept.recall(name)
+    known = None if text is None else _from_text(text)
+    if known is not None and all(_is_within(leak, dataset) for leak in known.found):
+        return known
     leaks = _search(dataset)
     if kept is not None:
         kept.keep(name, _to_text(leaks))
@@ -106,9 +112,23 @@ def _to_text(leaks: Leaks) -> str:
     return json.dumps([found, leaks.num_held_out, leaks.num_searched])
 
 
-def _from_text(text: str) -> Leaks:
-    found, num_held_out, num_searched = json.loads(text)
-    return Leaks(tuple(Leak(*values) for values in found), num_held_out, num_searched)
+def _from_text(text: str) -> Leaks | None:
+    """The leaks of a text that was kept; None where it is none of this kind."""
+    try:
+        found, *numbers = json.loads(text)
+        are_leaks = all([type(value) for value in leak] == LEAK_TYPES for leak in found)
+        if not are_leaks or [type(number) for number in numbers] != [int, int]:
+            return None
+        return Leaks(tuple(Leak(*leak) for leak in found), *numbers)
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _is_within(leak: Leak, dataset: Dataset) -> bool:
+    """Whether the dataset has both images."""
+    num_images = {name: len(getattr(dataset, name) or ()) for name in SPLIT_NAMES}
+    places = ((leak.split, leak.index), (leak.held_split, leak.held_index))
+    return all(0 <= index < num_images.get(name, 0) for name, index in places)
 
 
 def leaks_to_csv(leaks: Leaks, dataset: Dataset) -> str:
@@ -171,7 +191,7 @@ def leaks_from_csv(text: str, *, name: str) -> Leaks:
 def _leaks_of(rows: Iterable[Mapping[str, str]], indices: tuple[str, str], name: str) -> Leaks:
     """The leaks of a table's rows, which have the `indices` of both images in the columns of these names."""
     found = []
-    for row in rows:
+    for number, row in enumerate(rows, start=1):
         try:
             leak = Leak(
                 row["split"],
@@ -183,6 +203,10 @@ def _leaks_of(rows: Iterable[Mapping[str, str]], indices: tuple[str, str], name:
             )
         except ValueError as error:
             raise damaged(name, error) from error
+        are_places = all(PLACE.fullmatch(name) for name in (leak.split, leak.held_split))
+        are_images = min(leak.index, leak.held_index) >= 0 and math.isfinite(leak.likeness)
+        if not (are_places and are_images and row["flipped"] in ("true", "false")):
+            raise damaged(name, f"row {number} is {shown(list(row.values()))}")
         found.append(leak)
     return Leaks(tuple(found))
 

@@ -133,5 +133,8 @@ def export_data_from_bytes(content: bytes, *, name: str) -> ExportData:
         ranges = {key: Range(tensors[LOW + key], tensors[HIGH + key]) for key in sorted(names)}
         samples = Samples(tensors[SAMPLES], tensors[SAMPLE_LABELS], tensors[SAMPLE_POSITIONS])
         return ExportData(ranges if details["has_ranges"] else None, int(details["num_images"]), samples)
-    except (safetensors.SafetensorError, LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        *(safetensors.SafetensorError, LookupError, ValueError, TypeError, AttributeError, RecursionError),
+        OverflowError,
+    ) as error:
         raise damaged(name, f"it is no export data: {error}") from error

@@ -27,6 +27,7 @@ from thumbnet.runs.files.folder import RunDir
 from thumbnet.runs.files.metrics import KnownMetrics
 from thumbnet.runs.files.names import LEAKS, VAL_LEAKS
 from thumbnet.runs.resolve import Say
+from thumbnet.specs.json_text import damaged
 from thumbnet.terminal.text import counted, escaped
 
 
@@ -70,6 +71,14 @@ def kept_leaks(folder: RunDir) -> Leaks:
         if (folder.path / file).exists():
             found += read(folder.read_text(file), name=str(folder.path / file)).found
     return Leaks(in_order(found))
+
+
+def leaked_test_images(folder: RunDir, *, num_test: int) -> frozenset[int]:
+    """The test images of a finished run of so many that others are like; RunError where its leaks.csv names more."""
+    found = kept_leaks(folder).held_out_of("test")
+    if max(found, default=0) >= num_test:
+        raise damaged(str(folder.path / LEAKS), f"it names the test image {max(found)} of {num_test}")
+    return found
 
 
 def describe_leaks(leaks: Leaks, dataset: Dataset) -> str:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from thumbnet.runs.tensorboard import TensorBoardLog
+from thumbnet.runs.tensorboard import TensorBoardLog, without_tracebacks
 from thumbnet.specs.loggers import LOGGERS, check_loggers
 from thumbnet.training.history import History
 
@@ -45,6 +45,7 @@ def opened_logs(names: Sequence[str], run: Path, *, history: History, score_ever
     num_kept = max(0, len(history) - 1) // score_every * score_every
     with ExitStack() as stack:
         logs = []
+        stack.enter_context(without_tracebacks())
         for name in sorted(set(names)):
             log = KINDS[name](run, num_kept=num_kept)
             stack.callback(log.close)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +59,23 @@ class TensorBoardLog:
     def close(self) -> None:
         with told(self.folder):
             self.writer.close()
+
+
+@contextmanager
+def without_tracebacks() -> Iterator[None]:
+    """While this lasts, the threads in which TensorBoard writes print no traceback where they cannot: the next call of
+    the log raises their error."""
+    others = threading.excepthook
+
+    def is_raised_later(arguments: threading.ExceptHookArgs) -> None:
+        if not type(arguments.thread).__module__.startswith("tensorboard."):
+            others(arguments)
+
+    threading.excepthook = is_raised_later
+    try:
+        yield
+    finally:
+        threading.excepthook = others
 
 
 def scalars_of(record: EpochRecord) -> dict[str, float]:

@@ -14,6 +14,7 @@ from typing import Any
 from thumbnet.errors import RunError
 
 FORMAT = "format"
+MOST_DIGITS = 300  # of a whole number, so that it is a finite number everywhere
 HINT = "restore it from a copy, or train again"
 
 
@@ -45,7 +46,7 @@ def read_object(text: bytes | str, *, name: str, known_format: int, hint: str = 
         RunError: it is damaged, or was written in a later format.
     """
     try:
-        values = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        values = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
         json.dumps(values, ensure_ascii=False).encode()  # half a character, as \ud800 is, cannot be written anywhere
     except (ValueError, RecursionError) as error:
         raise damaged(name, str(error)[:200], hint=hint) from error
@@ -77,6 +78,12 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"it holds {text[:20]}")
     return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"it holds {text[:20]}...")
+    return int(text)
 
 
 def _not_finite(values: object, key: str) -> Any:

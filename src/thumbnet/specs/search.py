@@ -28,6 +28,9 @@ NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 RANGE = re.compile(rf"(?P<low>{NUMBER})\.\.(?P<high>{NUMBER})(?P<options>(?::[^:]*)*)")
 FORMS = "A..B, A..B:log, A..B:step=S, a,b,c or a JSON list"
 MAX_CHOICES = 1000
+MOST_DIGITS = 300  # of a whole number, so that it is a finite number, too
+MOST_STEPS = 10**12  # from one end of a range to the other
+MOST_NESTED = 20  # lists or tables within each other
 VARIANT = "variant"  # not a field of a recipe: its choices are tables of them
 
 
@@ -116,14 +119,14 @@ def _range(text: str, found: re.Match[str]) -> Range:
         raise _wrong(text, "a logarithm needs numbers above 0", hint="begin above 0, or leave :log out")
     if step is not None:
         num_steps = (high - low) / step if step > 0 else 0.0
-        if num_steps < 1 or abs(num_steps - round(num_steps)) > 1e-6:
+        if not 1 <= num_steps <= MOST_STEPS or abs(num_steps - round(num_steps)) > 1e-6:
             raise _wrong(text, f"its ends are no whole number of steps of {step:g} apart", hint="give another step")
         is_whole = is_whole and isinstance(step, int)
     return Range(low, high, is_whole, is_log, step)
 
 
 def _number(text: str) -> float:
-    return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    return int(text) if re.fullmatch(rf"[+-]?\d{{1,{MOST_DIGITS}}}", text) else float(text)
 
 
 def _choices(text: str, values: str) -> Choices:
@@ -136,7 +139,7 @@ def _choices(text: str, values: str) -> Choices:
             raise _wrong(text, f"it is no JSON list: {error}", hint='for instance ["a", "b"]') from error
     else:
         listed = [_bare(each) for each in values.split(",")]
-    if not all(_is_plain(each) for each in listed):
+    if not _is_plain(listed):
         raise _wrong(text, "a choice is empty, or no field could take it", hint=f"the forms are {FORMS}")
     choices = Choices(tuple(listed))
     least = 1 if text.startswith(VARIANT) else 2  # as a grid of one
@@ -157,13 +160,13 @@ def _bare(text: str) -> object:
     return value
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain(value: object, *, depth: int = 0) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, Mapping):
-        return all(_is_plain(each) for each in value.values())
+        return depth < MOST_NESTED and all(_is_plain(each, depth=depth + 1) for each in value.values())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return all(_is_plain(each) for each in value)
+        return depth < MOST_NESTED and all(_is_plain(each, depth=depth + 1) for each in value)
     return isinstance(value, (int, bool)) or (isinstance(value, str) and value != "")
 
 

@@ -9,6 +9,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import shown
 
 KEY_AND_VALUE = re.compile(r"""(?P<key>(?:"[^"]*"|[^"=])*)=(?P<value>.*)""", re.DOTALL)
+MAX_KEY, MAX_PARTS = 1000, 10  # characters, and names between dots
 DOT_OUTSIDE_QUOTES = re.compile(r"""\.(?=(?:[^"]*"[^"]*")*[^"]*$)""")
 
 
@@ -28,7 +29,7 @@ def parse_setting(setting: str) -> dict[str, object]:
     Dots nest, except for those in double quotes, as in `costs."St. Bernard"=5`.
     """
     found = KEY_AND_VALUE.fullmatch(setting)
-    if found is None or not found["key"].strip():
+    if found is None or not found["key"].strip() or len(found["key"]) > MAX_KEY:
         raise ConfigError(f"{shown(setting)} is not KEY=VALUE", hint="for instance --set momentum=0.95")
     key, text = found["key"], found["value"]
     try:
@@ -38,6 +39,8 @@ def parse_setting(setting: str) -> dict[str, object]:
     except (ValueError, RecursionError) as error:
         raise _unreadable(f"the value of {shown(key)}") from error
     parts = [part.replace('"', "") for part in DOT_OUTSIDE_QUOTES.split(key.strip())]
+    if len(parts) > MAX_PARTS:
+        raise ConfigError(f"{shown(key)} is no field", hint="a dot leads to an option of a field")
     for part in reversed(parts[1:]):
         value = {part: value}
     return {parts[0]: value}

@@ -8,6 +8,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from thumbnet.specs.checks import shown
 from thumbnet.specs.json_text import HINT, damaged
 
 T = TypeVar("T")
@@ -36,7 +37,7 @@ class _WrongValueError(Exception):
 
 def _typed(cls: type[Any], values: object, where: str) -> object:
     if not isinstance(values, Mapping):
-        raise _WrongValueError(f"{where or 'it'} is {_short(values)}, not an object")
+        raise _WrongValueError(f"{where or 'it'} is {shown(values)}, not an object")
     hints = get_type_hints(cls)
     given: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
@@ -76,9 +77,4 @@ def _checked(value: Any, hint: Any, key: str) -> Any:
             return value
     elif dataclasses.is_dataclass(hint):
         return _typed(hint, value, key)  # type: ignore[arg-type]  # a class, since it comes from a field's type
-    raise _WrongValueError(f"{key} is {_short(value)}")
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    raise _WrongValueError(f"{key} is {shown(value)}")

@@ -27,6 +27,7 @@ FACTS = np.dtype(
     ]
 )
 SIGNATURE = ("size", "mtime_ns", "ctime_ns")
+CHANNELS = (0, 1, 3)
 KINDS: tuple[LevelKind | None, ...] = (None, "I;16", "I", "F")
 RECENT_NS = 2_000_000_000  # the coarsest clock of a file system in use, FAT's
 
@@ -61,6 +62,13 @@ def are_unchanged(earlier: Facts, now: Facts) -> Bool[np.ndarray, " n"]:
     for name in SIGNATURE:
         same &= earlier[name] == now[name]
     return same & ((now["ctime_ns"] >= 0) | (now["size"] < 0))
+
+
+def are_possible(facts: Facts) -> bool:
+    """Whether decoding can have found this, whatever file it is from."""
+    levels = (facts["highest"], facts["white"])
+    is_known = np.isin(facts["channels"], CHANNELS) & (facts["kind"] < len(KINDS))
+    return bool(is_known.all() and all(np.isfinite(level).all() for level in levels))
 
 
 def note_decoded(facts: Facts, place: int, decoded: Decoded) -> None:

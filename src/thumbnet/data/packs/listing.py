@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from thumbnet.atomic import write_atomically
+from thumbnet.data.npy import array_from_bytes
 from thumbnet.data.packs.decoding import PartDone
-from thumbnet.data.packs.facts import FACTS, Facts
+from thumbnet.data.packs.facts import FACTS, Facts, are_possible
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.errors import DataError
 
@@ -73,11 +74,10 @@ def rows_shape(listing: Listing, split: str, height: int, width: int) -> tuple[i
 def read_facts(folder: Path, number: int) -> Facts | None:
     """The facts that a folder keeps of so many files; None where it has none."""
     try:
-        facts = np.load(folder / FACTS_FILE, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        facts = array_from_bytes((folder / FACTS_FILE).read_bytes())
+    except (OSError, ValueError):
         return None
-    is_whole = isinstance(facts, np.ndarray) and facts.dtype == FACTS and facts.shape == (number,)
-    return facts if is_whole else None
+    return facts if facts.dtype == FACTS and facts.shape == (number,) and are_possible(facts) else None
 
 
 def write_facts(folder: Path, facts: Facts) -> None:
@@ -133,7 +133,7 @@ def done_parts(folder: Path, listing: Listing, files: Mapping[str, RowFile]) -> 
             values = json.loads(line)
             split, first, last = str(values["split"]), int(values["first"]), int(values["last"])
             digests = str(values["images"]), str(values["facts"])
-        except (ValueError, TypeError, KeyError, RecursionError):  # the last line may have been cut off
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):  # the last line may have been cut off
             continue
         if split in files and 0 <= first < last <= len(files[split]):
             noted[split, first, last] = digests

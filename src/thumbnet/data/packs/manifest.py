@@ -121,6 +121,8 @@ def read_manifest(folder: Path) -> Manifest:
 def _check(manifest: Manifest, path: Path) -> None:
     """DataError where splits are missing, or parts do not cover them."""
     problem = ""
+    if len(set(manifest.class_names)) < max(len(manifest.class_names), 2):
+        problem = "its class names are less than two, or one is there twice"
     if "train" not in manifest.splits or not set(manifest.splits) <= {"train", "val", "test"}:
         problem = f"its splits are {', '.join(sorted(manifest.splits)) or 'none'}"
     for name, split in manifest.splits.items():
@@ -131,6 +133,8 @@ def _check(manifest: Manifest, path: Path) -> None:
             first = end
         if first != split.shape[0] or min(split.shape) < 1:
             problem = f"its parts of {name} are not all images"
+        elif split.shape[1] not in (1, 3):
+            problem = f"its images of {name} have {split.shape[1]} channels"
     if problem:
         raise DataError(f"{path} is damaged: {problem}", hint=HINT)
 

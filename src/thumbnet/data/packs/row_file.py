@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from thumbnet.data.npy import read_header
 from thumbnet.errors import DataError
 
 MAX_PART_ROWS = 512  # that have a checksum of their own
@@ -48,13 +49,12 @@ class RowFile:
         """A file that was created before; DataError where it has another shape or another length."""
         try:
             with path.open("rb") as file:
-                version = np.lib.format.read_magic(file)
-                found, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
+                found, is_fortran, dtype = read_header(file)
                 opened = cls(path, shape, file.tell())
                 length = os.fstat(file.fileno()).st_size
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read: {error}", hint="pack the data again") from error
-        if version != (1, 0) or found != shape or is_fortran or dtype != np.uint8:
+        if found != shape or is_fortran or dtype != np.uint8:
             raise DataError(
                 f"{path} has {dtype} {list(found)}, expected uint8 {list(shape)}", hint="pack the data again"
             )

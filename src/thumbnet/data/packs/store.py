@@ -18,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from thumbnet.atomic import write_atomically
 from thumbnet.data.dataset import SPLIT_NAMES, Source, Split
 from thumbnet.data.images import READER_VERSION
 from thumbnet.data.memory import IN_MEMORY_SHARE, available_bytes, memory_limit_bytes
+from thumbnet.data.npy import array_from_bytes
 from thumbnet.data.packs.kept import Origin
 from thumbnet.data.packs.listing import images_file
 from thumbnet.data.packs.manifest import (
@@ -174,15 +175,35 @@ def _read_split(folder: Path, name: str, manifest: Manifest, file: RowFile) -> S
     stored = manifest.splits[name]
     content = _read(folder / _labels_file(name), stored.labels_sha256)
     try:
-        labels = np.load(io.BytesIO(content), allow_pickle=False)
+        labels = _labels_from(content, len(manifest.class_names))
         paths = None
         if stored.paths_sha256 is not None:
-            paths = tuple(map(str, json.loads(_read(folder / _paths_file(name), stored.paths_sha256))))
-    except (ValueError, TypeError, EOFError, RecursionError) as error:
+            paths = _paths_from(_read(folder / _paths_file(name), stored.paths_sha256))
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{folder} is damaged: its labels or paths of {name}: {error}", hint=HINT) from error
-    return Split(
-        torch.from_numpy(file.mapped()), torch.from_numpy(labels), paths, origin=origin_of(folder, manifest, name)
-    )
+    return Split(torch.from_numpy(file.mapped()), labels, paths, origin=origin_of(folder, manifest, name))
+
+
+def _labels_from(content: bytes, num_classes: int) -> Int64[Tensor, " n"] | UInt8[Tensor, "n k"]:
+    """The labels in a file's content; ValueError where they cannot be those of so many classes."""
+    array = array_from_bytes(content)
+    is_single = array.dtype == np.int64 and array.ndim == 1
+    is_several = array.dtype == np.uint8 and array.ndim == 2 and array.shape[1] == num_classes
+    if not (is_single or is_several):
+        raise ValueError(f"the labels are {array.dtype} {list(array.shape)}")
+    highest = num_classes - 1 if is_single else 1
+    if array.size and not (array.min() >= 0 and array.max() <= highest):
+        raise ValueError(f"a label is not one of 0 to {highest}")
+    return torch.from_numpy(array)
+
+
+def _paths_from(content: bytes) -> tuple[str, ...]:
+    """The paths in a file's content; ValueError where it is no list of texts that can be written."""
+    paths = json.loads(content)
+    if not (isinstance(paths, list) and all(isinstance(path, str) for path in paths)):
+        raise ValueError("the paths are no list of texts")
+    "".join(paths).encode()  # half a character, as \ud800 is, cannot be written anywhere
+    return tuple(paths)
 
 
 def _read(path: Path, expected: str) -> bytes:

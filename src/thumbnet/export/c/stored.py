@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,14 @@ import safetensors.numpy
 from thumbnet.errors import ModelError, ThumbnetError
 from thumbnet.export.c.fixed_point import FixedBlock, FixedFar, FixedPointwise, FixedProgram, FixedStem, Scaling
 from thumbnet.models.card import ModelCard, card_from_dict, card_to_dict
+from thumbnet.specs.checks import shown
 from thumbnet.specs.json_text import FORMAT, check_format
 
 STORED_FORMAT = 2
 FORMAT_BEFORE = 1  # of networks that never answer "unknown": earlier versions read these, too
 SUFFIX = ".thumbnet.safetensors"
+OF_FEW_BITS = ("padding", "stride", "dilation", "shift", "sum_shift", "logit_bits", "bits")
+MOST_BITS = 64
 KEY, CONTENT, CHECKSUM = "thumbnet_c", "content", "sha256"
 
 
@@ -68,13 +72,29 @@ def stored_from_bytes(content: bytes, *, name: str) -> Stored:
         return Stored(
             program=_read_program(values["program"], tensors),
             card=card_from_dict(values["card"], name=name),
-            checksums=values["checksums"],
-            files=tuple(values["files"]),
+            checksums=_checksums(values["checksums"]),
+            files=_names(values["files"]),
         )
     except ThumbnetError as error:
         raise ModelError(f"{name} is damaged: {error.message}", hint=error.hint) from error
     except (safetensors.SafetensorError, LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{name} is damaged: {error}", hint="export the model again") from error
+
+
+def _checksums(values: object) -> dict[str, str]:
+    """SHA-256 by the names of files that lie in the folder itself; ValueError where they are no such."""
+    if not isinstance(values, dict) or not all(isinstance(digest, str) for digest in values.values()):
+        raise ValueError("its checksums are none")
+    for name in values:
+        if Path(name).name != name or "\0" in name:  # as ../a or /dev/zero
+            raise ValueError(f"it has a checksum of {shown(name)}, which is no file in the folder")
+    return values
+
+
+def _names(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(name, str) for name in values):
+        raise ValueError("its list of files is none")
+    return tuple(values)
 
 
 def _checksum(text: str, tensors: Mapping[str, np.ndarray]) -> str:
@@ -124,9 +144,11 @@ def _read_fields(values: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -
     fields: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and set(value) == {"multipliers", "shift"}:
-            fields[key] = Scaling(tensors[value["multipliers"]], value["shift"])
+            fields[key] = Scaling(**_read_fields(value, tensors))
         elif isinstance(value, str) and key != "name":
             fields[key] = tensors[value]
+        elif key in OF_FEW_BITS and not (type(value) is int and 0 <= value < MOST_BITS):
+            raise ValueError(f"{key} is {shown(value)}")
         else:
             fields[key] = tuple(value) if isinstance(value, list) else value
     return fields

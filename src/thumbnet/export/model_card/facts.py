@@ -12,6 +12,7 @@ from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.export.model_card.text import code
 from thumbnet.models.card import ModelCard
 from thumbnet.recipes import list_recipes, load_recipe
+from thumbnet.runs.files.checked_folder import CheckedFolder
 from thumbnet.runs.files.names import ASKED, CONFIG
 from thumbnet.trained.shippable import Shippable
 
@@ -51,9 +52,7 @@ def describe_data(card: ModelCard) -> str:
 def training_config(shippable: Shippable) -> TrainConfig | None:
     """The config that the model was trained with: the run's, or the recipe of a model of the package."""
     if shippable.run_path is not None:
-        return run_config_from_toml(
-            (shippable.run_path / CONFIG).read_text(encoding="utf-8"), name=str(shippable.run_path / CONFIG)
-        )
+        return _config_of(shippable.run_path, CONFIG)
     return load_recipe(shippable.card.recipe) if shippable.card.recipe in list_recipes() else None
 
 
@@ -74,13 +73,18 @@ def training_command(shippable: Shippable, config: TrainConfig | None) -> str:
         unverified = " --allow-unverified" if card.data_verified is False else ""
         return f"thumbnet train --recipe {card.recipe} --data {card.data}{unverified}"
     command = "thumbnet train --recipe config.toml"
-    asked_file = shippable.run_path / ASKED
-    if config is not None and asked_file.exists() and find_spec("torch") is not None:
+    has_asked = (shippable.run_path / ASKED).exists()
+    if config is not None and has_asked and find_spec("torch") is not None:
         from thumbnet.runs.reproduce import reproducing_command
 
-        asked = run_config_from_toml(asked_file.read_text(encoding="utf-8"), name=str(asked_file))
+        asked = _config_of(shippable.run_path, ASKED)
         command = reproducing_command(config, asked, sides=card.image_shape[1:])
     return shlex.join(map(_without_folders, shlex.split(command)))
+
+
+def _config_of(run: Path, name: str) -> TrainConfig:
+    """A config of the run; RunError where it is damaged or was changed."""
+    return run_config_from_toml(CheckedFolder(run).read_text(name), name=str(run / name))
 
 
 def _without_folders(word: str) -> str:

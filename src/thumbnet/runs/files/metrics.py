@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -78,23 +77,24 @@ class KnownMetrics:
 
 
 def known_metrics(values: Mapping[str, object], *, name: str = "metrics.json") -> KnownMetrics:
-    """The known values among those of metrics.json; RunError, which names the file `name`, if one is missing or of
-    another type."""
-    return from_fields(KnownMetrics, values, name=name)
-
-
-def check_metrics(values: Mapping[str, object], *, name: str, num_epochs: int) -> None:
-    """RunError, which names the file `name`, where the values cannot be those of a run with a history so long."""
-    known = known_metrics(values, name=name)
+    """The known values among those of metrics.json; RunError, which names the file `name`, if one is missing, of
+    another type or out of its range."""
+    known = from_fields(KnownMetrics, values, name=name)
     for key, value in vars(known).items():
         if not isinstance(value, (int, float)):
             continue
         lowest = -1 if key == "test_mcc" else 0
         if value < lowest or ((key.endswith("_accuracy") or key in FRACTIONS) and value > 1):
             raise damaged(name, f"{key} is {value}")
+    if min(known.num_test, known.num_threads, known.num_ranks) < 1:
+        raise damaged(name, "a number is out of its range")
+    return known
+
+
+def check_metrics(values: Mapping[str, object], *, name: str, num_epochs: int) -> None:
+    """RunError, which names the file `name`, where the values cannot be those of a run with a history so long."""
+    known = known_metrics(values, name=name)
     if known.epochs != num_epochs:
         raise damaged(name, f"epochs is {known.epochs}, but the history has {num_epochs}")
     if max(known.best_epoch, known.kept_epoch) > num_epochs:
         raise damaged(name, f"best_epoch is {known.best_epoch} and kept_epoch {known.kept_epoch} of {num_epochs}")
-    if min(known.num_test, known.num_threads, known.num_ranks) < 1 or not math.isfinite(known.images_per_s):
-        raise damaged(name, "a number is out of its range")

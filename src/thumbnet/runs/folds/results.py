@@ -15,7 +15,7 @@ from thumbnet.runs.folds.label_figures import any_out_of_fold
 from thumbnet.runs.folds.label_report import build_report_of_folds
 from thumbnet.runs.folds.pooled import PooledFolds
 from thumbnet.runs.folds.table import FoldList, FoldTable
-from thumbnet.runs.leaks import kept_leaks
+from thumbnet.runs.leaks import leaked_test_images
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import Run, RunDir
 
@@ -56,7 +56,7 @@ def _to_csv(runs: Sequence[Run], table: FoldTable) -> str:
     row_of: dict[int, list[str]] = {}
     for fold, run in enumerate(runs):
         text = RunDir(run.path).read_text(PREDICTIONS)
-        header, *rows = csv.reader(io.StringIO(text, newline=""))
+        header, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
         for place, row in zip(table.test_images(fold), rows, strict=True):
             row_of[place] = [*row, str(fold), str(place)]
     text_of_all = io.StringIO()
@@ -76,7 +76,7 @@ def _metrics(runs: Sequence[Run], found: PooledFolds) -> dict[str, object]:
         images[index]
         for place, run in enumerate(runs)
         for images in [table.test_images(place // len(folds.seeds))]
-        for index in kept_leaks(RunDir(run.path)).held_out_of("test")
+        for index in leaked_test_images(RunDir(run.path), num_test=len(images))
     }
     return {
         "n": len(folds.seeds),

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Literal, TypeAlias
 
 from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.errors import ConfigError
@@ -17,6 +18,7 @@ from thumbnet.specs.length import MOST_MINUTES
 from thumbnet.specs.typed import from_fields
 
 SWEEP_FORMAT = 1
+Measure: TypeAlias = Literal["val_accuracy", "val_balanced_accuracy"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Question:
     minutes: float | None
     max_params: int
     max_macs: int
-    measure: str
+    measure: Measure
     storage: str | None
     study: str
     data_checksum: str

@@ -48,7 +48,7 @@ def parse_storage(text: str) -> Place:
     hint = "give sqlite:///FILE, or postgresql://USER@HOST/NAME"
     try:
         url = make_url(text)
-    except ArgumentError as error:  # which has the address, and so a password
+    except (ArgumentError, ValueError) as error:  # which has the address, and so a password
         raise ConfigError("storage is no address of a database", hint=hint) from error.with_traceback(None)
     if url.drivername in ("postgresql", DRIVER):
         require_extra("sweep", "a storage in PostgreSQL", packages=("psycopg",))

@@ -21,7 +21,14 @@ from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.parts import build_model
 from thumbnet.runs.resolve import describe_val, speaker
 from thumbnet.runs.sweeps.limits import default_limits
-from thumbnet.runs.sweeps.question import Question, check_length, question_from_json, question_to_json, study_name
+from thumbnet.runs.sweeps.question import (
+    Measure,
+    Question,
+    check_length,
+    question_from_json,
+    question_to_json,
+    study_name,
+)
 from thumbnet.runs.sweeps.results import SweepResult
 from thumbnet.runs.sweeps.session import Session, run_session
 from thumbnet.runs.sweeps.space import combinations, parse_space
@@ -92,7 +99,7 @@ def sweep(
             hint="set val_fraction above 0, or leave it at auto",
         )
     params, macs = default_limits(trace_model(build_model(resolved, dataset), dataset.image_shape))
-    measure = "val_accuracy"
+    measure: Measure = "val_accuracy"
     if is_balanced(config.objective, config.inputs) and not dataset.has_several_labels:
         measure = "val_balanced_accuracy"
     leaks = look_for_leaks(dataset, say=say)
@@ -215,7 +222,7 @@ def _question(
     grid: bool,
     max_params: int,
     max_macs: int,
-    measure: str,
+    measure: Measure,
     place: Place | None,
     data_checksum: str,
     whole: TrainConfig,
