@@ -13,7 +13,7 @@ from PIL import Image
 from thumbnet.runs.files.names import METRICS, PREDICTIONS, WEIGHTS
 from trust.child import Ended, command, run_forked
 from trust.tally import Tally
-from trust.trainings import QUIET, Training
+from trust.trainings import Training
 
 NUM_FLIPS = 4  # bits of each file, beside the first one
 TIMES = re.compile(r"\d+(\.\d+)? (ms|s|min)\b")
@@ -21,6 +21,7 @@ NOT_DONE = ("missing", "damaged", "not finished", "cannot be read", "unfinished"
 
 
 READERS = ("evaluate", "report", "predict", "resume", "compare", "export", "runs")
+READERS_OF_FOLDS = ("evaluate", "resume", "runs")
 
 
 def of_finished_runs(training: Training, reader: str) -> Tally:
@@ -32,7 +33,7 @@ def of_finished_runs(training: Training, reader: str) -> Tally:
     whole = _damaged(training.whole, training, METRICS, (training.whole / METRICS).read_bytes())  # in the same place
     whole_ended, undamaged = _answer(training, whole, reader, arguments)
     usual = whole_ended.text + whole_ended.error
-    for file, kind, content in _damages(training.whole):
+    for file, kind, content in _damages(training, training.whole):
         ended, answer = _answer(training, _damaged(training.whole, training, file, content), reader, arguments)
         if reader == "resume":  # which compares what it leaves as it is, and so not the broken file itself
             answer[1].pop(file, None)
@@ -54,9 +55,9 @@ def of_finished_runs(training: Training, reader: str) -> Tally:
 def of_unfinished_runs(training: Training, unfinished: Path) -> Tally:
     """Each file of a run that was broken off: resumed to the same bytes, or an error."""
     tally = Tally("files of an unfinished run cut or with a flipped bit, resumed")
-    for file, kind, content in _damages(unfinished):
+    for file, kind, content in _damages(training, unfinished):
         run = _damaged(unfinished, training, file, content)
-        ended = run_forked(command("train", "--resume", run, *QUIET), training.place / "streams")
+        ended = run_forked(command("train", "--resume", run, *training.options), training.place / "streams")
         if ended.fault:
             tally.fault(f"{file} {kind}: {ended.fault}")
         elif ended.code:
@@ -74,7 +75,7 @@ def _readers(training: Training, picture: Path) -> dict[str, Callable[[Path], tu
         "evaluate": lambda run: ("evaluate", run, "--json"),
         "report": lambda run: ("report", run, "--out", out / "report.html"),
         "predict": lambda run: ("predict", picture, "--run", run, "--json"),
-        "resume": lambda run: ("train", "--resume", run, *QUIET),
+        "resume": lambda run: ("train", "--resume", run, *training.options),
         "compare": lambda run: ("compare", training.whole, run, "--out", out / "comparison"),
         "export": lambda run: ("export", run, "--format", "html", "--out", out / "page.html", "--json"),
         "runs": lambda run: ("runs", run.parent, "--json"),
@@ -100,20 +101,18 @@ def _plain(content: bytes, run: Path) -> bytes:
     return content.replace(str(run).encode(), b"").replace(run.name.encode(), b"run")
 
 
-def _damages(run: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Each file's name, what is done to it, and what it then holds."""
+def _damages(training: Training, run: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Each file's path in the run, what is done to it, and what it then holds."""
     source = random.Random(0)
-    for path in sorted(
-        each for each in run.iterdir() if each.is_file() and each.suffix not in (".png", ".svg", ".html")
-    ):
-        content = path.read_bytes()
+    for path in training.files(run):
+        content, name = path.read_bytes(), path.relative_to(run).as_posix()
         for kind, end in (("emptied", 0), ("cut in half", len(content) // 2), ("without its last byte", -1)):
-            yield path.name, kind, content[:end]
+            yield name, kind, content[:end]
         bits = [0, *(source.randrange(8 * len(content)) for _ in range(NUM_FLIPS))] if content else []
         for bit in bits:
             flipped = bytearray(content)
             flipped[bit // 8] ^= 1 << bit % 8
-            yield path.name, f"with bit {bit} flipped", bytes(flipped)
+            yield name, f"with bit {bit} flipped", bytes(flipped)
 
 
 def _damaged(run: Path, training: Training, file: str, content: bytes) -> Path:

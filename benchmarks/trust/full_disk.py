@@ -16,7 +16,6 @@ from trust.tally import Tally
 from trust.trainings import Training
 
 MAX_WRITES = 400
-STEP_KB = 4  # a page: the least by which such a file system's size can differ
 MOUNT, UMOUNT = "/bin/mount", "/bin/umount"
 
 
@@ -41,13 +40,14 @@ def at_every_write(training: Training) -> Tally:
 
 
 def on_small_disks(training: Training) -> Tally:
-    """A training into a file system (tmpfs) with room for 4, 8, 12, ... KB, until it fits; then it gets more room."""
+    """A training into a file system (tmpfs) with room for a few KB, then a few more, until it fits; each time it then
+    gets more room."""
     tally = Tally("file systems too small for a training")
     with _mounted(training.place / "small-disk") as disk:
         if disk is None:
             tally.note = "no file system of a given size can be mounted here: not done"
             return tally
-        for kilobytes in range(STEP_KB, 4096, STEP_KB):
+        for kilobytes in range(training.step_kb, 4096, training.step_kb):
             run = disk / "run"
             shutil.rmtree(run, ignore_errors=True)
             _resize(disk, kilobytes)
