@@ -95,11 +95,12 @@ audit:
 	.audit/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r requirements.lock \
 		-r <(echo $(firstword $(subst +, ,$(TORCH))))
 
-# Trainings killed, disks filled, files damaged and readers fuzzed; writes docs/results/trust.md. KEEP goes on where it was stopped, if no code has changed.
-KEEP ?= runs/trust
+# Trainings killed, disks filled, files damaged and readers fuzzed; writes docs/results/trust.md. KEEP goes on where it was
+# stopped: fuzzing for MINUTES each, JOBS readers at a time, in sittings of SITTING minutes; ONLY names parts, as fuzz.
+KEEP ?= docs/results/unfinished/trust
 MINUTES ?= 10
 trust: setup
-	@$(BIN)/python benchmarks/bench_trust.py --keep $(KEEP) --minutes $(MINUTES)
+	@$(BIN)/python benchmarks/bench_trust.py --keep $(KEEP) --fuzz-minutes $(MINUTES) $(if $(JOBS),--fuzz-jobs $(JOBS)) $(if $(SITTING),--sitting $(SITTING)) $(if $(ONLY),--only $(ONLY))
 
 format: setup
 	$(BIN)/ruff format

@@ -40,7 +40,7 @@ def bench(made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
         return do
 
     monkeypatch.setattr(bench_trust, "PARTS", {name: part(name) for name in ("kills-a", "kills-b", "disk")})
-    monkeypatch.setattr(bench_trust, "Training", lambda place: None)
+    monkeypatch.setattr(bench_trust, "make_training", lambda kind, place: SimpleNamespace(what=""))
     monkeypatch.setattr(bench_trust.signal, "signal", lambda *_: None)
     monkeypatch.setattr(bench_trust.torch, "set_num_threads", lambda number: None)
 
@@ -86,10 +86,52 @@ def test_fuzzing_that_did_not_come_to_its_end_is_no_success(
         return SimpleNamespace(returncode=code)
 
     monkeypatch.setattr("bench_trust.subprocess", SimpleNamespace(run=fuzzed))
-    assert bench("--minutes", "1")[0] == expected
+    assert bench("--fuzz-minutes", "1")[0] == expected
     (Path(sys.argv[2]) / "fuzz.json").unlink()
     monkeypatch.setattr("bench_trust.subprocess", SimpleNamespace(run=lambda *_, **__: SimpleNamespace(returncode=0)))
-    assert bench("--minutes", "1")[0] == 1
+    assert bench("--fuzz-minutes", "1")[0] == 1
+
+
+def test_fuzzing_is_handed_its_options_and_the_page_says_what_is_left(
+    bench: Callable[..., tuple[int, list[str]]], made: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    commands: list[list[str]] = []
+
+    def fuzzed(command: list[str], **_: object) -> SimpleNamespace:
+        commands.append(command)
+        entry = {"outcomes": {"read": 1000}, "faults": [], "note": "", "way": "atheris", "wanted_s": 600}
+        entries = [
+            {**entry, "name": f"reader fuzzed: {name}", "cases": cases, "seconds": seconds, "is_old": is_old}
+            for name, cases, seconds, is_old in (
+                *(("a", 1000, 600, False), ("b", 1000, 60, False)),
+                *(("c", 1000, 600, True), ("d", 0, 0, False)),
+            )
+        ]
+        Path(command[-1]).write_text(json.dumps([each | made.made_now(COMMIT) for each in entries]))
+        return SimpleNamespace(returncode=3)
+
+    monkeypatch.setattr("bench_trust.subprocess", SimpleNamespace(run=fuzzed))
+    arguments = ("--only", "fuzz", "--fuzz-minutes", "10", "--fuzz-jobs", "2", "--sitting", "8")
+    assert bench(*arguments) == (1, [])
+    given = dict(zip(commands[0][2::2], commands[0][3::2], strict=True))
+    kept = tmp_path / "kept"
+    assert given.pop("--corpus").endswith("fuzz-corpus")
+    assert given == {
+        "--minutes": "10.0", "--jobs": "2", "--sitting": "8.0", "--cases": f"{kept / 'cases'}",
+        "--json": f"{kept / 'fuzz.json'}",
+    }  # fmt: skip
+    page = (tmp_path / "trust.md").read_text()
+    date = made.made_now(COMMIT)["date"]
+    assert f"| reader fuzzed: a | 1,000 | 1,000 read; 10 minutes by atheris | 0 | {date}, {COMMIT[:9]} |" in page
+    assert "| reader fuzzed: d" not in page
+    assert "still to be fuzzed: b (1 of 10 minutes), c (its code has changed), d\n" in page
+
+
+def test_parts_are_of_the_training_that_their_names_end_in(bench: object) -> None:
+    import bench_trust
+
+    kinds = {name: bench_trust.kind_of(name) for name in ("kills-rename", "disk-write-pictures", "damage-runs-folds")}
+    assert kinds == {"kills-rename": "", "disk-write-pictures": "pictures", "damage-runs-folds": "folds"}
 
 
 @pytest.mark.parametrize("arguments", [["--only", "kils"], ["--only", "fuzz"]])
