@@ -23,9 +23,11 @@ from thumbnet.errors import CheckpointError, ModelError, NonFiniteLossError, Run
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.models.registry import create_model
 from thumbnet.models.weights import load_weights
+from thumbnet.runs.files.checksums import write_with_digests
 from thumbnet.runs.files.contents import weights_to_bytes
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run, read_robustness
+from thumbnet.runs.seeds.runs import load_seed_runs
 from thumbnet.runs.seeds.train import resume_seeds
 from thumbnet.runs.train import train
 from thumbnet.runs.write_report import write_report
@@ -296,6 +298,22 @@ def test_crafted_seeds_are_refused(text: str, run: Path, tmp_path: Path) -> None
     (folder / "seeds.json").write_text(text)
     with pytest.raises(RunError, match=r"seeds\.json"):
         resume_seeds(folder, log_style="silent", pictures=False)
+
+
+@pytest.mark.parametrize("changes", [{"class_names": ["1", "0"]}, {"num_test": 3}])
+def test_seeds_that_do_not_belong_together_are_refused(
+    changes: dict[str, Any], small_run: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "seeds"
+    for seed in (0, 1):
+        shutil.copytree(small_run, folder / f"seed-{seed}")
+    (folder / "seeds.json").write_text('{"seeds": [0, 1]}')
+    (folder / "metrics.json").write_text("{}")
+    assert len(load_seed_runs(folder)) == 2
+    values = {**json.loads((small_run / "model.json").read_text()), **changes}
+    write_with_digests(folder / "seed-1", {"model.json": json.dumps(values).encode()})
+    with pytest.raises(RunError, match="different"):
+        load_seed_runs(folder)
 
 
 def mutated(content: bytes, generator: random.Random) -> bytes:

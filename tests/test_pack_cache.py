@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -414,6 +415,19 @@ def test_the_command_lists_and_clears(folder: Path, tmp_path: Path, capsys: pyte
     assert listed()["entries"] == []
     with pytest.raises(SystemExit):
         main(["data", "cache"])
+
+
+def test_an_entry_that_is_removed_meanwhile_is_not_listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read(folder)
+    read_manifest = entries.read_manifest
+
+    def read_then_remove(entry: Path) -> object:
+        manifest = read_manifest(entry)
+        shutil.rmtree(entry)
+        return manifest
+
+    monkeypatch.setattr(entries, "read_manifest", read_then_remove)
+    assert entries.cache_entries()[1] == []
 
 
 def test_what_nobody_used_for_a_month_is_removed(folder: Path, tmp_path: Path) -> None:

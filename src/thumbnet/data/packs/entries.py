@@ -59,7 +59,11 @@ def cache_entries() -> tuple[Path | None, list[CacheEntry]]:
     except OSError as error:
         raise DataError(f"{place} cannot be listed: {error.strerror}", hint="check its permissions") from error
     names = dict.fromkeys(lock_of(path).stem for path in folders)
-    return place, [_entry(place, name) for name in names]
+    entries: list[CacheEntry] = []
+    for name in names:
+        with suppress(FileNotFoundError):  # removed since
+            entries.append(_entry(place, name))
+    return place, entries
 
 
 def clear_cache(name: str | None = None) -> list[CacheEntry]:

@@ -14,6 +14,7 @@ from thumbnet.errors import RunError
 from thumbnet.runs.files.names import FOLD_TABLE, FOLDS
 from thumbnet.runs.folds.table import FOLDS_FORMAT, FoldList, FoldTable, fold_list_from_dict, fold_table_from_csv
 from thumbnet.runs.run import Run, RunDir, load_run
+from thumbnet.runs.seeds.runs import check_same_classes
 from thumbnet.specs.json_text import damaged, read_object
 
 
@@ -43,6 +44,7 @@ def load_folds(path: str | Path, *, trust_code: bool = False) -> FoldRuns:
     folds, _ = read_folds(folder)
     names = [folds.folder_of(fold, seed) for fold in range(folds.num_folds) for seed in folds.seeds]
     runs = tuple(load_run(folder.path / name, trust_code=trust_code) for name in names)
+    check_same_classes(path, runs)
     return FoldRuns(folder.path, runs, folder.read_metrics())
 
 

@@ -21,14 +21,24 @@ def load_seed_runs(path: str | Path) -> tuple[Run, ...]:
     """The finished run of each seed.
 
     Raises:
-        RunError: the folder holds no runs with several seeds, or they are not finished.
+        RunError: the folder holds no runs with several seeds, they are not finished, or of different classes or images.
     """
     if not is_seed_runs(path):
         raise RunError(f"{path} holds no runs with several seeds", hint="give a folder that `train --seeds` made")
     folder = RunDir(Path(path))
     if not folder.is_complete:
         raise RunError(f"the runs in {path} are not finished", hint=f"finish them with: thumbnet train --resume {path}")
-    return tuple(load_run(folder.path / seed_folder(seed)) for seed in folder.read_seeds())
+    runs = tuple(load_run(folder.path / seed_folder(seed)) for seed in folder.read_seeds())
+    check_same_classes(path, runs)
+    if len({run.card.num_test for run in runs}) > 1:
+        raise RunError(f"the runs in {path} have different numbers of test images", hint="restore them from a copy")
+    return runs
+
+
+def check_same_classes(path: str | Path, runs: Sequence[Run]) -> None:
+    """RunError where runs of one folder are not of the same classes or labels."""
+    if len({(run.card.class_names, run.card.has_several_labels) for run in runs}) > 1:
+        raise RunError(f"the runs in {path} are of different classes", hint="restore them from a copy")
 
 
 def figures_of_seeds(runs: Sequence[Run]) -> dict[str, Aggregate]:
