@@ -18,6 +18,7 @@ import pytest
 
 from cifar_files import make_batches, python_batch, write_folder
 from thumbnet.data import memory
+from thumbnet.data.array_splits import checked_names
 from thumbnet.data.checksums import BINARY, PYTHON
 from thumbnet.data.cifar import decode_python_batch, read_archive, read_cifar10
 from thumbnet.data.npz import read_npz
@@ -126,6 +127,13 @@ def test_a_class_name_that_is_no_text_is_refused(name: str, tmp_path: Path) -> N
     np.savez(tmp_path / "set.npz", images=IMAGES, labels=LABELS, class_names=np.array(["cat", name]))
     with pytest.raises(DataError, match="class_names"):
         read_npz(tmp_path / "set.npz")
+
+
+def test_very_many_class_names_take_no_minute() -> None:
+    names = [str(number) for number in range(50_000)]
+    assert checked_names(names) == tuple(names)  # by comparing each with each: a minute
+    with pytest.raises(DataError, match="'7'"):
+        checked_names([*names, "7"])
 
 
 class _Fields:

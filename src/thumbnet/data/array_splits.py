@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -85,10 +86,11 @@ def checked_names(names: Sequence[str], *, place: str = "") -> tuple[str, ...]:
     for text in texts:
         if any("\ud800" <= letter <= "\udfff" for letter in text):  # half of a pair: in no text that can be written
             raise DataError(f"{place}class_names has {text!r}, which is no Unicode text", hint="give another name")
-        if texts.count(text) > 1:
-            raise DataError(
-                f"{place}class_names has a name twice, or in two spellings: {text!r}", hint="give different texts"
-            )
+    twice = next((text for text, number in Counter(texts).items() if number > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"{place}class_names has a name twice, or in two spellings: {twice!r}", hint="give different texts"
+        )
     return texts
 
 
