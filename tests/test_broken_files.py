@@ -77,7 +77,13 @@ def test_broken_files_are_read_or_refused(readers: Mapping[str, Reader], name: s
     reader = readers[name]
     num_examples = 8 if name.startswith(OF_FOLDERS) else 20
 
-    @settings(max_examples=num_examples, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=num_examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(st.sampled_from(list(reader.seeds)), CHANGES)
     def check(content: bytes, changes: list[tuple[int, int, bytes]]) -> None:
         for place, num_removed, new in changes:
