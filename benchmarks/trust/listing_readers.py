@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from thumbnet.runs.files.names import ASKED, CHECKSUMS, CONFIG, FOLDS, HISTORY, METRICS, SEEDS, SHARED_CONFIG
 from thumbnet.runs.folds.table import FoldList
 from thumbnet.runs.listing import describe_runs, runs_to_csv, runs_to_dicts
 from thumbnet.runs.listing_rows import read_row
-from thumbnet.runs.files.names import ASKED, CHECKSUMS, CONFIG, FOLDS, HISTORY, METRICS, SEEDS, SHARED_CONFIG
 from thumbnet.specs.json_text import to_json
 from trust.reader import Reader, read_with
 

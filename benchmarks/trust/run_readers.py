@@ -15,12 +15,12 @@ from thumbnet.evaluation.label_predictions import LabelPredictions
 from thumbnet.evaluation.label_predictions_csv import label_predictions_from_csv, label_predictions_to_csv
 from thumbnet.evaluation.robustness import CorruptedAccuracy, Robustness
 from thumbnet.runs.files.checksums import SIGNATURE_LENGTH, read_digests, signature
-from thumbnet.runs.folds.runs import read_folds
-from thumbnet.runs.folds.table import FoldList, FoldRow, FoldTable
 from thumbnet.runs.files.folder import RunDir, read_robustness
 from thumbnet.runs.files.init_record import InitChoice, StartTrial, init_choice_to_dict
 from thumbnet.runs.files.metrics import check_metrics
 from thumbnet.runs.files.names import CHECKPOINT, CHECKSUMS, METRICS, SWEEP
+from thumbnet.runs.folds.runs import read_folds
+from thumbnet.runs.folds.table import FoldList, FoldRow, FoldTable
 from thumbnet.runs.planning.ladder import DataFacts
 from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_to_dict
 from thumbnet.runs.sweeps.question import Question, check_length, question_from_json, question_to_json
