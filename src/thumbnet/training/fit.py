@@ -42,6 +42,7 @@ from thumbnet.training.optimizers import build_optimizer
 from thumbnet.training.progress import Progress
 from thumbnet.training.progress_displays import pick_progress
 from thumbnet.training.randomness import LATEST_SCHEME
+from thumbnet.training.rank_processors import on_processors
 from thumbnet.training.ranks import SharedEngine
 from thumbnet.training.records import record_of
 from thumbnet.training.result import FitResult, S
@@ -182,6 +183,7 @@ def fit(
     if length.clock is not None:
         keeper = PaceKeeper(course, length.clock, score_every=length.score_every, first_step=first_step)
     synchronised_norms: Callable[[], AbstractContextManager[None]] = nullcontext
+    on_own_processors = partial(on_processors, None if ranks is None else ranks.processors)
     if ranks is not None and syncs_norms:
         synchronised_norms = partial(synchronised, model, ranks.add_up_later, library)
     forecast = Forecast(progress, course.area_between, num_steps=course.num_steps, first_step=first_step)
@@ -194,7 +196,7 @@ def fit(
         rule.stopped_by = agree_on_end(ranks, rule.stopped_by)
     while epoch * steps_per_epoch < course.num_steps and rule.stopped_by is None:
         epoch += 1
-        with using_kernels(model, library), synchronised_norms():
+        with using_kernels(model, library), synchronised_norms(), on_own_processors():
             trained = train_epoch(loop, epoch, step_ends)
         done = min(epoch * steps_per_epoch, course.num_steps)
         check_finite(model, step=done)

@@ -7,6 +7,8 @@ a limit of the network's own; numbers go through collective operations, which ev
 from __future__ import annotations
 
 import io
+import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from thumbnet.specs.engine import Engine
 from thumbnet.specs.launch import Launch
 from thumbnet.training.rank_store import lost_where_it_fails, meet, open_store, part, wait_for
 
+AWAKE_S = 0.02  # that a process with processors of its own waits without sleeping
 STEP_LIMIT = timedelta(minutes=15)  # that a process waits for the others within an epoch
 WORD_LIMIT_S = 6 * 3600.0  # that it waits for the first one, which reads, plans or scores meanwhile
 FOLDER = "run folder"  # the key under which it outlives a restart
@@ -50,6 +53,7 @@ class Ranks:
         self._kept = PrefixStore(f"thumbnet {launch.run_id} {number}", open_store(launch))
         self._store = PrefixStore(meet(self._kept, self.rank, self.size), self._kept)
         self._num_words = 0
+        self.processors: frozenset[int] | None = None  # of its own, that this process trains on
         self._failure: BaseException | None = None
         if self.size > 1:
             self._join()
@@ -92,7 +96,10 @@ class Ranks:
         if self._failure is not None:
             raise self._failure
         with lost_where_it_fails():
-            dist.all_reduce(values)
+            if self.processors is None:
+                dist.all_reduce(values)
+            else:
+                _wait_awake(dist.all_reduce(values, async_op=True))
 
     def add_up_later(self, values: Tensor) -> None:
         """As `add_up`, for callers that no error may pass through: the next `add_up` raises it."""
@@ -136,6 +143,19 @@ class Ranks:
                 return word
             wait_for(lambda: self._store.check([key]), limit_s=WORD_LIMIT_S, late=_no_word_came())
             return self._store.get(key).decode()
+
+    def tell_all(self, word: str) -> list[str]:
+        """The words of all processes, by their ranks; each waits for the others'.
+
+        Raises:
+            TrainingError: one did not come within WORD_LIMIT_S.
+        """
+        keys = [f"word {self._num_words} of {rank}" for rank in range(self.size)]
+        self._num_words += 1
+        with lost_where_it_fails():
+            self._store.set(keys[self.rank], word)
+            wait_for(lambda: self._store.check(keys), limit_s=WORD_LIMIT_S, late=_no_word_came())
+            return [self._store.get(key).decode() for key in keys]
 
     def fails_first(self) -> bool:
         """Whether no other process has failed before this one; a process whose peers are gone did not fail."""
@@ -206,6 +226,14 @@ def joined(launch: Launch) -> Iterator[Ranks]:
     finally:
         _Current.is_training = False
         ranks.leave()
+
+
+def _wait_awake(work: dist.Work) -> None:
+    """Wait for a sum without sleeping at first: on a processor of one's own, to be woken takes longer than the sum."""
+    end_s = time.perf_counter() + AWAKE_S
+    while not work.is_completed() and time.perf_counter() < end_s:
+        os.sched_yield()  # to the threads of torch.distributed
+    work.wait()
 
 
 def _no_word_came() -> TrainingError:

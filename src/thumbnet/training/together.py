@@ -14,6 +14,7 @@ from thumbnet.kernels.library import Kernels
 from thumbnet.specs.stopping import STOPPED_BY, StoppedBy
 from thumbnet.training.averaging import WeightAverage
 from thumbnet.training.course import Course
+from thumbnet.training.rank_processors import Place, own_processors
 from thumbnet.training.ranks import Ranks
 
 GOES_ON = "goes on"
@@ -54,6 +55,8 @@ def begin_together(
                 f"the first process trains with {name} {first}, process {ranks.rank} with {name} {own}",
                 hint=MENDED_BY[name],
             )
+    if means.device == "cpu":
+        ranks.processors = own_processors(list(map(Place.from_text, ranks.tell_all(str(Place.here())))), ranks.rank)
     states = [model.state_dict(), {} if average is None else average.averaged]
     for tensor in (tensor for state in states for tensor in state.values()):
         values = tensor.contiguous()
