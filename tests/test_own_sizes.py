@@ -158,6 +158,14 @@ def test_people_are_shown_the_files_pixels(folder: Path, dataset: Dataset) -> No
     assert larger_images(dataset, dataset.train, [], side=96).shape == (0, 1, 96, 96)
 
 
+def test_pictures_that_were_not_reduced_are_not_enlarged_for_people(tmp_path: Path) -> None:
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)):
+        (tmp_path / "ab"[number % 2]).mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "ab"[number % 2] / f"{number}.png")
+    dataset = load_dataset(f"folder:{tmp_path}")
+    assert torch.equal(larger_images(dataset, dataset.train, [1, 0], side=96), dataset.train.images[[1, 0]])
+
+
 def test_a_file_that_is_gone_is_shown_as_the_network_sees_it(folder: Path, dataset: Dataset) -> None:
     assert dataset.train.paths is not None
     lost = dataclasses.replace(dataset.train, paths=("a/gone.png", *dataset.train.paths[1:]))

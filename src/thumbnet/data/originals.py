@@ -52,8 +52,9 @@ def sides_of_files(files: Sequence[Path]) -> PictureSides | None:
 def larger_images(dataset: Dataset, split: Split, indices: Sequence[int], *, side: int) -> UInt8[Tensor, "n c h w"]:
     """Images of a split for people to look at: those of a folder from their files, their longer side `side` pixels.
 
-    Images that are that large already, and those of other data, are as the network sees them. So are, enlarged, those
-    of files that cannot be read any more, and of files beyond the first MAX_READ.
+    Images that are that large already, those of a folder whose files are no larger than they, and those of other data
+    are as the network sees them. So are, enlarged, those of files that cannot be read any more, and of files beyond the
+    first MAX_READ.
 
     Args:
         dataset: that the split is one of.
@@ -63,8 +64,11 @@ def larger_images(dataset: Dataset, split: Split, indices: Sequence[int], *, sid
     root, longer = _root(dataset), max(dataset.image_shape[1:])
     if root is None or split.paths is None or longer >= side:
         return own
-    height, width = (max(1, round(length * side / longer)) for length in dataset.image_shape[1:])
+    sides = picture_sides(dataset)
+    if sides is not None and sides.largest <= min(dataset.image_shape[1:]):
+        return own
     files = [root / split.paths[index] for index in indices]
+    height, width = (max(1, round(length * side / longer)) for length in dataset.image_shape[1:])
 
     def read(number: int) -> UInt8[np.ndarray, "c h w"] | None:
         if number >= MAX_READ:
