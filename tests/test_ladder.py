@@ -17,6 +17,8 @@ from thumbnet.runs.planning.constants import (
     MAX_EPOCHS,
     MAX_STEPS_OF_FEW,
     PIXELS_SHARE,
+    REFERENCE_IMAGE_S,
+    REPORT_IMAGE_S,
     SIZES,
     Rung,
 )
@@ -172,8 +174,10 @@ def test_the_end_takes_longer_with_more_test_images_and_with_pictures() -> None:
             minutes=10, num_train=900, num_test=num_test, eval_image_s=1e-3, image_s=IMAGE_S, pictures=pictures
         )
 
-    assert seconds(10_000, pictures=True) - seconds(1_000, pictures=True) == pytest.approx(9.0)
-    assert seconds(1_000, pictures=True) > seconds(1_000, pictures=False) + 1.5
+    drawn_s = 9_000 * REPORT_IMAGE_S * IMAGE_S / REFERENCE_IMAGE_S
+    assert seconds(10_000, pictures=False) - seconds(1_000, pictures=False) == pytest.approx(9.0)
+    assert seconds(10_000, pictures=True) - seconds(1_000, pictures=True) == pytest.approx(9.0 + drawn_s)
+    assert seconds(1_000, pictures=True) > seconds(1_000, pictures=False) + 1
 
 
 def test_accuracy_under_corruptions_takes_longer_for_larger_images_and_no_more_than_500_of_them() -> None:

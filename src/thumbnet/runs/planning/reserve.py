@@ -14,6 +14,7 @@ from thumbnet.runs.planning.constants import (
     NUM_EXPORT_IMAGES,
     NUM_SALIENT_EVALUATIONS,
     REFERENCE_IMAGE_S,
+    REPORT_IMAGE_S,
     REPORT_S,
 )
 
@@ -42,7 +43,7 @@ def end_s(
     """
     num_scored = num_test + min(num_train, NUM_EXPORT_IMAGES) + (NUM_SALIENT_EVALUATIONS if pictures else 0)
     num_scored += num_measured
-    report_s = REPORT_S * _slowness(image_s) + robustness_s if pictures else 0.0
+    report_s = (REPORT_S + REPORT_IMAGE_S * num_test) * _slowness(image_s) + robustness_s if pictures else 0.0
     margin_s = max(MIN_MARGIN_S, MARGIN_SHARE * 60 * minutes)
     return num_scored * eval_image_s + IMPORTS_S * _slowness(image_s) + report_s + LEAVING_S + margin_s
 
