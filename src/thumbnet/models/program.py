@@ -29,6 +29,7 @@ from jaxtyping import Float
 
 from thumbnet.errors import ModelError
 from thumbnet.models.architecture import Architecture, Layer, parse_blocks, parse_stem
+from thumbnet.models.program_weights import check_block_weights
 
 Shape: TypeAlias = tuple[int, int, int]  # channels, height, width
 
@@ -130,6 +131,7 @@ def fold(
             f"least {architecture.min_side}",
             hint="choose a larger image_size",
         )
+    check_block_weights(architecture, weights, num_channels=image_shape[0])
     exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}
     filters = exact["whiten.weight"] / (255 * np.array(std, np.float64)).reshape(1, -1, 1, 1)
     first = parse_stem(architecture.stem)

@@ -8,7 +8,7 @@ from pathlib import Path
 import safetensors
 import safetensors.numpy
 
-from thumbnet.errors import CheckpointError, RunError
+from thumbnet.errors import CheckpointError, ModelError, RunError
 from thumbnet.models.architecture import architecture_of
 from thumbnet.models.card import CARD_FORMAT, ModelCard, card_from_dict
 from thumbnet.models.export_data import ExportData, export_data_from_bytes
@@ -43,7 +43,10 @@ def load_shippable(run_or_name: str | Path) -> Shippable:
         weights = safetensors.numpy.load(_read(path, WEIGHTS, error=CheckpointError))
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"the weights {path / WEIGHTS} cannot be read: {error}", hint="train again") from error
-    program = build_program(card, card.architecture or architecture_of(card.model, card.model_options), weights)
+    try:
+        program = build_program(card, card.architecture or architecture_of(card.model, card.model_options), weights)
+    except ModelError as error:
+        raise CheckpointError(f"the weights {path / WEIGHTS} do not fit: {error.message}", hint=error.hint) from error
     shippable = Shippable(_name_of(path.resolve()), card, program, None, path)
     export_data = _read_export_data(path)
     return shippable if export_data is None else shippable.with_export_data(export_data, name=str(path / EXPORT_DATA))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from thumbnet.errors import ModelError
 from thumbnet.models.architecture import Architecture
 from thumbnet.models.card import ModelCard, card_from_dict
 from thumbnet.models.export_data import ExportData, map_channels
@@ -55,7 +56,13 @@ def build_program(
     """The program of a model's card and weights, not equalised; None where it is no network of blocks."""
     if architecture is None:
         return None
-    return fold(architecture, weights, image_shape=card.image_shape, mean=card.mean, std=card.std)
+    program = fold(architecture, weights, image_shape=card.image_shape, mean=card.mean, std=card.std)
+    if len(program.head) != len(card.class_names):
+        raise ModelError(
+            f"the weights are for {len(program.head)} classes, but the model card has {len(card.class_names)}",
+            hint="they are of another model, or were changed",
+        )
+    return program
 
 
 def load_pretrained_shippable(name: str) -> Shippable:
