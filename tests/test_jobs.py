@@ -22,8 +22,8 @@ from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.data_check.check import check_data
 from thumbnet.errors import ConfigError, JobsFailedError
 from thumbnet.runs.folds.train import train_folds
-from thumbnet.runs.jobs.job import Job, Outcome, Setting, check_all_done
 from thumbnet.runs.jobs import processes
+from thumbnet.runs.jobs.job import Job, Outcome, Setting, check_all_done
 from thumbnet.runs.jobs.local import LocalWorkers
 from thumbnet.runs.jobs.processes import begun_early, process_for
 from thumbnet.runs.jobs.run_jobs import run_jobs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import pytest
 import torch
@@ -23,6 +24,9 @@ class Second(Ranks):
         assert word is None
         return self.word
 
+    def tell_all(self, word: str) -> list[str]:
+        return [word, word]
+
     def take_from_first(self, values: torch.Tensor) -> None:
         values.fill_(7)
 
@@ -33,8 +37,11 @@ OWN = means_of(torch.device("cpu"), torch.bfloat16, None)
 def test_the_first_processes_weights_are_taken() -> None:
     model = nn.Linear(1, 1)
     assert dataclasses.astuple(OWN) == ("cpu", "bfloat16", "pytorch")
-    assert begin_together(Second("cpu bfloat16 pytorch True"), model, None, OWN, has_clock=False)
+    second = Second("cpu bfloat16 pytorch True")
+    assert begin_together(second, model, None, OWN, has_clock=False)
     assert model.weight.item() == 7
+    processors = sorted(os.sched_getaffinity(0))  # of which the tests' one thread needs one
+    assert second.processors == (set(processors[len(processors) // 2 :][: len(processors) // 2]) or None)
 
 
 @pytest.mark.parametrize(

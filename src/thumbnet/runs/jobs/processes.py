@@ -1,5 +1,5 @@
-"""Processes of this machine for jobs, by joblib's loky; some may be begun before there are jobs, so that they import what
-these need while this process reads the data. Without PyTorch."""
+"""Processes of this machine for jobs, by joblib's loky. Some may be begun before there are jobs, so that they import
+what these need while this process reads the data. Without PyTorch."""
 
 from __future__ import annotations
 
