@@ -22,10 +22,8 @@ from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.data_check.check import check_data
 from thumbnet.errors import ConfigError, JobsFailedError
 from thumbnet.runs.folds.train import train_folds
-from thumbnet.runs.jobs import processes
 from thumbnet.runs.jobs.job import Job, Outcome, Setting, check_all_done
 from thumbnet.runs.jobs.local import LocalWorkers
-from thumbnet.runs.jobs.processes import begun_early, process_for
 from thumbnet.runs.jobs.run_jobs import run_jobs
 from thumbnet.runs.run import load_run
 from thumbnet.runs.seeds.train import train_seeds
@@ -117,17 +115,7 @@ def outcomes() -> dict[str, Outcome]:
         "there": gives_what_cannot_be_read_here,
         "other": threads_of,
     }
-    events: list[str] = []
-    done = run_jobs(
-        [Job(name, call) for name, call in calls.items()],
-        AtOnce(jobs=2),
-        threads=3,
-        say=print,
-        on_end=lambda outcome: events.append(outcome.name),
-        meanwhile=lambda: events.append("meanwhile"),
-    )
-    assert events[0] == "meanwhile"
-    assert sorted(events[1:]) == sorted(calls)
+    done = run_jobs([Job(name, call) for name, call in calls.items()], AtOnce(jobs=2), threads=3, say=print)
     assert [outcome.name for outcome in done] == list(calls)
     return {outcome.name: outcome for outcome in done}
 
@@ -168,25 +156,6 @@ def test_a_process_that_died_with_nothing_to_do_is_replaced() -> None:
         os.kill(first, signal.SIGKILL)
         wait_for(lambda: idle._flags.broken)
         assert process_of("third") != first
-
-
-def has_imported() -> tuple[int, bool]:
-    return os.getpid(), "thumbnet.runs.member" in sys.modules
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-def test_processes_begun_early_have_imported_what_jobs_need_and_end_where_no_job_took_them() -> None:
-    with begun_early(2, threads=1):
-        (_, left), *_ = processes._begun[1:]
-        taken = process_for(1)
-        number, is_ready = taken.submit(has_imported).result(60)
-        assert is_ready
-        left_number, _ = left.submit(has_imported).result(60)
-        assert process_for(3) not in (taken, left)  # its threads are others
-    assert not is_alive(left_number)
-    assert is_alive(number)  # whoever took it ends it
-    taken.shutdown(kill_workers=True)
-    assert not processes._begun
 
 
 def test_threads_are_the_share_of_the_processors_unless_they_are_given() -> None:

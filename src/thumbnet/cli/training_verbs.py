@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from thumbnet.cli.early_checks import check_names
@@ -63,36 +62,19 @@ RESUME_OPTIONS = ("data", "data_dir", "device", "log_style")  # all others are t
 
 def train(parsed: argparse.Namespace) -> None:
     """Train, or continue a run, and print its accuracy."""
-    at_once = AtOnce(parsed.jobs, parsed.scheduler)  # it checks itself
     if parsed.accept_changes and parsed.resume is None:
         raise ConfigError(
             "--accept-changes is given without --resume", hint="leave it out, or name a run to go on with"
         )
     loggers = tuple(parsed.loggers or ())
     check_loggers(loggers)
+    AtOnce(parsed.jobs, parsed.scheduler)  # it checks itself
     config = None  # refused before PyTorch is imported
     if parsed.resume is None:
         if parsed.seeds is None and parsed.folds is None:
             _refuse_at_once(parsed, hint="give --seeds or --folds, too, or leave it out")
         config = recipe_config(parsed, default=_default_recipe(parsed))
-    num_runs = (parsed.folds or 1) * (parsed.seeds or 1)
-    with nullcontext() if config is None else _processes_begun(at_once, config, num_runs):
-        _train(parsed, config, loggers)
 
-
-def _processes_begun(at_once: AtOnce, config: TrainConfig, num_runs: int) -> AbstractContextManager[None]:
-    """The processes of so many runs at once, begun before this one imports PyTorch, too; not where minutes are planned:
-    they would disturb the measuring."""
-    if at_once.is_one_after_the_other or at_once.scheduler is not None or config.minutes is not None:
-        return nullcontext()
-    from thumbnet.runs.jobs.processes import begun_early
-
-    number = min(at_once.jobs or 1, num_runs)
-    return begun_early(number, threads=at_once.threads_here(config.engine.threads) or 1)
-
-
-def _train(parsed: argparse.Namespace, config: TrainConfig | None, loggers: tuple[str, ...]) -> None:
-    """Train by the config, or without one continue a run."""
     from thumbnet.cli.training_output import described
     from thumbnet.runs.folds.train import train_folds
     from thumbnet.runs.seeds.train import train_seeds

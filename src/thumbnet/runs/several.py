@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 from thumbnet.config import TrainConfig
@@ -126,11 +125,7 @@ def _trained_at_once(
         accuracy = known_metrics(load_run(folder.path / outcome.name).metrics).test_accuracy
         say(f"{outcome.name}: finished, test accuracy {accuracy:.2%} ({num_done} of {len(calls)} runs)")
 
-    def import_what_draws() -> None:  # the report on all of them, in a second that would come at the end
-        if options.pictures:
-            import_module("thumbnet.views.report.seeds_page")
-
-    outcomes = run_jobs(jobs, at_once, threads=threads, say=say, on_end=tell, meanwhile=import_what_draws)
+    outcomes = run_jobs(jobs, at_once, threads=threads, say=say, on_end=tell)
     check_all_done(outcomes, hint=f"train what is missing with: thumbnet train --resume {folder.path}")
     return [load_run(folder.path / name) for name in names]
 

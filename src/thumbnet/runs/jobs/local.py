@@ -6,6 +6,9 @@ from __future__ import annotations
 import os
 import queue
 import re
+import signal
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -18,9 +21,10 @@ from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 from thumbnet.runs.jobs.carried import carried_from_here
 from thumbnet.runs.jobs.execute import Task, execute_pickled, outcome_of, pickled
 from thumbnet.runs.jobs.job import Job, Outcome, Setting, Workers
-from thumbnet.runs.jobs.processes import LOOK_AGAIN_S, process_for
 
+LOOK_AGAIN_S = 1.0
 STDERR = 2  # its descriptor, which the processes have from this one
+THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 EXIT_CODES = re.compile(r"\{(.*)\}")
 
 
@@ -72,12 +76,30 @@ class LocalWorkers(Workers):
 
     def _given(self, name: str, task: bytes, setting: Setting) -> tuple[ProcessPoolExecutor, Future[bytes]]:
         """Give the task to a process that has nothing to do, or to a new one."""
-        while True:
-            executor = self._idle.pop() if self._idle else process_for(self._threads)
+        while self._idle:
+            executor = self._idle.pop()
             try:
                 return executor, executor.submit(do, name, task, setting)
             except BrokenProcessPool:  # its process ended while it had nothing to do
                 executor.shutdown(kill_workers=True)
+        executor = self._new()
+        return executor, executor.submit(do, name, task, setting)
+
+    def _new(self) -> ProcessPoolExecutor:
+        limits = dict.fromkeys(THREAD_LIMITS, str(self._threads))
+        return ProcessPoolExecutor(max_workers=1, initializer=begin_process, initargs=(os.getpid(),), env=limits)
+
+
+def begin_process(parent: int) -> None:
+    """In a new process: leave Ctrl-C to the `parent`, and end when that has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_AGAIN_S)
+    os._exit(1)
 
 
 def do(name: str, task: bytes, setting: Setting) -> bytes:

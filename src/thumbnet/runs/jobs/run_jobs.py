@@ -17,7 +17,6 @@ def run_jobs(
     threads: int | None = None,
     say: Say,
     on_end: Callable[[Outcome], None] = lambda outcome: None,
-    meanwhile: Callable[[], object] = lambda: None,
 ) -> list[Outcome]:
     """Do jobs in other processes, as many at once as `at_once` says.
 
@@ -28,7 +27,6 @@ def run_jobs(
             cluster has.
         say: is told what a job writes to stderr, line by line after its name, where its process cannot reach it.
         on_end: is given each outcome as a job ends; what it raises stops the others.
-        meanwhile: is called once, when the first jobs have begun: what this process can do while it waits for them.
 
     Returns:
         list[Outcome]: of each job, in their order.
@@ -38,14 +36,11 @@ def run_jobs(
         KeyboardInterrupt: the jobs were stopped, too.
     """
     outcomes: dict[str, Outcome] = {}
-    waiting, has_time = deque(jobs), True
+    waiting = deque(jobs)
     with _workers(min(len(jobs), at_once.jobs or len(jobs)), at_once, threads, say) as workers:
         while waiting or workers.is_busy:
             while waiting and workers.begin(waiting[0]):
                 waiting.popleft()
-            if has_time:
-                meanwhile()
-                has_time = False
             for outcome in workers.ended():
                 outcomes[outcome.name] = outcome
                 on_end(outcome)
