@@ -76,6 +76,14 @@ def test_a_member_that_is_no_array_is_a_data_error(tmp_path: Path) -> None:
         read_npz(write_members(tmp_path / "set.npz", {"class_names": b"cat dog"}))
 
 
+@pytest.mark.parametrize("content", [b"a text, no array", b"(lp0\n."])
+def test_a_file_of_another_kind_brings_no_advice_to_load_it_unsafely(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "other.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"is damaged, or no \.npz file") as caught:
+        read_npz(tmp_path / "other.npz")
+    assert "pickle" not in str(caught.value)
+
+
 def test_an_unknown_compression_or_an_encrypted_member_is_a_data_error(tmp_path: Path) -> None:
     content = bytearray(write_members(tmp_path / "set.npz", {}).read_bytes())
     central = content.index(b"PK\x01\x02")

@@ -89,7 +89,8 @@ def _read_arrays(path: Path, read_rows: ReadRows | None) -> dict[str, np.ndarray
                 f"{path} has an array of Python objects",
                 hint="save texts as names.astype(str), and images of one size in one array of numbers",
             ) from error
-        raise DataError(f"{path} is damaged, or no .npz file: {error}", hint="write it with numpy.savez") from error
+        reason = "" if "allow_pickle" in str(error) else f": {error}"  # NumPy advises there to load what runs code
+        raise DataError(f"{path} is damaged, or no .npz file{reason}", hint="write it with numpy.savez") from error
 
 
 def _check_size(path: Path, num_bytes: int) -> None:
