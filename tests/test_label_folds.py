@@ -23,6 +23,7 @@ from thumbnet.runs.folds.evaluate import evaluate_folds
 from thumbnet.runs.folds.runs import FoldRuns
 from thumbnet.runs.folds.table import FoldRow, FoldTable
 from thumbnet.runs.folds.train import resume_folds, train_folds
+from thumbnet.runs.listing import list_runs
 from thumbnet.runs.write_report import write_report
 
 NUM_FOLDS = 2
@@ -87,6 +88,10 @@ def test_figures_are_of_all_images_as_each_fold_answers_them(folds: FoldRuns) ->
         assert row == pytest.approx(own, abs=1e-6)
     (line,) = described(folds)
     assert f"mean average precision {expected['mean_average_precision']:.3f} [" in line
+    row = next(row for row in list_runs(folds.path) if row.path == str(folds.path))
+    found = figures["mean_average_precision"]
+    bounds = (row.mean_average_precision_low, row.mean_average_precision_high)
+    assert (row.mean_average_precision, *bounds) == (found["value"], found["low"], found["high"])
 
 
 def test_what_is_missing_is_trained_to_the_same_end(folds: FoldRuns, tmp_path: Path) -> None:

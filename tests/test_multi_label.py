@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -41,6 +42,7 @@ from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.files.contents import files_of_init
 from thumbnet.runs.files.folder import RunDir, read_robustness
 from thumbnet.runs.files.init_record import InitChoice
+from thumbnet.runs.listing import list_runs
 from thumbnet.runs.predict import predict
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import Run, load_run
@@ -365,6 +367,9 @@ def test_seeds_have_figures_and_a_report_over_all(
     figures = evaluate_seeds(runs.path).figures
     expected = [run.metrics["test_mean_average_precision"] for run in runs.runs]
     assert figures["mean_average_precision"].mean == pytest.approx(np.mean(expected))
+    row = next(row for row in list_runs(runs.path) if row.path == str(runs.path))
+    assert row.mean_average_precision == pytest.approx(np.mean(expected))
+    assert row.mean_average_precision_low == max(0, runs.metrics["figures"]["test_mean_average_precision"]["low"])
     recipes = compare_seeds([runs.path, shutil.copytree(runs.path, tmp_path / "again")])
     assert recipes.accuracies[0].mean == pytest.approx(runs.metrics["test_accuracy"])
     assert recipes.comparisons[0].difference == 0
@@ -386,6 +391,25 @@ def test_seeds_have_figures_and_a_report_over_all(
     num_wrong = torch.stack([~each.right for each in stored]).sum(0)
     assert int(num_wrong.max()) > 0
     assert f"<td>{int(num_wrong.max())} of 2</td>" in page
+
+
+def test_runs_are_listed_with_their_mean_average_precision(label_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    (row,) = list_runs(label_run.path)
+    values = label_run.metrics
+    assert row.mean_average_precision == values["test_mean_average_precision"]
+    bounds = [row.mean_average_precision_low, row.mean_average_precision_high]
+    assert bounds == values["test_mean_average_precision_interval"]
+    assert main(["runs", str(label_run.path)]) == 0
+    head, line = capsys.readouterr().out.splitlines()
+    assert "mean AP (95%)" in head
+    assert "area (95%)" not in head
+    shown = "{:.3f} ({:.3f} to {:.3f})".format(row.mean_average_precision, *bounds)
+    assert line[head.index("mean AP (95%)") :].startswith(shown)
+    assert main(["runs", str(label_run.path), "--csv"]) == 0
+    (listed,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert float(listed["mean_average_precision"]) == row.mean_average_precision
+    assert main(["runs", str(label_run.path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["runs"][0]["mean_average_precision_low"] == bounds[0]
 
 
 def test_the_run_opens_again(label_run: Run) -> None:

@@ -33,7 +33,7 @@ def describe_runs(rows: Sequence[RunRow]) -> str:
     """The table for people."""
     if not rows:
         return "no runs"
-    figures = ("accuracy (95% interval)", "balanced (95%)", "area (95%)")
+    figures = ("accuracy (95% interval)", "balanced (95%)", "area (95%)", "mean AP (95%)")
     table = [("run", "model", "data", "folds", *figures, "epochs", "training", "state", "settings")]
     table += [
         (
@@ -43,7 +43,8 @@ def describe_runs(rows: Sequence[RunRow]) -> str:
             "-" if row.folds is None else f"{row.folds}",
             _accuracy(row),
             _share(row.balanced_accuracy) + _bracketed(_bounds(row.balanced_accuracy_low, row.balanced_accuracy_high)),
-            "-" if row.auc is None else f"{row.auc:.3f}{_bracketed(_bounds(row.auc_low, row.auc_high, of=1))}",
+            _area(row.auc, row.auc_low, row.auc_high),
+            _area(row.mean_average_precision, row.mean_average_precision_low, row.mean_average_precision_high),
             "-" if row.epochs is None else f"{row.epochs}",
             "-" if row.train_s is None else f"{row.train_s:,.0f} s",
             row.state,
@@ -87,6 +88,10 @@ def _accuracy(row: RunRow) -> str:
     if row.accuracy_std is None:
         return _share(row.accuracy) + _bracketed(bounds)
     return f"{_share(row.accuracy)} ± {100 * row.accuracy_std:.2f}{_bracketed(f'n = {row.n}', bounds)}"
+
+
+def _area(value: float | None, low: float | None, high: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}{_bracketed(_bounds(low, high, of=1))}"
 
 
 def _bounds(low: float | None, high: float | None, *, of: float = 100) -> str:

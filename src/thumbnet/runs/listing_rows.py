@@ -21,14 +21,16 @@ from thumbnet.runs.settings import changed_settings
 from thumbnet.specs.json_text import read_object
 
 FINISHED = "finished"
-FIGURES = ("accuracy", "balanced_accuracy", "auc")
+OTHER_FIGURES = ("balanced_accuracy", "auc", "mean_average_precision")  # as metrics.json has them, if it has them
+FIGURES = ("accuracy", *OTHER_FIGURES)
 
 
 @dataclass(frozen=True)
 class RunRow:
     """A run, or a folder of several: of seeds the figures are means, of `folds` those of all images out of fold. `n` is
-    the number of seeds that they are means of. Accuracies and areas are fractions; `_low` and `_high` bound each, at
-    95 %: of a run and of folds by what other images would give, of seeds by what other seeds would (see `Aggregate`).
+    the number of seeds that they are means of. Accuracies, areas (of two classes) and the mean average precision (where
+    images may have several labels) are fractions; `_low` and `_high` bound each, at 95 %: of a run and of folds by what
+    other images would give, of seeds by what other seeds would (see `Aggregate`).
 
     `state` is `finished`, `training`, `stopped after epoch 3 of 5`, or `damaged: ...`; `settings` are those that differ
     from the recipe; `date` is that of its end. What a run does not know yet is None or empty.
@@ -53,6 +55,9 @@ class RunRow:
     auc: float | None = None
     auc_low: float | None = None
     auc_high: float | None = None
+    mean_average_precision: float | None = None
+    mean_average_precision_low: float | None = None
+    mean_average_precision_high: float | None = None
     train_s: float | None = None
     date: str = ""
     settings: Mapping[str, object] | None = None
@@ -103,14 +108,13 @@ def _single_row(path: Path) -> RunRow:
     known |= {
         "epochs": metrics.epochs,
         "accuracy": metrics.test_accuracy,
-        "balanced_accuracy": _number(values, "test_balanced_accuracy"),
-        "auc": _number(values, "test_auc"),
         "train_s": metrics.train_s,
         "date": str(values.get("date", "")),
         **_named("accuracy", accuracy_interval(metrics.test_accuracy, metrics.num_test)),
-        **_named("balanced_accuracy", _bounds(values, "test_balanced_accuracy_interval")),
-        **_named("auc", _bounds(values, "test_auc_interval")),
     }
+    for figure in OTHER_FIGURES:
+        known[figure] = _number(values, f"test_{figure}")
+        known |= _named(figure, _bounds(values, f"test_{figure}_interval"))
     return _made(path, FINISHED, known)
 
 
