@@ -34,11 +34,28 @@ from thumbnet.export.server.classifier import Classifier
 from thumbnet.export.server.limits import Limits
 from thumbnet.export.tflite.write import write as write_tflite
 from thumbnet.models.card import card_from_dict, card_to_dict
+from thumbnet.recipes import load_recipe
+from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.predict import predict
+from thumbnet.runs.resolve import say_nothing
 from thumbnet.runs.run import load_run
+from thumbnet.runs.side_limits import sides_for
 from thumbnet.runs.train import train
 from thumbnet.specs.data import DataSpec, ReadOptions
-from thumbnet.specs.sizes import check_fit
+from thumbnet.specs.sizes import SideLimits, check_fit
+
+DILATED: dict[str, Any] = {"model": "dilated", "model_options": {}}
+OWN_NET = """
+from torch import nn
+
+
+class Net(nn.Sequential):
+    min_image_size = 70
+    max_image_size = 72
+
+    def __init__(self, num_classes, in_channels):
+        super().__init__(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(in_channels, num_classes))
+"""
 
 
 def write_pictures(folder: Path, *, num_images: int = 10, sides: tuple[int, int] = (24, 40)) -> Path:
@@ -87,6 +104,31 @@ def test_auto_takes_what_the_pictures_show_and_no_more(monkeypatch: pytest.Monke
     assert [auto_side(each, 1000) for each in sides] == [32, 32, 32, 48, 96, 96]
     monkeypatch.setattr("thumbnet.data.sizes.memory_limit_bytes", lambda: 2 * 3 * 1000 * 70**2)
     assert auto_side((300, 300), 1000) == 64
+
+
+def test_auto_takes_no_size_that_the_model_does_not_take() -> None:
+    small, large = (40, 40), (300, 300)
+    assert [auto_side(each, 1000, (30, 49)) for each in (small, large)] == [32, 48]
+    assert [auto_side(each, 1000, (50, 60)) for each in (small, large)] == [50, 60]
+    assert [auto_side(each, 1000, (100, None)) for each in (small, large)] == [128, 128]
+    assert [auto_side(each, 1000, (300, None)) for each in (small, large)] == [300, 300]
+    assert [auto_side(each, 1000, (4, 20)) for each in (small, large)] == [20, 20]
+
+
+def test_the_sides_that_a_model_takes_are_those_of_its_smallest_images(tmp_path: Path) -> None:
+    def limits(*settings: str) -> SideLimits:
+        return sides_for(load_recipe("quick", settings=settings))
+
+    grows = ("scales=[0.5,1]", "scale_starts=[0,0.5]")
+    assert limits("model=dilated") == (30, 49)
+    assert limits("model=dilated-fixed") == (13, None)
+    assert limits("model=sprint", "model_options.stem=w16s16") == (32, None)
+    assert limits("model=sprint", "model_options.stem=w16s16", *grows) == (63, None)  # half of it is rounded up
+    assert limits("model=dilated", *grows) == (30, 49)  # 60 pixels are too large: to begin small is refused
+    folder = write_pictures(tmp_path / "pets", sides=(60, 60))
+    config = config_for(folder, image_size="auto", **DILATED, scales=[0.5, 1.0], scale_starts=[0.0, 0.5])
+    with pytest.raises(ConfigError, match=r"the images begin with 0\.5 times their size"):
+        load_checked(config, say=say_nothing)
 
 
 def test_the_median_is_of_headers_and_passes_over_what_cannot_be_read(tmp_path: Path) -> None:
@@ -229,6 +271,17 @@ def test_auto_is_resolved_to_a_number(tmp_path: Path) -> None:
     assert run.asked is not None
     assert run.asked.image_size == "auto"
     assert run.card.image_shape == (3, 48, 48)
+
+
+def test_auto_obeys_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_pictures(tmp_path / "pets", sides=(100, 100))
+    dataset, config = load_checked(config_for(folder, image_size="auto", **DILATED), say=print)
+    assert (dataset.image_shape, config.image_size) == ((3, 48, 48), 48)
+    said = 'image_size = "auto" takes 48x48, since the model takes no 96x96.'
+    assert said in capsys.readouterr().out
+    (tmp_path / "net.py").write_text(OWN_NET)
+    config = config_for(folder, image_size="auto", model=f"{tmp_path / 'net.py'}:Net", model_options={})
+    assert load_checked(config, say=say_nothing)[1].image_size == 72
 
 
 def test_a_given_dataset_must_be_fitted_as_the_config_says(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from thumbnet.data.sizes import auto_side, describe_choice, median_sides
 from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import DataError
 from thumbnet.specs.data import Labels, WhiteLevels
-from thumbnet.specs.sizes import Fit, Sides, as_sides
+from thumbnet.specs.sizes import ANY_SIDE, Fit, SideLimits, Sides, as_sides
 
 UNREADABLE_HINT = "replace them or take them out; or train without them: --set skip_unreadable=true"
 
@@ -43,6 +43,7 @@ def read_folder(
     show_progress: bool = True,
     progress_after_s: float = PROGRESS_AFTER_S,
     read: ReadPictures = read_pictures,
+    auto_sides: SideLimits = ANY_SIDE,
 ) -> SourceSplits:
     """The images under `path`, in an order that depends on their names only; `Split.paths` are relative to `path`.
 
@@ -57,6 +58,7 @@ def read_folder(
         labels: "folders", "file" (labels.csv), or "auto": that file where it is there.
         white_levels, show_progress, progress_after_s: as in `PictureRequest`.
         read: what reads the pictures: into memory, or by way of the cache (see packs/cache.py).
+        auto_sides: the least and the largest side that "auto" may choose.
 
     Raises:
         DatasetNotFoundError: there is no such folder.
@@ -78,8 +80,8 @@ def read_folder(
     choice: list[str] = []
     if image_size == "auto":
         median = median_sides(files)
-        image_size = auto_side(median, len(files))
-        choice = [describe_choice(median, image_size, fit)]
+        image_size = auto_side(median, len(files), auto_sides)
+        choice = [describe_choice(median, image_size, fit, usual=auto_side(median, len(files)))]
     pictures = read(
         PictureRequest(
             files=tuple(files),

@@ -1,7 +1,8 @@
 """The sizes that a folder's pictures have, and the size that they are brought to where `image_size` is "auto".
 
 The rule: square; of SIZES the largest that is at most 1.15 times the shorter side of the median picture, at most 96,
-and leaves three quarters of the memory free; at least 32. Larger images show more and take longer.
+and leaves three quarters of the memory free; at least 32. Larger images show more and take longer. Where a model takes
+none of these, it is the nearest side that the model does take.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from thumbnet.data.images import read_header
 from thumbnet.data.memory import DATA_SHARE, memory_limit_bytes
 from thumbnet.errors import ImageError
 from thumbnet.specs.data import IMAGE_SIZE
-from thumbnet.specs.sizes import Fit, Sides, written
+from thumbnet.specs.sizes import ANY_SIDE, Fit, SideLimits, Sides, written
 
 SIZES = (32, 48, 64, 96, 128, 160, 224)  # pixels
 LARGEST = 96  # pixels: solar cells were told apart better at 96 than at 32 and at 160
@@ -39,18 +40,30 @@ def median_sides(files: Sequence[Path]) -> Sides:
     return height, width
 
 
-def auto_side(median: Sides, num_pictures: int) -> int:
-    """The side in pixels by the rule above, given the median height and width."""
+def auto_side(median: Sides, num_pictures: int, limits: SideLimits = ANY_SIDE) -> int:
+    """The side in pixels by the rule above, given the median height and width.
+
+    Args:
+        limits: the least and the largest side that the model takes; None: it has no largest.
+    """
+    least, largest = limits
     room = MEMORY_SHARE / DATA_SHARE * memory_limit_bytes()
     fitting = [
         side for side in SIZES if side <= min(LARGEST, ENLARGED * min(median)) and 3 * num_pictures * side**2 <= room
     ]
-    return max(fitting, default=SIZES[0])
+    fitting = fitting or [SIZES[0]]
+    taken = [side for side in SIZES if side >= least and (largest is None or side <= largest)]
+    if both := set(fitting) & set(taken):
+        return max(both)
+    if taken:
+        return taken[0]  # all are larger than the rule would have them
+    return least if largest is None or fitting[-1] < least else largest
 
 
-def describe_choice(median: Sides, side: int, fit: Fit) -> str:
-    """What was chosen, and what it leaves out of the pictures."""
-    sentence = f'The pictures have {written(median)} (median): image_size = "auto" takes {side}x{side}.'
+def describe_choice(median: Sides, side: int, fit: Fit, *, usual: int | None = None) -> str:
+    """What was chosen, and what it leaves out of the pictures. `usual`: what it would be for a model without limits."""
+    why = "" if usual in (None, side) else f", since the model takes no {usual}x{usual}"
+    sentence = f'The pictures have {written(median)} (median): image_size = "auto" takes {side}x{side}{why}.'
     return f"{sentence} {cut_off}" if (cut_off := describe_cut(median, side, fit)) else sentence
 
 

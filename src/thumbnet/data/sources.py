@@ -18,7 +18,7 @@ from thumbnet.data.val_rule import val_share
 from thumbnet.errors import ConfigError
 from thumbnet.specs.data import IMAGE_SIZE, DataSpec, Labels, ReadOptions, ValFraction, WhiteLevels
 from thumbnet.specs.division import Division
-from thumbnet.specs.sizes import Fit, ImageSize, check_fit, check_image_size
+from thumbnet.specs.sizes import ANY_SIDE, Fit, ImageSize, SideLimits, check_fit, check_image_size
 
 
 def load_dataset(
@@ -43,6 +43,7 @@ def load_dataset(
     labels: Labels = "auto",
     in_colour: bool = False,
     show_progress: bool = True,
+    auto_sides: SideLimits = ANY_SIDE,
 ) -> Dataset:
     """A dataset in memory, split in train, val and test.
 
@@ -81,6 +82,8 @@ def load_dataset(
             `thumbnet.data.labels_file`), or "auto": that file where it is there.
         in_colour: make grey images colour, with three equal channels.
         show_progress: show on stderr how far a folder is read, where that takes more than two seconds.
+        auto_sides: the least and the largest side in pixels (None: no largest) that image_size = "auto" may choose, as
+            a model takes them.
 
     Raises:
         DataError: not found, damaged, not official, not to be downloaded, or not that which `exclude` is of;
@@ -97,6 +100,7 @@ def load_dataset(
             white_levels=white_levels,
             labels=labels,
             show_progress=show_progress,
+            auto_sides=auto_sides,
         ),
     )
     return dataset_of(

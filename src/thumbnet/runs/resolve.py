@@ -19,13 +19,14 @@ from thumbnet.evaluation.metrics import standard_error
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.given_data import check_given
 from thumbnet.runs.init import options_to_train, with_statistics_of_weights
+from thumbnet.runs.side_limits import sides_for
 from thumbnet.runs.size_advice import advise_size
 from thumbnet.runs.which import is_pretrained_name
 from thumbnet.specs.data import PICTURE_SOURCES, DataSpec
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.objective import Objective
 from thumbnet.specs.own_code import resolved_reference
-from thumbnet.specs.sizes import as_image_size
+from thumbnet.specs.sizes import ANY_SIDE, as_image_size
 from thumbnet.terminal.streams import tell
 from thumbnet.terminal.text import counted
 from thumbnet.training.body import engine_for_body
@@ -68,6 +69,7 @@ def load_data(
             skip_unreadable=config.skip_unreadable,
             labels=config.labels,
             show_progress=say is not say_nothing,
+            auto_sides=sides_for(config) if config.image_size == "auto" else ANY_SIDE,
         )
     else:
         check_given(dataset, config)

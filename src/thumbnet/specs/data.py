@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import require
-from thumbnet.specs.sizes import Fit, ImageSize, Sides, as_sides
+from thumbnet.specs.sizes import ANY_SIDE, Fit, ImageSize, SideLimits, Sides, as_sides
 
 WhiteLevels: TypeAlias = Mapping[str, float]  # by the kind of deep pictures, see data/white_levels.py
 ValFraction: TypeAlias = float | Literal["auto"]  # held out for validation; "auto": see data/val_rule.py
@@ -57,7 +57,8 @@ class ReadOptions:
     white in pictures with more than 8 bits (None: by what the set uses), and whether to show on stderr how far it is.
 
     Sources that obey `image_shape` get pictures of `wanted_sides`, which may differ from each other or be left to the
-    source ("auto"), cropped or letterboxed (`fit`). `labels` says what names the classes of a folder's pictures.
+    source ("auto", within `auto_sides`), cropped or letterboxed (`fit`). `labels` says what names the classes of a
+    folder's pictures.
     """
 
     image_size: int = IMAGE_SIZE
@@ -67,6 +68,7 @@ class ReadOptions:
     shape: Sides | Literal["auto"] | None = None  # None: a square of image_size
     fit: Fit = "crop"
     labels: Labels = "auto"
+    auto_sides: SideLimits = ANY_SIDE
 
     @classmethod
     def sized(
@@ -78,13 +80,14 @@ class ReadOptions:
         white_levels: WhiteLevels | None = None,
         labels: Labels = "auto",
         show_progress: bool = True,
+        auto_sides: SideLimits = ANY_SIDE,
     ) -> ReadOptions:
         """With a checked size of any kind."""
         if isinstance(image_size, int):
             return cls(image_size, skip_unreadable, white_levels, show_progress, fit=fit, labels=labels)
         shape: Sides | Literal["auto"] = "auto" if image_size == "auto" else as_sides(image_size)
         side = IMAGE_SIZE if shape == "auto" else max(shape)
-        return cls(side, skip_unreadable, white_levels, show_progress, shape, fit, labels)
+        return cls(side, skip_unreadable, white_levels, show_progress, shape, fit, labels, auto_sides)
 
     @property
     def wanted_sides(self) -> Sides | Literal["auto"]:

@@ -9,6 +9,8 @@ from thumbnet.specs.checks import MAX_IMAGE_SIZE, require, shown
 
 Sides: TypeAlias = tuple[int, int]  # height and width in pixels
 ImageSize: TypeAlias = int | tuple[int, ...] | Literal["auto"]  # of a square the side, height and width, or by the data
+SideLimits: TypeAlias = tuple[int, int | None]  # the least and the largest side in pixels; None: no largest
+ANY_SIDE: SideLimits = (1, None)
 Fit: TypeAlias = Literal["crop", "letterbox"]
 FITS: tuple[Fit, ...] = get_args(Fit)
 MIN_IMAGE_SIZE = 4
