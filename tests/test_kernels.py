@@ -151,12 +151,16 @@ def test_nothing_is_written_past_the_end(channels: int, dtype: torch.dtype, flag
         z, y, mixed = pointer_to(size, dtype), pointer_to(size, dtype), pointer_to(maps, dtype)
         forward = *statistics, momentum, epsilon
         sizes = is_bfloat16, n, h, w
-        library.thumbnet_norm_forward(t, None, *forward, z, largest, y, saved, *sizes, channels, 2)
+        for scores in (0, 1):
+            library.thumbnet_norm_forward(
+                t, None, *forward, y if scores else z, largest, y, saved, *sizes, channels, scores, 2
+            )
         library.thumbnet_norm_backward(y, z, largest, saved, t, *gradients, *sizes, channels, 2)
-        sizes = *sizes, inputs, channels, 1, 0, 2
-        library.thumbnet_separable_forward(x, by_input, by_tap, *forward, mixed, z, largest, y, saved, *sizes)
+        sizes = *sizes, inputs, channels, 1, 0
+        library.thumbnet_separable_forward(x, by_input, by_tap, *forward, None, y, largest, y, saved, *sizes, 1, 2)
+        library.thumbnet_separable_forward(x, by_input, by_tap, *forward, mixed, z, largest, y, saved, *sizes, 0, 2)
         weights, results = (by_input, by_tap, saved), (x, by_input, by_tap, *gradients)
-        library.thumbnet_separable_backward(y, x, mixed, z, largest, *weights, *results, *sizes)
+        library.thumbnet_separable_backward(y, x, mixed, z, largest, *weights, *results, *sizes, 2)
     for memory in written:
         assert (memory[:64] == 77).all()
         assert (memory[-64:] == 77).all()

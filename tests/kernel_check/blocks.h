@@ -13,31 +13,43 @@
 
 namespace check {
 
-inline void run_forward(Findings& findings, const Block& b, BlockValues& v) {
+// z, largest, y, what it saves, running mean and variance, and mixed; in scoring z and mixed are not kept.
+inline Arrays run_forward(Findings& findings, const Block& b, const BlockValues& v, bool scores) {
     const Convolution& c = b.shape;
     const int is_bfloat16 = c.kind == Kind::BFLOAT16;
     const size_t unpooled = b.type == Type::NORM && !b.pools ? 0 : b.size(), mixed = b.type == Type::SEPARABLE ? b.before_size() : 0;
-    v.results = outputs_of(
-        findings, b.name("forward"), {v.x, v.weights, v.taps, v.gamma, v.beta, v.shortcut},
-        {Array(c.kind, unpooled), Array(Kind::BYTES, b.pools ? b.size() : 0), Array(c.kind, b.size()),
-         Array(Kind::FLOAT32, 4 * c.out), v.running_mean, v.running_variance, Array(c.kind, mixed)},
+    return outputs_of(
+        findings, b.name(scores ? "scoring" : "forward"), {v.x, v.weights, v.taps, v.gamma, v.beta, v.shortcut},
+        {Array(c.kind, scores ? 0 : unpooled), Array(Kind::BYTES, b.pools ? b.size() : 0), Array(c.kind, b.size()),
+         Array(Kind::FLOAT32, 4 * c.out), v.running_mean, v.running_variance, Array(c.kind, scores ? 0 : mixed)},
         [&](Arrays& in, Arrays& out, int num_threads) {
-            void *x = in[0].data(), *z = unpooled ? out[0].data() : x, *y = out[2].data();
+            void *x = in[0].data(), *y = out[2].data(), *z = scores ? y : unpooled ? out[0].data() : x;
             float *gamma = in[3].floats(), *beta = in[4].floats(), *mean = out[4].floats(), *variance = out[5].floats();
             uint8_t* largest = b.pools ? out[1].bytes() : nullptr;
             if (b.type == Type::NORM)
                 thumbnet_norm_forward(x, b.has_shortcut ? in[5].data() : nullptr, gamma, beta, mean, variance, MOMENTUM,
                                       EPSILON, z, largest, y, out[3].floats(), is_bfloat16, c.n, c.h, c.w, c.out,
-                                      num_threads);
+                                      scores, num_threads);
             else if (b.type == Type::SEPARABLE)
                 thumbnet_separable_forward(x, in[1].floats(), in[2].floats(), gamma, beta, mean, variance, MOMENTUM,
-                                           EPSILON, out[6].data(), z, largest, y, out[3].floats(), is_bfloat16, c.n,
-                                           c.h, c.w, c.in, c.out, c.dilation, b.has_shortcut, num_threads);
+                                           EPSILON, scores ? nullptr : out[6].data(), z, largest, y, out[3].floats(),
+                                           is_bfloat16, c.n, c.h, c.w, c.in, c.out, c.dilation, b.has_shortcut, scores,
+                                           num_threads);
             else
                 thumbnet_plain_forward(x, in[1].floats(), gamma, beta, mean, variance, MOMENTUM, EPSILON, z, largest, y,
                                        out[3].floats(), is_bfloat16, c.n, c.h, c.w, c.in, c.out, c.padding, c.dilation,
-                                       c.out_stride(), c.in_stride(), c.tap_stride(), b.has_shortcut, num_threads);
+                                       c.out_stride(), c.in_stride(), c.tap_stride(), b.has_shortcut, scores, num_threads);
         });
+}
+
+// A block that scores, from the z of training, by the running statistics, which it leaves as they are.
+inline void check_scoring(Findings& findings, const Block& b, const BlockValues& v, const Doubles& z) {
+    const Arrays found = run_forward(findings, b, v, true);
+    Doubles y = NormReference(v.gamma, v.beta, v.running_mean, v.running_variance, EPSILON).activated(z);
+    for (size_t i = 0; b.has_shortcut && i < y.size(); i++) y[i] += b.type == Type::NORM ? v.shortcut[i] : v.x[i];
+    expect(findings, b.name("scoring"), found[2], y, b.shape.kind == Kind::BFLOAT16 ? 1e-3 : 1e-5);
+    if (!found[4].has_the_bytes_of(v.running_mean) || !found[5].has_the_bytes_of(v.running_variance))
+        findings.fail(b.name("scoring"), "the running statistics were changed");
 }
 
 // z and where it comes from, against the convolutions' definition.
@@ -148,7 +160,7 @@ inline void check_backward(Findings& findings, const Block& b, BlockValues& v, c
 
 inline void check_block(Findings& findings, Random& random, const Block& b) {
     BlockValues v(b, random);
-    run_forward(findings, b, v);
+    v.results = run_forward(findings, b, v, false);
     check_convolved(findings, b, v);
     const Doubles z = doubles_of(b.pools || b.type != Type::NORM ? v.results[0] : v.x);
     const NormReference norm(z, v.gamma, v.beta, EPSILON);
@@ -158,6 +170,7 @@ inline void check_block(Findings& findings, Random& random, const Block& b) {
     expect(findings, b.name("running mean"), v.results[4], norm.moved(v.running_mean, false, MOMENTUM), 1e-5);
     expect(findings, b.name("running variance"), v.results[5], norm.moved(v.running_variance, true, MOMENTUM), 1e-5);
     check_backward(findings, b, v, norm, z);
+    check_scoring(findings, b, v, z);
 }
 
 inline void check_blocks(Findings& findings) {

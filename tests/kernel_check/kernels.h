@@ -10,7 +10,8 @@ int thumbnet_lanes();
 void thumbnet_set_add_up(void (*function)(double*, int));
 void thumbnet_norm_forward(void* t, void* shortcut, const float* gamma, const float* beta, float* running_mean,
                            float* running_variance, double momentum, double epsilon, void* z, uint8_t* largest, void* y,
-                           float* saved, int is_bfloat16, int n, int h, int w, int channels, int num_threads);
+                           float* saved, int is_bfloat16, int n, int h, int w, int channels, int scores,
+                           int num_threads);
 void thumbnet_norm_backward(void* grad_out, void* z, const uint8_t* largest, float* saved, void* t_gradient,
                             float* gamma_gradient, float* beta_gradient, int is_bfloat16, int n, int h, int w,
                             int channels, int num_threads);
@@ -18,7 +19,7 @@ void thumbnet_separable_forward(void* x, const float* pointwise, const float* de
                                 const float* beta, float* running_mean, float* running_variance, double momentum,
                                 double epsilon, void* mixed, void* z, uint8_t* largest, void* y, float* saved,
                                 int is_bfloat16, int n, int h, int w, int in, int out, int dilation, int has_shortcut,
-                                int num_threads);
+                                int scores, int num_threads);
 void thumbnet_separable_backward(void* grad_out, void* x, void* mixed, void* z, const uint8_t* largest,
                                  const float* pointwise, const float* depthwise, float* saved, void* x_gradient,
                                  float* pointwise_gradient, float* depthwise_gradients, float* gamma_gradient,
@@ -35,7 +36,7 @@ void thumbnet_plain_forward(void* x, const float* weights, const float* gamma, c
                             float* running_variance, double momentum, double epsilon, void* z, uint8_t* largest, void* y,
                             float* saved, int is_bfloat16, int n, int h, int w, int in, int out, int padding,
                             int dilation, int64_t out_stride, int64_t in_stride, int64_t tap_stride, int has_shortcut,
-                            int num_threads);
+                            int scores, int num_threads);
 void thumbnet_plain_backward(void* grad_out, void* x, void* z, const uint8_t* largest, const float* weights, float* saved,
                              void* x_gradient, float* weight_gradient, float* gamma_gradient, float* beta_gradient,
                              int is_bfloat16, int n, int h, int w, int in, int out, int padding, int dilation,
@@ -45,7 +46,7 @@ void thumbnet_strided_forward(void* source, const float* whitening, const float*
                               const float* beta, float* running_mean, float* running_variance, double momentum,
                               double epsilon, void* z, void* y, float* saved, int is_bfloat16, int n, int h, int w, int in,
                               int out, int whitened, int whiten_padding, int64_t out_stride, int64_t in_stride,
-                              int64_t tap_stride, int num_threads);
+                              int64_t tap_stride, int scores, int num_threads);
 void thumbnet_strided_backward(void* grad_out, void* source, const float* whitening, void* z, const float* weights,
                                float* saved, void* x_gradient, float* weight_gradient, float* gamma_gradient,
                                float* beta_gradient, int is_bfloat16, int n, int h, int w, int in, int out, int whitened,

@@ -29,7 +29,7 @@ struct NormRun {
         mean.assign(channels, 0), variance.assign(channels, 0);
         thumbnet_set_add_up(has_others ? add_up_equal_parts : nullptr);
         thumbnet_norm_forward(maps.data(), nullptr, gamma.data(), beta.data(), mean.data(), variance.data(), 1, 1e-5,
-                              maps.data(), nullptr, y.data(), saved.data(), 0, n, h, w, channels, 1);
+                              maps.data(), nullptr, y.data(), saved.data(), 0, n, h, w, channels, 0, 1);
         thumbnet_norm_backward(grad_out.data(), maps.data(), nullptr, saved.data(), of_maps.data(), of_gamma.data(),
                                of_beta.data(), 0, n, h, w, channels, 1);
         thumbnet_set_add_up(nullptr);

@@ -91,6 +91,15 @@ struct NormReference {
             shift[c] = beta[c] - scale[c] * mean[c];
         }
     }
+    // By running statistics, as in scoring.
+    NormReference(const Array& gamma, const Array& beta, const Array& running_mean, const Array& running_variance,
+                  double epsilon)
+        : channels(gamma.size()), scale(channels), shift(channels), count(0) {
+        for (size_t c = 0; c < channels; c++) {
+            scale[c] = gamma[c] / std::sqrt(running_variance[c] + epsilon);
+            shift[c] = beta[c] - scale[c] * running_mean[c];
+        }
+    }
     Doubles activated(const Doubles& z) const {
         Doubles results(z.size());
         for (size_t i = 0; i < z.size(); i++) {

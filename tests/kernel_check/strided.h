@@ -79,16 +79,20 @@ inline void check_strided_block(Findings& findings, Random& random, const Stride
     Array* const arrays[] = {nullptr, &source, &weights, &whitening, &gamma, &grad_out};
     if (Array* array = arrays[static_cast<int>(b.nan)]) array->set_bits(array->size() - 1, UNUSUAL_NAN);
 
-    const Arrays forward = outputs_of(
-        findings, b.name("forward"), {source, whitening, weights, gamma, beta},
-        {Array(b.kind, b.size()), Array(b.kind, b.size()), Array(Kind::FLOAT32, 4 * b.out), running_mean, running_variance},
-        [&](Arrays& in, Arrays& out, int num_threads) {
-            thumbnet_strided_forward(in[0].data(), b.whitened ? in[1].floats() : nullptr, in[2].floats(), in[3].floats(),
-                                     in[4].floats(), out[3].floats(), out[4].floats(), MOMENTUM, EPSILON, out[0].data(),
-                                     out[1].data(), out[2].floats(), is_bfloat16, b.n, b.h, b.w, b.channels, b.out,
-                                     b.whitened, b.whiten_padding, c.out_stride(), c.in_stride(), c.tap_stride(),
-                                     num_threads);
-        });
+    const auto run_forward = [&](bool scores) {
+        return outputs_of(
+            findings, b.name(scores ? "scoring" : "forward"), {source, whitening, weights, gamma, beta},
+            {Array(b.kind, scores ? 0 : b.size()), Array(b.kind, b.size()), Array(Kind::FLOAT32, 4 * b.out), running_mean,
+             running_variance},
+            [&](Arrays& in, Arrays& out, int num_threads) {
+                thumbnet_strided_forward(
+                    in[0].data(), b.whitened ? in[1].floats() : nullptr, in[2].floats(), in[3].floats(), in[4].floats(),
+                    out[3].floats(), out[4].floats(), MOMENTUM, EPSILON, out[scores].data(), out[1].data(),
+                    out[2].floats(), is_bfloat16, b.n, b.h, b.w, b.channels, b.out, b.whitened, b.whiten_padding,
+                    c.out_stride(), c.in_stride(), c.tap_stride(), scores, num_threads);
+            });
+    };
+    const Arrays forward = run_forward(false), scored = run_forward(true);
     const Arrays backward = outputs_of(
         findings, b.name("backward"), {grad_out, source, whitening, forward[0], weights, forward[2]},
         {Array(b.kind, b.whitened ? 0 : source.size()), Array(Kind::FLOAT32, weights.size()), Array(Kind::FLOAT32, b.out),
@@ -119,6 +123,10 @@ inline void check_strided_block(Findings& findings, Random& random, const Stride
     };
     expect(findings, b.name("z"), forward[0], convolved, 1e-5, may_be_nan);
     expect(findings, b.name("forward"), forward[1], norm.activated(z), is_bfloat16 ? 1e-3 : 1e-5);
+    const NormReference by_running(gamma, beta, running_mean, running_variance, EPSILON);
+    expect(findings, b.name("scoring"), scored[1], by_running.activated(z), is_bfloat16 ? 1e-3 : 1e-5);
+    if (!scored[3].has_the_bytes_of(running_mean) || !scored[4].has_the_bytes_of(running_variance))
+        findings.fail(b.name("scoring"), "the running statistics were changed");
     expect(findings, b.name("running mean"), forward[3], norm.moved(running_mean, false, MOMENTUM), 1e-5);
     expect(findings, b.name("running variance"), forward[4], norm.moved(running_variance, true, MOMENTUM), 1e-5);
     expect(findings, b.name("backward, of maps"), backward[0], of_maps, share, may_be_nan);

@@ -12,9 +12,10 @@ from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Split
 from thumbnet.data.streamed import chunks_of
+from thumbnet.kernels.images import normalised
+from thumbnet.kernels.scoring import scoring
 from thumbnet.models.decision import Decision, chosen_classes
 from thumbnet.models.trace import in_eval_mode
 
@@ -112,9 +113,9 @@ def predict_logits(
     to each batch first."""
     device = next(model.parameters()).device
     batches = chunks_of(images, batch_size_for(images) if batch_size is None else batch_size)
-    with evaluating(model):
+    with evaluating(model), scoring(model, num_images=len(images)) as kernels:
         shown = batches if change is None else map(change, batches)
-        logits = [model(normalise(batch.to(device), mean, std)).float().cpu() for batch in shown]
+        logits = [model(normalised(kernels, batch.to(device), mean, std)).float().cpu() for batch in shown]
     return torch.cat(logits)
 
 

@@ -1,5 +1,8 @@
 """Blocks by our kernels as functions that PyTorch can differentiate once. Maps are [N,C,H,W] in channels_last, stored
-as float32 or bfloat16; what is computed in between is float32."""
+as float32 or bfloat16; what is computed in between is float32.
+
+With a norm that is not in training they score by its running statistics, and keep nothing: PyTorch calls no `backward`
+then, since they are called without gradients (`block_support` sees to it)."""
 
 from __future__ import annotations
 
@@ -29,14 +32,17 @@ class Norm(torch.autograd.Function):
     ) -> Tensor:
         batch, channels, height, width = maps.shape
         result, largest = _empty_result(maps, maps.shape, pools)
-        pooled = torch.empty_like(result) if pools else maps
+        scores = not norm.training
+        pooled = (result if scores else torch.empty_like(result)) if pools else maps
         saved = _scratch(4, channels)
         library.thumbnet_norm_forward(
             *pointers(maps, shortcut, gamma, beta, *_running(norm)),
             *(norm.momentum, norm.eps),
             *pointers(pooled, largest, result, saved),
-            *_numbers(maps, batch, height, width, channels),
+            *_numbers(maps, batch, height, width, channels, int(scores)),
         )
+        if scores:
+            return result
         ctx.library, ctx.before, ctx.has_shortcut = library, maps.shape, shortcut is not None
         keep(ctx, pooled, largest, saved)
         return result
@@ -74,8 +80,9 @@ class Separable(torch.autograd.Function):
         batch, in_channels, height, width = maps.shape
         out_channels = len(pointwise)
         result, largest = _empty_result(maps, torch.Size((batch, out_channels, height, width)), pools)
-        filtered = torch.empty_like(result)
-        mixed = maps.new_empty(batch, height, width, out_channels)
+        scores = not norm.training
+        filtered = result if scores else torch.empty_like(result)
+        mixed = None if scores else maps.new_empty(batch, height, width, out_channels)
         saved = _scratch(4, out_channels)
         by_output, by_tap = pointwise.flatten(1).contiguous(), depthwise.flatten(1).t().contiguous()
         by_input = by_output.t().contiguous()
@@ -83,8 +90,10 @@ class Separable(torch.autograd.Function):
             *pointers(maps, by_input, by_tap, gamma, beta, *_running(norm)),
             *(norm.momentum, norm.eps),
             *pointers(mixed, filtered, largest, result, saved),
-            *_numbers(maps, batch, height, width, in_channels, out_channels, dilation, int(has_shortcut)),
+            *_numbers(maps, batch, height, width, in_channels, out_channels, dilation, int(has_shortcut), int(scores)),
         )
+        if scores:
+            return result
         ctx.library, ctx.dilation, ctx.has_shortcut = library, dilation, has_shortcut
         keep(ctx, maps, mixed, filtered, largest, by_output, by_tap, saved)
         return result
@@ -130,15 +139,18 @@ class Plain(torch.autograd.Function):
         sizes = convolution_sizes(maps, weight, padding, dilation)
         before = convolved_shape(maps, weight, padding, dilation)
         result, largest = _empty_result(maps, before, pools)
-        convolved = torch.empty_like(result)
+        scores = not norm.training
+        convolved = result if scores else torch.empty_like(result)
         saved = _scratch(4, len(weight))
         library.thumbnet_plain_forward(
             *pointers(maps, weight, gamma, beta, *_running(norm)),
             *(norm.momentum, norm.eps),
             *pointers(convolved, largest, result, saved),
             *sizes,
-            *(int(has_shortcut), torch.get_num_threads()),
+            *(int(has_shortcut), int(scores), torch.get_num_threads()),
         )
+        if scores:
+            return result
         ctx.library, ctx.sizes, ctx.has_shortcut = library, sizes, has_shortcut
         keep(ctx, maps, convolved, largest, weight, saved)
         return result
@@ -178,7 +190,8 @@ class Strided(torch.autograd.Function):
         grown = 0 if whitening is None else 2 * padding - 1
         shape = batch, len(weight), (height + grown + 1) // 2, (width + grown + 1) // 2
         result = torch.empty(shape, dtype=storage, device="cpu", memory_format=torch.channels_last)
-        convolved = torch.empty_like(result)
+        scores = not norm.training
+        convolved = result if scores else torch.empty_like(result)
         saved = _scratch(4, len(weight))
         sizes = (
             *(int(storage == torch.bfloat16), batch, height, width, channels, len(weight)),
@@ -190,8 +203,10 @@ class Strided(torch.autograd.Function):
             *(norm.momentum, norm.eps),
             *pointers(convolved, result, saved),
             *sizes,
-            torch.get_num_threads(),
+            *(int(scores), torch.get_num_threads()),
         )
+        if scores:
+            return result
         ctx.library, ctx.sizes = library, sizes
         keep(ctx, maps, whitening, convolved, weight, saved)
         return result
@@ -224,11 +239,12 @@ def _scratch(*shape: int) -> Tensor:
 
 
 def _running(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """The running statistics, which the kernels update, after counting one more batch."""
+    """The running statistics, which the kernels update in training, after counting one more batch."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
-    norm.num_batches_tracked.add_(1)
+    if norm.training:
+        norm.num_batches_tracked.add_(1)
     return norm.running_mean, norm.running_var
 
 

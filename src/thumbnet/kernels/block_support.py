@@ -60,7 +60,7 @@ def supports_separable_layers(pointwise: nn.Module, depthwise: nn.Module, norm: 
 
 
 def supports_norm(maps: Tensor, norm: nn.Module, *, pools: bool, shortcut: Tensor | None = None) -> TypeGuard[Tensor]:
-    """Whether our kernels can run this norm in training on these maps, pooled before or not, with this shortcut."""
+    """Whether our kernels can run this norm on these maps, pooled before or not, with this shortcut."""
     return (
         supports_norm_layer(norm)
         and _suit(maps, norm, pools=pools)
@@ -72,7 +72,7 @@ def supports_norm(maps: Tensor, norm: nn.Module, *, pools: bool, shortcut: Tenso
 def supports_separable(
     maps: Tensor, pointwise: nn.Module, depthwise: nn.Module, norm: nn.Module, *, pools: bool, has_shortcut: bool
 ) -> bool:
-    """Whether our kernels can run a whole separable block in training on these maps."""
+    """Whether our kernels can run a whole separable block on these maps."""
     if not supports_separable_layers(pointwise, depthwise, norm):
         return False
     assert isinstance(pointwise, nn.Conv2d)
@@ -106,7 +106,7 @@ def supports_plain_layers(conv: nn.Module, norm: nn.Module) -> bool:
 def supports_plain(
     maps: Tensor, conv: nn.Module, norm: nn.Module, *, pools: bool, has_shortcut: bool
 ) -> TypeGuard[Tensor]:
-    """Whether our kernels can run a whole plain block in training on these maps."""
+    """Whether our kernels can run a whole plain block on these maps."""
     if not supports_plain_layers(conv, norm):
         return False
     assert isinstance(conv, nn.Conv2d)
@@ -126,7 +126,7 @@ def supports_plain(
 def supports_strided(
     maps: Tensor, conv: nn.Module, norm: nn.Module, *, whitening: nn.Module | None = None
 ) -> TypeGuard[Tensor]:
-    """Whether our kernels can run a plain block of stride 2 in training on these maps.
+    """Whether our kernels can run a plain block of stride 2 on these maps.
 
     Its convolution must be an `nn.Conv2d` in float32, 3x3 in one group without bias, padded by 1. With `whitening`,
     `maps` are images that need no gradient, and it is a frozen convolution of 2x2 in float32 without bias.
@@ -157,7 +157,7 @@ def supports_strided(
     return (
         channels == conv.in_channels
         and min(height + grown, width + grown) > 0
-        and norm.training
+        and _trains_or_scores(norm)
         and all(each is not None and each.device.type == "cpu" for each in _vectors(norm))
         and storage_dtype(maps) in STORAGE_DTYPES
         and batch * size[0] * size[1] > 1
@@ -190,7 +190,7 @@ def pooled_shape(shape: torch.Size, *, pools: bool) -> torch.Size:
 
 
 def _suit(maps: Tensor, norm: nn.Module, *, pools: bool, shrinkage: int = 0) -> bool:
-    """Whether these are maps in a CPU's memory that a block with this norm, in training, can have come to.
+    """Whether these are maps in a CPU's memory that a block with this norm can have come to.
 
     `shrinkage` is by how many pixels a side they become smaller before they are pooled.
     """
@@ -200,12 +200,17 @@ def _suit(maps: Tensor, norm: nn.Module, *, pools: bool, shrinkage: int = 0) -> 
     convolved = torch.Size((batch, channels, height - shrinkage, width - shrinkage))
     batch, _, height, width = pooled_shape(convolved, pools=pools)
     return (
-        norm.training
+        _trains_or_scores(norm)
         and all(each is not None and each.device.type == "cpu" for each in _vectors(norm))
         and batch * height * width > 1  # PyTorch says why one value has no deviation
         and max(maps.shape) <= MAX_SIZE
         and maps.shape[1:].numel() <= MAX_SIZE
     )
+
+
+def _trains_or_scores(norm: nn.Module) -> bool:
+    """Whether a norm takes the batch's statistics, or its running ones with nothing to be differentiated."""
+    return norm.training or not torch.is_grad_enabled()
 
 
 def _vectors(norm: nn.Module) -> tuple[Tensor | None, ...]:

@@ -27,22 +27,29 @@
 namespace {
 
 // Pooling (with `largest`, of maps h x w), norm, SiLU and shortcut of t. Without pooling z is t, and not written.
+// Here and in the other blocks a norm that `scores` takes its running statistics: each image is then finished while it is
+// in the cache, z is y, and nothing is kept for a way back.
 template <typename Stored>
 void norm_forward(const Stored* t, const Stored* shortcut, const float* gamma, const float* beta, float* running_mean,
                   float* running_variance, double momentum, double epsilon, Stored* z, uint8_t* largest, Stored* y,
-                  float* saved, int n, int h, int w, int channels, int num_threads) {
+                  float* saved, int n, int h, int w, int channels, int scores, int num_threads) {
     const Norm norm(channels, saved);
     const Maps before{h, w, channels, nullptr, 1};
     const size_t rows = largest ? static_cast<size_t>(h / 2) * (w / 2) : before.pixels();
     const Stored* values = largest ? z : t;
+    if (scores) take_running_statistics<Stored>(norm, gamma, beta, running_mean, running_variance, epsilon);
     std::vector<double> sums(2 * channels * parts_of(n));
     over_images(n, num_threads, [&](int part, int first, int last) {
         for (int i = first; i < last; i++) {
             const size_t at = i * rows * channels;
             if (largest) pool(before, t + i * before.size(), z + at, largest + at);
-            add_moments(values + at, rows, channels, sums.data() + 2 * part * channels);
+            if (scores)
+                activate(norm, values + at, shortcut ? shortcut + at : nullptr, y + at, rows);
+            else
+                add_moments(values + at, rows, channels, sums.data() + 2 * part * channels);
         }
     });
+    if (scores) return;
     finish_statistics<Stored>(norm, sums, parts_of(n), static_cast<double>(n) * rows, gamma, beta, running_mean,
                             running_variance, momentum, epsilon);
     activate_all(norm, values, shortcut, y, n, rows, num_threads);
@@ -92,7 +99,7 @@ template <typename Stored>
 void separable_forward(const Stored* x, const float* pointwise, const float* depthwise, const float* gamma,
                        const float* beta, float* running_mean, float* running_variance, double momentum, double epsilon,
                        Stored* mixed, Stored* z, uint8_t* largest, Stored* y, float* saved, int n, int h, int w, int in,
-                       int out, int dilation, int has_shortcut, int num_threads) {
+                       int out, int dilation, int has_shortcut, int scores, int num_threads) {
     const Norm norm(out, saved);
     const std::vector<float> zeros(static_cast<size_t>(w) * out);
     const Maps maps{h, w, out, zeros.data(), dilation};
@@ -100,11 +107,14 @@ void separable_forward(const Stored* x, const float* pointwise, const float* dep
     const std::vector<int> in_channels = order_of<Stored>(in), out_channels = order_of<Stored>(out);
     const std::vector<float> factors = in_order(pointwise, in_channels, out_channels);
     const std::vector<float> taps = in_order(depthwise, order_of<float>(TAPS), out_channels);
+    if (scores) take_running_statistics<Stored>(norm, gamma, beta, running_mean, running_variance, epsilon);
     std::vector<double> sums(2 * out * parts_of(n));
     over_images(n, num_threads, [&](int part, int first, int last) {
         AlignedBuffer inputs(maps.pixels() * in), between(maps.size()), filtered(maps.size());
+        AlignedBuffer own_mixed(scores ? floats_for<Stored>(maps.size()) : 0);
         for (int i = first; i < last; i++) {
-            Stored *to = z + i * rows * out, *to_mixed = mixed + i * maps.size();
+            Stored* to = z + i * rows * out;
+            Stored* to_mixed = scores ? reinterpret_cast<Stored*>(own_mixed.data()) : mixed + i * maps.size();
             const float* from = as_floats(x + i * maps.pixels() * in, inputs.data(), maps.pixels(), in);
             float* products = compute_in(to_mixed, between.data());
             multiply(Left{from, static_cast<size_t>(in), 1}, factors.data(), products, nullptr,
@@ -116,9 +126,13 @@ void separable_forward(const Stored* x, const float* pointwise, const float* dep
                 pool(maps, result, to, largest + i * rows * out);
             else
                 store_maps(to, result, rows, out);
-            add_moments(to, rows, out, sums.data() + 2 * part * out);
+            if (scores)
+                activate(norm, to, has_shortcut ? x + i * maps.pixels() * in : nullptr, y + i * rows * out, rows);
+            else
+                add_moments(to, rows, out, sums.data() + 2 * part * out);
         }
     });
+    if (scores) return;
     finish_statistics<Stored>(norm, sums, parts_of(n), static_cast<double>(n) * rows, gamma, beta, running_mean,
                             running_variance, momentum, epsilon);
     activate_all(norm, z, has_shortcut ? x : nullptr, y, n, rows, num_threads);
@@ -182,16 +196,17 @@ extern "C" {
 
 // What Python compares before it calls anything else: the version of these functions' arguments and their meaning, and how
 // many floats a vector has.
-int thumbnet_abi() { return 6; }
+int thumbnet_abi() { return 7; }
 int thumbnet_lanes() { return LANES; }
 void thumbnet_set_add_up(void (*function)(double*, int)) { add_up = function; }
 const char* thumbnet_compiler() { return __VERSION__; }  // that a run records
 
 void thumbnet_norm_forward(void* t, void* shortcut, const float* gamma, const float* beta, float* running_mean,
                            float* running_variance, double momentum, double epsilon, void* z, uint8_t* largest, void* y,
-                           float* saved, int is_bfloat16, int n, int h, int w, int channels, int num_threads) {
+                           float* saved, int is_bfloat16, int n, int h, int w, int channels, int scores,
+                           int num_threads) {
     FOR_STORAGE(norm_forward, AnyStored{t}, AnyStored{shortcut}, gamma, beta, running_mean, running_variance, momentum,
-                epsilon, AnyStored{z}, largest, AnyStored{y}, saved, n, h, w, channels, num_threads);
+                epsilon, AnyStored{z}, largest, AnyStored{y}, saved, n, h, w, channels, scores, num_threads);
 }
 
 void thumbnet_norm_backward(void* grad_out, void* z, const uint8_t* largest, float* saved, void* t_gradient,
@@ -205,10 +220,10 @@ void thumbnet_separable_forward(void* x, const float* pointwise, const float* de
                                 const float* beta, float* running_mean, float* running_variance, double momentum,
                                 double epsilon, void* mixed, void* z, uint8_t* largest, void* y, float* saved,
                                 int is_bfloat16, int n, int h, int w, int in, int out, int dilation, int has_shortcut,
-                                int num_threads) {
+                                int scores, int num_threads) {
     FOR_STORAGE(separable_forward, AnyStored{x}, pointwise, depthwise, gamma, beta, running_mean, running_variance,
                 momentum, epsilon, AnyStored{mixed}, AnyStored{z}, largest, AnyStored{y}, saved, n, h, w, in, out,
-                dilation, has_shortcut, num_threads);
+                dilation, has_shortcut, scores, num_threads);
 }
 
 void thumbnet_separable_backward(void* grad_out, void* x, void* mixed, void* z, const uint8_t* largest,
@@ -243,11 +258,11 @@ void thumbnet_plain_forward(void* x, const float* weights, const float* gamma, c
                             float* running_variance, double momentum, double epsilon, void* z, uint8_t* largest, void* y,
                             float* saved, int is_bfloat16, int n, int h, int w, int in, int out, int padding,
                             int dilation, int64_t out_stride, int64_t in_stride, int64_t tap_stride, int has_shortcut,
-                            int num_threads) {
+                            int scores, int num_threads) {
     const Shape shape{n, h, w, in, out, padding, dilation};
     const Strides strides{out_stride, in_stride, tap_stride};
     FOR_STORAGE(plain_forward, AnyStored{x}, weights, gamma, beta, running_mean, running_variance, momentum, epsilon,
-                AnyStored{z}, largest, AnyStored{y}, saved, shape, strides, has_shortcut, num_threads);
+                AnyStored{z}, largest, AnyStored{y}, saved, shape, strides, has_shortcut, scores, num_threads);
 }
 
 void thumbnet_plain_backward(void* grad_out, void* x, void* z, const uint8_t* largest, const float* weights, float* saved,
@@ -267,12 +282,12 @@ void thumbnet_strided_forward(void* source, const float* whitening, const float*
                               const float* beta, float* running_mean, float* running_variance, double momentum,
                               double epsilon, void* z, void* y, float* saved, int is_bfloat16, int n, int h, int w, int in,
                               int out, int whitened, int whiten_padding, int64_t out_stride, int64_t in_stride,
-                              int64_t tap_stride, int num_threads) {
+                              int64_t tap_stride, int scores, int num_threads) {
     const Patches patches{h, w, in, whiten_padding, whitened, whitening};
     const Strides strides{out_stride, in_stride, tap_stride};
     const StridedShape shape = strided_shape({n, h, w, in, out, 1, 1}, patches);
     FOR_STORAGE(strided_forward, source, patches, weights, gamma, beta, running_mean, running_variance, momentum, epsilon,
-                AnyStored{z}, AnyStored{y}, saved, shape, strides, num_threads);
+                AnyStored{z}, AnyStored{y}, saved, shape, strides, scores, num_threads);
 }
 
 void thumbnet_strided_backward(void* grad_out, void* source, const float* whitening, void* z, const float* weights,

@@ -24,7 +24,7 @@ def fused_norm(
     *,
     pools: bool,
 ) -> Float[Tensor, "n c h2 w2"] | None:
-    """Max-pool of 2x2 pixels if it `pools`, then the norm in training, SiLU, and the shortcut added.
+    """Max-pool of 2x2 pixels if it `pools`, then the norm, SiLU, and the shortcut added.
 
     None, and nothing is done, if our kernels do not support these.
     """
@@ -95,7 +95,7 @@ def fused_strided(
     *,
     whitening: nn.Module | None = None,
 ) -> Float[Tensor, "n k h2 w2"] | None:
-    """Convolution of 3x3 with stride 2, then the norm in training and SiLU.
+    """Convolution of 3x3 with stride 2, then the norm and SiLU.
 
     With `whitening`, a frozen convolution of 2x2, that and a ReLU come first, and `maps` are images.
     None, and nothing is done, if our kernels do not support these.

@@ -40,7 +40,7 @@ def pick_kernels(
     if name not in KERNELS:
         raise ConfigError(f"unknown kernels {name!r}", hint=f"choose one of {', '.join(KERNELS)}")
     reasons = {
-        "this model has no blocks or convolutions that they run": not any(map(_has_use, model.modules())),
+        "this model has no blocks or convolutions that they run": not any(map(has_use, model.modules())),
         f"the device is {device.type}": device.type != "cpu",
         "compiled is true": compiled,
     }
@@ -58,7 +58,8 @@ def pick_kernels(
         return None
 
 
-def _has_use(module: nn.Module) -> bool:
+def has_use(module: nn.Module) -> bool:
+    """Whether our kernels can run this block or convolution, given maps that they support."""
     is_block = isinstance(module, TakesKernels) and module.supports_kernels
     return is_block or (isinstance(module, nn.Conv2d) and reason_against(module) is None)
 
@@ -84,9 +85,9 @@ def describe_kernels(kernels: Kernels | None) -> str:
 def using_kernels(model: nn.Module, kernels: Kernels | None) -> Iterator[None]:
     """While this lasts, the blocks and convolutions of `model` run through these kernels; None: through PyTorch's.
 
-    So do those that `thumbnet.accelerate` gave kernels before: they get theirs back at the end.
+    So do those that had others before, as from `thumbnet.accelerate`: they get theirs back at the end.
     """
-    takers = [module for module in model.modules() if isinstance(module, TakesKernels)]
+    takers = {module: module.kernels for module in model.modules() if isinstance(module, TakesKernels)}
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     before = {each: vars(each)[METHOD] for each in convolutions if kernel_forward_of(each) is not None}
     for each in convolutions:
@@ -98,8 +99,8 @@ def using_kernels(model: nn.Module, kernels: Kernels | None) -> Iterator[None]:
     try:
         yield
     finally:
-        for taker in takers:
-            taker.kernels = None
+        for taker, kernels_before in takers.items():
+            taker.kernels = kernels_before
         for each in convolutions:
             detach(each)
         for each, entry in before.items():

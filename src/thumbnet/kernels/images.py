@@ -1,14 +1,17 @@
-"""A batch of images for training by our kernels: windows cut out, flipped, resized and normalised in one pass."""
+"""A batch of images by our kernels: windows cut out, flipped, resized and normalised in one pass."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float32, Int64, UInt8
 from torch import Tensor
 
+from thumbnet.data.batches import normalise
 from thumbnet.kernels.resampling import Resampling, bilinear_resampling
 from thumbnet.kernels.support import MAX_SIZE, is_readable
 
@@ -73,6 +76,23 @@ def make_images(
         torch.get_num_threads(),
     )
     return result
+
+
+def normalised(
+    library: ctypes.CDLL | None, images: UInt8[Tensor, "n c h w"], mean: Sequence[float], std: Sequence[float]
+) -> Float32[Tensor, "n c h w"]:
+    """What `normalise` gives, to the bit: by our kernels where they can, by PyTorch else."""
+    if library is None or not supports_images(images, None, num_channels=len(mean)):
+        return normalise(images, mean, std)
+    height, width = images.shape[2:]
+    return make_images(library, images, Windows(), (height, width), table_of_levels(tuple(mean), tuple(std)))
+
+
+@lru_cache
+def table_of_levels(mean: tuple[float, ...], std: tuple[float, ...]) -> Float32[Tensor, "c 256"]:
+    """Each grey level as `normalise` makes it, by channel."""
+    levels = torch.arange(GREY_LEVELS, dtype=torch.uint8, device="cpu").expand(1, len(mean), 1, GREY_LEVELS)
+    return normalise(levels, mean, std)[0, :, 0].contiguous()
 
 
 def _resampling(size: int, result_size: int) -> Resampling | None:

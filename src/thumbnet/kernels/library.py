@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from thumbnet.errors import ConfigError
@@ -23,18 +24,18 @@ from thumbnet.kernels.precompiled import Target, find_precompiled, installed_tar
 from thumbnet.kernels.warnings_once import say_once
 from thumbnet.terminal.streams import tell
 
-ABI = 6  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
+ABI = 7  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
 LANES = (4, 8, 16)  # in vectors that block_support.CHANNEL_MULTIPLE channels fill, two or one, or half of one
 _POINTER, _INT, _LONG, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_double
 ARGUMENTS = {
-    "thumbnet_norm_forward": [_POINTER] * 6 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 6,
+    "thumbnet_norm_forward": [_POINTER] * 6 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 7,
     "thumbnet_norm_backward": [_POINTER] * 7 + [_INT] * 6,
-    "thumbnet_separable_forward": [_POINTER] * 7 + [_DOUBLE] * 2 + [_POINTER] * 5 + [_INT] * 9,
+    "thumbnet_separable_forward": [_POINTER] * 7 + [_DOUBLE] * 2 + [_POINTER] * 5 + [_INT] * 10,
     "thumbnet_separable_backward": [_POINTER] * 13 + [_INT] * 9,
     "thumbnet_convolution_forward": [_POINTER] * 4 + [_INT] * 8 + [_LONG] * 3 + [_INT],
     "thumbnet_convolution_backward": [_POINTER] * 6 + [_INT] * 8 + [_LONG] * 3 + [_INT],
-    "thumbnet_plain_forward": [_POINTER] * 6 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 8 + [_LONG] * 3 + [_INT] * 2,
-    "thumbnet_strided_forward": [_POINTER] * 7 + [_DOUBLE] * 2 + [_POINTER] * 3 + [_INT] * 8 + [_LONG] * 3 + [_INT],
+    "thumbnet_plain_forward": [_POINTER] * 6 + [_DOUBLE] * 2 + [_POINTER] * 4 + [_INT] * 8 + [_LONG] * 3 + [_INT] * 3,
+    "thumbnet_strided_forward": [_POINTER] * 7 + [_DOUBLE] * 2 + [_POINTER] * 3 + [_INT] * 8 + [_LONG] * 3 + [_INT] * 2,
     "thumbnet_strided_backward": [_POINTER] * 10 + [_INT] * 8 + [_LONG] * 3 + [_INT],
     "thumbnet_plain_backward": [_POINTER] * 10 + [_INT] * 8 + [_LONG] * 3 + [_INT] * 2,
     "thumbnet_images": [_POINTER] * 8 + [_INT] * 13,
@@ -83,6 +84,7 @@ class Kernels(ctypes.CDLL):
 # Also what failed: it is not tried again and again.
 _loaded: dict[tuple[object, ...], Kernels | ConfigError] = {}
 _of_wheel: dict[tuple[Path, Target], Kernels | ConfigError | None] = {}
+_at_hand: dict[Sequence[str], Kernels] = {}  # by flags
 
 
 def can_load() -> bool:
@@ -106,8 +108,37 @@ def load_kernels(flags: Sequence[str] | None = None, *, say: Say | None = None) 
     return kernels or _load_compiled(kernel_flags() if flags is None else flags, say)
 
 
+def kernels_at_hand() -> Kernels | None:
+    """The kernels that `load_kernels` would give without compiling and without a word; None if it could not."""
+    flags = kernel_flags()
+    if flags not in _at_hand:
+        kernels = _find_at_hand(flags)
+        if kernels is None:
+            return None  # they may have been compiled when they are asked for next
+        _at_hand[flags] = kernels
+    return _at_hand[flags]
+
+
+def _find_at_hand(flags: Sequence[str]) -> Kernels | None:
+    with suppress(ConfigError, OSError):
+        target = installed_target()
+        path = None if target is None else find_precompiled(target)
+        if path is not None:
+            share_openmp()
+            return Kernels(path, target)
+        compiler, cache = find_compiler(), open_cache()
+        digest = digest_of_kernels(compiler, flags)
+        loaded = _loaded.get((digest, cache))
+        if isinstance(loaded, Kernels):
+            return loaded
+        kept = None if cache is None else find_library(cache, digest)
+        return None if kept is None else _open(kept)
+    return None
+
+
 def forget_kernels() -> None:
     """Load the kernels anew when they are wanted next, as a new process does."""
+    _at_hand.clear()
     _loaded.clear()
     _of_wheel.clear()
 

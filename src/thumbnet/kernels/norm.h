@@ -79,6 +79,19 @@ void finish_statistics(const Norm& norm, const std::vector<double>& sums, int nu
     }
 }
 
+// For scoring: scale and shift that the running statistics give. There are no others, and nothing is saved.
+template <typename Stored>
+void take_running_statistics(const Norm& norm, const float* gamma, const float* beta, const float* running_mean,
+                             const float* running_variance, double epsilon) {
+    const std::vector<int> order = order_of<Stored>(norm.channels);
+    for (int at = 0; at < norm.channels; at++) {
+        const int c = order[at];
+        const double inverse = 1 / std::sqrt(running_variance[c] + epsilon);
+        norm.scale[at] = with_usual_nan(static_cast<float>(gamma[c] * inverse));
+        norm.shift[at] = with_usual_nan(static_cast<float>(beta[c] - gamma[c] * inverse * running_mean[c]));
+    }
+}
+
 // work(begin, end) for runs of whole pixels, of some 256 values each: they are passed over once for each group of
 // channels, and memory comes faster almost in its own order.
 template <typename Work>
@@ -87,7 +100,7 @@ inline void over_runs(size_t rows, int channels, const Work& work) {
     for (size_t first = 0; first < rows; first += most) work(first * channels, std::min(first + most, rows) * channels);
 }
 
-// y = silu(scale * z + shift), plus the shortcut
+// y = silu(scale * z + shift), plus the shortcut; y may be z
 template <typename Stored>
 void activate(const Norm& norm, const Stored* z, const Stored* shortcut, Stored* y, size_t rows) {
     over_runs(rows, norm.channels, [&](size_t begin, size_t end) {

@@ -19,10 +19,12 @@ namespace {
 template <typename Stored>
 void plain_forward(const Stored* x, const float* weights, const float* gamma, const float* beta, float* running_mean,
                    float* running_variance, double momentum, double epsilon, Stored* z, uint8_t* largest, Stored* y,
-                   float* saved, const Shape& shape, const Strides& strides, int has_shortcut, int num_threads) {
+                   float* saved, const Shape& shape, const Strides& strides, int has_shortcut, int scores,
+                   int num_threads) {
     const Norm norm(shape.out, saved);
     const Maps before{shape.out_h(), shape.out_w(), shape.out, nullptr, 1};
     const size_t rows = largest ? static_cast<size_t>(before.height / 2) * (before.width / 2) : before.pixels();
+    if (scores) take_running_statistics<Stored>(norm, gamma, beta, running_mean, running_variance, epsilon);
     std::vector<double> sums(2 * static_cast<size_t>(shape.out) * parts_of(shape.n));
     with_fewest_products<Stored>(shape, [&](const auto& convolution) {
         AlignedBuffer filters(convolution.filter_size());
@@ -34,16 +36,20 @@ void plain_forward(const Stored* x, const float* weights, const float* gamma, co
             convolution.tiling.over_groups(first, last, [&](int image, int images) {
                 Stored* to = z + image * rows * shape.out;
                 Stored* t = largest ? reinterpret_cast<Stored*>(scratch.data()) : to;
-                convolution.forward_group(x + image * convolution.in_image(), images, filters.data(), nullptr, t,
-                                          buffers);
+                const Stored* from = x + image * convolution.in_image();
+                convolution.forward_group(from, images, filters.data(), nullptr, t, buffers);
                 for (int i = 0; i < images; i++) {
                     const size_t at = i * rows * shape.out;
                     if (largest) pool(before, t + i * before.size(), to + at, largest + image * rows * shape.out + at);
-                    add_moments(to + at, rows, shape.out, sums.data() + 2 * static_cast<size_t>(part) * shape.out);
+                    if (scores)
+                        activate(norm, to + at, has_shortcut ? from + at : nullptr, to + at, rows);
+                    else
+                        add_moments(to + at, rows, shape.out, sums.data() + 2 * static_cast<size_t>(part) * shape.out);
                 }
             });
         });
     });
+    if (scores) return;
     finish_statistics<Stored>(norm, sums, parts_of(shape.n), static_cast<double>(shape.n) * rows, gamma, beta,
                               running_mean, running_variance, momentum, epsilon);
     activate_all(norm, z, has_shortcut ? x : nullptr, y, shape.n, rows, num_threads);

@@ -1,4 +1,4 @@
-"""What a block must have to train through our kernels."""
+"""What a block must have to run through our kernels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import nn
 
 @runtime_checkable
 class TakesKernels(Protocol):
-    """A block that can train through our kernels: its own forward pass gives the same results, except for rounding."""
+    """A block that can run through our kernels, in training and where nothing is differentiated: its own forward pass
+    gives the same results, except for rounding."""
 
     kernels: ctypes.CDLL | None
 

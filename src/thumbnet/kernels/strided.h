@@ -85,12 +85,13 @@ inline StridedShape strided_shape(const Shape& shape, const Patches& patches) {
 template <typename Stored>
 void strided_forward(const void* source, const Patches& patches, const float* weights, const float* gamma,
                      const float* beta, float* running_mean, float* running_variance, double momentum, double epsilon,
-                     Stored* z, Stored* y, float* saved, const StridedShape& shape, const Strides& strides,
+                     Stored* z, Stored* y, float* saved, const StridedShape& shape, const Strides& strides, int scores,
                      int num_threads) {
     const Norm norm(shape.out, saved);
     const size_t rows = static_cast<size_t>(shape.out_h()) * shape.out_w(), width = shape.out_width();
     const std::vector<float> filters = strided_filters(shape, weights, strides, true);
     const PhaseFiller<Stored> filler(shape, patches, source);
+    if (scores) take_running_statistics<Stored>(norm, gamma, beta, running_mean, running_variance, epsilon);
     std::vector<double> sums(2 * static_cast<size_t>(shape.out) * parts_of(shape.n));
     over_images(shape.n, num_threads, [&](int part, int first, int last) {
         AlignedBuffer padded(filler.scratch_size()), phases(shape.phases_size()),
@@ -105,9 +106,13 @@ void strided_forward(const void* source, const Patches& patches, const float* we
                 for (int x = 0; x < shape.out_w(); x++)
                     copy_channels_back(results.data() + (static_cast<size_t>(row) * shape.row() + x) * width,
                                        to + (static_cast<size_t>(row) * shape.out_w() + x) * shape.out, shape.out);
-            add_moments(to, rows, shape.out, sums.data() + 2 * static_cast<size_t>(part) * shape.out);
+            if (scores)
+                activate<Stored>(norm, to, nullptr, to, rows);
+            else
+                add_moments(to, rows, shape.out, sums.data() + 2 * static_cast<size_t>(part) * shape.out);
         }
     });
+    if (scores) return;
     finish_statistics<Stored>(norm, sums, parts_of(shape.n), static_cast<double>(shape.n) * rows, gamma, beta,
                               running_mean, running_variance, momentum, epsilon);
     activate_all<Stored>(norm, z, nullptr, y, shape.n, rows, num_threads);

@@ -104,7 +104,7 @@ class BlockNet(nn.Module):
         """Whitening, ReLU and the first block by our kernels; None where they cannot do these as one."""
         first = self.blocks[0]
         assert isinstance(first, _Block)
-        if not (self.training and first.kernels is not None and first.is_plain and has_no_hooks(self.blocks, first)):
+        if not (first.kernels is not None and first.is_plain and has_no_hooks(self.blocks, first)):
             return None
         return fused_strided(first.kernels, images, first.conv, first.norm, whitening=self.whiten)
 
@@ -116,7 +116,7 @@ def architecture_of_model(model: nn.Module) -> Architecture | None:
 
 class _Block(nn.Module):
     """Convolution, max-pool where it `pools` and the map has 2 pixels or more, BatchNorm, SiLU; the input added to that
-    where it `has_shortcut`. With `kernels`, a training step is done by these where they can."""
+    where it `has_shortcut`. With `kernels`, these do it where they can."""
 
     kernels: ctypes.CDLL | None = None
 
@@ -156,7 +156,7 @@ class _Block(nn.Module):
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h2 w2"]:
         pools = self.pools and min(maps.shape[2:]) >= 2
-        kernels = self.kernels if self.training else None
+        kernels = self.kernels
         if kernels is not None:
             layers = self.conv, self.depthwise, self.norm
             fused = fused_separable(kernels, maps, *layers, pools=pools, has_shortcut=self.has_shortcut)

@@ -12,6 +12,7 @@ from thumbnet.augment import RandomCrop
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, ModelError
+from thumbnet.kernels.scoring import remember_kernels
 from thumbnet.models.registry import check_image_size, create_with_options
 from thumbnet.runs.resolve import Say
 from thumbnet.runs.teacher import load_teacher, load_teacher_logits
@@ -51,7 +52,7 @@ def build_teacher_logits(config: TrainConfig, dataset: Dataset, *, say: Say) -> 
 
 def build_model(config: TrainConfig, dataset: Dataset) -> nn.Module:
     """The config's model for the dataset's classes, channels and image size, with weights drawn from the seed."""
-    return create_with_options(
+    model = create_with_options(
         config.model,
         config.model_options,
         num_classes=dataset.num_classes,
@@ -59,6 +60,8 @@ def build_model(config: TrainConfig, dataset: Dataset) -> nn.Module:
         image_size=dataset.image_shape[1:],
         seed=config.seed,
     )
+    remember_kernels(model, config.engine.kernels)
+    return model
 
 
 def check_sizes(config: TrainConfig, dataset: Dataset) -> None:

@@ -14,6 +14,7 @@ from thumbnet.data.source_registry import fit_for, obeys, source_name
 from thumbnet.data.sources import load_dataset
 from thumbnet.data.white_levels import scale_for
 from thumbnet.errors import CheckpointError, RunError
+from thumbnet.kernels.scoring import remember_kernels
 from thumbnet.models.registry import num_params
 from thumbnet.models.weights import put_weights
 from thumbnet.runs.files.checkpoint import Checkpoint
@@ -182,6 +183,7 @@ def load_run(path: str | Path, *, trust_code: bool = False, model: object = None
         )
     put_weights(network, folder.read_checked(WEIGHTS, error=CheckpointError), name=str(folder.path / WEIGHTS))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in training: the same to the last bit
+    remember_kernels(network, config.engine.kernels)
     return Run(network.eval(), card, folder.path, config, history, metrics, asked)
 
 

@@ -19,6 +19,7 @@ from thumbnet.data.batches import memory_order, num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.kernels.choice import describe_kernels, pick_kernels, runs_fully_fused, using_kernels
 from thumbnet.kernels.memory import keep_freed_memory
+from thumbnet.kernels.scoring import remember_kernels
 from thumbnet.kernels.sync_norm import synchronised
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.fine_tuning import FineTuning
@@ -121,6 +122,7 @@ def fit(
     objective = objective.resolved()
     body_lr_factor = 1.0 if fine_tuning is None else fine_tuning.body_lr_factor
     check_body(model, body_lr_factor)
+    remember_kernels(model, engine.kernels)
     engine = engine_for_body(engine, body_lr_factor)
     device = pick_device(engine.device)
     library = pick_kernels(engine.kernels, model, device, compiled=engine.compiled)
@@ -202,7 +204,7 @@ def fit(
         check_finite(model, step=done)
         is_scored = epoch % length.score_every == 0 or done == course.num_steps
         applied = nullcontext() if average is None or not is_scored else average.applied()
-        with applied, using_kernels(model, None), finite_at(done):  # scores are PyTorch's
+        with applied, using_kernels(model, library), finite_at(done):
             scores = {split: scorer(model) for split, scorer in scorers.items()} if is_scored else {}
         record = record_of(epoch, course.lr_at(done - 1), trained, scores, setup_s=setup_s)
         setup_s = 0.0

@@ -25,14 +25,14 @@ from thumbnet.augment.own import own_augmentation
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.streamed import is_large
-from thumbnet.kernels.images import Windows, make_images, supports_images
+from thumbnet.kernels.images import Windows, make_images, supports_images, table_of_levels
 from thumbnet.kernels.library import Kernels
 from thumbnet.models.blocks import InitFromData
 from thumbnet.specs.code_reference import is_own_code
 from thumbnet.specs.data import DataSpec
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.policies import AUTO, pixel_unit
-from thumbnet.training.windows import draw_windows, only_windows, table_of_levels
+from thumbnet.training.windows import draw_windows, only_windows
 
 OWN_PICTURES = ("folder", "packed", "npz", "arrays")  # the data sources of a user's own pictures
 NUM_SAMPLE_IMAGES = 2_000  # for a data-dependent initialisation, of images of up to 64x64 pixels

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from thumbnet.augment import Augmentation, Draws, HorizontalFlip, Part, RandomCrop, draws_for
-from thumbnet.data.batches import normalise
-from thumbnet.kernels.images import GREY_LEVELS, Windows
+from thumbnet.kernels.images import Windows
 from thumbnet.kernels.support import MAX_SIZE
 
 
@@ -47,10 +45,3 @@ def draw_windows(
         else:
             flips = draws["selected"] if flipped is None else flipped ^ draws["selected"]
     return Windows(top, left, flips, padding, reflects)
-
-
-@lru_cache
-def table_of_levels(mean: tuple[float, ...], std: tuple[float, ...]) -> Float32[Tensor, "c 256"]:
-    """Each grey level as `normalise` makes it, by channel."""
-    levels = torch.arange(GREY_LEVELS, dtype=torch.uint8, device="cpu").expand(1, len(mean), 1, GREY_LEVELS)
-    return normalise(levels, mean, std)[0, :, 0].contiguous()
