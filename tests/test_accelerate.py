@@ -666,7 +666,7 @@ def test_fit_runs_them_while_it_trains_and_scores(tiny_dataset: thumbnet.Dataset
     assert (
         fit_flat(model, tiny_dataset, batch_size=32, fine_tuning=FineTuning(), kernels="pytorch").kernels == "pytorch"
     )
-    assert len(ran) == 2 * 3
+    assert len(ran) == 2 * (3 + 1)
 
 
 def test_fit_leaves_a_model_as_it_was(tiny_dataset: thumbnet.Dataset) -> None:
