@@ -214,7 +214,7 @@ def test_fit_by_pytorch_runs_nothing_of_ours(tiny_dataset: thumbnet.Dataset, ran
     fit_flat(model, tiny_dataset, **training)
     trained = max(count for is_training, count in modes if is_training)
     assert trained == 2 * 3
-    assert {count for is_training, count in modes if not is_training} == {trained + 2}
+    assert {count for is_training, count in modes if not is_training} == {trained}, "scores are PyTorch's"
     assert [vars(each).get("_conv_forward") for each in model.modules()] == entries
 
 

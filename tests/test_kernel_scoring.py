@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from fitting import fit_flat
 from kernel_builds import BUILDS, FLAGS
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
+from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.kernels import convolution_choice, library
+from thumbnet.kernels.block_support import MIN_SCORED
 from thumbnet.kernels.choice import using_kernels
 from thumbnet.kernels.compiler import can_compile
 from thumbnet.kernels.images import normalised
 from thumbnet.kernels.library import forget_kernels, kernels_at_hand, load_kernels
-from thumbnet.kernels.scoring import MIN_IMAGES, remember_kernels
+from thumbnet.kernels.precompiled import fitting_target
+from thumbnet.kernels.scoring import MIN_IMAGES, remember_kernels, scoring
 from thumbnet.models.registry import create_model
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
@@ -170,6 +176,7 @@ def test_those_of_a_training_are_at_hand_without_a_folder_to_keep_them_in(monkey
 def test_a_training_scores_by_what_it_trains_by(
     kernels: str, monkeypatch: pytest.MonkeyPatch, tiny_dataset: Dataset
 ) -> None:
+    monkeypatch.setattr("thumbnet.kernels.scoring.MIN_IMAGES", 1)
     calls = counted_calls(monkeypatch)
     model = create_model("sprint-long", seed=0, num_classes=3, blocks="b32 b48p")
     fit_flat(model, tiny_dataset, epochs=1, batch_size=32, lr=0.01, kernels=kernels, score=("val",))
@@ -177,6 +184,66 @@ def test_a_training_scores_by_what_it_trains_by(
     calls.clear()
     scored(model, MIN_IMAGES)
     assert bool(calls) == (kernels == "pytorch")
+
+
+def test_several_threads_score_one_model() -> None:
+    load_kernels()
+    model = trained("sprint")
+    expected = scored(model, 120)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda number: scored(model, number), [120, 60, 120, 50, 70, 120, 60, 50] * 3):
+            torch.testing.assert_close(found, expected[: len(found)], rtol=1e-5, atol=1e-5)
+    assert all(block.kernels is None for block in model.blocks), "only while it scores"
+    copy.deepcopy(model)
+
+
+@pytest.mark.parametrize("wrap", [nn.Sequential, lambda model: torch.compile(model, backend="eager")])
+def test_what_stands_around_a_model_is_respected(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    load_kernels()
+    model = trained("sprint")
+    if wrap is nn.Sequential:
+        remember_kernels(model, "pytorch")
+    with scoring(wrap(model), num_images=MIN_IMAGES) as kernels:
+        assert kernels is None
+
+
+def test_a_mode_sees_every_operation() -> None:
+    load_kernels()
+    model, images = trained("sprint"), torch.zeros(MIN_IMAGES, 3, 32, 32, dtype=torch.uint8)
+    with FlopCounterMode(display=False) as counter:
+        predict_logits(model, images, mean=(0.5,) * 3, std=(0.25,) * 3)
+    assert counter.get_total_flops() > MIN_IMAGES * 1e6
+
+
+def test_what_is_hooked_to_a_block_is_called() -> None:
+    load_kernels()
+    model, seen = trained("sprint"), []
+    for block in model.blocks:
+        block.depthwise.register_forward_hook(lambda *_: seen.append(1))
+    scored(model, MIN_IMAGES)
+    assert len(seen) == len(model.blocks)
+
+
+def test_huge_images_stay_with_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = trained("sprint", blocks="c16s c24p")
+    calls = counted_calls(monkeypatch)
+    with using_kernels(model, load_kernels(FLAGS)), torch.inference_mode():
+        model(torch.randn(MIN_SCORED, 3, 16, 16))
+        assert not calls
+        model(torch.randn(MIN_SCORED - 1, 3, 16, 16))
+        assert len(calls) == 2
+
+
+def test_a_wheel_that_cannot_be_used_hides_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load_kernels()
+    if loaded.target is not None:
+        pytest.skip("these are the wheel's")
+    forget_kernels()
+    loaded = load_kernels()
+    target = fitting_target()
+    monkeypatch.setattr(library, "installed_target", lambda: target)
+    monkeypatch.setattr(library, "find_precompiled", lambda _: (_ for _ in ()).throw(ConfigError("damaged")))
+    assert kernels_at_hand() is loaded
 
 
 def test_kernels_within_others_are_given_back() -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.predictions import batch_size_for, evaluating
+from thumbnet.kernels.images import normalised
+from thumbnet.kernels.scoring import scoring
 from thumbnet.models.blocknet import BlockNet, architecture_of_model
 from thumbnet.models.export_data import (
     AFTER,
@@ -56,9 +57,9 @@ def _measure_ranges(model: BlockNet, images: Tensor, dataset: Dataset) -> dict[s
     hooks = [module.register_forward_hook(_widen(found, name)) for name, module in watched.items()]
     device = next(model.parameters()).device
     try:
-        with evaluating(model):
+        with evaluating(model), scoring(model, num_images=len(images)) as kernels:
             for batch in images.split(batch_size_for(images)):
-                model(normalise(batch.to(device), dataset.mean, dataset.std))
+                model(normalised(kernels, batch.to(device), dataset.mean, dataset.std))
     finally:
         for hook in hooks:
             hook.remove()

@@ -19,6 +19,7 @@ from thumbnet.kernels.convolution_support import (
 from thumbnet.kernels.support import MAX_SIZE, PLAIN, STORAGE_DTYPES, can_be_stored, storage_dtype
 
 CHANNEL_MULTIPLE = 8  # on every processor, so that what is fused does not depend on it
+MIN_SCORED = 4  # images at a time; whatever the number of threads is, so that results do not depend on it
 Layer = TypeVar("Layer", bound=nn.Module)
 
 
@@ -157,7 +158,7 @@ def supports_strided(
     return (
         channels == conv.in_channels
         and min(height + grown, width + grown) > 0
-        and _trains_or_scores(norm)
+        and _trains_or_scores(norm, batch)
         and all(each is not None and each.device.type == "cpu" for each in _vectors(norm))
         and storage_dtype(maps) in STORAGE_DTYPES
         and batch * size[0] * size[1] > 1
@@ -200,7 +201,7 @@ def _suit(maps: Tensor, norm: nn.Module, *, pools: bool, shrinkage: int = 0) -> 
     convolved = torch.Size((batch, channels, height - shrinkage, width - shrinkage))
     batch, _, height, width = pooled_shape(convolved, pools=pools)
     return (
-        _trains_or_scores(norm)
+        _trains_or_scores(norm, batch)
         and all(each is not None and each.device.type == "cpu" for each in _vectors(norm))
         and batch * height * width > 1  # PyTorch says why one value has no deviation
         and max(maps.shape) <= MAX_SIZE
@@ -208,9 +209,10 @@ def _suit(maps: Tensor, norm: nn.Module, *, pools: bool, shrinkage: int = 0) -> 
     )
 
 
-def _trains_or_scores(norm: nn.Module) -> bool:
-    """Whether a norm takes the batch's statistics, or its running ones with nothing to be differentiated."""
-    return norm.training or not torch.is_grad_enabled()
+def _trains_or_scores(norm: nn.Module, batch: int) -> bool:
+    """Whether a norm takes the batch's statistics, or its running ones with nothing to be differentiated: then of some
+    images, since each is one thread's work, and huge ones come one by one."""
+    return norm.training or (batch >= MIN_SCORED and not torch.is_grad_enabled())
 
 
 def _vectors(norm: nn.Module) -> tuple[Tensor | None, ...]:

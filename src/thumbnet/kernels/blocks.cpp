@@ -1,4 +1,4 @@
-// Blocks of a network in training, fused: each map is read and written once or twice where a framework passes over it
+// Blocks of a network, in training and in scoring, fused: each map is read and written once or twice where a framework passes over it
 // ten times, since memory, not arithmetic, is what small processors lack.
 //
 // Maps are [n, h, w, c] in memory (channels last), stored as float32 or as bfloat16; all arithmetic is float32. A norm's

@@ -153,7 +153,7 @@ def attach(layer: nn.Conv2d, kernels: Kernels | None) -> None:
 def detach(layer: nn.Module) -> None:
     """Let a layer run through PyTorch's again."""
     if kernel_forward_of(layer) is not None:
-        del vars(layer)[METHOD]
+        vars(layer).pop(METHOD, None)  # another thread may have done it
 
 
 def _is_channels_last(values: Tensor) -> bool:

@@ -110,7 +110,10 @@ def load_kernels(flags: Sequence[str] | None = None, *, say: Say | None = None) 
 
 def kernels_at_hand() -> Kernels | None:
     """The kernels that `load_kernels` would give without compiling and without a word; None if it could not."""
-    flags = kernel_flags()
+    try:
+        flags = kernel_flags()
+    except ConfigError:
+        return None
     if flags not in _at_hand:
         kernels = _find_at_hand(flags)
         if kernels is None:
@@ -126,6 +129,7 @@ def _find_at_hand(flags: Sequence[str]) -> Kernels | None:
         if path is not None:
             share_openmp()
             return Kernels(path, target)
+    with suppress(ConfigError, OSError):  # also where g++ replaced those of the wheel
         compiler, cache = find_compiler(), open_cache()
         digest = digest_of_kernels(compiler, flags)
         loaded = _loaded.get((digest, cache))

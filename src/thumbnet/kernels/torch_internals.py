@@ -53,6 +53,11 @@ def is_hooked(layer: nn.Module) -> bool:
     return bool(own[HOOKS[0]] or own[HOOKS[1]] or own[HOOKS[2]] or own[HOOKS[3]])
 
 
+def is_compiled(layer: nn.Module) -> bool:
+    """Whether `torch.compile` is at work in this module, or is this module."""
+    return vars(layer).get("_compiled_call_impl") is not None or "_orig_mod" in layer._modules
+
+
 def is_batched_or_without_memory(values: Tensor) -> bool:
     """Whether a tensor stands for several, or for zeros that are stored nowhere."""
     return values._is_zerotensor() or is_legacy_batchedtensor(values)

@@ -104,9 +104,10 @@ class BlockNet(nn.Module):
         """Whitening, ReLU and the first block by our kernels; None where they cannot do these as one."""
         first = self.blocks[0]
         assert isinstance(first, _Block)
-        if not (first.kernels is not None and first.is_plain and has_no_hooks(self.blocks, first)):
+        kernels = first.kernels  # once: another thread may score with it, too
+        if not (kernels is not None and first.is_plain and has_no_hooks(self.blocks, first)):
             return None
-        return fused_strided(first.kernels, images, first.conv, first.norm, whitening=self.whiten)
+        return fused_strided(kernels, images, first.conv, first.norm, whitening=self.whiten)
 
 
 def architecture_of_model(model: nn.Module) -> Architecture | None:
@@ -142,7 +143,7 @@ class _Block(nn.Module):
     @property
     def is_plain(self) -> bool:
         """Whether its convolution is all that comes before the norm."""
-        return type(self.depthwise) is nn.Identity
+        return type(self.depthwise) is nn.Identity and has_no_hooks(self.depthwise)
 
     @property
     def supports_kernels(self) -> bool:

@@ -183,7 +183,8 @@ def load_run(path: str | Path, *, trust_code: bool = False, model: object = None
         )
     put_weights(network, folder.read_checked(WEIGHTS, error=CheckpointError), name=str(folder.path / WEIGHTS))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in training: the same to the last bit
-    remember_kernels(network, config.engine.kernels)
+    by_pytorch = metrics.get("kernels") == "pytorch" and metrics.get("device") == "cpu"
+    remember_kernels(network, "pytorch" if by_pytorch else config.engine.kernels)
     return Run(network.eval(), card, folder.path, config, history, metrics, asked)
 
 

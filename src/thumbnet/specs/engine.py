@@ -26,7 +26,8 @@ class Engine:
         precision: of convolutions and matrix products; `auto`: bfloat16 where the device, or our kernels, are faster
             with it.
         kernels: `native` (ours, for blocks and convolutions on a CPU; they need Linux, and a wheel that brings them or
-            g++), `pytorch`, or `auto`: ours where they can be had.
+            g++), `pytorch`, or `auto`: ours where they can be had. What PyTorch's trained is scored by these, else ours
+            score where they are at hand, from 50 images on.
         compiled: train through `torch.compile`: for GPUs; on a CPU it needs a C++ compiler and a minute to warm up.
         threads: of a CPU that compute one training, 1 to 1024; None: as many as PyTorch takes. Sums over several may be
             rounded in another way, so the number belongs to what a training is repeated with.

@@ -22,7 +22,8 @@ def check_body(model: nn.Module, lr_factor: float) -> None:
 
 
 def engine_for_body(engine: Engine, lr_factor: float) -> Engine:
-    """The engine that can train it: our kernels compute a batch's statistics in every block, also in a frozen one.
+    """The engine that can train it: where something is differentiated, our kernels have no norm in evaluation, as
+    those of a frozen body are.
 
     Raises:
         ConfigError: our kernels are asked for, and the body is frozen.

@@ -122,10 +122,10 @@ def fit(
     objective = objective.resolved()
     body_lr_factor = 1.0 if fine_tuning is None else fine_tuning.body_lr_factor
     check_body(model, body_lr_factor)
-    remember_kernels(model, engine.kernels)
     engine = engine_for_body(engine, body_lr_factor)
     device = pick_device(engine.device)
     library = pick_kernels(engine.kernels, model, device, compiled=engine.compiled)
+    remember_kernels(model, "pytorch" if library is None and device.type == "cpu" else engine.kernels)
     train = train_images_of(dataset, inputs, objective, seed=seed, device=device, library=library)
     model.to(device, memory_format=memory_order(device))  # type: ignore[call-overload]  # missing in its stubs
     body = Body(model, body_lr_factor)
@@ -204,7 +204,7 @@ def fit(
         check_finite(model, step=done)
         is_scored = epoch % length.score_every == 0 or done == course.num_steps
         applied = nullcontext() if average is None or not is_scored else average.applied()
-        with applied, using_kernels(model, library), finite_at(done):
+        with applied, using_kernels(model, None), finite_at(done):  # `scoring` takes ours
             scores = {split: scorer(model) for split, scorer in scorers.items()} if is_scored else {}
         record = record_of(epoch, course.lr_at(done - 1), trained, scores, setup_s=setup_s)
         setup_s = 0.0
