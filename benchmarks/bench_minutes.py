@@ -75,7 +75,13 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, required=True, metavar="DIR", help="where sets and results are")
     names = list(BUDGETS)
     parser.add_argument("--sets", nargs="+", choices=names, default=names[:2], help=f"of {', '.join(names)}")
-    parser.add_argument("--minutes", nargs="+", type=float, metavar="M", help="these budgets, of a set only its own, or any that no set has")
+    parser.add_argument(
+        "--minutes",
+        nargs="+",
+        type=float,
+        metavar="M",
+        help="these budgets, of a set only its own, or any that no set has",
+    )
     parser.add_argument("--runs", type=int, help=f"of each budget (default: {RUNS}, from {LONG_FROM:g} minutes on 1)")
     parser.add_argument("--forms", nargs="+", choices=list(FORMS), default=["one"], help="one, seeds, folds")
     parser.add_argument("--busy", action="store_true", help="beside two processes that never rest")

@@ -116,7 +116,9 @@ def test_commands_are_timed_once_and_by_the_shortest_first(
     assert len(commands) == 7  # an hour once
     measure("--sets", "digits", "--again", "--runs", "1")
     assert len(commands) == 8
-    measure("--sets", "digits", "--minutes", "13", "3", "--runs", "1")  # of a machine of another speed; 3 are not its own
+    measure(
+        "--sets", "digits", "--minutes", "13", "3", "--runs", "1"
+    )  # of a machine of another speed; 3 are not its own
     assert [command[command.index("--minutes") + 1] for command in commands[8:]] == ["13"]
     report = (tmp_path / "minutes.md").read_text()
     assert (
