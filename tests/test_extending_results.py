@@ -12,6 +12,7 @@ from markupsafe import Markup
 import thumbnet
 from plugins import install_plugin
 from small_runs import small_config, write_small_data
+from test_custom_intervals import few_resamples
 from thumbnet.cli import main
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
@@ -54,14 +55,27 @@ def share_of_first_class(predictions: Predictions) -> float:
     return float((predictions.predicted == 0).double().mean())
 
 
-def test_a_registered_metric_is_in_the_analysis_and_in_the_report(tiny_dataset: Dataset) -> None:
+def test_a_registered_metric_is_in_the_analysis_and_in_the_report(
+    tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_resamples(monkeypatch)
     thumbnet.register_metric("share-of-first", share_of_first_class)
+    thumbnet.register_metric("counted", lambda predictions: float(len(predictions.labels)))
     thumbnet.register_metric("not-here", lambda predictions: None)
     analysis = thumbnet.analyse(evaluation_of(tiny_dataset), tiny_dataset.class_names)
-    assert analysis.to_dict()["custom_metrics"] == {"share-of-first": pytest.approx(2 / 3), "not-here": None}
-    assert "share-of-first 0.6667, not-here -" in str(analysis)
+    assert analysis.to_dict()["custom_metrics"] == {
+        "share-of-first": pytest.approx(2 / 3),
+        "counted": 45.0,
+        "not-here": None,
+    }
+    bounds = analysis.custom_metric_intervals["share-of-first"].interval
+    assert bounds is not None
+    assert "share-of-first 0.6667 ({:.4g} to {:.4g}), counted".format(*bounds) in str(analysis)
+    assert " (no interval: all resamples give the same), not-here -" in str(analysis)
     page = report_of(tiny_dataset)
-    assert "<dt>share-of-first</dt><dd>0.6667" in page
+    span = "95 % interval {:.4g} to {:.4g}".format(*bounds)
+    assert f"<dt>share-of-first</dt><dd>0.6667<small>{span}</small>" in page
+    assert "<small>no interval: all resamples give the same</small>" in page
     assert "not-here" not in page
 
 

@@ -33,6 +33,7 @@ from thumbnet.evaluation.classes import (
     most_confident_wrong,
     top_accuracy,
 )
+from thumbnet.evaluation.custom_intervals import MetricInterval, custom_metric_intervals, custom_to_dict
 from thumbnet.evaluation.group_bootstrap import group_class_intervals
 from thumbnet.evaluation.intervals import Interval, accuracy_interval
 from thumbnet.evaluation.metrics import Evaluation, standard_error
@@ -61,7 +62,7 @@ class Analysis:
     `binary` is None of more than two classes, and where all images are of one.
     `standard_error` is that of the accuracy, from the number of images; `temperature` and `calibrated`, the calibration
     with that temperature, are None where there were too few held-out predictions to fit it on, or none could be fitted.
-    `paths` are the images' files, if they have any.
+    `paths` are the images' files, if they have any; `groups` numbers of the images, equal for those of a group.
     """
 
     evaluation: Evaluation
@@ -78,6 +79,15 @@ class Analysis:
     temperature: float | None
     calibrated: Calibration | None
     paths: tuple[str, ...] | None = None
+    groups: tuple[int, ...] | None = None
+
+    @cached_property
+    def custom_metric_intervals(self) -> dict[str, MetricInterval]:
+        """Those of the users' metrics, by name; nowhere narrower than by whole groups, where images belong together."""
+        if self.groups is None:
+            return self.evaluation.custom_metric_intervals
+        evaluation = self.evaluation
+        return custom_metric_intervals(evaluation.predictions, evaluation.custom_metrics, np.array(self.groups))
 
     @cached_property
     def when_sure(self) -> Refusals | None:
@@ -148,8 +158,7 @@ class Analysis:
                 "unknown_beyond": self.evaluation.unknown.limit,
                 **self.when_known.named(refused="unknown", answered="known"),
             }
-        if self.evaluation.custom_metrics:
-            values["custom_metrics"] = self.evaluation.custom_metrics
+        values |= custom_to_dict(self.evaluation.custom_metrics, self.custom_metric_intervals)
         if self.temperature is not None and self.calibrated is not None:
             values |= {
                 "temperature": self.temperature,
@@ -201,7 +210,7 @@ def analyse(
             where there are at least MIN_TEMPERATURE_IMAGES.
         paths: of the scored images' files, if they have any.
         groups: a number for each image, equal for those that belong together, by which the intervals of the classes,
-            of the calibration and of the accuracies at a coverage then are, too; None: each image is for itself.
+            of the calibration, the accuracies at a coverage and the users' metrics are, too; None: each is for itself.
     """
     predictions = evaluation.predictions
     numbers = None if groups is None else np.array(groups)
@@ -222,6 +231,7 @@ def analyse(
         temperature=temperature,
         calibrated=None if temperature is None else calibrate(at_temperature(predictions, temperature), groups=numbers),
         paths=None if paths is None else tuple(paths),
+        groups=None if groups is None else tuple(groups),
     )
 
 

@@ -33,9 +33,13 @@ def describe_analysis(analysis: Analysis) -> str:
     if analysis.temperature is not None and analysis.calibrated is not None:
         calibrated = with_interval(analysis.calibrated.error, analysis.calibrated.interval)
         lines[-1] += f", with temperature {analysis.temperature:.3f} {calibrated}"
-    custom = evaluation.custom_metrics.items()
-    if custom:
-        lines.append(", ".join(f"{name} {'-' if value is None else format(value, '.4g')}" for name, value in custom))
+    if evaluation.custom_metrics:
+        intervals = analysis.custom_metric_intervals
+        texts = [
+            f"{name} -" if value is None else f"{name} {value:.4g} ({escaped(str(intervals[name]))})"
+            for name, value in evaluation.custom_metrics.items()
+        ]
+        lines.append(", ".join(texts))
     lines += ["", "accuracy where it answers only the most confident:"]
     lines += aligned(
         [

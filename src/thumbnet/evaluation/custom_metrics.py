@@ -20,7 +20,8 @@ def register_metric(name: str, metric: Metric, *, replace: bool = False) -> None
     Args:
         name: under which it is reported: lower-case letters, digits, `-`, `_` and `.`.
         metric: is given the predictions of a split (logits [N,K], labels [N] and what follows from them) and returns a
-            finite number, or None where it is not defined.
+            finite number, or None where it is not defined. It is called again on resamples of the images, for its
+            interval (see custom_intervals.py).
         replace: take the place of a metric that was registered before.
 
     Raises:
@@ -35,10 +36,11 @@ def custom_metrics(predictions: Predictions) -> dict[str, float | None]:
     Raises:
         ConfigError: a metric returns no finite number, or its package cannot be loaded.
     """
-    return {name: _checked(name, metric(predictions)) for name, metric in METRICS.items()}
+    return {name: checked_value(name, metric(predictions)) for name, metric in METRICS.items()}
 
 
-def _checked(name: str, value: object) -> float | None:
+def checked_value(name: str, value: object) -> float | None:
+    """What a metric gave, as a number, or None; ConfigError where it is neither."""
     if value is None:
         return None
     try:

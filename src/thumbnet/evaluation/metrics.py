@@ -18,6 +18,7 @@ from thumbnet.evaluation.binary import BinaryCurves, OperatingPoint, binary_curv
 from thumbnet.evaluation.binary_intervals import auc_interval, average_precision_interval
 from thumbnet.evaluation.calibration import Calibration, calibrate
 from thumbnet.evaluation.classes import summed_confusion
+from thumbnet.evaluation.custom_intervals import MetricInterval, custom_metric_intervals
 from thumbnet.evaluation.custom_metrics import custom_metrics
 from thumbnet.evaluation.intervals import Interval, accuracy_interval, mean_interval
 from thumbnet.evaluation.overall import OverallIntervals, balanced_accuracies, overall_intervals, overall_metrics
@@ -108,6 +109,11 @@ class Evaluation:
     def custom_metrics(self) -> dict[str, float | None]:
         """The metrics that users registered, by name; None where one is not defined."""
         return custom_metrics(self.predictions)
+
+    @cached_property
+    def custom_metric_intervals(self) -> dict[str, MetricInterval]:
+        """Those of the users' metrics that are defined, by name."""
+        return custom_metric_intervals(self.predictions, self.custom_metrics)
 
 
 def evaluate(

@@ -89,11 +89,13 @@ def overall_intervals(confusion: Int64[np.ndarray, "k k"], *, seed: int = 0) -> 
     )
 
 
-def around(value: float, draws: Float64[np.ndarray, " b"], *, lowest: float) -> tuple[float, float]:
-    """The interval of a value from `lowest` to 1, with arms as long as those of the draws around their median."""
+def around(
+    value: float, draws: Float64[np.ndarray, " b"], *, lowest: float, highest: float = 1.0
+) -> tuple[float, float]:
+    """The interval of a value from `lowest` to `highest`; its arms are those of draws around their median."""
     low, high = percentile_interval(draws)
     median = float(np.median(draws))
-    return max(lowest, value - (median - low)), min(1.0, value + (high - median))
+    return max(lowest, value - (median - low)), min(highest, value + (high - median))
 
 
 def percentile_interval(values: Float64[np.ndarray, " b"]) -> tuple[float, float]:

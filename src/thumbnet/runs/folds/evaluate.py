@@ -8,6 +8,7 @@ from pathlib import Path
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.runs.folds.figures import OutOfFold
 from thumbnet.runs.folds.label_figures import LabelsOutOfFold, any_out_of_fold
+from thumbnet.runs.folds.pooled import PooledFigure
 from thumbnet.runs.folds.runs import load_folds, read_folds
 from thumbnet.runs.run import RunDir
 from thumbnet.runs.seeds.evaluate import shown
@@ -52,13 +53,12 @@ class FoldsEvaluation:
         table = [("figure", "all images", f"{CONFIDENCE_LEVEL:.0%} interval", "mean of folds", "deviation", *folds)]
         for name, figure in found.figures.items():
             mean, std = over_folds[name]
-            bounds = f"{shown(name, figure.low).removesuffix(' %')} to {shown(name, figure.high).removesuffix(' %')}"
             of_folds = [_or_dash(name, row.get(name)) for row in found.by_fold]
             table.append(
                 (
                     name.replace("_", " "),
                     shown(name, figure.value),
-                    bounds,
+                    _span(name, figure),
                     _or_dash(name, mean),
                     _or_dash(name, std).removesuffix(" %"),
                     *of_folds,
@@ -70,6 +70,13 @@ class FoldsEvaluation:
         for seed, each in zip(self.seeds, found.of_seeds, strict=True):
             lines += [f"seed {seed}"] * (len(self.seeds) > 1) + [str(each)]
         return "\n".join(lines)
+
+
+def _span(name: str, figure: PooledFigure) -> str:
+    """The interval, without a unit at its lower bound; a dash where a metric of the user's own has none."""
+    if figure.low is None or figure.high is None:
+        return "-"
+    return f"{shown(name, figure.low).removesuffix(' %')} to {shown(name, figure.high).removesuffix(' %')}"
 
 
 def _or_dash(name: str, value: float | None) -> str:

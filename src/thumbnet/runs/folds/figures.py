@@ -14,7 +14,7 @@ from thumbnet.evaluation.analysis import Analysis, analyse
 from thumbnet.evaluation.group_bootstrap import group_intervals
 from thumbnet.evaluation.metrics import Evaluation, metrics_over_classes, summarise_predictions
 from thumbnet.evaluation.predictions import Predictions, StoredPredictions
-from thumbnet.runs.folds.pooled import PooledFolds, means_of_rows, source_order
+from thumbnet.runs.folds.pooled import PooledFolds, SeedFigure, means_of_rows, source_order
 from thumbnet.runs.folds.table import FoldList, FoldTable
 from thumbnet.runs.run import Run, RunDir
 
@@ -42,7 +42,7 @@ class OutOfFold(PooledFolds):
         overall = self.analyses[0].overall
         return Baseline(overall.commonest_class, overall.commonest_share)
 
-    def with_intervals(self) -> Sequence[Mapping[str, tuple[float, float, float]]]:
+    def with_intervals(self) -> Sequence[Mapping[str, SeedFigure]]:
         return [_with_intervals(analysis, self.table.groups()) for analysis in self.analyses]
 
 
@@ -100,12 +100,13 @@ def _figures_of(evaluation: Evaluation, class_names: Sequence[str]) -> dict[str,
     over_classes = metrics_over_classes(evaluation, class_names)
     named = {name.removeprefix("test_"): value for name, value in over_classes.items()}
     values = {"accuracy": evaluation.accuracy, **named}
-    return {name: values[name] for name in FIGURES if name in values}
+    own = {name: value for name, value in evaluation.custom_metrics.items() if value is not None}
+    return {**own, **{name: values[name] for name in FIGURES if name in values}}
 
 
-def _with_intervals(analysis: Analysis, groups: Sequence[int] | None) -> dict[str, tuple[float, float, float]]:
-    """Each figure of a seed with the bounds of its interval, never narrower by groups than by images: of groups that
-    are all right alike, a bootstrap knows nothing."""
+def _with_intervals(analysis: Analysis, groups: Sequence[int] | None) -> dict[str, SeedFigure]:
+    """Each figure of a seed, and each metric of the user's own, with the bounds of its interval, never narrower by
+    groups than by images: of groups that are all right alike, a bootstrap knows nothing."""
     evaluation, values = analysis.evaluation, analysis.to_dict()
     by_group: Mapping[str, tuple[float, float]] = {}
     if groups is not None:
@@ -115,5 +116,10 @@ def _with_intervals(analysis: Analysis, groups: Sequence[int] | None) -> dict[st
         if name in values:
             low, high = values[f"{name}_interval"]
             other_low, other_high = by_group.get(name, (low, high))
-            found[name] = values[name], min(low, other_low), max(high, other_high)
+            found[name] = SeedFigure(values[name], min(low, other_low), max(high, other_high))
+    for name, own in analysis.custom_metric_intervals.items():
+        value = evaluation.custom_metrics[name]
+        assert value is not None  # an undefined one has no interval
+        bounds = own.interval or (None, None)
+        found.setdefault(name, SeedFigure(value, bounds[0], bounds[1], own.reason))
     return found

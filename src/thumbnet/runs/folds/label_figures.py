@@ -12,7 +12,7 @@ from thumbnet.errors import RunError
 from thumbnet.evaluation.label_predictions import LabelPredictions, StoredLabels
 from thumbnet.evaluation.multi_label import LabelEvaluation, label_evaluation_of
 from thumbnet.runs.folds.figures import OutOfFold, out_of_fold
-from thumbnet.runs.folds.pooled import PooledFolds, means_of_rows, source_order
+from thumbnet.runs.folds.pooled import PooledFolds, SeedFigure, means_of_rows, source_order
 from thumbnet.runs.folds.table import FoldList, FoldTable
 from thumbnet.runs.run import Run, RunDir
 
@@ -38,10 +38,10 @@ class LabelsOutOfFold(PooledFolds):
     def baseline(self) -> Baseline:
         return self.evaluations[0].baseline
 
-    def with_intervals(self) -> Sequence[Mapping[str, tuple[float, float, float]]]:
+    def with_intervals(self) -> Sequence[Mapping[str, SeedFigure]]:
         return [
             {
-                name: (value, *evaluation.intervals[name])
+                name: SeedFigure(value, *evaluation.intervals[name])
                 for name, value in evaluation.figures.items()
                 if name in evaluation.intervals
             }

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int64
@@ -18,15 +19,27 @@ from thumbnet.evaluation.multi_label import LabelEvaluation
 from thumbnet.runs.folds.table import FoldList, FoldTable
 
 
+class SeedFigure(NamedTuple):
+    """A figure of all images by the models of one seed, with the bounds of its interval, or the reason why a metric of
+    the user's own has none."""
+
+    value: float
+    low: float | None
+    high: float | None
+    reason: str = ""
+
+
 @dataclass(frozen=True)
 class PooledFigure:
     """A figure of all images: its mean over the seeds; the interval that other images, or groups of them, would give it
-    (the mean of the seeds' bounds); its deviation from seed to seed, None for a single one."""
+    (the mean of the seeds' bounds); its deviation from seed to seed, None for a single one. A metric of the user's own
+    may have no interval, for this `reason`."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     std_over_seeds: float | None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ class PooledFolds(ABC):
         """The metrics of each seed."""
 
     @abstractmethod
-    def with_intervals(self) -> Sequence[Mapping[str, tuple[float, float, float]]]:
+    def with_intervals(self) -> Sequence[Mapping[str, SeedFigure]]:
         """Of each seed each figure of all images with the bounds of its interval, which is by whole groups where these
         are known."""
 
@@ -66,12 +79,14 @@ class PooledFolds(ABC):
         figures: dict[str, PooledFigure] = {}
         for name in rows[0]:
             if all(name in row for row in rows):
-                values = [row[name][0] for row in rows]
+                of_seeds = [row[name] for row in rows]
+                values = [each.value for each in of_seeds]
                 figures[name] = PooledFigure(
                     statistics.fmean(values),
-                    statistics.fmean(row[name][1] for row in rows),
-                    statistics.fmean(row[name][2] for row in rows),
+                    _mean_if_all([each.low for each in of_seeds]),
+                    _mean_if_all([each.high for each in of_seeds]),
                     statistics.stdev(values) if len(values) > 1 else None,
+                    next((each.reason for each in of_seeds if each.reason), ""),
                 )
         return figures
 
@@ -84,6 +99,12 @@ class PooledFolds(ABC):
             mean = statistics.fmean(values) if values else None
             found[name] = mean, statistics.stdev(values) if len(values) > 1 else None
         return found
+
+
+def _mean_if_all(values: Sequence[float | None]) -> float | None:
+    """The mean; None where a value is not known."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) else None
 
 
 def source_order(table: FoldTable, num_folds: int) -> Int64[Tensor, " n"]:

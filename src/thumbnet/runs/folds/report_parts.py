@@ -49,11 +49,13 @@ def with_common_remarks(own: Dataset, runs: Sequence[Run]) -> Dataset:
 def fold_headlines(runs: Sequence[Run], found: PooledFolds) -> list[Headline]:
     headlines = []
     for name, figure in found.figures.items():
-        low, high = (shown(name, bound).removesuffix(" %") for bound in (figure.low, figure.high))
-        note = f"{per_cent(CONFIDENCE_LEVEL)} interval {low} to {high}"
+        note = f"no interval: {figure.reason}"
+        if figure.low is not None and figure.high is not None:
+            low, high = (shown(name, bound).removesuffix(" %") for bound in (figure.low, figure.high))
+            note = f"{per_cent(CONFIDENCE_LEVEL)} interval {low} to {high}"
         if figure.std_over_seeds is not None:
             note += f"; ± {shown(name, figure.std_over_seeds)} from seed to seed"
-        headlines.append(Headline(LABELS[name], shown(name, figure.value), note))
+        headlines.append(Headline(LABELS.get(name, name), shown(name, figure.value), note))
     first = known_metrics(runs[0].metrics)
     commonest = f"{found.baseline.class_name!r}: {exact_share(found.baseline.accuracy)} accuracy"
     headlines[0] = replace(headlines[0], note=f"{headlines[0].note}; always {commonest}")

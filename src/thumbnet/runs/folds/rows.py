@@ -14,7 +14,7 @@ from thumbnet.training.progress import duration
 from thumbnet.views.numbers import exact_share, per_cent, share
 from thumbnet.views.report.content import FoldRow, FoldsContent
 
-LABELS = {  # of the figures
+LABELS = {  # of the figures; metrics of the user's own have their names
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
@@ -33,7 +33,7 @@ def folds_content(runs: Sequence[Run], found: PooledFolds) -> FoldsContent:
     """Every fold's figures, and what all folds together give; of runs fold by fold and in each seed by seed."""
     names = list(found.figures)
     return FoldsContent(
-        figures=[LABELS[name] for name in names],
+        figures=[LABELS.get(name, name) for name in names],
         rows=_fold_rows(runs, found, names),
         summary=_summary_rows(found, names),
         hint=_hint(found),
@@ -76,6 +76,8 @@ def _summary_rows(found: PooledFolds, names: Sequence[str]) -> list[FoldRow]:
 
 
 def _span(name: str, figure: PooledFigure) -> str:
+    if figure.low is None or figure.high is None:
+        return "-"
     low, high = _in_table(name, figure.low), _in_table(name, figure.high)
     return f"{low.removesuffix(f'{NO_BREAK}%')} to {high}"
 

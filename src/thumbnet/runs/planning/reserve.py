@@ -4,6 +4,7 @@ they import, leaving."""
 from __future__ import annotations
 
 from thumbnet.evaluation.corruptions import CORRUPTIONS
+from thumbnet.evaluation.custom_intervals import SECONDS
 from thumbnet.evaluation.robustness import NUM_IMAGES_OF_TRAINING
 from thumbnet.runs.planning.constants import (
     CORRUPTION_S,
@@ -32,6 +33,7 @@ def end_s(
     pictures: bool,
     robustness_s: float = 0.0,
     num_measured: int = 0,
+    num_own_metrics: int = 0,
 ) -> float:
     """Seconds from the last scoring of the validation images to the end of the command.
 
@@ -40,12 +42,14 @@ def end_s(
         pictures: whether pictures and a report are made.
         robustness_s: of accuracy under corruptions, if the report shows it.
         num_measured: images whose distances are measured, where the answer may be unknown.
+        num_own_metrics: metrics of the user's own, each of which is computed on resamples for as long as it may be.
     """
     num_scored = num_test + min(num_train, NUM_EXPORT_IMAGES) + (NUM_SALIENT_EVALUATIONS if pictures else 0)
     num_scored += num_measured
     report_s = (REPORT_S + REPORT_IMAGE_S * num_test) * _slowness(image_s) + robustness_s if pictures else 0.0
     margin_s = max(MIN_MARGIN_S, MARGIN_SHARE * 60 * minutes)
-    return num_scored * eval_image_s + IMPORTS_S * _slowness(image_s) + report_s + LEAVING_S + margin_s
+    own_s = SECONDS * num_own_metrics
+    return num_scored * eval_image_s + IMPORTS_S * _slowness(image_s) + report_s + LEAVING_S + margin_s + own_s
 
 
 def robustness_s(*, sides: tuple[int, int], num_test: int, eval_image_s: float, image_s: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from thumbnet.errors import ConfigError
+from thumbnet.evaluation.custom_metrics import METRICS
 from thumbnet.evaluation.unknown import MOST_MEASURED
 from thumbnet.runs.planning.constants import EVALUATION_SHARE, LADDER, MEASURED_S, ROBUSTNESS_SHARE, SETUP_S, Rung
 from thumbnet.runs.planning.ladder import Budget, DataFacts, batch_of, size_cost
@@ -55,6 +56,7 @@ class Times:
             pictures=self.pictures,
             robustness_s=self.robustness_s(facts, eval_image_s, sides),
             num_measured=self._num_measured(facts),
+            num_own_metrics=0 if facts.has_several_labels else len(METRICS),
         )
 
     def _num_measured(self, facts: DataFacts) -> int:

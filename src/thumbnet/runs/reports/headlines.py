@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from thumbnet.evaluation.analysis import Analysis
 from thumbnet.evaluation.calibration import Calibration
+from thumbnet.evaluation.custom_intervals import MetricInterval
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL, Interval, accuracy_interval
 from thumbnet.evaluation.metrics import Evaluation, standard_error
 from thumbnet.evaluation.multi_label import LabelEvaluation
@@ -32,8 +33,11 @@ def report_headlines(analysis: Analysis, metrics: Mapping[str, object], *, num_v
         Headline("parameters", f"{known.num_params:,}", f"{known.macs / 1e6:.1f} M multiply-accumulates"),
         Headline("training", duration(known.train_s), f"{known.images_per_s:,.0f} images/s"),
     ]
-    custom = evaluation.custom_metrics.items()
-    return headlines + [Headline(name, f"{value:.4g}") for name, value in custom if value is not None]
+    return headlines + [
+        Headline(name, f"{value:.4g}", interval_note(analysis.custom_metric_intervals[name]))
+        for name, value in evaluation.custom_metrics.items()
+        if value is not None
+    ]
 
 
 def label_headlines(evaluation: LabelEvaluation, metrics: Mapping[str, object]) -> list[Headline]:
@@ -99,6 +103,11 @@ def _error(accuracy: float, num_images: int) -> str:
     bounds = _span(accuracy_interval(accuracy, num_images))
     error = exact_share(standard_error(accuracy, num_images))
     return f"± {error} standard error, {per_cent(CONFIDENCE_LEVEL)} interval {bounds}, {num_images:,} images"
+
+
+def interval_note(found: MetricInterval) -> str:
+    """The interval of a metric of the user's own, or why there is none."""
+    return str(found) if found.interval is None else f"{per_cent(CONFIDENCE_LEVEL)} interval {found}"
 
 
 def _of_loss(evaluation: Evaluation | LabelEvaluation, counted: str = "") -> str:

@@ -9,6 +9,7 @@ from torch import nn
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.originals import larger_images
+from thumbnet.evaluation.custom_intervals import custom_to_dict
 from thumbnet.evaluation.export_data import collect_export_data
 from thumbnet.evaluation.metrics import (
     Evaluation,
@@ -192,8 +193,7 @@ def _metrics(
             "commonest_class": dataset.class_names[int(evaluation.confusion.sum(axis=1).argmax())],
         },
     )
-    if evaluation.custom_metrics:
-        metrics["custom_metrics"] = evaluation.custom_metrics
+    metrics |= custom_to_dict(evaluation.custom_metrics, evaluation.custom_metric_intervals)
     if evaluation.positive is not None:
         metrics["positive"] = dataset.class_names[evaluation.positive]
     if evaluation.decision is not None:
