@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -30,6 +31,12 @@ def field_names(kind: type[Value]) -> tuple[str, ...]:
     return tuple(item.name for item in dataclasses.fields(kind))
 
 
+@functools.cache
+def field_types(kind: type[Value]) -> Mapping[str, object]:
+    """The types of a dataclass's fields by name: read once, which takes longer than to check values by them."""
+    return get_type_hints(kind)
+
+
 def missing_fields(kind: type[Value], given: Mapping[str, object]) -> list[str]:
     """The fields that have no default and are not given."""
     return [
@@ -47,7 +54,7 @@ def from_plain(kind: type[V], given: Mapping[str, object], *, made: Mapping[str,
     Raises:
         ConfigError: a plain value has the wrong type.
     """
-    hints = get_type_hints(kind)
+    hints = field_types(kind)
     fields = {name: checked(name, value, hints[name]) for name, value in given.items()}
     return kind(**{**fields, **(made or {})})
 

@@ -6,10 +6,11 @@ import dataclasses
 import math
 import types
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from thumbnet.specs.checks import shown
 from thumbnet.specs.json_text import HINT, damaged
+from thumbnet.specs.plain import field_types
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ class _WrongValueError(Exception):
 def _typed(cls: type[Any], values: object, where: str) -> object:
     if not isinstance(values, Mapping):
         raise _WrongValueError(f"{where or 'it'} is {shown(values)}, not an object")
-    hints = get_type_hints(cls)
+    hints = field_types(cls)  # type: ignore[arg-type]  # every class has a hash
     given: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
         key = f"{where}.{field.name}" if where else field.name
