@@ -60,10 +60,10 @@ setup-services: setup
 train: setup
 	@$(BIN)/thumbnet train
 
-# How Python runs pytest: `.ci/run` lets coverage watch it.
+# How Python runs pytest: `.ci/run` lets coverage watch it. The files go to the workers in the order of tests/conftest.py.
 PYTEST ?= -m pytest
 test: setup
-	@$(BIN)/python $(PYTEST) -n auto --dist loadfile
+	@$(BIN)/python $(PYTEST) -n auto --dist loadfile --no-loadscope-reorder
 
 test-browser: setup-browser
 	@$(BIN)/python -m pytest -m browser -rs

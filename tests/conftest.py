@@ -60,6 +60,14 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)  # the tests' tensors are small: a second thread would only wait for the first
 
 
+# Files with tests that take long, first: else one worker would have one of them left when the other has nothing.
+LONG = ("test_kernel_check.py", "test_jobs.py", "test_docs.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 def pytest_collection_finish() -> None:
     """What was imported is no garbage, and tests leave little: it is looked for seldom while they run."""
     gc.freeze()
