@@ -21,6 +21,7 @@ from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.random_images import random_dataset
 from thumbnet.data.source_registry import source_name
+from thumbnet.data.sources import load_dataset
 from thumbnet.data_check.check import check_data
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
@@ -487,6 +488,31 @@ def test_a_folder_is_looked_at_without_being_read(tmp_path: Path) -> None:
     few = dataclasses.replace(FACTS, num_train=100, num_val=0, num_test=0, sides=(64, 64))
     assert sizes_of(few, 10, 2 * 3 * 100 * 64**2) == [32, 48, 64]
     assert sizes_of(few, 10, 2 * 3 * 100 * 64**2, num_read=200) == [32]  # which all are in memory
+
+
+def test_what_the_cache_has_is_not_to_be_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a minute would be over before the first step where all pictures are at hand."""
+    monkeypatch.setenv("THUMBNET_CACHE", str(tmp_path / "cache"))
+    for number in range(40):
+        file = tmp_path / "pictures" / str(number % 2) / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (50, 50), number).save(file)
+    data = f"folder:{tmp_path / 'pictures'}"
+    config = load_recipe("auto", options={"data": data, "minutes": 1.0, "augmentation": "shift-flip"})
+    assert look_at_folder(config).kept_sides == frozenset()
+    load_dataset(data, image_size=32, show_progress=False)
+    look = dataclasses.replace(look_at_folder(config), reading_s=1000.0)
+    assert look.kept_sides == {(32, 32)}
+    assert look.reading_s_at((32, 32)) < 1
+    assert look.reading_s_at((48, 48)) == 1000
+    assert look_at_folder(config.replace(fit="letterbox")).kept_sides == frozenset()
+    monkeypatch.setattr(choose, "look_at_folder", lambda config: look)
+    assert FakeTime(step_s=0.01).plan(config).config.image_size == 32
+    Image.new("L", (50, 50), 7).save(tmp_path / "pictures" / "0" / "another.png")
+    assert look_at_folder(config).kept_sides == frozenset()
+    monkeypatch.setattr(choose, "look_at_folder", lambda config: dataclasses.replace(look, kept_sides=frozenset()))
+    with pytest.raises(ConfigError, match="reading 40 images takes 1000 s"):
+        FakeTime(step_s=0.01).plan(config)
 
 
 @pytest.mark.parametrize("slow_one", [0, 20])

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from thumbnet.errors import DataError
 
@@ -47,6 +48,9 @@ class Listing:
     files: tuple[Path, ...]
 
 
+Inside: TypeAlias = tuple[list[Path], list[Path]]  # a folder's sub-folders and files
+
+
 @dataclass
 class FolderTree:
     """Lists folders, each once. `outputs` are the folders met so far that thumbnet itself wrote.
@@ -62,6 +66,7 @@ class FolderTree:
     on_listed: Callable[[int], object] | None = None
     outputs: list[Path] = field(default_factory=list)
     _listings: dict[Path, Listing] = field(default_factory=dict)
+    _seen: dict[Path, Inside] = field(default_factory=dict)  # while it was asked whether thumbnet wrote a folder
 
     def folders(self, folder: Path) -> tuple[Path, ...]:
         return self._list(folder).folders
@@ -95,13 +100,13 @@ class FolderTree:
         if known is None:
             is_lenient = self.on_unlistable is not None
             try:
-                folders, files = _visible(folder, is_lenient=is_lenient)
+                folders, files = self._seen.pop(folder, None) or _visible(folder, is_lenient=is_lenient)
             except DataError as error:
                 self._refuse(folder, error)
                 folders, files = [], []
             if self.on_foreign_name is not None:
                 folders, files = self._without_foreign_names(folder, folders, files)
-            outputs = [inner for inner in folders if is_output(inner, is_lenient=is_lenient)]
+            outputs = [inner for inner in folders if is_output(inner, is_lenient=is_lenient, seen=self._seen)]
             self.outputs += outputs
             known = Listing(
                 tuple(inner for inner in folders if inner not in outputs),
@@ -129,15 +134,20 @@ class FolderTree:
         self.on_unlistable(folder, error)
 
 
-def is_output(folder: Path, *, depth: int = OUTPUT_DEPTH, is_lenient: bool = False) -> bool:
+def is_output(
+    folder: Path, *, depth: int = OUTPUT_DEPTH, is_lenient: bool = False, seen: dict[Path, Inside] | None = None
+) -> bool:
     """Whether thumbnet wrote the folder: a run, runs with several seeds or folds, a check of data, a comparison, or a
-    folder of nothing but such folders. Leniently, a folder that cannot be listed is none of these."""
+    folder of nothing but such folders. Leniently, a folder that cannot be listed is none of these. What was listed
+    for it is kept in `seen`."""
     try:
         folders, files = _visible(folder, is_lenient=is_lenient)
     except DataError:
         if not is_lenient:
             raise
         return False
+    if seen is not None:
+        seen[folder] = folders, files
     names = {file.name for file in files}
     if any(kind <= names for kind in OUTPUT_FILES) or (RUN_CONFIG in names and _is_run_config(folder / RUN_CONFIG)):
         return True
@@ -145,11 +155,11 @@ def is_output(folder: Path, *, depth: int = OUTPUT_DEPTH, is_lenient: bool = Fal
         return False
     seeds = [inner for inner in folders if inner.name.startswith(RUN_PREFIXES)]
     if seeds:
-        return any(is_output(inner, depth=0, is_lenient=is_lenient) for inner in seeds)
+        return any(is_output(inner, depth=0, is_lenient=is_lenient, seen=seen) for inner in seeds)
     return (
         bool(folders)
         and not files
-        and all(is_output(inner, depth=depth - 1, is_lenient=is_lenient) for inner in folders)
+        and all(is_output(inner, depth=depth - 1, is_lenient=is_lenient, seen=seen) for inner in folders)
     )
 
 
@@ -163,8 +173,8 @@ def _is_run_config(path: Path) -> bool:
 def _visible(folder: Path, *, is_lenient: bool) -> tuple[list[Path], list[Path]]:
     """The sub-folders and files of a folder whose names do not say that they are hidden or a system's, sorted. Names
     that are no UTF-8 are refused unless `is_lenient`."""
-    folders: list[Path] = []
-    files: list[Path] = []
+    folders: list[str] = []
+    files: list[str] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -172,12 +182,13 @@ def _visible(folder: Path, *, is_lenient: bool) -> tuple[list[Path], list[Path]]
                     continue
                 if not is_lenient and _is_foreign(entry.name):
                     raise _foreign_name(folder, [entry.name])
-                (folders if _is_folder(entry) else files).append(folder / entry.name)
+                (folders if _is_folder(entry) else files).append(entry.name)
     except OSError as error:
         raise DataError(
             f"the folder {folder} cannot be listed: {error.strerror}", hint="check its permissions"
         ) from error
-    return sorted(folders), sorted(files)
+    in_order = [sorted(names, key=os.path.normcase) for names in (folders, files)]  # as paths are, in a tenth of the time
+    return [folder / name for name in in_order[0]], [folder / name for name in in_order[1]]
 
 
 def _is_foreign(name: str) -> bool:

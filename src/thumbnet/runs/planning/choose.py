@@ -137,7 +137,7 @@ def plan_training(
     leaks = look_for_leaks(dataset, say=say)
     facts = facts_of(dataset, sides=None if look is None else look.facts.sides)
     sides = dataset.image_shape[1], dataset.image_shape[2]
-    budget = times.budget(facts, before_s=0.0)
+    budget = times.budget(facts, before_s=lambda _: 0.0)
     rung, refused = choose_rung(facts, budget, rungs, sides, may_grow=may_grow)
     not_taken += refused
     while True:
@@ -230,8 +230,9 @@ def _read(config: TrainConfig, dataset: Dataset | None, *, say: Say, now: Callab
 
 def _size(look: Look, times: Times, rungs: tuple[Rung, ...], *, may_grow: bool) -> tuple[int, list[Candidate]]:
     """The side that the pictures of a folder are resized to, and what is against the larger ones."""
-    budget = times.budget(look.facts, before_s=look.reading_s)
+    budget = times.budget(look.facts, before_s=look.reading_s_at)
     sizes = sizes_of(look.facts, times.minutes, memory_limit_bytes(), rungs, num_read=look.num_files)
-    if budget.left_s((sizes[0], sizes[0])) <= 0:
-        raise times.too_short(look.facts, look.reading_s, EVALUATION_SHARE * times.image_s, (sizes[0], sizes[0]))
+    smallest = sizes[0], sizes[0]
+    if budget.left_s(smallest) <= 0:
+        raise times.too_short(look.facts, look.reading_s_at(smallest), EVALUATION_SHARE * times.image_s, smallest)
     return choose_size(look.facts, budget, rungs, sizes, may_grow=may_grow)

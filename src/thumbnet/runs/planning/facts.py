@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,24 +21,33 @@ from thumbnet.data.folder_tree import FolderTree
 from thumbnet.data.hold_out import TEST_FRACTION
 from thumbnet.data.images import read_image_array
 from thumbnet.data.labels_file import labels_from, read_labelled
+from thumbnet.data.packs.entries import cache_entries
 from thumbnet.data.sizes import median_sides
 from thumbnet.data.val_rule import MAX_FRACTION, MIN_FRACTION, MIN_IMAGES
 from thumbnet.errors import DataError, ImageError
 from thumbnet.runs.planning.ladder import DataFacts
 from thumbnet.specs.data import DataSpec, ValFraction
 from thumbnet.specs.processors import num_processors
+from thumbnet.specs.sizes import Fit, Sides
 
 NUM_DECODED, TIMED_AT_ONCE = 64, 16  # that are read to know how long it takes
 DECODED_SIDE = 96  # pixels
+KEPT_IMAGE_S = 0.05e-3  # to find a picture unchanged and its pixels in the cache
 
 
 @dataclass(frozen=True)
 class Look:
-    """A folder as it is before it is read, with the seconds that reading all of its `num_files` pictures will take."""
+    """A folder as it is before it is read, with the seconds that decoding all of its `num_files` pictures will take, and
+    the heights and widths in which the cache has as many decoded already."""
 
     facts: DataFacts
     reading_s: float
     num_files: int
+    kept_sides: frozenset[Sides] = frozenset()
+
+    def reading_s_at(self, sides: Sides) -> float:
+        """Seconds until its pictures are there in this size."""
+        return min(self.reading_s, KEPT_IMAGE_S * self.num_files) if sides in self.kept_sides else self.reading_s
 
 
 def look_at_folder(config: TrainConfig) -> Look:
@@ -69,7 +79,22 @@ def look_at_folder(config: TrainConfig) -> Look:
         is_resized=True,
         has_several_labels=layout.has_several_labels,
     )
-    return Look(facts, image_s * len(files), len(files))
+    return Look(facts, image_s * len(files), len(files), _kept_sides(path, len(files), config.fit))
+
+
+def _kept_sides(folder: Path, num_files: int, fit: Fit) -> frozenset[Sides]:
+    """The sizes in which the cache has as many pictures of this folder: what has changed since is not looked for."""
+    with suppress(DataError):
+        _, entries = cache_entries()
+        return frozenset(
+            entry.image_shape[1:]
+            for entry in entries
+            if entry.image_shape is not None
+            and entry.folder is not None
+            and Path(entry.folder).resolve() == folder.resolve()
+            and (entry.num_images, entry.fit) == (num_files, fit)
+        )
+    return frozenset()
 
 
 def facts_of(dataset: Dataset, *, sides: tuple[int, int] | None = None) -> DataFacts:

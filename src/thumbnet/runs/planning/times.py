@@ -69,12 +69,13 @@ class Times:
         """Seconds for training and the scores between its epochs, if it begins now."""
         return self.began_s + 60 * self.minutes - self.now() - self.end_s(facts, eval_image_s, sides)
 
-    def budget(self, facts: DataFacts, *, before_s: float) -> Budget:
-        """What ladder.py reckons with, if `before_s` seconds pass before the training begins."""
+    def budget(self, facts: DataFacts, *, before_s: Callable[[tuple[int, int]], float]) -> Budget:
+        """What ladder.py reckons with, if `before_s` seconds pass before a training on images of a height and width
+        begins."""
 
         def left_s(sides: tuple[int, int]) -> float:
             eval_image_s = EVALUATION_SHARE * self.image_s * size_cost(LADDER[0].recipe, sides)
-            left_s = self.left_s(facts, eval_image_s, sides) - before_s - MEASURED_S - SETUP_S
+            left_s = self.left_s(facts, eval_image_s, sides) - before_s(sides) - MEASURED_S - SETUP_S
             return left_s * (1 - self.trial_share)
 
         return Budget(self.minutes, self.image_s, left_s)
