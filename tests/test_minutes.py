@@ -498,7 +498,8 @@ def test_what_the_cache_has_is_not_to_be_decoded(tmp_path: Path, monkeypatch: py
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (50, 50), number).save(file)
     data = f"folder:{tmp_path / 'pictures'}"
-    config = load_recipe("auto", options={"data": data, "minutes": 1.0, "augmentation": "shift-flip"})
+    fixed = {"augmentation": "shift-flip", "scales": [1.0], "scale_starts": [0.0]}
+    config = load_recipe("auto", options={"data": data, "minutes": 1.0, **fixed})
     assert look_at_folder(config).kept_sides == frozenset()
     load_dataset(data, image_size=32, show_progress=False)
     look = dataclasses.replace(look_at_folder(config), reading_s=1000.0)

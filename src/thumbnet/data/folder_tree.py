@@ -100,7 +100,8 @@ class FolderTree:
         if known is None:
             is_lenient = self.on_unlistable is not None
             try:
-                folders, files = self._seen.pop(folder, None) or _visible(folder, is_lenient=is_lenient)
+                listed = self._seen.pop(folder) if folder in self._seen else _visible(folder, is_lenient=is_lenient)
+                folders, files = listed
             except DataError as error:
                 self._refuse(folder, error)
                 folders, files = [], []
@@ -187,7 +188,9 @@ def _visible(folder: Path, *, is_lenient: bool) -> tuple[list[Path], list[Path]]
         raise DataError(
             f"the folder {folder} cannot be listed: {error.strerror}", hint="check its permissions"
         ) from error
-    in_order = [sorted(names, key=os.path.normcase) for names in (folders, files)]  # as paths are, in a tenth of the time
+    in_order = [
+        sorted(names, key=os.path.normcase) for names in (folders, files)
+    ]  # as paths are, in a tenth of the time
     return [folder / name for name in in_order[0]], [folder / name for name in in_order[1]]
 
 

@@ -37,8 +37,8 @@ KEPT_IMAGE_S = 0.05e-3  # to find a picture unchanged and its pixels in the cach
 
 @dataclass(frozen=True)
 class Look:
-    """A folder as it is before it is read, with the seconds that decoding all of its `num_files` pictures will take, and
-    the heights and widths in which the cache has as many decoded already."""
+    """A folder as it is before it is read, with the seconds that decoding all of its `num_files` pictures will take,
+    and the heights and widths in which the cache has as many decoded already."""
 
     facts: DataFacts
     reading_s: float
