@@ -95,8 +95,7 @@ def test_copies_planted_across_splits_are_found(reference_data: Dataset) -> None
 
 def test_one_reference_epoch_on_5000_images_learns(reference_data: Dataset) -> None:
     config = load_recipe("reference")
-    few = {"train": reference_data.train.select(range(5_000)), "test": reference_data.test.select(range(2_000))}
-    dataset = replace(reference_data, **few)
+    dataset = reference_data.with_train(reference_data.train.select(range(5_000)))
     model = create_model("dilated", seed=config.seed, dropout=0.05)
     config = config.replace(epochs=1)
     history = fit_config(config, dataset, model, progress=Silent()).history

@@ -56,6 +56,13 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(custom_intervals, "NUM_RESAMPLES", (100,))
 
 
+def register_three() -> None:
+    """One with an interval, one that is the same on all resamples, and one that is not defined."""
+    thumbnet.register_metric("own", lambda predictions: float(predictions.probabilities[:, 0].double().mean()))
+    thumbnet.register_metric("counted", lambda predictions: float(len(predictions.labels)))
+    thumbnet.register_metric("nothing", lambda predictions: None)
+
+
 def interval_of(metric: Any, predictions: Predictions, *, groups: list[int] | None = None) -> MetricInterval:
     thumbnet.register_metric("own", metric, replace=True)
     evaluation = summarise_predictions(predictions, split="test")
@@ -195,9 +202,7 @@ def test_metrics_json_and_evaluate_have_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few_resamples(monkeypatch)
-    thumbnet.register_metric("own", lambda predictions: float(predictions.probabilities[:, 0].double().mean()))
-    thumbnet.register_metric("counted", lambda predictions: float(len(predictions.labels)))
-    thumbnet.register_metric("nothing", lambda predictions: None)
+    register_three()
     config = small_config(write_small_data(tmp_path / "small.npz"))
     run = thumbnet.train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
     metrics = json.loads((run.path / "metrics.json").read_text())
@@ -215,9 +220,7 @@ def test_folds_have_it_over_all_images_and_each_fold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few_resamples(monkeypatch)
-    thumbnet.register_metric("own", lambda predictions: float(predictions.probabilities[:, 0].double().mean()))
-    thumbnet.register_metric("counted", lambda predictions: float(len(predictions.labels)))
-    thumbnet.register_metric("nothing", lambda predictions: None)
+    register_three()
     (tmp_path / "pairs.csv").write_text("index,group\n" + "".join(f"{index},{index // 2}\n" for index in range(40)))
     config = small_config(write_small_data(tmp_path / "small.npz"), groups=str(tmp_path / "pairs.csv"))
     done = train_folds(config, num_folds=2, run_dir=tmp_path / "folds", log_style="silent", pictures=False)

@@ -188,10 +188,12 @@ def _visible(folder: Path, *, is_lenient: bool) -> tuple[list[Path], list[Path]]
         raise DataError(
             f"the folder {folder} cannot be listed: {error.strerror}", hint="check its permissions"
         ) from error
-    in_order = [
-        sorted(names, key=os.path.normcase) for names in (folders, files)
-    ]  # as paths are, in a tenth of the time
-    return [folder / name for name in in_order[0]], [folder / name for name in in_order[1]]
+    return _in_order(folder, folders), _in_order(folder, files)
+
+
+def _in_order(folder: Path, names: list[str]) -> list[Path]:
+    """Sorted as paths are, but by the names alone, which is faster."""
+    return [folder / name for name in sorted(names, key=os.path.normcase)]
 
 
 def _is_foreign(name: str) -> bool:
