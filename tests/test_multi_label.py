@@ -28,7 +28,7 @@ from thumbnet.errors import ConfigError, ExportError, RunError
 from thumbnet.evaluation.label_predictions import LabelPredictions, wrongly_labelled
 from thumbnet.evaluation.label_scoring import label_scorers
 from thumbnet.evaluation.multi_label import LabelEvaluation
-from thumbnet.evaluation.robustness import measure_robustness
+from thumbnet.evaluation.robustness_scoring import measure_robustness
 from thumbnet.evaluation.tta import predict_tta
 from thumbnet.export.export import export_model
 from thumbnet.export.exported import load_exported

@@ -13,9 +13,9 @@ from PIL import Image
 from small_runs import small_config, write_small_data
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
-from thumbnet.evaluation import robustness as measuring
+from thumbnet.evaluation import robustness_scoring as measuring
 from thumbnet.evaluation.corruptions import CORRUPTIONS
-from thumbnet.evaluation.robustness import measure_robustness
+from thumbnet.evaluation.robustness_scoring import measure_robustness
 from thumbnet.runs.resolve import load_data, say_nothing
 from thumbnet.runs.robustness import measure_for_report
 from thumbnet.runs.run import RunDir, read_robustness

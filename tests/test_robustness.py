@@ -21,13 +21,8 @@ from thumbnet.errors import ConfigError, ModelError, RunError
 from thumbnet.evaluation.corruptions import CORRUPTIONS, corrupt
 from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.evaluation.metrics import evaluate
-from thumbnet.evaluation.robustness import (
-    CorruptedAccuracy,
-    Robustness,
-    measure_robustness,
-    robustness_from_dict,
-    sample_indices,
-)
+from thumbnet.evaluation.robustness import CorruptedAccuracy, Robustness, robustness_from_dict
+from thumbnet.evaluation.robustness_scoring import measure_robustness, sample_indices
 from thumbnet.runs.run import RunDir, load_run, read_robustness
 from thumbnet.views.robustness import draw_robustness
 

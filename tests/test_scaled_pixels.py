@@ -13,7 +13,7 @@ from thumbnet.config import config_from_toml, config_to_toml, run_config_from_to
 from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.corruptions import CORRUPTIONS, strengths_for
-from thumbnet.evaluation.robustness import measure_robustness
+from thumbnet.evaluation.robustness_scoring import measure_robustness
 from thumbnet.evaluation.tta import predict_tta
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.policies import POLICIES, scaled

@@ -94,7 +94,7 @@ _MODULE_OF = {
     "load_pretrained": "thumbnet.trained.model",
     "load_recipe": "thumbnet.recipes",
     "load_run": "thumbnet.runs.run",
-    "measure_robustness": "thumbnet.evaluation.robustness",
+    "measure_robustness": "thumbnet.evaluation.robustness_scoring",
     "misclassified": "thumbnet.evaluation.metrics",
     "predict": "thumbnet.runs.predict",
     "register_metric": "thumbnet.evaluation.custom_metrics",

@@ -8,7 +8,8 @@ from pathlib import Path
 from torch import nn
 
 from thumbnet.data.dataset import Dataset
-from thumbnet.evaluation.robustness import NUM_IMAGES_OF_TRAINING, Robustness, measure_robustness
+from thumbnet.evaluation.robustness import Robustness
+from thumbnet.evaluation.robustness_scoring import NUM_IMAGES_OF_TRAINING, measure_robustness
 from thumbnet.models.decision import Decision
 from thumbnet.models.label_decision import LabelDecision
 from thumbnet.runs.own_data import DataPlace

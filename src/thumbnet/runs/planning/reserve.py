@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from thumbnet.evaluation.corruptions import CORRUPTIONS
 from thumbnet.evaluation.custom_intervals import SECONDS
-from thumbnet.evaluation.robustness import NUM_IMAGES_OF_TRAINING
+from thumbnet.evaluation.robustness_scoring import NUM_IMAGES_OF_TRAINING
 from thumbnet.runs.planning.constants import (
     CORRUPTION_S,
     IMPORTS_S,
