@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from thumbnet.runs.planning.constants import (
     PIXELS_SHARE,
     REFERENCE_IMAGE_S,
     REPORT_IMAGE_S,
+    ROBUSTNESS_SHARE,
     SIZES,
     Rung,
 )
@@ -37,6 +39,8 @@ from thumbnet.runs.planning.ladder import (
     sizes_of,
 )
 from thumbnet.runs.planning.reserve import end_s, robustness_s
+from thumbnet.runs.planning.times import Times
+from thumbnet.specs.data import PICTURE_SOURCES
 
 IMAGE_S = 0.33e-3
 ROOT = Path(__file__).parents[1]
@@ -197,6 +201,32 @@ def test_the_decision_holds_the_table_of_the_rule() -> None:
         for name, cost, epochs, steps, images, grows in rows
     ] == list(LADDER)
     assert f"Sizes: {', '.join(map(str, SIZES))} pixels" in text
+
+
+@pytest.mark.parametrize(
+    "page", ["decisions/0032-minutes.md", "guides/recipes.md", "guides/report.md", "guides/run-folder.md"]
+)
+def test_pages_tell_when_the_report_goes_without_accuracy_under_corruptions(page: str) -> None:
+    text = " ".join((ROOT / "docs" / page).read_text().split())
+    (sentence,) = [each for each in re.split(r"[|;.] ", text) if f"more than {100 * ROBUSTNESS_SHARE:g} %" in each]
+    assert "minutes" in sentence
+    assert all(f"`{name}:`" in text for name in PICTURE_SOURCES)
+
+
+def test_accuracy_under_corruptions_is_left_out_where_it_takes_a_tenth_of_the_minutes_and_was_not_asked_for() -> None:
+    facts = facts_of(900)
+    seconds = robustness_s(sides=(32, 32), num_test=facts.num_test, eval_image_s=1e-3, image_s=IMAGE_S)
+
+    def kept_s(minutes: float, wanted: bool | Literal["auto"], *, pictures: bool = True) -> float:
+        times = Times(0.0, minutes, IMAGE_S, pictures, lambda: 0.0, wanted)
+        kept = times.robustness_s(facts, 1e-3, (32, 32))
+        assert times.goes_without_robustness(facts, 1e-3, (32, 32)) == (pictures and wanted == "auto" and not kept)
+        return kept
+
+    short, long = (share * seconds / (60 * ROBUSTNESS_SHARE) for share in (0.99, 1.01))
+    assert [kept_s(minutes, "auto") for minutes in (short, long)] == [0, seconds]
+    assert [kept_s(minutes, True) for minutes in (short, long)] == [seconds, seconds]
+    assert [kept_s(long, False), kept_s(long, "auto", pictures=False)] == [0, 0]
 
 
 def _whole(text: str) -> int:

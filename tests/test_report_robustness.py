@@ -13,6 +13,7 @@ from PIL import Image
 from small_runs import small_config, write_small_data
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.packs.pack import pack_data
 from thumbnet.evaluation import robustness_scoring as measuring
 from thumbnet.evaluation.corruptions import CORRUPTIONS
 from thumbnet.evaluation.robustness_scoring import measure_robustness
@@ -69,14 +70,16 @@ def test_it_is_measured_on_500_images_at_most(tiny_dataset: Dataset) -> None:
     assert said == ["Measuring accuracy under corruptions on 500 test images ..."]
 
 
-def test_auto_is_for_folders_and_what_is_asked_for_is_done(pictures: Path, tmp_path: Path) -> None:
+def test_auto_is_for_pictures_and_what_is_asked_for_is_done(pictures: Path, tmp_path: Path) -> None:
     npz = small_config(write_small_data(tmp_path / "data.npz"))
     folder = npz.replace(data=f"folder:{pictures}", image_size=16)
 
     def resolved(config: TrainConfig) -> object:
         return load_data(config, say=say_nothing)[1].report_robustness
 
-    assert [resolved(config) for config in (npz, folder)] == [False, True]
+    pack_data(f"folder:{pictures}", tmp_path / "pack", image_size=16, show_progress=False)
+    packed = npz.replace(data=f"packed:{tmp_path / 'pack'}", image_size=16)
+    assert [resolved(config) for config in (npz, folder, packed)] == [False, True, True]
     assert [resolved(config.replace(report_robustness=True)) for config in (npz, folder)] == [True, True]
     assert [resolved(config.replace(report_robustness=False)) for config in (npz, folder)] == [False, False]
 

@@ -89,7 +89,7 @@ class TrainConfig:
     average_decay: float = 0.0  # of the weights' moving average, which is then what is scored and kept; 0: none
 
     score_test: ScoreTest = "end"
-    report_robustness: bool | Literal["auto"] = "auto"  # accuracy under corruptions in the report; auto: of a folder
+    report_robustness: bool | Literal["auto"] = "auto"  # accuracy under corruptions in the report; auto: of pictures
     seed: int = 0
     engine: Engine = Engine()
 
