@@ -50,6 +50,10 @@ def test_it_evaluates_as_it_did(finished: Path) -> None:
     robustness = read_robustness(RunDir(finished))
     assert robustness is not None
     assert len(robustness.rows) == 45
+    assert robustness.mean_balanced_accuracy is None  # which that version did not measure
+    report = write_report(finished).read_text()
+    assert '<section id="robustness"' in report
+    assert "Balanced accuracy, the mean recall" not in report
 
 
 def test_it_predicts_pictures(finished: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from test_views import assert_readable
 from thumbnet.cli import main
-from thumbnet.data.dataset import Dataset
+from thumbnet.data.dataset import Dataset, Split
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, ModelError, RunError
 from thumbnet.evaluation.corruptions import CORRUPTIONS, corrupt
@@ -24,7 +24,9 @@ from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.robustness import CorruptedAccuracy, Robustness, robustness_from_dict
 from thumbnet.evaluation.robustness_scoring import measure_robustness, sample_indices
 from thumbnet.runs.run import RunDir, load_run, read_robustness
+from thumbnet.views.report.robustness_section import robustness_section
 from thumbnet.views.robustness import draw_robustness
+from thumbnet.views.robustness_curves import robustness_curves
 
 
 class BrightestCorner(nn.Module):
@@ -36,6 +38,17 @@ class BrightestCorner(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return corner(images)[:, [0, 1, 2, 0][: len(self.scale)]] * self.scale
+
+
+class SaysRedWhereItIsDark(nn.Module):
+    """Says red, green or blue, whichever is brightest anywhere, and red where nothing is much brighter than black."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.tensor([1.0, 0.0, 0.0]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean(dim=(2, 3)) + self.bias
 
 
 def corner(images: Tensor) -> Tensor:
@@ -66,8 +79,14 @@ def test_accuracies_are_those_of_the_corrupted_sample(tiny_dataset: Dataset) -> 
         for strength in corruption.strengths:
             images = corrupt(sample.images, corruption, strength, torch.Generator().manual_seed(3))
             right = corner(images.double()).argmax(dim=1) == sample.labels
-            expected = CorruptedAccuracy(corruption.name, strength, corruption.unit, right.double().mean().item())
-            assert next(rows) == expected
+            row, accuracy = next(rows), right.double().mean().item()
+            assert (row.corruption, row.strength, row.unit) == (corruption.name, strength, corruption.unit)
+            assert row.accuracy == accuracy
+            recalls = [right[sample.labels == label].double().mean().item() for label in range(3)]
+            assert row.balanced_accuracy == pytest.approx(np.mean(recalls))
+            assert row.balanced_accuracy_interval is not None
+            low, high = row.balanced_accuracy_interval
+            assert low <= row.balanced_accuracy <= high
     assert list(rows) == []
     assert robustness.mean_accuracy == pytest.approx(np.mean([row.accuracy for row in robustness.rows]))
     assert len({row.accuracy for row in robustness.rows}) > 3
@@ -82,6 +101,50 @@ def test_accuracies_are_those_of_the_corrupted_sample(tiny_dataset: Dataset) -> 
         assert row["accuracy_interval"] == accuracy_interval(row["accuracy"], 40)
 
 
+def test_a_model_that_says_the_common_class_alone_does_not_look_robust(tiny_dataset: Dataset) -> None:
+    labels = torch.tensor([0] * 38 + [1] * 5 + [2] * 2)
+    images = torch.zeros_like(tiny_dataset.test.images)
+    images[torch.arange(45), labels] = 200  # as they are, every answer is right
+    unequal = replace(tiny_dataset, test=Split(images, labels))
+    model = SaysRedWhereItIsDark()
+    robustness = measure_robustness(model, unequal)
+    assert (robustness.accuracy, robustness.balanced_accuracy) == (1.0, 1.0)
+    darkest = robustness.by_corruption()["darker"][-1]
+    assert darkest.accuracy == pytest.approx(38 / 45)
+    assert darkest.balanced_accuracy == pytest.approx(1 / 3)
+    assert robustness.has_other_balanced
+    assert robustness.mean_balanced_accuracy == pytest.approx(
+        np.mean([row.balanced_accuracy for row in robustness.rows])
+    )
+    assert robustness.mean_balanced_interval is not None
+    low, high = robustness.mean_balanced_interval
+    assert low < robustness.mean_balanced_accuracy < high
+    drawn = {curve.corruption: curve for curve in robustness_curves(robustness)}
+    assert drawn["darker"].values[-1] == darkest.balanced_accuracy
+    assert drawn["darker"].bounds[-1] == darkest.balanced_accuracy_interval
+    section = robustness_section(robustness)
+    assert section is not None
+    assert "The charts show this one." in section.text
+    (row,) = [row for row in section.rows if (row.corruption, row.strength) == ("darker", "0.6")]
+    assert row.accuracy.startswith("84.4 % (")
+    assert row.balanced_accuracy.startswith("33.3 % (")
+    table = str(robustness).splitlines()
+    assert table[1].startswith("balanced accuracy 100.00% (")
+    after = table[next(place for place, line in enumerate(table) if line.startswith("darker")) + 4]
+    assert after.split()[0] == "balanced"
+    assert after.endswith("33.3%")
+    assert "balanced accuracy under the corruption" in draw_robustness(robustness).legends[0].get_texts()[0].get_text()
+
+
+def test_a_sample_without_a_class_has_no_balanced_accuracy(tiny_dataset: Dataset) -> None:
+    two = tiny_dataset.test.select((tiny_dataset.test.labels < 2).nonzero().flatten().tolist())
+    robustness = measure_robustness(BrightestCorner(), replace(tiny_dataset, test=two))
+    assert {balanced for _, balanced in robustness.scores} == {None}
+    assert (robustness.mean_balanced_accuracy, robustness.mean_balanced_interval) == (None, None)
+    assert not robustness.has_other_balanced
+    assert "balanced" not in str(robustness)
+
+
 def test_every_image_is_scored_in_several_batches(tiny_dataset: Dataset) -> None:
     many = tiny_dataset.test.select([*range(45)] * 6)  # 270 images, and a batch has 250
     robustness = measure_robustness(BrightestCorner(), replace(tiny_dataset, test=many))
@@ -92,7 +155,8 @@ def test_every_image_is_scored_in_several_batches(tiny_dataset: Dataset) -> None
     assert len(without_chance) == 6
     assert (robustness.num_images, alone.num_images) == (270, 45)
     for name in without_chance:
-        assert robustness.by_corruption()[name] == alone.by_corruption()[name]
+        rows = zip(robustness.by_corruption()[name], alone.by_corruption()[name], strict=True)
+        assert all((row.strength, row.accuracy) == (other.strength, other.accuracy) for row, other in rows)
 
 
 def test_the_sample_is_fixed_without_repeats_and_all_where_there_are_few() -> None:
@@ -120,6 +184,25 @@ def test_it_comes_back_from_json_and_damage_is_told(tmp_path: Path) -> None:
     assert read_robustness(folder) is None
     folder.write_json("robustness.json", robustness.to_dict())
     assert read_robustness(folder) == robustness
+    assert robustness.balanced_accuracy is None
+    assert not any("balanced" in line for line in str(robustness).splitlines())
+    rows = tuple(
+        replace(row, balanced_accuracy=row.accuracy - 0.03, balanced_accuracy_interval=(0.1, 0.9))
+        for row in robustness.rows
+    )
+    balanced = replace(
+        robustness,
+        rows=rows,
+        balanced_accuracy=0.9,
+        balanced_accuracy_interval=(0.88, 0.92),
+        mean_balanced_interval=(0.6, 0.7),
+    )
+    folder.write_json("robustness.json", balanced.to_dict())
+    assert read_robustness(folder) == balanced
+    for damaged in (replace(balanced, balanced_accuracy=None), replace(balanced, balanced_accuracy=1.5)):
+        folder.write_json("robustness.json", damaged.to_dict())
+        with pytest.raises(RunError, match=r"robustness.json is damaged"):
+            read_robustness(folder)
     for damage in ("{", "{}", "[]", '{"rows": [1]}', '{"rows": [{"corruption": "noise"}]}', '{"rows": []}'):
         (tmp_path / "robustness.json").write_text(damage)
         with pytest.raises(RunError, match=r"robustness.json is damaged") as caught:

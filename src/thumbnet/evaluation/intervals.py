@@ -64,18 +64,27 @@ def _f1_of(share: float) -> float:
 
 
 def balanced_accuracy_interval(recalls: Sequence[tuple[int, int]]) -> Interval:
-    """The interval, at CONFIDENCE_LEVEL, of the mean recall of classes; of each how many images are right, and of how
-    many.
+    """The interval, at CONFIDENCE_LEVEL, of the mean recall of classes, from Wilson's intervals; of each how many
+    images are right, and of how many."""
+    shares = [num_right / num_images for num_right, num_images in recalls]
+    intervals = [accuracy_interval(share, num) for share, (_, num) in zip(shares, recalls, strict=True)]
+    return interval_of_mean(shares, intervals)
 
-    The arms of Wilson's intervals, squared and added. Source: Zou and Donner, "Construction of confidence limits about
+
+def interval_of_mean(
+    shares: Sequence[float], intervals: Sequence[Interval], weights: Sequence[float] | None = None
+) -> Interval:
+    """The interval of the mean of shares that are measured on different images, each with its interval at the same
+    level; `weights`: how much each counts, None: all the same.
+
+    The arms of the intervals, squared and added. Source: Zou and Donner, "Construction of confidence limits about
     effect measures: a general approach" (2008, Statistics in Medicine 27:1693).
     """
-    means, below, above = [], 0.0, 0.0
-    for num_right, num_images in recalls:
-        recall = num_right / num_images
-        low, high = accuracy_interval(recall, num_images)
-        means.append(recall)
-        below += (recall - low) ** 2
-        above += (high - recall) ** 2
-    mean = math.fsum(means) / len(means)
-    return max(0.0, mean - math.sqrt(below) / len(means)), min(1.0, mean + math.sqrt(above) / len(means))
+    known = [1.0] * len(shares) if weights is None else list(weights)
+    total, weighted, below, above = math.fsum(known), [], 0.0, 0.0
+    for share, (low, high), weight in zip(shares, intervals, known, strict=True):
+        weighted.append(weight * share)
+        below += (weight * (share - low)) ** 2
+        above += (weight * (high - share)) ** 2
+    mean = math.fsum(weighted) / total
+    return max(0.0, mean - math.sqrt(below) / total), min(1.0, mean + math.sqrt(above) / total)

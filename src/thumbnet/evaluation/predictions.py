@@ -32,6 +32,11 @@ class Predictions:
     labels: Int64[Tensor, " n"]
     decided: Int64[Tensor, " n"] | None = None
 
+    @property
+    def right(self) -> Bool[Tensor, " n"]:
+        """Whether the predicted class is the label."""
+        return self.predicted == self.labels
+
     @cached_property
     def probabilities(self) -> Float[Tensor, "n k"]:
         return self.logits.softmax(dim=1)

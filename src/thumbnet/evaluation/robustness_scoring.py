@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.streamed import chunks_of
 from thumbnet.errors import ConfigError
+from thumbnet.evaluation.balanced import balanced_accuracy_of, balanced_interval_of_shares
 from thumbnet.evaluation.clustered_shares import clustered_interval
 from thumbnet.evaluation.corruptions import CORRUPTIONS, corrupt, strengths_for
+from thumbnet.evaluation.intervals import Interval
 from thumbnet.evaluation.label_predictions import LabelPredictions
 from thumbnet.evaluation.label_scoring import evaluate_labels
 from thumbnet.evaluation.metrics import evaluate
@@ -60,7 +62,9 @@ def measure_robustness(
         what = "several labels" if dataset.has_several_labels else "one label"
         raise ConfigError(f"decision is {type(decision).__name__}, but an image has {what}", hint="leave decision out")
     sample = dataset.test.select(sample_indices(len(dataset.test), num_images, seed=seed))
-    accuracy = _accuracy(model, replace(dataset, test=sample), decision)
+    num_classes = None if dataset.has_several_labels else dataset.num_classes
+    accuracy, is_right = _as_they_are(model, replace(dataset, test=sample), decision)
+    balanced = _balanced(is_right, sample.labels, num_classes)
     rows = []
     times_right = torch.zeros(len(sample), dtype=torch.int64)
     for corruption in CORRUPTIONS:
@@ -77,25 +81,51 @@ def measure_robustness(
             is_right = torch.cat(right)
             times_right += is_right
             rows.append(
-                CorruptedAccuracy(corruption.name, strength, corruption.unit, int(is_right.sum()) / len(sample))
+                CorruptedAccuracy(
+                    corruption.name,
+                    strength,
+                    corruption.unit,
+                    int(is_right.sum()) / len(sample),
+                    *_balanced(is_right, sample.labels, num_classes),
+                )
             )
     shares = times_right.double().numpy() / len(rows)
+    mean_balanced_interval = None
+    if num_classes is not None:
+        mean_balanced_interval = balanced_interval_of_shares(
+            shares, sample.labels.numpy(), num_classes=num_classes, num_parts=len(rows)
+        )
     return Robustness(
         len(sample),
         seed,
         accuracy,
         tuple(rows),
         clustered_interval(shares, np.arange(len(sample)), num_parts=len(rows)),
+        *balanced,
+        mean_balanced_interval,
     )
 
 
-def _accuracy(model: nn.Module, dataset: Dataset, decision: Decision | LabelDecision | None) -> float:
-    """Of the test images as they are."""
+def _as_they_are(
+    model: nn.Module, dataset: Dataset, decision: Decision | LabelDecision | None
+) -> tuple[float, Bool[Tensor, " n"]]:
+    """The accuracy of the test images as they are, and whether each is answered right."""
     if dataset.has_several_labels:
         assert not isinstance(decision, Decision)
-        return evaluate_labels(model, dataset, decision=decision).accuracy
+        of_labels = evaluate_labels(model, dataset, decision=decision)
+        return of_labels.accuracy, of_labels.predictions.right
     assert not isinstance(decision, LabelDecision)
-    return evaluate(model, dataset, decision=decision).accuracy
+    evaluation = evaluate(model, dataset, decision=decision)
+    return evaluation.accuracy, evaluation.predictions.right
+
+
+def _balanced(
+    right: Bool[Tensor, " n"], labels: Int64[Tensor, " n"] | UInt8[Tensor, "n k"], num_classes: int | None
+) -> tuple[float | None, Interval | None]:
+    """The balanced accuracy with its interval; twice None where there is none, as with several labels."""
+    if num_classes is None:
+        return None, None
+    return balanced_accuracy_of(right.numpy(), labels.numpy(), num_classes=num_classes) or (None, None)
 
 
 def _right(

@@ -22,12 +22,14 @@ from thumbnet.views.report.charts import Chart, draw_lines
 from thumbnet.views.report.content import FoldsContent, Headline
 from thumbnet.views.report.gallery_images import make_image_sprites, tile_side
 from thumbnet.views.report.page import asset, bare_svg, template
-from thumbnet.views.report.section_charts import draw_curves, draw_robustness, reliability_line
+from thumbnet.views.report.robustness_section import robustness_section
+from thumbnet.views.report.section_charts import draw_curves, reliability_line
 from thumbnet.views.report.spread_charts import draw_spread
 from thumbnet.views.summary import Summary
 
 NUM_WRONG_SETS = 30
 BETWEEN = "; "  # labels, for people
+ALL_LABELS_RIGHT = " (all labels of a picture right)"  # which accuracy is meant
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class LabelReportContent:
     config_toml: str
     robustness: Robustness | None = None
     folds: FoldsContent | None = None
+    robustness_note: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,7 @@ def render_labels_report(content: LabelReportContent) -> str:
         graph=bare_svg(content.graph_svg),
         curves=draw_curves(content.history) if content.folds is None else draw_spread(content.folds.histories),
         calibration=_draw_calibration(evaluation),
-        robustness_charts=[] if content.robustness is None else draw_robustness(content.robustness),
-        counted_as=" (all labels of a picture right)",
+        robustness=robustness_section(content.robustness, counted_as=ALL_LABELS_RIGHT, note=content.robustness_note),
         num_wrong=int((~evaluation.predictions.right).sum()),
         wrong_sets=_wrong_sets(evaluation)[:NUM_WRONG_SETS],
         images=_wrong_images(content),

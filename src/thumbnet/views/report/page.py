@@ -29,7 +29,8 @@ from thumbnet.views.report.gallery_images import (
     make_overlay_sprites,
     tile_side,
 )
-from thumbnet.views.report.section_charts import draw_calibration, draw_curves, draw_robustness
+from thumbnet.views.report.robustness_section import robustness_section
+from thumbnet.views.report.section_charts import draw_calibration, draw_curves
 from thumbnet.views.report.sections import render_sections
 from thumbnet.views.report.spread_charts import draw_spread
 from thumbnet.views.report.threshold import threshold_section
@@ -60,8 +61,7 @@ def render_report(content: ReportContent) -> str:
         graph=bare_svg(content.graph_svg),
         curves=draw_curves(content.history) if content.folds is None else draw_spread(content.folds.histories),
         calibration_charts=draw_calibration(analysis),
-        robustness_charts=[] if content.robustness is None else draw_robustness(content.robustness),
-        counted_as="",
+        robustness=robustness_section(content.robustness),
         coverages=[
             (wanted, analysis.coverage.accuracy_at(wanted), analysis.coverage.interval_at(wanted))
             for wanted in SHOWN_COVERAGES

@@ -1,4 +1,4 @@
-"""The charts of the report's sections: training, calibration, robustness."""
+"""The charts of the report's sections on training and calibration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 
 from thumbnet.evaluation.analysis import Analysis
 from thumbnet.evaluation.calibration import Calibration
-from thumbnet.evaluation.robustness import Robustness
 from thumbnet.training.history import History
 from thumbnet.views.numbers import per_cent
 from thumbnet.views.report.charts import Chart, Line, draw_lines
@@ -70,21 +69,3 @@ def reliability_line(label: str, calibration: Calibration, style: int = 0) -> Li
         style,
         bounds=[each.accuracy_interval for each in filled],
     )
-
-
-def draw_robustness(robustness: Robustness) -> list[Chart]:
-    """Accuracy against strength, corruption by corruption, with that on the images as they are for comparison."""
-    charts = []
-    for name, rows in robustness.by_corruption().items():
-        strengths = [row.strength for row in rows]
-        lines = [
-            Line(
-                "corrupted",
-                strengths,
-                [row.accuracy for row in rows],
-                bounds=[robustness.interval_of(row.accuracy) for row in rows],
-            ),
-            Line("as they are", strengths, [robustness.accuracy] * len(rows), 1),
-        ]
-        charts.append(draw_lines(name, lines, x_label=rows[0].unit, y_format=per_cent, y_range=(0, 1)))
-    return charts
