@@ -24,7 +24,10 @@ from thumbnet.data.folder_tree import is_output
 from thumbnet.data.source_registry import keeping_sources, read_source
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, DataError, RunError
+from thumbnet.evaluation import robustness_scoring as measuring
 from thumbnet.evaluation.analysis import analyse
+from thumbnet.evaluation.corruptions import CORRUPTIONS
+from thumbnet.evaluation.pooled_robustness import pooled_over_images
 from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.comparison.folds import compare_folds
@@ -38,7 +41,7 @@ from thumbnet.runs.folds.runs import FoldRuns, load_folds, read_folds
 from thumbnet.runs.folds.table import FoldList, FoldRow, FoldTable
 from thumbnet.runs.folds.train import resume_folds, train_folds
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
-from thumbnet.runs.run import RunDir
+from thumbnet.runs.run import RunDir, read_robustness
 from thumbnet.runs.write_report import write_report
 from thumbnet.specs import own_code
 from thumbnet.specs.data import DataSpec, ReadOptions
@@ -197,6 +200,23 @@ def test_the_report_shows_all_images_and_every_fold(
     area = figures["auc"]  # type: ignore[index]
     assert (table["all images"][0], table["all images"][5]) == ("40", f"{area['value']:.3f}")
     assert table["95 % interval"][5] == f"{area['low']:.3f} to {area['high']:.3f}"
+
+
+def test_the_report_pools_what_the_folds_measured_under_corruptions(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "CORRUPTIONS", CORRUPTIONS[1:2])
+    wanted = config.replace(report_robustness=True)
+    done = train_folds(wanted, num_folds=NUM_FOLDS, run_dir=tmp_path / "folds", log_style="silent")
+    found = [read_robustness(RunDir(run.path)) for run in done.runs]
+    assert None not in found
+    pooled = pooled_over_images([each for each in found if each is not None])
+    page = (done.path / "report.html").read_text()
+    section = page[page.index('<section id="robustness"') :].split("</section>")[0]
+    assert f"on a fixed sample of 40 test images: {100 * pooled.accuracy:.1f} %" in section
+    assert "Pooled over 2 folds" in section
+    assert section.count('<figure class="chart"') == 1
+    assert '<a href="#robustness">' in page
 
 
 def test_the_report_has_what_holds_for_the_beginning_of_all_folds(folds: FoldRuns, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from thumbnet.cli import main
 from thumbnet.cli.training_output import described
 from thumbnet.config import TrainConfig
 from thumbnet.errors import DataError
+from thumbnet.evaluation.robustness import CorruptedAccuracy, Robustness
 from thumbnet.runs.comparison.folds import compare_folds
 from thumbnet.runs.folds.config import shared_config
 from thumbnet.runs.folds.evaluate import evaluate_folds
@@ -24,7 +25,9 @@ from thumbnet.runs.folds.runs import FoldRuns
 from thumbnet.runs.folds.table import FoldRow, FoldTable
 from thumbnet.runs.folds.train import resume_folds, train_folds
 from thumbnet.runs.listing import list_runs
+from thumbnet.runs.run import RunDir
 from thumbnet.runs.write_report import write_report
+from thumbnet.specs.json_text import to_json
 
 NUM_FOLDS = 2
 
@@ -103,7 +106,13 @@ def test_what_is_missing_is_trained_to_the_same_end(folds: FoldRuns, tmp_path: P
 
 
 def test_the_report_shows_every_fold_and_what_is_wrong(folds: FoldRuns, tmp_path: Path) -> None:
-    page = write_report(folds.path, tmp_path / "report.html").read_text()
+    folder = shutil.copytree(folds.path, tmp_path / "folds")
+    for name in ("fold-0", "fold-1"):
+        found = Robustness(60, 0, 0.5, (CorruptedAccuracy("blur", 1.0, "pixels", 0.25),))
+        RunDir(folder / name).write_checked({"robustness.json": to_json(found.to_dict(), name=name)})
+    page = write_report(folder, tmp_path / "report.html").read_text()
+    assert "(all labels of a picture right) on a fixed sample of 120 test images: 50.0 %" in page
+    assert "Pooled over 2 folds" in page
     assert '<section id="folds"' in page
     assert ">F1 over all answers</th>" in page
     assert "Answered: by the thresholds of each fold" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from thumbnet.cli import main
 from thumbnet.cli.training_output import described
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.mean_comparison import compare_means
+from thumbnet.evaluation.robustness import CorruptedAccuracy, Robustness
 from thumbnet.runs.comparison.seeds import compare_seeds
 from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.run import RunDir, load_run
 from thumbnet.runs.seeds.train import SeedRuns, train_seeds
+from thumbnet.specs.json_text import to_json
 
 NUM_SEEDS = 2
 
@@ -88,6 +91,16 @@ def test_the_report_of_several_seeds_needs_no_data(
     out = tmp_path / "report.html"
     assert main(["report", str(folders[0]), "--out", str(out)]) == 0
     page = out.read_text()
+    assert 'id="robustness"' not in page
+    measured = shutil.copytree(folders[0], tmp_path / "measured")
+    for seed, accuracy in enumerate((0.5, 0.75)):
+        found = Robustness(8, 0, accuracy, (CorruptedAccuracy("blur", 1.0, "pixels", accuracy / 2),))
+        RunDir(measured / f"seed-{seed}").write_checked({"robustness.json": to_json(found.to_dict(), name="it")})
+    assert main(["report", str(measured)]) == 0
+    text = (measured / "report.html").read_text()
+    section = text[text.index('<section id="robustness"') :].split("</section>")[0]
+    assert "8 test images: 62.5 % \u00b1 17.7 as they are, 31.2 % \u00b1 8.8 on average" in section
+    assert '<a href="#robustness">' in text
     stored = [RunDir(folders[0] / f"seed-{seed}").read_predictions() for seed in (0, 1)]
     accuracies = [100 * float(each.right.double().mean()) for each in stored]
     for accuracy in accuracies:

@@ -21,6 +21,7 @@ from thumbnet.runs.folds.report_parts import (
     images_of_folds,
     with_common_remarks,
 )
+from thumbnet.runs.folds.robustness import robustness_of_folds
 from thumbnet.runs.folds.rows import folds_content
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.reports.labels import NUM_WRONGLY_LABELLED, image_names
@@ -43,6 +44,7 @@ def build_report_of_folds(
     others = [load_own_dataset(run, place).test for run in runs[len(found.folds.seeds) :: len(found.folds.seeds)]]
     dataset = replace(own, val=None, test=images_of_folds([own.test, *others], found))
     gallery = wrongly_labelled(evaluation.predictions)[:NUM_WRONGLY_LABELLED].tolist()
+    robustness, note = robustness_of_folds([run.path for run in runs], num_seeds=len(found.folds.seeds))
     trace = trace_model(first.model, dataset.image_shape)
     return render_labels_report(
         LabelReportContent(
@@ -61,6 +63,8 @@ def build_report_of_folds(
             graph_svg=graph_svg(trace, type(first.model).__name__),
             command=folds_command(folder, first, found.folds),
             config_toml=config_to_toml(folder.read_config(SHARED_CONFIG).replace(data_dir=None)),
+            robustness=robustness,
+            robustness_note=note,
             folds=folds_content(runs, found),
         )
     )

@@ -25,6 +25,7 @@ from thumbnet.runs.folds.report_parts import (
     images_of_folds,
     with_common_remarks,
 )
+from thumbnet.runs.folds.robustness import robustness_of_folds
 from thumbnet.runs.folds.rows import folds_content
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.reports.run import saliency_of_gallery
@@ -50,6 +51,7 @@ def build_folds_report(folder: RunDir, runs: Sequence[Run], found: OutOfFold, pl
     gallery = choose_gallery_images(predictions)
     tiles = larger_images(dataset, dataset.test, gallery, side=tile_side(len(gallery)))
     saliency, saliency_note = _saliency(of_seed, found, dataset, predictions, gallery[:NUM_SALIENT])
+    robustness, note = robustness_of_folds([run.path for run in runs], num_seeds=len(found.folds.seeds))
     trace = trace_model(first.model, dataset.image_shape)
     return render_report(
         ReportContent(
@@ -67,7 +69,8 @@ def build_folds_report(folder: RunDir, runs: Sequence[Run], found: OutOfFold, pl
             saliency=resized_maps(saliency, (tiles.shape[2], tiles.shape[3])),
             saliency_note=saliency_note,
             no_temperature="each fold has its own, in its report",
-            robustness=None,
+            robustness=robustness,
+            robustness_note=note,
             summary=summarize_trace(trace, dataset.image_shape),
             graph_svg=graph_svg(trace, type(first.model).__name__),
             command=folds_command(folder, first, found.folds),

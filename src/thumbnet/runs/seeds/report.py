@@ -17,7 +17,7 @@ from thumbnet.evaluation.label_predictions import StoredLabels
 from thumbnet.evaluation.multi_label import label_evaluation_of
 from thumbnet.evaluation.predictions import StoredPredictions
 from thumbnet.runs.files.metrics import KnownMetrics, known_metrics
-from thumbnet.runs.run import REPORT, Run, RunDir
+from thumbnet.runs.run import REPORT, Run, RunDir, read_robustness
 from thumbnet.specs.data import NO_LABEL
 from thumbnet.terminal.text import escaped
 from thumbnet.training.progress import duration
@@ -50,6 +50,7 @@ def build_seeds_report(title: str, runs: Sequence[Run]) -> str:
     """The report of finished runs of one recipe, as HTML text; `title` is their folder's name."""
     known = [known_metrics(run.metrics) for run in runs]
     stored = [RunDir(run.path).read_any_predictions() for run in runs]
+    measured = [read_robustness(RunDir(run.path)) for run in runs]
     first, names = runs[0], runs[0].card.class_names
     of_one_label = [each for each in stored if isinstance(each, StoredPredictions)]
     labels = FIGURES_OF_LABELS if first.card.has_several_labels else FIGURES
@@ -77,6 +78,7 @@ def build_seeds_report(title: str, runs: Sequence[Run]) -> str:
             confusion=summed_confusion(of_one_label, num_classes=len(names)) if of_one_label else None,
             often_wrong=_often_wrong(stored, names),
             num_images=len(stored[0]),
+            robustness=[each for each in measured if each is not None],
         )
     )
 

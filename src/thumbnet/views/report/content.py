@@ -58,7 +58,8 @@ class ReportContent:
     analysed split; `gallery` are the gallery's images among them, and `tiles` these in the size to show;
     `saliency`, from 0 to 1, is of the first M tiles, and `saliency_note` says how it was made; `no_temperature`
     says why none was fitted, where that is so; `command` trains the same again. With `folds`, all this is of images
-    each predicted by the model of its fold, and `history` is that of the first fold.
+    each predicted by the model of its fold, `history` is that of the first fold, and `robustness_note` says how the
+    robustness was pooled.
     """
 
     title: str
@@ -81,3 +82,4 @@ class ReportContent:
     command: str
     config_toml: str
     folds: FoldsContent | None = None
+    robustness_note: str = ""

@@ -11,11 +11,14 @@ from jaxtyping import Int64
 import thumbnet
 from thumbnet.evaluation.aggregate import Aggregate
 from thumbnet.evaluation.class_aggregates import ClassAggregates
+from thumbnet.evaluation.robustness import Robustness
 from thumbnet.training.history import History
 from thumbnet.views.house import house_style
 from thumbnet.views.numbers import share
 from thumbnet.views.report.content import Headline
+from thumbnet.views.report.labels_page import ALL_LABELS_RIGHT
 from thumbnet.views.report.page import MAX_TABLE_CLASSES, asset, heats, template
+from thumbnet.views.report.robustness_of_seeds import robustness_section_of_seeds
 from thumbnet.views.report.spread_charts import draw_spread
 
 NO_BREAK = "\u00a0"
@@ -45,7 +48,7 @@ class OftenWrong:
 class SeedsContent:
     """All that the report shows: `figures` are the headings of the seeds' figures, `summary` the mean and the deviation
     of each, and `confusion` int64 [K,K], truth by row, is summed over the seeds; None where an image may have several
-    labels."""
+    labels. `robustness` is that of each seed that measured it."""
 
     title: str
     lead: str
@@ -59,6 +62,7 @@ class SeedsContent:
     confusion: Int64[np.ndarray, "k k"] | None
     often_wrong: Sequence[OftenWrong]
     num_images: int
+    robustness: Sequence[Robustness] = ()
 
 
 def render_seeds_report(content: SeedsContent) -> str:
@@ -72,6 +76,11 @@ def render_seeds_report(content: SeedsContent) -> str:
         matrix=None if content.confusion is None else content.confusion.tolist(),
         heats=None if content.confusion is None else heats(content.confusion),
         mean_text=_mean_text,
+        robustness=robustness_section_of_seeds(
+            content.robustness,
+            num_seeds=len(content.seeds),
+            counted_as=ALL_LABELS_RIGHT if content.confusion is None else "",
+        ),
         version=thumbnet.__version__,
     )
 
