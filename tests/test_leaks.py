@@ -15,13 +15,14 @@ from thumbnet.data.alike import AlikePair, find_alike
 from thumbnet.data.all_alike import AllAlike, find_all_alike
 from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.data.fold_leaks import leaks_of_pool
-from thumbnet.data.leaks import Leak, find_leaks, leaks_from_csv, leaks_to_csv
+from thumbnet.data.leaks import Leak, Leaks, find_leaks, leaks_from_csv, leaks_to_csv
 from thumbnet.data.source_registry import is_searched_for_leaks
 from thumbnet.data.sources import load_dataset
 from thumbnet.errors import DataError, RunError
-from thumbnet.evaluation.predictions import predict_split
+from thumbnet.evaluation.label_predictions import LabelPredictions
+from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.runs.files.metrics import KnownMetrics, known_metrics
-from thumbnet.runs.leaks import describe_kept_leaks, keep_leaks, look_for_leaks
+from thumbnet.runs.leaks import describe_kept_leaks, keep_leaks, leak_metrics, look_for_leaks
 from thumbnet.runs.own_data import load_own_dataset
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run
@@ -205,6 +206,10 @@ def test_a_training_tells_keeps_and_can_leave_them_out(tmp_path: Path, capsys: p
     assert f"--exclude {listed}" in told
     assert (run.metrics["num_leaks"], run.metrics["num_test_leaked"]) == (4, 3)
     stored = load_run(run.path).metrics
+    rows = RunDir(run.path).read_predictions()
+    kept = [index for index in range(20) if index not in (0, 1, 5)]
+    recalls = [float(rows.right[kept][rows.labels[kept] == label].double().mean()) for label in (0, 1)]
+    assert stored["test_balanced_accuracy_without_leaks"] == pytest.approx(np.mean(recalls))
     right = stored["test_accuracy"] * 20 - stored["test_accuracy_without_leaks"] * 17
     assert right == pytest.approx(round(right))
     assert 0 <= right <= 3
@@ -245,10 +250,15 @@ def test_leaks_into_validation_are_recorded_as_those_into_the_test_split(
     right = predict_split(run.model, dataset.val, mean=dataset.mean, std=dataset.std).predicted == dataset.val.labels
     assert stored["val_accuracy"] == pytest.approx(float(right.double().mean()))
     assert stored["val_accuracy_without_leaks"] == pytest.approx(float(right[2:].double().mean()))
+    recalls = [float(right[first::2].double().mean()) for first in (2, 3)]  # labels are 0 and 1 in turn
+    assert stored["val_balanced_accuracy_without_leaks"] == pytest.approx(np.mean(recalls))
     page = write_report(run.path, tmp_path / "report.html").read_text()
     low, high = stored["val_accuracy_without_leaks_interval"]
     accuracy = f"{stored['val_accuracy_without_leaks']:.2%} ({100 * low:.1f} to {100 * high:.1f})"
-    assert f"Without the 2 validation images concerned, validation accuracy is {accuracy}." in page
+    low, high = stored["val_balanced_accuracy_without_leaks_interval"]
+    balanced = f"{np.mean(recalls):.2%} ({100 * low:.1f} to {100 * high:.1f})"
+    sentence = f"validation accuracy is {accuracy}, balanced accuracy {balanced}."
+    assert f"Without the 2 validation images concerned, {sentence}" in page
     with pytest.raises(DataError, match=r"leaks-val\.csv has no column 'index'"):
         load_dataset(f"npz:{own_val}", exclude=str(listed))
     (run.path / "metrics.json").unlink()
@@ -358,6 +368,23 @@ def test_a_report_says_the_same_of_validation() -> None:
     with_number = known(0, 0.5, num_val=14, num_val_leaked=2, val_accuracy_without_leaks=0.25)
     assert describe_kept_leaks(with_number).endswith("validation accuracy is 25.00% (8.9 to 53.2).")
     assert describe_kept_leaks(known(0, 0.5, num_val_leaked=2)).endswith("All validation images are concerned.")
+
+
+def test_of_the_common_class_alone_accuracy_without_leaks_is_not_all_there_is() -> None:
+    labels = torch.tensor([0] * 18 + [1] * 3)
+    always = Predictions(torch.tensor([[1.0, 0.0]]).repeat(21, 1), labels)
+    leaks = Leaks((Leak("train", 0, "test", 20, 1.0),))
+    metrics = leak_metrics(leaks, always)
+    assert metrics["test_accuracy_without_leaks"] == pytest.approx(0.9)
+    assert metrics["test_balanced_accuracy_without_leaks"] == 0.5
+    assert metrics["test_balanced_accuracy_without_leaks_interval"] == pytest.approx((0.412, 0.829), abs=1e-3)
+    numbers = known(1, 0.9, **{name: metrics[name] for name in metrics if "balanced" in name})
+    assert describe_kept_leaks(numbers).endswith("is 90.00% (55.6 to 98.5), balanced accuracy 50.00% (41.2 to 82.9).")
+    gone = Leaks(tuple(Leak("train", 0, "test", index, 1.0) for index in (18, 19, 20)))
+    assert leak_metrics(gone, always)["test_accuracy_without_leaks"] == 1.0
+    assert not any("balanced" in name for name in leak_metrics(gone, always))
+    marks = LabelPredictions(always.logits, torch.nn.functional.one_hot(labels).to(torch.uint8))
+    assert not any("balanced" in name for name in leak_metrics(leaks, marks))
 
 
 def test_what_no_file_can_leave_out_is_not_said_to_be_listed(tmp_path: Path) -> None:

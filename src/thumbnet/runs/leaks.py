@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jaxtyping import Bool
-from torch import Tensor
-
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.duplicates import describe_likeness
 from thumbnet.data.leaks import (
@@ -21,8 +18,11 @@ from thumbnet.data.leaks import (
     val_leaks_to_csv,
 )
 from thumbnet.data.source_registry import is_searched_for_leaks
+from thumbnet.evaluation.balanced import balanced_accuracy_of
 from thumbnet.evaluation.class_texts import with_interval
-from thumbnet.evaluation.intervals import accuracy_interval
+from thumbnet.evaluation.intervals import Interval, accuracy_interval
+from thumbnet.evaluation.label_predictions import LabelPredictions
+from thumbnet.evaluation.predictions import Predictions
 from thumbnet.runs.files.folder import RunDir
 from thumbnet.runs.files.metrics import KnownMetrics
 from thumbnet.runs.files.names import LEAKS, VAL_LEAKS
@@ -107,7 +107,10 @@ def _of_test(known: KnownMetrics) -> str:
         return "All test images are concerned: accuracy on others is not known."
     concerned = counted(known.num_test_leaked, "test image")
     accuracy = _with_interval(known.test_accuracy_without_leaks, known.num_test - known.num_test_leaked)
-    return f"Without the {concerned} concerned, accuracy is {accuracy}."
+    balanced = _balanced(
+        known.test_balanced_accuracy_without_leaks, known.test_balanced_accuracy_without_leaks_interval
+    )
+    return f"Without the {concerned} concerned, accuracy is {accuracy}{balanced}."
 
 
 def _of_val(known: KnownMetrics) -> list[str]:
@@ -117,7 +120,13 @@ def _of_val(known: KnownMetrics) -> list[str]:
         return ["All validation images are concerned."]
     concerned = counted(known.num_val_leaked, "validation image")
     accuracy = _with_interval(known.val_accuracy_without_leaks, known.num_val - known.num_val_leaked)
-    return [f"Without the {concerned} concerned, validation accuracy is {accuracy}."]
+    balanced = _balanced(known.val_balanced_accuracy_without_leaks, known.val_balanced_accuracy_without_leaks_interval)
+    return [f"Without the {concerned} concerned, validation accuracy is {accuracy}{balanced}."]
+
+
+def _balanced(value: float | None, interval: Interval | None) -> str:
+    """The balanced accuracy as the sentence goes on with it; nothing where it is not known."""
+    return "" if value is None else f", balanced accuracy {with_interval(value, interval)}"
 
 
 def _with_interval(accuracy: float, num_images: int) -> str:
@@ -126,29 +135,38 @@ def _with_interval(accuracy: float, num_images: int) -> str:
 
 
 def leak_metrics(
-    leaks: Leaks, right: Bool[Tensor, " n"], *, val_right: Bool[Tensor, " m"] | None = None
+    leaks: Leaks, test: Predictions | LabelPredictions, *, val: Predictions | LabelPredictions | None = None
 ) -> dict[str, object]:
-    """What metrics.json holds of them: how many there are, and of both splits how many images are concerned, and the
-    accuracy without these.
+    """What metrics.json holds of them: how many there are, and of both splits how many images are concerned, and
+    accuracy and balanced accuracy without these.
+
+    Balanced accuracy is left out where images may have several labels, and where no image of a class is left.
 
     Args:
-        right: whether each test image is answered right.
-        val_right: the same of the validation images; None where none of these is concerned, or none are held out.
+        test: the predictions of all test images.
+        val: the same of the validation images; None where none of these is concerned, or none are held out.
     """
     if not leaks.found:
         return {"num_leaks": 0}
-    metrics: dict[str, object] = {"num_leaks": leaks.num_images, **_without(leaks, "test", right)}
-    return metrics if val_right is None else metrics | _without(leaks, "val", val_right)
+    metrics: dict[str, object] = {"num_leaks": leaks.num_images, **_without(leaks, "test", test)}
+    return metrics if val is None else metrics | _without(leaks, "val", val)
 
 
-def _without(leaks: Leaks, split: str, right: Bool[Tensor, " n"]) -> dict[str, object]:
+def _without(leaks: Leaks, split: str, predictions: Predictions | LabelPredictions) -> dict[str, object]:
     leaked = leaks.held_out_of(split)
-    kept = [index for index in range(len(right)) if index not in leaked]
+    kept = [index for index in range(len(predictions.labels)) if index not in leaked]
     metrics: dict[str, object] = {f"num_{split}_leaked": len(leaked)}
     if kept:
-        accuracy = float(right[kept].double().mean())
+        right = predictions.right[kept]
+        accuracy = float(right.double().mean())
         metrics[f"{split}_accuracy_without_leaks"] = accuracy
         metrics[f"{split}_accuracy_without_leaks_interval"] = accuracy_interval(accuracy, len(kept))
+        if isinstance(predictions, Predictions):
+            labels, num_classes = predictions.labels[kept].numpy(), predictions.logits.shape[1]
+            balanced = balanced_accuracy_of(right.numpy(), labels, num_classes=num_classes)
+            if balanced is not None:
+                metrics[f"{split}_balanced_accuracy_without_leaks"] = balanced.value
+                metrics[f"{split}_balanced_accuracy_without_leaks_interval"] = balanced.interval
     return metrics
 
 

@@ -13,6 +13,7 @@ FRACTIONS = (
     *("test_macro_f1", "test_mcc", "commonest_share", "test_auc", "test_average_precision"),
     *("test_mean_average_precision", "test_micro_f1", "test_hamming_loss"),
     *("test_accuracy_without_leaks", "val_accuracy_without_leaks"),
+    *("test_balanced_accuracy_without_leaks", "val_balanced_accuracy_without_leaks"),
 )
 
 
@@ -22,7 +23,8 @@ class KnownMetrics:
 
     `test_auc` and `test_average_precision` are of two classes alone; `test_mean_average_precision`, `test_micro_f1` and
     `test_hamming_loss` of pictures that may have several labels. `test_accuracy_without_leaks` is None where there are
-    no leaks, and where all test images are concerned, `val_accuracy_without_leaks` so of the validation images.
+    no leaks, and where all test images are concerned, `val_accuracy_without_leaks` so of the validation images; the
+    balanced ones are None also where no image of a class is left, or images may have several labels.
     `best_epoch` (on validation) and `kept_epoch` (of the weights) are 0 where nothing could stop the training early or
     keep other weights than the last. `num_threads` are those of each of `num_ranks` processes.
     """
@@ -52,6 +54,10 @@ class KnownMetrics:
     num_val_leaked: int = 0
     test_accuracy_without_leaks: float | None = None
     val_accuracy_without_leaks: float | None = None
+    test_balanced_accuracy_without_leaks: float | None = None
+    test_balanced_accuracy_without_leaks_interval: tuple[float, float] | None = None
+    val_balanced_accuracy_without_leaks: float | None = None
+    val_balanced_accuracy_without_leaks_interval: tuple[float, float] | None = None
     total_s: float = 0.0
     best_train_accuracy: float = 0.0
     val_accuracy: float = 0.0

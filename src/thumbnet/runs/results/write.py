@@ -103,8 +103,8 @@ def write_results(
     folder.write("summary.txt", f"{summarize_trace(trace, dataset.image_shape)}\n")
     metrics = _metrics(config, dataset, trace, result, evaluation) | leak_metrics(
         leaks,
-        evaluation.predictions.predicted == evaluation.predictions.labels,
-        val_right=held_out.predicted == held_out.labels if leaks_into_val and held_out is not None else None,
+        evaluation.predictions,
+        val=held_out if leaks_into_val else None,
     )
     if plan is not None:
         metrics["minutes"] = plan.minutes

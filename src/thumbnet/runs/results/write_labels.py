@@ -79,8 +79,8 @@ def write_label_results(
     )
     metrics |= leak_metrics(
         leaks,
-        evaluation.predictions.right,
-        val_right=held_out.right if leaks_into_val and held_out is not None else None,
+        evaluation.predictions,
+        val=held_out if leaks_into_val else None,
     )
     if plan is not None:
         metrics["minutes"] = plan.minutes
