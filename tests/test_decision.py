@@ -148,11 +148,22 @@ def test_other_data_is_scored_on_the_same_class(run: Run, tmp_path: Path) -> Non
 def test_training_ends_with_more_than_the_accuracy(run: Run) -> None:
     metrics = run.metrics
     overall, area, threshold = metrics_over_classes(metrics)
-    assert overall.startswith(f"balanced accuracy {metrics['test_balanced_accuracy']:.2%}, macro F1 ")
+    balanced, f1, auc, precision = (
+        metrics[f"test_{name}_interval"] for name in ("balanced_accuracy", "macro_f1", "auc", "average_precision")
+    )
+    assert overall.startswith(
+        f"balanced accuracy {metrics['test_balanced_accuracy']:.2%} [{balanced[0]:.1%}, {balanced[1]:.1%}], "
+        f"macro F1 {metrics['test_macro_f1']:.2%} [{f1[0]:.1%}, {f1[1]:.1%}]; "
+    )
     assert overall.endswith(f"; always {metrics['commonest_class']!r} has accuracy {metrics['commonest_share']:.2%}")
-    assert area.startswith(f"'1' against the other class: area under ROC {metrics['test_auc']:.4f}, average precision")
+    assert area == (
+        f"'1' against the other class: area under ROC {metrics['test_auc']:.3f} [{auc[0]:.3f}, {auc[1]:.3f}], "
+        f"average precision {metrics['test_average_precision']:.3f} [{precision[0]:.3f}, {precision[1]:.3f}]"
+    )
     assert threshold == "'1' is answered from a probability of 0.97 on (given)"
     assert metrics_over_classes({"test_accuracy": 0.5}) == []  # of a run from before they were kept
+    bare = {name: value for name, value in metrics.items() if not name.endswith("_interval")}  # before intervals were
+    assert f"area under ROC {metrics['test_auc']:.3f}, average precision" in metrics_over_classes(bare)[1]
 
 
 def test_pictures_get_the_answer_first(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from torch import nn
 from small_runs import small_config
 from test_minutes import FakeTime
 from thumbnet.cli import main
+from thumbnet.cli.training_output import metrics_over_classes
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.from_arrays import dataset_from_arrays, save_dataset
 from thumbnet.errors import ConfigError, ExportError, RunError
@@ -164,6 +165,15 @@ def test_smoothing_leaves_no_label_certain() -> None:
 def test_it_learns_and_says_so(label_run: Run) -> None:
     metrics = label_run.metrics
     assert metrics["test_mean_average_precision"] > 0.6
+    mean, micro, macro = (
+        metrics[f"test_{name}_interval"] for name in ("mean_average_precision", "micro_f1", "macro_f1")
+    )
+    (line,) = metrics_over_classes(metrics)
+    assert line.startswith(
+        f"mean average precision {metrics['test_mean_average_precision']:.3f} [{mean[0]:.3f}, {mean[1]:.3f}], "
+        f"micro F1 {metrics['test_micro_f1']:.2%} [{micro[0]:.1%}, {micro[1]:.1%}], "
+        f"macro F1 {metrics['test_macro_f1']:.2%} [{macro[0]:.1%}, {macro[1]:.1%}]; always "
+    )
     assert [each["class_name"] for each in metrics["classes"]] == list(NAMES)
     for each in metrics["classes"]:
         low, high = each["intervals"]["recall"]

@@ -41,10 +41,20 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_train_ends_with_more_than_the_accuracy(folders: tuple[Path, Path]) -> None:
     runs = tuple(load_run(folders[1] / f"seed-{seed}") for seed in (0, 1))
     done = SeedRuns(folders[1], runs, json.loads((folders[1] / "metrics.json").read_text()))
-    _, line = described(done)
+    accuracy, line = described(done)
     figures = done.metrics["figures"]
-    for name, label in (("test_balanced_accuracy", "balanced accuracy"), ("test_macro_f1", "macro F1")):
-        assert f"{label} {figures[name]['mean']:.2%} ± {figures[name]['std']:.2%}" in line
+    rows = (
+        ("test_accuracy", "test accuracy", accuracy),
+        ("test_balanced_accuracy", "balanced accuracy", line),
+        ("test_macro_f1", "macro F1", line),
+    )
+    for name, label, text in rows:
+        figure = figures[name]
+        low, high = max(0, figure["low"]), min(1, figure["high"])
+        assert f"{label} {figure['mean']:.2%} ± {figure['std']:.2%} [{low:.1%}, {high:.1%}]" in text
+    assert "(n = 2, seeds 0, 1; in brackets the 95% interval of the mean; " in accuracy
+    alone = SeedRuns(folders[1], runs[:1], {**done.metrics, "n": 1})
+    assert described(alone)[0].startswith(f"test accuracy {runs[0].metrics['test_accuracy']:.2%} (n = 1, seeds 0; ")
     (accuracy, *_) = described(runs[0])
     assert " after 1 epoch, " in accuracy
 

@@ -32,13 +32,13 @@ def described(done: Run | SeedRuns | FoldRuns) -> list[str]:
     if isinstance(done, FoldRuns):
         return [_out_of_fold(metrics)]
     if isinstance(done, SeedRuns):
-        deviation = metrics["test_accuracy_std"]
-        spread = "" if deviation is None else f" ± {deviation:.2%}"
+        figures = figures_of_seeds(done.runs)
         seeds = ", ".join(str(run.config.seed) for run in done.runs)
+        brackets = "" if len(done.runs) == 1 else f"; in brackets the {CONFIDENCE_LEVEL:.0%} interval of the mean"
         first = done.runs[0].metrics
         trained = f"{first['num_test']:,} images of {first['data']}), {metrics['train_s']:.0f} s of training each"
-        accuracy = f"test accuracy {metrics['test_accuracy']:.2%}{spread} (n = {metrics['n']}, seeds {seeds}; {trained}"
-        return [accuracy, *_over_seeds(figures_of_seeds(done.runs))]
+        accuracy = f"test accuracy {_mean(figures['test_accuracy'])}"
+        return [f"{accuracy} (n = {metrics['n']}, seeds {seeds}{brackets}; {trained}", *_over_seeds(figures)]
     accuracy = (
         f"test accuracy {metrics['test_accuracy']:.2%} ({_span(metrics)}{metrics['num_test']:,} images of "
         f"{metrics['data']}) after {counted(metrics['epochs'], 'epoch')}, {metrics['train_s']:.0f} s of training"
@@ -48,29 +48,36 @@ def described(done: Run | SeedRuns | FoldRuns) -> list[str]:
 
 def _over_seeds(figures: Mapping[str, Aggregate]) -> list[str]:
     """The means that say more than the accuracy; none of runs from before they were kept."""
-    texts = []
-    for name, label in SHOWN_OVER_SEEDS.items():
-        if name in figures:
-            mean, deviation = figures[name].mean, figures[name].std
-            texts.append(f"{label} {mean:.2%}" + ("" if deviation is None else f" ± {deviation:.2%}"))
+    texts = [f"{label} {_mean(figures[name])}" for name, label in SHOWN_OVER_SEEDS.items() if name in figures]
     return [", ".join(texts)] if texts else []
+
+
+def _mean(figure: Aggregate) -> str:
+    """A fraction's mean over the seeds, with its deviation and its interval; of a single seed the value alone."""
+    bounded = figure.within(0, 1)
+    if bounded.std is None or bounded.low is None or bounded.high is None:
+        return f"{figure.mean:.2%}"
+    return f"{figure.mean:.2%} ± {bounded.std:.2%} [{bounded.low:.1%}, {bounded.high:.1%}]"
 
 
 def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
     """What says more than the accuracy where classes are unequal; none of runs from before it was kept."""
     if "test_hamming_loss" in metrics:  # of several labels a picture
-        mean = metrics.get("test_mean_average_precision")
-        found = "" if mean is None else f"mean average precision {mean:.4f}, "
+        mean, has_mean = "test_mean_average_precision", metrics.get("test_mean_average_precision") is not None
+        found = f"mean average precision {_area(metrics, mean)}, " if has_mean else ""
         always = f"always {escaped(metrics['commonest_labels'])!r} has accuracy {metrics['commonest_share']:.2%}"
-        return [f"{found}micro F1 {metrics['test_micro_f1']:.2%}, macro F1 {metrics['test_macro_f1']:.2%}; {always}"]
+        f1s = f"micro F1 {_share(metrics, 'test_micro_f1')}, macro F1 {_share(metrics, 'test_macro_f1')}"
+        return [f"{found}{f1s}; {always}"]
     if "test_balanced_accuracy" not in metrics:
         return []
-    scores = f"balanced accuracy {metrics['test_balanced_accuracy']:.2%}, macro F1 {metrics['test_macro_f1']:.2%}"
+    scores = (
+        f"balanced accuracy {_share(metrics, 'test_balanced_accuracy')}, macro F1 {_share(metrics, 'test_macro_f1')}"
+    )
     lines = [f"{scores}; always {escaped(metrics['commonest_class'])!r} has accuracy {metrics['commonest_share']:.2%}"]
     if "test_auc" in metrics:
         positive = f"{escaped(metrics['positive'])!r} against the other class"
-        area, precision = metrics["test_auc"], metrics["test_average_precision"]
-        lines.append(f"{positive}: area under ROC {area:.4f}, average precision {precision:.4f}")
+        area, precision = _area(metrics, "test_auc"), _area(metrics, "test_average_precision")
+        lines.append(f"{positive}: area under ROC {area}, average precision {precision}")
     if "threshold" in metrics:
         picked = metrics["threshold_rule"]
         name = f"{escaped(metrics['positive'])!r}"
@@ -84,6 +91,18 @@ def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
         others = "" if accuracy is None else f", {accuracy:.2%} of the others are right"
         lines.append(f"{metrics['share_unknown']:.2%} of the test images are unknown{others}")
     return lines
+
+
+def _share(metrics: Mapping[str, Any], name: str) -> str:
+    """A fraction in percent, with its interval in brackets, which runs from before it was kept have not."""
+    bounds = metrics.get(f"{name}_interval")
+    return f"{metrics[name]:.2%}" + ("" if bounds is None else f" [{bounds[0]:.1%}, {bounds[1]:.1%}]")
+
+
+def _area(metrics: Mapping[str, Any], name: str) -> str:
+    """The same of the area under a curve, from 0 to 1."""
+    bounds = metrics.get(f"{name}_interval")
+    return f"{metrics[name]:.3f}" + ("" if bounds is None else f" [{bounds[0]:.3f}, {bounds[1]:.3f}]")
 
 
 def _span(metrics: Mapping[str, Any]) -> str:
