@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -13,13 +14,14 @@ import yaml
 
 import thumbnet
 from thumbnet.cli import main
-from thumbnet.errors import ConfigError, ThumbnetError
+from thumbnet.errors import ConfigError, RunError, ThumbnetError
 from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.export.export import export_shippable
 from thumbnet.export.model_card.facts import describe_accuracy, short_source
 from thumbnet.export.model_card.text import code, to_yaml
 from thumbnet.export.public_card import public_card
 from thumbnet.export.request import ExportRequest, ExportResult, compare
+from thumbnet.runs.run import RunDir, load_run
 from thumbnet.runs.shippable import load_shippable
 from thumbnet.terminal.text import escaped
 
@@ -108,6 +110,28 @@ def test_a_users_model_has_no_licence_but_a_stated_one(small_run: Path, capsys: 
     assert "no licence's identifier" in capsys.readouterr().err
     assert main(["export", "thumb-20k", "--format", "note", "--license", "MIT"]) == 2
     assert "comes with thumbnet under MIT" in capsys.readouterr().err
+
+
+def test_a_runs_figures_have_their_intervals(small_run: Path) -> None:
+    metrics = load_run(small_run).metrics
+    low, high = metrics["test_balanced_accuracy_interval"]
+    text = card_of(small_run).read_text()
+    balanced = f"{100 * metrics['test_balanced_accuracy']:.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
+    assert f"- **Over the classes:** balanced accuracy {balanced}, macro F1 " in text
+    low, high = metrics["test_auc_interval"]
+    assert f"area under the ROC curve {metrics['test_auc']:.4f} [{low:.4f}, {high:.4f}], average precision " in text
+    low, high = metrics["ece_interval"]
+    assert f"differ by {100 * metrics['ece']:.1f} points [{100 * low:.1f}, {100 * high:.1f}] (expected" in text
+    assert "In brackets: 95 % intervals." in text
+    assert "In brackets" not in card_of("thumb-20k", out="shipped").read_text()  # of a model that has none
+
+
+def test_a_damaged_interval_is_said(small_run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(small_run, tmp_path / "copy")
+    values = json.loads((copy / "metrics.json").read_text())
+    RunDir(copy).write("metrics.json", json.dumps({**values, "test_auc_interval": [0.5]}))
+    with pytest.raises(RunError, match="metrics.json is damaged: test_auc_interval is"):
+        card_of(copy)
 
 
 def test_no_folder_of_the_machine_is_published(small_run: Path) -> None:

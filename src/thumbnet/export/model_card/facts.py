@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from thumbnet.config import TrainConfig, config_to_dict, run_config_from_toml
-from thumbnet.evaluation.intervals import accuracy_interval
+from thumbnet.evaluation.intervals import Interval, accuracy_interval
 from thumbnet.export.model_card.text import code
 from thumbnet.models.card import ModelCard
 from thumbnet.recipes import list_recipes, load_recipe
 from thumbnet.runs.files.checked_folder import CheckedFolder
-from thumbnet.runs.files.names import ASKED, CONFIG
+from thumbnet.runs.files.metrics import METRICS_FORMAT, metric_intervals
+from thumbnet.runs.files.names import ASKED, CONFIG, METRICS
+from thumbnet.specs.json_text import read_object
 from thumbnet.trained.shippable import Shippable
 
 HYPERPARAMETERS = (
@@ -21,6 +24,17 @@ HYPERPARAMETERS = (
     "mixup", "label_smoothing", "class_weights", "sampler", "average_decay", "val_fraction", "seed",
 )  # fmt: skip
 UNREMARKABLE = {"class_weights": "none", "sampler": "shuffled"}
+PER_CENT = (100, 2, " %")
+UNITS = {  # by metric: the number that one is multiplied by to be shown, the digits after its point, and its unit
+    "test_balanced_accuracy": PER_CENT,
+    "test_macro_f1": PER_CENT,
+    "test_micro_f1": PER_CENT,
+    "test_hamming_loss": PER_CENT,
+    "commonest_share": PER_CENT,
+    "test_mcc": (1, 3, ""),
+    "ece": (100, 1, " points"),
+}
+PLAIN = (1, 4, "")
 
 
 def describe_accuracy(accuracy: float, num_images: int) -> str:
@@ -31,6 +45,26 @@ def describe_accuracy(accuracy: float, num_images: int) -> str:
         f"{accuracy:.2%} ± {100 * error:.2f} points (standard error; 95 % interval {low:.2%} to {high:.2%}; "
         f"n = {num_images:,})"
     )
+
+
+def intervals_of_run(shippable: Shippable) -> dict[str, Interval]:
+    """The interval of each metric of the test split by the metric's name; none of a model of the package, and of runs
+    from before they were kept."""
+    if shippable.run_path is None:
+        return {}
+    name = str(shippable.run_path / METRICS)
+    text = CheckedFolder(shippable.run_path).read_text(METRICS)
+    return metric_intervals(read_object(text, name=name, known_format=METRICS_FORMAT), name=name)
+
+
+def describe_metrics(metrics: Mapping[str, float], intervals: Mapping[str, Interval]) -> dict[str, str]:
+    """Each metric as text, followed by its interval in brackets where that is known."""
+    texts = {}
+    for name, value in metrics.items():
+        factor, digits, unit = UNITS.get(name, PLAIN)
+        bounds = [f"{factor * bound:.{digits}f}" for bound in intervals.get(name, ())]
+        texts[name] = f"{factor * value:.{digits}f}{unit}" + (f" [{', '.join(bounds)}]" if bounds else "")
+    return texts
 
 
 def is_private(data: str) -> bool:

@@ -10,7 +10,9 @@ from thumbnet.export.licence import NOT_STATED, licence_of
 from thumbnet.export.model_card.facts import (
     describe_accuracy,
     describe_data,
+    describe_metrics,
     hyperparameters,
+    intervals_of_run,
     short_source,
     training_command,
     training_config,
@@ -37,7 +39,7 @@ def sections(shippable: Shippable, *, files: Sequence[str], command: str) -> str
     environment.filters["code"] = code
     card, config = public_card(shippable.card), training_config(shippable)
     channels, height, width = card.image_shape
-    metrics = card.metrics or {}
+    metrics, intervals = card.metrics or {}, intervals_of_run(shippable)
     which = f"--pretrained {shippable.name}" if shippable.run_path is None else "--run RUN"
     return environment.get_template("card.md.jinja").render(
         shippable=shippable,
@@ -52,6 +54,8 @@ def sections(shippable: Shippable, *, files: Sequence[str], command: str) -> str
         width=width,
         height=height,
         accuracy=describe_accuracy(metrics["test_accuracy"], int(metrics["num_test"])) if metrics else None,
+        texts=describe_metrics(metrics, intervals),
+        has_intervals=bool(intervals),
         start=code_block(["pip install thumbnet", f"thumbnet predict photo.jpg {which}"]),
         reproduce=code_block([training_command(shippable, config), command]),
         files=files,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from thumbnet.evaluation.intervals import Interval
 from thumbnet.specs.json_text import damaged
 from thumbnet.specs.typed import from_fields
 
 METRICS_FORMAT = 2
+INTERVAL = "_interval"  # after a metric's name
 FRACTIONS = (
     *("test_macro_f1", "test_mcc", "commonest_share", "test_auc", "test_average_precision"),
     *("test_mean_average_precision", "test_micro_f1", "test_hamming_loss"),
@@ -82,6 +84,23 @@ class KnownMetrics:
     resumed_with_changes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class MetricIntervals:
+    """The intervals in metrics.json that model cards show, from the lowest to the highest value; earlier versions wrote
+    none."""
+
+    test_loss_interval: Interval | None = None
+    test_balanced_accuracy_interval: Interval | None = None
+    test_macro_f1_interval: Interval | None = None
+    test_mcc_interval: Interval | None = None
+    test_auc_interval: Interval | None = None
+    test_average_precision_interval: Interval | None = None
+    test_mean_average_precision_interval: Interval | None = None
+    test_micro_f1_interval: Interval | None = None
+    test_hamming_loss_interval: Interval | None = None
+    ece_interval: Interval | None = None
+
+
 def known_metrics(values: Mapping[str, object], *, name: str = "metrics.json") -> KnownMetrics:
     """The known values among those of metrics.json; RunError, which names the file `name`, if one is missing, of
     another type or out of its range."""
@@ -95,6 +114,13 @@ def known_metrics(values: Mapping[str, object], *, name: str = "metrics.json") -
     if min(known.num_test, known.num_threads, known.num_ranks) < 1:
         raise damaged(name, "a number is out of its range")
     return known
+
+
+def metric_intervals(values: Mapping[str, object], *, name: str = "metrics.json") -> dict[str, Interval]:
+    """The interval of each metric of the test images by the metric's name, as far as metrics.json has it; RunError,
+    which names the file `name`, where one is no pair of numbers."""
+    known = from_fields(MetricIntervals, values, name=name)
+    return {key.removesuffix(INTERVAL): bounds for key, bounds in vars(known).items() if bounds is not None}
 
 
 def check_metrics(values: Mapping[str, object], *, name: str, num_epochs: int) -> None:
