@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import html
+import io
 import itertools
 import json
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from thumbnet.recipes import load_recipe
 from thumbnet.runs import load_checked, train
 from thumbnet.runs.choices.augmentation import Judgement
 from thumbnet.runs.lr import find_recipe_lr
-from thumbnet.runs.planning import choose, facts, ladder
+from thumbnet.runs.planning import choose, facts, ladder, reasons
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
 from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.constants import LADDER, MEASURED_S, OTHER_MODELS, SCALES, Rung
@@ -54,7 +57,7 @@ def config_of(*words: str) -> TrainConfig:
     return training_verbs.recipe_config(parsed, default=training_verbs._default_recipe(parsed))
 
 
-@pytest.mark.parametrize("data", ["folder:pictures", "npz:arrays.npz"])
+@pytest.mark.parametrize("data", ["folder:pictures", "npz:arrays.npz", "packed:pictures-64"])
 def test_images_of_ones_own_are_trained_on_for_ten_minutes(data: str) -> None:
     for words in (["--data", data], ["--set", f"data={data}"], ["--data", data, "--lr", "0.05"]):
         config = config_of(*words)
@@ -454,6 +457,34 @@ def test_steps_and_epochs_that_do_not_fit_the_data_are_refused(tmp_path: Path) -
         train.train(config, run_dir=tmp_path / "run", log_style="silent")
 
 
+def test_a_training_that_the_clock_made_the_longest_there_is_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The plan is for ten steps, and the clock has time for many more; a plan makes no more than twelve."""
+
+    def in_no_hurry(config: TrainConfig, **more: Any) -> Planned:
+        planned = made_plan(config)
+        record = dataclasses.replace(planned.record, tolerance_s=0.0, steps=10, max_steps=12)
+        return Planned(planned.config.replace(steps=10), planned.dataset, record)
+
+    monkeypatch.setattr(train, "plan_training", in_no_hurry)
+    run = train.train(planned_config(tmp_path), run_dir=tmp_path / "run")
+    assert (run.metrics["steps"], run.metrics["epochs"]) == (12, 6)
+    (sentence,) = reasons.describe_longest(RunDir(run.path).read_plan(), [run.metrics])
+    begin = "The longest training that a plan makes of so many images, 6 epochs, was reached before the 1 minutes were"
+    assert sentence.startswith(begin)
+    assert sentence in capsys.readouterr().err
+    assert html.escape(sentence, quote=False) in html.unescape((run.path / "report.html").read_text())
+    shorter = {**run.metrics, "steps": 11}
+    assert reasons.describe_longest(RunDir(run.path).read_plan(), [shorter]) == []
+    assert reasons.describe_longest(None, [run.metrics]) == []
+    (several,) = reasons.describe_longest(RunDir(run.path).read_plan(), [run.metrics, shorter])
+    assert " was reached by 1 of 2 trainings before the 1 minutes were over" in several
+    monkeypatch.setattr(train, "plan_training", None)
+    longer = load_recipe(str(run.path / "config.toml"), options={"epochs": 9})  # what the sentence advises
+    assert (longer.epochs, longer.steps, longer.pace_starts, longer.model) == (9, None, None, run.config.model)
+
+
 def test_speed_is_measured_at_each_size_of_growing_images(tmp_path: Path) -> None:
     config = small_config(write_small_data(tmp_path / "data.npz"), scales=(0.5, 1.0), scale_starts=(0.0, 0.5))
     dataset = random_dataset(20, (1, 32, 24), 3)
@@ -464,15 +495,19 @@ def test_speed_is_measured_at_each_size_of_growing_images(tmp_path: Path) -> Non
     assert set(THIS_MACHINE.speed(resolve_config(config, same_size), same_size, seconds=0.01).step_s) == {(16, 16)}
 
 
-def test_a_folder_is_looked_at_without_being_read(tmp_path: Path) -> None:
+def test_a_folder_is_looked_at_without_being_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(40):
         file = tmp_path / "pictures" / str(number % 2) / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (70 if number else 9, 50), number).save(file)
     (tmp_path / "pictures" / "0" / "broken.png").write_text("no picture")
-    look = look_at_folder(small_config(tmp_path / "none").replace(data=f"folder:{tmp_path / 'pictures'}"))
+    monkeypatch.setattr(facts, "PROGRESS_AFTER_S", 0.0)
+    shown = io.StringIO()
+    with redirect_stderr(shown):
+        look = look_at_folder(small_config(tmp_path / "none").replace(data=f"folder:{tmp_path / 'pictures'}"))
     assert look.facts == DataFacts(30, 7, 4, (21, 20), 1, (50, 70), True)
     assert look.reading_s > 0
+    assert "listing files: 41 " in shown.getvalue()
     excluded = tmp_path / "exclude.csv"
     excluded.write_text("index,path,label,suggested,score,kind\n3,,,,,\n4,,,,,\n")
     whole = small_config(tmp_path / "none").replace(data=f"folder:{tmp_path / 'pictures'}")

@@ -16,6 +16,7 @@ from thumbnet.runs.fit_and_write import fit_and_write
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.loggers import opened_logs
+from thumbnet.runs.planning.reasons import describe_longest
 from thumbnet.runs.ranks import describe_ranks
 from thumbnet.runs.resolve import speaker
 from thumbnet.runs.run import Checkpoint, Run, RunDir, load_run
@@ -89,7 +90,7 @@ def train_in_folder(
             clock=clock,
         )
         logs.run_ends(metrics)
-    for sentence in describe_stopping(config, metrics):
+    for sentence in (*describe_stopping(config, metrics), *describe_longest(plan, [metrics])):
         say(sentence)
     if num_ranks_now() > 1:
         metrics["num_ranks"] = num_ranks_now()

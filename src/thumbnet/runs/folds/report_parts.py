@@ -17,6 +17,7 @@ from thumbnet.runs.folds.pooled import PooledFolds, source_order
 from thumbnet.runs.folds.rows import LABELS, shown
 from thumbnet.runs.folds.table import FoldList
 from thumbnet.runs.leaks import kept_leaks
+from thumbnet.runs.planning.reasons import describe_longest
 from thumbnet.runs.reports.facts import report_facts, report_notes
 from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG, reproducing_command
 from thumbnet.runs.run import Run, RunDir
@@ -102,9 +103,11 @@ def fold_notes(folder: RunDir, runs: Sequence[Run], found: PooledFolds, own: Dat
             f"The figures above and the table of folds are means over {len(found.folds.seeds)} seeds; all that follows "
             f"the table is of seed {found.folds.seeds[0]}."
         )
-    of_all = {**first.metrics, "num_leaks": 0, "stopped_early": False, "kept_epoch": 0}
-    notes += report_notes(first.config, replace(own, num_excluded=0), of_all, folder.read_plan())
-    notes += describe_stopping_of_several(first.config, [run.metrics for run in runs])
+    of_all = {**first.metrics, "num_leaks": 0, "stopped_early": False, "kept_epoch": 0, "steps": 0}
+    plan, metrics = folder.read_plan(), [run.metrics for run in runs]
+    notes += report_notes(first.config, replace(own, num_excluded=0), of_all, plan)
+    notes += describe_stopping_of_several(first.config, metrics)
+    notes += describe_longest(plan, metrics)
     if num_excluded:
         notes.append(f"{counted(num_excluded, 'image')} that a file lists took no part (exclude).")
     if leaked:

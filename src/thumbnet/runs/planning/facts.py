@@ -22,6 +22,8 @@ from thumbnet.data.hold_out import TEST_FRACTION
 from thumbnet.data.images import read_image_array
 from thumbnet.data.labels_file import labels_from, read_labelled
 from thumbnet.data.packs.entries import cache_entries
+from thumbnet.data.picture_request import PROGRESS_AFTER_S
+from thumbnet.data.pictures import progress_line
 from thumbnet.data.sizes import median_sides
 from thumbnet.data.val_rule import MAX_FRACTION, MIN_FRACTION, MIN_IMAGES
 from thumbnet.errors import DataError, ImageError
@@ -62,8 +64,9 @@ def look_at_folder(config: TrainConfig) -> Look:
     def note(folder: Path, error: DataError) -> None:
         faults.add(error, place=folder)  # reading tells of it, with whatever else is wrong
 
-    tree = FolderTree(on_unlistable=note, on_foreign_name=note)
-    layout = read_labelled(tree, path, faults, labels=labels_from(path, config.labels))
+    with progress_line("listing files", show=True, after_s=PROGRESS_AFTER_S) as count:
+        tree = FolderTree(on_unlistable=note, on_foreign_name=note, on_listed=count)
+        layout = read_labelled(tree, path, faults, labels=labels_from(path, config.labels))
     counts = {name: sum(item.split == name for item in layout.files) for name in ("train", "val", "test")}
     _divide(counts, config)
     files = [item.file for item in layout.files if item.file.is_file()]  # a pipe would keep us waiting

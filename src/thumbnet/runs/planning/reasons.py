@@ -1,14 +1,17 @@
-"""A plan in sentences."""
+"""A plan in sentences: what it chose, and where a training was as long as any that is planned."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.sizes import describe_cut
+from thumbnet.runs.files.metrics import known_metrics
+from thumbnet.runs.files.names import CONFIG, SHARED_CONFIG
 from thumbnet.runs.planning.constants import ROBUSTNESS_SHARE
 from thumbnet.runs.planning.ladder import Candidate, DataFacts, most_steps
+from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.terminal.text import counted
 
 
@@ -58,3 +61,23 @@ def reasons_of(
         height, width = candidate.sides
         sentences.append(f"Not {candidate.recipe} at {width}x{height} pixels: {candidate.against}.")
     return sentences
+
+
+def describe_longest(plan: PlanRecord | None, metrics: Sequence[Mapping[str, object]]) -> list[str]:
+    """Says so if trainings by this plan were the longest that a plan makes, and what to do about it: the clock may have
+    brought them there, where the plan itself was for a shorter one.
+
+    `metrics` are the values of metrics.json, of one training or of several.
+    """
+    known = [known_metrics(each) for each in metrics]
+    longest = [each for each in known if plan is not None and each.steps >= plan.max_steps]
+    if plan is None or not longest:
+        return []
+    epochs = counted(max(each.epochs for each in longest), "epoch")
+    is_one = len(known) == 1
+    which = "" if is_one else f" by {len(longest)} of {len(known)} trainings"
+    return [
+        f"The longest training that a plan makes of so many images, {epochs}, was reached{which} before the "
+        f"{plan.minutes:g} minutes were over; to use them all, add pictures, or train for longer with "
+        f"`thumbnet train --recipe RUN/{CONFIG if is_one else SHARED_CONFIG} --epochs N`."
+    ]

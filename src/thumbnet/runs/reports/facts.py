@@ -9,6 +9,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.runs.files.init_record import InitChoice
 from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.runs.leaks import describe_kept_leaks
+from thumbnet.runs.planning.reasons import describe_longest
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.stopping import describe_stopping
 from thumbnet.terminal.text import counted
@@ -58,6 +59,7 @@ def report_notes(
     }
     notes = [scored[config.score_test], *describe_stopping(config, metrics)]
     notes += [] if plan is None else plan.reasons
+    notes += describe_longest(plan, [metrics])
     if dataset.source.verified is False:
         notes.append("The data is not the official files: their checksums differ (--allow-unverified).")
     if dataset.source.note:
