@@ -150,8 +150,19 @@ def test_alike_pictures_become_groups_that_no_split_parts(
         assert homes["good/05.png"] == homes["good/copy.png"]
     monkeypatch.setattr(check, "check_data", lambda *arguments, **options: checked)
     assert main(["data", "check", "--data", f"folder:{photos}", "--set", "flip=false", "--groups", "auto"]) == 0
-    said = f"thumbnet train --data folder:{photos} --groups {checked.path / 'groups.csv'} --set flip=false"
-    assert capsys.readouterr().out.splitlines()[-1] == f"to keep alike pictures on one side of every split: {said}"
+    *_, groups_line, exclude_line = capsys.readouterr().out.splitlines()
+    train = f"thumbnet train --data folder:{photos}"
+    said = f"{train} --groups {checked.path / 'groups.csv'} --set flip=false"
+    assert groups_line == f"to keep alike pictures on one side of every split: {said}"
+    said = f"{train} --exclude {checked.path / 'exclude.csv'} --set 'groups=\"auto\"' --set flip=false"
+    kinds = ", ".join(checked.summary["kinds"])
+    assert exclude_line == f"to leave 2 images ({kinds}) out: {said}"
+    nothing = replace(checked, excluded=())
+    monkeypatch.setattr(check, "check_data", lambda *arguments, **options: nothing)
+    assert main(["data", "check", "--data", f"folder:{photos}"]) == 0
+    *_, nothing_line, groups_line = capsys.readouterr().out.splitlines()
+    assert nothing_line.startswith(f"nothing to leave out by --kinds {kinds}; look at ")
+    assert groups_line.startswith("to keep alike pictures on one side of every split: ")
 
 
 def test_where_none_are_alike_the_commands_that_name_the_groups_hold_too(

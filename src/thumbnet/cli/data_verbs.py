@@ -216,15 +216,15 @@ def check(parsed: argparse.Namespace) -> None:
     put(f"results: {done.path}")
     kinds = ", ".join(done.summary["kinds"])
     command = ["thumbnet", "train", "--data", done.summary["data"]]
-    if done.excluded:
-        what = f"{counted(done.summary['num_excluded'], 'image')} ({kinds})"
-        exclude = ["--exclude", str(done.path / EXCLUDE)]
-        put(f"to leave {what} out: {shlex.join([*command, *exclude, *_data_options(config)])}")
-    elif done.suspects:
+    if done.suspects and not done.excluded:
         put(f"nothing to leave out by --kinds {kinds}; look at {done.path / SUSPECTS} for other kinds")
     if done.summary["num_groups"] and not done.summary["groups_are_parted"]:
         groups, others = ["--groups", str(done.path / GROUPS)], _data_options(config, without=("groups",))
         put(f"to keep alike pictures on one side of every split: {shlex.join([*command, *groups, *others])}")
+    if done.excluded:
+        what = f"{counted(done.summary['num_excluded'], 'image')} ({kinds})"
+        exclude = ["--exclude", str(done.path / EXCLUDE)]
+        put(f"to leave {what} out: {shlex.join([*command, *exclude, *_data_options(config)])}")
 
 
 def _data_options(config: TrainConfig, *, without: Collection[str] = ()) -> list[str]:
