@@ -8,9 +8,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
 
 import thumbnet
 from guide_pictures import keep_one_of, sort_into_folders
+from small_runs import small_config
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "own_pictures.ipynb"
 SHOWS_PICTURES = ("draw_gallery", "draw_batch", "draw_preview", "saliency_maps", "misclassified")
@@ -50,6 +52,24 @@ def test_no_picture_is_in_it(notebook: nbformat.NotebookNode) -> None:
         if cell.cell_type == "code":
             assert (cell.outputs, cell.execution_count) == ([], None)
             assert not [name for name in SHOWS_PICTURES if name in cell.source]
+
+
+def test_it_predicts_pictures_whatever_their_suffix(
+    notebook: nbformat.NotebookNode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its last cell, in a folder of JPEG files."""
+    for number in range(32):
+        label = number // 4 % 2
+        file = tmp_path / "apart" / ("train" if number % 4 else "test") / "ab"[label] / f"{number}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (16, 16), 200 * label + number).save(file)
+    config = small_config(tmp_path, data=f"folder:{tmp_path / 'apart'}", image_size=16)
+    second = thumbnet.train(config, run_dir=tmp_path / "second", log_style="silent", pictures=False)
+    last = codes(notebook)[-1]
+    exec(compile(last, "cell", "exec"), {"thumbnet": thumbnet, "Path": Path, "work": tmp_path, "second": second})
+    named = [line.split()[0] for line in capsys.readouterr().out.splitlines() if ".jpg " in line]
+    assert len(named) == 5
+    assert set(named) < {f"{number}.jpg" for number in range(0, 32, 4)}
 
 
 @pytest.mark.guide
