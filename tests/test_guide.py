@@ -70,7 +70,7 @@ def test_figures_stand_between_their_marks_and_go_again() -> None:
         "the threshold became 0.321",
         "| area under the ROC curve | 0.910 | 0.900 to 0.920 |",
         "has 498 kB",
-        "(4 trainings, 8 min 20 s in all)",
+        "(`--folds 4 --minutes 2`: 8 min 20 s for the whole command)",
         "n = 1, a processor (a kind), 2026-11-29.",
         "a processor (a kind, 2 threads)",
     ):
@@ -96,13 +96,16 @@ def made_record() -> dict[str, Any]:
     }  # fmt: skip
     found = {"value": 0.91, "low": 0.9, "high": 0.92}
     folds = {
-        "num_folds": 4, "num_images": 100, "num_leaks": 0, "total_s": 500.0, "answers": run["answers"],
+        "num_folds": 4, "num_images": 100, "num_leaks": 0, "total_s": 480.0, "answers": run["answers"],
         "figures": dict.fromkeys(("accuracy", "balanced_accuracy", "auc", "average_precision"), found),
     }  # fmt: skip
     second = {**run, "threshold": 0.321, "validation": measured}
     return {
         "circumstances": made_circumstances("it", processor_kind="a kind"),
-        "steps": [{"text": "thumbnet data info", "seconds": 61.0}],
+        "steps": [
+            {"text": "thumbnet data info", "seconds": 61.0},
+            {"text": "thumbnet train --data folder:cells --folds 4 --minutes 2 --run-dir runs/folds", "seconds": 500.0},
+        ],
         "facts": {"first": run, "check": check, "second": second, "folds": folds, "page": {"num_bytes": 498_300}},
     }
 

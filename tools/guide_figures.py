@@ -138,11 +138,13 @@ def _page(facts: Mapping[str, Any]) -> str:
 def _short(record: Mapping[str, Any]) -> str:
     """For the README: the folds alone, which are the honest figure."""
     folds, now = record["facts"]["folds"], record["circumstances"]
+    (step,) = [step for step in record["steps"] if " --folds " in step["text"]]
+    options = " ".join(re.findall(r"--(?:folds|minutes) \S+", step["text"]))
     figures = folds["figures"]
     area, accuracy = figures["auc"], figures["accuracy"]
     text = (
         f"On {folds['num_images']:,} solar cells, each predicted once by a model that had not seen it "
-        f"({folds['num_folds']} trainings, {duration(folds['total_s'])} in all): area under the ROC curve "
+        f"(`{options}`: {duration(step['seconds'])} for the whole command): area under the ROC curve "
         f"{area['value']:.3f} ({area['low']:.3f} to {area['high']:.3f}), accuracy {accuracy['value']:.1%} "
         f"({accuracy['low']:.1%} to {accuracy['high']:.1%}); 95 % intervals, n = 1, "
         f"{now['processor']} ({now['processor_kind']}), {now['date']}."

@@ -19,7 +19,7 @@ def add_train(verbs: Any) -> None:
         metavar="M",
         type=float,
         help="train what fits into M minutes, start and report included, instead of a number of epochs; alone, with "
-        "the recipe auto (default for folder: and npz: without --recipe, --model and --epochs: 10)",
+        "the recipe auto (default for folder:, packed: and npz: without --recipe, --model and --epochs: 10)",
     )
     place = train.add_mutually_exclusive_group()
     place.add_argument("--run-dir", metavar="DIR", help="a new or empty folder (default: runs/<recipe>-<n>)")
