@@ -130,7 +130,7 @@ def test_a_damaged_interval_is_said(small_run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(small_run, tmp_path / "copy")
     values = json.loads((copy / "metrics.json").read_text())
     RunDir(copy).write("metrics.json", json.dumps({**values, "test_auc_interval": [0.5]}))
-    with pytest.raises(RunError, match="metrics.json is damaged: test_auc_interval is"):
+    with pytest.raises(RunError, match=r"metrics\.json is damaged: test_auc_interval is"):
         card_of(copy)
 
 

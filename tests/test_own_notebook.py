@@ -63,7 +63,7 @@ def test_it_predicts_pictures_whatever_their_suffix(
         file = tmp_path / "apart" / ("train" if number % 4 else "test") / "ab"[label] / f"{number}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (16, 16), 200 * label + number).save(file)
-    config = small_config(tmp_path, data=f"folder:{tmp_path / 'apart'}", image_size=16)
+    config = small_config(tmp_path, image_size=16).replace(data=f"folder:{tmp_path / 'apart'}")
     second = thumbnet.train(config, run_dir=tmp_path / "second", log_style="silent", pictures=False)
     last = codes(notebook)[-1]
     exec(compile(last, "cell", "exec"), {"thumbnet": thumbnet, "Path": Path, "work": tmp_path, "second": second})
