@@ -1,6 +1,6 @@
 """Large images: what each network of blocks costs in training at several sizes, with the stem that it gets for them.
 
-    python benchmarks/bench_large_images.py [--models sprint,thumb-50k] [--sides 32,96,224]
+    python benchmarks/bench_large_images.py [--models sprint,thumb-50k] [--sides 32,96,224] [--augmentation strong]
 
 By the process's own time rather than the clock's, on one thread, so that other work beside it counts little. Writes
 benchmarks/results/large-images_<processor>_<date>.json and .md. The verdict is on 224 pixels over 32:
@@ -28,6 +28,7 @@ from thumbnet.runs.resolve import resolve_config
 from thumbnet.training.history import EpochRecord
 from thumbnet.training.progress import EpochPlan, Progress, StepReport
 
+POLICY = "shift-flip"
 SIDES = (32, 64, 96, 128, 160, 224)
 BATCH_SIZE = 64
 NUM_STEPS = 12
@@ -48,11 +49,11 @@ class ProcessTimes(Progress):
     def epoch_ends(self, record: EpochRecord) -> None: ...
 
 
-def measure(model: str, side: int, *, num_steps: int) -> dict[str, Any]:
-    """A training step of a model's recipe at its full size, with one pixel's shifts."""
+def measure(model: str, side: int, *, num_steps: int, policy: str = POLICY) -> dict[str, Any]:
+    """A training step of a model's recipe at its full size, with this augmentation."""
     dataset = random_dataset(num_steps * BATCH_SIZE, (3, side, side), 10)
     config = load_recipe(model).replace(
-        epochs=1, min_steps=None, batch_size=BATCH_SIZE, scales=[1.0], scale_starts=[0.0], augmentation="shift-flip"
+        epochs=1, min_steps=None, batch_size=BATCH_SIZE, scales=[1.0], scale_starts=[0.0], augmentation=policy
     )
     config = resolve_config(config, dataset)
     network = build_model(config, dataset)
@@ -78,22 +79,26 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(OF_MODELS), help="names, with commas between (default: all)")
     parser.add_argument("--sides", default=",".join(map(str, SIDES)), help="pixels, with commas (default: all)")
     parser.add_argument("--steps", type=int, default=NUM_STEPS, help=f"of each training (default: {NUM_STEPS})")
+    parser.add_argument("--augmentation", default=POLICY, help=f"(default: {POLICY})")
     parsed = parser.parse_args()
     models, sides = parsed.models.split(","), list(map(int, parsed.sides.split(",")))
     torch.set_num_threads(1)
-    rows = [measure(model, side, num_steps=parsed.steps) for model in models for side in sides]
-    values = {**circumstances(), "batch_size": BATCH_SIZE, "rows": rows}
-    report = describe(rows, circumstances=describe_circumstances(values))
+    rows = [
+        measure(model, side, num_steps=parsed.steps, policy=parsed.augmentation) for model in models for side in sides
+    ]
+    values = {**circumstances(), "batch_size": BATCH_SIZE, "augmentation": parsed.augmentation, "rows": rows}
+    report = describe(rows, circumstances=describe_circumstances(values), policy=parsed.augmentation)
     print(report)
-    print(write_results(theme_of("large-images", models, list(OF_MODELS)), values, report))
+    theme = "large-images" if parsed.augmentation == POLICY else f"large-images-{parsed.augmentation}"
+    print(write_results(theme_of(theme, models, list(OF_MODELS)), values, report))
 
 
-def describe(rows: list[dict[str, Any]], *, circumstances: str) -> str:
+def describe(rows: list[dict[str, Any]], *, circumstances: str, policy: str = POLICY) -> str:
     """The report, in Markdown."""
     lines = [
         "# Large images",
         "",
-        f"A training step's process time, an image; shift-flip, batches of {BATCH_SIZE}, medians. {circumstances}",
+        f"A training step's process time, an image; {policy}, batches of {BATCH_SIZE}, medians. {circumstances}",
         "",
         "| model | side | stem | MACs | over 32 pixels | ms an image | images a second, over 32 pixels |",
         "|---|---|---|---|---|---|---|",

@@ -19,7 +19,7 @@ from thumbnet.kernels.compiler import can_compile
 from thumbnet.kernels.images import supports_images
 from thumbnet.kernels.library import Kernels, load_kernels
 from thumbnet.models.blocknet import BlockNet
-from thumbnet.training import inputs, windows
+from thumbnet.training import inputs
 from thumbnet.training.inputs import make_batch
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
@@ -125,21 +125,22 @@ def test_the_batch_does_not_depend_on_the_threads(two_threads: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("augmentations", "num_windows"),
+    ("augmentations", "num_cuts"),
     [
-        (WINDOWS["crop and flip"], 1),
-        ((HorizontalFlip(), REFLECTED), 0),
-        ((REFLECTED, REFLECTED), 0),
-        ((REFLECTED, CoarseDropout(fill=(0, 0, 0)), HorizontalFlip()), 0),
-        ((REFLECTED, OwnFlip()), 0),
+        (WINDOWS["crop and flip"], 0),
+        ((HorizontalFlip(), REFLECTED), 1),
+        ((REFLECTED, REFLECTED), 1),
+        ((REFLECTED, CoarseDropout(fill=(0, 0, 0)), HorizontalFlip()), 1),
+        ((REFLECTED, OwnFlip()), 1),
+        ((OwnFlip(),), 1),
     ],
 )
 def test_other_augmentations_are_applied_as_ever(
-    augmentations: tuple[Augmentation, ...], num_windows: int, monkeypatch: pytest.MonkeyPatch
+    augmentations: tuple[Augmentation, ...], num_cuts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what they give is resized and normalised by the kernels."""
-    calls = {"draw_windows": 0, "make_images": 0}
-    for name, original in (("draw_windows", windows.draw_windows), ("make_images", inputs.make_images)):
+    """To the windows in bytes, and what they give is resized and normalised by the kernels."""
+    calls = {"cut_images": 0, "make_images": 0}
+    for name, original in (("cut_images", inputs.cut_images), ("make_images", inputs.make_images)):
 
         def counted(*arguments: object, name: str = name, original: object = original, **named: object) -> object:
             calls[name] += 1
@@ -147,7 +148,7 @@ def test_other_augmentations_are_applied_as_ever(
 
         monkeypatch.setattr(inputs, name, counted)
     assert_equal(load_kernels(FLAGS), images_of(9, 3, 32, 32), augmentations, (16, 16), torch.arange(9) % 2 == 0)
-    assert calls == {"draw_windows": num_windows, "make_images": 1}
+    assert calls == {"cut_images": num_cuts, "make_images": 1}
 
 
 def test_images_of_any_layout() -> None:

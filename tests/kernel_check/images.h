@@ -70,22 +70,27 @@ inline void check_batch(Findings& findings, Random& random, const Images& c) {
         if (!c.reflects) return pixel;
         return pixel < 0 ? -pixel : pixel >= size ? 2 * (size - 1) - pixel : pixel;
     };
-    std::vector<double> expected;
+    const auto cut = [&](int i, int channel, int row, int column) {
+        if (c.flips && flips[i]) column = c.w - 1 - column;
+        const int64_t from_y = c.cuts ? inside(row + top[i] - c.padding, c.h) : row;
+        const int64_t from_x = c.cuts ? inside(column + left[i] - c.padding, c.w) : column;
+        if (from_y < 0 || from_y >= c.h || from_x < 0 || from_x >= c.w) return 0;
+        return static_cast<int>(images[((static_cast<size_t>(i) * c.channels + channel) * c.h + from_y) * c.w + from_x]);
+    };
+    std::vector<double> expected, windows;
     for (int i = 0; i < c.n; i++)
         for (int y = 0; y < c.out_h; y++)
             for (int x = 0; x < c.out_w; x++)
                 for (int channel = 0; channel < c.channels; channel++) {
-                    const auto pixel = [&](int row, int column) {
-                        if (c.flips && flips[i]) column = c.w - 1 - column;
-                        const int64_t from_y = c.cuts ? inside(row + top[i] - c.padding, c.h) : row;
-                        const int64_t from_x = c.cuts ? inside(column + left[i] - c.padding, c.w) : column;
-                        if (from_y < 0 || from_y >= c.h || from_x < 0 || from_x >= c.w) return 0;
-                        return static_cast<int>(images[((static_cast<size_t>(i) * c.channels + channel) * c.h + from_y) * c.w + from_x]);
-                    };
-                    const int level = vertical.value(
-                        y, [&](int row) { return horizontal.value(x, [&](int column) { return pixel(row, column); }); });
+                    const int level = vertical.value(y, [&](int row) {
+                        return horizontal.value(x, [&](int column) { return cut(i, channel, row, column); });
+                    });
                     expected.push_back(table[static_cast<size_t>(channel) * 256 + level]);
                 }
+    for (int i = 0; i < c.n; i++)
+        for (int channel = 0; channel < c.channels; channel++)
+            for (int y = 0; y < c.h; y++)
+                for (int x = 0; x < c.w; x++) windows.push_back(cut(i, channel, y, x));
 
     const Arrays made = outputs_of(
         findings, c.name(), {images, table}, {Array(Kind::FLOAT32, expected.size())},
@@ -96,6 +101,15 @@ inline void check_batch(Findings& findings, Random& random, const Images& c) {
                             vertical.taps, vertical.precision, horizontal.taps, horizontal.precision, num_threads);
         });
     expect(findings, c.name(), made[0], expected, 0);
+
+    const Arrays bytes = outputs_of(
+        findings, c.name() + ", cut", {images}, {Array(Kind::BYTES, images.size())},
+        [&](Arrays& given, Arrays& results, int num_threads) {
+            thumbnet_cut_images(given[0].bytes(), c.cuts ? top.data() : nullptr, c.cuts ? left.data() : nullptr,
+                                c.flips ? flips.data() : nullptr, results[0].bytes(), c.n, c.channels, c.h, c.w, c.padding,
+                                c.reflects, num_threads);
+        });
+    expect(findings, c.name() + ", cut", bytes[0], windows, 0);
 }
 
 inline void check_images(Findings& findings) {

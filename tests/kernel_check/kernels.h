@@ -56,6 +56,14 @@ void thumbnet_images(const uint8_t* images, const int64_t* top, const int64_t* l
                      const int32_t* vertical, const int32_t* horizontal, const float* table, float* result, int n,
                      int channels, int h, int w, int out_h, int out_w, int padding, int reflects, int vertical_taps,
                      int vertical_precision, int horizontal_taps, int horizontal_precision, int num_threads);
+void thumbnet_cut_images(const uint8_t* images, const int64_t* top, const int64_t* left, const uint8_t* flips,
+                         uint8_t* result, int n, int channels, int h, int w, int padding, int reflects, int num_threads);
+void thumbnet_turn_images(const uint8_t* images, const uint8_t* selected, const float* sources, uint8_t* result, int n,
+                          int channels, int h, int w, int num_threads);
+void thumbnet_mix_images(const uint8_t* images, const float* mixing, const float* lifts, const float* greys, uint8_t* result,
+                         int n, int channels, int h, int w, int num_threads);
+void thumbnet_sharpen_images(const uint8_t* images, const float* factors, uint8_t* result, int n, int channels, int h,
+                             int w, int num_threads);
 void thumbnet_muon_step(float* const* weights, const float* const* gradients, float* const* momenta, const int* rows,
                         const int* columns, int num_filters, double lr, double momentum, int num_threads);
 }

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "blocks.h"
+#include "changes.h"
 #include "convolutions.h"
 #include "faults.h"
 #include "images.h"
@@ -23,6 +24,7 @@ int main(int argc, char** argv) {
         check::check_blocks(findings);
         check::check_strided_blocks(findings);
         check::check_images(findings);
+        check::check_changes(findings);
         check::check_muon_steps(findings);
         check::check_processes(findings);
     }

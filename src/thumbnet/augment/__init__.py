@@ -9,12 +9,12 @@ sharpness go by Pillow's, which tests/test_augment.py compares with. A batch of 
 
 from __future__ import annotations
 
-from thumbnet.augment.augmentation import Augmentation, Draws, Part, augment, draws_for
-from thumbnet.augment.color import ColorJitter, Sharpen
+from thumbnet.augment.augmentation import Apply, Augmentation, Draws, Part, apply_itself, augment, draws_for
+from thumbnet.augment.color import ColorJitter, Sharpen, colour_sums
 from thumbnet.augment.compression import Jpeg
 from thumbnet.augment.dropout import CoarseDropout
 from thumbnet.augment.field import Blur, Lighting, Noise
-from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRotate
+from thumbnet.augment.geometry import HorizontalFlip, RandomCrop, ShiftScaleRotate, source_rows
 from thumbnet.augment.own import OwnAugmentation
 from thumbnet.augment.policies import Policy, create_policy, policy_flips, register_policy
 from thumbnet.augment.turns import QuarterTurn, VerticalFlip
@@ -22,6 +22,7 @@ from thumbnet.specs.policies import POLICIES
 
 __all__ = [
     "POLICIES",
+    "Apply",
     "Augmentation",
     "Blur",
     "CoarseDropout",
@@ -39,9 +40,12 @@ __all__ = [
     "Sharpen",
     "ShiftScaleRotate",
     "VerticalFlip",
+    "apply_itself",
     "augment",
+    "colour_sums",
     "create_policy",
     "draws_for",
     "policy_flips",
     "register_policy",
+    "source_rows",
 ]

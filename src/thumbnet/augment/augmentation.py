@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +44,16 @@ class Augmentation(ABC):
         """The images changed as drawn, on their device; the given tensor stays as it is."""
 
 
+Apply = Callable[[Augmentation, UInt8[Tensor, "n c h w"], Draws], UInt8[Tensor, "n c h w"]]
+
+
+def apply_itself(
+    augmentation: Augmentation, images: UInt8[Tensor, "n c h w"], draws: Draws
+) -> UInt8[Tensor, "n c h w"]:
+    """The images as the augmentation itself changes them."""
+    return augmentation.apply(images, draws)
+
+
 def draws_for(
     augmentation: Augmentation,
     images: UInt8[Tensor, "n c h w"],
@@ -65,6 +75,7 @@ def augment(
     *,
     drawn: list[Draws] | None = None,
     part: Part | None = None,
+    apply: Apply = apply_itself,
 ) -> UInt8[Tensor, "n c h w"]:
     """The images after each augmentation in turn; without any, the given tensor itself.
 
@@ -74,13 +85,14 @@ def augment(
         generator: a CPU generator; equal states draw equal choices, whatever the images' device.
         drawn: gets what was drawn, one entry an augmentation.
         part: as in `draws_for`.
+        apply: what changes the images by what an augmentation has drawn.
 
     Raises:
         ConfigError: an augmentation's parameters do not fit the size or the channels of the images.
     """
     for augmentation in augmentations:
         draws = draws_for(augmentation, images, generator, part)
-        images = augmentation.apply(images, draws)
+        images = apply(augmentation, images, draws)
         if drawn is not None:
             drawn.append(draws)
     return images

@@ -60,16 +60,9 @@ class ColorJitter(Augmentation):
         }
 
     def apply(self, images: UInt8[Tensor, "n c h w"], draws: Draws) -> UInt8[Tensor, "n c h w"]:
-        gain = draws["brightness"] * draws["contrast"]
-        lift = draws["brightness"] * (1 - draws["contrast"])  # of the image's mean grey level
+        mixing, lifts, greys = colour_sums(draws, images.shape[1])
         pixels = images.flatten(2).float()
-        if images.shape[1] == 3:
-            weights = pixels.new_tensor(GREY)
-            mixing = _mixing(draws["saturation"], draws["hue"]) * gain[:, None, None]
-        else:
-            weights = pixels.new_ones(images.shape[1]) / images.shape[1]
-            mixing = torch.eye(images.shape[1]) * gain[:, None, None]
-        offset = pixels.mean(dim=2) @ weights * drawn_for(images, lift)
+        offset = pixels.mean(dim=2) @ greys.to(images.device) * drawn_for(images, lifts)
         mixed = torch.baddbmm(offset[:, None, None], mixing.to(images.device), pixels)
         return mixed.clamp_(0, 255).round_().to(torch.uint8).view_as(images)
 
@@ -108,6 +101,18 @@ class Sharpen(Augmentation):
             inner.copy_(torch.lerp(smoothed, inner, factor[places, None, None, None]))
             sharpened.index_copy_(0, places, pixels.clamp_(0, 255).round_().to(torch.uint8))
         return sharpened
+
+
+def colour_sums(
+    draws: Draws, channels: int
+) -> tuple[Float32[Tensor, "n c c"], Float32[Tensor, " n"], Float32[Tensor, " c"]]:
+    """What a `ColorJitter` makes of its draws: a pixel becomes the first times its channels, and the second times the
+    image's mean grey level, of which the third has each channel's weight."""
+    gain = draws["brightness"] * draws["contrast"]
+    lifts = draws["brightness"] * (1 - draws["contrast"])
+    if channels == len(GREY):
+        return _mixing(draws["saturation"], draws["hue"]) * gain[:, None, None], lifts, gain.new_tensor(GREY)
+    return torch.eye(channels) * gain[:, None, None], lifts, gain.new_ones(channels) / channels
 
 
 def _mixing(saturation: Float32[Tensor, " n"], hue: Float32[Tensor, " n"]) -> Float32[Tensor, "n 3 3"]:

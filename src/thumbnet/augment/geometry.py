@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Float64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -147,21 +147,30 @@ class ShiftScaleRotate(Augmentation):
         return changed
 
 
-def _source_grid(draws: Draws, images: UInt8[Tensor, "n c h w"]) -> Float32[Tensor, "m h w 2"]:
-    """Where each pixel of the m results comes from, as (x, y) in grid_sample's units: -1 and 1 are the outer pixels.
+def source_rows(draws: Draws) -> Float64[Tensor, "2 3 m"]:
+    """Where the pixels of the m results come from: x = row[0] x' + row[1] y' + row[2], first for x, then for y.
 
-    Forward, about the centre, x right and y down: source -> scale -> rotate -> shift. This is its inverse.
+    All are pixels to the right of the image's centre and below it. Forward: source -> scale -> rotate -> shift; this is
+    its inverse.
+    """
+    radians = draws["degrees"].deg2rad()
+    cos, sin = radians.cos(), radians.sin()
+    shift_x, shift_y = draws["shift_x"], draws["shift_y"]
+    x_row = torch.stack([cos, -sin, sin * shift_y - cos * shift_x]) / draws["scale_x"]
+    y_row = torch.stack([sin, cos, -sin * shift_x - cos * shift_y]) / draws["scale_y"]
+    return torch.stack([x_row, y_row])
+
+
+def _source_grid(draws: Draws, images: UInt8[Tensor, "n c h w"]) -> Float32[Tensor, "m h w 2"]:
+    """The same as (x, y) in grid_sample's units: -1 and 1 are the outer pixels.
+
     (F.affine_grid would refuse an empty batch and warn of images one pixel wide.)
     """
     _, _, height, width = images.shape
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-    radians = draws["degrees"].deg2rad()
-    cos, sin = radians.cos(), radians.sin()
-    shift_x, shift_y = draws["shift_x"], draws["shift_y"]
-    x_row = torch.stack([cos, -sin, sin * shift_y - cos * shift_x]) / draws["scale_x"] / (centre_x or 1)
-    y_row = torch.stack([sin, cos, -sin * shift_x - cos * shift_y]) / draws["scale_y"] / (centre_y or 1)
-    matrices = torch.stack([x_row, y_row], dim=-1).float().to(images.device)  # [3,m,2]
-    by_x, by_y, constant = matrices[:, :, None, None, :]
+    x_row, y_row = source_rows(draws)
+    matrices = torch.stack([x_row / (centre_x or 1), y_row / (centre_y or 1)], dim=-1)  # [3,m,2]
+    by_x, by_y, constant = matrices.float().to(images.device)[:, :, None, None, :]
     x = torch.arange(width, device=images.device)[:, None] - centre_x
     y = torch.arange(height, device=images.device)[:, None, None] - centre_y
     grid: Tensor = by_x * x + by_y * y + constant

@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "changes.h"
 #include "filters.h"
 #include "images.h"
 #include "muon.h"
@@ -196,7 +197,7 @@ extern "C" {
 
 // What Python compares before it calls anything else: the version of these functions' arguments and their meaning, and how
 // many floats a vector has.
-int thumbnet_abi() { return 7; }
+int thumbnet_abi() { return 8; }
 int thumbnet_lanes() { return LANES; }
 void thumbnet_set_add_up(void (*function)(double*, int)) { add_up = function; }
 const char* thumbnet_compiler() { return __VERSION__; }  // that a run records
@@ -311,6 +312,27 @@ void thumbnet_images(const uint8_t* images, const int64_t* top, const int64_t* l
     make_images(images, {n, channels, h, w, out_h, out_w}, {top, left, flips, padding, reflects != 0},
                 {vertical, vertical_taps, vertical_precision}, {horizontal, horizontal_taps, horizontal_precision}, table,
                 result, num_threads);
+}
+
+// The functions of changes.h, and windows alone: `images` and `result` are bytes [n, channels, h, w], and lie apart.
+void thumbnet_cut_images(const uint8_t* images, const int64_t* top, const int64_t* left, const uint8_t* flips,
+                         uint8_t* result, int n, int channels, int h, int w, int padding, int reflects, int num_threads) {
+    cut_images(images, n, channels, h, w, {top, left, flips, padding, reflects != 0}, result, num_threads);
+}
+
+void thumbnet_turn_images(const uint8_t* images, const uint8_t* selected, const float* sources, uint8_t* result, int n,
+                          int channels, int h, int w, int num_threads) {
+    turn_images({images, n, channels, h, w}, selected, sources, result, num_threads);
+}
+
+void thumbnet_mix_images(const uint8_t* images, const float* mixing, const float* lifts, const float* greys, uint8_t* result,
+                         int n, int channels, int h, int w, int num_threads) {
+    mix_images({images, n, channels, h, w}, mixing, lifts, greys, result, num_threads);
+}
+
+void thumbnet_sharpen_images(const uint8_t* images, const float* factors, uint8_t* result, int n, int channels, int h,
+                             int w, int num_threads) {
+    sharpen_images({images, n, channels, h, w}, factors, result, num_threads);
 }
 
 // One step on each filter: a matrix [rows, columns] of float32, its gradient and its momentum, which are overwritten.

@@ -125,6 +125,35 @@ class ImageMaker {
     std::vector<uint8_t> transposed_, narrowed_, maps_, resized_;
 };
 
+// The windows themselves: bytes of the images' shape [n, channels, h, w], neither resized nor normalised.
+inline void cut_images(const uint8_t* images, int n, int channels, int h, int w, const Windows& windows, uint8_t* to,
+                       int num_threads) {
+    const size_t width = w, plane = h * width;
+    over_images(n, num_threads, [&](int, int first, int last) {
+        std::vector<int> at_row(h), at_column(w);
+        std::vector<uint8_t> row(width + 1);  // the last is the zero outside
+        for (int i = first; i < last; i++) {
+            const bool is_cut = windows.top != nullptr;
+            choose_pixels(h, is_cut ? windows.top[i] - windows.padding : 0, false, windows.reflects, h, at_row.data());
+            choose_pixels(w, is_cut ? windows.left[i] - windows.padding : 0, windows.flips && windows.flips[i],
+                          windows.reflects, w, at_column.data());
+            for (int c = 0; c < channels; c++) {
+                const uint8_t *map = images + (static_cast<size_t>(i) * channels + c) * plane, *from = row.data();
+                const int* columns = at_column.data();
+                uint8_t* result = to + (static_cast<size_t>(i) * channels + c) * plane;
+                for (int y = 0; y < h; y++, result += width) {
+                    if (at_row[y] == h) {
+                        std::memset(result, 0, width);
+                        continue;
+                    }
+                    std::memcpy(row.data(), map + at_row[y] * width, width);
+                    for (int x = 0; x < w; x++) result[x] = from[columns[x]];
+                }
+            }
+        }
+    });
+}
+
 // `to` is [n, out_h, out_w, channels].
 void make_images(const uint8_t* images, const ImageShape& shape, const Windows& windows, const Resampling& vertical,
                  const Resampling& horizontal, const float* table, float* to, int num_threads) {

@@ -34,6 +34,11 @@ class Windows:
     padding: int = 0
     reflects: bool = False
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether each image stays as it is."""
+        return self.top is None and self.flips is None
+
 
 def supports_images(images: Tensor, sides: tuple[int, int] | None, *, num_channels: int) -> bool:
     """Whether our kernels can make a batch of these images: bytes in a CPU's memory, of this many channels, and of a

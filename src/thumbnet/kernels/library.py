@@ -24,7 +24,7 @@ from thumbnet.kernels.precompiled import Target, find_precompiled, installed_tar
 from thumbnet.kernels.warnings_once import say_once
 from thumbnet.terminal.streams import tell
 
-ABI = 7  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
+ABI = 8  # of the functions below, in blocks.cpp; a change of their arguments or their meaning is another
 LANES = (4, 8, 16)  # in vectors that block_support.CHANNEL_MULTIPLE channels fill, two or one, or half of one
 _POINTER, _INT, _LONG, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_double
 ARGUMENTS = {
@@ -39,6 +39,10 @@ ARGUMENTS = {
     "thumbnet_strided_backward": [_POINTER] * 10 + [_INT] * 8 + [_LONG] * 3 + [_INT],
     "thumbnet_plain_backward": [_POINTER] * 10 + [_INT] * 8 + [_LONG] * 3 + [_INT] * 2,
     "thumbnet_images": [_POINTER] * 8 + [_INT] * 13,
+    "thumbnet_cut_images": [_POINTER] * 5 + [_INT] * 7,
+    "thumbnet_turn_images": [_POINTER] * 4 + [_INT] * 5,
+    "thumbnet_mix_images": [_POINTER] * 5 + [_INT] * 5,
+    "thumbnet_sharpen_images": [_POINTER] * 3 + [_INT] * 5,
     "thumbnet_muon_step": [_POINTER] * 5 + [_INT] + [_DOUBLE] * 2 + [_INT],
     "thumbnet_set_add_up": [_POINTER],
 }

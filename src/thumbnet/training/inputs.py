@@ -25,6 +25,7 @@ from thumbnet.augment.own import own_augmentation
 from thumbnet.data.batches import normalise
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.streamed import is_large
+from thumbnet.kernels.changes import cut_images
 from thumbnet.kernels.images import Windows, make_images, supports_images, table_of_levels
 from thumbnet.kernels.library import Kernels
 from thumbnet.models.blocks import InitFromData
@@ -32,7 +33,8 @@ from thumbnet.specs.code_reference import is_own_code
 from thumbnet.specs.data import DataSpec
 from thumbnet.specs.inputs import Inputs
 from thumbnet.specs.policies import AUTO, pixel_unit
-from thumbnet.training.windows import draw_windows, only_windows
+from thumbnet.training.changes import apply_by
+from thumbnet.training.windows import draw_windows, split_windows
 
 OWN_PICTURES = ("folder", "packed", "npz", "arrays")  # the data sources of a user's own pictures
 NUM_SAMPLE_IMAGES = 2_000  # for a data-dependent initialisation, of images of up to 64x64 pixels
@@ -104,18 +106,23 @@ def make_batch(
     Args:
         drawn: as in `augment`.
         flipped: the images to flip left and right before anything else.
-        library: our kernels, which do what they can of it, with the same result to the bit; None: PyTorch does it all.
+        library: our kernels, which do what they can of it; None: PyTorch does it all. The result is the same to the
+            bit, unless images are turned, or their colours or sharpness change: see `changes.apply_by`.
         part: as in `augment.draws_for`.
     """
     windows = None
-    if library is not None and supports_images(images, sides, num_channels=len(mean)) and only_windows(augmentations):
-        windows = draw_windows(images, augmentations, generator, flipped=flipped, drawn=drawn, part=part)
-    else:
-        if flipped is not None:
-            images = HorizontalFlip().apply(images, {"selected": flipped})
-        images = augment(images, augmentations, generator, drawn=drawn, part=part)
-        if library is not None and supports_images(images, sides, num_channels=len(mean)):
-            windows = Windows()
+    if library is not None and supports_images(images, sides, num_channels=len(mean)):
+        first, augmentations = split_windows(augmentations)
+        windows = draw_windows(images, first, generator, flipped=flipped, drawn=drawn, part=part)
+        if augmentations and not windows.is_whole:
+            images = cut_images(library, images, windows)
+    elif flipped is not None:
+        images = HorizontalFlip().apply(images, {"selected": flipped})
+    if augmentations:
+        images = augment(images, augmentations, generator, drawn=drawn, part=part, apply=apply_by(library))
+    if windows is None or augmentations:  # which may have given other images than were supported
+        is_supported = library is not None and supports_images(images, sides, num_channels=len(mean))
+        windows = Windows() if is_supported else None
     if sides is None:
         height, width = images.shape[2:]
         sides = height, width

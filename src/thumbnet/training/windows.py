@@ -13,11 +13,14 @@ from thumbnet.kernels.images import Windows
 from thumbnet.kernels.support import MAX_SIZE
 
 
-def only_windows(augmentations: Sequence[Augmentation]) -> bool:
-    """Whether these are at most a `RandomCrop` and then a `HorizontalFlip`, themselves and no subclass."""
-    kinds = [type(each) for each in augmentations]
-    fits = all(each.padding <= MAX_SIZE for each in augmentations if isinstance(each, RandomCrop))
-    return fits and kinds in ([], [RandomCrop], [HorizontalFlip], [RandomCrop, HorizontalFlip])
+def split_windows(augmentations: Sequence[Augmentation]) -> tuple[Sequence[Augmentation], Sequence[Augmentation]]:
+    """The `RandomCrop`, `HorizontalFlip`, or both, that these begin with, themselves and no subclass; and the rest."""
+    num_first = 0
+    for kind in (RandomCrop, HorizontalFlip):
+        first = augmentations[num_first] if num_first < len(augmentations) else None
+        fits = not isinstance(first, RandomCrop) or first.padding <= MAX_SIZE
+        num_first += type(first) is kind and fits
+    return augmentations[:num_first], augmentations[num_first:]
 
 
 def draw_windows(
@@ -29,7 +32,7 @@ def draw_windows(
     drawn: list[Draws] | None,
     part: Part | None = None,
 ) -> Windows:
-    """What the augmentations, for which `only_windows` holds, draw for images of which some are `flipped` before;
+    """What the augmentations, the first that `split_windows` gives, draw for images of which some are `flipped` before;
     `part` as in `draws_for`."""
     top = left = None
     flips, padding, reflects = flipped, 0, False

@@ -1,0 +1,86 @@
+"""Batches of bytes by our kernels: windows cut out, images turned, given other colours, sharpened.
+
+All are [n,c,h,w], and `images.supports_images` must have accepted what is given; the results are new tensors.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+from jaxtyping import Bool, Float32, UInt8
+from torch import Tensor
+
+from thumbnet.kernels.images import Windows
+
+
+def cut_images(library: ctypes.CDLL, images: UInt8[Tensor, "n c h w"], windows: Windows) -> UInt8[Tensor, "n c h w"]:
+    """The images' windows, flipped."""
+    images = images.contiguous()
+    drawn = [None if each is None else each.contiguous() for each in (windows.top, windows.left, windows.flips)]
+    assert all(each is None or each.shape == (len(images),) for each in drawn)
+    result = torch.empty_like(images)
+    library.thumbnet_cut_images(
+        *(None if each is None else each.data_ptr() for each in (images, *drawn, result)),
+        *images.shape,
+        *(windows.padding, int(windows.reflects)),
+        torch.get_num_threads(),
+    )
+    return result
+
+
+def turn_images(
+    library: ctypes.CDLL,
+    images: UInt8[Tensor, "n c h w"],
+    selected: Bool[Tensor, " n"],
+    sources: Float32[Tensor, "n 2 3"],
+) -> UInt8[Tensor, "n c h w"]:
+    """The images of which the selected ones have each pixel from another place, bilinear, reflected (reflect-101).
+
+    Args:
+        sources: of each pixel (x, y), in pixels to the right of the image's centre and below it, comes from
+            `sources @ (x, y, 1)`.
+    """
+    images, selected, sources = images.contiguous(), selected.contiguous(), sources.contiguous()
+    assert selected.shape == (len(images),)
+    assert sources.shape == (len(images), 2, 3)
+    result = torch.empty_like(images)
+    library.thumbnet_turn_images(
+        *(each.data_ptr() for each in (images, selected, sources, result)), *images.shape, torch.get_num_threads()
+    )
+    return result
+
+
+def mix_images(
+    library: ctypes.CDLL,
+    images: UInt8[Tensor, "n c h w"],
+    mixing: Float32[Tensor, "n c c"],
+    lifts: Float32[Tensor, " n"],
+    greys: Float32[Tensor, " c"],
+) -> UInt8[Tensor, "n c h w"]:
+    """Each pixel as `mixing` times its channels, and `lifts` times the image's mean grey level, cut to 0..255.
+
+    Args:
+        greys: by how much each channel counts in the grey level.
+    """
+    images, mixing, lifts, greys = (each.contiguous() for each in (images, mixing, lifts, greys))
+    batch, channels = images.shape[:2]
+    assert (mixing.shape, lifts.shape, greys.shape) == ((batch, channels, channels), (batch,), (channels,))
+    result = torch.empty_like(images)
+    library.thumbnet_mix_images(
+        *(each.data_ptr() for each in (images, mixing, lifts, greys, result)), *images.shape, torch.get_num_threads()
+    )
+    return result
+
+
+def sharpen_images(
+    library: ctypes.CDLL, images: UInt8[Tensor, "n c h w"], factors: Float32[Tensor, " n"]
+) -> UInt8[Tensor, "n c h w"]:
+    """Each pixel drawn by a factor from the mean of its eight neighbours and, five times, itself; cut to 0..255."""
+    images, factors = images.contiguous(), factors.contiguous()
+    assert factors.shape == (len(images),)
+    result = torch.empty_like(images)
+    library.thumbnet_sharpen_images(
+        *(each.data_ptr() for each in (images, factors, result)), *images.shape, torch.get_num_threads()
+    )
+    return result
