@@ -47,7 +47,7 @@ def test_the_kernels_are_silent() -> None:
     done = run_sanitized(
         *("tests/test_kernels.py", "tests/test_kernel_boundary.py", "tests/test_kernel_check.py"),
         *("tests/test_convolutions.py", "tests/test_kernel_images.py", "tests/test_muon_kernels.py"),
-        "tests/test_kernel_scoring.py",
+        *("tests/test_kernel_scoring.py", "tests/test_kernel_changes.py"),
         *("-k", "not training and not threads_are and not told"),
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -15,7 +15,7 @@
 
 namespace {
 
-constexpr float TO_WHOLE = 12582912.0f;  // 1.5 * 2^23: a sum with it has no room for fractions, and its bits end with the byte
+constexpr float TO_WHOLE = 12582912.0f;  // 1.5 * 2^23: a sum with it has no fraction, and its bits end with the byte
 
 struct ImageBatch {
     const uint8_t* images;  // [n, channels, h, w]
