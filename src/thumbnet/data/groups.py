@@ -1,37 +1,30 @@
 """What belongs together, and so must not stand on both sides of a split: frames of one video, cells of one module.
 
 `groups = "folders"`: the first folder inside a class folder names the group, in whichever class and split it is; a
-picture right in the class folder is a group of its own. `groups = "FILE.csv"` lists pictures: the columns `path` (in
-the data's folder) or, for data without files, `index` (the source's images in order, those of train, then val, then
-test), and `group`; more columns may be there. A picture that the file does not name is a group of its own.
+picture right in the class folder is a group of its own. `groups = "FILE.csv"` lists pictures (see groups_file.py).
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
 from thumbnet.data.dataset import SPLIT_NAMES, Split
-from thumbnet.data.faults import faulty_table
 from thumbnet.data.folder_layout import normalised_name
+from thumbnet.data.groups_file import Names, groups_in_file
 from thumbnet.data.source_splits import SourceSplits
-from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
-from thumbnet.specs.checks import shown
+from thumbnet.errors import ConfigError, DataError
 from thumbnet.specs.data import PICTURE_SOURCES, DataSpec, expanded
 from thumbnet.specs.division import Division
 from thumbnet.terminal.text import counted
 
 GROUPS_FILE = "groups.csv"  # in the folder of the data
 ADVICE = "move them, leave groups out, or divide all images anew: --folds 4"
-
-Names: TypeAlias = Sequence[str | None]  # of each image's group, None where it is one of its own
 
 
 def resolve_groups(groups: str, splits: SourceSplits) -> str:
@@ -101,7 +94,7 @@ def with_groups(splits: SourceSplits, groups: str, *, are_divided_anew: bool = F
     if groups == "off":
         remarks = not_obeyed(spec.path, groups) if spec.name in PICTURE_SOURCES else ()
         return replace(splits, source=replace(splits.source, remarks=(*splits.source.remarks, *remarks)))
-    by_split = _by_folder(splits) if groups == "folders" else _by_file(splits, Path(groups))
+    by_split = _by_split(splits, groups)
     if not are_divided_anew:
         _refuse_parted(by_split)
     codes: dict[str, int] = {}
@@ -122,8 +115,15 @@ def group_names(splits: SourceSplits, groups: str) -> tuple[str, ...]:
     """The group's name of each image, train's first, then those of val and test; "" for one that is alone."""
     if groups == "off":
         return ("",) * sum(len(split) for split in _splits(splits).values())
-    by_split = _by_folder(splits) if groups == "folders" else _by_file(splits, Path(groups))
+    by_split = _by_split(splits, groups)
     return tuple(name or "" for names in by_split.values() for name in names)
+
+
+def _by_split(splits: SourceSplits, groups: str) -> dict[str, Names]:
+    """The groups of each split's images."""
+    if groups == "folders":
+        return _by_folder(splits)
+    return groups_in_file(Path(groups), _splits(splits), splits.source.skipped)
 
 
 def _splits(splits: SourceSplits) -> dict[str, Split]:
@@ -151,59 +151,6 @@ def _folder_of(path: str, class_names: Sequence[str]) -> str | None:
     has_split = len(folders) > 1 and folders[0] in SPLIT_NAMES and folders[1] in class_names
     inner = folders[2 if has_split else 1 :]
     return inner[0] if inner else None
-
-
-def _by_file(splits: SourceSplits, file: Path) -> dict[str, Names]:
-    parts = _splits(splits)
-    paths = [path for split in parts.values() for path in split.paths or ()]
-    known = {normalised_name(path): position for position, path in enumerate(paths)}
-    num_images = sum(len(split) for split in parts.values())
-    column = "path" if paths else "index"
-    names: list[str | None] = [None] * num_images
-    faults: list[str] = []
-    for line, row in _read_rows(file, column):
-        if row[column] in splits.source.skipped:
-            continue
-        position = _position(row[column], known if paths else None, num_images)
-        group = normalised_name(row["group"].strip())
-        if position is None:
-            faults.append(f"line {line}: the data has no image of {column} {shown(row[column])}")
-        elif not group:
-            faults.append(f"line {line}: the group of {row[column]!r} is empty")
-        elif names[position] not in (None, group):
-            faults.append(f"line {line}: {row[column]!r} is in the group {group!r}, but before in {names[position]!r}")
-        else:
-            names[position] = group
-    if faults:
-        hint = "mend these lines; paths are as in the folder of the data, with /"
-        raise faulty_table(file, faults, hint=hint)
-    ends = torch.tensor([len(split) for split in parts.values()]).cumsum(0).tolist()
-    return {name: names[end - len(split) : end] for (name, split), end in zip(parts.items(), ends, strict=True)}
-
-
-def _position(text: str, known: Mapping[str, int] | None, num_images: int) -> int | None:
-    if known is not None:
-        return known.get(normalised_name(text))
-    is_short = len(text) <= len(str(num_images))  # Python reads no number of thousands of digits
-    return int(text) if is_short and text.isdecimal() and int(text) < num_images else None
-
-
-def _read_rows(file: Path, column: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows, each with the number of its line."""
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as opened:
-            reader = csv.DictReader(opened, restval="")
-            for needed in (column, "group"):
-                if needed not in (reader.fieldnames or ()):
-                    raise DataError(f"{file} has no column {needed!r}", hint=f"its first line is {column},group")
-            for row in reader:
-                yield reader.line_num, row
-    except FileNotFoundError as error:
-        raise DatasetNotFoundError(
-            f"there is no file {file}", hint=f"groups names a .csv file with the columns {column} and group"
-        ) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file} cannot be read: {error}", hint="give a .csv file in UTF-8") from error
 
 
 def _refuse_parted(by_split: Mapping[str, Names]) -> None:
