@@ -241,13 +241,13 @@ def test_folders_are_refused_where_there_are_none() -> None:
 
 def test_splits_of_the_sources_own_that_part_a_group_are_refused() -> None:
     splits = source_of(["cat/a/1.png", "dog/b/1.png"], test=["cat/a/2.png", "dog/c/3.png"])
-    with pytest.raises(DataError, match="1 group in two splits, for instance 'a' in train and test"):
+    with pytest.raises(DataError, match="the group 'a' stands in train and test"):
         dataset_of(splits, val_fraction=0.0, division=Division(groups="folders"))
 
 
 def test_folds_divide_all_images_anew_as_the_advice_says() -> None:
     splits = source_of(["cat/a/1.png", "dog/b/1.png", "cat/c/1.png", "dog/d/1.png"], val=["cat/a/2.png", "dog/e/1.png"])
-    with pytest.raises(DataError, match=r"'a' in train and val\nhint: .*--folds 4"):
+    with pytest.raises(DataError, match=r"'a' stands in train and val\nhint: .*--folds 4"):
         dataset_of(splits, val_fraction=0.0, division=Division(groups="folders"))
     for fold in range(2):
         divided = dataset_of(splits, val_fraction=0.0, division=Division(groups="folders", folds=2, fold=fold))

@@ -107,7 +107,7 @@ def test_all_faults_of_the_file_are_named_at_once(tmp_path: Path) -> None:
         "line 4: there is no picture 'gone.png'",
         "line 5: a label of '2.png' is empty",
         "line 6 has more fields",
-        "1 picture is not listed, for instance 3.png",
+        "labels.csv, '3.png' is not listed",
     ):
         assert fault in caught.value.message
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from thumbnet.data.class_counts import label_text
 from thumbnet.data.dataset import Split
+from thumbnet.data.faults import faulty_table
 from thumbnet.errors import DataError, DatasetNotFoundError
 
 SUSPECT_COLUMNS = ("index", "path", "label", "suggested", "score", "kind")
@@ -26,31 +27,32 @@ def read_exclusions(path: str | Path, train: Split, class_names: Sequence[str]) 
 
     Raises:
         DatasetNotFoundError: no such file.
-        DataError: it is no such file, or a line is of another image than the one at its index.
+        DataError: it is no such file, or lines are of other images than those at their index; it names them all.
     """
     positions = set()
+    faults: list[str] = []
     for line, row in _read_rows(Path(path)):
-        where = f"{path}, line {line}"
         try:
             position = int(row["index"])
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{where}: the index is {row['index']!r}", hint="it counts images, from 0") from error
+        except (TypeError, ValueError):
+            faults.append(f"line {line}: the index is {row['index']!r}, expected a number, which counts images from 0")
+            continue
         if not 0 <= position < len(train):
-            raise DataError(
-                f"{where}: the index is {position}, but the source has {len(train):,} training images",
-                hint="exclude with a file that was written for this data",
-            )
+            has = f"the source has {len(train):,} training images"
+            faults.append(f"line {line}: the index is {position}, but {has}")
+            continue
         known = {
             "path": "" if train.paths is None else train.paths[position],
             "label": label_text(train.labels[position], class_names),
         }
         for column, value in known.items():
             if row[column] != value:
-                raise DataError(
-                    f"{where}: the {column} of image {position} is {row[column]!r}, but here {value!r}",
-                    hint="exclude with a file that was written for this data: check it again if it has changed",
-                )
+                faults.append(f"line {line}: the {column} of image {position} is {row[column]!r}, but here {value!r}")
+                break
         positions.add(position)
+    if faults:
+        hint = "exclude with a file that was written for this data: check it again if it has changed"
+        raise faulty_table(Path(path), faults, hint=hint)
     return frozenset(positions)
 
 
@@ -64,10 +66,11 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet may put a mark at the beginning
             reader = csv.DictReader(file, restval="")
-            missing = [column for column in SUSPECT_COLUMNS if column not in (reader.fieldnames or ())]
+            columns = reader.fieldnames or ()
+            missing = [f"no column {column!r}" for column in SUSPECT_COLUMNS if column not in columns]
             if missing:
                 raise DataError(
-                    f"{path} has no column {missing[0]!r}", hint=f"its first line is {','.join(SUSPECT_COLUMNS)}"
+                    f"{path} has {' and '.join(missing)}", hint=f"its first line is {','.join(SUSPECT_COLUMNS)}"
                 )
             return [(reader.line_num, row) for row in reader]
     except FileNotFoundError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +26,8 @@ class FolderFaults:
     """Collects faults, so that a user mends them all at once.
 
     What is wrong with the folders comes first, in the order in which it was found, and then the files that cannot be
-    read. A single fault is raised as the very error that was added.
+    read. A single fault is raised as the very error that was added. Of very many, some of every kind are named; faults
+    are of one kind where they have one hint.
     """
 
     _errors: list[DataError] = field(default_factory=list)
@@ -39,6 +41,11 @@ class FolderFaults:
         if place is not None:
             self._places.append(place)
 
+    def add_table(self, place: Path, faults: Iterable[str], *, hint: str) -> None:
+        """Note what is wrong with the lines of a table, or with what else has a `place`: each is a fault of its own."""
+        for fault in faults:
+            self.add(DataError(f"{place}, {fault}", hint=hint))
+
     def add_unreadable(self, errors: Sequence[ImageError], num_files: int, *, hint: str) -> None:
         """Note the files, of `num_files`, that cannot be read as pictures."""
         self._unreadable = unreadable_error(errors, num_files, hint=hint)
@@ -48,21 +55,43 @@ class FolderFaults:
         """Whether `folder`, or one inside it, could not be listed completely: what seems to be missing may be there."""
         return any(place.is_relative_to(folder) for place in self._places)
 
+    def hides(self, file: Path) -> bool:
+        """Whether `file` would lie in a folder that could not be listed completely, so that it may be there."""
+        return any(file.is_relative_to(place) for place in self._places)
+
     def raise_all(self, path: Path) -> None:
         """Raise what was noted, if anything was; `path` is the folder's name in the message."""
-        if not self._errors:
-            if self._unreadable is not None:
-                raise self._unreadable
-            return
-        if len(self._errors) == 1 and self._unreadable is None:
-            raise self._errors[0]
-        messages = [error.message for error in (*self._errors, *self._unreadable_files)]
-        lines = [f"  {message}" for message in messages[:NUM_NAMED]]
-        if len(messages) > NUM_NAMED:
-            lines.append(f"  ... and {len(messages) - NUM_NAMED:,} more")
-        raised = [*self._errors, *([] if self._unreadable is None else [self._unreadable])]
-        hints = dict.fromkeys(error.hint for error in raised if error.hint)
-        raise DataError(
-            "\n".join([f"{len(messages):,} faults in the folder {path}:", *lines]),
-            hint="; ".join(hints),
-        )
+        if self._errors or self._unreadable is not None:
+            raise self.as_error(path)
+
+    def as_error(self, path: Path) -> DataError:
+        """What was noted, at least one fault, as one error."""
+        if self._unreadable is None:
+            if len(self._errors) == 1:
+                return self._errors[0]
+        elif not self._errors:
+            return self._unreadable
+        faults = [(error.hint, error.message) for error in self._errors]
+        if self._unreadable is not None:
+            faults += [(self._unreadable.hint, error.message) for error in self._unreadable_files]
+        hints = dict.fromkeys(hint for hint, _ in faults if hint)
+        lines = [f"{len(faults):,} faults in the folder {path}:", *_lines(faults)]
+        return DataError("\n".join(lines), hint="; ".join(hints))
+
+
+def _lines(faults: Sequence[tuple[str, str]]) -> list[str]:
+    """A line for each of the first NUM_NAMED messages, each of which stands behind its kind, and for how many more
+    there are. Many of one kind leave room for those of others."""
+    kinds = Counter(kind for kind, _ in faults).most_common()
+    shares: dict[str, int] = {}
+    for num_shared, (kind, number) in enumerate(reversed(kinds)):
+        room = NUM_NAMED - sum(shares.values())
+        shares[kind] = min(number, room // (len(kinds) - num_shared))
+    lines = []
+    for kind, message in faults:
+        if shares[kind]:
+            shares[kind] -= 1
+            lines.append(f"  {message}")
+    if len(faults) > len(lines):
+        lines.append(f"  ... and {len(faults) - len(lines):,} more")
+    return lines

@@ -19,14 +19,17 @@ from thumbnet.data.dataset import Source, Split
 from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import FolderLayout, LabelledFile, no_images
 from thumbnet.data.folder_tree import FolderTree
+from thumbnet.data.groups import check_groups
 from thumbnet.data.labels_file import LABELS_FILE, labels_from, read_labelled
 from thumbnet.data.picture_request import PROGRESS_AFTER_S, PictureRequest, Pictures, ReadPictures, names_within
 from thumbnet.data.pictures import progress_line, read_pictures
 from thumbnet.data.several_labels import label_marks
 from thumbnet.data.sizes import auto_side, describe_choice, median_sides
 from thumbnet.data.source_splits import SourceSplits
+from thumbnet.data.unread import unread_splits
 from thumbnet.errors import DataError
 from thumbnet.specs.data import Labels, WhiteLevels
+from thumbnet.specs.division import Division
 from thumbnet.specs.sizes import ANY_SIDE, Fit, SideLimits, Sides, as_sides
 
 UNREADABLE_HINT = "replace them or take them out; or train without them: --set skip_unreadable=true"
@@ -40,6 +43,7 @@ def read_folder(
     skip_unreadable: bool = False,
     white_levels: WhiteLevels | None = None,
     labels: Labels = "auto",
+    division: Division = Division(),
     show_progress: bool = True,
     progress_after_s: float = PROGRESS_AFTER_S,
     read: ReadPictures = read_pictures,
@@ -56,6 +60,8 @@ def read_folder(
         fit: as in `load_dataset`.
         skip_unreadable: leave out files that cannot be read as pictures; `source.skipped` names them.
         labels: "folders", "file" (labels.csv), or "auto": that file where it is there.
+        division: how the images will be divided; it divides nothing here, but where groups do not fit is told with all
+            other faults, and not once every picture is read.
         white_levels, show_progress, progress_after_s: as in `PictureRequest`.
         read: what reads the pictures: into memory, or by way of the cache (see packs/cache.py).
         auto_sides: the least and the largest side that "auto" may choose.
@@ -63,9 +69,9 @@ def read_folder(
     Raises:
         DatasetNotFoundError: there is no such folder.
         DataError: no class folders, only one, an empty one, splits whose classes differ, or a name that is not UTF-8;
-            or a labels.csv that does not fit; it names all faults.
+            or a labels.csv or groups that do not fit; it names all faults.
         ImageError: that is all that is wrong: files cannot be read as images; it names them all.
-        ConfigError: the images would not fit in memory.
+        ConfigError: the images would not fit in memory, or are not in folders that name groups.
     """
     faults = FolderFaults()
 
@@ -76,6 +82,9 @@ def read_folder(
         tree = FolderTree(on_unlistable=note, on_foreign_name=note, on_listed=count)
         origin = labels_from(path, labels)
         layout = read_labelled(tree, path, faults, labels=origin)
+    if division.groups != "off":
+        unread, is_anew = unread_splits(path, layout), division.folds is not None
+        check_groups(unread, division.groups, path, faults, are_divided_anew=is_anew)
     files = [item.file for item in layout.files]
     choice: list[str] = []
     if image_size == "auto":
@@ -136,7 +145,7 @@ def _check_none_empty(
                 f"{LABELS_FILE}: no {split} picture with the label {name!r} can be read", hint="add some"
             )
             faults.add(in_file if layout.from_file else no_images(layout.folders[split] / name))
-    for split in layout.folders:
+    for split in layout.folders if layout.from_file else ():
         if not any(item.split == split for item in kept) and not any(
             it.labels for it in layout.files if it.split == split
         ):

@@ -47,7 +47,8 @@ class FolderLayout:
     """The folder of each split, the classes, and all files: split by split, class by class, sorted by name.
 
     `from_file`: the labels are those of labels.csv (see labels_file.py), where files are sorted by name alone and may
-    have several labels, or none.
+    have several labels, or none. Where faults were found, also pictures without a place of theirs are among the files,
+    without labels, so that they are read and what else is wrong is told at once; a split may then be missing.
     """
 
     folders: Mapping[str, Path]
@@ -62,23 +63,41 @@ def read_layout(tree: FolderTree, path: Path, faults: FolderFaults) -> FolderLay
 
     Raises:
         DatasetNotFoundError: there is no such folder.
-        DataError: there are not two class folders, or splits and classes cannot be told apart.
+        DataError: there are no class folders, or only one without pictures, or splits and classes cannot be told apart.
     """
-    folders = _split_folders(tree, path)
-    for folder in dict.fromkeys((path, *folders.values())):
-        _find_strays(tree, folder, faults, is_split=folder != path)
-    class_names = _class_names(tree, folders, faults)
+    require_folder(path)
+    folders = _split_folders(tree, path, faults)
+    strays = {
+        folder: _find_strays(tree, folder, faults, is_split=folder != path)
+        for folder in dict.fromkeys((path, *folders.values()))
+    }
+    class_names = _class_names(tree, folders, faults) if folders else ()
     if not class_names:
-        faults.raise_all(path)
-    files = tuple(
-        LabelledFile(file, name, (label,))
-        for name, folder in folders.items()
-        for label, members in enumerate(_files_by_class(tree, folder, class_names, faults, ancestors=(path, folder)))
-        for file in members
-    )
+        raise faults.as_error(path)
+    files: list[LabelledFile] = []
+    for name, folder in folders.items():
+        inside = (path, folder)
+        for label, members in enumerate(_files_by_class(tree, folder, class_names, faults, ancestors=inside)):
+            files += [LabelledFile(file, name, (label,)) for file in members]
+        misplaced = [*strays.pop(path, ()), *strays.pop(folder, ())]
+        misplaced += _files_of_other_classes(tree, folder, class_names, ancestors=inside)
+        files += [LabelledFile(file, name, ()) for file in misplaced]
     if not files:
-        faults.raise_all(path)
-    return FolderLayout(folders, class_names, files)
+        raise faults.as_error(path)
+    return FolderLayout(folders, class_names, tuple(files))
+
+
+def require_folder(path: Path) -> None:
+    """DatasetNotFoundError where there is no such folder."""
+    hint = "give the folder that holds the class folders"
+    try:
+        exists = path.exists()
+    except OSError:  # a name that the system refuses
+        exists = False
+    if not exists:
+        raise DatasetNotFoundError(f"there is no folder {path}", hint=hint)
+    if not path.is_dir():
+        raise DatasetNotFoundError(f"{path} is a file, not a folder", hint=hint)
 
 
 def normalised_name(name: str) -> str:
@@ -91,17 +110,9 @@ def no_images(folder: Path) -> DataError:
     return DataError(f"class folder {folder} has no images", hint="add images, or remove the folder")
 
 
-def _split_folders(tree: FolderTree, path: Path) -> dict[str, Path]:
-    """The folder of each split that is there; bare class folders are all `train`."""
-    hint = "give the folder that holds the class folders"
-    try:
-        exists = path.exists()
-    except OSError:  # a name that the system refuses
-        exists = False
-    if not exists:
-        raise DatasetNotFoundError(f"there is no folder {path}", hint=hint)
-    if not path.is_dir():
-        raise DatasetNotFoundError(f"{path} is a file, not a folder", hint=hint)
+def _split_folders(tree: FolderTree, path: Path, faults: FolderFaults) -> dict[str, Path]:
+    """The folder of each split that is there, also under another name, which is a fault; bare class folders are all
+    `train`. Empty where splits and classes cannot be told apart."""
     names = [folder.name for folder in tree.folders(path)]
     meanings = {name: SPLIT_ALIASES.get(name.lower(), name.lower()) for name in names}
     called_split = [name for name in names if name.lower() in SPLIT_NAMES]
@@ -109,38 +120,54 @@ def _split_folders(tree: FolderTree, path: Path) -> dict[str, Path]:
     if others and all(_pictures_in(tree, path / name) for name in called_split):
         return {"train": path}  # classes, of which some may be called as splits are
     if others:
-        raise DataError(
-            f"{path} mixes splits and classes: folder {others[0]!r} stands beside {_listed(called_split)}",
-            hint=f"move {others[0]!r} into train/ if it is a class, out of {path} if it is none; if "
+        is_one = len(others) == 1
+        beside = f"folder {others[0]!r} stands" if is_one else f"folders {_listed(others)} stand"
+        which = repr(others[0]) if is_one else "each of them"
+        error = DataError(
+            f"{path} mixes splits and classes: {beside} beside {_listed(called_split)}",
+            hint=f"move {which} into train/ if it is a class, out of {path} if it is none; if "
             f"{called_split[0]!r} is a class, too, move all classes into a new folder train/",
         )
-    for name, meaning in meanings.items():
+        faults.add(error)
+        are_splits = not any(_pictures_in(tree, path / name) for name in called_split)
+        if not are_splits or "train" not in meanings.values():
+            return {}
+    names = [name for name in names if name not in others]
+    for name in names:
+        meaning = meanings[name]
         if name != meaning:
-            raise DataError(f"{path} has a folder {name!r}, expected {meaning!r}", hint=f"rename it to {meaning!r}")
-    if names and "train" not in names:
-        raise DataError(f"{path} has {_listed(names)} but no train/", hint="add train/ with one folder per class")
-    return {name: path / name for name in SPLIT_NAMES if name in names} or {"train": path}
+            hint = f"move what it holds into {meaning}/" if meaning in names else f"rename it to {meaning!r}"
+            faults.add(DataError(f"{path} has a folder {name!r}, expected {meaning!r}", hint=hint))
+    if names and "train" not in map(meanings.get, names):
+        faults.add(DataError(f"{path} has {_listed(names)} but no train/", hint="add train/ with one folder per class"))
+    names.sort(key=lambda name: name == meanings[name])  # the right name counts where there are two
+    found = {meanings[name]: path / name for name in names}
+    return {name: found[name] for name in SPLIT_NAMES if name in found} or {"train": path}
 
 
 def _class_names(tree: FolderTree, folders: Mapping[str, Path], faults: FolderFaults) -> tuple[str, ...]:
-    """The class folders of train, sorted, which every other split must have, too; none where they are fewer than two,
-    which then is among the faults."""
-    class_names = sorted(_class_folders(tree, folders["train"]))
+    """The class folders of train, sorted, which every other split must have, too. That they are fewer than two is a
+    fault, and leaves none where they hold no pictures themselves: the folder is most often one level too high."""
+    name_of_first, first = next(iter(folders.items()))
+    class_folders = _class_folders(tree, first)
+    class_names = sorted(class_folders)
     if len(class_names) < 2:
         found = f"only one class folder, {class_names[0]!r}" if class_names else "no class folders"
-        if not faults.has_place_in(folders["train"]):
+        if not faults.has_place_in(first):
             error = DataError(
-                f"{folders['train']} has {found}, expected at least 2",
+                f"{first} has {found}, expected at least 2",
                 hint="give the folder that holds one folder of images per class",
             )
             faults.add(error)
-        return ()
+        if not any(tree.files(inner) for of_class in class_folders.values() for inner in of_class):
+            return ()
     for folder in folders.values():
         names = set(_class_folders(tree, folder))
-        for wrong, what in ((names - set(class_names), "train lacks"), (set(class_names) - names, "it lacks")):
+        lacks = f"{name_of_first} lacks"
+        for wrong, what in ((names - set(class_names), lacks), (set(class_names) - names, "it lacks")):
             if wrong and not faults.has_place_in(folder):
                 error = DataError(
-                    f"{folder} has other classes than train: {what} {_listed(wrong)}",
+                    f"{folder} has other classes than {name_of_first}: {what} {_listed(wrong)}",
                     hint="every split needs the same class folders",
                 )
                 faults.add(error)
@@ -155,8 +182,8 @@ def _class_folders(tree: FolderTree, folder: Path) -> dict[str, list[Path]]:
     return by_name
 
 
-def _find_strays(tree: FolderTree, folder: Path, faults: FolderFaults, *, is_split: bool) -> None:
-    """Add a fault if images lie in `folder` itself, where only folders belong."""
+def _find_strays(tree: FolderTree, folder: Path, faults: FolderFaults, *, is_split: bool) -> list[Path]:
+    """The images in `folder` itself, where only folders belong; if there are any, that is a fault."""
     strays = _pictures_in(tree, folder)
     if strays:
         or_else = f"; if {folder.name!r} is a class itself, move all classes into a new folder train/, as train/train"
@@ -165,6 +192,7 @@ def _find_strays(tree: FolderTree, folder: Path, faults: FolderFaults, *, is_spl
             hint=f"move them into a folder per class, or out of the dataset{or_else if is_split else ''}",
         )
         faults.add(error, place=folder if not tree.folders(folder) else None)
+    return strays
 
 
 def _pictures_in(tree: FolderTree, folder: Path) -> list[Path]:
@@ -186,6 +214,15 @@ def _files_by_class(
             faults.add(no_images(of_class[0]))
         files_by_class.append(sorted(files, key=lambda file: file.as_posix()))
     return files_by_class
+
+
+def _files_of_other_classes(
+    tree: FolderTree, folder: Path, class_names: Sequence[str], *, ancestors: Sequence[Path]
+) -> list[Path]:
+    """The files of a split in folders that are none of the classes."""
+    class_folders = _class_folders(tree, folder)
+    others = [inner for name in class_folders.keys() - set(class_names) for inner in class_folders[name]]
+    return tree.files_below(others, ancestors=ancestors)
 
 
 def _listed(names: set[str] | list[str]) -> str:

@@ -6,7 +6,7 @@ picture right in the class folder is a group of its own. `groups = "FILE.csv"` l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from thumbnet.data.dataset import SPLIT_NAMES, Split
+from thumbnet.data.faults import FolderFaults, faulty_table
 from thumbnet.data.folder_layout import normalised_name
 from thumbnet.data.groups_file import Names, groups_in_file
 from thumbnet.data.source_splits import SourceSplits
@@ -24,6 +25,7 @@ from thumbnet.specs.division import Division
 from thumbnet.terminal.text import counted
 
 GROUPS_FILE = "groups.csv"  # in the folder of the data
+LINES_HINT = "mend these lines; paths are as in the folder of the data, with /"
 ADVICE = "move them, leave groups out, or divide all images anew: --folds 4"
 
 
@@ -80,6 +82,24 @@ def not_obeyed(folder: Path, groups: str) -> tuple[str, ...]:
     return (f"{folder / GROUPS_FILE} was not obeyed (--groups auto does): what belongs together may be parted.",)
 
 
+def check_groups(
+    splits: SourceSplits, groups: str, path: Path, faults: FolderFaults, *, are_divided_anew: bool = False
+) -> None:
+    """Add what `with_groups` would raise of the folder `path` to its other faults. Only the paths in `splits` are
+    looked at: no picture need be read. `groups` need not be resolved; errors are those of `resolve_groups`."""
+    groups = resolve_groups(groups, splits)
+    if groups == "off":
+        return
+    try:
+        by_split, lines = _by_split(splits, groups, is_hidden=lambda name: faults.hides(path / name))
+    except DataError as error:
+        faults.add(error)
+        return
+    place = _place(splits, groups)
+    faults.add_table(place, lines, hint=LINES_HINT)
+    faults.add_table(place, [] if are_divided_anew else _parted(by_split), hint=ADVICE)
+
+
 def with_groups(splits: SourceSplits, groups: str, *, are_divided_anew: bool = False) -> SourceSplits:
     """The same splits with the groups of their images, and a remark on them; `groups` is resolved.
 
@@ -88,15 +108,13 @@ def with_groups(splits: SourceSplits, groups: str, *, are_divided_anew: bool = F
 
     Raises:
         DatasetNotFoundError: there is no such file.
-        DataError: the file has faults, which are named all at once, or a group stands in two of the source's splits.
+        DataError: the file has faults, or groups stand in two of the source's splits; all are named at once.
     """
     spec = DataSpec(splits.source.name)
     if groups == "off":
         remarks = not_obeyed(spec.path, groups) if spec.name in PICTURE_SOURCES else ()
         return replace(splits, source=replace(splits.source, remarks=(*splits.source.remarks, *remarks)))
-    by_split = _by_split(splits, groups)
-    if not are_divided_anew:
-        _refuse_parted(by_split)
+    by_split = _checked(splits, groups, are_divided_anew=are_divided_anew)
     codes: dict[str, int] = {}
     coded = {name: _coded(names, codes) for name, names in by_split.items()}
     first_free = len(codes)
@@ -115,15 +133,33 @@ def group_names(splits: SourceSplits, groups: str) -> tuple[str, ...]:
     """The group's name of each image, train's first, then those of val and test; "" for one that is alone."""
     if groups == "off":
         return ("",) * sum(len(split) for split in _splits(splits).values())
-    by_split = _by_split(splits, groups)
+    by_split = _checked(splits, groups, are_divided_anew=True)
     return tuple(name or "" for names in by_split.values() for name in names)
 
 
-def _by_split(splits: SourceSplits, groups: str) -> dict[str, Names]:
-    """The groups of each split's images."""
+def _checked(splits: SourceSplits, groups: str, *, are_divided_anew: bool) -> dict[str, Names]:
+    """The groups of each split's images; DataError with all that is wrong with them."""
+    by_split, lines = _by_split(splits, groups)
+    parted = [] if are_divided_anew else _parted(by_split)
+    if lines or parted:
+        hints = [hint for hint, found in ((LINES_HINT, lines), (ADVICE, parted)) if found]
+        raise faulty_table(_place(splits, groups), [*lines, *parted], hint="; ".join(hints))
+    return by_split
+
+
+def _place(splits: SourceSplits, groups: str) -> Path:
+    """The file of the groups, or the folder of the data."""
+    return DataSpec(splits.source.name).path if groups == "folders" else Path(groups)
+
+
+def _by_split(
+    splits: SourceSplits, groups: str, *, is_hidden: Callable[[str], bool] = lambda path: False
+) -> tuple[dict[str, Names], list[str]]:
+    """The groups of each split's images, and what is wrong with the lines of the file that names them. `is_hidden` says
+    of a path whether there may be an image in a folder that could not be listed."""
     if groups == "folders":
-        return _by_folder(splits)
-    return groups_in_file(Path(groups), _splits(splits), splits.source.skipped)
+        return _by_folder(splits), []
+    return groups_in_file(Path(groups), _splits(splits), splits.source.skipped, is_hidden=is_hidden)
 
 
 def _splits(splits: SourceSplits) -> dict[str, Split]:
@@ -153,19 +189,14 @@ def _folder_of(path: str, class_names: Sequence[str]) -> str | None:
     return inner[0] if inner else None
 
 
-def _refuse_parted(by_split: Mapping[str, Names]) -> None:
-    """DataError where a group stands in two splits that the source defines itself."""
-    home: dict[str, str] = {}
-    parted: dict[str, tuple[str, str]] = {}
+def _parted(by_split: Mapping[str, Names]) -> list[str]:
+    """What is wrong with each group that stands in two splits that the source defines itself."""
+    homes: dict[str, list[str]] = {}
     for split, names in by_split.items():
-        for name in names:
-            if name is not None and home.setdefault(name, split) != split:
-                parted.setdefault(name, (home[name], split))
-    if parted:
-        name, (first, second) = next(iter(parted.items()))
-        raise DataError(
-            f"{counted(len(parted), 'group')} in two splits, for instance {name!r} in {first} and {second}", hint=ADVICE
-        )
+        for name in dict.fromkeys(names):
+            if name is not None:
+                homes.setdefault(name, []).append(split)
+    return [f"the group {name!r} stands in {' and '.join(of)}" for name, of in homes.items() if len(of) > 1]
 
 
 def _describe(names: Names, groups: str) -> str:

@@ -8,14 +8,13 @@ of its own.
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import torch
 
 from thumbnet.data.dataset import Split
-from thumbnet.data.faults import faulty_table
 from thumbnet.data.folder_layout import normalised_name
 from thumbnet.errors import DataError, DatasetNotFoundError
 from thumbnet.specs.checks import shown
@@ -23,16 +22,19 @@ from thumbnet.specs.checks import shown
 Names: TypeAlias = Sequence[str | None]  # of each image's group, None where it is one of its own
 
 
-def groups_in_file(file: Path, parts: Mapping[str, Split], skipped: Collection[str]) -> dict[str, Names]:
-    """The groups of the images of each split.
+def groups_in_file(
+    file: Path, parts: Mapping[str, Split], skipped: Collection[str], *, is_hidden: Callable[[str], bool]
+) -> tuple[dict[str, Names], list[str]]:
+    """The groups of the images of each split, and what is wrong with lines of the file.
 
     Args:
         parts: the splits of the data by name.
         skipped: files that were left out, which may be listed.
+        is_hidden: whether an image of this path may be in a folder that could not be listed.
 
     Raises:
         DatasetNotFoundError: there is no such file.
-        DataError: it cannot be read, or has faults, which are named all at once.
+        DataError: it cannot be read, or lacks a column.
     """
     paths = [path for split in parts.values() for path in split.paths or ()]
     known = {normalised_name(path): position for position, path in enumerate(paths)}
@@ -45,6 +47,8 @@ def groups_in_file(file: Path, parts: Mapping[str, Split], skipped: Collection[s
             continue
         position = _position(row[column], known if paths else None, num_images)
         group = normalised_name(row["group"].strip())
+        if position is None and column == "path" and is_hidden(row[column]):
+            continue
         if position is None:
             faults.append(f"line {line}: the data has no image of {column} {shown(row[column])}")
         elif not group:
@@ -53,11 +57,11 @@ def groups_in_file(file: Path, parts: Mapping[str, Split], skipped: Collection[s
             faults.append(f"line {line}: {row[column]!r} is in the group {group!r}, but before in {names[position]!r}")
         else:
             names[position] = group
-    if faults:
-        hint = "mend these lines; paths are as in the folder of the data, with /"
-        raise faulty_table(file, faults, hint=hint)
     ends = torch.tensor([len(split) for split in parts.values()]).cumsum(0).tolist()
-    return {name: names[end - len(split) : end] for (name, split), end in zip(parts.items(), ends, strict=True)}
+    by_split: dict[str, Names] = {
+        name: names[end - len(split) : end] for (name, split), end in zip(parts.items(), ends, strict=True)
+    }
+    return by_split, faults
 
 
 def _position(text: str, known: Mapping[str, int] | None, num_images: int) -> int | None:
@@ -72,9 +76,9 @@ def _read_rows(file: Path, column: str) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:
             reader = csv.DictReader(opened, restval="")
-            for needed in (column, "group"):
-                if needed not in (reader.fieldnames or ()):
-                    raise DataError(f"{file} has no column {needed!r}", hint=f"its first line is {column},group")
+            missing = [f"no column {name!r}" for name in (column, "group") if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(f"{file} has {' and '.join(missing)}", hint=f"its first line is {column},group")
             for row in reader:
                 yield reader.line_num, row
     except FileNotFoundError as error:

@@ -91,6 +91,7 @@ def read_folder(spec: DataSpec, options: ReadOptions) -> SourceSplits:
             skip_unreadable=options.skip_unreadable,
             white_levels=options.white_levels,
             labels=options.labels,
+            division=options.division,
             show_progress=options.show_progress,
             auto_sides=options.auto_sides,
             read=reader,

@@ -33,6 +33,7 @@ from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import ConfigError, DataError, DatasetNotFoundError
 from thumbnet.specs.checks import did_you_mean
 from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec, ReadOptions
+from thumbnet.specs.division import Division
 from thumbnet.specs.registry import Registry
 from thumbnet.specs.sizes import Fit, Sides, as_image_size
 
@@ -214,7 +215,7 @@ def read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     if given is not None and given.source.name == source_name(spec.data):
         return given
     labels = labels_from(spec.path, options.labels) if spec.name == "folder" else options.labels
-    how = replace(options, show_progress=False, labels=labels)  # as a resolved config asks for it
+    how = replace(options, show_progress=False, labels=labels, division=Division())  # as a resolved config asks for it
     key = repr((source_name(spec.data), spec.data_dir, spec.allow_unverified, how))
     if key not in kept:
         kept[key] = replace(_read_source(spec, options), owns_images=False)

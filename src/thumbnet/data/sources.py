@@ -91,6 +91,7 @@ def load_dataset(
     """
     check_image_size(image_size)
     check_fit(fit)
+    division = Division(groups=groups, folds=folds, fold=fold)
     splits = read_source(
         DataSpec(data, data_dir, allow_unverified),
         ReadOptions.sized(
@@ -101,6 +102,7 @@ def load_dataset(
             labels=labels,
             show_progress=show_progress,
             auto_sides=auto_sides,
+            division=division,
         ),
     )
     return dataset_of(
@@ -108,7 +110,7 @@ def load_dataset(
         val_fraction=val_fraction,
         val_per_class=val_per_class,
         split_seed=split_seed,
-        division=Division(groups=groups, folds=folds, fold=fold),
+        division=division,
         mean=mean,
         std=std,
         exclude=exclude,

@@ -10,18 +10,18 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 
 from thumbnet.data.class_counts import ClassCounts, class_table, count_classes
-from thumbnet.data.dataset import SPLIT_NAMES, Source, Split
+from thumbnet.data.dataset import SPLIT_NAMES
 from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import FolderLayout
 from thumbnet.data.folder_tree import FolderTree
-from thumbnet.data.groups import group_names, resolve_groups, with_groups
+from thumbnet.data.groups import check_groups, group_names, resolve_groups, with_groups
 from thumbnet.data.hold_out import hold_out
 from thumbnet.data.labels_file import LABELS_FILE, labels_from, read_labelled
 from thumbnet.data.picture_request import PROGRESS_AFTER_S
@@ -29,6 +29,7 @@ from thumbnet.data.pictures import progress_line
 from thumbnet.data.several_labels import label_marks
 from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.split_files import SplitPlan, write_split
+from thumbnet.data.unread import unread_splits
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.specs.checks import require_choice
 from thumbnet.specs.data import Labels
@@ -101,7 +102,7 @@ def split_folder(
     _check_target(source, target)
     asked = Division(groups=groups).groups
     require_choice("labels", labels, get_args(Labels))
-    layout = _layout(source, labels, show_progress=show_progress)
+    layout = _layout(source, labels, groups=asked, show_progress=show_progress)
     plan = _plan(source, layout, groups=asked, test=test, val=val, split_seed=split_seed)
     folder = target.absolute().parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
     try:
@@ -144,8 +145,9 @@ def _check_target(source: Path, target: Path) -> None:
         raise ConfigError(f"{target} is not empty" if target.is_dir() else f"{target} is a file", hint=hint)
 
 
-def _layout(path: Path, labels: Labels, *, show_progress: bool) -> FolderLayout:
-    """The pictures and their labels; DataError, which names all faults, where there is something else."""
+def _layout(path: Path, labels: Labels, *, groups: str, show_progress: bool) -> FolderLayout:
+    """The pictures and their labels; DataError, which names all faults, where there is something else, or where the
+    groups do not fit."""
     faults = FolderFaults()
 
     def note(folder: Path, error: DataError) -> None:
@@ -159,15 +161,17 @@ def _layout(path: Path, labels: Labels, *, show_progress: bool) -> FolderLayout:
             faults.add(
                 DataError(f"{item.file} is not a regular file, or a link that leads to none", hint="take it out")
             )
-    faults.raise_all(path)
     if layout.from_file and layout.folders.keys() != {"train"}:
-        raise DataError(
+        error = DataError(
             f"the pictures of {path / LABELS_FILE} are divided already: {' and '.join(layout.folders)}",
             hint="take the column split out of it, and the pictures out of folders that are called so",
         )
-    if layout.folders != {"train": path}:
-        names = " and ".join(f"{name}/" for name in layout.folders)
-        raise DataError(f"{path} has {names} of its own", hint="give a folder that holds class folders only")
+        faults.add(error)
+    elif layout.folders != {"train": path}:
+        names = " and ".join(f"{folder.name}/" for folder in layout.folders.values())
+        faults.add(DataError(f"{path} has {names} of its own", hint="give a folder that holds class folders only"))
+    check_groups(unread_splits(path, layout), groups, path, faults, are_divided_anew=True)
+    faults.raise_all(path)
     return layout
 
 
@@ -179,7 +183,7 @@ def _is_regular(file: Path) -> bool:
 
 
 def _plan(path: Path, layout: FolderLayout, *, groups: str, test: float, val: float, split_seed: int) -> SplitPlan:
-    unread = _unread(path, layout)
+    unread = _labelled(unread_splits(path, layout), layout)
     resolved = resolve_groups(groups, unread)
     grouped = with_groups(unread, resolved)
     try:
@@ -204,24 +208,14 @@ def _plan(path: Path, layout: FolderLayout, *, groups: str, test: float, val: fl
     return SplitPlan(splits, group_names(unread, resolved), resolved != "off", grouped.source.remarks)
 
 
-def _unread(path: Path, layout: FolderLayout) -> SourceSplits:
-    """The files as a source whose images nobody looks at."""
+def _labelled(unread: SourceSplits, layout: FolderLayout) -> SourceSplits:
+    """The splits, which are one, with the labels of their files."""
     labels = (
         label_marks([item.labels for item in layout.files], len(layout.class_names))
         if layout.has_several_labels
         else torch.tensor([item.label for item in layout.files])
     )
-    paths = tuple(item.file.relative_to(path).as_posix() for item in layout.files)
-    images = torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8)
-    return SourceSplits(
-        train=Split(images, labels, paths),
-        val=None,
-        test=None,
-        class_names=layout.class_names,
-        flip_keeps_labels=True,
-        source=Source(f"folder:{path.resolve()}", f"the files in the folder {path}"),
-        labels_from="file" if layout.from_file else "folders",
-    )
+    return replace(unread, train=replace(unread.train, labels=labels))
 
 
 def _done(target: Path, layout: FolderLayout, plan: SplitPlan) -> FolderSplit:

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import require
+from thumbnet.specs.division import Division
 from thumbnet.specs.sizes import ANY_SIDE, Fit, ImageSize, SideLimits, Sides, as_sides
 
 WhiteLevels: TypeAlias = Mapping[str, float]  # by the kind of deep pictures, see data/white_levels.py
@@ -58,7 +59,8 @@ class ReadOptions:
 
     Sources that obey `image_shape` get pictures of `wanted_sides`, which may differ from each other or be left to the
     source ("auto", within `auto_sides`), cropped or letterboxed (`fit`). `labels` says what names the classes of a
-    folder's pictures.
+    folder's pictures. `division` is how the images will be divided once they are read, so that a source may refuse
+    before it reads them what will not fit.
     """
 
     image_size: int = IMAGE_SIZE
@@ -69,6 +71,7 @@ class ReadOptions:
     fit: Fit = "crop"
     labels: Labels = "auto"
     auto_sides: SideLimits = ANY_SIDE
+    division: Division = Division()
 
     @classmethod
     def sized(
@@ -81,13 +84,16 @@ class ReadOptions:
         labels: Labels = "auto",
         show_progress: bool = True,
         auto_sides: SideLimits = ANY_SIDE,
+        division: Division = Division(),
     ) -> ReadOptions:
         """With a checked size of any kind."""
         if isinstance(image_size, int):
-            return cls(image_size, skip_unreadable, white_levels, show_progress, fit=fit, labels=labels)
+            return cls(
+                image_size, skip_unreadable, white_levels, show_progress, fit=fit, labels=labels, division=division
+            )
         shape: Sides | Literal["auto"] = "auto" if image_size == "auto" else as_sides(image_size)
         side = IMAGE_SIZE if shape == "auto" else max(shape)
-        return cls(side, skip_unreadable, white_levels, show_progress, shape, fit, labels, auto_sides)
+        return cls(side, skip_unreadable, white_levels, show_progress, shape, fit, labels, auto_sides, division)
 
     @property
     def wanted_sides(self) -> Sides | Literal["auto"]:

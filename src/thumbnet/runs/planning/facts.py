@@ -25,10 +25,11 @@ from thumbnet.data.packs.entries import cache_entries
 from thumbnet.data.picture_request import PROGRESS_AFTER_S
 from thumbnet.data.pictures import progress_line
 from thumbnet.data.sizes import median_sides
+from thumbnet.data.source_registry import read_source
 from thumbnet.data.val_rule import MAX_FRACTION, MIN_FRACTION, MIN_IMAGES
 from thumbnet.errors import DataError, ImageError
 from thumbnet.runs.planning.ladder import DataFacts
-from thumbnet.specs.data import DataSpec, ValFraction
+from thumbnet.specs.data import DataSpec, ReadOptions, ValFraction
 from thumbnet.specs.processors import num_processors
 from thumbnet.specs.sizes import Fit, Sides
 
@@ -56,7 +57,7 @@ def look_at_folder(config: TrainConfig) -> Look:
     """The numbers of pictures, the median size and the time of reading, by some files spread over the folder.
 
     Raises:
-        DataError: it is no folder of classes.
+        DataError: it is no folder of classes; where nothing is left to plan for, with all that is wrong.
     """
     path = DataSpec(config.data).path
     faults = FolderFaults()
@@ -67,10 +68,14 @@ def look_at_folder(config: TrainConfig) -> Look:
     with progress_line("listing files", show=True, after_s=PROGRESS_AFTER_S) as count:
         tree = FolderTree(on_unlistable=note, on_foreign_name=note, on_listed=count)
         layout = read_labelled(tree, path, faults, labels=labels_from(path, config.labels))
-    counts = {name: sum(item.split == name for item in layout.files) for name in ("train", "val", "test")}
-    _divide(counts, config)
     files = [item.file for item in layout.files if item.file.is_file()]  # a pipe would keep us waiting
     labels = torch.tensor([label for item in layout.files if item.split == "train" for label in item.labels])
+    if not files or len(labels.unique()) < 2:
+        options = ReadOptions(skip_unreadable=config.skip_unreadable, labels=config.labels, division=config.division)
+        read_source(DataSpec(config.data), options)  # which raises it
+        return look_at_folder(config)  # it was mended in the meantime
+    counts = {name: sum(item.split == name for item in layout.files) for name in ("train", "val", "test")}
+    _divide(counts, config)
     image_s, num_channels = _decoding(_spread(files, NUM_DECODED))
     facts = DataFacts(
         num_train=counts["train"],
@@ -142,8 +147,6 @@ def _val_fraction(val_fraction: ValFraction, num_images: int) -> float:
 
 def _spread(files: Sequence[Path], count: int) -> list[Path]:
     """So many of the files, at equal distances."""
-    if not files:
-        raise ImageError("no picture of the folder can be read", hint="give the folder that holds the class folders")
     step = max(1.0, len(files) / count)
     return [files[int(index * step)] for index in range(min(count, len(files)))]
 
