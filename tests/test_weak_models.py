@@ -77,3 +77,10 @@ def test_the_caution_stands_where_models_are_too_weak() -> None:
     assert "Caution" not in strong
     assert "about 40% of these" in strong
     assert "Caution" in described(suspects={"label": 0})  # an empty list of weak models means nothing, either
+
+
+def test_warnings_are_printed_last() -> None:
+    warnings = [{"warning": "exclude.csv lists 3"}, {"warning": "suspects.csv lists 9"}]
+    text = described(warnings=warnings, suspects_by_class={"three": {"label": 75}}, class_sizes={"three": 143})
+    assert text.splitlines()[-2:] == ["Warning: exclude.csv lists 3", "Warning: suspects.csv lists 9"]
+    assert "Warning" not in described()
