@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import thumbnet
@@ -127,15 +128,37 @@ def test_a_file_of_the_users_trains_a_whole_run(
     assert not own_code._executed
 
 
+def test_runs_of_trusted_code_are_compared(net: Path, data: Path, tmp_path: Path) -> None:
+    path = train(config_of(data, f"{net}:Net"), tmp_path / "run").path
+    copy = shutil.copytree(path, tmp_path / "copy")
+    forget()
+    compared = thumbnet.compare_runs([path, copy], trust_code=True)
+    (pair,) = compared.comparisons
+    assert pair.difference == 0
+    first, second = (metrics.accuracy for metrics in compared.metrics)
+    assert first == second == pytest.approx(compared.runs[0].metrics["test_accuracy"])
+
+
 def test_the_command_executes_a_runs_code_only_where_it_is_trusted(
     net: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "run"
     train(config_of(data, f"{net}:Net"), path)
     of_run = ["--recipe", str(path / "config.toml")]
+    picture = tmp_path / "picture.png"
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(picture)
+    predicts = ["predict", str(picture), "--run", str(path)]
+    compares = ["compare", str(path), str(shutil.copytree(path, tmp_path / "copy"))]
+    stopped = shutil.copytree(path, tmp_path / "stopped")
+    (stopped / "metrics.json").unlink()
+    goes_on = ["train", "--resume", str(stopped), "--no-pictures"]
     for arguments in (
         ["evaluate", str(path)],
         ["report", str(path)],
+        predicts,
+        compares,
+        goes_on,
+        ["export", str(path), "--format", "onnx", "--out", str(tmp_path / "net.onnx")],
         *(verb + of_run for verb in (["train"], ["find-lr"], ["data", "check"])),
     ):
         forget()
@@ -144,6 +167,10 @@ def test_the_command_executes_a_runs_code_only_where_it_is_trusted(
     forget()
     assert main(["evaluate", str(path), "--json", "--trust-code"]) == 0
     assert '"model": "net.py:Net@' in capsys.readouterr().out
+    for arguments in (predicts, compares, goes_on):
+        forget()
+        assert main([*arguments, "--trust-code"]) == 0
+    assert (stopped / "metrics.json").exists()
     forget()
     assert (
         main(["data", "check", *of_run, "--folds", "2", "--repeats", "1", "--out", f"{tmp_path}/c", "--trust-code"])
@@ -293,11 +320,30 @@ def test_a_file_that_cannot_be_used_is_refused(
         resolved_reference(f"{tmp_path / 'none.py'}:Net")
 
 
-def test_a_class_of_a_notebook_must_be_given_again(data: Path, tmp_path: Path) -> None:
+def class_of_a_notebook() -> type[nn.Module]:
+    """Of no file that is a module by itself."""
+
     class Small(nn.Sequential):
         def __init__(self, num_classes: int) -> None:
             super().__init__(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4, num_classes))
 
+    return Small
+
+
+def test_a_network_and_data_may_both_be_given_in_python(tmp_path: Path) -> None:
+    images, labels = np.random.default_rng(0).integers(0, 256, (40, 16, 16), np.uint8), np.arange(40) % 2
+    dataset = thumbnet.dataset_from_arrays(images, labels, val_fraction=0.2)
+    network = class_of_a_notebook()
+    config = config_of(tmp_path / "none.npz", "sprint").replace(data="auto")
+    run = train(config, tmp_path / "run", model=network, dataset=dataset)
+    assert (run.card.model, run.card.data) == (run.config.model, run.config.data) == ("given:Small", "arrays")
+    assert isinstance(run.model, network)
+    assert run.card.data_checksum == dataset.checksum()
+    assert run.metrics["num_test"] == len(dataset.test)
+
+
+def test_a_class_of_a_notebook_must_be_given_again(data: Path, tmp_path: Path) -> None:
+    Small = class_of_a_notebook()  # noqa: N806
     trained = train(config_of(data, "sprint"), tmp_path / "run", model=Small)
     assert trained.config.model == trained.card.model == "given:Small"
     assert isinstance(trained.model, Small)
