@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from test_report import history, report_of, values_of
 from thumbnet.cli import main
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.originals import larger_images, picture_sides
@@ -22,15 +26,22 @@ from thumbnet.data_check.folds import OutOfFold
 from thumbnet.data_check.pictures import draw_pictures
 from thumbnet.data_check.suspects import Duplicate, Place
 from thumbnet.evaluation.comparison import compare_with_baseline
-from thumbnet.evaluation.predictions import StoredPredictions
+from thumbnet.evaluation.metrics import misclassified, summarise_predictions
+from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 from thumbnet.evaluation.saliency import resized_maps
+from thumbnet.models.registry import create_model
+from thumbnet.models.trace import trace_model
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import size_advice
+from thumbnet.runs.files.names import MISCLASSIFIED
 from thumbnet.runs.planning.ladder import DataFacts
 from thumbnet.runs.planning.reasons import reasons_of
 from thumbnet.runs.resolve import load_data
+from thumbnet.runs.results import write
+from thumbnet.runs.run import RunDir
 from thumbnet.runs.size_advice import advise_size
 from thumbnet.views.disagreements import disagreements_of
+from thumbnet.views.gallery import draw_gallery
 from thumbnet.views.report.gallery_images import tile_side
 from thumbnet.views.suspects import draw_suspects
 
@@ -79,6 +90,21 @@ def test_what_larger_images_would_cost_is_said(
     assert f"have {shorter + 8}x{shorter} pixels (median) and are trained on at {trained}x{trained}." in sentence
     assert f"--image-size {proposed} " in sentence
     assert f"at {proposed / trained:.1f} times the cost" in sentence
+
+
+def test_the_cost_that_is_said_is_that_of_the_networks_for_both_sizes(dataset: Dataset) -> None:
+    sides = picture_sides(dataset)
+    assert sides is not None
+    said = re.search(r"--image-size 96 .* at ([\d.]+) times the cost", advise_size(load_recipe(), dataset, sides))
+    assert said is not None
+
+    def macs(side: int, stem: str) -> int:
+        model = create_model("sprint", num_classes=2, in_channels=1, image_size=side, stem=stem)
+        return trace_model(model, (1, side, side)).macs
+
+    times = float(said[1])
+    assert times == pytest.approx(macs(96, "w4s2") / macs(32, "w2"), abs=0.05)
+    assert 1 < times < 3  # of nine times the pixels
 
 
 def test_what_square_images_cut_off_is_said(dataset: Dataset) -> None:
@@ -156,6 +182,42 @@ def test_people_are_shown_the_files_pixels(folder: Path, dataset: Dataset) -> No
     digits = load_dataset("digits")
     assert torch.equal(larger_images(digits, digits.test, [3], side=96), digits.test.images[[3]])
     assert larger_images(dataset, dataset.train, [], side=96).shape == (0, 1, 96, 96)
+
+
+@pytest.fixture
+def all_wrong(dataset: Dataset) -> Predictions:
+    labels = dataset.test.labels
+    return Predictions(9 * torch.eye(2)[1 - labels], labels)
+
+
+def test_a_reports_gallery_shows_the_files_pixels(dataset: Dataset, all_wrong: Predictions) -> None:
+    sheet = values_of(report_of(dataset, all_wrong))["images"]
+    assert isinstance(sheet, dict)
+    number = len(dataset.test)
+    assert (sheet["tiles"], sheet["width"], sheet["height"]) == (number, 96, 96)
+    content = base64.b64decode(sheet["url"].removeprefix("data:image/webp;base64,"))
+    pixels = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+    assert pixels.shape == (96, 96 * number)
+    enlarged = dataset.test.images[misclassified(all_wrong), 0].repeat_interleave(3, 1).repeat_interleave(3, 2).numpy()
+    for tile, reduced in zip(np.split(pixels, number, axis=1), enlarged, strict=True):
+        assert tile.std() > 2 * reduced.std()
+
+
+def test_the_picture_of_misclassified_images_shows_the_files_pixels(
+    dataset: Dataset, all_wrong: Predictions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[torch.Tensor] = []
+    monkeypatch.setattr(
+        write, "draw_gallery", lambda images, *rest, **more: shown.append(images) or draw_gallery(images, *rest, **more)
+    )
+    model = create_model("sprint", num_classes=2, in_channels=1, seed=0)
+    evaluation = summarise_predictions(all_wrong, split="test")
+    write._write_pictures(RunDir(tmp_path), model, dataset, history(), evaluation)
+    (images,) = shown
+    assert max(images.shape[2:]) == write.GALLERY_PX > 100
+    worst = misclassified(all_wrong).tolist()
+    assert torch.equal(images, larger_images(dataset, dataset.test, worst, side=write.GALLERY_PX))
+    assert (tmp_path / MISCLASSIFIED).exists()
 
 
 def test_pictures_that_were_not_reduced_are_not_enlarged_for_people(tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ def random_predictions(labels: torch.Tensor, num_classes: int) -> Predictions:
 
 
 def report_of(dataset: Dataset, predictions: Predictions) -> str:
-    model = create_model("sprint", num_classes=dataset.num_classes, seed=0)
+    channels = dataset.num_channels
+    model = create_model("sprint", num_classes=dataset.num_classes, in_channels=channels, seed=0)
     config = thumbnet.load_recipe("sprint").replace(mean=dataset.mean, std=dataset.std, flip=True)
     evaluation = summarise_predictions(predictions, split="test")
     return build_report(
@@ -123,6 +124,7 @@ def test_headlines_of_the_test_images_have_intervals(tiny_dataset: Dataset) -> N
     assert f"95 % interval {100 * low:.2f} to {100 * high:.2f}, 45 images" in shown["test accuracy"]
     for name in ("balanced accuracy", "macro F1", "Matthews\u2019 coefficient", "test loss", "right or second"):
         assert re.search(r"[-\d.]+ to [\d.]+", shown[name]), name
+    assert html.unescape(shown["balanced accuracy"]).endswith("; always 'red': 33.33 % accuracy")
 
 
 def test_the_matrix_and_the_gallery_hold_the_predictions(tiny_dataset: Dataset) -> None:
