@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from pathlib import Path
 
@@ -83,6 +84,11 @@ def test_its_code_runs(
     assert "10 test images are classified correctly" in printed
     assert "guessing: loss 2.30" in printed
     assert "it shows: " in printed
+    wider = re.findall(r"^ +(\d+) +([\d,]+) +([\d,]+) +[\d.]+%$", printed, re.MULTILINE)
+    widths, weights, macs = ([int(number.replace(",", "")) for number in column] for column in zip(*wider, strict=True))
+    assert widths == [8, 16, 32, 64]
+    for counts in (weights, macs):
+        assert all(3 * narrow < wide < 4.2 * narrow for narrow, wide in itertools.pairwise(counts))
     assert pictures == ["png"] * 6 + ["svg"]
 
 

@@ -10,8 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
+from nbclient import NotebookClient
 from torch.nn import functional as F
 
 from thumbnet.augment import augment, create_policy
@@ -19,6 +21,8 @@ from thumbnet.data.batches import normalise
 from thumbnet.data.sources import load_dataset
 from thumbnet.kernels.memory import keep_freed_memory
 from thumbnet.models.registry import create_model
+
+NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "train_cifar10.ipynb"
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -58,3 +62,16 @@ def test_a_minute_on_the_digits_is_a_minute(tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["minutes"] == 1
     assert metrics["test_accuracy"] > 0.98
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::RuntimeWarning")
+def test_the_notebook_takes_less_than_three_minutes(tmp_path: Path) -> None:
+    """As a reader runs it, with the epochs that it has, on two cores; this may be busy, so that it takes longer."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    parameters.source += '\nDATA, ALLOW_UNVERIFIED = "cifar10", True'
+    began_s = time.perf_counter()
+    NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    took_s = time.perf_counter() - began_s
+    assert "of 10,000 test images are classified correctly" in str([cell.get("outputs") for cell in notebook.cells])
+    assert took_s < 180
