@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 
 import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_CPU
@@ -13,16 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from fitting import fit_flat
+from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.random_images import random_dataset
 from thumbnet.kernels.library import can_load
 from thumbnet.models.registry import create_model
 from thumbnet.specs.launch import this_launch
+from thumbnet.training.clock import Clock
 from thumbnet.training.progress import Silent, StepReport
 from thumbnet.training.ranks import Ranks, joined
 
 NUM_CLASSES = 4
 MUON = {"optimizer": "muon", "lr": 0.05, "momentum": 0.6, "bias_lr": 0.1, "bias_momentum": 0.85, "head_lr": 1.0}
+PLANNED_EPOCHS = 6
 SGD = {"optimizer": "sgd", "lr": 0.02, "momentum": 0.9}
 
 
@@ -102,10 +106,18 @@ def train(name: str, ranks: Ranks | None, **changes: object) -> tuple[list[tuple
     return losses.values, model.state_dict()
 
 
+def late_clock() -> Clock:
+    """By which each step and each scoring takes a second, and the planned steps would take twice as long as there is;
+    the first process's alone, as where it planned minutes."""
+    deadline_s = PLANNED_EPOCHS * num_batches(CASES["mixup"][1], 7) / 2
+    return Clock(deadline_s, reserve_s=0.0, tolerance_s=0.5, max_steps=1000, now=count(0.0, 1.0).__next__)
+
+
 def in_two(ranks: Ranks, names: tuple[str, ...]) -> dict[str, tuple[list[tuple[float, float]], dict[str, Tensor]]]:
     """What both processes do, one beside the other."""
     done = {name: train(name, ranks) for name in names}
     done["parts"] = train("mixup", ranks, sync_norm=False)
+    done["paced"] = train("mixup", ranks, epochs=PLANNED_EPOCHS, clock=late_clock() if ranks.is_first else None)
     return done
 
 

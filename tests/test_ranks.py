@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.distributed import HashStore
 
-from rank_trainings import CASES, in_two, train
+from rank_trainings import CASES, PLANNED_EPOCHS, in_two, train
 from thumbnet.cli import main, ranks
 from thumbnet.errors import ConfigError
 from thumbnet.kernels import sync_norm
@@ -73,10 +73,16 @@ def test_two_processes_give_the_losses_of_one(name: str, two: tuple[dict[str, An
             assert other_accuracy == pytest.approx(accuracy, abs=0.1 if "bfloat16" in name else 1e-6)
 
 
-@pytest.mark.parametrize("name", [*CASES, "parts", "again"])
+@pytest.mark.parametrize("name", [*CASES, "parts", "paced", "again"])
 def test_both_processes_have_the_same_weights(name: str, two: tuple[dict[str, Any], dict[str, Any]]) -> None:
     _, weights = two[0][name]
     assert all(torch.equal(weights[key], other) for key, other in two[1][name].items())
+
+
+def test_a_pace_that_the_first_process_changes_is_that_of_both(two: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Otherwise the second one would wait for sums that never come; their weights are compared above."""
+    as_planned = len(two[0]["mixup"][0]) // 2 * PLANNED_EPOCHS
+    assert 2 < len(two[0]["paced"][0]) < 0.7 * as_planned
 
 
 def test_norms_of_parts_are_others(two: tuple[dict[str, Any], dict[str, Any]]) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from test_ranks import free_port
 from thumbnet.cli import main
-from thumbnet.runs.run import load_run
+from thumbnet.runs.run import RunDir, load_run
 
 HERE = Path(__file__).parent
 TRAIN = ["train", "--data", "digits", "--epochs", "3", "--no-pictures", "--set", "model_options.blocks=c8s"]
@@ -65,6 +67,27 @@ def test_torchrun_begins_again_after_the_last_epoch(tmp_path: Path) -> None:
     run = load_run(folder)
     assert len(run.history) == 3
     assert run.metrics["num_ranks"] == 2
+
+
+def test_the_first_process_plans_minutes_and_keeps_them_for_all(tmp_path: Path) -> None:
+    given = ["--set", "model_options.blocks=c8s", "--set", "kernels=pytorch", "--no-pictures"]
+    train = ["train", "--data", "digits", "--minutes", "0.4", *given, "--run-dir", "run"]
+    status, said = torchrun(str(HERE / "rank_slow.py"), *train, folder=tmp_path)
+    assert status == 0, said
+    assert said.count("0.4 minutes: sprint at ") == 1
+    run = load_run(tmp_path / "run")
+    assert list(tmp_path.rglob("plan.json")) == [run.path / "plan.json"]
+    plan = RunDir(run.path).read_plan()
+    assert plan is not None
+    assert re.search(r"^pace_starts = \[", (run.path / "config.toml").read_text(), re.MULTILINE)
+    pace = run.config.pace
+    assert pace is not None
+    assert (pace.steps, run.metrics["steps"]) == (plan.steps, pace.num_steps)
+    assert pace.num_steps < plan.steps  # the second process was slower than the plan could know
+    assert (run.metrics["minutes"], run.metrics["num_ranks"]) == (0.4, 2)
+    first, second = (torch.load(tmp_path / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert all(torch.equal(weights, second[name]) for name, weights in first.items())
+    assert all(torch.equal(weights, first[name]) for name, weights in run.model.state_dict().items())
 
 
 def test_two_machines_begin_again_whichever_failed(tmp_path: Path) -> None:
