@@ -16,6 +16,7 @@ from thumbnet.augment import (
     ColorJitter,
     Draws,
     HorizontalFlip,
+    Part,
     RandomCrop,
     Sharpen,
     ShiftScaleRotate,
@@ -30,7 +31,7 @@ from thumbnet.training.inputs import make_batch
 from thumbnet.training.windows import split_windows
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
-HALFWAY = 0.004  # of random pixels, which differ by 85 from their neighbours, so many are as near to the next level
+HALFWAY = 0.002  # the share of random pixels that may become the next level: neighbours differ by 85, so a tiny move counts
 CHANGES: dict[str, Augmentation] = {
     "shifted, scaled, turned": ShiftScaleRotate(),
     "turned by any angle": ShiftScaleRotate(shift=0.5, scale=0.5, rotate_degrees=180.0, p=0.9),
@@ -68,6 +69,30 @@ def test_a_change_is_pytorchs(change: str, flags: tuple[str, ...]) -> None:
         assert images.equal(before)
 
 
+@pytest.mark.parametrize("change", CHANGES)
+def test_images_may_have_any_layout(change: str) -> None:
+    library, augmentation = load_kernels(FLAGS), CHANGES[change]
+    images = images_of(9, 3, 24, 18)
+    for each in (images.contiguous(memory_format=torch.channels_last), images[:, :, ::2], images.transpose(2, 3)):
+        draws = augmentation.draw(9, tuple(each.shape[1:]), torch.Generator().manual_seed(5))
+        assert_alike(apply_by(library)(augmentation, each, draws), augmentation.apply(each, draws))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_default_type_of_new_tensors_does_not_matter(change: str, dtype: torch.dtype) -> None:
+    library, augmentation, images = load_kernels(FLAGS), CHANGES[change], images_of(9, 1, 12, 10)
+    found = []
+    for default in (torch.float32, dtype):
+        torch.set_default_dtype(default)
+        try:
+            draws = augmentation.draw(9, (1, 12, 10), torch.Generator().manual_seed(5))
+            found.append(apply_by(library)(augmentation, images, draws))
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert found[0].equal(found[1])
+
+
 def test_nothing_drawn_changes_nothing() -> None:
     """To the bit: neither a turn by no angle, nor a factor of one."""
     library, images = load_kernels(FLAGS), images_of(9, 3, 33, 20)
@@ -80,32 +105,49 @@ def test_nothing_drawn_changes_nothing() -> None:
         assert apply_by(library)(augmentation, images, draws).equal(images)
 
 
-def batch_of(library: Kernels | None, images: Tensor, augmentations: Sequence[Augmentation]) -> tuple[Tensor, Tensor]:
-    """The grey levels of a batch by a mean and a deviation of none, and what is drawn next."""
-    generator, channels = torch.Generator().manual_seed(3), images.shape[1]
-    flipped = torch.arange(len(images)) % 3 == 1
+def batch_of(
+    library: Kernels | None, images: Tensor, augmentations: Sequence[Augmentation], part: Part | None = None
+) -> tuple[Tensor, list[Draws], Tensor]:
+    """The grey levels of a batch by a mean of 0 and a deviation of 1, what was drawn, and what is drawn next."""
+    generator, drawn, channels = torch.Generator().manual_seed(3), list[Draws](), images.shape[1]
     batch = make_batch(
         images,
         augmentations,
         generator,
         mean=[0.0] * channels,
         std=[1.0] * channels,
-        flipped=flipped,
+        flipped=torch.arange(len(images)) % 3 == 1 if part is None else part.positions % 3 == 1,
+        drawn=drawn,
         library=library,
+        part=part,
     )
-    return (batch * 255).round().to(torch.uint8), torch.rand(3, generator=generator)
+    return (batch * 255).round().to(torch.uint8), drawn, torch.rand(3, generator=generator)
 
 
 @pytest.mark.parametrize("policy", ["strong", "strong-turns", "photo", "albumentations", "crop-flip"])
 def test_a_policy_draws_and_changes_the_same(policy: str) -> None:
     images = images_of(20, 3, 32, 32)
     augmentations = create_policy(policy, flip=True, mean=(0.5, 0.5, 0.5), cutout=8, border="reflect")
-    ours, our_next = batch_of(load_kernels(FLAGS), images, augmentations)
-    theirs, their_next = batch_of(None, images, augmentations)
+    ours, our_draws, our_next = batch_of(load_kernels(FLAGS), images, augmentations)
+    theirs, their_draws, their_next = batch_of(None, images, augmentations)
     assert our_next.equal(their_next)
+    for one, other in zip(our_draws, their_draws, strict=True):
+        assert one.keys() == other.keys()
+        assert all(one[name].equal(other[name]) for name in one)
     difference = (ours.short() - theirs.short()).abs()
     assert difference.max() <= 5  # a level more or less is coloured, then sharpened by up to 2.2
     assert difference.count_nonzero() <= 2 * HALFWAY * difference.numel()
+
+
+def test_a_part_of_a_batch_is_changed_as_in_the_whole() -> None:
+    """As when several processes train together."""
+    library, images = load_kernels(FLAGS), images_of(20, 3, 32, 32)
+    augmentations = create_policy("strong", flip=True, mean=(0.5, 0.5, 0.5))
+    positions = torch.arange(7, 16)
+    whole, _, whole_next = batch_of(library, images, augmentations)
+    part, _, part_next = batch_of(library, images[positions], augmentations, Part(positions, 20))
+    assert part.equal(whole[positions])
+    assert part_next.equal(whole_next)
 
 
 def test_an_augmentation_of_ones_own_is_not_taken_for_ours() -> None:
@@ -114,12 +156,17 @@ def test_an_augmentation_of_ones_own_is_not_taken_for_ours() -> None:
     assert apply_by(library)(OwnJitter(), images, draws).equal(255 - images)
 
 
+class OwnTensor(Tensor):
+    """One that may have no memory of its own, or another meaning."""
+
+
 def test_images_that_the_kernels_cannot_read_are_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changes, "supports_images", lambda *arguments, **named: False)
-    monkeypatch.delattr(changes, "sharpen_images")
-    images = images_of(4, 3, 8, 8)
-    draws = Sharpen().draw(4, (3, 8, 8), torch.Generator())
-    assert apply_by(load_kernels(FLAGS))(Sharpen(), images, draws).equal(Sharpen().apply(images, draws))
+    for name in ("turn_images", "mix_images", "sharpen_images"):
+        monkeypatch.delattr(changes, name)
+    images = images_of(4, 3, 8, 8).as_subclass(OwnTensor)
+    for augmentation in CHANGES.values():
+        draws = augmentation.draw(4, (3, 8, 8), torch.Generator())
+        assert apply_by(load_kernels(FLAGS))(augmentation, images, draws).equal(augmentation.apply(images, draws))
 
 
 def test_what_choosing_pixels_does_is_apart_from_what_changes_them() -> None:

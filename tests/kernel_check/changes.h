@@ -136,7 +136,7 @@ inline void check_changes(Findings& findings) {
     const int shapes[][2] = {{1, 1}, {1, 7}, {9, 1}, {2, 2}, {3, 3}, {4, 19}, {16, 16}, {17, 33}, {32, 32}, {41, 18}};
     for (const int channels : {1, 2, 3, 4, 5})
         for (const auto& [h, w] : shapes) {
-            const Changes changes{7, channels, h, w};
+            const Changes changes{20, channels, h, w};  // more than parts
             check_turned(findings, random, changes);
             check_mixed(findings, random, changes);
             check_sharpened(findings, random, changes);

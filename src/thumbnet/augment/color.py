@@ -51,7 +51,9 @@ class ColorJitter(Augmentation):
         """Every image has a colour, or a grey level."""
 
     def draw(self, num_images: int, image_shape: tuple[int, int, int], generator: torch.Generator) -> Draws:
-        brightness, contrast, saturation, hue = torch.rand(4, num_images, generator=generator) * 2 - 1
+        brightness, contrast, saturation, hue = (
+            torch.rand(4, num_images, generator=generator, dtype=torch.float32) * 2 - 1
+        )
         return {
             "brightness": 1 + brightness * self.brightness,
             "contrast": 1 + contrast * self.contrast,
@@ -84,7 +86,7 @@ class Sharpen(Augmentation):
         """Every image can be sharpened; one without inner pixels stays as it is."""
 
     def draw(self, num_images: int, image_shape: tuple[int, int, int], generator: torch.Generator) -> Draws:
-        return {"factor": 1 + torch.rand(num_images, generator=generator) * (self.up_to - 1)}
+        return {"factor": 1 + torch.rand(num_images, generator=generator, dtype=torch.float32) * (self.up_to - 1)}
 
     def apply(self, images: UInt8[Tensor, "n c h w"], draws: Draws) -> UInt8[Tensor, "n c h w"]:
         factor = drawn_for(images, draws["factor"])
@@ -112,12 +114,12 @@ def colour_sums(
     lifts = draws["brightness"] * (1 - draws["contrast"])
     if channels == len(GREY):
         return _mixing(draws["saturation"], draws["hue"]) * gain[:, None, None], lifts, gain.new_tensor(GREY)
-    return torch.eye(channels) * gain[:, None, None], lifts, gain.new_ones(channels) / channels
+    return torch.eye(channels, dtype=gain.dtype) * gain[:, None, None], lifts, gain.new_ones(channels) / channels
 
 
 def _mixing(saturation: Float32[Tensor, " n"], hue: Float32[Tensor, " n"]) -> Float32[Tensor, "n 3 3"]:
     """What saturation and hue (degrees) make of red, green and blue; grey stays grey."""
-    to_yiq = torch.tensor((GREY, IN_PHASE, QUADRATURE))
+    to_yiq = saturation.new_tensor((GREY, IN_PHASE, QUADRATURE))
     cos, sin = saturation * hue.deg2rad().cos(), saturation * hue.deg2rad().sin()
     one, zero = torch.ones_like(cos), torch.zeros_like(cos)
     turned = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], dim=1).unflatten(1, (3, 3))

@@ -162,7 +162,8 @@ def source_rows(draws: Draws) -> Float64[Tensor, "2 3 m"]:
 
 
 def _source_grid(draws: Draws, images: UInt8[Tensor, "n c h w"]) -> Float32[Tensor, "m h w 2"]:
-    """The same as (x, y) in grid_sample's units: -1 and 1 are the outer pixels.
+    """Where the pixels of the m results come from (`source_rows`), as (x, y) in grid_sample's units: -1 and 1 are the
+    outer pixels.
 
     (F.affine_grid would refuse an empty batch and warn of images one pixel wide.)
     """

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -88,7 +87,7 @@ inline Vector mirrored(Vector at, float last) {
     at -= __builtin_convertvector(__builtin_convertvector(at / period, Integers), Vector) * period;
     const Vector back = 2 * last - at;
     at = back < at ? back : at;
-    return at < 0.0f ? Vector{} : at;
+    return at > 0.0f ? at : Vector{};  // a place that is not known, too
 }
 
 class Turner {
@@ -172,7 +171,7 @@ inline void turn_images(const ImageBatch& batch, const uint8_t* selected, const 
     change_images(batch, to, num_threads, [&] {
         return [&, turner = Turner(batch)](int i, const uint8_t* image, uint8_t* result) mutable {
             if (selected[i])
-                turner.turn(image, sources + 6 * i, result);
+                turner.turn(image, sources + static_cast<size_t>(i) * 6, result);
             else
                 std::memcpy(result, image, batch.size());
         };
@@ -196,7 +195,7 @@ inline void mix_pixels(const ImageBatch& batch, const uint8_t* image, const floa
     for (int c = 0; c < known_channels; c++) known[c] = pixels(c);
     for (int c = 0; c < channels; c++) {
         Vector sum = spread(offset);
-        for (int k = 0; k < channels; k++) sum += mixing[c * channels + k] * (known_channels ? known[k] : pixels(k));
+        for (int k = 0; k < channels; k++) sum += mixing[static_cast<size_t>(c) * channels + k] * (known_channels ? known[k] : pixels(k));
         uint8_t* result = to + c * batch.plane() + i;
         if (count < LANES) {
             store_bytes<LANES>(some, nearest_bytes(sum));

@@ -12,13 +12,18 @@ from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
 from thumbnet.kernels.images import Windows
+from thumbnet.kernels.support import is_readable
+
+MAX_TURNED_SIDE = 2**24  # pixels: places are float32
 
 
 def cut_images(library: ctypes.CDLL, images: UInt8[Tensor, "n c h w"], windows: Windows) -> UInt8[Tensor, "n c h w"]:
     """The images' windows, flipped."""
     images = images.contiguous()
-    drawn = [None if each is None else each.contiguous() for each in (windows.top, windows.left, windows.flips)]
-    assert all(each is None or each.shape == (len(images),) for each in drawn)
+    drawn = [
+        None if each is None else _given(each, dtype, len(images))
+        for each, dtype in ((windows.top, torch.int64), (windows.left, torch.int64), (windows.flips, torch.bool))
+    ]
     result = torch.empty_like(images)
     library.thumbnet_cut_images(
         *(None if each is None else each.data_ptr() for each in (images, *drawn, result)),
@@ -41,9 +46,8 @@ def turn_images(
         sources: of each pixel (x, y), in pixels to the right of the image's centre and below it, comes from
             `sources @ (x, y, 1)`.
     """
-    images, selected, sources = images.contiguous(), selected.contiguous(), sources.contiguous()
-    assert selected.shape == (len(images),)
-    assert sources.shape == (len(images), 2, 3)
+    images, selected = images.contiguous(), _given(selected, torch.bool, len(images))
+    sources = _given(sources, torch.float32, len(images), 2, 3)
     result = torch.empty_like(images)
     library.thumbnet_turn_images(
         *(each.data_ptr() for each in (images, selected, sources, result)), *images.shape, torch.get_num_threads()
@@ -63,9 +67,9 @@ def mix_images(
     Args:
         greys: by how much each channel counts in the grey level.
     """
-    images, mixing, lifts, greys = (each.contiguous() for each in (images, mixing, lifts, greys))
-    batch, channels = images.shape[:2]
-    assert (mixing.shape, lifts.shape, greys.shape) == ((batch, channels, channels), (batch,), (channels,))
+    images, (batch, channels) = images.contiguous(), images.shape[:2]
+    mixing = _given(mixing, torch.float32, batch, channels, channels)
+    lifts, greys = _given(lifts, torch.float32, batch), _given(greys, torch.float32, channels)
     result = torch.empty_like(images)
     library.thumbnet_mix_images(
         *(each.data_ptr() for each in (images, mixing, lifts, greys, result)), *images.shape, torch.get_num_threads()
@@ -76,11 +80,20 @@ def mix_images(
 def sharpen_images(
     library: ctypes.CDLL, images: UInt8[Tensor, "n c h w"], factors: Float32[Tensor, " n"]
 ) -> UInt8[Tensor, "n c h w"]:
-    """Each pixel drawn by a factor from the mean of its eight neighbours and, five times, itself; cut to 0..255."""
-    images, factors = images.contiguous(), factors.contiguous()
-    assert factors.shape == (len(images),)
+    """Each pixel drawn by a factor from the mean of its eight neighbours and, five times, itself; cut to 0..255.
+
+    The outermost pixels stay as they are.
+    """
+    images, factors = images.contiguous(), _given(factors, torch.float32, len(images))
     result = torch.empty_like(images)
     library.thumbnet_sharpen_images(
         *(each.data_ptr() for each in (images, factors, result)), *images.shape, torch.get_num_threads()
     )
     return result
+
+
+def _given(drawn: Tensor, dtype: torch.dtype, *shape: int) -> Tensor:
+    """What was drawn, one after the other in memory."""
+    assert is_readable(drawn)
+    assert (drawn.dtype, drawn.shape) == (dtype, shape)
+    return drawn.contiguous()

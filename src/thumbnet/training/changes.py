@@ -16,7 +16,7 @@ from thumbnet.augment import (
     colour_sums,
     source_rows,
 )
-from thumbnet.kernels.changes import mix_images, sharpen_images, turn_images
+from thumbnet.kernels.changes import MAX_TURNED_SIDE, mix_images, sharpen_images, turn_images
 from thumbnet.kernels.images import supports_images
 from thumbnet.kernels.library import Kernels
 
@@ -29,7 +29,7 @@ def apply_by(library: Kernels | None) -> Apply:
     def apply(augmentation: Augmentation, images: UInt8[Tensor, "n c h w"], draws: Draws) -> UInt8[Tensor, "n c h w"]:
         if library is None or not supports_images(images, None, num_channels=images.shape[1]):
             return apply_itself(augmentation, images, draws)
-        if type(augmentation) is ShiftScaleRotate:
+        if type(augmentation) is ShiftScaleRotate and max(images.shape[2:]) <= MAX_TURNED_SIDE:
             sources = source_rows(draws).permute(2, 0, 1).float()
             return turn_images(library, images, draws["selected"], sources)
         if type(augmentation) is ColorJitter:
