@@ -31,7 +31,9 @@ from thumbnet.training.inputs import make_batch
 from thumbnet.training.windows import split_windows
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="no compiler for our kernels here")
-HALFWAY = 0.002  # the share of random pixels that may become the next level: neighbours differ by 85, so a tiny move counts
+HALFWAY = (
+    0.002  # the share of random pixels that may become the next level: neighbours differ by 85, so a tiny move counts
+)
 CHANGES: dict[str, Augmentation] = {
     "shifted, scaled, turned": ShiftScaleRotate(),
     "turned by any angle": ShiftScaleRotate(shift=0.5, scale=0.5, rotate_degrees=180.0, p=0.9),

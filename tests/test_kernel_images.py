@@ -156,7 +156,7 @@ def test_images_of_any_layout() -> None:
     images = images_of(9, 3, 12, 10)
     for each in (images.contiguous(memory_format=torch.channels_last), images[:, :, ::2], images.transpose(2, 3)):
         assert_equal(library, each, WINDOWS["crop and flip"], (8, 8))
-        assert_equal(library, each, (REFLECTED, CoarseDropout(fill=(0, 0, 0))), (8, 8))
+        assert_equal(library, each, (REFLECTED, CoarseDropout(size=4, fill=(0, 0, 0))), (8, 8))
 
 
 def test_a_border_larger_than_the_image_is_refused_as_ever() -> None:

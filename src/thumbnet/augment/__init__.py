@@ -4,7 +4,8 @@ An augmentation is a value with its parameters. Its random draw (on the CPU, fro
 separate from its pixel operation, so both can be tested; images are uint8 [N,C,H,W] before and after. Parametrisation
 and distributions are those of Albumentations 2.0.8, which tests/test_augment_parity.py compares with; colours and
 sharpness go by Pillow's, which tests/test_augment.py compares with. A batch of 128 images of 3x32x32 takes 0.7 ms with
-`crop-flip` and 1.5 ms with `albumentations` by PyTorch (training takes our kernels where it can; median of 500 on an idle AMD EPYC, two threads, torch 2.13.0, 2026-11-23).
+`crop-flip` and 1.5 ms with `albumentations` by PyTorch (median of 500 on an idle AMD EPYC, two threads, torch 2.13.0,
+2026-11-23); a training takes our kernels where it can.
 """
 
 from __future__ import annotations
