@@ -55,8 +55,13 @@ def test_train_ends_with_more_than_the_accuracy(folders: tuple[Path, Path]) -> N
     assert "(n = 2, seeds 0, 1; in brackets the 95% interval of the mean; " in accuracy
     alone = SeedRuns(folders[1], runs[:1], {**done.metrics, "n": 1})
     assert described(alone)[0].startswith(f"test accuracy {runs[0].metrics['test_accuracy']:.2%} (n = 1, seeds 0; ")
-    (accuracy, *_) = described(runs[0])
-    assert " after 1 epoch, " in accuracy
+
+
+def test_one_epoch_is_told_in_the_singular(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--data", f"npz:{write_small_data(tmp_path / 'data.npz')}"]
+    small = ["--set", "model_options.blocks=c8p", "--set", "kernels=pytorch", "--epochs", "1", "--no-pictures"]
+    assert main(["train", *data, *small, "--run-dir", str(tmp_path / "run")]) == 0
+    assert " after 1 epoch, " in capsys.readouterr().out
 
 
 def test_the_folder_has_every_test_figure_with_its_interval(folders: tuple[Path, Path]) -> None:

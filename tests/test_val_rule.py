@@ -18,7 +18,6 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.data.val_rule import rule
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.analysis import analyse
-from thumbnet.evaluation.calibration import MIN_TEMPERATURE_IMAGES
 from thumbnet.evaluation.metrics import summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.recipes import list_recipes, load_recipe
@@ -178,7 +177,7 @@ def predictions(num_images: int) -> Predictions:
     return Predictions(logits, labels)
 
 
-@pytest.mark.parametrize(("num_images", "is_fitted"), [(MIN_TEMPERATURE_IMAGES - 1, False), (200, True)])
+@pytest.mark.parametrize(("num_images", "is_fitted"), [(199, False), (200, True)])
 def test_a_temperature_wants_200_images(num_images: int, is_fitted: bool) -> None:
     evaluation = summarise_predictions(predictions(300), split="test")
     analysis = analyse(evaluation, ("a", "b", "c"), held_out=predictions(num_images))
