@@ -87,7 +87,8 @@ def test_a_file_that_cannot_be_imported_stands_for_its_tests() -> None:
     assert rows.outcomes_of(rows.Test("test_b.py", "test_one"), outcomes) == ()
 
 
-def test_what_is_missing_says_so_when_it_is_used() -> None:
+def test_what_is_missing_says_so_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(old_code, "RUNNING", [True])
     tests = {"__file__": f"{old_code.TESTS}/test_a.py"}
     found = old_code.import_for_tests("thumbnet.errors", tests, fromlist=("ThumbnetError", "NoSuchError"))
     assert issubclass(found.ThumbnetError, Exception)
@@ -118,6 +119,8 @@ def test_outcomes_are_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 NEW_NAME = """
 from thumbnet.errors import NoSuchError, ThumbnetError
+
+MADE = NoSuchError(1)
 
 def test_old():
     assert issubclass(ThumbnetError, Exception)

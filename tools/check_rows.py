@@ -94,10 +94,10 @@ def text_at(commit: str, test: Test) -> str:
 
 
 def changed_in(commit: str, test: Test) -> str:
-    """The first commit after another in which a test is new, or has another text."""
+    """The first commit after another in which a test is new or has another text; the other itself if there is none."""
     before = text_at(commit, test)
     later = git("log", "--reverse", "--topo-order", "--format=%h", f"{commit}..HEAD", "--", f"tests/{test.file}")
-    return next((each for each in later.decode().split() if text_at(each, test) != before), "")
+    return next((each for each in later.decode().split() if text_at(each, test) != before), commit)
 
 
 def seen_at(commit: str, tests: Iterable[Test], keep: Path) -> dict[Test, Seen]:
@@ -106,8 +106,8 @@ def seen_at(commit: str, tests: Iterable[Test], keep: Path) -> dict[Test, Seen]:
     seen = {test: Seen(test, outcomes_of(test, today)) for test in tests}
     again: defaultdict[str, list[Test]] = defaultdict(list)
     for test, was in seen.items():
-        if not was.is_behaviour and (tests_of := changed_in(commit, test)):
-            again[tests_of].append(test)
+        if not was.is_behaviour:
+            again[changed_in(commit, test)].append(test)
     for tests_of, some in again.items():
         then = outcomes_at(commit, some, keep, tests_of=tests_of)
         for test in some:

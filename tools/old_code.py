@@ -19,6 +19,7 @@ import pytest
 
 OUTCOMES = "THUMBNET_OUTCOMES"  # the file that the lines are appended to
 TESTS = str(Path.cwd() / "tests")
+RUNNING: list[bool] = []  # not empty once all files are imported
 import_really = builtins.__import__
 
 
@@ -46,7 +47,10 @@ class StandIn:
     def _with(self, other: object) -> StandIn:
         return self
 
-    __call__ = __iter__ = __getitem__ = __contains__ = __enter__ = __fspath__ = __index__ = _refuse
+    def __call__(self, *args: object, **options: object) -> Any:
+        return self._refuse() if RUNNING else self  # a file may make things for its tests where it is imported
+
+    __iter__ = __getitem__ = __contains__ = __enter__ = __fspath__ = __index__ = _refuse
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __or__ = _with
 
 
@@ -75,6 +79,11 @@ def import_for_tests(
 def pytest_load_initial_conftests() -> None:
     """Before the first of the tests' files is imported."""
     builtins.__import__ = import_for_tests
+
+
+def pytest_collection_finish() -> None:
+    """From now on what does not exist is refused when it is called."""
+    RUNNING.append(True)
 
 
 def pytest_exception_interact(
