@@ -173,11 +173,12 @@ def test_a_sitting_ends_in_time(call: Callable[..., tuple[int, list[tuple[str, f
 def test_one_reader_in_its_process(opened: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What it finds is kept, and what takes too long is a fault, too."""
     from trust import watch
+    from trust.bounds import LateError
     from trust.reader import Reader
 
     def read(content: bytes) -> None:
         if content == b"slow":
-            raise watch.LateError("late")
+            raise LateError("late")
         if content != b"good":
             raise ConfigError("refused") if content == b"bad" else ValueError("foreign")
 

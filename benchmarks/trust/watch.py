@@ -18,17 +18,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-TIMEOUT_S = 10
-MEMORY_BYTES = 2**30
+from trust.bounds import TIMEOUT_S, late, memory_limit
+
 MAX_LENGTH = 65536
 IN_MEMORY = Path("/dev/shm")  # noqa: S108  # in which a folder of our own is made: most readers take a file a case
-
-
-class LateError(BaseException):
-    """A case takes longer than TIMEOUT_S; no reader may catch it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ def fuzz(task: Fuzzing) -> int:
     else:
         with atheris.instrument_imports(include=["thumbnet"]):
             watch = _Watch(task)
-    signal.signal(signal.SIGALRM, _late)
+    signal.signal(signal.SIGALRM, late)
     resource.setrlimit(resource.RLIMIT_AS, (watch.limit, resource.RLIM_INFINITY))
     watch.begin_s = time.monotonic()
     if atheris is None:
@@ -112,8 +107,7 @@ class _Watch:
         for seed in self.reader.seeds:
             with suppress(Exception):  # what is a fault is found as one below
                 self.reader.try_on(seed)
-        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        self.limit = size + MEMORY_BYTES
+        self.limit = memory_limit()
 
     def is_over(self) -> bool:
         """Whether it was fuzzed for long enough."""
@@ -182,7 +176,3 @@ def changed(source: random.Random, content: bytes) -> bytes:
                 (b"nan", b"null", b"[" * 3000, b'"', b",", b"\n", b"{}", b"\xef\xbb\xbf")
             )
     return bytes(result)
-
-
-def _late(number: int, frame: FrameType | None) -> None:
-    raise LateError(f"not done after {TIMEOUT_S} s")
