@@ -6,7 +6,8 @@ python benchmarks/fuzz_readers.py [--minutes 10] [--jobs 1] [--sitting M] [--rea
 Each reader runs in a process of its own, with 1 GB of memory beyond what it begins with. Where atheris is installed
 (`pip install atheris`; it is in no extra) libFuzzer looks for new paths through thumbnet's code; without it, whole
 files are changed at random. A fault is any error but thumbnet's, a case that takes more than 10 s, or too little
-memory; its file is written to --cases, one for each place in the code.
+memory; its file is written to --cases, one for each place in the code. So is the last case of a process that dies, or
+that has to be ended since it hangs.
 
 With --json, it goes on where it was stopped: a reader that was fuzzed for so long, and whose code (trust/code.py) is
 the same, is not fuzzed again; one that was fuzzed for less, for the rest alone. --sitting ends the call after so many
@@ -28,6 +29,7 @@ from trust.sittings import AT_RANDOM, ATHERIS, TITLE, State
 from trust.watch import Fuzzing, fuzz, read_figures
 
 STARTS_S = 25.0  # a process with one reader; atheris changes all of thumbnet as it is imported
+LATE_S = 120.0  # after its time: it starts in STARTS_S where nothing else computes, and its last case may take 10 s
 LEAST_S = 1.0
 FAULTS, NOT_DONE = 1, 3
 
@@ -107,8 +109,15 @@ def _run(task: Fuzzing, place: str) -> str:
     command = [sys.executable, __file__, "--one", task.name, str(task.run), str(task.figures), "--seed", str(task.seed)]
     command += ["--minutes", str(task.seconds / 60), "--cases", str(task.cases)]
     command += [] if task.corpus is None else ["--corpus", str(task.corpus)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=place, check=False, errors="replace")
-    return f"exit code {done.returncode}: {done.stderr[-800:]}"
+    limit = task.seconds + LATE_S
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=place, check=False, errors="replace", timeout=limit
+        )
+    except subprocess.TimeoutExpired:
+        return f"not ended after {limit:.0f} s"
+    crash = done.stderr.rfind("Fatal Python error")  # after which come the frames, and a long list of modules
+    return f"exit code {done.returncode}: {done.stderr[-800:] if crash < 0 else done.stderr[crash : crash + 800]}"
 
 
 def _tell(state: State, name: str) -> None:

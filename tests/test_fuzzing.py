@@ -188,6 +188,7 @@ def test_one_reader_in_its_process(opened: object, monkeypatch: pytest.MonkeyPat
     watched = watch._Watch(task)
     for content in (b"good", b"bad", b"bad", b"slow", b"other", b"another"):
         watched.case(content)
+        assert task.current.read_bytes() == content
     assert watched.is_over()
     watched.write()
     figures = watch.read_figures(task, ended="")
@@ -195,3 +196,31 @@ def test_one_reader_in_its_process(opened: object, monkeypatch: pytest.MonkeyPat
     assert [fault.partition(" ")[0] for fault in figures["faults"]] == ["LateError", "ValueError"]
     assert sorted(file.read_bytes() for file in (tmp_path / "cases").iterdir()) == [b"other", b"slow"]
     watched.place.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("exec sleep 60", "not ended after 2 s (npz-"),
+        ("kill -KILL $$", "exit code -9:  (npz-"),
+        ("echo Fatal Python error: Aborted >&2; yes module | head -n 900 >&2; exit 3", "exit code 3: Fatal Python"),
+    ],
+    ids=["hangs", "is killed", "crashes"],
+)
+def test_a_process_that_does_not_end_by_itself_is_a_fault_whose_case_is_kept(
+    does: str, told: str, opened: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import fuzz_readers
+    from trust.watch import Fuzzing, read_figures
+
+    script = tmp_path / "script"
+    script.write_text(f"printf broken > case\n{does}\n")
+    monkeypatch.setattr(fuzz_readers, "__file__", str(script))
+    monkeypatch.setattr(fuzz_readers, "LATE_S", 1.5)
+    monkeypatch.setattr(sys, "executable", "/bin/sh")  # it starts at once
+    task = Fuzzing("npz", tmp_path, 0.25, 0, tmp_path / "figures.json", tmp_path / "cases", None)
+    (fault,) = read_figures(task, ended=fuzz_readers._run(task, str(tmp_path)))["faults"]
+    assert fault.startswith(told)
+    (case,) = (tmp_path / "cases").iterdir()
+    assert fault.endswith(f" ({case.name})")
+    assert case.read_bytes() == b"broken"

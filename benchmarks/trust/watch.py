@@ -42,6 +42,18 @@ class Fuzzing:
     cases: Path
     corpus: Path | None
 
+    @property
+    def current(self) -> Path:
+        """The file with the case that is tried now: of a process that dies, the one that it died of."""
+        return self.figures.with_name("case")
+
+    def keep(self, content: bytes) -> str:
+        """Write a case to the folder of found cases; its name there."""
+        self.cases.mkdir(parents=True, exist_ok=True)
+        path = self.cases / f"{self.name}-{hashlib.sha256(content).hexdigest()[:8]}"
+        path.write_bytes(content)
+        return path.name
+
 
 def fuzz(task: Fuzzing) -> int:
     """Fuzz until the time is over, by atheris if it is installed; then the process ends."""
@@ -86,9 +98,10 @@ def fuzz(task: Fuzzing) -> int:
 
 def read_figures(task: Fuzzing, *, ended: str) -> Mapping[str, Any]:
     """What the process wrote; where it wrote nothing, it died (its memory, or a crash of compiled code), as `ended`
-    says."""
+    says, and the case that it tried last is kept."""
     if not task.figures.exists():
-        return {"outcomes": {}, "faults": [ended], "seconds": 0.0}
+        case = f" ({task.keep(task.current.read_bytes())})" if task.current.exists() else ""
+        return {"outcomes": {}, "faults": [ended + case], "seconds": 0.0}
     figures: dict[str, Any] = json.loads(task.figures.read_text())
     return figures
 
@@ -108,6 +121,7 @@ class _Watch:
             with suppress(Exception):  # what is a fault is found as one below
                 self.reader.try_on(seed)
         self.limit = memory_limit()
+        self.current = os.open(task.current, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
     def is_over(self) -> bool:
         """Whether it was fuzzed for long enough."""
@@ -115,6 +129,8 @@ class _Watch:
 
     def case(self, content: bytes) -> None:
         """Try one case."""
+        os.ftruncate(self.current, 0)
+        os.pwrite(self.current, content, 0)
         signal.setitimer(signal.ITIMER_REAL, TIMEOUT_S)
         try:
             if self.reader.try_on(content):
@@ -144,10 +160,7 @@ class _Watch:
         what = f"{type(error).__name__} at {where}"
         if what in self.faults:
             return
-        self.task.cases.mkdir(parents=True, exist_ok=True)
-        path = self.task.cases / f"{self.task.name}-{hashlib.sha256(content).hexdigest()[:8]}"
-        path.write_bytes(content)
-        self.faults[what] = f"{what}: {str(error)[:200]} ({path.name})"
+        self.faults[what] = f"{what}: {str(error)[:200]} ({self.task.keep(content)})"
 
 
 def changed(source: random.Random, content: bytes) -> bytes:
