@@ -164,3 +164,15 @@ def test_the_commit_is_that_which_last_changed_the_code(
     assert made.code_commit() == commit
     (tmp_path / "src" / "new").write_text("")
     assert made.code_commit() == made.NO_COMMIT
+
+
+def test_the_page_has_its_head_which_explains_what_is_no_commit(made: Any) -> None:
+    from trust.child import MAX_MB, TIMEOUT_S
+    from trust.page import HEAD
+
+    results = BENCHMARKS.parent / "docs" / "results"
+    kept = json.loads((results / "trust.json").read_text())
+    head = HEAD.format(timeout=TIMEOUT_S, megabytes=MAX_MB, circumstances=kept["made"])
+    assert (results / "trust.md").read_text().startswith(head)
+    for commit in {made.NO_COMMIT, *(tally["commit"] for tally in kept["tallies"])}:
+        assert len(commit) == 40 or f"`{commit}`" in head

@@ -13,7 +13,8 @@ HEAD = """# Nothing lost: faults made on purpose
 Written by `make trust` (benchmarks/bench_trust.py). A case is right where what was broken gives the same bytes as what
 nothing disturbed, or an error of thumbnet's that says so, with the exit code that is documented, no traceback, within
 {timeout:.0f} s and {megabytes} MB. All else is a fault. Each part has the date when it was made, and the last commit of
-the code then. {circumstances}
+the code then: `no commit` where files had changed since it, `not noted` where the part is from before commits were.
+{circumstances}
 
 | what was broken | cases | what came of it | faults | made |
 |---|---|---|---|---|
