@@ -12,6 +12,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from thumbnet.data.block_shuffle import window_ends
+from thumbnet.data.packs.maps import check_mapped
 from thumbnet.data.streamed import StreamedImages
 
 
@@ -22,10 +23,13 @@ def read_batches(
 
     From the disk, a window of the epoch's images (see block_shuffle.py) is read while that before it is trained on:
     two are in memory, and the images of each are read in the order in which they lie on the disk.
+
+    DataError where a file that is read, or that they are mapped from, got shorter meanwhile.
     """
     if isinstance(images, StreamedImages):
         yield from _read_ahead(images, list(batches))
         return
+    check_mapped(images.data_ptr())
     for chosen in batches:
         here = chosen.to(images.device)
         yield here, images.index_select(0, here)  # on a CPU 20 times faster than an index in brackets

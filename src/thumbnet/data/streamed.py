@@ -19,6 +19,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
+from thumbnet.data.packs.maps import check_mapped
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.row_reader import RowReader
 from thumbnet.errors import DataError
@@ -144,8 +145,12 @@ def places_at_once(images: UInt8[Tensor, "n c h w"]) -> list[int] | None:
 
 
 def chunks_of(images: UInt8[Tensor, "n c h w"], size: int) -> Iterator[UInt8[Tensor, "m c h w"]]:
-    """`images.split(size)`, each in memory; from the disk the next one is read while one is worked on."""
+    """`images.split(size)`, each in memory; from the disk the next one is read while one is worked on.
+
+    DataError where a file that they are mapped from got shorter meanwhile.
+    """
     if not isinstance(images, StreamedImages):
+        check_mapped(images.data_ptr())
         yield from images.split(size)
         return
     if images.numel() <= KEPT_BYTES:

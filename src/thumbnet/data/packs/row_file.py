@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from thumbnet.data.npy import read_header
+from thumbnet.data.packs.maps import mapped
 from thumbnet.errors import DataError
 
 MAX_PART_ROWS = 512  # that have a checksum of their own
@@ -96,8 +97,7 @@ class RowFile:
 
     def mapped(self) -> UInt8[np.ndarray, "n c h w"]:
         """The rows, read from the file when they are used; whoever changes them changes a copy in memory."""
-        mapped = np.memmap(self.path, np.uint8, "c", self.offset, self.shape)
-        return np.asarray(mapped)
+        return mapped(self.path, self.shape, self.offset)
 
     def flush(self) -> None:
         """Have the disk keep what was written."""

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from thumbnet.data.packs.maps import unreadable
 from thumbnet.data.packs.row_file import RowFile
-from thumbnet.errors import DataError
 
 MAX_GAP_BYTES = 2**15  # between two rows that are wanted: less is read, too, rather than skipped
 MAX_RUN_BYTES = 2**22  # that are read at a time, where some of them are not wanted
@@ -99,7 +99,7 @@ class _Opened:
         try:
             self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
         except OSError as error:
-            raise _unreadable(path, error.strerror) from error
+            raise unreadable(path, error.strerror) from error
         weakref.finalize(self, os.close, self._descriptor)
 
     def read(self, offset: int, out: memoryview) -> None:
@@ -108,9 +108,9 @@ class _Opened:
             try:
                 number = self._read_some(offset, out)
             except OSError as error:
-                raise _unreadable(self._path, error.strerror) from error
+                raise unreadable(self._path, error.strerror) from error
             if not number:
-                raise _unreadable(self._path, "it is shorter than it was")
+                raise unreadable(self._path, "it is shorter than it was")
             offset, out = offset + number, out[number:]
 
     def _read_some(self, offset: int, out: memoryview) -> int:
@@ -121,7 +121,3 @@ class _Opened:
             content = os.read(self._descriptor, len(out))
         out[: len(content)] = content
         return len(content)
-
-
-def _unreadable(path: Path, why: str | None) -> DataError:
-    return DataError(f"{path} cannot be read: {why}", hint="is its disk still there? If it is damaged, pack it again")
