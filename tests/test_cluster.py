@@ -93,6 +93,7 @@ def test_a_worker_that_dies_is_told_and_takes_no_other_job_with_it(scheduler: st
     jobs = [Job("first", process_of), Job("deadly", dies), Job("second", process_of), Job("third", process_of)]
     first, deadly, second, third = run_jobs(jobs, AtOnce(scheduler=scheduler), say=said.append)
     assert "died, or left the cluster" in str(deadly.error)
+    assert deadly.has_died
     for outcome in (first, second, third):
         assert outcome.error is None
         assert isinstance(outcome.value, tuple)

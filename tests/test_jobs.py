@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,10 @@ def test_what_failed_is_told_with_its_own_error(outcomes: dict[str, Outcome]) ->
         check_all_done(list(outcomes.values()), hint="try again")
 
 
+def test_only_what_was_killed_has_died(outcomes: dict[str, Outcome]) -> None:
+    assert [name for name, outcome in outcomes.items() if outcome.has_died] == ["dies"]
+
+
 def test_a_process_that_died_with_nothing_to_do_is_replaced() -> None:
     with LocalWorkers(1, threads=1) as workers:
 
@@ -244,12 +249,23 @@ def test_folds_and_what_was_given_in_python(tmp_path: Path) -> None:
 
 
 @pytest.mark.services
-def test_a_check_of_data_gives_the_same(tmp_path: Path) -> None:
-    config = small_config(write_small_data(tmp_path / "data.npz"), threads=1)
-    checks = [
-        check_data(config, num_folds=2, num_repeats=2, out=tmp_path / f"{jobs}", log_style="silent", jobs=jobs)
-        for jobs in (1, 2)
-    ]
+def test_a_check_of_data_gives_the_same_though_a_training_is_killed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config, flag = small_config(write_small_data(tmp_path / "data.npz"), threads=1), tmp_path / "flag"
+
+    def deadly(images: torch.Tensor) -> torch.Tensor:
+        if multiprocessing.current_process().name != "MainProcess":
+            with suppress(FileNotFoundError):
+                flag.unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return images
+
+    flag.touch()
+    options: dict[str, Any] = {"num_folds": 2, "num_repeats": 2, "augmentation": deadly}
+    checks = [check_data(config, out=tmp_path / f"{jobs}", jobs=jobs, **options) for jobs in (1, 2)]
+    assert not flag.exists()
+    assert "its process ended (SIGKILL(-9)): it is done once more, after the others" in capfd.readouterr().err
     for name in ("scores.csv", "suspects.csv", "check.json"):
         assert (checks[0].path / name).read_text() == (checks[1].path / name).read_text()
 

@@ -26,8 +26,8 @@ from thumbnet.data_check.outliers import outlyingness
 from thumbnet.errors import ConfigError, DataError, ModelError
 from thumbnet.evaluation.predictions import flipped, predict_logits
 from thumbnet.models.weights import HEAD_PREFIX
-from thumbnet.runs.jobs.job import Job, Outcome, Setting, check_all_done
-from thumbnet.runs.jobs.run_jobs import run_jobs
+from thumbnet.runs.jobs.all_values import all_values
+from thumbnet.runs.jobs.job import Job, Setting
 from thumbnet.runs.parts import build_model, build_progress, fit_config
 from thumbnet.runs.resolve import load_data, say_nothing, speaker
 from thumbnet.specs.at_once import ONE_AFTER_THE_OTHER, AtOnce
@@ -67,7 +67,7 @@ def predict_out_of_fold(
     Raises:
         ConfigError: fewer than two folds or no repeat, or a config with trained weights or a teacher, which may have
             seen the images; DataError: a class has fewer images, or groups, than there are folds;
-            JobsFailedError: of those that were trained at once, one failed.
+            JobsFailedError: of those that were trained at once, one failed, or its process died twice.
     """
     check_folds(config, dataset, num_folds=num_folds, num_repeats=num_repeats)
     say = speaker(log_style)
@@ -137,17 +137,11 @@ def _answers(
         return
     sent = dataset if dataset.source.name == ARRAYS else None
     jobs = [Job(f"training {each.number + 1}", replace(each, dataset=sent)) for each in trainings]
-    ended: list[Outcome] = []
-
-    def tell(outcome: Outcome) -> None:
-        ended.append(outcome)
-        check_all_done(ended, hint="check again: nothing is kept of the others")  # without one, there is no answer
-        say(f"{outcome.name} is finished ({len(ended)} of {len(jobs)})")
-
     threads = trainings[0].config.engine.threads
-    for outcome in run_jobs(jobs, at_once, threads=threads, say=say, on_end=tell):
-        assert isinstance(outcome.value, _Answer)
-        yield outcome.value
+    hint = "check again: nothing is kept of the others"
+    for value in all_values(jobs, at_once, threads=threads, say=say, hint=hint):
+        assert isinstance(value, _Answer)
+        yield value
 
 
 def _folds(dataset: Dataset, num_folds: int, *, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -96,7 +96,7 @@ class ClusterWorkers(Workers):
         for name in [name for name, (_, worker, _) in self._busy.items() if worker not in threads]:
             _, worker, future = self._busy.pop(name)
             future.cancel(force=True)
-            yield Outcome(name, error=f"its worker {worker} died, or left the cluster")
+            yield Outcome(name, error=f"its worker {worker} died, or left the cluster", has_died=True)
         if threads:
             self._seen_s = time.monotonic()
         elif time.monotonic() - self._seen_s > WITHOUT_WORKERS_S:
@@ -120,7 +120,8 @@ class ClusterWorkers(Workers):
         try:
             content, files = future.result()
         except Exception as error:  # noqa: BLE001  # whatever Dask could not do
-            return Outcome(name, error=f"the worker {worker} could not do it: {type(error).__name__}: {error}")
+            reason = f"the worker {worker} could not do it: {type(error).__name__}: {error}"
+            return Outcome(name, error=reason, has_died=True)
         if job.folder is not None:
             write_back(job.folder, name, files)
         return outcome_of(name, content)

@@ -49,12 +49,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: its value, or why it has none, as a sentence with a hint."""
+    """What came of a job: its value, or why it has none, as a sentence with a hint. `has_died`: it has none because its
+    process or worker was lost, not by an error of its own."""
 
     name: str
     value: object = None
     error: str | None = None
     hint: str = ""
+    has_died: bool = False
 
 
 class Workers(AbstractContextManager["Workers"]):

@@ -61,7 +61,8 @@ class LocalWorkers(Workers):
             outcome = outcome_of(name, future.result())
         except BrokenProcessPool as error:
             executor.shutdown(kill_workers=True)
-            outcome = Outcome(name, error=_death(error), hint="the system may have ended it for want of memory")
+            hint = "the system may have ended it for want of memory"
+            outcome = Outcome(name, error=_death(error), hint=hint, has_died=True)
         else:
             self._idle.append(executor)
         yield outcome
