@@ -376,6 +376,31 @@ def test_a_second_process_waits_for_the_first(folder: Path, tmp_path: Path) -> N
     assert_same(found[0], in_memory(folder))
 
 
+def test_a_lock_that_was_removed_while_another_waited_for_it_is_none(tmp_path: Path) -> None:
+    """As `pack_data` removes its own: who waited and who comes later hold the same one."""
+    lock, waits, is_held, is_over = tmp_path / "a.lock", threading.Event(), threading.Event(), threading.Event()
+
+    def wait_and_hold() -> None:
+        with place.locked(lock, waits=waits.set):
+            is_held.set()
+            is_over.wait(60)
+
+    with place.locked(lock, waits=None):
+        thread = threading.Thread(target=wait_and_hold)
+        thread.start()
+        assert waits.wait(60)
+        lock.unlink()
+    try:
+        assert is_held.wait(60)
+        with place.locked(lock, waits=None) as is_held_here:
+            assert not is_held_here
+    finally:
+        is_over.set()
+        thread.join()
+    with place.locked(lock, waits=None) as is_held_here:
+        assert is_held_here
+
+
 def thumbnet_clear(name: str | None = None) -> list[str]:
     from thumbnet.data.packs.entries import clear_cache
 

@@ -80,23 +80,37 @@ def locked(path: Path, *, waits: Callable[[], object] | None) -> Iterator[bool]:
 
     `waits` is called first if another process holds it now; without it, that gives False.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-    is_held = True
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        try:
+            is_held = _lock(descriptor, waits)
+            if is_held and not _is_at(path, descriptor):
+                continue  # whoever held it has removed it since: the others lock the file that is there now
+            yield is_held
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, waits: Callable[[], object] | None) -> bool:
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waits is None:
+                return False
+            waits()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            pass
+    return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
     try:
-        if sys.platform != "win32":
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if waits is None:
-                    is_held = False
-                else:
-                    waits()
-                    fcntl.flock(descriptor, fcntl.LOCK_EX)
-            except OSError:  # a file system without locks
-                pass
-        yield is_held
-    finally:
-        os.close(descriptor)
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def remove(path: Path) -> None:
