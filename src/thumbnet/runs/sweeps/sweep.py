@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from thumbnet.config import TrainConfig, config_to_toml
@@ -21,18 +20,12 @@ from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.parts import build_model
 from thumbnet.runs.resolve import describe_val, speaker
 from thumbnet.runs.sweeps.limits import default_limits
-from thumbnet.runs.sweeps.question import (
-    Measure,
-    Question,
-    check_length,
-    question_from_json,
-    question_to_json,
-    study_name,
-)
+from thumbnet.runs.sweeps.new_question import new_question
+from thumbnet.runs.sweeps.question import Measure, Question, check_length, question_from_json, question_to_json
 from thumbnet.runs.sweeps.results import SweepResult
 from thumbnet.runs.sweeps.session import Session, run_session
 from thumbnet.runs.sweeps.space import combinations, parse_space
-from thumbnet.runs.sweeps.storage import Place, parse_storage, place_again
+from thumbnet.runs.sweeps.storage import parse_storage, place_again
 from thumbnet.runs.sweeps.whole import code_of, whole_config, whole_names
 from thumbnet.specs.at_once import AtOnce
 from thumbnet.specs.launch import ONE_TRAINING, refuse_several
@@ -104,7 +97,7 @@ def sweep(
         measure = "val_balanced_accuracy"
     leaks = look_for_leaks(dataset, say=say)
     whole = whole_config(config, resolved)
-    question = _question(
+    question = new_question(
         config,
         dimensions,
         trials=trials,
@@ -211,52 +204,3 @@ def _checked(
     if grid:
         combinations(dimensions)
     return dimensions
-
-
-def _question(
-    config: TrainConfig,
-    dimensions: Sequence[Dimension],
-    *,
-    trials: int | None,
-    minutes: float | None,
-    grid: bool,
-    max_params: int,
-    max_macs: int,
-    measure: Measure,
-    place: Place | None,
-    data_checksum: str,
-    whole: TrainConfig,
-    names: Mapping[str, str],
-) -> Question:
-    for name, value in (("max_params", max_params), ("max_macs", max_macs)):
-        if value < 1:
-            raise ConfigError(f"{name} is {value}", hint="give a number above 0")
-    search = tuple(dimension.text for dimension in dimensions)
-    code = code_of(whole, names)
-    if code:
-        config = config.replace(model=whole.model, augmentation=whole.inputs.augmentation)
-    name = study_name(
-        config,
-        search,
-        max_params=max_params,
-        max_macs=max_macs,
-        measure=measure,
-        data_checksum=data_checksum,
-        grid=grid,
-        code=code,
-    )
-    storage = None if place is None else place.shown
-    return Question(
-        search=search,
-        trials=trials,
-        minutes=minutes,
-        max_params=max_params,
-        max_macs=max_macs,
-        measure=measure,
-        storage=storage,
-        study=name,
-        data_checksum=data_checksum,
-        grid=grid,
-        folder_id=uuid.uuid4().hex,
-        names=names,
-    )
