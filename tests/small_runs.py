@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import thumbnet
 from thumbnet.config import TrainConfig, config_from_dict
 
+if TYPE_CHECKING:
+    from thumbnet.runs.sweeps.results import SweepResult
+
 NUM_IMAGES = 40
+LR = "lr=0.01..0.5:log"
 
 
 def write_small_data(path: Path, *, seed: int = 0) -> Path:
@@ -40,6 +46,13 @@ def small_config(data: Path, **fields: Any) -> TrainConfig:
         "kernels": "pytorch",
     }
     return config_from_dict({**values, **fields})
+
+
+def small_sweep(data: Path, run_dir: Path, *, search: Sequence[str] = (LR,), **options: Any) -> SweepResult:
+    """Three trials, unless the options say otherwise; `fields` are of the config."""
+    fields = options.pop("fields", {})
+    options = {"trials": 3, "log_style": "silent", **options}
+    return thumbnet.sweep(small_config(data, **fields), search=search, run_dir=run_dir, **options)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

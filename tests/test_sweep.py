@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shutil
 import socket
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ import pytest
 from PIL import Image
 
 import thumbnet
-from small_runs import small_config, write_small_data
+from small_runs import LR, rows_of, small_config, small_sweep, write_small_data
 from thumbnet.cli import main
 from thumbnet.config import config_to_toml
 from thumbnet.data.dataset import Dataset
@@ -45,24 +43,12 @@ from thumbnet.views.numbers import exact_share
 from thumbnet.views.report.charts import Line, draw_lines
 from thumbnet.views.report.sweep_page import SweepPoint, pareto_front
 
-LR = "lr=0.01..0.5:log"
 BLOCKS = 'model_options.blocks=["c8p", "c16p"]'
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_small_data(tmp_path_factory.mktemp("data") / "data.npz")
-
-
-def small_sweep(data: Path, run_dir: Path, *, search: Sequence[str] = (LR,), **options: Any) -> SweepResult:
-    fields = options.pop("fields", {})
-    options = {"trials": 3, "log_style": "silent", **options}
-    return thumbnet.sweep(small_config(data, **fields), search=search, run_dir=run_dir, **options)
-
-
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "sweep.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +71,7 @@ def _only_validation(evaluate: Any) -> Any:
 def test_trials(swept: SweepResult) -> None:
     """Each is a run folder without a test score; the table has them all."""
     assert [trial.state for trial in swept.trials] == ["finished"] * 3
-    rows = rows_of(swept.path)
+    rows = rows_of(swept.path / "sweep.csv")
     assert list(rows[0]) == [
         *("trial", "state", "value", "lr", "model_options.blocks", "macs", "parameters", "seconds", "epochs", "reason")
     ]
@@ -194,7 +180,7 @@ def test_killed_and_resumed(data: Path, tmp_path: Path, monkeypatch: pytest.Monk
         patch.setattr(RunDir, "write_checkpoint", killed)
         with pytest.raises(KeyboardInterrupt):
             small_sweep(data, tmp_path / "killed", **options)
-    assert [row["state"] for row in rows_of(tmp_path / "killed")] == ["finished"]
+    assert [row["state"] for row in rows_of(tmp_path / "killed" / "sweep.csv")] == ["finished"]
     with monkeypatch.context() as patch:  # between two trials, as the next one is proposed
         patch.setattr(optuna.Trial, "set_user_attr", _interrupted)
         with pytest.raises(KeyboardInterrupt):
@@ -361,7 +347,7 @@ def test_failed(data: Path, tmp_path: Path) -> None:
     assert all("blocks" in trial.reason for trial in result.trials if trial.state == "failed")
     with pytest.raises(TrainingError, match="the last 5 trials failed, the last one so: "):
         small_sweep(data, tmp_path / "none", search=['model_options.blocks=["x", "y"]'])
-    assert [row["state"] for row in rows_of(tmp_path / "none")] == ["failed"] * 5
+    assert [row["state"] for row in rows_of(tmp_path / "none" / "sweep.csv")] == ["failed"] * 5
     assert not (tmp_path / "none" / "best.toml").exists()
     assert "5 trials that failed" in (tmp_path / "none" / "sweep.html").read_text(encoding="utf-8")
 

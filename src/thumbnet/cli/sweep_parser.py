@@ -60,6 +60,11 @@ def add_sweep(verbs: Any) -> None:
     sweep.add_argument(
         "--resume", action="store_true", help="with --run-dir: go on with the sweep there; its recipe is kept"
     )
+    sweep.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="with --resume: finish a killed trial although processor, threads, kernels or the like differ",
+    )
     sweep.add_argument("--log-style", choices=("auto", "silent"), help="how to show progress (default: auto)")
     add_json(sweep)
     add_trust(sweep)

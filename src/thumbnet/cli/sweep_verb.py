@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def sweep(parsed: argparse.Namespace) -> None:
     """Make trials, or go on with them, and print the best one."""
     require_extra("sweep", "thumbnet sweep", packages=("optuna",))
+    if parsed.accept_changes and not parsed.resume:
+        raise ConfigError("--accept-changes is given without --resume", hint="leave it out, or go on with a sweep")
     if parsed.resume:
         _refuse_options_of_resume(parsed)
         config = None
@@ -40,6 +42,7 @@ def sweep(parsed: argparse.Namespace) -> None:
                 storage=parsed.storage,
                 jobs=parsed.jobs,
                 log_style=log_style,
+                accept_changes=parsed.accept_changes,
                 began_s=parsed.began_s,
             )
         else:

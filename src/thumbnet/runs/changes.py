@@ -7,6 +7,7 @@ from pathlib import Path
 
 from thumbnet.config import TrainConfig, config_to_dict
 from thumbnet.errors import CheckpointError
+from thumbnet.runs.files.names import METRICS
 
 # The data's place may change, since its checksum is compared; what it is computed on is part of the environment.
 MAY_DIFFER = ("data", "data_dir", "exclude", "device")
@@ -28,11 +29,12 @@ def _comparable(config: TrainConfig) -> dict[str, object]:
     return {**values, "groups": "a .csv file"} if config.division.names_a_file else values
 
 
-def check_accepted(changes: Sequence[str], *, folder: Path, accept_changes: bool) -> None:
-    """CheckpointError where a run would not go on as it began, and this is not accepted."""
+def check_accepted(changes: Sequence[str], *, folder: Path, accept_changes: bool, record: str = METRICS) -> None:
+    """CheckpointError where a run would not go on as it began, and this is not accepted; `record` is the file of the
+    folder that would tell of it."""
     if changes and not accept_changes:
         raise CheckpointError(
             f"{folder} would not go on as it began: {'; '.join(changes)}",
             hint="undo that, or go on all the same with --accept-changes (in Python accept_changes=True): "
-            "metrics.json then records it",
+            f"{record} then records it",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from thumbnet.runs.sweeps.question import Question
 from thumbnet.runs.sweeps.report import build_sweep_report
 from thumbnet.runs.sweeps.results import SweepResult, train_command, write_table
 from thumbnet.runs.sweeps.rows import best_of, read_trials
-from thumbnet.runs.sweeps.storage import Place, opened_study, storage_in
+from thumbnet.runs.sweeps.storage import STORAGE_ERRORS, Place, opened_study, storage_in
 from thumbnet.runs.sweeps.work import Sweep, make_trials, place_of
 from thumbnet.specs.at_once import AtOnce
 from thumbnet.specs.data import ARRAYS
@@ -44,6 +45,7 @@ class Session:
         epochs: of the recipe, by which it is pruned.
         place: the storage; None: in the sweep's folder.
         deadline_s: by `time.perf_counter`, which is the same for all processes of a machine; None: no end.
+        accept_changes: finish killed trials also where processor, threads or the like are others than before.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Session:
     place: Place | None
     log_style: LogStyle
     deadline_s: float | None
+    accept_changes: bool = False
 
     @property
     def storage(self) -> Place:
@@ -83,6 +86,7 @@ class Session:
             log_style=self.log_style,
             say=speaker(self.log_style),
             deadline_s=self.deadline_s,
+            accept_changes=self.accept_changes,
         )
 
     def make(self, study: optuna.Study, left: Sequence[int]) -> None:
@@ -115,7 +119,8 @@ def run_session(session: Session, at_once: AtOnce) -> SweepResult:
 
     Raises:
         JobsFailedError: of several processes, some died; the others went on.
-        TrainingError: several trials in a row failed; ConfigError: very many in a row were beyond the limits.
+        TrainingError: several trials in a row failed; ConfigError: very many in a row were beyond the limits;
+            RunError: a trial cannot go on here, and is left to `resume_sweep`.
     """
     with opened_study(session.storage, session.question.study) as study:
         left = left_running(study, place_of(session.path, session.question), is_shared=session.place is not None)
@@ -124,8 +129,9 @@ def run_session(session: Session, at_once: AtOnce) -> SweepResult:
                 session.make(study, left)
             else:
                 _make_at_once(session, left, at_once)
-        except (JobsFailedError, TrainingError, ConfigError):
-            _write_results(session, study)
+        except (JobsFailedError, TrainingError, ConfigError, RunError):
+            with suppress(RunError, *STORAGE_ERRORS):  # as on a full disk: the first error is the one to be told
+                _write_results(session, study)
             raise
         return _write_results(session, study)
 

@@ -141,6 +141,7 @@ def resume_sweep(
     storage: str | None = None,
     jobs: int | None = None,
     log_style: LogStyle = "auto",
+    accept_changes: bool = False,
     dataset: Dataset | None = None,
     began_s: float | None = None,
     trust_code: bool = False,
@@ -151,7 +152,14 @@ def resume_sweep(
         run_dir: its folder.
         trials, minutes: None: as they were asked for; minutes count from now.
         storage: the same address again, where it needs a password: none is kept.
+        accept_changes: finish a trial that was killed although device, kernels, number of threads, processor or
+            PyTorch's version are others than before: its end is then another one, and trial.json has a list
+            `resumed_with_changes`.
         jobs, log_style, dataset, began_s, trust_code: as in `sweep`.
+
+    Raises:
+        ThumbnetError: as `sweep`; CheckpointError: a trial that was killed would not go on as it began, or its
+            checkpoint is damaged.
     """
     at_once = AtOnce(jobs)
     began_s = time.perf_counter() if began_s is None else began_s
@@ -179,6 +187,7 @@ def resume_sweep(
             place=place,
             log_style=log_style,
             deadline_s=None if question.minutes is None else began_s + 60 * question.minutes,
+            accept_changes=accept_changes,
         )
         return run_session(session, at_once)
 

@@ -7,7 +7,7 @@ The folder is that of a training that was stopped before its end: config, checkp
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,6 +73,7 @@ def train_trial(
     measure: str,
     gives_up: GivesUp,
     log_style: LogStyle,
+    accept_changes: bool = False,
 ) -> TrialResult:
     """Train in this folder, or go on in it.
 
@@ -80,6 +81,11 @@ def train_trial(
         config: as resolved; `asked` as the sweep proposed it.
         gives_up: is given the history after each epoch that is scored and is not the last one, and says whether that is
             enough.
+        accept_changes: go on although the trial would not end as it would have; trial.json then records it.
+
+    Raises:
+        RunError: the folder cannot be read or written; CheckpointError: its checkpoint is damaged, or of another
+            processor, number of threads or the like, and that is not accepted.
     """
     is_new = not (path / CONFIG).exists()
     with _opened(path, config, is_new=is_new) as folder:
@@ -92,14 +98,25 @@ def train_trial(
         recorded = Environment() if checkpoint is None else checkpoint.environment
         with using_threads(recorded.num_threads, say=say_nothing):
             model = build_model(config, dataset)
+            changes: Sequence[str] = ()
             if checkpoint is None:
                 begin_with_trained_weights(model, config, dataset)
             else:
                 checkpoint.known_data.check(dataset, run_dir=path)
-                changes = recorded.differences(environment_of(config, model))
-                check_accepted(changes, folder=path, accept_changes=False)
+                new = recorded.differences(environment_of(config, model))
+                check_accepted(new, folder=path, accept_changes=accept_changes, record=TRIAL)
+                begins = f"from epoch {checkpoint.state.epoch + 1} on"
+                changes = (*checkpoint.changes, *(f"{begins}: {change}" for change in new))
             return _train(
-                folder, config, dataset, model, checkpoint, measure=measure, gives_up=gives_up, log_style=log_style
+                folder,
+                config,
+                dataset,
+                model,
+                checkpoint,
+                changes=changes,
+                measure=measure,
+                gives_up=gives_up,
+                log_style=log_style,
             )
 
 
@@ -122,6 +139,7 @@ def _train(
     model: nn.Module,
     checkpoint: Checkpoint | None,
     *,
+    changes: Sequence[str],
     measure: str,
     gives_up: GivesUp,
     log_style: LogStyle,
@@ -132,7 +150,7 @@ def _train(
 
     def keep(state: TrainingState) -> None:
         total_s = time.perf_counter() - begin_s
-        folder.write_checkpoint(Checkpoint(state, known_data, total_s, config, environment))
+        folder.write_checkpoint(Checkpoint(state, known_data, total_s, config, environment, tuple(changes)))
 
     def epoch_ends(state: TrainingState) -> Stop | None:
         keep(state)
@@ -169,6 +187,8 @@ def _train(
         **metrics,
         "total_s": seconds,
     }
+    if changes:
+        values["resumed_with_changes"] = list(changes)
     folder.write_checked(
         {
             HISTORY: result.history.to_csv(),

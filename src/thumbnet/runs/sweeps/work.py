@@ -6,7 +6,8 @@ import itertools
 import socket
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from optuna.trial import TrialState
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
-from thumbnet.errors import ConfigError, ThumbnetError, TrainingError
+from thumbnet.errors import ConfigError, RunError, ThumbnetError, TrainingError
 from thumbnet.models.trace import trace_model
 from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.parts import build_model
@@ -53,7 +54,8 @@ LIMIT = "beyond the limits"  # the constraint that a refused trial breaks
 
 @dataclass(frozen=True)
 class Sweep:
-    """All that a process needs to make trials."""
+    """All that a process needs to make trials. `accept_changes`: finish those that were killed also where processor,
+    threads or the like are others than before."""
 
     path: Path
     question: Question
@@ -65,6 +67,7 @@ class Sweep:
     log_style: LogStyle
     say: Say
     deadline_s: float | None = None
+    accept_changes: bool = False
 
     @property
     def wanted(self) -> int | None:
@@ -95,7 +98,8 @@ def make_trials(sweep: Sweep, left: Sequence[int], after_each: Callable[[], None
     """Finish the trials of these numbers, then make as many as are wanted, or as the minutes give.
 
     Raises:
-        TrainingError: several trials in a row failed; ConfigError: very many in a row were beyond the limits.
+        TrainingError: several trials in a row failed; ConfigError: very many in a row were beyond the limits;
+            RunError: a trial cannot go on here, and is left as it is.
     """
     for number in left:
         sweep.say(f"Going on with trial {number}.")
@@ -145,7 +149,8 @@ def _check_progress(sweep: Sweep) -> None:
 
 
 def _make(sweep: Sweep, trial: optuna.Trial) -> None:
-    """One trial, from its values to what is told of it; whatever fails in it is its reason."""
+    """One trial, from its values to what is told of it. What its values lead to is why it fails; what the machine
+    refuses, whose disk is full or which is another one than before, is raised, and the trial is left to be finished."""
     if sweep.question.grid:
         number = len(trials_before(sweep.study, trial.number))  # the same whenever it is asked
         sweep.study.sampler = GivenValues(combinations(sweep.dimensions)[number])
@@ -156,7 +161,7 @@ def _make(sweep: Sweep, trial: optuna.Trial) -> None:
     sweep.say(f"Trial {trial.number}: {values}")
     try:
         _train(sweep, trial)
-    except STORAGE_ERRORS:
+    except (*STORAGE_ERRORS, RunError):
         raise
     except ThumbnetError as error:
         _fail(sweep, trial, error.message)
@@ -167,7 +172,8 @@ def _make(sweep: Sweep, trial: optuna.Trial) -> None:
 def _train(sweep: Sweep, trial: optuna.Trial) -> None:
     question = sweep.question
     asked = with_whole_names(config_of_trial(sweep.config, sweep.dimensions, trial.params), question.names)
-    dataset, config = load_checked(asked, say=say_nothing, dataset=sweep.dataset)
+    with _blaming_values():
+        dataset, config = load_checked(asked, say=say_nothing, dataset=sweep.dataset)
     trace = trace_model(build_model(config, dataset), dataset.image_shape)
     trial.set_user_attr(NUM_PARAMS, trace.num_params)
     trial.set_user_attr(MACS, trace.macs)
@@ -195,6 +201,7 @@ def _train(sweep: Sweep, trial: optuna.Trial) -> None:
             measure=question.measure,
             gives_up=gives_up,
             log_style=sweep.log_style,
+            accept_changes=sweep.accept_changes,
         )
     trial.set_user_attr(EPOCHS, result.epochs)
     trial.set_user_attr(SECONDS, result.seconds)
@@ -206,6 +213,15 @@ def _train(sweep: Sweep, trial: optuna.Trial) -> None:
     else:
         sweep.study.tell(trial, result.value)
         sweep.say(f"Trial {trial.number}: finished {after}")
+
+
+@contextmanager
+def _blaming_values() -> Iterator[None]:
+    """ConfigError instead of RunError: a run that a trial's values name, to begin with or to teach, cannot be used."""
+    try:
+        yield
+    except RunError as error:
+        raise ConfigError(error.message, hint=error.hint) from error
 
 
 def _refuse(sweep: Sweep, trial: optuna.Trial, reason: str) -> None:
