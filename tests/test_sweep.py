@@ -27,18 +27,20 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, RunError, ThumbnetError, TrainingError
 from thumbnet.evaluation import metrics
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.files.checked_folder import CheckedFolder
 from thumbnet.runs.listing import list_runs
 from thumbnet.runs.resolve import say_nothing
 from thumbnet.runs.run import RunDir
 from thumbnet.runs.sweeps import claims, work
 from thumbnet.runs.sweeps.proposals import sampler_of
 from thumbnet.runs.sweeps.question import Question
-from thumbnet.runs.sweeps.results import SweepResult
+from thumbnet.runs.sweeps.results import SweepResult, write_table
 from thumbnet.runs.sweeps.rows import State, SweepTrial, best_of
 from thumbnet.runs.sweeps.space import have_one_length, parse_space
 from thumbnet.runs.sweeps.storage import DATABASE, parse_storage
 from thumbnet.specs import own_code
 from thumbnet.training.history import EpochRecord, history_from_csv
+from thumbnet.training.threads import computing_with
 from thumbnet.views.numbers import exact_share
 from thumbnet.views.report.charts import Line, draw_lines
 from thumbnet.views.report.sweep_page import SweepPoint, pareto_front
@@ -105,6 +107,19 @@ def test_best_is_a_recipe(swept: SweepResult, tmp_path: Path) -> None:
         swept.path / f"trial-{swept.best.number:04d}", pictures=False, log_style="silent"
     )  # of the trial, a whole run
     assert again.metrics["test_loss"] == run.metrics["test_loss"]
+
+
+def test_threads_of_the_best(data: Path, tmp_path: Path) -> None:
+    """Its recipe names those that computed it, whatever the sweep was asked; none of a trial of before."""
+    with computing_with(3):
+        swept = small_sweep(data, tmp_path / "sweep", trials=1)
+    assert load_recipe(str(swept.path / "best.toml")).engine.threads == 3
+    resumed = thumbnet.resume_sweep(swept.path, log_style="silent")
+    assert load_recipe(str(resumed.path / "best.toml")).engine.threads == 3
+    config = small_config(data, threads=2)
+    old = [replace(trial, num_threads=None) for trial in swept.trials]
+    write_table(CheckedFolder(tmp_path), config, parse_space(config, [LR]), old, measure="val_accuracy", names={})
+    assert load_recipe(str(tmp_path / "best.toml")).engine.threads == 2
 
 
 def test_page(swept: SweepResult) -> None:

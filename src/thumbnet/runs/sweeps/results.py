@@ -40,14 +40,16 @@ def write_table(
     measure: str,
     names: Mapping[str, str],
 ) -> None:
-    """sweep.csv, and best.toml if a trial is finished."""
+    """sweep.csv, and, if a trial is finished, best.toml, with the threads that computed the best one."""
     folder.write(SWEEP_TABLE, trials_to_csv(trials, [dimension.field for dimension in dimensions]))
     best = best_of(trials)
     if best is not None:
-        recipe = config_to_toml(with_whole_names(config_of_trial(config, dimensions, best.params), names))
+        recipe = with_whole_names(config_of_trial(config, dimensions, best.params), names)
+        if best.num_threads is not None:  # it is, but for trials of earlier versions
+            recipe = recipe.replace(threads=best.num_threads)
         note = (
             f"# Trial {best.number} of a sweep: {measure} {best.value} on validation images, which chose it, and are\n"
             "# therefore a little too good. Its test accuracy is known once it is trained:\n"
             f"# {train_command(Path(BEST), config, names)}\n"
         )
-        folder.write(BEST, note + recipe)
+        folder.write(BEST, note + config_to_toml(recipe))

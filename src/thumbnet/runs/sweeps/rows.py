@@ -18,13 +18,15 @@ COUNTED: tuple[State, ...] = ("finished", "pruned")  # of which as many are made
 # What is kept with a trial in the study.
 PLACE, REASON, REFUSED, SURPLUS = "place", "reason", "refused", "surplus"
 NUM_PARAMS, MACS, EPOCHS, SECONDS, VAL_LOSS = "num_params", "macs", "epochs", "seconds", "val_loss"
+NUM_THREADS = "num_threads"
 
 
 @dataclass(frozen=True)
 class SweepTrial:
     """A trial. `value` is its last validation accuracy, `params` its values by field, `macs` and `num_params` those of
-    its network, `seconds` and `epochs` what it was trained for; `ended_s` is when it ended, from the sweep's first
-    trial on. None: not known, or not yet. `reason` says why it failed or was refused, `place` which folder it is in."""
+    its network, `seconds` and `epochs` what it was trained for, `num_threads` with how many; `ended_s` is when it
+    ended, from the sweep's first trial on. None: not known, or not yet. `reason` says why it failed or was refused,
+    `place` which folder it is in."""
 
     number: int
     state: State
@@ -35,6 +37,7 @@ class SweepTrial:
     num_params: int | None = None
     seconds: float | None = None
     epochs: int | None = None
+    num_threads: int | None = None
     ended_s: float | None = None
     reason: str = ""
     place: str = ""
@@ -55,6 +58,7 @@ def read_trials(study: optuna.Study) -> list[SweepTrial]:
             num_params=trial.user_attrs.get(NUM_PARAMS),
             seconds=trial.user_attrs.get(SECONDS),
             epochs=trial.user_attrs.get(EPOCHS),
+            num_threads=trial.user_attrs.get(NUM_THREADS),
             ended_s=None
             if trial.datetime_complete is None
             else (trial.datetime_complete - min(starts)).total_seconds(),

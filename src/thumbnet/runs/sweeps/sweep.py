@@ -68,7 +68,7 @@ def sweep(
         storage: a database that several machines share, such as `postgresql://USER@HOST/NAME`; whoever asks the same
             of the same data there makes trials of the same sweep. None: one in the sweep's folder.
         jobs: train so many at once, each in a process of its own with its share of the processors (or `threads` of the
-            recipe), which `best.toml` then names; None: one after the other.
+            recipe); None: one after the other. `best.toml` names the threads of its trial.
         run_dir: a new or empty folder; None: `runs/sweep-<recipe>-<n>`.
         max_params, max_macs: a network with more is not trained. None: the size of 20,000, 50,000, 100,000 or 200,000
             parameters that the recipe's own network is of, and the MACs of that network.

@@ -46,12 +46,13 @@ GivesUp = Callable[[History], bool]
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a training gave: `value` is of the epoch whose weights are kept."""
+    """What a training gave: `value` is of the epoch whose weights are kept, `num_threads` computed it."""
 
     value: float
     val_loss: float
     epochs: int
     seconds: float
+    num_threads: int
     is_pruned: bool
 
 
@@ -197,4 +198,4 @@ def _train(
         }
     )
     assert kept.val_loss is not None
-    return TrialResult(value, kept.val_loss, len(result.history), seconds, is_pruned)
+    return TrialResult(value, kept.val_loss, len(result.history), seconds, result.num_threads, is_pruned)

@@ -31,6 +31,7 @@ from thumbnet.runs.sweeps.rows import (
     EPOCHS,
     MACS,
     NUM_PARAMS,
+    NUM_THREADS,
     REASON,
     REFUSED,
     SECONDS,
@@ -206,6 +207,7 @@ def _train(sweep: Sweep, trial: optuna.Trial) -> None:
     trial.set_user_attr(EPOCHS, result.epochs)
     trial.set_user_attr(SECONDS, result.seconds)
     trial.set_user_attr(VAL_LOSS, result.val_loss)
+    trial.set_user_attr(NUM_THREADS, result.num_threads)
     after = f"after {counted(result.epochs, 'epoch')}, {result.value:.2%} on validation"
     if result.is_pruned:
         sweep.study.tell(trial, state=TrialState.PRUNED)
