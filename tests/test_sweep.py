@@ -20,7 +20,7 @@ from PIL import Image
 import thumbnet
 from small_runs import LR, rows_of, small_config, small_sweep, write_small_data
 from thumbnet.cli import main
-from thumbnet.config import config_to_toml
+from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
 from thumbnet.data.sources import load_dataset
@@ -31,9 +31,9 @@ from thumbnet.runs.files.checked_folder import CheckedFolder
 from thumbnet.runs.listing import list_runs
 from thumbnet.runs.resolve import say_nothing
 from thumbnet.runs.run import RunDir
-from thumbnet.runs.sweeps import claims, work
+from thumbnet.runs.sweeps import claims, new_question, work
 from thumbnet.runs.sweeps.proposals import sampler_of
-from thumbnet.runs.sweeps.question import Question
+from thumbnet.runs.sweeps.question import Question, study_name
 from thumbnet.runs.sweeps.results import SweepResult, write_table
 from thumbnet.runs.sweeps.rows import State, SweepTrial, best_of
 from thumbnet.runs.sweeps.space import have_one_length, parse_space
@@ -218,6 +218,43 @@ def test_moved_and_resumed(data: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(socket, "gethostname", lambda: "another")
     resumed = thumbnet.resume_sweep(tmp_path / "moved", log_style="silent")
     assert [(trial.number, trial.state) for trial in resumed.trials] == [(0, "finished"), (1, "finished")]
+
+
+def test_shared_between_paths(data: Path, tmp_path: Path) -> None:
+    """Equal data is the same wherever it is: nothing is trained twice. Other data is something else."""
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    elsewhere, other = tmp_path / "elsewhere.npz", write_small_data(tmp_path / "other.npz", seed=1)
+    elsewhere.write_bytes(data.read_bytes())
+    first = small_sweep(data, tmp_path / "first", trials=1, storage=storage)
+    second = small_sweep(elsewhere, tmp_path / "second", trials=1, storage=storage)
+    assert second.trials == first.trials
+    assert not list(second.path.glob("trial-*"))
+    assert load_recipe(str(second.path / "best.toml")).data == f"npz:{elsewhere}"
+    third = small_sweep(other, tmp_path / "third", trials=1, storage=storage)
+    assert list(third.path.glob("trial-*"))
+
+
+def test_names_of_studies(data: Path) -> None:
+    """They tell apart what is asked, not where the data or its lists lie."""
+
+    def name(config: TrainConfig, checksum: str = "a") -> str:
+        return study_name(config, [LR], max_params=1, max_macs=1, measure="val_accuracy", data_checksum=checksum)
+
+    config = small_config(data)
+    same: list[dict[str, Any]] = [{"data": "npz:/x.npz"}, {"exclude": "a.csv"}, {"groups": "b.csv"}, {"threads": 2}]
+    others: list[dict[str, Any]] = [{"data": "packed:/mnt/x"}, {"lr": 0.1}, {"init": "/runs/a"}]
+    assert {name(config.replace(**fields)) for fields in same} == {name(config)}
+    assert name(config, "b") != name(config)
+    for fields in others:
+        assert name(config.replace(**fields)) != name(config)
+
+
+def test_old_name_is_kept(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep whose study was named in another way goes on with it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(new_question, "study_name", lambda *_, **__: "small-of-before")
+        swept = small_sweep(data, tmp_path / "sweep", trials=1)
+    assert thumbnet.resume_sweep(swept.path, log_style="silent").trials == swept.trials
 
 
 NET = """

@@ -13,11 +13,14 @@ from thumbnet.errors import ConfigError
 from thumbnet.runs.files.names import SWEEP
 from thumbnet.runs.settings import MACHINE_FIELDS
 from thumbnet.specs.checks import MAX_RUNS
+from thumbnet.specs.data import DataSpec
 from thumbnet.specs.json_text import FORMAT, read_object, to_json
 from thumbnet.specs.length import MOST_MINUTES
 from thumbnet.specs.typed import from_fields
 
 SWEEP_FORMAT = 1
+# Where the data is and which images were taken of it: the checksum of what was read stands for all of that.
+IN_THE_CHECKSUM = ("data", "allow_unverified", "exclude", "groups")
 Measure: TypeAlias = Literal["val_accuracy", "val_balanced_accuracy"]
 
 
@@ -65,10 +68,12 @@ def study_name(
     grid: bool = False,
     code: Sequence[str] = (),
 ) -> str:
-    """A name that is the same wherever the same is asked of the same data, on whatever machine. `code`: the references
-    to code of the user's own, with their digits: another file of the same name is asked something else."""
-    plain = config.replace(**dict.fromkeys((*MACHINE_FIELDS, "threads")))
-    asked = [config_to_toml(plain), sorted(search), max_params, max_macs, measure, data_checksum]
+    """A name that is the same wherever the same is asked of the same data, on whatever machine and by whatever path.
+    `code`: the references to code of the user's own, with their digits: another file of the same name is asked
+    something else."""
+    plain = config.replace(**dict.fromkeys((*MACHINE_FIELDS, *IN_THE_CHECKSUM, "threads")))
+    kind = DataSpec(config.data).name
+    asked = [kind, config_to_toml(plain), sorted(search), max_params, max_macs, measure, data_checksum]
     asked += [list(search)] if grid else []  # whose order is that of the trials
     asked += [sorted(code)] if code else []
     return f"{config.recipe}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]}"
