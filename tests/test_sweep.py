@@ -195,7 +195,8 @@ def test_killed_and_resumed(data: Path, tmp_path: Path, monkeypatch: pytest.Monk
         patch.setattr(RunDir, "write_checkpoint", killed)
         with pytest.raises(KeyboardInterrupt):
             small_sweep(data, tmp_path / "killed", **options)
-    assert [row["state"] for row in rows_of(tmp_path / "killed" / "sweep.csv")] == ["finished"]
+    assert [row["state"] for row in rows_of(tmp_path / "killed" / "sweep.csv")] == ["finished", "running"]
+    assert "1 trial that is not finished yet." in (tmp_path / "killed" / "sweep.html").read_text(encoding="utf-8")
     with monkeypatch.context() as patch:  # between two trials, as the next one is proposed
         patch.setattr(optuna.Trial, "set_user_attr", _interrupted)
         with pytest.raises(KeyboardInterrupt):

@@ -115,7 +115,7 @@ class OneOfSeveral:
 
 
 def run_session(session: Session, at_once: AtOnce) -> SweepResult:
-    """Make the trials, then the table and the page, also of what there is where the trials end in an error.
+    """Make the trials, then the table and the page, also of what there is where the trials end in an error or Ctrl-C.
 
     Raises:
         JobsFailedError: of several processes, some died; the others went on.
@@ -129,7 +129,7 @@ def run_session(session: Session, at_once: AtOnce) -> SweepResult:
                 session.make(study, left)
             else:
                 _make_at_once(session, left, at_once)
-        except (JobsFailedError, TrainingError, ConfigError, RunError):
+        except (KeyboardInterrupt, JobsFailedError, TrainingError, ConfigError, RunError):
             with suppress(RunError, *STORAGE_ERRORS):  # as on a full disk: the first error is the one to be told
                 _write_results(session, study)
             raise
