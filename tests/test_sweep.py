@@ -132,6 +132,8 @@ def test_page(swept: SweepResult) -> None:
     assert swept.best.value is not None
     assert f"<dd>{exact_share(swept.best.value)}<small>of trial {swept.best.number}, on validation images" in page
     assert "on validation images alone" in page
+    assert "the time between a stop and <code>--resume</code> is in them" in page
+    assert "of the epoch whose weights are kept" in page
     assert not re.findall(r"https?://", page)
     for name in ("overview", "together", "importance", "cost", "trials"):
         assert f'<section id="{name}" aria-labelledby="{name}-title">' in page
