@@ -111,7 +111,7 @@ def test_damaged_checkpoint(killed: Path) -> None:
 
 def test_values_that_name_no_run(data: Path, tmp_path: Path) -> None:
     """Those fail, wherever it is: another value may be better."""
-    with pytest.raises(TrainingError, match="the last 5 trials failed, the last one so: .* is neither a run folder"):
+    with pytest.raises(TrainingError, match=r"the last one so: .* is neither a run folder"):
         small_sweep(data, tmp_path / "sweep", search=['init=["missing", "gone"]'])
     assert states_in(tmp_path / "sweep") == ["failed"] * 5
 
