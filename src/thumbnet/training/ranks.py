@@ -7,12 +7,9 @@ a limit of the network's own; numbers go through collective operations, which ev
 from __future__ import annotations
 
 import io
-import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -23,10 +20,9 @@ from torch.distributed.distributed_c10d import PrefixStore
 from thumbnet.errors import ConfigError, TrainingError
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.launch import Launch
+from thumbnet.training.rank_group import begin_group, wait_awake
 from thumbnet.training.rank_store import lost_where_it_fails, meet, open_store, part, wait_for
 
-AWAKE_S = 0.02  # that a process with processors of its own waits without sleeping
-STEP_LIMIT = timedelta(minutes=15)  # that a process waits for the others within an epoch
 WORD_LIMIT_S = 6 * 3600.0  # that it waits for the first one, which reads, plans or scores meanwhile
 FOLDER = "run folder"  # the key under which it outlives a restart
 
@@ -60,13 +56,7 @@ class Ranks:
 
     def _join(self) -> None:
         with lost_where_it_fails():
-            dist.init_process_group(
-                "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-                store=PrefixStore("group", self._store),
-                rank=self.rank,
-                world_size=self.size,
-                timeout=STEP_LIMIT,
-            )
+            begin_group(PrefixStore("group", self._store), self.rank, self.size)
 
     @property
     def is_first(self) -> bool:
@@ -99,7 +89,7 @@ class Ranks:
             if self.processors is None:
                 dist.all_reduce(values)
             else:
-                _wait_awake(dist.all_reduce(values, async_op=True))
+                wait_awake(dist.all_reduce(values, async_op=True))
 
     def add_up_later(self, values: Tensor) -> None:
         """As `add_up`, for callers that no error may pass through: the next `add_up` raises it."""
@@ -226,14 +216,6 @@ def joined(launch: Launch) -> Iterator[Ranks]:
     finally:
         _Current.is_training = False
         ranks.leave()
-
-
-def _wait_awake(work: dist.Work) -> None:
-    """Wait for a sum without sleeping at first: on a processor of one's own, to be woken takes longer than the sum."""
-    end_s = time.perf_counter() + AWAKE_S
-    while not work.is_completed() and time.perf_counter() < end_s:
-        os.sched_yield()  # to the threads of torch.distributed
-    work.wait()
 
 
 def _no_word_came() -> TrainingError:
