@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -125,6 +126,12 @@ def test_processes_that_begin_again_meet_each_other_and_none_that_were_ended() -
     assert len(set(words)) == 3
 
 
+def ended_while_it_sleeps(seconds: float) -> None:
+    """As torchrun ends a process once another one has failed."""
+    if seconds:
+        raise SystemExit(143)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -135,12 +142,15 @@ def test_processes_that_begin_again_meet_each_other_and_none_that_were_ended() -
 def test_what_is_for_one_process_is_refused_once(
     arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(ranks, "ENDING_S", 0.0)
+    monkeypatch.setattr(ranks, "time", SimpleNamespace(sleep=ended_while_it_sleeps))
     monkeypatch.setattr(_Current, "ranks", None)
-    for rank in (0, 1):
-        for name, value in environment(rank, 29500).items():
-            monkeypatch.setenv(name, value)
-        assert main(arguments) == 2
+    for name, value in environment(0, 29500).items():
+        monkeypatch.setenv(name, value)
+    assert main(arguments) == 2
+    for name, value in environment(1, 29500).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match="143"):
+        main(arguments)
     assert capsys.readouterr().err.count(message) == 1
 
 

@@ -59,6 +59,14 @@ def test_a_killed_process_ends_all_and_one_process_goes_on(tmp_path: Path) -> No
     assert "from epoch 2 on: num_ranks was 2 and is 1" in changes
 
 
+@pytest.mark.parametrize("where", ["network", "epoch"])
+def test_a_process_that_fails_says_why_once_and_first(where: str, tmp_path: Path) -> None:
+    status, said = torchrun(str(HERE / "rank_fails.py"), where, *TRAIN, folder=tmp_path)
+    assert status != 0
+    assert said.count("thumbnet: error:") == said.count("nosuch0") == 1, said
+    assert said.index("nosuch0") < said.index("ChildFailedError")
+
+
 def test_torchrun_begins_again_after_the_last_epoch(tmp_path: Path) -> None:
     status, said = torchrun("--max-restarts", "1", str(HERE / "rank_killed.py"), *TRAIN, folder=tmp_path)
     assert status == 0, said
@@ -90,25 +98,38 @@ def test_the_first_process_plans_minutes_and_keeps_them_for_all(tmp_path: Path) 
     assert all(torch.equal(weights, first[name]) for name, weights in run.model.state_dict().items())
 
 
-def test_two_machines_begin_again_whichever_failed(tmp_path: Path) -> None:
-    """Two launchers on loopback, of which only the one whose process died counts a restart."""
+def on_two_machines(*arguments: str, folder: Path, limit_s: float) -> tuple[list[int], str]:
+    """The exit statuses of two launchers on loopback, and what all processes wrote."""
     meeting = f"--nnodes=2 --rdzv-backend=c10d --rdzv-id=machines --rdzv-endpoint=127.0.0.1:{free_port()}"
-    command = [*COMMAND, *meeting.split(), "--max-restarts", "2", str(HERE / "rank_killed.py"), *TRAIN]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "KILLED": "1:2,0:3"}
-    said = tmp_path / "said.txt"
+    said = folder / "said.txt"
     with said.open("w") as output:
+        command = [*COMMAND, *meeting.split(), *arguments]
         machines = [
-            subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=output) for _ in range(2)
+            subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output) for _ in range(2)
         ]
         try:
-            statuses = [machine.wait(2 * LIMIT_S) for machine in machines]
+            statuses = [machine.wait(limit_s) for machine in machines]
         finally:
             for machine in machines:
                 machine.terminate()  # which ends its processes, too
                 machine.wait()
-    assert statuses == [0, 0], said.read_text()
+    return statuses, said.read_text()
+
+
+def test_a_machine_without_network_ends_the_other_one_within_a_minute(tmp_path: Path) -> None:
+    statuses, said = on_two_machines(str(HERE / "rank_fails.py"), "network", *TRAIN, folder=tmp_path, limit_s=LIMIT_S)
+    assert 0 not in statuses
+    assert said.count("nosuch0") == 1, said
+
+
+def test_two_machines_begin_again_whichever_failed(tmp_path: Path) -> None:
+    """Of the launchers only the one whose process died counts a restart."""
+    killed = ["--max-restarts", "2", str(HERE / "rank_killed.py"), *TRAIN]
+    statuses, said = on_two_machines(*killed, folder=tmp_path, limit_s=2 * LIMIT_S)
+    assert statuses == [0, 0], said
     assert {path.name for path in tmp_path.glob("killed-*")} == {"killed-0", "killed-1"}
-    assert "after epoch 1 of 3" in said.read_text()
-    assert "after epoch 2 of 3" in said.read_text()
+    assert "after epoch 1 of 3" in said
+    assert "after epoch 2 of 3" in said
     (folder,) = (tmp_path / "runs").iterdir()
     assert len(load_run(folder).history) == 3

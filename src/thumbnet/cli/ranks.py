@@ -7,9 +7,9 @@ import io
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 
-from thumbnet.errors import RankLostError
+from thumbnet.errors import RankLostError, ThumbnetError
 from thumbnet.specs.launch import Launch, refuse_several
 
 ENDING_S = 20.0  # that torchrun gets to end a process whose error must not be shown
@@ -48,22 +48,34 @@ def helps(launch: Launch | None) -> bool:
 def keeps_silent(launch: Launch | None, error: BaseException) -> bool:
     """Whether another process shows why all of them end; then this one waits to be ended by torchrun.
 
-    A process that was only left alone shows so after ENDING_S, if none has shown anything until then.
+    A process that was only left alone shows so after ENDING_S, if none has shown anything until then. Before they have
+    met, what ends one of them may end all of its machine: the first of these speaks, another one only where it is not
+    ended for that.
     """
     if launch is None or not launch.has_several:
         return False
     if isinstance(error, KeyboardInterrupt):
         return not launch.is_first
-    if isinstance(error, RankLostError):
+    is_lost, module = isinstance(error, RankLostError), sys.modules.get("thumbnet.training.ranks")
+    ranks = None if module is None else module.last_ranks()
+    if ranks is None or not ranks.have_met:
+        time.sleep(ENDING_S * (is_lost + (launch.local_rank > 0)))
+        if not is_lost:
+            _tell_others(launch)
+        return False
+    if is_lost:
         time.sleep(ENDING_S)
-        return not _fails_first(launch)
-    if _fails_first(launch):
+        return not ranks.fails_first()
+    if ranks.fails_first():
         return False
     time.sleep(ENDING_S)
     return True
 
 
-def _fails_first(launch: Launch) -> bool:
-    module = sys.modules.get("thumbnet.training.ranks")
-    ranks = None if module is None else module.last_ranks()
-    return launch.is_first if ranks is None else bool(ranks.fails_first())
+def _tell_others(launch: Launch) -> None:
+    """Have the others wait no longer for this process, where there is a store already."""
+    if launch.is_store_kept:
+        with suppress(ImportError, RuntimeError, ThumbnetError):  # what ends this process is shown in any case
+            from thumbnet.training.rank_store import tell_of_failure
+
+            tell_of_failure(launch)

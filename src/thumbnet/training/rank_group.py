@@ -10,8 +10,22 @@ import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import Store
 
+from thumbnet.errors import TrainingError
+
 AWAKE_S = 0.02  # that a process with processors of its own waits without sleeping
 STEP_LIMIT = timedelta(minutes=15)  # that a process waits for the others within an epoch
+
+
+def check_network(store: Store) -> None:
+    """TrainingError where this machine has no address for the others, which then would wait for it in vain."""
+    try:
+        dist.ProcessGroupGloo(store, 0, 1, timeout=STEP_LIMIT)  # of this process alone, by the same means
+    except RuntimeError as error:
+        raise TrainingError(
+            f"this machine has no network for several processes ({str(error).splitlines()[0]:.200})",
+            hint="name the interface by which the others reach it (GLOO_SOCKET_IFNAME=eth0); else it is the one that "
+            "the machine's name leads to",
+        ) from error
 
 
 def begin_group(store: Store, rank: int, size: int) -> None:

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import Store
+from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from thumbnet.errors import RankLostError, ThumbnetError
 from thumbnet.specs.launch import Launch
+from thumbnet.training.rank_failures import Failures, tell
 
 CONNECT_LIMIT = timedelta(minutes=5)
+LAST_WORD_LIMIT = timedelta(seconds=10)  # that a process which fails takes to reach the store
 MEET_LIMIT_S = 15 * 60.0  # that a process waits for the others to begin
 PART_LIMIT_S = 60.0
 LONGEST_SLEEP_S = 0.2
@@ -23,19 +25,20 @@ LONGEST_SLEEP_S = 0.2
 _opened: dict[tuple[str, int], Store] = {}  # by address and port, for all trainings of this process
 
 
-def open_store(launch: Launch) -> Store:
-    """The store that the launcher keeps; where it keeps none, the first process's, as long as that lives."""
+def open_store(launch: Launch, number: int, *, limit: timedelta = CONNECT_LIMIT) -> Store:
+    """What the processes say of their training of this number, in the store that the launcher keeps; where it keeps
+    none, in the first process's, as long as that lives."""
     place = launch.address, launch.port
     if place not in _opened:
-        _opened[place] = _open(launch)
-    return _opened[place]
+        _opened[place] = _open(launch, limit)
+    return PrefixStore(f"thumbnet {launch.run_id} {number}", _opened[place])
 
 
-def _open(launch: Launch) -> Store:
+def _open(launch: Launch, limit: timedelta) -> Store:
     is_master = launch.is_first and not launch.is_store_kept
     with lost_where_it_fails():
         return dist.TCPStore(  # type: ignore[attr-defined]  # not exported in its stubs
-            launch.address, launch.port, launch.size, is_master=is_master, timeout=CONNECT_LIMIT, wait_for_workers=False
+            launch.address, launch.port, launch.size, is_master=is_master, timeout=limit, wait_for_workers=False
         )
 
 
@@ -47,14 +50,16 @@ def meet(store: Store, rank: int, size: int) -> str:
     process failed counts.
 
     Raises:
-        RankLostError: not all came within MEET_LIMIT_S.
+        RankLostError: one of them has failed, or not all came within MEET_LIMIT_S.
     """
     own = secrets.token_hex(8)
     with lost_where_it_fails():
+        failures = Failures(store, rank)
         if rank == 0:
             answered: dict[int, bytes] = {}
 
             def all_were_answered() -> bool:
+                failures.check()
                 for other in range(1, size):
                     asked = store.get(f"asks {other}") if store.check([f"asks {other}"]) else None
                     if asked is not None and answered.get(other) != asked:  # the first may be of one that was ended
@@ -66,14 +71,25 @@ def meet(store: Store, rank: int, size: int) -> str:
             return own
         store.set(f"asks {rank}", own)
         key = f"answer to {rank}"
-        wait_for(
-            lambda: store.check([key]) and store.get(key).decode().startswith(own),
-            limit_s=MEET_LIMIT_S,
-            late=_nobody_came(),
-        )
+
+        def was_answered() -> bool:
+            failures.check()
+            return store.check([key]) and store.get(key).decode().startswith(own)
+
+        wait_for(was_answered, limit_s=MEET_LIMIT_S, late=_nobody_came())
         word = store.get(key).decode().split()[1]
         store.set(f"{word} reached {rank}", "")
         return word
+
+
+def tell_of_failure(launch: Launch) -> None:
+    """Have the others wait no longer for this process, which fails before its first training has begun.
+
+    Raises:
+        RankLostError: the store cannot be reached.
+    """
+    with lost_where_it_fails():
+        tell(open_store(launch, 1, limit=LAST_WORD_LIMIT), launch.rank)
 
 
 def _nobody_came() -> RankLostError:

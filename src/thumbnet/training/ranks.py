@@ -15,16 +15,18 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Int64
 from torch import Tensor
-from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from thumbnet.errors import ConfigError, TrainingError
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.launch import Launch
-from thumbnet.training.rank_group import begin_group, wait_awake
+from thumbnet.training.rank_failures import another_failed
+from thumbnet.training.rank_group import begin_group, check_network, wait_awake
 from thumbnet.training.rank_store import lost_where_it_fails, meet, open_store, part, wait_for
 
 WORD_LIMIT_S = 6 * 3600.0  # that it waits for the first one, which reads, plans or scores meanwhile
 FOLDER = "run folder"  # the key under which it outlives a restart
+FAILURES = "failures"  # the key of how many processes have failed since they met
 
 
 @dataclass(frozen=True)
@@ -40,23 +42,35 @@ class Share:
 class Ranks:
     """The processes, as the one of this `launch` sees them; one may be all of them, started by a launcher.
 
-    `number` counts the trainings that this process takes part in: what they say to each other is not mixed up.
+    `number` counts the trainings that this process takes part in: what they say to each other is not mixed up. Until
+    they `join`, each is alone.
     """
 
     def __init__(self, launch: Launch, number: int) -> None:
-        self._launch = launch
+        self._launch, self._number = launch, number
         self.rank, self.size, self.local_rank = launch.rank, launch.size, launch.local_rank
-        self._kept = PrefixStore(f"thumbnet {launch.run_id} {number}", open_store(launch))
-        self._store = PrefixStore(meet(self._kept, self.rank, self.size), self._kept)
+        self.have_met = False
+        self._kept: Store
+        self._store: Store
         self._num_words = 0
         self.processors: frozenset[int] | None = None  # of its own, that this process trains on
         self._failure: BaseException | None = None
-        if self.size > 1:
-            self._join()
 
-    def _join(self) -> None:
-        with lost_where_it_fails():
-            begin_group(PrefixStore("group", self._store), self.rank, self.size)
+    def join(self) -> None:
+        """Meet the others.
+
+        Raises:
+            TrainingError: this machine has no network that they could reach it by.
+            RankLostError: they cannot be reached, or one of them has failed.
+        """
+        self._kept = open_store(self._launch, self._number)
+        if self.size > 1:
+            check_network(PrefixStore(f"alone {self.rank}", self._kept))
+        self._store = PrefixStore(meet(self._kept, self.rank, self.size), self._kept)
+        self.have_met = True
+        if self.size > 1:
+            with lost_where_it_fails():
+                begin_group(PrefixStore("group", self._store), self.rank, self.size)
 
     @property
     def is_first(self) -> bool:
@@ -123,7 +137,7 @@ class Ranks:
         """The first process's word, which the others wait for.
 
         Raises:
-            TrainingError: it did not come within WORD_LIMIT_S.
+            TrainingError: it did not come within WORD_LIMIT_S; RankLostError: a process has failed.
         """
         key = f"word {self._num_words}"
         self._num_words += 1
@@ -131,26 +145,34 @@ class Ranks:
             if word is not None:
                 self._store.set(key, word)
                 return word
-            wait_for(lambda: self._store.check([key]), limit_s=WORD_LIMIT_S, late=_no_word_came())
+            wait_for(lambda: self._are_said([key]), limit_s=WORD_LIMIT_S, late=_no_word_came())
             return self._store.get(key).decode()
 
     def tell_all(self, word: str) -> list[str]:
         """The words of all processes, by their ranks; each waits for the others'.
 
         Raises:
-            TrainingError: one did not come within WORD_LIMIT_S.
+            TrainingError: one did not come within WORD_LIMIT_S; RankLostError: a process has failed.
         """
         keys = [f"word {self._num_words} of {rank}" for rank in range(self.size)]
         self._num_words += 1
         with lost_where_it_fails():
             self._store.set(keys[self.rank], word)
-            wait_for(lambda: self._store.check(keys), limit_s=WORD_LIMIT_S, late=_no_word_came())
+            wait_for(lambda: self._are_said(keys), limit_s=WORD_LIMIT_S, late=_no_word_came())
             return [self._store.get(key).decode() for key in keys]
+
+    def _are_said(self, keys: list[str]) -> bool:
+        """Whether these words are there; RankLostError where they are not, and will not come."""
+        if self._store.check(keys):
+            return True
+        if self._store.check([FAILURES]):
+            raise another_failed()
+        return False
 
     def fails_first(self) -> bool:
         """Whether no other process has failed before this one; a process whose peers are gone did not fail."""
         try:
-            return self._store.add("failures", 1) == 1
+            return self._store.add(FAILURES, 1) == 1
         except RuntimeError:  # the launcher is gone, too
             return self.is_first
 
@@ -203,7 +225,7 @@ def joined(launch: Launch) -> Iterator[Ranks]:
     """This process among those that were started with it, for one training.
 
     Raises:
-        RankLostError: the others cannot be reached; ConfigError: it takes part in a training already.
+        RankLostError, TrainingError: as `Ranks.join`; ConfigError: it takes part in a training already.
     """
     if _Current.is_training:
         raise ConfigError("this process trains already", hint="begin one training after the other")
@@ -211,6 +233,7 @@ def joined(launch: Launch) -> Iterator[Ranks]:
     ranks = _Current.ranks = Ranks(launch, _Current.number)
     _Current.is_training = True
     try:
+        ranks.join()
         yield ranks
         ranks.part()
     finally:

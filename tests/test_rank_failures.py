@@ -1,0 +1,153 @@
+"""A process that fails before it has met the others says why, and these do not wait for it."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+from torch.distributed import HashStore, TCPStore
+
+from test_ranks import environment
+from thumbnet.cli import main
+from thumbnet.cli import ranks as cli_ranks
+from thumbnet.errors import ConfigError, RankLostError, ThumbnetError, TrainingError
+from thumbnet.specs.launch import Launch
+from thumbnet.training import rank_failures, rank_store, ranks
+from thumbnet.training.rank_failures import FAILED, Failures, tell
+from thumbnet.training.rank_group import check_network
+from thumbnet.training.rank_store import meet
+from thumbnet.training.ranks import FAILURES, Ranks, _Current, current_ranks, joined, last_ranks
+
+SECOND_MACHINE = Launch(rank=1, local_rank=0, size=2, address="127.0.0.1", port=29500)
+SAME_MACHINE = Launch(rank=1, local_rank=1, size=2, address="127.0.0.1", port=29500)
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the command slept in the place of being ended, in the unit of what torchrun is given."""
+    times = list[float]()
+    monkeypatch.setattr(cli_ranks, "ENDING_S", 1.0)
+    monkeypatch.setattr(cli_ranks, "time", SimpleNamespace(sleep=times.append))
+    monkeypatch.setattr(_Current, "ranks", None)
+    return times
+
+
+def waits_for_the_others(store: HashStore, rank: int, size: int) -> None:
+    with pytest.raises(RankLostError, match="another process of this training has failed"):
+        meet(store, rank, size)
+
+
+@pytest.mark.parametrize(("rank", "has_begun"), [(0, "answer to 2"), (1, "asks 1")])
+def test_nobody_waits_for_a_process_that_has_failed(rank: int, has_begun: str) -> None:
+    store = HashStore()
+    store.set("asks 2", "a number")
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(waits_for_the_others, store, rank, 4)
+        while not store.check([has_begun]):
+            time.sleep(0.001)
+        tell(store, 3)
+        waiting.result(10)
+
+
+def test_the_word_of_a_process_that_was_ended_is_taken_back() -> None:
+    store = HashStore()
+    tell(store, 1)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(meet, store, 0, 2)
+        assert meet(store, 1, 2) == first.result(10)
+    tell(store, 1)
+    Failures(store, 0)
+    assert store.get(FAILED)  # it is another one's
+
+
+def test_a_word_that_stays_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_failures, "STAYS_S", 0.05)
+    store = HashStore()
+    tell(store, 1)
+    waits_for_the_others(store, 0, 2)
+
+
+def test_a_process_is_one_of_several_before_it_has_met_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> str:
+        raise TrainingError("no network", hint="")
+
+    monkeypatch.setattr(ranks, "open_store", lambda *_: HashStore())
+    monkeypatch.setattr(ranks, "meet", fails)
+    monkeypatch.setattr(_Current, "ranks", None)
+    with pytest.raises(TrainingError, match="no network"), joined(SECOND_MACHINE):
+        pass
+    seen = last_ranks()
+    assert seen is not None
+    assert not seen.have_met
+    assert current_ranks() is None
+    monkeypatch.setattr(ranks, "meet", lambda *_: "word")
+    with joined(Launch(0, 0, 1, "127.0.0.1", 29500)) as alone:
+        assert alone.have_met
+
+
+def test_an_interface_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_network(HashStore())
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "nosuch0")
+    with pytest.raises(TrainingError, match=r"no network for several processes \(.*nosuch0"):
+        check_network(HashStore())
+
+
+def test_no_word_is_waited_for_once_a_process_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "WORD_LIMIT_S", 0.5)
+    here = Ranks(SECOND_MACHINE, 1)
+    here._store = HashStore()
+    here._store.add(FAILURES, 1)
+    for waits in (lambda: here.agree(None), lambda: here.tell_all("here")):
+        with pytest.raises(RankLostError, match="another process of this training has failed"):
+            waits()
+
+
+OWN, LOST = ConfigError("own"), RankLostError("lost")
+
+
+@pytest.mark.parametrize(
+    ("launch", "error", "sleeps"),
+    [(SECOND_MACHINE, OWN, 0), (SAME_MACHINE, OWN, 1), (SECOND_MACHINE, LOST, 1), (SAME_MACHINE, LOST, 2)],
+)
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_before_they_have_met_each_speaks_that_is_not_ended(
+    launch: Launch,
+    error: ThumbnetError,
+    sleeps: int,
+    has_begun: bool,
+    slept: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_Current, "ranks", Ranks(launch, 1) if has_begun else None)
+    assert not cli_ranks.keeps_silent(launch, error)
+    assert sum(slept) == sleeps
+
+
+@pytest.mark.parametrize("is_first_to_fail", [True, False])
+@pytest.mark.parametrize("error", [OWN, LOST])
+def test_once_they_have_met_only_who_fails_first_speaks(
+    error: ThumbnetError, is_first_to_fail: bool, slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Ranks(SECOND_MACHINE, 1)
+    here.have_met, here._store = True, HashStore()
+    here._store.add(FAILURES, 0 if is_first_to_fail else 1)
+    monkeypatch.setattr(_Current, "ranks", here)
+    assert cli_ranks.keeps_silent(SECOND_MACHINE, error) is not is_first_to_fail
+    assert sum(slept) == (0 if error is OWN and is_first_to_fail else 1)
+
+
+def test_the_second_machine_says_what_is_wrong_there_and_the_others_hear_of_it(
+    slept: list[float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    variables = environment(1, store.port) | {"LOCAL_RANK": "0", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    for name, value in (variables | {"THUMBNET_CPU": "abacus"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_store, "_opened", {})
+    assert main(["train"]) == 2
+    assert capsys.readouterr().err.count("THUMBNET_CPU became 'abacus'") == 1
+    assert sum(slept) == 0
+    first = rank_store.open_store(Launch(0, 0, 2, "127.0.0.1", store.port, is_store_kept=True), 1)
+    assert first.get(FAILED).decode().startswith("1 ")
