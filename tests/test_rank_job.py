@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import torch
 from torch import Tensor
 
 from thumbnet.augment import RandomCrop
-from thumbnet.data.dataset import Dataset
+from thumbnet.data.dataset import Dataset, Split
+from thumbnet.data.packs.listing import images_file
+from thumbnet.data.packs.pack import pack_data
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.streamed import is_streamed, streamed
+from thumbnet.errors import DataError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import rank_job
 from thumbnet.runs.rank_job import help_training, send_training
@@ -95,23 +99,67 @@ def test_all_of_a_training_arrives(received: dict[str, Any], tiny_dataset: Datas
     assert received["ranks"] is wire
 
 
-def test_images_on_the_disk_are_read_by_each(received: dict[str, Any], tiny_dataset: Dataset, tmp_path: Path) -> None:
-    images = tiny_dataset.train.images
-    file = RowFile.create(tmp_path / "images.npy", (96, 3, 12, 12))
-    file.write(0, images.numpy())
-    file.flush()
+def pack(split: Split, folder: Path, name: str) -> Path:
+    np.savez(folder / f"{name}.npz", images=split.images.numpy(), labels=split.labels.numpy())
+    return pack_data(f"npz:{folder / name}.npz", folder / name, show_progress=False).path
+
+
+def sent_from_disk(dataset: Dataset, folder: Path) -> Wire:
+    """The images of the pack `pack`, in the opposite order."""
+    path = pack(dataset.train, folder, "pack") / images_file("train")
     order = np.arange(96)[::-1].copy()
-    train = dataclasses.replace(tiny_dataset.train, images=streamed(file).at(order))
-    config = resolve_config(load_recipe("quick"), tiny_dataset)
+    train = dataclasses.replace(dataset.train, images=streamed(RowFile.open(path, (96, 3, 12, 12))).at(order))
+    config = resolve_config(load_recipe("quick"), dataset)
     wire = Wire()
-    send_training(wire, config, dataclasses.replace(tiny_dataset, train=train), teacher=None, state=None)
+    send_training(wire, config, dataclasses.replace(dataset, train=train), teacher=None, state=None)
     assert wire.images is None
-    help_training(wire)
+    return wire
+
+
+def test_images_on_the_disk_are_read_by_each(received: dict[str, Any], tiny_dataset: Dataset, tmp_path: Path) -> None:
+    help_training(sent_from_disk(tiny_dataset, tmp_path))
     got = received["dataset"].train.images
     assert is_streamed(got)
-    assert torch.equal(got[torch.arange(96)], images.flip(0))
+    assert torch.equal(got[torch.arange(96)], tiny_dataset.train.images.flip(0))
     assert received["teacher"] is None
     assert received["resume_from"] is None
+
+
+def replace_pack(folder: Path, dataset: Dataset) -> None:
+    """By one of images of the same shape, and with the same labels."""
+    other = pack(dataclasses.replace(dataset.train, images=dataset.train.images.flip(3)), folder, "other")
+    shutil.rmtree(folder / "pack")
+    other.rename(folder / "pack")
+
+
+def damage_images(folder: Path, _: Dataset) -> None:
+    path = folder / "pack" / images_file("train")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def remove_pack(folder: Path, _: Dataset) -> None:
+    shutil.rmtree(folder / "pack")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(replace_pack, "has other images here"), (damage_images, "is damaged"), (remove_pack, "there is no folder")],
+)
+def test_other_images_on_the_disk_of_another_machine_are_refused(
+    change: Callable[[Path, Dataset], None],
+    message: str,
+    received: dict[str, Any],
+    tiny_dataset: Dataset,
+    tmp_path: Path,
+) -> None:
+    wire = sent_from_disk(tiny_dataset, tmp_path)
+    change(tmp_path, tiny_dataset)
+    with pytest.raises(DataError, match=message) as caught:
+        help_training(wire)
+    assert "to the same path" in caught.value.hint
+    assert not received
 
 
 def test_own_code_needs_no_file_at_the_other_end(

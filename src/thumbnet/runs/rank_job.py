@@ -16,9 +16,12 @@ from torch import Tensor
 from thumbnet.augment import RandomCrop
 from thumbnet.config import TrainConfig, config_to_toml, run_config_from_toml
 from thumbnet.data.dataset import Dataset, Source, Split
+from thumbnet.data.packs.manifest import read_manifest
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.packs.row_reader import RowReader
+from thumbnet.data.packs.store import check_images
 from thumbnet.data.streamed import StreamedImages
+from thumbnet.errors import DataError
 from thumbnet.runs.files.checkpoint import Checkpoint, checkpoint_from_bytes, checkpoint_to_bytes
 from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.parts import build_model, fit_config
@@ -33,14 +36,15 @@ from thumbnet.training.state import TrainingState
 
 NAME = "what the first process sent"
 CODE = "code "  # what the name of a file's content begins with
+_COPY = "copy the pack from the first process's machine to the same path on this one"
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """A file of images on the disk."""
+    """A file of images in a pack on the disk, and the pack's signature."""
 
     path: str
-    shape: tuple[int, int, int, int]
+    signature: str
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def send_training(
         flip_keeps_labels=dataset.flip_keeps_labels,
         source=dataset.source.name,
         num_threads=torch.get_num_threads(),
-        files=tuple(_Rows(str(file.path.resolve()), file.shape) for file in files),
+        files=tuple(_rows_of(file.path) for file in files),
         in_colour=isinstance(images, StreamedImages) and images.in_colour,
         crop_padding=0 if teacher is None else teacher.crop.padding,
         crop_border="zero" if teacher is None else teacher.crop.border,
@@ -120,13 +124,31 @@ def help_training(ranks: Ranks) -> None:
 
 
 def _images(ranks: Ranks, facts: _Facts, sent: Mapping[str, Tensor]) -> Tensor:
-    """The training images: sent, or on the disk, where each process must find the same files."""
+    """The training images: sent, or on the disk, where each process must find the same packs."""
     if facts.files:
-        reader = RowReader([RowFile.open(Path(file.path), file.shape) for file in facts.files])
+        reader = RowReader([_found(file) for file in facts.files])
         return StreamedImages(reader, sent["rows"].numpy(), facts.in_colour)
     images = torch.empty(facts.image_shape, dtype=torch.uint8)
     ranks.take_from_first(images)
     return images
+
+
+def _rows_of(path: Path) -> _Rows:
+    folder = path.parent.resolve()
+    return _Rows(str(folder / path.name), read_manifest(folder).signature())
+
+
+def _found(rows: _Rows) -> RowFile:
+    """The file as this process finds it; DataError where its images are not those of the first process."""
+    path = Path(rows.path)
+    try:
+        manifest = read_manifest(path.parent)
+        if manifest.signature() == rows.signature:
+            files = check_images(path.parent, manifest, show_progress=False)
+            return next(file for file in files.values() if file.path.name == path.name)
+    except DataError as error:
+        raise DataError(error.message, hint=_COPY) from error
+    raise DataError(f"the pack {path.parent} has other images here than where the first process is", hint=_COPY)
 
 
 def _dataset(facts: _Facts, images: Tensor, labels: Tensor) -> Dataset:
