@@ -29,6 +29,43 @@ def test_absent_and_unknown_devices_are_refused(monkeypatch: pytest.MonkeyPatch)
         pick_device("tpu")
 
 
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+def be_process(number: int, of: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torchrun says it where it starts two on each machine."""
+    variables = {"RANK": number, "LOCAL_RANK": number % 2, "WORLD_SIZE": of, "MASTER_ADDR": "there", "MASTER_PORT": 1}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, str(value))
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_gpu_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert str(pick_device("auto")) == "cuda"
+    for name in ("cuda", "cuda:0", "cuda:1"):
+        assert str(pick_device(name)) == name
+    with pytest.raises(ConfigError, match="'cuda:2' is not here: this machine has 2 GPUs"):
+        pick_device("cuda:2")
+    be_process(0, 1, monkeypatch)  # torchrun may start one alone, too
+    assert str(pick_device("cuda:1")) == "cuda:1"
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_each_of_several_processes_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        be_process(number, 4, monkeypatch)
+        assert {str(pick_device(name)) for name in ("auto", "cuda")} == {f"cuda:{number % 2}"}
+        assert pick_device("cpu").type == "cpu"
+        with pytest.raises(ConfigError, match="device is 'cuda:1', but 4 processes train together"):
+            pick_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="'cuda:1' is not here: this machine has 1 GPU\n"):
+        pick_device("auto")
+
+
 def test_peak_memory_grows_with_what_is_held() -> None:
     before = peak_memory_bytes(torch.device("cpu"))
     held = torch.ones(before // 4 + 25_000_000)  # four bytes each: as much again, and 100 MB

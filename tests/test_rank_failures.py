@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from torch.distributed import HashStore, TCPStore
+import torch
+from torch.distributed import DistNetworkError, HashStore, TCPStore
 
 from test_ranks import environment
 from thumbnet.cli import main
@@ -17,7 +18,7 @@ from thumbnet.specs.launch import Launch
 from thumbnet.training import rank_failures, rank_store, ranks
 from thumbnet.training.rank_failures import FAILED, Failures, tell
 from thumbnet.training.rank_group import check_network
-from thumbnet.training.rank_store import meet
+from thumbnet.training.rank_store import lost_where_it_fails, meet
 from thumbnet.training.ranks import FAILURES, Ranks, _Current, current_ranks, joined, last_ranks
 
 SECOND_MACHINE = Launch(rank=1, local_rank=0, size=2, address="127.0.0.1", port=29500)
@@ -102,6 +103,22 @@ def test_no_word_is_waited_for_once_a_process_has_failed(monkeypatch: pytest.Mon
     for waits in (lambda: here.agree(None), lambda: here.tell_all("here")):
         with pytest.raises(RankLostError, match="another process of this training has failed"):
             waits()
+
+
+@pytest.mark.parametrize(
+    ("error", "is_of_another"),
+    [
+        (RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:4711"), True),
+        (DistNetworkError("the store is gone"), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), False),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory"), False),
+        (NotImplementedError("no such operation on this device"), False),
+    ],
+)
+def test_only_errors_of_communication_are_blamed_on_another_process(error: RuntimeError, is_of_another: bool) -> None:
+    with pytest.raises(RankLostError if is_of_another else type(error)) as caught, lost_where_it_fails():
+        raise error
+    assert isinstance(caught.value, RankLostError) is is_of_another
 
 
 OWN, LOST = ConfigError("own"), RankLostError("lost")

@@ -7,13 +7,15 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from small_runs import small_config, write_small_data
 from thumbnet.cli import main
-from thumbnet.errors import CheckpointError, RunError
+from thumbnet.errors import CheckpointError, ConfigError, RunError
+from thumbnet.runs import ranks
 from thumbnet.runs.files.checkpoint import Checkpoint
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run
@@ -83,6 +85,14 @@ def test_it_computes_with_as_many_threads_as_before(
     assert resumed.metrics["num_threads"] == 1
     assert torch.get_num_threads() == 2
     assert (stopped / "model.safetensors").read_bytes() == (small_run / "model.safetensors").read_bytes()
+
+
+def test_more_processes_than_a_batch_has_images_are_refused(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "current_ranks", lambda: SimpleNamespace(size=17))
+    before = sorted(path.name for path in stopped.iterdir())
+    with pytest.raises(ConfigError, match="batch_size is 16, but 17 processes"):
+        resume(stopped, log_style="silent", pictures=False)
+    assert sorted(path.name for path in stopped.iterdir()) == before
 
 
 def edit_config(run: Path, old: str, new: str) -> None:

@@ -15,7 +15,7 @@ from thumbnet.runs.files.names import CONFIG
 from thumbnet.runs.known_data import Sibling
 from thumbnet.runs.loggers import loggers_to_go_on
 from thumbnet.runs.parts import build_model
-from thumbnet.runs.ranks import over_ranks, remember_folder
+from thumbnet.runs.ranks import check_batches, over_ranks, remember_folder
 from thumbnet.runs.resolve import Say, describe_data, load_data, speaker
 from thumbnet.runs.run import Run, load_run, open_run_dir
 from thumbnet.runs.train_in_folder import train_in_folder
@@ -75,6 +75,7 @@ def resume(
     Raises:
         CheckpointError: the checkpoint is damaged, or something is different; or the data is not that which the run was
             started on; or `data` is given, and no checkpoint says which that was.
+        ConfigError: more processes would train it than its batches have images.
         RunError: another process is training it.
     """
     if model is not None:
@@ -129,6 +130,8 @@ def go_on(
                 hint="leave --data out, or begin a new run",
             )
         config = relocated(started, data=options.data, data_dir=options.data_dir, device=options.device)
+        if finished is None:
+            check_batches(config)
         config = config.replace(exclude=folder.exclusions(config), groups=folder.groups(config))
         dataset, config = load_data(config, say=say, dataset=dataset, is_resolved=True)
         if known_data is not None:

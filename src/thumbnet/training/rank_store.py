@@ -129,11 +129,19 @@ def wait_for(holds: Callable[[], bool], *, limit_s: float, late: ThumbnetError) 
 
 @contextmanager
 def lost_where_it_fails() -> Iterator[None]:
-    """RankLostError in the place of what torch.distributed raises where another process is gone."""
+    """RankLostError in the place of what torch.distributed raises where another process is gone; not of what is wrong
+    with this one, whose memory is full, or whose GPU fails."""
     try:
         yield
     except RuntimeError as error:
+        if not _is_of_communication(error):
+            raise
         raise RankLostError(
             f"another process of this training has ended, or cannot be reached ({str(error).splitlines()[0]:.200})",
             hint="see what it says; torchrun --max-restarts=3 begins again after the last finished epoch",
         ) from error
+
+
+def _is_of_communication(error: RuntimeError) -> bool:
+    """gloo's errors are plain RuntimeErrors; others have classes of their own, except the allocator's."""
+    return isinstance(error, dist.DistError) or (type(error) is RuntimeError and "Allocator" not in str(error))
