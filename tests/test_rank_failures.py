@@ -77,6 +77,7 @@ def test_a_process_is_one_of_several_before_it_has_met_them(monkeypatch: pytest.
     monkeypatch.setattr(ranks, "open_store", lambda *_: HashStore())
     monkeypatch.setattr(ranks, "meet", fails)
     monkeypatch.setattr(_Current, "ranks", None)
+    monkeypatch.setattr(_Current, "number", 0)
     with pytest.raises(TrainingError, match="no network"), joined(SECOND_MACHINE):
         pass
     seen = last_ranks()
