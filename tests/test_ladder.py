@@ -118,11 +118,13 @@ def test_the_cost_of_larger_images_is_that_behind_the_stem() -> None:
 
 
 def test_the_cost_of_224_pixels_is_what_was_measured() -> None:
-    """benchmarks/results/large-images_*: 0.59 of the images a second of 32 pixels."""
-    (kept,) = (ROOT / "benchmarks" / "results").glob("large-images_*.json")
-    rows = json.loads(kept.read_text())["rows"]
-    taken_s = {row["side"]: row["image_s"] for row in rows if row["model"] == "sprint"}
-    assert size_cost("sprint", (224, 224)) == pytest.approx(taken_s[224] / taken_s[32], rel=0.1)
+    """benchmarks/results/large-images_*: 0.59 of the images a second of 32 pixels, on each kind of processor."""
+    all_kept = list((ROOT / "benchmarks" / "results").glob("large-images_*.json"))
+    assert all_kept
+    for kept in all_kept:
+        rows = json.loads(kept.read_text())["rows"]
+        taken_s = {row["side"]: row["image_s"] for row in rows if row["model"] == "sprint"}
+        assert size_cost("sprint", (224, 224)) == pytest.approx(taken_s[224] / taken_s[32], rel=0.1)
 
 
 def test_few_images_need_more_epochs_and_may_get_them() -> None:
