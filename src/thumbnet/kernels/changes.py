@@ -6,6 +6,7 @@ All are [n,c,h,w], and `images.supports_images` must have accepted what is given
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float32, UInt8
@@ -19,19 +20,11 @@ MAX_TURNED_SIDE = 2**24  # pixels: places are float32
 
 def cut_images(library: ctypes.CDLL, images: UInt8[Tensor, "n c h w"], windows: Windows) -> UInt8[Tensor, "n c h w"]:
     """The images' windows, flipped."""
-    images = images.contiguous()
     drawn = [
         None if each is None else _given(each, dtype, len(images))
         for each, dtype in ((windows.top, torch.int64), (windows.left, torch.int64), (windows.flips, torch.bool))
     ]
-    result = torch.empty_like(images)
-    library.thumbnet_cut_images(
-        *(None if each is None else each.data_ptr() for each in (images, *drawn, result)),
-        *images.shape,
-        *(windows.padding, int(windows.reflects)),
-        torch.get_num_threads(),
-    )
-    return result
+    return _changed(library.thumbnet_cut_images, images, *drawn, settings=(windows.padding, int(windows.reflects)))
 
 
 def turn_images(
@@ -46,13 +39,9 @@ def turn_images(
         sources: of each pixel (x, y), in pixels to the right of the image's centre and below it, comes from
             `sources @ (x, y, 1)`.
     """
-    images, selected = images.contiguous(), _given(selected, torch.bool, len(images))
+    selected = _given(selected, torch.bool, len(images))
     sources = _given(sources, torch.float32, len(images), 2, 3)
-    result = torch.empty_like(images)
-    library.thumbnet_turn_images(
-        *(each.data_ptr() for each in (images, selected, sources, result)), *images.shape, torch.get_num_threads()
-    )
-    return result
+    return _changed(library.thumbnet_turn_images, images, selected, sources)
 
 
 def mix_images(
@@ -67,14 +56,10 @@ def mix_images(
     Args:
         greys: by how much each channel counts in the grey level.
     """
-    images, (batch, channels) = images.contiguous(), images.shape[:2]
+    batch, channels = images.shape[:2]
     mixing = _given(mixing, torch.float32, batch, channels, channels)
     lifts, greys = _given(lifts, torch.float32, batch), _given(greys, torch.float32, channels)
-    result = torch.empty_like(images)
-    library.thumbnet_mix_images(
-        *(each.data_ptr() for each in (images, mixing, lifts, greys, result)), *images.shape, torch.get_num_threads()
-    )
-    return result
+    return _changed(library.thumbnet_mix_images, images, mixing, lifts, greys)
 
 
 def sharpen_images(
@@ -84,12 +69,7 @@ def sharpen_images(
 
     The outermost pixels stay as they are.
     """
-    images, factors = images.contiguous(), _given(factors, torch.float32, len(images))
-    result = torch.empty_like(images)
-    library.thumbnet_sharpen_images(
-        *(each.data_ptr() for each in (images, factors, result)), *images.shape, torch.get_num_threads()
-    )
-    return result
+    return _changed(library.thumbnet_sharpen_images, images, _given(factors, torch.float32, len(images)))
 
 
 def _given(drawn: Tensor, dtype: torch.dtype, *shape: int) -> Tensor:
@@ -97,3 +77,17 @@ def _given(drawn: Tensor, dtype: torch.dtype, *shape: int) -> Tensor:
     assert is_readable(drawn)
     assert (drawn.dtype, drawn.shape) == (dtype, shape)
     return drawn.contiguous()
+
+
+def _changed(
+    function: Callable[..., None],
+    images: UInt8[Tensor, "n c h w"],
+    *drawn: Tensor | None,
+    settings: tuple[int, ...] = (),
+) -> UInt8[Tensor, "n c h w"]:
+    """What the library's function makes of the images by what was drawn; `settings` stand behind the shape."""
+    images = images.contiguous()
+    result = torch.empty_like(images)
+    pointers = (None if each is None else each.data_ptr() for each in (images, *drawn, result))
+    function(*pointers, *images.shape, *settings, torch.get_num_threads())
+    return result

@@ -73,7 +73,7 @@ def look_at_folder(config: TrainConfig) -> Look:
     if not files or len(labels.unique()) < 2:
         options = ReadOptions(skip_unreadable=config.skip_unreadable, labels=config.labels, division=config.division)
         read_source(DataSpec(config.data), options)  # which raises it
-        return look_at_folder(config)  # it was mended in the meantime
+        raise DataError(f"the folder {path} changed while it was read", hint="try again")
     counts = {name: sum(item.split == name for item in layout.files) for name in ("train", "val", "test")}
     _divide(counts, config)
     image_s, num_channels = _decoding(_spread(files, NUM_DECODED))
