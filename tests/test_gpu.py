@@ -26,6 +26,7 @@ from thumbnet.models.registry import create_model
 from thumbnet.specs.launch import Launch
 from thumbnet.specs.policies import POLICIES
 from thumbnet.training.device import peak_memory_bytes, pick_device
+from thumbnet.training.rank_group import begin_group
 from thumbnet.training.ranks import joined
 from thumbnet.training.result import FitResult
 
@@ -216,7 +217,7 @@ def test_one_rank_trains_as_no_rank_does(device: str, digits: Dataset, monkeypat
 
     monkeypatch.setattr(dist, "all_reduce", watch)
     with joined(Launch(0, 0, 1, "127.0.0.1", free_port())) as ranks:
-        ranks._join()  # which a process that trains alone does not do
+        begin_group(dist.HashStore(), 0, 1)  # which a process that trains alone does not do
         assert dist.is_initialized()
         together = trained_on(device, digits, ranks=ranks)
     assert set(summed_on) == {device}
