@@ -28,7 +28,7 @@ def no_cluster(folder: Path) -> Iterator[str]:
 def test_it_compares_times_and_weights(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[list[str]] = []
 
-    def train(folder: Path, seeds: int, epochs: int, more: list[str]) -> float:
+    def train(folder: Path, seeds: int, more: list[str]) -> float:
         trained.append(more)
         for seed in range(seeds):
             (folder / f"seed-{seed}").mkdir(parents=True)
@@ -38,13 +38,18 @@ def test_it_compares_times_and_weights(bench: Any, tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(bench, "train", train)
     monkeypatch.setattr(bench, "cluster", no_cluster)
-    for wrong, verdict in ((-1, "the same weights: holds"), (2, "**not the same** weights: misses")):
-        values = bench.measure(tmp_path / f"{wrong}", seeds=3, epochs=2, turns=1)
+    for wrong, epochs, verdict in (
+        (-1, None, "the same weights: holds"),
+        (2, 2, "**not the same** weights: misses"),
+    ):
+        values = bench.measure(tmp_path / f"{wrong}", seeds=3, epochs=epochs, turns=1)
         assert values["share"] == values["share_of_pair"] == 0.6
         assert values["are_same_bits"] == (wrong == -1)
         monkeypatch.setattr(bench, "describe_circumstances", lambda values: "here")
         text = bench.report(values)
         assert "takes **0.60** of one after the other (bar: 0.75): holds." in text
         assert verdict in text
+        assert (", 2 epochs: the whole command" in text) == (epochs == 2)
     assert ["--scheduler", "tcp://h:1", "--threads", "1"] in trained
+    assert ["--epochs", "2", "--jobs", "2"] in trained
     assert len(trained) == 14
