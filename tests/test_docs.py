@@ -204,6 +204,11 @@ def test_a_limited_processor_an_extrapolation_and_ratios_are_called_so(
     assert footnotes.lines() == [
         "[1] two cores of a larger Intel Xeon, limited by THUMBNET_CPU, matrix peak 170 GFLOP/s."
     ]
+    limited_run = {"processor": "p (2 cores, limited to avx2)", "torch": "2", "date": "today"}
+    for command in ("it", "THUMBNET_CPU=avx2 it"):
+        said = results.made(limited_run | {"command": command})
+        assert said == "`THUMBNET_CPU=avx2 it`: p (2 cores, limited to avx2), torch 2, today"
+    assert results.made(limited_run | {"processor": "p (2 cores)"}, "it").startswith("`it`: ")
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     common = {"processor": "p", "processor_kind": "AVX2 float32", "torch": "2", "base": "f7609f6db5", "images": 12_800}
     for name, more in {

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from limited_processor import command_on
+
 from thumbnet.training.progress import duration
 
 RARE, COMMON = "defective", "fine"
@@ -157,8 +159,9 @@ def _circumstances(record: Mapping[str, Any]) -> str:
     seconds = {step["text"]: step["seconds"] for step in record["steps"]}
     longest = sorted(seconds, key=lambda text: -seconds[text])[:4]
     spent = "; ".join(f"`{text}` {duration(seconds[text])}" for text in longest)
+    command = command_on(now["processor"], now["command"])
     text = (
-        f"The figures of this page were written by `{now['command']}`: {now['processor']} ({now['processor_kind']}, "
+        f"The figures of this page were written by `{command}`: {now['processor']} ({now['processor_kind']}, "
         f"{now['num_threads']} threads), torch {now['torch']}, Python {now['python']}, {now['date']}, commit "
         f"{now['commit']}; n = 1. The steps that took longest: {spent}; all together "
         f"{duration(sum(seconds.values()))}. A training by minutes makes as many steps as your machine can, so yours "

@@ -6,6 +6,8 @@ import re
 import statistics
 from dataclasses import dataclass
 
+from limited_processor import LIMITED
+
 KINDS = (
     *("AVX2 float32", "AVX-512 float32", "AVX-512 bfloat16"),
     *("AVX-512 bfloat16 AMX", "NEON float32", "NEON bfloat16"),
@@ -18,7 +20,6 @@ NAMES = {  # for people
     "NEON float32": "ARM (NEON)",
     "NEON bfloat16": "ARM (NEON) with bfloat16",
 }
-LIMITED = ", limited to "  # in the name of a processor
 FAMILY = "thumb-"  # models by size, on one line
 
 

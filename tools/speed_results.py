@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from limited_processor import command_on
 from speed_point import FAMILY, KINDS, Point
 
 from thumbnet.config import TrainConfig, config_from_toml
@@ -66,7 +67,8 @@ def made(values: dict[str, Any], command: str = "") -> str:
     command = values.get("command", command)
     text = f"{values['processor']}, torch {values['torch']}, {values['date']}"
     note = f". {values['note']}" if values.get("note") else ""
-    return f"{f'`{command}`: ' if command else ''}{text}{note}"
+    origin = f"`{command_on(values['processor'], command)}`: " if command else ""
+    return f"{origin}{text}{note}"
 
 
 def notes_of(series: str, date: str) -> tuple[str, ...]:
