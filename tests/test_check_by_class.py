@@ -163,6 +163,10 @@ def test_alike_pictures_become_groups_that_no_split_parts(
     said = f"{train} --exclude {checked.path / 'exclude.csv'} --set 'groups=\"auto\"' --set flip=false"
     kinds = ", ".join(checked.summary["kinds"])
     assert exclude_line == f"to leave 2 images ({kinds}) out: {said}"
+    assert main(["data", "check", "--data", f"folder:{photos}", "--set", "labels=folders"]) == 0
+    *_, groups_line, exclude_line = capsys.readouterr().out.splitlines()
+    assert groups_line.endswith(f"--groups {checked.path / 'groups.csv'} --set 'labels=\"folders\"'")
+    assert exclude_line.endswith(f"--exclude {checked.path / 'exclude.csv'} --set 'labels=\"folders\"'")
     nothing = replace(checked, excluded=())
     monkeypatch.setattr(check, "check_data", lambda *arguments, **options: nothing)
     assert main(["data", "check", "--data", f"folder:{photos}"]) == 0

@@ -255,6 +255,18 @@ def bad_inputs(tmp_path: Path, run_dir: Path) -> dict[str, tuple[list[str], str]
             ["data", "check", "--data", "digits", "--set", "val_fraction=0.2"],
             "val_fraction is set, but has no effect",
         ),
+        "images of a rare class held out of a check": (
+            ["data", "check", "--data", "digits", "--set", "val_per_class=30"],
+            "val_per_class is set, but has no effect",
+        ),
+        "the report of a check": (
+            ["data", "check", "--data", "digits", "--set", "report_robustness=true"],
+            "report_robustness is set, but has no effect",
+        ),
+        "steps of the LR finder": (
+            ["find-lr", "--data", "digits", "--set", "steps=300"],
+            "steps is set, but has no effect",
+        ),
         "no verb": ([], "required: VERB"),
         "unknown verb": (["fly"], "invalid choice: 'fly'"),
         "too large a val_fraction": ([*digits, "--set", "val_fraction=0.9"], "val_fraction is 0.9"),

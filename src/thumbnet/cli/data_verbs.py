@@ -26,7 +26,10 @@ SET_DATA_FIELDS = (
     "groups",
     "flip",
     "skip_unreadable",
+    "labels",
 )  # of a recipe: what tells how data is read
+
+OF_A_RUN = ("score_test", "score_every", "report_robustness")  # fields of a recipe that `check` has no use for
 
 PLANS_A_SIZE = "Given neither a recipe nor a size, `thumbnet train` chooses one that fits into its minutes."
 
@@ -192,7 +195,9 @@ def preview(parsed: argparse.Namespace) -> None:
 
 def check(parsed: argparse.Namespace) -> None:
     """Check a dataset, and print how many images are suspected of what."""
-    refuse_settings(parsed, ["val_fraction", *STOPPING_FIELDS], "data check holds no images out for validation")
+    held_out = ["val_fraction", "val_per_class", *STOPPING_FIELDS]
+    refuse_settings(parsed, held_out, "data check holds no images out for validation")
+    refuse_settings(parsed, OF_A_RUN, "data check leaves no run with scores and a report")
     refuse_settings(parsed, DECISION_FIELDS, "data check answers with the likeliest class")
     config = recipe_config(parsed)
 
