@@ -480,6 +480,8 @@ def test_a_training_that_the_clock_made_the_longest_there_is_says_so(
     assert reasons.describe_longest(None, [run.metrics]) == []
     (several,) = reasons.describe_longest(RunDir(run.path).read_plan(), [run.metrics, shorter])
     assert " was reached by 1 of 2 trainings before the 1 minutes were over" in several
+    assert several.endswith("RUN/shared.toml --epochs N`, with `--seeds` or `--folds` as before.")
+    assert sentence.endswith("RUN/config.toml --epochs N`.")
     monkeypatch.setattr(train, "plan_training", None)
     longer = load_recipe(str(run.path / "config.toml"), options={"epochs": 9})  # what the sentence advises
     assert (longer.epochs, longer.steps, longer.pace_starts, longer.model) == (9, None, None, run.config.model)

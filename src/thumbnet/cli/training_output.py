@@ -121,5 +121,6 @@ def _out_of_fold(metrics: Mapping[str, Any]) -> str:
     seeds = ", ".join(map(str, metrics["seeds"]))
     return (
         f"out of fold: {', '.join(texts)} ({metrics['num_images']:,} images, each predicted once by a model that was "
-        f"not trained on it; {metrics['num_folds']} folds, seeds {seeds})"
+        f"not trained on it; {metrics['num_folds']} folds, seeds {seeds}; in brackets the {CONFIDENCE_LEVEL:.0%} "
+        "interval)"
     )

@@ -76,9 +76,10 @@ def describe_longest(plan: PlanRecord | None, metrics: Sequence[Mapping[str, obj
     epochs = counted(max(each.epochs for each in longest), "epoch")
     is_one = len(known) == 1
     which = "" if is_one else f" by {len(longest)} of {len(known)} trainings"
+    again = "" if is_one else ", with `--seeds` or `--folds` as before"
     sentence = (
         f"The longest training that a plan makes of so many images, {epochs}, was reached{which} before the "
         f"{plan.minutes:g} minutes were over; to use them all, add pictures, or train for longer with "
-        f"`thumbnet train --recipe RUN/{CONFIG if is_one else SHARED_CONFIG} --epochs N`."
+        f"`thumbnet train --recipe RUN/{CONFIG if is_one else SHARED_CONFIG} --epochs N`{again}."
     )
     return [sentence]
