@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import Any, get_args
 
 from thumbnet.cli import data_verbs
@@ -55,12 +56,7 @@ def _add_split(parts: Any) -> None:
         help="keep what belongs together in one split: folders (inside classes), a .csv file (path,group), auto or off "
         "(default: off)",
     )
-    split.add_argument(
-        "--labels",
-        choices=get_args(Labels),
-        default="auto",
-        help="what names the classes: folders, a file labels.csv, or that file if it is there (default: auto)",
-    )
+    _add_labels(split)
     split.add_argument("--link", action="store_true", help="make symbolic links instead of copies")
     add_json(split)
 
@@ -80,15 +76,20 @@ def _add_pack(parts: Any) -> None:
         "(default: crop)",
     )
     pack.add_argument("--skip-unreadable", action="store_true", help="leave out files that cannot be read as pictures")
-    pack.add_argument(
-        "--labels",
-        choices=("auto", "folders", "file"),
-        default="auto",
-        help="where a folder's labels are: its class folders, its labels.csv (file), or that where it is there "
-        "(default: auto)",
-    )
+    _add_labels(pack)
     add_data_folder_options(pack)
     add_json(pack)
+
+
+def _add_labels(parser: argparse.ArgumentParser) -> None:
+    """--labels, of a folder of pictures."""
+    parser.add_argument(
+        "--labels",
+        choices=get_args(Labels),
+        default="auto",
+        help="where the labels are: in the names of class folders (folders), in a labels.csv (file), or in that file "
+        "if there is one (default: auto)",
+    )
 
 
 def _add_cache(parts: Any) -> None:

@@ -32,7 +32,8 @@ def add_evaluate(verbs: Any) -> None:
         "--split",
         choices=("test", "val", "train", "all"),
         default="test",
-        help="which images to score; all: those of data that the model was not trained on (default: test)",
+        help="which images to score; all: every image of the data that --data names, which the model must not have "
+        "been trained on (default: test)",
     )
     add_data_options(evaluate, "the run's own")
     add_trust(evaluate)

@@ -16,7 +16,9 @@ def add_reproduce(verbs: Any) -> None:
         verbs, "reproduce", reproduce, "train a finished run again and compare: exit code 0 if the bits are the same"
     )
     parser.add_argument("run", metavar="RUN", help="the run's folder")
-    parser.add_argument("--run-dir", metavar="DIR", help="a new or empty folder for the new run (default: a temporary)")
+    parser.add_argument(
+        "--run-dir", metavar="DIR", help="a new or empty folder for the new run (default: a temporary one)"
+    )
     add_data_options(parser, "the run's own")
     add_trust(parser)
     add_json(parser)

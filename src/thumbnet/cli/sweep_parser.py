@@ -25,7 +25,7 @@ def add_sweep(verbs: Any) -> None:
         help="a field and what it may be: A..B (whole numbers if both are), A..B:log, A..B:step=S, a,b,c or a JSON "
         "list; repeatable",
     )
-    sweep.add_argument("--trials", metavar="N", type=int, help="finish or give up so many trainings in the end")
+    sweep.add_argument("--trials", metavar="N", type=int, help="how many trainings to finish or give up in all")
     sweep.add_argument(
         "--grid", action="store_true", help="instead of --trials: try every combination of the choices once, to its end"
     )
@@ -34,7 +34,7 @@ def add_sweep(verbs: Any) -> None:
         metavar="M",
         type=float,
         dest="sweep_minutes",
-        help="begin no training that would, as the others, end after M minutes",
+        help="begin no training that would end after M minutes if it took as long as the others",
     )
     sweep.add_argument(
         "--storage",
@@ -51,10 +51,14 @@ def add_sweep(verbs: Any) -> None:
         "--max-params",
         metavar="N",
         type=int,
-        help="train no network with more parameters (default: 20,000, 50,000, 100,000 or 200,000, as the recipe's own)",
+        help="train no network with more parameters (default: the least of 20,000, 50,000, 100,000 and 200,000 that "
+        "the recipe's own network does not exceed; of a larger network its own number)",
     )
     sweep.add_argument(
-        "--max-macs", metavar="N", type=int, help="train no network with more MACs (default: those of the recipe's own)"
+        "--max-macs",
+        metavar="N",
+        type=int,
+        help="train no network with more MACs (default: those of the recipe's own network)",
     )
     sweep.add_argument("--run-dir", metavar="DIR", help="a new or empty folder (default: runs/sweep-<recipe>-<n>)")
     sweep.add_argument(
