@@ -82,8 +82,8 @@ The network `dilated`, trained by the recipe `{run.card.recipe}`; made by `pytho
 
 Data: {run.card.data_description}. Where this says that
 the test batch is not as published, the test set is exact but for 20 images. Seed {metrics["seed"]},
-{metrics["train_s"]:,.0f} s of training on an {metrics["machine"]} processor
-(threads when it ended: {metrics["num_threads"]}), torch
+{metrics["train_s"]:,.0f} s of training on {metrics["machine"]} (a processor of the kind {metrics["processor_kind"]};
+threads when it ended: {metrics["num_threads"]}), torch
 {run.card.versions["torch"]}, finished on {finished}; the command:
 
 ```sh

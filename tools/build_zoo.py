@@ -15,7 +15,7 @@ EXPORTS = (
 )  # written by benchmarks/bench_export.py, and MLPerf Tiny's files measured likewise
 BEGIN, END = "<!-- zoo, made by tools/build_zoo.py -->\n", "<!-- end of zoo -->"
 HEAD = (
-    "| model | parameters | MACs | accuracy (n) | pretrained weights | with test-time augmentation | size | "
+    "| model | parameters | MACs | accuracy (n) | pretrained weights | with test-time augmentation | size of these | "
     "int8 accuracy | int8 size | C flash | C RAM |\n"
 )
 HEAD += "|" + "---|" * (HEAD.count("|") - 1) + "\n"
@@ -76,10 +76,11 @@ def table() -> str:
         HEAD + "".join(map(row, folders)) + yardsticks() + "\n"
         "CIFAR-10 test set (exact but for 20 images here), last epoch, one view; how long they train, by kind of "
         "processor, and images/s: [docs/speed.md](docs/speed.md). The weights are those of seed 0, whatever it scored, "
-        "measured by tools/build_pretrained.py. Trained with `thumbnet train --recipe MODEL --seeds N`. int8: `export "
-        "--format onnx-int8` on all test images; C: `export --format c`, for a Cortex-M4, the weights in flash, the "
-        "picture not in RAM (benchmarks/bench_export.py, docs/results/export). MLPerf Tiny's files were measured on "
-        "the same test images, in LiteRT. Each run's config, history "
+        "measured by tools/build_pretrained.py; filters and heads are stored in half precision. Trained with `thumbnet "
+        "train --recipe MODEL --seeds N`. int8: `export --format onnx-int8` on all test images; C: `export --format "
+        "c`, for a Cortex-M4, the weights in flash, the picture not in RAM (benchmarks/bench_export.py, "
+        "docs/results/export). MLPerf Tiny's are .tflite files in float32 and in int8, which were measured on the same "
+        "test images, in LiteRT. Each run's config, history "
         f"and metrics: docs/results/zoo. Machines, versions and dates: {machines}.\n"
     )
 
