@@ -4,9 +4,9 @@
     python benchmarks/bench_jobs.py --seeds 2 --epochs 1 --turns 1      # to try it
 
 Each way is the command `thumbnet train --data digits --seeds N`, start and reports included, in a new process; the ways
-take turns, and their times are medians over --turns. Three things must hold: `--jobs 2` takes at most 0.75 of one after the other;
-two seeds of one thread each at once take no longer than one after the other; and with one thread each, one after the
-other, `--jobs 2` and a cluster of two workers on this machine give the same weights to the last bit.
+take turns, and their times are medians over --turns. Three things must hold: `--jobs 2` takes at most 0.75 of one after
+the other; two seeds of one thread each at once take no longer than one after the other; and with one thread each, one
+after the other, `--jobs 2` and a cluster of two workers on this machine give the same weights to the last bit.
 
 Writes benchmarks/results/jobs_<processor>_<date>.json and .md (jobs-tried where fewer seeds or epochs were trained).
 """
