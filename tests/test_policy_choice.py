@@ -17,16 +17,16 @@ from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.choices import augmentation as augmentation_choice
+from thumbnet.runs.choices import augmentation_probe
 from thumbnet.runs.choices.augmentation import (
-    MOST_PROBE_STEPS,
     Change,
     PolicyChoice,
     _balanced,
-    _probe,
     _right,
     judge_changes,
     judge_policies,
 )
+from thumbnet.runs.choices.augmentation_probe import MOST_PROBE_STEPS, train_probe
 from thumbnet.runs.resolve import resolve_config
 from thumbnet.runs.train import train
 from thumbnet.specs.inputs import Inputs
@@ -155,7 +155,7 @@ def test_the_policy_has_what_is_harmless_and_is_as_strong_as_the_training_is_lon
     config: TrainConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset, most_steps: model)
+    monkeypatch.setattr(augmentation_choice, "train_probe", lambda config, dataset, most_steps: model)
     judgement = judge_policies(config, halves(is_bright=is_bright), say=lambda text: None)
     choice = judgement.choice(epochs)
     assert (choice.augmentation, choice.flip) == expected
@@ -166,7 +166,7 @@ def test_without_enough_images_only_what_is_known_of_the_source_counts(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        augmentation_choice, "_probe", lambda config, dataset, most_steps: pytest.fail("a training for nothing")
+        augmentation_choice, "train_probe", lambda config, dataset, most_steps: pytest.fail("a training for nothing")
     )
     few = judge_policies(config, halves(28), say=lambda text: None)
     assert few.choice(1) == PolicyChoice("shift-flip", flip=True)
@@ -184,12 +184,12 @@ def test_the_short_training_is_of_the_recipe_that_learns_soonest_and_no_longer_t
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[TrainConfig] = []
-    monkeypatch.setattr(augmentation_choice, "fit_config", lambda config, *_, **__: trained.append(config))
+    monkeypatch.setattr(augmentation_probe, "fit_config", lambda config, *_, **__: trained.append(config))
     own = replace(halves(), source=Source("npz:x.npz", "made up"))
     fields = {"model": "thumb-200k", "model_options": {}, "batch_size": 2, "epochs": 200, "optimizer": AdamW(lr=0.1)}
     slow = resolve_config(config.replace(**fields), own)
     for most_steps in (None, 7):
-        _probe(slow, own, most_steps=most_steps)
+        train_probe(slow, own, most_steps=most_steps)
     whole, short = trained
     sprint = load_recipe("sprint")
     assert (whole.model, whole.batch_size, whole.inputs.augmentation) == ("sprint", 32, "shift2-flip")
@@ -198,14 +198,14 @@ def test_the_short_training_is_of_the_recipe_that_learns_soonest_and_no_longer_t
     assert whole.steps == 100  # 25 epochs of 4 steps; a tenth of 200 epochs are fewer
     assert short.steps == 7
     longer = slow.replace(epochs=10_000)
-    _probe(longer, own, most_steps=None)
+    train_probe(longer, own, most_steps=None)
     assert trained[-1].steps == MOST_PROBE_STEPS
 
 
 def test_after_few_steps_only_flips_to_the_left_and_right_are_judged(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset, most_steps: Brightness())
+    monkeypatch.setattr(augmentation_choice, "train_probe", lambda config, dataset, most_steps: Brightness())
     for most_steps, expected in ((59, "shift-flip"), (60, "turns"), (None, "turns")):
         judgement = judge_policies(config, halves(is_bright=True), say=lambda text: None, most_steps=most_steps)
         choice = judgement.choice(config.epochs)
@@ -227,7 +227,7 @@ def test_few_validation_images_still_tell_that_flips_change_the_classes(
     config: TrainConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset, most_steps: model)
+    monkeypatch.setattr(augmentation_choice, "train_probe", lambda config, dataset, most_steps: model)
     dataset = halves(num_images, is_bright=isinstance(model, Brightness))
     choice = judge_policies(config, dataset, say=lambda text: None).choice(config.epochs)
     assert (choice.augmentation, choice.flip) == expected
@@ -238,7 +238,7 @@ def test_no_more_validation_images_are_looked_at_than_tell(
 ) -> None:
     looked_at: list[int] = []
     monkeypatch.setattr(augmentation_choice, "MOST_IMAGES", 110)
-    monkeypatch.setattr(augmentation_choice, "_probe", lambda config, dataset, most_steps: Side())
+    monkeypatch.setattr(augmentation_choice, "train_probe", lambda config, dataset, most_steps: Side())
     monkeypatch.setattr(
         augmentation_choice, "judge_changes", lambda model, dataset, held_out: looked_at.append(len(held_out)) or []
     )

@@ -15,6 +15,7 @@ from PIL import Image
 
 from thumbnet.recipes import PLANNED_RECIPE, load_recipe
 from thumbnet.runs.choices import augmentation as augmentation_choice
+from thumbnet.runs.choices import augmentation_probe
 from thumbnet.runs.planning import apply, choose, constants, ladder
 from thumbnet.runs.planning.facts import Look, look_at_folder
 from thumbnet.specs.policies import POLICIES
@@ -46,7 +47,7 @@ def tune() -> Iterator[Any]:
 def test_numbers_are_others_for_a_while_wherever_the_rule_has_them(tune: Any) -> None:
     before = constants.LADDER
     with tune.changed({"sprint-long.min_steps": 7, "MIN_BATCH": 128, "STRENGTHS": ()}):
-        for module in (constants, ladder, apply, augmentation_choice, tune.trainings):
+        for module in (constants, ladder, apply, augmentation_probe, tune.trainings):
             assert [rung.min_steps for rung in module.LADDER] == [0, 7, 0]
         assert ladder.batch_of(before[1], 30) == 128
         assert augmentation_choice.STRENGTHS == ()

@@ -7,7 +7,8 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.evaluation.custom_metrics import METRICS
 from thumbnet.evaluation.unknown import check_network
 from thumbnet.kernels.choice import pick_kernels
-from thumbnet.runs.choices.augmentation import PROBE_POLICY, with_chosen_policy
+from thumbnet.runs.choices.augmentation import with_chosen_policy
+from thumbnet.runs.choices.augmentation_probe import PROBE_POLICY
 from thumbnet.runs.choices.init import check_start, start_with
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.parts import build_model, check_sizes

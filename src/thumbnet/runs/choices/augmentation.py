@@ -22,30 +22,22 @@ from jaxtyping import Bool, Float64, UInt8
 from torch import Tensor, nn
 
 from thumbnet.config import TrainConfig
-from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset, Split
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import predict_logits
-from thumbnet.runs.init import begin_with_trained_weights
-from thumbnet.runs.parts import build_model, fit_config
-from thumbnet.runs.planning.apply import as_rung
-from thumbnet.runs.planning.constants import LADDER, MIN_GROWING_SIDE, SCALE_STARTS, SCALES
+from thumbnet.runs.choices.augmentation_probe import PROBE_POLICY, train_probe
 from thumbnet.runs.resolve import Say
 from thumbnet.specs.policies import AUTO
 from thumbnet.terminal.text import counted
 from thumbnet.training.inputs import resolve_inputs
-from thumbnet.training.progress import Silent
 
 MIN_IMAGES = 30  # of validation: fewer say nothing
 MIN_IMAGES_OF_TURNS = 100  # of validation: fewer say whether flips to the left and right do harm, and no more
 MOST_IMAGES = 2000  # of validation, that are looked at in each view
-PROBE_SHARE = 0.1  # of the epochs
-PROBE_STEPS, MOST_PROBE_STEPS = 100, 400  # at least, where the training has so many, and at most
 TRUSTED_STEPS = 60  # after fewer, the model is asked for flips to the left and right alone
 LOST_SHARE = 0.15  # of what the model knows beyond chance, that a harmless change may cost
 STANDARD_ERRORS = 2.0  # that flips to the left and right may cost, since they are harmless as a rule
 USUAL = "left-right"
-PROBE_POLICY = "shift2-flip"
 AS_CHEAP = (PROBE_POLICY, "shift-flip")  # what they take goes unnoticed beside a step
 STRENGTHS = (  # up to so many epochs: the policies upright, with flips upside down, with quarter turns
     (12, ("shift-flip", "flips", "turns")),
@@ -151,7 +143,7 @@ def judge_policies(config: TrainConfig, dataset: Dataset, *, say: Say, most_step
     say(
         "Choosing the augmentation: a short training without any, looked at on flipped and turned validation images ..."
     )
-    model = _probe(config, dataset, most_steps=most_steps)
+    model = train_probe(config, dataset, most_steps=most_steps)
     changes = judge_changes(model, dataset, _some(dataset.val))
     knows_little = most_steps is not None and most_steps < TRUSTED_STEPS
     if knows_little or len(dataset.val) < MIN_IMAGES_OF_TURNS:
@@ -185,50 +177,11 @@ def judge_changes(model: nn.Module, dataset: Dataset, held_out: Split) -> list[C
     return changes
 
 
-def has_own_probe(config: TrainConfig) -> bool:
-    """Whether the short training is of the config's own network, since that begins with trained weights."""
-    return config.init is not None
-
-
-def grows_in_probe(sides: tuple[int, ...]) -> bool:
-    """Whether images of such height and width begin small in the short training."""
-    return min(sides) >= MIN_GROWING_SIDE
-
-
 def _some(split: Split) -> Split:
     """At most MOST_IMAGES of the split's images, at equal distances."""
     if len(split) <= MOST_IMAGES:
         return split
     return split.select(torch.linspace(0, len(split) - 1, MOST_IMAGES, device="cpu").round().long())
-
-
-def _probe(config: TrainConfig, dataset: Dataset, *, most_steps: int | None) -> nn.Module:
-    """A model that was trained for a part of the config's epochs, on images that were only shifted."""
-    num_epochs, grows = config.epochs, not has_own_probe(config) and grows_in_probe(dataset.image_shape[1:])
-    config = config if has_own_probe(config) else as_rung(config, LADDER[0], dataset)
-    steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
-    wanted = max(1, round(PROBE_SHARE * num_epochs), math.ceil(PROBE_STEPS / steps_per_epoch))
-    inputs = dataclasses.replace(
-        config.inputs,
-        augmentation=PROBE_POLICY,
-        flip=False,
-        alternating_flip=False,
-        scales=SCALES if grows else (1.0,),
-        scale_starts=SCALE_STARTS if grows else (0.0,),
-    )
-    steps = min(min(wanted, num_epochs) * steps_per_epoch, MOST_PROBE_STEPS)
-    short = config.replace(
-        inputs=inputs,
-        epochs=None,
-        steps=steps if most_steps is None else max(1, min(steps, most_steps)),
-        pace_starts=None,
-        pace_steps=None,
-        average_decay=0.0,
-    )
-    model = build_model(short, dataset)
-    begin_with_trained_weights(model, short, dataset)
-    fit_config(short, dataset, model, progress=Silent())
-    return model
 
 
 def _right(

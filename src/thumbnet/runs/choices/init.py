@@ -22,7 +22,7 @@ from thumbnet.data.dataset import Dataset, Split
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.pretrained import read_pretrained_card
-from thumbnet.runs.choices.augmentation import PROBE_POLICY
+from thumbnet.runs.choices.augmentation_probe import PROBE_POLICY
 from thumbnet.runs.choices.trials import train_shortly, trial_steps
 from thumbnet.runs.files.init_record import InitChoice, StartTrial
 from thumbnet.runs.init import begin_with_trained_weights, with_statistics_of_weights

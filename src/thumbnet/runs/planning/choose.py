@@ -12,14 +12,8 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
 from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.errors import ConfigError
-from thumbnet.runs.choices.augmentation import (
-    AS_CHEAP,
-    PolicyChoice,
-    grows_in_probe,
-    has_own_probe,
-    judge_policies,
-    with_policy,
-)
+from thumbnet.runs.choices.augmentation import AS_CHEAP, PolicyChoice, judge_policies, with_policy
+from thumbnet.runs.choices.augmentation_probe import grows_in_probe, has_own_probe
 from thumbnet.runs.files.init_record import InitChoice
 from thumbnet.runs.leaks import look_for_leaks
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
-from thumbnet.runs.choices.augmentation import PROBE_POLICY
+from thumbnet.runs.choices.augmentation_probe import PROBE_POLICY
 from thumbnet.runs.parts import check_sizes
 from thumbnet.runs.planning.apply import is_planned, with_rung
 from thumbnet.runs.planning.constants import (
