@@ -30,6 +30,8 @@ from thumbnet.errors import ConfigError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import load_checked, train
 from thumbnet.runs.choices.augmentation import Judgement
+from thumbnet.runs.folds.config import shared_config
+from thumbnet.runs.folds.table import FoldTable
 from thumbnet.runs.lr import find_recipe_lr
 from thumbnet.runs.planning import choose, facts, ladder, reasons
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
@@ -291,6 +293,16 @@ def test_a_policy_that_is_to_be_chosen_gets_a_part_of_the_time(tmp_path: Path, m
     assert planned.record.probe_steps == most_steps
 
 
+@pytest.mark.parametrize("flips", [False, True])
+def test_an_alternating_flip_that_is_given_goes_where_flips_do_harm(
+    flips: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judgement = Judgement(default_flip=flips, why="it is made up")
+    monkeypatch.setattr(choose, "judge_policies", lambda config, dataset, **more: judgement)
+    planned = FakeTime(step_s=0.5).plan(planned_config(tmp_path, augmentation="auto", alternating_flip=True))
+    assert (planned.config.inputs.flip, planned.config.inputs.alternating_flip) == (flips, flips)
+
+
 @pytest.mark.parametrize(
     ("step_s", "strong_step_s", "expected", "num_measured"),
     [
@@ -346,15 +358,28 @@ def test_a_cheaper_recipe_is_taken_where_the_measured_speed_is_lower(
     assert record.not_taken[-1].against.startswith("measured, it would get ")
 
 
-def made_plan(config: TrainConfig, **more: Any) -> Planned:
-    """A plan of five steps, of which the second takes a minute: no more than two are left after that."""
-    dataset, _ = load_data(config.replace(minutes=None, epochs=1), say=say_nothing)
-    record = PlanRecord(
-        minutes=1.0, facts=facts_of(dataset), recipe="small", steps=5, epochs=3, max_steps=30, image_s=1e-3,
+def record_of(recipe: str, facts: DataFacts) -> PlanRecord:
+    return PlanRecord(
+        minutes=1.0, facts=facts, recipe=recipe, steps=5, epochs=3, max_steps=30, image_s=1e-3,
         reading_s=0.1, planned_s=0.2, reserve_s=0.5, scoring_s=0.0, tolerance_s=1e9, step_s=(StepTime(16, 16, 0.01),),
         reasons=("1 minutes: chosen for the test.",),
     )  # fmt: skip
-    return Planned(config.replace(minutes=None, steps=5), dataset, record)
+
+
+def made_plan(config: TrainConfig, **more: Any) -> Planned:
+    """A plan of five steps, of which the second takes a minute: no more than two are left after that."""
+    dataset, _ = load_data(config.replace(minutes=None, epochs=1), say=say_nothing)
+    return Planned(config.replace(minutes=None, steps=5), dataset, record_of("small", facts_of(dataset)))
+
+
+@pytest.mark.parametrize(("augmentation", "alternates"), [("none", False), ("strong", True)])
+def test_folds_have_an_alternating_flip_of_the_plans_where_their_policy_flips(
+    augmentation: str, alternates: bool
+) -> None:
+    asked = load_recipe("auto", settings=[f"augmentation={augmentation}"])
+    first = with_rung(asked, LADDER[1], FACTS, grows=True)
+    plan = record_of(LADDER[1].recipe, FACTS)
+    assert shared_config(asked, first, FoldTable(()), ("a", "b"), plan).inputs.alternating_flip is alternates
 
 
 def test_a_run_records_its_plan_and_its_config_trains_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -264,7 +264,8 @@ def test_a_run_records_the_policy_and_why(tmp_path: Path, monkeypatch: pytest.Mo
     again = train(run.config, run_dir=tmp_path / "again", log_style="silent", pictures=False)
     assert again.metrics["test_loss"] == run.metrics["test_loss"]  # the choice took nothing from the training's chance
     forced = train(config.replace(flip=True), run_dir=tmp_path / "forced", log_style="silent", pictures=False)
-    assert forced.config.inputs.flip is True
+    assert (forced.config.inputs.flip, forced.config.inputs.alternating_flip) == (True, True)
+    assert "# augmentation: flips, with flips left to right, for 1 epoch;" in (forced.path / "config.toml").read_text()
 
 
 def test_a_policy_must_be_named_where_nothing_chooses_it(tmp_path: Path) -> None:

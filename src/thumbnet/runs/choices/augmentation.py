@@ -16,6 +16,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float64, UInt8
@@ -66,11 +67,15 @@ class PolicyChoice:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What validation images say of flips and turns; `default_flip` where they say nothing, and `why` they do not."""
+    """What validation images say of flips and turns; `default_flip` where they say nothing, and `why` they do not.
+
+    `given_flip` is the config's own, which holds whatever they say, unless it is `auto`.
+    """
 
     changes: Sequence[Change] = ()
     default_flip: bool = True
     why: str = ""
+    given_flip: bool | Literal["auto"] = "auto"
 
     def choice(self, epochs: int) -> PolicyChoice:
         """The policy of a training of so many epochs."""
@@ -81,7 +86,8 @@ class Judgement:
             name = turned
         elif "upside down" in harmless:
             name = flipped
-        return PolicyChoice(name, USUAL in harmless if self.changes else self.default_flip)
+        found = USUAL in harmless if self.changes else self.default_flip
+        return PolicyChoice(name, self.given_flip if isinstance(self.given_flip, bool) else found)
 
     def reason(self, choice: PolicyChoice, epochs: int) -> str:
         """Why a training of so many epochs has this policy, in a sentence for people."""
@@ -116,11 +122,12 @@ def with_chosen_policy(
 
 
 def with_policy(config: TrainConfig, dataset: Dataset, choice: PolicyChoice) -> TrainConfig:
-    """The resolved config with this policy; it flips as the config says, unless that leaves it open."""
-    flip = choice.flip if config.inputs.flip == "auto" else config.inputs.flip
-    alternating = config.inputs.alternating_flip and flip is True
+    """The resolved config with this policy, and with an alternating flip only where that flips."""
     inputs = dataclasses.replace(
-        config.inputs, augmentation=choice.augmentation, flip=flip, alternating_flip=alternating
+        config.inputs,
+        augmentation=choice.augmentation,
+        flip=choice.flip,
+        alternating_flip=config.inputs.alternating_flip and choice.flip,
     )
     return config.replace(inputs=resolve_inputs(inputs, dataset))
 
@@ -131,6 +138,10 @@ def judge_policies(config: TrainConfig, dataset: Dataset, *, say: Say, most_step
     Raises:
         ConfigError: no images are held out for validation.
     """
+    return dataclasses.replace(_judged(config, dataset, say, most_steps), given_flip=config.inputs.flip)
+
+
+def _judged(config: TrainConfig, dataset: Dataset, say: Say, most_steps: int | None) -> Judgement:
     if dataset.val is None:
         raise ConfigError(
             "augmentation is 'auto', but no images are held out for validation",

@@ -13,7 +13,7 @@ from thumbnet.evaluation.binary import rarer_class
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.folds.table import FoldTable
 from thumbnet.runs.init import load_trained
-from thumbnet.runs.planning.apply import is_planned
+from thumbnet.runs.planning.apply import is_planned, may_flip
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.specs.checks import MAX_RUNS
 from thumbnet.specs.division import MAX_FOLDS
@@ -90,5 +90,5 @@ def shared_config(
 def _alternates(config: TrainConfig, plan: PlanRecord | None) -> bool:
     """Whether flips alternate, if there are any, which each fold finds out."""
     if plan is not None and is_planned(config, "alternating_flip"):
-        return load_recipe(plan.recipe).inputs.alternating_flip and config.inputs.flip is not False
+        return load_recipe(plan.recipe).inputs.alternating_flip and may_flip(config)
     return config.inputs.alternating_flip

@@ -83,7 +83,7 @@ def with_rung(config: TrainConfig, rung: Rung, facts: DataFacts, *, grows: bool)
             values.pop(name, None)
             if name in its:
                 values[name] = its[name]
-        if "alternating_flip" in planned and not _may_flip(config):
+        if "alternating_flip" in planned and not may_flip(config):
             values["alternating_flip"] = False
         if "nesterov" in planned and values.get("momentum") == 0:
             values.pop("nesterov", None)
@@ -102,7 +102,7 @@ def with_rung(config: TrainConfig, rung: Rung, facts: DataFacts, *, grows: bool)
     return config_from_dict(values)
 
 
-def _may_flip(config: TrainConfig) -> bool:
+def may_flip(config: TrainConfig) -> bool:
     """Whether the config's augmentation flips images, or is still to be chosen."""
     name = config.inputs.augmentation
     assert isinstance(name, str)  # as a config has it

@@ -168,7 +168,9 @@ def plan_training(
 
         def with_it(choice: PolicyChoice) -> Measured:
             chosen = with_policy(probed, data, choice).inputs
-            own = config.replace(augmentation=chosen.augmentation, flip=chosen.flip)
+            own = config.replace(
+                augmentation=chosen.augmentation, flip=chosen.flip, alternating_flip=chosen.alternating_flip
+            )
             known = cheap.speed if chosen.augmentation in AS_CHEAP else None  # it was measured with such a one
             return measured(own, rung, data, facts, budget, times, measures, speed=known).at_most(steps_left)
 
