@@ -26,7 +26,7 @@ from thumbnet.runs.choices.augmentation import (
     judge_changes,
     judge_policies,
 )
-from thumbnet.runs.choices.augmentation_probe import MOST_PROBE_STEPS, train_probe
+from thumbnet.runs.choices.augmentation_probe import MOST_PROBE_STEPS, short_training, train_probe
 from thumbnet.runs.resolve import resolve_config
 from thumbnet.runs.train import train
 from thumbnet.specs.inputs import Inputs
@@ -66,7 +66,7 @@ def halves(num_images: int = 120, *, width: int = 8, is_bright: bool = False) ->
         else:
             images[number, :, :, label * width // 2 : (label + 1) * width // 2] += 100
     split = Split(images, labels)
-    return Dataset(split, split, split, ("a", "b"), (0.5,), (0.2,), True, Source("made-up", "made up"))
+    return Dataset(split, split, split, ("a", "b"), (0.5,), (0.2,), True, Source("npz:x.npz", "made up"))
 
 
 def harmless(model: nn.Module, dataset: Dataset) -> list[str]:
@@ -134,7 +134,7 @@ def test_only_flips_to_the_left_and_right_may_cost_what_chance_may(monkeypatch: 
 
 @pytest.fixture
 def config() -> TrainConfig:
-    return small_config(Path("x.npz"), augmentation="auto")
+    return small_config(Path("x.npz"), augmentation="auto", epochs=50)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_the_policy_has_what_is_harmless_and_is_as_strong_as_the_training_is_lon
     config: TrainConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(augmentation_choice, "train_probe", lambda config, dataset, most_steps: model)
+    monkeypatch.setattr(augmentation_choice, "train_probe", lambda short, dataset: model)
     judgement = judge_policies(config, halves(is_bright=is_bright), say=lambda text: None)
     choice = judgement.choice(epochs)
     assert (choice.augmentation, choice.flip) == expected
@@ -166,7 +166,7 @@ def test_without_enough_images_only_what_is_known_of_the_source_counts(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        augmentation_choice, "train_probe", lambda config, dataset, most_steps: pytest.fail("a training for nothing")
+        augmentation_choice, "train_probe", lambda short, dataset: pytest.fail("a training for nothing")
     )
     few = judge_policies(config, halves(28), say=lambda text: None)
     assert few.choice(1) == PolicyChoice("shift-flip", flip=True)
@@ -185,11 +185,11 @@ def test_the_short_training_is_of_the_recipe_that_learns_soonest_and_no_longer_t
 ) -> None:
     trained: list[TrainConfig] = []
     monkeypatch.setattr(augmentation_probe, "fit_config", lambda config, *_, **__: trained.append(config))
-    own = replace(halves(), source=Source("npz:x.npz", "made up"))
+    own = halves()
     fields = {"model": "thumb-200k", "model_options": {}, "batch_size": 2, "epochs": 200, "optimizer": AdamW(lr=0.1)}
     slow = resolve_config(config.replace(**fields), own)
     for most_steps in (None, 7):
-        train_probe(slow, own, most_steps=most_steps)
+        train_probe(short_training(slow, own, most_steps=most_steps), own)
     whole, short = trained
     sprint = load_recipe("sprint")
     assert (whole.model, whole.batch_size, whole.inputs.augmentation) == ("sprint", 32, "shift2-flip")
@@ -198,17 +198,23 @@ def test_the_short_training_is_of_the_recipe_that_learns_soonest_and_no_longer_t
     assert whole.steps == 100  # 25 epochs of 4 steps; a tenth of 200 epochs are fewer
     assert short.steps == 7
     longer = slow.replace(epochs=10_000)
-    train_probe(longer, own, most_steps=None)
-    assert trained[-1].steps == MOST_PROBE_STEPS
+    assert short_training(longer, own, most_steps=None).steps == MOST_PROBE_STEPS
 
 
 def test_after_few_steps_only_flips_to_the_left_and_right_are_judged(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(augmentation_choice, "train_probe", lambda config, dataset, most_steps: Brightness())
-    for most_steps, expected in ((59, "shift-flip"), (60, "turns"), (None, "turns")):
-        judgement = judge_policies(config, halves(is_bright=True), say=lambda text: None, most_steps=most_steps)
-        choice = judgement.choice(config.epochs)
+    monkeypatch.setattr(augmentation_choice, "train_probe", lambda short, dataset: Brightness())
+    for epochs, most_steps, expected in (
+        (50, 59, "shift-flip"),
+        (50, 60, "turns"),
+        (50, None, "turns"),
+        (14, None, "shift-flip"),  # of 4 steps
+        (15, None, "turns"),
+    ):
+        few = config.replace(epochs=epochs)
+        judgement = judge_policies(few, halves(is_bright=True), say=lambda text: None, most_steps=most_steps)
+        choice = judgement.choice(5)
         assert (choice.augmentation, choice.flip) == (expected, True)
 
 
@@ -227,9 +233,9 @@ def test_few_validation_images_still_tell_that_flips_change_the_classes(
     config: TrainConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(augmentation_choice, "train_probe", lambda config, dataset, most_steps: model)
+    monkeypatch.setattr(augmentation_choice, "train_probe", lambda short, dataset: model)
     dataset = halves(num_images, is_bright=isinstance(model, Brightness))
-    choice = judge_policies(config, dataset, say=lambda text: None).choice(config.epochs)
+    choice = judge_policies(config, dataset, say=lambda text: None).choice(5)
     assert (choice.augmentation, choice.flip) == expected
 
 
@@ -238,7 +244,7 @@ def test_no_more_validation_images_are_looked_at_than_tell(
 ) -> None:
     looked_at: list[int] = []
     monkeypatch.setattr(augmentation_choice, "MOST_IMAGES", 110)
-    monkeypatch.setattr(augmentation_choice, "train_probe", lambda config, dataset, most_steps: Side())
+    monkeypatch.setattr(augmentation_choice, "train_probe", lambda short, dataset: Side())
     monkeypatch.setattr(
         augmentation_choice, "judge_changes", lambda model, dataset, held_out: looked_at.append(len(held_out)) or []
     )
@@ -250,6 +256,7 @@ def test_no_more_validation_images_are_looked_at_than_tell(
 def test_a_run_records_the_policy_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(augmentation_choice, "MIN_IMAGES", 8)
     monkeypatch.setattr(augmentation_choice, "MIN_IMAGES_OF_TURNS", 8)
+    monkeypatch.setattr(augmentation_choice, "TRUSTED_STEPS", 1)
     judged = [Change("left-right", 0.9, 0.5, False), Change("upside down", 0.9, 0.9, True)]
     monkeypatch.setattr(augmentation_choice, "judge_changes", lambda model, dataset, held_out: judged)
     config = small_config(write_small_data(tmp_path / "data.npz"), augmentation="auto", alternating_flip=True)

@@ -26,7 +26,7 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset, Split
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import predict_logits
-from thumbnet.runs.choices.augmentation_probe import PROBE_POLICY, train_probe
+from thumbnet.runs.choices.augmentation_probe import PROBE_POLICY, short_training, train_probe
 from thumbnet.runs.resolve import Say
 from thumbnet.specs.policies import AUTO
 from thumbnet.terminal.text import counted
@@ -154,10 +154,10 @@ def _judged(config: TrainConfig, dataset: Dataset, say: Say, most_steps: int | N
     say(
         "Choosing the augmentation: a short training without any, looked at on flipped and turned validation images ..."
     )
-    model = train_probe(config, dataset, most_steps=most_steps)
-    changes = judge_changes(model, dataset, _some(dataset.val))
-    knows_little = most_steps is not None and most_steps < TRUSTED_STEPS
-    if knows_little or len(dataset.val) < MIN_IMAGES_OF_TURNS:
+    short = short_training(config, dataset, most_steps=most_steps)
+    assert short.steps is not None
+    changes = judge_changes(train_probe(short, dataset), dataset, _some(dataset.val))
+    if short.steps < TRUSTED_STEPS or len(dataset.val) < MIN_IMAGES_OF_TURNS:
         changes = [change for change in changes if change.name == USUAL]
     if not changes:
         return Judgement(why="the short training learnt too little to tell what else keeps the classes")

@@ -31,8 +31,8 @@ def grows_in_probe(sides: tuple[int, ...]) -> bool:
     return min(sides) >= MIN_GROWING_SIDE
 
 
-def train_probe(config: TrainConfig, dataset: Dataset, *, most_steps: int | None) -> nn.Module:
-    """A model that was trained for a part of the config's epochs, on images that were only shifted."""
+def short_training(config: TrainConfig, dataset: Dataset, *, most_steps: int | None) -> TrainConfig:
+    """A training, in steps, for a part of the config's epochs, on images that are only shifted."""
     num_epochs, grows = config.epochs, not has_own_probe(config) and grows_in_probe(dataset.image_shape[1:])
     config = config if has_own_probe(config) else as_rung(config, LADDER[0], dataset)
     steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
@@ -46,7 +46,7 @@ def train_probe(config: TrainConfig, dataset: Dataset, *, most_steps: int | None
         scale_starts=SCALE_STARTS if grows else (0.0,),
     )
     steps = min(min(wanted, num_epochs) * steps_per_epoch, MOST_PROBE_STEPS)
-    short = config.replace(
+    return config.replace(
         inputs=inputs,
         epochs=None,
         steps=steps if most_steps is None else max(1, min(steps, most_steps)),
@@ -54,6 +54,10 @@ def train_probe(config: TrainConfig, dataset: Dataset, *, most_steps: int | None
         pace_steps=None,
         average_decay=0.0,
     )
+
+
+def train_probe(short: TrainConfig, dataset: Dataset) -> nn.Module:
+    """The model that a short training makes."""
     model = build_model(short, dataset)
     begin_with_trained_weights(model, short, dataset)
     fit_config(short, dataset, model, progress=Silent())
