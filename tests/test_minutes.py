@@ -181,6 +181,8 @@ def test_classes_of_very_unequal_size_weigh_the_same() -> None:
     assert with_rung(load_recipe("auto"), LADDER[0], unequal, grows=True).objective.class_weights == "balanced"
     given = load_recipe("auto", settings=["class_weights=none"])
     assert with_rung(given, LADDER[0], unequal, grows=True).objective.class_weights == "none"
+    lacking = dataclasses.replace(FACTS, class_counts=(4500, 500, 0))  # of a data source of the user's
+    assert with_rung(load_recipe("auto"), LADDER[0], lacking, grows=True).objective.class_weights == "none"
 
 
 def test_a_model_of_no_recipe_is_trained_as_the_quick_one_is() -> None:
@@ -273,6 +275,14 @@ def test_a_plan_fills_the_time_that_is_left(tmp_path: Path) -> None:
     assert (planned.config.steps, planned.config.minutes, planned.config.epochs) == (record.steps, None, 0)
     assert plan_from_dict(json.loads(json.dumps(plan_to_dict(record))), name="plan.json") == record
     assert record.reasons[0].startswith("1 minutes: sprint at 16x16 pixels, ")
+
+
+def test_test_images_that_are_scored_after_every_epoch_take_time(tmp_path: Path) -> None:
+    once, always = (
+        FakeTime(step_s=0.5).plan(planned_config(tmp_path, score_test=score_test)).record
+        for score_test in ("end", "each-epoch")
+    )
+    assert always.scoring_s - once.scoring_s == pytest.approx(1e-4 * always.facts.num_test)
 
 
 def test_a_policy_that_is_to_be_chosen_gets_a_part_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,8 @@ def with_rung(config: TrainConfig, rung: Rung, facts: DataFacts, *, grows: bool)
         values |= {name: rate for name, rate in _rates(recipe, batch).items() if name in planned}
     if "scales" in planned:
         values["scales"], values["scale_starts"] = (SCALES, SCALE_STARTS) if grows else ((1.0,), (0.0,))
-    is_unequal = max(facts.class_counts) >= UNEQUAL_FROM * min(facts.class_counts)
+    rarest, commonest = min(facts.class_counts), max(facts.class_counts)
+    is_unequal = 0 < UNEQUAL_FROM * rarest <= commonest  # a class without images has no weight
     can_weigh = config.inputs.sampler == "shuffled" and not facts.has_several_labels
     has_threshold = config.decisions.threshold != "none"  # which is picked for unequal classes already
     if "class_weights" in planned and is_unequal and can_weigh and not has_threshold:

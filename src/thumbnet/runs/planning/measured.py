@@ -78,7 +78,8 @@ def measured(
     left_s = times.left_s(facts, speed.eval_image_s, sides) - SETUP_S
     steps_per_epoch = num_batches(facts.num_train, resolved.batch_size)
     step_s = _mean_step_s(resolved, dataset, speed)
-    scoring_s = speed.eval_image_s * facts.num_val + CHECKPOINT_S
+    num_scored = facts.num_val + (facts.num_test if resolved.score_test == "each-epoch" else 0)
+    scoring_s = speed.eval_image_s * num_scored + CHECKPOINT_S
     score_every = resolved.score_every
     if is_planned(config, "score_every"):
         score_every = math.ceil(scoring_s / (SCORING_SHARE * steps_per_epoch * step_s))
