@@ -344,6 +344,22 @@ def test_a_policy_that_takes_time_is_measured_with_it_and_is_for_the_epochs_that
     assert sentence in planned.dataset.source.remarks
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"threshold": "f1", "positive": "zebra"}, "zebra"),
+        ({"val_fraction": 0.0, "patience": 3}, "patience is 3, but no images are held out"),
+        ({"class_weights": {"zebra": 2}}, "class_weights names 'zebra'"),
+    ],
+)
+def test_what_a_training_refuses_is_refused_before_anything_is_tried(
+    fields: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "judge_policies", lambda *given, **more: pytest.fail("a short training for nothing"))
+    with pytest.raises(ConfigError, match=message):
+        FakeTime(step_s=0.5).plan(planned_config(tmp_path, augmentation="auto", **fields))
+
+
 def test_too_few_minutes_are_refused_with_their_numbers(tmp_path: Path) -> None:
     fake = FakeTime(step_s=30.0)
     with pytest.raises(ConfigError, match=r"1 minutes are over before the first steps: reading 40 images takes"):

@@ -8,7 +8,7 @@ from thumbnet.evaluation.custom_metrics import METRICS
 from thumbnet.evaluation.unknown import check_network
 from thumbnet.kernels.choice import pick_kernels
 from thumbnet.runs.choices.augmentation import with_chosen_policy
-from thumbnet.runs.choices.augmentation_probe import PROBE_POLICY
+from thumbnet.runs.choices.augmentation_probe import without_open_policy
 from thumbnet.runs.choices.init import check_start, start_with
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.parts import build_model, check_sizes
@@ -47,12 +47,10 @@ def load_checked(
         for weights in (None, config.model):
             start = start_with(asked, dataset, weights)
             check_start(start)
-            is_open = start.resolved.inputs.augmentation == AUTO
-            trained = start.resolved.replace(augmentation=PROBE_POLICY) if is_open else start.resolved
-            check_trainable(trained, start.dataset, say=say)
+            check_trainable(without_open_policy(start.resolved), start.dataset, say=say)
         return dataset, config
     if config.inputs.augmentation == AUTO:
-        check_trainable(config.replace(augmentation=PROBE_POLICY), dataset, say=say)
+        check_trainable(without_open_policy(config), dataset, say=say)
         config, dataset = with_chosen_policy(config, dataset, say=say, most_steps=most_probe_steps)
     check_trainable(config, dataset, say=say)
     return dataset, config

@@ -14,11 +14,18 @@ from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.parts import build_model, fit_config
 from thumbnet.runs.planning.apply import as_rung
 from thumbnet.runs.planning.constants import LADDER, MIN_GROWING_SIDE, SCALE_STARTS, SCALES
+from thumbnet.specs.policies import AUTO
 from thumbnet.training.progress import Silent
 
 PROBE_SHARE = 0.1  # of the epochs
 PROBE_STEPS, MOST_PROBE_STEPS = 100, 400  # at least, where the training has so many, and at most
 PROBE_POLICY = "shift2-flip"
+
+
+def without_open_policy(config: TrainConfig) -> TrainConfig:
+    """The config with the short training's policy in the place of one that is still to be chosen, so that it can be
+    checked and measured before."""
+    return config.replace(augmentation=PROBE_POLICY) if config.inputs.augmentation == AUTO else config
 
 
 def has_own_probe(config: TrainConfig) -> bool:

@@ -13,9 +13,10 @@ from thumbnet.data.leaks import Leaks
 from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.errors import ConfigError
 from thumbnet.runs.choices.augmentation import AS_CHEAP, PolicyChoice, judge_policies, with_policy
-from thumbnet.runs.choices.augmentation_probe import grows_in_probe, has_own_probe
+from thumbnet.runs.choices.augmentation_probe import grows_in_probe, has_own_probe, without_open_policy
 from thumbnet.runs.files.init_record import InitChoice
 from thumbnet.runs.leaks import look_for_leaks
+from thumbnet.runs.load_checked import check_trainable
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init
 from thumbnet.runs.planning.constants import (
     ENOUGH_EPOCHS,
@@ -142,6 +143,7 @@ def plan_training(
         against = f"measured, it would get {made.epochs:.0f} of the {needed} epochs that it needs"
         not_taken.append(Candidate(rung.recipe, sides, made.epochs, against))
         rung = rungs[rungs.index(rung) - 1]
+    check_trainable(without_open_policy(made.resolved), dataset, say=say)  # before anything is tried, which takes long
     init_choice, steps_left = None, int((1 - BOTH_TRIALS) * made.fitting_steps) if chooses_init else None
     if chooses_init and not leaves_init_open and made.steps >= 2:
         near = nearest_with_weights(config, rungs, rung)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from thumbnet.config import TrainConfig
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset
-from thumbnet.runs.choices.augmentation_probe import PROBE_POLICY
+from thumbnet.runs.choices.augmentation_probe import without_open_policy
 from thumbnet.runs.parts import check_sizes
 from thumbnet.runs.planning.apply import is_planned, with_rung
 from thumbnet.runs.planning.constants import (
@@ -23,7 +23,6 @@ from thumbnet.runs.planning.ladder import Budget, DataFacts, can_grow, epochs_in
 from thumbnet.runs.planning.speed import Measures, Speed
 from thumbnet.runs.planning.times import Times
 from thumbnet.runs.resolve import resolve_config
-from thumbnet.specs.policies import AUTO
 
 SHARES_OF = 1000  # steps, which a training's sizes are counted over
 
@@ -70,8 +69,7 @@ def measured(
     chosen = with_rung(config, rung, facts, grows=can_grow(rung, sides, epochs))
     resolved = resolve_config(chosen, dataset)
     check_sizes(resolved, dataset)
-    is_open = resolved.inputs.augmentation == AUTO  # it is chosen by the number of epochs that this gives
-    trained = resolved.replace(augmentation=PROBE_POLICY) if is_open else resolved
+    trained = without_open_policy(resolved)  # it is chosen by the number of epochs that this gives
     speed = measures.speed(trained, dataset, seconds=MEASURED_S) if speed is None else speed
     if times.goes_without_robustness(facts, speed.eval_image_s, sides):
         chosen, resolved = (each.replace(report_robustness=False) for each in (chosen, resolved))
