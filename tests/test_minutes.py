@@ -9,7 +9,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from thumbnet.runs import load_checked, train
 from thumbnet.runs.choices.augmentation import Judgement
 from thumbnet.runs.folds.config import shared_config
 from thumbnet.runs.folds.table import FoldTable
+from thumbnet.runs.listing import list_runs
 from thumbnet.runs.lr import find_recipe_lr
 from thumbnet.runs.planning import choose, facts, ladder, reasons
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
@@ -49,6 +50,8 @@ from thumbnet.runs.seeds import train as seeds
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.optimizers import SGD
 from thumbnet.specs.policies import POLICIES, PolicyTraits
+from thumbnet.training.state import TrainingState
+from thumbnet.training.stopping import STOP, Stop
 
 FACTS = DataFacts(5000, 500, 500, (2500, 2500), 3, (32, 32), False)
 
@@ -508,17 +511,59 @@ def test_steps_and_epochs_that_do_not_fit_the_data_are_refused(tmp_path: Path) -
         train.train(config, run_dir=tmp_path / "run", log_style="silent")
 
 
+def in_no_hurry(max_steps: int) -> Callable[..., Planned]:
+    """The plan is for ten steps, and the clock has time for many more."""
+
+    def plan(config: TrainConfig, **more: Any) -> Planned:
+        planned = made_plan(config)
+        record = dataclasses.replace(planned.record, tolerance_s=0.0, steps=10, max_steps=max_steps)
+        return Planned(planned.config.replace(steps=10), planned.dataset, record)
+
+    return plan
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Stop | None], Path]:
+    """A run of which five epochs were planned: the clock made seven of them, and after the sixth it was stopped, or
+    interrupted."""
+
+    def run(answer: Stop | None) -> Path:
+        def after_the_sixth(state: TrainingState) -> Stop | None:
+            if state.epoch == 6 and answer is None:
+                raise KeyboardInterrupt
+            return answer if state.epoch == 6 else None
+
+        monkeypatch.setattr(train, "plan_training", in_no_hurry(13))
+        with suppress(KeyboardInterrupt):
+            config = planned_config(tmp_path)
+            train.train(config, run_dir=tmp_path / "run", pictures=False, on_epoch_end=after_the_sixth)
+        return tmp_path / "run"
+
+    return run
+
+
+def test_a_training_that_is_stopped_is_told_of_the_epochs_that_the_clock_had_made(
+    stopped: Callable[[Stop | None], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped(STOP)
+    assert "Ended early, after epoch 6 of 7: on_epoch_end returned STOP." in capsys.readouterr().err
+
+
+def test_a_training_that_goes_on_is_told_of_the_epochs_that_the_clock_had_made(
+    stopped: Callable[[Stop | None], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = stopped(None)
+    assert [row.state for row in list_runs(path)] == ["stopped after epoch 6, 5 were planned"]
+    resumed = resume(path, pictures=False)
+    assert f"Resuming {path} after epoch 6 of 7." in capsys.readouterr().err
+    assert resumed.config.epochs == 7
+
+
 def test_a_training_that_the_clock_made_the_longest_there_is_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The plan is for ten steps, and the clock has time for many more; a plan makes no more than twelve."""
-
-    def in_no_hurry(config: TrainConfig, **more: Any) -> Planned:
-        planned = made_plan(config)
-        record = dataclasses.replace(planned.record, tolerance_s=0.0, steps=10, max_steps=12)
-        return Planned(planned.config.replace(steps=10), planned.dataset, record)
-
-    monkeypatch.setattr(train, "plan_training", in_no_hurry)
+    """A plan makes no more than twelve steps."""
+    monkeypatch.setattr(train, "plan_training", in_no_hurry(12))
     run = train.train(planned_config(tmp_path), run_dir=tmp_path / "run")
     assert (run.metrics["steps"], run.metrics["epochs"]) == (12, 6)
     (sentence,) = reasons.describe_longest(RunDir(run.path).read_plan(), [run.metrics])

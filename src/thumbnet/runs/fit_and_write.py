@@ -35,8 +35,9 @@ def fit_and_write(
     on_epoch_end: OnEpochEnd,
     resume_from: TrainingState | None,
     clock: Clock | None,
-) -> tuple[dict[str, object], str]:
-    """Train the model and write all but metrics.json; the metrics, and the device that it was trained on."""
+) -> tuple[dict[str, object], str, TrainConfig]:
+    """Train the model and write all but metrics.json; the metrics, the device that it was trained on, and the config
+    with the pace that was followed in the end."""
 
     def fitted(scored: Mapping[str, Callable[[nn.Module], S]]) -> FitResult[S]:
         teacher = build_teacher_logits(config, dataset, say=speaker(log_style))
@@ -58,9 +59,10 @@ def fit_and_write(
         labelled = fitted(label_scorers(dataset, *splits))
         from thumbnet.runs.results.write_labels import write_label_results  # not before: what draws takes a second
 
+        followed = _with_followed_pace(config, labelled.pace, dataset, folder)
         metrics = write_label_results(
             folder,
-            config=_with_followed_pace(config, labelled.pace, dataset, folder),
+            config=followed,
             asked=folder.read_asked(),
             dataset=dataset,
             model=model,
@@ -71,13 +73,14 @@ def fit_and_write(
             say=speaker(log_style),
             plan=folder.read_plan(),
         )
-        return metrics, labelled.device
+        return metrics, labelled.device, followed
     result = fitted(scorers(dataset, *splits))
     from thumbnet.runs.results.write import write_results
 
+    followed = _with_followed_pace(config, result.pace, dataset, folder)
     metrics = write_results(
         folder,
-        config=_with_followed_pace(config, result.pace, dataset, folder),
+        config=followed,
         asked=folder.read_asked(),
         dataset=dataset,
         model=model,
@@ -88,14 +91,19 @@ def fit_and_write(
         say=speaker(log_style),
         plan=folder.read_plan(),
     )
-    return metrics, result.device
+    return metrics, result.device, followed
 
 
 def _with_followed_pace(config: TrainConfig, pace: Pace | None, dataset: Dataset, folder: RunDir) -> TrainConfig:
     """The config with the pace that was followed in the end, which the folder's config.toml then has, too."""
+    followed = with_pace_of(config, pace, dataset)
+    if followed != config:
+        folder.write_config(followed, note=describe_data(dataset))
+    return followed
+
+
+def with_pace_of(config: TrainConfig, pace: Pace | None, dataset: Dataset) -> TrainConfig:
+    """The resolved config with the pace of its training, and the epochs that this makes; None: as the config says."""
     if pace is None or pace == config.pace:
         return config
-    steps_per_epoch = num_batches(len(dataset.train), config.batch_size)
-    config = config.with_pace(pace, steps_per_epoch=steps_per_epoch)
-    folder.write_config(config, note=describe_data(dataset))
-    return config
+    return config.with_pace(pace, steps_per_epoch=num_batches(len(dataset.train), config.batch_size))

@@ -14,7 +14,7 @@ from thumbnet.evaluation.intervals import Interval, accuracy_interval
 from thumbnet.runs.files.checksums import check_content, read_digests
 from thumbnet.runs.files.lock import is_locked
 from thumbnet.runs.files.metrics import METRICS_FORMAT, known_metrics
-from thumbnet.runs.files.names import ASKED, CONFIG, FOLDS, HISTORY, METRICS, SEEDS, SHARED_CONFIG, TRIAL
+from thumbnet.runs.files.names import ASKED, CONFIG, FOLDS, HISTORY, METRICS, PLAN, SEEDS, SHARED_CONFIG, TRIAL
 from thumbnet.runs.files.seed_list import SEEDS_FORMAT, seed_folder, seeds_from_dict
 from thumbnet.runs.folds.table import FOLDS_FORMAT, fold_list_from_dict
 from thumbnet.runs.settings import changed_settings
@@ -192,7 +192,11 @@ def _made(path: Path, state: str, known: Mapping[str, object]) -> RunRow:
 
 
 def _unfinished(path: Path, done: int, config: TrainConfig) -> str:
-    return "training" if is_locked(path) else f"stopped after epoch {done} of {config.epochs}"
+    if is_locked(path):
+        return "training"
+    if (path / PLAN).exists():  # the clock may have given it more epochs, or fewer
+        return f"stopped after epoch {done}, {config.epochs} were planned"
+    return f"stopped after epoch {done} of {config.epochs}"
 
 
 def _config(path: Path, name: str) -> TrainConfig:

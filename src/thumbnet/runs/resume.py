@@ -12,6 +12,7 @@ from thumbnet.errors import CheckpointError
 from thumbnet.runs.changes import check_accepted, config_changes
 from thumbnet.runs.environment import Environment, environment_of, using_threads
 from thumbnet.runs.files.names import CONFIG
+from thumbnet.runs.fit_and_write import with_pace_of
 from thumbnet.runs.known_data import Sibling
 from thumbnet.runs.loggers import loggers_to_go_on
 from thumbnet.runs.parts import build_model
@@ -159,8 +160,9 @@ def go_on(
             remember_folder(folder.path)
             if checkpoint is not None and checkpoint.config is None:
                 say("Its checkpoint is of an earlier version and records no threads and kernels: they may differ.")
-            done = 0 if checkpoint is None else checkpoint.state.epoch
-            say(f"Resuming {folder.path} after epoch {done} of {config.epochs}.")
+            done, pace = (0, None) if checkpoint is None else (checkpoint.state.epoch, checkpoint.state.pace)
+            epochs = with_pace_of(config, pace, dataset).epochs
+            say(f"Resuming {folder.path} after epoch {done} of {epochs}.")
             if of_ranks:
                 say(f"The end may differ in rounding, which metrics.json records: {', '.join(of_ranks)}.")
             if folder.read_plan() is not None:

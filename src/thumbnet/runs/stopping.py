@@ -67,12 +67,15 @@ def describe_stopping(config: TrainConfig, metrics: Mapping[str, object]) -> lis
     return sentences
 
 
-def describe_stopping_of_several(config: TrainConfig, metrics: Sequence[Mapping[str, object]]) -> list[str]:
-    """The same of trainings with one config, each of which was stopped by its own validation images."""
+def describe_stopping_of_several(configs: Sequence[TrainConfig], metrics: Sequence[Mapping[str, object]]) -> list[str]:
+    """The same of trainings by one recipe, each of which was stopped by its own validation images, and had perhaps a
+    pace of its own."""
     num_early = sum(known_metrics(each).stopped_early for each in metrics)
+    lengths = sorted({config.epochs for config in configs})
+    last = f"epoch {lengths[0]}" if len(lengths) == 1 else f"their last epochs, {lengths[0]} to {lengths[-1]}"
     sentences = []
     if num_early:
-        sentences.append(f"{num_early} of {len(metrics)} trainings ended early, before epoch {config.epochs}.")
-    if config.stopping.keep_weights == "best":
+        sentences.append(f"{num_early} of {len(metrics)} trainings ended early, before {last}.")
+    if configs[0].stopping.keep_weights == "best":
         sentences.append("The weights of each are those of its best epoch on its own validation images.")
     return sentences

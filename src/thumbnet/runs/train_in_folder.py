@@ -77,7 +77,7 @@ def train_in_folder(
                 keep(replace(state, stopped_by="callback"))
             return answer
 
-        metrics, fitted_on = fit_and_write(
+        metrics, fitted_on, followed = fit_and_write(
             folder,
             config,
             dataset,
@@ -90,7 +90,7 @@ def train_in_folder(
             clock=clock,
         )
         logs.run_ends(metrics)
-    for sentence in (*describe_stopping(config, metrics), *describe_longest(plan, [metrics])):
+    for sentence in (*describe_stopping(followed, metrics), *describe_longest(plan, [metrics])):
         say(sentence)
     if num_ranks_now() > 1:
         metrics["num_ranks"] = num_ranks_now()
