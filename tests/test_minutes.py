@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,14 @@ from PIL import Image
 
 from small_runs import small_config, write_small_data
 from thumbnet.cli import build_parser, main, training_verbs
-from thumbnet.config import TrainConfig, config_from_toml, config_to_toml
+from thumbnet.config import Option, TrainConfig, config_from_toml, config_to_toml
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.random_images import random_dataset
 from thumbnet.data.source_registry import source_name
 from thumbnet.data.sources import load_dataset
 from thumbnet.data_check.check import check_data
 from thumbnet.errors import ConfigError
+from thumbnet.models.registry import resolved_options
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import load_checked, train
 from thumbnet.runs.choices.augmentation import Judgement
@@ -34,7 +36,7 @@ from thumbnet.runs.folds.config import shared_config
 from thumbnet.runs.folds.table import FoldTable
 from thumbnet.runs.listing import list_runs
 from thumbnet.runs.lr import find_recipe_lr
-from thumbnet.runs.planning import choose, facts, ladder, reasons
+from thumbnet.runs.planning import apply, choose, facts, ladder, reasons
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
 from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.constants import LADDER, MEASURED_S, OTHER_MODELS, SCALES, Rung
@@ -225,6 +227,40 @@ def test_trained_weights_bring_their_model_along() -> None:
     assert with_rung(config, rung, FACTS, grows=False).optimizer.lr == load_recipe("thumb-100k").optimizer.lr
     given = load_recipe("auto", options={"init": "thumb-100k", "model": "sprint"})
     assert with_model_of_init(given) == given  # and refused where it is trained
+
+
+@pytest.mark.parametrize(
+    ("fields", "largest"),
+    [
+        ({"init": "thumb-20k"}, 96),
+        ({"init": "auto", "model": "thumb-20k"}, 96),
+        ({"model": "thumb-20k"}, 160),  # new weights
+        ({"init": "thumb-20k", "model_options": {"stem": "w4s4"}}, 160),
+        ({"init": "thumb-50k"}, 160),
+    ],
+)
+def test_the_size_is_one_at_which_trained_weights_can_be_begun_with(fields: dict[str, Any], largest: int) -> None:
+    """From 112 pixels on thumb-20k has a stem of fewer channels than its trained blocks take."""
+    rungs = candidate_rungs(with_model_of_init(load_recipe("auto", options=fields)))
+    facts = dataclasses.replace(FACTS, sides=(300, 300), is_resized=True)
+    assert sizes_of(facts, 100, 2**40, rungs)[-1] == largest
+
+
+def test_trained_weights_bring_no_stem_of_another_size_along_and_leave_a_given_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else smaller or larger images would have the stem of another size, and another cost than is reckoned with."""
+
+    def options_of(**options: str) -> dict[str, Option]:
+        card = SimpleNamespace(model="sprint", model_options=options)
+        monkeypatch.setattr(apply, "load_trained", lambda name: SimpleNamespace(card=card))
+        config = with_model_of_init(load_recipe("auto", options={"init": "runs/cells"}))
+        assert config.model == "sprint"
+        return dict(config.model_options)
+
+    usual = str(resolved_options("sprint", {})["blocks"])
+    given = load_recipe("auto", options={"init": "thumb-20k"}, settings=["model_options.stem=w3s2c24"])
+    assert dict(with_model_of_init(given).model_options) == {"stem": "w3s2c24"}
+    assert options_of(blocks=usual, stem="w4s2") == {}
+    assert options_of(blocks="c16p", stem="w4s2") == {"blocks": "c16p", "stem": "w4s2"}
 
 
 def test_verbs_that_do_not_train_one_run_refuse_a_plan(tmp_path: Path) -> None:

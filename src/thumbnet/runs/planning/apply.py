@@ -6,6 +6,7 @@ import dataclasses
 
 from thumbnet.config import AUTO_INIT, TrainConfig, config_from_dict, config_to_dict
 from thumbnet.data.dataset import Dataset
+from thumbnet.models.architecture import parse_stem, stem_for
 from thumbnet.models.registry import MODELS, image_sides, resolved_options
 from thumbnet.recipes import list_recipes, load_recipe
 from thumbnet.runs.init import load_trained
@@ -16,11 +17,13 @@ from thumbnet.runs.planning.constants import (
     RATES_BY_BATCH,
     SCALE_STARTS,
     SCALES,
+    SIZES,
     UNEQUAL_FROM,
     Rung,
 )
 from thumbnet.runs.planning.ladder import DataFacts, batch_of, rate_of, rungs_of
 from thumbnet.runs.resolve import resolve_config
+from thumbnet.runs.which import is_pretrained_name
 from thumbnet.specs.length import OF_THE_RECIPE
 from thumbnet.specs.policies import AUTO, POLICIES
 
@@ -40,8 +43,11 @@ def with_model_of_init(config: TrainConfig) -> TrainConfig:
     card = load_trained(config.init).card
     usual = resolved_options(card.model, {})
     own = {name: value for name, value in card.model_options.items() if value != usual.get(name)}
+    if "blocks" not in own:
+        own.pop("stem", None)  # that of the size which the weights are of: these images get the one of theirs
+    given = {} if is_planned(config, "model_options") else dict(config.model_options)
     planned = [name for name in config.planned or () if name not in ("model", "model_options")]
-    return config.replace(model=card.model, model_options=own, planned=planned)
+    return config.replace(model=card.model, model_options={**own, **given}, planned=planned)
 
 
 def candidate_rungs(config: TrainConfig) -> tuple[Rung, ...]:
@@ -55,7 +61,26 @@ def _with_sides(rung: Rung, config: TrainConfig) -> Rung:
     if model not in MODELS:
         return rung  # refused where it is created
     min_side, max_side = image_sides(model, config.model_options)
-    return dataclasses.replace(rung, min_side=min_side, max_side=max_side)
+    largest = [side for side in (max_side, _largest_for_weights(model, config)) if side is not None]
+    return dataclasses.replace(rung, min_side=min_side, max_side=min(largest, default=None))
+
+
+def _largest_for_weights(model: str, config: TrainConfig) -> int | None:
+    """The largest of SIZES at which the network's stem gives its blocks as many channels as the weights to begin with
+    know, and no blocks come before these; None: they can be begun with at each."""
+    weights = model if config.init == AUTO_INIT else config.init
+    stems = {side: stem_for(model, (side, side)) for side in SIZES}
+    is_as_usual = all(not first and parse_stem(stem).channels is None for stem, first in stems.values())
+    if weights is None or is_as_usual or {"stem", "blocks"} & config.model_options.keys():
+        return None
+    if config.init == AUTO_INIT and not is_pretrained_name(model):
+        return None  # refused where it is chosen
+    card = load_trained(weights).card
+    if card.model != model:
+        return None  # refused where it is trained
+    known = parse_stem(str(resolved_options(model, card.model_options)["stem"])).num_channels(card.image_shape[0])
+    taken = [side for side, (stem, first) in stems.items() if not first and parse_stem(stem).channels in (None, known)]
+    return max(taken, default=SIZES[0])
 
 
 def _rungs(config: TrainConfig) -> tuple[Rung, ...]:

@@ -11,8 +11,8 @@ class Rung:
     """A recipe that a plan may choose: `cost` is the time that it trains an image of 32 pixels for, over `sprint`'s.
 
     It is chosen from `min_epochs` epochs, `min_steps` steps of BATCH images and `min_images` training images on;
-    `grows`: its images may begin small. Its network takes images of `min_side` to `max_side` pixels a side, of which
-    None is no limit.
+    `grows`: its images may begin small. Its network, and weights that it begins with, take images of `min_side` to
+    `max_side` pixels a side, of which None is no limit.
     """
 
     recipe: str
