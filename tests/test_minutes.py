@@ -40,6 +40,7 @@ from thumbnet.runs.planning import apply, choose, facts, ladder, reasons
 from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
 from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.constants import LADDER, MEASURED_S, OTHER_MODELS, SCALES, Rung
+from thumbnet.runs.planning.cost import with_costs
 from thumbnet.runs.planning.facts import facts_of, look_at_folder
 from thumbnet.runs.planning.ladder import DataFacts, can_grow, size_cost, sizes_of
 from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_from_dict, plan_to_dict
@@ -246,7 +247,7 @@ def test_the_size_is_one_at_which_trained_weights_can_be_begun_with(fields: dict
     assert sizes_of(facts, 100, 2**40, rungs)[-1] == largest
 
 
-def test_trained_weights_bring_no_stem_of_another_size_along_and_leave_a_given_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trained_weights_bring_no_stem_along_and_leave_one_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else smaller or larger images would have the stem of another size, and another cost than is reckoned with."""
 
     def options_of(**options: str) -> dict[str, Option]:
@@ -683,6 +684,48 @@ def test_what_the_cache_has_is_not_to_be_decoded(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(choose, "look_at_folder", lambda config: dataclasses.replace(look, kept_sides=frozenset()))
     with pytest.raises(ConfigError, match="reading 40 images takes 1000 s"):
         FakeTime(step_s=0.01).plan(config)
+
+
+@pytest.mark.parametrize(("step_s", "expected", "refused"), [(0.001, 96, []), (5.0, 32, [96, 64, 48])])
+def test_a_network_that_no_recipe_is_of_is_measured_before_its_size_is_chosen(
+    step_s: float, expected: int, refused: list[int], tmp_path: Path
+) -> None:
+    """Larger images would leave a slow one a few epochs."""
+    for number in range(40):
+        file = tmp_path / "pictures" / str(number % 2) / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (120, 120), number).save(file)
+    fixed = {"augmentation": "shift-flip", "scales": [1.0], "scale_starts": [0.0]}
+    given = {"data": f"folder:{tmp_path / 'pictures'}", "model": "resnet8", "minutes": 1.0}
+    planned = FakeTime(step_s=step_s).plan(load_recipe("auto", options={**given, **fixed}))
+    assert planned.config.image_size == expected
+    assert [each.sides for each in planned.record.not_taken] == [(side, side) for side in refused]
+
+
+def test_the_cost_is_that_of_the_network_whatever_the_recipe_is_called() -> None:
+    fake = FakeTime(step_s=0.33e-3 * 128 * 7)  # of 128 images, seven times those of `sprint`
+
+    def cost_of(config: TrainConfig, rung: Rung) -> float:
+        (found,) = with_costs(config, [rung], FACTS, fake, image_s=0.33e-3)
+        return found.cost
+
+    given = load_recipe("auto", options={"model": "resnet8"})
+    assert cost_of(given, Rung("mine", 1.0, model="thumb-200k")) == 6.5
+    assert cost_of(given, Rung("quick", 1.0, model="resnet8")) == pytest.approx(7.0)
+    other_blocks = load_recipe("auto", settings=["model=sprint", "model_options.blocks=c8p"])
+    assert cost_of(other_blocks, Rung("sprint", 1.0)) == pytest.approx(7.0)
+    mine = load_recipe("sprint", options={"minutes": 5, "recipe": "mine", "image_size": "auto"})
+    assert [(rung.recipe, rung.network) for rung in candidate_rungs(mine)] == [("mine", "sprint")]
+
+
+def test_a_network_that_takes_no_small_images_is_not_measured_on_them() -> None:
+    class Refuses(FakeTime):
+        def speed(self, config: TrainConfig, dataset: Any, *, seconds: float) -> Speed:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    config = load_recipe("auto", options={"model": "resnet8"})
+    (rung,) = with_costs(config, candidate_rungs(config), FACTS, Refuses(step_s=1.0), image_s=0.33e-3)
+    assert rung.cost == 1.0
 
 
 @pytest.mark.parametrize("slow_one", [0, 20])

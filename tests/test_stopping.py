@@ -382,11 +382,10 @@ def test_trainings_on_several_folds_say_how_many_ended_early(data: Path) -> None
     metrics = load_metrics()
     several = [{**metrics, "stopped_early": early, "epochs": 4} for early in (True, False, True)]
     best = "The weights of each are those of its best epoch on its own validation images."
-    config = stopping_config(data)
-    assert describe_stopping_of_several(3 * [config], several) == ["2 of 3 trainings ended early, before epoch 8.", best]
+    config, ended = stopping_config(data), "2 of 3 trainings ended early, before"
+    assert describe_stopping_of_several(3 * [config], several) == [f"{ended} epoch 8.", best]
     paced = [config, config.replace(epochs=11), config.replace(epochs=9)]
-    early = "2 of 3 trainings ended early, before their last epochs, 8 to 11."
-    assert describe_stopping_of_several(paced, several) == [early, best]
+    assert describe_stopping_of_several(paced, several) == [f"{ended} their last epochs, 8 to 11.", best]
     assert describe_stopping_of_several([small_config(data)], [metrics]) == []
 
 

@@ -51,18 +51,18 @@ def with_model_of_init(config: TrainConfig) -> TrainConfig:
 
 
 def candidate_rungs(config: TrainConfig) -> tuple[Rung, ...]:
-    """The recipes that the plan may choose from, each with the sizes of images that its network takes; one alone where
-    the config leaves it no recipe's fields."""
-    return tuple(_with_sides(rung, config) for rung in _rungs(config))
+    """The recipes that the plan may choose from, each with its network and the sizes of images that this takes; one
+    alone where the config leaves it no recipe's fields."""
+    return tuple(_with_network(rung, config) for rung in _rungs(config))
 
 
-def _with_sides(rung: Rung, config: TrainConfig) -> Rung:
+def _with_network(rung: Rung, config: TrainConfig) -> Rung:
     model = load_recipe(rung.recipe).model if is_planned(config, "model") else config.model
     if model not in MODELS:
         return rung  # refused where it is created
     min_side, max_side = image_sides(model, config.model_options)
     largest = [side for side in (max_side, _largest_for_weights(model, config)) if side is not None]
-    return dataclasses.replace(rung, min_side=min_side, max_side=min(largest, default=None))
+    return dataclasses.replace(rung, model=model, min_side=min_side, max_side=min(largest, default=None))
 
 
 def _largest_for_weights(model: str, config: TrainConfig) -> int | None:

@@ -29,6 +29,7 @@ from thumbnet.runs.planning.constants import (
     TOLERANCE_SHARE,
     Rung,
 )
+from thumbnet.runs.planning.cost import with_costs
 from thumbnet.runs.planning.facts import Look, facts_of, look_at_folder
 from thumbnet.runs.planning.ladder import (
     Candidate,
@@ -125,6 +126,7 @@ def plan_training(
         measures_distances=config.decisions.share_unknown is not None,
     )
     if look is not None:
+        rungs = with_costs(config, rungs, look.facts, measures, image_s=image_s)
         side, not_taken = _size(look, times, rungs, may_grow=may_grow)
         config = config.replace(image_size=side)
         dataset, reading_s = _read(config, None, say=say, now=now)

@@ -12,7 +12,7 @@ class Rung:
 
     It is chosen from `min_epochs` epochs, `min_steps` steps of BATCH images and `min_images` training images on;
     `grows`: its images may begin small. Its network, and weights that it begins with, take images of `min_side` to
-    `max_side` pixels a side, of which None is no limit.
+    `max_side` pixels a side, of which None is no limit; `model` is that network's name, if it is not the recipe's.
     """
 
     recipe: str
@@ -23,6 +23,12 @@ class Rung:
     grows: bool = True
     min_side: int = 1
     max_side: int | None = None
+    model: str = ""
+
+    @property
+    def network(self) -> str:
+        """The name of the network that it trains."""
+        return self.model or self.recipe
 
     def takes(self, side: int) -> bool:
         """Whether its network takes images of this side in pixels."""

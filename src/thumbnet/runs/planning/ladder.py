@@ -101,7 +101,7 @@ def _area_behind_stem(model: str, sides: tuple[int, int], full: tuple[int, int])
 
 def epochs_in(budget: Budget, facts: DataFacts, rung: Rung, sides: tuple[int, int], *, may_grow: bool) -> float:
     """The epochs of a recipe that fit into the time, no more than a plan makes."""
-    image_s = budget.image_s * rung.cost * size_cost(rung.recipe, sides)
+    image_s = budget.image_s * rung.cost * size_cost(rung.network, sides)
     epochs = budget.left_s(sides) / (facts.num_train * image_s)
     if may_grow and can_grow(rung, sides, epochs / GROWTH_COST):
         epochs /= GROWTH_COST

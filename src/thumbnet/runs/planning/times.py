@@ -29,7 +29,7 @@ class Times:
 
     def step_s(self, rung: Rung, facts: DataFacts, sides: tuple[int, int]) -> float:
         """Seconds of a step of a recipe on images of such height and width, as it is reckoned before it is measured."""
-        image_s = self.image_s * rung.cost * size_cost(rung.recipe, sides)
+        image_s = self.image_s * rung.cost * size_cost(rung.network, sides)
         return image_s * min(facts.num_train, batch_of(rung, facts.num_train))
 
     def robustness_s(self, facts: DataFacts, eval_image_s: float, sides: tuple[int, int]) -> float:
