@@ -382,6 +382,8 @@ def test_a_policy_that_takes_time_is_measured_with_it_and_is_for_the_epochs_that
     sentence = f"augmentation: {expected}, with flips left to right, for {planned.record.epochs} epochs; it is made up."
     assert sentence in said
     assert sentence in planned.dataset.source.remarks
+    assert planned.record.policy_epochs is not None
+    assert (planned.record.policy_epochs > 40) == (expected == "strong")  # what folds choose theirs for
 
 
 @pytest.mark.parametrize(
@@ -508,21 +510,21 @@ def test_a_run_that_chooses_its_augmentation_itself_does_so_in_the_plans_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the runs of other folds than the first do, each with its own training images."""
-    asked: list[int | None] = []
+    asked: list[tuple[int | None, int | None]] = []
 
     def choose_none(config: TrainConfig, dataset: Dataset, **more: Any) -> tuple[TrainConfig, Dataset]:
-        asked.append(more["most_steps"])
+        asked.append((more["most_steps"], more["epochs"]))
         return config.replace(augmentation="none", flip=False), dataset
 
     def with_probe(config: TrainConfig, **more: Any) -> Planned:
         planned = made_plan(config)
-        return dataclasses.replace(planned, record=dataclasses.replace(planned.record, probe_steps=7))
+        return dataclasses.replace(planned, record=dataclasses.replace(planned.record, probe_steps=7, policy_epochs=30))
 
     monkeypatch.setattr(load_checked, "with_chosen_policy", choose_none)
     monkeypatch.setattr(train, "plan_training", with_probe)
     config = planned_config(tmp_path, augmentation="auto")
     train.train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
-    assert asked == [7]
+    assert asked == [(7, 30)]
 
 
 def test_seeds_are_planned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from thumbnet.runs.choices.augmentation import (
     _right,
     judge_changes,
     judge_policies,
+    with_chosen_policy,
 )
 from thumbnet.runs.choices.augmentation_probe import MOST_PROBE_STEPS, short_training, train_probe
 from thumbnet.runs.resolve import resolve_config
@@ -173,6 +174,8 @@ def test_without_enough_images_only_what_is_known_of_the_source_counts(
     assert few.reason(few.choice(1), 1).startswith(
         "augmentation: shift-flip, with flips left to right, for 1 epoch; 28 "
     )
+    chosen = [with_chosen_policy(config, halves(28), say=lambda text: None, epochs=epochs)[0] for epochs in (None, 30)]
+    assert [each.inputs.augmentation for each in chosen] == ["strong", "shift2-flip"]
     letters = judge_policies(config, halves().without_flips(), say=lambda text: None)
     assert letters.choice(1) == PolicyChoice("shift-flip", flip=False)
     with pytest.raises(ConfigError, match="augmentation is 'auto', but no images are held out") as caught:

@@ -34,10 +34,12 @@ def load_checked(
     dataset: Dataset | None = None,
     is_resolved: bool = False,
     most_probe_steps: int | None = None,
+    policy_epochs: int | None = None,
 ) -> tuple[Dataset, TrainConfig]:
     """Load the data, unless it is given, and resolve the config; raise here whatever `train` would reject.
 
-    An augmentation that is to be chosen is chosen by a short training, of at most `most_probe_steps` steps.
+    An augmentation that is to be chosen is chosen by a short training, of at most `most_probe_steps` steps, and for
+    `policy_epochs`; None: for the config's.
     Where it is still to be chosen what to begin with, `init` stays `auto`, and so does an augmentation.
     """
     pick_device(config.engine.device)
@@ -51,7 +53,9 @@ def load_checked(
         return dataset, config
     if config.inputs.augmentation == AUTO:
         check_trainable(without_open_policy(config), dataset, say=say)
-        config, dataset = with_chosen_policy(config, dataset, say=say, most_steps=most_probe_steps)
+        config, dataset = with_chosen_policy(
+            config, dataset, say=say, most_steps=most_probe_steps, epochs=policy_epochs
+        )
     check_trainable(config, dataset, say=say)
     return dataset, config
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 from thumbnet.config import AUTO_INIT, TrainConfig
@@ -185,15 +186,17 @@ def begin(
     asked = config if asked is None else asked
     said = say_nothing if plan is not None else _saying_new(say, told)  # by the plan
     unresolved = config
-    probe_steps = None if plan is None else plan.probe_steps
-    dataset, config = load_checked(  # before there is a folder
-        config, say=said, dataset=dataset, is_resolved=is_resolved, most_probe_steps=probe_steps
+    load = partial(
+        load_checked,
+        most_probe_steps=None if plan is None else plan.probe_steps,
+        policy_epochs=None if plan is None else plan.policy_epochs,
     )
+    dataset, config = load(config, say=said, dataset=dataset, is_resolved=is_resolved)  # before there is a folder
     if config.init == AUTO_INIT:
         most_steps = None if plan is None else int(INIT_TRIAL_SHARE * plan.steps)
         num_told = len(dataset.source.remarks)
         unresolved, dataset, init_choice = with_chosen_init(unresolved, dataset, say=say, most_steps=most_steps)
-        dataset, config = load_checked(unresolved, say=say_nothing, dataset=dataset, most_probe_steps=probe_steps)
+        dataset, config = load(unresolved, say=say_nothing, dataset=dataset)
         for remark in dataset.source.remarks[num_told + 1 :]:  # the first one was told
             say(remark)
     if sibling is not None:

@@ -103,11 +103,11 @@ class Judgement:
 
 
 def with_chosen_policy(
-    config: TrainConfig, dataset: Dataset, *, say: Say, most_steps: int | None = None
+    config: TrainConfig, dataset: Dataset, *, say: Say, most_steps: int | None = None, epochs: int | None = None
 ) -> tuple[TrainConfig, Dataset]:
     """The resolved config with a policy in the place of `auto`; the dataset's remarks then say why this one.
 
-    The short training has at most `most_steps` steps.
+    The short training has at most `most_steps` steps; the policy is one for so many `epochs`, None: for the config's.
 
     Raises:
         ConfigError: the policy is to be chosen, but no images are held out for validation.
@@ -115,7 +115,7 @@ def with_chosen_policy(
     if config.inputs.augmentation != AUTO:
         return config, dataset
     judgement = judge_policies(config, dataset, say=say, most_steps=most_steps)
-    choice = judgement.choice(config.epochs)
+    choice = judgement.choice(config.epochs if epochs is None else epochs)
     reason = judgement.reason(choice, config.epochs)
     say(reason)
     return with_policy(config, dataset, choice), dataset.with_remark(reason)

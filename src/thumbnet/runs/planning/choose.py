@@ -161,7 +161,8 @@ def plan_training(
         steps_left = int((1 - BOTH_TRIALS) * start.made.fitting_steps)
         known = start.made.speed
         made = measured(config, rung, dataset, facts, budget, times, measures, speed=known).at_most(steps_left)
-    probe_steps = None
+    probe_steps: int | None = None
+    policy_epochs: int | None = None
     if made.steps >= 2 and made.resolved.inputs.augmentation == AUTO:
         probed = made.resolved.replace(epochs=max(1, math.ceil(made.epochs)))
         step_s = made.speed.step_s[sides] if has_own_probe(probed) else times.step_s(LADDER[0], facts, sides)
@@ -178,7 +179,7 @@ def plan_training(
             known = cheap.speed if chosen.augmentation in AS_CHEAP else None  # it was measured with such a one
             return measured(own, rung, data, facts, budget, times, measures, speed=known).at_most(steps_left)
 
-        made, reason = choose_affordable(judgement, with_it, epochs=probed.epochs)
+        made, reason, policy_epochs = choose_affordable(judgement, with_it, epochs=probed.epochs)
         say(reason)
         dataset = dataset.with_remark(reason)
     made = made.at_most(steps_left)
@@ -211,6 +212,7 @@ def plan_training(
         ),
         not_taken=tuple(not_taken),
         probe_steps=probe_steps,
+        policy_epochs=policy_epochs,
     )
     for sentence in record.reasons:
         say(sentence)

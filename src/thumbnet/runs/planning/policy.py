@@ -11,8 +11,9 @@ from thumbnet.runs.planning.measured import Measured
 
 def choose_affordable(
     judgement: Judgement, measured_with: Callable[[PolicyChoice], Measured], *, epochs: int
-) -> tuple[Measured, str]:
-    """What fits into the time with the chosen policy, and why it is that one, in a sentence.
+) -> tuple[Measured, str, int]:
+    """What fits into the time with the chosen policy, why it is that one, in a sentence, and for how many epochs it was
+    chosen.
 
     Stronger policies are for longer trainings, and take time of their own: one with which no more than the epochs of
     a weaker one are left gives way to that.
@@ -26,5 +27,5 @@ def choose_affordable(
         made = measured_with(choice)
         fitting = math.ceil(made.epochs)
         if fitting >= epochs or judgement.choice(fitting) == choice:
-            return made, judgement.reason(choice, fitting)
+            return made, judgement.reason(choice, fitting), min(epochs, fitting)
         epochs = fitting

@@ -27,7 +27,8 @@ class PlanRecord:
 
     Seconds: `image_s` is that of training an image of 32 pixels by the ladder's first recipe, `reading_s` of reading
     the data, `planned_s` until the plan was made, `reserve_s` what is kept for the end, `scoring_s` between epochs.
-    `probe_steps` is the most that each run may spend on choosing its augmentation, where that is left to it.
+    `probe_steps` is the most that each run may spend on choosing its augmentation, where that is left to it, and
+    `policy_epochs` are those that the augmentation is to be for: the time may have too few for a stronger one.
     """
 
     minutes: float
@@ -46,6 +47,7 @@ class PlanRecord:
     reasons: tuple[str, ...]
     not_taken: tuple[Candidate, ...] = ()
     probe_steps: int | None = None
+    policy_epochs: int | None = None
 
     def clock(self, *, deadline_s: float) -> Clock:
         """The clock of a training whose command must be over at `deadline_s`, by `time.perf_counter`."""
