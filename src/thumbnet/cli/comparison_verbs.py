@@ -24,8 +24,9 @@ def compare(parsed: argparse.Namespace) -> None:
         _compare_folds(parsed, folders)
         return
     from thumbnet.runs.comparison.runs import compare_runs
-    from thumbnet.runs.comparison.seeds import compare_seeds, is_of_seeds, write_seeds_comparison
+    from thumbnet.runs.comparison.seeds import compare_seeds, is_of_seeds
     from thumbnet.runs.comparison.write import write_comparison
+    from thumbnet.runs.comparison.write_seeds import write_seeds_comparison
     from thumbnet.runs.seeds.runs import is_seed_runs
 
     source = {

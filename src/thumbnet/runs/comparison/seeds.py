@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from thumbnet.errors import ConfigError, RunError
+from thumbnet.errors import ConfigError
 from thumbnet.evaluation.aggregate import Aggregate, aggregate
-from thumbnet.evaluation.comparison import CONFIDENCE_LEVEL, RunMetrics
+from thumbnet.evaluation.comparison import CONFIDENCE_LEVEL
 from thumbnet.evaluation.mean_comparison import WELCH_METHOD, MeanComparison, compare_means
 from thumbnet.runs.comparison.runs import distinct_names, note_on_times
 from thumbnet.runs.comparison.same_test import check_same_test
-from thumbnet.runs.comparison.write import COMPARISON, check_new_or_empty
 from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import Run, RunDir
@@ -21,10 +20,6 @@ from thumbnet.runs.seeds.evaluate import OF_PER_CENT
 from thumbnet.runs.seeds.runs import figures_of_test, load_seed_runs
 from thumbnet.specs.trust import takes_trust
 from thumbnet.terminal.table import aligned
-from thumbnet.training.history import History
-from thumbnet.views.comparison import draw_costs
-from thumbnet.views.curves import Curves, curves_of, draw_curves
-from thumbnet.views.figure import png_bytes
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ class SeedsComparison:
                     "seeds": [run.config.seed for run in runs],
                     "accuracies": [known_metrics(run.metrics).test_accuracy for run in runs],
                     "accuracy": asdict(accuracy),
-                    "train_s": _median_train_s(runs),
+                    "train_s": median_train_s(runs),
                 }
                 for name, path, runs, accuracy in rows
             ],
@@ -81,7 +76,7 @@ class SeedsComparison:
         table = [("recipe", "model", "n", "test accuracy", "training")]
         for name, runs, accuracy in zip(self.names, self.runs, self.accuracies, strict=True):
             spread = "" if accuracy.std is None else f" ± {100 * accuracy.std:.2f}"
-            seconds = f"{_median_train_s(runs):,.0f} s"
+            seconds = f"{median_train_s(runs):,.0f} s"
             table.append((name, runs[0].card.model, str(accuracy.n), f"{100 * accuracy.mean:.2f} %{spread}", seconds))
         lines = aligned(table)
         for name, comparison, figures in zip(self.names[1:], self.comparisons, self.figures, strict=True):
@@ -149,25 +144,6 @@ def compare_seeds(
     return SeedsComparison(names, paths, runs, tuple(map(aggregate, accuracies)), comparisons, shown, figures)
 
 
-def write_seeds_comparison(comparison: SeedsComparison, out_dir: str | Path) -> None:
-    """Write curves.png and cost.png, both of means over the seeds, and comparison.json to a new or empty folder.
-
-    Raises:
-        ConfigError: the folder is not empty; RunError: it cannot be written.
-    """
-    folder = RunDir(Path(out_dir))
-    check_new_or_empty(folder.path)
-    try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"the folder {folder.path} cannot be created: {error}", hint="name another") from error
-    named = list(zip(comparison.names, comparison.runs, strict=True))
-    folder.write("curves.png", png_bytes(draw_curves([_mean_curves(name, runs) for name, runs in named])))
-    rows = zip(comparison.names, comparison.paths, comparison.runs, comparison.accuracies, strict=True)
-    folder.write("cost.png", png_bytes(draw_costs([_metrics_of(*row) for row in rows])))
-    folder.write_json(COMPARISON, comparison.to_dict())
-
-
 def is_of_seeds(folders: Sequence[str | Path], are_seeds: Sequence[bool]) -> bool:
     """Whether all of the folders hold runs with several seeds; ConfigError where some do and others do not."""
     if any(are_seeds) and not all(are_seeds):
@@ -210,44 +186,6 @@ def _difference_text(name: str, value: float, *, unit: str = " points") -> str:
     return f"{100 * value:+.2f}{unit}" if any(part in name for part in OF_PER_CENT) else f"{value:+.4f}"
 
 
-def _median_train_s(runs: Sequence[Run]) -> float:
+def median_train_s(runs: Sequence[Run]) -> float:
+    """The seconds of training of a recipe's runs, their median."""
     return statistics.median(known_metrics(run.metrics).train_s for run in runs)
-
-
-def _metrics_of(name: str, path: Path, runs: Sequence[Run], accuracy: Aggregate) -> RunMetrics:
-    known = known_metrics(runs[0].metrics)
-    return RunMetrics(
-        name=name,
-        path=str(path),
-        model=runs[0].card.model,
-        num_params=known.num_params,
-        macs=known.macs,
-        num_images=known.num_test,
-        accuracy=accuracy.mean,
-        standard_error=accuracy.standard_error or 0.0,
-        train_s=_median_train_s(runs),
-        epochs=known.epochs,
-    )
-
-
-def _mean_curves(name: str, runs: Sequence[Run]) -> Curves:
-    """The mean curve of the seeds, over the epochs that all of them have."""
-    label = f"{name}, mean of {len(runs)}"
-    num_epochs = min(len(run.history) for run in runs)
-    curves = [curves_of(History(tuple(run.history)[:num_epochs]), label=label) for run in runs]
-
-    def mean(values: Sequence[Sequence[float | None]]) -> list[float | None]:
-        return [
-            None if None in row else statistics.fmean(value for value in row if value is not None)
-            for row in zip(*values, strict=True)
-        ]
-
-    return Curves(
-        label=label,
-        epochs=curves[0].epochs,
-        train_loss=mean([each.train_loss for each in curves]),
-        train_accuracy=mean([each.train_accuracy for each in curves]),
-        eval_loss=mean([each.eval_loss for each in curves]),
-        eval_accuracy=mean([each.eval_accuracy for each in curves]),
-        eval_split=curves[0].eval_split,
-    )
