@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from thumbnet.evaluation.aggregate import Aggregate, aggregate, aggregate_rows
+from thumbnet.evaluation.figure_names import is_of_per_cent
 
 
 def test_the_interval_of_a_mean_is_students() -> None:
@@ -32,3 +33,29 @@ def test_an_interval_keeps_to_what_a_figure_can_be() -> None:
     found = aggregate([0.9, 1.0]).within(0, 1)
     assert (found.low, found.high) == (pytest.approx(0.95 - 12.7062 * 0.05, abs=1e-4), 1)
     assert aggregate([0.5]).within(0, 1) == aggregate([0.5])
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "bound"),
+    [
+        ("auc", (0.98, 1.0), ("high", 1.0)),
+        ("test_average_precision", (0.9, 0.99), ("high", 1.0)),
+        ("test_accuracy_without_leaks", (0.9, 1.0), ("high", 1.0)),
+        ("share_unsure", (0.01, 0.03), ("low", 0.0)),
+        ("test_mcc", (-0.99, -0.9), ("low", -1.0)),
+        ("test_loss", (0.01, 0.03), ("low", 0.0)),
+    ],
+)
+def test_a_figure_of_a_known_name_keeps_to_its_range(
+    name: str, values: tuple[float, float], bound: tuple[str, float]
+) -> None:
+    found = aggregate_rows([{name: value} for value in values])[name]
+    assert getattr(found, bound[0]) == bound[1]
+
+
+def test_of_a_metric_of_the_users_own_no_range_is_known() -> None:
+    rows = [{"accuracy-points": 99.0}, {"accuracy-points": 100.0}]
+    assert aggregate_rows(rows)["accuracy-points"] == aggregate([99.0, 100.0])
+    assert is_of_per_cent("test_balanced_accuracy_without_leaks")
+    assert not is_of_per_cent("accuracy-points")
+    assert not is_of_per_cent("auc")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,16 @@ from thumbnet.cli import main
 from thumbnet.cli.training_output import described
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.mean_comparison import compare_means
+from thumbnet.evaluation.pooled_robustness import mean_over_seeds
 from thumbnet.evaluation.robustness import CorruptedAccuracy, Robustness
 from thumbnet.runs.comparison.seeds import compare_seeds
 from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.run import RunDir, load_run
+from thumbnet.runs.seeds.evaluate import SeedsEvaluation
 from thumbnet.runs.seeds.train import SeedRuns, train_seeds
+from thumbnet.runs.write_report import write_report
 from thumbnet.specs.json_text import to_json
+from thumbnet.views.comparison import p_text
 
 NUM_SEEDS = 2
 
@@ -109,12 +114,12 @@ def test_the_report_of_several_seeds_needs_no_data(
     assert 'id="robustness"' not in page
     measured = shutil.copytree(folders[0], tmp_path / "measured")
     for seed, accuracy in enumerate((0.5, 0.75)):
-        found = Robustness(8, 0, accuracy, (CorruptedAccuracy("blur", 1.0, "pixels", accuracy / 2),))
+        found = Robustness(6, 0, accuracy, (CorruptedAccuracy("blur", 1.0, "pixels", accuracy / 2),))
         RunDir(measured / f"seed-{seed}").write_checked({"robustness.json": to_json(found.to_dict(), name="it")})
     assert main(["report", str(measured)]) == 0
     text = (measured / "report.html").read_text()
     section = text[text.index('<section id="robustness"') :].split("</section>")[0]
-    assert "8 test images: 62.5 % \u00b1 17.7 as they are, 31.2 % \u00b1 8.8 on average" in section
+    assert "on a fixed sample of 6 test images: 62.5 % \u00b1 17.7 as they are, 31.2 % \u00b1 8.8 on average" in section
     assert '<a href="#robustness">' in text
     stored = [RunDir(folders[0] / f"seed-{seed}").read_predictions() for seed in (0, 1)]
     accuracies = [100 * float(each.right.double().mean()) for each in stored]
@@ -130,6 +135,30 @@ def test_the_report_of_several_seeds_needs_no_data(
     assert main(["report", str(folders[0]), "--data", "digits"]) == 2
     assert "no data is read" in capsys.readouterr().err
     assert not (folders[0] / "report.html").exists()
+
+
+def test_evaluate_shows_the_robustness_of_all_seeds(folders: tuple[Path, Path]) -> None:
+    runs = [load_run(folders[1] / f"seed-{seed}") for seed in (0, 1)]
+    measured = [
+        Robustness(8, 0, accuracy, (CorruptedAccuracy("blur", 1.0, "pixels", accuracy / 2),)) for accuracy in (0.5, 1.0)
+    ]
+    evaluations = tuple(
+        replace(evaluate_trained(run), robustness=found) for run, found in zip(runs, measured, strict=True)
+    )
+    text = str(SeedsEvaluation(folders[1], (0, 1), evaluations))
+    assert f"means over 2 seeds; intervals are of other images:\n{mean_over_seeds(measured)}" in text
+    assert "robustness, on 8 test images: accuracy 75.00% (" in text
+    without = str(SeedsEvaluation(folders[1], (0, 1), tuple(replace(each, robustness=None) for each in evaluations)))
+    assert "robustness" not in without
+
+
+def test_the_time_of_two_seeds_is_their_mean(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(folders[0], tmp_path / "folder")
+    for seed, train_s in ((0, 10.0), (1, 30.0)):
+        run = RunDir(folder / f"seed-{seed}")
+        run.write_metrics({**run.read_metrics(), "train_s": train_s})
+    page = write_report(folder).read_text()
+    assert "<dd>20 s<small>of a seed, the median</small>" in page
 
 
 def test_recipes_are_compared_by_their_means(
@@ -156,6 +185,13 @@ def test_recipes_are_compared_by_their_means(
     assert "fast against slow" in text
     assert f"balanced accuracy: {100 * difference:+.2f} points" in text
     assert "about the recipes" in text
+    assert "corrected" not in text
+    third = shutil.copytree(folders[1], tmp_path / "third")
+    several = compare_seeds([*folders, third])
+    assert None not in several.holm_p_values
+    assert several.holm_p_values[0] == pytest.approx(min(1, 2 * (several.comparisons[0].p_value or 0)))
+    assert f"({p_text(several.holm_p_values[0] or 0)} corrected)" in str(several)
+    assert "that of the accuracy corrected by Holm." in str(several)
 
 
 def test_runs_and_seeds_are_not_mixed(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

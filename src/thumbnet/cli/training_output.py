@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from thumbnet.evaluation.aggregate import Aggregate
+from thumbnet.evaluation.figure_names import is_of_per_cent
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.runs.folds.runs import FoldRuns
 from thumbnet.runs.run import Run
@@ -116,8 +117,11 @@ def _out_of_fold(metrics: Mapping[str, Any]) -> str:
     texts = []
     for name, label in SHOWN_OUT_OF_FOLD.items():
         if name in metrics["figures"]:
-            figure = metrics["figures"][name]
-            texts.append(f"{label} {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]")
+            value, low, high = (metrics["figures"][name][part] for part in ("value", "low", "high"))
+            if is_of_per_cent(name):
+                texts.append(f"{label} {value:.2%} [{low:.1%}, {high:.1%}]")
+            else:
+                texts.append(f"{label} {value:.3f} [{low:.3f}, {high:.3f}]")
     seeds = ", ".join(map(str, metrics["seeds"]))
     return (
         f"out of fold: {', '.join(texts)} ({metrics['num_images']:,} images, each predicted once by a model that was "

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from thumbnet.evaluation.figure_names import range_of
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 
 
@@ -48,8 +49,13 @@ def aggregate(values: Sequence[float]) -> Aggregate:
 
 
 def aggregate_rows(rows: Sequence[Mapping[str, float]]) -> dict[str, Aggregate]:
-    """Summarise every figure that all rows have, each row being one run's, in the order of the first row."""
-    return {name: aggregate([row[name] for row in rows]) for name in rows[0] if all(name in row for row in rows)}
+    """Summarise every figure that all rows have, each row being one run's, in the order of the first row; intervals
+    keep to the values that a figure of this name can have."""
+    return {
+        name: aggregate([row[name] for row in rows]).within(*range_of(name))
+        for name in rows[0]
+        if all(name in row for row in rows)
+    }
 
 
 def t_quantile(degrees: float) -> float:

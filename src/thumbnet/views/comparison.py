@@ -120,17 +120,17 @@ def draw_costs(metrics: Sequence[RunMetrics]) -> Figure:
 def _pair_lines(name: str, baseline: str, comparison: PairedComparison, num_comparisons: int) -> tuple[str, ...]:
     low, high = comparison.interval.low, comparison.interval.high
     interval = f"{CONFIDENCE_LEVEL:.0%} interval {100 * low:+.2f} to {100 * high:+.2f}"
-    corrected = f" ({_p_text(comparison.holm_p_value)} corrected)" if num_comparisons > 1 else ""
+    corrected = f" ({p_text(comparison.holm_p_value)} corrected)" if num_comparisons > 1 else ""
     counts = (
         f"both {comparison.num_both_right:,}",
         f"only {name} {len(comparison.only_other):,}",
         f"only {baseline} {len(comparison.only_baseline):,}",
         f"neither {comparison.num_both_wrong:,}",
     )
-    difference = f"{100 * comparison.difference:+.2f} points ({interval}), {_p_text(comparison.p_value)}{corrected}"
+    difference = f"{100 * comparison.difference:+.2f} points ({interval}), {p_text(comparison.p_value)}{corrected}"
     lines = [f"{name} against {baseline}:", f"    {difference}", f"    right: {', '.join(counts)}"]
     if comparison.area is not None:
-        (low, high), p_value = comparison.area.interval, _p_text(comparison.area.p_value)
+        (low, high), p_value = comparison.area.interval, p_text(comparison.area.p_value)
         interval = f"{CONFIDENCE_LEVEL:.0%} interval {low:+.4f} to {high:+.4f}"
         lines.append(f"    area under ROC: {comparison.area.difference:+.4f} ({interval}, DeLong), {p_value}")
     return tuple(lines)
@@ -144,7 +144,8 @@ def _more_text(run: RunMetrics) -> str:
     return "-" if run.mean_average_precision is None else f"{run.mean_average_precision:.4f}"
 
 
-def _p_text(p_value: float) -> str:
+def p_text(p_value: float) -> str:
+    """A p value as it stands in a sentence; a very small one as a bound."""
     return "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.2g}"
 
 

@@ -18,6 +18,7 @@ from thumbnet.evaluation.comparison import (
     PairedComparison,
     compare_with_baseline,
 )
+from thumbnet.evaluation.figure_names import is_of_per_cent
 from thumbnet.evaluation.group_bootstrap import group_differences
 from thumbnet.evaluation.label_differences import METHOD, FigureDifference, label_differences
 from thumbnet.evaluation.metrics import Evaluation
@@ -25,8 +26,9 @@ from thumbnet.runs.comparison.runs import distinct_names
 from thumbnet.runs.folds.evaluate import FoldsEvaluation, evaluate_folds
 from thumbnet.runs.folds.figures import OutOfFold
 from thumbnet.runs.folds.label_figures import LabelsOutOfFold
+from thumbnet.runs.seeds.evaluate import shown
 from thumbnet.terminal.text import escaped
-from thumbnet.views.comparison import figure_lines
+from thumbnet.views.comparison import figure_lines, p_text
 
 AREA_METHOD = "DeLong (1988)"
 GROUP_FIGURES = ("accuracy", "auc", "mean_average_precision")  # whose intervals by groups people are shown
@@ -84,28 +86,29 @@ class FoldsComparison:
     def __str__(self) -> str:
         lines = [f"{self.evaluations[0].found.num_images:,} images, each predicted out of fold, on the same folds"]
         for name, each in zip(self.names, self.evaluations, strict=True):
-            texts = [f"{key.replace('_', ' ')} {value:.4f}" for key, value in _figures(each.found).items()]
-            lines.append(f"{escaped(name)} ({each.model}): {', '.join(texts)}")
+            texts = [f"{key.replace('_', ' ')} {shown(key, value)}" for key, value in _figures(each.found).items()]
+            lines.append(f"{escaped(name)} ({each.model}{_which_seed(each.seeds)}): {', '.join(texts)}")
+        has_several = len(self.comparisons) > 1
         rows = zip(self.names[1:], self.comparisons, self.areas, self.by_group, strict=True)
         for index, (name, pair, area, by_group) in enumerate(rows):
             interval = f"{100 * pair.interval.low:+.2f} to {100 * pair.interval.high:+.2f}"
             level = f"{CONFIDENCE_LEVEL:.0%} interval"
+            corrected = f" ({p_text(pair.holm_p_value)} corrected)" if has_several else ""
             lines.append(f"{escaped(name)} against {escaped(self.names[0])}:")
-            lines.append(
-                f"    accuracy {100 * pair.difference:+.2f} points ({level} {interval}), p = {pair.p_value:.2g}"
-            )
+            difference = f"accuracy {100 * pair.difference:+.2f} points ({level} {interval})"
+            lines.append(f"    {difference}, {p_text(pair.p_value)}{corrected}")
             if area is not None:
                 bounds = f"{area.interval[0]:+.4f} to {area.interval[1]:+.4f}"
-                lines.append(
-                    f"    area under the ROC curve {area.difference:+.4f} ({level} {bounds}), p = {area.p_value:.2g}"
-                )
+                difference = f"area under the ROC curve {area.difference:+.4f} ({level} {bounds})"
+                lines.append(f"    {difference}, {p_text(area.p_value)}")
             lines += [f"    {line}" for line in figure_lines(self.differences[index])] if self.differences else []
             if by_group is not None:
                 known = {key: by_group[key] for key in GROUP_FIGURES if key in by_group}
-                texts = [f"{key.replace('_', ' ')} {low:+.4f} to {high:+.4f}" for key, (low, high) in known.items()]
+                texts = [f"{key.replace('_', ' ')} {_span(key, *bounds)}" for key, bounds in known.items()]
                 lines.append(f"    by groups, which belong together ({level}): {', '.join(texts)}")
         others = f"other figures: {METHOD}" if self.differences else f"area: {AREA_METHOD}"
-        return "\n".join([*lines, f"Accuracy: {INTERVAL_METHOD}, {TEST_METHOD}; {others}."])
+        test = f"{TEST_METHOD}{', corrected by Holm' * has_several}"
+        return "\n".join([*lines, f"Accuracy: {INTERVAL_METHOD}, {test}; {others}."])
 
 
 def compare_folds(folders: Sequence[str | Path], *, trust_code: bool = False) -> FoldsComparison:
@@ -161,6 +164,18 @@ def _group_differences(first: FoldsEvaluation, other: FoldsEvaluation) -> dict[s
 def _single_label(folds: FoldsEvaluation) -> Evaluation | None:
     """The metrics of the first seed; None where an image may have several labels."""
     return folds.found.analyses[0].evaluation if isinstance(folds.found, OutOfFold) else None
+
+
+def _which_seed(seeds: Sequence[int]) -> str:
+    """Of which seed the figures are, where there are several."""
+    return "" if len(seeds) == 1 else f", seed {seeds[0]}, the first of {len(seeds)}"
+
+
+def _span(name: str, low: float, high: float) -> str:
+    """An interval of a difference, in points where the figure is shown as per cent."""
+    if is_of_per_cent(name):
+        return f"{100 * low:+.2f} to {100 * high:+.2f} points"
+    return f"{low:+.4f} to {high:+.4f}"
 
 
 def _figures(found: OutOfFold | LabelsOutOfFold) -> dict[str, float]:

@@ -9,17 +9,18 @@ from pathlib import Path
 
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.aggregate import Aggregate, aggregate
-from thumbnet.evaluation.comparison import CONFIDENCE_LEVEL
+from thumbnet.evaluation.comparison import CONFIDENCE_LEVEL, holm_p_values
+from thumbnet.evaluation.figure_names import is_of_per_cent, range_of
 from thumbnet.evaluation.mean_comparison import WELCH_METHOD, MeanComparison, compare_means
 from thumbnet.runs.comparison.runs import distinct_names, note_on_times
 from thumbnet.runs.comparison.same_test import check_same_test
 from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import Run, RunDir
-from thumbnet.runs.seeds.evaluate import OF_PER_CENT
 from thumbnet.runs.seeds.runs import figures_of_test, load_seed_runs
 from thumbnet.specs.trust import takes_trust
 from thumbnet.terminal.table import aligned
+from thumbnet.views.comparison import p_text
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,13 @@ class SeedsComparison:
     comparisons: tuple[MeanComparison, ...]
     notes: tuple[str, ...]
     figures: tuple[Mapping[str, MeanComparison], ...]
+
+    @property
+    def holm_p_values(self) -> list[float | None]:
+        """The p value of each comparison, corrected for all that were made together; None where it has none."""
+        p_values = [comparison.p_value for comparison in self.comparisons]
+        corrected = iter(holm_p_values([value for value in p_values if value is not None]))
+        return [None if value is None else next(corrected) for value in p_values]
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
@@ -64,6 +72,7 @@ class SeedsComparison:
                     "difference": comparison.difference,
                     "interval": None if comparison.interval is None else asdict(comparison.interval),
                     "p_value": comparison.p_value,
+                    "holm_p_value": self.holm_p_values[index],
                     "paired": None if comparison.paired is None else asdict(comparison.paired),
                     "figures": {name: asdict(each) for name, each in self.figures[index].items()},
                 }
@@ -79,12 +88,16 @@ class SeedsComparison:
             seconds = f"{median_train_s(runs):,.0f} s"
             table.append((name, runs[0].card.model, str(accuracy.n), f"{100 * accuracy.mean:.2f} %{spread}", seconds))
         lines = aligned(table)
-        for name, comparison, figures in zip(self.names[1:], self.comparisons, self.figures, strict=True):
-            lines += ["", f"{name} against {self.names[0]}:", *_pair_lines(comparison), *_figure_lines(figures)]
+        has_several = len(self.comparisons) > 1
+        rows = zip(self.names[1:], self.comparisons, self.holm_p_values, self.figures, strict=True)
+        for name, comparison, holm, figures in rows:
+            pair = _pair_lines(comparison, holm if has_several else None)
+            lines += ["", f"{name} against {self.names[0]}:", *pair, *_figure_lines(figures)]
         num_images = known_metrics(self.runs[0][0].metrics).num_test
+        method = f"{WELCH_METHOD}{', that of the accuracy corrected by Holm' * has_several}"
         lines += [
             "",
-            f"{num_images:,} test images; ±: deviation from seed to seed; {WELCH_METHOD}.",
+            f"{num_images:,} test images; ±: deviation from seed to seed; {method}.",
             "It is about the recipes: how far their means over seeds differ on these images, not about single models.",
         ]
         return "\n".join([*lines, *self.notes])
@@ -141,7 +154,8 @@ def compare_seeds(
     )
     times = note_on_times(names, [each[0] for each in runs])
     shown = tuple(note for note in (*notes, times) if note)
-    return SeedsComparison(names, paths, runs, tuple(map(aggregate, accuracies)), comparisons, shown, figures)
+    of_accuracy = tuple(aggregate(values).within(*range_of("accuracy")) for values in accuracies)
+    return SeedsComparison(names, paths, runs, of_accuracy, comparisons, shown, figures)
 
 
 def is_of_seeds(folders: Sequence[str | Path], are_seeds: Sequence[bool]) -> bool:
@@ -155,14 +169,15 @@ def is_of_seeds(folders: Sequence[str | Path], are_seeds: Sequence[bool]) -> boo
     return all(are_seeds)
 
 
-def _pair_lines(comparison: MeanComparison) -> list[str]:
+def _pair_lines(comparison: MeanComparison, holm_p_value: float | None) -> list[str]:
     difference = f"    {100 * comparison.difference:+.2f} points"
-    if comparison.interval is None:
+    if comparison.interval is None or comparison.p_value is None:
         lines = [f"{difference} (no interval: it needs two different accuracies of a recipe or more)"]
     else:
         low, high = comparison.interval.low, comparison.interval.high
         interval = f"{CONFIDENCE_LEVEL:.0%} interval {100 * low:+.2f} to {100 * high:+.2f}"
-        lines = [f"{difference} ({interval}), p = {comparison.p_value:.2g}"]
+        corrected = "" if holm_p_value is None else f" ({p_text(holm_p_value)} corrected)"
+        lines = [f"{difference} ({interval}), {p_text(comparison.p_value)}{corrected}"]
     paired = comparison.paired
     if paired is not None and paired.low is not None and paired.high is not None:
         lines.append(f"    seed by seed: {100 * paired.low:+.2f} to {100 * paired.high:+.2f}")
@@ -175,15 +190,15 @@ def _figure_lines(figures: Mapping[str, MeanComparison]) -> list[str]:
     for name, found in figures.items():
         label = name.removeprefix("test_").replace("_", " ")
         line = f"    {label}: {_difference_text(name, found.difference)}"
-        if found.interval is not None:
+        if found.interval is not None and found.p_value is not None:
             low, high = (_difference_text(name, bound, unit="") for bound in (found.interval.low, found.interval.high))
-            line += f" ({CONFIDENCE_LEVEL:.0%} interval {low} to {high}), p = {found.p_value:.2g}"
+            line += f" ({CONFIDENCE_LEVEL:.0%} interval {low} to {high}), {p_text(found.p_value)}"
         lines.append(line)
     return lines
 
 
 def _difference_text(name: str, value: float, *, unit: str = " points") -> str:
-    return f"{100 * value:+.2f}{unit}" if any(part in name for part in OF_PER_CENT) else f"{value:+.4f}"
+    return f"{100 * value:+.2f}{unit}" if is_of_per_cent(name) else f"{value:+.4f}"
 
 
 def median_train_s(runs: Sequence[Run]) -> float:

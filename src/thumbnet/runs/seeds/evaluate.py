@@ -8,13 +8,15 @@ from pathlib import Path
 
 from thumbnet.evaluation.aggregate import Aggregate, aggregate_rows
 from thumbnet.evaluation.class_aggregates import ClassAggregates, aggregate_classes
+from thumbnet.evaluation.figure_names import is_of_per_cent
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
+from thumbnet.evaluation.pooled_robustness import mean_over_seeds, with_common_rows
 from thumbnet.runs.evaluate import Scoring, TrainedEvaluation
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.seeds.runs import load_seed_runs
 from thumbnet.specs.trust import takes_trust
 from thumbnet.terminal.table import aligned
-from thumbnet.terminal.text import escaped
+from thumbnet.terminal.text import counted, escaped
 
 NO_FIGURES = (  # of an evaluation's numbers
     "accuracy_standard_error",
@@ -24,8 +26,6 @@ NO_FIGURES = (  # of an evaluation's numbers
     "unknown_beyond",
     "commonest_share",
 )
-# Parts of the names of fractions that are shown so.
-OF_PER_CENT = ("accuracy", "macro_f1", "micro_f1", "hamming_loss", "calibration_error")
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,7 @@ class SeedsEvaluation:
     @property
     def figures(self) -> dict[str, Aggregate]:
         """Each figure that all runs have, by name."""
-        figures = aggregate_rows([figures_of(each.to_dict()) for each in self.evaluations])
-        return {
-            name: figure.within(0, 1) if any(part in name for part in (*OF_PER_CENT, "mean_average")) else figure
-            for name, figure in figures.items()
-        }
+        return aggregate_rows([figures_of(each.to_dict()) for each in self.evaluations])
 
     @property
     def classes(self) -> tuple[ClassAggregates, ...]:
@@ -95,6 +91,9 @@ class SeedsEvaluation:
         lines += aligned(table, num_left=1)
         in_brackets = f"; in brackets: the {CONFIDENCE_LEVEL:.0%} interval" if len(self.seeds) > 1 else ""
         lines.append(f"The deviation and the interval are of other seeds, on the same images{in_brackets}.")
+        if common := with_common_rows([each.robustness for each in self.evaluations if each.robustness is not None]):
+            lines += ["", f"means over {counted(len(common), 'seed')}; intervals are of other images:"]
+            lines.append(str(mean_over_seeds(common)))
         return "\n".join(lines)
 
 
@@ -144,7 +143,7 @@ def figures_of(values: Mapping[str, object]) -> dict[str, float]:
 
 def shown(name: str, value: float) -> str:
     """A figure's value as a table has it."""
-    return f"{100 * value:.2f} %" if any(part in name for part in OF_PER_CENT) else f"{value:.4f}"
+    return f"{100 * value:.2f} %" if is_of_per_cent(name) else f"{value:.4f}"
 
 
 def aggregate_texts(name: str, figure: Aggregate) -> tuple[str, str, str]:

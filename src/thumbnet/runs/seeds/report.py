@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +13,7 @@ from thumbnet.evaluation.aggregate import Aggregate, aggregate
 from thumbnet.evaluation.class_aggregates import aggregate_classes
 from thumbnet.evaluation.classes import ClassMetrics, metrics_by_class, summed_confusion
 from thumbnet.evaluation.comparison import Stored
+from thumbnet.evaluation.figure_names import is_of_per_cent, range_of
 from thumbnet.evaluation.label_predictions import StoredLabels
 from thumbnet.evaluation.multi_label import label_evaluation_of
 from thumbnet.evaluation.predictions import StoredPredictions
@@ -41,8 +42,6 @@ FIGURES_OF_LABELS = {
     "test_hamming_loss": "wrong answers",
     "test_loss": "loss",
 }
-OF_PER_CENT = ("test_accuracy", "test_balanced_accuracy", "test_macro_f1", "test_micro_f1", "test_hamming_loss")
-FRACTIONS = (*OF_PER_CENT, "test_auc", "test_mean_average_precision")
 NUM_OFTEN_WRONG = 20
 
 
@@ -101,10 +100,10 @@ def _headlines(
     headlines = [
         Headline(labels[name].replace("accuracy", "accuracy, mean"), _shown(name, found.mean), _note(name, found))
         for name, values in figures.items()
-        for found in [aggregate(values).within(0, 1 if name in FRACTIONS else math.inf)]
+        for found in [aggregate(values).within(*range_of(name))]
     ]
-    times = sorted(each.train_s for each in known)
-    return [*headlines, Headline("training", duration(times[len(times) // 2]), "of a seed, the median")]
+    median_s = statistics.median(each.train_s for each in known)
+    return [*headlines, Headline("training", duration(median_s), "of a seed, the median")]
 
 
 def _note(name: str, figure: Aggregate) -> str:
@@ -120,7 +119,7 @@ def _summary(name: str, figure: Aggregate) -> tuple[str, str]:
 
 
 def _shown(name: str, value: float) -> str:
-    return exact_share(value) if name in OF_PER_CENT else f"{value:.4f}"
+    return exact_share(value) if is_of_per_cent(name) else f"{value:.4f}"
 
 
 def _often_wrong(stored: Sequence[Stored], class_names: Sequence[str]) -> list[OftenWrong]:

@@ -1,0 +1,29 @@
+"""Figures by their names in results and in metrics.json: which values they can have, which are shown as per cent."""
+
+from __future__ import annotations
+
+import math
+
+PER_CENT = frozenset(
+    {"accuracy", "top2_accuracy", "tta_accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "hamming_loss"}
+    | {"calibration_error", "calibration_error_at_temperature"}
+    | {"share_unsure", "accuracy_when_sure", "share_unknown", "accuracy_when_known"}
+)
+AREAS = frozenset({"auc", "average_precision", "mean_average_precision", "tta_mean_average_precision"})
+RANGES = {"mcc": (-1.0, 1.0), "loss": (0.0, math.inf)} | dict.fromkeys(PER_CENT | AREAS, (0.0, 1.0))
+
+
+def is_of_per_cent(name: str) -> bool:
+    """Whether a figure of this name is a fraction that people are shown as per cent; a metric of the user's own is
+    not."""
+    return _bare(name) in PER_CENT
+
+
+def range_of(name: str) -> tuple[float, float]:
+    """The lowest and the highest value that a figure of this name can have; of a metric of the user's own, any."""
+    return RANGES.get(_bare(name), (-math.inf, math.inf))
+
+
+def _bare(name: str) -> str:
+    """Without what metrics.json adds: which split it is of, and that images are left out."""
+    return name.removeprefix("test_").removesuffix("_without_leaks")
