@@ -12,9 +12,9 @@ from sklearn.metrics import average_precision_score, f1_score
 from test_multi_label import NAMES, random_evaluation
 from thumbnet.evaluation.binary_intervals import average_precision_interval
 from thumbnet.evaluation.calibration import calibrate, cover
-from thumbnet.evaluation.clustered_shares import clustered_interval
+from thumbnet.evaluation.clustered_shares import clustered_interval, mean_interval_by_groups
 from thumbnet.evaluation.influence_intervals import precision_influences, ratio_influences
-from thumbnet.evaluation.intervals import accuracy_interval
+from thumbnet.evaluation.intervals import accuracy_interval, mean_interval
 from thumbnet.evaluation.label_intervals import label_intervals
 from thumbnet.evaluation.label_predictions import LabelPredictions
 from thumbnet.evaluation.multi_label import LabelEvaluation
@@ -68,6 +68,15 @@ def test_images_that_belong_together_tell_less() -> None:
         of_copies, of_groups = cover(copies).interval_at(share), cover(copies, groups).interval_at(share)
         assert of_groups == pytest.approx(cover(once).interval_at(share), abs=0.01)
         assert of_groups[1] - of_groups[0] > 2.5 * (of_copies[1] - of_copies[0])
+
+
+def test_a_mean_of_copies_is_as_sure_as_that_of_the_images_once() -> None:
+    values = np.random.default_rng(0).exponential(size=200)
+    copies, groups = np.repeat(values, 4), np.repeat(np.arange(200), 4)
+    once = mean_interval(values)
+    assert mean_interval_by_groups(copies, groups) == pytest.approx(once, rel=0.01)
+    assert mean_interval_by_groups(copies, None) == mean_interval(copies)
+    assert mean_interval_by_groups(values[:1], groups[:1]) is None
 
 
 @pytest.mark.parametrize("decimals", [6, 0], ids=["distinct", "tied"])

@@ -29,6 +29,8 @@ from thumbnet.evaluation.analysis import analyse
 from thumbnet.evaluation.corruptions import CORRUPTIONS
 from thumbnet.evaluation.pooled_robustness import pooled_over_images
 from thumbnet.evaluation.predictions import Predictions, StoredPredictions
+from thumbnet.models.card import card_to_dict
+from thumbnet.models.decision import margin_of
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.comparison.folds import compare_folds
 from thumbnet.runs.folds import figures as fold_figures
@@ -45,6 +47,7 @@ from thumbnet.runs.run import RunDir, read_robustness
 from thumbnet.runs.write_report import write_report
 from thumbnet.specs import own_code
 from thumbnet.specs.data import DataSpec, ReadOptions
+from thumbnet.views.comparison import p_text
 
 NUM_FOLDS = 2
 
@@ -213,7 +216,7 @@ def test_the_report_pools_what_the_folds_measured_under_corruptions(
     pooled = pooled_over_images([each for each in found if each is not None])
     page = (done.path / "report.html").read_text()
     section = page[page.index('<section id="robustness"') :].split("</section>")[0]
-    assert f"on a fixed sample of 40 test images: {100 * pooled.accuracy:.1f} %" in section
+    assert f"on all 40 images out of fold: {100 * pooled.accuracy:.1f} %" in section
     assert "Pooled over 2 folds" in section
     assert section.count('<figure class="chart"') == 1
     assert '<a href="#robustness">' in page
@@ -296,8 +299,9 @@ def test_the_command_ends_with_what_holds_out_of_fold(
     arguments = ["train", "--recipe", str(recipe), "--folds", "2", "--run-dir", str(tmp_path / "folds")]
     assert main([*arguments, "--no-pictures", "--log-style", "silent"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-2].startswith("out of fold: accuracy ")
-    assert "], balanced accuracy " in lines[-2]
+    figure = json.loads((tmp_path / "folds" / "metrics.json").read_text())["figures"]["accuracy"]
+    accuracy = f"{figure['value']:.2%} [{figure['low']:.1%}, {figure['high']:.1%}]"
+    assert lines[-2].startswith(f"out of fold: accuracy {accuracy}, balanced accuracy ")
     assert "area under the ROC curve" in lines[-2]
     assert "(40 images, each predicted once by a model that was not trained on it; 2 folds, seeds 0; " in lines[-2]
     assert lines[-2].endswith("; in brackets the 95% interval)")
@@ -415,7 +419,14 @@ def test_recipes_are_compared_on_the_same_folds(
     assert area.difference == pytest.approx(areas[1] - areas[0])
     assert area.interval[0] <= area.difference <= area.interval[1]
     assert main(["compare", str(folds.path), str(other.path)]) == 0
-    assert "area under the ROC curve" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "area under the ROC curve" in text
+    assert f"): accuracy {100 * accuracies[0]:.2f} %, balanced accuracy " in text
+    assert "corrected" not in text
+    third = shutil.copytree(other.path, tmp_path / "third")
+    several = compare_folds([folds.path, other.path, third])
+    assert f"({p_text(several.comparisons[0].holm_p_value)} corrected)" in str(several)
+    assert "McNemar's exact test, corrected by Holm;" in str(several)
     assert main(["compare", str(folds.path), str(other.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["comparisons"][0]["difference"] == pytest.approx(pair.difference)
     apart = train_folds(
@@ -438,7 +449,26 @@ def test_areas_are_of_the_class_of_the_threshold_and_the_report_says_that_each_f
     figures = done.metrics["figures"]
     assert figures["average_precision"]["value"] == pytest.approx(average_precision_score(labels, shares))  # type: ignore[index]
     page = write_report(done.path).read_text()
-    assert "answers at a threshold of its own, 30 % to 30 %" in page
+    assert "from a probability of 0.3 on, as given" in page
+    assert "The curves and the validation accuracy count the likelier class; all other figures obey" in page
+    assert "answers at a threshold of its own" not in page
+    assert ">Back to 30.0 %<" in page
+    table = page.partition('aria-label="Table of thresholds"')[2].partition("</table>")[0]
+    assert table.count('<th scope="row">30.0 %') == table.count("(the model's)") == 1
+    found = evaluate_folds(done.path).found
+    assert isinstance(found, OutOfFold)
+    kept = found.analyses[0].evaluation.at_threshold
+    assert kept is not None
+    assert kept.accuracy == done.metrics["test_accuracy"]
+    folder = RunDir(done.path / "fold-1")
+    card = folder.read_card()
+    assert card.decision is not None
+    picked = replace(card.decision, threshold=0.0004, margin=margin_of(0.0004), rule="f1")
+    folder.write_checked({"model.json": json.dumps(card_to_dict(replace(card, decision=picked)))})
+    page = write_report(done.path).read_text()
+    assert "answers at a threshold of its own, 0.040 % to 30.0 %, which" in page
+    assert "The ring is at 50.0 %, the filled dot" in page
+    assert "(the model's)" not in page
     assert "No threshold was picked" not in page
 
 

@@ -10,10 +10,12 @@ from thumbnet.evaluation.analysis import analyse
 from thumbnet.evaluation.binary import binary_curves
 from thumbnet.evaluation.binary_intervals import auc_interval, paired_auc_difference
 from thumbnet.evaluation.classes import metrics_by_class
+from thumbnet.evaluation.figure_intervals import figure_intervals
 from thumbnet.evaluation.group_bootstrap import group_class_intervals, group_differences, group_intervals
 from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.evaluation.metrics import summarise_predictions
 from thumbnet.evaluation.predictions import Predictions
+from thumbnet.models.decision import Decision, margin_of
 
 NUM_GROUPS, OF_GROUP = 40, 6
 
@@ -90,6 +92,40 @@ def test_an_analysis_of_images_that_belong_together_has_them() -> None:
     for wide, usual in zip(by_group.to_dict()["classes"], by_image.to_dict()["classes"], strict=True):
         assert wide["recall"] == usual["recall"]
         assert width(wide["intervals"]["recall"]) > 1.2 * width(usual["intervals"]["recall"])
+
+
+def test_all_that_is_said_of_an_analysis_is_by_groups_where_images_belong_together() -> None:
+    decision = Decision(1, 0.4, margin_of(0.4), "given")
+    predictions = grouped(seed=1, spread=2.0).decided_by(decision)
+    evaluation = summarise_predictions(predictions, split="test", decision=decision)
+    by_group, by_image = (analyse(evaluation, ("a", "b"), groups=groups) for groups in (GROUPS.tolist(), None))
+    wide, usual = by_group.to_dict(), by_image.to_dict()
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auc", "average_precision", "loss"):
+        assert wide[name] == usual[name]
+        assert width(wide[f"{name}_interval"]) > 1.2 * width(usual[f"{name}_interval"]), name
+    assert wide["accuracy_standard_error"] > 1.2 * usual["accuracy_standard_error"]
+    point, own = usual["operating_point"], evaluation.at_threshold
+    assert own is not None
+    for name, bounds in own.intervals().items():
+        assert point["intervals"][name] == pytest.approx(bounds), name
+        assert width(wide["operating_point"]["intervals"][name]) > 1.2 * width(point["intervals"][name]), name
+    text = str(by_group)
+    low, high = wide["accuracy_interval"]
+    assert f"95% interval {low:.2%} to {high:.2%}" in text
+    low, high = wide["auc_interval"]
+    assert f"area under ROC {wide['auc']:.4f} ({low:.4f} to {high:.4f})" in text
+    low, high = wide["classes"][1]["intervals"]["recall"]
+    recall = f"{wide['classes'][1]['recall']:.2%} ({100 * low:.1f} to {100 * high:.1f})"
+    assert f"as given: recall {recall}" in text
+
+
+def test_groups_of_one_image_each_change_little() -> None:
+    evaluation = summarise_predictions(grouped(seed=0, spread=0.0), split="test")
+    alone, usual = (figure_intervals(evaluation, groups) for groups in (ALONE, None))
+    assert alone.standard_error == pytest.approx(usual.standard_error, rel=0.01)
+    assert alone.loss == pytest.approx(usual.loss, rel=0.01)
+    assert alone.accuracy == pytest.approx(usual.accuracy, abs=0.015)
+    assert alone.top2_accuracy == usual.top2_accuracy
 
 
 def test_a_class_that_is_never_answered_has_no_precision_by_groups_either() -> None:

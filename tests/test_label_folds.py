@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,10 @@ from thumbnet.cli import main
 from thumbnet.cli.training_output import described
 from thumbnet.config import TrainConfig
 from thumbnet.errors import DataError
+from thumbnet.evaluation.multi_label import LabelEvaluation
 from thumbnet.evaluation.robustness import CorruptedAccuracy, Robustness
+from thumbnet.models.card import card_to_dict
+from thumbnet.models.label_decision import LabelDecision
 from thumbnet.runs.comparison.folds import compare_folds
 from thumbnet.runs.folds.config import shared_config
 from thumbnet.runs.folds.evaluate import evaluate_folds
@@ -108,14 +112,15 @@ def test_what_is_missing_is_trained_to_the_same_end(folds: FoldRuns, tmp_path: P
 def test_the_report_shows_every_fold_and_what_is_wrong(folds: FoldRuns, tmp_path: Path) -> None:
     folder = shutil.copytree(folds.path, tmp_path / "folds")
     for name in ("fold-0", "fold-1"):
-        found = Robustness(60, 0, 0.5, (CorruptedAccuracy("blur", 1.0, "pixels", 0.25),))
+        found = Robustness(50, 0, 0.5, (CorruptedAccuracy("blur", 1.0, "pixels", 0.25),))
         RunDir(folder / name).write_checked({"robustness.json": to_json(found.to_dict(), name=name)})
     page = write_report(folder, tmp_path / "report.html").read_text()
-    assert "(all labels of a picture right) on a fixed sample of 120 test images: 50.0 %" in page
+    assert "(all labels of a picture right) on a fixed sample of 100 images out of fold: 50.0 %" in page
     assert "Pooled over 2 folds" in page
     assert '<section id="folds"' in page
     assert ">F1 over all answers</th>" in page
-    assert "Answered: by the thresholds of each fold" in page
+    assert "Answered: each label from a probability of 0.4 on." in page
+    assert "count each label from a probability of one half on; all other figures obey the thresholds." in page
     assert "of each epoch the mean over the folds" in page.lower()
     assert f"{folds.metrics['num_images']:,}, in 2 folds" in page
     assert "of what other groups of images would give" in page
@@ -133,9 +138,16 @@ def test_evaluate_and_compare_take_the_folder(
     assert main(["evaluate", str(folds.path)]) == 0
     shown = capsys.readouterr().out
     assert "mean average precision" in shown
-    assert "answered as stored" in shown
-    values = evaluate_folds(folds.path).to_dict()
-    assert values["figures"] == folds.metrics["figures"]
+    assert "answered each label from a probability of 0.4 on" in shown
+    evaluation = evaluate_folds(folds.path)
+    assert evaluation.to_dict()["figures"] == folds.metrics["figures"]
+    (own,) = evaluation.found.of_seeds
+    assert isinstance(own, LabelEvaluation)
+    assert [each.threshold for each in own.classes] == pytest.approx([0.4] * 3)
+    alone = replace(own, groups=None).loss_interval
+    assert own.loss_interval is not None
+    assert alone is not None
+    assert own.loss_interval[0] <= alone[0] < alone[1] <= own.loss_interval[1]
     assert main(["compare", str(folds.path), str(other), "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["comparisons"]
     zero = {"difference": 0.0, "low": 0.0, "high": 0.0}
@@ -144,7 +156,21 @@ def test_evaluate_and_compare_take_the_folder(
     assert found["auc_difference"] is None
     text = str(compare_folds([folds.path, other]))
     assert "mean average precision: +0.0000 (95% interval +0.0000 to +0.0000)" in text
-    assert "by groups, which belong together (95% interval): accuracy +0.0000 to +0.0000, mean average" in text
+    assert "by groups, which belong together (95% interval): accuracy +0.00 to +0.00 points, mean average" in text
+
+
+def test_where_each_fold_picked_its_own_thresholds_that_is_said(folds: FoldRuns, tmp_path: Path) -> None:
+    folder = shutil.copytree(folds.path, tmp_path / "folds")
+    fold = RunDir(folder / "fold-1")
+    card = fold.read_card()
+    picked = LabelDecision((0.5, 0.0, -0.5), rule="f1", num_images=30)
+    fold.write_checked({"model.json": json.dumps(card_to_dict(replace(card, label_decision=picked)))})
+    assert "Answered: by the thresholds of each fold" in write_report(folder).read_text()
+    evaluation = evaluate_folds(folder)
+    assert "answered as stored" in str(evaluation)
+    (own,) = evaluation.found.of_seeds
+    assert isinstance(own, LabelEvaluation)
+    assert [each.threshold for each in own.classes] == [None] * 3
 
 
 def test_no_label_is_the_one_of_a_threshold() -> None:

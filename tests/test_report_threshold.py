@@ -105,6 +105,22 @@ def test_of_many_thresholds_as_many_are_kept_as_the_page_may_hold() -> None:
     assert len(section.rows) == len(SHOWN_THRESHOLDS) + 1
 
 
+def test_a_threshold_that_is_one_of_the_table_stands_there_once() -> None:
+    for threshold in (0.1, 0.3, 0.9):
+        decision = Decision(1, threshold, margin_of(threshold), "given")
+        section = threshold_section(analysis_of(two_class_predictions(), decision))
+        assert section is not None
+        assert [row.text for row in section.rows] == [f"{100 * each:.1f} %" for each in SHOWN_THRESHOLDS]
+        assert [row.text for row in section.rows if row.is_kept] == [f"{100 * threshold:.1f} %"]
+
+
+def test_where_each_of_several_models_has_its_own_none_of_the_table_is_the_models() -> None:
+    section = threshold_section(analysis_of(two_class_predictions()), how="Each at a threshold of its own.")
+    assert section is not None
+    assert section.how == "Each at a threshold of its own."
+    assert not any(row.is_kept for row in (section.kept, *section.rows))
+
+
 def test_thresholds_near_the_ends_keep_their_digits() -> None:
     texts = [threshold_text(value) for value in (0.5, 0.012, 0.0012, 0.9988, 0.0, 1.0)]
     assert texts == ["50.0 %", "1.2 %", "0.12 %", "99.88 %", "0 %", "100 %"]

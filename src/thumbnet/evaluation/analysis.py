@@ -29,14 +29,13 @@ from thumbnet.evaluation.classes import (
     confused_pairs,
     highest_losses,
     least_confident_correct,
-    metrics_by_class,
     most_confident_wrong,
     top_accuracy,
 )
 from thumbnet.evaluation.custom_intervals import MetricInterval, custom_metric_intervals, custom_to_dict
-from thumbnet.evaluation.group_bootstrap import group_class_intervals
-from thumbnet.evaluation.intervals import Interval, accuracy_interval
-from thumbnet.evaluation.metrics import Evaluation, standard_error
+from thumbnet.evaluation.figure_intervals import FigureIntervals, class_metrics, figure_intervals, point_intervals
+from thumbnet.evaluation.intervals import Interval
+from thumbnet.evaluation.metrics import Evaluation
 from thumbnet.evaluation.overall import OverallIntervals, OverallMetrics, overall_metrics
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.evaluation.refused import Refusals
@@ -60,17 +59,16 @@ class Analysis:
     """The metrics of one split. Accuracies and errors are fractions.
 
     `binary` is None of more than two classes, and where all images are of one.
-    `standard_error` is that of the accuracy, from the number of images; `temperature` and `calibrated`, the calibration
-    with that temperature, are None where there were too few held-out predictions to fit it on, or none could be fitted.
-    `paths` are the images' files, if they have any; `groups` numbers of the images, equal for those of a group.
+    `temperature` and `calibrated`, the calibration with that temperature, are None where there were too few held-out
+    predictions to fit it on, or none could be fitted. `paths` are the images' files, if they have any; `groups` numbers
+    of the images, equal for those of a group, by which all intervals then are, too.
     """
 
     evaluation: Evaluation
     class_names: tuple[str, ...]
-    standard_error: float
+    intervals: FigureIntervals
     top2_accuracy: float
     overall: OverallMetrics
-    overall_intervals: OverallIntervals
     binary: BinaryAnalysis | None
     classes: tuple[ClassMetrics, ...]
     confused: tuple[ConfusedPair, ...]
@@ -101,21 +99,29 @@ class Analysis:
         return when_known(self.evaluation)
 
     @property
+    def standard_error(self) -> float:
+        """That of the accuracy."""
+        return self.intervals.standard_error
+
+    @property
+    def overall_intervals(self) -> OverallIntervals:
+        return self.intervals.overall
+
+    @property
     def top2_accuracy_interval(self) -> Interval:
-        """Wilson's, at CONFIDENCE_LEVEL."""
-        return accuracy_interval(self.top2_accuracy, self.evaluation.num_images)
+        return self.intervals.top2_accuracy
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; images are listed by their index in the split, and by their file if they have one."""
         values: dict[str, Any] = {
             "num_images": self.evaluation.num_images,
             "accuracy": self.evaluation.accuracy,
-            "accuracy_interval": self.evaluation.accuracy_interval,
+            "accuracy_interval": self.intervals.accuracy,
             "accuracy_standard_error": self.standard_error,
             "top2_accuracy": self.top2_accuracy,
             "top2_accuracy_interval": self.top2_accuracy_interval,
             "loss": self.evaluation.loss,
-            "loss_interval": self.evaluation.loss_interval,
+            "loss_interval": self.intervals.loss,
             **asdict(self.overall),
             **{f"{name}_interval": interval for name, interval in asdict(self.overall_intervals).items()},
             "calibration_error": self.calibration.error,
@@ -145,9 +151,10 @@ class Analysis:
                 "average_precision": curves.average_precision,
                 "average_precision_interval": self.binary.average_precision_interval,
             }
-        point = self.evaluation.at_threshold
-        if point is not None:
-            values |= {"threshold": point.threshold, "operating_point": point.to_dict()}
+        point, decision = self.evaluation.at_threshold, self.evaluation.decision
+        if point is not None and decision is not None:
+            bounds = point_intervals(self.classes, positive=decision.positive, accuracy=self.intervals.accuracy)
+            values |= {"threshold": point.threshold, "operating_point": {**point.to_dict(), "intervals": bounds}}
         if self.evaluation.unsure is not None and self.when_sure is not None:
             values |= {
                 "unsure_below": self.evaluation.unsure.confidence,
@@ -209,22 +216,22 @@ def analyse(
         held_out: predictions of images that were neither trained on nor are scored here, to fit the temperature on,
             where there are at least MIN_TEMPERATURE_IMAGES.
         paths: of the scored images' files, if they have any.
-        groups: a number for each image, equal for those that belong together, by which the intervals of the classes,
-            of the calibration, the accuracies at a coverage and the users' metrics are, too; None: each is for itself.
+        groups: a number for each image, equal for those that belong together, by which all intervals are, too; None:
+            each is for itself.
     """
     predictions = evaluation.predictions
     numbers = None if groups is None else np.array(groups)
     has_enough = held_out is not None and len(held_out.labels) >= MIN_TEMPERATURE_IMAGES
     temperature = fit_temperature(held_out) if held_out is not None and has_enough else None
+    intervals = figure_intervals(evaluation, numbers)
     return Analysis(
         evaluation=evaluation,
         class_names=tuple(class_names),
-        standard_error=standard_error(evaluation.accuracy, evaluation.num_images),
+        intervals=intervals,
         top2_accuracy=top_accuracy(predictions, 2),
         overall=overall_metrics(evaluation.confusion, class_names),
-        overall_intervals=evaluation.overall_intervals,
-        binary=_analyse_binary(evaluation),
-        classes=_metrics_of_classes(predictions, class_names, numbers),
+        binary=_analyse_binary(evaluation, intervals),
+        classes=class_metrics(predictions, class_names, numbers),
         confused=confused_pairs(evaluation.confusion, class_names),
         calibration=evaluation.calibration if numbers is None else calibrate(predictions, groups=numbers),
         coverage=cover(predictions, numbers),
@@ -235,16 +242,6 @@ def analyse(
     )
 
 
-def _metrics_of_classes(
-    predictions: Predictions, class_names: Sequence[str], groups: Int64[np.ndarray, " n"] | None
-) -> tuple[ClassMetrics, ...]:
-    classes = metrics_by_class(predictions, class_names)
-    if groups is None:
-        return classes
-    by_group = group_class_intervals(predictions, groups)
-    return tuple(each.with_intervals(bounds) for each, bounds in zip(classes, by_group, strict=True))
-
-
-def _analyse_binary(evaluation: Evaluation) -> BinaryAnalysis | None:
-    curves, intervals = evaluation.binary, evaluation.area_intervals
-    return None if curves is None or intervals is None else BinaryAnalysis(curves, *intervals)
+def _analyse_binary(evaluation: Evaluation, intervals: FigureIntervals) -> BinaryAnalysis | None:
+    curves, areas = evaluation.binary, intervals.areas
+    return None if curves is None or areas is None else BinaryAnalysis(curves, *areas)

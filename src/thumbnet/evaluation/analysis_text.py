@@ -21,9 +21,9 @@ def describe_analysis(analysis: Analysis) -> str:
     """The metrics for people, in lines."""
     evaluation, coverage, overall = analysis.evaluation, analysis.coverage, analysis.overall
     always = f"always {escaped(overall.commonest_class)!r}: {overall.commonest_share:.2%}"
-    loss, two = evaluation.loss_interval, len(analysis.class_names) == 2
+    loss, two = analysis.intervals.loss, len(analysis.class_names) == 2
     top2 = "" if two else f"top-2 accuracy {with_interval(analysis.top2_accuracy, analysis.top2_accuracy_interval)}, "
-    bounds = f"{CONFIDENCE_LEVEL:.0%} interval {_span(evaluation.accuracy_interval)}"
+    bounds = f"{CONFIDENCE_LEVEL:.0%} interval {_span(analysis.intervals.accuracy)}"
     lines = [
         f"accuracy {evaluation.accuracy:.2%} ± {analysis.standard_error:.2%}, {bounds} ({always})",
         *_overall_lines(analysis),
@@ -83,9 +83,9 @@ def _overall_lines(analysis: Analysis) -> list[str]:
     if decision is not None:
         found = ""
         if point is not None:
-            bounds = point.intervals()
-            recall = with_interval(point.recall, bounds["recall"])
-            found = f": recall {recall}, precision {with_interval(point.precision, bounds['precision'])} here"
+            own = analysis.classes[decision.positive]
+            recall = with_interval(own.recall, own.intervals.recall)
+            found = f": recall {recall}, precision {with_interval(own.precision, own.intervals.precision)} here"
         lines.append(f"answered {escaped(decision.describe(analysis.class_names))}{found}")
     unsure, sure = analysis.evaluation.unsure, analysis.when_sure
     if unsure is not None and sure is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from thumbnet.evaluation.class_intervals import ClassIntervals, class_intervals
@@ -81,8 +81,13 @@ def summed_confusion(runs: Sequence[Predictions | StoredPredictions], *, num_cla
 
 def top_accuracy(predictions: Predictions, k: int = 2) -> float:
     """The share of images whose label is among the `k` most probable classes."""
+    return float(is_in_top(predictions, k).double().mean())
+
+
+def is_in_top(predictions: Predictions, k: int = 2) -> Bool[Tensor, " n"]:
+    """Of each image, whether its label is among the `k` most probable classes."""
     ranked = predictions.logits.topk(min(k, predictions.logits.shape[1]), dim=1).indices
-    return float((ranked == predictions.labels[:, None]).any(dim=1).double().mean())
+    return (ranked == predictions.labels[:, None]).any(dim=1)
 
 
 def highest_losses(predictions: Predictions, num_images: int) -> Int64[Tensor, " m"]:

@@ -16,8 +16,8 @@ from thumbnet.models.label_decision import LabelDecision, chosen_labels, halves
 @dataclass(frozen=True)
 class LabelPredictions:
     """Logits float32 [N,K] and labels uint8 [N,K] of a split, on the CPU, in the split's order; and the margins from
-    which each label is answered, None: a probability of one half. `decided` is what was answered before, by margins
-    that are not known here, or that differ from image to image."""
+    which each label is answered, None: a probability of one half. `decided` is what was answered before; without a
+    `decision` by margins that are not known here, or that differ from image to image."""
 
     logits: Float[Tensor, "n k"]
     labels: UInt8[Tensor, "n k"]
@@ -35,6 +35,13 @@ class LabelPredictions:
             return self.decided
         decision = halves(self.logits.shape[1]) if self.decision is None else self.decision
         return torch.from_numpy(chosen_labels(decision, self.logits.numpy()))
+
+    @property
+    def known_decision(self) -> LabelDecision | None:
+        """The margins from which labels are answered; None where they are not known, or differ from image to image."""
+        if self.decision is None and self.decided is None:
+            return halves(self.logits.shape[1])
+        return self.decision
 
     @cached_property
     def right(self) -> Bool[Tensor, " n"]:

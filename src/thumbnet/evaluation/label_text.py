@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thumbnet.evaluation.class_texts import IN_BRACKETS, class_texts, number_with_interval, with_interval
-from thumbnet.models.label_decision import halves
 from thumbnet.terminal.table import aligned
 from thumbnet.terminal.text import escaped
 
@@ -26,8 +25,8 @@ def describe_labels(evaluation: LabelEvaluation) -> str:
     wrong = with_interval(evaluation.hamming_loss, bounds["hamming_loss"])
     loss = number_with_interval(evaluation.loss, evaluation.loss_interval)
     calibration = with_interval(evaluation.calibration.error, evaluation.calibration.interval)
-    decision = evaluation.predictions.decision or halves(len(evaluation.class_names))
-    answered = decision.describe(evaluation.class_names) if evaluation.predictions.decided is None else "as stored"
+    decision = evaluation.predictions.known_decision
+    answered = "as stored" if decision is None else decision.describe(evaluation.class_names)
     table = [("label", "images", "average precision", "precision", "recall", "F1", "threshold")]
     for each in evaluation.classes:
         average = number_with_interval(each.average_precision, each.average_precision_interval)

@@ -13,12 +13,13 @@ from thumbnet.data.class_counts import Baseline, baseline
 from thumbnet.evaluation.calibration import Calibration, reliability
 from thumbnet.evaluation.class_intervals import ClassIntervals, class_intervals
 from thumbnet.evaluation.classes import ClassMetrics
-from thumbnet.evaluation.intervals import Interval, mean_interval, widest
+from thumbnet.evaluation.clustered_shares import mean_interval_by_groups
+from thumbnet.evaluation.intervals import Interval, widest
 from thumbnet.evaluation.label_bootstrap import label_class_intervals
 from thumbnet.evaluation.label_intervals import label_intervals, label_precision_intervals
 from thumbnet.evaluation.label_predictions import LabelPredictions, StoredLabels
 from thumbnet.evaluation.label_text import describe_labels
-from thumbnet.models.label_decision import LabelDecision, halves
+from thumbnet.models.label_decision import LabelDecision
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class LabelEvaluation:
     @cached_property
     def loss_interval(self) -> Interval | None:
         """A normal one, at CONFIDENCE_LEVEL; None of a single image."""
-        return mean_interval(self.predictions.losses.double().numpy())
+        groups = None if self.groups is None else np.array(self.groups)
+        return mean_interval_by_groups(self.predictions.losses.double().numpy(), groups)
 
     @cached_property
     def mean_average_precision(self) -> float | None:
@@ -110,14 +112,13 @@ class LabelEvaluation:
     @cached_property
     def classes(self) -> tuple[LabelMetrics, ...]:
         """The metrics of every label, in the order of their names."""
-        decision = self.predictions.decision or halves(len(self.class_names))
-        are_known = self.predictions.decided is None
+        decision = self.predictions.known_decision
         precisions = self._precision_intervals()
         by_group = None if self.groups is None else label_class_intervals(self.predictions, np.array(self.groups))
         return tuple(
             self._label(
                 index,
-                threshold=decision.thresholds[index] if are_known else None,
+                threshold=None if decision is None else decision.thresholds[index],
                 precision_interval=precisions[index],
                 by_group=None if by_group is None else by_group[index],
             )

@@ -33,6 +33,11 @@ class LabelDecision:
         """The probabilities that the margins stand for."""
         return tuple(threshold_of(margin) for margin in self.margins)
 
+    @property
+    def is_picked(self) -> bool:
+        """Whether the margins were picked on validation images."""
+        return self.rule not in ("one half", "given")
+
     def describe(self, class_names: Sequence[str]) -> str:
         """The rule in words, for people."""
         thresholds = self.thresholds
@@ -41,8 +46,7 @@ class LabelDecision:
         else:
             each = (f"{name!r} {value:.4g}" for name, value in zip(class_names, thresholds, strict=True))
             found = f"each label from its own probability on: {', '.join(each)}"
-        picked = self.rule not in ("one half", "given")
-        if not picked:
+        if not self.is_picked:
             return found
         found = f"{found}; picked by {self.rule} on {self.num_images:,} validation images"
         if not self.at_half:

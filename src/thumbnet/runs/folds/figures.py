@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from thumbnet.data.class_counts import Baseline
 from thumbnet.errors import RunError
 from thumbnet.evaluation.analysis import Analysis, analyse
-from thumbnet.evaluation.group_bootstrap import group_intervals
 from thumbnet.evaluation.metrics import Evaluation, metrics_over_classes, summarise_predictions
 from thumbnet.evaluation.predictions import Predictions, StoredPredictions
+from thumbnet.models.decision import Decision
 from thumbnet.runs.folds.pooled import PooledFolds, SeedFigure, means_of_rows, source_order
 from thumbnet.runs.folds.table import FoldList, FoldTable
 from thumbnet.runs.run import Run, RunDir
@@ -43,7 +42,7 @@ class OutOfFold(PooledFolds):
         return Baseline(overall.commonest_class, overall.commonest_share)
 
     def with_intervals(self) -> Sequence[Mapping[str, SeedFigure]]:
-        return [_with_intervals(analysis, self.table.groups()) for analysis in self.analyses]
+        return [_with_intervals(analysis) for analysis in self.analyses]
 
 
 def out_of_fold(runs: Sequence[Run], folds: FoldList, table: FoldTable) -> OutOfFold:
@@ -55,8 +54,9 @@ def out_of_fold(runs: Sequence[Run], folds: FoldList, table: FoldTable) -> OutOf
     num_seeds, class_names = len(folds.seeds), runs[0].card.class_names
     stored_of_runs = [_own_predictions(run, table, place // num_seeds) for place, run in enumerate(runs)]
     stored = tuple(pool_predictions(stored_of_runs[seed::num_seeds], table) for seed in range(num_seeds))
-    decision = runs[0].card.decision
-    evaluations = [evaluation_of(each, positive=None if decision is None else decision.positive) for each in stored]
+    decision, of_all = runs[0].card.decision, common_decision(runs)
+    positive = None if decision is None else decision.positive
+    evaluations = [evaluation_of(each, positive=positive, decision=of_all) for each in stored]
     positive = evaluations[0].positive  # also where that class is not the rarer one of a fold
     of_runs = [_figures_of(evaluation_of(each, positive=positive), class_names) for each in stored_of_runs]
     by_fold = tuple(means_of_rows(of_runs[first : first + num_seeds]) for first in range(0, len(runs), num_seeds))
@@ -77,13 +77,25 @@ def pool_predictions(stored: Sequence[StoredPredictions], table: FoldTable) -> S
     )
 
 
-def evaluation_of(stored: StoredPredictions, *, positive: int | None = None) -> Evaluation:
+def common_decision(runs: Sequence[Run]) -> Decision | None:
+    """The threshold that was given for the models of all folds; None where each picked its own, or none has any."""
+    found = [run.card.decision for run in runs]
+    first = found[0]
+    if first is None or first.rule != "given":
+        return None
+    answered = {None if each is None else (each.positive, each.margin) for each in found}
+    return Decision(first.positive, first.threshold, first.margin, first.rule) if len(answered) == 1 else None
+
+
+def evaluation_of(
+    stored: StoredPredictions, *, positive: int | None = None, decision: Decision | None = None
+) -> Evaluation:
     """The figures of stored predictions with all probabilities; of two classes `positive` is the one that the curves
-    are of, by default the one with fewer images."""
+    are of, by default the one with fewer images. `decision` is what all of them were made by, if that is one."""
     assert stored.probabilities is not None
     logits = stored.probabilities.clamp(min=SMALLEST).log().float()
     predictions = Predictions(logits, stored.labels, stored.predicted)
-    return summarise_predictions(predictions, split="test", positive=positive)
+    return summarise_predictions(predictions, split="test", positive=positive, decision=decision)
 
 
 def _own_predictions(run: Run, table: FoldTable, fold: int) -> StoredPredictions:
@@ -104,19 +116,10 @@ def _figures_of(evaluation: Evaluation, class_names: Sequence[str]) -> dict[str,
     return {**own, **{name: values[name] for name in FIGURES if name in values}}
 
 
-def _with_intervals(analysis: Analysis, groups: Sequence[int] | None) -> dict[str, SeedFigure]:
-    """Each figure of a seed, and each metric of the user's own, with the bounds of its interval, never narrower by
-    groups than by images: of groups that are all right alike, a bootstrap knows nothing."""
+def _with_intervals(analysis: Analysis) -> dict[str, SeedFigure]:
+    """Each figure of a seed, and each metric of the user's own, with the bounds of its interval."""
     evaluation, values = analysis.evaluation, analysis.to_dict()
-    by_group: Mapping[str, tuple[float, float]] = {}
-    if groups is not None:
-        by_group = group_intervals(evaluation.predictions, np.array(groups), positive=evaluation.positive)
-    found = {}
-    for name in FIGURES:
-        if name in values:
-            low, high = values[f"{name}_interval"]
-            other_low, other_high = by_group.get(name, (low, high))
-            found[name] = SeedFigure(values[name], min(low, other_low), max(high, other_high))
+    found = {name: SeedFigure(values[name], *values[f"{name}_interval"]) for name in FIGURES if name in values}
     for name, own in analysis.custom_metric_intervals.items():
         value = evaluation.custom_metrics[name]
         assert value is not None  # an undefined one has no interval

@@ -11,6 +11,7 @@ from thumbnet.data.class_counts import Baseline
 from thumbnet.errors import RunError
 from thumbnet.evaluation.label_predictions import LabelPredictions, StoredLabels
 from thumbnet.evaluation.multi_label import LabelEvaluation, label_evaluation_of
+from thumbnet.models.label_decision import LabelDecision, halves
 from thumbnet.runs.folds.figures import OutOfFold, out_of_fold
 from thumbnet.runs.folds.pooled import PooledFolds, SeedFigure, means_of_rows, source_order
 from thumbnet.runs.folds.table import FoldList, FoldTable
@@ -20,8 +21,8 @@ from thumbnet.runs.run import Run, RunDir
 @dataclass(frozen=True)
 class LabelsOutOfFold(PooledFolds):
     """As `PooledFolds`, of images with several labels; `stored` and `evaluations` are those of each seed. Each fold's
-    model answers by thresholds of its own. Where images belong together, the intervals of each label's metrics are by
-    whole groups."""
+    model answers by thresholds of its own if they are picked. Where images belong together, the intervals of each
+    label's metrics are by whole groups."""
 
     stored: tuple[StoredLabels, ...]
     evaluations: tuple[LabelEvaluation, ...]
@@ -59,7 +60,8 @@ def any_out_of_fold(runs: Sequence[Run], folds: FoldList, table: FoldTable) -> O
         return out_of_fold(runs, folds, table)
     num_seeds, class_names = len(folds.seeds), runs[0].card.class_names
     stored_of_runs = [_own_predictions(run, table, place // num_seeds) for place, run in enumerate(runs)]
-    stored = tuple(_pooled(stored_of_runs[seed::num_seeds], table) for seed in range(num_seeds))
+    decision = _common_decision(runs)
+    stored = tuple(_pooled(stored_of_runs[seed::num_seeds], table, decision) for seed in range(num_seeds))
     of_runs = [label_evaluation_of(each, class_names).figures for each in stored_of_runs]
     by_fold = tuple(means_of_rows(of_runs[first : first + num_seeds]) for first in range(0, len(runs), num_seeds))
     numbers = table.groups()
@@ -78,13 +80,23 @@ def _own_predictions(run: Run, table: FoldTable, fold: int) -> StoredLabels:
     return stored
 
 
-def _pooled(stored: Sequence[StoredLabels], table: FoldTable) -> StoredLabels:
-    """The predictions of all images, one set a fold in the folds' order, in the order of the source."""
+def _common_decision(runs: Sequence[Run]) -> LabelDecision | None:
+    """The thresholds of the models of all folds where none was picked; None where each picked its own."""
+    found = [run.card.label_decision or halves(len(run.card.class_names)) for run in runs]
+    first = found[0]
+    is_common = all((each.rule, each.margins) == (first.rule, first.margins) for each in found)
+    return LabelDecision(first.margins, rule=first.rule) if is_common and not first.is_picked else None
+
+
+def _pooled(stored: Sequence[StoredLabels], table: FoldTable, decision: LabelDecision | None) -> StoredLabels:
+    """The predictions of all images, one set a fold in the folds' order, in the order of the source; `decision` is what
+    all were made by, if that is one."""
     order = source_order(table, len(stored))
     paths = [path for each in stored for path in each.paths or ()]
     predictions = LabelPredictions(
         torch.cat([each.predictions.logits for each in stored])[order],
         torch.cat([each.labels for each in stored])[order],
+        decision,
         decided=torch.cat([each.predicted for each in stored])[order],
     )
     return StoredLabels(predictions, tuple(paths[place] for place in order.tolist()) if paths else None)

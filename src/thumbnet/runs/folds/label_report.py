@@ -32,6 +32,8 @@ from thumbnet.views.report.gallery_images import tile_side
 from thumbnet.views.report.labels_page import LabelReportContent, render_labels_report
 from thumbnet.views.summary import summarize_trace
 
+OWN_THRESHOLDS = "by the thresholds of each fold\u2019s model, which are in its report"
+
 
 def build_report_of_folds(
     folder: RunDir, runs: Sequence[Run], found: OutOfFold | LabelsOutOfFold, place: DataPlace
@@ -40,6 +42,7 @@ def build_report_of_folds(
     if isinstance(found, OutOfFold):
         return build_folds_report(folder, runs, found, place)
     first, evaluation = runs[0], found.evaluations[0]
+    decision = evaluation.predictions.known_decision
     own = with_common_remarks(load_own_dataset(first, place), runs)
     others = [load_own_dataset(run, place).test for run in runs[len(found.folds.seeds) :: len(found.folds.seeds)]]
     dataset = replace(own, val=None, test=images_of_folds([own.test, *others], found))
@@ -55,7 +58,7 @@ def build_report_of_folds(
             notes=fold_notes(folder, runs, found, own),
             history=first.history,
             evaluation=evaluation,
-            decision="by the thresholds of each fold\u2019s model, which are in its report",
+            decision=OWN_THRESHOLDS if decision is None else decision.describe(dataset.class_names),
             gallery=gallery,
             tiles=larger_images(dataset, dataset.test, gallery, side=tile_side(len(gallery))),
             names=image_names(dataset.test, gallery),

@@ -5,14 +5,17 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from thumbnet.evaluation.figure_names import is_of_per_cent
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.runs.files.names import REPORT
+from thumbnet.runs.folds.figures import common_decision
 from thumbnet.runs.folds.pooled import PooledFigure, PooledFolds
 from thumbnet.runs.run import Run
 from thumbnet.training.progress import duration
 from thumbnet.views.numbers import exact_share, per_cent, share
 from thumbnet.views.report.content import FoldRow, FoldsContent
+from thumbnet.views.report.threshold import threshold_text
 
 LABELS = {  # of the figures; metrics of the user's own have their names
     "accuracy": "accuracy",
@@ -26,7 +29,6 @@ LABELS = {  # of the figures; metrics of the user's own have their names
     "hamming_loss": "wrong answers",
 }
 NO_BREAK = "\u00a0"
-OF_PER_CENT = ("accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "hamming_loss")
 
 
 def folds_content(runs: Sequence[Run], found: PooledFolds) -> FoldsContent:
@@ -94,11 +96,11 @@ def _hint(found: PooledFolds) -> str:
 
 
 def _thresholds(runs: Sequence[Run]) -> str:
-    """How the models answer; empty where they have no thresholds."""
+    """How the models answer; empty where they have no thresholds, or one that was given for all."""
     picked = [run.card.decision.threshold for run in runs if run.card.decision is not None]
-    if not picked:
+    if not picked or common_decision(runs) is not None:
         return ""
-    span = f"{per_cent(min(picked))} to {per_cent(max(picked))}"
+    span = f"{threshold_text(min(picked))} to {threshold_text(max(picked))}"
     return (
         f"Each fold\u2019s model answers at a threshold of its own, {span}, which all other figures of this page "
         "obey; here one threshold is for all, and the ring is at 50 %."
@@ -107,11 +109,11 @@ def _thresholds(runs: Sequence[Run]) -> str:
 
 def shown(name: str, value: float) -> str:
     """A figure of all images, as a headline has it."""
-    return exact_share(value) if name in OF_PER_CENT else f"{value:.3f}"
+    return exact_share(value) if is_of_per_cent(name) else f"{value:.3f}"
 
 
 def _in_table(name: str, value: float | None) -> str:
     """As the table has it, where only an interval may be broken into two lines."""
     if value is None:
         return "-"
-    return share(value).replace(" ", NO_BREAK) if name in OF_PER_CENT else f"{value:.3f}"
+    return share(value).replace(" ", NO_BREAK) if is_of_per_cent(name) else f"{value:.3f}"

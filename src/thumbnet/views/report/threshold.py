@@ -5,6 +5,7 @@ A control of the page moves over `MAX_POINTS` thresholds at most; without JavaSc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,8 @@ class ThresholdRow:
 
 @dataclass(frozen=True)
 class ThresholdSection:
-    """The section: `positive` and `other` are the classes, `how` says how the model's threshold was picked."""
+    """The section: `positive` and `other` are the classes, `how` says how the model's threshold was picked; `kept` is
+    at that threshold, or at one half in the place of those of several models."""
 
     positive: str
     other: str
@@ -65,14 +67,15 @@ def threshold_section(analysis: Analysis, *, how: str = "") -> ThresholdSection 
     kept = analysis.evaluation.at_threshold or curves.at(EVEN)
     points = _thinned(curves, kept)
     base_rate = curves.num_positives / (curves.num_positives + curves.num_negatives)
-    shown = sorted({*SHOWN_THRESHOLDS, kept.threshold})
+    others = (each for each in SHOWN_THRESHOLDS if not math.isclose(each, kept.threshold))
+    shown = sorted([*others, kept.threshold])
     return ThresholdSection(
         positive=names[curves.positive],
         other=names[1 - curves.positive],
         how=how or _how(decision, names),
-        kept=ThresholdRow(threshold_text(kept.threshold), kept, True),
+        kept=ThresholdRow(threshold_text(kept.threshold), kept, not how),
         rows=[
-            ThresholdRow(threshold_text(threshold), point, threshold == kept.threshold)
+            ThresholdRow(threshold_text(threshold), point, threshold == kept.threshold and not how)
             for threshold in shown
             for point in [kept if threshold == kept.threshold else curves.at(threshold)]
         ],
