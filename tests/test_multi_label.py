@@ -248,7 +248,7 @@ def test_the_run_keeps_its_robustness(label_run: Run) -> None:
     assert len({row.accuracy for row in kept.rows}) > 1
     report = (label_run.path / "report.html").read_text()
     assert '<section id="robustness"' in report
-    assert "(all labels of a picture right) on a fixed sample" in report
+    assert f"(all labels of a picture right) on all {kept.num_images} test images" in report
     assert (label_run.path / "robustness.png").exists()
 
 

@@ -120,9 +120,12 @@ def test_folds_that_measured_it_are_pooled_and_named(tmp_path: Path) -> None:
     assert [row.accuracy for row in pooled.rows] == pytest.approx([0.575, 0.45])
     assert note.endswith("Only corruptions and strengths that all of these measured are shown.")
     assert robustness_of_folds([without, without], num_seeds=1) == (None, "")
-    section = robustness_section(pooled, note=note)
+    section = robustness_section(pooled, num_test=400, out_of_fold=True, note=note)
     assert section is not None
-    assert "on a fixed sample of 400 test images: 82.5 %" in section.text
+    assert "Accuracy on all 400 images out of fold: 82.5 %" in section.text
+    fewer_than_all = robustness_section(pooled, num_test=1000, out_of_fold=True)
+    assert fewer_than_all is not None
+    assert "on a fixed sample of 400 images out of fold: 82.5 %" in fewer_than_all.text
     assert section.text.endswith(note)
 
 
@@ -143,10 +146,10 @@ def test_seeds_of_a_fold_count_as_one(tmp_path: Path) -> None:
 
 def test_the_section_of_seeds_has_means_and_how_far_they_differ() -> None:
     seeds = [FIRST, measured(0.7, 0.4, 0.4, 0.5)]
-    section = robustness_section_of_seeds(seeds, num_seeds=2)
+    section = robustness_section_of_seeds(seeds, num_seeds=2, num_test=100)
     assert section is not None
     accuracies = "80.0 % \u00b1 14.1 as they are, 56.7 % \u00b1 18.9 on average"
-    assert f"on a fixed sample of 100 test images: {accuracies}" in section.text
+    assert f"on all 100 test images: {accuracies}" in section.text
     assert "mean recall of the classes: 70.0 % \u00b1 14.1 as they are, 46.7 % \u00b1 18.9 on average." in section.text
     assert "Means over 2 seeds, \u00b1 their deviation from seed to seed" in section.text
     noise, blur = section.charts
@@ -155,20 +158,21 @@ def test_the_section_of_seeds_has_means_and_how_far_they_differ() -> None:
     assert spread.high is not None
     assert blur.stops[0].values == (f"50.0 % (0.0 to {100 * spread.high:.1f})", "70.0 %")
     assert [row.accuracy for row in section.rows] == ["60.0 % \u00b1 28.3", "50.0 % \u00b1 14.1", "60.0 % \u00b1 14.1"]
-    alike = robustness_section_of_seeds([replace(each, num_images=500) for each in seeds[:1]] + seeds[1:], num_seeds=3)
+    others = [replace(each, num_images=500) for each in seeds[:1]] + seeds[1:]
+    alike = robustness_section_of_seeds(others, num_seeds=3, num_test=500)
     assert alike is not None
-    assert "of 100 to 500 test images" in alike.text
+    assert "on a fixed sample of 100 to 500 test images" in alike.text
     assert "Means over 2 of 3 seeds, those that measured it," in alike.text
-    single = robustness_section_of_seeds([measured(0.9, 0.8, 0.6, 0.7, off=None)], num_seeds=2)
+    single = robustness_section_of_seeds([measured(0.9, 0.8, 0.6, 0.7, off=None)], num_seeds=2, num_test=100)
     assert single is not None
     assert single.text.endswith("Of one of 2 seeds, the only one that measured it.")
     assert single.rows == []
     assert single.charts[1].stops[0].values == ("70.0 %", "90.0 %")
-    assert robustness_section_of_seeds([], num_seeds=2) is None
+    assert robustness_section_of_seeds([], num_seeds=2, num_test=100) is None
 
 
 def test_one_number_is_shown_once() -> None:
-    section = robustness_section(measured(0.9, 0.8, 0.6, 0.7, off=0.01))
+    section = robustness_section(measured(0.9, 0.8, 0.6, 0.7, off=0.01), num_test=100)
     assert section is not None
     assert "Balanced accuracy, the mean recall of the classes: 89.0 %" in section.text
     assert "The charts show this one." not in section.text

@@ -37,6 +37,7 @@ from thumbnet.views.report.gallery_images import (
 )
 from thumbnet.views.report.page import template
 from thumbnet.views.report.section_charts import draw_curves
+from thumbnet.views.report.spread_charts import draw_spread
 
 SECTIONS = ("overview", "curves", "confusion", "classes", "gallery", "calibration", "architecture", "reproduce")
 METRICS = {
@@ -314,3 +315,11 @@ def test_train_and_report_write_the_same_page(tmp_path: Path, capsys: pytest.Cap
 def test_a_report_of_no_run_or_to_no_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path)]) == 2
     assert "not a run folder" in capsys.readouterr().err
+
+
+def test_curves_of_trainings_that_end_at_other_epochs_say_from_where_on_some_are_missing() -> None:
+    accuracy = draw_spread([history(3), history(5)])[0]
+    assert accuracy.note.startswith(
+        "From epoch 4 on, not all 2 trainings have a value: mean, highest and lowest are of "
+    )
+    assert [chart.note for chart in draw_spread([history(3), history(3)])] == [""] * 4

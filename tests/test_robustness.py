@@ -122,7 +122,7 @@ def test_a_model_that_says_the_common_class_alone_does_not_look_robust(tiny_data
     drawn = {curve.corruption: curve for curve in robustness_curves(robustness)}
     assert drawn["darker"].values[-1] == darkest.balanced_accuracy
     assert drawn["darker"].bounds[-1] == darkest.balanced_accuracy_interval
-    section = robustness_section(robustness)
+    section = robustness_section(robustness, num_test=robustness.num_images)
     assert section is not None
     assert "The charts show this one." in section.text
     (row,) = [row for row in section.rows if (row.corruption, row.strength) == ("darker", "0.6")]

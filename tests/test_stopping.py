@@ -26,7 +26,7 @@ from thumbnet.runs.reports.facts import report_facts, report_notes
 from thumbnet.runs.resolve import load_data, say_nothing
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import Run, RunDir, load_run
-from thumbnet.runs.stopping import announce_stopping, describe_stopping_of_several
+from thumbnet.runs.stopping import announce_stopping, describe_stopping, describe_stopping_of_several
 from thumbnet.runs.train import train
 from thumbnet.specs.pace import Pace
 from thumbnet.specs.stopping import Stopping
@@ -286,6 +286,17 @@ def test_a_run_that_nothing_can_stop_has_no_word_of_it(small_run: Path) -> None:
 
 def test_minutes_may_be_left_over_and_that_is_said(data: Path) -> None:
     assert "even if the 10 minutes are not over" in announce_stopping(stopping_config(data), 10.0)
+
+
+def test_what_epochs_are_compared_by_is_named_where_the_classes_weigh_the_same(data: Path) -> None:
+    config = stopping_config(data, class_weights="balanced")
+    assert "2 epochs brought no better balanced accuracy on validation;" in announce_stopping(config, None)
+    assert "no better validation accuracy;" in announce_stopping(config, None, has_several_labels=True)
+    ended = {**load_metrics(), "stopped_early": True, "stopped_by": "patience", "best_epoch": 2, "epochs": 4}
+    early = "Ended early, after epoch 4 of 8: 2 epochs brought no better balanced accuracy on validation than epoch 2."
+    assert early in describe_stopping(config, ended)
+    of_labels = describe_stopping(config, {**ended, "test_hamming_loss": 0.25})
+    assert early.replace("balanced accuracy on validation", "validation accuracy") in of_labels
 
 
 def test_a_run_that_was_interrupted_ends_early_all_the_same(

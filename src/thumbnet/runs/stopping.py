@@ -8,6 +8,7 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError
 from thumbnet.runs.files.metrics import known_metrics
+from thumbnet.specs.objective import is_balanced
 from thumbnet.specs.stopping import Stopping
 from thumbnet.terminal.text import counted
 from thumbnet.training.result import FitResult, S
@@ -22,7 +23,7 @@ def check_stopping(config: TrainConfig, dataset: Dataset) -> None:
         )
 
 
-def announce_stopping(config: TrainConfig, minutes: float | None) -> str:
+def announce_stopping(config: TrainConfig, minutes: float | None, *, has_several_labels: bool = False) -> str:
     """What may happen, for the terminal; empty where nothing was asked for. `minutes` are those of the command."""
     stopping = config.stopping
     if stopping.patience is None:
@@ -30,10 +31,14 @@ def announce_stopping(config: TrainConfig, minutes: float | None) -> str:
     unused = "" if minutes is None else f", even if the {minutes:g} minutes are not over then"
     weights = "the best epoch" if stopping.keep_weights == "best" else "the last epoch"
     epochs = counted(stopping.patience, "epoch")
-    return (
-        f"The training ends where {epochs} brought no better validation accuracy{unused}; the weights of {weights} are "
-        "kept."
-    )
+    measure = _measure(config, has_several_labels=has_several_labels)
+    return f"The training ends where {epochs} brought no better {measure}{unused}; the weights of {weights} are kept."
+
+
+def _measure(config: TrainConfig, *, has_several_labels: bool) -> str:
+    """What epochs are compared by, in words (see `best_on_validation`)."""
+    weighs_alike = is_balanced(config.objective, config.inputs) and not has_several_labels
+    return "balanced accuracy on validation" if weighs_alike else "validation accuracy"
 
 
 def metrics_of_stopping(config: TrainConfig, result: FitResult[S]) -> dict[str, object]:
@@ -54,8 +59,8 @@ def describe_stopping(config: TrainConfig, metrics: Mapping[str, object]) -> lis
     sentences = []
     if known.stopped_early:
         why = {
-            "patience": f"{counted(known.epochs - known.best_epoch, 'epoch')} brought no better validation accuracy "
-            f"than epoch {known.best_epoch}",
+            "patience": f"{counted(known.epochs - known.best_epoch, 'epoch')} brought no better "
+            f"{_measure(config, has_several_labels='test_hamming_loss' in metrics)} than epoch {known.best_epoch}",
             "callback": "on_epoch_end returned STOP",
         }.get(known.stopped_by, known.stopped_by)
         sentences.append(f"Ended early, after epoch {known.epochs} of {config.epochs}: {why}.")

@@ -62,7 +62,8 @@ def train_in_folder(
     if checkpoint is None:
         begin_with_trained_weights(model, config, dataset)
     plan = None if clock is None else folder.read_plan()
-    if announced := announce_stopping(config, None if plan is None else plan.minutes):
+    minutes = None if plan is None else plan.minutes
+    if announced := announce_stopping(config, minutes, has_several_labels=dataset.has_several_labels):
         say(announced)
     if described := describe_ranks(config, torch.get_num_threads()):
         say(described)

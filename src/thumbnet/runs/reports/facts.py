@@ -58,6 +58,7 @@ def report_notes(
         f"{'the weights that are kept' if is_best else 'the last one'}.",
     }
     notes = [scored[config.score_test], *describe_stopping(config, metrics)]
+    notes += _without_threshold(config, dataset)
     notes += [] if plan is None else plan.reasons
     notes += describe_longest(plan, [metrics])
     if dataset.source.verified is False:
@@ -78,3 +79,13 @@ def report_notes(
     if dataset.val is None:
         notes.append("No images were held out for validation.")
     return notes
+
+
+def _without_threshold(config: TrainConfig, dataset: Dataset) -> list[str]:
+    """What is not of the threshold's answers, which is picked after the training; nothing where there is none."""
+    if config.decisions.threshold == "none":
+        return []
+    several = dataset.has_several_labels
+    answers = "each label from a probability of one half on" if several else "the likelier class"
+    curves = "The curves count" if dataset.val is None else "The curves and the validation accuracy count"
+    return [f"{curves} {answers}; all other figures obey the threshold{'s' * several}."]

@@ -61,7 +61,12 @@ def render_report(content: ReportContent) -> str:
         graph=bare_svg(content.graph_svg),
         curves=draw_curves(content.history) if content.folds is None else draw_spread(content.folds.histories),
         calibration_charts=draw_calibration(analysis),
-        robustness=robustness_section(content.robustness, note=content.robustness_note),
+        robustness=robustness_section(
+            content.robustness,
+            num_test=evaluation.num_images,
+            out_of_fold=content.folds is not None,
+            note=content.robustness_note,
+        ),
         coverages=[
             (wanted, analysis.coverage.accuracy_at(wanted), analysis.coverage.interval_at(wanted))
             for wanted in SHOWN_COVERAGES

@@ -16,16 +16,17 @@ from thumbnet.views.report.robustness_section import (
     ScoreRow,
     balanced_sentence,
     draw_robustness,
+    images_text,
     scores_sentence,
 )
 from thumbnet.views.robustness_curves import robustness_curves
 
 
 def robustness_section_of_seeds(
-    measured: Sequence[Robustness], *, num_seeds: int, counted_as: str = ""
+    measured: Sequence[Robustness], *, num_seeds: int, num_test: int, counted_as: str = ""
 ) -> RobustnessSection | None:
     """The section of those of `num_seeds` seeds that measured it; None where none did, or where they have no corruption
-    in common. `counted_as` as in `robustness_section`."""
+    in common. The other arguments are those of `robustness_section`."""
     common = with_common_rows(measured)
     if not common:
         return None
@@ -40,7 +41,8 @@ def robustness_section_of_seeds(
         replace(curve, bounds=[_bounds(next(of_rows)) for _ in curve.values]) for curve in robustness_curves(mean)
     ]
     means = _over_seeds([each.mean_accuracy for each in common])
-    sentences = [scores_sentence(_num_images(common), _text(accuracies[0]), _text(means), counted_as=counted_as)]
+    images = images_text(_num_images(common), is_all=all(each.num_images == num_test for each in common))
+    sentences = [scores_sentence(images, _text(accuracies[0]), _text(means), counted_as=counted_as)]
     if balanced:
         means = _over_seeds([each.mean_balanced_accuracy for each in common if each.mean_balanced_accuracy is not None])
         sentences.append(balanced_sentence(_text(balanced[0]), _text(means), is_drawn=mean.has_other_balanced))

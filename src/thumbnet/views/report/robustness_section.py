@@ -35,17 +35,20 @@ class RobustnessSection:
 
 
 def robustness_section(
-    robustness: Robustness | None, *, counted_as: str = "", note: str = ""
+    robustness: Robustness | None, *, num_test: int, out_of_fold: bool = False, counted_as: str = "", note: str = ""
 ) -> RobustnessSection | None:
     """The section of a model, or of models whose figures are pooled; None where nothing was measured.
 
-    `counted_as` says which images count as right, where that is not plain, and `note` what else there is to know.
+    Of `num_test` test images, or of images `out_of_fold`, these may be a sample. `counted_as` says which images count
+    as right, where that is not plain, and `note` what else there is to know.
     """
     if robustness is None:
         return None
     clean = with_bounds(robustness.accuracy, robustness.interval_of(robustness.accuracy))
     mean = with_bounds(robustness.mean_accuracy, robustness.mean_interval)
-    sentences = [scores_sentence(f"{robustness.num_images:,}", clean, mean, counted_as=counted_as)]
+    is_all = robustness.num_images == num_test
+    images = images_text(f"{robustness.num_images:,}", is_all=is_all, out_of_fold=out_of_fold)
+    sentences = [scores_sentence(images, clean, mean, counted_as=counted_as)]
     balanced, mean_balanced = robustness.balanced_accuracy, robustness.mean_balanced_accuracy
     if balanced is not None and mean_balanced is not None:
         clean = with_bounds(balanced, robustness.balanced_accuracy_interval)
@@ -66,11 +69,17 @@ def robustness_section(
     return RobustnessSection(" ".join([*sentences, *([note] if note else [])]), charts, rows)
 
 
-def scores_sentence(num_images: str, as_they_are: str, mean: str, *, counted_as: str) -> str:
+def images_text(num_images: str, *, is_all: bool, out_of_fold: bool = False) -> str:
+    """Which images were measured on: all, or a sample that is the same for every model."""
+    kind = "images out of fold" if out_of_fold else "test images"
+    return f"all {num_images} {kind}" if is_all else f"a fixed sample of {num_images} {kind}"
+
+
+def scores_sentence(images: str, as_they_are: str, mean: str, *, counted_as: str) -> str:
     """What the accuracy is, of the images as they are and on average."""
     return (
-        f"Accuracy{counted_as} on a fixed sample of {num_images} test images: {as_they_are} as they are, {mean} on "
-        "average over all corruptions and strengths below."
+        f"Accuracy{counted_as} on {images}: {as_they_are} as they are, {mean} on average over all corruptions and "
+        "strengths below."
     )
 
 

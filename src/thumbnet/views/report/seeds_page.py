@@ -79,6 +79,7 @@ def render_seeds_report(content: SeedsContent) -> str:
         robustness=robustness_section_of_seeds(
             content.robustness,
             num_seeds=len(content.seeds),
+            num_test=content.num_images,
             counted_as=ALL_LABELS_RIGHT if content.confusion is None else "",
         ),
         version=thumbnet.__version__,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from thumbnet.training.history import History
 from thumbnet.views.numbers import Format, per_cent, plain
@@ -39,7 +40,7 @@ def _draw_curve(
     lines = [Line("mean", epochs, [sum(each) / len(each) for each in values])]
     if len(histories) > 1:
         lines += [Line("highest", epochs, list(map(max, values)), 1), Line("lowest", epochs, list(map(min, values)), 2)]
-    return draw_lines(
+    chart = draw_lines(
         title,
         lines,
         x_label="epoch",
@@ -48,3 +49,9 @@ def _draw_curve(
         x_integer=True,
         leaves_out_outliers=y_format is plain,
     )
+    of_fewer = [epoch for epoch in epochs if len(by_epoch[epoch]) < len(histories)]
+    if not of_fewer:
+        return chart
+    which = f"not all {len(histories)} trainings have a value: mean, highest and lowest are of those that have"
+    note = f"From epoch {of_fewer[0]} on, {which}."
+    return replace(chart, note=f"{chart.note} {note}".strip())
