@@ -180,8 +180,9 @@ def test_pictures_get_the_answer_first(run: Run, tmp_path: Path, capsys: pytest.
         assert said.probability == pytest.approx(float(stored.confidence[index]), abs=1e-5)
         assert [guess.class_name for guess in said.top] == ["0", "1"]
         assert said.top[0].probability < said.top[1].probability
-    assert main(["predict", str(path), "--run", str(run.path)]) == 0
-    assert "by the model's threshold" in capsys.readouterr().out
+    for top in ("1", "3"):
+        assert main(["predict", str(path), "--run", str(run.path), "--top", top]) == 0
+        assert "by the model's threshold" in capsys.readouterr().out
 
 
 def test_compare_and_report_obey(run: Run, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,23 @@ def test_a_folder_of_folds_has_a_line_with_the_figures_of_all_images(
     assert [row.state for row in list_runs(folds) if row.path == str(folds)] == ["1 of 2 runs are finished"]
     (folds / "folds.json").write_text("{}")
     assert [row.state.split(":")[0] for row in list_runs(folds) if row.path == str(folds)] == ["damaged"]
+
+
+def test_a_folder_that_cannot_be_read_has_a_line_that_says_so(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = list_runs(runs)
+    (runs / "secret").mkdir()
+    usual = Path.iterdir
+
+    def refused(path: Path) -> Iterator[Path]:
+        if path.name == "secret":
+            raise PermissionError(13, "Permission denied", str(path))
+        return usual(path)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    after = list_runs(runs)
+    (secret,) = [row for row in after if row.path == str(runs / "secret")]
+    assert secret.state.startswith("damaged: [Errno 13] Permission denied")
+    assert [row for row in after if row is not secret] == before
 
 
 def test_the_table_and_the_csv_have_a_line_for_each_run(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,14 +24,18 @@ if TYPE_CHECKING:
     from thumbnet.evaluation.image_answers import ImagePrediction
 
 BY_THRESHOLD = " (by the model's threshold)"
+EVEN = 0.5  # of two classes, below it the other one is likelier
 Unreadable = Sequence[tuple[str, ImageError]]
 
 
 class PredictionLines:
     """Writes predictions to stdout, a line each."""
 
+    _has_threshold = False
+
     def begin(self, model: PredictingModel) -> None:
         """Called before the first, with the model that predicts."""
+        self._has_threshold = model.card.decision is not None
         put(escaped(str(model)))
 
     def put(self, prediction: ImagePrediction, name: str) -> None:
@@ -44,7 +48,7 @@ class PredictionLines:
         if prediction.other_answer is not None:
             put(f"{escaped(name)}: {prediction.answer} ({ranked})")
             return
-        is_by_threshold = any(guess.probability > prediction.probability for guess in prediction.top)
+        is_by_threshold = self._has_threshold and prediction.probability < EVEN
         put(f"{escaped(name)}: {ranked}{BY_THRESHOLD if is_by_threshold else ''}")
 
     def end(self, unreadable: Unreadable) -> None:

@@ -65,23 +65,32 @@ class RunRow:
 
 def run_folders(folder: Path, depth: int) -> Iterator[Path]:
     """Run folders, and those with several seeds or folds before the runs in them; links are not followed. A sweep's
-    trial is none, unless it was trained to a whole run."""
+    trial is none, unless it was trained to a whole run. A folder that cannot be read is given as one, too."""
+    try:
+        is_run, children = _looked_into(folder, depth)
+    except OSError:  # its line says why
+        is_run, children = True, []
+    if is_run:
+        yield folder
+    for child in children:
+        yield from run_folders(child, depth - 1)
+
+
+def _looked_into(folder: Path, depth: int) -> tuple[bool, list[Path]]:
+    """Whether there is a run in the folder, or several, and which folders in it, if `depth` allows, may hold others."""
     if (folder / TRIAL).is_file() and not (folder / METRICS).exists():
-        return
+        return False, []
     if (folder / CONFIG).is_file():
-        yield folder
-        return
-    if (folder / SEEDS).is_file() or (folder / FOLDS).is_file():
-        yield folder
-    if depth:
-        for child in sorted(folder.iterdir()):
-            if child.is_dir() and not child.is_symlink():
-                yield from run_folders(child, depth - 1)
+        return True, []
+    is_run = (folder / SEEDS).is_file() or (folder / FOLDS).is_file()
+    children = folder.iterdir() if depth else ()
+    return is_run, sorted(child for child in children if child.is_dir() and not child.is_symlink())
 
 
 def read_row(path: Path) -> RunRow:
     """The line of a run, or of a folder of several; of one that cannot be read, its state says why."""
     try:
+        next(path.iterdir(), None)  # refused where the folder cannot be read
         if (path / FOLDS).is_file():
             return _folds_row(path)
         return _seeds_row(path) if (path / SEEDS).is_file() else _single_row(path)
