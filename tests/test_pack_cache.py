@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -228,6 +229,28 @@ def test_a_stopped_reading_goes_on(folder: Path, decoded: list[str], monkeypatch
         path.parent.name
         for path in place.cache_place().glob("*/manifest.json")  # type: ignore[union-attr]
     ]
+
+
+def test_what_a_stopped_reading_takes_of_the_disk_is_not_asked_for_again(
+    folder: Path, tmp_path: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disk_usage(_: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=2 * 3 * 10 * 4 * 4 - place.size_on_disk(tmp_path / "cache"))
+
+    def stopped(task: decoding.PartTask, decode_all: Any = map) -> decoding.PartDone:
+        if task.first == 8:
+            raise KeyboardInterrupt
+        return decoding.do_part(task, decode_all)
+
+    monkeypatch.setattr("shutil.disk_usage", disk_usage)
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "do_part", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            read(folder)
+    decoded.clear()
+    assert_same(read(folder), in_memory(folder))
+    assert sorted(decoded[:2]) == ["dog/3.png", "dog/4.png"]
+    assert len(decoded) == 2 + 10  # all of them in memory, to compare with
 
 
 def test_checksums_and_leaks_are_kept_with_the_pictures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,7 @@ from thumbnet.data.packs.place import (
     open_cache,
     remove,
     replace_folder,
+    size_on_disk,
     tidy,
 )
 from thumbnet.data.packs.row_file import RowFile
@@ -183,25 +184,21 @@ class CacheReader:
             tell("Another process reads the same pictures into the cache: waiting for it.")
 
     def _refuse_lack_of_room(self, request: PictureRequest) -> None:
+        assert self._entry is not None
         needed = 3 * len(request.files) * request.sides[0] * request.sides[1]
-        free = shutil.disk_usage(self._folder).free
+        begun = size_on_disk(self._entry.with_name(self._entry.name + BUILDING_SUFFIX))  # by a reading that was stopped
+        free = shutil.disk_usage(self._folder).free + begun
         if needed > LARGEST_SHARE * free:
             raise OSError(0, f"they would take {needed / 1e9:,.1f} GB of the {free / 1e9:,.1f} GB that are free")
 
 
 def with_origins(splits: SourceSplits, folder: Path, manifest: Manifest) -> SourceSplits:
     """The splits, with where their images are from; on the disk where they are more than memory takes."""
-
-    def known(name: str) -> Split | None:
-        split: Split | None = getattr(splits, name)
-        if split is None:
-            return None
-        file = RowFile.open(folder / images_file(name), manifest.splits[name].shape)
-        return on_disk(replace(split, origin=origin_of(folder, manifest, name)), file, manifest)
-
-    train = known("train")
-    assert train is not None
-    return replace(splits, train=train, val=known("val"), test=known("test"))
+    present: dict[str, Split] = {name: getattr(splits, name) for name in manifest.splits}
+    files = {name: RowFile.open(folder / images_file(name), manifest.splits[name].shape) for name in present}
+    known = {name: replace(split, origin=origin_of(folder, manifest, name)) for name, split in present.items()}
+    known = on_disk(known, files, manifest)
+    return replace(splits, train=known["train"], val=known.get("val"), test=known.get("test"))
 
 
 def _facts_if_unchanged(request: PictureRequest, now: Facts, earlier: Earlier | None, entry: Path) -> Facts | None:

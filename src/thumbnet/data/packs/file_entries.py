@@ -34,7 +34,7 @@ def splits_of_entry(
     make: Callable[[Path], dict[str, RowFile]],
     show_progress: bool = True,
 ) -> SourceSplits:
-    """The splits of the cache's entry of `path`, made now unless it is there and the files have not changed.
+    """The splits of the cache's entry of `path`, made now unless it is there, is whole, and the files have not changed.
 
     Args:
         folder: the cache's.
@@ -49,27 +49,41 @@ def splits_of_entry(
     building = entry.with_name(entry.name + BUILDING_SUFFIX)
     with locked(lock_of(entry), waits=lambda: tell(f"Another process reads {path}: waiting for it.")):
         state = _state(files)
-        if not _is_of(entry, state):
-            shutil.rmtree(building, ignore_errors=True)
-            building.mkdir()
+        splits: SourceSplits | None = None
+        if _is_of(entry, state):
             try:
-                made = make(building)
-                write_atomically(building / FILE, json.dumps(state))
-                note_verified(building, made)
-            except BaseException:
-                shutil.rmtree(building, ignore_errors=True)
-                raise
+                splits = _read(entry, show_progress=show_progress)
+            except DataError as error:
+                if show_progress:
+                    tell(f"{path} is brought into the cache anew: {error.message}.")
+                remove(entry)
+        if splits is None:
+            _make(building, make, state)
             replace_folder(building, entry)
             tidy(folder)
-        try:
-            manifest = read_manifest(entry)
-            splits = read_splits(entry, manifest, check_images(entry, manifest, show_progress=show_progress))
-        except DataError:
-            remove(entry)  # the next start makes it anew
-            raise
+            splits = _read(entry, show_progress=show_progress)
         with suppress(OSError):
             os.utime(entry / MANIFEST)
     return splits
+
+
+def _make(building: Path, make: Callable[[Path], dict[str, RowFile]], state: list[int]) -> None:
+    """Make an entry in the folder `building`, of files with this state; nothing is left of it where that fails."""
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir()
+    try:
+        made = make(building)
+        write_atomically(building / FILE, json.dumps(state))
+        note_verified(building, made)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+
+
+def _read(entry: Path, *, show_progress: bool) -> SourceSplits:
+    """DataError where the entry is damaged."""
+    manifest = read_manifest(entry)
+    return read_splits(entry, manifest, check_images(entry, manifest, show_progress=show_progress))
 
 
 def _state(files: Sequence[Path]) -> list[int]:

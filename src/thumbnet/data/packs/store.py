@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -137,7 +136,7 @@ def read_splits(folder: Path, manifest: Manifest, files: Mapping[str, RowFile]) 
         DataError: labels or paths are not there, or are damaged.
     """
     splits = {name: _read_split(folder, name, manifest, file) for name, file in files.items()}
-    splits = {name: on_disk(split, files[name], manifest) for name, split in splits.items()}
+    splits = on_disk(splits, files, manifest)
     return SourceSplits(
         train=splits["train"],
         val=splits.get("val"),
@@ -161,14 +160,13 @@ def origin_of(folder: Path, manifest: Manifest, name: str) -> Origin:
     return Origin(folder, f"{manifest.signature()}:{name}")
 
 
-def on_disk(split: Split, file: RowFile, manifest: Manifest) -> Split:
-    """The same split, whose images stay in their file where those of all splits are more than memory takes, or has free
-    now: else a selection of them would be a copy in memory."""
-    num_bytes = sum(math.prod(stored.shape) for stored in manifest.splits.values())
-    is_large = num_bytes > memory_limit_bytes()
-    if is_large or num_bytes > IN_MEMORY_SHARE * available_bytes():
-        return replace(split, images=streamed(file, is_large=is_large))
-    return split
+def on_disk(splits: Mapping[str, Split], files: Mapping[str, RowFile], manifest: Manifest) -> dict[str, Split]:
+    """The same splits, whose images stay in their files where those of all splits are more than memory takes, or has
+    free now: else a selection of them would be a copy in memory."""
+    is_large = manifest.num_bytes > memory_limit_bytes()
+    if is_large or manifest.num_bytes > IN_MEMORY_SHARE * available_bytes():
+        return {name: replace(split, images=streamed(files[name], is_large=is_large)) for name, split in splits.items()}
+    return dict(splits)
 
 
 def _read_split(folder: Path, name: str, manifest: Manifest, file: RowFile) -> Split:
