@@ -106,7 +106,7 @@ def test_of_several_labels_the_balanced_accuracies_are_averaged() -> None:
     logits = torch.randn(120, 4, generator=generator) + labels
     dataset = halves()
     split = replace(dataset.train, labels=labels)
-    found = float(_balanced(_right(Given(logits), dataset, split, split.images), split).mean())
+    found = float(_balanced(_right(Given(logits), dataset, split), split).mean())
     pairs = zip(labels[:, :3].T, logits[:, :3].T >= 0, strict=True)  # all have the last one
     assert found == pytest.approx(sum(balanced_accuracy_score(*pair) for pair in pairs) / 3)
 

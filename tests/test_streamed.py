@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import thumbnet
 from small_runs import small_config
@@ -32,8 +32,11 @@ from thumbnet.data.streamed import StreamedImages, chosen_of, chunks_of
 from thumbnet.data_check.exposure import find_exposure_issues
 from thumbnet.data_check.suspects import find_duplicates_across
 from thumbnet.errors import ConfigError, DataError
+from thumbnet.evaluation import unknown
 from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.evaluation.tta import predict_tta
+from thumbnet.models.blocknet import BlockNet
+from thumbnet.runs.choices.augmentation import judge_changes
 from thumbnet.runs.folds.runs import checksum_of
 from thumbnet.runs.teacher import compute_teacher_logits
 from thumbnet.training.inputs import resolve_inputs
@@ -298,6 +301,19 @@ def test_what_is_much_of_the_free_memory_stays_on_the_disk_to_the_bits_of_memory
     assert not isinstance(thumbnet.load_dataset(pack).train.images, StreamedImages)
 
 
+def test_all_splits_are_on_the_disk_or_none_whatever_is_free_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, labels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8), np.arange(40) % 2
+    np.savez(tmp_path / "data.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+    thumbnet.pack_data(f"npz:{tmp_path / 'data.npz'}", tmp_path / "pack", show_progress=False)
+    free = iter([0, 10**12])
+    monkeypatch.setattr(store, "available_bytes", lambda: next(free))
+    dataset = thumbnet.load_dataset(f"packed:{tmp_path / 'pack'}", val_fraction=0)
+    assert isinstance(dataset.train.images, StreamedImages)
+    assert isinstance(dataset.test.images, StreamedImages)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 def test_images_that_are_held_out_of_a_map_take_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.random.default_rng(0).integers(0, 256, (1000, 3, 112, 112), np.uint8)
@@ -370,6 +386,18 @@ def test_how_a_run_shuffles_is_recorded(pack: str, tmp_path: Path, request: pyte
     assert resolve_inputs(balanced, thumbnet.load_dataset(pack)).shuffle == "whole"
 
 
+class Brightness(nn.Module):
+    """Tells the pack's classes apart by how bright an image is, 60, 120 or 180 of 255."""
+
+    def __init__(self, dataset: thumbnet.Dataset) -> None:
+        super().__init__()
+        levels = torch.tensor([60.0, 120.0, 180.0]) / 255
+        self.centres = nn.Parameter((levels - dataset.mean[0]) / dataset.std[0])
+
+    def forward(self, images: Tensor) -> Tensor:
+        return -((images[:, :1].mean(dim=(1, 2, 3))[:, None] - self.centres) ** 2)
+
+
 def everything(dataset: thumbnet.Dataset, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What is found and predicted of a dataset, by whatever goes through all of its images."""
     torch.manual_seed(0)
@@ -387,6 +415,7 @@ def everything(dataset: thumbnet.Dataset, monkeypatch: pytest.MonkeyPatch) -> di
         "checksum": checksum_of(dataset.train),
         "logits": predict_logits(model, dataset.train.images, **shown),
         "views": predict_tta(model, dataset.train.images, flip=True, **shown),
+        "turns": judge_changes(Brightness(dataset), dataset, dataset.train),
         "teacher": compute_teacher_logits(model, dataset.train.images, RandomCrop(2), flips=True, **shown),
     }
 
@@ -401,11 +430,29 @@ def test_searches_and_predictions_are_those_of_images_in_memory(
     monkeypatch.setattr(descriptions, "KEPT_BYTES", kept_bytes)
     expected = everything(thumbnet.load_dataset(pack), monkeypatch)
     assert expected["leaks"].num_exact >= 1
+    assert [change.is_harmless for change in expected["turns"]] == [True, True, True]
     request.getfixturevalue("little_memory")
     found = everything(thumbnet.load_dataset(pack), monkeypatch)
     for name, value in expected.items():
         same = torch.equal(found[name], value) if isinstance(value, Tensor) else found[name] == value
         assert same, name
+
+
+def test_means_of_features_are_measured_of_images_on_the_disk(
+    pack: str, little_memory: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict, asked = unknown.predict_features, list[Tensor]()
+
+    def noted(model: Any, images: Tensor, **shown: Any) -> Any:
+        asked.append(images)
+        return predict(model, images, **shown)
+
+    monkeypatch.setattr(unknown, "predict_features", noted)
+    monkeypatch.setattr(unknown, "pick_unknown", lambda *_, **__: None)  # whom 30 validation images are too few
+    model = thumbnet.create_model("sprint", num_classes=3, in_channels=3, blocks="c8p").eval()
+    assert isinstance(model, BlockNet)
+    unknown.measure_unknown(model, thumbnet.load_dataset(pack), 0.05)
+    assert [isinstance(images, StreamedImages) for images in asked] == [True, True]
 
 
 def test_neighbours_of_a_large_set_are_those_among_the_most_alike(monkeypatch: pytest.MonkeyPatch) -> None:

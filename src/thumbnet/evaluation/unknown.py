@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import nn
 
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.streamed import chosen_of
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.evaluation.features import predict_features
 from thumbnet.evaluation.metrics import Evaluation
@@ -40,7 +41,7 @@ def measure_unknown(model: BlockNet, dataset: Dataset, share: float) -> Unknown 
     assert dataset.val is not None
     labels = dataset.train.labels.numpy()
     chosen = measured_positions(labels, dataset.num_classes)
-    images = dataset.train.images[torch.from_numpy(chosen)]
+    images = chosen_of(dataset.train.images, torch.from_numpy(chosen))  # on the disk, where they all are
     shown = {"mean": dataset.mean, "std": dataset.std}
     train = predict_features(model, images, **shown).features.numpy()
     held_out = predict_features(model, dataset.val.images, **shown).features.numpy()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset, Split
 from thumbnet.errors import ConfigError
-from thumbnet.evaluation.predictions import predict_logits
+from thumbnet.evaluation.predictions import flipped, predict_logits
 from thumbnet.runs.choices.augmentation_probe import PROBE_POLICY, short_training, train_probe
 from thumbnet.runs.resolve import Say
 from thumbnet.specs.policies import AUTO
@@ -170,17 +170,17 @@ def judge_changes(model: nn.Module, dataset: Dataset, held_out: Split) -> list[C
     Quarter turns are left out where images are not square. Empty where the model is hardly better than chance, so that
     it shows nothing.
     """
-    right = _balanced(_right(model, dataset, held_out, held_out.images), held_out)
+    right = _balanced(_right(model, dataset, held_out), held_out)
     accuracy = float(right.mean())
     known = accuracy - _chance(held_out)
     if known <= STANDARD_ERRORS * float(right.std()) / math.sqrt(len(held_out)):
         return []
-    views = {USUAL: held_out.images.flip(3), "upside down": held_out.images.flip(2)}
+    views = {USUAL: flipped, "upside down": _upside_down}
     if held_out.images.shape[2] == held_out.images.shape[3]:
-        views["by 90 degrees"] = held_out.images.rot90(1, (2, 3))
+        views["by 90 degrees"] = _turned
     changes = []
-    for name, images in views.items():
-        lost = right - _balanced(_right(model, dataset, held_out, images), held_out)
+    for name, view in views.items():
+        lost = right - _balanced(_right(model, dataset, held_out, view), held_out)
         error = float(lost.std()) / math.sqrt(len(lost))
         allowed = max(STANDARD_ERRORS * error if name == USUAL else 0.0, LOST_SHARE * known)
         mean = float(lost.mean())
@@ -196,14 +196,26 @@ def _some(split: Split) -> Split:
 
 
 def _right(
-    model: nn.Module, dataset: Dataset, split: Split, images: UInt8[Tensor, "n c h w"]
+    model: nn.Module,
+    dataset: Dataset,
+    split: Split,
+    view: Callable[[UInt8[Tensor, "b c h w"]], UInt8[Tensor, "b c h w"]] | None = None,
 ) -> Bool[Tensor, " n"] | Bool[Tensor, "n k"]:
-    """Which of the split's images the model predicts right from these pixels, or which of their labels."""
-    logits = predict_logits(model, images.contiguous(), mean=dataset.mean, std=dataset.std)
+    """Which of the split's images the model predicts right, or which of their labels; with `view`, from batches that it
+    changes: all images together may be more than memory takes."""
+    logits = predict_logits(model, split.images, mean=dataset.mean, std=dataset.std, change=view)
     right: Tensor = (
         (logits >= 0) == split.labels.bool() if split.has_several_labels else logits.argmax(1) == split.labels
     )
     return right
+
+
+def _upside_down(images: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b c h w"]:
+    return images.flip(2)
+
+
+def _turned(images: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b c h w"]:
+    return images.rot90(1, (2, 3)).contiguous()
 
 
 def _balanced(right: Bool[Tensor, " n"] | Bool[Tensor, "n k"], split: Split) -> Float64[Tensor, " n"]:
