@@ -303,8 +303,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_trained(data: Path, tmp
     assert caught.value.hint == "name a new one with --out"
 
 
-def test_a_recipe_with_a_threshold_checks_data_without_it(tmp_path: Path) -> None:
-    config = small_config(write_small_data(tmp_path / "data.npz"), threshold="f1")
+def test_a_recipe_with_a_threshold_or_patience_checks_data_without_it(tmp_path: Path) -> None:
+    config = small_config(write_small_data(tmp_path / "data.npz"), threshold="f1", patience=2)
     check = check_data(config, num_folds=2, num_repeats=1, out=tmp_path / "check", log_style="silent")
     assert check.summary["num_images"] == 36
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -405,3 +406,6 @@ def test_what_no_file_can_leave_out_is_not_said_to_be_listed(tmp_path: Path) -> 
     )
     assert said[0].endswith(f"too good. {of_val}")
     assert f"{of_val} Those of training are listed in" in said[1]
+    assert said[1].endswith(f"to train without them: --exclude {tmp_path / 'leaks.csv'}")
+    keep_leaks(folder, find_leaks(dataset), replace(dataset, num_excluded=3), say=said.append)
+    assert said[2].endswith("add its lines, without the heading, to the file that lists the 3 left out already")

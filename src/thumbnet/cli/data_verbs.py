@@ -228,14 +228,19 @@ def check(parsed: argparse.Namespace) -> None:
         put(f"to keep alike pictures on one side of every split: {shlex.join([*command, *groups, *others])}")
     if done.excluded:
         what = f"{counted(done.summary['num_excluded'], 'image')} ({kinds})"
-        exclude = ["--exclude", str(done.path / EXCLUDE)]
-        put(f"to leave {what} out: {shlex.join([*command, *exclude, *_data_options(config)])}")
+        listed, how = str(done.path / EXCLUDE), ""
+        if config.exclude is None:
+            command += ["--exclude", listed]
+        else:  # of which a training takes one
+            how = f", too, add the lines of {listed}, without the heading, to {config.exclude}"
+        put(f"to leave {what} out{how}: {shlex.join([*command, *_data_options(config)])}")
 
 
 def _data_options(config: TrainConfig, *, without: Collection[str] = ()) -> list[str]:
     """The options that make another recipe read the same data in the same way, those fields left out."""
     options = [] if config.data_dir is None else ["--data-dir", config.data_dir]
     options += ["--allow-unverified"] if config.allow_unverified else []
+    options += [] if config.exclude is None else ["--exclude", config.exclude]
     values = config_to_dict(config)
     defaults = {**vars(TrainConfig), "flip": Inputs.flip, "groups": Division.groups}
     for name in SET_DATA_FIELDS:

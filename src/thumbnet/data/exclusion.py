@@ -56,6 +56,13 @@ def read_exclusions(path: str | Path, train: Split, class_names: Sequence[str]) 
     return frozenset(positions)
 
 
+def how_to_exclude(path: Path, num_excluded: int) -> str:
+    """How to train without the images that `path` lists, too, where `num_excluded` are left out already."""
+    if not num_excluded:
+        return f"--exclude {path}"
+    return f"add its lines, without the heading, to the file that lists the {num_excluded:,} left out already"
+
+
 def num_listed(path: str | Path) -> int:
     """How many images the file lists; errors as of `read_exclusions`, but that no image is compared."""
     return len({row["index"] for _, row in _read_rows(Path(path))})

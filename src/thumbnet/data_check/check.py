@@ -52,6 +52,7 @@ from thumbnet.runs.run import create_run_dir
 from thumbnet.runs.train import with_own_code
 from thumbnet.specs.at_once import AtOnce
 from thumbnet.specs.decisions import Decisions
+from thumbnet.specs.stopping import Stopping
 from thumbnet.training.device import pick_device
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.threads import obeys_threads
@@ -103,7 +104,7 @@ def check_data(
 
     Args:
         config: of the data, and of the models that tell which labels are wrong; None: the default recipe. Its
-            `val_fraction` does not apply, and no threshold: models answer with the likeliest class.
+            `val_fraction` does not apply, no threshold (models answer with the likeliest class), and no `patience`.
         num_folds, num_repeats: as in `predict_out_of_fold`.
         kinds: the kinds of suspects that exclude.csv lists: label, exact-duplicate, duplicate (nearly alike), outlier,
             dark, bright, flat.
@@ -125,7 +126,7 @@ def check_data(
     refuse_known_weights(config)
     say = speaker(log_style)
     pick_device(config.engine.device)
-    without_val = config.replace(val_fraction=0.0, val_per_class=None, decisions=Decisions())
+    without_val = config.replace(val_fraction=0.0, val_per_class=None, decisions=Decisions(), stopping=Stopping())
     dataset, config = load_data(without_val, say=say, dataset=dataset)
     refuse_several_labels(
         dataset,
@@ -138,7 +139,7 @@ def check_data(
         say(f"Folder: {folder.path}\nLooking for duplicates ...")
         duplicates = find_duplicates_across(dataset)
         compared = num_compared(dataset.train.images)
-        if compared < len(dataset.train):
+        if compared < len(dataset.train) + _num_held_out(dataset):
             say(f"Equal images were looked for among all, nearly equal ones among {compared:,}.")
         out_of_fold = predict_out_of_fold(
             config, dataset, num_folds=num_folds, num_repeats=num_repeats, log_style=log_style, at_once=at_once
@@ -197,7 +198,7 @@ def _summary(
     return {
         "data": dataset.source.name,
         "num_images": len(dataset.train),
-        "num_held_out": len(dataset.test) + (0 if dataset.val is None else len(dataset.val)),
+        "num_held_out": _num_held_out(dataset),
         "class_sizes": class_sizes,
         "accuracy": float((predicted == dataset.train.labels.numpy()).mean()),
         "suspects": dict.fromkeys(get_args(SuspectKind), 0) | Counter(suspect.kind for suspect in suspects),
@@ -212,6 +213,10 @@ def _summary(
         "warnings": [loss.to_dict() for loss in losses],
         "suspects_listed": [asdict(suspect) for suspect in suspects[:MAX_LISTED]],
     }
+
+
+def _num_held_out(dataset: Dataset) -> int:
+    return len(dataset.test) + (0 if dataset.val is None else len(dataset.val))
 
 
 def _pair(dataset: Dataset, duplicate: Duplicate) -> dict[str, Any]:

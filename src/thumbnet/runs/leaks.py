@@ -6,6 +6,7 @@ from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.duplicates import describe_likeness
+from thumbnet.data.exclusion import how_to_exclude
 from thumbnet.data.leaks import (
     Leak,
     Leaks,
@@ -61,7 +62,7 @@ def _what_to_do(leaks: Leaks, dataset: Dataset, folder: Path) -> str:
     if not any(listed):
         return rest
     which = "They" if all(listed) else f"{rest} Those of training"
-    return f"{which} are listed in {path}; to train without them: --exclude {path}"
+    return f"{which} are listed in {path}; to train without them: {how_to_exclude(path, dataset.num_excluded)}"
 
 
 def kept_leaks(folder: RunDir) -> Leaks:

@@ -15,7 +15,7 @@ from thumbnet.data.alike import AlikePair
 from thumbnet.data.all_alike import AllAlike, find_all_alike
 from thumbnet.data.class_counts import label_texts
 from thumbnet.data.dataset import SPLIT_NAMES, Dataset, Split
-from thumbnet.data.exclusion import read_exclusions
+from thumbnet.data.exclusion import how_to_exclude, read_exclusions
 from thumbnet.data.folds import pool_of
 from thumbnet.data.groups import group_names
 from thumbnet.data.source_registry import is_searched_for_leaks
@@ -89,12 +89,13 @@ def alike_in(pool: Split, dataset: Dataset, say: Say) -> AllAlike:
     return alike
 
 
-def tell_leaks(pairs: Collection[AlikePair], path: Path, say: Say) -> None:
+def tell_leaks(pairs: Collection[AlikePair], path: Path, num_excluded: int, say: Say) -> None:
     """Say what was found, and where it is listed."""
     num_images = len({index for pair in pairs for index in (pair.first, pair.second)})
     say(
         f"Leaks between folds: {counted(num_images, 'image')} equal, or nearly, to one of another fold: figures on "
-        f"those are too good. They are listed in {path}; to train without all but one of each: --exclude {path}"
+        f"those are too good. They are listed in {path}; to train without all but one of each: "
+        f"{how_to_exclude(path, num_excluded)}"
     )
 
 

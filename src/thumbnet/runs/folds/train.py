@@ -139,7 +139,7 @@ def train_folds(
             fold_of = {index: row.fold for index, row in enumerate(table.rows) if not row.is_excluded}
             if pairs := alike.between(fold_of):
                 folder.write_checked({LEAKS: fold_leaks_to_csv(alike, pool, fold_of, splits.class_names)})
-                tell_leaks(pairs, folder.path / LEAKS, say)
+                tell_leaks(pairs, folder.path / LEAKS, dataset.num_excluded, say)
             fold_list = FoldList(num_folds, seeds, checksum_of(pool))
             folder.write_checked(
                 {
