@@ -128,7 +128,8 @@ def test_three_images_of_a_class_fill_three_splits() -> None:
 def test_too_few_images_are_named(sizes: list[int], val_fraction: float, needed: int) -> None:
     with pytest.raises(DataError, match=f"class 'b' has {sizes[1]} .* at least {needed}") as caught:
         complete_splits(source_of(sizes), val_fraction=val_fraction, split_seed=0)
-    assert caught.value.hint
+    assert caught.value.hint is not None
+    assert ("val_fraction" in caught.value.hint) == (val_fraction > 0)  # which is no help where it is 0 already
 
 
 def test_bare_train_gives_a_tenth_each_of_the_whole() -> None:

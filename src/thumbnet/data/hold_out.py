@@ -146,7 +146,7 @@ def held_out_counts(
     Raises:
         DataError: a class has fewer images than there are splits to fill.
     """
-    _refuse_small(sizes, 1 + (test_fraction > 0) + (val_fraction > 0), class_names)
+    _refuse_small(sizes, class_names, holds_test=test_fraction > 0, holds_val=val_fraction > 0)
     present = [size for size in sizes if size]
     num_images, counts = sum(present), []
     for size in sizes:
@@ -156,21 +156,23 @@ def held_out_counts(
     return counts
 
 
-def _refuse_small(sizes: Sequence[int], needed: int, class_names: Sequence[str]) -> None:
+def _refuse_small(sizes: Sequence[int], class_names: Sequence[str], *, holds_test: bool, holds_val: bool) -> None:
     """DataError, which names all of them, where classes have fewer images than there are splits to fill."""
+    needed = 1 + holds_test + holds_val
+    fewer = ", or set val_fraction to 0" if holds_val else ""
     small = {name: size for name, size in zip(class_names, sizes, strict=False) if 0 < size < needed}
     if len(small) == 1:
         ((name, size),) = small.items()
         raise DataError(
             f"class {name!r} has {counted(size, 'image')} for {needed} splits, expected at least {needed}",
-            hint="add images of this class, take it out, or set val_fraction to 0",
+            hint=f"add images of this class, or take it out{fewer}",
         )
     if small:
         named = [f"{name!r} has {size}" for name, size in small.items()][:MAX_CLASSES_NAMED]
         more = "" if len(named) == len(small) else f", and {len(small) - len(named):,} more have too few"
         raise DataError(
             f"{len(small):,} classes have fewer images than the {needed} splits need: {', '.join(named)}{more}",
-            hint="add images of these classes, take them out, or set val_fraction to 0",
+            hint=f"add images of these classes, or take them out{fewer}",
         )
 
 

@@ -122,7 +122,7 @@ def _without(indices: SplitIndices, excluded: Collection[int], splits: SourceSpl
     if in_test:
         raise DataError(
             f"image {in_test[0]} is to be excluded, but it is held out for test ({len(in_test):,} in all)",
-            hint="check the data with the same split_seed, or take these lines out of the file",
+            hint="check the data with the same split_seed and groups, or take these lines out of the file",
         )
     train, val = (part[~torch.isin(part, left_out)] for part in (indices.train, indices.val))
     labels, num_classes = splits.train.labels, len(splits.class_names)

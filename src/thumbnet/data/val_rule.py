@@ -15,6 +15,8 @@ from typing import NamedTuple
 from thumbnet.data.hold_out import TEST_FRACTION, held_out_counts
 from thumbnet.data.source_registry import val_fraction_of
 from thumbnet.data.source_splits import SourceSplits
+from thumbnet.errors import ConfigError
+from thumbnet.specs.checks import require
 from thumbnet.specs.data import ValFraction, check_val_fraction
 
 MIN_IMAGES = 200
@@ -36,18 +38,25 @@ def val_share(splits: SourceSplits, val_fraction: ValFraction, val_per_class: in
 
     "auto" is the fraction that the data source states, else this module's rule; 0 where the source has a validation
     split of its own. With "auto", `val_per_class` is MIN_OF_A_RARE_CLASS unless it is given; with a number, 0.
+
+    Raises:
+        ConfigError: images of rare classes are to be held out, and none of any.
     """
     check_val_fraction(val_fraction)
+    per_class = val_per_class or 0
+    require(per_class >= 0, "val_per_class", per_class, "0 or more")
     if not isinstance(val_fraction, str):
-        return ValShare(val_fraction, val_per_class or 0)
+        if per_class and val_fraction == 0:
+            raise ConfigError(f"val_per_class is {per_class}, but val_fraction is 0", hint="leave one of the two out")
+        return ValShare(val_fraction, per_class)
     if splits.val is not None:
         return ValShare(0.0, 0)
     stated = val_fraction_of(splits.source.name)
     if stated is not None:
-        return ValShare(stated, val_per_class or 0)
+        return ValShare(stated, per_class)
     if splits.train.has_several_labels:
         least = max(MIN_FRACTION, min(MAX_FRACTION, MIN_IMAGES / len(splits.train)))
-        return ValShare(math.ceil(least * STEPS) / STEPS, val_per_class or 0)
+        return ValShare(math.ceil(least * STEPS) / STEPS, per_class)
     sizes = splits.train.labels.bincount(minlength=len(splits.class_names)).tolist()
     fraction = rule(sizes, test_fraction=TEST_FRACTION if splits.test is None else 0.0, class_names=splits.class_names)
     return ValShare(fraction, MIN_OF_A_RARE_CLASS if val_per_class is None else val_per_class)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from thumbnet.errors import ConfigError
-from thumbnet.specs.checks import require
+from thumbnet.specs.checks import require, require_choice
 from thumbnet.specs.division import Division
 from thumbnet.specs.sizes import ANY_SIDE, Fit, ImageSize, SideLimits, Sides, as_sides
 
@@ -72,6 +72,9 @@ class ReadOptions:
     labels: Labels = "auto"
     auto_sides: SideLimits = ANY_SIDE
     division: Division = Division()
+
+    def __post_init__(self) -> None:
+        require_choice("labels", self.labels, get_args(Labels))
 
     @classmethod
     def sized(
