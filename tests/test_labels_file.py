@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from small_runs import small_config
 from thumbnet.config import run_config_from_toml
 from thumbnet.data.class_counts import baseline, class_table, dataset_counts
 from thumbnet.data.from_arrays import dataset_from_arrays, save_dataset
@@ -21,6 +22,8 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.data.split_folder import split_folder
 from thumbnet.data.subset import draw_subset
 from thumbnet.errors import ConfigError, DataError
+from thumbnet.runs.own_data import load_named_dataset
+from thumbnet.runs.train import train
 from thumbnet.specs.data import DataSpec, Labels, ReadOptions
 
 NAMES = ("cat", "dog", "owl")
@@ -168,12 +171,34 @@ def test_a_file_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
         read(tmp_path, labels="file")
     with pytest.raises(ConfigError, match=r"labels is 'file', but digits has no labels\.csv"):
         load_dataset("digits", labels="file")
+    options = ReadOptions()
+    object.__setattr__(options, "labels", "files")  # which beartype would refuse here, and nobody elsewhere
+    with pytest.raises(ConfigError, match="labels is 'files'"):
+        options.__post_init__()
 
 
 def test_runs_of_before_keep_their_class_folders() -> None:
     values = 'recipe = "r"\nmodel = "sprint"\nepochs = 1\nlr = 0.1\nmomentum = 0.9\nschedule = "one-cycle"\n'
     assert run_config_from_toml(f'{values}data = "folder:x"\n', name="x").labels == "folders"
     assert run_config_from_toml(f'{values}data = "digits"\n', name="x").labels == "auto"
+
+
+def test_a_run_on_class_folders_knows_its_data_in_another_place(tmp_path: Path) -> None:
+    """Though a labels.csv there says other things."""
+    rows = {f"{name}/{index:02}.png": "other" for name in ("dark", "light") for index in range(20)}
+    write_folder(tmp_path / "before", {**rows, "dark/00.png": "one"})
+    for number, name in enumerate(rows):
+        levels = np.random.default_rng(number).integers(0, 150, (16, 16)) + 100 * name.startswith("light")
+        Image.fromarray(levels.astype(np.uint8)).save(tmp_path / "before" / name)
+    config = small_config(tmp_path).replace(data=f"folder:{tmp_path / 'before'}", image_size=16, labels="folders")
+    run = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
+    moved = (tmp_path / "before").rename(tmp_path / "after")
+    dataset, is_own = load_named_dataset(run, f"folder:{moved}")
+    assert (dataset.class_names, is_own) == (("dark", "light"), True)
+    (moved / "dark" / "01.png").unlink()
+    write_folder(moved, {"dark/00.png": "dark", "light/00.png": "light"})
+    with pytest.raises(DataError, match="is not listed"):  # for all that is known, other data
+        load_named_dataset(run, f"folder:{moved}")
 
 
 def test_folders_do_not_group_what_a_file_labels(tmp_path: Path) -> None:

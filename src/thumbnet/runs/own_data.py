@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from thumbnet.data.dataset import Dataset
+from thumbnet.data.labels_file import labels_from
+from thumbnet.data.source_registry import obeys
 from thumbnet.errors import ConfigError, DataError, RunError
 from thumbnet.runs.run import Run, RunDir
+from thumbnet.specs.data import DataSpec
 from thumbnet.specs.division import Division
 
 
@@ -55,15 +58,30 @@ def load_own_dataset(run: Run, place: DataPlace = DataPlace()) -> Dataset:
 def load_named_dataset(run: Run, data: str, place: DataPlace = DataPlace()) -> tuple[Dataset, bool]:
     """Data by its name, and whether it is the run's own after all: in another place, perhaps."""
     place = replace(place, data=data)
+    own = _own_if_it_is(run, place) if _has_other_labels(run, data) else None  # before they are refused
+    if own is not None:
+        return own, True
     dataset = place.load(run)
     if dataset.checksum() == run.card.data_checksum:
         return dataset, True
     is_whole = run.config.exclude is None and run.config.num_train is None
     if is_whole and run.config.division == Division():
         return dataset, False
-    try:  # its own data is what equals it when divided, and images left out, as the run did
+    own = _own_if_it_is(run, place)
+    return (dataset, False) if own is None else (own, True)
+
+
+def _has_other_labels(run: Run, data: str) -> bool:
+    """Whether a folder's labels would be read elsewhere than the run read its own: in labels.csv, or not there."""
+    labels = run.config.labels
+    return labels != "auto" and obeys(data, "labels") and labels_from(DataSpec(data).path, "auto") != labels
+
+
+def _own_if_it_is(run: Run, place: DataPlace) -> Dataset | None:
+    """The data in this place if it is the run's own: equal to it when read, divided, and images left out, as the run
+    did."""
+    try:
         own = place.load(run, is_own=True)
-    except DataError:
-        return dataset, False
-    is_own = own.checksum() == run.card.data_checksum
-    return own if is_own else dataset, is_own
+    except (DataError, RunError):
+        return None
+    return own if own.checksum() == run.card.data_checksum else None
