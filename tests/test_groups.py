@@ -19,6 +19,7 @@ from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.data.groups import group_names, resolve_groups, with_groups
 from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.sources import dataset_of, load_dataset
+from thumbnet.data.undivided import undivided
 from thumbnet.data_check.folds import _folds, check_folds
 from thumbnet.errors import ConfigError, DataError, RunError
 from thumbnet.models.registry import resolved_options
@@ -172,6 +173,12 @@ def test_a_file_names_the_groups(tmp_path: Path) -> None:
     assert group_names(source_of(paths), file) == ("x", "", "x")
 
 
+def test_paths_that_differ_in_their_spelling_alone_are_told_apart(tmp_path: Path) -> None:
+    composed, apart = (unicodedata.normalize(form, "caf\u00e9/1.png") for form in ("NFC", "NFD"))
+    file = write_groups(tmp_path, [f"{composed},x", f"{apart},y"])
+    assert group_names(source_of([composed, "dog/1.png", apart]), file) == ("x", "", "y")
+
+
 def test_a_file_counts_images_of_data_without_files(tmp_path: Path) -> None:
     file = write_groups(tmp_path, ["0,x", "47,x", "3,y"], header="index,group")
     images, labels = np.arange(48 * 16, dtype=np.uint16).reshape(48, 4, 4).astype(np.uint8), np.arange(48) % 2
@@ -223,6 +230,17 @@ def test_a_file_that_is_not_asked_for_is_said(pets: Path) -> None:
     assert load_dataset(f"folder:{pets}", image_size=8, val_fraction=0).source.remarks == (
         f"{pets / 'groups.csv'} was not obeyed (--groups auto does): what belongs together may be parted.",
     )
+
+
+@pytest.mark.parametrize("groups", ["off", "folders", "auto"])
+def test_a_dataset_that_is_divided_anew_says_how_it_is_divided_now(pets: Path, groups: str) -> None:
+    read = load_dataset(f"folder:{pets}", image_size=8, groups=groups)
+    again = dataset_of(undivided(read), val_fraction=0.1, division=Division(groups="auto"))
+    (remark,) = again.source.remarks
+    assert remark.startswith("Groups (groups.csv): 6 groups")
+    folded = dataset_of(undivided(read), val_fraction=0.1, division=Division(folds=3, fold=0))
+    (remark,) = folded.source.remarks
+    assert "groups.csv was not obeyed" in remark
 
 
 def test_auto_takes_the_file_then_the_folders_then_nothing(tmp_path: Path) -> None:

@@ -90,7 +90,8 @@ class Source:
     True where every file matched its published checksum, False where it did not and the user allowed it, and None where
     nothing is published to check against; `note` says why another source stands in, if one does; `remarks` are
     sentences on what a user should know of the images; `skipped` are the files that were left out, being unreadable.
-    `training_remarks` are those of the remarks that are on how a training began, and do not come of reading the images.
+    `training_remarks` are those of the remarks that are on how a training began, and do not come of reading the images;
+    `division_remarks` those on how the images were divided, which another division does not keep.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Source:
     remarks: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     training_remarks: tuple[str, ...] = ()
+    division_remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

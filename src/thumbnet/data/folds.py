@@ -15,6 +15,7 @@ from thumbnet.data.dataset import Split
 from thumbnet.data.divide import divide, fold_numbers
 from thumbnet.data.multi_label_splits import divide_labels
 from thumbnet.data.source_splits import SourceSplits
+from thumbnet.data.undivided import with_division_remarks
 from thumbnet.errors import DataError
 from thumbnet.terminal.text import counted
 
@@ -74,7 +75,7 @@ def with_fold_held_out(
     source = splits.source
     if splits.test is not None:
         remark = f"The {len(splits.test):,} images of the source's own test split take no part in the folds."
-        source = replace(source, remarks=(*source.remarks, remark))
+        source = with_division_remarks(source, remark)
     folded = replace(
         splits,
         train=pool.select(rest),

@@ -19,6 +19,7 @@ from thumbnet.data.faults import FolderFaults, faulty_table
 from thumbnet.data.folder_layout import normalised_name
 from thumbnet.data.groups_file import Names, groups_in_file
 from thumbnet.data.source_splits import SourceSplits
+from thumbnet.data.undivided import with_division_remarks
 from thumbnet.errors import ConfigError, DataError
 from thumbnet.specs.data import PICTURE_SOURCES, DataSpec, expanded
 from thumbnet.specs.division import Division
@@ -113,7 +114,7 @@ def with_groups(splits: SourceSplits, groups: str, *, are_divided_anew: bool = F
     spec = DataSpec(splits.source.name)
     if groups == "off":
         remarks = not_obeyed(spec.path, groups) if spec.name in PICTURE_SOURCES else ()
-        return replace(splits, source=replace(splits.source, remarks=(*splits.source.remarks, *remarks)))
+        return replace(splits, source=with_division_remarks(splits.source, *remarks))
     by_split = _checked(splits, groups, are_divided_anew=are_divided_anew)
     codes: dict[str, int] = {}
     coded = {name: _coded(names, codes) for name, names in by_split.items()}
@@ -125,7 +126,7 @@ def with_groups(splits: SourceSplits, groups: str, *, are_divided_anew: bool = F
         coded[name] = values
     parts = {name: replace(split, groups=coded[name]) for name, split in _splits(splits).items()}
     remark = _describe([name for names in by_split.values() for name in names], groups)
-    source = replace(splits.source, remarks=(*splits.source.remarks, remark))
+    source = with_division_remarks(splits.source, remark)
     return replace(splits, source=source, train=parts["train"], val=parts.get("val"), test=parts.get("test"))
 
 

@@ -38,6 +38,7 @@ def groups_in_file(
     """
     paths = [path for split in parts.values() for path in split.paths or ()]
     known = {normalised_name(path): position for position, path in enumerate(paths)}
+    known |= {path: position for position, path in enumerate(paths)}  # two may differ in their spelling alone
     num_images = sum(len(split) for split in parts.values())
     column = "path" if paths else "index"
     names: list[str | None] = [None] * num_images
@@ -66,7 +67,7 @@ def groups_in_file(
 
 def _position(text: str, known: Mapping[str, int] | None, num_images: int) -> int | None:
     if known is not None:
-        return known.get(normalised_name(text))
+        return known.get(text, known.get(normalised_name(text)))
     is_short = len(text) <= len(str(num_images))  # Python reads no number of thousands of digits
     return int(text) if is_short and text.isdecimal() and int(text) < num_images else None
 

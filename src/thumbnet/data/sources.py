@@ -14,6 +14,7 @@ from thumbnet.data.source_registry import read_source
 from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.splits import complete_splits
 from thumbnet.data.statistics import usable_statistics
+from thumbnet.data.undivided import with_division_remarks
 from thumbnet.data.val_rule import val_share
 from thumbnet.errors import ConfigError
 from thumbnet.specs.data import IMAGE_SIZE, DataSpec, Labels, ReadOptions, ValFraction, WhiteLevels
@@ -161,7 +162,7 @@ def dataset_of(
     if mean is None or std is None:
         statistics, remark = usable_statistics(train.images)
         mean, std = statistics.mean, statistics.std
-        source = replace(source, remarks=(*source.remarks, remark)) if remark else source
+        source = with_division_remarks(source, remark) if remark else source
     dataset = Dataset(
         train=train,
         val=val,

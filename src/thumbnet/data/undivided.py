@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from thumbnet.data.dataset import Dataset, Split
+from thumbnet.data.dataset import Dataset, Source, Split
 from thumbnet.data.source_splits import SourceSplits
 from thumbnet.errors import ConfigError
 
@@ -16,9 +16,16 @@ HINT = (
 )
 
 
+def with_division_remarks(source: Source, *remarks: str) -> Source:
+    """The source with sentences on how its images were divided; one that it has stays alone."""
+    new = tuple(remark for remark in remarks if remark not in source.remarks)
+    return replace(source, remarks=(*source.remarks, *new), division_remarks=(*source.division_remarks, *new))
+
+
 def undivided(dataset: Dataset) -> SourceSplits:
     """The splits that the dataset's source gave: what was held out of its training images is among them again, in the
-    source's order. A validation or test split of the source's own stays one.
+    source's order. A validation or test split of the source's own stays one. What was said of the division is not said
+    of them.
 
     Raises:
         ConfigError: images were left out of the dataset, or it is one fold of several.
@@ -36,13 +43,15 @@ def undivided(dataset: Dataset) -> SourceSplits:
             held_out.append(split)
         else:
             own[name] = split
+    source = dataset.source
+    remarks = tuple(remark for remark in source.remarks if remark not in source.division_remarks)
     splits = SourceSplits(
         train=dataset.train,
         val=own["val"],
         test=own["test"],
         class_names=dataset.class_names,
         flip_keeps_labels=dataset.flip_keeps_labels,
-        source=dataset.source,
+        source=replace(source, remarks=remarks, division_remarks=()),
         white_levels=dataset.white_levels,
         fit=dataset.fit,
         labels_from=dataset.labels_from,
