@@ -15,7 +15,7 @@ from thumbnet.cli import main
 from thumbnet.data import heif
 from thumbnet.data.folder import read_folder
 from thumbnet.data.heif import add_plugin_for, plugin_for
-from thumbnet.data.images import RASTER_FORMATS, read_header, read_image_array, read_picture
+from thumbnet.data.images import RASTER_FORMATS, PictureHeader, read_header, read_image_array, read_picture
 from thumbnet.errors import DataError, ImageError
 
 HEIC_START = b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(40)
@@ -115,7 +115,7 @@ def test_heic_is_read_upright_in_a_folder_and_in_predict(tmp_path: Path, monkeyp
     expected = np.array(upper_left_is_red()).transpose(2, 0, 1).astype(int)
     assert pixels.shape == expected.shape
     assert np.abs(pixels - expected).mean() < 10
-    assert read_header(phone).format == "HEIF"
+    assert read_header(phone) == PictureHeader("HEIF", 64, 48)
     splits = read_folder(tmp_path / "pets", image_size=8)
     assert splits.train.paths is not None
     assert "cat/phone.heic" in splits.train.paths

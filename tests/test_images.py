@@ -233,6 +233,18 @@ def test_a_large_picture_is_composed_on_white_as_a_small_one(
     assert at_once.min() < at_once.max()
 
 
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif", "avif"])
+def test_a_header_has_the_sides_of_the_picture_upright(kind: str, tmp_path: Path) -> None:
+    if kind == "avif" and not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    path = tmp_path / f"photo.{kind}"
+    Image.fromarray(noise(30, 20, 3)).save(path, exif=exif)
+    header = read_header(path)
+    assert (header.width, header.height) == read_image(path).size == (30, 20)
+
+
 def test_an_open_file_is_read_as_its_path_is(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     Image.fromarray(noise(70, 90, 3)).save(path)

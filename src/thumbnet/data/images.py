@@ -26,6 +26,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from thumbnet.data.heif import Content, add_plugin_for
+from thumbnet.data.plain_images import upright_size
 from thumbnet.data.standardise import Depth, Picture, fitted, highest_level_of_bands, standardised
 from thumbnet.errors import ImageError
 from thumbnet.specs.data import WhiteLevels
@@ -44,7 +45,8 @@ _warning_filters = threading.Lock()  # `warnings.catch_warnings` is not thread-s
 
 @dataclass(frozen=True)
 class PictureHeader:
-    """What a picture's file says before any pixel is decoded: Pillow's name of the format, and the sides in pixels."""
+    """What a picture's file says before any pixel is decoded: Pillow's name of the format, and the sides in pixels of
+    the picture upright."""
 
     format: str
     width: int
@@ -55,7 +57,7 @@ def read_header(file: PictureFile, *, formats: tuple[str, ...] = RASTER_FORMATS)
     """A picture's format and size, by its first bytes; ImageError as of `read_picture`."""
     with _errors_named(file), _opened(file, formats) as image:
         assert image.format is not None
-        return PictureHeader(image.format, image.width, image.height)
+        return PictureHeader(image.format, *upright_size(image))
 
 
 def read_image_array(

@@ -16,6 +16,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIDEWAYS = (5, 6, 7, 8)  # those by which width and height change places
 STRIP_PIXELS = 2**20  # what is done at a time, so that a large picture needs no more copies of itself
 
 
@@ -25,16 +26,29 @@ def turned_upright(image: Image.Image) -> Image.Image:
     Not by Pillow's `exif_transpose`, which writes the block anew and fails where any tag in it is wrongly typed.
     """
     image.load()
-    try:
-        orientation = image.getexif().get(ORIENTATION)
-    except (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error):  # a block that is none
-        return image
-    turn = TURNS.get(orientation) if isinstance(orientation, int) else None
+    turn = TURNS.get(exif_orientation(image))
     if turn is None:
         return image
     turned = image.transpose(turn)
     turned.info = {key: value for key, value in image.info.items() if key == "transparency"}  # not turned again
     return turned
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """How the image is turned, by its EXIF block; 1, upright, where that does not say."""
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error):  # a block that is none
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an opened image once it is upright; no pixel is decoded."""
+    is_read_turned = image.format == "TIFF" or "exif" not in image.info  # of the latter, all would be decoded first
+    if is_read_turned or exif_orientation(image) not in SIDEWAYS:
+        return image.size
+    return image.height, image.width
 
 
 def composed_on_white(image: Image.Image) -> Image.Image:
