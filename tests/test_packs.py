@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -303,6 +304,29 @@ def test_groups_are_packed_too(tmp_path: Path) -> None:
     assert dataset.division.groups == str(tmp_path / "second" / "groups.csv")
 
 
+def test_a_pack_takes_the_place_of_its_folder_for_a_run_that_says_how_it_was_read(tmp_path: Path) -> None:
+    rows = {f"{name}/{number}.png": name for name in ("cat", "dog") for number in range(12)}
+    make_classes(tmp_path / "pictures", num_images=12)
+    table = "\n".join(["path,label", *(f"{path},{label}" for path, label in rows.items())])
+    (tmp_path / "pictures" / "labels.csv").write_text(table)
+    fields: dict[str, Any] = {"image_size": 16, "fit": "letterbox", "skip_unreadable": True}
+    config = small_config(tmp_path, epochs=2, report_robustness=False).replace(
+        data=f"folder:{tmp_path / 'pictures'}", **fields
+    )
+    expected = thumbnet.train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
+    assert expected.config.labels == "file"
+    thumbnet.pack_data(config.data, tmp_path / "pack", **fields)
+    (expected.path / "metrics.json").unlink()
+    shutil.rmtree(tmp_path / "pictures")
+    pack = f"packed:{tmp_path / 'pack'}"
+    for data in (pack, None):
+        resumed = thumbnet.resume(expected.path, data=data, log_style="silent", pictures=False)
+        assert (resumed.config.data, resumed.card.data_checksum) == (pack, expected.card.data_checksum)
+        (expected.path / "metrics.json").unlink()
+    with pytest.raises(ConfigError, match=r"labels is 'folders', but the pack .* was made with 'file'"):
+        thumbnet.load_dataset(pack, labels="folders")
+
+
 def test_a_pack_of_arrays(tmp_path: Path) -> None:
     data = write_small_data(tmp_path / "data.npz")
     thumbnet.pack_data(f"npz:{data}", tmp_path / "pack")
@@ -323,9 +347,9 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     thumbnet.pack_data(f"folder:{folder}", pack, **deep(folder))
     with pytest.raises(DataError, match="takes the level 4,095 for white"):
         read_packed(pack, white_levels={"I;16": 65535.0})
-    for arguments in ({"image_size": 8}, {"fit": "letterbox"}, {"skip_unreadable": True}, {"labels": "file"}):
-        with pytest.raises(ConfigError):
-            thumbnet.load_dataset(f"packed:{pack}", **arguments)  # type: ignore[arg-type]
+    for name, value in {"image_size": 8, "fit": "letterbox", "labels": "file"}.items():
+        with pytest.raises(ConfigError, match=f"{name} is {value!r}, but"):
+            thumbnet.load_dataset(f"packed:{pack}", **{name: value})  # type: ignore[arg-type]
     for out, message in ((pack, "is not empty"), (folder / "pack", "lies inside"), (folder / "cat", "lies inside")):
         with pytest.raises(ConfigError, match=message):
             thumbnet.pack_data(f"folder:{folder}", out)

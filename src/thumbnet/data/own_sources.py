@@ -103,7 +103,13 @@ def read_folder(spec: DataSpec, options: ReadOptions) -> SourceSplits:
 
 def read_packed(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     """The images of a pack."""
-    return packed.read_packed(spec.path, white_levels=options.white_levels, show_progress=options.show_progress)
+    return packed.read_packed(
+        spec.path,
+        white_levels=options.white_levels,
+        fit=options.fit,
+        labels=options.labels,
+        show_progress=options.show_progress,
+    )
 
 
 def read_auto(spec: DataSpec, options: ReadOptions) -> SourceSplits:

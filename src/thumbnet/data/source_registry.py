@@ -39,6 +39,8 @@ from thumbnet.specs.sizes import Fit, Sides, as_image_size
 
 # What a source may obey; `image_shape`: heights and widths that differ, "auto", and `fit`.
 ARGUMENTS = ("data_dir", "allow_unverified", "image_size", "image_shape", "skip_unreadable", "labels")
+PACK = "packed"
+MADE_WITH = ("skip_unreadable", "labels")  # that a pack may be told of again, as it was made
 ADVICE = {
     "data_dir": "is not read from there",
     "allow_unverified": "has no published checksums",
@@ -89,7 +91,7 @@ DATA_SOURCES: Registry[DataSource] = Registry(
         "digits": DataSource(read_digits, search_leaks=False),
         "folder": DataSource(read_folder, place="PATH", obeys=FOLDER_ARGUMENTS),
         "npz": DataSource(read_npz, place="FILE"),
-        "packed": DataSource(read_packed, place="DIR"),
+        PACK: DataSource(read_packed, place="DIR"),
     },
 )
 
@@ -231,7 +233,8 @@ def _read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:
         "labels": options.labels if options.labels == "file" else None,
     }
     for name, value in given.items():
-        if value not in (None, False) and name not in source.obeys:
+        is_answered = name in source.obeys or (spec.name == PACK and name in MADE_WITH)
+        if value not in (None, False) and not is_answered:
             raise ConfigError(
                 f"{name} is {value!r}, but {spec.data} {ADVICE[name]}",
                 hint=f"leave {name} out"
@@ -262,7 +265,7 @@ def _check_shape(source: DataSource, spec: DataSpec, options: ReadOptions) -> No
     """ConfigError where a source is to give what it cannot: pictures that are not square, or letterboxed."""
     if "image_shape" in source.obeys:
         return
-    if options.fit != "crop":
+    if options.fit != "crop" and spec.name != PACK:  # which refuses it unless it was made so
         how = "gives its own pictures" if "image_size" in source.obeys else "is not resized"
         raise ConfigError(f"fit is {options.fit!r}, but {spec.data} {how}", hint="leave fit out")
     if "image_size" in source.obeys and isinstance(options.shape, tuple) and len(set(options.shape)) > 1:
