@@ -30,6 +30,21 @@ MORE_KINDS = {
 }
 ALL_KINDS = {**KINDS, **MORE_KINDS}
 
+PROBABILITIES = """
+#include <stdio.h>
+#include "many.h"
+static int32_t logits[MANY_CLASSES];
+static uint16_t probabilities[MANY_CLASSES];
+int main(void)
+{
+    while (fread(logits, sizeof logits, 1, stdin) == 1) {
+        many_probabilities(logits, probabilities);
+        fwrite(probabilities, sizeof probabilities, 1, stdout);
+    }
+    return 0;
+}
+"""
+
 
 @dataclass(frozen=True)
 class Networks:
@@ -77,6 +92,23 @@ def test_the_compiled_program_gives_the_references_numbers(kind: str, compiled: 
     np.testing.assert_array_equal(rows["first"], expected.argmax(axis=1))
     exact = softmax(expected / 2.0**one.program.logit_bits)
     assert np.abs(rows["probabilities"] / 65535 - exact).max() <= PROBABILITY_ERROR
+
+
+@needs("gcc")
+def test_many_probabilities_of_next_to_nothing_add_up(networks: Networks, tmp_path: Path) -> None:
+    few = networks.built["separable"].program
+    rows = np.arange(1000) % few.num_classes
+    scaling = replace(few.head_scaling, multipliers=few.head_scaling.multipliers[rows])
+    program = replace(few, head=few.head[rows], head_scaling=scaling)
+    write_sources(program, tmp_path, "many", [str(row) for row in range(len(rows))])
+    (tmp_path / "main.c").write_text(PROBABILITIES)
+    compile_all(tmp_path, "gcc", "-O0", *STRICT, *SANITIZE, "-o", "main")
+    logits = np.zeros((5, len(rows)), "<i4")
+    logits[:, 7] = np.array([0, 6, 8, 10.45, 20]) * 2.0**program.logit_bits
+    done = subprocess.run([tmp_path / "main"], input=logits.tobytes(), capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    found = np.frombuffer(done.stdout, "<u2").reshape(logits.shape) / 65535
+    assert np.abs(found - softmax(logits / 2.0**program.logit_bits)).max() <= PROBABILITY_ERROR
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)

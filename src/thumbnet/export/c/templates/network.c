@@ -252,7 +252,8 @@ int32_t ${name}_classify(const uint8_t *pixels, int32_t logits[${NAME}_CLASSES])
     $answer
 }
 
-/* 2^-x for x in units of 1 / 2^${NAME}_LOGIT_BITS, in units of 1 / 65536: a polynomial for the fraction. */
+/* 2^-x for x in units of 1 / 2^${NAME}_LOGIT_BITS, in units of 1 / 2^24, so that many small ones add up to their sum: a
+   polynomial for the fraction. */
 static uint32_t power(uint32_t x)
 {
     const uint32_t whole = x >> ${NAME}_LOGIT_BITS;
@@ -262,22 +263,25 @@ static uint32_t power(uint32_t x)
     sum = 15694u - ((sum * fraction) >> 16);
     sum = 45421u - ((sum * fraction) >> 16);
     sum = 65536u - ((sum * fraction) >> 16);
-    return whole > 16 ? 0 : (sum + ((uint32_t)1 << whole >> 1)) >> whole;
+    return whole > 24 ? 0 : ((sum << 8) + ((uint32_t)1 << whole >> 1)) >> whole;
 }
 
 void ${name}_probabilities(const int32_t logits[${NAME}_CLASSES], uint16_t probabilities[${NAME}_CLASSES])
 {
     int32_t highest = logits[0];
-    uint32_t total = 0;
+    uint64_t sum = 0;
+    uint32_t total = 0;   /* in units of 1 / 32768, as are the first probabilities */
     for (int32_t i = 1; i < ${NAME}_CLASSES; i++)
         if (logits[i] > highest)
             highest = logits[i];
     for (int32_t i = 0; i < ${NAME}_CLASSES; i++) {
         const uint64_t below = (uint32_t)highest - (uint32_t)logits[i];
         const uint64_t x = below * 94548u >> 16;      /* 94548 / 65536 = 1 / ln 2 */
-        probabilities[i] = (uint16_t)(power(x < 0x7fffffffu ? (uint32_t)x : 0x7fffffffu) >> 1);
-        total += probabilities[i];
+        const uint32_t share = power(x < 0x7fffffffu ? (uint32_t)x : 0x7fffffffu);
+        probabilities[i] = (uint16_t)((share + 256) >> 9);
+        sum += share;
     }
+    total = (uint32_t)((sum + 256) >> 9);
     for (int32_t i = 0; i < ${NAME}_CLASSES; i++)
         probabilities[i] = (uint16_t)((probabilities[i] * 65535u + total / 2) / total);
 }
