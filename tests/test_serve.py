@@ -9,6 +9,7 @@ import tempfile
 import threading
 import tracemalloc
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -226,6 +227,17 @@ def test_a_run_is_served(small_run: Path) -> None:
     model = client.get("/model")
     assert model.json()["class_names"] == ["0", "1"]
     assert str(small_run.parent) not in model.text  # where the data lay is nobody's business
+
+
+def test_a_letterboxed_model_has_no_page_that_would_cut_pictures(tmp_path: Path) -> None:
+    shippable = random_request("48x40", tmp_path / "out").shippable
+    boxed = Client(build_app(replace(shippable, card=replace(shippable.card, fit="letterbox")), limits=Limits()))
+    response = boxed.get("/")
+    assert response.status_code == 404
+    assert "would cut pictures" in error_of(response)["message"]
+    assert "/" not in boxed.get("/openapi.json").json()["paths"]
+    assert boxed.post("/predict", content=picture(), headers=RAW).status_code == 200
+    assert Client(build_app(shippable, limits=Limits())).get("/").status_code == 200
 
 
 def test_another_network_is_refused(tmp_path: Path) -> None:

@@ -24,11 +24,13 @@ from thumbnet.export.server.limits import SMALL_REQUEST, SMALL_UPLOADS, Limits
 from thumbnet.export.server.openapi import describe
 from thumbnet.export.server.refusals import ClientLeftError, RefusedError
 from thumbnet.export.server.uploads import announced_bytes, read_uploads
+from thumbnet.models.card import ModelCard
 from thumbnet.models.unknown import UNKNOWN, Unknown
 from thumbnet.models.unsure import UNSURE
 from thumbnet.trained.shippable import Shippable
 
 NUM_TOP = 3
+NO_PAGE = "there is no page: it would cut pictures, and the model's are letterboxed"
 
 
 def build_app(shippable: Shippable, *, limits: Limits, hosts: Collection[str] | None = None) -> Guard:
@@ -38,6 +40,11 @@ def build_app(shippable: Shippable, *, limits: Limits, hosts: Collection[str] | 
         ExportError: the model is no network of blocks.
     """
     return Guard(_Service(shippable, limits).app, hosts=hosts, max_requests=limits.max_requests)
+
+
+def has_page(card: ModelCard) -> bool:
+    """Whether the page prepares pictures as the model needs them."""
+    return card.fit == "crop"
 
 
 class _Service:
@@ -75,9 +82,12 @@ class _Service:
             version=__version__,
             answer_kind=self._card.answer_kind,
             says_unknown=self._card.unknown is not None,
+            has_page=has_page(self._card),
         )
 
     async def page(self, request: Request) -> Response:
+        if not has_page(self._card):
+            raise RefusedError(HTTPStatus.NOT_FOUND, NO_PAGE, hint="send pictures to /predict")
         if self._page is None:  # it takes a third of a second, which those who want no page need not wait for
             self._page = asyncio.get_running_loop().run_in_executor(None, build_page, self._shippable)
         content = await asyncio.shield(self._page)

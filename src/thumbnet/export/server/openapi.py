@@ -23,9 +23,11 @@ def describe(
     version: str,
     answer_kind: AnswerKind = "likeliest",
     says_unknown: bool = False,
+    has_page: bool = True,
 ) -> dict[str, Any]:
     """The description of a server of a model that answers so, and that pictures may be unknown to, as `/openapi.json`
     gives it."""
+    page = {"/": {"get": _get("page", "A page that classifies pictures in the browser", "text/html", TEXT)}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -36,7 +38,7 @@ def describe(
             else f"Classifies pictures into {len(class_names)} classes.",
         },
         "paths": {
-            "/": {"get": _get("page", "A page that classifies pictures in the browser", "text/html", TEXT)},
+            **(page if has_page else {}),
             "/predict": {"post": _predict(class_names, limits)},
             "/health": {"get": _get("health", "Whether it runs", "application/json", _reference("Health"))},
             "/model": {"get": _get("model", "What the model is", "application/json", _reference("Model"))},

@@ -33,7 +33,8 @@ def serve(run_or_name: str | Path, *, host: str = HOST, port: int = PORT, limits
         run_or_name: a run folder, or the name of a trained model of the package; an existing folder wins.
         host: the address to listen on. On one of this machine alone, requests that call it by other names are refused.
         port: 0 takes any that is free.
-        say: gets the server's address, and a warning where others than this machine can reach it.
+        say: gets the server's address, a warning where others than this machine can reach it, and why there is no page,
+            of a model whose pictures are letterboxed.
 
     Raises:
         ConfigError: the address cannot be had. ExportError: the model is no network of blocks. ExtraMissingError,
@@ -42,7 +43,7 @@ def serve(run_or_name: str | Path, *, host: str = HOST, port: int = PORT, limits
     require_extra("serve", "serving a model")
     import uvicorn
 
-    from thumbnet.export.server.app import build_app
+    from thumbnet.export.server.app import NO_PAGE, build_app, has_page
     from thumbnet.export.server.protocol import TimedProtocol
 
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every form that is malformed
@@ -77,6 +78,8 @@ def serve(run_or_name: str | Path, *, host: str = HOST, port: int = PORT, limits
         try:
             if not is_local:
                 say("every machine that can reach this one may now use the model: there is no password")
+            if not has_page(shippable.card):
+                say(NO_PAGE)
             say(f"{shippable.name} is served at http://{shown}:{actual_port} (end with Ctrl-C)")
             server.run(sockets=[listener])
         finally:
