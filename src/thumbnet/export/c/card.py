@@ -15,7 +15,7 @@ from thumbnet.export.request import Agreement
 from thumbnet.models.card import answer_rule
 from thumbnet.trained.shippable import Shippable
 
-MAGICK_FORMATS = {1: "gray", 3: "rgb"}
+MAGICK_FORMATS = {1: "-grayscale Rec601Luma -depth 8 gray", 3: "-depth 8 rgb"}  # grey by the luma that thumbnet takes
 NO_CLASS = """
 
 `class_index` is `{NAME}_UNKNOWN`, whose name is the last, where a picture is unlike those that the model was trained
