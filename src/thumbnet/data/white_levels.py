@@ -89,6 +89,16 @@ def describe_scale(kind: str, num_pictures: int, highest: float) -> str:
     )
 
 
+def describe_white(white_levels: WhiteLevels | None) -> str:
+    """Which level became 255 in a model's deep grey pictures, for whoever gives it pixels; nothing where that is all
+    that their files have room for."""
+    usual = {"I;16": BITS_16, "F": FLOAT_WHITES[0]}
+    rooms = {"I;16": "16 bits", "I": "32 bits", "F": "floating-point levels"}
+    unusual = {kind: white for kind, white in (white_levels or {}).items() if white != usual.get(kind)}
+    parts = [f"the level {white:,.0f} of grey pictures with {rooms.get(kind, kind)}" for kind, white in unusual.items()]
+    return f"255 stands for {' and '.join(parts)}" if parts else ""
+
+
 def scaled_to_8_bits(image: Image.Image, *, white: float) -> Image.Image:
     """A deep grey picture in mode L; levels above `white` are white."""
     levels = np.asarray(image)

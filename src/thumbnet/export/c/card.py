@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from thumbnet.data.white_levels import describe_white
 from thumbnet.export.c.far_check import UnknownShares, unknown_rows
 from thumbnet.export.c.fixed_point import PIXEL_BITS, FixedProgram
 from thumbnet.export.c.measure import BoardSizes
@@ -43,6 +44,7 @@ def edge_card(
     """
     assert shippable.program is not None
     channels, height, width = program.stem.in_shape
+    white = describe_white(shippable.card.white_levels)
     rows = {
         "picture": f"{width} x {height} pixels, {PIXEL_LAYOUTS[channels]}",
         "classes": f"{program.num_classes:,}",
@@ -85,6 +87,7 @@ def edge_card(
         height=height,
         pixel_layout=PIXEL_LAYOUTS[channels],
         magick=MAGICK_FORMATS[channels],
+        white=f"; {white}" if white else "",
         no_class="" if program.far is None else NO_CLASS.format(NAME=name.upper()),
         classes="\n".join(f"{index}. {markdown_text(one)}" for index, one in enumerate(shippable.card.class_names)),
     )

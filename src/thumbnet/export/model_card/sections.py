@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from thumbnet.data.white_levels import describe_white
 from thumbnet.export.licence import NOT_STATED, licence_of
 from thumbnet.export.model_card.facts import (
     describe_accuracy,
@@ -51,6 +52,7 @@ def sections(shippable: Shippable, *, files: Sequence[str], command: str) -> str
         licence=licence_of(shippable),
         is_licence_stated=licence_of(shippable) != NOT_STATED,
         image=f"{'grey' if channels == 1 else 'RGB'} pictures of {width} x {height} pixels",
+        white=describe_white(card.white_levels),
         width=width,
         height=height,
         accuracy=describe_accuracy(metrics["test_accuracy"], int(metrics["num_test"])) if metrics else None,

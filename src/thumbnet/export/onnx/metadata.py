@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from thumbnet.data.white_levels import describe_white
 from thumbnet.export.licence import licence_of
 from thumbnet.export.onnx.names import CARD
 from thumbnet.export.public_card import public_card
@@ -17,12 +18,12 @@ LETTERBOXED = "; pictures of another shape are shrunk whole, with grey (128) aro
 def properties_of(shippable: Shippable) -> dict[str, str]:
     """The metadata of a model; lists and the card are JSON in ASCII, so that no letter of a name can do harm."""
     card = public_card(shippable.card)
-    rule = answer_rule(card)
+    rule, white = answer_rule(card), describe_white(card.white_levels)
     return {
         "name": _printable(shippable.name),
         "model": _printable(card.model),
         "class_names": json.dumps(card.class_names),
-        "input": INPUT + (LETTERBOXED if card.fit == "letterbox" else ""),
+        "input": INPUT + (f"; {white}" if white else "") + (LETTERBOXED if card.fit == "letterbox" else ""),
         "mean": json.dumps(card.mean),
         "std": json.dumps(card.std),
         "recipe": _printable(card.recipe),

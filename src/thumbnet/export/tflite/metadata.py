@@ -12,6 +12,7 @@ import zipfile
 
 import flatbuffers
 
+from thumbnet.data.white_levels import describe_white
 from thumbnet.export.licence import licence_of
 from thumbnet.export.tflite.labels import label_lines
 from thumbnet.models.card import card_to_dict
@@ -74,6 +75,8 @@ def with_labels(model: bytes, shippable: Shippable) -> bytes:
 
 
 def _model_metadata(shippable: Shippable, in_channels: int) -> bytes:
+    white = describe_white(shippable.card.white_levels)
+    white = f"; {white}" if white else ""
     builder = flatbuffers.Builder(1024)
     labels = _table(
         builder,
@@ -98,7 +101,7 @@ def _model_metadata(shippable: Shippable, in_channels: int) -> bytes:
         7,
         {
             0: builder.CreateString("image"),
-            1: builder.CreateString("A picture's pixels, 0 to 255; the normalisation is inside."),
+            1: builder.CreateString(f"A picture's pixels, 0 to 255; the normalisation is inside{white}."),
             3: content,
         },
     )
