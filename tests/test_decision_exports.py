@@ -239,6 +239,14 @@ def test_a_model_card_says_how_it_answers(decided: ExportRequest) -> None:
     text = sections(replace(decided.shippable, run_path=None), files=[], command="thumbnet export")
     assert "**Answer:** `class 1` where its probability is at least" in text
     assert "picked by recall 0.35 on 40 validation images" in text
+    measured = {"recall": 0.5, "precision": 0.25}
+    given = replace(decision_of(decided), rule="given", num_positives=8, measured=measured)
+    text = sections(
+        replace(decided.shippable, run_path=None, card=replace(decided.shippable.card, decision=given)),
+        files=[], command="thumbnet export",
+    )  # fmt: skip
+    said = "a threshold that was given; on 40 validation images, with 8 images of that class, recall 50.0 % and"
+    assert said in text
     plain = replace(decided.shippable, run_path=None, card=replace(decided.shippable.card, decision=None))
     without = sections(plain, files=[], command="thumbnet export")
     assert "**Answer:**" not in without

@@ -190,6 +190,8 @@ def test_a_page_heads_the_card_with_the_answer() -> None:
 def test_a_model_card_says_so(doubtful: ExportRequest) -> None:
     text = sections(replace(doubtful.shippable, run_path=None), files=[], command="thumbnet export")
     assert "**Answer:** the likeliest class, or" in text
+    assert "only where no class is likely enough" in text
+    assert "answers with one of its classes whatever" not in text
     assert "of 300 validation images 150 had none, and of these 50.0% were wrong" in html.unescape(text)
     without = sections(replace(plain(doubtful).shippable, run_path=None), files=[], command="thumbnet export")
     assert "**Answer:**" not in without

@@ -21,9 +21,10 @@ from thumbnet.trained.shippable import Shippable
 
 HYPERPARAMETERS = (
     "epochs", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "schedule", "augmentation", "cutout",
-    "mixup", "label_smoothing", "class_weights", "sampler", "average_decay", "val_fraction", "seed",
+    "mixup", "label_smoothing", "class_weights", "sampler", "average_decay", "patience", "keep_weights", "val_fraction",
+    "seed",
 )  # fmt: skip
-UNREMARKABLE = {"class_weights": "none", "sampler": "shuffled"}
+UNREMARKABLE = {"class_weights": "none", "sampler": "shuffled", "keep_weights": "last"}
 PER_CENT = (100, 2, " %")
 UNITS = {  # by metric: the number that one is multiplied by to be shown, the digits after its point, and its unit
     "test_balanced_accuracy": PER_CENT,
