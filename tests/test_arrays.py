@@ -261,6 +261,16 @@ def test_pictures_in_memory_are_predicted_as_their_files(tmp_path: Path) -> None
     assert grey.top == thumbnet.predict(MODEL, [Image.fromarray(colour[..., 0])])[0].top
 
 
+def test_pictures_may_come_one_by_one(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.fromarray(RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / name)
+    found = thumbnet.predict(MODEL, tmp_path.glob("*.png"))
+    assert sorted(Path(each.path).name for each in found) == ["a.png", "b.png"]
+    (tmp_path / "c.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match="1 of 3 files"):
+        thumbnet.predict(MODEL, tmp_path.glob("*.png"))
+
+
 def test_what_cannot_be_predicted_is_named(tmp_path: Path) -> None:
     colour = np.zeros((8, 8, 3), np.uint8)
     for single in (colour, Image.fromarray(colour), str(tmp_path), tmp_path, torch.zeros(3, 8, 8)):

@@ -130,7 +130,7 @@ def test_a_dash_reads_the_picture_from_stdin(
     for content, message in ((b"", "is empty"), (b"no picture", "is not an image")):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
         assert main(["predict", "-"]) == 2
-        assert message in capsys.readouterr().err
+        assert f"the picture from stdin {message}" in capsys.readouterr().err
     assert main(["predict", "-", "-"]) == 2
     assert "only once" in capsys.readouterr().err
 

@@ -37,7 +37,10 @@ def predict(parsed: argparse.Namespace) -> None:
     with stdin_as_file(parsed.images) as (names, name_of):
 
         def report(name: str, error: ImageError) -> None:
-            unreadable.append((name_of(name), error))
+            shown = name_of(name)
+            if shown != name:  # a temporary file's, which tells nobody anything
+                error = ImageError(error.message.replace(name, "the picture from stdin"), hint=error.hint)
+            unreadable.append((shown, error))
 
         paths = find_pictures(names, left_out=sort_into, on_unreadable=report)
         num_names = len(paths) + len(unreadable)

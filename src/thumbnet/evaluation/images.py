@@ -7,7 +7,7 @@ pictures there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -39,7 +39,7 @@ LogitsOf: TypeAlias = Callable[[UInt8[np.ndarray, "n c h w"]], Float[np.ndarray,
 WithDistances: TypeAlias = Callable[[UInt8[np.ndarray, "n c h w"]], LogitsAndDistances]
 _Outputs: TypeAlias = tuple[Float[np.ndarray, "n k"], Float[np.ndarray, " n"] | None]
 PictureLike: TypeAlias = str | Path | Image.Image | HasArray
-Pictures: TypeAlias = Sequence[PictureLike] | PictureLike  # an array of several; any other single one is refused
+Pictures: TypeAlias = Iterable[PictureLike] | PictureLike  # an array of several; any other single one is refused
 
 BATCH_SIZE = 64
 NUM_TOP = 3
@@ -114,7 +114,7 @@ def stream_predictions(
 
     Args:
         logits_of: from images uint8 to logits.
-        pictures: files, Pillow images and arrays, or one array of several pictures.
+        pictures: files, Pillow images and arrays, in a list or one by one, or one array of several pictures.
         num_top: how many classes to give for each picture; all, if there are fewer.
         batch_size: how many pictures are read and predicted at a time.
         on_unreadable: called for each file that cannot be read, with its path and the error; it then has no prediction.
@@ -153,7 +153,7 @@ def _several(pictures: Pictures) -> Sequence[PictureLike]:
                 f"{single}, or an array without channels: {list(array.shape)}", hint="give a list: [picture]"
             )
         return list(array)
-    return pictures
+    return pictures if isinstance(pictures, Sequence) else list(pictures)
 
 
 def predict_pictures(
@@ -172,9 +172,10 @@ def predict_pictures(
         ImageError: files cannot be read, all of which it names, and there is no `on_unreadable`.
     """
     errors: list[ImageError] = []
+    several = _several(pictures)
     found = stream_predictions(
         logits_of,
-        pictures,
+        several,
         form=form,
         num_top=num_top,
         batch_size=batch_size,
@@ -183,7 +184,7 @@ def predict_pictures(
     )
     predictions = list(found)
     if errors:
-        raise unreadable_error(errors, len(_several(pictures)), hint="replace them, or take them out")
+        raise unreadable_error(errors, len(several), hint="replace them, or take them out")
     return predictions
 
 

@@ -33,8 +33,9 @@ def predict(
     Args:
         source: a run's folder, a trained model's name, a run or model that was loaded, or an exported model
             (`load_exported`).
-        pictures: a list of files, Pillow images, and arrays or tensors of single pictures ([H,W], [H,W,1 or 3] or
-            [1 or 3,H,W], uint8 or floats from 0 to 1); or an array of several, [N,H,W,C] or [N,C,H,W].
+        pictures: files, Pillow images, and arrays or tensors of single pictures ([H,W], [H,W,1 or 3] or [1 or 3,H,W],
+            uint8 or floats from 0 to 1), in a list or whatever gives them one by one, as `Path.glob` does; or an array
+            of several, [N,H,W,C] or [N,C,H,W].
         num_top: how many classes to give for each picture; all, if there are fewer.
         batch_size: how many pictures are read and predicted at a time.
         on_unreadable: called for each picture that cannot be read, with its path ("image 2" for the third, if it is in
