@@ -15,6 +15,7 @@ from PIL import Image
 
 from html_scripts import HTML, LOAD, encoded, needs_node, run_node
 from random_exports import request_of
+from thumbnet.cli.predicting_model import PredictingModel
 from thumbnet.errors import ExportError
 from thumbnet.export.export import export_shippable
 from thumbnet.export.html.page import build_page, page_policy
@@ -24,6 +25,7 @@ from thumbnet.export.model_card.sections import sections
 from thumbnet.export.onnx.graph import to_bytes
 from thumbnet.export.onnx.int8_graph import int8_graph
 from thumbnet.export.onnx.int8_model import write as write_int8
+from thumbnet.export.onnx.metadata import properties_of
 from thumbnet.export.onnx.runtime import open_session, run_session
 from thumbnet.export.onnx.sensitivity import layer_costs
 from thumbnet.export.request import CheckImages, ExportRequest, ExportResult, compare
@@ -178,6 +180,17 @@ def test_a_server_answers_with_labels(labelled: ExportRequest, tmp_path: Path) -
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     assert "labels" in schemas["Prediction"]["required"]
     assert "label_decision" in schemas["Model"]["required"]
+
+
+def test_an_accuracy_of_several_labels_says_what_it_is_of(labelled: ExportRequest) -> None:
+    assert properties_of(labelled.shippable)["accuracy"] == "25.00% of 40 test images (all labels right)"
+    metrics = {"test_accuracy": 0.25, "num_test": 40}
+    card = replace(labelled.shippable.card, metrics=metrics)
+    assert str(PredictingModel("it", card)).endswith("; 25.0% on its test images (all labels right))")
+    check = compare(labelled.test, labelled.test.logits)
+    assert "accuracy (all labels right) 75.00% (original: 75.00%)" in str(check)
+    result = ExportResult("it", Path("it"), (), 1, (replace(check, on_samples=True),), metrics=metrics)
+    assert "accuracy (all labels right) of the original: 25.00% on 40 test images" in str(result)
 
 
 def test_a_model_card_says_how_it_answers(labelled: ExportRequest) -> None:

@@ -31,7 +31,8 @@ class PredictingModel:
         facts.append(f"trained on {self.card.data}")
         facts.append(f"{len(names)} {noun}: {some}")
         if self._test_accuracy is not None:
-            facts.append(f"{self._test_accuracy:.1%} on its test images{self._over_classes}")
+            right = " (all labels right)" if self.card.has_several_labels else ""
+            facts.append(f"{self._test_accuracy:.1%} on its test images{right}{self._over_classes}")
         return f"model: {self.name} ({'; '.join(facts)})"
 
     def to_dict(self) -> dict[str, Any]:

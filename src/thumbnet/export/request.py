@@ -111,6 +111,11 @@ class Agreement:
         return "labels" if self.has_several_labels else "class"
 
     @property
+    def accuracy_name(self) -> str:
+        """What its accuracy is, for people."""
+        return "accuracy (all labels right)" if self.has_several_labels else "accuracy"
+
+    @property
     def drop(self) -> float:
         """How much accuracy was lost, a fraction; negative where some was won."""
         return self.original_accuracy - self.accuracy
@@ -132,7 +137,7 @@ class Agreement:
         return values
 
     def __str__(self) -> str:
-        accuracy = f"accuracy {self.accuracy:.2%} (original: {self.original_accuracy:.2%}), "
+        accuracy = f"{self.accuracy_name} {self.accuracy:.2%} (original: {self.original_accuracy:.2%}), "
         return (
             f"checked on {self.description}: {self.agreement:.2%} get the model's {self.answer}, "
             f"{'' if self.on_samples else accuracy}largest difference of a probability {self.max_difference:.2g}"
@@ -180,7 +185,8 @@ class ExportResult:
         lines += map(str, self.checks)
         if self.metrics is not None and not any(not check.on_samples for check in self.checks[-1:]):
             accuracy, num_images = self.metrics["test_accuracy"], int(self.metrics["num_test"])
-            lines.append(f"accuracy of the original: {accuracy:.2%} on {num_images:,} test images, from its training")
+            name = self.checks[-1].accuracy_name if self.checks else "accuracy"
+            lines.append(f"{name} of the original: {accuracy:.2%} on {num_images:,} test images, from its training")
         lines += [
             f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in self.details.items() if value is not None
         ]

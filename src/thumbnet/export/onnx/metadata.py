@@ -40,7 +40,9 @@ def _accuracy(shippable: Shippable) -> str:
     metrics = shippable.card.metrics
     if metrics is None or "test_accuracy" not in metrics:
         return "not recorded"
-    return f"{metrics['test_accuracy']:.2%} of {metrics.get('num_test', shippable.card.num_test):,.0f} test images"
+    right = " (all labels right)" if shippable.card.has_several_labels else ""
+    num_images = metrics.get("num_test", shippable.card.num_test)
+    return f"{metrics['test_accuracy']:.2%} of {num_images:,.0f} test images{right}"
 
 
 def _printable(text: str) -> str:
