@@ -40,11 +40,14 @@ def test_the_run_is_taken(named_as_a_model: Path, capsys: pytest.CaptureFixture[
     assert load_data(config, say=lambda text: None)[1].init == str(named_as_a_model.resolve())
 
 
-def test_one_of_several_seeds_has_the_name_of_all_before_its_own(small_run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "of_all"), [("seed-1", "seeds.json"), ("trial-0007", "sweep.json")])
+def test_one_of_several_seeds_or_trials_has_the_name_of_all_before_its_own(
+    name: str, of_all: str, small_run: Path, tmp_path: Path
+) -> None:
     (tmp_path / "pets").mkdir()
-    shutil.copytree(small_run, tmp_path / "pets" / "seed-1")
-    (tmp_path / "pets" / "seeds.json").touch()
-    assert load_shippable(tmp_path / "pets" / "seed-1").name == "pets-seed-1"
+    shutil.copytree(small_run, tmp_path / "pets" / name)
+    (tmp_path / "pets" / of_all).touch()
+    assert load_shippable(tmp_path / "pets" / name).name == f"pets-{name}"
 
 
 def test_the_trained_model_is_taken_where_there_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +83,8 @@ def test_a_run_that_began_with_a_trained_model_keeps_to_it(tiny_dataset: Dataset
         (["predict", "--run", "folds", "x.png"], "folds/fold-3, folds/fold-10 and so on (6 runs); for a model of all"),
         (["export", "folds", "--format", "c"], "give one of the runs in it: folds/fold-0, folds/fold-1, folds/fold-2"),
         (["train", "--data", "digits", "--init", "folds"], "give one of the runs in it: folds/fold-0, folds/fold-1"),
+        (["predict", "--run", "sweep", "x.png"], "train --recipe sweep/best.toml"),
+        (["export", "sweep", "--format", "c"], "train --recipe sweep/best.toml"),
         (["compare", "seeds/seed-0", "folds"], "give a folder that `train --folds` made"),
         (["evaluate", "absent"], "give a run's folder, or one of sprint, thumb-100k"),
     ],
@@ -93,9 +98,10 @@ def test_what_is_no_run_is_refused_with_a_hint(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for folder in ("sprint", "seeds", "folds"):
+    for folder in ("sprint", "seeds", "folds", "sweep"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "folds" / "folds.json").touch()
+    for name in ("folds/folds.json", "sweep/sweep.json", "sweep/best.toml"):
+        (tmp_path / name).touch()
     for name in ("seeds/seed-0", "seeds/seed-1", *(f"folds/fold-{fold}" for fold in (0, 1, 2, 3, 10, 11))):
         (tmp_path / name).symlink_to(small_run)
     assert main(arguments) == 2

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from thumbnet.errors import ConfigError, ExportError
-from thumbnet.runs.files.names import CONFIG, FOLDS, SEEDS, check_no_part_of_a_run
+from thumbnet.runs.files.names import MAKE_A_RUN, check_no_part_of_a_run
 
 EXPORTS = "exports"  # the folder of exports that are given no path
 
@@ -38,7 +38,7 @@ def choose_path(out: str | Path | None, *, name: str, suffix: str, is_folder: bo
 def _check_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is a file, but a folder is to be written", hint="name a folder with --out")
-    if any((path / name).exists() for name in (CONFIG, SEEDS, FOLDS)):
+    if any((path / name).exists() for name in MAKE_A_RUN):
         raise ConfigError(f"{path} is a run: an export does not go among its files", hint="name a folder with --out")
 
 

@@ -15,7 +15,7 @@ from thumbnet.models.export_data import ExportData, export_data_from_bytes
 from thumbnet.models.pretrained import list_pretrained
 from thumbnet.runs.files.checksums import check_content, read_digests
 from thumbnet.runs.files.metrics import METRICS_FORMAT, known_metrics
-from thumbnet.runs.files.names import CONFIG, EXPORT_DATA, FOLDS, METRICS, MODEL_CARD, SEEDS, WEIGHTS
+from thumbnet.runs.files.names import CONFIG, EXPORT_DATA, FOLDS, METRICS, MODEL_CARD, SEEDS, SWEEP, WEIGHTS
 from thumbnet.runs.which import hint_for_no_run, is_pretrained_name
 from thumbnet.specs.json_text import read_object
 from thumbnet.trained.shippable import Shippable, build_program, load_pretrained_shippable
@@ -53,10 +53,11 @@ def load_shippable(run_or_name: str | Path) -> Shippable:
 
 
 def _name_of(path: Path) -> str:
-    """The folder's; of one of several seeds or folds, which are called alike everywhere, with that of all before it."""
+    """The folder's; of one of several seeds or folds, or of a sweep's trials, which are called alike everywhere, with
+    that of all before it."""
     return (
         f"{path.parent.name}-{path.name}"
-        if any((path.parent / name).exists() for name in (SEEDS, FOLDS))
+        if any((path.parent / name).exists() for name in (SEEDS, FOLDS, SWEEP))
         else path.name
     )
 

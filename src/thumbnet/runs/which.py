@@ -6,7 +6,7 @@ from pathlib import Path
 
 from thumbnet.errors import ConfigError
 from thumbnet.models.pretrained import list_pretrained
-from thumbnet.runs.files.names import CONFIG, FOLDS
+from thumbnet.runs.files.names import BEST, CONFIG, FOLDS, SWEEP
 
 MAX_NAMED = 5  # runs in a hint
 
@@ -39,6 +39,8 @@ def hint_for_no_run(path: str | Path, *, otherwise: str) -> str:
         more = f" and so on ({len(runs)} runs)" if len(runs) > MAX_NAMED else ""
         hint = f"give one of the runs in it: {', '.join(runs[:MAX_NAMED])}{more}"
         return f"{hint}; for a model of all images, train without --folds" if (Path(path) / FOLDS).exists() else hint
+    if all((Path(path) / name).exists() for name in (SWEEP, BEST)):
+        return f"it is a sweep: train its best trial as a run, with: thumbnet train --recipe {Path(path) / BEST}"
     if str(path) not in list_pretrained():
         return otherwise
     if Path(path).is_dir():
