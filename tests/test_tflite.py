@@ -157,7 +157,9 @@ def test_a_folder_for_frigate(kind: str, divides: bool, tmp_path: Path) -> None:
     assert {path.name for path in result.files} == {"model.tflite", "labelmap.txt", "README.md"}
     assert result.files[0] == request.out / "model.tflite"
     assert (request.out / "labelmap.txt").read_text() == label_lines(request.shippable.card.class_names)
-    assert "not run on" in " ".join((request.out / "README.md").read_text().split())
+    readme = " ".join((request.out / "README.md").read_text().split())
+    assert "not run on" in readme
+    assert ("Objects are cut out square, so the model sees them distorted" in readme) == (kind == "48x40")
     pictures = checking.channels_last(request.test.images)
     content = (request.out / "model.tflite").read_bytes()
     exact = repeated(pictures, (224, 224))

@@ -43,6 +43,8 @@ def target_folder(target: str, shippable: Shippable) -> Target:
     if target == "frigate":
         threshold = FRIGATE_THRESHOLD if unsure is None else f"{unsure.confidence:.4f}"
         readme = FRIGATE.format(name=name, width=width, height=height, moved=moved, threshold=threshold)
+        if width != height:
+            readme += STRETCHED.format(width=width, height=height)
         return Target("model.tflite", {"labelmap.txt": labels, "README.md": readme}, FRIGATE_SIDES)
     colour = "RGB565" if shippable.card.image_shape[0] == 3 else "GRAYSCALE"
     answer = "model.labels[best]"
@@ -85,6 +87,12 @@ on a device**.
 Frigate gives pictures of 224x224 pixels as uint8; the model shrinks them to the {width}x{height} that it was trained on
 and answers with a probability for each class, uint8, in the order of `labelmap.txt`{moved}. A class called `none` means
 to Frigate that an object has no sub-label.
+"""
+
+STRETCHED = """
+Frigate stretches whatever it gives to a square, and the model stretches it back to {width}x{height}: crops of
+`state_config` of these proportions are seen as they are. Objects are cut out square, so the model sees them distorted,
+as it never did in training: for these, train with a square `image_size`.
 """
 
 OPENMV = """\
