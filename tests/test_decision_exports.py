@@ -152,7 +152,9 @@ def test_the_likelier_class_of_a_tflite_file_is_the_answer(decided: ExportReques
     assert b"moved so that one half stands for the model's threshold" in content
     assert "moved so that one half" in str(result.details["output"])
     if target is not None:
-        assert "moved so that one half" in (decided.out / "README.md").read_text()
+        readme = (decided.out / "README.md").read_text()
+        assert "moved so that one half" in readme
+        assert ("threshold: 0.5\n" in readme) == (target == "frigate")
 
 
 def test_c_programs_give_the_answers(decided: ExportRequest) -> None:

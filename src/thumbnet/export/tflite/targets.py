@@ -41,7 +41,7 @@ def target_folder(target: str, shippable: Shippable) -> Target:
     unsure = shippable.card.unsure
     moved = moved_note(shippable)
     if target == "frigate":
-        threshold = FRIGATE_THRESHOLD if unsure is None else f"{unsure.confidence:.4f}"
+        threshold = _frigate_threshold(shippable)
         readme = FRIGATE.format(name=name, width=width, height=height, moved=moved, threshold=threshold)
         if width != height:
             readme += STRETCHED.format(width=width, height=height)
@@ -52,6 +52,15 @@ def target_folder(target: str, shippable: Shippable) -> Target:
         answer += f' if scores[best] >= {unsure.confidence:.4f} else "{UNSURE}"'
     readme = OPENMV.format(name=name, width=width, height=height, colour=colour, moved=moved, answer=answer)
     return Target(f"{name}.tflite", {f"{name}.txt": labels, "README.md": readme})
+
+
+def _frigate_threshold(shippable: Shippable) -> str:
+    """From which probability on Frigate is to take an answer: where the model is not unsure, or, of a model with a
+    threshold, always, since its answers begin at one half."""
+    card = shippable.card
+    if card.unsure is not None:
+        return f"{card.unsure.confidence:.4f}"
+    return FRIGATE_THRESHOLD if card.decision is None else "0.5"
 
 
 def plain_name(name: str) -> str:
