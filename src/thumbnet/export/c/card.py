@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from thumbnet.data.white_levels import describe_white
-from thumbnet.export.c.far_check import UnknownShares, unknown_rows
+from thumbnet.export.c.far_check import unknown_rows
 from thumbnet.export.c.fixed_point import PIXEL_BITS, FixedProgram
 from thumbnet.export.c.measure import BoardSizes
 from thumbnet.export.c.names import markdown_text
@@ -13,6 +13,7 @@ from thumbnet.export.c.source import PIXEL_LAYOUTS, PROBABILITY_ERROR, fill
 from thumbnet.export.licence import licence_of
 from thumbnet.export.public_card import public_card
 from thumbnet.export.request import Agreement
+from thumbnet.export.unknown_shares import UnknownShares
 from thumbnet.models.card import answer_rule
 from thumbnet.trained.shippable import Shippable
 

@@ -15,7 +15,7 @@ from thumbnet.errors import ExportError
 from thumbnet.export.c.card import edge_card
 from thumbnet.export.c.costs import block_costs
 from thumbnet.export.c.far import with_far
-from thumbnet.export.c.far_check import UnknownShares, is_far, refuse_other_unknown, unknown_shares
+from thumbnet.export.c.far_check import is_far
 from thumbnet.export.c.fixed_point import FixedProgram
 from thumbnet.export.c.folder import check_replaceable, write_folder
 from thumbnet.export.c.measure import CHECK_SOURCE, HINT, CompiledCheck, compile_check, measure_board
@@ -37,6 +37,7 @@ from thumbnet.export.request import (
     refuse_letterbox,
     softmax,
 )
+from thumbnet.export.unknown_shares import UnknownShares, refuse_other_unknown, unknown_shares
 from thumbnet.models.card import ModelCard
 from thumbnet.models.decision import chosen_classes
 from thumbnet.models.export_data import AFTER
@@ -45,6 +46,7 @@ from thumbnet.models.unsure import unsure_answers
 NAME = "c"
 NUM_COMPARED = 40  # images on which the compiled program is compared with the reference, bit by bit
 NUM_NAMED = 3  # blocks in a refusal
+HOW = "whole numbers"
 INSTEAD = "export to onnx or html, which keep full precision"
 README = "README.md"
 
@@ -169,12 +171,12 @@ def _check(
         check, shares = score(request.held_out)
         checks.append(check)
         _refuse_drop(program, check, request.held_out, request)
-        refuse_other_unknown(shares, max_drop=request.max_drop, instead=INSTEAD)
+        refuse_other_unknown(shares, how=HOW, max_drop=request.max_drop, instead=INSTEAD)
     check, shares = score(request.test)
     checks.append(check)
     if request.held_out is None:
         _check_without_data(program, check, request)
-        refuse_other_unknown(shares, max_drop=request.max_drop, instead=INSTEAD)
+        refuse_other_unknown(shares, how=HOW, max_drop=request.max_drop, instead=INSTEAD)
     return tuple(checks), shares
 
 
