@@ -20,6 +20,7 @@ from thumbnet.export.exported import load_exported
 from thumbnet.export.formats import FORMATS
 from thumbnet.export.model_card.sections import sections
 from thumbnet.export.onnx import answers as answer_nodes
+from thumbnet.export.onnx import int8_model
 from thumbnet.export.onnx.float_graph import float_graph
 from thumbnet.export.onnx.graph import to_bytes
 from thumbnet.export.onnx.metadata import properties_of
@@ -111,6 +112,16 @@ def test_a_file_read_back_answers_so(distant: ExportRequest, name: str) -> None:
     assert "ONNX files give it as `distances`, and 5 as `answers` stands for “unknown”." in text
     told = json.loads(onnx.load(distant.out).metadata_props[-2].value)
     assert told.startswith("'unknown' where a picture is further than")
+
+
+def test_int8_that_calls_others_unknown_is_refused(distant: ExportRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the original knows all images, half of them are unknown to the file alone."""
+    monkeypatch.setattr(int8_model, "LEAST_AGREEMENT", 0.0)  # of classes
+    known = replace(distant.test, distances=np.zeros(len(distant.test)))
+    for request in (replace(distant, held_out=known), replace(distant, held_out=None, test=known)):
+        with pytest.raises(ExportError, match=r"in int8 only \d\d% of 40 test images are 'unknown', or not"):
+            FORMATS["onnx-int8"].write(replace(request, max_drop=0.3))
+    assert not distant.out.exists()
 
 
 def test_many_pictures_are_predicted_by_the_same_rule(distant: ExportRequest) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+from jaxtyping import Float
+
 from thumbnet.atomic import write_atomically
 from thumbnet.errors import ExportError
 from thumbnet.export.request import LEAST_AGREEMENT, Agreement, CheckImages, ExportRequest, ExportResult
+from thumbnet.export.unknown_shares import refuse_other_unknown, unknown_shares
+from thumbnet.models.unknown import unknown_answers
 from thumbnet.specs.extras import require_extra
 
 NAME = "onnx-int8"
@@ -13,8 +18,8 @@ INSTEAD = "export to onnx, which is float, or train for longer"
 
 
 def write(request: ExportRequest) -> ExportResult:
-    """Write the file, unless int8 costs more accuracy on held-out images than allowed. Scores on the test images are
-    reported and decide nothing."""
+    """Write the file, unless int8 costs more accuracy on held-out images than allowed, or calls others of them unknown.
+    Scores on the test images are reported and decide nothing where there are held-out ones."""
     require_extra("onnx", f"the format {NAME}")
     from thumbnet.export.onnx.answers import add_answers
     from thumbnet.export.onnx.checking import check_graph, run_check
@@ -33,14 +38,26 @@ def write(request: ExportRequest) -> ExportResult:
     check_graph(content)
     checks = []
     if request.held_out is not None:
-        checks.append(run_check(content, request.held_out).agreement)
+        outcome = run_check(content, request.held_out)
+        checks.append(outcome.agreement)
         if checks[0].costs_more_than(request.max_drop):
             raise _refusal(request, request.held_out, checks[0])
-    checks.append(run_check(content, request.test).agreement)
+        _check_unknown(request, request.held_out, outcome.distances)
+    outcome = run_check(content, request.test)
+    checks.append(outcome.agreement)
     if request.held_out is None:
         _check_without_data(request, checks[-1])
+        _check_unknown(request, request.test, outcome.distances)
     write_atomically(request.out, content)
     return result_of(NAME, request, model, content, checks)
+
+
+def _check_unknown(request: ExportRequest, images: CheckImages, distances: Float[np.ndarray, " n"] | None) -> None:
+    """ExportError where the file calls others of the images unknown, as the C program's check."""
+    if distances is None:
+        return
+    shares = unknown_shares(images, unknown_answers(images.unknown, distances))
+    refuse_other_unknown(shares, how="int8", max_drop=request.max_drop, instead=INSTEAD)
 
 
 def _check_without_data(request: ExportRequest, agreement: Agreement) -> None:
