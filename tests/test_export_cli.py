@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from thumbnet.cli import main
 from thumbnet.errors import ConfigError, ExportError
 from thumbnet.export.formats import FORMATS
 from thumbnet.export.request import Agreement, CheckImages, ExportRequest, ExportResult, compare
+from thumbnet.runs.run import RunDir
 
 SAMPLES = "20 sample pictures of the test split"
 REQUESTS: list[ExportRequest] = []
@@ -96,6 +99,19 @@ def test_without_data_a_drop_is_not_judged_and_that_is_said(capsys: pytest.Captu
     assert "what int8 costs in accuracy is not judged" in capsys.readouterr().err
     assert main(["export", "thumb-20k", "--format", "note", "--allow-unverified"]) == 2
     assert "give --data with it" in capsys.readouterr().err
+
+
+def test_the_data_of_a_source_that_is_not_registered_here_is_not_there(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(small_run, tmp_path / "run")
+    config = (run / "config.toml").read_text()
+    RunDir(run).write("config.toml", re.sub("^data = .*$", 'data = "shapes"', config, flags=re.MULTILINE))
+    assert main(["export", str(run), "--format", "note"]) == 0
+    said = "checked on sample pictures only, since the run's data could not be read: unknown data 'shapes'"
+    assert said in capsys.readouterr().err
+    for option in (["--data", "shapes"], ["--allow-unverified"]):
+        assert main(["export", str(run), "--format", "note", *option]) == 2
 
 
 def agreement(num_images: int, *, lost: int, won: int = 0) -> Agreement:

@@ -47,8 +47,8 @@ def find_data(
 
     try:
         return load_original_data(shippable, data, data_dir=data_dir, allow_unverified=allow_unverified)
-    except (DataError, RunError) as error:
-        if is_asked_for:
+    except (ConfigError, DataError, RunError) as error:  # the first of a source that is not registered here
+        if is_asked_for or (allow_unverified and isinstance(error, ConfigError)):
             raise
         say(f"checked on sample pictures only, since the run's data could not be read: {error.message}")
         return None
