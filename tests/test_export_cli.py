@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from thumbnet.errors import ConfigError, ExportError
 from thumbnet.export.formats import FORMATS
 from thumbnet.export.request import Agreement, CheckImages, ExportRequest, ExportResult, compare
 from thumbnet.runs.run import RunDir
+from thumbnet.specs import extras
 
 SAMPLES = "20 sample pictures of the test split"
 REQUESTS: list[ExportRequest] = []
@@ -112,6 +114,17 @@ def test_the_data_of_a_source_that_is_not_registered_here_is_not_there(
     assert said in capsys.readouterr().err
     for option in (["--data", "shapes"], ["--allow-unverified"]):
         assert main(["export", str(run), "--format", "note", *option]) == 2
+
+
+def test_a_package_that_is_missing_is_told_before_anything_is_read(
+    small_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "onnxruntime" else find_spec(name))
+    monkeypatch.setattr("thumbnet.export.export.find_data", lambda *given, **named: pytest.fail("it was read"))
+    assert main(["export", str(small_run), "--format", "onnx"]) == 2
+    assert "pip install 'thumbnet[onnx]'" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="extra is 'mine'"):
+        replace(NOTE, extra="mine")
 
 
 def agreement(num_images: int, *, lost: int, won: int = 0) -> Agreement:

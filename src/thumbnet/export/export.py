@@ -17,6 +17,7 @@ from thumbnet.export.request import MAX_DROP, ExportRequest, ExportResult, Say
 from thumbnet.models.unknown import UNKNOWN
 from thumbnet.models.unsure import UNSURE
 from thumbnet.runs.shippable import load_shippable
+from thumbnet.specs.extras import require_extra
 from thumbnet.specs.trust import takes_trust
 from thumbnet.trained.shippable import Shippable
 
@@ -66,6 +67,7 @@ def export_model(
     _check_options(format, chosen, max_drop=max_drop, target=target)
     shippable = with_licence(load_shippable(run_or_name), licence)
     _check_takes(format, chosen, shippable)
+    _check_installed(format, chosen)
     dataset = find_data(shippable, data, data_dir=data_dir, allow_unverified=allow_unverified, say=say)
     return export_shippable(shippable, format, out=out, max_drop=max_drop, target=target, dataset=dataset, say=say)
 
@@ -84,6 +86,7 @@ def export_shippable(
     chosen = FORMATS[format]
     _check_options(format, chosen, max_drop=max_drop, target=target)
     _check_takes(format, chosen, shippable)
+    _check_installed(format, chosen)
     if shippable.card.unsure is not None and not chosen.obeys_decisions:
         say(f"{format} answers with a class where the model is {UNSURE}: it does not say that it obeys such rules")
     is_folder = chosen.is_folder or target is not None
@@ -135,6 +138,12 @@ def _check_options(name: str, chosen: ExportFormat, *, max_drop: float | None, t
     if target is not None and target not in chosen.targets:
         fitting = ", ".join(f"{known} ({other})" for other in FORMATS for known in FORMATS[other].targets)
         raise ConfigError(f"{name} is not written for {target!r}", hint=f"leave --for out, or choose one of {fitting}")
+
+
+def _check_installed(name: str, chosen: ExportFormat) -> None:
+    """ExtraMissingError now, not after all images were read and scored."""
+    if chosen.extra is not None:
+        require_extra(chosen.extra, f"the format {name}")
 
 
 def _check_takes(name: str, chosen: ExportFormat, shippable: Shippable) -> None:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any
 
+from thumbnet.errors import ConfigError
 from thumbnet.export.request import ExportRequest, ExportResult
-from thumbnet.specs.extras import missing_packages
+from thumbnet.specs.extras import EXTRAS, missing_packages
 from thumbnet.specs.registry import Registry
 
 Writer = Callable[[ExportRequest], ExportResult]
@@ -54,6 +55,10 @@ class ExportFormat:
     says_unknown: bool = False
     targets: tuple[str, ...] = ()
     usage: str = ""
+
+    def __post_init__(self) -> None:
+        if self.extra is not None and self.extra not in EXTRAS:
+            raise ConfigError(f"extra is {self.extra!r}", hint=f"leave it out, or choose from {', '.join(EXTRAS)}")
 
     @property
     def needs(self) -> str:
