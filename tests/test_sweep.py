@@ -28,6 +28,7 @@ from thumbnet.errors import ConfigError, RunError, ThumbnetError, TrainingError
 from thumbnet.evaluation import metrics
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.files.checked_folder import CheckedFolder
+from thumbnet.runs.files.names import SWEEP_DATABASE
 from thumbnet.runs.listing import list_runs
 from thumbnet.runs.resolve import say_nothing
 from thumbnet.runs.run import RunDir
@@ -37,7 +38,7 @@ from thumbnet.runs.sweeps.question import Question, study_name
 from thumbnet.runs.sweeps.results import SweepResult, write_table
 from thumbnet.runs.sweeps.rows import State, SweepTrial, best_of
 from thumbnet.runs.sweeps.space import have_one_length, parse_space
-from thumbnet.runs.sweeps.storage import DATABASE, parse_storage
+from thumbnet.runs.sweeps.storage import parse_storage
 from thumbnet.specs import own_code
 from thumbnet.training.history import EpochRecord, history_from_csv
 from thumbnet.training.threads import computing_with
@@ -386,7 +387,7 @@ def test_refused(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "MACs are more than" in refused.reason
     assert refused.value is None
     assert not (tmp_path / "sweep" / f"trial-{refused.number:04d}").exists()
-    study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'sweep' / DATABASE}")
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'sweep' / SWEEP_DATABASE}")
     assert study.trials[refused.number].constraints
     monkeypatch.setattr(work, "MAX_REFUSED", 3)
     with pytest.raises(ConfigError, match="the last 3 proposals were beyond the limits, of 1 parameters"):
@@ -585,7 +586,7 @@ def test_resume_is_of_the_same(swept: SweepResult, data: Path, tmp_path: Path) -
 
 def test_damaged_database(data: Path, tmp_path: Path) -> None:
     small_sweep(data, tmp_path / "sweep", trials=1)
-    (tmp_path / "sweep" / DATABASE).write_bytes(b"no database" * 100)
+    (tmp_path / "sweep" / SWEEP_DATABASE).write_bytes(b"no database" * 100)
     with pytest.raises(RunError, match=r"the storage sqlite:///.* cannot be used: file is not a database"):
         thumbnet.resume_sweep(tmp_path / "sweep", trials=2, log_style="silent")
 
@@ -614,6 +615,6 @@ def test_command(
     assert "--recipe cannot be given with --resume" in capsys.readouterr().err
     assert main(["sweep", "--search", "lr=1", "--trials", "1"]) == 2
     assert "--search lr=1: it has 1 choice" in capsys.readouterr().err
-    with sqlite3.connect(folder / DATABASE) as database:
+    with sqlite3.connect(folder / SWEEP_DATABASE) as database:
         assert database.execute("select count(*) from trials").fetchone() == (2,)
     database.close()

@@ -86,6 +86,8 @@ def test_a_run_that_began_with_a_trained_model_keeps_to_it(tiny_dataset: Dataset
         (["predict", "--run", "sweep", "x.png"], "train --recipe sweep/best.toml"),
         (["export", "sweep", "--format", "c"], "train --recipe sweep/best.toml"),
         (["compare", "seeds/seed-0", "folds"], "give a folder that `train --folds` made"),
+        (["train", "--resume", "my sweep"], "it is a sweep, which goes on with: thumbnet sweep --run-dir 'my sweep'"),
+        (["export", "my sweep", "--format", "c"], "with: thumbnet train --recipe 'my sweep/best.toml'"),
         (["evaluate", "absent"], "give a run's folder, or one of sprint, thumb-100k"),
     ],
 )
@@ -98,9 +100,10 @@ def test_what_is_no_run_is_refused_with_a_hint(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for folder in ("sprint", "seeds", "folds", "sweep"):
+    for folder in ("sprint", "seeds", "folds", "sweep", "my sweep"):
         (tmp_path / folder).mkdir()
-    for name in ("folds/folds.json", "sweep/sweep.json", "sweep/best.toml"):
+    sweeps = [f"{folder}/{name}" for folder in ("sweep", "my sweep") for name in ("sweep.json", "best.toml")]
+    for name in ("folds/folds.json", *sweeps):
         (tmp_path / name).touch()
     for name in ("seeds/seed-0", "seeds/seed-1", *(f"folds/fold-{fold}" for fold in (0, 1, 2, 3, 10, 11))):
         (tmp_path / name).symlink_to(small_run)

@@ -14,6 +14,7 @@ from thumbnet.runs.files.names import REPORT
 from thumbnet.specs.evaluation import EvaluationRequest
 from thumbnet.specs.extras import require_extra
 from thumbnet.terminal.streams import tell
+from thumbnet.terminal.text import quoted
 
 if TYPE_CHECKING:
     from thumbnet.runs.evaluate import TrainedEvaluation
@@ -105,7 +106,9 @@ def _open_report(parsed: argparse.Namespace) -> None:
     )
     path = (Path(parsed.run) / REPORT).resolve()
     if not path.is_file():
-        raise RunError(f"there is no report in {parsed.run}", hint=f"write it with: thumbnet report {parsed.run}")
+        raise RunError(
+            f"there is no report in {parsed.run}", hint=f"write it with: thumbnet report {quoted(parsed.run)}"
+        )
     import webbrowser
 
     put(path)

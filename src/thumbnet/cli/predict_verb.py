@@ -12,7 +12,7 @@ from thumbnet.cli.prediction_output import writer_for
 from thumbnet.cli.stdin import STDIN, stdin_as_file
 from thumbnet.errors import ConfigError, ImageError
 from thumbnet.terminal.streams import tell
-from thumbnet.terminal.text import counted
+from thumbnet.terminal.text import counted, quoted
 
 if TYPE_CHECKING:
     from thumbnet.cli.predicting_model import PredictingModel
@@ -148,4 +148,4 @@ def _mention_own_run() -> None:
 
     run = newest_run()
     if run is not None:
-        tell(f"{run.parts[0]}/ holds models of your own: the newest one predicts with --run {run}")
+        tell(f"{run.parts[0]}/ holds models of your own: the newest one predicts with --run {quoted(run)}")

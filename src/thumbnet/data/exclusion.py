@@ -14,6 +14,7 @@ from thumbnet.data.class_counts import label_text
 from thumbnet.data.dataset import Split
 from thumbnet.data.faults import faulty_table
 from thumbnet.errors import DataError, DatasetNotFoundError
+from thumbnet.terminal.text import quoted
 
 SUSPECT_COLUMNS = ("index", "path", "label", "suggested", "score", "kind")
 
@@ -59,7 +60,7 @@ def read_exclusions(path: str | Path, train: Split, class_names: Sequence[str]) 
 def how_to_exclude(path: Path, num_excluded: int) -> str:
     """How to train without the images that `path` lists, too, where `num_excluded` are left out already."""
     if not num_excluded:
-        return f"--exclude {path}"
+        return f"--exclude {quoted(path)}"
     return f"add its lines, without the heading, to the file that lists the {num_excluded:,} left out already"
 
 

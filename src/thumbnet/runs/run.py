@@ -28,6 +28,7 @@ from thumbnet.runs.files.names import (
     EXPORT_DATA,
     HISTORY,
     LOCK,
+    MAKE_A_RUN,
     METRICS,
     MODEL_CARD,
     PREDICTIONS,
@@ -44,6 +45,7 @@ from thumbnet.runs.which import hint_for_no_run
 from thumbnet.specs.json_text import FORMAT
 from thumbnet.specs.own_code import give_again
 from thumbnet.specs.trust import takes_trust
+from thumbnet.terminal.text import quoted
 from thumbnet.trained.data import prepared_for
 from thumbnet.trained.model import TrainedModel, create_from_card
 from thumbnet.training.history import History
@@ -145,8 +147,10 @@ def open_run_dir(path: str | Path) -> RunDir:
     folder = RunDir(Path(path))
     if not (folder.path / CONFIG).exists():
         hint = hint_for_no_run(path, otherwise="give a folder that `train` made")
-        if folder.path.is_dir() and any(name == LOCK or is_temporary(name) for name in names_in(folder.path)):
-            hint = f"it was stopped before anything was trained: begin it anew with {RUN_DIR_OPTION} {path}"
+        names = names_in(folder.path) if folder.path.is_dir() else []
+        is_begun = any(name == LOCK or is_temporary(name) for name in names)
+        if is_begun and not MAKE_A_RUN & set(names):  # of several runs, it is one that was killed
+            hint = f"it was stopped before anything was trained: begin it anew with {RUN_DIR_OPTION} {quoted(path)}"
         raise RunError(f"{path} is not a run folder: it has no {CONFIG}", hint=hint)
     return folder
 
@@ -165,7 +169,9 @@ def load_run(path: str | Path, *, trust_code: bool = False, model: object = None
     """
     folder = open_run_dir(path)
     if not folder.is_complete:
-        raise RunError(f"the run {path} is not finished", hint=f"finish it with: thumbnet train --resume {path}")
+        raise RunError(
+            f"the run {path} is not finished", hint=f"finish it with: thumbnet train --resume {quoted(path)}"
+        )
     config, asked = folder.read_config(), folder.read_asked()
     give_again(config.model, model)
     card, history, metrics = folder.read_card(), folder.read_history(), folder.read_metrics()

@@ -18,6 +18,7 @@ from thumbnet.runs.files.metrics import METRICS_FORMAT, known_metrics
 from thumbnet.runs.files.names import CONFIG, EXPORT_DATA, FOLDS, METRICS, MODEL_CARD, SEEDS, SWEEP, WEIGHTS
 from thumbnet.runs.which import hint_for_no_run, is_pretrained_name
 from thumbnet.specs.json_text import read_object
+from thumbnet.terminal.text import quoted
 from thumbnet.trained.shippable import Shippable, build_program, load_pretrained_shippable
 
 
@@ -37,7 +38,9 @@ def load_shippable(run_or_name: str | Path) -> Shippable:
             hint=hint_for_no_run(path, otherwise=otherwise),
         )
     if not (path / METRICS).exists():
-        raise RunError(f"the run {path} is not finished", hint=f"finish it with: thumbnet train --resume {path}")
+        raise RunError(
+            f"the run {path} is not finished", hint=f"finish it with: thumbnet train --resume {quoted(path)}"
+        )
     card = _with_metrics(path, _read_card(path))
     try:
         weights = safetensors.numpy.load(_read(path, WEIGHTS, error=CheckpointError))

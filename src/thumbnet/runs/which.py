@@ -7,6 +7,7 @@ from pathlib import Path
 from thumbnet.errors import ConfigError
 from thumbnet.models.pretrained import list_pretrained
 from thumbnet.runs.files.names import BEST, CONFIG, FOLDS, SWEEP
+from thumbnet.terminal.text import quoted
 
 MAX_NAMED = 5  # runs in a hint
 
@@ -33,14 +34,16 @@ def check_weights_for(model: str) -> None:
 
 def hint_for_no_run(path: str | Path, *, otherwise: str) -> str:
     """How to go on where the folder `path` was to be a run, and is none."""
+    if (Path(path) / SWEEP).exists():
+        best = Path(path) / BEST
+        train = f"; train its best trial with: thumbnet train --recipe {quoted(best)}" if best.exists() else ""
+        return f"it is a sweep, which goes on with: thumbnet sweep --run-dir {quoted(path)} --resume{train}"
     inside = [inner for pattern in ("seed-*", "fold-*") for inner in Path(path).glob(pattern)]
     runs = sorted((str(inner) for inner in inside if (inner / CONFIG).exists()), key=lambda name: (len(name), name))
     if runs:
         more = f" and so on ({len(runs)} runs)" if len(runs) > MAX_NAMED else ""
         hint = f"give one of the runs in it: {', '.join(runs[:MAX_NAMED])}{more}"
         return f"{hint}; for a model of all images, train without --folds" if (Path(path) / FOLDS).exists() else hint
-    if all((Path(path) / name).exists() for name in (SWEEP, BEST)):
-        return f"it is a sweep: train its best trial as a run, with: thumbnet train --recipe {Path(path) / BEST}"
     if str(path) not in list_pretrained():
         return otherwise
     if Path(path).is_dir():

@@ -1,8 +1,10 @@
-"""Texts for people: foreign ones, such as the name of a class or a file, as a terminal may show them; counts."""
+"""Texts for people: foreign ones, such as the name of a class or a file, as a terminal may show them; counts; paths."""
 
 from __future__ import annotations
 
 import re
+import shlex
+from pathlib import Path
 
 # Control characters, marks that turn the reading direction round, separators of lines, and halves of characters (bytes
 # of a file's name that are not UTF-8).
@@ -20,6 +22,11 @@ def escaped(text: str, *, keep: str = "") -> str:
 def counted(number: int, noun: str, *, plural: str | None = None) -> str:
     """A number with its noun: "1 epoch", "2 epochs", "1,024 images"; `plural` is one that is not noun + "s"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def quoted(path: str | Path) -> str:
+    """A path as one word of a command that a reader may copy into a shell."""
+    return shlex.quote(str(path))
 
 
 def _escape(character: str) -> str:

@@ -38,6 +38,7 @@ FOLD_TABLE = "folds.csv"
 SWEEP = "sweep.json"  # of a folder that holds the trials of a sweep
 SWEEP_TABLE = "sweep.csv"
 SWEEP_REPORT = "sweep.html"
+SWEEP_DATABASE = "sweep.db"  # the study, unless its storage is elsewhere
 BEST = "best.toml"  # a sweep's best trial as a recipe
 TRIAL = "trial.json"  # of a sweep's trial: its figures, of validation images only
 SHARED_CONFIG = "shared.toml"  # not config.toml: that would make the folder a run
@@ -50,9 +51,10 @@ OF_THE_DATA = frozenset({EXCLUDED, GROUPS, LEAKS, VAL_LEAKS, SKIPPED, DATA_NOTE,
 BEFORE_TRAINING = OF_THE_DATA | {CHECKSUMS, ASKED, FOLD_TABLE, SHARED_CONFIG, PLAN, INIT_CHOICE}  # and before CONFIG
 OF_A_RUN = BEFORE_TRAINING | {CONFIG, HISTORY, CHECKPOINT, WEIGHTS, MODEL_CARD, EXPORT_DATA, PREDICTIONS, METRICS}
 OF_A_RUN |= {REPORT, ROBUSTNESS, SEEDS, FOLDS, LOCK, *PICTURES}
-OF_A_RUN |= {SWEEP, SWEEP_TABLE, SWEEP_REPORT, BEST, TRIAL}
+OF_A_RUN |= {SWEEP, SWEEP_TABLE, SWEEP_REPORT, SWEEP_DATABASE, BEST, TRIAL}
 MAKE_A_RUN = frozenset({CONFIG, SEEDS, FOLDS, SWEEP})  # the last of what a start writes
 LOGITS = re.compile(r"lessons-.*\.npy")  # what a teacher said, kept in its own folder
+OF_A_SEED = re.compile(r"predictions-seed-\d+\.csv")  # of all folds, where each has several seeds
 CODE = re.compile(rf"{COPY}.*\.py", re.DOTALL)  # copies of code of the user's own
 
 
@@ -63,7 +65,7 @@ def is_temporary(name: str) -> bool:
 
 
 def _is_of_varying_name(name: str) -> bool:
-    return LOGITS.fullmatch(name) is not None or CODE.fullmatch(name) is not None
+    return any(pattern.fullmatch(name) is not None for pattern in (LOGITS, CODE, OF_A_SEED))
 
 
 def check_no_part_of_a_run(path: str | Path, *, option: str = "--out") -> None:

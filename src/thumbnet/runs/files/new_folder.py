@@ -10,9 +10,10 @@ from thumbnet.data.source_registry import source_name, source_of
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.runs.files.folder import RunDir
 from thumbnet.runs.files.lock import lock_folder, was_locked
-from thumbnet.runs.files.names import BEFORE_TRAINING, CODE, LOCK, MAKE_A_RUN, is_temporary
+from thumbnet.runs.files.names import BEFORE_TRAINING, CODE, LOCK, MAKE_A_RUN, SWEEP, is_temporary
 from thumbnet.runs.files.on_disk import names_in, remove
 from thumbnet.specs.data import DataSpec
+from thumbnet.terminal.text import quoted
 
 RUN_DIR_OPTION = "--run-dir"
 
@@ -90,7 +91,11 @@ def _is_free(folder: Path, was_started: bool) -> bool:
 
 
 def _not_empty(folder: Path, option: str) -> RunError:
-    or_else = ", or go on with --resume" if option == RUN_DIR_OPTION else ""
+    or_else = ""
+    if option == RUN_DIR_OPTION and (folder / SWEEP).exists():
+        or_else = f", or go on with its sweep: thumbnet sweep --run-dir {quoted(folder)} --resume"
+    elif option == RUN_DIR_OPTION and any((folder / name).exists() for name in MAKE_A_RUN):
+        or_else = f", or go on with what it holds: thumbnet train --resume {quoted(folder)}"
     return RunError(f"the folder {folder} is not empty", hint=f"name a new one with {option}{or_else}")
 
 

@@ -16,6 +16,7 @@ from thumbnet.runs.folds.table import FOLDS_FORMAT, FoldList, FoldTable, fold_li
 from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.seeds.runs import check_same_classes
 from thumbnet.specs.json_text import damaged, read_object
+from thumbnet.terminal.text import quoted
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ def load_folds(path: str | Path, *, trust_code: bool = False) -> FoldRuns:
     """
     folder = opened_folds(path)
     if not folder.is_complete:
-        raise RunError(f"the runs in {path} are not finished", hint=f"finish them with: thumbnet train --resume {path}")
+        raise RunError(
+            f"the runs in {path} are not finished", hint=f"finish them with: thumbnet train --resume {quoted(path)}"
+        )
     folds, _ = read_folds(folder)
     names = [folds.folder_of(fold, seed) for fold in range(folds.num_folds) for seed in folds.seeds]
     runs = tuple(load_run(folder.path / name, trust_code=trust_code) for name in names)

@@ -10,6 +10,7 @@ from thumbnet.evaluation.aggregate import Aggregate, aggregate_rows
 from thumbnet.runs.files.names import SEEDS
 from thumbnet.runs.files.seed_list import seed_folder
 from thumbnet.runs.run import Run, RunDir, load_run
+from thumbnet.terminal.text import quoted
 
 
 def is_seed_runs(path: str | Path) -> bool:
@@ -27,7 +28,9 @@ def load_seed_runs(path: str | Path) -> tuple[Run, ...]:
         raise RunError(f"{path} holds no runs with several seeds", hint="give a folder that `train --seeds` made")
     folder = RunDir(Path(path))
     if not folder.is_complete:
-        raise RunError(f"the runs in {path} are not finished", hint=f"finish them with: thumbnet train --resume {path}")
+        raise RunError(
+            f"the runs in {path} are not finished", hint=f"finish them with: thumbnet train --resume {quoted(path)}"
+        )
     runs = tuple(load_run(folder.path / seed_folder(seed)) for seed in folder.read_seeds())
     check_same_classes(path, runs)
     if len({run.card.num_test for run in runs}) > 1:

@@ -13,9 +13,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from thumbnet.errors import ConfigError, RunError
+from thumbnet.runs.files.names import SWEEP_DATABASE
 from thumbnet.specs.extras import require_extra
 
-DATABASE = "sweep.db"
 SECRETS = ("password", "sslpassword", "passfile")  # of an address's query
 DRIVER = "postgresql+psycopg"
 WAIT_FOR_LOCK_S = 60
@@ -73,7 +73,7 @@ def place_again(recorded: str | None, given: str | None) -> Place | None:
 
 def storage_in(folder: Path) -> Place:
     """The database in a sweep's own folder."""
-    return Place(URL.create("sqlite", database=str(folder.resolve() / DATABASE)))
+    return Place(URL.create("sqlite", database=str(folder.resolve() / SWEEP_DATABASE)))
 
 
 @contextmanager
