@@ -23,7 +23,10 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, int |
     def ends_with(*rounds: Sequence[Outcome]) -> list[tuple[str, int | None, int | None]]:
         left, calls = iter(rounds), list[tuple[str, int | None, int | None]]()
 
-        def run(jobs: Sequence[Job], at_once: AtOnce, *, threads: int | None, say: Any, on_end: Any) -> object:
+        def run(
+            jobs: Sequence[Job], at_once: AtOnce, *, threads: int | None, say: Any, on_end: Any, hint: str
+        ) -> object:
+            assert hint == "check again"  # where a cluster is lost, too: there is no --resume
             calls.append(("".join(job.name for job in jobs), at_once.jobs, threads))
             outcomes = list(next(left))
             for outcome in outcomes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -125,6 +126,21 @@ def _fails_for_seed_1(name: str, *arguments: Any) -> Any:
     if name == "seed-1":
         raise OSError("the disk is full")
     return do_on_worker(name, *arguments)
+
+
+def test_a_cluster_that_is_lost_says_how_the_command_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr(cluster, "WITHOUT_WORKERS_S", -1.0)
+    workers = object.__new__(cluster.ClusterWorkers)
+    vars(workers).update(_address="tcp://10.0.0.1:8786", _hint="check again", _busy={}, _seen_s=time.monotonic())
+    vars(workers)["_ended"] = queue.SimpleQueue()
+    monkeypatch.setattr(workers, "_threads_of_workers", dict)
+    with pytest.raises(JobsFailedError, match="has no workers") as caught:
+        list(workers.ended())
+    assert caught.value.hint == "start some with `dask worker tcp://10.0.0.1:8786`, then check again"
+    with pytest.raises(RunError, match="does not answer any more") as gone, workers._asking():
+        raise TimeoutError("too late")
+    assert gone.value.hint == "start the cluster anew, then check again"
 
 
 def test_without_a_scheduler_or_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

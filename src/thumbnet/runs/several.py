@@ -20,6 +20,7 @@ from thumbnet.runs.resolve import speaker
 from thumbnet.runs.resume import ResumeOptions
 from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.specs.at_once import AtOnce
+from thumbnet.terminal.text import quoted
 from thumbnet.training.threads import computing_with
 
 
@@ -98,15 +99,22 @@ def train_all(
             )
             for member in rest
         ]
-        runs += _trained_at_once(folder, calls, at_once, config.engine.threads, options)
+        runs += _trained_at_once(folder, calls, at_once, config.engine.threads, options, finished=finished)
         if have_equal_data:
             _check_equal_data(runs)
     return runs
 
 
 def _trained_at_once(
-    folder: RunDir, calls: Sequence[MemberCall], at_once: AtOnce, threads: int | None, options: ResumeOptions
+    folder: RunDir,
+    calls: Sequence[MemberCall],
+    at_once: AtOnce,
+    threads: int | None,
+    options: ResumeOptions,
+    *,
+    finished: Sequence[Run],
 ) -> list[Run]:
+    """The runs of these calls, each loaded once: those that are `finished` were before, others as they end."""
     say, names = speaker(options.log_style), [call.member.name for call in calls]
     is_moved = options.data is not None or options.data_dir is not None
     jobs = [
@@ -115,6 +123,7 @@ def _trained_at_once(
         if is_moved or not RunDir(folder.path / name).is_complete
     ]
     num_done = len(calls) - len(jobs)
+    loaded = {run.path.name: run for run in finished}
 
     def tell(outcome: Outcome) -> None:
         nonlocal num_done
@@ -122,12 +131,14 @@ def _trained_at_once(
             say(f"{outcome.name}: failed: {outcome.error}")
             return
         num_done += 1
-        accuracy = known_metrics(load_run(folder.path / outcome.name).metrics).test_accuracy
+        loaded[outcome.name] = load_run(folder.path / outcome.name)
+        accuracy = known_metrics(loaded[outcome.name].metrics).test_accuracy
         say(f"{outcome.name}: finished, test accuracy {accuracy:.2%} ({num_done} of {len(calls)} runs)")
 
-    outcomes = run_jobs(jobs, at_once, threads=threads, say=say, on_end=tell)
-    check_all_done(outcomes, hint=f"train what is missing with: thumbnet train --resume {folder.path}")
-    return [load_run(folder.path / name) for name in names]
+    hint = f"train what is missing with: thumbnet train --resume {quoted(folder.path)}"
+    outcomes = run_jobs(jobs, at_once, threads=threads, say=say, on_end=tell, hint=hint)
+    check_all_done(outcomes, hint=hint)
+    return [loaded[name] if name in loaded else load_run(folder.path / name) for name in names]
 
 
 def _finished(folder: RunDir, members: Sequence[Member]) -> list[Path]:

@@ -24,7 +24,7 @@ def all_values(
     Args:
         threads: as in `run_jobs`.
         say: as in `run_jobs`; it is also told which job is finished, and which has died.
-        hint: of the error.
+        hint: of the error, also where the cluster is lost.
 
     Returns:
         list[object]: of each job, in their order.
@@ -43,8 +43,9 @@ def all_values(
         check_all_done(list(ended.values()), hint=hint)
         say(f"{outcome.name} is finished ({len(ended)} of {len(jobs)})")
 
-    run_jobs(jobs, at_once, threads=threads, say=say, on_end=partial(tell, is_last=False))
+    run_jobs(jobs, at_once, threads=threads, say=say, on_end=partial(tell, is_last=False), hint=hint)
     died = [job for job in jobs if job.name not in ended]
     if died:
-        run_jobs(died, replace(at_once, jobs=1), threads=threads, say=say, on_end=partial(tell, is_last=True))
+        one = replace(at_once, jobs=1)
+        run_jobs(died, one, threads=threads, say=say, on_end=partial(tell, is_last=True), hint=hint)
     return [ended[job.name].value for job in jobs]

@@ -31,14 +31,15 @@ WITHOUT_WORKERS_S = 60.0  # then the jobs that are left are given up
 
 
 class ClusterWorkers(Workers):
-    """The workers of the cluster, at most `most` of them at once, also those that join it later.
+    """The workers of the cluster, at most `most` of them at once, also those that join it later; `hint` says how to go
+    on where the cluster is lost.
 
     Raises:
         RunError: there is no scheduler at this address, or a worker has no thumbnet, or another version of it.
     """
 
-    def __init__(self, scheduler: str, most: int, *, threads: int | None, say: Say) -> None:
-        self._address, self._most, self._threads, self._say = scheduler, most, threads, say
+    def __init__(self, scheduler: str, most: int, *, threads: int | None, say: Say, hint: str) -> None:
+        self._address, self._most, self._threads, self._say, self._hint = scheduler, most, threads, say, hint
         self._command, self._carried = uuid.uuid4().hex, carried_from_here()
         self._busy: dict[str, tuple[Job, str, Future[tuple[bytes, Mapping[str, bytes]]]]] = {}  # by the job's name
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -102,7 +103,7 @@ class ClusterWorkers(Workers):
         elif time.monotonic() - self._seen_s > WITHOUT_WORKERS_S:
             raise JobsFailedError(
                 f"the cluster at {self._address} has no workers, for {WITHOUT_WORKERS_S:.0f} s now",
-                hint=f"start some with `dask worker {self._address}`, and go on with --resume",
+                hint=f"start some with `dask worker {self._address}`, then {self._hint}",
             )
 
     def __exit__(
@@ -163,5 +164,5 @@ class ClusterWorkers(Workers):
         except (OSError, TimeoutError) as error:
             raise RunError(
                 f"the Dask scheduler at {self._address} does not answer any more: {error}",
-                hint="start the cluster anew, and go on with --resume",
+                hint=f"start the cluster anew, then {self._hint}",
             ) from error

@@ -38,7 +38,7 @@ def do_on_worker(
     def stop_if_called_off(state: TrainingState) -> None:
         task_there = worker.state.tasks.get(key)
         if task_there is None or task_there.state == "cancelled":
-            raise RunError("the command that began this has ended", hint="go on with --resume")
+            raise RunError("the command that began this has ended", hint="what it ended with says how to go on")
 
     with ExitStack() as stack:
         folder, is_callers = (Path(), True) if sent is None else stack.enter_context(folder_of(sent))

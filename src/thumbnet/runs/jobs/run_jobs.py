@@ -17,6 +17,7 @@ def run_jobs(
     threads: int | None = None,
     say: Say,
     on_end: Callable[[Outcome], None] = lambda outcome: None,
+    hint: str = "begin them again",
 ) -> list[Outcome]:
     """Do jobs in other processes, as many at once as `at_once` says.
 
@@ -27,6 +28,7 @@ def run_jobs(
             cluster has.
         say: is told what a job writes to stderr, line by line after its name, where its process cannot reach it.
         on_end: is given each outcome as a job ends; what it raises stops the others.
+        hint: how to go on where the cluster is lost, as the end of a sentence.
 
     Returns:
         list[Outcome]: of each job, in their order.
@@ -37,7 +39,7 @@ def run_jobs(
     """
     outcomes: dict[str, Outcome] = {}
     waiting = deque(jobs)
-    with _workers(min(len(jobs), at_once.jobs or len(jobs)), at_once, threads, say) as workers:
+    with _workers(min(len(jobs), at_once.jobs or len(jobs)), at_once, threads, say, hint) as workers:
         while waiting or workers.is_busy:
             while waiting and workers.begin(waiting[0]):
                 waiting.popleft()
@@ -47,11 +49,11 @@ def run_jobs(
     return [outcomes[job.name] for job in jobs]
 
 
-def _workers(most: int, at_once: AtOnce, threads: int | None, say: Say) -> Workers:
+def _workers(most: int, at_once: AtOnce, threads: int | None, say: Say, hint: str) -> Workers:
     if at_once.scheduler is not None:
         from thumbnet.runs.jobs.cluster import ClusterWorkers  # not before: it needs an extra
 
-        return ClusterWorkers(at_once.scheduler, most, threads=threads, say=say)
+        return ClusterWorkers(at_once.scheduler, most, threads=threads, say=say, hint=hint)
     from thumbnet.runs.jobs.local import LocalWorkers  # not before: joblib takes a while
 
     return LocalWorkers(most, threads=at_once.threads_here(threads) or 1)
