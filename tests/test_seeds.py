@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,13 @@ from thumbnet.cli import main
 from thumbnet.config import config_from_toml
 from thumbnet.errors import ConfigError, DatasetNotFoundError, RunError
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.run import RunDir, load_run
+from thumbnet.runs import several
+from thumbnet.runs.evaluate import evaluate_trained
+from thumbnet.runs.jobs.job import Job, Outcome
+from thumbnet.runs.run import Run, RunDir, load_run
+from thumbnet.runs.seeds import evaluate as evaluate_module
+from thumbnet.runs.seeds.evaluate import evaluate_seeds
+from thumbnet.runs.seeds.runs import load_seed_runs
 from thumbnet.runs.seeds.train import SeedRuns, is_seed_runs, resume_seeds, train_seeds
 
 TINY = "model_options.blocks=c8s"
@@ -73,6 +81,41 @@ def test_what_is_missing_is_made(done: SeedRuns, tmp_path: Path) -> None:
     for name in ("n", "seeds", "test_accuracy", "test_accuracy_std"):
         assert resumed.metrics[name] == done.metrics[name]
     assert (folder / "seed-4" / "metrics.json").read_text() == kept
+
+
+def test_of_seeds_at_once_each_is_loaded_once(done: SeedRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, loaded = Path(shutil.copytree(done.path, tmp_path / "seeds")), list[str]()
+    metrics = folder / "seed-5" / "metrics.json"
+    metrics.rename(tmp_path / "metrics.json")
+
+    def load(path: Path) -> Run:
+        loaded.append(path.name)
+        return load_run(path)
+
+    def run(jobs: Sequence[Job], *_: object, on_end: Callable[[Outcome], None], **__: object) -> list[Outcome]:
+        (tmp_path / "metrics.json").rename(metrics)
+        outcomes = [Outcome(job.name) for job in jobs]
+        for outcome in outcomes:
+            on_end(outcome)
+        return outcomes
+
+    monkeypatch.setattr(several, "load_run", load)
+    monkeypatch.setattr(several, "run_jobs", run)
+    again = resume_seeds(folder, jobs=2, log_style="silent", pictures=False)
+    assert [run.config.seed for run in again.runs] == [4, 5, 6]
+    assert sorted(loaded) == ["seed-4", "seed-5", "seed-6"]
+
+
+def test_each_seed_is_scored_on_images_as_its_weights_know_them(
+    done: SeedRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `--init auto`, some seeds begin with trained weights, and with the mean and deviation that these know."""
+    first, second, _ = load_seed_runs(done.path)
+    second = replace(second, card=replace(second.card, mean=(0.9,), std=(0.1,)))
+    monkeypatch.setattr(evaluate_module, "load_seed_runs", lambda _: (first, second))
+    losses = [each.to_dict()["loss"] for each in evaluate_seeds(done.path).evaluations]
+    assert losses == [evaluate_trained(run).to_dict()["loss"] for run in (first, second)]
+    assert losses[1] != second.metrics["test_loss"]
 
 
 def test_runs_on_different_data_have_no_mean(done: SeedRuns, tmp_path: Path) -> None:

@@ -129,9 +129,10 @@ def evaluate_seeds(
         robustness=robustness,
         say=say,
     )
-    dataset, is_own = scoring.load_data(runs[0])  # the same for all of them
+    dataset, is_own = scoring.load_data(runs[0])  # the same for all, but normalised as the weights of each know them
     seeds = tuple(run.config.seed for run in runs)
-    return SeedsEvaluation(Path(path), seeds, tuple(scoring.score(run, dataset, is_own=is_own) for run in runs))
+    evaluations = tuple(scoring.score(run, run.prepared(dataset), is_own=is_own) for run in runs)
+    return SeedsEvaluation(Path(path), seeds, evaluations)
 
 
 def figures_of(values: Mapping[str, object]) -> dict[str, float]:
