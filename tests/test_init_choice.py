@@ -25,6 +25,8 @@ from thumbnet.recipes import load_recipe
 from thumbnet.runs.choices import init as init_choice
 from thumbnet.runs.choices.init import Start, start_with, with_chosen_init
 from thumbnet.runs.files.init_record import InitChoice
+from thumbnet.runs.folds.report_parts import folds_command
+from thumbnet.runs.folds.table import FoldList
 from thumbnet.runs.folds.train import resume_folds, train_folds
 from thumbnet.runs.lr import find_recipe_lr
 from thumbnet.runs.planning import choose
@@ -34,7 +36,7 @@ from thumbnet.runs.planning.constants import Rung
 from thumbnet.runs.reproduce import reproducing_command
 from thumbnet.runs.resolve import load_data, say_nothing
 from thumbnet.runs.resume import resume
-from thumbnet.runs.run import RunDir
+from thumbnet.runs.run import RunDir, load_run
 from thumbnet.runs.seeds.train import resume_seeds, train_seeds
 from thumbnet.runs.train import train
 from thumbnet.runs.write_report import write_report
@@ -241,6 +243,19 @@ def test_the_command_that_trains_the_same_again_names_what_was_chosen(data: Path
     command = reproducing_command(resolved, asked, sides=dataset.image_shape[1:])
     assert command.endswith("--init sprint")
     assert "--init" not in reproducing_command(resolved.replace(init=None), asked, sides=dataset.image_shape[1:])
+
+
+def test_the_command_of_folds_lets_each_of_them_choose_again(
+    data: Path, small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = load_recipe("sprint", options={"data": f"npz:{data}", "init": "auto"})
+    monkeypatch.setattr(RunDir, "read_asked", lambda _: asked)
+    for chosen in ("sprint", None):
+        dataset, resolved = load_data(asked.replace(init=chosen), say=say_nothing)
+        run = load_run(small_run)
+        first = replace(run, config=resolved, card=replace(run.card, image_shape=dataset.image_shape))
+        command = folds_command(RunDir(tmp_path), first, FoldList(2, (0,), ""))
+        assert command.endswith("--init auto --folds 2") or command == "thumbnet train --recipe shared.toml --folds 2"
 
 
 def test_new_weights_are_those_of_a_training_without_init(

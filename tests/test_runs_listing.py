@@ -145,6 +145,16 @@ def test_a_folder_that_cannot_be_read_has_a_line_that_says_so(runs: Path, monkey
     assert [row for row in after if row is not secret] == before
 
 
+def test_a_sweeps_trial_is_a_run_once_it_is_whole(runs: Path, small_run: Path) -> None:
+    """Also one that failed, or is being trained, and has no trial.json."""
+    shutil.copytree(OLD / "run-2026-11-stopped", runs / "sweep" / "trial-0000")
+    shutil.copytree(small_run, runs / "sweep" / "trial-0001")
+    (runs / "sweep" / "sweep.json").write_text("{}")
+    for folder in (runs / "sweep", runs / "sweep" / "trial-0000", runs / "sweep" / "trial-0001"):
+        expected = [] if folder.name == "trial-0000" else ["trial-0001"]
+        assert [Path(row.path).name for row in list_runs(folder)] == expected
+
+
 def test_the_table_and_the_csv_have_a_line_for_each_run(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", str(runs), "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))

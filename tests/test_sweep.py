@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+import torch
 from PIL import Image
 
 import thumbnet
@@ -27,9 +28,11 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError, RunError, ThumbnetError, TrainingError
 from thumbnet.evaluation import metrics
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.as_read import as_read
 from thumbnet.runs.files.checked_folder import CheckedFolder
 from thumbnet.runs.files.names import SWEEP_DATABASE
 from thumbnet.runs.listing import list_runs
+from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.resolve import say_nothing
 from thumbnet.runs.run import RunDir
 from thumbnet.runs.sweeps import claims, new_question, work
@@ -121,6 +124,39 @@ def test_threads_of_the_best(data: Path, tmp_path: Path) -> None:
     old = [replace(trial, num_threads=None) for trial in swept.trials]
     write_table(CheckedFolder(tmp_path), config, parse_space(config, [LR]), old, measure="val_accuracy", names={})
     assert load_recipe(str(tmp_path / "best.toml")).engine.threads == 2
+
+
+def test_threads_of_what_a_trial_chooses(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An augmentation that is chosen is so by the threads that train, by which `train` chooses it from best.toml."""
+    seen = []
+
+    def checked(*arguments: Any, **named: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return load_checked(*arguments, **named)
+
+    monkeypatch.setattr(work, "load_checked", checked)
+    small_sweep(data, tmp_path / "sweep", trials=1, fields={"threads": 2})
+    assert seen == [2]
+
+
+def test_a_trial_begins_by_itself(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said of how the recipe's own training would begin, and how its weights know images, is none of the
+    trials': of one with another network, say."""
+    config = small_config(data, init="sprint")
+    own = load_dataset(config.data, val_fraction=0.2)
+    begun = own.with_statistics((0.9,), (0.1,)).with_remark("chosen for the recipe")
+    trial = as_read(begun, config)
+    assert (trial.mean, trial.std, trial.source) == (own.mean, own.std, own.source)
+    given = config.replace(mean=[0.9], std=[0.1])
+    assert as_read(begun, given).mean == as_read(begun, config.replace(init=None)).mean == (0.9,)
+
+    def checked(*arguments: Any, **named: Any) -> Any:
+        dataset, resolved = load_checked(*arguments, **named)
+        return dataset.with_remark("chosen for the recipe"), resolved
+
+    monkeypatch.setattr("thumbnet.runs.sweeps.sweep.load_checked", checked)
+    small_sweep(data, tmp_path / "sweep", trials=1)
+    assert "chosen" not in (tmp_path / "sweep" / "trial-0000" / "config.toml").read_text()
 
 
 def test_page(swept: SweepResult) -> None:
@@ -603,6 +639,7 @@ def test_command(
     out = capsys.readouterr().out
     folder = Path("runs/sweep-small-1")
     assert out.splitlines()[0] == "1 finished"
+    assert re.fullmatch(r"best: trial 0, accuracy [\d.]+% on validation", out.splitlines()[1])
     assert out.splitlines()[-2:] == [f"train it: thumbnet train --recipe {folder / 'best.toml'}", f"results: {folder}"]
     assert (
         main(["sweep", "--run-dir", str(folder), "--resume", "--trials", "2", "--json", "--log-style", "silent"]) == 0
@@ -610,6 +647,7 @@ def test_command(
     printed = json.loads(capsys.readouterr().out)
     assert (printed["finished"], printed["path"]) == (2, str(folder))
     assert printed["best"]["params"].keys() == {"lr"}
+    assert printed["measure"] == "val_accuracy"
     assert main(["sweep", "--resume"]) == 2
     assert main([*call, "--run-dir", str(folder), "--resume"]) == 2
     assert "--recipe cannot be given with --resume" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from thumbnet.cli.output import put, put_json
 from thumbnet.cli.training_verbs import RECIPE_OPTIONS, recipe_config
 from thumbnet.errors import ConfigError
+from thumbnet.runs.sweeps.question import MEASURES
 from thumbnet.runs.sweeps.space import parse_space
 from thumbnet.specs.extras import require_extra
 from thumbnet.terminal.streams import tell
@@ -71,11 +72,11 @@ def _print(result: SweepResult, *, as_json: bool) -> None:
     counts = {state: sum(trial.state == state for trial in result.trials) for state in _STATES}
     if as_json:
         chosen = None if best is None else {"trial": best.number, "value": best.value, "params": dict(best.params)}
-        put_json({"path": str(result.path), **counts, "best": chosen})
+        put_json({"path": str(result.path), **counts, "measure": result.measure, "best": chosen})
         return
     put(", ".join(f"{count} {state}" for state, count in counts.items() if count))
     if best is not None and best.value is not None:
-        put(f"best: trial {best.number}, {best.value:.2%} on validation")
+        put(f"best: trial {best.number}, {MEASURES[result.measure]} {best.value:.2%} on validation")
         put(f"train it: {result.command}")
     put(f"results: {result.path}")
 

@@ -14,7 +14,18 @@ from thumbnet.evaluation.intervals import Interval, accuracy_interval
 from thumbnet.runs.files.checksums import check_content, read_digests
 from thumbnet.runs.files.lock import is_locked
 from thumbnet.runs.files.metrics import METRICS_FORMAT, known_metrics
-from thumbnet.runs.files.names import ASKED, CONFIG, FOLDS, HISTORY, METRICS, PLAN, SEEDS, SHARED_CONFIG, TRIAL
+from thumbnet.runs.files.names import (
+    ASKED,
+    CONFIG,
+    FOLDS,
+    HISTORY,
+    METRICS,
+    PLAN,
+    SEEDS,
+    SHARED_CONFIG,
+    SWEEP,
+    TRIAL,
+)
 from thumbnet.runs.files.seed_list import SEEDS_FORMAT, seed_folder, seeds_from_dict
 from thumbnet.runs.folds.table import FOLDS_FORMAT, fold_list_from_dict
 from thumbnet.runs.settings import changed_settings
@@ -78,10 +89,9 @@ def run_folders(folder: Path, depth: int) -> Iterator[Path]:
 
 def _looked_into(folder: Path, depth: int) -> tuple[bool, list[Path]]:
     """Whether there is a run in the folder, or several, and which folders in it, if `depth` allows, may hold others."""
-    if (folder / TRIAL).is_file() and not (folder / METRICS).exists():
-        return False, []
     if (folder / CONFIG).is_file():
-        return True, []
+        is_trial = (folder / TRIAL).is_file() or (folder.parent / SWEEP).is_file()  # one that failed has no figures
+        return not is_trial or (folder / METRICS).exists(), []
     is_run = (folder / SEEDS).is_file() or (folder / FOLDS).is_file()
     children = folder.iterdir() if depth else ()
     return is_run, sorted(child for child in children if child.is_dir() and not child.is_symlink())

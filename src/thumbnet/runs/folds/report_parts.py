@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
+from thumbnet.config import AUTO_INIT
 from thumbnet.data.dataset import Dataset, Split
 from thumbnet.data.streamed import chosen_of
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
+from thumbnet.runs.as_read import without_training_remarks
 from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.runs.files.names import LEAKS, SHARED_CONFIG
 from thumbnet.runs.folds.pooled import PooledFolds, source_order
@@ -43,8 +46,7 @@ def with_common_remarks(own: Dataset, runs: Sequence[Run]) -> Dataset:
     """The data of the first run with what holds of how the trainings of all runs began."""
     of_runs = [RunDir(run.path).training_remarks() for run in runs]
     common = [remark for remark in of_runs[0] if all(remark in remarks for remarks in of_runs)]
-    read = tuple(remark for remark in own.source.remarks if remark not in own.source.training_remarks)
-    return replace(own, source=replace(own.source, remarks=read, training_remarks=())).with_remark(*common)
+    return without_training_remarks(own).with_remark(*common)
 
 
 def fold_headlines(runs: Sequence[Run], found: PooledFolds) -> list[Headline]:
@@ -76,6 +78,9 @@ def fold_facts(folder: RunDir, runs: Sequence[Run], found: PooledFolds, own: Dat
     facts = dict(report_facts(runs[0].config, own, runs[0].metrics, plan))
     facts["images"] = f"{num_images:,}, in {found.folds.num_folds} folds"
     facts["seed"] = ", ".join(map(str, found.folds.seeds))
+    policies = Counter(str(run.config.inputs.augmentation) for run in runs)
+    if len(policies) > 1:  # where each fold chose its own
+        facts["augmentation"] = ", ".join(f"{name} ({number} of {len(runs)} runs)" for name, number in policies.items())
     epochs = sorted({len(run.history) for run in runs})
     if len(epochs) > 1:
         facts["epochs"] = f"{epochs[0]} to {epochs[-1]}, {runs[0].config.batch_size} images a step"
@@ -120,7 +125,10 @@ def fold_notes(folder: RunDir, runs: Sequence[Run], found: PooledFolds, own: Dat
 
 def folds_command(folder: RunDir, first: Run, folds: FoldList) -> str:
     """The command that trains the same again."""
-    command = reproducing_command(first.config, folder.read_asked(), sides=first.card.image_shape[1:])
+    config, asked = first.config, folder.read_asked()
+    if asked is not None and asked.init == AUTO_INIT:
+        config = config.replace(init=AUTO_INIT)  # which each fold then chooses for itself again
+    command = reproducing_command(config, asked, sides=first.card.image_shape[1:])
     if command.startswith(RECIPE_FROM_CONFIG):
         command = f"thumbnet train --recipe {SHARED_CONFIG}{command.removeprefix(RECIPE_FROM_CONFIG)}"
     seeds = f" --seeds {len(folds.seeds)}" if len(folds.seeds) > 1 else ""

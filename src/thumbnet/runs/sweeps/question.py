@@ -22,6 +22,7 @@ SWEEP_FORMAT = 1
 # Where the data is and which images were taken of it: the checksum of what was read stands for all of that.
 IN_THE_CHECKSUM = ("data", "allow_unverified", "exclude", "groups")
 Measure: TypeAlias = Literal["val_accuracy", "val_balanced_accuracy"]
+MEASURES: dict[Measure, str] = {"val_accuracy": "accuracy", "val_balanced_accuracy": "mean accuracy of the classes"}
 
 
 @dataclass(frozen=True)

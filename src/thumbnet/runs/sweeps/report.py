@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import TrialState
 
 from thumbnet.config import TrainConfig
-from thumbnet.runs.sweeps.question import Question
+from thumbnet.runs.sweeps.question import MEASURES, Question
 from thumbnet.runs.sweeps.results import SweepResult
 from thumbnet.runs.sweeps.rows import COUNTED, SweepTrial
 from thumbnet.runs.sweeps.space import have_one_length
@@ -23,7 +23,6 @@ from thumbnet.views.report.sweep_page import SweepContent, SweepPoint, SweepRow,
 
 MIN_FOR_IMPORTANCE = 3
 MAX_TICKS = 8  # choices that are all named on their axis
-MEASURES = {"val_accuracy": "accuracy", "val_balanced_accuracy": "mean accuracy of the classes"}
 MISSING = -1.0  # where it is sorted by
 
 

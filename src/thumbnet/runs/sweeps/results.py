@@ -9,26 +9,30 @@ from pathlib import Path
 from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.runs.files.checked_folder import CheckedFolder
 from thumbnet.runs.files.names import BEST, SWEEP_TABLE
+from thumbnet.runs.sweeps.question import Measure
 from thumbnet.runs.sweeps.rows import SweepTrial, best_of, trials_to_csv
 from thumbnet.runs.sweeps.space import config_of_trial
 from thumbnet.runs.sweeps.whole import code_of, with_whole_names
 from thumbnet.specs.search import Dimension
+from thumbnet.terminal.text import quoted
 
 
 @dataclass(frozen=True)
 class SweepResult:
     """The trials of a sweep so far, of all processes that share it. `best` is the finished one of the highest value
-    (None: none is finished); best.toml in `path` is its recipe, and `command` trains that."""
+    (None: none is finished); best.toml in `path` is its recipe, and `command` trains that. `measure` says what the
+    values are of, on validation images."""
 
     path: Path
     trials: tuple[SweepTrial, ...]
     best: SweepTrial | None
     command: str
+    measure: Measure = "val_accuracy"
 
 
 def train_command(recipe: Path, config: TrainConfig, names: Mapping[str, str]) -> str:
     """How to train best.toml, whose code of the user's own is the copy beside it."""
-    return f"thumbnet train --recipe {recipe}" + (" --trust-code" if code_of(config, names) else "")
+    return f"thumbnet train --recipe {quoted(recipe)}" + (" --trust-code" if code_of(config, names) else "")
 
 
 def write_table(

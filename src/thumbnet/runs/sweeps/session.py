@@ -13,6 +13,7 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
 from thumbnet.errors import ConfigError, JobsFailedError, RunError, TrainingError
+from thumbnet.runs.as_read import as_read
 from thumbnet.runs.files.checked_folder import CheckedFolder
 from thumbnet.runs.files.names import BEST, SWEEP_REPORT
 from thumbnet.runs.jobs.job import Job, Outcome, Setting, check_all_done
@@ -31,6 +32,7 @@ from thumbnet.runs.sweeps.work import Sweep, make_trials, place_of
 from thumbnet.specs.at_once import AtOnce
 from thumbnet.specs.data import ARRAYS
 from thumbnet.specs.search import Dimension
+from thumbnet.terminal.text import quoted
 from thumbnet.training.progress import LogStyle
 
 
@@ -40,7 +42,7 @@ class Session:
 
     Args:
         path: the sweep's folder.
-        dataset: None: the process reads it.
+        dataset: as it was read, since each trial begins by itself; None: the process reads it.
         leaks: in the data; None: the process looks for them.
         epochs: of the recipe, by which it is pruned.
         place: the storage; None: in the sweep's folder.
@@ -68,7 +70,8 @@ class Session:
         """What this process makes trials of; RunError where its data is not the sweep's."""
         dataset = self.dataset
         if dataset is None:
-            dataset, _ = load_checked(self.config, say=say_nothing)
+            read, _ = load_checked(self.config, say=say_nothing)
+            dataset = as_read(read, self.config)
         if dataset.checksum() != self.question.data_checksum:
             raise RunError(
                 f"{self.path} was begun on other data: the checksum of its images and labels differs",
@@ -145,6 +148,7 @@ def _write_results(session: Session, study: optuna.Study) -> SweepResult:
         tuple(trials),
         best_of(trials),
         train_command(session.path / BEST, session.config, session.question.names),
+        session.question.measure,
     )
     page = build_sweep_report(result, session.question, session.config, session.dimensions, study)
     CheckedFolder(session.path).write(SWEEP_REPORT, page)
@@ -164,4 +168,4 @@ def _make_at_once(session: Session, left: Sequence[int], at_once: AtOnce) -> Non
             say(f"{outcome.name}: failed: {outcome.error}")
 
     outcomes = run_jobs(jobs, at_once, threads=session.config.engine.threads, say=say, on_end=tell)
-    check_all_done(outcomes, hint=f"go on with: thumbnet sweep --run-dir {session.path} --resume")
+    check_all_done(outcomes, hint=f"go on with: thumbnet sweep --run-dir {quoted(session.path)} --resume")

@@ -11,6 +11,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.models.trace import trace_model
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.as_read import as_read
 from thumbnet.runs.files.contents import copies_of_code
 from thumbnet.runs.files.folder import RunDir
 from thumbnet.runs.files.names import ASKED, SWEEP
@@ -122,7 +123,7 @@ def sweep(
             question=question,
             config=config,
             dimensions=dimensions,
-            dataset=dataset,
+            dataset=as_read(dataset, config),
             leaks=leaks,
             epochs=resolved.epochs,
             place=place,
@@ -181,7 +182,7 @@ def resume_sweep(
             question=question,
             config=config,
             dimensions=dimensions,
-            dataset=dataset,
+            dataset=as_read(dataset, config),
             leaks=None,
             epochs=resolved.epochs,
             place=place,

@@ -25,7 +25,7 @@ from thumbnet.runs.resolve import Say, say_nothing
 from thumbnet.runs.sweeps.claims import claim, trials_before
 from thumbnet.runs.sweeps.limits import beyond
 from thumbnet.runs.sweeps.proposals import GivenValues, propose, sampler_of
-from thumbnet.runs.sweeps.question import Question
+from thumbnet.runs.sweeps.question import MEASURES, Question
 from thumbnet.runs.sweeps.rows import (
     COUNTED,
     EPOCHS,
@@ -161,7 +161,8 @@ def _make(sweep: Sweep, trial: optuna.Trial) -> None:
     values = " ".join(f"{field}={_shown(trial.params[field])}" for field in trial.params)
     sweep.say(f"Trial {trial.number}: {values}")
     try:
-        _train(sweep, trial)
+        with computing_with(sweep.config.engine.threads):  # what is chosen before the training, too
+            _train(sweep, trial)
     except (*STORAGE_ERRORS, RunError):
         raise
     except ThumbnetError as error:
@@ -192,23 +193,22 @@ def _train(sweep: Sweep, trial: optuna.Trial) -> None:
                 reported.add(record.epoch)
         return may_give_up and trial.should_prune()
 
-    with computing_with(config.engine.threads):
-        result = train_trial(
-            sweep.path / folder_of(trial.number),
-            config,
-            dataset,
-            asked=asked,
-            leaks=sweep.leaks,
-            measure=question.measure,
-            gives_up=gives_up,
-            log_style=sweep.log_style,
-            accept_changes=sweep.accept_changes,
-        )
+    result = train_trial(
+        sweep.path / folder_of(trial.number),
+        config,
+        dataset,
+        asked=asked,
+        leaks=sweep.leaks,
+        measure=question.measure,
+        gives_up=gives_up,
+        log_style=sweep.log_style,
+        accept_changes=sweep.accept_changes,
+    )
     trial.set_user_attr(EPOCHS, result.epochs)
     trial.set_user_attr(SECONDS, result.seconds)
     trial.set_user_attr(VAL_LOSS, result.val_loss)
     trial.set_user_attr(NUM_THREADS, result.num_threads)
-    after = f"after {counted(result.epochs, 'epoch')}, {result.value:.2%} on validation"
+    after = f"after {counted(result.epochs, 'epoch')}, {MEASURES[question.measure]} {result.value:.2%} on validation"
     if result.is_pruned:
         sweep.study.tell(trial, state=TrialState.PRUNED)
         sweep.say(f"Trial {trial.number}: given up {after}")
