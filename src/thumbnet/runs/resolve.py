@@ -19,6 +19,7 @@ from thumbnet.evaluation.metrics import standard_error
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.given_data import check_given
 from thumbnet.runs.init import options_to_train, with_statistics_of_weights
+from thumbnet.runs.known_images import describe_known_images
 from thumbnet.runs.side_limits import sides_for
 from thumbnet.runs.size_advice import advise_size
 from thumbnet.runs.which import is_pretrained_name
@@ -81,10 +82,12 @@ def load_data(
     if advice:
         say(advice)
     if config.init not in (None, AUTO_INIT) and (config.mean is None or not is_resolved):
-        config, remark = with_statistics_of_weights(config, dataset)
-        if remark and remark not in dataset.source.remarks:
-            say(remark)
-            dataset = dataset.with_remark(remark)
+        known = describe_known_images(str(config.init), dataset)
+        config, adapted = with_statistics_of_weights(config, dataset)
+        for remark in (adapted, known):
+            if remark and remark not in dataset.source.remarks:
+                say(remark)
+                dataset = dataset.with_remark(remark)
     dataset = _with_given_statistics(dataset, config, say=say)
     if config.inputs.flip is False:
         dataset = dataset.without_flips()  # for whatever else would flip images: data check, test-time augmentation
