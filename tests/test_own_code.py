@@ -18,10 +18,11 @@ from torch import Tensor, nn
 import thumbnet
 from small_runs import small_config, write_small_data
 from thumbnet.augment import OwnAugmentation
-from thumbnet.augment.own import own_augmentation
+from thumbnet.augment.own import augmentation_of, own_augmentation
 from thumbnet.cli import main
 from thumbnet.config import TrainConfig
 from thumbnet.errors import ConfigError, ModelError, RunError
+from thumbnet.models.own_model import factory_of
 from thumbnet.models.registry import create_model, resolved_options
 from thumbnet.runs import resume as resume_module
 from thumbnet.specs import own_code
@@ -462,6 +463,17 @@ def test_an_augmentation_given_to_train_is_in_the_run(data: Path, tmp_path: Path
     assert "augmentation=..." in report
     with pytest.raises(ConfigError, match="a teacher is given, but augmentation is 'given:<lambda>'"):
         run.config.replace(teacher="somewhere")
+
+
+def test_what_was_given_in_another_process_is_asked_for_as_it_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`resume` and `load_run` take a model again, and no augmentation."""
+    monkeypatch.setattr(own_code, "_given", {})
+    with pytest.raises(RunError, match="Net was given in Python") as model:
+        factory_of("given:Net")
+    assert model.value.hint == "give it again: load_run(path, model=Net), or resume(path, model=Net)"
+    with pytest.raises(RunError, match="noise was given in Python") as augmentation:
+        augmentation_of("given:noise")
+    assert augmentation.value.hint.endswith('train anew, with augmentation = "aug.py:NAME"')
 
 
 NONE = thumbnet.Inputs(augmentation="none")

@@ -60,6 +60,15 @@ def test_what_differs_is_told_with_what_was_otherwise(
     assert "num_ranks (processes that trained together) was 2 and is 1" in said.err
 
 
+def test_a_run_of_a_device_that_is_not_here_is_refused(run: Path, tmp_path: Path) -> None:
+    """`reproduce` has no --device: another one gives other bits."""
+    folder = RunDir(shutil.copytree(run, tmp_path / "elsewhere"))
+    folder.write_config(folder.read_config().replace(device="cuda:7"))
+    with pytest.raises(RunError, match=r"elsewhere cannot be trained again here: device 'cuda:7'") as caught:
+        reproduce_run(folder.path, log_style="silent")
+    assert caught.value.hint.startswith("reproduce it on a machine with such a device, or train its config.toml")
+
+
 def test_other_data_and_what_is_no_run_are_refused(run: Path, tmp_path: Path) -> None:
     elsewhere = write_small_data(tmp_path / "data.npz", seed=1)
     with pytest.raises(CheckpointError, match="was started on other data"):

@@ -18,6 +18,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.specs.own_code import thing_of
 
 MAX_NUMPY_SEED = 2**32
+IN_A_FILE = 'a run goes on with an augmentation that is in a file: train anew, with augmentation = "aug.py:NAME"'
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def own_augmentation(thing: object, *, name: str) -> Augmentation:
 
 def augmentation_of(name: str) -> Augmentation:
     """The augmentation that a reference names; errors as of `own_augmentation` and `thing_of`."""
-    return own_augmentation(thing_of(name), name=name)
+    return own_augmentation(thing_of(name, again=IN_A_FILE), name=name)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from thumbnet.errors import RunError
+from thumbnet.errors import ConfigError, RunError
 from thumbnet.runs.environment import using_threads
 from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.runs.files.names import WEIGHTS
@@ -22,6 +22,7 @@ from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.seeds.runs import is_seed_runs
 from thumbnet.runs.train import begin
 from thumbnet.specs.trust import takes_trust
+from thumbnet.training.device import pick_device
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.state import TrainingState
 from thumbnet.training.stopping import STOP, Stop
@@ -120,6 +121,7 @@ def reproduce_run(
     folder, num_epochs = RunDir(then.path), len(then.history)
     was_stopped = then.metrics.get("stopped_by") == "callback"  # by a function that no folder keeps
     config = relocated(then.config, data=data, data_dir=data_dir, device=None)
+    _check_device(config.engine.device, then.path)
     config = config.replace(exclude=folder.exclusions(config), groups=folder.groups(config))
     recorded = then.metrics.get("num_threads")
     threads = recorded if isinstance(recorded, int) and config.engine.threads is None else None
@@ -141,6 +143,17 @@ def reproduce_run(
             on_epoch_end=stop_as_then if was_stopped else None,
         )
         return compared(then, now, path=None if out is None else now.path)
+
+
+def _check_device(name: str, run: Path) -> None:
+    """RunError where the run's device is not here: another one gives other bits."""
+    try:
+        pick_device(name)
+    except ConfigError as error:
+        raise RunError(
+            f"{run} cannot be trained again here: {error.message}",
+            hint="reproduce it on a machine with such a device, or train its config.toml with --device auto",
+        ) from error
 
 
 def compared(then: Run, now: Run, *, path: Path | None) -> Reproduction:

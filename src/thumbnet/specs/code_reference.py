@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 REFERENCE = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*)(@(?P<digits>[0-9a-f]{12}))?", re.DOTALL)
 GIVEN = "given:"
+GIVE_AGAIN = "give it again: load_run(path, model={0}), or resume(path, model={0})"  # a model, in another process
 NUM_DIGITS = 12
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from thumbnet.errors import ConfigError, RunError
-from thumbnet.specs.code_reference import GIVEN, NUM_DIGITS, Reference, reference_of
+from thumbnet.specs.code_reference import GIVE_AGAIN, GIVEN, NUM_DIGITS, Reference, reference_of
 from thumbnet.specs.data import expanded
 from thumbnet.specs.trust import TRUST_HINT, is_trusted, trusting
 from thumbnet.terminal.streams import tell
@@ -62,8 +62,9 @@ def resolved_reference(text: str) -> str:
     return str(resolved)
 
 
-def thing_of(text: str) -> object:
-    """What a reference names: a class, a function, whatever the file calls so.
+def thing_of(text: str, *, again: str = GIVE_AGAIN) -> object:
+    """What a reference names: a class, a function, whatever the file calls so; `again` is the hint where it was given
+    in another process.
 
     Raises:
         ConfigError: there is no such file or name; RunError: it was not executed or given in this process.
@@ -71,10 +72,7 @@ def thing_of(text: str) -> object:
     if text.startswith(GIVEN):
         if text not in _given:
             name = text.removeprefix(GIVEN)
-            raise RunError(
-                f"{name} was given in Python, and is in no file",
-                hint=f"give it again: load_run(path, model={name}), or resume(path, model={name})",
-            )
+            raise RunError(f"{name} was given in Python, and is in no file", hint=again.format(name))
         return _given[text]
     reference = reference_of(resolved_reference(text))
     assert reference is not None
