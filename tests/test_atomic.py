@@ -32,3 +32,13 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, mon
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert [child.name for child in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_another_file_holds_too_need_not_be_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    write_atomically(tmp_path / "history", "1", waits=False)
+    assert not synced
+    write_atomically(tmp_path / "checkpoint", "1")
+    assert len(synced) == 1
+    assert (tmp_path / "history").read_text() == (tmp_path / "checkpoint").read_text() == "1"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,8 +18,11 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError
 from thumbnet.models.registry import register_model
 from thumbnet.models.sprint import SprintNet
+from thumbnet.runs.results import record
 from thumbnet.runs.resume import resume
 from thumbnet.runs.train import train
+from thumbnet.training.history import EpochRecord, History
+from thumbnet.training.state import state_after
 
 PICTURES = {"curves.png", "confusion.png", "misclassified.png", "report.html", "graph.svg"}
 
@@ -87,3 +92,32 @@ def test_the_command_leaves_pictures_out_and_report_draws_them_later(tmp_path: P
     assert not (tmp_path / "run" / "report.html").exists()
     assert main(["report", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_process_looks_up_its_commit_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all seeds that it trains."""
+    calls = []
+
+    def run(*arguments: object, **_: object) -> SimpleNamespace:
+        calls.append(arguments)
+        return SimpleNamespace(stdout="abc\n")
+
+    record._commit.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "run", run)
+        assert record._commit() == record._commit() == "abc"
+    record._commit.cache_clear()
+    assert len(calls) == 1
+
+
+def test_the_state_after_an_epoch_copies_what_the_next_one_changes() -> None:
+    """And no history, which grows and does not change."""
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    record = EpochRecord(1, 0.1, 1.0, 0.5, None, None, None, None, 2.0, 25.0)
+    history, weight = History((record,)), model.weight.detach().clone()
+    state = state_after(1, model, optimizer, history, None, 1)
+    with torch.no_grad():
+        model.weight.zero_()
+    assert state.history is history
+    assert state.model["weight"].equal(weight)

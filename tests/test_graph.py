@@ -20,7 +20,7 @@ from thumbnet.errors import ConfigError, ModelError
 from thumbnet.models.registry import create_model, list_models
 from thumbnet.models.trace import trace_model
 from thumbnet.views.blocks import Block, fold_blocks
-from thumbnet.views.graph import FORMATS, draw_blocks, draw_graph
+from thumbnet.views.graph import FORMATS, draw_blocks, draw_graph, graph_svg
 from thumbnet.views.layout import Box, Layout, Point, Size, place_blocks
 
 SHAPE = (3, 32, 32)
@@ -298,6 +298,14 @@ def test_dot_has_every_block_and_edge() -> None:
     assert len(edges) == 19
     assert {(1, 5), (6, 10)} <= set(edges)
     assert 'label="Conv 3×3, 3 → 32\\nReLU · BatchNorm · Dropout\\n32×32×32 · 928 parameters"' in drawing
+
+
+def test_models_of_one_form_are_drawn_once() -> None:
+    """As those of several seeds, and to the same bytes as a drawing that is shown."""
+    models = [create_model("dilated", seed=seed) for seed in (1, 2)]
+    first, second = (graph_svg(trace_model(model, SHAPE), type(model).__name__) for model in models)
+    assert second is first
+    assert first == draw_graph(models[0], SHAPE)
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:

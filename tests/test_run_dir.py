@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ import torch
 from torch import nn
 
 from thumbnet.data.dataset import Dataset
-from thumbnet.errors import CheckpointError, RunError
+from thumbnet.errors import CheckpointError, ConfigError, RunError
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.evaluation.predictions_csv import predictions_to_csv
 from thumbnet.models.registry import create_model
 from thumbnet.models.weights import load_weights
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.files.contents import weights_to_bytes
+from thumbnet.runs.files.names import LOCK, check_no_part_of_a_run, is_temporary
 from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.run import Checkpoint, RunDir, create_run_dir, load_run, open_run_dir
 from thumbnet.training.fit import fit
@@ -56,6 +58,45 @@ def test_a_named_folder_must_be_new_or_empty(tmp_path: Path) -> None:
     assert (tmp_path / "full" / "precious.txt").read_text() == "keep me"
 
 
+@pytest.mark.parametrize(
+    ("names", "or_else"),
+    [
+        (["precious.txt"], ""),
+        (["config.toml"], ", or go on with what it holds: thumbnet train --resume '{}'"),
+        (["seeds.json", "shared.toml"], ", or go on with what it holds: thumbnet train --resume '{}'"),
+        (["sweep.json"], ", or go on with its sweep: thumbnet sweep --run-dir '{}' --resume"),
+    ],
+)
+def test_a_folder_that_is_taken_says_how_to_go_on(names: list[str], or_else: str, tmp_path: Path) -> None:
+    taken = tmp_path / "my run"
+    taken.mkdir()
+    for name in names:
+        (taken / name).touch()
+    with pytest.raises(RunError, match="is not empty") as caught, create_run_dir("quick", taken):
+        pass
+    assert caught.value.hint == f"name a new one with --run-dir{or_else.format(taken)}"
+    with pytest.raises(RunError, match="is not empty") as elsewhere, create_run_dir("quick", taken, option="--out"):
+        pass
+    assert elsewhere.value.hint == "name a new one with --out"
+
+
+def test_a_killed_sweep_is_not_begun_anew(tmp_path: Path) -> None:
+    for name in (LOCK, "sweep.json"):
+        (tmp_path / name).touch()
+    with pytest.raises(RunError, match="is not a run folder") as caught:
+        open_run_dir(tmp_path)
+    assert caught.value.hint == f"it is a sweep, which goes on with: thumbnet sweep --run-dir {tmp_path} --resume"
+
+
+@pytest.mark.parametrize("name", ["predictions-seed-3.csv", "sweep.db", "lessons-zeros-2-float32.npy", "code-net.py"])
+def test_files_whose_names_vary_are_a_runs_own(name: str, tmp_path: Path) -> None:
+    assert is_temporary(f".{name}.0123abcd.tmp")
+    (tmp_path / "folds.json").touch()
+    with pytest.raises(ConfigError, match="is part of the run"):
+        check_no_part_of_a_run(tmp_path / name)
+    assert not is_temporary(f".my-{name}.0123abcd.tmp")
+
+
 def test_a_file_in_the_way_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
@@ -71,12 +112,17 @@ def test_config_comes_back_and_its_note_is_a_comment(tmp_path: Path) -> None:
     assert open_run_dir(tmp_path).read_config() == config
 
 
-def test_a_checkpoint_comes_back_and_loads_without_running_code(tmp_path: Path) -> None:
+def test_a_checkpoint_comes_back_and_loads_without_running_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = create_model("resnet8", num_classes=3, image_size=12)
     written = checkpoint_of(model)
     folder = RunDir(tmp_path)
     assert folder.read_checkpoint() is None
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
     folder.write_checkpoint(written)
+    assert len(synced) == 1  # once an epoch: its history is in the checkpoint, too
     torch.load(tmp_path / "checkpoint-last.pt", weights_only=True)
     read = folder.read_checkpoint()
     assert read is not None

@@ -6,6 +6,7 @@ import io
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -31,6 +32,7 @@ from thumbnet.views.figure import (
     STYLE,
     display_images,
     new_figure,
+    only_saved,
     png_bytes,
     save_figure,
     text_width_px,
@@ -458,6 +460,23 @@ def test_text_stands_out_from_its_background() -> None:
                 column, row = (int(place) for place in text.get_position())
                 shade = image.cmap(image.norm(image.get_array()[row, column]))[:3]
                 assert contrast(text.get_color(), shade) >= 4.5
+
+
+@pytest.mark.parametrize(
+    ("draw", "arguments"),
+    [
+        (draw_confusion, (np.array([[3, 1], [0, 5]]), ["cat", "a long name of a class"])),
+        (draw_gallery, (torch.arange(2 * 3 * 64).reshape(2, 3, 8, 8).byte(), [0, 1], [1, 0], [0.5, 0.75], ["a", "b"])),
+        (draw_curves, ([curves_of(history(test=True), label="ours")],)),
+    ],
+)
+def test_what_is_only_saved_is_drawn_once_less_and_the_same(
+    draw: Any, arguments: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = png_bytes(draw(*arguments))
+    monkeypatch.setattr(Figure, "draw_without_rendering", None)  # which is not called
+    with only_saved():
+        assert png_bytes(draw(*arguments)) == expected
 
 
 def test_the_users_matplotlib_settings_neither_count_nor_change() -> None:

@@ -16,8 +16,11 @@ TEMPORARY = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(\.tmp)?")  # without .tmp:
 SYSTEMS_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str, *, waits: bool = True) -> None:
     """Write `content` (text as UTF-8) to `path`: a reader, or a crash half-way, never sees a part of it.
+
+    It `waits` until the disk has it, which takes milliseconds; else, where the power fails within the next seconds, the
+    file may be as before, or empty: for what another file holds, too.
 
     A link is followed and an existing file keeps its mode (and its owner, where the system allows it). What is no
     regular file, as a pipe or a device, is written to, not replaced.
@@ -46,7 +49,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
                 with suppress(PermissionError):
                     os.fchown(descriptor, before.st_uid, before.st_gid)
                 os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
-            os.fsync(descriptor)
+            if waits:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         temporary.replace(target)

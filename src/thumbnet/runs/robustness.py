@@ -82,10 +82,11 @@ def measure_for_report(
 
 def write_robustness(folder: RunDir, robustness: Robustness) -> None:
     """robustness.json and robustness.png, into a folder that is locked."""
-    from thumbnet.views.figure import png_bytes  # takes a second, which `--pretrained` need not wait for
+    from thumbnet.views.figure import only_saved, png_bytes  # takes a second, which `--pretrained` need not wait for
     from thumbnet.views.robustness import draw_robustness
 
-    plot = png_bytes(draw_robustness(robustness))
+    with only_saved():
+        plot = png_bytes(draw_robustness(robustness))
     text = to_json(robustness.to_dict(), name=ROBUSTNESS, indent=2)
     folder.write_checked({ROBUSTNESS: f"{text}\n"})
     folder.write(ROBUSTNESS_PLOT, plot)

@@ -51,10 +51,9 @@ def state_after(
     best: Mapping[str, Tensor] | None = None,
 ) -> TrainingState:
     """A copy of the state as it is now, which the next epoch does not change."""
-    averaged = None if average is None else average.averaged
-    weights, optimizer_state = model.state_dict(), optimizer.state_dict()
-    state = TrainingState(epoch, weights, optimizer_state, history, averaged, random_scheme, pace, best)
-    return copy.deepcopy(state)
+    changing = model.state_dict(), optimizer.state_dict(), None if average is None else average.averaged, best
+    weights, optimizer_state, averaged, best = copy.deepcopy(changing)
+    return TrainingState(epoch, weights, optimizer_state, history, averaged, random_scheme, pace, best)
 
 
 def check_state(state: TrainingState, *, epochs: int | None, average_decay: float, keeps_best: bool = False) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeAlias
@@ -67,6 +69,8 @@ STYLE: dict[str, str | float | bool | list[str]] = {
     "lines.markersize": 4,
 }
 
+_is_only_saved: ContextVar[bool] = ContextVar("a figure is only saved", default=False)
+
 Arguments = ParamSpec("Arguments")
 Images: TypeAlias = UInt8[Tensor, "n c h w"] | UInt8[np.ndarray, "n c h w"]
 
@@ -81,7 +85,8 @@ class View(Figure):
 def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     """Decorate a drawing function: it runs in our style, and its figure looks the same however it is shown later.
 
-    Its texts, and the names in its arguments, are made `drawable` first.
+    Its texts, and the names in its arguments, are made `drawable` first. It is drawn once for that, unless it is
+    `only_saved`.
     """
 
     @wraps(draw)
@@ -90,7 +95,8 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
             figure = draw(*map(_drawable_names, args), **{name: _drawable_names(kwargs[name]) for name in kwargs})  # type: ignore[arg-type]
             for text in figure.findobj(Text):
                 text.set_text(drawable(text.get_text()))
-            figure.draw_without_rendering()  # ticks take their style when first drawn
+            if not _is_only_saved.get():
+                figure.draw_without_rendering()  # ticks take their style when first drawn
         return figure
 
     return draw_styled
@@ -187,6 +193,17 @@ def png_bytes(figure: Figure) -> bytes:
         # No Software entry: it names matplotlib's version, which would change the bytes of an equal picture.
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
+
+
+@contextmanager
+def only_saved() -> Iterator[None]:
+    """While this lasts, styled functions draw figures that are saved and not shown otherwise: they are drawn once less,
+    and as they are saved in our style, they look the same."""
+    token = _is_only_saved.set(True)
+    try:
+        yield
+    finally:
+        _is_only_saved.reset(token)
 
 
 def svg_text(figure: Figure) -> str:

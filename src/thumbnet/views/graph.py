@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import lru_cache
 
 import matplotlib.style
 from matplotlib.axes import Axes
@@ -32,6 +33,7 @@ from thumbnet.views.figure import (
     VERMILION,
     line_height_px,
     new_figure,
+    only_saved,
     png_bytes,
     styled,
     text_width_px,
@@ -82,9 +84,12 @@ def draw_graph(model: nn.Module, image_shape: tuple[int, int, int], format: str 
     return png_bytes(figure) if format == "png" else _svg(figure)
 
 
+@lru_cache(maxsize=16)
 def graph_svg(trace: Trace, title: str) -> str:
-    """The graph of a model that was traced before, as SVG."""
-    return _svg(_figure_of(trace, title))
+    """The graph of a model that was traced before, as SVG; drawn once for all models of one form, such as those of
+    several seeds."""
+    with only_saved():
+        return _svg(_figure_of(trace, title))
 
 
 def _figure_of(trace: Trace, title: str) -> Figure:

@@ -33,13 +33,14 @@ class CheckedFolder:
             remove(self.path, [name for name in names_in(self.path) if is_temporary(name)])
             yield
 
-    def write(self, name: str, content: bytes | str) -> None:
-        """Write one file of the folder, atomically; if it has a checksum, with its new one."""
+    def write(self, name: str, content: bytes | str, *, waits: bool = True) -> None:
+        """Write one file of the folder, atomically; if it has a checksum, with its new one. `waits`: as of
+        `write_atomically`, for one without a checksum."""
         if name in read_digests(self.path):
             self.write_checked({name: content})
             return
         with told(self.path / name):
-            write_atomically(self.path / name, content)
+            write_atomically(self.path / name, content, waits=waits)
 
     def write_checked(self, contents: Mapping[str, bytes | str]) -> None:
         """Write files with their checksums, which `read_checked` compares."""

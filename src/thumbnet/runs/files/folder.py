@@ -54,6 +54,7 @@ from thumbnet.runs.files.seed_list import SEEDS_FORMAT, seeds_from_dict
 from thumbnet.runs.planning.record import PLAN_FORMAT, PlanRecord, plan_from_dict
 from thumbnet.specs.json_text import FORMAT, read_object, to_json
 from thumbnet.specs.own_code import COPY, allow_from_run
+from thumbnet.terminal.text import quoted
 from thumbnet.training.history import History, history_from_csv
 
 
@@ -176,9 +177,9 @@ class RunDir(CheckedFolder):
         return seeds_from_dict(values, name=name)
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """checkpoint-last.pt, then history.csv."""
+        """checkpoint-last.pt, then history.csv, all of which the checkpoint holds, too."""
         self.write(CHECKPOINT, checkpoint_to_bytes(checkpoint))
-        self.write(HISTORY, checkpoint.state.history.to_csv())
+        self.write(HISTORY, checkpoint.state.history.to_csv(), waits=False)
 
     def read_checkpoint(self) -> Checkpoint | None:
         """The last checkpoint, or None; CheckpointError if it is damaged."""
@@ -256,7 +257,7 @@ def read_robustness(folder: RunDir) -> Robustness | None:
     path = folder.path / ROBUSTNESS
     if not path.exists():
         return None
-    again = f"measure again: thumbnet evaluate {folder.path} --robustness"
+    again = f"measure again: thumbnet evaluate {quoted(folder.path)} --robustness"
     content = folder.read_checked(ROBUSTNESS)
     values = read_object(content, name=str(path), known_format=ROBUSTNESS_FORMAT, hint=again)
     return robustness_from_dict(values, name=str(path), hint=again)

@@ -6,6 +6,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -133,11 +134,7 @@ def model_card(
         num_train=len(dataset.train),
         num_val=0 if dataset.val is None else len(dataset.val),
         num_test=len(dataset.test),
-        versions={
-            "thumbnet": thumbnet.__version__,
-            **{name: metadata.version(name) for name in RECORDED_PACKAGES},
-            "python": platform.python_version(),
-        },
+        versions=dict(_versions()),
         commit=_commit(),
         white_levels=dict(dataset.white_levels),
         architecture=architecture_of_model(model),
@@ -151,8 +148,20 @@ def model_card(
     )
 
 
+@cache
+def _versions() -> Mapping[str, str]:
+    """Those of this process, whose packages are looked for once."""
+    return {
+        "thumbnet": thumbnet.__version__,
+        **{name: metadata.version(name) for name in RECORDED_PACKAGES},
+        "python": platform.python_version(),
+    }
+
+
+@cache
 def _commit() -> str | None:
-    """The commit of the checkout that this package runs from, None where it is none (an installed wheel)."""
+    """The commit of the checkout that this package runs from, as the first run of this process finds it, None where it
+    is none (an installed wheel)."""
     folder = Path(__file__).parent.parent
     try:
         found = subprocess.run(  # noqa: S603  # a fixed command

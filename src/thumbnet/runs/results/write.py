@@ -39,7 +39,7 @@ from thumbnet.training.history import History
 from thumbnet.training.result import FitResult
 from thumbnet.views.confusion import draw_confusion
 from thumbnet.views.curves import curves_of, draw_curves
-from thumbnet.views.figure import png_bytes
+from thumbnet.views.figure import only_saved, png_bytes
 from thumbnet.views.gallery import IMAGE_PX as GALLERY_PX
 from thumbnet.views.gallery import draw_gallery
 from thumbnet.views.graph import graph_svg
@@ -154,21 +154,28 @@ def _write_pictures(
     folder: RunDir, model: nn.Module, dataset: Dataset, history: History, evaluation: Evaluation
 ) -> None:
     worst = misclassified(evaluation.predictions)[:NUM_GALLERY_IMAGES]
-    folder.write("curves.png", png_bytes(draw_curves([curves_of(history, label=escaped(folder.path.name))])))
-    folder.write(CONFUSION, png_bytes(draw_confusion(evaluation.confusion, dataset.class_names)))
+    with only_saved():
+        curves = png_bytes(draw_curves([curves_of(history, label=escaped(folder.path.name))]))
+        confusion = png_bytes(draw_confusion(evaluation.confusion, dataset.class_names))
+    folder.write("curves.png", curves)
+    folder.write(CONFUSION, confusion)
     images, predicted = dataset.test.images[worst], evaluation.predictions.predicted[worst]
     saliency = saliency_if_any(model, images, predicted, mean=dataset.mean, std=dataset.std)
     shown = larger_images(dataset, dataset.test, worst.tolist(), side=GALLERY_PX)
-    gallery = draw_gallery(
-        shown,
-        evaluation.predictions.labels[worst],
-        predicted,
-        evaluation.predictions.confidence[worst],
-        dataset.class_names,
-        saliency=None if saliency is None else resized_maps(saliency.maps, (shown.shape[2], shown.shape[3])),
-        paths=None if dataset.test.paths is None else [escaped(dataset.test.paths[index]) for index in worst.tolist()],
-    )
-    folder.write(MISCLASSIFIED, png_bytes(gallery))
+    with only_saved():
+        gallery = draw_gallery(
+            shown,
+            evaluation.predictions.labels[worst],
+            predicted,
+            evaluation.predictions.confidence[worst],
+            dataset.class_names,
+            saliency=None if saliency is None else resized_maps(saliency.maps, (shown.shape[2], shown.shape[3])),
+            paths=None
+            if dataset.test.paths is None
+            else [escaped(dataset.test.paths[index]) for index in worst.tolist()],
+        )
+        misclassified_png = png_bytes(gallery)
+    folder.write(MISCLASSIFIED, misclassified_png)
 
 
 def _metrics(

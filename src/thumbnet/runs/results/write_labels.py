@@ -27,7 +27,7 @@ from thumbnet.runs.settings import changed_settings
 from thumbnet.terminal.text import escaped
 from thumbnet.training.result import FitResult
 from thumbnet.views.curves import curves_of, draw_curves
-from thumbnet.views.figure import png_bytes
+from thumbnet.views.figure import only_saved, png_bytes
 from thumbnet.views.graph import graph_svg
 from thumbnet.views.summary import summarize_trace
 
@@ -90,7 +90,9 @@ def write_label_results(
         return metrics
     graph = graph_svg(trace, type(model).__name__)
     folder.write("graph.svg", graph)
-    folder.write("curves.png", png_bytes(draw_curves([curves_of(result.history, label=escaped(folder.path.name))])))
+    with only_saved():
+        curves = png_bytes(draw_curves([curves_of(result.history, label=escaped(folder.path.name))]))
+    folder.write("curves.png", curves)
     robustness = None
     if config.report_robustness is True:
         robustness = measure_for_report(model, dataset, decision=decision, say=say)
