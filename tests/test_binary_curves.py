@@ -127,5 +127,14 @@ def test_equal_models_do_not_differ() -> None:
     assert paired_auc_difference(scores, -scores, np.arange(20) == 19).interval == (-1, 1)
 
 
+def test_models_that_differ_alike_on_all_of_a_few_images_are_not_surely_different() -> None:
+    for num_of_class, p_value in ((2, 0.5), (50, 2 * 0.5**50)):
+        is_positive = np.arange(2 * num_of_class) >= num_of_class
+        found = paired_auc_difference(np.zeros(2 * num_of_class), is_positive.astype(np.float64), is_positive)
+        assert (found.difference, found.p_value) == (0.5, p_value)
+        assert (found.interval[0] > 0) == (num_of_class == 50)
+        assert found.interval[0] < 0.45 < 0.55 < found.interval[1] <= 1
+
+
 def test_a_proportion_s_interval_is_exact() -> None:
     assert proportion_interval(50, 62) == pytest.approx((0.686, 0.895), abs=1e-3)

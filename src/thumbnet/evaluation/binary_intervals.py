@@ -53,15 +53,24 @@ def paired_auc_difference(
     first: Float64[np.ndarray, " n"], second: Float64[np.ndarray, " n"], is_positive: Bool[np.ndarray, " n"]
 ) -> AreaDifference:
     """How far the areas of two models differ; `first` and `second` are their scores for the same images, the higher the
-    surer of the positive class. With fewer than two images of a class, nothing is known: the interval is -1 to 1."""
+    surer of the positive class. With fewer than two images of a class, nothing is known: the interval is -1 to 1.
+
+    Where all images differ alike, as of a model that knows all and one that knows nothing, there is no variance; the
+    interval and p are then those of as many equal answers in a row as the smaller class has images.
+    """
     placements = [_placements(scores, is_positive) for scores in (first, second)]
     difference = float(placements[1][0].mean() - placements[0][0].mean())
     if _smaller_class(is_positive) < 2:
         return AreaDifference(difference, (-1.0, 1.0), 1.0)
     gains = [later - earlier for earlier, later in zip(*placements, strict=True)]
     deviation = math.sqrt(sum(map(_variance_of_mean, gains)))
+    if deviation == 0 and difference:
+        num_alike = _smaller_class(is_positive)
+        arm = 1 - proportion_interval(num_alike, num_alike)[0]
+        bounds = max(-1.0, difference - arm), min(1.0, difference + arm)
+        return AreaDifference(difference, bounds, 2 * 0.5**num_alike)
     if deviation == 0:
-        return AreaDifference(difference, (difference, difference), 0.0 if difference else 1.0)
+        return AreaDifference(difference, (difference, difference), 1.0)
     p_value = 2 * NormalDist().cdf(-abs(difference) / deviation)
     return AreaDifference(difference, (difference - Z * deviation, difference + Z * deviation), p_value)
 
