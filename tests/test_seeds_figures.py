@@ -19,10 +19,11 @@ from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.mean_comparison import compare_means
 from thumbnet.evaluation.pooled_robustness import mean_over_seeds
 from thumbnet.evaluation.robustness import CorruptedAccuracy, Robustness
+from thumbnet.runs import evaluate as evaluating
 from thumbnet.runs.comparison.seeds import compare_seeds
 from thumbnet.runs.evaluate import evaluate_trained
-from thumbnet.runs.run import RunDir, load_run
-from thumbnet.runs.seeds.evaluate import SeedsEvaluation
+from thumbnet.runs.run import Run, RunDir, load_run
+from thumbnet.runs.seeds.evaluate import SeedsEvaluation, evaluate_seeds
 from thumbnet.runs.seeds.train import SeedRuns, train_seeds
 from thumbnet.runs.write_report import write_report
 from thumbnet.specs.json_text import to_json
@@ -150,6 +151,23 @@ def test_evaluate_shows_the_robustness_of_all_seeds(folders: tuple[Path, Path]) 
     assert "robustness, on 8 test images: accuracy 75.00% (" in text
     without = str(SeedsEvaluation(folders[1], (0, 1), tuple(replace(each, robustness=None) for each in evaluations)))
     assert "robustness" not in without
+
+
+def test_robustness_that_is_measured_later_is_in_the_report_of_all_seeds(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(folders[1], tmp_path / "folder")
+    found = Robustness(8, 0, 0.5, (CorruptedAccuracy("blur", 1.0, "pixels", 0.25),))
+
+    def kept(trained: Run, *_: object, **__: object) -> Robustness:
+        RunDir(trained.path).write_checked({"robustness.json": to_json(found.to_dict(), name="it")})
+        return found
+
+    monkeypatch.setattr(evaluating, "measure_and_keep", kept)
+    said: list[str] = []
+    evaluate_seeds(folder, robustness=True, say=said.append)
+    assert said == [f"robustness: {folder / 'report.html'} shows it, too"]
+    assert "Means over 2 seeds" in (folder / "report.html").read_text()
 
 
 def test_the_time_of_two_seeds_is_their_mean(folders: tuple[Path, Path], tmp_path: Path) -> None:

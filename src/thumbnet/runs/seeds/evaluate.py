@@ -130,9 +130,12 @@ def evaluate_seeds(
         say=say,
     )
     dataset, is_own = scoring.load_data(runs[0])  # the same for all, but normalised as the weights of each know them
-    seeds = tuple(run.config.seed for run in runs)
     evaluations = tuple(scoring.score(run, run.prepared(dataset), is_own=is_own) for run in runs)
-    return SeedsEvaluation(Path(path), seeds, evaluations)
+    if robustness and is_own:
+        from thumbnet.runs.write_report import write_report  # takes a second, which other figures need not wait for
+
+        say(f"robustness: {write_report(path)} shows it, too")
+    return SeedsEvaluation(Path(path), tuple(run.config.seed for run in runs), evaluations)
 
 
 def figures_of(values: Mapping[str, object]) -> dict[str, float]:
