@@ -303,7 +303,7 @@ def test_the_command_ends_with_what_holds_out_of_fold(
     accuracy = f"{figure['value']:.2%} [{figure['low']:.1%}, {figure['high']:.1%}]"
     assert lines[-2].startswith(f"out of fold: accuracy {accuracy}, balanced accuracy ")
     assert "area under the ROC curve" in lines[-2]
-    assert "(40 images, each predicted once by a model that was not trained on it; 2 folds, seeds 0; " in lines[-2]
+    assert "(40 images, each predicted once by a model that was not trained on it; 2 folds, seed 0; " in lines[-2]
     assert lines[-2].endswith("; in brackets the 95% interval)")
     assert main(["train", "--resume", str(tmp_path / "folds"), "--no-pictures"]) == 0
     assert main(["train", "--resume", str(tmp_path / "folds"), "--folds", "2"]) != 0

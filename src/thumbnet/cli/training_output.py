@@ -122,9 +122,9 @@ def _out_of_fold(metrics: Mapping[str, Any]) -> str:
                 texts.append(f"{label} {value:.2%} [{low:.1%}, {high:.1%}]")
             else:
                 texts.append(f"{label} {value:.3f} [{low:.3f}, {high:.3f}]")
-    seeds = ", ".join(map(str, metrics["seeds"]))
+    seeds = f"seed{'s' * (len(metrics['seeds']) > 1)} {', '.join(map(str, metrics['seeds']))}"
     return (
         f"out of fold: {', '.join(texts)} ({metrics['num_images']:,} images, each predicted once by a model that was "
-        f"not trained on it; {metrics['num_folds']} folds, seeds {seeds}; in brackets the {CONFIDENCE_LEVEL:.0%} "
+        f"not trained on it; {metrics['num_folds']} folds, {seeds}; in brackets the {CONFIDENCE_LEVEL:.0%} "
         "interval)"
     )
