@@ -6,6 +6,7 @@ import pytest
 
 from thumbnet.evaluation.aggregate import Aggregate, aggregate, aggregate_rows
 from thumbnet.evaluation.figure_names import is_of_per_cent
+from thumbnet.runs.seeds.evaluate import aggregate_texts
 
 
 def test_the_interval_of_a_mean_is_students() -> None:
@@ -59,3 +60,11 @@ def test_of_a_metric_of_the_users_own_no_range_is_known() -> None:
     assert is_of_per_cent("test_balanced_accuracy_without_leaks")
     assert not is_of_per_cent("accuracy-points")
     assert not is_of_per_cent("auc")
+
+
+def test_equal_values_give_no_interval() -> None:
+    found = aggregate([0.75, 0.75, 0.75])
+    assert (found.mean, found.std, found.low, found.high) == (0.75, 0.0, None, None)
+    assert aggregate([0.3 - 0.1, 0.4 - 0.2]).low is None  # equal but for rounding
+    assert aggregate([0.75, 0.76]).low is not None
+    assert aggregate_texts("accuracy", found) == ("75.00 %", "0.00", "-")

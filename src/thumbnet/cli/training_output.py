@@ -56,9 +56,8 @@ def _over_seeds(figures: Mapping[str, Aggregate]) -> list[str]:
 def _mean(figure: Aggregate) -> str:
     """A fraction's mean over the seeds, with its deviation and its interval; of a single seed the value alone."""
     bounded = figure.within(0, 1)
-    if bounded.std is None or bounded.low is None or bounded.high is None:
-        return f"{figure.mean:.2%}"
-    return f"{figure.mean:.2%} ± {bounded.std:.2%} [{bounded.low:.1%}, {bounded.high:.1%}]"
+    bounds = "" if bounded.low is None or bounded.high is None else f" [{bounded.low:.1%}, {bounded.high:.1%}]"
+    return f"{figure.mean:.2%}" + ("" if bounded.std is None else f" ± {bounded.std:.2%}{bounds}")
 
 
 def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:

@@ -10,13 +10,16 @@ from dataclasses import dataclass, replace
 from thumbnet.evaluation.figure_names import range_of
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 
+ROUNDING = 1e-12  # of differences of fractions that are equal
+
 
 @dataclass(frozen=True)
 class Aggregate:
     """The mean of `n` values and their sample deviation.
 
     `low` and `high` bound the mean at CONFIDENCE_LEVEL by Student's t: of what more values of the same kind would give.
-    `std`, `low` and `high` are None for a single value.
+    `std`, `low` and `high` are None for a single value, and the bounds of equal ones, too: a few values that agree by
+    chance do not say that more of them would.
     """
 
     n: int
@@ -44,6 +47,8 @@ def aggregate(values: Sequence[float]) -> Aggregate:
     if n == 1:
         return Aggregate(1, mean, None, None, None)
     std = statistics.stdev(values)
+    if std < ROUNDING:
+        return Aggregate(n, mean, std, None, None)
     arm = t_quantile(n - 1) * std / math.sqrt(n)
     return Aggregate(n, mean, std, mean - arm, mean + arm)
 

@@ -152,19 +152,25 @@ def shown(name: str, value: float) -> str:
 
 def aggregate_texts(name: str, figure: Aggregate) -> tuple[str, str, str]:
     """A figure's mean, its deviation and its interval, as a table has them."""
-    if figure.std is None or figure.low is None or figure.high is None:
+    if figure.std is None:
         return shown(name, figure.mean), "-", "-"
+    deviation = shown(name, figure.std).removesuffix(" %")
+    if figure.low is None or figure.high is None:
+        return shown(name, figure.mean), deviation, "-"
     low, high = (shown(name, bound).removesuffix(" %") for bound in (figure.low, figure.high))
-    return shown(name, figure.mean), shown(name, figure.std).removesuffix(" %"), f"{low} to {high}"
+    return shown(name, figure.mean), deviation, f"{low} to {high}"
 
 
 def _mean_text(figure: Aggregate | None) -> str:
     if figure is None:
         return "-"
     mean = f"{100 * figure.mean:.2f} %"
-    if figure.std is None or figure.low is None or figure.high is None:
+    if figure.std is None:
         return mean
-    return f"{mean} ± {100 * figure.std:.2f} ({100 * figure.low:.1f} to {100 * figure.high:.1f})"
+    bounds = (
+        "" if figure.low is None or figure.high is None else f" ({100 * figure.low:.1f} to {100 * figure.high:.1f})"
+    )
+    return f"{mean} ± {100 * figure.std:.2f}{bounds}"
 
 
 def _seed_text(seed: int) -> str:

@@ -107,8 +107,10 @@ def _headlines(
 
 
 def _note(name: str, figure: Aggregate) -> str:
-    if figure.std is None or figure.low is None or figure.high is None:
+    if figure.std is None:
         return "of a single seed"
+    if figure.low is None or figure.high is None:
+        return f"the same with all {figure.n} seeds, which gives no interval"
     low, high = (_shown(name, bound).removesuffix(" %") for bound in (figure.low, figure.high))
     return f"± {_shown(name, figure.std)} from seed to seed; 95 % interval {low} to {high}"
 
