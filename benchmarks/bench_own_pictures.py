@@ -5,7 +5,7 @@ python benchmarks/bench_own_pictures.py --keep DIR [--sets ...] [--methods ...] 
 
 The sets are made into DIR/sets of packages (DIR/packages: fetched by exact version, nothing is installed), of what is
 drawn here, and of CIFAR-10 where --data-dir has it; none of their pictures may be committed. Each has its own test
-pictures; icons, letters and stamps are held out: no rule may be tuned on them. Each set is scored once: --rescore
+pictures; letters, stamps and clipart are held out: no rule may be tuned on them. Each set is scored once: --rescore
 scores again what was scored by other code, and the report says so of those held out. The first minutes of --minutes are
 trained with all seeds, longer ones with the first seed only. Nothing else may run beside it. What is finished is kept
 in DIR/results, one file each, and not repeated as long as its pictures are the same. After each training
@@ -13,7 +13,7 @@ benchmarks/results/own-pictures_* are written anew. --stop-after begins no furth
 
 It takes, on two cores, 32 minutes a set: thumbnet and the plain network 2 minutes with three seeds and 10 with one
 each (less where thumbnet ends early: 300 epochs of digits, cifar-50 and stamps are over after 2 to 5 minutes); 256 for
-eight sets, which the bar asks for, three of them held out, and 384 for all twelve. Support vectors come on top once a
+eight sets, which the bar asks for, three of them held out, and 416 for all thirteen. Support vectors come on top once a
 set, most of them a minute, many times that on cifar-5000. In rounds: 2 minutes with the first seed 4 a set, 10 minutes
 20, the other seeds 8; so after the first round of eight sets, 32 minutes, there is a verdict for n = 1. --solar-folds
 10 minutes each of four folds, and some 5 for the default of before: 45.

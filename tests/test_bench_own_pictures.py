@@ -285,6 +285,22 @@ def test_variants_of_a_stamp_are_a_group(own: Any, tmp_path: Path) -> None:
     }
 
 
+def test_clip_art_of_one_thing_is_a_group(own: Any, tmp_path: Path) -> None:
+    place = tmp_path / "unpacked" / own.shipped.CLIPART
+    for name in ("animals/birds/Duck_yellow_01.png", "animals/duck_02.png", "tools/duck_tape.png", "tools/04_saw.png"):
+        path = place / "usr/share/openclipart/png" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png())
+    (place / ".complete").touch()
+    groups = {each.path: each.group for each in own.shipped.clipart(own.packages.Packages(tmp_path))}
+    assert groups == {
+        "animals/birds-Duck_yellow_01.png": "animals/duck",
+        "animals/duck_02.png": "animals/duck",
+        "tools/duck_tape.png": "tools/duck",
+        "tools/04_saw.png": "tools/04_saw",
+    }
+
+
 def test_icons_are_lines_of_each_family(own: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for package, folder, _ in own.icons.FAMILIES.values():
         names = ("a.svg", "a-fill.svg", "a-outline.svg", "a-line.svg")

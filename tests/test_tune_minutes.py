@@ -187,6 +187,6 @@ def test_the_script_says_what_it_does(
         runpy.run_path(str(BENCHMARKS / "tune_minutes.py"), run_name="__main__")
     assert not helped.value.code
     assert "python benchmarks/tune_minutes.py --keep DIR" in capsys.readouterr().out
-    assert len(tune.script.USUAL) == 8
-    held_out = [name for name in tune.script.OPEN if name in ("icons", "letters", "stamps")]
+    assert len(tune.script.USUAL) == 9
+    held_out = [name for name in tune.script.OPEN if name in ("letters", "stamps", "clipart")]
     assert not held_out

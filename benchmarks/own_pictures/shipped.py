@@ -1,4 +1,4 @@
-"""Sets that a package ships as pictures or as numbers: solar cells, digits, and emoji of two makers."""
+"""Sets that a package ships as pictures or as numbers: solar cells, digits, emoji of two makers, stamps, clip art."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ PERSON = re.compile(r"(^|[-_])(wo)?m[ae]n(?=$|[-_])|(^|[-_])(fe)?male(?=$|[-_])|
 
 STAMPS = "tuxpaint-stamps-default"
 THEMES = ("animals", "food", "household", "plants", "seasonal", "town", "vehicles")  # those with 30 pictures or more
+CLIPART = "openclipart-png"
+CLIPART_THEMES = ("animals", "buildings", "food", "people", "plants", "tools", "transportation")
+SUBJECT = re.compile(r"[a-zA-Z]*")  # the first word of a name: what is drawn, as a rule
 VARIANT = re.compile(
     r"([-_ ]*\d+|[-_ ]+(left|right|mirror|flip|front|side|back|top|[a-z]))$"
 )  # of one thing, by its name
@@ -78,3 +81,15 @@ def stamps(packages: Packages) -> Iterator[Drawn]:
             words = path.relative_to(place / theme).with_suffix("").parts
             group = f"{theme}/{VARIANT.sub('', words[-1])}"
             yield Drawn(theme, f"{'-'.join(words)}.png", path.read_bytes(), group=group)
+
+
+def clipart(packages: Packages) -> Iterator[Drawn]:
+    """The Open Clip Art Library of 2005 by theme, as many people drew it, in many sizes; a group is what is drawn."""
+    place = packages.unpacked(CLIPART) / "usr/share/openclipart/png"
+    for theme in CLIPART_THEMES:
+        for path in sorted((place / theme).rglob("*.png")):
+            words = path.relative_to(place / theme).with_suffix("").parts
+            subject = SUBJECT.match(words[-1])
+            assert subject is not None
+            name = subject[0].lower() or words[-1]
+            yield Drawn(theme, f"{'-'.join(words)}.png", path.read_bytes(), group=f"{theme}/{name}")
