@@ -28,6 +28,7 @@ from thumbnet.runs.choices.augmentation import (
     with_chosen_policy,
 )
 from thumbnet.runs.choices.augmentation_probe import MOST_PROBE_STEPS, short_training, train_probe
+from thumbnet.runs.choices.flat_colours import are_flat, flat_share
 from thumbnet.runs.resolve import resolve_config
 from thumbnet.runs.train import train
 from thumbnet.specs.inputs import Inputs
@@ -161,6 +162,43 @@ def test_the_policy_has_what_is_harmless_and_is_as_strong_as_the_training_is_lon
     choice = judgement.choice(epochs)
     assert (choice.augmentation, choice.flip) == expected
     assert f"for {epochs} epochs" in judgement.reason(choice, epochs)
+
+
+def flat(num_images: int, *, size: int = 16) -> torch.Tensor:
+    """White images with a rectangle of one colour, each in another place."""
+    images = torch.full((num_images, 3, size, size), 255, dtype=torch.uint8)
+    for number, image in enumerate(images):
+        image[:, 2 + number % 4 : 9, 3 : 10 + number % 3] = torch.tensor([30, 60, number], dtype=torch.uint8)[
+            :, None, None
+        ]
+    return images
+
+
+def test_images_in_flat_colours_are_told_from_others() -> None:
+    images = flat(40)
+    assert flat_share(images) == 1.0
+    assert are_flat(images)
+    assert are_flat(images[:, :1])
+    noise = torch.randint(0, 256, (40, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    assert flat_share(noise) < 0.01
+    on_white = torch.where(images == 255, images, noise)  # a photograph that is cut out: its background tells nothing
+    assert flat_share(on_white) < 0.01
+    assert flat_share(torch.full((3, 3, 16, 16), 7, dtype=torch.uint8)) == 0.0
+    assert flat_share(torch.cat([images[:21], noise[:19]])) == 1.0  # most of them
+
+
+def test_images_in_flat_colours_are_never_changed_strongly(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(augmentation_choice, "train_probe", lambda short, dataset: Brightness())
+    split = Split(flat(40), torch.arange(40) % 2)
+    dataset = Dataset(split, split, split, ("a", "b"), (0.5,) * 3, (0.2,) * 3, True, Source("npz:x.npz", "made up"))
+    for given in (dataset, dataset.without_flips()):
+        judgement = judge_policies(config, given, say=lambda text: None)
+        choice = judgement.choice(300)
+        assert choice.augmentation == "shift2-flip"
+        assert "for 300 epochs of images in flat colours; " in judgement.reason(choice, 300)
+    assert judge_policies(config, halves(), say=lambda text: None).is_flat is False
 
 
 def test_without_enough_images_only_what_is_known_of_the_source_counts(

@@ -7,7 +7,8 @@ seen from above, the training has it. A network that has hardly begun knows colo
 asked for flips to the left and right at most, and so is any network where few validation images are there to tell.
 
 How strong the other changes are goes by the number of epochs, as in thumbnet's own recipes: a race of policies on a few
-hundred validation images would be decided by chance, and short races favour weak policies.
+hundred validation images would be decided by chance, and short races favour weak policies. Images in flat colours, as
+drawings have them, are never changed strongly.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from thumbnet.data.dataset import Dataset, Split
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import flipped, predict_logits
 from thumbnet.runs.choices.augmentation_probe import PROBE_POLICY, short_training, train_probe
+from thumbnet.runs.choices.flat_colours import are_flat
 from thumbnet.runs.resolve import Say
 from thumbnet.specs.policies import AUTO
 from thumbnet.terminal.text import counted
@@ -45,6 +47,7 @@ STRENGTHS = (  # up to so many epochs: the policies upright, with flips upside d
     (40, ("shift2-flip", "flips", "turns")),
     (math.inf, ("strong", "strong-flips", "strong-turns")),
 )
+MOST_EPOCHS_OF_FLAT = 40  # images in flat colours are changed as in a training of no more
 
 
 @dataclass(frozen=True)
@@ -69,18 +72,21 @@ class PolicyChoice:
 class Judgement:
     """What validation images say of flips and turns; `default_flip` where they say nothing, and `why` they do not.
 
-    `given_flip` is the config's own, which holds whatever they say, unless it is `auto`.
+    `given_flip` is the config's own, which holds whatever they say, unless it is `auto`. `is_flat`: the images are in
+    flat colours.
     """
 
     changes: Sequence[Change] = ()
     default_flip: bool = True
     why: str = ""
     given_flip: bool | Literal["auto"] = "auto"
+    is_flat: bool = False
 
     def choice(self, epochs: int) -> PolicyChoice:
         """The policy of a training of so many epochs."""
         harmless = {change.name for change in self.changes if change.is_harmless}
-        upright, flipped, turned = next(names for most, names in STRENGTHS if epochs <= most)
+        strength = min(epochs, MOST_EPOCHS_OF_FLAT) if self.is_flat else epochs
+        upright, flipped, turned = next(names for most, names in STRENGTHS if strength <= most)
         name = upright
         if "by 90 degrees" in harmless:
             name = turned
@@ -97,8 +103,10 @@ class Judgement:
             accuracy = f"{self.changes[0].accuracy:.1%}"
             why = f"on validation images a short training was right in {accuracy}, on changed ones: {shown}"
         flips = "with" if choice.flip else "without"
+        flat = " of images in flat colours" if self.is_flat else ""
         return (
-            f"augmentation: {choice.augmentation}, {flips} flips left to right, for {counted(epochs, 'epoch')}; {why}."
+            f"augmentation: {choice.augmentation}, {flips} flips left to right, for {counted(epochs, 'epoch')}{flat}; "
+            f"{why}."
         )
 
 
@@ -138,7 +146,8 @@ def judge_policies(config: TrainConfig, dataset: Dataset, *, say: Say, most_step
     Raises:
         ConfigError: no images are held out for validation.
     """
-    return dataclasses.replace(_judged(config, dataset, say, most_steps), given_flip=config.inputs.flip)
+    judged = _judged(config, dataset, say, most_steps)
+    return dataclasses.replace(judged, given_flip=config.inputs.flip, is_flat=are_flat(dataset.train.images))
 
 
 def _judged(config: TrainConfig, dataset: Dataset, say: Say, most_steps: int | None) -> Judgement:
