@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.planning.constants import (
+    FULL_FROM,
+    GROWTH_COST,
     LADDER,
     LARGEST_SIZE,
     MAX_EPOCHS,
@@ -28,15 +31,18 @@ from thumbnet.runs.planning.ladder import (
     Budget,
     DataFacts,
     batch_of,
+    can_grow,
     choose_rung,
     choose_size,
     epochs_in,
     epochs_needed,
+    grows_in,
     most_steps,
     rate_of,
     rungs_of,
     size_cost,
     sizes_of,
+    with_finer_maps,
 )
 from thumbnet.runs.planning.reserve import end_s, robustness_s
 from thumbnet.runs.planning.times import Times
@@ -75,7 +81,7 @@ def chosen(num_train: int, side: int, minutes: float, *, image_s: float = IMAGE_
         (1_900, 300, 2, "sprint", 96),  # sprint-long would get some twenty epochs of 15 steps
         (1_900, 300, 10, "sprint-long", 96),
         (1_300, 8, 1, "sprint", 32),
-        (1_300, 8, 3, "sprint-long", 32),
+        (1_300, 8, 5, "sprint-long", 32),
         (20, 32, 10, "sprint", 32),  # a thousand steps are the most that so few get
         (300, 32, 10, "sprint", 32),  # 300 epochs of so few are no 192,000 images
     ],
@@ -97,8 +103,8 @@ def test_more_minutes_give_no_smaller_size_and_at_that_size_no_lower_recipe(
     assert more_size >= size
     if more_size == size:
         assert order.index(more_recipe) >= order.index(recipe)
-        if more_recipe == recipe:
-            assert more_epochs >= epochs * (1 - 1e-9)
+        if more_recipe == recipe:  # as many epochs, or of full images, each of which takes longer
+            assert more_epochs >= epochs * (1 - 1e-9) or more_epochs >= FULL_FROM
     steps_per_epoch = max(1, num_train // 512)
     assert epochs <= max(MAX_EPOCHS, MAX_STEPS_OF_FEW / steps_per_epoch)
 
@@ -115,6 +121,45 @@ def test_the_cost_of_larger_images_is_that_behind_the_stem() -> None:
     assert growing == sorted(growing)
     assert growing[0] == pytest.approx(maps * (15 / 31) ** 2 + PIXELS_SHARE)
     assert growing[-1] == size_cost("sprint", (64, 64))
+
+
+def test_images_are_full_where_the_time_has_epochs_enough() -> None:
+    rung = LADDER[0]
+    facts = facts_of(2_000, 64)
+    counts = (1, 2, FULL_FROM - 1, FULL_FROM)
+    assert [can_grow(rung, facts, (64, 64), epochs) for epochs in counts] == [False, True, True, False]
+    reduced = facts_of(2_000, 300)  # whose images have no detail of the pictures' own
+    assert [can_grow(rung, reduced, (64, 64), epochs) for epochs in counts] == [False, True, True, True]
+    assert [facts_of(2_000, side).keep_detail((64, 64)) for side in (20, 64, 80, 81)] == [True, True, True, False]
+    assert replace(reduced, is_resized=False).keep_detail((64, 64))
+    epoch_s = 2_000 * IMAGE_S * size_cost("sprint", (64, 64))
+    budgets = [Budget(1, IMAGE_S, lambda sides, epochs=epochs: epochs * epoch_s) for epochs in (20, 40)]
+    assert [grows_in(budget, facts, rung, (64, 64)) for budget in budgets] == [True, False]
+    fitting = [epochs_in(budget, facts, rung, (64, 64), may_grow=True) for budget in budgets]
+    assert fitting == pytest.approx([20 / GROWTH_COST, 40])
+
+
+def test_more_time_gives_finer_maps() -> None:
+    facts = facts_of(2_000, 64)
+    rungs = with_finer_maps(LADDER, facts, (64, 64))
+    assert [(rung.recipe, rung.stem) for rung in rungs] == [
+        ("sprint", ""),
+        ("sprint-long", ""),
+        ("sprint", "w2"),
+        ("thumb-200k", ""),
+        ("sprint-long", "w2"),
+        ("thumb-200k", "w2"),
+    ]
+    finer = rungs[2]
+    assert not finer.grows
+    assert size_cost("sprint", (64, 64), stem="w2") / size_cost("sprint", (64, 64)) == pytest.approx(4, rel=0.1)
+    for minutes, stem in ((0.5, ""), (1, ""), (10, "w2")):
+        rung, refused = choose_rung(facts, budget_of(minutes), rungs, (64, 64), may_grow=True)
+        assert (rung.recipe, rung.stem) == ("sprint", stem)
+        assert rung is finer or any(each.stem == "w2" and "of the 25 epochs" in each.against for each in refused)
+    assert with_finer_maps(LADDER, facts, (32, 32)) == LADDER  # the finest there is
+    assert {rung.stem for rung in with_finer_maps(LADDER, facts_of(2_000, 160), (160, 160))} == {"", "w4s2"}
+    assert with_finer_maps(LADDER, facts_of(2_000, 300), (96, 96)) == LADDER  # of pictures that were reduced
 
 
 def test_the_cost_of_224_pixels_is_what_was_measured() -> None:

@@ -37,12 +37,13 @@ from thumbnet.runs.folds.table import FoldTable
 from thumbnet.runs.listing import list_runs
 from thumbnet.runs.lr import find_recipe_lr
 from thumbnet.runs.planning import apply, choose, facts, ladder, reasons
-from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init, with_rung
+from thumbnet.runs.planning.apply import candidate_rungs, has_open_stem, is_planned, with_model_of_init, with_rung
 from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.constants import LADDER, MEASURED_S, OTHER_MODELS, SCALES, Rung
 from thumbnet.runs.planning.cost import with_costs
 from thumbnet.runs.planning.facts import facts_of, look_at_folder
-from thumbnet.runs.planning.ladder import DataFacts, can_grow, size_cost, sizes_of
+from thumbnet.runs.planning.ladder import Candidate, DataFacts, can_grow, size_cost, sizes_of, with_finer_maps
+from thumbnet.runs.planning.reasons import reasons_of
 from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_from_dict, plan_to_dict
 from thumbnet.runs.planning.speed import THIS_MACHINE, Measures, Speed
 from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG
@@ -208,9 +209,32 @@ def test_the_size_is_one_that_a_given_model_takes(model: str, sizes: list[int], 
     rungs = candidate_rungs(load_recipe("auto", options={"model": model}))
     facts = dataclasses.replace(FACTS, sides=(70, 70), is_resized=True)
     assert sizes_of(facts, 10, 2**33, rungs) == sizes
-    assert can_grow(rungs[0], (48, 48), 100) is grows
+    assert can_grow(rungs[0], facts, (48, 48), 20) is grows
     given = load_recipe("auto", settings=["model_options.stem=w16s16"])
-    assert [can_grow(candidate_rungs(given)[0], (side, side), 100) for side in (48, 64)] == [False, True]
+    assert [can_grow(candidate_rungs(given)[0], facts, (side, side), 20) for side in (48, 64)] == [False, True]
+
+
+def test_finer_maps_are_not_for_a_stem_or_weights_that_are_given() -> None:
+    assert has_open_stem(load_recipe("auto"))
+    assert has_open_stem(load_recipe("auto", settings=["model=thumb-50k"]))
+    for given in ("model_options.stem=w2", "init=sprint", "init=auto"):
+        assert not has_open_stem(load_recipe("auto", settings=[given]))
+    (rung,) = with_finer_maps(candidate_rungs(load_recipe("auto", options={"model": "resnet8"})), FACTS, (64, 64))
+    assert not rung.stem  # it has none
+
+
+def test_a_plan_with_finer_maps_has_their_stem_and_says_so() -> None:
+    config = load_recipe("auto", options={"minutes": 10})
+    rung = next(each for each in with_finer_maps(candidate_rungs(config), FACTS, (64, 64)) if each.stem)
+    chosen = with_rung(config, rung, FACTS, grows=False)
+    assert chosen.model_options["stem"] == "w2"
+    resolved = chosen.replace(epochs=3)
+    told = reasons_of(resolved, FACTS, [], sides=(64, 64), minutes=10, steps=9, stem="w2")
+    assert any("finer maps" in sentence and "w2" in sentence for sentence in told)
+    refused = Candidate("sprint", (64, 64), 7.0, "it would get 7 of the 25 epochs that it needs", "w2")
+    told = reasons_of(resolved, FACTS, [refused], sides=(64, 64), minutes=10, steps=9)
+    assert told[-1] == "Not sprint on finer maps at 64x64 pixels: it would get 7 of the 25 epochs that it needs."
+    assert not any("w2" in sentence for sentence in told)
 
 
 def test_a_model_that_takes_none_of_the_sizes_is_told() -> None:
@@ -630,6 +654,20 @@ def test_speed_is_measured_at_each_size_of_growing_images(tmp_path: Path) -> Non
     assert all(seconds > 0 for seconds in (*speed.step_s.values(), speed.eval_image_s))
     same_size = random_dataset(20, (1, 16, 16), 3)
     assert set(THIS_MACHINE.speed(resolve_config(config, same_size), same_size, seconds=0.01).step_s) == {(16, 16)}
+
+
+def test_pictures_are_known_by_their_own_sides_also_where_a_size_is_given(tmp_path: Path) -> None:
+    for number in range(8):
+        file = tmp_path / "pictures" / str(number % 2) / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (60, 40), number).save(file)
+    data = f"folder:{tmp_path / 'pictures'}"
+    read, _ = load_data(small_config(Path("x.npz")).replace(data=data, image_size=16), say=say_nothing)
+    known = facts_of(read)
+    assert (known.sides, known.is_resized) == ((40, 60), True)
+    assert [known.keep_detail((side, side)) for side in (16, 32)] == [False, True]
+    own = facts_of(random_dataset(8, (1, 16, 16), 2))
+    assert (own.sides, own.is_resized) == ((16, 16), False)
 
 
 def test_a_folder_is_looked_at_without_being_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

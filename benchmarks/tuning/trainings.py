@@ -48,7 +48,10 @@ class Nominal(Measures):
         cost = next((rung.cost for rung in (*LADDER, *GIVEN) if rung.recipe == config.model), 1.0)
         full = dataset.image_shape[1], dataset.image_shape[2]
         sizes = [sides for sides, _ in config.inputs.resizing.sides_between(full, 0, 100, num_steps=100)]
-        image_s = {sides: REFERENCE_IMAGE_S * cost * size_cost(config.model, sides, full=full) for sides in sizes}
+        stem = str(config.model_options["stem"])
+        image_s = {
+            sides: REFERENCE_IMAGE_S * cost * size_cost(config.model, sides, full=full, stem=stem) for sides in sizes
+        }
         images = min(config.batch_size, len(dataset.train))
         return Speed({sides: seconds * images for sides, seconds in image_s.items()}, EVALUATION_SHARE * image_s[full])
 

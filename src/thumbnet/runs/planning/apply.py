@@ -56,6 +56,12 @@ def candidate_rungs(config: TrainConfig) -> tuple[Rung, ...]:
     return tuple(_with_network(rung, config) for rung in _rungs(config))
 
 
+def has_open_stem(config: TrainConfig) -> bool:
+    """Whether the plan may give the network another stem than its images' size does: not where it or the blocks behind
+    it are given, or weights, which know the usual one."""
+    return config.init is None and not {"stem", "blocks"} & config.model_options.keys()
+
+
 def _with_network(rung: Rung, config: TrainConfig) -> Rung:
     model = load_recipe(rung.recipe).model if is_planned(config, "model") else config.model
     if model not in MODELS:
@@ -117,6 +123,10 @@ def with_rung(config: TrainConfig, rung: Rung, facts: DataFacts, *, grows: bool)
         batch = values["batch_size"]
         assert isinstance(batch, int)
         values |= {name: rate for name, rate in _rates(recipe, batch).items() if name in planned}
+    if rung.stem:
+        options = values.get("model_options", {})
+        assert isinstance(options, dict)
+        values["model_options"] = {**options, "stem": rung.stem}
     if "scales" in planned:
         values["scales"], values["scale_starts"] = (SCALES, SCALE_STARTS) if grows else ((1.0,), (0.0,))
     rarest, commonest = min(facts.class_counts), max(facts.class_counts)

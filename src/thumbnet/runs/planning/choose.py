@@ -17,7 +17,7 @@ from thumbnet.runs.choices.augmentation_probe import grows_in_probe, has_own_pro
 from thumbnet.runs.files.init_record import InitChoice
 from thumbnet.runs.leaks import look_for_leaks
 from thumbnet.runs.load_checked import check_trainable
-from thumbnet.runs.planning.apply import candidate_rungs, is_planned, with_model_of_init
+from thumbnet.runs.planning.apply import candidate_rungs, has_open_stem, is_planned, with_model_of_init
 from thumbnet.runs.planning.constants import (
     ENOUGH_EPOCHS,
     EVALUATION_SHARE,
@@ -37,6 +37,7 @@ from thumbnet.runs.planning.ladder import (
     choose_size,
     epochs_needed,
     sizes_of,
+    with_finer_maps,
 )
 from thumbnet.runs.planning.measured import Measured, measured
 from thumbnet.runs.planning.policy import choose_affordable
@@ -132,9 +133,11 @@ def plan_training(
         dataset, reading_s = _read(config, None, say=say, now=now)
     assert dataset is not None
     leaks = look_for_leaks(dataset, say=say)
-    facts = facts_of(dataset, sides=None if look is None else look.facts.sides)
+    facts = facts_of(dataset)
     sides = dataset.image_shape[1], dataset.image_shape[2]
     budget = times.budget(facts, before_s=lambda _: 0.0)
+    if has_open_stem(config) and not chooses_init:
+        rungs = with_finer_maps(rungs, facts, sides)
     rung, refused = choose_rung(facts, budget, rungs, sides, may_grow=may_grow)
     not_taken += refused
     while True:
@@ -143,7 +146,7 @@ def plan_training(
         if made.epochs >= ENOUGH_EPOCHS * needed or rung is rungs[0]:
             break
         against = f"measured, it would get {made.epochs:.0f} of the {needed} epochs that it needs"
-        not_taken.append(Candidate(rung.recipe, sides, made.epochs, against))
+        not_taken.append(Candidate(rung.recipe, sides, made.epochs, against, rung.stem))
         rung = rungs[rungs.index(rung) - 1]
     check_trainable(without_open_policy(made.resolved), dataset, say=say)  # before anything is tried, which takes long
     init_choice, steps_left = None, int((1 - BOTH_TRIALS) * made.fitting_steps) if chooses_init else None
@@ -207,6 +210,7 @@ def plan_training(
                 sides=sides,
                 minutes=times.minutes,
                 steps=made.steps,
+                stem=rung.stem,
                 without_robustness=times.goes_without_robustness(facts, made.speed.eval_image_s, sides),
             )
         ),

@@ -12,7 +12,8 @@ class Rung:
 
     It is chosen from `min_epochs` epochs, `min_steps` steps of BATCH images and `min_images` training images on;
     `grows`: its images may begin small. Its network, and weights that it begins with, take images of `min_side` to
-    `max_side` pixels a side, of which None is no limit; `model` is that network's name, if it is not the recipe's.
+    `max_side` pixels a side, of which None is no limit; `model` is that network's name, if it is not the recipe's, and
+    `stem` its first convolution, if it is not the one that the images' size gives.
     """
 
     recipe: str
@@ -24,6 +25,7 @@ class Rung:
     min_side: int = 1
     max_side: int | None = None
     model: str = ""
+    stem: str = ""
 
     @property
     def network(self) -> str:
@@ -51,6 +53,7 @@ SIZES = (32, 48, 64, 96, 128, 160, 224)  # pixels; smaller pictures keep their o
 LARGEST_SIZE = ((20.0, 96), (60.0, 128), (float("inf"), 160))  # below so many minutes, at most so many pixels
 ENLARGED_AT_MOST = 1.15  # times the shorter side of the median picture
 MIN_EPOCHS_OF_A_SIZE = 25  # of the cheapest recipe: fewer, and smaller images are better
+MIN_EPOCHS_OF_FINER_MAPS = 25  # of a recipe on maps of twice the side: fewer, and the usual ones are better
 PIXELS_SHARE = 0.014  # of the training time of an image of 32 pixels: it grows with the pixels, the rest with the maps
 MEMORY_SHARE = 0.5  # of what data may take, for the pictures
 
@@ -58,6 +61,8 @@ SCALES, SCALE_STARTS = (0.5, 0.75, 1.0), (0.0, 0.4, 0.8)
 GROWTH_COST = 0.55  # of a training on growing images, over one on full ones
 MIN_GROWING_SIDE = 24  # pixels
 MIN_GROWING_EPOCHS = 3
+FULL_FROM = 30  # epochs of full images: from there on none begin small
+REDUCED_FROM = 1.25  # times the images' side: pictures that are larger lose their detail
 
 LARGE_BATCH, LARGE_BATCH_FROM = 512, 20_000  # images a step of `sprint`, from so many training images on
 BATCH, MIN_BATCH = 128, 32

@@ -21,6 +21,7 @@ from thumbnet.data.folder_tree import FolderTree
 from thumbnet.data.hold_out import TEST_FRACTION
 from thumbnet.data.images import read_image_array
 from thumbnet.data.labels_file import labels_from, read_labelled
+from thumbnet.data.originals import picture_sides
 from thumbnet.data.packs.entries import cache_entries
 from thumbnet.data.picture_request import PROGRESS_AFTER_S
 from thumbnet.data.pictures import progress_line
@@ -105,17 +106,18 @@ def _kept_sides(folder: Path, num_files: int, fit: Fit) -> frozenset[Sides]:
     return frozenset()
 
 
-def facts_of(dataset: Dataset, *, sides: tuple[int, int] | None = None) -> DataFacts:
-    """The facts of what was read; `sides` are those that its pictures had before they were resized."""
+def facts_of(dataset: Dataset) -> DataFacts:
+    """The facts of what was read; of pictures, the sides that they had before they were resized."""
     _, height, width = dataset.image_shape
+    pictures = picture_sides(dataset)
     return DataFacts(
         num_train=len(dataset.train),
         num_val=0 if dataset.val is None else len(dataset.val),
         num_test=len(dataset.test),
         class_counts=tuple(class_sizes(dataset.train.labels, dataset.num_classes)),
         num_channels=dataset.num_channels,
-        sides=(height, width) if sides is None else sides,
-        is_resized=sides is not None,
+        sides=(height, width) if pictures is None else (pictures.height, pictures.width),
+        is_resized=pictures is not None,
         has_several_labels=dataset.has_several_labels,
     )
 

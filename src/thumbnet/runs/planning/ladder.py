@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from thumbnet.data.batches import num_batches
 from thumbnet.errors import ConfigError
@@ -16,6 +16,7 @@ from thumbnet.models.architecture import parse_stem, stem_for
 from thumbnet.runs.planning.constants import (
     BATCH,
     ENLARGED_AT_MOST,
+    FULL_FROM,
     GROWTH_COST,
     LADDER,
     LARGE_BATCH,
@@ -26,11 +27,13 @@ from thumbnet.runs.planning.constants import (
     MEMORY_SHARE,
     MIN_BATCH,
     MIN_EPOCHS_OF_A_SIZE,
+    MIN_EPOCHS_OF_FINER_MAPS,
     MIN_GROWING_EPOCHS,
     MIN_GROWING_SIDE,
     MIN_STEPS_PER_EPOCH,
     PIXELS_SHARE,
     RATE_POWER,
+    REDUCED_FROM,
     SCALE_STARTS,
     SCALES,
     SIZES,
@@ -60,6 +63,11 @@ class DataFacts:
     def num_images(self) -> int:
         return self.num_train + self.num_val + self.num_test
 
+    def keep_detail(self, sides: tuple[int, int]) -> bool:
+        """Whether images of such height and width have the pictures' own pixels, more or less, instead of means over
+        several of them."""
+        return not self.is_resized or min(self.sides) <= REDUCED_FROM * min(sides)
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -73,47 +81,80 @@ class Budget:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A recipe at an image size: the epochs that it would get, and the reason where it is not taken."""
+    """A recipe at an image size: the epochs that it would get, and the reason where it is not taken; `stem` as a Rung
+    has it."""
 
     recipe: str
     sides: tuple[int, int]
     epochs: float
     against: str = ""
+    stem: str = ""
 
 
-def size_cost(model: str, sides: tuple[int, int], *, full: tuple[int, int] | None = None) -> float:
-    """The training time of an image over that of one of 32 pixels: it goes with the area of the maps behind the stem
-    that the model gets for images of this size, and a little with their own.
+def size_cost(
+    model: str, sides: tuple[int, int], *, full: tuple[int, int] | None = None, stem: str | None = None
+) -> float:
+    """The training time of an image over that of one of 32 pixels: it goes with the area of the maps behind the stem,
+    and a little with their own.
 
     Args:
         full: height and width of the full images, whose stem it is, where images that grow have only `sides` yet.
+        stem: None or "": the one that the model gets for full images of this size.
     """
     height, width = sides
-    maps = _area_behind_stem(model, sides, full or sides) / _area_behind_stem(model, (32, 32), (32, 32))
+    usual, of_small = (stem_for(model, each)[0] for each in (full or sides, (32, 32)))
+    maps = _area_behind_stem(stem or usual, sides) / _area_behind_stem(of_small, (32, 32))
     return (1 - PIXELS_SHARE) * maps + PIXELS_SHARE * height * width / 32**2
 
 
-def _area_behind_stem(model: str, sides: tuple[int, int], full: tuple[int, int]) -> int:
-    stem = parse_stem(stem_for(model, full)[0])
-    height, width = stem.map_sides(sides, padding=0)
+def _area_behind_stem(stem: str, sides: tuple[int, int]) -> int:
+    height, width = parse_stem(stem).map_sides(sides, padding=0)
     return height * width
+
+
+def with_finer_maps(rungs: Sequence[Rung], facts: DataFacts, sides: tuple[int, int]) -> tuple[Rung, ...]:
+    """The recipes, and each with the stem for images of half this side, whose maps have twice the side, by their cost
+    at this size; such images do not grow. Where the stem is the same, as for small images, the recipe stands alone, and
+    where pictures were reduced to this size, whose single pixels tell little.
+    """
+    if not facts.keep_detail(sides):
+        return tuple(rungs)
+    finer = [
+        replace(rung, stem=stem, min_epochs=max(rung.min_epochs, MIN_EPOCHS_OF_FINER_MAPS), grows=False)
+        for rung in rungs
+        if (stem := stem_for(rung.network, (sides[0] // 2, sides[1] // 2))[0]) != stem_for(rung.network, sides)[0]
+    ]
+    costs = {rung: rung.cost * size_cost(rung.network, sides, stem=rung.stem) for rung in (*rungs, *finer)}
+    return tuple(sorted(costs, key=lambda rung: costs[rung]))
 
 
 def epochs_in(budget: Budget, facts: DataFacts, rung: Rung, sides: tuple[int, int], *, may_grow: bool) -> float:
     """The epochs of a recipe that fit into the time, no more than a plan makes."""
-    image_s = budget.image_s * rung.cost * size_cost(rung.network, sides)
-    epochs = budget.left_s(sides) / (facts.num_train * image_s)
-    if may_grow and can_grow(rung, sides, epochs / GROWTH_COST):
+    epochs = _epochs_of_full(budget, facts, rung, sides)
+    if may_grow and can_grow(rung, facts, sides, epochs):
         epochs /= GROWTH_COST
     steps_per_epoch = num_batches(facts.num_train, batch_of(rung, facts.num_train))
     return max(0.0, min(most_steps(steps_per_epoch) / steps_per_epoch, epochs))
 
 
-def can_grow(rung: Rung, sides: tuple[int, int], epochs: float) -> bool:
-    """Whether images may begin small: they are large enough, there are epochs enough, and the network takes such."""
+def grows_in(budget: Budget, facts: DataFacts, rung: Rung, sides: tuple[int, int]) -> bool:
+    """Whether the images of a recipe begin small in this time, where that is left to the plan."""
+    return can_grow(rung, facts, sides, _epochs_of_full(budget, facts, rung, sides))
+
+
+def _epochs_of_full(budget: Budget, facts: DataFacts, rung: Rung, sides: tuple[int, int]) -> float:
+    """Those that fit into the time on images that do not grow."""
+    image_s = budget.image_s * rung.cost * size_cost(rung.network, sides, stem=rung.stem)
+    return budget.left_s(sides) / (facts.num_train * image_s)
+
+
+def can_grow(rung: Rung, facts: DataFacts, sides: tuple[int, int], full_epochs: float) -> bool:
+    """Whether images may begin small: they are large enough, the network takes such, and the time has epochs enough,
+    but not so many of full images that the pictures' detail is worth more than further ones."""
     smallest = min(ProgressiveResizing(SCALES, SCALE_STARTS).sides(sides, 0, 1))
     is_large = min(sides) >= MIN_GROWING_SIDE and smallest >= rung.min_side
-    return rung.grows and is_large and epochs >= MIN_GROWING_EPOCHS
+    has_enough = full_epochs >= FULL_FROM and facts.keep_detail(sides)
+    return rung.grows and is_large and full_epochs >= MIN_GROWING_EPOCHS * GROWTH_COST and not has_enough
 
 
 def sizes_of(
@@ -176,7 +217,7 @@ def choose_rung(
         epochs = epochs_in(budget, facts, rung, sides, may_grow=may_grow)
         if facts.num_train < rung.min_images and rung is not rungs[0]:
             against = f"it needs {rung.min_images:,} training images"
-            refused.append(Candidate(rung.recipe, sides, epochs, against))
+            refused.append(Candidate(rung.recipe, sides, epochs, against, rung.stem))
         elif epochs < (needed := epochs_needed(rung, facts.num_train)) and rung is not rungs[0]:
             refused.append(_too_few(rung, sides, epochs, needed))
         else:
@@ -185,7 +226,8 @@ def choose_rung(
 
 
 def _too_few(rung: Rung, sides: tuple[int, int], epochs: float, needed: int) -> Candidate:
-    return Candidate(rung.recipe, sides, epochs, f"it would get {epochs:.0f} of the {needed} epochs that it needs")
+    against = f"it would get {epochs:.0f} of the {needed} epochs that it needs"
+    return Candidate(rung.recipe, sides, epochs, against, rung.stem)
 
 
 def epochs_needed(rung: Rung, num_train: int) -> int:

@@ -19,7 +19,7 @@ from thumbnet.runs.planning.constants import (
     SETUP_S,
     Rung,
 )
-from thumbnet.runs.planning.ladder import Budget, DataFacts, can_grow, epochs_in, most_steps
+from thumbnet.runs.planning.ladder import Budget, DataFacts, grows_in, most_steps
 from thumbnet.runs.planning.speed import Measures, Speed
 from thumbnet.runs.planning.times import Times
 from thumbnet.runs.resolve import resolve_config
@@ -65,8 +65,7 @@ def measured(
     """A recipe in the config, with its speed, which is measured unless it is given, and as many steps as fit into the
     time that is left then."""
     sides = dataset.image_shape[1], dataset.image_shape[2]
-    epochs = epochs_in(budget, facts, rung, sides, may_grow=is_planned(config, "scales"))
-    chosen = with_rung(config, rung, facts, grows=can_grow(rung, sides, epochs))
+    chosen = with_rung(config, rung, facts, grows=grows_in(budget, facts, rung, sides))
     resolved = resolve_config(chosen, dataset)
     check_sizes(resolved, dataset)
     trained = without_open_policy(resolved)  # it is chosen by the number of epochs that this gives

@@ -23,12 +23,14 @@ def reasons_of(
     sides: tuple[int, int],
     minutes: float,
     steps: int,
+    stem: str = "",
     without_robustness: bool = False,
 ) -> list[str]:
     """What was chosen, for which data, and what is against the rest.
 
-    `config` is the resolved one, `sides` are height and width in pixels of the images as they are trained on, and
-    `without_robustness` is whether the report goes without accuracy under corruptions.
+    `config` is the resolved one, `sides` are height and width in pixels of the images as they are trained on, `stem` is
+    the first convolution if it is not the usual one at this size, and `without_robustness` is whether the report goes
+    without accuracy under corruptions.
     """
     height, width = sides
     steps_per_epoch = num_batches(facts.num_train, config.batch_size)
@@ -46,8 +48,10 @@ def reasons_of(
         f"{chosen} {steps_of}, augmentation {config.inputs.augmentation}.",
         f"{data}, at the speed that was just measured.",
     ]
-    if facts.is_resized and (cut_off := describe_cut(facts.sides, width, config.fit)):
+    if facts.is_resized and height == width and (cut_off := describe_cut(facts.sides, width, config.fit)):
         sentences.append(cut_off)
+    if stem:
+        sentences.append(f"The time is enough for finer maps than are usual at this size (stem {stem}).")
     if config.objective.class_weights == "balanced":
         sentences.append("Classes of unequal size weigh the same in the loss (class_weights).")
     if steps == most_steps(steps_per_epoch):
@@ -59,7 +63,8 @@ def reasons_of(
         )
     for candidate in not_taken:
         height, width = candidate.sides
-        sentences.append(f"Not {candidate.recipe} at {width}x{height} pixels: {candidate.against}.")
+        maps = " on finer maps" if candidate.stem else ""
+        sentences.append(f"Not {candidate.recipe}{maps} at {width}x{height} pixels: {candidate.against}.")
     return sentences
 
 
