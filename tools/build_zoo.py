@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,35 @@ EXPORTS = (
     DOCS / "results" / "export"
 )  # written by benchmarks/bench_export.py, and MLPerf Tiny's files measured likewise
 BEGIN, END = "<!-- zoo, made by tools/build_zoo.py -->\n", "<!-- end of zoo -->"
-HEAD = (
-    "| model | parameters | MACs | accuracy (n) | pretrained weights | with test-time augmentation | size of these | "
-    "int8 accuracy | int8 size | C flash | C RAM |\n"
-)
-HEAD += "|" + "---|" * (HEAD.count("|") - 1) + "\n"
 NONE = "-"
 
 
-def row(folder: Path) -> str:
+def head(kinds: Sequence[str]) -> str:
+    """The table's first two lines; trainings on each kind of processor have a column of their own."""
+    columns = ["model", "parameters", "MACs", *(f"accuracy (n), {kind}" for kind in kinds), "pretrained weights"]
+    columns += ["with test-time augmentation", "size of these", "int8 accuracy", "int8 size", "C flash", "C RAM"]
+    return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n"
+
+
+def row(folder: Path, kinds: Sequence[str]) -> str:
     """A model's line of the table."""
-    record: dict[str, Any] = json.loads((folder / "pretrained.json").read_text())
+    record = pretrained(folder)
     runs: list[dict[str, Any]] = [json.loads(path.read_text()) for path in sorted(folder.glob("seed-*/metrics.json"))]
     accuracies = [run["test_accuracy"] for run in runs]
     deviation = f" ± {100 * statistics.stdev(accuracies):.2f}" if len(runs) > 1 else ""
+    trained = f"{100 * statistics.mean(accuracies):.2f}{deviation} % ({len(runs)})"
+    by_kind = " | ".join(trained if kind == record["processor_kind"] else NONE for kind in kinds)
     return (
         f"| `{record['model']}` | {runs[0]['num_params']:,} | {runs[0]['macs'] / 1e6:.1f} M | "
-        f"{100 * statistics.mean(accuracies):.2f}{deviation} % ({len(runs)}) | {record['accuracy']:.2%} | "
-        f"{record['tta_accuracy']:.2%} | "
+        f"{by_kind} | {record['accuracy']:.2%} | {record['tta_accuracy']:.2%} | "
         f"{kb(record['num_bytes'])} | {shipped(record['model'])} |\n"
     )
+
+
+def pretrained(folder: Path) -> dict[str, Any]:
+    """What is recorded of a model's weights."""
+    record: dict[str, Any] = json.loads((folder / "pretrained.json").read_text())
+    return record
 
 
 def kb(num_bytes: int | None) -> str:
@@ -57,11 +67,12 @@ def exported(format_name: str, model: str) -> dict[str, Any]:
     return models.get(model, {})
 
 
-def yardsticks() -> str:
+def yardsticks(kinds: Sequence[str]) -> str:
     """MLPerf Tiny's networks, as lines of the table."""
+    untold = " | ".join([NONE] * (2 + len(kinds)))
     models: dict[str, dict[str, Any]] = json.loads((EXPORTS / "mlperf-tiny.json").read_text())["models"]
     return "".join(
-        f"| MLPerf Tiny's {name} | {NONE} | {NONE} | {NONE} | {known['accuracy']:.2%} | {NONE} | "
+        f"| MLPerf Tiny's {name} | {untold} | {known['accuracy']:.2%} | {NONE} | "
         f"{kb(known['num_bytes'])} | {known['int8_accuracy']:.2%} | {kb(known['int8_num_bytes'])} | {NONE} | {NONE} |\n"
         for name, known in models.items()
     )
@@ -71,11 +82,13 @@ def table() -> str:
     """The whole table, the smallest model first, and where it was measured."""
     folders = [path.parent for path in ZOO.glob("*/pretrained.json")]
     folders.sort(key=lambda folder: json.loads(next(folder.glob("seed-*/metrics.json")).read_text())["num_params"])
+    kinds = sorted({pretrained(folder)["processor_kind"] for folder in folders}, reverse=True)
     machines = "; ".join(map(where_and_when, folders))
     return (
-        HEAD + "".join(map(row, folders)) + yardsticks() + "\n"
-        "CIFAR-10 test set (exact but for 20 images here), last epoch, one view; how long they train, by kind of "
-        "processor, and images/s: [docs/speed.md](docs/speed.md). The weights are those of seed 0, whatever it scored, "
+        head(kinds) + "".join(row(folder, kinds) for folder in folders) + yardsticks(kinds) + "\n"
+        "CIFAR-10 test set (exact but for 20 images here), last epoch, one view; trainings by the kind of processor "
+        "that they ran on. How long they train, and images/s: [docs/speed.md](docs/speed.md). The weights are those of seed "
+        "0, whatever it scored, "
         "measured by tools/build_pretrained.py; filters and heads are stored in half precision. Trained with `thumbnet "
         "train --recipe MODEL --seeds N`. int8: `export --format onnx-int8` on all test images; C: `export --format "
         "c`, for a Cortex-M4, the weights in flash, the picture not in RAM (benchmarks/bench_export.py, "
@@ -87,7 +100,7 @@ def table() -> str:
 
 def where_and_when(folder: Path) -> str:
     """On what machine and when a model was trained, and with which PyTorch."""
-    record: dict[str, Any] = json.loads((folder / "pretrained.json").read_text())
+    record = pretrained(folder)
     card = json.loads((folder / f"seed-{record['seed']}" / "model.json").read_text())
     where = f"{record['processor']}, {record['processor_kind']}"
     return f"`{record['model']}`: {where}, torch {card['versions']['torch']}, {record['date']}"
