@@ -87,9 +87,9 @@ def table() -> str:
     return (
         head(kinds) + "".join(row(folder, kinds) for folder in folders) + yardsticks(kinds) + "\n"
         "CIFAR-10 test set (exact but for 20 images here), last epoch, one view; trainings by the kind of processor "
-        "that they ran on. How long they train, and images/s: [docs/speed.md](docs/speed.md). The weights are those of seed "
-        "0, whatever it scored, "
-        "measured by tools/build_pretrained.py; filters and heads are stored in half precision. Trained with `thumbnet "
+        "that they ran on. How long they train, and images/s: [docs/speed.md](docs/speed.md). The weights are those of "
+        "seed 0, whatever it scored, measured by tools/build_pretrained.py; filters and heads are stored in half "
+        "precision. Trained with `thumbnet "
         "train --recipe MODEL --seeds N`. int8: `export --format onnx-int8` on all test images; C: `export --format "
         "c`, for a Cortex-M4, the weights in flash, the picture not in RAM (benchmarks/bench_export.py, "
         "docs/results/export). MLPerf Tiny's are .tflite files in float32 and in int8, which were measured on the same "
