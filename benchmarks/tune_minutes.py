@@ -5,8 +5,8 @@ python benchmarks/tune_minutes.py --keep DIR [--sets ...] [--minutes 1] [--more 
 
 The sets are those of bench_own_pictures that are not held out, made into DIR/sets, each by its tune side: three
 quarters of its training pictures to train on, the others of them to score; no test picture is touched. By default
-eight: solar, digits, handwritten, emoji, gauges, textures, cifar-50 and cifar-500, at one minute of an assumed machine
-(two AVX2 cores), whatever this one is: nothing hangs on what else runs.
+nine: solar, digits, handwritten, emoji, gauges, textures, icons, cifar-50 and cifar-500, at one minute of an assumed
+machine (two AVX2 cores), whatever this one is: nothing hangs on what else runs.
 
 The candidates are tuning/candidates.py, 21 variants of eleven factors, in the order of what they cost and may tell:
 growth (1), strength of augmentation (3), steps from which sprint-long is taken (3), batch (2), epochs for a larger

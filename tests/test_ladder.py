@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from thumbnet.recipes import load_recipe
@@ -30,20 +30,22 @@ from thumbnet.runs.planning.constants import (
 from thumbnet.runs.planning.ladder import (
     Budget,
     DataFacts,
+    against_larger,
     batch_of,
     can_grow,
     choose_rung,
     choose_size,
     epochs_in,
     epochs_needed,
+    full_from,
     grows_in,
     most_steps,
     rate_of,
     rungs_of,
-    size_cost,
     sizes_of,
     with_finer_maps,
 )
+from thumbnet.runs.planning.maps import finer_stem, size_cost
 from thumbnet.runs.planning.reserve import end_s, robustness_s
 from thumbnet.runs.planning.times import Times
 from thumbnet.specs.data import PICTURE_SOURCES
@@ -63,10 +65,16 @@ def budget_of(minutes: float, *, image_s: float = IMAGE_S) -> Budget:
 
 def chosen(num_train: int, side: int, minutes: float, *, image_s: float = IMAGE_S) -> tuple[str, int, float]:
     """Recipe, image side and epochs."""
+    rung, size, epochs = rung_chosen(num_train, side, minutes, image_s=image_s)
+    return rung.recipe, size, epochs
+
+
+def rung_chosen(num_train: int, side: int, minutes: float, *, image_s: float = IMAGE_S) -> tuple[Rung, int, float]:
     facts, budget = facts_of(num_train, side), budget_of(minutes, image_s=image_s)
     size, _ = choose_size(facts, budget, LADDER, sizes_of(facts, minutes, 2**33), may_grow=True)
-    rung, _ = choose_rung(facts, budget, LADDER, (size, size), may_grow=True)
-    return rung.recipe, size, epochs_in(budget, facts, rung, (size, size), may_grow=True)
+    rungs = with_finer_maps(LADDER, facts, (size, size))
+    rung, _ = choose_rung(facts, budget, rungs, (size, size), may_grow=True)
+    return rung, size, epochs_in(budget, facts, rung, (size, size), may_grow=True)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +89,7 @@ def chosen(num_train: int, side: int, minutes: float, *, image_s: float = IMAGE_
         (1_900, 300, 2, "sprint", 96),  # sprint-long would get some twenty epochs of 15 steps
         (1_900, 300, 10, "sprint-long", 96),
         (1_300, 8, 1, "sprint", 32),
-        (1_300, 8, 5, "sprint-long", 32),
+        (1_300, 8, 3, "sprint-long", 32),
         (20, 32, 10, "sprint", 32),  # a thousand steps are the most that so few get
         (300, 32, 10, "sprint", 32),  # 300 epochs of so few are no 192,000 images
     ],
@@ -94,17 +102,20 @@ def test_what_is_chosen(num_train: int, side: int, minutes: float, recipe: str, 
 @given(
     st.integers(20, 200_000), st.integers(4, 2000), st.floats(0.5, 200), st.floats(1.1, 20), st.floats(0.05e-3, 5e-3)
 )
+@example(5_000, 32, 3.0, 1.3, 0.33e-3)  # sprint-long needs more epochs than those from which on images are full
+@example(5_000, 32, 3.4, 1.1, 0.33e-3)
 def test_more_minutes_give_no_smaller_size_and_at_that_size_no_lower_recipe(
     num_train: int, side: int, minutes: float, factor: float, image_s: float
 ) -> None:
-    order = [rung.recipe for rung in LADDER]
-    recipe, size, epochs = chosen(num_train, side, minutes, image_s=image_s)
-    more_recipe, more_size, more_epochs = chosen(num_train, side, factor * minutes, image_s=image_s)
+    rung, size, epochs = rung_chosen(num_train, side, minutes, image_s=image_s)
+    more, more_size, more_epochs = rung_chosen(num_train, side, factor * minutes, image_s=image_s)
     assert more_size >= size
     if more_size == size:
-        assert order.index(more_recipe) >= order.index(recipe)
-        if more_recipe == recipe:  # as many epochs, or of full images, each of which takes longer
-            assert more_epochs >= epochs * (1 - 1e-9) or more_epochs >= FULL_FROM
+        order = with_finer_maps(LADDER, facts_of(num_train, side), (size, size))
+        assert order.index(more) >= order.index(rung)
+        if more == rung:  # as many epochs, or of full images, each of which takes longer
+            is_full_now = GROWTH_COST * epochs < full_from(rung, facts_of(num_train, side)) <= more_epochs
+            assert more_epochs >= epochs * (1 - 1e-9) or (is_full_now and more_epochs >= GROWTH_COST * epochs)
     steps_per_epoch = max(1, num_train // 512)
     assert epochs <= max(MAX_EPOCHS, MAX_STEPS_OF_FEW / steps_per_epoch)
 
@@ -160,6 +171,40 @@ def test_more_time_gives_finer_maps() -> None:
     assert with_finer_maps(LADDER, facts, (32, 32)) == LADDER  # the finest there is
     assert {rung.stem for rung in with_finer_maps(LADDER, facts_of(2_000, 160), (160, 160))} == {"", "w4s2"}
     assert with_finer_maps(LADDER, facts_of(2_000, 300), (96, 96)) == LADDER  # of pictures that were reduced
+
+
+@pytest.mark.parametrize(
+    ("model", "side", "stem"),
+    [
+        ("sprint", 56, None),
+        ("sprint", 57, "w2"),
+        ("sprint", 160, "w4s2"),
+        ("sprint", 224, "w8s4"),  # whose maps have 1.7 times the side; those of w4s2 3.5 times
+        ("thumb-20k", 96, "w2"),
+        ("thumb-20k", 224, None),  # its usual maps go through a block more
+        ("resnet8", 96, None),
+    ],
+)
+def test_the_finer_stem_is_nearest_to_twice_the_side(model: str, side: int, stem: str | None) -> None:
+    assert finer_stem(model, (side, side)) == stem
+
+
+def test_pictures_that_are_framed_whole_are_reduced_by_their_longer_side() -> None:
+    facts = replace(facts_of(2_000), sides=(64, 200))
+    assert facts.keep_detail((64, 64))
+    assert not replace(facts, fit="letterbox").keep_detail((64, 64))
+    assert replace(facts, fit="letterbox").keep_detail((64, 200))
+
+
+def test_the_next_larger_size_is_refused_with_a_reason() -> None:
+    facts = facts_of(1_000, 500)
+    assert against_larger(facts, 10, LADDER, 96) == ((128, 128), "images of this size are for 20 minutes and more")
+    assert against_larger(facts, 100, LADDER, 160) == ((224, 224), "images of this size are for 240 minutes and more")
+    assert against_larger(facts, 20, LADDER, 96) == ((128, 128), "the pictures would take too much memory")
+    assert against_larger(facts, 300, LADDER, 224) is None
+    assert against_larger(facts_of(1_000, 100), 10, LADDER, 96) is None  # they show no more
+    small = (replace(OTHER, max_side=49),)
+    assert against_larger(facts, 10, small, 48) == ((64, 64), "the model takes no images of this size")
 
 
 def test_the_cost_of_224_pixels_is_what_was_measured() -> None:

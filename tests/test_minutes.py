@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fake_time import FakeTime
 from small_runs import small_config, write_small_data
 from thumbnet.cli import build_parser, main, training_verbs
 from thumbnet.config import Option, TrainConfig, config_from_toml, config_to_toml
@@ -42,16 +43,16 @@ from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.constants import LADDER, MEASURED_S, OTHER_MODELS, SCALES, Rung
 from thumbnet.runs.planning.cost import with_costs
 from thumbnet.runs.planning.facts import facts_of, look_at_folder
-from thumbnet.runs.planning.ladder import Candidate, DataFacts, can_grow, size_cost, sizes_of, with_finer_maps
+from thumbnet.runs.planning.ladder import Candidate, DataFacts, can_grow, sizes_of, with_finer_maps
+from thumbnet.runs.planning.maps import size_cost
 from thumbnet.runs.planning.reasons import reasons_of
 from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_from_dict, plan_to_dict
-from thumbnet.runs.planning.speed import THIS_MACHINE, Measures, Speed
+from thumbnet.runs.planning.speed import THIS_MACHINE, Speed
 from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG
 from thumbnet.runs.resolve import load_data, resolve_config, say_nothing
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir
 from thumbnet.runs.seeds import train as seeds
-from thumbnet.specs.engine import Engine
 from thumbnet.specs.optimizers import SGD
 from thumbnet.specs.policies import POLICIES, PolicyTraits
 from thumbnet.training.state import TrainingState
@@ -217,8 +218,9 @@ def test_the_size_is_one_that_a_given_model_takes(model: str, sizes: list[int], 
 def test_finer_maps_are_not_for_a_stem_or_weights_that_are_given() -> None:
     assert has_open_stem(load_recipe("auto"))
     assert has_open_stem(load_recipe("auto", settings=["model=thumb-50k"]))
-    for given in ("model_options.stem=w2", "init=sprint", "init=auto"):
+    for given in ("model_options.stem=w2", "model_options.blocks=c24", "init=sprint", "init=auto"):
         assert not has_open_stem(load_recipe("auto", settings=[given]))
+    assert not has_open_stem(load_recipe("sprint", options={"minutes": 10}))  # a recipe that leaves no fields open
     (rung,) = with_finer_maps(candidate_rungs(load_recipe("auto", options={"model": "resnet8"})), FACTS, (64, 64))
     assert not rung.stem  # it has none
 
@@ -300,27 +302,6 @@ def test_verbs_that_do_not_train_one_run_refuse_a_plan(tmp_path: Path) -> None:
 def test_the_recipes_tell_minutes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes"]) == 0
     assert "auto: sprint, 10 minutes" in capsys.readouterr().out
-
-
-class FakeTime(Measures):
-    """A clock that stands still, but for what takes time in a plan."""
-
-    def __init__(self, step_s: float) -> None:
-        self.now_s = 50.0
-        self.step_s = step_s
-
-    def reference_image_s(self, engine: Engine, *, seconds: float) -> float:
-        return 0.33e-3
-
-    def speed(self, config: TrainConfig, dataset: Any, *, seconds: float) -> Speed:
-        sides = config.inputs.resizing
-        self.now_s += seconds
-        full = dataset.image_shape[1:]
-        steps = {sides.sides(full, index, len(sides.scales)): self.step_s for index in range(len(sides.scales))}
-        return Speed(steps, 1e-4)
-
-    def plan(self, config: TrainConfig, say: Callable[[str], None] = say_nothing) -> Planned:
-        return plan_training(config, began_s=self.now_s - 5, say=say, now=lambda: self.now_s, measures=self)
 
 
 def planned_config(path: Path, **fields: Any) -> TrainConfig:
@@ -726,7 +707,7 @@ def test_what_the_cache_has_is_not_to_be_decoded(tmp_path: Path, monkeypatch: py
         FakeTime(step_s=0.01).plan(config)
 
 
-@pytest.mark.parametrize(("step_s", "expected", "refused"), [(0.001, 96, []), (5.0, 32, [96, 64, 48])])
+@pytest.mark.parametrize(("step_s", "expected", "refused"), [(0.001, 96, [128]), (5.0, 32, [128, 96, 64, 48])])
 def test_a_network_that_no_recipe_is_of_is_measured_before_its_size_is_chosen(
     step_s: float, expected: int, refused: list[int], tmp_path: Path
 ) -> None:
@@ -740,6 +721,7 @@ def test_a_network_that_no_recipe_is_of_is_measured_before_its_size_is_chosen(
     planned = FakeTime(step_s=step_s).plan(load_recipe("auto", options={**given, **fixed}))
     assert planned.config.image_size == expected
     assert [each.sides for each in planned.record.not_taken] == [(side, side) for side in refused]
+    assert planned.record.not_taken[0].against == "images of this size are for 20 minutes and more"
 
 
 def test_the_cost_is_that_of_the_network_whatever_the_recipe_is_called() -> None:

@@ -185,6 +185,10 @@ def test_images_in_flat_colours_are_told_from_others() -> None:
     assert flat_share(on_white) < 0.01
     assert flat_share(torch.full((3, 3, 16, 16), 7, dtype=torch.uint8)) == 0.0
     assert flat_share(torch.cat([images[:21], noise[:19]])) == 1.0  # most of them
+    framed = on_white.clone()
+    framed[:, :, :, :2] = framed[:, :, :, -2:] = 128  # shown whole
+    assert flat_share(framed) > 0.3 > 0.01 > flat_share(framed, frame=128)
+    assert flat_share(torch.full((3, 1, 16, 16), 128, dtype=torch.uint8), frame=128) == 0.0
 
 
 def test_images_in_flat_colours_are_never_changed_strongly(

@@ -105,17 +105,24 @@ def test_every_trunk_of_the_package_fits_behind_a_larger_stem_but_one_for_224_pi
     assert "image_size" in caught.value.hint
 
 
-def test_the_stem_of_a_run_on_images_as_large_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("w4s2", ["w2", "w4s2", "w8s4t"]),
+        ("w4s2t", ["w2", "w4s2t", "w8s4t"]),
+        ("w2", ["w2", "w2", "w8s4t"]),  # by a plan with finer maps
+    ],
+)
+def test_the_stem_of_a_run_on_images_as_large_is_kept(
+    stem: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     trained = load_pretrained("sprint")
     blocks = trained.card.architecture.blocks  # type: ignore[union-attr]
-    card = replace(trained.card, model_options={"blocks": blocks, "stem": "w4s2"})
+    card = replace(trained.card, model_options={"blocks": blocks, "stem": stem}, image_shape=(3, 64, 64))
     monkeypatch.setattr("thumbnet.runs.init.load_trained", lambda _: replace(trained, card=card))
     config = load_recipe("sprint", options={"init": "a run"})
-    assert [options_to_train(config, sides=(side, side), num_channels=3)["stem"] for side in (32, 64, 128)] == [
-        "w2",
-        "w4s2",
-        "w8s4t",
-    ]
+    found = [options_to_train(config, sides=(side, side), num_channels=3)["stem"] for side in (32, 64, 128)]
+    assert found == expected
 
 
 def test_a_grey_stem_that_is_trained_is_moved_as_filters_are() -> None:

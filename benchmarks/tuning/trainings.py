@@ -27,7 +27,7 @@ from thumbnet.runs.parts import build_model, fit_config
 from thumbnet.runs.planning import choose
 from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.constants import EVALUATION_SHARE, GIVEN, LADDER, REFERENCE_IMAGE_S
-from thumbnet.runs.planning.ladder import size_cost
+from thumbnet.runs.planning.maps import size_cost
 from thumbnet.runs.planning.speed import Measures, Speed
 from thumbnet.runs.resolve import load_data, say_nothing
 from thumbnet.specs.engine import Engine

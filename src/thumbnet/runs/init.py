@@ -11,7 +11,7 @@ from torch import nn
 from thumbnet.config import AUTO_INIT, Option, TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
-from thumbnet.models.architecture import STEMS, parse_stem
+from thumbnet.models.architecture import STEMS, parse_stem, stem_for
 from thumbnet.models.blocknet import BlockNet, architecture_of_model
 from thumbnet.models.channels import statistics_for, weights_for
 from thumbnet.models.pretrained import list_pretrained
@@ -119,9 +119,10 @@ def with_statistics_of_weights(config: TrainConfig, dataset: Dataset) -> tuple[T
 def options_to_train(config: TrainConfig, *, sides: tuple[int, int], num_channels: int) -> dict[str, Option]:
     """All options of the config's model, for images of such height and width with so many channels.
 
-    A stem chosen by these gives as many channels as that of the weights to begin with. If it is another than theirs, it
-    is trained where it strides, since filters spread over more pixels see no detail at first, or where filters of grey
-    images are now of colour ones, since they see no colour at first.
+    A stem chosen by these is that of the weights to begin with where images of their size usually have the same one;
+    else it gives as many channels as theirs. If it is another, it is trained where it strides, since filters spread
+    over more pixels see no detail at first, or where filters of grey images are now of colour ones, since they see no
+    colour at first.
     """
     options = resolved_options(config.model, config.model_options, sides=sides)
     if config.init in (None, AUTO_INIT) or config.model not in STEMS or "stem" in config.model_options:
@@ -132,9 +133,12 @@ def options_to_train(config: TrainConfig, *, sides: tuple[int, int], num_channel
     if card.model != config.model or (has_blocks_given and card.image_shape[0] == num_channels):
         return options
     known = resolved_options(config.model, card.model_options)
+    usual, theirs = str(options["stem"]), str(known["stem"])
+    if usual == stem_for(config.model, card.image_shape[1:])[0]:
+        usual = theirs.removesuffix("t")
     options["stem"] = _stem_for_weights(
-        str(options["stem"]),
-        str(known["stem"]),
+        usual,
+        theirs,
         channels=(num_channels, card.image_shape[0]),
         keeps_width=options["blocks"] == known["blocks"],
     )

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset, Split
+from thumbnet.data.standardise import GREY
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.predictions import flipped, predict_logits
 from thumbnet.runs.choices.augmentation_probe import PROBE_POLICY, short_training, train_probe
@@ -147,7 +148,8 @@ def judge_policies(config: TrainConfig, dataset: Dataset, *, say: Say, most_step
         ConfigError: no images are held out for validation.
     """
     judged = _judged(config, dataset, say, most_steps)
-    return dataclasses.replace(judged, given_flip=config.inputs.flip, is_flat=are_flat(dataset.train.images))
+    is_flat = are_flat(dataset.train.images, frame=GREY if dataset.fit == "letterbox" else None)
+    return dataclasses.replace(judged, given_flip=config.inputs.flip, is_flat=is_flat)
 
 
 def _judged(config: TrainConfig, dataset: Dataset, say: Say, most_steps: int | None) -> Judgement:

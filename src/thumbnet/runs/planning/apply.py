@@ -57,9 +57,9 @@ def candidate_rungs(config: TrainConfig) -> tuple[Rung, ...]:
 
 
 def has_open_stem(config: TrainConfig) -> bool:
-    """Whether the plan may give the network another stem than its images' size does: not where it or the blocks behind
-    it are given, or weights, which know the usual one."""
-    return config.init is None and not {"stem", "blocks"} & config.model_options.keys()
+    """Whether the plan may give the network another stem than its images' size does: not where the model's options are
+    given, nor weights to begin with, which know a stem of their own."""
+    return config.init is None and is_planned(config, "model_options")
 
 
 def _with_network(rung: Rung, config: TrainConfig) -> Rung:

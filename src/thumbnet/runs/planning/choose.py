@@ -33,8 +33,10 @@ from thumbnet.runs.planning.cost import with_costs
 from thumbnet.runs.planning.facts import Look, facts_of, look_at_folder
 from thumbnet.runs.planning.ladder import (
     Candidate,
+    against_larger,
     choose_rung,
     choose_size,
+    epochs_in,
     epochs_needed,
     sizes_of,
     with_finer_maps,
@@ -134,20 +136,23 @@ def plan_training(
     assert dataset is not None
     leaks = look_for_leaks(dataset, say=say)
     facts = facts_of(dataset)
+    if look is None and (may_grow or len(rungs) > 1):  # else their cost decides nothing
+        rungs = with_costs(config, rungs, facts, measures, image_s=image_s)
     sides = dataset.image_shape[1], dataset.image_shape[2]
     budget = times.budget(facts, before_s=lambda _: 0.0)
     if has_open_stem(config) and not chooses_init:
         rungs = with_finer_maps(rungs, facts, sides)
-    rung, refused = choose_rung(facts, budget, rungs, sides, may_grow=may_grow)
-    not_taken += refused
+    below = rungs
     while True:
+        rung, refused = choose_rung(facts, budget, below, sides, may_grow=may_grow)
+        not_taken += refused
         made = measured(config, rung, dataset, facts, budget, times, measures)
         needed = epochs_needed(rung, facts.num_train)
         if made.epochs >= ENOUGH_EPOCHS * needed or rung is rungs[0]:
             break
         against = f"measured, it would get {made.epochs:.0f} of the {needed} epochs that it needs"
         not_taken.append(Candidate(rung.recipe, sides, made.epochs, against, rung.stem))
-        rung = rungs[rungs.index(rung) - 1]
+        below = below[: below.index(rung)]
     check_trainable(without_open_policy(made.resolved), dataset, say=say)  # before anything is tried, which takes long
     init_choice, steps_left = None, int((1 - BOTH_TRIALS) * made.fitting_steps) if chooses_init else None
     if chooses_init and not leaves_init_open and made.steps >= 2:
@@ -163,7 +168,9 @@ def plan_training(
         dataset = start.start.dataset.with_remark(init_choice.reason)
         steps_left = int((1 - BOTH_TRIALS) * start.made.fitting_steps)
         known = start.made.speed
-        made = measured(config, rung, dataset, facts, budget, times, measures, speed=known).at_most(steps_left)
+        grows = start.made.grows
+        made = measured(config, rung, dataset, facts, budget, times, measures, speed=known, grows=grows)
+        made = made.at_most(steps_left)
     probe_steps: int | None = None
     policy_epochs: int | None = None
     if made.steps >= 2 and made.resolved.inputs.augmentation == AUTO:
@@ -180,7 +187,8 @@ def plan_training(
                 augmentation=chosen.augmentation, flip=chosen.flip, alternating_flip=chosen.alternating_flip
             )
             known = cheap.speed if chosen.augmentation in AS_CHEAP else None  # it was measured with such a one
-            return measured(own, rung, data, facts, budget, times, measures, speed=known).at_most(steps_left)
+            again = measured(own, rung, data, facts, budget, times, measures, speed=known, grows=cheap.grows)
+            return again.at_most(steps_left)
 
         made, reason, policy_epochs = choose_affordable(judgement, with_it, epochs=probed.epochs)
         say(reason)
@@ -211,6 +219,7 @@ def plan_training(
                 minutes=times.minutes,
                 steps=made.steps,
                 stem=rung.stem,
+                is_size_planned=look is not None,
                 without_robustness=times.goes_without_robustness(facts, made.speed.eval_image_s, sides),
             )
         ),
@@ -241,4 +250,9 @@ def _size(look: Look, times: Times, rungs: tuple[Rung, ...], *, may_grow: bool) 
     smallest = sizes[0], sizes[0]
     if budget.left_s(smallest) <= 0:
         raise times.too_short(look.facts, look.reading_s_at(smallest), EVALUATION_SHARE * times.image_s, smallest)
-    return choose_size(look.facts, budget, rungs, sizes, may_grow=may_grow)
+    side, refused = choose_size(look.facts, budget, rungs, sizes, may_grow=may_grow)
+    if (larger := against_larger(look.facts, times.minutes, rungs, sizes[-1])) is not None:
+        sides, against = larger
+        epochs = epochs_in(budget, look.facts, rungs[0], sides, may_grow=may_grow)
+        refused.insert(0, Candidate(rungs[0].recipe, sides, epochs, against))
+    return side, refused

@@ -10,7 +10,8 @@ from thumbnet.data.random_images import random_dataset
 from thumbnet.runs.choices.augmentation_probe import PROBE_POLICY
 from thumbnet.runs.planning.apply import with_rung
 from thumbnet.runs.planning.constants import BATCH, GIVEN, LADDER, REFERENCE_S, SIZES, Rung
-from thumbnet.runs.planning.ladder import DataFacts, size_cost
+from thumbnet.runs.planning.ladder import DataFacts
+from thumbnet.runs.planning.maps import size_cost
 from thumbnet.runs.planning.speed import Measures
 from thumbnet.runs.resolve import resolve_config
 

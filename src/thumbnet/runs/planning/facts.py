@@ -86,6 +86,7 @@ def look_at_folder(config: TrainConfig) -> Look:
         num_channels=num_channels,
         sides=median_sides(files),
         is_resized=True,
+        fit=config.fit,
         has_several_labels=layout.has_several_labels,
     )
     return Look(facts, image_s * len(files), len(files), _kept_sides(path, len(files), config.fit))
@@ -119,6 +120,7 @@ def facts_of(dataset: Dataset) -> DataFacts:
         sides=(height, width) if pictures is None else (pictures.height, pictures.width),
         is_resized=pictures is not None,
         has_several_labels=dataset.has_several_labels,
+        fit=dataset.fit,
     )
 
 

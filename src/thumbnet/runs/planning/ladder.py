@@ -1,7 +1,7 @@
 """The rule by which minutes are planned: image size, recipe, batch and growth from the data and the measured speed.
 
-It only reckons. Larger images and larger networks are taken where they can be trained for long enough; nothing that
-the time allows is exchanged for less when there is more of it.
+It only reckons. Larger images, finer maps and larger networks are taken where they can be trained for long enough; no
+recipe is exchanged for a lower one when there is more time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 from thumbnet.data.batches import num_batches
 from thumbnet.errors import ConfigError
-from thumbnet.models.architecture import parse_stem, stem_for
 from thumbnet.runs.planning.constants import (
     BATCH,
     ENLARGED_AT_MOST,
@@ -31,7 +30,6 @@ from thumbnet.runs.planning.constants import (
     MIN_GROWING_EPOCHS,
     MIN_GROWING_SIDE,
     MIN_STEPS_PER_EPOCH,
-    PIXELS_SHARE,
     RATE_POWER,
     REDUCED_FROM,
     SCALE_STARTS,
@@ -39,15 +37,18 @@ from thumbnet.runs.planning.constants import (
     SIZES,
     Rung,
 )
+from thumbnet.runs.planning.maps import finer_stem, size_cost
 from thumbnet.specs.resizing import ProgressiveResizing
+from thumbnet.specs.sizes import Fit
 
 
 @dataclass(frozen=True)
 class DataFacts:
     """What a plan knows of the data; the test images by their number alone.
 
-    `sides` are height and width in pixels, of the median picture where a folder's pictures are resized (`is_resized`);
-    `class_counts` are of the training images, of which each may have several labels, or none (`has_several_labels`).
+    `sides` are height and width in pixels, of the median picture where pictures are resized (`is_resized`), by cutting
+    or framing them (`fit`); `class_counts` are of the training images, of which each may have several labels, or none
+    (`has_several_labels`).
     """
 
     num_train: int
@@ -58,6 +59,7 @@ class DataFacts:
     sides: tuple[int, int]
     is_resized: bool
     has_several_labels: bool = False
+    fit: Fit = "crop"
 
     @property
     def num_images(self) -> int:
@@ -66,7 +68,9 @@ class DataFacts:
     def keep_detail(self, sides: tuple[int, int]) -> bool:
         """Whether images of such height and width have the pictures' own pixels, more or less, instead of means over
         several of them."""
-        return not self.is_resized or min(self.sides) <= REDUCED_FROM * min(sides)
+        scales = [image / picture for image, picture in zip(sides, self.sides, strict=True)]
+        scale = min(scales) if self.fit == "letterbox" else max(scales)
+        return not self.is_resized or REDUCED_FROM * scale >= 1
 
 
 @dataclass(frozen=True)
@@ -91,38 +95,16 @@ class Candidate:
     stem: str = ""
 
 
-def size_cost(
-    model: str, sides: tuple[int, int], *, full: tuple[int, int] | None = None, stem: str | None = None
-) -> float:
-    """The training time of an image over that of one of 32 pixels: it goes with the area of the maps behind the stem,
-    and a little with their own.
-
-    Args:
-        full: height and width of the full images, whose stem it is, where images that grow have only `sides` yet.
-        stem: None or "": the one that the model gets for full images of this size.
-    """
-    height, width = sides
-    usual, of_small = (stem_for(model, each)[0] for each in (full or sides, (32, 32)))
-    maps = _area_behind_stem(stem or usual, sides) / _area_behind_stem(of_small, (32, 32))
-    return (1 - PIXELS_SHARE) * maps + PIXELS_SHARE * height * width / 32**2
-
-
-def _area_behind_stem(stem: str, sides: tuple[int, int]) -> int:
-    height, width = parse_stem(stem).map_sides(sides, padding=0)
-    return height * width
-
-
 def with_finer_maps(rungs: Sequence[Rung], facts: DataFacts, sides: tuple[int, int]) -> tuple[Rung, ...]:
-    """The recipes, and each with the stem for images of half this side, whose maps have twice the side, by their cost
-    at this size; such images do not grow. Where the stem is the same, as for small images, the recipe stands alone, and
-    where pictures were reduced to this size, whose single pixels tell little.
-    """
+    """The recipes, and each with a stem whose maps have about twice the side, by their cost at this size; such images
+    do not grow. A recipe stands alone where it has no finer stem, as for small images, and where pictures were reduced
+    to this size, whose single pixels tell little."""
     if not facts.keep_detail(sides):
         return tuple(rungs)
     finer = [
         replace(rung, stem=stem, min_epochs=max(rung.min_epochs, MIN_EPOCHS_OF_FINER_MAPS), grows=False)
         for rung in rungs
-        if (stem := stem_for(rung.network, (sides[0] // 2, sides[1] // 2))[0]) != stem_for(rung.network, sides)[0]
+        if (stem := finer_stem(rung.network, sides)) is not None
     ]
     costs = {rung: rung.cost * size_cost(rung.network, sides, stem=rung.stem) for rung in (*rungs, *finer)}
     return tuple(sorted(costs, key=lambda rung: costs[rung]))
@@ -153,8 +135,13 @@ def can_grow(rung: Rung, facts: DataFacts, sides: tuple[int, int], full_epochs: 
     but not so many of full images that the pictures' detail is worth more than further ones."""
     smallest = min(ProgressiveResizing(SCALES, SCALE_STARTS).sides(sides, 0, 1))
     is_large = min(sides) >= MIN_GROWING_SIDE and smallest >= rung.min_side
-    has_enough = full_epochs >= FULL_FROM and facts.keep_detail(sides)
+    has_enough = facts.keep_detail(sides) and full_epochs >= full_from(rung, facts)
     return rung.grows and is_large and full_epochs >= MIN_GROWING_EPOCHS * GROWTH_COST and not has_enough
+
+
+def full_from(rung: Rung, facts: DataFacts) -> int:
+    """The epochs of full images from which on images do not begin small: those that the recipe needs, at least."""
+    return max(FULL_FROM, epochs_needed(rung, facts.num_train))
 
 
 def sizes_of(
@@ -190,6 +177,22 @@ def sizes_of(
             hint="give a size that the model takes: --image-size",
         )
     return taken
+
+
+def against_larger(
+    facts: DataFacts, minutes: float, rungs: Sequence[Rung], largest: int
+) -> tuple[tuple[int, int], str] | None:
+    """The sides of the next larger images than `largest`, the largest that `sizes_of` gives, and what is against these;
+    None where the pictures show no more, or there are no larger ones."""
+    side = next((side for side in SIZES if side > largest), None)
+    if side is None or side > ENLARGED_AT_MOST * min(facts.sides):
+        return None
+    if not all(rung.takes(side) for rung in rungs):
+        return (side, side), "the model takes no images of this size"
+    from_minutes = max(below for below, most in LARGEST_SIZE if most < side)
+    if minutes < from_minutes:
+        return (side, side), f"images of this size are for {from_minutes:g} minutes and more"
+    return (side, side), "the pictures would take too much memory"
 
 
 def choose_size(

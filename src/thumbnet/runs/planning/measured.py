@@ -13,13 +13,14 @@ from thumbnet.runs.parts import check_sizes
 from thumbnet.runs.planning.apply import is_planned, with_rung
 from thumbnet.runs.planning.constants import (
     CHECKPOINT_S,
+    ENOUGH_EPOCHS,
     MEASURED_S,
     MIN_SCORINGS,
     SCORING_SHARE,
     SETUP_S,
     Rung,
 )
-from thumbnet.runs.planning.ladder import Budget, DataFacts, grows_in, most_steps
+from thumbnet.runs.planning.ladder import Budget, DataFacts, can_grow, full_from, grows_in, most_steps
 from thumbnet.runs.planning.speed import Measures, Speed
 from thumbnet.runs.planning.times import Times
 from thumbnet.runs.resolve import resolve_config
@@ -31,7 +32,7 @@ SHARES_OF = 1000  # steps, which a training's sizes are counted over
 class Measured:
     """A recipe in the config, unresolved (`chosen`) and resolved, and its speed: the steps and epochs that fit into the
     `left_s` seconds, `fitting_steps` but at most `max_steps`; epochs from one scoring to the next, and the seconds of
-    one."""
+    one. `grows`: whether its images begin small, if that is left to the plan."""
 
     chosen: TrainConfig
     resolved: TrainConfig
@@ -43,6 +44,7 @@ class Measured:
     scoring_s: float
     left_s: float
     fitting_steps: int
+    grows: bool
 
     def at_most(self, steps: int | None) -> Measured:
         """The same with no more steps than these; None: with as many as fit."""
@@ -61,11 +63,20 @@ def measured(
     measures: Measures,
     *,
     speed: Speed | None = None,
+    grows: bool | None = None,
 ) -> Measured:
     """A recipe in the config, with its speed, which is measured unless it is given, and as many steps as fit into the
-    time that is left then."""
+    time that is left then.
+
+    Args:
+        grows: whether its images begin small, if that is left to the plan, as it was decided before, by which the speed
+            was measured; None: it is decided here, and again if the speed leaves far fewer epochs than were reckoned.
+    """
     sides = dataset.image_shape[1], dataset.image_shape[2]
-    chosen = with_rung(config, rung, facts, grows=grows_in(budget, facts, rung, sides))
+    is_decided, may_grow = grows is not None, is_planned(config, "scales")
+    if grows is None:
+        grows = may_grow and grows_in(budget, facts, rung, sides)
+    chosen = with_rung(config, rung, facts, grows=grows)
     resolved = resolve_config(chosen, dataset)
     check_sizes(resolved, dataset)
     trained = without_open_policy(resolved)  # it is chosen by the number of epochs that this gives
@@ -74,6 +85,11 @@ def measured(
         chosen, resolved = (each.replace(report_robustness=False) for each in (chosen, resolved))
     left_s = times.left_s(facts, speed.eval_image_s, sides) - SETUP_S
     steps_per_epoch = num_batches(facts.num_train, resolved.batch_size)
+    if may_grow and not (is_decided or grows):
+        full_epochs = left_s / (steps_per_epoch * speed.step_s[sides])
+        has_few = full_epochs < ENOUGH_EPOCHS * full_from(rung, facts)
+        if has_few and can_grow(rung, facts, sides, full_epochs):
+            return measured(config, rung, dataset, facts, budget, times, measures, grows=True)
     step_s = _mean_step_s(resolved, dataset, speed)
     num_scored = facts.num_val + (facts.num_test if resolved.score_test == "each-epoch" else 0)
     scoring_s = speed.eval_image_s * num_scored + CHECKPOINT_S
@@ -94,6 +110,7 @@ def measured(
         scoring_s,
         left_s,
         steps,
+        grows,
     )
 
 

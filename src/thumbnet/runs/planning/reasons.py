@@ -24,13 +24,14 @@ def reasons_of(
     minutes: float,
     steps: int,
     stem: str = "",
+    is_size_planned: bool = False,
     without_robustness: bool = False,
 ) -> list[str]:
     """What was chosen, for which data, and what is against the rest.
 
     `config` is the resolved one, `sides` are height and width in pixels of the images as they are trained on, `stem` is
-    the first convolution if it is not the usual one at this size, and `without_robustness` is whether the report goes
-    without accuracy under corruptions.
+    the first convolution if it is not the usual one at this size, `is_size_planned` is whether the plan chose these
+    sides, and `without_robustness` whether the report goes without accuracy under corruptions.
     """
     height, width = sides
     steps_per_epoch = num_batches(facts.num_train, config.batch_size)
@@ -48,7 +49,7 @@ def reasons_of(
         f"{chosen} {steps_of}, augmentation {config.inputs.augmentation}.",
         f"{data}, at the speed that was just measured.",
     ]
-    if facts.is_resized and height == width and (cut_off := describe_cut(facts.sides, width, config.fit)):
+    if is_size_planned and (cut_off := describe_cut(facts.sides, width, config.fit)):
         sentences.append(cut_off)
     if stem:
         sentences.append(f"The time is enough for finer maps than are usual at this size (stem {stem}).")

@@ -10,7 +10,8 @@ from thumbnet.errors import ConfigError
 from thumbnet.evaluation.custom_metrics import METRICS
 from thumbnet.evaluation.unknown import MOST_MEASURED
 from thumbnet.runs.planning.constants import EVALUATION_SHARE, LADDER, MEASURED_S, ROBUSTNESS_SHARE, SETUP_S, Rung
-from thumbnet.runs.planning.ladder import Budget, DataFacts, batch_of, size_cost
+from thumbnet.runs.planning.ladder import Budget, DataFacts, batch_of
+from thumbnet.runs.planning.maps import size_cost
 from thumbnet.runs.planning.reserve import end_s, robustness_s
 
 
