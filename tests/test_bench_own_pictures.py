@@ -292,6 +292,8 @@ def test_clip_art_of_one_thing_is_a_group(own: Any, tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png())
     (place / ".complete").touch()
+    huge = place / "usr/share/openclipart/png/tools/huge.png"
+    Image.new("1", (10_000, 9_000)).save(huge)  # more than 89,478,485 pixels
     groups = {each.path: each.group for each in own.shipped.clipart(own.packages.Packages(tmp_path))}
     assert groups == {
         "animals/birds-Duck_yellow_01.png": "animals/duck",

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import re
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,6 +25,7 @@ STAMPS = "tuxpaint-stamps-default"
 THEMES = ("animals", "food", "household", "plants", "seasonal", "town", "vehicles")  # those with 30 pictures or more
 CLIPART = "openclipart-png"
 CLIPART_THEMES = ("animals", "buildings", "food", "people", "plants", "tools", "transportation")
+MOST_PIXELS = 89_478_485  # that Pillow deems safe
 SUBJECT = re.compile(r"[a-zA-Z]*")  # the first word of a name: what is drawn, as a rule
 VARIANT = re.compile(
     r"([-_ ]*\d+|[-_ ]+(left|right|mirror|flip|front|side|back|top|[a-z]))$"
@@ -84,7 +86,8 @@ def stamps(packages: Packages) -> Iterator[Drawn]:
 
 
 def clipart(packages: Packages) -> Iterator[Drawn]:
-    """The Open Clip Art Library of 2005 by theme, as many people drew it, in many sizes; a group is what is drawn."""
+    """The Open Clip Art Library of 2005 by theme, as many people drew it, in many sizes; a group is what is drawn.
+    Those of more pixels than Pillow deems safe, a dozen, are left out."""
     place = packages.unpacked(CLIPART) / "usr/share/openclipart/png"
     for theme in CLIPART_THEMES:
         for path in sorted((place / theme).rglob("*.png")):
@@ -92,4 +95,13 @@ def clipart(packages: Packages) -> Iterator[Drawn]:
             subject = SUBJECT.match(words[-1])
             assert subject is not None
             name = subject[0].lower() or words[-1]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                try:
+                    with Image.open(path) as image:
+                        num_pixels = image.width * image.height
+                except Image.DecompressionBombError:
+                    continue
+            if num_pixels > MOST_PIXELS:
+                continue
             yield Drawn(theme, f"{'-'.join(words)}.png", path.read_bytes(), group=f"{theme}/{name}")
