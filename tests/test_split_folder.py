@@ -245,7 +245,7 @@ def test_class_folders_are_divided_where_the_file_is_not_meant(tmp_path: Path) -
     [
         ("path,label,split\n1.png,cat,train\n2.png,dog,train\n3.png,dog,test\n", "auto", "divided already: train and"),
         ("path,label\n1.png,cat\n2.png,dog\n", "file", "'3.png' is not listed"),
-        ("path,labels\n1.png,cat;dog\n2.png,dog\n3.png,dog\n", "file", "label 'cat' has 1 image, too few"),
+        ("path,labels\n1.png,cat;dog\n2.png,dog\n3.png,dog\n", "file", "label 'cat' has 1 image for 3 splits"),
         ("path,label\n1.png,cat\n2.png,dog\n3.png,dog\n", "folders", "in .* outside its class folders"),
     ],
 )

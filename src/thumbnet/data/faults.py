@@ -51,6 +51,11 @@ class FolderFaults:
         self._unreadable = unreadable_error(errors, num_files, hint=hint)
         self._unreadable_files = errors
 
+    @property
+    def are_found(self) -> bool:
+        """Whether anything was noted."""
+        return bool(self._errors) or self._unreadable is not None
+
     def has_place_in(self, folder: Path) -> bool:
         """Whether `folder`, or one inside it, could not be listed completely: what seems to be missing may be there."""
         return any(place.is_relative_to(folder) for place in self._places)
@@ -61,7 +66,7 @@ class FolderFaults:
 
     def raise_all(self, path: Path) -> None:
         """Raise what was noted, if anything was; `path` is the folder's name in the message."""
-        if self._errors or self._unreadable is not None:
+        if self.are_found:
             raise self.as_error(path)
 
     def as_error(self, path: Path) -> DataError:

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import UInt8
 
 from thumbnet.data.dataset import Source, Split
+from thumbnet.data.division_faults import add_division_faults
 from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import FolderLayout, LabelledFile, no_images
 from thumbnet.data.folder_tree import FolderTree
@@ -28,7 +29,7 @@ from thumbnet.data.sizes import auto_side, describe_choice, median_sides
 from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.unread import unread_splits
 from thumbnet.errors import DataError
-from thumbnet.specs.data import Labels, WhiteLevels
+from thumbnet.specs.data import Labels, ValFraction, WhiteLevels
 from thumbnet.specs.division import Division
 from thumbnet.specs.sizes import ANY_SIDE, Fit, SideLimits, Sides, as_sides
 
@@ -44,6 +45,7 @@ def read_folder(
     white_levels: WhiteLevels | None = None,
     labels: Labels = "auto",
     division: Division = Division(),
+    val_fraction: ValFraction | None = None,
     show_progress: bool = True,
     progress_after_s: float = PROGRESS_AFTER_S,
     read: ReadPictures = read_pictures,
@@ -60,8 +62,9 @@ def read_folder(
         fit: as in `load_dataset`.
         skip_unreadable: leave out files that cannot be read as pictures; `source.skipped` names them.
         labels: "folders", "file" (labels.csv), or "auto": that file where it is there.
-        division: how the images will be divided; it divides nothing here, but where groups do not fit is told with all
-            other faults, and not once every picture is read.
+        division: how the images will be divided; it divides nothing here, but where groups do not fit, and what has too
+            few pictures, is told with all other faults.
+        val_fraction: likewise, the share that will be held out for validation; None: no image will be held out.
         white_levels, show_progress, progress_after_s: as in `PictureRequest`.
         read: what reads the pictures: into memory, or by way of the cache (see packs/cache.py).
         auto_sides: the least and the largest side that "auto" may choose.
@@ -105,9 +108,19 @@ def read_folder(
     )
     if pictures.unreadable and not skip_unreadable:
         faults.add_unreadable(list(pictures.unreadable.values()), len(layout.files), hint=UNREADABLE_HINT)
-        faults.raise_all(path)
-    kept = [item for item in layout.files if item.file not in pictures.unreadable]
+    kept = [item for item in layout.files if not skip_unreadable or item.file not in pictures.unreadable]
     _check_none_empty(kept, layout, faults)
+    if faults.are_found and val_fraction is not None:  # else dividing them tells it
+        add_division_faults(
+            path,
+            layout,
+            kept,
+            faults,
+            groups=division.groups,
+            folds=division.folds,
+            holds_test="test" not in layout.folders,
+            holds_val=val_fraction != 0 and "val" not in layout.folders,
+        )
     faults.raise_all(path)
     images = pictures.take_images()
     splits = {name: _split(kept, images[name], name, path, layout) for name in layout.folders}

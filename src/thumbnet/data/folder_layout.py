@@ -49,6 +49,7 @@ class FolderLayout:
     `from_file`: the labels are those of labels.csv (see labels_file.py), where files are sorted by name alone and may
     have several labels, or none. Where faults were found, also pictures without a place of theirs are among the files,
     without labels, so that they are read and what else is wrong is told at once; a split may then be missing.
+    `num_unplaced` is the number of pictures that may be of any class, once such faults are mended.
     """
 
     folders: Mapping[str, Path]
@@ -56,6 +57,7 @@ class FolderLayout:
     files: tuple[LabelledFile, ...]
     has_several_labels: bool = False
     from_file: bool = False
+    num_unplaced: int = 0
 
 
 def read_layout(tree: FolderTree, path: Path, faults: FolderFaults) -> FolderLayout:
@@ -84,7 +86,9 @@ def read_layout(tree: FolderTree, path: Path, faults: FolderFaults) -> FolderLay
         files += [LabelledFile(file, name, ()) for file in misplaced]
     if not files:
         raise faults.as_error(path)
-    return FolderLayout(folders, class_names, tuple(files))
+    return FolderLayout(
+        folders, class_names, tuple(files), num_unplaced=sum(not item.labels for item in files)
+    )
 
 
 def require_folder(path: Path) -> None:

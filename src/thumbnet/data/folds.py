@@ -15,9 +15,9 @@ from thumbnet.data.dataset import Split
 from thumbnet.data.divide import divide, fold_numbers
 from thumbnet.data.multi_label_splits import divide_labels
 from thumbnet.data.source_splits import SourceSplits
+from thumbnet.data.too_few import num_units, refuse_few_for_folds
 from thumbnet.data.undivided import with_division_remarks
 from thumbnet.errors import DataError
-from thumbnet.terminal.text import counted
 
 
 class Folded(NamedTuple):
@@ -39,17 +39,18 @@ def fold_of_each(splits: SourceSplits, *, folds: int, split_seed: int) -> Int64[
         DataError: a class has fewer images, or groups, than there are folds.
     """
     pool = pool_of(splits)
-    sizes = class_sizes(pool.labels, len(splits.class_names))
-    for size, name in zip(sizes, splits.class_names, strict=True):
-        if 0 < size < folds:
-            raise DataError(
-                f"class {name!r} has {counted(size, 'image')} for {folds} folds",
-                hint="every fold needs an image of each class: take fewer folds, or add images",
-            )
+    refuse_few_for_folds(
+        num_units(pool.labels, pool.groups, len(splits.class_names)),
+        splits.class_names,
+        folds,
+        unit="image" if pool.groups is None else "group",
+        kind="label" if pool.has_several_labels else "class",
+    )
     if pool.has_several_labels:
         return divide_labels(
             pool.labels, pool.groups, [1 / folds] * folds, seed=split_seed, class_names=splits.class_names
         )
+    sizes = class_sizes(pool.labels, len(splits.class_names))
     return divide(pool.labels, pool.groups, fold_numbers(sizes, folds), seed=split_seed, class_names=splits.class_names)
 
 

@@ -19,11 +19,9 @@ from torch import Tensor
 
 from thumbnet.data.divide import divide
 from thumbnet.data.multi_label_splits import hold_labels_out
-from thumbnet.errors import DataError
-from thumbnet.terminal.text import counted
+from thumbnet.data.too_few import num_units, refuse_few_for_splits
 
 TEST_FRACTION = 0.1  # of the images of a source that has no test split of its own
-MAX_CLASSES_NAMED = 20  # in a message
 
 
 class SplitIndices(NamedTuple):
@@ -62,6 +60,14 @@ def hold_out(
     assert val_fraction >= 0
     assert test_fraction >= 0
     assert val_fraction + test_fraction < 1
+    refuse_few_for_splits(
+        num_units(labels, groups, len(class_names)),
+        class_names,
+        holds_test=test_fraction > 0,
+        holds_val=val_fraction > 0,
+        unit="image" if groups is None else "group",
+        kind="label" if labels.ndim == 2 else "class",
+    )
     if labels.ndim == 2:
         held = hold_labels_out(
             labels,
@@ -146,7 +152,7 @@ def held_out_counts(
     Raises:
         DataError: a class has fewer images than there are splits to fill.
     """
-    _refuse_small(sizes, class_names, holds_test=test_fraction > 0, holds_val=val_fraction > 0)
+    refuse_few_for_splits(sizes, class_names, holds_test=test_fraction > 0, holds_val=val_fraction > 0)
     present = [size for size in sizes if size]
     num_images, counts = sum(present), []
     for size in sizes:
@@ -154,26 +160,6 @@ def held_out_counts(
         least = min(val_per_class, size // 4) if is_rare else 0
         counts.append(_shares(size, test_fraction, val_fraction, least_val=least))
     return counts
-
-
-def _refuse_small(sizes: Sequence[int], class_names: Sequence[str], *, holds_test: bool, holds_val: bool) -> None:
-    """DataError, which names all of them, where classes have fewer images than there are splits to fill."""
-    needed = 1 + holds_test + holds_val
-    fewer = ", or set val_fraction to 0" if holds_val else ""
-    small = {name: size for name, size in zip(class_names, sizes, strict=False) if 0 < size < needed}
-    if len(small) == 1:
-        ((name, size),) = small.items()
-        raise DataError(
-            f"class {name!r} has {counted(size, 'image')} for {needed} splits, expected at least {needed}",
-            hint=f"add images of this class, or take it out{fewer}",
-        )
-    if small:
-        named = [f"{name!r} has {size}" for name, size in small.items()][:MAX_CLASSES_NAMED]
-        more = "" if len(named) == len(small) else f", and {len(small) - len(named):,} more have too few"
-        raise DataError(
-            f"{len(small):,} classes have fewer images than the {needed} splits need: {', '.join(named)}{more}",
-            hint=f"add images of these classes, or take them out{fewer}",
-        )
 
 
 def _shares(num_images: int, test_fraction: float, val_fraction: float, *, least_val: int) -> HeldOutCount:

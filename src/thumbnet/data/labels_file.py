@@ -89,6 +89,7 @@ def read_labels_file(tree: FolderTree, path: Path, faults: FolderFaults) -> Fold
         ),
         has_several_labels=table.has_several,
         from_file=True,
+        num_unplaced=sum(not (labels_of.get(name) or (table.has_several and name in labels_of)) for name in known),
     )
 
 

@@ -92,6 +92,7 @@ def read_folder(spec: DataSpec, options: ReadOptions) -> SourceSplits:
             white_levels=options.white_levels,
             labels=options.labels,
             division=options.division,
+            val_fraction=options.val_fraction,
             show_progress=options.show_progress,
             auto_sides=options.auto_sides,
             read=reader,

@@ -217,7 +217,7 @@ def read_source(spec: DataSpec, options: ReadOptions) -> SourceSplits:
     if given is not None and given.source.name == source_name(spec.data):
         return given
     labels = labels_from(spec.path, options.labels) if spec.name == "folder" else options.labels
-    how = replace(options, show_progress=False, labels=labels, division=Division())  # as a resolved config asks for it
+    how = replace(options, show_progress=False, labels=labels, division=Division(), val_fraction=None)  # how it is read
     key = repr((source_name(spec.data), spec.data_dir, spec.allow_unverified, how))
     if key not in kept:
         kept[key] = replace(_read_source(spec, options), owns_images=False)

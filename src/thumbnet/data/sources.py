@@ -104,6 +104,7 @@ def load_dataset(
             show_progress=show_progress,
             auto_sides=auto_sides,
             division=division,
+            val_fraction=val_fraction,
         ),
     )
     return dataset_of(

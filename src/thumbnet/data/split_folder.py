@@ -18,6 +18,7 @@ import torch
 
 from thumbnet.data.class_counts import ClassCounts, class_table, count_classes
 from thumbnet.data.dataset import SPLIT_NAMES
+from thumbnet.data.division_faults import add_division_faults
 from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import FolderLayout
 from thumbnet.data.folder_tree import FolderTree
@@ -102,7 +103,7 @@ def split_folder(
     _check_target(source, target)
     asked = Division(groups=groups).groups
     require_choice("labels", labels, get_args(Labels))
-    layout = _layout(source, labels, groups=asked, show_progress=show_progress)
+    layout = _layout(source, labels, groups=asked, test=test, val=val, show_progress=show_progress)
     plan = _plan(source, layout, groups=asked, test=test, val=val, split_seed=split_seed)
     folder = target.absolute().parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
     try:
@@ -145,9 +146,11 @@ def _check_target(source: Path, target: Path) -> None:
         raise ConfigError(f"{target} is not empty" if target.is_dir() else f"{target} is a file", hint=hint)
 
 
-def _layout(path: Path, labels: Labels, *, groups: str, show_progress: bool) -> FolderLayout:
-    """The pictures and their labels; DataError, which names all faults, where there is something else, or where the
-    groups do not fit."""
+def _layout(
+    path: Path, labels: Labels, *, groups: str, test: float, val: float, show_progress: bool
+) -> FolderLayout:
+    """The pictures and their labels; DataError, which names all faults, where there is something else, where the
+    groups do not fit, and what else has too few pictures for the shares."""
     faults = FolderFaults()
 
     def note(folder: Path, error: DataError) -> None:
@@ -170,9 +173,26 @@ def _layout(path: Path, labels: Labels, *, groups: str, show_progress: bool) -> 
     elif layout.folders != {"train": path}:
         names = " and ".join(f"{folder.name}/" for folder in layout.folders.values())
         faults.add(DataError(f"{path} has {names} of its own", hint="give a folder that holds class folders only"))
-    check_groups(unread_splits(path, layout), groups, path, faults, are_divided_anew=True)
+    unread = unread_splits(path, layout)
+    check_groups(unread, groups, path, faults, are_divided_anew=True)
+    if faults.are_found and layout.folders.keys() == {"train"}:  # else dividing them tells it
+        add_division_faults(
+            path,
+            layout,
+            layout.files,
+            faults,
+            groups=groups,
+            holds_test=test > 0,
+            holds_val=val > 0,
+            hint=_too_few_hint(resolve_groups(groups, unread)),
+        )
     faults.raise_all(path)
     return layout
+
+
+def _too_few_hint(groups: str) -> str:
+    without_groups = "" if groups == "off" else ", or the groups with --groups off"
+    return f"add pictures, take such classes out, or leave a split out with --val 0{without_groups}"
 
 
 def _is_regular(file: Path) -> bool:
@@ -196,11 +216,7 @@ def _plan(path: Path, layout: FolderLayout, *, groups: str, test: float, val: fl
             groups=grouped.train.groups,
         )
     except DataError as error:
-        raise DataError(
-            error.message,
-            hint="add pictures, take such classes out, or leave a split out with --val 0"
-            + ("" if resolved == "off" else ", or the groups with --groups off"),
-        ) from error
+        raise DataError(error.message, hint=_too_few_hint(resolved)) from error
     splits = [""] * len(layout.files)
     for name, part in indices._asdict().items():
         for index in part.tolist():

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from thumbnet.data.hold_out import TEST_FRACTION, held_out_counts
 from thumbnet.data.source_registry import val_fraction_of
 from thumbnet.data.source_splits import SourceSplits
+from thumbnet.data.too_few import num_units, refuse_few_for_splits
 from thumbnet.errors import ConfigError
 from thumbnet.specs.checks import require
 from thumbnet.specs.data import ValFraction, check_val_fraction
@@ -41,6 +42,7 @@ def val_share(splits: SourceSplits, val_fraction: ValFraction, val_per_class: in
 
     Raises:
         ConfigError: images of rare classes are to be held out, and none of any.
+        DataError: a class has fewer images, or groups, than there are splits to fill.
     """
     check_val_fraction(val_fraction)
     per_class = val_per_class or 0
@@ -57,6 +59,11 @@ def val_share(splits: SourceSplits, val_fraction: ValFraction, val_per_class: in
     if splits.train.has_several_labels:
         least = max(MIN_FRACTION, min(MAX_FRACTION, MIN_IMAGES / len(splits.train)))
         return ValShare(math.ceil(least * STEPS) / STEPS, per_class)
+    if splits.train.groups is not None:  # which may be fewer than the images that the rule counts
+        numbers = num_units(splits.train.labels, splits.train.groups, len(splits.class_names))
+        refuse_few_for_splits(
+            numbers, splits.class_names, holds_test=splits.test is None, holds_val=True, unit="group"
+        )
     sizes = splits.train.labels.bincount(minlength=len(splits.class_names)).tolist()
     fraction = rule(sizes, test_fraction=TEST_FRACTION if splits.test is None else 0.0, class_names=splits.class_names)
     return ValShare(fraction, MIN_OF_A_RARE_CLASS if val_per_class is None else val_per_class)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -59,8 +59,9 @@ class ReadOptions:
 
     Sources that obey `image_shape` get pictures of `wanted_sides`, which may differ from each other or be left to the
     source ("auto", within `auto_sides`), cropped or letterboxed (`fit`). `labels` says what names the classes of a
-    folder's pictures. `division` is how the images will be divided once they are read, so that a source may refuse
-    before it reads them what will not fit.
+    folder's pictures. `division`, and `val_fraction` of the training images for validation (None: no image will be held
+    out), is how the images will be divided once they are read, so that a source may tell what will not fit with all
+    that is wrong with it.
     """
 
     image_size: int = IMAGE_SIZE
@@ -72,6 +73,7 @@ class ReadOptions:
     labels: Labels = "auto"
     auto_sides: SideLimits = ANY_SIDE
     division: Division = Division()
+    val_fraction: ValFraction | None = None
 
     def __post_init__(self) -> None:
         require_choice("labels", self.labels, get_args(Labels))
@@ -88,15 +90,23 @@ class ReadOptions:
         show_progress: bool = True,
         auto_sides: SideLimits = ANY_SIDE,
         division: Division = Division(),
+        val_fraction: ValFraction | None = None,
     ) -> ReadOptions:
         """With a checked size of any kind."""
+        options = cls(
+            skip_unreadable=skip_unreadable,
+            white_levels=white_levels,
+            show_progress=show_progress,
+            fit=fit,
+            labels=labels,
+            division=division,
+            val_fraction=val_fraction,
+        )
         if isinstance(image_size, int):
-            return cls(
-                image_size, skip_unreadable, white_levels, show_progress, fit=fit, labels=labels, division=division
-            )
+            return replace(options, image_size=image_size)
         shape: Sides | Literal["auto"] = "auto" if image_size == "auto" else as_sides(image_size)
         side = IMAGE_SIZE if shape == "auto" else max(shape)
-        return cls(side, skip_unreadable, white_levels, show_progress, shape, fit, labels, auto_sides, division)
+        return replace(options, image_size=side, shape=shape, auto_sides=auto_sides)
 
     @property
     def wanted_sides(self) -> Sides | Literal["auto"]:
