@@ -254,7 +254,7 @@ def test_the_command_of_folds_lets_each_of_them_choose_again(
         dataset, resolved = load_data(asked.replace(init=chosen), say=say_nothing)
         run = load_run(small_run)
         first = replace(run, config=resolved, card=replace(run.card, image_shape=dataset.image_shape))
-        command = folds_command(RunDir(tmp_path), first, FoldList(2, (0,), ""))
+        command = folds_command(RunDir(tmp_path), [first], FoldList(2, (0,), ""))
         assert command.endswith("--init auto --folds 2") or command == "thumbnet train --recipe shared.toml --folds 2"
 
 

@@ -64,7 +64,7 @@ def build_report_of_folds(
             names=image_names(dataset.test, gallery),
             summary=summarize_trace(trace, dataset.image_shape),
             graph_svg=graph_svg(trace, type(first.model).__name__),
-            command=folds_command(folder, first, found.folds),
+            command=folds_command(folder, runs, found.folds),
             config_toml=config_to_toml(folder.read_config(SHARED_CONFIG).replace(data_dir=None)),
             robustness=robustness,
             robustness_note=note,

@@ -73,7 +73,7 @@ def build_folds_report(folder: RunDir, runs: Sequence[Run], found: OutOfFold, pl
             robustness_note=note,
             summary=summarize_trace(trace, dataset.image_shape),
             graph_svg=graph_svg(trace, type(first.model).__name__),
-            command=folds_command(folder, first, found.folds),
+            command=folds_command(folder, runs, found.folds),
             config_toml=config_to_toml(folder.read_config(SHARED_CONFIG).replace(data_dir=None)),
             folds=folds_content(runs, found),
         )

@@ -15,7 +15,7 @@ from thumbnet.data.streamed import chosen_of
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.runs.as_read import without_training_remarks
 from thumbnet.runs.files.metrics import known_metrics
-from thumbnet.runs.files.names import LEAKS, SHARED_CONFIG
+from thumbnet.runs.files.names import CONFIG, LEAKS, SHARED_CONFIG
 from thumbnet.runs.folds.pooled import PooledFolds, source_order
 from thumbnet.runs.folds.rows import LABELS, shown
 from thumbnet.runs.folds.table import FoldList
@@ -110,7 +110,9 @@ def fold_notes(folder: RunDir, runs: Sequence[Run], found: PooledFolds, own: Dat
         )
     of_all = {**first.metrics, "num_leaks": 0, "stopped_early": False, "kept_epoch": 0, "steps": 0}
     plan, metrics = folder.read_plan(), [run.metrics for run in runs]
-    notes += report_notes(first.config, replace(own, num_excluded=0), of_all, plan)
+    notes += report_notes(
+        first.config, replace(own, num_excluded=0), of_all, plan, scored_on="Each fold"
+    )
     notes += describe_stopping_of_several([run.config for run in runs], metrics)
     notes += describe_longest(plan, metrics)
     if num_excluded:
@@ -123,13 +125,23 @@ def fold_notes(folder: RunDir, runs: Sequence[Run], found: PooledFolds, own: Dat
     return notes
 
 
-def folds_command(folder: RunDir, first: Run, folds: FoldList) -> str:
-    """The command that trains the same again."""
+def folds_command(folder: RunDir, runs: Sequence[Run], folds: FoldList) -> str:
+    """The command that trains the same again; where minutes were planned, that of one run, with the steps that its own
+    clock made, before that of all, which has none of them."""
+    first = runs[0]
     config, asked = first.config, folder.read_asked()
     if asked is not None and asked.init == AUTO_INIT:
         config = config.replace(init=AUTO_INIT)  # which each fold then chooses for itself again
     command = reproducing_command(config, asked, sides=first.card.image_shape[1:])
+    own = ""
     if command.startswith(RECIPE_FROM_CONFIG):
-        command = f"thumbnet train --recipe {SHARED_CONFIG}{command.removeprefix(RECIPE_FROM_CONFIG)}"
+        more = command.removeprefix(RECIPE_FROM_CONFIG)
+        command = f"thumbnet train --recipe {SHARED_CONFIG}{more}"
+        own = f"thumbnet train --recipe {first.path.name}/{CONFIG}{more}"
     seeds = f" --seeds {len(folds.seeds)}" if len(folds.seeds) > 1 else ""
-    return f"{command} --folds {folds.num_folds}{seeds}"
+    command = f"{command} --folds {folds.num_folds}{seeds}"
+    if not own or folder.read_plan() is None:
+        return command
+    one = f"# the weights of {first.path.name} again, by the steps that its own clock made; likewise of each other run"
+    anew = "# all of them anew, in the steps of the plan: other weights where a clock made more, or fewer"
+    return "\n".join([one, own, anew, command])

@@ -48,13 +48,15 @@ def report_notes(
     metrics: Mapping[str, object],
     plan: PlanRecord | None,
     init_choice: InitChoice | None = None,
+    *,
+    scored_on: str = "The test set",
 ) -> list[str]:
-    """What a reader must know to take the figures for what they are."""
+    """What a reader must know to take the figures for what they are; `scored_on` begins the sentence on that."""
     is_best = config.stopping.keep_weights == "best"
     scored = {
-        "end": f"The test set was scored once, {'at the end' if is_best else 'after the last epoch'}, in one view; it "
+        "end": f"{scored_on} was scored once, {'at the end' if is_best else 'after the last epoch'}, in one view; it "
         "picked nothing.",
-        "each-epoch": "The test set was scored after every epoch; the figures are those of "
+        "each-epoch": f"{scored_on} was scored after every epoch; the figures are those of "
         f"{'the weights that are kept' if is_best else 'the last one'}.",
     }
     notes = [scored[config.score_test], *describe_stopping(config, metrics)]
