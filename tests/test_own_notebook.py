@@ -15,6 +15,8 @@ from guide_pictures import keep_one_of, sort_into_folders
 from small_runs import small_config
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "own_pictures.ipynb"
+GUIDE = NOTEBOOK.parents[1] / "docs" / "guides" / "own-pictures.md"
+MOST_CELLS = 25
 SHOWS_PICTURES = ("draw_gallery", "draw_batch", "draw_preview", "saliency_maps", "misclassified")
 SECTIONS = (
     "Pictures in folders",
@@ -44,6 +46,15 @@ def test_it_has_its_sections_and_public_names_only(notebook: nbformat.NotebookNo
     ast.parse(code)
     assert set(re.findall(r"thumbnet\.(\w+)", code)) <= set(thumbnet.__all__)
     assert not re.search(r"from thumbnet|import thumbnet\.", code)
+
+
+def test_it_is_short_installs_itself_and_names_the_report(notebook: nbformat.NotebookNode) -> None:
+    nbformat.validate(notebook)  # type: ignore[no-untyped-call]
+    assert len(notebook.cells) <= MOST_CELLS
+    first = notebook.cells[0].source
+    assert {line for line in GUIDE.read_text().splitlines() if line.startswith("pip install")} <= set(first.splitlines())
+    (naming,) = [source for source in codes(notebook) if "report.html" in source]
+    assert "first.path" in naming
 
 
 def test_no_picture_is_in_it(notebook: nbformat.NotebookNode) -> None:
@@ -87,5 +98,6 @@ def test_its_code_runs(
     printed = capsys.readouterr().out
     assert "defective: 206 pictures\nfine: 451 pictures" in printed
     assert "picked by recall 0.9" in printed
+    assert (Path(str(namespace["work"])) / "first" / "report.html").as_uri() in printed
     assert "657 images out of fold" in printed
     assert (Path(str(namespace["work"])) / "page" / "index.html").is_file()
