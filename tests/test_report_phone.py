@@ -1,4 +1,4 @@
-"""The report of two classes on a phone, in headless Chromium: nothing is cut, files are named, in both schemes.
+"""Reports of every kind on a phone, in headless Chromium: nothing is cut, files are named, in both schemes.
 
 THUMBNET_SCREENSHOTS may name a folder to which the pictures go.
 """
@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from selenium.webdriver import Chrome, Keys
 
 from browser import axe_violations, console_errors, emulate, open_browser, open_file, overflowing, save_screenshot
+from phone_pages import PAGES
 from report_page import find, find_all, numbers_in
-from two_class_report import CLASSES, two_class_predictions, write_two_class_report
+from two_class_report import CLASSES, two_class_predictions
 
 pytestmark = pytest.mark.browser
 
@@ -35,23 +37,30 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    write_two_class_report(path)
-    return path
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Reports by name, each made when it is first asked for."""
+    return cache(lambda name: PAGES[name](tmp_path_factory.mktemp(name)))
+
+
+@pytest.fixture(scope="module")
+def report(pages: Callable[[str], Path]) -> Path:
+    return pages("two-classes")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_cut_on_a_phone(browser: Chrome, report: Path, width: int, scheme: str, tmp_path: Path) -> None:
-    open_file(browser, report)
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_cut_on_a_phone(
+    browser: Chrome, pages: Callable[[str], Path], name: str, width: int, scheme: str, tmp_path: Path
+) -> None:
+    open_file(browser, pages(name))
     emulate(browser, size=(width, HEIGHT), scheme=scheme)
-    save_screenshot(browser, f"two-classes-{width}-{scheme}", tmp_path)
+    save_screenshot(browser, f"{name}-{width}-{scheme}", tmp_path)
     assert overflowing(browser, width) == []
     assert browser.execute_script(CUT) == []
-    areas = "document.querySelectorAll('#confusion .scroll, #classes .scroll')"
-    scrolled = f"return [...{areas}].map(e => e.scrollWidth - e.clientWidth)"
-    assert browser.execute_script(scrolled) == [0, 0]
+    areas = "document.querySelectorAll('#confusion .scroll, #classes .scroll, #wrong .scroll')"
+    scrolled = browser.execute_script(f"return [...{areas}].map(e => e.scrollWidth - e.clientWidth)")
+    assert scrolled == [0] * (3 if name == "seeds" else 2)
     assert axe_violations(browser) == []
     assert console_errors(browser) == []
 
