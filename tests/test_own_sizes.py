@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from odd_pictures import make_classes
 from test_report import history, report_of, values_of
 from thumbnet.cli import main
 from thumbnet.data.dataset import Dataset
@@ -171,6 +172,18 @@ def test_a_preview_has_the_image_size_asked_for(folder: Path, tmp_path: Path) ->
         with Image.open(out) as picture:
             sizes[side] = np.asarray(picture.convert("L")).std()
     assert sizes["64"] != sizes["32"]
+
+
+def test_a_preview_holds_nothing_out_for_validation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It had advised `val_fraction`, which the command has no option for."""
+    words = ["data", "preview", "--data", f"folder:{tmp_path / 'pets'}", "--out", str(tmp_path / "out.png")]
+    make_classes(tmp_path / "pets", num_images=2)
+    assert main(words) == 0
+    (tmp_path / "pets" / "dog" / "1.png").unlink()
+    assert main(words) != 0
+    told = capsys.readouterr().err
+    assert "class 'dog' has 1 image for 2 splits" in told
+    assert "val_fraction" not in told
 
 
 def test_people_are_shown_the_files_pixels(folder: Path, dataset: Dataset) -> None:

@@ -61,7 +61,13 @@ def preview_augmentation(
     """
     require_seed("seed", seed)
     inputs = Inputs(augmentation=augmentation)
-    dataset = load_dataset(data, data_dir=data_dir, allow_unverified=allow_unverified, image_size=image_size)
+    dataset = load_dataset(
+        data,
+        data_dir=data_dir,
+        allow_unverified=allow_unverified,
+        image_size=image_size,
+        val_fraction=0.0,  # of which nothing is shown: so a class needs no image for it
+    )
     return draw_batch(dataset, build_augmentations(inputs, dataset), seed=seed)
 
 
