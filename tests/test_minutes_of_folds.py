@@ -15,12 +15,15 @@ from test_minutes import record_of
 from thumbnet.cli import main
 from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.folds import report_parts
 from thumbnet.runs.folds import train as folds_train
 from thumbnet.runs.folds.runs import FoldRuns, load_folds
+from thumbnet.runs.folds.table import FoldList
 from thumbnet.runs.folds.train import train_folds
 from thumbnet.runs.planning.choose import Planned
 from thumbnet.runs.planning.facts import facts_of
 from thumbnet.runs.planning.record import PlanRecord
+from thumbnet.runs.reproduce import PYTHON_FROM_CONFIG
 from thumbnet.runs.resolve import load_data, say_nothing
 from thumbnet.runs.run import RunDir
 from thumbnet.runs.train import train
@@ -94,6 +97,16 @@ def test_the_report_says_which_command_gives_the_same_weights(folds: FoldRuns, t
     ]
     assert lines[0].startswith("# the weights of fold-0 again, by the steps that its own clock made")
     assert "other weights" in lines[2]
+
+
+def test_code_that_was_given_in_python_is_given_again(folds: FoldRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = f"{PYTHON_FROM_CONFIG}model=...)"
+    monkeypatch.setattr(report_parts, "reproducing_command", lambda *_, **__: given)
+    command = report_parts.folds_command(RunDir(folds.path), folds.runs, FoldList(2, (0, 1), ""))
+    assert [line for line in command.splitlines() if not line.startswith("#")] == [
+        'thumbnet.train(thumbnet.load_recipe("fold-0/config.toml"), model=...)',
+        'thumbnet.train_folds(thumbnet.load_recipe("shared.toml"), model=..., num_folds=2, num_seeds=2)',
+    ]
 
 
 def test_the_report_says_that_each_fold_was_scored_once(folds: FoldRuns, tmp_path: Path) -> None:

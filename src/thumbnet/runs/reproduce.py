@@ -30,7 +30,7 @@ OPTIONS = (
 )  # that the command has by name
 PATHS = ("init", "teacher", "exclude")  # that a resolved config has in full
 RECIPE_FROM_CONFIG = "thumbnet train --recipe config.toml"
-IN_PYTHON = 'thumbnet.train(thumbnet.load_recipe("config.toml"), {}=...)'  # with what was given in Python
+PYTHON_FROM_CONFIG = 'thumbnet.train(thumbnet.load_recipe("config.toml"), '  # followed by what was given in Python
 
 
 def reproducing_command(config: TrainConfig, asked: TrainConfig | None, *, sides: tuple[int, int]) -> str:
@@ -79,7 +79,8 @@ def _command_with_code(config: TrainConfig) -> str:
     """The same for a run with code of the user's own: it has copies of files, not of what was given in Python."""
     parts = {"model": config.model, "augmentation": config.inputs.augmentation}
     given = [name for name, value in parts.items() if isinstance(value, str) and value.startswith(GIVEN)]
-    return IN_PYTHON.format("=..., ".join(given)) if given else f"{RECIPE_FROM_CONFIG} --trust-code"
+    values = ", ".join(f"{name}=..." for name in given)
+    return f"{PYTHON_FROM_CONFIG}{values})" if given else f"{RECIPE_FROM_CONFIG} --trust-code"
 
 
 def _settings(name: str, value: object) -> list[str]:

@@ -22,7 +22,7 @@ from thumbnet.runs.folds.table import FoldList
 from thumbnet.runs.leaks import kept_leaks
 from thumbnet.runs.planning.reasons import describe_longest
 from thumbnet.runs.reports.facts import report_facts, report_notes
-from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG, reproducing_command
+from thumbnet.runs.reproduce import PYTHON_FROM_CONFIG, RECIPE_FROM_CONFIG, reproducing_command
 from thumbnet.runs.run import Run, RunDir
 from thumbnet.runs.stopping import describe_stopping_of_several
 from thumbnet.terminal.text import counted
@@ -133,15 +133,18 @@ def folds_command(folder: RunDir, runs: Sequence[Run], folds: FoldList) -> str:
     if asked is not None and asked.init == AUTO_INIT:
         config = config.replace(init=AUTO_INIT)  # which each fold then chooses for itself again
     command = reproducing_command(config, asked, sides=first.card.image_shape[1:])
-    own = ""
-    if command.startswith(RECIPE_FROM_CONFIG):
-        more = command.removeprefix(RECIPE_FROM_CONFIG)
-        command = f"thumbnet train --recipe {SHARED_CONFIG}{more}"
-        own = f"thumbnet train --recipe {first.path.name}/{CONFIG}{more}"
-    seeds = f" --seeds {len(folds.seeds)}" if len(folds.seeds) > 1 else ""
-    command = f"{command} --folds {folds.num_folds}{seeds}"
-    if not own or folder.read_plan() is None:
-        return command
+    is_python = command.startswith(PYTHON_FROM_CONFIG)
+    from_config = is_python or command.startswith(RECIPE_FROM_CONFIG)
+    own = command.replace(CONFIG, f"{first.path.name}/{CONFIG}", 1)
+    together = command.replace(CONFIG, SHARED_CONFIG, 1) if from_config else command
+    numbers = {"folds": folds.num_folds} | ({"seeds": len(folds.seeds)} if len(folds.seeds) > 1 else {})
+    if is_python:
+        given = "".join(f", num_{name}={number}" for name, number in numbers.items())
+        together = f"{together.replace('train(', 'train_folds(', 1).removesuffix(')')}{given})"
+    else:
+        together += "".join(f" --{name} {number}" for name, number in numbers.items())
+    if not from_config or folder.read_plan() is None:
+        return together
     one = f"# the weights of {first.path.name} again, by the steps that its own clock made; likewise of each other run"
     anew = "# all of them anew, in the steps of the plan: other weights where a clock made more, or fewer"
-    return "\n".join([one, own, anew, command])
+    return "\n".join([one, own, anew, together])
