@@ -1,4 +1,4 @@
-"""Report pages of every kind, with long names of folder, classes and files, of networks that guess: for small screens."""
+"""Report pages of every kind, with long names of folder, classes and files, of networks that guess."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from small_runs import small_config
-from two_class_report import CLASSES, write_two_class_report
 from thumbnet.config import TrainConfig
 from thumbnet.runs.folds.train import train_folds
 from thumbnet.runs.seeds.train import train_seeds
 from thumbnet.runs.train import train
 from thumbnet.runs.write_report import write_report
+from two_class_report import CLASSES, write_two_class_report
 
 NUM_IMAGES = 60
 FILE = "string_north_east_module_{:05}_electroluminescence_2026-11-28.png"

@@ -52,7 +52,9 @@ def test_it_is_short_installs_itself_and_names_the_report(notebook: nbformat.Not
     nbformat.validate(notebook)  # type: ignore[no-untyped-call]
     assert len(notebook.cells) <= MOST_CELLS
     first = notebook.cells[0].source
-    assert {line for line in GUIDE.read_text().splitlines() if line.startswith("pip install")} <= set(first.splitlines())
+    assert {line for line in GUIDE.read_text().splitlines() if line.startswith("pip install")} <= set(
+        first.splitlines()
+    )
     (naming,) = [source for source in codes(notebook) if "report.html" in source]
     assert "first.path" in naming
 

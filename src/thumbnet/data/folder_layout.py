@@ -86,9 +86,7 @@ def read_layout(tree: FolderTree, path: Path, faults: FolderFaults) -> FolderLay
         files += [LabelledFile(file, name, ()) for file in misplaced]
     if not files:
         raise faults.as_error(path)
-    return FolderLayout(
-        folders, class_names, tuple(files), num_unplaced=sum(not item.labels for item in files)
-    )
+    return FolderLayout(folders, class_names, tuple(files), num_unplaced=sum(not item.labels for item in files))
 
 
 def require_folder(path: Path) -> None:

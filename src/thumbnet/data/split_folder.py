@@ -146,9 +146,7 @@ def _check_target(source: Path, target: Path) -> None:
         raise ConfigError(f"{target} is not empty" if target.is_dir() else f"{target} is a file", hint=hint)
 
 
-def _layout(
-    path: Path, labels: Labels, *, groups: str, test: float, val: float, show_progress: bool
-) -> FolderLayout:
+def _layout(path: Path, labels: Labels, *, groups: str, test: float, val: float, show_progress: bool) -> FolderLayout:
     """The pictures and their labels; DataError, which names all faults, where there is something else, where the
     groups do not fit, and what else has too few pictures for the shares."""
     faults = FolderFaults()

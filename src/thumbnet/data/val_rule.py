@@ -61,9 +61,7 @@ def val_share(splits: SourceSplits, val_fraction: ValFraction, val_per_class: in
         return ValShare(math.ceil(least * STEPS) / STEPS, per_class)
     if splits.train.groups is not None:  # which may be fewer than the images that the rule counts
         numbers = num_units(splits.train.labels, splits.train.groups, len(splits.class_names))
-        refuse_few_for_splits(
-            numbers, splits.class_names, holds_test=splits.test is None, holds_val=True, unit="group"
-        )
+        refuse_few_for_splits(numbers, splits.class_names, holds_test=splits.test is None, holds_val=True, unit="group")
     sizes = splits.train.labels.bincount(minlength=len(splits.class_names)).tolist()
     fraction = rule(sizes, test_fraction=TEST_FRACTION if splits.test is None else 0.0, class_names=splits.class_names)
     return ValShare(fraction, MIN_OF_A_RARE_CLASS if val_per_class is None else val_per_class)

@@ -110,9 +110,7 @@ def fold_notes(folder: RunDir, runs: Sequence[Run], found: PooledFolds, own: Dat
         )
     of_all = {**first.metrics, "num_leaks": 0, "stopped_early": False, "kept_epoch": 0, "steps": 0}
     plan, metrics = folder.read_plan(), [run.metrics for run in runs]
-    notes += report_notes(
-        first.config, replace(own, num_excluded=0), of_all, plan, scored_on="Each fold"
-    )
+    notes += report_notes(first.config, replace(own, num_excluded=0), of_all, plan, scored_on="Each fold")
     notes += describe_stopping_of_several([run.config for run in runs], metrics)
     notes += describe_longest(plan, metrics)
     if num_excluded:
