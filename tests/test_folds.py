@@ -326,7 +326,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_read(
 
 
 def test_a_class_with_fewer_images_than_folds_is_refused(config: TrainConfig, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="class '0' has 20 images for 21 folds"):
+    with pytest.raises(DataError, match="than the 21 folds need: '0' has 20, '1' has 20"):
         train_folds(config, num_folds=21, run_dir=tmp_path / "folds", log_style="silent")
     assert not (tmp_path / "folds").exists()
 
