@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from test_own_code import NET
 from test_ranks import free_port
 from thumbnet.cli import main
 from thumbnet.runs.run import RunDir, load_run
@@ -67,8 +68,11 @@ def test_a_process_that_fails_says_why_once_and_first(where: str, tmp_path: Path
     assert said.index("nosuch0") < said.index("ChildFailedError")
 
 
-def test_torchrun_begins_again_after_the_last_epoch(tmp_path: Path) -> None:
-    status, said = torchrun("--max-restarts", "1", str(HERE / "rank_killed.py"), *TRAIN, folder=tmp_path)
+def test_torchrun_begins_again_after_the_last_epoch_of_a_network_of_the_users(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET)
+    own = ["--set", "model=net.py:Net", "--set", "augmentation=net.py:noise", "--set", "flip=false"]
+    train = ["train", "--data", "digits", "--epochs", "3", "--no-pictures", *own]
+    status, said = torchrun("--max-restarts", "1", str(HERE / "rank_killed.py"), *train, folder=tmp_path)
     assert status == 0, said
     assert "after epoch 1 of 3" in said
     (folder,) = (tmp_path / "runs").iterdir()

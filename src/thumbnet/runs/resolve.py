@@ -159,6 +159,17 @@ def _num_epochs(config: TrainConfig, steps_per_epoch: int) -> int:
     return epochs
 
 
+def execute_own_code(config: TrainConfig) -> None:
+    """Execute the files of the user's own that a config names: a run's copy of such a file needs no trust then.
+
+    Raises:
+        ConfigError: as `resolved_reference`.
+    """
+    for name in (config.model, config.inputs.augmentation):
+        if isinstance(name, str):
+            resolved_reference(name)
+
+
 def _resolved_code(inputs: Inputs) -> Inputs:
     """With an augmentation of the user's own, its file's name and digest."""
     assert isinstance(inputs.augmentation, str)

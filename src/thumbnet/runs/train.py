@@ -21,7 +21,7 @@ from thumbnet.runs.planning.choose import plan_training
 from thumbnet.runs.planning.constants import INIT_TRIAL_SHARE
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.ranks import over_ranks, remember_folder
-from thumbnet.runs.resolve import Say, describe_data, describe_val, say_nothing, speaker
+from thumbnet.runs.resolve import Say, describe_data, describe_val, execute_own_code, say_nothing, speaker
 from thumbnet.runs.resume import ResumeOptions, go_on
 from thumbnet.runs.run import Run, create_run_dir
 from thumbnet.runs.train_in_folder import train_in_folder
@@ -83,6 +83,11 @@ def train(
     config = with_own_code(load_recipe() if config is None else config, model, augmentation)
     began_s = time.perf_counter() if began_s is None else began_s
     restarted = ResumeOptions(log_style=log_style, pictures=pictures, accept_changes=True, loggers=tuple(loggers))
+
+    def after_restart(folder: Path) -> Run:
+        execute_own_code(config)
+        return go_on(folder, restarted, dataset=dataset, on_epoch_end=on_epoch_end)
+
     return over_ranks(
         lambda: _train_new(
             config,
@@ -94,7 +99,7 @@ def train(
             on_epoch_end=on_epoch_end,
             loggers=loggers,
         ),
-        go_on=lambda folder: go_on(folder, restarted, dataset=dataset, on_epoch_end=on_epoch_end),
+        go_on=after_restart,
     )
 
 
