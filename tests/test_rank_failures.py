@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -104,6 +105,33 @@ def test_no_word_is_waited_for_once_a_process_has_failed(monkeypatch: pytest.Mon
     for waits in (lambda: here.agree(None), lambda: here.tell_all("here")):
         with pytest.raises(RankLostError, match="another process of this training has failed"):
             waits()
+
+
+@pytest.mark.parametrize("waits", [lambda here: here.agree(None), lambda here: here.tell_all("here")])
+def test_a_word_is_waited_for_only_so_long(waits: Callable[[Ranks], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "WORD_LIMIT_S", 0.05)
+    here = Ranks(SECOND_MACHINE, 1)
+    here._store = HashStore()
+    with pytest.raises(TrainingError, match="the first process has not said how it goes on for") as caught:
+        waits(here)
+    assert not isinstance(caught.value, RankLostError)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_processes_that_do_not_begin_are_waited_for_only_so_long(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_store, "MEET_LIMIT_S", 0.05)
+    with pytest.raises(RankLostError, match="another process of this training has not begun for"):
+        meet(HashStore(), rank, 2)
+
+
+def test_the_process_that_has_the_store_waits_only_so_long_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_store, "PART_LIMIT_S", 0.05)
+    first, second = HashStore(), HashStore()
+    rank_store.part(second, SECOND_MACHINE)  # which does not wait
+    with pytest.raises(RankLostError, match=r"the training is done, .* has not heard so within 0\.05 seconds"):
+        rank_store.part(first, Launch(0, 0, 2, "127.0.0.1", 29500))
+    rank_store.part(second, Launch(0, 0, 2, "127.0.0.1", 29500))
+    rank_store.part(first, Launch(0, 0, 2, "127.0.0.1", 29500, is_store_kept=True))
 
 
 @pytest.mark.parametrize(
