@@ -107,12 +107,17 @@ def test_no_word_is_waited_for_once_a_process_has_failed(monkeypatch: pytest.Mon
             waits()
 
 
-@pytest.mark.parametrize("waits", [lambda here: here.agree(None), lambda here: here.tell_all("here")])
-def test_a_word_is_waited_for_only_so_long(waits: Callable[[Ranks], object], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("waits", "who"),
+    [(lambda here: here.agree(None), "the first process"), (lambda here: here.tell_all("here"), "another process")],
+)
+def test_a_word_is_waited_for_only_so_long(
+    waits: Callable[[Ranks], object], who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ranks, "WORD_LIMIT_S", 0.05)
     here = Ranks(SECOND_MACHINE, 1)
     here._store = HashStore()
-    with pytest.raises(TrainingError, match="the first process has not said how it goes on for") as caught:
+    with pytest.raises(TrainingError, match=f"{who} has not said how it goes on for") as caught:
         waits(here)
     assert not isinstance(caught.value, RankLostError)
 

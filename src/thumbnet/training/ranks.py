@@ -145,7 +145,7 @@ class Ranks:
             if word is not None:
                 self._store.set(key, word)
                 return word
-            wait_for(lambda: self._are_said([key]), limit_s=WORD_LIMIT_S, late=_no_word_came())
+            wait_for(lambda: self._are_said([key]), limit_s=WORD_LIMIT_S, late=_no_word_came("the first process"))
             return self._store.get(key).decode()
 
     def tell_all(self, word: str) -> list[str]:
@@ -158,7 +158,7 @@ class Ranks:
         self._num_words += 1
         with lost_where_it_fails():
             self._store.set(keys[self.rank], word)
-            wait_for(lambda: self._are_said(keys), limit_s=WORD_LIMIT_S, late=_no_word_came())
+            wait_for(lambda: self._are_said(keys), limit_s=WORD_LIMIT_S, late=_no_word_came("another process"))
             return [self._store.get(key).decode() for key in keys]
 
     def _are_said(self, keys: list[str]) -> bool:
@@ -241,8 +241,8 @@ def joined(launch: Launch) -> Iterator[Ranks]:
         ranks.leave()
 
 
-def _no_word_came() -> TrainingError:
+def _no_word_came(who: str) -> TrainingError:
     return TrainingError(
-        f"the first process has not said how it goes on for {WORD_LIMIT_S / 3600:g} hours",
+        f"{who} has not said how it goes on for {WORD_LIMIT_S / 3600:g} hours",
         hint="read and cache the data beforehand in one process, then start torchrun again",
     )
