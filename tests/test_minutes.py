@@ -37,7 +37,7 @@ from thumbnet.runs.folds.config import shared_config
 from thumbnet.runs.folds.table import FoldTable
 from thumbnet.runs.listing import list_runs
 from thumbnet.runs.lr import find_recipe_lr
-from thumbnet.runs.planning import apply, choose, facts, ladder, reasons
+from thumbnet.runs.planning import apply, choose, facts, ladder, measured, reasons
 from thumbnet.runs.planning.apply import candidate_rungs, has_open_stem, is_planned, with_model_of_init, with_rung
 from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.constants import LADDER, MEASURED_S, OTHER_MODELS, SCALES, Rung
@@ -328,6 +328,13 @@ def test_test_images_that_are_scored_after_every_epoch_take_time(tmp_path: Path)
         for score_test in ("end", "each-epoch")
     )
     assert always.scoring_s - once.scoring_s == pytest.approx(1e-4 * always.facts.num_test)
+
+
+def test_at_most_a_fifth_is_trained_between_two_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured, "CHECKPOINT_S", 2.0)  # by its share of the time, it would come every 40 epochs
+    planned = FakeTime(step_s=0.5).plan(planned_config(tmp_path).replace(planned=("score_every",)))
+    epoch_s = 2 * 0.5
+    assert 1 < planned.config.score_every * epoch_s <= 60 / 5
 
 
 def test_a_policy_that_is_to_be_chosen_gets_a_part_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,7 +134,7 @@ def train(parsed: argparse.Namespace) -> None:
             )
     except KeyboardInterrupt:
         tell(
-            "\nStopped. The run folder, if it was made, keeps the last finished epoch; go on with: "
+            "\nStopped. The run folder, if it was made, keeps the last checkpoint; go on with: "
             "thumbnet train --resume RUN"
         )
         raise

@@ -1,4 +1,4 @@
-"""A training in its run folder: a checkpoint after each epoch, then what a run leaves."""
+"""A training in its run folder: a checkpoint after each epoch that is scored, then what a run leaves."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def lost_where_it_fails() -> Iterator[None]:
             raise
         raise RankLostError(
             f"another process of this training has ended, or cannot be reached ({str(error).splitlines()[0]:.200})",
-            hint="see what it says; torchrun --max-restarts=3 begins again after the last finished epoch",
+            hint="see what it says; torchrun --max-restarts=3 goes on from the last checkpoint",
         ) from error
 
 
