@@ -102,15 +102,19 @@ def test_the_first_process_plans_minutes_and_keeps_them_for_all(tmp_path: Path) 
     assert all(torch.equal(weights, first[name]) for name, weights in run.model.state_dict().items())
 
 
-def on_two_machines(*arguments: str, folder: Path, limit_s: float) -> tuple[list[int], str]:
-    """The exit statuses of two launchers on loopback, and what all processes wrote."""
-    meeting = f"--nnodes=2 --rdzv-backend=c10d --rdzv-id=machines --rdzv-endpoint=127.0.0.1:{free_port()}"
+def on_two_machines(
+    *arguments: str, folder: Path, limit_s: float, meetings: tuple[str, str] | None = None
+) -> tuple[list[int], str]:
+    """The exit statuses of two launchers on loopback, which meet by these options, and what all processes wrote."""
+    if meetings is None:
+        meeting = f"--nnodes=2 --rdzv-backend=c10d --rdzv-id=machines --rdzv-endpoint=127.0.0.1:{free_port()}"
+        meetings = meeting, meeting
     environment = os.environ | {"OMP_NUM_THREADS": "1", "KILLED": "1:2,0:3"}
     said = folder / "said.txt"
     with said.open("w") as output:
-        command = [*COMMAND, *meeting.split(), *arguments]
+        commands = [[*COMMAND, *meeting.split(), *arguments] for meeting in meetings]
         machines = [
-            subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output) for _ in range(2)
+            subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output) for command in commands
         ]
         try:
             statuses = [machine.wait(limit_s) for machine in machines]
