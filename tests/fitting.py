@@ -41,4 +41,5 @@ def fit_flat(model: nn.Module, dataset: Dataset, **flat: object) -> FitResult[Ev
         values["engine"] = SharedEngine(values["engine"], ranks)  # type: ignore[arg-type]
     length = Length(**({"epochs": 1, **lengths} if lengths.get("pace") is None else lengths))
     rest = {"progress": Silent(), **rest, **values, "epochs": length, "optimizer": optimizer}
-    return fit(model, dataset, scorers=scorers(dataset, *flat.get("score", ())), **rest)  # type: ignore[arg-type]
+    scored = scorers(dataset, *flat["score"]) if "score" in flat else {}  # type: ignore[misc]
+    return fit(model, dataset, scorers=scored, **rest)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -14,13 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from fitting import fit_flat
+from thumbnet.augment import RandomCrop
 from thumbnet.data.batches import num_batches
-from thumbnet.data.dataset import Dataset
+from thumbnet.data.dataset import Dataset, Split
 from thumbnet.data.random_images import random_dataset
 from thumbnet.kernels.library import can_load
 from thumbnet.models.registry import create_model
+from thumbnet.specs.fine_tuning import FineTuning
 from thumbnet.specs.launch import this_launch
 from thumbnet.training.clock import Clock
+from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.progress import Silent, StepReport
 from thumbnet.training.ranks import Ranks, joined
 
@@ -41,7 +45,8 @@ class Losses(Silent):
 
 
 class Tiny(nn.Sequential):
-    """A norm of one dimension, too, and one that has no parameters and averages all batches."""
+    """A norm of one dimension, too, and one that has no parameters and averages all batches; its last layer is `head`,
+    which may be trained otherwise than the others."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -51,8 +56,8 @@ class Tiny(nn.Sequential):
             nn.AdaptiveAvgPool2d(2),
             nn.Flatten(),
             nn.BatchNorm1d(32),
-            nn.Linear(32, NUM_CLASSES),
         )
+        self.add_module("head", nn.Linear(32, NUM_CLASSES))
 
 
 def darkened(images: Tensor) -> Tensor:
@@ -74,6 +79,13 @@ def grown(num_images: int, side: int = 32) -> Dataset:
     return random_dataset(num_images, (3, side, side), NUM_CLASSES)
 
 
+def teacher_of(num_images: int) -> Mapping[str, object]:
+    """Random logits of a teacher for each crop, with the augmentation that crops so."""
+    logits = torch.randn(num_images, 3, 3, NUM_CLASSES, generator=torch.Generator().manual_seed(0))
+    crop = RandomCrop(2, border="reflect")
+    return {"teacher": TeacherLogits(crop, logits.half()), "augmentation": (crop,)}
+
+
 # By name: the model, how many images, and what `fit` is given. Parts differ in size; the last batch has one image left
 # over, or is smaller than the others.
 CASES: Mapping[str, tuple[Callable[[], nn.Module], int, Mapping[str, object]]] = {
@@ -93,16 +105,41 @@ CASES: Mapping[str, tuple[Callable[[], nn.Module], int, Mapping[str, object]]] =
     "mixup": (Tiny, 22, {**SGD, "batch_size": 7, "mixup": 0.5, "augmentation": "crop-flip", "average_decay": 0.9}),
     "class weights": (Tiny, 22, {**SGD, "batch_size": 7, "class_weights": "balanced", "mixup": 0.5}),
     "own function": (Tiny, 22, {**SGD, "batch_size": 7, "augmentation": darkened, "mixup": 0.2}),
+    "balanced sampler": (Tiny, 22, {**SGD, "batch_size": 7, "sampler": "balanced"}),
+    "shuffled in blocks": (Tiny, 22, {**SGD, "batch_size": 7, "shuffle": "blocks"}),
+    "several labels": (Tiny, 22, {**SGD, "batch_size": 7, "label_smoothing": 0.1, "mixup": 0.5}),
+    "growing images": (Tiny, 22, {**SGD, "batch_size": 7, "scales": (0.5, 1.0), "scale_starts": (0.0, 0.5)}),
+    "teacher": (Tiny, 22, {**SGD, "batch_size": 7, "alternating_flip": True, "mixup": 0.5, **teacher_of(22)}),
+    "slow body": (Tiny, 22, {**SGD, "batch_size": 7, "fine_tuning": FineTuning(body_lr_factor=0.2)}),
+    "frozen body": (Tiny, 22, {**SGD, "batch_size": 7, "fine_tuning": FineTuning(body_lr_factor=0.0)}),
     "fewer images": (Tiny, 5, {**SGD, "batch_size": 2}),
 }
 
 
+def images_of(name: str) -> Dataset:
+    """Random ones, small for small networks, unless they are to grow."""
+    make, num_images, flat = CASES[name]
+    dataset = grown(num_images, 12 if make is Tiny and "scales" not in flat else 32)
+    if name == "several labels":
+        return replace(dataset, train=with_several_labels(dataset.train), test=with_several_labels(dataset.test))
+    if name == "balanced sampler":  # each class but the last has one image
+        labels = torch.arange(num_images).clamp_max(NUM_CLASSES - 1)
+        return replace(dataset, train=replace(dataset.train, labels=labels))
+    return dataset
+
+
+def with_several_labels(split: Split) -> Split:
+    """One or two an image."""
+    labels = (split.labels[:, None] + torch.arange(NUM_CLASSES)) % 3 == 0
+    return replace(split, labels=labels.to(torch.uint8))
+
+
 def train(name: str, ranks: Ranks | None, **changes: object) -> tuple[list[tuple[float, float]], dict[str, Tensor]]:
     """The steps' losses and accuracies, and the weights in the end."""
-    make, num_images, flat = CASES[name]
+    make, _, flat = CASES[name]
     model, losses = seeded(make), Losses()
     given = {"epochs": 2, "precision": "float32", **flat, **changes, "progress": losses, "ranks": ranks}
-    fit_flat(model, grown(num_images, 32 if make is not Tiny else 12), **given)
+    fit_flat(model, images_of(name), **given)
     return losses.values, model.state_dict()
 
 
