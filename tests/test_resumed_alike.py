@@ -95,6 +95,20 @@ def test_more_processes_than_a_batch_has_images_are_refused(stopped: Path, monke
     assert sorted(path.name for path in stopped.iterdir()) == before
 
 
+def test_a_compiled_network_with_norms_of_the_whole_batch_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config(write_small_data(tmp_path / "data.npz"), compiled=True)
+    with monkeypatch.context() as several:
+        several.setattr(ranks, "current_ranks", lambda: SimpleNamespace(size=2))
+        with pytest.raises(ConfigError, match="compiled is true, and so is sync_norm"):
+            train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
+        ranks.check_for_ranks(config.replace(sync_norm=False))
+        ranks.check_for_ranks(config.replace(compiled=False))
+    assert not (tmp_path / "run").exists()
+    ranks.check_for_ranks(config)  # of one process
+
+
 def edit_config(run: Path, old: str, new: str) -> None:
     text = (run / "config.toml").read_text()
     assert old in text

@@ -12,7 +12,7 @@ from thumbnet.runs.choices.augmentation_probe import without_open_policy
 from thumbnet.runs.choices.init import check_start, start_with
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.parts import build_model, check_sizes
-from thumbnet.runs.ranks import check_batches
+from thumbnet.runs.ranks import check_for_ranks
 from thumbnet.runs.resolve import Say, load_data
 from thumbnet.runs.results.decide import check_decisions
 from thumbnet.runs.stopping import check_stopping
@@ -89,7 +89,7 @@ def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
         check_network(model, num_classes=dataset.num_classes)
     resolve_class_weights(config.objective, config.inputs, dataset.train.labels, dataset.class_names)
     check_sizes(config, dataset)
-    check_batches(config)
+    check_for_ranks(config)
     check_stopping(config, dataset)
     if isinstance(config.objective.teacher, str):
         load_teacher(config.objective.teacher, dataset)

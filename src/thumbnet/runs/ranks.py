@@ -80,13 +80,21 @@ def remember_folder(path: Path) -> None:
         ranks.remember_folder(str(path.resolve()))
 
 
-def check_batches(config: TrainConfig) -> None:
-    """ConfigError where a batch has fewer images than there are processes."""
+def check_for_ranks(config: TrainConfig) -> None:
+    """ConfigError for what the processes cannot train: batches with fewer images than there are processes, or a
+    compiled network whose norms are those of the whole batch."""
     ranks = current_ranks()
-    if ranks is not None and config.batch_size < ranks.size:
+    if ranks is None:
+        return
+    if config.batch_size < ranks.size:
         raise ConfigError(
             f"batch_size is {config.batch_size}, but {ranks.size} processes share each batch",
             hint=f"give a batch_size of {ranks.size} or more, or start fewer processes",
+        )
+    if config.engine.compiled and config.engine.sync_norm:  # never tried: it would have to trace these sums
+        raise ConfigError(
+            f"compiled is true, and so is sync_norm, by which the norms of {ranks.size} processes add up their numbers",
+            hint="set sync_norm = false or compiled = false, or start one process",
         )
 
 

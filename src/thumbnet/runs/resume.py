@@ -16,7 +16,7 @@ from thumbnet.runs.fit_and_write import with_pace_of
 from thumbnet.runs.known_data import Sibling
 from thumbnet.runs.loggers import loggers_to_go_on
 from thumbnet.runs.parts import build_model
-from thumbnet.runs.ranks import check_batches, over_ranks, remember_folder
+from thumbnet.runs.ranks import check_for_ranks, over_ranks, remember_folder
 from thumbnet.runs.resolve import Say, describe_data, load_data, speaker
 from thumbnet.runs.run import Run, load_run, open_run_dir
 from thumbnet.runs.train_in_folder import train_in_folder
@@ -132,7 +132,7 @@ def go_on(
             )
         config = relocated(started, data=options.data, data_dir=options.data_dir, device=options.device)
         if finished is None:
-            check_batches(config)
+            check_for_ranks(config)
         config = config.replace(exclude=folder.exclusions(config), groups=folder.groups(config))
         dataset, config = load_data(config, say=say, dataset=dataset, is_resolved=True)
         if known_data is not None:
