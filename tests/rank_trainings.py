@@ -27,6 +27,7 @@ from thumbnet.training.clock import Clock
 from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.progress import Silent, StepReport
 from thumbnet.training.ranks import Ranks, joined
+from thumbnet.training.stopping import STOP
 
 NUM_CLASSES = 4
 MUON = {"optimizer": "muon", "lr": 0.05, "momentum": 0.6, "bias_lr": 0.1, "bias_momentum": 0.85, "head_lr": 1.0}
@@ -154,6 +155,7 @@ def in_two(ranks: Ranks, names: tuple[str, ...]) -> dict[str, tuple[list[tuple[f
     """What both processes do, one beside the other."""
     done = {name: train(name, ranks) for name in names}
     done["parts"] = train("mixup", ranks, sync_norm=False)
+    done["stopped"] = train("mixup", ranks, on_epoch_end=(lambda _: STOP) if ranks.is_first else None)
     done["paced"] = train("mixup", ranks, epochs=PLANNED_EPOCHS, clock=late_clock() if ranks.is_first else None)
     return done
 

@@ -74,7 +74,7 @@ def test_two_processes_give_the_losses_of_one(name: str, two: tuple[dict[str, An
             assert other_accuracy == pytest.approx(accuracy, abs=0.1 if "bfloat16" in name else 1e-6)
 
 
-@pytest.mark.parametrize("name", [*CASES, "parts", "paced", "again"])
+@pytest.mark.parametrize("name", [*CASES, "parts", "stopped", "paced", "again"])
 def test_both_processes_have_the_same_weights(name: str, two: tuple[dict[str, Any], dict[str, Any]]) -> None:
     _, weights = two[0][name]
     assert all(torch.equal(weights[key], other) for key, other in two[1][name].items())
@@ -84,6 +84,12 @@ def test_a_pace_that_the_first_process_changes_is_that_of_both(two: tuple[dict[s
     """Otherwise the second one would wait for sums that never come; their weights are compared above."""
     as_planned = len(two[0]["mixup"][0]) // 2 * PLANNED_EPOCHS
     assert 2 < len(two[0]["paced"][0]) < 0.7 * as_planned
+
+
+def test_an_end_that_the_first_process_decides_is_that_of_both(two: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Otherwise the second one would wait for sums that never come; their weights are compared above."""
+    whole = two[0]["mixup"][0]
+    assert two[0]["stopped"][0] == whole[: len(whole) // 2]
 
 
 def test_norms_of_parts_are_others(two: tuple[dict[str, Any], dict[str, Any]]) -> None:
