@@ -104,6 +104,8 @@ def test_the_figures_are_those_of_all_images(folds: FoldRuns) -> None:
     accuracy = metrics["figures"]["accuracy"]
     assert accuracy["low"] < accuracy["value"] == metrics["test_accuracy"] < accuracy["high"]
     assert [fold["num_test"] for fold in metrics["folds"]] == [20, 20]
+    assert metrics["settings"]["lr"] == 0.05
+    assert not {"seed", "folds", "fold"} & set(metrics["settings"])
     assert load_folds(folds.path).metrics["figures"] == metrics["figures"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from thumbnet.runs.files.names import (
 )
 from thumbnet.runs.files.seed_list import SEEDS_FORMAT, seed_folder, seeds_from_dict
 from thumbnet.runs.folds.table import FOLDS_FORMAT, fold_list_from_dict
-from thumbnet.runs.settings import changed_settings
+from thumbnet.runs.settings import changed_settings, common_settings
 from thumbnet.specs.json_text import read_object
 
 FINISHED = "finished"
@@ -110,14 +110,14 @@ def read_row(path: Path) -> RunRow:
 
 
 def _single_row(path: Path) -> RunRow:
-    config, settings = _config(path, CONFIG), _settings(path)
+    config = _config(path, CONFIG)
     known: dict[str, object] = {
         "recipe": config.recipe,
         "model": config.model,
         "data": config.data,
         "seeds": (config.seed,),
         "epochs": config.epochs,
-        "settings": settings,
+        "settings": _settings(path, changed_settings),
     }
     if not (path / METRICS).exists():
         done = max(0, len((path / HISTORY).read_text().splitlines()) - 1) if (path / HISTORY).exists() else 0
@@ -180,9 +180,8 @@ def _folds_row(path: Path) -> RunRow:
 
 
 def _of_several(path: Path, names: Sequence[str]) -> tuple[dict[str, object], list[RunRow]]:
-    """What is known of a folder of these runs, and the lines of the finished ones; the settings are without the seed,
-    of which each run has its own."""
-    config, settings = _config(path, SHARED_CONFIG), _settings(path)
+    """What is known of a folder of these runs, and the lines of the finished ones."""
+    config = _config(path, SHARED_CONFIG)
     rows = [read_row(path / name) for name in names if (path / name / CONFIG).is_file()]
     done = [row for row in rows if row.state == FINISHED]
     known: dict[str, object] = {
@@ -190,7 +189,7 @@ def _of_several(path: Path, names: Sequence[str]) -> tuple[dict[str, object], li
         "model": config.model,
         "data": config.data,
         "epochs": max((row.epochs for row in done if row.epochs is not None), default=config.epochs),
-        "settings": None if settings is None else {name: value for name, value in settings.items() if name != "seed"},
+        "settings": _settings(path, common_settings),
         "date": max((row.date for row in done), default=""),
     }
     times = [row.train_s for row in done if row.train_s is not None]
@@ -222,8 +221,8 @@ def _config(path: Path, name: str) -> TrainConfig:
     return config_from_toml(_read_checked(path, name).decode(), name=str(path / name))
 
 
-def _settings(path: Path) -> Mapping[str, object] | None:
-    return changed_settings(_config(path, ASKED)) if (path / ASKED).exists() else None
+def _settings(path: Path, read: Callable[[TrainConfig], Mapping[str, object]]) -> Mapping[str, object] | None:
+    return read(_config(path, ASKED)) if (path / ASKED).exists() else None
 
 
 def _read_metrics(path: Path) -> Mapping[str, object]:

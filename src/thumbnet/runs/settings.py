@@ -35,6 +35,11 @@ def changed_settings(asked: TrainConfig) -> dict[str, object]:
     return differences(wanted, defaults)
 
 
+def common_settings(asked: TrainConfig) -> dict[str, object]:
+    """The same of several runs of a config: without the seed, of which each run has its own."""
+    return {name: value for name, value in changed_settings(asked).items() if name != "seed"}
+
+
 def differences(wanted: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
     """The fields in which two configs differ, by the wanted values; None: a field that is not wanted."""
     names = [name for name in {**wanted, **given} if name not in (*MACHINE_FIELDS, *OF_THE_DATA)]

@@ -18,6 +18,7 @@ from thumbnet.runs.folds.table import FoldList, FoldTable
 from thumbnet.runs.leaks import leaked_test_images
 from thumbnet.runs.own_data import DataPlace
 from thumbnet.runs.run import Run, RunDir
+from thumbnet.runs.settings import common_settings
 
 
 def write_fold_results(
@@ -38,6 +39,9 @@ def write_fold_results(
         }
     )
     metrics = _metrics(runs, found)
+    asked = folder.read_asked()
+    if asked is not None:  # by an earlier version
+        metrics["settings"] = common_settings(asked)
     if pictures:
         folder.write(REPORT, build_report_of_folds(folder, runs, found, DataPlace()))
     folder.write_metrics(metrics)

@@ -25,7 +25,7 @@ from thumbnet.runs.resolve import say_nothing, speaker
 from thumbnet.runs.resume import ResumeOptions
 from thumbnet.runs.run import Run, RunDir, create_run_dir
 from thumbnet.runs.seeds.runs import figures_of_seeds, is_seed_runs
-from thumbnet.runs.settings import changed_settings
+from thumbnet.runs.settings import common_settings
 from thumbnet.runs.several import train_all
 from thumbnet.runs.train import with_own_code
 from thumbnet.specs.at_once import AtOnce
@@ -196,7 +196,7 @@ def _finish(
     }
     asked = folder.read_asked()
     if asked is not None:  # by an earlier version
-        metrics["settings"] = {name: value for name, value in changed_settings(asked).items() if name != "seed"}
+        metrics["settings"] = common_settings(asked)
     if options.pictures:
         from thumbnet.runs.seeds.report import build_seeds_report  # not before the trainings: what draws takes a second
 
