@@ -104,6 +104,7 @@ def test_the_figures_are_those_of_all_images(folds: FoldRuns) -> None:
     accuracy = metrics["figures"]["accuracy"]
     assert accuracy["low"] < accuracy["value"] == metrics["test_accuracy"] < accuracy["high"]
     assert [fold["num_test"] for fold in metrics["folds"]] == [20, 20]
+    assert (metrics["commonest_class"], metrics["commonest_share"]) == ("0", 0.5)
     assert metrics["settings"]["lr"] == 0.05
     assert not {"seed", "folds", "fold"} & set(metrics["settings"])
     assert load_folds(folds.path).metrics["figures"] == metrics["figures"]
@@ -305,7 +306,8 @@ def test_the_command_ends_with_what_holds_out_of_fold(
     accuracy = f"{figure['value']:.2%} [{figure['low']:.1%}, {figure['high']:.1%}]"
     assert lines[-2].startswith(f"out of fold: accuracy {accuracy}, balanced accuracy ")
     assert "area under the ROC curve" in lines[-2]
-    assert "(40 images, each predicted once by a model that was not trained on it; 2 folds, seed 0; " in lines[-2]
+    assert ", average precision " in lines[-2]
+    assert "; always '0' has accuracy 50.00% (40 images, each predicted once by a model that was not trained on it; 2 folds, seed 0; " in lines[-2]
     assert lines[-2].endswith("; in brackets the 95% interval)")
     assert main(["train", "--resume", str(tmp_path / "folds"), "--no-pictures"]) == 0
     assert main(["train", "--resume", str(tmp_path / "folds"), "--folds", "2"]) != 0

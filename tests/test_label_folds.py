@@ -95,6 +95,10 @@ def test_figures_are_of_all_images_as_each_fold_answers_them(folds: FoldRuns) ->
         assert row == pytest.approx(own, abs=1e-6)
     (line,) = described(folds)
     assert f"mean average precision {expected['mean_average_precision']:.3f} [" in line
+    num_images = Counter(row["labels"] or "no label" for row in rows)
+    commonest = str(folds.metrics["commonest_labels"])
+    assert num_images[commonest] == max(num_images.values())
+    assert f"; always {commonest!r} has accuracy {num_images[commonest] / len(rows):.2%} (" in line
     row = next(row for row in list_runs(folds.path) if row.path == str(folds.path))
     found = figures["mean_average_precision"]
     bounds = (row.mean_average_precision_low, row.mean_average_precision_high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 import statistics
@@ -49,7 +50,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_train_ends_with_more_than_the_accuracy(folders: tuple[Path, Path]) -> None:
     runs = tuple(load_run(folders[1] / f"seed-{seed}") for seed in (0, 1))
     done = SeedRuns(folders[1], runs, json.loads((folders[1] / "metrics.json").read_text()))
-    accuracy, line = described(done)
+    accuracy, line, areas = described(done)
     figures = done.metrics["figures"]
     rows = (
         ("test_accuracy", "test accuracy", accuracy),
@@ -60,6 +61,11 @@ def test_train_ends_with_more_than_the_accuracy(folders: tuple[Path, Path]) -> N
         figure = figures[name]
         low, high = max(0, figure["low"]), min(1, figure["high"])
         assert f"{label} {figure['mean']:.2%} ± {figure['std']:.2%} [{low:.1%}, {high:.1%}]" in text
+    share = runs[0].metrics["commonest_share"]
+    assert line.endswith(f"; always {runs[0].metrics['commonest_class']!r} has accuracy {share:.2%}")
+    assert areas.startswith(f"{runs[0].metrics['positive']!r} against the other class: area under ROC ")
+    found = figures["test_average_precision"]
+    assert f", average precision {found['mean']:.3f} ± {found['std']:.3f}" in areas
     assert "(n = 2, seeds 0, 1; in brackets the 95% interval of the mean; " in accuracy
     alone = SeedRuns(folders[1], runs[:1], {**done.metrics, "n": 1})
     assert described(alone)[0].startswith(f"test accuracy {runs[0].metrics['test_accuracy']:.2%} (n = 1, seeds 0; ")
@@ -94,7 +100,8 @@ def test_evaluate_gives_each_figure_and_class_over_the_seeds(
         row = [each[name] for each in alone]
         assert values["figures"][name]["mean"] == pytest.approx(statistics.mean(row))
         assert values["figures"][name]["std"] == pytest.approx(statistics.stdev(row))
-    assert not {"num_images", "accuracy_standard_error", "threshold"} & set(values["figures"])
+    assert not {"num_images", "accuracy_standard_error", "threshold", "commonest_share"} & set(values["figures"])
+    assert values["commonest_share"] == alone[0]["commonest_share"]
     recalls = [each["classes"][0]["recall"] for each in alone]
     recall = values["classes"][0]["recall"]
     assert recall["mean"] == pytest.approx(statistics.mean(recalls))
@@ -105,6 +112,8 @@ def test_evaluate_gives_each_figure_and_class_over_the_seeds(
     text = capsys.readouterr().out
     assert "2 seeds" in text
     assert "seed 1" in text
+    always = f"always {alone[0]['commonest_class']!r}: {alone[0]['commonest_share']:.1%}"
+    assert f"\naccuracy without a model: {always}\n" in text
     bounds = "" if are_equal else f" ({100 * recall['low']:.1f} to {100 * recall['high']:.1f})"
     assert f"{100 * recall['mean']:.2f} % ± {100 * recall['std']:.2f}{bounds}" in text
     assert f"{100 * values['figures']['accuracy']['mean']:.2f} %" in text
@@ -131,6 +140,12 @@ def test_the_report_of_several_seeds_needs_no_data(
     for accuracy in accuracies:
         assert f"<td>{accuracy:.2f} %</td>" in page
     assert f"<dd>{statistics.mean(accuracies):.2f} %<small>" in page
+    runs = [load_run(folders[0] / f"seed-{seed}").metrics for seed in (0, 1)]
+    for name, label in (("mcc", "Matthews\u2019 coefficient"), ("average_precision", "average precision")):
+        assert f"<dt>{label}</dt><dd>{statistics.mean(run[f'test_{name}'] for run in runs):.4f}<small>" in page
+        assert f'<th scope="col">{label}</th>' in page
+    always = f"; always {runs[0]['commonest_class']!r}: {100 * runs[0]['commonest_share']:.2f} % accuracy</small>"
+    assert html.unescape(page).count(always) == 1
     counts = np.array([int(cell.partition("<")[0]) for cell in page.split('%"><span>')[1:]])
     assert counts.sum() == NUM_SEEDS * len(stored[0])
     often = [int(line.partition(" of 2")[0].rpartition(">")[2]) for line in page.splitlines() if " of 2</td>" in line]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from thumbnet.evaluation.aggregate import Aggregate
-from thumbnet.evaluation.figure_names import is_of_per_cent
+from thumbnet.evaluation.figure_names import is_of_per_cent, range_of
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.runs.folds.runs import FoldRuns
 from thumbnet.runs.run import Run
@@ -18,6 +18,7 @@ SHOWN_OUT_OF_FOLD = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "auc": "area under the ROC curve",
+    "average_precision": "average precision",
     "mean_average_precision": "mean average precision",
 }
 SHOWN_OVER_SEEDS = {
@@ -25,6 +26,7 @@ SHOWN_OVER_SEEDS = {
     "test_mean_average_precision": "mean average precision",
     "test_macro_f1": "macro F1",
 }
+AREAS_OVER_SEEDS = {"test_auc": "area under ROC", "test_average_precision": "average precision"}
 
 
 def described(done: Run | SeedRuns | FoldRuns) -> list[str]:
@@ -38,8 +40,8 @@ def described(done: Run | SeedRuns | FoldRuns) -> list[str]:
         brackets = "" if len(done.runs) == 1 else f"; in brackets the {CONFIDENCE_LEVEL:.0%} interval of the mean"
         first = done.runs[0].metrics
         trained = f"{first['num_test']:,} images of {first['data']}), {metrics['train_s']:.0f} s of training each"
-        accuracy = f"test accuracy {_mean(figures['test_accuracy'])}"
-        return [f"{accuracy} (n = {metrics['n']}, seeds {seeds}{brackets}; {trained}", *_over_seeds(figures)]
+        accuracy = f"test accuracy {_mean('test_accuracy', figures['test_accuracy'])}"
+        return [f"{accuracy} (n = {metrics['n']}, seeds {seeds}{brackets}; {trained}", *_over_seeds(figures, first)]
     accuracy = (
         f"test accuracy {metrics['test_accuracy']:.2%} ({_span(metrics)}{metrics['num_test']:,} images of "
         f"{metrics['data']}) after {counted(metrics['epochs'], 'epoch')}, {metrics['train_s']:.0f} s of training"
@@ -47,17 +49,40 @@ def described(done: Run | SeedRuns | FoldRuns) -> list[str]:
     return [accuracy, *metrics_over_classes(metrics)]
 
 
-def _over_seeds(figures: Mapping[str, Aggregate]) -> list[str]:
-    """The means that say more than the accuracy; none of runs from before they were kept."""
-    texts = [f"{label} {_mean(figures[name])}" for name, label in SHOWN_OVER_SEEDS.items() if name in figures]
-    return [", ".join(texts)] if texts else []
+def _over_seeds(figures: Mapping[str, Aggregate], first: Mapping[str, Any]) -> list[str]:
+    """The means that say more than the accuracy, with what needs no model, from the metrics of the first run; none of
+    runs from before they were kept."""
+    lines = []
+    if means := _means(figures, SHOWN_OVER_SEEDS):
+        lines.append(means + _or_always(first))
+    if areas := _means(figures, AREAS_OVER_SEEDS):
+        lines.append(f"{escaped(first['positive'])!r} against the other class: {areas}")
+    return lines
 
 
-def _mean(figure: Aggregate) -> str:
-    """A fraction's mean over the seeds, with its deviation and its interval; of a single seed the value alone."""
-    bounded = figure.within(0, 1)
-    bounds = "" if bounded.low is None or bounded.high is None else f" [{bounded.low:.1%}, {bounded.high:.1%}]"
-    return f"{figure.mean:.2%}" + ("" if bounded.std is None else f" ± {bounded.std:.2%}{bounds}")
+def _means(figures: Mapping[str, Aggregate], labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{label} {_mean(name, figures[name])}" for name, label in labels.items() if name in figures)
+
+
+def _mean(name: str, figure: Aggregate) -> str:
+    """A figure's mean over the seeds, with its deviation and its interval; of a single seed the value alone."""
+    value_format, bound_format = _formats(name)
+    bounded, bounds = figure.within(*range_of(name)), ""
+    if bounded.low is not None and bounded.high is not None:
+        bounds = f" [{bounded.low:{bound_format}}, {bounded.high:{bound_format}}]"
+    spread = "" if bounded.std is None else f" ± {bounded.std:{value_format}}{bounds}"
+    return f"{figure.mean:{value_format}}{spread}"
+
+
+def _formats(name: str) -> tuple[str, str]:
+    """How a figure and the bounds of its interval are written."""
+    return (".2%", ".1%") if is_of_per_cent(name) else (".3f", ".3f")
+
+
+def _or_always(metrics: Mapping[str, Any]) -> str:
+    """What giving the commonest answer to every image would score; empty of runs from before it was kept."""
+    commonest = metrics.get("commonest_class", metrics.get("commonest_labels"))
+    return "" if commonest is None else f"; always {escaped(commonest)!r} has accuracy {metrics['commonest_share']:.2%}"
 
 
 def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
@@ -65,15 +90,14 @@ def metrics_over_classes(metrics: Mapping[str, Any]) -> list[str]:
     if "test_hamming_loss" in metrics:  # of several labels a picture
         mean, has_mean = "test_mean_average_precision", metrics.get("test_mean_average_precision") is not None
         found = f"mean average precision {_area(metrics, mean)}, " if has_mean else ""
-        always = f"always {escaped(metrics['commonest_labels'])!r} has accuracy {metrics['commonest_share']:.2%}"
         f1s = f"micro F1 {_share(metrics, 'test_micro_f1')}, macro F1 {_share(metrics, 'test_macro_f1')}"
-        return [f"{found}{f1s}; {always}"]
+        return [found + f1s + _or_always(metrics)]
     if "test_balanced_accuracy" not in metrics:
         return []
     scores = (
         f"balanced accuracy {_share(metrics, 'test_balanced_accuracy')}, macro F1 {_share(metrics, 'test_macro_f1')}"
     )
-    lines = [f"{scores}; always {escaped(metrics['commonest_class'])!r} has accuracy {metrics['commonest_share']:.2%}"]
+    lines = [scores + _or_always(metrics)]
     if "test_auc" in metrics:
         positive = f"{escaped(metrics['positive'])!r} against the other class"
         area, precision = _area(metrics, "test_auc"), _area(metrics, "test_average_precision")
@@ -117,13 +141,11 @@ def _out_of_fold(metrics: Mapping[str, Any]) -> str:
     for name, label in SHOWN_OUT_OF_FOLD.items():
         if name in metrics["figures"]:
             value, low, high = (metrics["figures"][name][part] for part in ("value", "low", "high"))
-            if is_of_per_cent(name):
-                texts.append(f"{label} {value:.2%} [{low:.1%}, {high:.1%}]")
-            else:
-                texts.append(f"{label} {value:.3f} [{low:.3f}, {high:.3f}]")
+            value_format, bound_format = _formats(name)
+            texts.append(f"{label} {value:{value_format}} [{low:{bound_format}}, {high:{bound_format}}]")
     seeds = f"seed{'s' * (len(metrics['seeds']) > 1)} {', '.join(map(str, metrics['seeds']))}"
     return (
-        f"out of fold: {', '.join(texts)} ({metrics['num_images']:,} images, each predicted once by a model that was "
-        f"not trained on it; {metrics['num_folds']} folds, {seeds}; in brackets the {CONFIDENCE_LEVEL:.0%} "
-        "interval)"
+        f"out of fold: {', '.join(texts)}{_or_always(metrics)} ({metrics['num_images']:,} images, each predicted once "
+        f"by a model that was not trained on it; {metrics['num_folds']} folds, {seeds}; in brackets the "
+        f"{CONFIDENCE_LEVEL:.0%} interval)"
     )

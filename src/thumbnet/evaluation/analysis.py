@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int64
 from torch import Tensor
 
+from thumbnet.data.class_counts import Baseline
 from thumbnet.evaluation.analysis_text import describe_analysis
 from thumbnet.evaluation.binary import BinaryCurves
 from thumbnet.evaluation.calibration import (
@@ -97,6 +98,11 @@ class Analysis:
     def when_known(self) -> Refusals | None:
         """How often the answer is unknown, and the accuracy otherwise; None where it never is."""
         return when_known(self.evaluation)
+
+    @property
+    def baseline(self) -> Baseline:
+        """What always answering the commonest class would score."""
+        return Baseline(self.overall.commonest_class, self.overall.commonest_share)
 
     @property
     def standard_error(self) -> float:

@@ -38,6 +38,11 @@ def exact_share(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
+def always_text(class_name: str, accuracy: float) -> str:
+    """What answering every image alike scores, as the note of a headline has it."""
+    return f"always {class_name!r}: {exact_share(accuracy)} accuracy"
+
+
 def column(values: Sequence[float], number_format: Format) -> list[str]:
     """The values of a table's column, all with as many decimals: four digits of the greatest, one of the least."""
     if number_format is per_cent:

@@ -38,8 +38,7 @@ class OutOfFold(PooledFolds):
 
     @property
     def baseline(self) -> Baseline:
-        overall = self.analyses[0].overall
-        return Baseline(overall.commonest_class, overall.commonest_share)
+        return self.analyses[0].baseline
 
     def with_intervals(self) -> Sequence[Mapping[str, SeedFigure]]:
         return [_with_intervals(analysis) for analysis in self.analyses]

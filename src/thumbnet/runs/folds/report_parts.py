@@ -27,7 +27,7 @@ from thumbnet.runs.run import Run, RunDir
 from thumbnet.runs.stopping import describe_stopping_of_several
 from thumbnet.terminal.text import counted
 from thumbnet.training.progress import duration
-from thumbnet.views.numbers import exact_share, per_cent
+from thumbnet.views.numbers import always_text, exact_share, per_cent
 from thumbnet.views.report.content import Headline
 
 
@@ -60,8 +60,8 @@ def fold_headlines(runs: Sequence[Run], found: PooledFolds) -> list[Headline]:
             note += f"; ± {shown(name, figure.std_over_seeds)} from seed to seed"
         headlines.append(Headline(LABELS.get(name, name), shown(name, figure.value), note))
     first = known_metrics(runs[0].metrics)
-    commonest = f"{found.baseline.class_name!r}: {exact_share(found.baseline.accuracy)} accuracy"
-    headlines[0] = replace(headlines[0], note=f"{headlines[0].note}; always {commonest}")
+    always = always_text(found.baseline.class_name, found.baseline.accuracy)
+    headlines[0] = replace(headlines[0], note=f"{headlines[0].note}; {always}")
     times = [known_metrics(run.metrics).train_s for run in runs]
     return [
         *headlines,

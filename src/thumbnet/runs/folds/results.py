@@ -73,7 +73,7 @@ def _to_csv(runs: Sequence[Run], table: FoldTable) -> str:
 
 
 def _metrics(runs: Sequence[Run], found: PooledFolds) -> dict[str, object]:
-    folds, table = found.folds, found.table
+    folds, table, always = found.folds, found.table, found.baseline
     known = [known_metrics(run.metrics) for run in runs]
     figures = found.figures
     leaked = {
@@ -98,6 +98,8 @@ def _metrics(runs: Sequence[Run], found: PooledFolds) -> dict[str, object]:
         "over_folds": {name: {"mean": mean, "std": std} for name, (mean, std) in found.over_folds().items()},
         "test_accuracy": figures["accuracy"].value,
         "test_accuracy_std": figures["accuracy"].std_over_seeds,
+        "commonest_labels" if runs[0].card.has_several_labels else "commonest_class": always.class_name,
+        "commonest_share": always.accuracy,
         "folds": [
             {
                 "fold": place // len(folds.seeds),

@@ -12,7 +12,7 @@ from thumbnet.evaluation.metrics import Evaluation, standard_error
 from thumbnet.evaluation.multi_label import LabelEvaluation
 from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.training.progress import duration
-from thumbnet.views.numbers import exact_share, per_cent
+from thumbnet.views.numbers import always_text, exact_share, per_cent
 from thumbnet.views.report.content import Headline
 
 
@@ -72,7 +72,7 @@ def label_headlines(evaluation: LabelEvaluation, metrics: Mapping[str, object]) 
 def _of_the_classes(analysis: Analysis) -> list[Headline]:
     """What unequal classes do not flatter; of two classes, the areas under their curves too."""
     overall, intervals = analysis.overall, analysis.overall_intervals
-    always = f"always {overall.commonest_class!r}: {exact_share(overall.commonest_share)} accuracy"
+    always = always_text(overall.commonest_class, overall.commonest_share)
     headlines = [
         Headline(
             "balanced accuracy",

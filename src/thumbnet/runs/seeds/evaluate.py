@@ -18,13 +18,14 @@ from thumbnet.specs.trust import takes_trust
 from thumbnet.terminal.table import aligned
 from thumbnet.terminal.text import counted, escaped
 
+BASELINE = ("commonest_class", "commonest_labels", "commonest_share")  # what needs no model
 NO_FIGURES = (  # of an evaluation's numbers
     "accuracy_standard_error",
     "temperature",
     "threshold",
     "unsure_below",
     "unknown_beyond",
-    "commonest_share",
+    *BASELINE,
 )
 
 
@@ -51,7 +52,7 @@ class SeedsEvaluation:
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, as JSON takes them; `evaluations` holds each run's."""
-        first = self.evaluations[0]
+        first, values = self.evaluations[0], [each.to_dict() for each in self.evaluations]
         return {
             "n": len(self.seeds),
             "seeds": list(self.seeds),
@@ -59,10 +60,11 @@ class SeedsEvaluation:
             "data": first.dataset.source.name,
             "split": first.split,
             "num_images": first.num_images,
+            **{name: value for name, value in values[0].items() if name in BASELINE},
             "confidence_level": CONFIDENCE_LEVEL,
             "figures": {name: asdict(figure) for name, figure in self.figures.items()},
             "classes": [asdict(each) for each in self.classes],
-            "evaluations": [each.to_dict() for each in self.evaluations],
+            "evaluations": values,
         }
 
     def __str__(self) -> str:
@@ -78,7 +80,7 @@ class SeedsEvaluation:
         for name, figure in self.figures.items():
             values = [shown(name, row[name]) for row in rows]
             table.append((name.replace("_", " "), *aggregate_texts(name, figure), *values))
-        lines += [*aligned(table, num_left=1), ""]
+        lines += [*aligned(table, num_left=1), f"accuracy without a model: {escaped(str(first.analysis.baseline))}", ""]
         table = [("class", "images", "precision", "recall", "F1")]
         table += [
             (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -22,7 +23,7 @@ from thumbnet.runs.run import REPORT, Run, RunDir, read_robustness
 from thumbnet.specs.data import NO_LABEL
 from thumbnet.terminal.text import escaped
 from thumbnet.training.progress import duration
-from thumbnet.views.numbers import exact_share
+from thumbnet.views.numbers import always_text, exact_share
 from thumbnet.views.report.content import Headline
 from thumbnet.views.report.labels_page import BETWEEN
 from thumbnet.views.report.seeds_page import OftenWrong, SeedRow, SeedsContent, render_seeds_report
@@ -31,7 +32,9 @@ FIGURES = {  # of metrics.json, in the table of seeds
     "test_accuracy": "accuracy",
     "test_balanced_accuracy": "balanced accuracy",
     "test_macro_f1": "macro F1",
+    "test_mcc": "Matthews\u2019 coefficient",
     "test_auc": "area under ROC",
+    "test_average_precision": "average precision",
     "test_loss": "loss",
 }
 FIGURES_OF_LABELS = {
@@ -59,7 +62,7 @@ def build_seeds_report(title: str, runs: Sequence[Run]) -> str:
             title=escaped(title),
             lead=f"{first.config.model} on {first.card.data_description}: one recipe with {len(runs)} "
             f"seed{'s' * (len(runs) > 1)}",
-            headlines=_headlines(figures, labels, known),
+            headlines=_headlines(figures, labels, first.metrics, known),
             figures=[labels[name] for name in figures],
             seeds=[
                 SeedRow(
@@ -95,13 +98,21 @@ def _values(runs: Sequence[Run], name: str) -> list[float]:
 
 
 def _headlines(
-    figures: Mapping[str, list[float]], labels: Mapping[str, str], known: Sequence[KnownMetrics]
+    figures: Mapping[str, list[float]],
+    labels: Mapping[str, str],
+    metrics: Mapping[str, object],
+    known: Sequence[KnownMetrics],
 ) -> list[Headline]:
+    """The means of the figures, with what needs no model, from the `metrics` of the first run."""
     headlines = [
         Headline(labels[name].replace("accuracy", "accuracy, mean"), _shown(name, found.mean), _note(name, found))
         for name, values in figures.items()
         for found in [aggregate(values).within(*range_of(name))]
     ]
+    commonest, share = metrics.get("commonest_class", metrics.get("commonest_labels")), known[0].commonest_share
+    if commonest is not None and share is not None:  # else they are from before it was kept
+        note = f"{headlines[0].note}; {always_text(str(commonest), share)}"
+        headlines[0] = replace(headlines[0], note=note)
     median_s = statistics.median(each.train_s for each in known)
     return [*headlines, Headline("training", duration(median_s), "of a seed, the median")]
 
