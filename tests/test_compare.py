@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from PIL import Image
 
 from thumbnet.cli import main
 from thumbnet.errors import ConfigError, RunError
+from thumbnet.evaluation.comparison import BalancedDifference
 from thumbnet.evaluation.metrics import evaluate
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.comparison.runs import compare_runs, distinct_names
@@ -230,6 +231,10 @@ def test_the_pictures_and_the_json_are_written_to_a_new_folder(runs: Runs, tmp_p
     values = json.loads((tmp_path / "new" / "out" / "comparison.json").read_text())
     assert values == comparison.to_dict()
     pair, found = comparison.comparisons[0], values["comparisons"][0]
+    assert "balanced_accuracy" not in found  # each class has fifteen images
+    unequal = replace(comparison, comparisons=(replace(pair, balanced=BalancedDifference(0.1, -0.2, 0.4)),))
+    (with_balanced,) = json.loads(json.dumps(unequal.to_dict()))["comparisons"]
+    assert with_balanced["balanced_accuracy"] == {"difference": 0.1, "low": -0.2, "high": 0.4}
     assert (found["run"], found["num_only_run"]) == ("b/run", len(pair.only_other))
     assert [image["index"] for image in found["only_run"]] == pair.only_other.tolist()
     for image in found["only_run"]:

@@ -139,6 +139,48 @@ def test_comparisons_equal_a_plain_recomputation() -> None:
         assert found.interval == paired_interval(*counts)
 
 
+def test_balanced_accuracies_are_compared_class_by_class() -> None:
+    baseline, other = random_predictions(2, num_images=400)
+    (found,) = compare_with_baseline(baseline, [other])
+    assert found.balanced is not None
+    draw, draws = np.random.default_rng(0), np.zeros(2_000)
+    recalls = np.zeros((2, 3))
+    for label in range(3):
+        is_of_class = baseline.labels == label
+        right = np.stack([model.right[is_of_class].numpy() for model in (baseline, other)]).astype(float)
+        recalls[:, label] = right.mean(axis=1)
+        chosen = draw.integers(right.shape[1], size=(2_000, right.shape[1]))
+        draws += (right[1] - right[0])[chosen].mean(axis=1) / 3
+    assert found.balanced.difference == pytest.approx(np.diff(recalls.mean(axis=1))[0])
+    bounds = found.balanced.low, found.balanced.high
+    assert bounds == pytest.approx(np.percentile(draws, (2.5, 97.5)), abs=0.01)
+    (back,) = compare_with_baseline(other, [baseline])
+    assert back.balanced is not None
+    assert (-back.balanced.high, -back.balanced.low) == pytest.approx(bounds)
+
+
+def test_a_model_that_gives_up_the_rare_class_is_better_only_in_accuracy() -> None:
+    labels, confidence = (torch.arange(200) >= 180).long(), torch.full((200,), 0.9, dtype=torch.float64)
+    careful = StoredPredictions(labels, torch.where(torch.arange(200) % 4 == 0, 1 - labels, labels), confidence)
+    careless = StoredPredictions(labels, torch.zeros(200, dtype=torch.int64), confidence)
+    (found,) = compare_with_baseline(careful, [careless])
+    assert found.interval.low > 0
+    assert found.balanced is not None
+    assert found.balanced.high < 0
+    table = describe_comparison([metrics_of("careful"), metrics_of("careless")], [found], [])
+    bounds = f"{100 * found.balanced.low:+.2f} to {100 * found.balanced.high:+.2f}"
+    assert f"    balanced accuracy: {100 * found.balanced.difference:+.2f} points (95% interval {bounds})\n" in table
+    assert "; of the balanced accuracy: that of each class, combined" in table
+
+
+def test_of_equally_many_images_a_class_the_accuracy_is_the_balanced_one() -> None:
+    labels, confidence = torch.arange(60) % 3, torch.full((60,), 0.9, dtype=torch.float64)
+    stored = [StoredPredictions(labels, torch.where(torch.arange(60) % 7 == 0, 0, labels), confidence)] * 2
+    (found,) = compare_with_baseline(stored[0], stored[1:])
+    assert found.balanced is None
+    assert "balanced accuracy" not in describe_comparison([metrics_of("first"), metrics_of("second")], [found], [])
+
+
 def metrics_of(name: str, *, accuracy: float = 0.8, train_s: float = 46.0, macs: int = 15_600_000) -> RunMetrics:
     return RunMetrics(name, f"runs/{name}", "sprint", 194_464, macs, 60, accuracy, 0.05, train_s, 5)
 

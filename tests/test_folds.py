@@ -7,7 +7,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -366,12 +366,20 @@ def test_groups_and_leaks_across_folds(tmp_path: Path, capsys: pytest.CaptureFix
     (row,) = rows_of(done.path / "leaks.csv")
     assert (row["index"], row["other_index"]) == ("31", "4")
     assert sum(run.metrics["num_leaks"] for run in done.runs) == 2  # each is in training where the other is held out
-    (by_group,) = compare_folds([done.path, shutil.copytree(done.path, tmp_path / "same")]).by_group
+    same = compare_folds([done.path, shutil.copytree(done.path, tmp_path / "same")])
+    (by_group,) = same.by_group
+    assert ", macro f1 +0.00 to +0.00 points, mcc +0.0000 to +0.0000, auc +0.0000 to +0.0000, average" in str(same)
     assert by_group == dict.fromkeys(by_group or (), (0.0, 0.0))
     less = config.replace(exclude=str(done.path / "leaks.csv"))
     again = train_folds(less, num_folds=2, run_dir=tmp_path / "again", pictures=False)
     assert "Leaks" not in capsys.readouterr().err
     assert (again.metrics["num_images"], again.metrics["num_excluded"]) == (39, 1)
+    unequal = compare_folds([again.path, shutil.copytree(again.path, tmp_path / "twin")])
+    (pair,) = unequal.comparisons
+    assert pair.balanced is not None
+    bounds = f"{100 * pair.balanced.low:+.2f} to {100 * pair.balanced.high:+.2f}"
+    assert f"    balanced accuracy: +0.00 points (95% interval {bounds})\n" in str(unequal)
+    assert unequal.to_dict()["comparisons"][0]["balanced_accuracy_difference"] == asdict(pair.balanced)  # type: ignore[index]
     assert [row["source_index"] for row in rows_of(again.path / "predictions.csv")] == [
         str(index) for index in range(40) if index != 31
     ]

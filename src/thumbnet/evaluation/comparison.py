@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,12 +14,14 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from thumbnet.evaluation.binary_intervals import AreaDifference, paired_auc_difference
+from thumbnet.evaluation.intervals import interval_of_mean
 from thumbnet.evaluation.label_predictions import StoredLabels
 from thumbnet.evaluation.predictions import StoredPredictions
 
 CONFIDENCE_LEVEL = 0.95
 INTERVAL_METHOD = "Newcombe (1998), method 10"
 TEST_METHOD = "McNemar's exact test"
+BALANCED_METHOD = "that of each class, combined as Zou and Donner (2008) do"
 
 Stored: TypeAlias = StoredPredictions | StoredLabels
 
@@ -27,6 +30,16 @@ Stored: TypeAlias = StoredPredictions | StoredLabels
 class Interval:
     """A confidence interval of CONFIDENCE_LEVEL."""
 
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class BalancedDifference:
+    """A model's balanced accuracy less that of a baseline on the same images, fractions, and the interval that holds it
+    at CONFIDENCE_LEVEL."""
+
+    difference: float
     low: float
     high: float
 
@@ -59,9 +72,10 @@ class PairedComparison:
     `difference` is the other's accuracy less the baseline's, a fraction, and `interval` holds it at CONFIDENCE_LEVEL.
     `p_value` is of McNemar's test; `holm_p_value` is corrected for all comparisons that were made together.
     `only_baseline` and `only_other` are the indices int64 of the images that this model gets right and its rival wrong:
-    those first on which both are surest of themselves, by the confidence of the less sure one. `area` compares the
-    areas under the ROC curve of two classes; None of more, where all images are of one class, and where a run of an
-    earlier version did not keep the probabilities of both.
+    those first on which both are surest of themselves, by the confidence of the less sure one. `balanced` compares the
+    balanced accuracies; None where each class has as many images, as these are then the accuracies, and where an image
+    may have several labels. `area` compares the areas under the ROC curve of two classes; None of more, where all
+    images are of one class, and where a run of an earlier version did not keep the probabilities of both.
     """
 
     num_images: int
@@ -74,6 +88,7 @@ class PairedComparison:
     p_value: float
     holm_p_value: float
     area: AreaDifference | None = None
+    balanced: BalancedDifference | None = None
 
 
 def compare_with_baseline(baseline: Stored, others: Sequence[Stored]) -> tuple[PairedComparison, ...]:
@@ -99,6 +114,7 @@ def compare_with_baseline(baseline: Stored, others: Sequence[Stored]) -> tuple[P
                 p_value=p_value,
                 holm_p_value=holm,
                 area=_area_difference(baseline, other),
+                balanced=_balanced_difference(baseline, other),
             )
         )
     return tuple(comparisons)
@@ -114,6 +130,24 @@ def _area_difference(baseline: Stored, other: Stored) -> AreaDifference | None:
         return None
     first, second = (each.log().numpy() for each in probabilities if each is not None)
     return paired_auc_difference(first[:, 1] - first[:, 0], second[:, 1] - second[:, 0], is_positive)
+
+
+def _balanced_difference(baseline: Stored, other: Stored) -> BalancedDifference | None:
+    """The mean over the classes that have images of how far the accuracies differ on them."""
+    if isinstance(baseline, StoredLabels) or isinstance(other, StoredLabels):
+        return None
+    num_images = baseline.labels.bincount()
+    of_classes = [baseline.labels == label for label in num_images.nonzero().flatten().tolist()]
+    if len(set(num_images[num_images > 0].tolist())) < 2:
+        return None
+    differences, intervals = [], []
+    for is_of_class in of_classes:
+        before, after = baseline.right[is_of_class], other.right[is_of_class]
+        only_baseline, only_other = int((before & ~after).sum()), int((after & ~before).sum())
+        found = paired_interval(int((before & after).sum()), only_baseline, only_other, int((~before & ~after).sum()))
+        differences.append((only_other - only_baseline) / len(before))
+        intervals.append((found.low, found.high))
+    return BalancedDifference(statistics.fmean(differences), *interval_of_mean(differences, intervals, lowest=-1.0))
 
 
 def mcnemar_p_value(num_only_baseline: int, num_only_other: int) -> float:

@@ -72,10 +72,18 @@ def balanced_accuracy_interval(recalls: Sequence[tuple[int, int]]) -> Interval:
 
 
 def interval_of_mean(
-    shares: Sequence[float], intervals: Sequence[Interval], weights: Sequence[float] | None = None
+    shares: Sequence[float],
+    intervals: Sequence[Interval],
+    weights: Sequence[float] | None = None,
+    *,
+    lowest: float = 0.0,
 ) -> Interval:
-    """The interval of the mean of shares that are measured on different images, each with its interval at the same
-    level; `weights`: how much each counts, None: all the same.
+    """The interval of the mean of shares, or of their differences, that are measured on different images, each with its
+    interval at the same level.
+
+    Args:
+        weights: how much each counts; None: all the same.
+        lowest: the least that the mean can be: -1 of differences.
 
     The arms of the intervals, squared and added. Source: Zou and Donner, "Construction of confidence limits about
     effect measures: a general approach" (2008, Statistics in Medicine 27:1693).
@@ -87,4 +95,4 @@ def interval_of_mean(
         below += (weight * (share - low)) ** 2
         above += (weight * (high - share)) ** 2
     mean = math.fsum(weighted) / total
-    return max(0.0, mean - math.sqrt(below) / total), min(1.0, mean + math.sqrt(above) / total)
+    return max(lowest, mean - math.sqrt(below) / total), min(1.0, mean + math.sqrt(above) / total)

@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FixedLocator, Formatter, FuncFormatter, NullLocator
 
 from thumbnet.evaluation.comparison import (
+    BALANCED_METHOD,
     CONFIDENCE_LEVEL,
     INTERVAL_METHOD,
     TEST_METHOD,
+    BalancedDifference,
     PairedComparison,
     RunMetrics,
 )
@@ -67,6 +69,8 @@ def describe_comparison(
     methods = f"interval: {INTERVAL_METHOD}; p: {TEST_METHOD}{', corrected by Holm' * (len(comparisons) > 1)}"
     if differences:
         methods += f"; of the other figures: {METHOD}; a picture is right with all of its labels"
+    elif any(comparison.balanced is not None for comparison in comparisons):
+        methods += f"; of the balanced accuracy: {BALANCED_METHOD}"
     lines += [
         "",
         f"{metrics[0].num_images:,} test images; ±: standard error; {methods}.",
@@ -129,11 +133,19 @@ def _pair_lines(name: str, baseline: str, comparison: PairedComparison, num_comp
     )
     difference = f"{100 * comparison.difference:+.2f} points ({interval}), {p_text(comparison.p_value)}{corrected}"
     lines = [f"{name} against {baseline}:", f"    {difference}", f"    right: {', '.join(counts)}"]
+    if comparison.balanced is not None:
+        lines.append(f"    {balanced_text(comparison.balanced)}")
     if comparison.area is not None:
         (low, high), p_value = comparison.area.interval, p_text(comparison.area.p_value)
         interval = f"{CONFIDENCE_LEVEL:.0%} interval {low:+.4f} to {high:+.4f}"
         lines.append(f"    area under ROC: {comparison.area.difference:+.4f} ({interval}, DeLong), {p_value}")
     return tuple(lines)
+
+
+def balanced_text(found: BalancedDifference) -> str:
+    """How far balanced accuracies differ, for people."""
+    interval = f"{CONFIDENCE_LEVEL:.0%} interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
+    return f"balanced accuracy: {100 * found.difference:+.2f} points ({interval})"
 
 
 def _more_text(run: RunMetrics) -> str:

@@ -12,6 +12,7 @@ from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.binary import margins_of
 from thumbnet.evaluation.binary_intervals import AreaDifference, paired_auc_difference
 from thumbnet.evaluation.comparison import (
+    BALANCED_METHOD,
     CONFIDENCE_LEVEL,
     INTERVAL_METHOD,
     TEST_METHOD,
@@ -28,10 +29,9 @@ from thumbnet.runs.folds.figures import OutOfFold
 from thumbnet.runs.folds.label_figures import LabelsOutOfFold
 from thumbnet.runs.seeds.evaluate import shown
 from thumbnet.terminal.text import escaped
-from thumbnet.views.comparison import figure_lines, p_text
+from thumbnet.views.comparison import balanced_text, figure_lines, p_text
 
 AREA_METHOD = "DeLong (1988)"
-GROUP_FIGURES = ("accuracy", "auc", "mean_average_precision")  # whose intervals by groups people are shown
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class FoldsComparison:
             "confidence_level": CONFIDENCE_LEVEL,
             "interval_method": INTERVAL_METHOD,
             "test_method": TEST_METHOD,
+            "balanced_method": BALANCED_METHOD,
             "area_method": AREA_METHOD,
             **({"figures_method": METHOD} if self.differences else {}),
             "folders": [
@@ -75,6 +76,7 @@ class FoldsComparison:
                     "high": pair.interval.high,
                     "p_value": pair.p_value,
                     "holm_p_value": pair.holm_p_value,
+                    "balanced_accuracy_difference": None if pair.balanced is None else asdict(pair.balanced),
                     "auc_difference": None if area is None else asdict(area),
                     "by_group": None if by_group is None else dict(by_group),
                     **({} if figures is None else {"figures": {key: asdict(value) for key, value in figures.items()}}),
@@ -97,16 +99,19 @@ class FoldsComparison:
             lines.append(f"{escaped(name)} against {escaped(self.names[0])}:")
             difference = f"accuracy {100 * pair.difference:+.2f} points ({level} {interval})"
             lines.append(f"    {difference}, {p_text(pair.p_value)}{corrected}")
+            if pair.balanced is not None:
+                lines.append(f"    {balanced_text(pair.balanced)}")
             if area is not None:
                 bounds = f"{area.interval[0]:+.4f} to {area.interval[1]:+.4f}"
                 difference = f"area under the ROC curve {area.difference:+.4f} ({level} {bounds})"
                 lines.append(f"    {difference}, {p_text(area.p_value)}")
             lines += [f"    {line}" for line in figure_lines(self.differences[index])] if self.differences else []
             if by_group is not None:
-                known = {key: by_group[key] for key in GROUP_FIGURES if key in by_group}
-                texts = [f"{key.replace('_', ' ')} {_span(key, *bounds)}" for key, bounds in known.items()]
+                texts = [f"{key.replace('_', ' ')} {_span(key, *bounds)}" for key, bounds in by_group.items()]
                 lines.append(f"    by groups, which belong together ({level}): {', '.join(texts)}")
         others = f"other figures: {METHOD}" if self.differences else f"area: {AREA_METHOD}"
+        if any(pair.balanced is not None for pair in self.comparisons):
+            others = f"balanced accuracy: {BALANCED_METHOD}; {others}"
         test = f"{TEST_METHOD}{', corrected by Holm' * has_several}"
         return "\n".join([*lines, f"Accuracy: {INTERVAL_METHOD}, {test}; {others}."])
 

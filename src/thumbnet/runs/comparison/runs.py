@@ -14,6 +14,7 @@ from thumbnet.data.dataset import Dataset
 from thumbnet.errors import ConfigError, RunError
 from thumbnet.evaluation.classes import summed_confusion
 from thumbnet.evaluation.comparison import (
+    BALANCED_METHOD,
     CONFIDENCE_LEVEL,
     INTERVAL_METHOD,
     TEST_METHOD,
@@ -66,6 +67,7 @@ class RunComparison:
             "confidence_level": CONFIDENCE_LEVEL,
             "interval_method": INTERVAL_METHOD,
             "test_method": TEST_METHOD,
+            "balanced_method": BALANCED_METHOD,
             **({"figures_method": METHOD} if self.differences else {}),
             "runs": [_without_none(asdict(metrics)) for metrics in self.metrics],
             "comparisons": [
@@ -82,6 +84,7 @@ class RunComparison:
                     "num_both_wrong": comparison.num_both_wrong,
                     "only_baseline": self._images(comparison.only_baseline.tolist(), stored),
                     "only_run": self._images(comparison.only_other.tolist(), stored),
+                    **({} if comparison.balanced is None else {"balanced_accuracy": asdict(comparison.balanced)}),
                     **({} if comparison.area is None else {"area": asdict(comparison.area)}),
                     **({} if figures is None else {"figures": {name: asdict(each) for name, each in figures.items()}}),
                 }
