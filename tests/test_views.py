@@ -24,7 +24,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.training.history import EpochRecord, History
 from thumbnet.training.lr_finder import LrTrial
 from thumbnet.views.confusion import draw_confusion
-from thumbnet.views.curves import Curves, curves_of, draw_curves, draw_lr_trial
+from thumbnet.views.curves import Curves, curves_of, draw_curves
 from thumbnet.views.figure import (
     BLUE,
     DEEP_VERMILION,
@@ -40,6 +40,7 @@ from thumbnet.views.figure import (
 )
 from thumbnet.views.fonts import installed_fonts
 from thumbnet.views.gallery import draw_gallery
+from thumbnet.views.lr_trial import draw_lr_trial
 from thumbnet.views.outliers import highest_shown
 from thumbnet.views.overlay import colour_scale, overlay_saliency
 from thumbnet.views.preview import draw_batch, draw_preview

@@ -176,7 +176,7 @@ def find_lr(parsed: argparse.Namespace) -> None:
         _refuse_lr(parsed)
 
     from thumbnet.runs.lr import find_recipe_lr
-    from thumbnet.views.curves import save_lr_trial
+    from thumbnet.views.lr_trial import save_lr_trial
 
     trial = find_recipe_lr(config)
     if parsed.json:
