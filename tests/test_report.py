@@ -245,6 +245,25 @@ def test_epochs_are_whole_numbers_on_an_axis() -> None:
     assert x_ticks(draw_curves(history(3))[0]) == ["1", "2", "3"]
 
 
+def test_balanced_accuracy_has_a_chart_where_it_is_another_number() -> None:
+    def titles(**balanced: float) -> tuple[list[str], list[str]]:
+        found = History(tuple(replace(record, **balanced) for record in history(3)))
+        return [chart.title for chart in draw_curves(found)], [chart.title for chart in draw_spread([found, found])]
+
+    usual = titles()
+    assert usual[0] == ["Accuracy", "Loss", "Learning rate"]
+    assert titles(val_balanced_accuracy=0.515) == usual  # 50 % is the accuracy
+    alone, spread = titles(val_balanced_accuracy=0.53)
+    assert alone == ["Accuracy", "Balanced accuracy, validation", "Loss", "Learning rate"]
+    assert spread == [*usual[1][:3], "Validation balanced accuracy", "Validation loss"]
+    both, spread = titles(val_balanced_accuracy=0.5, train_balanced_accuracy=0.25)
+    assert both[1] == "Balanced accuracy"
+    assert spread[:2] == ["Training accuracy", "Training balanced accuracy"]
+    weighted = History(tuple(replace(record, train_balanced_accuracy=0.25) for record in history(3)))
+    drawn = draw_curves(weighted)[1]
+    assert (drawn.labels, {stop.values for stop in drawn.stops}) == (("training",), {("25.0 %",)})
+
+
 def test_the_numbers_of_an_axis_have_as_many_decimals() -> None:
     chart = draw_lines("t", [Line("a", [0, 1], [0.6, 0.62])], x_label="x", y_format=per_cent)
     assert y_ticks(chart) == ["60.0 %", "60.5 %", "61.0 %", "61.5 %", "62.0 %"]

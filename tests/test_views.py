@@ -121,6 +121,24 @@ def test_curves_draw_the_values_given() -> None:
     assert "Test accuracy" in texts_of(figure)
 
 
+def test_balanced_accuracy_is_drawn_where_it_is_another_number() -> None:
+    def balanced(value: float) -> Figure:
+        records = history(val=True, num_epochs=90)
+        scored = (replace(record, train_accuracy=0.9, val_balanced_accuracy=value) for record in records)
+        return draw_curves([curves_of(History(tuple(scored)), label="ours")])
+
+    figure = balanced(0.35)
+    accuracy, thin = figure.axes[3].lines
+    assert list(accuracy.get_ydata()) == pytest.approx([20.0] * 90)
+    assert list(thin.get_ydata()) == pytest.approx([35.0] * 90)
+    assert thin.get_color() == accuracy.get_color()
+    assert texts_of(figure).count("balanced accuracy") == 1
+    assert_readable(figure)
+    same = balanced(0.21)
+    assert len(same.axes[3].lines) == 1
+    assert "balanced accuracy" not in texts_of(same)
+
+
 def test_curves_of_different_lengths_share_an_axis_that_holds_both() -> None:
     figure = draw_curves([curves_of(history(num_epochs=1), label="short"), curves_of(history(num_epochs=9), label="b")])
     for axes in figure.axes:

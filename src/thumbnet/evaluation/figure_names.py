@@ -1,4 +1,5 @@
-"""Figures by their names in results and in metrics.json: which values they can have, which are shown as per cent."""
+"""Figures by their names in results and in metrics.json: which values they can have, which are shown as per cent, and
+where balanced accuracy must stand beside the accuracy."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ PER_CENT = frozenset(
     | {"share_unsure", "accuracy_when_sure", "share_unknown", "accuracy_when_known"}
 )
 AREAS = frozenset({"auc", "average_precision", "mean_average_precision", "tta_mean_average_precision"})
+EQUAL = 0.02  # accuracy and balanced accuracy that are no further apart are shown as one
 RANGES = {"mcc": (-1.0, 1.0), "loss": (0.0, math.inf)} | dict.fromkeys(PER_CENT | AREAS, (0.0, 1.0))
 
 
@@ -22,6 +24,12 @@ def is_of_per_cent(name: str) -> bool:
 def range_of(name: str) -> tuple[float, float]:
     """The lowest and the highest value that a figure of this name can have; of a metric of the user's own, any."""
     return RANGES.get(_bare(name), (-math.inf, math.inf))
+
+
+def are_apart(accuracy: float | None, balanced: float | None) -> bool:
+    """Whether balanced accuracy is another number, by more than chance makes it with equal classes; not where one of
+    them is not known."""
+    return accuracy is not None and balanced is not None and abs(balanced - accuracy) > EQUAL
 
 
 def _bare(name: str) -> str:

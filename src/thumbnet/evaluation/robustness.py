@@ -11,13 +11,13 @@ from itertools import groupby
 from typing import Any
 
 from thumbnet.evaluation.class_texts import with_interval
+from thumbnet.evaluation.figure_names import are_apart
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL, Interval, accuracy_interval
 from thumbnet.specs.json_text import FORMAT, damaged
 from thumbnet.specs.typed import from_fields
 
 ROBUSTNESS_FORMAT = 2
 MEASURE_AGAIN = "measure again: thumbnet evaluate RUN --robustness"
-EQUAL = 0.02  # accuracy and balanced accuracy that are no further apart are shown as one
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Robustness:
     @property
     def has_other_balanced(self) -> bool:
         """Whether balanced accuracy is another number anywhere, by more than chance makes it with equal classes."""
-        return any(balanced is not None and abs(balanced - accuracy) > EQUAL for accuracy, balanced in self.scores)
+        return any(are_apart(accuracy, balanced) for accuracy, balanced in self.scores)
 
     @property
     def scores(self) -> list[tuple[float, float | None]]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from thumbnet.evaluation.figure_names import are_apart
 from thumbnet.training.history import History
 from thumbnet.views.axes import PerCentFormatter
 from thumbnet.views.figure import (
@@ -38,13 +41,15 @@ SPLIT_TITLES = {"val": "validation", "test": "test"}
 MAX_DOTS = 40  # epochs; above it dots would merge
 PANEL_MARGIN_PX, NOTE_PT = 120, 8.5
 LEGEND_HANDLE_PX = 90  # the line before a label, and the space after it
+BALANCED: dict[str, Any] = {"linewidth": 0.9, "linestyle": "-", "marker": "x", "markersize": 4}  # thin lines
 
 
 @dataclass(frozen=True)
 class Curves:
     """One history: a value per epoch, None where it was not scored. Accuracies are fractions from 0 to 1.
 
-    `label` names it in the legend; `eval_split` (val or test) is what eval_loss and eval_accuracy were scored on.
+    `label` names it in the legend; `eval_split` (val or test) is what eval_loss and eval_accuracy were scored on. The
+    balanced accuracies may be left out; they are drawn where they are other numbers than the accuracies.
     """
 
     label: str
@@ -54,12 +59,23 @@ class Curves:
     eval_loss: Sequence[float | None]
     eval_accuracy: Sequence[float | None]
     eval_split: str
+    train_balanced_accuracy: Sequence[float | None] = ()
+    eval_balanced_accuracy: Sequence[float | None] = ()
 
     def __post_init__(self) -> None:
         assert self.epochs
         assert self.eval_split in SPLIT_TITLES
         for values in (self.train_loss, self.train_accuracy, self.eval_loss, self.eval_accuracy):
             assert len(values) == len(self.epochs)
+        for values in (self.train_balanced_accuracy, self.eval_balanced_accuracy):
+            assert len(values) in (0, len(self.epochs))
+
+    @property
+    def has_other_balanced(self) -> bool:
+        """Whether balanced accuracy is another number than accuracy after any epoch."""
+        of_training = zip(self.train_accuracy, self.train_balanced_accuracy, strict=False)
+        of_evaluation = zip(self.eval_accuracy, self.eval_balanced_accuracy, strict=False)
+        return any(are_apart(accuracy, balanced) for accuracy, balanced in (*of_training, *of_evaluation))
 
 
 def curves_of(history: History, *, label: str) -> Curves:
@@ -76,6 +92,8 @@ def curves_of(history: History, *, label: str) -> Curves:
         eval_loss=history.column(f"{eval_split}_loss"),
         eval_accuracy=history.column(f"{eval_split}_accuracy"),
         eval_split=eval_split,
+        train_balanced_accuracy=history.column("train_balanced_accuracy"),
+        eval_balanced_accuracy=history.column(f"{eval_split}_balanced_accuracy"),
     )
 
 
@@ -83,8 +101,8 @@ def curves_of(history: History, *, label: str) -> Curves:
 def draw_curves(series: Sequence[Curves]) -> Figure:
     """Loss (left) and accuracy in per cent (right) by epoch, training above and evaluation below, with one legend.
 
-    The first history is a solid line, the following ones dashed and dotted. Panels of a column share their scale, so
-    that training and evaluation compare at a glance.
+    The first history is a solid line, the following ones dashed and dotted; thin ones with crosses are balanced
+    accuracies. Panels of a column share their scale, so that training and evaluation compare at a glance.
     """
     assert series
     splits = list(dict.fromkeys(SPLIT_TITLES[curves.eval_split] for curves in series))
@@ -99,14 +117,22 @@ def draw_curves(series: Sequence[Curves]) -> Figure:
     _draw_panel(panels[0, 1], "Training accuracy", series, [_per_cent(curves.train_accuracy) for curves in series])
     _draw_panel(panels[1, 0], f"{eval_title} loss", series, losses[1], top=top)
     _draw_panel(panels[1, 1], f"{eval_title} accuracy", series, [_per_cent(curves.eval_accuracy) for curves in series])
+    has_other_balanced = any(curves.has_other_balanced for curves in series)
+    if has_other_balanced:
+        _draw_balanced(panels[0, 1], series, [_per_cent(curves.train_balanced_accuracy) for curves in series])
+        _draw_balanced(panels[1, 1], series, [_per_cent(curves.eval_balanced_accuracy) for curves in series])
     _set_scales(panels[0, 0], panels[0, 1], series)
 
+    handles = [*panels[0, 0].get_lines()]
     labels = [
         curves.label if len(splits) == 1 else f"{curves.label} ({SPLIT_TITLES[curves.eval_split]})" for curves in series
     ]
+    if has_other_balanced:
+        handles.append(Line2D([], [], color=MUTED, **BALANCED))
+        labels.append("balanced accuracy")
     widest_px = max(text_width_px(label, TEXT_PT) for label in labels) + LEGEND_HANDLE_PX
-    ncols = min(len(series), max(1, int(WIDTH_PX / widest_px)))
-    figure.legend(panels[0, 0].get_lines(), labels, loc="outside upper left", ncols=ncols, handlelength=2.6)
+    ncols = min(len(labels), max(1, int(WIDTH_PX / widest_px)))
+    figure.legend(handles, labels, loc="outside upper left", ncols=ncols, handlelength=2.6)
     return figure
 
 
@@ -171,6 +197,21 @@ def _draw_panel(
     if all(value is None for history in values for value in history):
         axes.set_axis_off()
         axes.text(0.5, 0.5, "not scored", transform=axes.transAxes, ha="center", va="center", color=MUTED)
+
+
+def _draw_balanced(axes: Axes, series: Sequence[Curves], values: Sequence[Sequence[float | None]]) -> None:
+    """Balanced accuracies in per cent, beside the accuracies of the same histories and in their colours."""
+    for number, (curves, history) in enumerate(zip(series, values, strict=True)):
+        scored = [(epoch, value) for epoch, value in zip(curves.epochs, history, strict=False) if value is not None]
+        axes.plot(
+            [epoch for epoch, _ in scored],
+            [value for _, value in scored],
+            color=COLOURS[number % len(COLOURS)],
+            clip_on=False,
+            in_layout=False,
+            markevery=max(1, -(-len(scored) // MAX_DOTS)),
+            **BALANCED,
+        )
 
 
 def _set_scales(loss: Axes, accuracy: Axes, series: Sequence[Curves]) -> None:

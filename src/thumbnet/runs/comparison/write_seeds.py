@@ -74,4 +74,6 @@ def _mean_curves(name: str, runs: Sequence[Run]) -> Curves:
         eval_loss=mean([each.eval_loss for each in curves]),
         eval_accuracy=mean([each.eval_accuracy for each in curves]),
         eval_split=curves[0].eval_split,
+        train_balanced_accuracy=mean([each.train_balanced_accuracy for each in curves]),
+        eval_balanced_accuracy=mean([each.eval_balanced_accuracy for each in curves]),
     )

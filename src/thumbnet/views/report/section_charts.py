@@ -3,37 +3,55 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from thumbnet.evaluation.analysis import Analysis
 from thumbnet.evaluation.calibration import Calibration
+from thumbnet.evaluation.figure_names import are_apart
 from thumbnet.training.history import History
 from thumbnet.views.numbers import per_cent
 from thumbnet.views.report.charts import Chart, Line, draw_lines
 
 NUM_COVERAGE_POINTS = 100
 FRACTION, POSITIVE = (0.0, 1.0), (0.0, math.inf)  # what a chart's y cannot pass
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def draw_curves(history: History) -> list[Chart]:
-    """Loss, accuracy and learning rate by epoch."""
+    """Loss, accuracy and learning rate by epoch; balanced accuracy, too, where it is another number."""
     epochs = history.column("epoch")
     rates = [Line("learning rate", epochs, history.column("lr"), 3)]
-    names = {"train": "training", "val": "validation", "test": "test"}
 
     def lines(column: str) -> list[Line]:
         drawn = [
             Line(name, epochs, history.column(f"{split}_{column}"), style)
-            for style, (split, name) in enumerate(names.items())
+            for style, (split, name) in enumerate(SPLITS.items())
         ]
         return [line for line in drawn if line.points]
 
+    accuracies = {"Accuracy": lines("accuracy")}
+    if has_other_balanced([history]):
+        balanced = lines("balanced_accuracy")
+        of_one = f", {balanced[0].label}" if len(balanced) == 1 else ""  # which has no legend
+        accuracies[f"Balanced accuracy{of_one}"] = balanced
     return [
-        draw_lines(
-            "Accuracy", lines("accuracy"), x_label="epoch", y_format=per_cent, y_limits=FRACTION, x_integer=True
+        *(
+            draw_lines(title, drawn, x_label="epoch", y_format=per_cent, y_limits=FRACTION, x_integer=True)
+            for title, drawn in accuracies.items()
         ),
         draw_lines("Loss", lines("loss"), x_label="epoch", y_limits=POSITIVE, x_integer=True, leaves_out_outliers=True),
         draw_lines("Learning rate", rates, x_label="epoch", y_limits=POSITIVE, x_integer=True),
     ]
+
+
+def has_other_balanced(histories: Sequence[History]) -> bool:
+    """Whether balanced accuracy is another number than accuracy, of any split after any epoch."""
+    return any(
+        are_apart(getattr(record, f"{split}_accuracy"), getattr(record, f"{split}_balanced_accuracy"))
+        for history in histories
+        for record in history
+        for split in SPLITS
+    )
 
 
 def draw_calibration(analysis: Analysis) -> list[Chart]:

@@ -8,17 +8,18 @@ from dataclasses import replace
 from thumbnet.training.history import History
 from thumbnet.views.numbers import Format, per_cent, plain
 from thumbnet.views.report.charts import Chart, Line, draw_lines
-from thumbnet.views.report.section_charts import FRACTION, POSITIVE
-
-SPLITS = {"train": "training", "val": "validation", "test": "test"}
+from thumbnet.views.report.section_charts import FRACTION, POSITIVE, SPLITS, has_other_balanced
 
 
 def draw_spread(histories: Sequence[History]) -> list[Chart]:
-    """Each split's accuracy and loss by epoch, where it was scored."""
+    """Each split's accuracy and loss by epoch, where it was scored; balanced accuracy, too, if it is another number."""
     charts = []
-    for split, title in SPLITS.items():
-        for column, y_format, limits in (("accuracy", per_cent, FRACTION), ("loss", plain, POSITIVE)):
-            chart = _draw_curve(f"{title} {column}".capitalize(), histories, f"{split}_{column}", y_format, limits)
+    accuracies = ("accuracy", "balanced_accuracy") if has_other_balanced(histories) else ("accuracy",)
+    kinds = [*((column, per_cent, FRACTION) for column in accuracies), ("loss", plain, POSITIVE)]
+    for split, name in SPLITS.items():
+        for column, y_format, limits in kinds:
+            title = f"{name} {column.replace('_', ' ')}".capitalize()
+            chart = _draw_curve(title, histories, f"{split}_{column}", y_format, limits)
             charts += [] if chart is None else [chart]
     return charts
 
