@@ -24,11 +24,13 @@ from thumbnet.export.formats import FORMATS
 from thumbnet.export.html.page import build_page, page_policy
 from thumbnet.export.html.weights import program_to_bytes
 from thumbnet.export.model_card.sections import sections
+from thumbnet.export.onnx.metadata import properties_of
 from thumbnet.export.onnx.reading import load_onnx
-from thumbnet.export.request import CheckImages, ExportRequest, compare, softmax
+from thumbnet.export.request import CheckImages, ExportRequest, ExportResult, compare, softmax
 from thumbnet.export.tflite.checking import channels_last
 from thumbnet.export.tflite.contents import file_bytes
 from thumbnet.export.tflite.interpreters import has_micro, run_litert
+from thumbnet.export.tflite.metadata import describe
 from thumbnet.models.decision import Decision, chosen_classes, moved_by, threshold_of
 from thumbnet.models.program_numpy import run_program
 
@@ -265,6 +267,25 @@ def test_accuracy_does_not_stand_alone_in_cards_and_pages(decided: ExportRequest
     assert "balanced accuracy 75.00 %, macro F1 70.00 %, Matthews' coefficient 0.500; always answering" in text
     assert "area under the ROC curve 0.8123, average precision 0.6000" in text
     assert "balanced accuracy 75.0 %; always the commonest class: accuracy 87.5 %" in build_page(shippable)
+    assert properties_of(shippable)["accuracy"] == "90.00% of 40 test images, balanced accuracy 75.00%"
+    assert describe(shippable).endswith("; accuracy before quantisation 90.00%, balanced accuracy 75.00%")
+
+
+def test_nor_does_it_where_an_export_is_checked(decided: ExportRequest) -> None:
+    labels = (np.arange(40) >= 30).astype(np.int64)
+    margins = np.where(np.arange(40) % 2 == 0, 1.0, -1.0)
+    original = np.stack([np.where(labels == 1, -1.0, 1.0), np.zeros(40)], axis=1)  # all are right
+    images = replace(decided.test, labels=labels, logits=original, decision=None, description="40 test images")
+    found = compare(images, np.stack([margins * (labels == 1) + (labels == 0), np.zeros(40)], axis=1))
+    assert (found.accuracy, found.balanced_accuracy) == (0.875, 0.75)
+    assert found.original_balanced_accuracy == 1
+    said = "accuracy 87.50% (original: 100.00%), balanced accuracy 75.00% (original: 100.00%), largest"
+    assert said in str(found)
+    assert "balanced" not in str(compare(images, original))
+    metrics = {"test_accuracy": 0.9, "num_test": 40, "test_balanced_accuracy": 0.75}
+    result = ExportResult("onnx", decided.out, (decided.out,), 4, (), metrics=metrics)
+    said = "accuracy of the original: 90.00% on 40 test images, balanced accuracy 75.00%, from its training"
+    assert said in str(result)
 
 
 def test_a_server_answers_by_the_threshold(decided: ExportRequest, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ def test_the_command_prints_what_the_api_returns(run: thumbnet.Run, capsys: pyte
     assert main(["evaluate", str(run.path), "--split", "val", "--tta", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(evaluation.to_dict()))
     assert evaluation.tta_accuracy is not None
+    low, high = evaluation.tta_balanced_accuracy_interval or (1.0, 0.0)
+    assert 0 <= low <= (evaluation.tta_balanced_accuracy or 0.0) <= high <= 1
+    bounds = (0.4, 0.6)
+    unequal = replace(evaluation, tta_accuracy=0.9, tta_balanced_accuracy=0.5, tta_balanced_accuracy_interval=bounds)
+    assert "\nwith test-time augmentation: accuracy 90.00% (" in str(unequal)
+    assert str(unequal).endswith("), balanced accuracy 50.00% (40.0 to 60.0)")
     assert evaluation.robustness is None
     assert str(evaluation).startswith(f"sprint ({run.card.num_params:,} parameters) on npz:")
 

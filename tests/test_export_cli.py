@@ -71,7 +71,7 @@ def test_the_json_has_the_documented_keys(small_run: Path, capsys: pytest.Captur
     assert [check["description"] for check in result["checks"]] == ["8 validation images", "4 test images"]
     assert set(result["checks"][0]) == {
         "description", "num_images", "agreement", "max_difference", "accuracy", "original_accuracy", "drop",
-        "drop_error",
+        "drop_error", "balanced_accuracy", "original_balanced_accuracy",
         "on_samples",
     }  # fmt: skip
 

@@ -83,7 +83,9 @@ def test_what_is_missing_is_made(done: SeedRuns, tmp_path: Path) -> None:
     assert (folder / "seed-4" / "metrics.json").read_text() == kept
 
 
-def test_of_seeds_at_once_each_is_loaded_once(done: SeedRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_seeds_at_once_each_is_loaded_once(
+    done: SeedRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, loaded = Path(shutil.copytree(done.path, tmp_path / "seeds")), list[str]()
     metrics = folder / "seed-5" / "metrics.json"
     metrics.rename(tmp_path / "metrics.json")
@@ -101,7 +103,11 @@ def test_of_seeds_at_once_each_is_loaded_once(done: SeedRuns, tmp_path: Path, mo
 
     monkeypatch.setattr(several, "load_run", load)
     monkeypatch.setattr(several, "run_jobs", run)
-    again = resume_seeds(folder, jobs=2, log_style="silent", pictures=False)
+    again = resume_seeds(folder, jobs=2, log_style="reference", pictures=False)
+    accuracy, balanced = (again.runs[1].metrics[f"test_{name}"] for name in ("accuracy", "balanced_accuracy"))
+    assert f"{accuracy:.2%}" != f"{balanced:.2%}"  # the digits' classes are not equally many
+    said = f"seed-5: finished, test accuracy {accuracy:.2%}, balanced accuracy {balanced:.2%} (3 of 3 runs)\n"
+    assert said in capsys.readouterr().err
     assert [run.config.seed for run in again.runs] == [4, 5, 6]
     assert sorted(loaded) == ["seed-4", "seed-5", "seed-6"]
 

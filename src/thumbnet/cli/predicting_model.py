@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thumbnet.evaluation.figure_names import or_balanced
 from thumbnet.models.card import ModelCard
 from thumbnet.runs.files.names import CONFIG, METRICS
 
@@ -32,7 +33,8 @@ class PredictingModel:
         facts.append(f"{len(names)} {noun}: {some}")
         if self._test_accuracy is not None:
             right = " (all labels right)" if self.card.has_several_labels else ""
-            facts.append(f"{self._test_accuracy:.1%} on its test images{right}{self._over_classes}")
+            balanced = or_balanced(self._test_accuracy, self._metrics.get("test_balanced_accuracy"), decimals=1)
+            facts.append(f"{self._test_accuracy:.1%} on its test images{right}{balanced}")
         return f"model: {self.name} ({'; '.join(facts)})"
 
     def to_dict(self) -> dict[str, Any]:
@@ -44,14 +46,6 @@ class PredictingModel:
             "test_accuracy": self._test_accuracy,
             "test_balanced_accuracy": self._metrics.get("test_balanced_accuracy"),
         }
-
-    @property
-    def _over_classes(self) -> str:
-        """What unequal classes do not flatter, where the card has it and it is another number."""
-        balanced = self._metrics.get("test_balanced_accuracy")
-        if balanced is None or f"{balanced:.1%}" == f"{self._test_accuracy:.1%}":
-            return ""
-        return f", balanced accuracy {balanced:.1%}"
 
     @property
     def _test_accuracy(self) -> float | None:

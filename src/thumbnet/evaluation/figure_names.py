@@ -6,7 +6,8 @@ from __future__ import annotations
 import math
 
 PER_CENT = frozenset(
-    {"accuracy", "top2_accuracy", "tta_accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "hamming_loss"}
+    {"accuracy", "top2_accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "hamming_loss"}
+    | {"tta_accuracy", "tta_balanced_accuracy"}
     | {"calibration_error", "calibration_error_at_temperature"}
     | {"share_unsure", "accuracy_when_sure", "share_unknown", "accuracy_when_known"}
 )
@@ -30,6 +31,20 @@ def are_apart(accuracy: float | None, balanced: float | None) -> bool:
     """Whether balanced accuracy is another number, by more than chance makes it with equal classes; not where one of
     them is not known."""
     return accuracy is not None and balanced is not None and abs(balanced - accuracy) > EQUAL
+
+
+def is_other_number(accuracy: float | None, balanced: float | None, *, decimals: int = 2) -> bool:
+    """Whether people, who are shown both as per cent, see another number; not where one of them is not known."""
+    if accuracy is None or balanced is None:
+        return False
+    return f"{accuracy:.{decimals}%}" != f"{balanced:.{decimals}%}"
+
+
+def or_balanced(accuracy: float | None, balanced: float | None, *, decimals: int = 2) -> str:
+    """What follows an accuracy in a sentence: the balanced accuracy, where it is another number; else nothing."""
+    if not is_other_number(accuracy, balanced, decimals=decimals):
+        return ""
+    return f", balanced accuracy {balanced:.{decimals}%}"
 
 
 def _bare(name: str) -> str:

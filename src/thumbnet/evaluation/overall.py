@@ -110,6 +110,14 @@ def balanced_accuracies(confusions: Real[np.ndarray, "b k k"]) -> Float64[np.nda
     return _mean_of_ratios(right, num_images)
 
 
+def balanced_accuracy_of_answers(
+    labels: Int64[np.ndarray, " n"], answers: Int64[np.ndarray, " n"], *, num_classes: int
+) -> float:
+    """The same of images with these labels, answered so."""
+    cells = np.bincount(labels * num_classes + answers, minlength=num_classes**2)
+    return float(balanced_accuracies(cells.reshape(1, num_classes, num_classes))[0])
+
+
 def macro_f1s(confusions: Real[np.ndarray, "b k k"]) -> Float64[np.ndarray, " b"]:
     """The mean F1 of the classes that have images or are predicted, of each matrix."""
     right = confusions.diagonal(axis1=1, axis2=2)

@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
 from thumbnet.errors import ExportError
+from thumbnet.evaluation.figure_names import is_other_number, or_balanced
+from thumbnet.evaluation.overall import balanced_accuracy_of_answers
 from thumbnet.models.decision import Decision, chosen_classes
 from thumbnet.models.label_decision import LabelDecision, chosen_labels, label_probabilities
 from thumbnet.models.unknown import UNKNOWN, Unknown, unknown_answers
@@ -89,6 +91,7 @@ class Agreement:
     `agreement` is the share of images with the same class, or, where a picture may have several labels
     (`has_several_labels`), with all the same ones; `accuracy` and `original_accuracy` are fractions;
     `drop_error` is the standard error of their difference, which follows from how many images became right or wrong.
+    The balanced accuracies are None where a picture may have several labels.
     `unknown` and `original_unknown` are the shares of images that are answered so, of a model whose answer may be that;
     the other figures are of classes all the same.
     """
@@ -102,6 +105,8 @@ class Agreement:
     drop_error: float
     on_samples: bool = False
     has_several_labels: bool = False
+    balanced_accuracy: float | None = None
+    original_balanced_accuracy: float | None = None
     unknown: float | None = None
     original_unknown: float | None = None
 
@@ -114,6 +119,13 @@ class Agreement:
     def accuracy_name(self) -> str:
         """What its accuracy is, for people."""
         return "accuracy (all labels right)" if self.has_several_labels else "accuracy"
+
+    @property
+    def has_other_balanced(self) -> bool:
+        """Whether a balanced accuracy is another number than its accuracy."""
+        return is_other_number(self.accuracy, self.balanced_accuracy) or is_other_number(
+            self.original_accuracy, self.original_balanced_accuracy
+        )
 
     @property
     def drop(self) -> float:
@@ -138,6 +150,9 @@ class Agreement:
 
     def __str__(self) -> str:
         accuracy = f"{self.accuracy_name} {self.accuracy:.2%} (original: {self.original_accuracy:.2%}), "
+        if self.has_other_balanced:
+            original = f"(original: {self.original_balanced_accuracy:.2%})"
+            accuracy += f"balanced accuracy {self.balanced_accuracy:.2%} {original}, "
         return (
             f"checked on {self.description}: {self.agreement:.2%} get the model's {self.answer}, "
             f"{'' if self.on_samples else accuracy}largest difference of a probability {self.max_difference:.2g}"
@@ -186,7 +201,9 @@ class ExportResult:
         if self.metrics is not None and not any(not check.on_samples for check in self.checks[-1:]):
             accuracy, num_images = self.metrics["test_accuracy"], int(self.metrics["num_test"])
             name = self.checks[-1].accuracy_name if self.checks else "accuracy"
-            lines.append(f"{name} of the original: {accuracy:.2%} on {num_images:,} test images, from its training")
+            found = f"{accuracy:.2%} on {num_images:,} test images"
+            balanced = or_balanced(accuracy, self.metrics.get("test_balanced_accuracy"))
+            lines.append(f"{name} of the original: {found}{balanced}, from its training")
         lines += [
             f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in self.details.items() if value is not None
         ]
@@ -218,9 +235,12 @@ def compare(
     """An exported model's logits against the original's, and its distances, where its answer may be unknown. Where a
     picture may have several labels, it gets the model's class where it gets all of the model's labels and no other, and
     is right likewise."""
+    balanced: list[float | None] = [None, None]
     if images.label_decision is None:
         predicted, original = (chosen_classes(images.decision, each)[:, None] for each in (logits, images.logits))
-        labels = images.labels[:, None]
+        labels, num_classes = images.labels[:, None], logits.shape[1]
+        answers = (predicted[:, 0], original[:, 0])
+        balanced = [balanced_accuracy_of_answers(images.labels, each, num_classes=num_classes) for each in answers]
     else:
         predicted, original = (chosen_labels(images.label_decision, each) for each in (logits, images.logits))
         labels = images.labels
@@ -235,6 +255,8 @@ def compare(
         drop_error=math.sqrt((is_right != was_right).sum()) / len(images),
         on_samples=images.are_samples,
         has_several_labels=images.label_decision is not None,
+        balanced_accuracy=balanced[0],
+        original_balanced_accuracy=balanced[1],
         unknown=_share_unknown(images.unknown, distances),
         original_unknown=None if distances is None else _share_unknown(images.unknown, images.distances),
     )

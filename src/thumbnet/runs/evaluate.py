@@ -12,6 +12,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.evaluation.analysis import Analysis, analyse
 from thumbnet.evaluation.calibration import MIN_TEMPERATURE_IMAGES
 from thumbnet.evaluation.class_texts import number_with_interval, with_interval
+from thumbnet.evaluation.figure_names import is_other_number
 from thumbnet.evaluation.intervals import Interval, accuracy_interval
 from thumbnet.evaluation.label_scoring import evaluate_labels
 from thumbnet.evaluation.metrics import evaluate
@@ -34,7 +35,7 @@ class TrainedEvaluation:
     """What `evaluate_trained` measured; `str(...)` is the table of `thumbnet evaluate`, `to_dict()` its JSON.
 
     `analysis` is a LabelEvaluation where pictures may have several labels; `tta_mean_average_precision` is of such ones
-    alone. What was not asked for is None.
+    alone, `tta_balanced_accuracy` of others. What was not asked for is None.
     """
 
     trained: TrainedModel
@@ -45,6 +46,8 @@ class TrainedEvaluation:
     robustness: Robustness | None
     tta_mean_average_precision: float | None = None
     tta_mean_average_precision_interval: Interval | None = None
+    tta_balanced_accuracy: float | None = None
+    tta_balanced_accuracy_interval: Interval | None = None
 
     @property
     def tta_accuracy_interval(self) -> Interval | None:
@@ -66,6 +69,11 @@ class TrainedEvaluation:
         }
         if self.tta_accuracy is not None:
             values |= {"tta_accuracy": self.tta_accuracy, "tta_accuracy_interval": self.tta_accuracy_interval}
+        if self.tta_balanced_accuracy is not None:
+            values |= {
+                "tta_balanced_accuracy": self.tta_balanced_accuracy,
+                "tta_balanced_accuracy_interval": self.tta_balanced_accuracy_interval,
+            }
         if self.tta_mean_average_precision is not None:
             values |= {
                 "tta_mean_average_precision": self.tta_mean_average_precision,
@@ -86,6 +94,9 @@ class TrainedEvaluation:
         if self.tta_accuracy is not None:
             mean, bounds = self.tta_mean_average_precision, self.tta_mean_average_precision_interval
             more = "" if mean is None else f", mean average precision {number_with_interval(mean, bounds)}"
+            if is_other_number(self.tta_accuracy, self.tta_balanced_accuracy):
+                balanced = with_interval(self.tta_balanced_accuracy, self.tta_balanced_accuracy_interval)
+                more = f", balanced accuracy {balanced}"
             accuracy = with_interval(self.tta_accuracy, self.tta_accuracy_interval)
             lines.append(f"with test-time augmentation: accuracy {accuracy}{more}")
         if self.robustness is not None:
@@ -179,8 +190,19 @@ class Scoring:
         analysis = analyse(evaluation, dataset.class_names, held_out=held_out, paths=paths)
         if self.temperature and analysis.temperature is None:
             self.say("no temperature is fitted: the loss on the validation images has no minimum")
-        tta_accuracy = evaluate_tta(trained.model, dataset, name, decision=decision).accuracy if self.tta else None
-        return TrainedEvaluation(trained, dataset, self.split, analysis, tta_accuracy, measured)
+        if not self.tta:
+            return TrainedEvaluation(trained, dataset, self.split, analysis, None, measured)
+        tta = evaluate_tta(trained.model, dataset, name, decision=decision)
+        return TrainedEvaluation(
+            trained,
+            dataset,
+            self.split,
+            analysis,
+            tta.accuracy,
+            measured,
+            tta_balanced_accuracy=tta.balanced_accuracy,
+            tta_balanced_accuracy_interval=tta.overall_intervals.balanced_accuracy,
+        )
 
     def _score_labels(
         self, trained: TrainedModel, dataset: Dataset, name: str, measured: Robustness | None

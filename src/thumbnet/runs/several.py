@@ -10,6 +10,7 @@ from pathlib import Path
 from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import RunError
+from thumbnet.evaluation.figure_names import or_balanced
 from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.runs.files.names import CONFIG, SHARED_CONFIG
 from thumbnet.runs.jobs.job import Job, Outcome, check_all_done
@@ -132,8 +133,9 @@ def _trained_at_once(
             return
         num_done += 1
         loaded[outcome.name] = load_run(folder.path / outcome.name)
-        accuracy = known_metrics(loaded[outcome.name].metrics).test_accuracy
-        say(f"{outcome.name}: finished, test accuracy {accuracy:.2%} ({num_done} of {len(calls)} runs)")
+        found = known_metrics(loaded[outcome.name].metrics)
+        accuracy = f"{found.test_accuracy:.2%}{or_balanced(found.test_accuracy, found.test_balanced_accuracy)}"
+        say(f"{outcome.name}: finished, test accuracy {accuracy} ({num_done} of {len(calls)} runs)")
 
     hint = f"train what is missing with: thumbnet train --resume {quoted(folder.path)}"
     outcomes = run_jobs(jobs, at_once, threads=threads, say=say, on_end=tell, hint=hint)

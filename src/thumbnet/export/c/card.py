@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from thumbnet.data.white_levels import describe_white
+from thumbnet.evaluation.figure_names import or_balanced
 from thumbnet.export.c.far_check import unknown_rows
 from thumbnet.export.c.fixed_point import PIXEL_BITS, FixedProgram
 from thumbnet.export.c.measure import BoardSizes
@@ -104,10 +105,13 @@ def _accuracy_rows(shippable: Shippable, checks: Sequence[Agreement]) -> dict[st
     rows = {"same class as the float model": f"{last.agreement:.2%} of {markdown_text(last.description)}"}
     if not last.on_samples:
         rows["accuracy"] = f"{last.accuracy:.2%} (float: {last.original_accuracy:.2%})"
+        if last.has_other_balanced:
+            rows["balanced accuracy"] = f"{last.balanced_accuracy:.2%} (float: {last.original_balanced_accuracy:.2%})"
     elif shippable.card.metrics is not None:
         metrics = shippable.card.metrics
+        balanced = or_balanced(metrics["test_accuracy"], metrics.get("test_balanced_accuracy"))
         rows["accuracy of the float model"] = (
-            f"{metrics['test_accuracy']:.2%} of {int(metrics['num_test']):,} test images, from its training; the C "
-            "program's was not measured, for want of the data"
+            f"{metrics['test_accuracy']:.2%} of {int(metrics['num_test']):,} test images{balanced}, from its training; "
+            "the C program's was not measured, for want of the data"
         )
     return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from thumbnet.data.white_levels import describe_white
+from thumbnet.evaluation.figure_names import or_balanced
 from thumbnet.export.licence import licence_of
 from thumbnet.export.onnx.names import CARD
 from thumbnet.export.public_card import public_card
@@ -42,7 +43,8 @@ def _accuracy(shippable: Shippable) -> str:
         return "not recorded"
     right = " (all labels right)" if shippable.card.has_several_labels else ""
     num_images = metrics.get("num_test", shippable.card.num_test)
-    return f"{metrics['test_accuracy']:.2%} of {num_images:,.0f} test images{right}"
+    balanced = or_balanced(metrics["test_accuracy"], metrics.get("test_balanced_accuracy"))
+    return f"{metrics['test_accuracy']:.2%} of {num_images:,.0f} test images{right}{balanced}"
 
 
 def _printable(text: str) -> str:

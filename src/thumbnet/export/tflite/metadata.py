@@ -13,6 +13,7 @@ import zipfile
 import flatbuffers
 
 from thumbnet.data.white_levels import describe_white
+from thumbnet.evaluation.figure_names import or_balanced
 from thumbnet.export.licence import licence_of
 from thumbnet.export.tflite.labels import label_lines
 from thumbnet.models.card import card_to_dict
@@ -44,7 +45,8 @@ def describe(shippable: Shippable) -> str:
     channels, height, width = card.image_shape
     accuracy = ""
     if card.metrics is not None and "test_accuracy" in card.metrics:
-        accuracy = f"; accuracy before quantisation {card.metrics['test_accuracy']:.2%}"
+        balanced = or_balanced(card.metrics["test_accuracy"], card.metrics.get("test_balanced_accuracy"))
+        accuracy = f"; accuracy before quantisation {card.metrics['test_accuracy']:.2%}{balanced}"
     kind = "RGB" if channels == 3 else "grey"
     if card.fit == "letterbox":
         kind = f"letterboxed {kind}"
