@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
-from thumbnet.errors import ExportError
 from thumbnet.evaluation.figure_names import is_other_number, or_balanced
 from thumbnet.evaluation.overall import balanced_accuracy_of_answers
 from thumbnet.models.decision import Decision, chosen_classes
@@ -24,15 +23,6 @@ from thumbnet.trained.shippable import Shippable
 MAX_DROP = 0.005
 LEAST_AGREEMENT = 0.9  # of samples, where no accuracy can be judged
 Say = Callable[[str], None]
-
-
-def refuse_letterbox(shippable: Shippable, what: str) -> None:
-    """ExportError where the model's pictures are letterboxed, and `what`, which cuts pictures, cannot do that."""
-    if shippable.card.fit == "letterbox":
-        raise ExportError(
-            f"the model's pictures are letterboxed, and {what} cuts them instead",
-            hint='train with fit = "crop"; or export to onnx or tflite, which take pictures as they are prepared',
-        )
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from thumbnet.export.c.reference import look_fixed, run_fixed
 from thumbnet.export.c.source import PROBABILITY_ERROR, c_header, c_source, fill
 from thumbnet.export.c.stored import SUFFIX, Stored, stored_to_bytes
 from thumbnet.export.c.surroundings import surroundings
+from thumbnet.export.letterbox import refuse_letterbox
 from thumbnet.export.public_card import public_card
 from thumbnet.export.request import (
     LEAST_AGREEMENT,
@@ -34,7 +35,6 @@ from thumbnet.export.request import (
     ExportRequest,
     ExportResult,
     compare,
-    refuse_letterbox,
     softmax,
 )
 from thumbnet.export.unknown_shares import UnknownShares, refuse_other_unknown, unknown_shares

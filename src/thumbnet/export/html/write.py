@@ -12,8 +12,9 @@ from thumbnet.errors import ExportError
 from thumbnet.export.html.page import build_page
 from thumbnet.export.html.reading import program_from_bytes
 from thumbnet.export.html.weights import program_to_bytes
+from thumbnet.export.letterbox import refuse_letterbox
 from thumbnet.export.paths import made_parent
-from thumbnet.export.request import Agreement, CheckImages, ExportRequest, ExportResult, compare, refuse_letterbox
+from thumbnet.export.request import Agreement, CheckImages, ExportRequest, ExportResult, compare
 from thumbnet.models.program import Program
 from thumbnet.models.program_numpy import run_program
 from thumbnet.models.unknown import distances_by

@@ -7,7 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from thumbnet.atomic import write_atomically
-from thumbnet.export.request import ExportRequest, ExportResult, refuse_letterbox
+from thumbnet.export.letterbox import refuse_letterbox
+from thumbnet.export.request import ExportRequest, ExportResult
 from thumbnet.specs.extras import require_extra
 
 NAME = "tflite"
