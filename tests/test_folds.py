@@ -307,7 +307,8 @@ def test_the_command_ends_with_what_holds_out_of_fold(
     assert lines[-2].startswith(f"out of fold: accuracy {accuracy}, balanced accuracy ")
     assert "area under the ROC curve" in lines[-2]
     assert ", average precision " in lines[-2]
-    assert "; always '0' has accuracy 50.00% (40 images, each predicted once by a model that was not trained on it; 2 folds, seed 0; " in lines[-2]
+    assert "; always '0' has accuracy 50.00% (40 images, each predicted once by a model that was not " in lines[-2]
+    assert "trained on it; 2 folds, seed 0; " in lines[-2]
     assert lines[-2].endswith("; in brackets the 95% interval)")
     assert main(["train", "--resume", str(tmp_path / "folds"), "--no-pictures"]) == 0
     assert main(["train", "--resume", str(tmp_path / "folds"), "--folds", "2"]) != 0

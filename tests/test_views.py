@@ -132,7 +132,7 @@ def test_balanced_accuracy_is_drawn_where_it_is_another_number() -> None:
     assert list(accuracy.get_ydata()) == pytest.approx([20.0] * 90)
     assert list(thin.get_ydata()) == pytest.approx([35.0] * 90)
     assert thin.get_color() == accuracy.get_color()
-    assert texts_of(figure).count("balanced accuracy") == 1
+    assert "\nbalanced accuracy" in texts_of(figure)  # of the legend
     assert_readable(figure)
     same = balanced(0.21)
     assert len(same.axes[3].lines) == 1

@@ -27,7 +27,7 @@ from thumbnet.runs.run import Run, RunDir
 from thumbnet.runs.stopping import describe_stopping_of_several
 from thumbnet.terminal.text import counted
 from thumbnet.training.progress import duration
-from thumbnet.views.numbers import always_text, exact_share, per_cent
+from thumbnet.views.numbers import always_text, per_cent
 from thumbnet.views.report.content import Headline
 
 
