@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import sqlite3
+import tomllib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 from PIL import Image
 
 import thumbnet
+from scripts import ROOT
 from small_runs import LR, rows_of, small_config, small_sweep, write_small_data
 from thumbnet.cli import main
 from thumbnet.config import TrainConfig, config_to_toml
@@ -546,6 +548,12 @@ def test_left_running(tmp_path: Path) -> None:
     assert len(claims.read_trials(study)) == 3
     assert claims.left_running(study, "here", is_shared=False) == [0, 1]
     assert len(claims.read_trials(study)) == 2
+
+
+def test_the_extra_brings_an_optuna_that_has_constraints() -> None:
+    """A refused trial breaks one by `Trial.set_constraint`, which is new in Optuna 5.0."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "optuna>=5.0" in project["optional-dependencies"]["sweep"]
 
 
 def test_seeds_of_proposals() -> None:
