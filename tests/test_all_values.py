@@ -62,6 +62,14 @@ def test_where_all_values_are_needed_one_that_died_is_done_once_more(ends: Any) 
     ]
 
 
+def test_each_has_a_share_of_as_many_as_there_are(ends: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of sixteen processors eight, where two jobs are to be done eight at once."""
+    monkeypatch.setattr("thumbnet.specs.at_once.num_processors", lambda: 16)
+    calls = ends([Outcome("a", 1), Outcome("b", 2)])
+    all_values([Job(name, nothing) for name in "ab"], AtOnce(jobs=8), say=lambda _: None, hint="check again")
+    assert calls == [("ab", 8, 8)]
+
+
 def test_one_that_dies_twice_or_fails_by_itself_is_not_done_again(ends: Any) -> None:
     calls = ends([KILLED, Outcome("c", 3), Outcome("a", 1)], [KILLED])
     with pytest.raises(JobsFailedError, match="1 of 3 jobs failed:\n  b: its process ended") as caught:

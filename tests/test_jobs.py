@@ -164,10 +164,11 @@ def test_a_process_that_died_with_nothing_to_do_is_replaced() -> None:
 
 
 def test_threads_are_the_share_of_the_processors_unless_they_are_given() -> None:
-    assert AtOnce(jobs=2).threads_here(None) == max(1, num_processors() // 2)
-    assert AtOnce(jobs=1000).threads_here(None) == 1
-    assert AtOnce(jobs=2).threads_here(5) == 5
-    assert AtOnce().threads_here(None) is None
+    assert AtOnce(jobs=2).threads_here(None, num_runs=None) == max(1, num_processors() // 2)
+    assert AtOnce(jobs=1000).threads_here(None, num_runs=1000) == 1
+    assert AtOnce(jobs=8).threads_here(None, num_runs=1) == num_processors()
+    assert AtOnce(jobs=2).threads_here(5, num_runs=8) == 5
+    assert AtOnce().threads_here(None, num_runs=8) is None
     for jobs in (0, 1025):
         with pytest.raises(ConfigError, match=f"jobs is {jobs}"):
             AtOnce(jobs=jobs)

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from small_runs import small_config, write_small_data
 from thumbnet.cli import main
 from thumbnet.config import config_from_toml
-from thumbnet.errors import ConfigError, DatasetNotFoundError, RunError
+from thumbnet.errors import ConfigError, DatasetNotFoundError, JobsFailedError, RunError
 from thumbnet.recipes import load_recipe
 from thumbnet.runs import several
 from thumbnet.runs.evaluate import evaluate_trained
@@ -110,6 +110,24 @@ def test_of_seeds_at_once_each_is_loaded_once(
     assert said in capsys.readouterr().err
     assert [run.config.seed for run in again.runs] == [4, 5, 6]
     assert sorted(loaded) == ["seed-4", "seed-5", "seed-6"]
+
+
+def test_where_one_of_three_seeds_is_left_it_has_the_share_of_three(
+    done: SeedRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of sixteen processors, as it would have had at first; not an eighth, nor all of them."""
+    folder, given = Path(shutil.copytree(done.path, tmp_path / "seeds")), list[int | None]()
+    (folder / "seed-5" / "metrics.json").unlink()
+
+    def run(jobs: Sequence[Job], *_: object, threads: int | None, **__: object) -> list[Outcome]:
+        given.append(threads)
+        return [Outcome(job.name, error="not trained") for job in jobs]
+
+    monkeypatch.setattr("thumbnet.specs.at_once.num_processors", lambda: 16)
+    monkeypatch.setattr(several, "run_jobs", run)
+    with pytest.raises(JobsFailedError, match="1 of 1 job failed"):
+        resume_seeds(folder, jobs=8, log_style="silent", pictures=False)
+    assert given == [16 // 3]
 
 
 def test_each_seed_is_scored_on_images_as_its_weights_know_them(

@@ -42,6 +42,7 @@ from thumbnet.runs.sweeps.proposals import sampler_of
 from thumbnet.runs.sweeps.question import Question, study_name
 from thumbnet.runs.sweeps.results import SweepResult, write_table
 from thumbnet.runs.sweeps.rows import State, SweepTrial, best_of
+from thumbnet.runs.sweeps.session import Session
 from thumbnet.runs.sweeps.space import have_one_length, parse_space
 from thumbnet.runs.sweeps.storage import parse_storage
 from thumbnet.specs import own_code
@@ -548,6 +549,27 @@ def test_left_running(tmp_path: Path) -> None:
     assert len(claims.read_trials(study)) == 3
     assert claims.left_running(study, "here", is_shared=False) == [0, 1]
     assert len(claims.read_trials(study)) == 2
+
+
+@pytest.mark.parametrize(
+    ("length", "share"), [({"trials": 2}, 8), ({"trials": 20}, 2), ({"minutes": 1}, 2), ({"grid": True}, 4)]
+)
+def test_shares_of_the_processors(
+    length: dict[str, Any], share: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of sixteen, where eight trials at once are asked for: a share for each trial that there will be, at most."""
+    sessions: list[Session] = []
+
+    def note(session: Session, _: object) -> None:
+        sessions.append(session)
+        raise RunError("that is enough")
+
+    monkeypatch.setattr("thumbnet.specs.at_once.num_processors", lambda: 16)
+    monkeypatch.setattr("thumbnet.runs.sweeps.sweep.run_session", note)
+    search, config = ["batch_size=8,16", "lr=0.1,0.2"], small_config(data)
+    with pytest.raises(RunError, match="that is enough"):
+        thumbnet.sweep(config, search=search, jobs=8, run_dir=tmp_path / "sweep", log_style="silent", **length)
+    assert sessions[0].config.engine.threads == share
 
 
 def test_the_extra_brings_an_optuna_that_has_constraints() -> None:

@@ -61,7 +61,7 @@ def train_all(
             f"data is {options.data!r}, but {folder.path} holds no run yet", hint="leave --data out, or train anew"
         )
     is_moved = options.data is not None or options.data_dir is not None
-    threads = at_once.threads_here(config.engine.threads)
+    threads = at_once.threads_here(config.engine.threads, num_runs=len(members))
     num_here = len(members) if at_once.is_one_after_the_other else int(is_moved)  # one tells where the data is now
     runs: list[Run] = []
     known = set(told)
@@ -100,7 +100,7 @@ def train_all(
             )
             for member in rest
         ]
-        runs += _trained_at_once(folder, calls, at_once, config.engine.threads, options, finished=finished)
+        runs += _trained_at_once(folder, calls, at_once, threads, options, finished=finished)
         if have_equal_data:
             _check_equal_data(runs)
     return runs

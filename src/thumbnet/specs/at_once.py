@@ -41,12 +41,18 @@ class AtOnce:
         """Whether this process does all of it by itself."""
         return self.scheduler is None and self.jobs in (None, 1)
 
-    def threads_here(self, threads: int | None) -> int | None:
+    def threads_here(self, threads: int | None, *, num_runs: int | None) -> int | None:
         """The threads of one of the trainings on this machine: those asked for, else its share of the processors; None:
-        as PyTorch has it."""
+        as PyTorch has it.
+
+        Args:
+            num_runs: how many trainings there are in all, also those that are finished: so whoever goes on with fewer
+                of them gives each the share that it would have had. None: as many as there are minutes for.
+        """
         if threads is not None or self.is_one_after_the_other or self.scheduler is not None:
             return threads
-        return max(1, num_processors() // (self.jobs or 1))
+        jobs = self.jobs or 1
+        return max(1, num_processors() // (jobs if num_runs is None else min(jobs, num_runs)))
 
     def check_minutes(self, minutes: float | None) -> None:
         """ConfigError where minutes would be planned by the speed of this machine for others."""

@@ -118,7 +118,7 @@ def train_folds(
                     exclude=first.exclude,
                     num_train=first.num_train,
                 )
-            with computing_with(at_once.threads_here(config.engine.threads)):
+            with computing_with(at_once.threads_here(config.engine.threads, num_runs=num_folds * num_seeds)):
                 planned = plan_training(
                     first, began_s=began_s, say=say, pictures=pictures, dataset=dataset, leaves_init_open=True
                 )

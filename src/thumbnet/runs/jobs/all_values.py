@@ -32,7 +32,7 @@ def all_values(
     Raises:
         JobsFailedError: a job failed, or its process died a second time. ThumbnetError: as `run_jobs`.
     """
-    threads = at_once.threads_here(threads)
+    threads = at_once.threads_here(threads, num_runs=len(jobs))
     ended: dict[str, Outcome] = {}
 
     def tell(outcome: Outcome, *, is_last: bool) -> None:

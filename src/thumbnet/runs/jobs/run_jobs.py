@@ -56,4 +56,4 @@ def _workers(most: int, at_once: AtOnce, threads: int | None, say: Say, hint: st
         return ClusterWorkers(at_once.scheduler, most, threads=threads, say=say, hint=hint)
     from thumbnet.runs.jobs.local import LocalWorkers  # not before: joblib takes a while
 
-    return LocalWorkers(most, threads=at_once.threads_here(threads) or 1)
+    return LocalWorkers(most, threads=at_once.threads_here(threads, num_runs=most) or 1)

@@ -105,7 +105,7 @@ def train_seeds(
     asked, plan, leaks, say = config, None, None, speaker(log_style)
     began_s = time.perf_counter() if began_s is None else began_s
     if config.minutes is not None:
-        with computing_with(at_once.threads_here(config.engine.threads)):
+        with computing_with(at_once.threads_here(config.engine.threads, num_runs=num_seeds)):
             planned = plan_training(
                 config, began_s=began_s, say=say, pictures=pictures, dataset=dataset, leaves_init_open=True
             )

@@ -106,6 +106,11 @@ def _takes_fractions(tried: TrainConfig, dimension: Dimension) -> bool:
     return isinstance(config_to_dict(tried).get(dimension.field), float)
 
 
+def num_trials(dimensions: Sequence[Dimension], trials: int | None, *, grid: bool) -> int | None:
+    """How many trials are wanted: those of a grid, or as many as are asked for; None: as many as the minutes give."""
+    return len(combinations(dimensions)) if grid else trials
+
+
 def combinations(dimensions: Sequence[Dimension]) -> list[dict[str, Scalar]]:
     """Every combination of the choices, the last dimension's changing first.
 

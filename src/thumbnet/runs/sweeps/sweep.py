@@ -25,7 +25,7 @@ from thumbnet.runs.sweeps.new_question import new_question
 from thumbnet.runs.sweeps.question import Measure, Question, check_length, question_from_json, question_to_json
 from thumbnet.runs.sweeps.results import SweepResult
 from thumbnet.runs.sweeps.session import Session, run_session
-from thumbnet.runs.sweeps.space import combinations, parse_space
+from thumbnet.runs.sweeps.space import combinations, num_trials, parse_space
 from thumbnet.runs.sweeps.storage import parse_storage, place_again
 from thumbnet.runs.sweeps.whole import code_of, whole_config, whole_names
 from thumbnet.specs.at_once import AtOnce
@@ -81,9 +81,10 @@ def sweep(
     """
     at_once = AtOnce(jobs)
     config = load_recipe() if config is None else config
-    config = config.replace(threads=at_once.threads_here(config.engine.threads))
     began_s = time.perf_counter() if began_s is None else began_s
     dimensions = _checked(config, search, trials, minutes, grid=grid)
+    num_runs = num_trials(dimensions, trials, grid=grid)
+    config = config.replace(threads=at_once.threads_here(config.engine.threads, num_runs=num_runs))
     place = None if storage is None else parse_storage(storage)
     say = speaker(log_style)
     dataset, resolved = load_checked(config, say=say, dataset=dataset)

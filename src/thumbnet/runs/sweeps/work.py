@@ -38,7 +38,7 @@ from thumbnet.runs.sweeps.rows import (
     VAL_LOSS,
     read_trials,
 )
-from thumbnet.runs.sweeps.space import combinations, config_of_trial, have_one_length
+from thumbnet.runs.sweeps.space import combinations, config_of_trial, have_one_length, num_trials
 from thumbnet.runs.sweeps.storage import STORAGE_ERRORS
 from thumbnet.runs.sweeps.trial import train_trial, value_of
 from thumbnet.runs.sweeps.whole import with_whole_names
@@ -73,7 +73,7 @@ class Sweep:
     @property
     def wanted(self) -> int | None:
         """How many trials; None: as many as the minutes give."""
-        return len(combinations(self.dimensions)) if self.question.grid else self.question.trials
+        return num_trials(self.dimensions, self.question.trials, grid=self.question.grid)
 
     @property
     def gives_up(self) -> bool:
