@@ -16,7 +16,7 @@ def run_jobs(
     *,
     threads: int | None = None,
     say: Say,
-    on_end: Callable[[Outcome], None] = lambda outcome: None,
+    on_end: Callable[[Outcome], Job | None] = lambda outcome: None,
     hint: str = "begin them again",
 ) -> list[Outcome]:
     """Do jobs in other processes, as many at once as `at_once` says.
@@ -27,7 +27,8 @@ def run_jobs(
         threads: that each computes with; None: its share of this machine's processors, or those that a worker of the
             cluster has.
         say: is told what a job writes to stderr, line by line after its name, where its process cannot reach it.
-        on_end: is given each outcome as a job ends; what it raises stops the others.
+        on_end: is given each outcome as a job ends; what it raises stops the others. It may return a job to be done in
+            the place of that one, by its name: the outcome is then that of the second one.
         hint: how to go on where the cluster is lost, as the end of a sentence.
 
     Returns:
@@ -45,7 +46,9 @@ def run_jobs(
                 waiting.popleft()
             for outcome in workers.ended():
                 outcomes[outcome.name] = outcome
-                on_end(outcome)
+                again = on_end(outcome)
+                if again is not None:
+                    waiting.append(again)
     return [outcomes[job.name] for job in jobs]
 
 

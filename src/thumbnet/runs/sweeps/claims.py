@@ -7,12 +7,13 @@ is needed, and where a trial fails, the next one that is proposed takes its turn
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import optuna
 from optuna.trial import TrialState
 
-from thumbnet.runs.sweeps.rows import COUNTED, PLACE, SURPLUS, SweepTrial, read_trials
+from thumbnet.runs.sweeps.rows import COUNTED, PLACE, SURPLUS, WORKER, SweepTrial, read_trials
 
 TIME_TO_CLAIM = timedelta(seconds=60)  # of a trial that was proposed, until it is known by whom
 
@@ -27,11 +28,19 @@ def trials_before(study: optuna.Study, number: int) -> list[SweepTrial]:
     return [trial for trial in read_trials(study) if trial.number < number]
 
 
-def claim(study: optuna.Study, place: str, *, wanted: int | None, of_any_end: bool = False) -> optuna.Trial | None:
-    """A new trial of this process, which runs in `place`; None where as many as are wanted are claimed. `of_any_end`:
-    one that failed or was refused is not made up for by another."""
+def claim(
+    study: optuna.Study, place: str, *, wanted: int | None, of_any_end: bool = False, worker: str = ""
+) -> optuna.Trial | None:
+    """A new trial of this process, which runs in `place`; None where as many as are wanted are claimed.
+
+    Args:
+        of_any_end: one that failed or was refused is not made up for by another.
+        worker: a word for this process that no other one has had, if the command has several.
+    """
     while wanted is None or num_claimed(read_trials(study), of_any_end=of_any_end) < wanted:
         trial = study.ask()
+        if worker:
+            trial.set_user_attr(WORKER, worker)
         trial.set_user_attr(PLACE, place)
         if wanted is None or num_claimed(trials_before(study, trial.number), of_any_end=of_any_end) < wanted:
             return trial
@@ -57,3 +66,10 @@ def left_running(study: optuna.Study, place: str, *, is_shared: bool) -> list[in
             give_up(study, trial.number, surplus=optuna.Trial(study, trial._trial_id))
     claimed = [trial for trial in running if PLACE in trial.user_attrs]
     return [trial.number for trial in claimed if not is_shared or trial.user_attrs[PLACE] == place]
+
+
+def left_by(study: optuna.Study, worker: str, given: Collection[int]) -> list[int]:
+    """The numbers of the trials that a process which died has left, of those that it claimed as `worker` and of those
+    that it was `given` to go on with."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [trial.number for trial in running if trial.number in given or trial.user_attrs.get(WORKER) == worker]

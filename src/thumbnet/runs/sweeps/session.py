@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,12 +22,13 @@ from thumbnet.runs.jobs.run_jobs import run_jobs
 from thumbnet.runs.leaks import look_for_leaks
 from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.resolve import say_nothing, speaker
-from thumbnet.runs.sweeps.claims import left_running
+from thumbnet.runs.sweeps.claims import left_by, left_running
 from thumbnet.runs.sweeps.proposals import pruner_of
 from thumbnet.runs.sweeps.question import Question
 from thumbnet.runs.sweeps.report import build_sweep_report
 from thumbnet.runs.sweeps.results import SweepResult, train_command, write_table
 from thumbnet.runs.sweeps.rows import best_of, read_trials
+from thumbnet.runs.sweeps.space import num_trials
 from thumbnet.runs.sweeps.storage import STORAGE_ERRORS, Place, opened_study, storage_in
 from thumbnet.runs.sweeps.work import Sweep, make_trials, place_of
 from thumbnet.specs.at_once import AtOnce
@@ -66,8 +68,8 @@ class Session:
     def storage(self) -> Place:
         return storage_in(self.path) if self.place is None else self.place
 
-    def work(self, study: optuna.Study) -> Sweep:
-        """What this process makes trials of; RunError where its data is not the sweep's."""
+    def work(self, study: optuna.Study, worker: str = "") -> Sweep:
+        """What this process, the `worker` of several, makes trials of; RunError where its data is not the sweep's."""
         dataset = self.dataset
         if dataset is None:
             read, _ = load_checked(self.config, say=say_nothing)
@@ -90,11 +92,12 @@ class Session:
             say=speaker(self.log_style),
             deadline_s=self.deadline_s,
             accept_changes=self.accept_changes,
+            worker=worker,
         )
 
-    def make(self, study: optuna.Study, left: Sequence[int]) -> None:
+    def make(self, study: optuna.Study, left: Sequence[int], worker: str = "") -> None:
         """Finish the trials of these numbers, which a process was killed in, then make more."""
-        make_trials(self.work(study), left, lambda: self.write_table(study))
+        make_trials(self.work(study, worker), left, lambda: self.write_table(study))
 
     def write_table(self, study: optuna.Study) -> None:
         """sweep.csv and best.toml of all trials so far."""
@@ -106,22 +109,24 @@ class Session:
 
 @dataclass(frozen=True)
 class OneOfSeveral:
-    """What one of the processes does."""
+    """What one of the processes does. `worker` is a word that no other process has had, `left` the trials that it is to
+    finish first."""
 
     session: Session
+    worker: str
     left: tuple[int, ...]
 
     def __call__(self, setting: Setting) -> None:
         """Make trials until none is to be made."""
         with opened_study(self.session.storage, self.session.question.study) as study:
-            self.session.make(study, self.left)
+            self.session.make(study, self.left, self.worker)
 
 
 def run_session(session: Session, at_once: AtOnce) -> SweepResult:
     """Make the trials, then the table and the page, also of what there is where the trials end in an error or Ctrl-C.
 
     Raises:
-        JobsFailedError: of several processes, some died; the others went on.
+        JobsFailedError: of several processes, one died twice, or failed; the others went on.
         TrainingError: several trials in a row failed; ConfigError: very many in a row were beyond the limits;
             RunError: a trial cannot go on here, and is left to `resume_sweep`.
     """
@@ -131,7 +136,7 @@ def run_session(session: Session, at_once: AtOnce) -> SweepResult:
             if at_once.is_one_after_the_other:
                 session.make(study, left)
             else:
-                _make_at_once(session, left, at_once)
+                _make_at_once(session, study, left, at_once)
         except (KeyboardInterrupt, JobsFailedError, TrainingError, ConfigError, RunError):
             with suppress(RunError, *STORAGE_ERRORS):  # as on a full disk: the first error is the one to be told
                 _write_results(session, study)
@@ -155,17 +160,32 @@ def _write_results(session: Session, study: optuna.Study) -> SweepResult:
     return result
 
 
-def _make_at_once(session: Session, left: Sequence[int], at_once: AtOnce) -> None:
+def _make_at_once(session: Session, study: optuna.Study, left: Sequence[int], at_once: AtOnce) -> None:
+    """Make the trials in several processes. One that dies is begun once more, with the trials that it left."""
     dataset = session.dataset
     if dataset is not None and dataset.source.name != ARRAYS:  # each process reads it by itself
         session = replace(session, dataset=None)
+    command, say = uuid.uuid4().hex, speaker(session.log_style)
+    wanted = num_trials(session.dimensions, session.question.trials, grid=session.question.grid)
     number = at_once.jobs or 1
-    jobs = [Job(f"worker {index + 1}", OneOfSeveral(session, tuple(left[index::number]))) for index in range(number)]
-    say = speaker(session.log_style)
+    number = number if wanted is None else min(number, wanted)
+    given = {f"worker {index + 1}": tuple(left[index::number]) for index in range(number)}
+    begun_again: set[str] = set()
 
-    def tell(outcome: Outcome) -> None:
+    def job_of(name: str) -> Job:
+        return Job(name, OneOfSeveral(session, f"{command} {name}", given[name]))
+
+    def on_end(outcome: Outcome) -> Job | None:
+        name = outcome.name
+        if outcome.has_died and name not in begun_again:
+            begun_again.add(name)
+            given[name] = tuple(left_by(study, f"{command} {name}", given[name]))
+            say(f"{name}: {outcome.error}: it is begun once more")
+            return job_of(name)
         if outcome.error is not None:
-            say(f"{outcome.name}: failed: {outcome.error}")
+            say(f"{name}: failed: {outcome.error}")
+        return None
 
-    outcomes = run_jobs(jobs, at_once, threads=session.config.engine.threads, say=say, on_end=tell)
+    jobs = [job_of(name) for name in given]
+    outcomes = run_jobs(jobs, at_once, threads=session.config.engine.threads, say=say, on_end=on_end)
     check_all_done(outcomes, hint=f"go on with: thumbnet sweep --run-dir {quoted(session.path)} --resume")

@@ -77,7 +77,7 @@ def sweep(
 
     Raises:
         ThumbnetError: as `train`; ConfigError: a field cannot be searched, or no images are held out for validation;
-            RunError: the storage cannot be used; JobsFailedError: of several processes, some died.
+            RunError: the storage cannot be used; JobsFailedError: of several processes, one died twice, or failed.
     """
     at_once = AtOnce(jobs)
     config = load_recipe() if config is None else config

@@ -56,7 +56,7 @@ LIMIT = "beyond the limits"  # the constraint that a refused trial breaks
 @dataclass(frozen=True)
 class Sweep:
     """All that a process needs to make trials. `accept_changes`: finish those that were killed also where processor,
-    threads or the like are others than before."""
+    threads or the like are others than before. `worker`: as in `claim`."""
 
     path: Path
     question: Question
@@ -69,6 +69,7 @@ class Sweep:
     say: Say
     deadline_s: float | None = None
     accept_changes: bool = False
+    worker: str = ""
 
     @property
     def wanted(self) -> int | None:
@@ -107,7 +108,9 @@ def make_trials(sweep: Sweep, left: Sequence[int], after_each: Callable[[], None
         _make(sweep, optuna.Trial(sweep.study, sweep.study.get_trials(deepcopy=False)[number]._trial_id))
         after_each()
     while _has_time(sweep):
-        trial = claim(sweep.study, sweep.place, wanted=sweep.wanted, of_any_end=sweep.question.grid)
+        trial = claim(
+            sweep.study, sweep.place, wanted=sweep.wanted, of_any_end=sweep.question.grid, worker=sweep.worker
+        )
         if trial is None:
             return
         _make(sweep, trial)
