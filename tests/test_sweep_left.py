@@ -13,6 +13,7 @@ import torch
 import thumbnet
 from small_runs import rows_of, small_sweep, write_small_data
 from thumbnet.cli import main
+from thumbnet.config import config_to_toml
 from thumbnet.errors import CheckpointError, RunError, TrainingError
 from thumbnet.runs.files.checked_folder import CheckedFolder
 from thumbnet.runs.run import RunDir
@@ -95,6 +96,16 @@ def test_changes_are_accepted(killed: Path, capsys: pytest.CaptureFixture[str]) 
     assert json.loads((trial.path / "trial.json").read_text())["resumed_with_changes"] == changes
     run = thumbnet.resume(trial.path, pictures=False, log_style="silent")
     assert run.metrics["resumed_with_changes"] == changes
+
+
+def test_device_that_is_gone(killed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The hint says what can be done: a sweep that goes on takes no --device."""
+    folder = RunDir(killed)
+    folder.write_checked({"asked.toml": config_to_toml(folder.read_config("asked.toml").replace(device="cuda:7"))})
+    assert main(["sweep", "--run-dir", str(killed), "--resume", "--log-style", "silent"]) == 2
+    told = capsys.readouterr().err
+    assert f"the sweep {killed} cannot go on here: device 'cuda:7' is not " in told
+    assert "go on where such a device is, or begin a new sweep with --device auto" in told
 
 
 def test_damaged_checkpoint(killed: Path) -> None:

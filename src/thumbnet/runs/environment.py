@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from thumbnet.config import TrainConfig
+from thumbnet.errors import ConfigError, RunError
 from thumbnet.kernels.choice import describe_kernels, pick_kernels, runs_fully_fused
 from thumbnet.kernels.cpu import cpu_form
 from thumbnet.specs.processors import num_processors
@@ -72,6 +73,14 @@ def environment_of(config: TrainConfig, model: nn.Module) -> Environment:
         torch=str(torch.__version__),
         num_ranks=num_ranks_now(),
     )
+
+
+def check_still_here(device: str, *, cannot: str, hint: str) -> None:
+    """RunError where a device that was trained on is not here, and none other will do; `cannot` says what for."""
+    try:
+        pick_device(device)
+    except ConfigError as error:
+        raise RunError(f"{cannot} here: {error.message}", hint=hint) from error
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from thumbnet.errors import ConfigError, RunError
-from thumbnet.runs.environment import using_threads
+from thumbnet.errors import RunError
+from thumbnet.runs.environment import check_still_here, using_threads
 from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.runs.files.names import WEIGHTS
 from thumbnet.runs.folds.runs import is_fold_runs
@@ -22,7 +22,6 @@ from thumbnet.runs.run import Run, RunDir, load_run
 from thumbnet.runs.seeds.runs import is_seed_runs
 from thumbnet.runs.train import begin
 from thumbnet.specs.trust import takes_trust
-from thumbnet.training.device import pick_device
 from thumbnet.training.progress import LogStyle
 from thumbnet.training.state import TrainingState
 from thumbnet.training.stopping import STOP, Stop
@@ -121,7 +120,11 @@ def reproduce_run(
     folder, num_epochs = RunDir(then.path), len(then.history)
     was_stopped = then.metrics.get("stopped_by") == "callback"  # by a function that no folder keeps
     config = relocated(then.config, data=data, data_dir=data_dir, device=None)
-    _check_device(config.engine.device, then.path)
+    check_still_here(  # another one gives other bits
+        config.engine.device,
+        cannot=f"{then.path} cannot be trained again",
+        hint="reproduce it on a machine with such a device, or train its config.toml with --device auto",
+    )
     config = config.replace(exclude=folder.exclusions(config), groups=folder.groups(config))
     recorded = then.metrics.get("num_threads")
     threads = recorded if isinstance(recorded, int) and config.engine.threads is None else None
@@ -143,17 +146,6 @@ def reproduce_run(
             on_epoch_end=stop_as_then if was_stopped else None,
         )
         return compared(then, now, path=None if out is None else now.path)
-
-
-def _check_device(name: str, run: Path) -> None:
-    """RunError where the run's device is not here: another one gives other bits."""
-    try:
-        pick_device(name)
-    except ConfigError as error:
-        raise RunError(
-            f"{run} cannot be trained again here: {error.message}",
-            hint="reproduce it on a machine with such a device, or train its config.toml with --device auto",
-        ) from error
 
 
 def compared(then: Run, now: Run, *, path: Path | None) -> Reproduction:

@@ -12,6 +12,7 @@ from thumbnet.errors import ConfigError, RunError
 from thumbnet.models.trace import trace_model
 from thumbnet.recipes import load_recipe
 from thumbnet.runs.as_read import as_read
+from thumbnet.runs.environment import check_still_here
 from thumbnet.runs.files.contents import copies_of_code
 from thumbnet.runs.files.folder import RunDir
 from thumbnet.runs.files.names import ASKED, SWEEP
@@ -176,6 +177,11 @@ def resume_sweep(
         more = {"trials": trials, "minutes": minutes}
         question = Question(**{**vars(question), **{key: value for key, value in more.items() if value is not None}})
         dimensions = _checked(config, question.search, question.trials, question.minutes, grid=question.grid)
+        check_still_here(
+            config.engine.device,
+            cannot=f"the sweep {folder.path} cannot go on",
+            hint="go on where such a device is, or begin a new sweep with --device auto: all trials share one device",
+        )
         dataset, resolved = load_checked(config, say=speaker(log_style), dataset=dataset)
         folder.write_checked({SWEEP: question_to_json(question)})
         session = Session(
