@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,16 @@ from typing import Any
 import pytest
 
 from small_runs import small_config, write_small_data
+from thumbnet.data_check.check import check_data
 from thumbnet.errors import ConfigError, JobsFailedError, RunError
+from thumbnet.runs import several
+from thumbnet.runs.folds.train import train_folds
 from thumbnet.runs.jobs import cluster, sent_files
 from thumbnet.runs.jobs.job import Job, Setting
 from thumbnet.runs.jobs.run_jobs import run_jobs
+from thumbnet.runs.run import RunDir
 from thumbnet.runs.seeds.train import resume_seeds, train_seeds
+from thumbnet.runs.train import train
 from thumbnet.specs.at_once import AtOnce
 
 pytestmark = pytest.mark.services
@@ -72,13 +77,7 @@ def test_runs_on_a_cluster_have_the_bits_of_those_trained_here_with_and_without_
     here = train_seeds(config, num_seeds=2, run_dir=tmp_path / "here", **QUIET)
     there = train_seeds(config, num_seeds=2, run_dir=tmp_path / "there", scheduler=scheduler, **QUIET)
     assert not list((tmp_path / "there").glob(".SHA256SUMS.*"))
-    seen = cluster.sent_of
-
-    def unseen(folder: Path, name: str, token: Path) -> sent_files.Sent:
-        sent = seen(folder, name, token)
-        return sent_files.Sent(Path("/nowhere"), sent.token, sent.secret, sent.files)
-
-    monkeypatch.setattr(cluster, "sent_of", unseen)
+    monkeypatch.setattr(cluster, "sent_of", _unseen(cluster.sent_of))
     sent_back = train_seeds(config, num_seeds=2, run_dir=tmp_path / "back", scheduler=scheduler, **QUIET)
     for runs in (there, sent_back):
         for run, other in zip(runs.runs, here.runs, strict=True):
@@ -87,6 +86,16 @@ def test_runs_on_a_cluster_have_the_bits_of_those_trained_here_with_and_without_
     assert sorted(path.name for path in (tmp_path / "back" / "seed-0").iterdir()) == sorted(
         path.name for path in (tmp_path / "here" / "seed-0").iterdir()
     )
+
+
+def _unseen(seen: Callable[[Path, str, Path], sent_files.Sent]) -> Callable[[Path, str, Path], sent_files.Sent]:
+    """What a worker that does not see the caller's folder is sent."""
+
+    def unseen(folder: Path, name: str, token: Path) -> sent_files.Sent:
+        sent = seen(folder, name, token)
+        return sent_files.Sent(Path("/nowhere"), sent.token, sent.secret, sent.files)
+
+    return unseen
 
 
 def test_a_worker_that_dies_is_told_and_takes_no_other_job_with_it(scheduler: str) -> None:
@@ -109,15 +118,90 @@ def test_another_version_is_refused(scheduler: str, monkeypatch: pytest.MonkeyPa
         run_jobs([Job("first", process_of)], AtOnce(scheduler=scheduler), say=print)
 
 
-def test_a_seed_that_failed_there_can_be_trained_here(scheduler: str, tmp_path: Path) -> None:
+def test_a_run_to_begin_with_must_be_where_the_workers_are(scheduler: str, tmp_path: Path) -> None:
+    """Its path is the caller's: a worker that has no run there, or another one, is refused before it trains."""
+    config = small_config(write_small_data(tmp_path / "data.npz"), threads=1)
+    first = train(config, run_dir=tmp_path / "first", **QUIET).path
+    config = config.replace(init=str(first))
+    begun = train_seeds(config, num_seeds=2, run_dir=tmp_path / "begun", scheduler=scheduler, **QUIET)
+    assert [run.config.init for run in begun.runs] == [str(first)] * 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster, "digests_there", _other_weights_in_each_process)
+        with pytest.raises(RunError, match=rf"the worker tcp://.* has other weights in {first} than this machine"):
+            train_seeds(config, num_seeds=2, run_dir=tmp_path / "others", scheduler=scheduler, **QUIET)
+    gone = tmp_path / "gone"
+    with pytest.raises(RunError, match=rf"the worker tcp://.* has no run {gone}, which the trainings") as caught:
+        run_jobs([Job("first", process_of, runs=(str(gone),))], AtOnce(scheduler=scheduler), say=print)
+    assert caught.value.hint.startswith("put that run on a drive that all workers share, or copy it")
+
+
+def _other_weights_in_each_process(runs: Sequence[str]) -> dict[str, str]:
+    return dict.fromkeys(runs, str(os.getpid()))
+
+
+def test_what_a_training_reads_is_known() -> None:
+    taught = small_config(Path("data.npz"), init="/runs/first", teacher="/runs/second")
+    assert several._runs_read(taught, is_begun=False) == ("/runs/second", "/runs/first")
+    assert several._runs_read(taught, is_begun=True) == ("/runs/second",)
+    for init in (None, "auto", "sprint"):
+        assert several._runs_read(taught.replace(init=init, teacher=None), is_begun=False) == ()
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_a_seed_that_failed_there_is_trained_by_a_resume(where: str, scheduler: str, tmp_path: Path) -> None:
     config = small_config(write_small_data(tmp_path / "data.npz"), threads=1)
     folder = tmp_path / "seeds"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "do_on_worker", _fails_for_seed_1)
         with pytest.raises(JobsFailedError, match="1 of 2 jobs failed:\n  seed-1: "):
             train_seeds(config, num_seeds=2, run_dir=folder, scheduler=scheduler, **QUIET)
-    done = resume_seeds(folder, **QUIET)
+    assert (folder / "seed-0" / "metrics.json").exists()
+    done = resume_seeds(folder, scheduler=scheduler if where == "there" else None, **QUIET)
     assert [run.config.seed for run in done.runs] == [0, 1]
+    assert (folder / "metrics.json").exists()
+
+
+def test_a_run_that_was_stopped_goes_on_there(scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its checkpoint, which is sent to a worker that does not see the folder, to the bits of one not stopped."""
+    config = small_config(write_small_data(tmp_path / "data.npz"), epochs=3, threads=1)
+    whole = train_seeds(config, num_seeds=1, run_dir=tmp_path / "whole", **QUIET)
+    folder = tmp_path / "seeds"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunDir, "write_checkpoint", _stopped_after_the_second(RunDir.write_checkpoint))
+        with pytest.raises(KeyboardInterrupt):
+            train_seeds(config, num_seeds=1, run_dir=folder, **QUIET)
+    monkeypatch.setattr(cluster, "sent_of", _unseen(cluster.sent_of))
+    (done,) = resume_seeds(folder, scheduler=scheduler, **QUIET).runs
+    for name in ("model.safetensors", "predictions.csv"):
+        assert (done.path / name).read_bytes() == (whole.runs[0].path / name).read_bytes()
+    assert len(done.history) == 3
+
+
+def _stopped_after_the_second(write: Callable[..., None]) -> Callable[..., None]:
+    def write_and_stop(folder: RunDir, checkpoint: Any) -> None:
+        write(folder, checkpoint)
+        if checkpoint.state.epoch == 2:
+            raise KeyboardInterrupt
+
+    return write_and_stop
+
+
+def test_folds_and_a_check_of_data_on_a_cluster_are_those_made_here(scheduler: str, tmp_path: Path) -> None:
+    config = small_config(write_small_data(tmp_path / "data.npz"), threads=1)
+    here, there = (
+        train_folds(config, num_folds=2, run_dir=tmp_path / name, scheduler=address, **QUIET)
+        for name, address in (("here", None), ("there", scheduler))
+    )
+    for run, other in zip(here.runs, there.runs, strict=True):
+        for name in ("model.safetensors", "predictions.csv"):
+            assert (run.path / name).read_bytes() == (other.path / name).read_bytes()
+    assert (here.path / "predictions.csv").read_bytes() == (there.path / "predictions.csv").read_bytes()
+    checks = [
+        check_data(config, num_folds=2, num_repeats=1, out=tmp_path / name, log_style="silent", scheduler=address)
+        for name, address in (("checked here", None), ("checked there", scheduler))
+    ]
+    for name in ("scores.csv", "suspects.csv", "check.json"):
+        assert (checks[0].path / name).read_text() == (checks[1].path / name).read_text()
 
 
 def _fails_for_seed_1(name: str, *arguments: Any) -> Any:

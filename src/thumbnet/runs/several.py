@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
-from thumbnet.config import TrainConfig
+from thumbnet.config import AUTO_INIT, TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.errors import RunError
 from thumbnet.evaluation.figure_names import or_balanced
+from thumbnet.models.pretrained import list_pretrained
 from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.runs.files.names import CONFIG, SHARED_CONFIG
 from thumbnet.runs.jobs.job import Job, Outcome, check_all_done
@@ -117,9 +118,10 @@ def _trained_at_once(
 ) -> list[Run]:
     """The runs of these calls, each loaded once: those that are `finished` were before, others as they end."""
     say, names = speaker(options.log_style), [call.member.name for call in calls]
+    config = folder.read_config(SHARED_CONFIG)
     is_moved = options.data is not None or options.data_dir is not None
     jobs = [
-        Job(name, call, folder.path)
+        Job(name, call, folder.path, _runs_read(config, is_begun=(folder.path / name / CONFIG).exists()))
         for name, call in zip(names, calls, strict=True)
         if is_moved or not RunDir(folder.path / name).is_complete
     ]
@@ -141,6 +143,14 @@ def _trained_at_once(
     outcomes = run_jobs(jobs, at_once, threads=threads, say=say, on_end=tell, hint=hint)
     check_all_done(outcomes, hint=hint)
     return [loaded[name] if name in loaded else load_run(folder.path / name) for name in names]
+
+
+def _runs_read(config: TrainConfig, *, is_begun: bool) -> tuple[str, ...]:
+    """The folders of the runs that a training learns from, or begins with."""
+    named = [config.objective.teacher] if isinstance(config.objective.teacher, str) else []
+    if not is_begun and config.init not in (None, AUTO_INIT, *list_pretrained()):
+        named.append(str(config.init))
+    return tuple(named)
 
 
 def _finished(folder: RunDir, members: Sequence[Member]) -> list[Path]:

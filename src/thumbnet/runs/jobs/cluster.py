@@ -1,7 +1,7 @@
 """Jobs on the workers of a Dask cluster, one at a time on each, so that a worker that dies takes no other job with it.
 
-A worker needs thumbnet in the caller's version, and what a job reads besides the caller's folder: its data, by the same
-path. Where it does not see the folder, it gets the files in it, and gives back those that it wrote.
+A worker needs thumbnet in the caller's version, and what a job reads besides the caller's folder, by the same path: its
+data, and trained runs. Where it does not see the folder, it gets the files in it, and gives back those that it wrote.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +21,14 @@ from thumbnet.errors import JobsFailedError, RunError
 from thumbnet.runs.jobs.carried import carried_from_here
 from thumbnet.runs.jobs.execute import Task, outcome_of, pickled
 from thumbnet.runs.jobs.job import Job, Outcome, Workers
-from thumbnet.runs.jobs.on_worker import do_on_worker, version_there
+from thumbnet.runs.jobs.on_worker import digests_there, do_on_worker, version_there
 from thumbnet.runs.jobs.sent_files import Sent, make_token, sent_of, write_back
 from thumbnet.runs.resolve import Say
 
 CONNECT_S = 15.0
 LOOK_AGAIN_S = 1.0
+SAME_THUMBNET = "install the same thumbnet where workers run"
+SAME_RUN = "put that run on a drive that all workers share, or copy it to each machine, by the same path; or train here"
 WITHOUT_WORKERS_S = 60.0  # then the jobs that are left are given up
 
 
@@ -35,11 +37,15 @@ class ClusterWorkers(Workers):
     on where the cluster is lost.
 
     Raises:
-        RunError: there is no scheduler at this address, or a worker has no thumbnet, or another version of it.
+        RunError: there is no scheduler at this address; or a worker has no thumbnet, or another version of it, or not
+            the weights of all `runs`.
     """
 
-    def __init__(self, scheduler: str, most: int, *, threads: int | None, say: Say, hint: str) -> None:
+    def __init__(
+        self, scheduler: str, most: int, *, runs: Sequence[str] = (), threads: int | None, say: Say, hint: str
+    ) -> None:
         self._address, self._most, self._threads, self._say, self._hint = scheduler, most, threads, say, hint
+        self._runs, self._digests = tuple(runs), digests_there(runs)
         self._command, self._carried = uuid.uuid4().hex, carried_from_here()
         self._busy: dict[str, tuple[Job, str, Future[tuple[bytes, Mapping[str, bytes]]]]] = {}  # by the job's name
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -55,8 +61,8 @@ class ClusterWorkers(Workers):
             ) from error
         try:
             self._client.subscribe_topic(self._command, lambda event: say(str(event[1])))
-            for worker, reason in self._look_at_new(self._threads_of_workers()).items():
-                raise RunError(f"the worker {worker} {reason}", hint="install the same thumbnet where workers run")
+            for worker, (reason, remedy) in self._look_at_new(self._threads_of_workers()).items():
+                raise RunError(f"the worker {worker} {reason}", hint=remedy)
         except BaseException:
             self._client.close()
             raise
@@ -69,7 +75,7 @@ class ClusterWorkers(Workers):
         if len(self._busy) >= self._most:
             return False
         threads, taken = self._threads_of_workers(), {worker for _, worker, _ in self._busy.values()}
-        for worker, reason in self._look_at_new(threads).items():
+        for worker, (reason, _) in self._look_at_new(threads).items():
             self._say(f"The worker {worker} {reason}: it gets no runs.")
         free = [worker for worker in threads if worker not in taken and self._fits.get(worker, False)]
         if not free:
@@ -139,9 +145,9 @@ class ClusterWorkers(Workers):
             threads: dict[str, int] = self._client.nthreads()
             return threads
 
-    def _look_at_new(self, workers: Mapping[str, int]) -> dict[str, str]:
-        """What is wrong with workers that were not known before, by their addresses."""
-        new, wrong = [worker for worker in workers if worker not in self._fits], {}
+    def _look_at_new(self, workers: Mapping[str, int]) -> dict[str, tuple[str, str]]:
+        """What is wrong with workers that were not known before, and what to do, by their addresses."""
+        new, wrong = [worker for worker in workers if worker not in self._fits], dict[str, tuple[str, str]]()
         if not new:
             return {}
         with self._asking():
@@ -151,9 +157,28 @@ class ClusterWorkers(Workers):
                 continue  # it left meanwhile
             self._fits[worker] = version == thumbnet.__version__
             if isinstance(version, BaseException):
-                wrong[worker] = f"cannot load thumbnet: {version}"
+                wrong[worker] = f"cannot load thumbnet: {version}", SAME_THUMBNET
             elif not self._fits[worker]:
-                wrong[worker] = f"has thumbnet {version}, and this is {thumbnet.__version__}"
+                wrong[worker] = f"has thumbnet {version}, and this is {thumbnet.__version__}", SAME_THUMBNET
+        return {**wrong, **self._look_for_runs([worker for worker in new if self._fits.get(worker, False)])}
+
+    def _look_for_runs(self, workers: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """The same, of the runs that jobs read."""
+        wrong: dict[str, tuple[str, str]] = {}
+        if not self._runs or not workers:
+            return wrong
+        with self._asking():
+            found = self._client.run(digests_there, self._runs, workers=workers, on_error="return")
+        for worker, digests in found.items():
+            if isinstance(digests, BaseException):  # it left meanwhile
+                del self._fits[worker]
+                continue
+            for run in self._runs:
+                if run not in digests:
+                    wrong[worker] = f"has no run {run}, which the trainings begin with or learn from", SAME_RUN
+                elif digests[run] != self._digests.get(run, digests[run]):
+                    wrong[worker] = f"has other weights in {run} than this machine", SAME_RUN
+            self._fits[worker] = worker not in wrong
         return wrong
 
     @contextmanager

@@ -40,11 +40,13 @@ class Job:
         name: a word for people, no two alike; where the job writes a folder, it is the name of that in `folder`.
         call: does it; what it returns can be pickled.
         folder: holds what the job reads, in files, and gets the folder `name`. None: the job reads and writes no files.
+        runs: whole paths of trained runs that it reads besides, which must be there where it is done.
     """
 
     name: str
     call: Callable[[Setting], object]
     folder: Path | None = None
+    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from distributed.worker import get_worker
 
 import thumbnet
 from thumbnet.errors import RunError
+from thumbnet.runs.files.names import WEIGHTS
 from thumbnet.runs.jobs.execute import execute_pickled
 from thumbnet.runs.jobs.job import Setting
 from thumbnet.runs.jobs.sent_files import Sent, files_to_send_back, folder_of
@@ -19,6 +21,15 @@ from thumbnet.training.state import TrainingState
 def version_there() -> str:
     """The version of thumbnet in a worker's process."""
     return thumbnet.__version__
+
+
+def digests_there(runs: Sequence[str]) -> dict[str, str]:
+    """Of the runs whose weights are at these paths, as a worker sees them, the digests of these."""
+    found = {}
+    for run in runs:
+        with suppress(OSError):
+            found[run] = hashlib.sha256((Path(run) / WEIGHTS).read_bytes()).hexdigest()
+    return found
 
 
 def do_on_worker(

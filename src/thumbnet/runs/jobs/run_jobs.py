@@ -35,12 +35,13 @@ def run_jobs(
         list[Outcome]: of each job, in their order.
 
     Raises:
-        ThumbnetError: the cluster cannot be reached, or is left without workers, or has another version of thumbnet.
+        ThumbnetError: the cluster cannot be reached, or is left without workers, or has another version of thumbnet, or
+            not the runs that the jobs read.
         KeyboardInterrupt: the jobs were stopped, too.
     """
     outcomes: dict[str, Outcome] = {}
     waiting = deque(jobs)
-    with _workers(min(len(jobs), at_once.jobs or len(jobs)), at_once, threads, say, hint) as workers:
+    with _workers(jobs, at_once, threads, say, hint) as workers:
         while waiting or workers.is_busy:
             while waiting and workers.begin(waiting[0]):
                 waiting.popleft()
@@ -52,11 +53,13 @@ def run_jobs(
     return [outcomes[job.name] for job in jobs]
 
 
-def _workers(most: int, at_once: AtOnce, threads: int | None, say: Say, hint: str) -> Workers:
+def _workers(jobs: Sequence[Job], at_once: AtOnce, threads: int | None, say: Say, hint: str) -> Workers:
+    most = min(len(jobs), at_once.jobs or len(jobs))
     if at_once.scheduler is not None:
         from thumbnet.runs.jobs.cluster import ClusterWorkers  # not before: it needs an extra
 
-        return ClusterWorkers(at_once.scheduler, most, threads=threads, say=say, hint=hint)
+        runs = {run: None for job in jobs for run in job.runs}
+        return ClusterWorkers(at_once.scheduler, most, runs=tuple(runs), threads=threads, say=say, hint=hint)
     from thumbnet.runs.jobs.local import LocalWorkers  # not before: joblib takes a while
 
     return LocalWorkers(most, threads=at_once.threads_here(threads, num_runs=most) or 1)
