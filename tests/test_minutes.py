@@ -49,6 +49,7 @@ from thumbnet.runs.planning.reasons import reasons_of
 from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_from_dict, plan_to_dict
 from thumbnet.runs.planning.speed import THIS_MACHINE, Speed
 from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG
+from thumbnet.runs.reproduction import reproduce_run
 from thumbnet.runs.resolve import load_data, resolve_config, say_nothing
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir
@@ -509,6 +510,7 @@ def test_a_pace_that_changed_is_recorded_and_a_stopped_run_follows_it(
     assert run.config.pace.starts
     assert run.config.pace.num_steps < 40
     assert run.metrics["epochs"] == len(run.history) == run.config.epochs
+    assert reproduce_run(run.path, log_style="silent").is_same
     weights = run.model.state_dict()
     (run.path / "metrics.json").unlink()
     sums = [line for line in (run.path / "SHA256SUMS").read_text().splitlines() if "metrics" not in line]

@@ -12,8 +12,9 @@ from small_runs import small_config, write_small_data
 from thumbnet.cli import main
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.runs.reproduction import reproduce_run
-from thumbnet.runs.run import RunDir
+from thumbnet.runs.run import RunDir, load_run
 from thumbnet.runs.train import train
+from thumbnet.specs import own_code
 from thumbnet.training.state import TrainingState
 from thumbnet.training.stopping import STOP, Stop
 
@@ -58,6 +59,42 @@ def test_what_differs_is_told_with_what_was_otherwise(
     assert found["largest_difference"] > 0
     assert "likely causes: machine was an abacus and is " in said.err
     assert "num_ranks (processes that trained together) was 2 and is 1" in said.err
+
+
+def test_a_run_that_ended_early_with_its_best_weights_is_trained_again(tmp_path: Path) -> None:
+    """When it ends, and which weights it keeps, follows from validation images alone, and is found again."""
+    config = small_config(write_small_data(tmp_path / "data.npz"), epochs=40, patience=2, keep_weights="best")
+    run = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
+    assert run.metrics["stopped_by"] == "patience"
+    assert 2 < len(run.history) < 40
+    found = reproduce_run(run.path, out=tmp_path / "new", log_style="silent")
+    assert found.is_same
+    assert load_run(tmp_path / "new").metrics["stopped_by"] == "patience"
+
+
+def test_a_run_with_code_of_ones_own_is_trained_again_if_that_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the run's copy of it: the file has changed since."""
+    monkeypatch.setattr(own_code, "_executed", {})
+    net = tmp_path / "net.py"
+    net.write_text(NET)
+    config = small_config(write_small_data(tmp_path / "data.npz"), model=f"{net}:Net", model_options={})
+    run = train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
+    net.write_text(NET.replace("Linear", "Bilinear"))
+    own_code._executed.clear()
+    with pytest.raises(RunError, match="was trained with code of its own"):
+        reproduce_run(run.path, log_style="silent")
+    assert reproduce_run(run.path, log_style="silent", trust_code=True).is_same
+
+
+NET = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self, num_classes, in_channels):
+        super().__init__(nn.Flatten(), nn.Linear(256 * in_channels, num_classes))
+"""
 
 
 def test_a_run_of_a_device_that_is_not_here_is_refused(run: Path, tmp_path: Path) -> None:

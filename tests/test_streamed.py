@@ -438,6 +438,27 @@ def test_searches_and_predictions_are_those_of_images_in_memory(
         assert same, name
 
 
+def test_a_check_of_images_on_the_disk_leaves_the_files_of_one_in_memory(
+    pack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Its folds are trained on, predicted, searched and drawn a part at a time."""
+    monkeypatch.setattr("thumbnet.data_check.pictures.MAX_PICTURED", 3)
+    config = small_config(tmp_path, threads=1, shuffle="blocks").replace(data=pack)
+    options: dict[str, Any] = {"num_folds": 2, "num_repeats": 1, "max_labels": 5, "log_style": "silent"}
+    in_memory = thumbnet.load_dataset(pack, val_fraction=0)
+    request.getfixturevalue("little_memory")
+    thumbnet.check_data(config, dataset=in_memory, out=tmp_path / "memory", **options)
+    found = thumbnet.check_data(config, out=tmp_path / "disk", **options)
+    assert not isinstance(in_memory.train.images, StreamedImages)
+    assert found.summary["num_images"] == 270
+    assert found.summary["suspects"]["exact-duplicate"] >= 1
+    names = {path.name for path in found.path.iterdir()}
+    assert {"suspects.csv", "exclude.csv", "scores.csv", "check.json", "label.png", "exact-duplicate.png"} <= names
+    assert names == {path.name for path in (tmp_path / "memory").iterdir()}
+    for name in names:
+        assert (found.path / name).read_bytes() == (tmp_path / "memory" / name).read_bytes(), name
+
+
 def test_means_of_features_are_measured_of_images_on_the_disk(
     pack: str, little_memory: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

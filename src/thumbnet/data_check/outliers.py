@@ -27,6 +27,7 @@ def outlyingness(features: Float[np.ndarray, "n d"], labels: Int64[np.ndarray, "
 
     Distances are Euclidean: with cosine distances half of the outliers planted in the digits were missed, since
     features may be far too strong as well as odd. The values are relative, so several networks' can be averaged.
+    All are compared with all, in blocks: the time grows with the square of their number, the memory with their number.
     """
     num_neighbours = min(NUM_NEIGHBOURS, len(features) - 1)
     assert num_neighbours >= 1
