@@ -55,4 +55,4 @@ def do_on_worker(
         folder, is_callers = (Path(), True) if sent is None else stack.enter_context(folder_of(sent))
         setting = Setting(threads, folder, stop_if_called_off)
         outcome = execute_pickled(name, task, setting, lambda line: worker.log_event(topic, line.rstrip("\n")))
-        return outcome, {} if is_callers else files_to_send_back(folder, name)
+        return outcome, {} if sent is None or is_callers else files_to_send_back(folder, name, sent)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import json
 import secrets
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,10 +14,16 @@ from tempfile import TemporaryDirectory
 
 from thumbnet.atomic import write_atomically
 from thumbnet.errors import RunError
-from thumbnet.runs.files.names import CHECKSUMS, CONFIG, LOCK, METRICS, is_temporary
+from thumbnet.runs.files.checked_folder import CheckedFolder
+from thumbnet.runs.files.names import CHECKSUMS, CONFIG, LOCK, METRICS, REPORT, is_temporary
 from thumbnet.runs.files.on_disk import told
 
 WRITTEN_LAST = (CONFIG, METRICS)  # whose presence says that what they stand for is there
+# How a path stands in the files that may name one of the folder: within a text of TOML, and in a command of a page.
+AS_WRITTEN: Mapping[str, Callable[[str], str]] = {
+    CONFIG: lambda path: json.dumps(path, ensure_ascii=False)[1:-1],
+    REPORT: lambda path: html.escape(shlex.quote(path)),
+}
 
 
 @dataclass(frozen=True)
@@ -54,11 +63,19 @@ def folder_of(sent: Sent) -> Iterator[tuple[Path, bool]]:
         return
     with TemporaryDirectory(prefix="thumbnet-") as made:
         _write(Path(made), sent.files)
-        yield Path(made), False
+        yield Path(made).resolve(), False
 
 
-def files_to_send_back(folder: Path, name: str) -> dict[str, bytes]:
-    """The files in the folder `name`."""
+def files_to_send_back(folder: Path, name: str, sent: Sent) -> dict[str, bytes]:
+    """The files in the folder `name` of a copy; where they name a file of the copy, which will be gone, they name that
+    of the caller's folder then."""
+    run = CheckedFolder(folder / name)
+    for file, as_written in AS_WRITTEN.items():
+        if (run.path / file).exists():
+            text = run.read_text(file)
+            named = text.replace(f"{folder}/", f"{as_written(str(sent.folder))}/")
+            if named != text:
+                run.write(file, named)
     return _files_in(folder, name)
 
 
