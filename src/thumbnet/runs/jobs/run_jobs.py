@@ -58,7 +58,7 @@ def _workers(jobs: Sequence[Job], at_once: AtOnce, threads: int | None, say: Say
     if at_once.scheduler is not None:
         from thumbnet.runs.jobs.cluster import ClusterWorkers  # not before: it needs an extra
 
-        runs = {run: None for job in jobs for run in job.runs}
+        runs = dict.fromkeys(run for job in jobs for run in job.runs)
         return ClusterWorkers(at_once.scheduler, most, runs=tuple(runs), threads=threads, say=say, hint=hint)
     from thumbnet.runs.jobs.local import LocalWorkers  # not before: joblib takes a while
 
