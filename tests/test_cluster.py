@@ -140,7 +140,7 @@ def _other_weights_in_each_process(runs: Sequence[str]) -> dict[str, str]:
 
 
 def test_what_a_training_reads_is_known() -> None:
-    taught = small_config(Path("data.npz"), init="/runs/first", teacher="/runs/second")
+    taught = small_config(Path("data.npz"), init="/runs/first", teacher="/runs/second", augmentation="crop-flip")
     assert several._runs_read(taught, is_begun=False) == ("/runs/second", "/runs/first")
     assert several._runs_read(taught, is_begun=True) == ("/runs/second",)
     for init in (None, "auto", "sprint"):

@@ -14,7 +14,7 @@ from thumbnet.runs.run import RunDir
 
 def test_what_comes_back_names_the_callers_folder(tmp_path: Path) -> None:
     (tmp_path / "excluded.csv").write_text("index\n")
-    elsewhere = Path("/not here/the caller's \"runs\"")
+    elsewhere = Path('/not here/the caller\'s "runs"')
     sent = replace(sent_of(tmp_path, "seed-0", make_token(tmp_path)), folder=elsewhere)
     with folder_of(sent) as (copy, is_callers):
         assert not is_callers

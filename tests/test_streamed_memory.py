@@ -1,5 +1,5 @@
-"""A training on images that stay on the disk takes no more memory with each epoch: in a process of its own, whose memory
-nothing else changes."""
+"""A training on images that stay on the disk takes no more memory with each epoch: in a process of its own, where
+nothing else takes any."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ class ClusterWorkers(Workers):
                 wrong[worker] = f"has thumbnet {version}, and this is {thumbnet.__version__}", SAME_THUMBNET
         return {**wrong, **self._look_for_runs([worker for worker in new if self._fits.get(worker, False)])}
 
-    def _look_for_runs(self, workers: Sequence[str]) -> dict[str, tuple[str, str]]:
+    def _look_for_runs(self, workers: list[str]) -> dict[str, tuple[str, str]]:
         """The same, of the runs that jobs read."""
         wrong: dict[str, tuple[str, str]] = {}
         if not self._runs or not workers:
