@@ -72,7 +72,12 @@ def look_at_folder(config: TrainConfig) -> Look:
     files = [item.file for item in layout.files if item.file.is_file()]  # a pipe would keep us waiting
     labels = torch.tensor([label for item in layout.files if item.split == "train" for label in item.labels])
     if not files or len(labels.unique()) < 2:
-        options = ReadOptions(skip_unreadable=config.skip_unreadable, labels=config.labels, division=config.division)
+        options = ReadOptions(
+            skip_unreadable=config.skip_unreadable,
+            labels=config.labels,
+            division=config.division,
+            val_fraction=config.val_fraction,
+        )
         read_source(DataSpec(config.data), options)  # which raises it
         raise DataError(f"the folder {path} changed while it was read", hint="try again")
     counts = {name: sum(item.split == name for item in layout.files) for name in ("train", "val", "test")}
