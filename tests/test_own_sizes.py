@@ -113,10 +113,10 @@ def test_what_square_images_cut_off_is_said(dataset: Dataset) -> None:
     cut_off = "The centre square leaves out 67% of the median picture: --set image_size=[32,96] or --set fit=letterbox"
     assert advise_size(load_recipe(), dataset, wide).startswith(cut_off)
     assert advise_size(load_recipe(options={"fit": "letterbox"}), dataset, wide) == ""
-    for is_resized, is_told in ((True, True), (False, False)):
-        facts = DataFacts(100, 10, 10, (50, 50), 3, (40, 120), is_resized)
-        reasons = reasons_of(load_recipe(), facts, [], sides=(32, 32), minutes=1, steps=9)
-        assert any(reason.startswith(cut_off) for reason in reasons) is is_told
+    facts = DataFacts(100, 10, 10, (50, 50), 3, (40, 120), is_resized=True)
+    for is_planned in (True, False):  # a size that is given, or a pack's, is as the user wants it
+        reasons = reasons_of(load_recipe(), facts, [], sides=(32, 32), minutes=1, steps=9, is_size_planned=is_planned)
+        assert any(reason.startswith(cut_off) for reason in reasons) is is_planned
 
 
 def test_a_pack_of_small_images_keeps_the_sizes_of_the_pictures_and_says_so(
