@@ -33,8 +33,13 @@ def test_a_form_sets_pytorchs_limits(form: str) -> None:
     assert environment["ATEN_CPU_CAPABILITY"] == {"avx2": "avx2", "x86-64": "default"}[form]
     assert set(environment) == {
         "THUMBNET_CPU", "HOME", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS",
+        "TORCHINDUCTOR_CACHE_DIR",
     }  # fmt: skip
+    assert environment["TORCHINDUCTOR_CACHE_DIR"].endswith(f"_{form}")  # no code that another form compiled
     assert cpu.limit_processor(dict(environment), torch_is_imported=True) == form  # set from outside, in time
+    given = {**environment, "TORCHINDUCTOR_CACHE_DIR": "mine"}
+    cpu.limit_processor(given, torch_is_imported=False)
+    assert given["TORCHINDUCTOR_CACHE_DIR"] == "mine"
 
 
 @pytest.mark.parametrize("given", [{}, {"THUMBNET_CPU": ""}, {"THUMBNET_CPU": "native"}])

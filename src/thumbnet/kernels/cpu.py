@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import tempfile
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
@@ -26,6 +27,7 @@ LIMITS: Mapping[str, Mapping[str, str]] = {  # what PyTorch, oneDNN and MKL read
         "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",  # and MKL
     },
 }
+COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"  # of torch.compile, which would take code that was compiled for another form
 MARCH = {"native": "native", "avx2": "x86-64-v3", "x86-64": "x86-64"}  # for g++
 AVX2_FLAGS = frozenset({b"avx2", b"fma", b"bmi1", b"bmi2", b"f16c", b"movbe", b"abm"})  # x86-64-v3, as Linux names them
 
@@ -61,6 +63,7 @@ def limit_processor(environment: MutableMapping[str, str], *, torch_is_imported:
             hint=f"import thumbnet first, or start Python with {limits}",
         )
     environment.update(LIMITS[form])
+    environment.setdefault(COMPILER_CACHE, str(Path(tempfile.gettempdir()) / f"torchinductor_{os.getuid()}_{form}"))
     return form
 
 
