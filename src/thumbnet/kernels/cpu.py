@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
@@ -63,7 +62,8 @@ def limit_processor(environment: MutableMapping[str, str], *, torch_is_imported:
             hint=f"import thumbnet first, or start Python with {limits}",
         )
     environment.update(LIMITS[form])
-    environment.setdefault(COMPILER_CACHE, str(Path(tempfile.gettempdir()) / f"torchinductor_{os.getuid()}_{form}"))
+    caches = Path(environment.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111  # never fails
+    environment.setdefault(COMPILER_CACHE, str(caches / "thumbnet" / f"torch-compile_{form}"))
     return form
 
 
