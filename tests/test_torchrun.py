@@ -86,7 +86,7 @@ def test_the_first_process_plans_minutes_and_keeps_them_for_all(tmp_path: Path) 
     train = ["train", "--data", "digits", "--minutes", "0.4", *given, "--run-dir", "run"]
     status, said = torchrun(str(HERE / "rank_slow.py"), *train, folder=tmp_path)
     assert status == 0, said
-    assert said.count("0.4 minutes: sprint at ") == 1
+    assert said.count("0.4 minutes: sprint") == 1  # or sprint-long, by the speed of this machine
     run = load_run(tmp_path / "run")
     assert list(tmp_path.rglob("plan.json")) == [run.path / "plan.json"]
     plan = RunDir(run.path).read_plan()
