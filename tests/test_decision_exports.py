@@ -249,7 +249,7 @@ def test_a_model_card_says_how_it_answers(decided: ExportRequest) -> None:
         replace(decided.shippable, run_path=None, card=replace(decided.shippable.card, decision=given)),
         files=[], command="thumbnet export",
     )  # fmt: skip
-    said = "a threshold that was given; on 40 validation images, with 8 images of that class, recall 50.0 % and"
+    said = "a threshold that was given; on 40 validation images, with 8 images of that class, recall 50.0% and"
     assert said in text
     plain = replace(decided.shippable, run_path=None, card=replace(decided.shippable.card, decision=None))
     without = sections(plain, files=[], command="thumbnet export")
@@ -264,7 +264,7 @@ def test_accuracy_does_not_stand_alone_in_cards_and_pages(decided: ExportRequest
     }  # fmt: skip
     shippable = replace(decided.shippable, run_path=None, card=replace(decided.shippable.card, metrics=metrics))
     text = sections(shippable, files=[], command="thumbnet export")
-    assert "balanced accuracy 75.00 %, macro F1 70.00 %, Matthews' coefficient 0.500; always answering" in text
+    assert "balanced accuracy 75.00%, macro F1 70.00%, Matthews' coefficient 0.500; always answering" in text
     assert "area under the ROC curve 0.8123, average precision 0.6000" in text
     assert "balanced accuracy 75.0 %; always the commonest class: accuracy 87.5 %" in build_page(shippable)
     assert properties_of(shippable)["accuracy"] == "90.00% of 40 test images, balanced accuracy 75.00%"

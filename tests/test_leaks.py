@@ -23,7 +23,8 @@ from thumbnet.errors import DataError, RunError
 from thumbnet.evaluation.label_predictions import LabelPredictions
 from thumbnet.evaluation.predictions import Predictions, predict_split
 from thumbnet.runs.files.metrics import KnownMetrics, known_metrics
-from thumbnet.runs.leaks import describe_kept_leaks, keep_leaks, leak_metrics, look_for_leaks
+from thumbnet.runs.leak_texts import describe_kept_leaks
+from thumbnet.runs.leaks import keep_leaks, leak_metrics, look_for_leaks
 from thumbnet.runs.own_data import load_own_dataset
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir, load_run

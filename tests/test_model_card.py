@@ -116,7 +116,7 @@ def test_a_runs_figures_have_their_intervals(small_run: Path) -> None:
     metrics = load_run(small_run).metrics
     low, high = metrics["test_balanced_accuracy_interval"]
     text = card_of(small_run).read_text()
-    balanced = f"{100 * metrics['test_balanced_accuracy']:.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
+    balanced = f"{100 * metrics['test_balanced_accuracy']:.2f}% [{100 * low:.2f}, {100 * high:.2f}]"
     assert f"- **Over the classes:** balanced accuracy {balanced}, macro F1 " in text
     low, high = metrics["test_auc_interval"]
     assert f"area under the ROC curve {metrics['test_auc']:.4f} [{low:.4f}, {high:.4f}], average precision " in text

@@ -196,3 +196,13 @@ def test_an_accuracy_of_several_labels_says_what_it_is_of(labelled: ExportReques
 def test_a_model_card_says_how_it_answers(labelled: ExportRequest) -> None:
     text = sections(replace(labelled.shippable, run_path=None), files=[], command="thumbnet export")
     assert "picked by f1 on 40 validation images" in text
+
+
+def test_a_model_card_of_labels_speaks_of_no_classes(labelled: ExportRequest) -> None:
+    text = sections(replace(labelled.shippable, run_path=None), files=[], command="thumbnet export")
+    number = len(labelled.shippable.card.class_names)
+    assert f"and {number} labels, trained on" in text
+    assert f"**Output:** a probability for each of {number} labels" in text
+    assert f"To tell which of its {number} labels a picture has" in text
+    assert "- **Labels:** `" in text
+    assert "classes" not in text.lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from thumbnet.evaluation.classes import ClassMetrics
+from thumbnet.evaluation.interval_texts import with_interval
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL, Interval
 
 IN_BRACKETS = f"In brackets: {CONFIDENCE_LEVEL:.0%} intervals."
@@ -23,10 +24,3 @@ def number_with_interval(value: float | None, bounds: Interval | None) -> str:
     if value is None or bounds is None:
         return "-" if value is None else f"{value:.4f}"
     return f"{value:.4f} ({bounds[0]:.4f} to {bounds[1]:.4f})"
-
-
-def with_interval(value: float | None, bounds: Interval | None) -> str:
-    """A share as per cent with its interval in brackets; `-` where it is not defined."""
-    if value is None or bounds is None:
-        return "-" if value is None else f"{value:.2%}"
-    return f"{value:.2%} ({100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})"

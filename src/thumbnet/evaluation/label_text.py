@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thumbnet.evaluation.class_texts import IN_BRACKETS, class_texts, number_with_interval, with_interval
+from thumbnet.evaluation.class_texts import IN_BRACKETS, class_texts, number_with_interval
+from thumbnet.evaluation.interval_texts import with_interval
 from thumbnet.terminal.table import aligned
 from thumbnet.terminal.text import escaped
 

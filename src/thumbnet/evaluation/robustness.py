@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
-from thumbnet.evaluation.class_texts import with_interval
 from thumbnet.evaluation.figure_names import are_apart
+from thumbnet.evaluation.interval_texts import with_interval
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL, Interval, accuracy_interval
 from thumbnet.specs.json_text import FORMAT, damaged
 from thumbnet.specs.typed import from_fields

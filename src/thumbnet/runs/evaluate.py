@@ -11,8 +11,9 @@ from thumbnet.data.several_labels import refuse_several_labels
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.analysis import Analysis, analyse
 from thumbnet.evaluation.calibration import MIN_TEMPERATURE_IMAGES
-from thumbnet.evaluation.class_texts import number_with_interval, with_interval
+from thumbnet.evaluation.class_texts import number_with_interval
 from thumbnet.evaluation.figure_names import is_other_number
+from thumbnet.evaluation.interval_texts import with_interval
 from thumbnet.evaluation.intervals import Interval, accuracy_interval
 from thumbnet.evaluation.label_scoring import evaluate_labels
 from thumbnet.evaluation.metrics import evaluate

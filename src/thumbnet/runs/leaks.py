@@ -20,12 +20,10 @@ from thumbnet.data.leaks import (
 )
 from thumbnet.data.source_registry import is_searched_for_leaks
 from thumbnet.evaluation.balanced import balanced_accuracy_of
-from thumbnet.evaluation.class_texts import with_interval
-from thumbnet.evaluation.intervals import Interval, accuracy_interval
+from thumbnet.evaluation.intervals import accuracy_interval
 from thumbnet.evaluation.label_predictions import LabelPredictions
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.runs.files.folder import RunDir
-from thumbnet.runs.files.metrics import KnownMetrics
 from thumbnet.runs.files.names import LEAKS, VAL_LEAKS
 from thumbnet.runs.resolve import Say
 from thumbnet.specs.json_text import damaged
@@ -90,49 +88,6 @@ def describe_leaks(leaks: Leaks, dataset: Dataset) -> str:
         f"Leaks between splits: {counted(leaks.num_images, 'image')} of training or validation equal, or nearly, to "
         f"one that is held out ({exactly}for instance {_pair(first, dataset)}): figures on those are too good."
     )
-
-
-def describe_kept_leaks(known: KnownMetrics) -> str:
-    """What the metrics of a run with leaks say of them, in sentences for people."""
-    found = (
-        f"Leaks: {counted(known.num_leaks, 'image')} of training or validation equal, or nearly, to one that is held "
-        "out (leaks.csv)."
-    )
-    return " ".join([found, _of_test(known), *_of_val(known)])
-
-
-def _of_test(known: KnownMetrics) -> str:
-    if not known.num_test_leaked:
-        return "No test image is concerned."
-    if known.test_accuracy_without_leaks is None:
-        return "All test images are concerned: accuracy on others is not known."
-    concerned = counted(known.num_test_leaked, "test image")
-    accuracy = _with_interval(known.test_accuracy_without_leaks, known.num_test - known.num_test_leaked)
-    balanced = _balanced(
-        known.test_balanced_accuracy_without_leaks, known.test_balanced_accuracy_without_leaks_interval
-    )
-    return f"Without the {concerned} concerned, accuracy is {accuracy}{balanced}."
-
-
-def _of_val(known: KnownMetrics) -> list[str]:
-    if not known.num_val_leaked:
-        return []
-    if known.val_accuracy_without_leaks is None:
-        return ["All validation images are concerned."]
-    concerned = counted(known.num_val_leaked, "validation image")
-    accuracy = _with_interval(known.val_accuracy_without_leaks, known.num_val - known.num_val_leaked)
-    balanced = _balanced(known.val_balanced_accuracy_without_leaks, known.val_balanced_accuracy_without_leaks_interval)
-    return [f"Without the {concerned} concerned, validation accuracy is {accuracy}{balanced}."]
-
-
-def _balanced(value: float | None, interval: Interval | None) -> str:
-    """The balanced accuracy as the sentence goes on with it; nothing where it is not known."""
-    return "" if value is None else f", balanced accuracy {with_interval(value, interval)}"
-
-
-def _with_interval(accuracy: float, num_images: int) -> str:
-    """`num_images` is below 1 where a run of an earlier version does not say how many there were."""
-    return with_interval(accuracy, accuracy_interval(accuracy, num_images) if num_images > 0 else None)
 
 
 def leak_metrics(

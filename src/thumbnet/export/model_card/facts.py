@@ -14,8 +14,9 @@ from thumbnet.export.model_card.text import code
 from thumbnet.models.card import ModelCard
 from thumbnet.recipes import list_recipes, load_recipe
 from thumbnet.runs.files.checked_folder import CheckedFolder
-from thumbnet.runs.files.metrics import METRICS_FORMAT, metric_intervals
+from thumbnet.runs.files.metrics import METRICS_FORMAT, known_metrics, metric_intervals
 from thumbnet.runs.files.names import ASKED, CONFIG, METRICS
+from thumbnet.runs.leak_texts import describe_kept_leaks
 from thumbnet.specs.json_text import read_object
 from thumbnet.trained.shippable import Shippable
 
@@ -25,7 +26,7 @@ HYPERPARAMETERS = (
     "seed",
 )  # fmt: skip
 UNREMARKABLE = {"class_weights": "none", "sampler": "shuffled", "keep_weights": "last"}
-PER_CENT = (100, 2, " %")
+PER_CENT = (100, 2, "%")
 UNITS = {  # by metric: the number that one is multiplied by to be shown, the digits after its point, and its unit
     "test_balanced_accuracy": PER_CENT,
     "test_macro_f1": PER_CENT,
@@ -56,6 +57,17 @@ def intervals_of_run(shippable: Shippable) -> dict[str, Interval]:
     name = str(shippable.run_path / METRICS)
     text = CheckedFolder(shippable.run_path).read_text(METRICS)
     return metric_intervals(read_object(text, name=name, known_format=METRICS_FORMAT), name=name)
+
+
+def leaks_of_run(shippable: Shippable) -> str:
+    """What a run's figures owe to images that are in two splits, in sentences; empty where none were found, and of a
+    model of the package."""
+    if shippable.run_path is None:
+        return ""
+    name = str(shippable.run_path / METRICS)
+    text = CheckedFolder(shippable.run_path).read_text(METRICS)
+    known = known_metrics(read_object(text, name=name, known_format=METRICS_FORMAT), name=name)
+    return describe_kept_leaks(known, listed_in="") if known.num_leaks else ""
 
 
 def describe_metrics(metrics: Mapping[str, float], intervals: Mapping[str, Interval]) -> dict[str, str]:

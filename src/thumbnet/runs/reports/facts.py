@@ -8,7 +8,7 @@ from thumbnet.config import TrainConfig, config_to_dict
 from thumbnet.data.dataset import Dataset
 from thumbnet.runs.files.init_record import InitChoice
 from thumbnet.runs.files.metrics import known_metrics
-from thumbnet.runs.leaks import describe_kept_leaks
+from thumbnet.runs.leak_texts import describe_kept_leaks
 from thumbnet.runs.planning.reasons import describe_longest
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.stopping import describe_stopping
