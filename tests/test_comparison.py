@@ -25,7 +25,7 @@ from thumbnet.evaluation.comparison import (
 )
 from thumbnet.evaluation.metrics import standard_error
 from thumbnet.evaluation.predictions import StoredPredictions
-from thumbnet.views.comparison import describe_comparison, draw_costs
+from thumbnet.views.comparison import _round_duration, describe_comparison, draw_costs
 from thumbnet.views.disagreements import disagreements_of, draw_disagreements
 
 CLASS_NAMES = ("cat", "dog", "owl")
@@ -229,6 +229,11 @@ def test_costs_of_any_size_are_readable(train_s: float) -> None:
     low, high = figure.axes[0].get_ylim()
     assert not [tick for tick in figure.axes[0].get_yticks() if low <= tick <= high and tick > 100]
     assert low < 100 < high
+
+
+def test_ticks_of_time_are_round() -> None:
+    times = {0.5: "0.5 s", 5.0: "5 s", 20.0: "20 s", 300.0: "5 min", 7200.0: "2 h"}
+    assert {seconds: _round_duration(seconds) for seconds in times} == times
 
 
 def test_disagreements_show_the_images_with_what_both_say() -> None:

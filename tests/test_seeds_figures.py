@@ -69,6 +69,8 @@ def test_train_ends_with_more_than_the_accuracy(folders: tuple[Path, Path]) -> N
     assert "(n = 2, seeds 0, 1; in brackets the 95% interval of the mean; " in accuracy
     alone = SeedRuns(folders[1], runs[:1], {**done.metrics, "n": 1})
     assert described(alone)[0].startswith(f"test accuracy {runs[0].metrics['test_accuracy']:.2%} (n = 1, seeds 0; ")
+    short = SeedRuns(folders[1], runs[:1], {**done.metrics, "n": 1, "train_s": 0.44})
+    assert described(short)[0].endswith(", 0.4 s of training each")
 
 
 def test_one_epoch_is_told_in_the_singular(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from thumbnet.runs.run import Run
 from thumbnet.runs.seeds.runs import figures_of_seeds
 from thumbnet.runs.seeds.train import SeedRuns
 from thumbnet.terminal.text import counted, escaped
+from thumbnet.training.progress import duration
 
 SHOWN_OUT_OF_FOLD = {
     "accuracy": "accuracy",
@@ -39,12 +40,12 @@ def described(done: Run | SeedRuns | FoldRuns) -> list[str]:
         seeds = ", ".join(str(run.config.seed) for run in done.runs)
         brackets = "" if len(done.runs) == 1 else f"; in brackets the {CONFIDENCE_LEVEL:.0%} interval of the mean"
         first = done.runs[0].metrics
-        trained = f"{first['num_test']:,} images of {first['data']}), {metrics['train_s']:.0f} s of training each"
+        trained = f"{first['num_test']:,} images of {first['data']}), {duration(metrics['train_s'])} of training each"
         accuracy = f"test accuracy {_mean('test_accuracy', figures['test_accuracy'])}"
         return [f"{accuracy} (n = {metrics['n']}, seeds {seeds}{brackets}; {trained}", *_over_seeds(figures, first)]
     accuracy = (
         f"test accuracy {metrics['test_accuracy']:.2%} ({_span(metrics)}{metrics['num_test']:,} images of "
-        f"{metrics['data']}) after {counted(metrics['epochs'], 'epoch')}, {metrics['train_s']:.0f} s of training"
+        f"{metrics['data']}) after {counted(metrics['epochs'], 'epoch')}, {duration(metrics['train_s'])} of training"
     )
     return [accuracy, *metrics_over_classes(metrics)]
 

@@ -66,7 +66,9 @@ class Silent(Progress):
 
 
 def duration(seconds: float) -> str:
-    """A duration for people: `48 s`, `5 min 20 s`, `2 h 45 min`."""
+    """A duration for people: `0.4 s`, `48 s`, `5 min 20 s`, `2 h 45 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -197,6 +197,6 @@ def _draw_panel(
 
 def _round_duration(seconds: float) -> str:
     """A tick's time: `0.5 s`, `20 s`, `5 min`, `2 h`."""
-    if seconds < 1:
+    if seconds < 10:
         return f"{seconds:g} s"
     return duration(seconds).removesuffix(" 0 s").removesuffix(" 0 min")
