@@ -266,7 +266,7 @@ def test_accuracy_does_not_stand_alone_in_cards_and_pages(decided: ExportRequest
     text = sections(shippable, files=[], command="thumbnet export")
     assert "balanced accuracy 75.00%, macro F1 70.00%, Matthews' coefficient 0.500; always answering" in text
     assert "area under the ROC curve 0.8123, average precision 0.6000" in text
-    assert "balanced accuracy 75.0 %; always the commonest class: accuracy 87.5 %" in build_page(shippable)
+    assert "balanced accuracy 75.0\u00a0%; always the commonest class: accuracy 87.5\u00a0%" in build_page(shippable)
     assert properties_of(shippable)["accuracy"] == "90.00% of 40 test images, balanced accuracy 75.00%"
     assert describe(shippable).endswith("; accuracy before quantisation 90.00%, balanced accuracy 75.00%")
 

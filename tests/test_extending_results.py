@@ -73,7 +73,7 @@ def test_a_registered_metric_is_in_the_analysis_and_in_the_report(
     assert "share-of-first 0.6667 ({:.4g} to {:.4g}), counted".format(*bounds) in str(analysis)
     assert " (no interval: all resamples give the same), not-here -" in str(analysis)
     page = report_of(tiny_dataset)
-    span = "95 % interval {:.4g} to {:.4g}".format(*bounds)
+    span = "95\u00a0% interval {:.4g} to {:.4g}".format(*bounds)
     assert f"<dt>share-of-first</dt><dd>0.6667<small>{span}</small>" in page
     assert "<small>no interval: all resamples give the same</small>" in page
     assert "not-here" not in page

@@ -118,7 +118,7 @@ def test_it_says_what_the_model_is_and_how_good(page: Page) -> None:
     for told in (
         "88.9 %",
         "10,000 test pictures",
-        "88.2 % to 89.5 %",
+        "88.2\u00a0% to 89.5\u00a0%",
         "10.6 %",
         "19,216",
         "49,000 for training",

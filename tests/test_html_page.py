@@ -504,3 +504,14 @@ def test_a_shorter_style_means_the_same(page: Chrome) -> None:
     )
     assert len(rules[0]) > 80
     assert rules[0] == rules[1]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_several_labels_of_a_test_picture_are_not_cut(page: Chrome, size: tuple[int, int]) -> None:
+    emulate(page, size=size)
+    cut = page.execute_script(
+        "const name = document.querySelector('#samples bdi');"
+        "name.textContent = 'square; striped background; triangle';"
+        "return [name.scrollWidth - name.clientWidth, name.scrollHeight - name.clientHeight]"
+    )
+    assert max(cut) <= 1

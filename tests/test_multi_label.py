@@ -388,7 +388,7 @@ def test_seeds_have_figures_and_a_report_over_all(
     mean = figures["mean_average_precision"]
     assert mean.low is not None
     assert f"<dt>mean average precision</dt><dd>{mean.mean:.4f}<small>±" in page
-    assert f"95 % interval {max(0, mean.low):.4f} to" in page
+    assert f"95\u00a0% interval {max(0, mean.low):.4f} to" in page
     for run in runs.runs:
         assert f"<td>{run.metrics['test_mean_average_precision']:.4f}</td>" in page
         assert f"<td>{100 * run.metrics['test_hamming_loss']:.2f} %</td>" in page

@@ -122,10 +122,10 @@ def test_headlines_of_the_test_images_have_intervals(tiny_dataset: Dataset) -> N
     page = report_of(tiny_dataset, predictions)
     shown = dict(re.findall(r"<div><dt>([^<]+)</dt><dd>[^<]+<small>([^<]+)</small>", page))
     low, high = evaluation.accuracy_interval
-    assert f"95 % interval {100 * low:.2f} to {100 * high:.2f}, 45 images" in shown["test accuracy"]
+    assert f"95\u00a0% interval {100 * low:.2f} to {100 * high:.2f}, 45 images" in shown["test accuracy"]
     for name in ("balanced accuracy", "macro F1", "Matthews\u2019 coefficient", "test loss", "right or second"):
         assert re.search(r"[-\d.]+ to [\d.]+", shown[name]), name
-    assert html.unescape(shown["balanced accuracy"]).endswith("; always 'red': 33.33 % accuracy")
+    assert html.unescape(shown["balanced accuracy"]).endswith("; always 'red': 33.33\u00a0% accuracy")
 
 
 def test_the_matrix_and_the_gallery_hold_the_predictions(tiny_dataset: Dataset) -> None:

@@ -17,7 +17,7 @@ from selenium.webdriver import Chrome, Keys
 from browser import axe_violations, console_errors, emulate, open_browser, open_file, overflowing, save_screenshot
 from phone_pages import PAGES
 from report_page import find, find_all, numbers_in
-from two_class_report import CLASSES, two_class_predictions
+from two_class_report import CLASSES, two_class_predictions, write_two_class_report
 
 pytestmark = pytest.mark.browser
 
@@ -131,3 +131,44 @@ def test_the_threshold_is_moved_by_keyboard(browser: Chrome, report: Path) -> No
     now = browser.execute_script("return [...document.querySelectorAll('.chosen')].map(e => e.getAttribute('cx'))")
     assert now != places
     assert axe_violations(browser) == []
+
+
+def test_the_gallery_counts_in_thousands_as_the_text_above_does(
+    browser: Chrome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("two_class_report.NUM_IMAGES", 8_000)
+    write_two_class_report(tmp_path / "report.html")
+    open_file(browser, tmp_path / "report.html")
+    number = find(browser, "#gallery p").text.partition(" ")[0]
+    assert re.fullmatch(r"1,\d{3}", number)
+    assert find(browser, "#gallery-count").text == f"{number} of {number} images"
+
+
+def test_no_figure_is_parted_from_its_per_cent_sign(report: Path) -> None:
+    notes = re.findall("<small>([^<]*%[^<]*)", report.read_text().partition('class="facts"')[0])
+    assert len(notes) > 2
+    assert [note for note in notes if " %" in note] == []
+
+
+@pytest.mark.parametrize("name", ["two-classes", "seeds"])
+def test_names_and_intervals_of_a_class_stand_on_one_line(
+    browser: Chrome, pages: Callable[[str], Path], name: str
+) -> None:
+    open_file(browser, pages(name))
+    emulate(browser, size=(390, HEIGHT))
+    heights = browser.execute_script(
+        "return [...document.querySelectorAll('#class-table :is(td small, thead button)')]"
+        ".map(e => e.getBoundingClientRect().height)"
+    )
+    assert len(heights) >= 7
+    assert max(heights) < 30
+
+
+def test_the_numbers_of_small_charts_can_be_read_on_a_desk(browser: Chrome, report: Path) -> None:
+    open_file(browser, report)
+    sizes = browser.execute_script(
+        "return [...document.querySelectorAll('#curves svg')].map(e =>"
+        " parseFloat(getComputedStyle(e.querySelector('.tick')).fontSize) * e.clientWidth / e.viewBox.baseVal.width)"
+    )
+    assert len(sizes) == 3
+    assert min(sizes) > 11

@@ -146,7 +146,7 @@ def test_the_report_of_several_seeds_needs_no_data(
     for name, label in (("mcc", "Matthews\u2019 coefficient"), ("average_precision", "average precision")):
         assert f"<dt>{label}</dt><dd>{statistics.mean(run[f'test_{name}'] for run in runs):.4f}<small>" in page
         assert f'<th scope="col">{label}</th>' in page
-    always = f"; always {runs[0]['commonest_class']!r}: {100 * runs[0]['commonest_share']:.2f} % accuracy</small>"
+    always = f"; always {runs[0]['commonest_class']!r}: {100 * runs[0]['commonest_share']:.2f}\u00a0% accuracy</small>"
     assert html.unescape(page).count(always) == 1
     counts = np.array([int(cell.partition("<")[0]) for cell in page.split('%"><span>')[1:]])
     assert counts.sum() == NUM_SEEDS * len(stored[0])

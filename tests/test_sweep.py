@@ -50,7 +50,7 @@ from thumbnet.training.history import EpochRecord, history_from_csv
 from thumbnet.training.threads import computing_with
 from thumbnet.views.numbers import exact_share
 from thumbnet.views.report.charts import Line, draw_lines
-from thumbnet.views.report.sweep_page import SweepPoint, pareto_front
+from thumbnet.views.report.sweep_page import SweepPoint, _over_time, pareto_front
 
 BLOCKS = 'model_options.blocks=["c8p", "c16p"]'
 
@@ -686,3 +686,28 @@ def test_command(
     with sqlite3.connect(folder / SWEEP_DATABASE) as database:
         assert database.execute("select count(*) from trials").fetchone() == (2,)
     database.close()
+
+
+def test_a_page_has_no_empty_column_and_no_share_of_one_field(swept: SweepResult, data: Path, tmp_path: Path) -> None:
+    page = (swept.path / "sweep.html").read_text(encoding="utf-8")
+    assert ">why</button>" not in page  # no trial was refused
+    assert 'class="long"' not in page
+    alone = small_sweep(data, tmp_path / "sweep", search=[LR], fields={"epochs": 1}, max_params=10**6, max_macs=10**9)
+    page = (alone.path / "sweep.html").read_text(encoding="utf-8")
+    assert "One field was searched: all differences are its own, or chance." in page
+    assert 'class="importance"' not in page
+
+
+def test_a_short_sweep_is_told_in_seconds(swept: SweepResult) -> None:
+    def ends(minutes: float) -> str:
+        return _over_time([SweepPoint(minutes / 2, 0.5, 1, True), SweepPoint(minutes, 0.6, 1, True)]).svg
+
+    assert ">seconds</text>" in ends(0.5)
+    assert ">30</text>" in ends(0.5)
+    assert ">minutes</text>" in ends(3.0)
+
+
+def test_the_legend_of_points_is_a_point(swept: SweepResult) -> None:
+    page = (swept.path / "sweep.html").read_text(encoding="utf-8")
+    assert '<li class="key key-0 key-dot">finished trial</li>' in page
+    assert '<li class="key key-1">best so far</li>' in page

@@ -38,6 +38,11 @@ def exact_share(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
+def unparted(text: str) -> str:
+    """A text in which no line ends between a number and its per cent sign."""
+    return text.replace(" %", "\u00a0%")
+
+
 def always_text(class_name: str, accuracy: float) -> str:
     """What answering every image alike scores, as the note of a headline has it."""
     return f"always {class_name!r}: {exact_share(accuracy)} accuracy"

@@ -31,6 +31,7 @@ from thumbnet.specs.data import NO_LABEL
 from thumbnet.terminal.text import escaped
 from thumbnet.trained.shippable import Shippable
 from thumbnet.views.house import house_style
+from thumbnet.views.numbers import unparted
 
 NUM_SAMPLES = 10
 WHITE = 2**16 - 1  # of grey pictures of 16 bits, unless the model's data used fewer
@@ -131,6 +132,7 @@ def _rules(card: ModelCard) -> dict[str, object]:
 @cache
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["unparted"] = unparted
     return environment.from_string(re.sub("\n +", "\n", asset("page.html.jinja")))  # 290 bytes less
 
 

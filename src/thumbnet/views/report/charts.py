@@ -64,14 +64,15 @@ class Stop:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawn chart: `svg` is safe to put into a page; labels and styles are the lines', the stops their values, and
-    `note` says which values lie beyond an axis."""
+    """A drawn chart: `svg` is safe to put into a page; labels, styles and whether their points are joined are the
+    lines', the stops their values, and `note` says which values lie beyond an axis."""
 
     title: str
     x_label: str
     svg: Markup
     labels: tuple[str, ...]
     styles: tuple[int, ...]
+    joined: tuple[bool, ...]
     stops: tuple[Stop, ...]
     note: str = ""
 
@@ -164,7 +165,8 @@ def draw_lines(
         (y_format(y), f"{line.label}, {x_label} {x_format(x)}") for line in lines for x, y in line.points if y > y_high
     ]
     note = describe_outliers(outliers) if outliers else ""
-    return Chart(title, x_label, Markup("").join(parts), labels, styles, stops, note)
+    joined = tuple(line.is_joined for line in lines)
+    return Chart(title, x_label, Markup("").join(parts), labels, styles, joined, stops, note)
 
 
 def _column_at(line: Line, xs: Sequence[float], y_format: Format) -> list[str]:

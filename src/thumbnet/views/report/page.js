@@ -161,7 +161,7 @@
       const oneCell = truth.value !== "" && prediction.value !== "";
       const hidden = oneCell && matching.length < whole && confidence.value === "0" ? ": the others have a lower loss" : "";
       const of = confidence.value === "0" ? whole : gallery.length;
-      count.textContent = `${matching.length} of ${of} images${hidden}`;
+      count.textContent = `${matching.length.toLocaleString("en")} of ${of.toLocaleString("en")} images${hidden}`;
     };
     const filter = () => {
       number = PAGE;

@@ -21,7 +21,7 @@ import thumbnet
 from thumbnet.evaluation.calibration import SHOWN_COVERAGES
 from thumbnet.evaluation.intervals import CONFIDENCE_LEVEL
 from thumbnet.views.house import house_style
-from thumbnet.views.numbers import bounds_text, per_cent, share
+from thumbnet.views.numbers import bounds_text, per_cent, share, unparted
 from thumbnet.views.report.content import ReportContent
 from thumbnet.views.report.gallery_images import (
     SpriteSheet,
@@ -104,6 +104,7 @@ def template(name: str) -> Template:
         lstrip_blocks=True,
     )
     environment.globals.update(bounds_text=bounds_text, level=CONFIDENCE_LEVEL, per_cent=per_cent, share=share)
+    environment.filters["unparted"] = unparted
     return environment.get_template(name)
 
 

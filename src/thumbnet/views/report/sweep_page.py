@@ -14,6 +14,8 @@ from thumbnet.views.report.page import asset, template
 from thumbnet.views.report.parallel import Axis, TrialLine, draw_parallel
 from thumbnet.views.report.section_charts import FRACTION
 
+SHORT_MINUTES = 2.0  # below, seconds are told
+
 
 @dataclass(frozen=True)
 class SweepRow:
@@ -75,6 +77,8 @@ def render_sweep(content: SweepContent) -> str:
         parallel=drawn,
         over_time=_over_time(trained) if trained else None,
         front=_front_chart(trained) if trained else None,
+        has_pruned=any(line.kind == "pruned" for line in content.lines),
+        has_reasons=any(row.reason for row in content.rows),
         exact_share=exact_share,
         version=thumbnet.__version__,
     )
@@ -83,12 +87,14 @@ def render_sweep(content: SweepContent) -> str:
 def _over_time(points: Sequence[SweepPoint]) -> Chart:
     """Each finished trial at its end, and the best accuracy so far."""
     points = sorted(points, key=lambda point: point.minutes)
-    times, accuracies = [point.minutes for point in points], [point.accuracy for point in points]
+    in_seconds = points[-1].minutes < SHORT_MINUTES
+    times = [point.minutes * (60 if in_seconds else 1) for point in points]
+    accuracies = [point.accuracy for point in points]
     best = [max(accuracies[: index + 1]) for index in range(len(points))]
     return draw_lines(
         "Accuracy against time",
         [Line("finished trial", times, accuracies, is_joined=False), Line("best so far", times, best, 1)],
-        x_label="minutes",
+        x_label="seconds" if in_seconds else "minutes",
         y_format=per_cent,
         y_limits=FRACTION,
     )
