@@ -202,7 +202,7 @@ def test_the_standard_error_is_told_and_kept(small_run: Path, tmp_path: Path) ->
     assert metrics["val_standard_error"] == pytest.approx((accuracy * (1 - accuracy) / 8) ** 0.5)
     assert "# Validation: 8 images; the standard error" in (small_run / "config.toml").read_text()
     page = write_report(small_run, tmp_path / "report.html").read_text()
-    assert re.search("standard error, 95 % interval [^<]* to [^<]*, 8 images", page)
+    assert re.search("standard error, 95\u00a0% interval [^<]* to [^<]*, 8 images", page)
     assert "8 images were held out, and one is fitted on 200 or more" in page
 
 
