@@ -120,6 +120,17 @@ def test_more_minutes_give_no_smaller_size_and_at_that_size_no_lower_recipe(
     assert epochs <= max(MAX_EPOCHS, MAX_STEPS_OF_FEW / steps_per_epoch)
 
 
+@pytest.mark.parametrize(
+    ("side", "grows"), [(8, True), (12, True), (20, True), (21, False), (28, False), (32, False), (64, True)]
+)
+def test_pictures_that_small_images_show_whole_grow_however_long_the_training(side: int, grows: bool) -> None:
+    """Those of 64 pixels are reduced to 32 anyway."""
+    facts = facts_of(1_300, side)
+    budget = Budget(3.0, 0.33e-3, lambda sides: 150.0)
+    assert grows_in(budget, facts, LADDER[0], (32, 32)) == grows
+    assert not grows_in(budget, replace(facts, is_resized=False, sides=(32, 32)), LADDER[0], (32, 32))
+
+
 def test_the_cost_of_larger_images_is_that_behind_the_stem() -> None:
     assert size_cost("sprint", (32, 32)) == 1
     maps = 1 - PIXELS_SHARE

@@ -66,11 +66,15 @@ class DataFacts:
         return self.num_train + self.num_val + self.num_test
 
     def keep_detail(self, sides: tuple[int, int]) -> bool:
-        """Whether images of such height and width have the pictures' own pixels, more or less, instead of means over
-        several of them."""
+        """Whether images of such height and width, as they are trained on in the end, have the pictures' own pixels,
+        more or less, instead of means over several of them."""
+        return not self.is_resized or self.are_whole_at(sides)
+
+    def are_whole_at(self, sides: tuple[int, int]) -> bool:
+        """Whether pictures that are brought to such height and width keep their own pixels, more or less."""
         scales = [image / picture for image, picture in zip(sides, self.sides, strict=True)]
         scale = min(scales) if self.fit == "letterbox" else max(scales)
-        return not self.is_resized or REDUCED_FROM * scale >= 1
+        return REDUCED_FROM * scale >= 1
 
 
 @dataclass(frozen=True)
@@ -132,10 +136,12 @@ def _epochs_of_full(budget: Budget, facts: DataFacts, rung: Rung, sides: tuple[i
 
 def can_grow(rung: Rung, facts: DataFacts, sides: tuple[int, int], full_epochs: float) -> bool:
     """Whether images may begin small: they are large enough, the network takes such, and the time has epochs enough,
-    but not so many of full images that the pictures' detail is worth more than further ones."""
-    smallest = min(ProgressiveResizing(SCALES, SCALE_STARTS).sides(sides, 0, 1))
-    is_large = min(sides) >= MIN_GROWING_SIDE and smallest >= rung.min_side
-    has_enough = facts.keep_detail(sides) and full_epochs >= full_from(rung, facts)
+    but not so many of full images that the pictures' detail, where small ones lose it, is worth more than further
+    ones."""
+    small = ProgressiveResizing(SCALES, SCALE_STARTS).sides(sides, 0, 1)
+    is_large = min(sides) >= MIN_GROWING_SIDE and min(small) >= rung.min_side
+    loses_detail = facts.keep_detail(sides) and not facts.are_whole_at(small)
+    has_enough = loses_detail and full_epochs >= full_from(rung, facts)
     return rung.grows and is_large and full_epochs >= MIN_GROWING_EPOCHS * GROWTH_COST and not has_enough
 
 
