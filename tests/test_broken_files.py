@@ -39,7 +39,7 @@ NAMES = (
     "cache-listing", "cache-facts", "cache-manifest", "begun-listing", "begun-facts", "begun-parts",
     "model.json", "metrics.json", "history.csv", "predictions.csv", "checkpoint-last.pt", "checkpoint-signed",
     "config.toml", "seeds.json", "folds.json", "folds.csv", "plan.json", "init.json", "remarks.json", "data-note.txt",
-    "robustness.json", "SHA256SUMS", "label-predictions", "sweep.json",
+    "robustness.json", "SHA256SUMS", "label-predictions", "val-logits", "sweep.json",
     "listed-metrics", "listed-config", "listed-history", "listed-seeds", "listed-folds", "listed-run-of-seeds",
     "weights", "weights-numpy", "export-data", "export-data-numpy", "config-of-card", "onnx-card", "exported",
     "exported-signed", "logits", "form",

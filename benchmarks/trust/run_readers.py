@@ -13,12 +13,14 @@ import torch
 from thumbnet.data.dataset import Split
 from thumbnet.evaluation.label_predictions import LabelPredictions
 from thumbnet.evaluation.label_predictions_csv import label_predictions_from_csv, label_predictions_to_csv
+from thumbnet.evaluation.predictions import Predictions
 from thumbnet.evaluation.robustness import CorruptedAccuracy, Robustness
 from thumbnet.runs.files.checksums import SIGNATURE_LENGTH, read_digests, signature
 from thumbnet.runs.files.folder import RunDir, read_robustness
 from thumbnet.runs.files.init_record import InitChoice, StartTrial, init_choice_to_dict
 from thumbnet.runs.files.metrics import check_metrics
 from thumbnet.runs.files.names import CHECKPOINT, CHECKSUMS, METRICS, SWEEP
+from thumbnet.runs.files.val_logits import val_logits_from_bytes, val_logits_to_bytes
 from thumbnet.runs.folds.runs import read_folds
 from thumbnet.runs.folds.table import FoldList, FoldRow, FoldTable
 from thumbnet.runs.planning.ladder import DataFacts
@@ -70,7 +72,8 @@ def readers_of_runs(run: Path, place: Path) -> dict[str, Reader]:
     readers["SHA256SUMS"] = Reader(
         [digests], lambda content: read_with(sums, content, lambda: read_digests(copy), removed=True)
     )
-    return {**readers, "label-predictions": _label_predictions(), "sweep.json": _sweep(folder)}
+    others = {"label-predictions": _label_predictions(), "val-logits": _val_logits(), "sweep.json": _sweep(folder)}
+    return {**readers, **others}
 
 
 def _add_files(run: Path) -> None:
@@ -103,6 +106,13 @@ def _label_predictions() -> Reader:
         [table.encode()],
         lambda content: label_predictions_from_csv(content.decode(errors="replace"), name="p", class_names=LABELS),
     )
+
+
+def _val_logits() -> Reader:
+    """val-logits.safetensors."""
+    generator = torch.Generator().manual_seed(0)
+    content = val_logits_to_bytes(Predictions(torch.randn(6, 3, generator=generator), torch.arange(6) % 3))
+    return Reader([content], lambda content: val_logits_from_bytes(content, name="v", num_images=6, num_classes=3))
 
 
 def _sweep(folder: RunDir) -> Reader:

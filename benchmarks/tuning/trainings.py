@@ -138,7 +138,7 @@ def reading_takes_no_time() -> Iterator[None]:
 
 def digest_of(key: Key, planned: Planned) -> str:
     """Of all that the training depends on, its code aside."""
-    config = planned.config.replace(data="folder:.", score_every=1, report_robustness=False)
+    config = planned.config.replace(data="folder:.", score_every=1, report_robustness=False, refit=False)
     return hashlib.sha256(f"{key.set_name}\n{config_to_toml(config)}".encode()).hexdigest()[:16]
 
 

@@ -87,6 +87,7 @@ class TrainConfig:
     objective: Objective = Objective()
     decisions: Decisions = Decisions()
     average_decay: float = 0.0  # of the weights' moving average, which is then what is scored and kept; 0: none
+    refit: bool = False  # then train anew, on training and validation images together, and keep that network
 
     score_test: ScoreTest = "end"
     report_robustness: bool | Literal["auto"] = "auto"  # accuracy under corruptions in the report; auto: of pictures
@@ -159,12 +160,28 @@ class TrainConfig:
                 f"init is {AUTO_INIT!r}, which is chosen by short trainings, and none of them has a teacher",
                 hint="name the weights to begin with, or leave the teacher out",
             )
+        if self.refit and self.against_refit:
+            raise ConfigError(f"refit is true, but {self.against_refit}", hint="leave one of the two out")
         require_seed("seed", self.seed)
         require_seed("split_seed", self.split_seed)
         mean, std = self.mean, self.std
         require(mean is None or all(0 <= each <= 1 for each in mean), "mean", mean, "0 to 1 in every channel")
         is_right = std is None or all(0 < each <= 1 for each in std)
         require(is_right, "std", std, "above 0 and at most 1 in every channel")
+
+    @property
+    def against_refit(self) -> str:
+        """Why a second training with the validation images cannot follow, since another network than the one that is
+        kept would be asked for; empty where nothing is against it."""
+        against = {
+            f"{self.stopping.describe()}, which needs validation images to the end": self.stopping.needs_validation,
+            "score_test is 'each-epoch', and the history would be of another network": self.score_test != "end",
+            "a teacher is given, whose logits are of the training images alone": self.objective.teacher is not None,
+            "unknown is given, whose limit is measured on images that the network has not seen": (
+                self.decisions.share_unknown is not None
+            ),
+        }
+        return next((reason for reason, holds in against.items() if holds), "")
 
     @property
     def pace(self) -> Pace | None:

@@ -195,7 +195,7 @@ def preview(parsed: argparse.Namespace) -> None:
 
 def check(parsed: argparse.Namespace) -> None:
     """Check a dataset, and print how many images are suspected of what."""
-    held_out = ["val_fraction", "val_per_class", *STOPPING_FIELDS]
+    held_out = ["val_fraction", "val_per_class", "refit", *STOPPING_FIELDS]
     refuse_settings(parsed, held_out, "data check holds no images out for validation")
     refuse_settings(parsed, OF_A_RUN, "data check leaves no run with scores and a report")
     refuse_settings(parsed, DECISION_FIELDS, "data check answers with the likeliest class")

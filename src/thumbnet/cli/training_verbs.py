@@ -52,7 +52,7 @@ UNUSED_BY_FIND_LR = frozenset(
     {"epochs", "min_steps", "schedule", "warmup_fraction", "step_epochs", "gamma", "num_drops"}
     | {"scales", "scale_starts", "alternating_flip", "mixup", "average_decay", "precision", "kernels"}
     | {"body_lr_factor", "compiled", "score_test", "teacher", "teacher_weight", "teacher_temperature"}
-    | {"steps", "pace_starts", "pace_steps", "score_every", "report_robustness", "sync_norm"}
+    | {"steps", "pace_starts", "pace_steps", "score_every", "report_robustness", "sync_norm", "refit"}
     | DECISION_FIELDS
     | STOPPING_FIELDS
 )

@@ -187,6 +187,12 @@ class Dataset:
         """The same dataset with other training images, for instance `dataset.train.select(range(5000))`."""
         return replace(self, train=train)
 
+    def with_val_in_train(self) -> Dataset:
+        """The same dataset with its validation images among the training images, after these, and none held out."""
+        if self.val is None:
+            return self
+        return replace(self, train=_joined(self.train, self.val), val=None, val_fraction=0.0, val_per_class=0)
+
     def with_statistics(self, mean: Sequence[float], std: Sequence[float]) -> Dataset:
         """The same dataset normalised with other per-channel statistics, of pixels in 0..1."""
         return replace(self, mean=tuple(mean), std=tuple(std))
@@ -250,6 +256,14 @@ class Dataset:
             digest.update(b"all" if split.positions is None else split.positions.contiguous().numpy().data)
             digest.update(split.labels.contiguous().numpy().data)
         return None if folder is None else KeptResults(folder, digest.hexdigest())
+
+
+def _joined(first: Split, second: Split) -> Split:
+    """The images of both, which are no longer those of one split of the source."""
+    paths = None if first.paths is None or second.paths is None else (*first.paths, *second.paths)
+    groups = None if first.groups is None or second.groups is None else torch.cat([first.groups, second.groups])
+    images, labels = torch.cat([first.images, second.images]), torch.cat([first.labels, second.labels])
+    return Split(images, labels, paths, groups=groups)
 
 
 def _in_colour(split: Split) -> Split:

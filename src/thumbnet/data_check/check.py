@@ -126,7 +126,9 @@ def check_data(
     refuse_known_weights(config)
     say = speaker(log_style)
     pick_device(config.engine.device)
-    without_val = config.replace(val_fraction=0.0, val_per_class=None, decisions=Decisions(), stopping=Stopping())
+    without_val = config.replace(
+        val_fraction=0.0, val_per_class=None, decisions=Decisions(), stopping=Stopping(), refit=False
+    )
     dataset, config = load_data(without_val, say=say, dataset=dataset)
     refuse_several_labels(
         dataset,

@@ -93,7 +93,8 @@ def sample_images(shippable: Shippable) -> CheckImages:
 def held_out_images(shippable: Shippable, dataset: Dataset) -> CheckImages | None:
     """Validation images; where there are none, training images that were not used for calibration, if there are any."""
     if dataset.val is not None:
-        return images_of(shippable, dataset.val, "validation images")
+        known = " (trained on in the end, too)" if shippable.card.refit else ""
+        return images_of(shippable, dataset.val, f"validation images{known}")
     from thumbnet.models.export_data import calibration_order
 
     assert shippable.export_data is not None

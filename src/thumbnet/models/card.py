@@ -39,7 +39,8 @@ class ModelCard:
     `fit` is how pictures of another shape are brought to that of the model. `unsure` is when its answer is none of the
     classes; None: never. `label_decision` is there where a picture may have several labels, or none: from which logit
     on each of them is answered; it then has no `decision`, and is never unsure or unknown. `unknown` is when the answer
-    is that a picture is unlike all that the model was trained on, whatever the other rules say; None: never.
+    is that a picture is unlike all that the model was trained on, whatever the other rules say; None: never. `refit`:
+    the weights were in the end trained anew on training and validation images together.
     """
 
     model: str
@@ -69,6 +70,7 @@ class ModelCard:
     unsure: Unsure | None = None
     label_decision: LabelDecision | None = None
     unknown: Unknown | None = None
+    refit: bool = False
 
     @property
     def answer_kind(self) -> AnswerKind:
@@ -113,6 +115,8 @@ def card_to_dict(card: ModelCard) -> dict[str, Any]:
             del values[name]
     if card.fit == "crop":
         del values["fit"]
+    if not card.refit:
+        del values["refit"]
     is_as_before = values.keys().isdisjoint(rules) and card.fit == "crop"
     return {FORMAT: FORMAT_BEFORE if is_as_before else CARD_FORMAT, **values}
 
@@ -166,6 +170,7 @@ def _contradiction(card: ModelCard) -> str:
         "a class name is there twice": len(set(card.class_names)) == len(card.class_names),
         "a number of images or parameters is below 0": min(numbers) >= 0,
         "a number of images or parameters is out of range": max(numbers) < MAX_COUNT,
+        "refit is true, but num_val is 0": card.num_val > 0 or not card.refit,
     }
     reason = next((reason for reason, holds in checks.items() if not holds), "")
     if not reason and card.decision is not None:

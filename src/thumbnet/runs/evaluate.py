@@ -24,7 +24,7 @@ from thumbnet.evaluation.tta import evaluate_labels_tta, evaluate_tta
 from thumbnet.evaluation.unknown import with_unknown
 from thumbnet.runs.own_data import DataPlace, load_own_dataset
 from thumbnet.runs.robustness import measure_and_keep
-from thumbnet.runs.run import Run
+from thumbnet.runs.run import Run, RunDir
 from thumbnet.runs.scored_data import dataset_to_score
 from thumbnet.specs.evaluation import EvaluationRequest
 from thumbnet.terminal.text import counted
@@ -170,7 +170,13 @@ class Scoring:
             temperature=self.temperature,
             robustness=self.robustness,
         )
-        return dataset_to_score(trained, self.place, uses_all=self.split == "all", say=self.say)
+        dataset, is_own = dataset_to_score(trained, self.place, uses_all=self.split == "all", say=self.say)
+        if self.split == "val" and is_own and trained.card.refit:
+            raise ConfigError(
+                "the model was in the end trained on its validation images, too (refit): a score on them says nothing",
+                hint="val_accuracy in the run's metrics.json is of the network before",
+            )
+        return dataset, is_own
 
     def score(self, trained: TrainedModel, dataset: Dataset, *, is_own: bool) -> TrainedEvaluation:
         """The model's evaluation on the data."""
@@ -248,4 +254,5 @@ def _held_out_predictions(run: TrainedModel, dataset: Dataset | None) -> Predict
             f"fitted on {MIN_TEMPERATURE_IMAGES} or more",
             hint="train with a larger val_fraction",
         )
-    return predict_split(run.model, own.val, mean=own.mean, std=own.std)
+    kept = RunDir(run.path).read_val_logits()
+    return predict_split(run.model, own.val, mean=own.mean, std=own.std) if kept is None else kept

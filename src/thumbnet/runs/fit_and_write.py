@@ -13,6 +13,7 @@ from thumbnet.evaluation.label_scoring import evaluate_labels, label_scorers
 from thumbnet.evaluation.metrics import evaluate, scorers
 from thumbnet.runs.parts import build_progress, build_teacher_logits, fit_config, scored_splits
 from thumbnet.runs.ranks import call_others
+from thumbnet.runs.refit import Refit, refit
 from thumbnet.runs.resolve import describe_data, speaker
 from thumbnet.runs.run import RunDir
 from thumbnet.specs.pace import Pace
@@ -54,12 +55,19 @@ def fit_and_write(
             ranks=call_others(config, dataset, teacher=teacher, state=resume_from),
         )
 
+    def refit_or_none(followed: TrainConfig, result: FitResult[S]) -> Refit | None:
+        if not config.refit or result.stopped_by is not None:
+            return None
+        return refit(followed, dataset, log_style=log_style, say=speaker(log_style))
+
     splits = scored_splits(config, dataset)
     if dataset.has_several_labels:
         labelled = fitted(label_scorers(dataset, *splits))
         from thumbnet.runs.results.write_labels import write_label_results  # not before: what draws takes a second
 
         followed = _with_followed_pace(config, labelled.pace, dataset, folder)
+        again = refit_or_none(followed, labelled)
+        kept = model if again is None else again.model
         metrics = write_label_results(
             folder,
             config=followed,
@@ -67,17 +75,20 @@ def fit_and_write(
             dataset=dataset,
             model=model,
             result=labelled,
-            evaluation=labelled.scores["test"] if "test" in labelled.scores else evaluate_labels(model, dataset),
+            evaluation=labelled.scores["test"] if "test" in labelled.scores else evaluate_labels(kept, dataset),
             data_checksum=data_checksum,
             pictures=pictures,
             say=speaker(log_style),
             plan=folder.read_plan(),
+            refit=again,
         )
         return metrics, labelled.device, followed
     result = fitted(scorers(dataset, *splits))
     from thumbnet.runs.results.write import write_results
 
     followed = _with_followed_pace(config, result.pace, dataset, folder)
+    again = refit_or_none(followed, result)
+    kept = model if again is None else again.model
     metrics = write_results(
         folder,
         config=followed,
@@ -85,11 +96,12 @@ def fit_and_write(
         dataset=dataset,
         model=model,
         result=result,
-        evaluation=result.scores["test"] if "test" in result.scores else evaluate(model, dataset, "test"),
+        evaluation=result.scores["test"] if "test" in result.scores else evaluate(kept, dataset, "test"),
         data_checksum=data_checksum,
         pictures=pictures,
         say=speaker(log_style),
         plan=folder.read_plan(),
+        refit=again,
     )
     return metrics, result.device, followed
 

@@ -21,10 +21,13 @@ def describe_known_images(init: str, dataset: Dataset) -> str:
     """
     trained = load_trained(init)
     is_same_data = trained.card.data == dataset.source.name and dataset.source.name != ARRAYS
-    if not is_same_data or trained.card.data_checksum == dataset.checksum():
+    if not is_same_data:
         return ""
+    if trained.card.data_checksum == dataset.checksum():
+        return _of_refit(init) if trained.card.refit and dataset.val is not None else ""
     is_test_same = isinstance(trained, Run) and _has_same_test(trained, dataset)
     is_val_same = isinstance(trained, Run) and is_test_same and _has_same_val(trained, dataset)
+    is_val_same = is_val_same and not trained.card.refit
     names = []
     for name, split, is_same in (("validation", dataset.val, is_val_same), ("test", dataset.test, is_test_same)):
         if split is not None and split.positions is not None and not is_same:
@@ -34,6 +37,13 @@ def describe_known_images(init: str, dataset: Dataset) -> str:
     return (
         f"The weights of {init} (init) were trained on {trained.card.data}, too, which is divided otherwise now: they "
         f"may know {' and '.join(names)} images, and figures on these are then too good."
+    )
+
+
+def _of_refit(init: str) -> str:
+    return (
+        f"The weights of {init} (init) were in the end trained on these validation images, too (refit): figures on "
+        "them are too good."
     )
 
 

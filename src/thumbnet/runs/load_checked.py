@@ -13,6 +13,7 @@ from thumbnet.runs.choices.init import check_start, start_with
 from thumbnet.runs.init import begin_with_trained_weights
 from thumbnet.runs.parts import build_model, check_sizes
 from thumbnet.runs.ranks import check_for_ranks
+from thumbnet.runs.refit import check_refit
 from thumbnet.runs.resolve import Say, load_data
 from thumbnet.runs.results.decide import check_decisions
 from thumbnet.runs.stopping import check_stopping
@@ -91,5 +92,6 @@ def check_trainable(config: TrainConfig, dataset: Dataset, *, say: Say) -> None:
     check_sizes(config, dataset)
     check_for_ranks(config)
     check_stopping(config, dataset)
+    check_refit(config, dataset)
     if isinstance(config.objective.teacher, str):
         load_teacher(config.objective.teacher, dataset)

@@ -17,6 +17,7 @@ from thumbnet.runs.known_data import Sibling
 from thumbnet.runs.loggers import loggers_to_go_on
 from thumbnet.runs.parts import build_model
 from thumbnet.runs.ranks import check_for_ranks, over_ranks, remember_folder
+from thumbnet.runs.refit import check_refit
 from thumbnet.runs.resolve import Say, describe_data, load_data, speaker
 from thumbnet.runs.run import Run, load_run, open_run_dir
 from thumbnet.runs.train_in_folder import train_in_folder
@@ -135,6 +136,7 @@ def go_on(
             check_for_ranks(config)
         config = config.replace(exclude=folder.exclusions(config), groups=folder.groups(config))
         dataset, config = load_data(config, say=say, dataset=dataset, is_resolved=True)
+        check_refit(config, dataset)
         if known_data is not None:
             known_data.check(dataset, run_dir=folder.path)
         dataset = dataset.with_note(folder.data_note()).with_remark(*folder.training_remarks())

@@ -35,6 +35,7 @@ from thumbnet.runs.files.names import (
     REPORT,
     ROBUSTNESS,
     ROBUSTNESS_PLOT,
+    VAL_LOGITS,
     WEIGHTS,
     is_temporary,
 )
@@ -68,7 +69,7 @@ __all__ = [
     "read_robustness",
 ]
 
-CHECKED_WHEN_FINISHED = (ASKED, CONFIG, HISTORY, WEIGHTS, MODEL_CARD, EXPORT_DATA, PREDICTIONS, METRICS)
+CHECKED_WHEN_FINISHED = (ASKED, CONFIG, HISTORY, WEIGHTS, MODEL_CARD, EXPORT_DATA, PREDICTIONS, METRICS, VAL_LOGITS)
 
 
 @dataclass(frozen=True)

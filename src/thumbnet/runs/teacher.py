@@ -36,6 +36,11 @@ def load_teacher(path: str, dataset: Dataset) -> Run:
             f"the teacher {path} was trained on {run.card.data} with other training, validation or test images",
             hint="train both on the same data with the same val_fraction, split_seed, image_size and exclude",
         )
+    if run.card.refit and dataset.val is not None:
+        raise ConfigError(
+            f"the teacher {path} was in the end trained on its validation images, too (refit), which are held out here",
+            hint="give a teacher that was trained without refit",
+        )
     return run
 
 

@@ -18,6 +18,7 @@ from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.loggers import opened_logs
 from thumbnet.runs.planning.reasons import describe_longest
 from thumbnet.runs.ranks import describe_ranks
+from thumbnet.runs.refit import describe_refit
 from thumbnet.runs.resolve import speaker
 from thumbnet.runs.run import Checkpoint, Run, RunDir, load_run
 from thumbnet.runs.stopping import announce_stopping, describe_stopping
@@ -91,7 +92,8 @@ def train_in_folder(
             clock=clock,
         )
         logs.run_ends(metrics)
-    for sentence in (*describe_stopping(followed, metrics), *describe_longest(plan, [metrics])):
+    of_refit = describe_refit(followed, metrics, num_train=len(dataset.train))
+    for sentence in (*describe_stopping(followed, metrics), *of_refit, *describe_longest(plan, [metrics])):
         say(sentence)
     if num_ranks_now() > 1:
         metrics["num_ranks"] = num_ranks_now()

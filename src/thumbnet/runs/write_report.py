@@ -116,6 +116,7 @@ def _run_text(run: Run, place: DataPlace) -> str:
         metrics=run.metrics,
         asked=run.asked,
         title=escaped(run.path.resolve().name),
+        held_out=RunDir(run.path).read_val_logits(),
         robustness=read_robustness(RunDir(run.path)),
         plan=RunDir(run.path).read_plan(),
         init_choice=RunDir(run.path).read_init_choice(),

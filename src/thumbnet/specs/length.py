@@ -21,6 +21,7 @@ PLANNABLE = (
     "scale_starts",
     "class_weights",
     "score_every",
+    "refit",
 )  # what a plan of minutes may choose
 
 

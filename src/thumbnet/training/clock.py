@@ -26,6 +26,7 @@ class Clock:
         reserve_s: what comes after the training takes so long: test, report, leaving.
         tolerance_s: the pace stays as it is where the end would be off by no more.
         max_steps: of the whole training, however much time is left.
+        again_share: a second training follows, of the same steps so many times over; 0: none.
         scoring_s: between two epochs, scores and checkpoint, until that was measured.
         step_s: of a step by the images' height and width, as measured beforehand; empty: it goes with their area.
         now: a clock in seconds.
@@ -35,6 +36,7 @@ class Clock:
     reserve_s: float
     tolerance_s: float
     max_steps: int
+    again_share: float = 0.0
     scoring_s: float = 0.0
     step_s: Mapping[tuple[int, int], float] = field(default_factory=dict)
     now: Callable[[], float] = lambda: time.perf_counter()  # noqa: PLW0108  # the clock of the time of the call
@@ -86,13 +88,12 @@ class PaceKeeper:
             return
         began_s, began_cost = self.window[0]
         slowness = (self.trained_s - began_s) / (self.cost - began_cost)
-        steps_s = slowness * sum(
-            count * self._cost(sides) for sides, count in course.sides_between(done, course.num_steps)
-        )
+        steps_s = slowness * self._cost_between(done, course.num_steps) * (1 + clock.again_share)
+        again_s = slowness * self._cost_between(0, done) * clock.again_share if clock.again_share else 0.0
         scorings = max(1.0, num_left / (course.steps_per_epoch * self.score_every))
         needed_s = steps_s + scorings * self.scoring_s
         reserve_s = clock.reserve_s * (min(MOST_SLOWNESS, max(1.0, slowness)) if clock.step_s else 1.0)
-        left_s = clock.deadline_s - reserve_s - now_s
+        left_s = clock.deadline_s - reserve_s - now_s - again_s
         if abs(needed_s - left_s) <= clock.tolerance_s:
             return
         # The last scoring is made in any case; with fewer steps, fewer epochs are scored before it.
@@ -102,6 +103,10 @@ class PaceKeeper:
         num_steps = max(1, min(wanted, most))
         if num_steps != num_left:
             course.pace = course.pace.changed(done, num_steps)
+
+    def _cost_between(self, first: int, end: int) -> float:
+        """Of the steps from the first to below the end."""
+        return sum(count * self._cost(sides) for sides, count in self.course.sides_between(first, end))
 
     def _cost(self, sides: tuple[int, int]) -> float:
         """Of a step on images of these sides: seconds, where steps were measured beforehand, or pixels."""

@@ -11,7 +11,7 @@ from thumbnet.data.dataset import Source
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.evaluation.label_predictions import StoredLabels
 from thumbnet.evaluation.label_predictions_csv import label_predictions_from_csv
-from thumbnet.evaluation.predictions import StoredPredictions
+from thumbnet.evaluation.predictions import Predictions, StoredPredictions
 from thumbnet.evaluation.predictions_csv import predictions_from_csv
 from thumbnet.evaluation.robustness import ROBUSTNESS_FORMAT, Robustness, robustness_from_dict
 from thumbnet.models.card import CARD_FORMAT, ModelCard, card_from_dict, card_to_dict
@@ -47,10 +47,12 @@ from thumbnet.runs.files.names import (
     ROBUSTNESS,
     SEEDS,
     SHARED_CONFIG,
+    VAL_LOGITS,
     WEIGHTS,
 )
 from thumbnet.runs.files.remarks import REMARKS_FORMAT, remarks_from_dict
 from thumbnet.runs.files.seed_list import SEEDS_FORMAT, seeds_from_dict
+from thumbnet.runs.files.val_logits import val_logits_from_bytes, val_logits_to_bytes
 from thumbnet.runs.planning.record import PLAN_FORMAT, PlanRecord, plan_from_dict
 from thumbnet.specs.json_text import FORMAT, read_object, to_json
 from thumbnet.specs.own_code import COPY, allow_from_run
@@ -206,6 +208,23 @@ class RunDir(CheckedFolder):
                 EXPORT_DATA: export_data_to_bytes(export_data),
                 PREDICTIONS: predictions,
             }
+        )
+
+    def write_val_logits(self, held_out: Predictions) -> None:
+        """Keep what a network that was not trained on the validation images predicts of them."""
+        self.write_checked({VAL_LOGITS: val_logits_to_bytes(held_out)})
+
+    def read_val_logits(self) -> Predictions | None:
+        """What `write_val_logits` wrote; None of a run without `refit`, or of several labels; RunError where it is
+        damaged or missing."""
+        card = self.read_card()
+        if not card.refit or card.has_several_labels:
+            return None
+        return val_logits_from_bytes(
+            self.read_checked(VAL_LOGITS),
+            name=str(self.path / VAL_LOGITS),
+            num_images=card.num_val,
+            num_classes=len(card.class_names),
         )
 
     def write_metrics(self, metrics: Mapping[str, object]) -> None:

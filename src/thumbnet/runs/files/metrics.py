@@ -28,7 +28,8 @@ class KnownMetrics:
     no leaks, and where all test images are concerned, `val_accuracy_without_leaks` so of the validation images; the
     balanced ones are None also where no image of a class is left, or images may have several labels.
     `best_epoch` (on validation) and `kept_epoch` (of the weights) are 0 where nothing could stop the training early or
-    keep other weights than the last. `num_threads` are those of each of `num_ranks` processes.
+    keep other weights than the last. `num_threads` are those of each of `num_ranks` processes. `num_refit` are the
+    images of a second training, on training and validation images together, and `refit_s` its part of `train_s`.
     """
 
     model: str
@@ -81,6 +82,8 @@ class KnownMetrics:
     test_mean_average_precision: float | None = None
     test_micro_f1: float | None = None
     test_hamming_loss: float | None = None
+    num_refit: int = 0
+    refit_s: float = 0.0
     resumed_with_changes: tuple[str, ...] = ()
 
 

@@ -21,6 +21,7 @@ from thumbnet.runs.folds.rows import LABELS, shown
 from thumbnet.runs.folds.table import FoldList
 from thumbnet.runs.leaks import kept_leaks
 from thumbnet.runs.planning.reasons import describe_longest
+from thumbnet.runs.refit import describe_refit_of_several
 from thumbnet.runs.reports.facts import report_facts, report_notes
 from thumbnet.runs.reproduce import PYTHON_FROM_CONFIG, RECIPE_FROM_CONFIG, reproducing_command
 from thumbnet.runs.run import Run, RunDir
@@ -109,9 +110,11 @@ def fold_notes(folder: RunDir, runs: Sequence[Run], found: PooledFolds, own: Dat
             f"the table is of seed {found.folds.seeds[0]}."
         )
     of_all = {**first.metrics, "num_leaks": 0, "stopped_early": False, "kept_epoch": 0, "steps": 0}
+    of_one = first.config.replace(refit=False)
     plan, metrics = folder.read_plan(), [run.metrics for run in runs]
-    notes += report_notes(first.config, replace(own, num_excluded=0), of_all, plan, scored_on="Each fold")
+    notes += report_notes(of_one, replace(own, num_excluded=0), of_all, plan, scored_on="Each fold")
     notes += describe_stopping_of_several([run.config for run in runs], metrics)
+    notes += describe_refit_of_several(first.config, metrics)
     notes += describe_longest(plan, metrics)
     if num_excluded:
         notes.append(f"{counted(num_excluded, 'image')} that a file lists took no part (exclude).")

@@ -26,6 +26,7 @@ from thumbnet.runs.planning.constants import (
     MIN_TOLERANCE_S,
     PROBE_SHARE,
     REFERENCE_S,
+    SETUP_S,
     TOLERANCE_SHARE,
     Rung,
 )
@@ -45,6 +46,7 @@ from thumbnet.runs.planning.measured import Measured, measured
 from thumbnet.runs.planning.policy import choose_affordable
 from thumbnet.runs.planning.reasons import reasons_of
 from thumbnet.runs.planning.record import PlanRecord, StepTime
+from thumbnet.runs.planning.refit import with_refit
 from thumbnet.runs.planning.speed import THIS_MACHINE, Measures
 from thumbnet.runs.planning.start import (
     BOTH_TRIALS,
@@ -127,6 +129,7 @@ def plan_training(
         robustness,
         trial_share=BOTH_TRIALS if chooses_init else 0.0,
         measures_distances=config.decisions.share_unknown is not None,
+        is_refit=config.refit,
     )
     if look is not None:
         rungs = with_costs(config, rungs, look.facts, measures, image_s=image_s)
@@ -194,6 +197,8 @@ def plan_training(
         say(reason)
         dataset = dataset.with_remark(reason)
     made = made.at_most(steps_left)
+    left_s = times.left_s(facts, made.speed.eval_image_s, sides) - SETUP_S
+    made, refit_share = with_refit(config, made, dataset, left_s=left_s)
     if made.steps < 2:
         raise times.too_short(facts, reading_s, made.speed.eval_image_s, sides)
     record = PlanRecord(
@@ -226,6 +231,7 @@ def plan_training(
         not_taken=tuple(not_taken),
         probe_steps=probe_steps,
         policy_epochs=policy_epochs,
+        refit_share=refit_share,
     )
     for sentence in record.reasons:
         say(sentence)

@@ -61,7 +61,7 @@ SCALES, SCALE_STARTS = (0.5, 0.75, 1.0), (0.0, 0.4, 0.8)
 GROWTH_COST = 0.55  # of a training on growing images, over one on full ones
 MIN_GROWING_SIDE = 24  # pixels
 MIN_GROWING_EPOCHS = 3
-FULL_FROM = 30  # epochs of full images: from there on none begin small
+FULL_FROM = 30  # epochs of full images: from there on none begin small, where this would cost detail
 REDUCED_FROM = 1.25  # times the images' side: pictures that are larger lose their detail
 
 LARGE_BATCH, LARGE_BATCH_FROM = 512, 20_000  # images a step of `sprint`, from so many training images on
@@ -69,6 +69,8 @@ BATCH, MIN_BATCH = 128, 32
 MIN_STEPS_PER_EPOCH = 8
 RATES_BY_BATCH, RATE_POWER = ("lr",), 0.5  # of a recipe's rates these go with so high a power of the batch's size
 MAX_EPOCHS, MAX_STEPS_OF_FEW = 300, 1000  # the longer of the two is the most that a plan makes
+REFIT_ROOM = 1.25  # times what a second training, on validation images too, takes: a plan has one where this is left
+REFIT_MARGIN = 1.1  # times the same: the first training leaves it
 
 UNEQUAL_FROM = 3.0  # times the rarest class's training images in the commonest one: classes then weigh the same
 

@@ -57,6 +57,9 @@ def reasons_of(
         sentences.append("Classes of unequal size weigh the same in the loss (class_weights).")
     if steps == most_steps(steps_per_epoch):
         sentences.append(f"It ends early: {counted(epochs, 'epoch')} are the most that a plan makes of so many images.")
+    if config.refit:
+        both = f"{facts.num_train + facts.num_val:,} training and validation images"
+        sentences.append(f"A second training follows, on all {both}, whose network is kept (refit).")
     if without_robustness:
         sentences.append(
             f"Accuracy under corruptions would take more than {ROBUSTNESS_SHARE:.0%} of the time: `thumbnet evaluate "

@@ -29,6 +29,7 @@ class PlanRecord:
     the data, `planned_s` until the plan was made, `reserve_s` what is kept for the end, `scoring_s` between epochs.
     `probe_steps` is the most that each run may spend on choosing its augmentation, where that is left to it, and
     `policy_epochs` are those that the augmentation is to be for: the time may have too few for a stronger one.
+    `refit_share` is the time of a second training over that of the first one; 0 where there is none.
     """
 
     minutes: float
@@ -48,6 +49,7 @@ class PlanRecord:
     not_taken: tuple[Candidate, ...] = ()
     probe_steps: int | None = None
     policy_epochs: int | None = None
+    refit_share: float = 0.0
 
     def clock(self, *, deadline_s: float) -> Clock:
         """The clock of a training whose command must be over at `deadline_s`, by `time.perf_counter`."""
@@ -56,6 +58,7 @@ class PlanRecord:
             reserve_s=self.reserve_s,
             tolerance_s=self.tolerance_s,
             max_steps=self.max_steps,
+            again_share=self.refit_share,
             scoring_s=self.scoring_s,
             step_s={(time.height, time.width): time.seconds for time in self.step_s},
         )

@@ -9,7 +9,15 @@ from typing import Literal
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.custom_metrics import METRICS
 from thumbnet.evaluation.unknown import MOST_MEASURED
-from thumbnet.runs.planning.constants import EVALUATION_SHARE, LADDER, MEASURED_S, ROBUSTNESS_SHARE, SETUP_S, Rung
+from thumbnet.runs.planning.constants import (
+    EVALUATION_SHARE,
+    LADDER,
+    MEASURED_S,
+    REFIT_MARGIN,
+    ROBUSTNESS_SHARE,
+    SETUP_S,
+    Rung,
+)
 from thumbnet.runs.planning.ladder import Budget, DataFacts, batch_of
 from thumbnet.runs.planning.maps import size_cost
 from thumbnet.runs.planning.reserve import end_s, robustness_s
@@ -27,6 +35,7 @@ class Times:
     report_robustness: bool | Literal["auto"] = False  # auto: unless it takes too long
     trial_share: float = 0.0  # of the time for training, which trials before it take
     measures_distances: bool = False  # since the answer may be unknown
+    is_refit: bool = False  # a second training follows, on validation images too, as it was asked for
 
     def step_s(self, rung: Rung, facts: DataFacts, sides: tuple[int, int]) -> float:
         """Seconds of a step of a recipe on images of such height and width, as it is reckoned before it is measured."""
@@ -67,8 +76,11 @@ class Times:
         return min(facts.num_train, MOST_MEASURED) + facts.num_val + facts.num_test
 
     def left_s(self, facts: DataFacts, eval_image_s: float, sides: tuple[int, int]) -> float:
-        """Seconds for training and the scores between its epochs, if it begins now."""
-        return self.began_s + 60 * self.minutes - self.now() - self.end_s(facts, eval_image_s, sides)
+        """Seconds for training and the scores between its epochs, if it begins now; without those of a second training
+        that was asked for."""
+        left_s = self.began_s + 60 * self.minutes - self.now() - self.end_s(facts, eval_image_s, sides)
+        longer = (facts.num_train + facts.num_val) / facts.num_train
+        return left_s / (1 + REFIT_MARGIN * longer) if self.is_refit else left_s
 
     def budget(self, facts: DataFacts, *, before_s: Callable[[tuple[int, int]], float]) -> Budget:
         """What ladder.py reckons with, if `before_s` seconds pass before a training on images of a height and width

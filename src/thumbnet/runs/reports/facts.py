@@ -11,6 +11,7 @@ from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.runs.leak_texts import describe_kept_leaks
 from thumbnet.runs.planning.reasons import describe_longest
 from thumbnet.runs.planning.record import PlanRecord
+from thumbnet.runs.refit import describe_refit
 from thumbnet.runs.stopping import describe_stopping
 from thumbnet.terminal.text import counted
 
@@ -60,6 +61,7 @@ def report_notes(
         f"{'the weights that are kept' if is_best else 'the last one'}.",
     }
     notes = [scored[config.score_test], *describe_stopping(config, metrics)]
+    notes += describe_refit(config, metrics, num_train=len(dataset.train))
     notes += _without_threshold(config, dataset)
     notes += [] if plan is None else plan.reasons
     notes += describe_longest(plan, [metrics])

@@ -19,6 +19,7 @@ from thumbnet.evaluation.robustness import Robustness
 from thumbnet.evaluation.saliency import resized_maps, saliency_if_any
 from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.files.init_record import InitChoice
+from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.runs.planning.record import PlanRecord
 from thumbnet.runs.reports.facts import report_facts, report_notes
 from thumbnet.runs.reports.headlines import report_headlines
@@ -60,7 +61,8 @@ def build_report(
         evaluation: of the test split.
         metrics: what metrics.json holds.
         title: the run's name.
-        trace: of the model, its `graph` as SVG, and `held_out`, predictions of the validation split; None: made here.
+        trace: of the model, its `graph` as SVG, and `held_out`, predictions of the validation split by a network that
+            was not trained on it; None: made here.
         robustness: as measured before; None: no such section.
         plan: of the minutes that were asked for, if any were.
         init_choice: of what the training began with, if the data's remarks do not say it.
@@ -69,7 +71,8 @@ def build_report(
     saliency, saliency_note = saliency_of_gallery(model, dataset, evaluation.predictions, gallery[:NUM_SALIENT])
     tiles = larger_images(dataset, dataset.test, gallery, side=tile_side(len(gallery)))
     trace = trace_model(model, dataset.image_shape) if trace is None else trace
-    held_out = _held_out(model, dataset) if held_out is None else held_out
+    if held_out is None and not known_metrics(metrics).num_refit:  # else the model was trained on them
+        held_out = _held_out(model, dataset)
     analysis = analyse(evaluation, dataset.class_names, held_out=held_out)
     return render_report(
         ReportContent(

@@ -114,8 +114,10 @@ def model_card(
     unsure: Unsure | None = None,
     label_decision: LabelDecision | None = None,
     unknown: Unknown | None = None,
+    refit: bool = False,
 ) -> ModelCard:
-    """The card of a model that was trained as `config` says; `metrics` are those of the test split."""
+    """The card of a model that was trained as `config` says, and in the end anew on validation images, too (`refit`);
+    `metrics` are those of the test split."""
     own_file = file_of(config.model)
     return ModelCard(
         model=config.model,
@@ -144,6 +146,7 @@ def model_card(
         unsure=unsure,
         label_decision=label_decision,
         unknown=unknown,
+        refit=refit,
         code={} if own_file is None else {own_file.name: own_file.sha256},
     )
 

@@ -27,6 +27,7 @@ from thumbnet.models.trace import Trace, trace_model
 from thumbnet.runs.files.names import CONFUSION, MISCLASSIFIED
 from thumbnet.runs.leaks import kept_leaks, leak_metrics
 from thumbnet.runs.planning.record import PlanRecord
+from thumbnet.runs.refit import Refit
 from thumbnet.runs.reports.run import build_report
 from thumbnet.runs.resolve import Say
 from thumbnet.runs.results.decide import decide, decide_unknown, decide_unsure, describe_decision
@@ -61,9 +62,12 @@ def write_results(
     pictures: bool,
     say: Say,
     plan: PlanRecord | None = None,
+    refit: Refit | None = None,
 ) -> dict[str, object]:
     """Write everything but metrics.json, and return the metrics, to be completed and written last; without `pictures`,
     neither the pictures nor the report.
+
+    `model` is the one of `result`, and with `refit` not the one that is kept: `evaluation` is then of the other one.
 
     How the model answers is picked here, on the validation images: by a threshold, where the config asks for one, and
     when the answer is unsure or unknown. All that is written then obeys it.
@@ -73,7 +77,11 @@ def write_results(
     leaks = kept_leaks(folder)
     leaks_into_val = bool(leaks.held_out_of("val"))
     is_needed = pictures or leaks_into_val or decisions.threshold != "none" or decisions.most_unsure_error is not None
-    held_out = _held_out(model, dataset, result, is_needed=is_needed)
+    held_out = _held_out(model, dataset, result, is_needed=is_needed or refit is not None)
+    if refit is not None:
+        assert held_out is not None  # `check_refit`
+        folder.write_val_logits(held_out)
+        model = refit.model
     decision = decide(config, dataset, held_out)
     evaluation = evaluation if decision is None else evaluation.decided_by(decision)
     evaluation = replace(evaluation, unsure=decide_unsure(config, held_out))
@@ -96,6 +104,7 @@ def write_results(
             decision=evaluation.decision,
             unsure=evaluation.unsure,
             unknown=evaluation.unknown,
+            refit=refit is not None,
         ),
         export_data=collect_export_data(model, dataset),
         predictions=predictions_to_csv(evaluation.predictions, dataset.test, dataset.class_names),
@@ -106,6 +115,8 @@ def write_results(
         evaluation.predictions,
         val=held_out if leaks_into_val else None,
     )
+    if refit is not None:
+        metrics = refit.added_to(metrics)
     if plan is not None:
         metrics["minutes"] = plan.minutes
     if asked is not None:  # by an earlier version, whose run goes on

@@ -17,6 +17,7 @@ from thumbnet.evaluation.predictions import predict_logits
 from thumbnet.models.trace import trace_model
 from thumbnet.runs.leaks import kept_leaks, leak_metrics
 from thumbnet.runs.planning.record import PlanRecord
+from thumbnet.runs.refit import Refit
 from thumbnet.runs.reports.labels import build_labels_report
 from thumbnet.runs.resolve import Say
 from thumbnet.runs.results.decide_labels import decide_labels
@@ -45,11 +46,13 @@ def write_label_results(
     pictures: bool,
     say: Say,
     plan: PlanRecord | None = None,
+    refit: Refit | None = None,
 ) -> dict[str, object]:
     """As `write_results`: everything but metrics.json, whose values are returned."""
     leaks = kept_leaks(folder)
     leaks_into_val, picks = bool(leaks.held_out_of("val")), config.decisions.threshold in ("f1", "recall")
     held_out = _held_out(model, dataset, result) if picks or leaks_into_val else None
+    model = model if refit is None else refit.model
     decision = decide_labels(config, held_out, num_classes=dataset.num_classes)
     evaluation = evaluation.decided_by(decision)
     trace = trace_model(model, dataset.image_shape)
@@ -58,7 +61,14 @@ def write_label_results(
         history=result.history,
         weights=model.state_dict(),
         card=model_card(
-            config, dataset, trace, model, data_checksum=data_checksum, metrics=scores, label_decision=decision
+            config,
+            dataset,
+            trace,
+            model,
+            data_checksum=data_checksum,
+            metrics=scores,
+            label_decision=decision,
+            refit=refit is not None,
         ),
         export_data=collect_export_data(model, dataset),
         predictions=label_predictions_to_csv(evaluation.predictions, dataset.test, dataset.class_names),
@@ -82,6 +92,8 @@ def write_label_results(
         evaluation.predictions,
         val=held_out if leaks_into_val else None,
     )
+    if refit is not None:
+        metrics = refit.added_to(metrics)
     if plan is not None:
         metrics["minutes"] = plan.minutes
     if asked is not None:

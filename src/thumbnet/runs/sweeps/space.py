@@ -20,7 +20,7 @@ OF_THE_DATA = frozenset(
     | {"groups", "folds", "fold", "num_train", "labels", "skip_unreadable", "exclude", "mean", "std"}
 )
 OF_THE_CLOCK = frozenset({"minutes", "planned", "pace_starts", "pace_steps"})
-OF_THE_ANSWERS = frozenset({"threshold", "recall", "positive", "costs", "unsure", "unknown"})
+OF_THE_ANSWERS = frozenset({"threshold", "recall", "positive", "costs", "unsure", "unknown", "refit"})
 NOT_SEARCHED = {
     OF_THE_RUN: "it is the same for all trials",
     OF_THE_DATA: "all trials are compared on the same images",
