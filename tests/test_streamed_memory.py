@@ -53,4 +53,4 @@ def test_three_epochs_from_the_disk_take_the_memory_of_one(tmp_path: Path) -> No
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     first, _, third = map(int, done.stdout.split())
-    assert third - first < images.nbytes / 2
+    assert third - first < images.nbytes  # a copy an epoch is twice that; freed buffers that glibc keeps were 28 MB
