@@ -12,7 +12,7 @@ import pytest
 
 import thumbnet
 
-SHAPE = (1400, 3, 112, 112)  # 53 MB
+SHAPE = (2800, 3, 112, 112)  # 105 MB: many times the buffers in which they are read, of which 0 to 28 MB stay
 
 # Prints the memory of the process that is no file's, in bytes, after each of three epochs.
 TRAINING = """
@@ -53,4 +53,4 @@ def test_three_epochs_from_the_disk_take_the_memory_of_one(tmp_path: Path) -> No
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     first, _, third = map(int, done.stdout.split())
-    assert third - first < images.nbytes  # a copy an epoch is twice that; freed buffers that glibc keeps were 28 MB
+    assert third - first < images.nbytes / 2
