@@ -320,7 +320,7 @@ def test_several_folds_say_it_once_of_all(config: TrainConfig, tmp_path: Path) -
 def test_pages_about_the_model_say_it(refit: Run, plain: Run) -> None:
     for run, is_said in ((refit, True), (plain, False)):
         shippable = load_shippable(run.path)
-        assert ("in the end for training, too" in dict(facts(shippable))["Pictures"]) == is_said
+        assert ("trained on in the end, too" in dict(facts(shippable))["Pictures"]) == is_said
 
 
 @pytest.mark.parametrize("verb", [["data", "check"], ["find-lr"]])

@@ -41,7 +41,7 @@ def facts(shippable: Shippable) -> list[tuple[str, str]]:
     channels, height, width = card.image_shape
     pictures = [f"{card.num_train:,} for training"]
     if card.num_val:
-        pictures.append(f"{card.num_val:,} for validation{', and in the end for training, too' * card.refit}")
+        pictures.append(f"{card.num_val:,} for validation{' (trained on in the end, too)' * card.refit}")
     pictures.append(f"{card.num_test:,} for the test")
     rows = [
         ("Data", card.data_description or card.data),
