@@ -9,6 +9,8 @@ from typing import Any
 from measuring import describe_circumstances, describe_peaks, holds
 from own_pictures.sets import SETS
 
+from thumbnet.terminal.text import counted
+
 FORMS: dict[str, tuple[str, ...]] = {"one": (), "seeds": ("--seeds", "2"), "folds": ("--folds", "2")}
 RUNS_OF_A_FORM = {"one": 1, "seeds": 2, "folds": 2}
 NUM_COMPETITORS = 2
@@ -109,7 +111,7 @@ def _line(row: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _accuracy(row: Mapping[str, Any], kind: str) -> str:
-    reached = f"- {SETS[row['set_name']].title}, {row['minutes']:g} minutes: {row['accuracy']:.2%} (n = {row['n']})"
+    reached = f"- {SETS[row['set_name']].title}, {counted(row['minutes'], 'minute')}: {row['accuracy']:.2%} (n = {row['n']})"
     if kind != ACCURACY_KIND:
         return f"{reached}; the bar of {row['wanted']:.0%} is for {ACCURACY_KIND}."
     return f"{reached}, the bar is {row['wanted']:.0%}: **{holds(row['is_reached'])}**."

@@ -124,7 +124,7 @@ def test_commands_are_timed_once_and_by_the_shortest_first(
     assert (
         "| handwritten digits, 8x8 | train --folds 2 | 1 | 1 | 1.020 | 98.00 % | sprint, 32x32, 40, strong |" in report
     )
-    assert "- handwritten digits, 8x8, 1 minutes: 99.10% (n = 3), the bar is 99%: **holds**." in report
+    assert "- handwritten digits, 8x8, 1 minute: 99.10% (n = 3), the bar is 99%: **holds**." in report
     monkeypatch.setattr(bench, "circumstances", lambda: NOW | {"num_threads": 4})
     with pytest.raises(SystemExit, match="num_threads 2, not 4"):
         measure("--sets", "digits")

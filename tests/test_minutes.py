@@ -320,7 +320,7 @@ def test_a_plan_fills_the_time_that_is_left(tmp_path: Path) -> None:
     assert left_s - 2 < taken_s <= left_s
     assert (planned.config.steps, planned.config.minutes, planned.config.epochs) == (record.steps, None, 0)
     assert plan_from_dict(json.loads(json.dumps(plan_to_dict(record))), name="plan.json") == record
-    assert record.reasons[0].startswith("1 minutes: sprint at 16x16 pixels, ")
+    assert record.reasons[0].startswith("1 minute: sprint at 16x16 pixels, ")
 
 
 def test_test_images_that_are_scored_after_every_epoch_take_time(tmp_path: Path) -> None:
@@ -417,7 +417,7 @@ def test_what_a_training_refuses_is_refused_before_anything_is_tried(
 
 def test_too_few_minutes_are_refused_with_their_numbers(tmp_path: Path) -> None:
     fake = FakeTime(step_s=30.0)
-    with pytest.raises(ConfigError, match=r"1 minutes are over before the first steps: reading 40 images takes"):
+    with pytest.raises(ConfigError, match=r"1 minute would pass before the first steps: reading 40 images takes"):
         fake.plan(planned_config(tmp_path))
 
 
@@ -443,7 +443,7 @@ def record_of(recipe: str, facts: DataFacts) -> PlanRecord:
     return PlanRecord(
         minutes=1.0, facts=facts, recipe=recipe, steps=5, epochs=3, max_steps=30, image_s=1e-3,
         reading_s=0.1, planned_s=0.2, reserve_s=0.5, scoring_s=0.0, tolerance_s=1e9, step_s=(StepTime(16, 16, 0.01),),
-        reasons=("1 minutes: chosen for the test.",),
+        reasons=("1 minute: chosen for the test.",),
     )  # fmt: skip
 
 
@@ -482,9 +482,9 @@ def test_a_run_records_its_plan_and_its_config_trains_the_same(tmp_path: Path, m
     assert (read["recipe"], read["steps"], read["num_paces"], read["augmentation"]) == ("small", 5, 0, "none")
     assert not read["ends_early"]
     report = (run.path / "report.html").read_text()
-    assert "1 minutes: chosen for the test." in report
+    assert "1 minute: chosen for the test." in report
     assert RECIPE_FROM_CONFIG in report
-    assert "1 minutes for the whole command" in report
+    assert "1 minute for the whole command" in report
     monkeypatch.setattr(train, "plan_training", None)
     again = train.train(
         load_recipe(str(run.path / "config.toml")), run_dir=tmp_path / "again", log_style="silent", pictures=False
@@ -620,7 +620,7 @@ def test_a_training_that_the_clock_made_the_longest_there_is_says_so(
     run = train.train(planned_config(tmp_path), run_dir=tmp_path / "run")
     assert (run.metrics["steps"], run.metrics["epochs"]) == (12, 6)
     (sentence,) = reasons.describe_longest(RunDir(run.path).read_plan(), [run.metrics])
-    begin = "The longest training that a plan makes of so many images, 6 epochs, was reached before the 1 minutes were"
+    begin = "The longest training that a plan makes of so many images, 6 epochs, was reached before 1 minute had passed"
     assert sentence.startswith(begin)
     assert sentence in capsys.readouterr().err
     assert html.escape(sentence, quote=False) in html.unescape((run.path / "report.html").read_text())
@@ -628,7 +628,7 @@ def test_a_training_that_the_clock_made_the_longest_there_is_says_so(
     assert reasons.describe_longest(RunDir(run.path).read_plan(), [shorter]) == []
     assert reasons.describe_longest(None, [run.metrics]) == []
     (several,) = reasons.describe_longest(RunDir(run.path).read_plan(), [run.metrics, shorter])
-    assert " was reached by 1 of 2 trainings before the 1 minutes were over" in several
+    assert " was reached by 1 of 2 trainings before 1 minute had passed" in several
     assert several.endswith("RUN/shared.toml --epochs N`, with `--seeds` or `--folds` as before.")
     assert sentence.endswith("RUN/config.toml --epochs N`.")
     monkeypatch.setattr(train, "plan_training", None)

@@ -285,7 +285,7 @@ def test_a_run_that_nothing_can_stop_has_no_word_of_it(small_run: Path) -> None:
 
 
 def test_minutes_may_be_left_over_and_that_is_said(data: Path) -> None:
-    assert "even if the 10 minutes are not over" in announce_stopping(stopping_config(data), 10.0)
+    assert "even if that takes less than 10 minutes;" in announce_stopping(stopping_config(data), 10.0)
 
 
 def test_what_epochs_are_compared_by_is_named_where_the_classes_weigh_the_same(data: Path) -> None:

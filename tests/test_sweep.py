@@ -616,7 +616,7 @@ def test_best() -> None:
         ({}, {"storage": f"postgresql://user@host:{'9' * 5000}/name"}, "storage is no address"),
         ({"val_fraction": 0.0}, {}, "none are held out"),
         ({"score_test": "each-epoch"}, {}, "a sweep never looks at the test set"),
-        ({"epochs": 0, "minutes": 1.0}, {}, "plans a training of 1 minutes"),
+        ({"epochs": 0, "minutes": 1.0}, {}, "plans a training of 1 minute,"),
         ({"init": "auto"}, {}, "init is 'auto', but only `train` chooses"),
         ({}, {"search": ['init=["auto", "sprint"]']}, "init is 'auto', but only `train` chooses"),
         ({}, {"search": ['variant=[{}, {"init": "auto"}]']}, "init is 'auto', but only `train` chooses"),

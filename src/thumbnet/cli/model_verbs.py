@@ -13,6 +13,7 @@ from thumbnet.errors import ConfigError
 from thumbnet.recipes import DEFAULT_RECIPE, describe_recipes
 from thumbnet.specs.sizes import Sides, as_sides
 from thumbnet.terminal.streams import tell
+from thumbnet.terminal.text import counted
 
 
 def summary(parsed: argparse.Namespace) -> None:
@@ -76,7 +77,7 @@ def list_recipes(parsed: argparse.Namespace) -> None:
         return
     for recipe in recipes:
         default = " (default)" if recipe.name == DEFAULT_RECIPE else ""
-        length = f"{recipe.epochs} epochs" if recipe.minutes is None else f"{recipe.minutes:g} minutes"
+        length = counted(recipe.epochs, "epoch") if recipe.minutes is None else counted(recipe.minutes, "minute")
         put(f"{recipe.name}{default}: {recipe.model}, {length}")
         put("".join(f"    {line}\n" for line in recipe.promise.splitlines()))
 

@@ -144,7 +144,7 @@ def _num_epochs(config: TrainConfig, steps_per_epoch: int) -> int:
     """The epochs of a training; the last of them is a short one where steps are given that do not fill it."""
     if config.minutes is not None:
         raise ConfigError(
-            f"the recipe {config.recipe!r} plans a training of {config.minutes:g} minutes, and this is none",
+            f"the recipe {config.recipe!r} plans a training of {counted(config.minutes, 'minute')}, and this is none",
             hint="give epochs, or name another recipe",
         )
     if config.pace is None:

@@ -28,7 +28,7 @@ def announce_stopping(config: TrainConfig, minutes: float | None, *, has_several
     stopping = config.stopping
     if stopping.patience is None:
         return ""
-    unused = "" if minutes is None else f", even if the {minutes:g} minutes are not over then"
+    unused = "" if minutes is None else f", even if that takes less than {counted(minutes, 'minute')}"
     weights = "the best epoch" if stopping.keep_weights == "best" else "the last epoch"
     epochs = counted(stopping.patience, "epoch")
     measure = _measure(config, has_several_labels=has_several_labels)

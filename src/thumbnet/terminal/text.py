@@ -19,9 +19,10 @@ def escaped(text: str, *, keep: str = "") -> str:
     return UNSHOWABLE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
 
 
-def counted(number: int, noun: str, *, plural: str | None = None) -> str:
-    """A number with its noun: "1 epoch", "2 epochs", "1,024 images"; `plural` is one that is not noun + "s"."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+def counted(number: float, noun: str, *, plural: str | None = None) -> str:
+    """A number with its noun: "1 epoch", "1.5 minutes", "1,024 images"; `plural` is one that is not noun + "s"."""
+    text = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{text} {noun if number == 1 else plural or noun + 's'}"
 
 
 def quoted(path: str | Path) -> str:

@@ -86,7 +86,7 @@ def fold_facts(folder: RunDir, runs: Sequence[Run], found: PooledFolds, own: Dat
     if len(epochs) > 1:
         facts["epochs"] = f"{epochs[0]} to {epochs[-1]}, {runs[0].config.batch_size} images a step"
     if plan is not None:
-        facts["time asked for"] = f"{plan.minutes:g} minutes for each run"
+        facts["time asked for"] = f"{counted(plan.minutes, 'minute')} for each run"
     groups = found.table.groups()
     if groups is not None:
         facts["groups"] = f"{len(set(groups)):,}, none of them in two folds"

@@ -40,6 +40,7 @@ from thumbnet.runs.planning.constants import (
 from thumbnet.runs.planning.maps import finer_stem, size_cost
 from thumbnet.specs.resizing import ProgressiveResizing
 from thumbnet.specs.sizes import Fit
+from thumbnet.terminal.text import counted
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def against_larger(
         return (side, side), "the model takes no images of this size"
     from_minutes = max(below for below, most in LARGEST_SIZE if most < side)
     if minutes < from_minutes:
-        return (side, side), f"images of this size are for {from_minutes:g} minutes and more"
+        return (side, side), f"images of this size are for {counted(from_minutes, 'minute')} and more"
     return (side, side), "the pictures would take too much memory"
 
 

@@ -42,7 +42,7 @@ def reasons_of(
     noun = "labels" if facts.has_several_labels else "classes"
     classes = f"{len(facts.class_counts)} {noun} of {rarest:,}"
     classes += "" if rarest == commonest else f" to {commonest:,}"
-    chosen = f"{minutes:g} minutes: {config.model} at {width}x{height} pixels, {counted(epochs, 'epoch')}"
+    chosen = f"{counted(minutes, 'minute')}: {config.model} at {width}x{height} pixels, {counted(epochs, 'epoch')}"
     steps_of = f"({steps:,} steps of {config.batch_size} images){growing}"
     data = f"For {facts.num_train:,} training images of {facts.sides[1]}x{facts.sides[0]} pixels in {classes}"
     sentences = [
@@ -87,8 +87,8 @@ def describe_longest(plan: PlanRecord | None, metrics: Sequence[Mapping[str, obj
     which = "" if is_one else f" by {len(longest)} of {len(known)} trainings"
     again = "" if is_one else ", with `--seeds` or `--folds` as before"
     sentence = (
-        f"The longest training that a plan makes of so many images, {epochs}, was reached{which} before the "
-        f"{plan.minutes:g} minutes were over; to use them all, add pictures, or train for longer with "
+        f"The longest training that a plan makes of so many images, {epochs}, was reached{which} before "
+        f"{counted(plan.minutes, 'minute')} had passed; to use all the time, add pictures, or train for longer with "
         f"`thumbnet train --recipe RUN/{CONFIG if is_one else SHARED_CONFIG} --epochs N`{again}."
     )
     return [sentence]

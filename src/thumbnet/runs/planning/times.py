@@ -21,6 +21,7 @@ from thumbnet.runs.planning.constants import (
 from thumbnet.runs.planning.ladder import Budget, DataFacts, batch_of
 from thumbnet.runs.planning.maps import size_cost
 from thumbnet.runs.planning.reserve import end_s, robustness_s
+from thumbnet.terminal.text import counted
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Times:
         """The error where nothing is left to train in."""
         needed_s = self.now() - self.began_s + self.end_s(facts, eval_image_s, sides)
         return ConfigError(
-            f"{self.minutes:g} minutes are over before the first steps: reading {facts.num_images:,} images takes "
+            f"{counted(self.minutes, 'minute')} would pass before the first steps: reading {facts.num_images:,} images takes "
             f"{reading_s:.0f} s, and all that is no training {needed_s:.0f} s",
             hint="give more minutes, or a folder with fewer pictures",
         )

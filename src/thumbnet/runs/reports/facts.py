@@ -35,7 +35,7 @@ def report_facts(
         ("images", f"{len(dataset.train):,} training, {num_val:,} validation, {len(dataset.test):,} test"),
         ("each", f"{width}x{height} pixels, {'grey' if channels == 1 else 'colour'}"),
         ("epochs", f"{epochs}, {config.batch_size} images a step"),
-        *([] if plan is None else [("time asked for", f"{plan.minutes:g} minutes for the whole command")]),
+        *([] if plan is None else [("time asked for", f"{counted(plan.minutes, 'minute')} for the whole command")]),
         ("augmentation", str(config.inputs.augmentation)),
         ("optimizer", f"{names['optimizer']}, learning rate {config.optimizer.lr:g}, {names['schedule']}"),
         ("seed", str(config.seed)),

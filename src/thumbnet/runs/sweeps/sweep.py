@@ -34,6 +34,7 @@ from thumbnet.specs.launch import ONE_TRAINING, refuse_several
 from thumbnet.specs.objective import is_balanced
 from thumbnet.specs.search import Dimension
 from thumbnet.specs.trust import takes_trust
+from thumbnet.terminal.text import counted
 from thumbnet.training.progress import LogStyle
 
 
@@ -212,7 +213,8 @@ def _checked(
     check_length(trials, minutes, grid=grid)
     if config.minutes is not None:
         raise ConfigError(
-            f"the recipe {config.recipe!r} plans a training of {config.minutes:g} minutes, which no sweep can compare",
+            f"the recipe {config.recipe!r} plans a training of {counted(config.minutes, 'minute')}, which no sweep can "
+            "compare",
             hint="give epochs, or name another recipe; a sweep's own minutes are those of all its trials",
         )
     if config.score_test != "end":
