@@ -7,7 +7,7 @@ from typing import Any
 
 from thumbnet.config import TrainConfig
 from thumbnet.runs.planning.choose import Planned, plan_training
-from thumbnet.runs.planning.speed import Measures, Speed
+from thumbnet.runs.planning.speed import Measures, Reference, Speed
 from thumbnet.runs.resolve import say_nothing
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.resizing import ProgressiveResizing
@@ -16,13 +16,15 @@ from thumbnet.specs.resizing import ProgressiveResizing
 class FakeTime(Measures):
     """A clock that stands still, but for what takes time in a plan."""
 
+    processor_share = 1.0
+
     def __init__(self, step_s: float, *, image_s: float = 0.33e-3) -> None:
         self.now_s = 50.0
         self.step_s = step_s
         self.image_s = image_s
 
-    def reference_image_s(self, engine: Engine, *, seconds: float) -> float:
-        return self.image_s
+    def reference(self, engine: Engine, *, seconds: float) -> Reference:
+        return Reference(self.image_s, self.processor_share)
 
     def speed(self, config: TrainConfig, dataset: Any, *, seconds: float) -> Speed:
         scales = config.inputs.resizing.scales

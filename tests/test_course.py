@@ -107,6 +107,15 @@ def test_a_clock_that_is_over_ends_the_training_at_the_end_of_its_rate(tiny_data
     assert result.history[-1].lr == 0.01 * Cosine().factor(499, num_steps=500, steps_per_epoch=6)
 
 
+def test_a_moments_delay_does_not_end_a_training(tiny_dataset: Dataset) -> None:
+    """The fourth step takes as long as twenty; the reserve, twice as long then, would leave nothing."""
+    ticking = Ticking(lambda step: 20.0 if step == 3 else 1.0)
+    clock = ticking.clock(seconds=60, reserve_s=20.0, step_s={(12, 12): 1.0}, tolerance_s=1.0)
+    fit_paced(linear(), tiny_dataset, pace=Pace(40), clock=clock, progress=ticking)
+    assert ticking.num_steps == pytest.approx(21, abs=3)
+    assert ticking.now_s == pytest.approx(clock.deadline_s - 20.0, abs=4)
+
+
 def test_the_sizes_that_are_still_to_come_are_counted_by_their_own_times(tiny_dataset: Dataset) -> None:
     """Growing images: small ones take a second, large ones four, as was measured: the pace stays as it is."""
     ticking = Ticking(lambda step: 1.0 if step < 30 else 4.0)

@@ -8,7 +8,7 @@ import io
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,17 +47,19 @@ from thumbnet.runs.planning.ladder import Candidate, DataFacts, can_grow, sizes_
 from thumbnet.runs.planning.maps import size_cost
 from thumbnet.runs.planning.reasons import reasons_of
 from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_from_dict, plan_to_dict
-from thumbnet.runs.planning.speed import THIS_MACHINE, Speed
+from thumbnet.runs.planning.speed import THIS_MACHINE, ProcessorWatch, Reference, Speed
 from thumbnet.runs.reproduce import RECIPE_FROM_CONFIG
 from thumbnet.runs.reproduction import reproduce_run
 from thumbnet.runs.resolve import load_data, resolve_config, say_nothing
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import RunDir
 from thumbnet.runs.seeds import train as seeds
+from thumbnet.specs.engine import Engine
 from thumbnet.specs.optimizers import SGD
 from thumbnet.specs.policies import POLICIES, PolicyTraits
 from thumbnet.training.state import TrainingState
 from thumbnet.training.stopping import STOP, Stop
+from thumbnet.training.threads import computing_with
 
 FACTS = DataFacts(5000, 500, 500, (2500, 2500), 3, (32, 32), False)
 
@@ -634,6 +636,71 @@ def test_a_training_that_the_clock_made_the_longest_there_is_says_so(
     monkeypatch.setattr(train, "plan_training", None)
     longer = load_recipe(str(run.path / "config.toml"), options={"epochs": 9})  # what the sentence advises
     assert (longer.epochs, longer.steps, longer.pace_starts, longer.model) == (9, None, None, run.config.model)
+
+
+class Busy(FakeTime):
+    """A machine whose threads have half of the processors' time: fewer threads train faster."""
+
+    processor_share = 0.5
+    image_s_by_threads: Mapping[int, float] = {}
+
+    def reference(self, engine: Engine, *, seconds: float) -> Reference:
+        image_s = self.image_s_by_threads.get(torch.get_num_threads(), 9.0)
+        return Reference(image_s, self.processor_share)
+
+
+@pytest.mark.parametrize(
+    ("share", "image_s", "threads", "times"),
+    [
+        (0.5, {4: 4e-3, 2: 2e-3, 1: 1e-3}, 1, 4),
+        (0.5, {4: 4e-3, 2: 1e-3, 1: 1e-3}, 2, 4),
+        (0.5, {4: 1e-3, 2: 1e-3, 1: 1e-4}, None, None),
+        (1.0, {4: 4e-3, 2: 2e-3, 1: 1e-3}, None, None),
+    ],
+)
+def test_fewer_threads_are_taken_where_others_keep_the_processors_busy_and_fewer_are_faster(
+    tmp_path: Path, share: float, image_s: dict[int, float], threads: int | None, times: int | None
+) -> None:
+    fake = Busy(step_s=0.5)
+    fake.processor_share, fake.image_s_by_threads = share, image_s
+    with computing_with(4):
+        planned = fake.plan(planned_config(tmp_path))
+        assert torch.get_num_threads() == 4
+    assert planned.config.engine.threads == threads
+    assert planned.record.image_s == image_s[threads or 4]
+    told = [reason for reason in planned.record.reasons if "instead of 4" in reason]
+    assert len(told) == (threads is not None)
+    assert all(f"{threads} thread" in reason and f"{times}.0 times as fast" in reason for reason in told)
+
+
+def test_threads_that_are_given_are_kept(tmp_path: Path) -> None:
+    fake = Busy(step_s=0.5)
+    fake.image_s_by_threads = {2: 4e-3, 1: 1e-3}
+    planned = fake.plan(planned_config(tmp_path, threads=2))
+    assert planned.config.engine.threads == 2
+    assert planned.record.image_s == 4e-3
+
+
+def test_the_end_is_as_slow_as_the_machine_and_not_as_few_threads(tmp_path: Path) -> None:
+    """One thread takes twice as long for an image as two, but what comes after the training takes no longer."""
+    fake = Busy(step_s=0.5, image_s=0.0)
+    fake.image_s_by_threads = {2: 1e-3, 1: 2e-3}
+    one, two = (fake.plan(planned_config(tmp_path, threads=threads)).record for threads in (1, 2))
+    assert one.reserve_s == two.reserve_s
+
+
+def test_the_processors_time_is_that_of_all_threads() -> None:
+    watch = ProcessorWatch()
+    watch.ends, watch.processors_s = [(1, 10.0), (3, 14.0)], [5.0, 8.0]
+    with computing_with(3):
+        assert watch.processor_share() == pytest.approx(0.25)
+
+
+def test_what_the_processors_time_was_is_measured() -> None:
+    with computing_with(1):
+        reference = THIS_MACHINE.reference(load_recipe("sprint").engine, seconds=0.05)
+    assert reference.image_s > 0
+    assert 0.02 < reference.processor_share < 3  # of the thread that computes, beside those that read
 
 
 def test_speed_is_measured_at_each_size_of_growing_images(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from thumbnet.runs.planning import choose
 from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.constants import EVALUATION_SHARE, GIVEN, LADDER, REFERENCE_IMAGE_S
 from thumbnet.runs.planning.maps import size_cost
-from thumbnet.runs.planning.speed import Measures, Speed
+from thumbnet.runs.planning.speed import Measures, Reference, Speed
 from thumbnet.runs.resolve import load_data, say_nothing
 from thumbnet.specs.engine import Engine
 from thumbnet.training.progress import Silent
@@ -41,8 +41,8 @@ STARTED_S = 10.0  # that a command takes on a small set before it plans: imports
 class Nominal(Measures):
     """The machine that the rule's numbers were measured on, whatever this one is."""
 
-    def reference_image_s(self, engine: Engine, *, seconds: float) -> float:
-        return REFERENCE_IMAGE_S
+    def reference(self, engine: Engine, *, seconds: float) -> Reference:
+        return Reference(REFERENCE_IMAGE_S, processor_share=1.0)
 
     def speed(self, config: TrainConfig, dataset: Dataset, *, seconds: float) -> Speed:
         cost = next((rung.cost for rung in (*LADDER, *GIVEN) if rung.recipe == config.model), 1.0)

@@ -14,7 +14,8 @@ CHECK_EVERY_S = 2.0
 WINDOW_S = 20.0  # of training that the speed is measured over
 LEAST_SHARE_LEFT = 0.02  # of the course: closer to its end, the pace stays as it is
 MOST_GROWTH = 1.5  # of the steps that are left, by one change
-MOST_SLOWNESS = 3.0  # that the reserve is made longer by
+LEAST_REST = 0.5  # of the steps that are left, by one change while there is time: a moment's delay ends no training
+MOST_SLOWNESS = 2.0  # that the reserve is made longer by
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ class PaceKeeper:
         per_step_s = (needed_s - self.scoring_s) / num_left
         wanted = int((left_s - self.scoring_s) / per_step_s)
         most = min(int(MOST_GROWTH * num_left), clock.max_steps - done)
-        num_steps = max(1, min(wanted, most))
+        is_over = now_s + again_s + self.scoring_s >= clock.deadline_s - clock.reserve_s
+        least = 1 if is_over else max(1, int(LEAST_REST * num_left))
+        num_steps = max(least, min(wanted, most))
         if num_steps != num_left:
             course.pace = course.pace.changed(done, num_steps)
 

@@ -25,7 +25,6 @@ from thumbnet.runs.planning.constants import (
     LADDER,
     MIN_TOLERANCE_S,
     PROBE_SHARE,
-    REFERENCE_S,
     SETUP_S,
     TOLERANCE_SHARE,
     Rung,
@@ -56,10 +55,12 @@ from thumbnet.runs.planning.start import (
     planned_start,
     rungs_with_weights,
 )
+from thumbnet.runs.planning.threads import Threads, choose_threads
 from thumbnet.runs.planning.times import Times
 from thumbnet.runs.resolve import Say, load_data
 from thumbnet.specs.data import PICTURE_SOURCES, DataSpec
 from thumbnet.specs.policies import AUTO
+from thumbnet.training.threads import computing_with
 
 
 @dataclass(frozen=True)
@@ -111,26 +112,69 @@ def plan_training(
         with_weights = rungs_with_weights(config, rungs)
         rungs = with_weights if leaves_init_open else rungs  # each training may then take either start
         config = config.replace(init=None)
-    look, not_taken, reading_s = None, list[Candidate](), 0.0
+    look, reading_s = None, 0.0
     is_folder = DataSpec(config.data).name == "folder"
     if dataset is None and is_folder and is_planned(config, "image_size"):
         look = look_at_folder(config)  # a wrong folder is refused before anything is measured
     else:
         dataset, reading_s = _read(config, dataset, say=say, now=now)
-    image_s = measures.reference_image_s(config.engine, seconds=REFERENCE_S)
+    threads = choose_threads(config.engine, measures)
+    config = config.replace(threads=config.engine.threads if threads.chosen is None else threads.chosen)
     are_pictures = DataSpec(config.data).name in PICTURE_SOURCES
     robustness = config.report_robustness if are_pictures or config.report_robustness is True else False
     times = Times(
         began_s,
         minutes,
-        image_s,
+        threads.image_s,
         pictures,
         now,
         robustness,
         trial_share=BOTH_TRIALS if chooses_init else 0.0,
         measures_distances=config.decisions.share_unknown is not None,
         is_refit=config.refit,
+        num_threads=threads.num,
     )
+    with computing_with(threads.num):
+        return _plan(
+            config,
+            _Read(dataset, look, reading_s),
+            rungs,
+            threads,
+            times,
+            measures,
+            say=say,
+            may_grow=may_grow,
+            chooses_init=chooses_init,
+            leaves_init_open=leaves_init_open,
+        )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The data, and the seconds of reading it; or what a look at its folder showed, where its size is to be chosen."""
+
+    dataset: Dataset | None
+    look: Look | None
+    seconds: float
+
+
+def _plan(
+    config: TrainConfig,
+    read: _Read,
+    rungs: tuple[Rung, ...],
+    threads: Threads,
+    times: Times,
+    measures: Measures,
+    *,
+    say: Say,
+    may_grow: bool,
+    chooses_init: bool,
+    leaves_init_open: bool,
+) -> Planned:
+    """`plan_training`, once it is known by how many threads; `may_grow`: whether growing images are left to the plan."""
+    dataset, look, reading_s = read.dataset, read.look, read.seconds
+    minutes, image_s, now = times.minutes, times.image_s, times.now
+    not_taken = list[Candidate]()
     if look is not None:
         rungs = with_costs(config, rungs, look.facts, measures, image_s=image_s)
         side, not_taken = _size(look, times, rungs, may_grow=may_grow)
@@ -202,7 +246,7 @@ def plan_training(
     if made.steps < 2:
         raise times.too_short(facts, reading_s, made.speed.eval_image_s, sides)
     record = PlanRecord(
-        minutes=times.minutes,
+        minutes=minutes,
         facts=facts,
         recipe=rung.recipe,
         steps=made.steps,
@@ -210,7 +254,7 @@ def plan_training(
         max_steps=made.max_steps,
         image_s=image_s,
         reading_s=reading_s,
-        planned_s=now() - began_s,
+        planned_s=now() - times.began_s,
         reserve_s=times.end_s(facts, made.speed.eval_image_s, sides),
         scoring_s=made.scoring_s,
         tolerance_s=max(MIN_TOLERANCE_S, TOLERANCE_SHARE * 60 * times.minutes),
@@ -221,11 +265,12 @@ def plan_training(
                 facts,
                 not_taken,
                 sides=sides,
-                minutes=times.minutes,
+                minutes=minutes,
                 steps=made.steps,
                 stem=rung.stem,
                 is_size_planned=look is not None,
                 without_robustness=times.goes_without_robustness(facts, made.speed.eval_image_s, sides),
+                fewer_threads=threads.reason,
             )
         ),
         not_taken=tuple(not_taken),

@@ -85,9 +85,12 @@ MIN_SCORINGS = 5
 CHECKPOINT_S = 0.03
 
 REFERENCE_S, MEASURED_S = 1.0, 1.5  # spent on measuring the first recipe of the ladder, and the chosen one
+UNDISTURBED_SHARE = 0.8  # of the time that its threads had processors: below, it is measured with fewer, too
+FEWER_THREADS_GAIN = 1.2  # times as fast as more, fewer are taken
 SETUP_S = 1.0  # from the plan to the first step
 EVALUATION_SHARE = 0.5  # of an image's training time, for scoring it, until that was measured
 REFERENCE_IMAGE_S = 0.33e-3  # of `sprint` at 32 pixels on two AVX2 cores, which REPORT_S was measured on
+REFERENCE_THREADS = 2  # on these
 REPORT_S, REPORT_IMAGE_S = 1.2, 0.2e-3  # pictures and report, and for each test image more
 IMPORTS_S = 0.8  # for the packages that results are computed and drawn with
 LEAVING_S = 0.5  # the process ends

@@ -26,12 +26,14 @@ def reasons_of(
     stem: str = "",
     is_size_planned: bool = False,
     without_robustness: bool = False,
+    fewer_threads: str = "",
 ) -> list[str]:
     """What was chosen, for which data, and what is against the rest.
 
     `config` is the resolved one, `sides` are height and width in pixels of the images as they are trained on, `stem` is
     the first convolution if it is not the usual one at this size, `is_size_planned` is whether the plan chose these
-    sides, and `without_robustness` whether the report goes without accuracy under corruptions.
+    sides, `without_robustness` whether the report goes without accuracy under corruptions, and `fewer_threads` why it
+    computes with fewer threads than there are.
     """
     height, width = sides
     steps_per_epoch = num_batches(facts.num_train, config.batch_size)
@@ -49,6 +51,8 @@ def reasons_of(
         f"{chosen} {steps_of}, augmentation {config.inputs.augmentation}.",
         f"{data}, at the speed that was just measured.",
     ]
+    if fewer_threads:
+        sentences.append(fewer_threads)
     if is_size_planned and (cut_off := describe_cut(facts.sides, width, config.fit)):
         sentences.append(cut_off)
     if stem:

@@ -13,6 +13,7 @@ from thumbnet.runs.planning.constants import (
     EVALUATION_SHARE,
     LADDER,
     MEASURED_S,
+    REFERENCE_THREADS,
     REFIT_MARGIN,
     ROBUSTNESS_SHARE,
     SETUP_S,
@@ -26,7 +27,7 @@ from thumbnet.terminal.text import counted
 
 @dataclass(frozen=True)
 class Times:
-    """The moments of a command, in seconds by `now`, and the speed of the ladder's first recipe."""
+    """The moments of a command, in seconds by `now`, and the speed of the ladder's first recipe by so many threads."""
 
     began_s: float
     minutes: float
@@ -37,6 +38,7 @@ class Times:
     trial_share: float = 0.0  # of the time for training, which trials before it take
     measures_distances: bool = False  # since the answer may be unknown
     is_refit: bool = False  # a second training follows, on validation images too, as it was asked for
+    num_threads: int = REFERENCE_THREADS
 
     def step_s(self, rung: Rung, facts: DataFacts, sides: tuple[int, int]) -> float:
         """Seconds of a step of a recipe on images of such height and width, as it is reckoned before it is measured."""
@@ -47,7 +49,8 @@ class Times:
         """Seconds for accuracy under corruptions in the report; 0 where it has none."""
         if not self.pictures or self.report_robustness is False:
             return 0.0
-        seconds = robustness_s(sides=sides, num_test=facts.num_test, eval_image_s=eval_image_s, image_s=self.image_s)
+        image_s = self._comparable_image_s()
+        seconds = robustness_s(sides=sides, num_test=facts.num_test, eval_image_s=eval_image_s, image_s=image_s)
         takes_too_long = seconds > ROBUSTNESS_SHARE * 60 * self.minutes
         return 0.0 if takes_too_long and self.report_robustness == "auto" else seconds
 
@@ -63,12 +66,17 @@ class Times:
             num_train=facts.num_train,
             num_test=facts.num_test,
             eval_image_s=eval_image_s,
-            image_s=self.image_s,
+            image_s=self._comparable_image_s(),
             pictures=self.pictures,
             robustness_s=self.robustness_s(facts, eval_image_s, sides),
             num_measured=self._num_measured(facts),
             num_own_metrics=0 if facts.has_several_labels else len(METRICS),
         )
+
+    def _comparable_image_s(self) -> float:
+        """By as many threads as the machine has that the end's times are of; more are not reckoned back, since what they
+        gain differs."""
+        return self.image_s * min(self.num_threads, REFERENCE_THREADS) / REFERENCE_THREADS
 
     def _num_measured(self, facts: DataFacts) -> int:
         """The images whose distances are measured at the end."""
