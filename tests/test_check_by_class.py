@@ -247,7 +247,7 @@ def test_a_class_that_loses_more_than_twice_its_share_is_warned_of() -> None:
     listed += [suspect(1000 + index, "good", "outlier") for index in range(76)]
     (loss,) = large_losses(listed, sizes, file="suspects.csv")
     assert (loss.num_listed, loss.num_images) == (300, 617)
-    assert "300 of the 617 images of class 'defective' (48.6%), but 19.1% of all" in str(loss)
+    assert "300 of the 617 images of class 'defective' (48.6%), but 5.6% of the other images" in str(loss)
     assert loss.to_dict()["warning"] == str(loss)
     half = [*listed[:150], *listed[600:], *(suspect(2000 + index, "good", "dark") for index in range(253))]
     assert large_losses(half, sizes, file="suspects.csv") == ()  # a quarter of each class
@@ -255,6 +255,16 @@ def test_a_class_that_loses_more_than_twice_its_share_is_warned_of() -> None:
     assert large_losses([], sizes, file="suspects.csv") == ()
     counts = count_kinds(listed, tuple(sizes))
     assert counts["defective"] == {**dict.fromkeys(get_args(SuspectKind), 0), "outlier": 300, "flat": 300}
+
+
+def test_one_of_two_equal_classes_can_lose_more_than_its_share() -> None:
+    sizes = {"cat": 100, "dog": 100}
+    listed = [suspect(index, "cat", "dark") for index in range(40)]
+    (loss,) = large_losses([*listed, suspect(100, "dog", "dark")], sizes, file="exclude.csv")
+    assert (loss.class_name, loss.share, loss.share_of_all, loss.share_of_others) == ("cat", 0.4, 0.205, 0.01)
+    assert large_losses(listed[:5], sizes, file="exclude.csv") == ()  # by chance
+    of_both = [*listed, *(suspect(100 + index, "dog", "dark") for index in range(20))]
+    assert large_losses(of_both, sizes, file="exclude.csv") == ()  # twice as many, and no more
 
 
 def test_pictures_name_files(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from thumbnet.data_check.suspects import Suspect, SuspectKind
 from thumbnet.terminal.text import counted
 
-TIMES_SHARE = 2  # a class that loses more than so many times the share of all images is warned of
+TIMES_SHARE = 2  # a class that loses more than so many times the share of the other images is warned of
 MAX_CHANCE = 0.01  # probability of losing so many, or more, if all classes lost the same share
 
 KindCounts = Mapping[str, Mapping[str, int]]  # by class, then by kind
@@ -21,13 +21,14 @@ KindCounts = Mapping[str, Mapping[str, int]]  # by class, then by kind
 
 @dataclass(frozen=True)
 class Loss:
-    """Images of a class that a file lists, each counted once, beside those of all classes."""
+    """Images of a class that a file lists, each counted once, beside those of all classes and of all others."""
 
     file: str
     class_name: str
     num_listed: int
     num_images: int
     share_of_all: float
+    share_of_others: float
 
     @property
     def share(self) -> float:
@@ -36,8 +37,8 @@ class Loss:
     def __str__(self) -> str:
         return (
             f"{self.file} lists {self.num_listed:,} of the {counted(self.num_images, 'image')} of class "
-            f"{self.class_name!r} ({self.share:.1%}), but {self.share_of_all:.1%} of all: what is unusual may be what "
-            "you look for"
+            f"{self.class_name!r} ({self.share:.1%}), but {self.share_of_others:.1%} of the other images: what is "
+            "unusual may be what you look for"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,14 +53,16 @@ def count_kinds(suspects: Sequence[Suspect], class_names: Sequence[str]) -> dict
 
 
 def large_losses(suspects: Sequence[Suspect], class_sizes: Mapping[str, int], *, file: str) -> tuple[Loss, ...]:
-    """The classes of which `file`, with these suspects, lists more than TIMES_SHARE times the share of all images, and
-    more than chance would: the largest share first."""
+    """The classes of which `file`, with these suspects, lists more than TIMES_SHARE times the share of the other
+    images, and more than chance would: the largest share first. (Of all images, no class with half of them could.)"""
     listed = Counter(label for _, label in {(suspect.index, suspect.label) for suspect in suspects})
-    share = listed.total() / sum(class_sizes.values())
-    losses = [
-        Loss(file, name, number, class_sizes[name], share)
-        for name, number in listed.items()
-        if number / class_sizes[name] > TIMES_SHARE * share
-        and binomtest(number, class_sizes[name], share, alternative="greater").pvalue < MAX_CHANCE
-    ]
+    num_listed, num_images = listed.total(), sum(class_sizes.values())
+    share = num_listed / num_images
+    losses = []
+    for name, number in listed.items():
+        size = class_sizes[name]
+        others = (num_listed - number) / max(1, num_images - size)
+        by_chance = binomtest(number, size, share, alternative="greater").pvalue
+        if number / size > TIMES_SHARE * others and by_chance < MAX_CHANCE:
+            losses.append(Loss(file, name, number, size, share, others))
     return tuple(sorted(losses, key=lambda loss: -loss.share))
