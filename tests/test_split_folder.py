@@ -63,6 +63,17 @@ def test_every_picture_is_in_one_split_by_its_shares(pets: Path, tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "pets"]
 
 
+def test_what_thumbnet_wrote_among_the_pictures_is_left_out_and_named(
+    pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = pets / "runs" / "sprint-1"
+    make_classes(run.parent, classes=("sprint-1",))  # pictures, as a run has some
+    (run / "config.toml").write_text("recipe = 'sprint'\nmodel = 'sprint'\nepochs = 1\nlr = 0.1\nschedule = 'cosine'\n")
+    assert main(["data", "split", str(pets), "--out", str(tmp_path / "out")]) == 0
+    assert "Left out, since thumbnet itself wrote it: runs." in capsys.readouterr().err
+    assert not (tmp_path / "out" / "train" / "runs").exists()
+
+
 def split_of_groups(folder: Path) -> dict[str, set[str]]:
     """The splits in which each group is, by split.csv."""
     found: dict[str, set[str]] = {}

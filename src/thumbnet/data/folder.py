@@ -19,7 +19,7 @@ from thumbnet.data.dataset import Source, Split
 from thumbnet.data.division_faults import add_division_faults
 from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import FolderLayout, LabelledFile, no_images
-from thumbnet.data.folder_tree import FolderTree
+from thumbnet.data.folder_tree import FolderTree, describe_outputs
 from thumbnet.data.groups import check_groups
 from thumbnet.data.labels_file import LABELS_FILE, labels_from, read_labelled
 from thumbnet.data.picture_request import PROGRESS_AFTER_S, PictureRequest, Pictures, ReadPictures, names_within
@@ -179,10 +179,7 @@ def _split(
 
 
 def _describe_left_out(tree: FolderTree, pictures: Pictures, path: Path) -> list[str]:
-    remarks = []
-    if tree.outputs:
-        names = ", ".join(sorted(output.relative_to(path).as_posix() for output in tree.outputs))
-        remarks.append(f"Left out, since thumbnet itself wrote it: {names}.")
+    remarks = [*describe_outputs(tree.outputs, path)]
     if pictures.unreadable:
         first = next(iter(pictures.unreadable)).relative_to(path).as_posix()
         number = len(pictures.unreadable)

@@ -135,6 +135,14 @@ class FolderTree:
         self.on_unlistable(folder, error)
 
 
+def describe_outputs(outputs: Sequence[Path], path: Path) -> tuple[str, ...]:
+    """A sentence where folders inside `path` are left out since thumbnet wrote them."""
+    if not outputs:
+        return ()
+    names = ", ".join(sorted(output.relative_to(path).as_posix() for output in outputs))
+    return (f"Left out, since thumbnet itself wrote it: {names}.",)
+
+
 def is_output(
     folder: Path, *, depth: int = OUTPUT_DEPTH, is_lenient: bool = False, seen: dict[Path, Inside] | None = None
 ) -> bool:

@@ -21,7 +21,7 @@ from thumbnet.data.dataset import SPLIT_NAMES
 from thumbnet.data.division_faults import add_division_faults
 from thumbnet.data.faults import FolderFaults
 from thumbnet.data.folder_layout import FolderLayout
-from thumbnet.data.folder_tree import FolderTree
+from thumbnet.data.folder_tree import FolderTree, describe_outputs
 from thumbnet.data.groups import check_groups, group_names, resolve_groups, with_groups
 from thumbnet.data.hold_out import hold_out
 from thumbnet.data.labels_file import LABELS_FILE, labels_from, read_labelled
@@ -42,8 +42,8 @@ MAX_HELD_OUT = 0.9  # share for test and validation together
 @dataclass(frozen=True)
 class FolderSplit:
     """Where the pictures are now, how many of each class are in each split and how many in all (which is not the sum
-    where a picture has several labels), sentences for people on the groups, and whether there are any; `str(split)` is
-    the table."""
+    where a picture has several labels), sentences for people on the groups and on what was left out, and whether there
+    are any groups; `str(split)` is the table."""
 
     path: Path
     counts: ClassCounts
@@ -103,8 +103,9 @@ def split_folder(
     _check_target(source, target)
     asked = Division(groups=groups).groups
     require_choice("labels", labels, get_args(Labels))
-    layout = _layout(source, labels, groups=asked, test=test, val=val, show_progress=show_progress)
+    layout, remarks = _layout(source, labels, groups=asked, test=test, val=val, show_progress=show_progress)
     plan = _plan(source, layout, groups=asked, test=test, val=val, split_seed=split_seed)
+    plan = replace(plan, remarks=(*remarks, *plan.remarks))
     folder = target.absolute().parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
     try:
         folder.mkdir(parents=True)
@@ -146,9 +147,12 @@ def _check_target(source: Path, target: Path) -> None:
         raise ConfigError(f"{target} is not empty" if target.is_dir() else f"{target} is a file", hint=hint)
 
 
-def _layout(path: Path, labels: Labels, *, groups: str, test: float, val: float, show_progress: bool) -> FolderLayout:
-    """The pictures and their labels; DataError, which names all faults, where there is something else, where the
-    groups do not fit, and what else has too few pictures for the shares."""
+def _layout(
+    path: Path, labels: Labels, *, groups: str, test: float, val: float, show_progress: bool
+) -> tuple[FolderLayout, tuple[str, ...]]:
+    """The pictures and their labels, and a sentence on what thumbnet wrote among them; DataError, which names all
+    faults, where there is something else, where the groups do not fit, and what else has too few pictures for the
+    shares."""
     faults = FolderFaults()
 
     def note(folder: Path, error: DataError) -> None:
@@ -185,7 +189,7 @@ def _layout(path: Path, labels: Labels, *, groups: str, test: float, val: float,
             hint=_too_few_hint(resolve_groups(groups, unread)),
         )
     faults.raise_all(path)
-    return layout
+    return layout, describe_outputs(tree.outputs, path)
 
 
 def _too_few_hint(groups: str) -> str:
