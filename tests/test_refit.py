@@ -43,6 +43,7 @@ from thumbnet.runs.resolve import load_data, say_nothing
 from thumbnet.runs.results import write
 from thumbnet.runs.resume import resume
 from thumbnet.runs.run import Run, RunDir, load_run
+from thumbnet.runs.seeds import evaluate as seeds_evaluate
 from thumbnet.runs.shippable import load_shippable
 from thumbnet.runs.teacher import load_teacher
 from thumbnet.runs.train import train
@@ -143,6 +144,15 @@ def test_validation_images_are_not_scored_by_a_network_that_knows_them(refit: Ru
     with pytest.raises(ConfigError, match="trained on its validation images"):
         evaluate_trained(refit, split="val")
     evaluate_trained(plain, split="val")
+
+
+def test_nor_where_one_of_several_seeds_alone_knows_them(
+    refit: Run, plain: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeds_evaluate, "load_seed_runs", lambda path: (plain, refit))  # whose first one ended early
+    with pytest.raises(ConfigError, match="trained on its validation images, too"):
+        seeds_evaluate.evaluate_seeds(plain.path, split="val")
+    assert len(seeds_evaluate.evaluate_seeds(plain.path).evaluations) == 2
 
 
 def test_later_trainings_are_told_that_it_knows_the_validation_images(refit: Run, plain: Run) -> None:

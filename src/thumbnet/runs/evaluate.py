@@ -170,16 +170,19 @@ class Scoring:
             temperature=self.temperature,
             robustness=self.robustness,
         )
-        dataset, is_own = dataset_to_score(trained, self.place, uses_all=self.split == "all", say=self.say)
-        if self.split == "val" and is_own and trained.card.refit:
+        return dataset_to_score(trained, self.place, uses_all=self.split == "all", say=self.say)
+
+    def score(self, trained: TrainedModel, dataset: Dataset, *, is_own: bool) -> TrainedEvaluation:
+        """The model's evaluation on the data.
+
+        Raises:
+            ConfigError: the data's images, or their labels, are such that it would say nothing.
+        """
+        if self.split == "val" and is_own and trained.card.refit:  # of several seeds, one may have ended early
             raise ConfigError(
                 "the model was in the end trained on its validation images, too (refit): a score on them says nothing",
                 hint="val_accuracy in the run's metrics.json is of the network before",
             )
-        return dataset, is_own
-
-    def score(self, trained: TrainedModel, dataset: Dataset, *, is_own: bool) -> TrainedEvaluation:
-        """The model's evaluation on the data."""
         if self.temperature:
             refuse_several_labels(dataset, "temperature is asked for", hint="leave --temperature out")
         held_out = _held_out_predictions(trained, dataset if is_own else None) if self.temperature else None
