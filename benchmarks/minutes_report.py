@@ -111,7 +111,9 @@ def _line(row: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _accuracy(row: Mapping[str, Any], kind: str) -> str:
-    reached = f"- {SETS[row['set_name']].title}, {counted(row['minutes'], 'minute')}: {row['accuracy']:.2%} (n = {row['n']})"
+    reached = (
+        f"- {SETS[row['set_name']].title}, {counted(row['minutes'], 'minute')}: {row['accuracy']:.2%} (n = {row['n']})"
+    )
     if kind != ACCURACY_KIND:
         return f"{reached}; the bar of {row['wanted']:.0%} is for {ACCURACY_KIND}."
     return f"{reached}, the bar is {row['wanted']:.0%}: **{holds(row['is_reached'])}**."

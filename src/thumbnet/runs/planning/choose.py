@@ -171,7 +171,7 @@ def _plan(
     chooses_init: bool,
     leaves_init_open: bool,
 ) -> Planned:
-    """`plan_training`, once it is known by how many threads; `may_grow`: whether growing images are left to the plan."""
+    """`plan_training`, once the threads are known; `may_grow`: whether growing images are left to the plan."""
     dataset, look, reading_s = read.dataset, read.look, read.seconds
     minutes, image_s, now = times.minutes, times.image_s, times.now
     not_taken = list[Candidate]()

@@ -1,8 +1,8 @@
 """How many threads a plan trains with: fewer where other programs keep the processors busy.
 
-The threads of a training wait for each other at every layer. Where another program has the processor of one of them, all
-wait until it gets it back, which takes milliseconds: beside two busy programs, two threads on two cores take several
-times as long as one.
+The threads of a training wait for each other at every layer. Where another program has the processor of one of them,
+all wait until it gets it back, which takes milliseconds: beside two busy programs, two threads on two cores take
+several times as long as one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def choose_threads(engine: Engine, measures: Measures) -> Threads:
     if num == here:
         return Threads(None, here, image_s)
     reason = (
-        f"{counted(num, 'thread')} instead of {here}: other programs keep the processors busy now, and threads wait for "
-        f"each other, so fewer are {usual.image_s / image_s:.1f} times as fast."
+        f"{counted(num, 'thread')} instead of {here}: other programs keep the processors busy now, and threads wait "
+        f"for each other, so fewer are {usual.image_s / image_s:.1f} times as fast."
     )
     return Threads(num, num, image_s, reason)

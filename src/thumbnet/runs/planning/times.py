@@ -74,8 +74,8 @@ class Times:
         )
 
     def _comparable_image_s(self) -> float:
-        """By as many threads as the machine has that the end's times are of; more are not reckoned back, since what they
-        gain differs."""
+        """By as many threads as the machine has that the end's times are of; more are not reckoned back, since what
+        they gain differs."""
         return self.image_s * min(self.num_threads, REFERENCE_THREADS) / REFERENCE_THREADS
 
     def _num_measured(self, facts: DataFacts) -> int:
@@ -106,7 +106,7 @@ class Times:
         """The error where nothing is left to train in."""
         needed_s = self.now() - self.began_s + self.end_s(facts, eval_image_s, sides)
         return ConfigError(
-            f"{counted(self.minutes, 'minute')} would pass before the first steps: reading {facts.num_images:,} images takes "
-            f"{reading_s:.0f} s, and all that is no training {needed_s:.0f} s",
+            f"{counted(self.minutes, 'minute')} would pass before the first steps: reading {facts.num_images:,} images "
+            f"takes {reading_s:.0f} s, and all that is no training {needed_s:.0f} s",
             hint="give more minutes, or a folder with fewer pictures",
         )
