@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from small_runs import small_config, write_small_data
-from thumbnet.cli import main
+from thumbnet.cli import build_parser, main
 from thumbnet.errors import CheckpointError, RunError
 from thumbnet.runs.reproduction import reproduce_run
 from thumbnet.runs.run import RunDir, load_run
@@ -113,3 +113,12 @@ def test_other_data_and_what_is_no_run_are_refused(run: Path, tmp_path: Path) ->
     (tmp_path / "seeds.json").write_text("{}")
     with pytest.raises(RunError, match="holds several runs"):
         reproduce_run(tmp_path, log_style="silent")
+
+
+def test_no_option_is_offered_that_is_never_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """The data is the run's own by its checksum, so that there is nothing to allow."""
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["reproduce", "--help"])
+    offered = capsys.readouterr().out
+    assert "--data-dir DIR" in offered
+    assert "--allow-unverified" not in offered

@@ -62,23 +62,33 @@ def add_json(parser: argparse._ActionsContainer) -> None:
 
 def add_data_options(parser: argparse.ArgumentParser, default: str) -> None:
     """--data with what goes with it; `default` says what is taken where it is not given."""
+    add_data(parser, default)
+    add_data_folder_options(parser)
+
+
+def add_data(parser: argparse.ArgumentParser, default: str) -> None:
+    """--data."""
     parser.add_argument(
         "--data",
         metavar="SOURCE",
         help=f"data source: auto, cifar10, cifar100, digits, folder:PATH, npz:FILE or packed:DIR (default: {default})",
     )
-    add_data_folder_options(parser)
 
 
 def add_data_folder_options(parser: argparse.ArgumentParser) -> None:
     """Where CIFAR is, and whether it must be the official one."""
+    add_data_dir(parser)
+    parser.add_argument(
+        "--allow-unverified", action="store_true", help="accept CIFAR files that differ from the official ones"
+    )
+
+
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    """--data-dir."""
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
         help="folder that holds CIFAR or gets it (default: THUMBNET_DATA, else the cache folder)",
-    )
-    parser.add_argument(
-        "--allow-unverified", action="store_true", help="accept CIFAR files that differ from the official ones"
     )
 
 
@@ -133,9 +143,11 @@ def image_size_of(text: str) -> ImageSize:
     return size
 
 
-def add_recipe_options(parser: argparse.ArgumentParser, *, has_epochs: bool = True) -> None:
-    """A recipe and its most used fields."""
-    parser.add_argument("--recipe", metavar="NAME", help=f"a recipe or a .toml file (default: {DEFAULT_RECIPE})")
+def add_recipe_options(
+    parser: argparse.ArgumentParser, *, has_epochs: bool = True, default: str = DEFAULT_RECIPE
+) -> None:
+    """A recipe and its most used fields; `default` says which one is taken where none is given."""
+    parser.add_argument("--recipe", metavar="NAME", help=f"a recipe or a .toml file (default: {default})")
     parser.add_argument("--model", metavar="NAME", help="use this model instead of the recipe's")
     if has_epochs:
         parser.add_argument("--epochs", type=int, help="number of passes over the training images")

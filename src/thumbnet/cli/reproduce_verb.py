@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from thumbnet.cli.options import add_data_options, add_json, add_trust, add_verb, refuse_options
+from thumbnet.cli.options import add_data, add_data_dir, add_json, add_trust, add_verb
 from thumbnet.cli.output import PartlyDoneError, put, put_json
 from thumbnet.errors import RunError
 
@@ -19,7 +19,8 @@ def add_reproduce(verbs: Any) -> None:
     parser.add_argument(
         "--run-dir", metavar="DIR", help="a new or empty folder for the new run (default: a temporary one)"
     )
-    add_data_options(parser, "the run's own")
+    add_data(parser, "the run's own")
+    add_data_dir(parser)
     add_trust(parser)
     add_json(parser)
 
@@ -30,8 +31,6 @@ def reproduce(parsed: argparse.Namespace) -> None:
     Raises:
         PartlyDoneError: something differs.
     """
-    refuse_options(parsed, ("allow_unverified",), why=", but it is the run's own data or none", hint="leave it out")
-
     from thumbnet.runs.reproduction import reproduce_run
 
     done = reproduce_run(parsed.run, out=parsed.run_dir, data=parsed.data, data_dir=parsed.data_dir)

@@ -6,6 +6,7 @@ from typing import Any
 
 from thumbnet.cli import training_verbs
 from thumbnet.cli.options import add_at_once, add_json, add_recipe_options, add_trust, add_verb
+from thumbnet.recipes import DEFAULT_RECIPE, PLANNED_RECIPE
 from thumbnet.specs.loggers import LOGGERS
 
 
@@ -13,7 +14,7 @@ def add_train(verbs: Any) -> None:
     """`train`."""
     train = add_verb(verbs, "train", training_verbs.train, "train a model and leave a run folder")
     train.set_defaults(began_s=None)
-    add_recipe_options(train)
+    add_recipe_options(train, default=f"{DEFAULT_RECIPE}; {PLANNED_RECIPE} where minutes are planned")
     train.add_argument(
         "--minutes",
         metavar="M",
