@@ -39,6 +39,7 @@ from thumbnet.runs.planning.constants import REFIT_MARGIN
 from thumbnet.runs.planning.ladder import DataFacts
 from thumbnet.runs.refit import config_of_refit, describe_refit, describe_refit_of_several
 from thumbnet.runs.reports.facts import report_notes
+from thumbnet.runs.reproduction import reproduce_run
 from thumbnet.runs.resolve import load_data, say_nothing
 from thumbnet.runs.results import write
 from thumbnet.runs.resume import resume
@@ -122,6 +123,12 @@ def test_the_history_and_validation_are_of_the_first_network(plain: Run, refit: 
     assert (refit.card.refit, plain.card.refit) == (True, False)
     assert refit.metrics["num_refit"] == len(dataset.train) + len(dataset.val)
     assert refit.card.num_train == len(dataset.train)
+
+
+def test_both_trainings_are_reproduced(refit: Run, tmp_path: Path) -> None:
+    found = reproduce_run(refit.path, out=tmp_path / "again", log_style="silent")
+    assert found.is_same
+    assert RunDir(tmp_path / "again").read_metrics()["num_refit"] == refit.metrics["num_refit"]
 
 
 def test_a_threshold_is_picked_by_the_first_network(config: TrainConfig, tmp_path: Path) -> None:
