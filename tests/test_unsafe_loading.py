@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,9 @@ ALLOWED = {
         "cloudpickle_wrapper",
     ): "jobs on their way to processes that the command began, or a cluster that SECURITY.md trusts, and back",
 }
+# Where `allow_pickle` stands among the arguments of what reads arrays, so that it may be given without its name.
+PICKLE_PLACES = {"numpy.load": 2, "numpy.lib.format.read_array": 1, "numpy.lib.npyio.NpzFile": 2}
+IMPORTS = {"importlib.import_module", "__import__", "builtins.__import__"}
 RULES = ("S102", "S301", "S302", "S307", "S506")
 
 
@@ -64,16 +67,31 @@ def unsafe_uses(source: str) -> Iterator[str]:
     ]
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            if any(each.arg == "allow_pickle" for each in node.keywords) and not _is_keyword(
-                node, "allow_pickle", False
-            ):
+            if _may_allow_pickle(node, full_names):
                 yield "allow_pickle"
+            if _full_name(node.func, full_names) in IMPORTS:
+                yield from (name for each in node.args[:1] for name in MODULES.intersection(_parts_of_text(each)))
             if any(each.arg == "Loader" for each in node.keywords):
                 yield "yaml.load"
         if isinstance(node, ast.Name | ast.Attribute):
             name = _full_name(node, full_names)
             if name in NAMES or (name in ("torch.load", "torch.serialization.load") and node not in checked):
                 yield name
+
+
+def _may_allow_pickle(call: ast.Call, full_names: Mapping[str, str]) -> bool:
+    """By its name, by its place, or within arguments that are not spelled out."""
+    if any(each.arg == "allow_pickle" for each in call.keywords):
+        return not _is_keyword(call, "allow_pickle", False)
+    place = PICKLE_PLACES.get(_full_name(call.func, full_names))
+    if place is None:
+        return False
+    is_hidden = any(isinstance(each, ast.Starred) for each in call.args) or any(not each.arg for each in call.keywords)
+    return is_hidden or len(call.args) > place
+
+
+def _parts_of_text(node: ast.expr) -> list[str]:
+    return node.value.split(".") if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
 
 
 def _is_keyword(call: ast.Call, name: str, value: bool) -> bool:
@@ -83,7 +101,7 @@ def _is_keyword(call: ast.Call, name: str, value: bool) -> bool:
     )
 
 
-def _full_name(node: ast.expr, full_names: dict[str, str]) -> str:
+def _full_name(node: ast.expr, full_names: Mapping[str, str]) -> str:
     if isinstance(node, ast.Name):
         return full_names.get(node.id, node.id)
     if isinstance(node, ast.Attribute):
@@ -125,6 +143,11 @@ def test_nothing_loads_unsafely() -> None:
         ("import torch\ntorch.jit.load(path)", "torch.jit.load"),
         ("import numpy as np\nnp.load(path, allow_pickle=True)", "allow_pickle"),
         ("import numpy as np\nnp.load(path, allow_pickle=trusted)", "allow_pickle"),
+        ("import numpy as np\nnp.load(path, None, True)", "allow_pickle"),
+        ("import numpy as np\nnp.load(path, **options)", "allow_pickle"),
+        ("from numpy.lib.format import read_array\nread_array(file, True)", "allow_pickle"),
+        ("from importlib import import_module\nimport_module('pickle')", "pickle"),
+        ("__import__('joblib.externals.cloudpickle')", "cloudpickle"),
         ("import yaml\nyaml.load(text)", "yaml.load"),
         ("from joblib import load as read\nread(path)", "joblib.load"),
         ("eval(text)", "eval"),
@@ -140,6 +163,8 @@ def test_unsafe_uses_are_found(source: str, use: str) -> None:
     [
         "import torch\ntorch.load(path, weights_only=True)",
         "import numpy as np\nnp.load(path)\nnp.load(path, allow_pickle=False)",
+        "import numpy as np\nnp.load(path, 'r')\nnp.load(path, 'r', allow_pickle=False)",
+        "from importlib import import_module\nimport_module('json')\nimport_module(name)",
         "model.eval()",
         "import joblib\njoblib.Parallel(2)",
         "from joblib.externals.loky import ProcessPoolExecutor",
