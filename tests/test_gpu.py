@@ -119,6 +119,20 @@ def test_mixed_precision_learns_digits_as_float32_does(
     assert abs(result.scores["test"].accuracy - reference.scores["test"].accuracy) < 0.03
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_convolutions_compute_in_the_precision_and_weights_stay_float32(
+    device: str, digits: Dataset, precision: str
+) -> None:
+    """Losses alone would not show that all was computed in float32."""
+    convolution = nn.Conv2d(1, 4, 3)
+    model = nn.Sequential(convolution, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    seen: set[torch.dtype] = set()
+    convolution.register_forward_hook(lambda module, given, result: seen.add(result.dtype))
+    fit_flat(model, digits, device=device, precision=precision, kernels="pytorch")
+    assert seen == {getattr(torch, precision)}
+    assert {weights.dtype for weights in model.parameters()} == {torch.float32}
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, of its compiler
 def test_a_compiled_network_learns_the_same(device: str, digits: Dataset) -> None:
     """A network without shape checks, which PyTorch's compiler does not understand."""
