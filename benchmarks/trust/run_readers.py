@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,12 @@ from thumbnet.evaluation.label_predictions import LabelPredictions
 from thumbnet.evaluation.label_predictions_csv import label_predictions_from_csv, label_predictions_to_csv
 from thumbnet.evaluation.predictions import Predictions
 from thumbnet.evaluation.robustness import CorruptedAccuracy, Robustness
+from thumbnet.models.architecture import parse_blocks
+from thumbnet.models.card import CARD_FORMAT, answer_rule
+from thumbnet.models.decision import Decision
+from thumbnet.models.label_decision import LabelDecision
+from thumbnet.models.unknown import Unknown
+from thumbnet.models.unsure import Unsure
 from thumbnet.runs.files.checksums import SIGNATURE_LENGTH, read_digests, signature
 from thumbnet.runs.files.folder import RunDir, read_robustness
 from thumbnet.runs.files.init_record import InitChoice, StartTrial, init_choice_to_dict
@@ -27,6 +34,7 @@ from thumbnet.runs.planning.ladder import DataFacts
 from thumbnet.runs.planning.record import PlanRecord, StepTime, plan_to_dict
 from thumbnet.runs.sweeps.question import Question, check_length, question_from_json, question_to_json
 from thumbnet.runs.sweeps.space import parse_space
+from thumbnet.specs.json_text import FORMAT
 from trust.reader import Reader, read_with
 
 LABELS = ("a", "b", "c")
@@ -43,7 +51,7 @@ def readers_of_runs(run: Path, place: Path) -> dict[str, Reader]:
     _add_files(copy)
     num_epochs = len(folder.read_history())
     reads: dict[str, Callable[[], object]] = {
-        "model.json": folder.read_card,
+        "model.json": lambda: answer_rule(folder.read_card()),
         "metrics.json": lambda: check_metrics(folder.read_metrics(), name=METRICS, num_epochs=num_epochs),
         "history.csv": folder.read_history,
         "predictions.csv": folder.read_any_predictions,
@@ -64,6 +72,8 @@ def readers_of_runs(run: Path, place: Path) -> dict[str, Reader]:
         )
         for name, read in reads.items()
     }
+    card = readers["model.json"]
+    readers["model.json"] = Reader([*card.seeds, *_cards_with_rules(card.seeds[0])], card.read)
     checkpoint = copy / CHECKPOINT
     readers["checkpoint-signed"] = Reader(
         [checkpoint.read_bytes()], lambda content: read_with(checkpoint, _signed_anew(content), folder.read_checkpoint)
@@ -95,6 +105,19 @@ def _add_files(run: Path) -> None:
     rows = tuple(FoldRow("", "0", "", each % 2, False) for each in range(4))
     (run / "folds.csv").write_text(FoldTable(rows).to_csv())
     (run / "data-note.txt").write_text("digits stand in for CIFAR-10\n")
+
+
+def _cards_with_rules(card: bytes) -> list[bytes]:
+    """The same with each rule of how it answers, as only some models have them."""
+    values = json.loads(card)
+    num_classes, num_features = len(values["class_names"]), parse_blocks(values["architecture"]["blocks"])[-1].channels
+    unknown = Unknown(((0.5,) * num_features,) * num_classes, (1.0,) * num_features, 3.0, 0.05, 20, 1)
+    rules: list[dict[str, object]] = [
+        {"decision": asdict(Decision(1, 0.5, 0.0, "f1", 5, 2, {"f1": 0.5}))},
+        {"unsure": asdict(Unsure(0.6, 0.4, 5, 2, 0.5)), "unknown": asdict(unknown), "refit": True},
+        {"label_decision": asdict(LabelDecision((0.0,) * num_classes, "f1", 9, (0,)))},
+    ]
+    return [json.dumps({**values, FORMAT: CARD_FORMAT, **rule}).encode() for rule in rules]
 
 
 def _label_predictions() -> Reader:
