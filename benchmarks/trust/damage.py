@@ -46,7 +46,7 @@ def of_finished_runs(training: Training, reader: str) -> Tally:
         elif answer == (expected if reader == "resume" else undamaged):
             tally.add("not needed: the same answer")
         elif any(told.count(word) > usual.count(word) for word in (file, *NOT_DONE)):
-            tally.add("told beside the answer")
+            tally.add("an answer with a warning")
         else:
             tally.fault(f"{what}: another answer in silence")
     return tally

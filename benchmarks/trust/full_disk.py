@@ -102,7 +102,8 @@ def _judge(training: Training, run: Path, ended: Ended, tally: Tally, what: str)
     if difference:
         tally.fault(f"{what}, then with room: {difference}")
     else:
-        tally.add("a clear error, then resumed to the same bytes" if ended.code else "told, and finished all the same")
+        error, warning = "a clear error, then resumed to the same bytes", "a warning, and finished all the same"
+        tally.add(error if ended.code else warning)
 
 
 def _fill_at(number: int, came: Path) -> None:

@@ -11,9 +11,10 @@ from trust.sittings import TITLE
 HEAD = """# Nothing lost: faults made on purpose
 
 Written by `make trust` (benchmarks/bench_trust.py). A case is right where what was broken gives the same bytes as what
-nothing disturbed, or an error of thumbnet's that says so, with the exit code that is documented, no traceback, within
-{timeout:.0f} s and {megabytes} MB. All else is a fault. Each part has the date when it was made, and the last commit of
-the code then: `no commit` where files had changed since it, `not noted` where the part is from before commits were.
+nothing disturbed, an answer with a warning that says what is damaged, or an error of thumbnet's with the documented
+exit code; and all of it without a traceback, within {timeout:.0f} s and {megabytes} MB. All else is a fault.
+Each part has the date when it was made, and the last commit of the code then: `no commit` where
+files had changed since it, `not noted` where the part is older than that record.
 {circumstances}
 
 | what was broken | cases | what came of it | faults | made |
