@@ -100,9 +100,17 @@ def test_python_that_is_not_run_is_python(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
         if not target.startswith("http"):
-            assert (page.parent / target).exists(), f"{page}: {target}"
+            place = page.parent / target if target else page
+            assert place.exists(), f"{page}: {target}"
+            assert not anchor or anchor in anchors_of(place), f"{page}: {target}#{anchor}"
+
+
+def anchors_of(page: Path) -> set[str]:
+    """What links may name of a page: its headings, as GitHub writes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="argparse words its help differently in other versions")
