@@ -48,9 +48,9 @@ from thumbnet.runs.sweeps.storage import parse_storage
 from thumbnet.specs import own_code
 from thumbnet.training.history import EpochRecord, history_from_csv
 from thumbnet.training.threads import computing_with
-from thumbnet.views.numbers import exact_share
+from thumbnet.views.numbers import exact_share, plain
 from thumbnet.views.report.charts import Line, draw_lines
-from thumbnet.views.report.sweep_page import SweepPoint, _over_time, pareto_front
+from thumbnet.views.report.sweep_page import SweepPoint, _front_chart, _over_time, pareto_front
 
 BLOCKS = 'model_options.blocks=["c8p", "c16p"]'
 
@@ -688,7 +688,9 @@ def test_command(
     database.close()
 
 
-def test_a_page_has_no_empty_column_and_no_share_of_one_field(swept: SweepResult, data: Path, tmp_path: Path) -> None:
+def test_a_page_has_no_empty_column_no_share_of_one_field_and_no_chart_of_one_column(
+    swept: SweepResult, data: Path, tmp_path: Path
+) -> None:
     page = (swept.path / "sweep.html").read_text(encoding="utf-8")
     assert ">why</button>" not in page  # no trial was refused
     assert 'class="long"' not in page
@@ -696,6 +698,11 @@ def test_a_page_has_no_empty_column_and_no_share_of_one_field(swept: SweepResult
     page = (alone.path / "sweep.html").read_text(encoding="utf-8")
     assert "One field was searched: all differences are its own, or chance." in page
     assert 'class="importance"' not in page
+    assert "<figcaption>Accuracy against MACs" not in page  # all in one column
+    assert alone.trials[0].macs is not None
+    assert f"all finished trials have the same, {plain(alone.trials[0].macs / 1e6)} million MACs." in page
+    points = [SweepPoint(0.0, 0.5, macs, True) for macs in (10**6, 2 * 10**6)]
+    assert (_front_chart(points) is None, _front_chart(points[:1])) == (False, None)
 
 
 def test_a_short_sweep_is_told_in_seconds(swept: SweepResult) -> None:

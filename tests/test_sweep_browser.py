@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,47 @@ def page(browser: Chrome, tmp_path_factory: pytest.TempPathFactory) -> Chrome:
     open_file(browser, path)
     assert requested_urls(browser) == [path.as_uri()]
     return browser
+
+
+CROSSED = """
+const best = document.querySelector('.trial-best'), texts = [...document.querySelectorAll('.mark-text')];
+const points = Array.from({length: Math.ceil(best.getTotalLength())}, (_, at) => best.getPointAtLength(at));
+return texts.filter(text => !text.previousElementSibling.matches('.plate') && points.some(point => {
+  const box = text.getBBox();
+  return box.x <= point.x && point.x <= box.x + box.width && box.y + 3 <= point.y && point.y <= box.y + box.height - 3;
+})).map(text => text.firstChild.textContent);
+"""  # texts without a plate that the best trial's line runs through
+LEVEL, STEEP = [0.0] * 5 + [0.5, 1.0], [1.0, 0.0] * 3 + [1.0]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("places", [LEVEL, STEEP], ids=["level", "steep"])
+def test_the_best_trials_line_runs_through_no_text(
+    browser: Chrome, places: list[float], size: tuple[int, int], tmp_path: Path
+) -> None:
+    shown = content()
+    lines = [replace(line, places=places) if line.kind == "best" else line for line in shown.lines]
+    (tmp_path / "sweep.html").write_text(render_sweep(replace(shown, lines=lines)), encoding="utf-8")
+    open_file(browser, tmp_path / "sweep.html")
+    emulate(browser, size=size)
+    save_screenshot(browser, f"sweep-{size[0]}-{'level' if places is LEVEL else 'steep'}", tmp_path)
+    assert browser.execute_script(CROSSED) == []
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_numbers_beside_an_axis_keep_off_the_edge_on_a_phone(browser: Chrome, width: int, tmp_path: Path) -> None:
+    shown = content()
+    points = [replace(point, accuracy=0.995 + number / 5000) for number, point in enumerate(shown.points)]
+    (tmp_path / "sweep.html").write_text(render_sweep(replace(shown, points=points)), encoding="utf-8")
+    open_file(browser, tmp_path / "sweep.html")
+    emulate(browser, size=(width, PHONE[1]))
+    save_screenshot(browser, f"sweep-numbers-{width}", tmp_path)
+    lefts = browser.execute_script(
+        "return [...document.querySelectorAll('.chart .end')].map(text => text.getBoundingClientRect().left"
+        " - text.closest('section').getBoundingClientRect().left)"
+    )
+    assert len(lefts) > 6
+    assert min(lefts) >= 7
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import thumbnet
 from thumbnet.views.house import house_style
-from thumbnet.views.numbers import exact_share, per_cent
+from thumbnet.views.numbers import exact_share, per_cent, plain
 from thumbnet.views.report.charts import Chart, Line, draw_lines
 from thumbnet.views.report.content import Headline
 from thumbnet.views.report.page import asset, template
@@ -76,7 +76,8 @@ def render_sweep(content: SweepContent) -> str:
         script=asset("page.js"),
         parallel=drawn,
         over_time=_over_time(trained) if trained else None,
-        front=_front_chart(trained) if trained else None,
+        front=_front_chart(trained),
+        million_macs=plain(min((point.macs for point in trained), default=0) / 1e6),
         has_pruned=any(line.kind == "pruned" for line in content.lines),
         has_reasons=any(row.reason for row in content.rows),
         exact_share=exact_share,
@@ -100,8 +101,10 @@ def _over_time(points: Sequence[SweepPoint]) -> Chart:
     )
 
 
-def _front_chart(points: Sequence[SweepPoint]) -> Chart:
-    """Each finished trial at its MACs, and those that none beats with as few."""
+def _front_chart(points: Sequence[SweepPoint]) -> Chart | None:
+    """Each finished trial at its MACs, and those that none beats with as few; None where all would be one column."""
+    if len({point.macs for point in points}) < 2:
+        return None
     front = pareto_front(points)
     return draw_lines(
         "Accuracy against MACs",
