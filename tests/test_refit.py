@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -34,6 +35,7 @@ from thumbnet.runs.evaluate import evaluate_trained
 from thumbnet.runs.files.val_logits import val_logits_from_bytes, val_logits_to_bytes
 from thumbnet.runs.folds.train import train_folds
 from thumbnet.runs.known_images import describe_known_images
+from thumbnet.runs.listing import list_runs
 from thumbnet.runs.planning import choose, ladder
 from thumbnet.runs.planning.constants import REFIT_MARGIN
 from thumbnet.runs.planning.ladder import DataFacts
@@ -205,7 +207,12 @@ def statistics(dataset: Dataset) -> dict[str, Any]:
 
 @pytest.mark.parametrize("where", ["in its second epoch", "after it"])
 def test_a_run_that_is_killed_in_its_second_training_goes_on_to_the_same_end(
-    where: str, config: TrainConfig, refit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str,
+    config: TrainConfig,
+    refit: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     class Killing(Silent):
         def epoch_ends(self, record: EpochRecord) -> None:
@@ -223,7 +230,10 @@ def test_a_run_that_is_killed_in_its_second_training_goes_on_to_the_same_end(
         with pytest.raises(KeyboardInterrupt):
             quiet_train(config.replace(refit=True), tmp_path / "run")
     assert not RunDir(tmp_path / "run").is_complete
-    again = resume(tmp_path / "run", log_style="silent", pictures=False)
+    assert [row.state for row in list_runs(tmp_path / "run")] == ["stopped in its second training"]
+    again = resume(tmp_path / "run", log_style="auto", pictures=False)
+    told = capsys.readouterr().err
+    assert f"Resuming {tmp_path / 'run'} in its second training (refit), which begins anew." in told
     assert are_equal(weights_of(again), weights_of(refit))
     kept, expected = (RunDir(run.path).read_val_logits() for run in (again, refit))
     assert kept is not None
@@ -446,3 +456,18 @@ def test_a_run_of_before_has_no_second_training(plain: Run) -> None:
     text = (plain.path / "model.json").read_text()
     assert "refit" not in text  # earlier versions read it, too
     assert not load_run(plain.path).card.refit
+
+
+def test_a_run_of_minutes_that_may_be_in_its_second_training_is_called_so(refit: Run, tmp_path: Path) -> None:
+    """Its clock may have given it more epochs than config.toml has; one stopped before is told by its epochs."""
+    path = tmp_path / "run"
+    shutil.copytree(refit.path, path)
+    (path / "metrics.json").unlink()
+    assert [row.state for row in list_runs(path)] == ["stopped in its second training"]
+    (path / "plan.json").touch()
+    assert [row.state for row in list_runs(path)] == ["stopped before or in its second training"]
+    history = (path / "history.csv").read_text().splitlines(keepends=True)
+    (path / "history.csv").write_text("".join(history[:-1]))
+    assert [row.state for row in list_runs(path)] == ["stopped after epoch 2, 3 were planned"]
+    (path / "plan.json").unlink()
+    assert [row.state for row in list_runs(path)] == ["stopped after epoch 2 of 3"]

@@ -43,8 +43,9 @@ class RunRow:
     images may have several labels) are fractions; `_low` and `_high` bound each, at 95 %: of a run and of folds by what
     other images would give, of seeds by what other seeds would (see `Aggregate`).
 
-    `state` is `finished`, `training`, `stopped after epoch 3 of 5`, or `damaged: ...`; `settings` are those that differ
-    from the recipe; `date` is that of its end. What a run does not know yet is None or empty.
+    `state` is `finished`, `training`, `stopped after epoch 3 of 5`, `stopped in its second training` (refit), or
+    `damaged: ...`; `settings` are those that differ from the recipe; `date` is that of its end. What a run does not
+    know yet is None or empty.
     """
 
     path: str
@@ -212,7 +213,10 @@ def _made(path: Path, state: str, known: Mapping[str, object]) -> RunRow:
 def _unfinished(path: Path, done: int, config: TrainConfig) -> str:
     if is_locked(path):
         return "training"
-    if (path / PLAN).exists():  # the clock may have given it more epochs, or fewer
+    has_plan = (path / PLAN).exists()  # the clock may have given it more epochs, or fewer
+    if config.refit and done == config.epochs:
+        return f"stopped {'before or ' * has_plan}in its second training"
+    if has_plan:
         return f"stopped after epoch {done}, {config.epochs} were planned"
     return f"stopped after epoch {done} of {config.epochs}"
 

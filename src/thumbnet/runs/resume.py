@@ -164,12 +164,15 @@ def go_on(
                 say("Its checkpoint is of an earlier version and records no threads and kernels: they may differ.")
             done, pace = (0, None) if checkpoint is None else (checkpoint.state.epoch, checkpoint.state.pace)
             epochs = with_pace_of(config, pace, dataset).epochs
-            say(f"Resuming {folder.path} after epoch {done} of {epochs}.")
+            is_in_second = config.refit and done == epochs
+            where = "in its second training (refit), which begins anew"
+            say(f"Resuming {folder.path} {where if is_in_second else f'after epoch {done} of {epochs}'}.")
             if of_ranks:
                 say(f"The end may differ in rounding, which metrics.json records: {', '.join(of_ranks)}.")
             if folder.read_plan() is not None:
                 say("It follows the pace that it had last, and no clock: its minutes are over when they are.")
-            changes = [f"from epoch {done + 1} on: {change}" for change in (*edited, *changes)]
+            begins = "in the second training" if is_in_second else f"from epoch {done + 1} on"
+            changes = [f"{begins}: {change}" for change in (*edited, *changes)]
             return train_in_folder(
                 folder,
                 config,
