@@ -240,9 +240,11 @@ def test_killed_and_resumed(data: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert [row["state"] for row in rows_of(tmp_path / "killed" / "sweep.csv")] == ["finished", "running"]
     assert "1 trial that is not finished yet." in (tmp_path / "killed" / "sweep.html").read_text(encoding="utf-8")
     with monkeypatch.context() as patch:  # between two trials, as the next one is proposed
-        patch.setattr(optuna.Trial, "set_user_attr", _interrupted)
+        patch.setattr(optuna.Study, "add_trial", _killed_after(optuna.Study.add_trial))
         with pytest.raises(KeyboardInterrupt):
             thumbnet.resume_sweep(tmp_path / "killed", log_style="silent")
+    states = [row["state"] for row in rows_of(tmp_path / "killed" / "sweep.csv")]
+    assert states == ["finished", "finished", "running"]
     resumed = thumbnet.resume_sweep(tmp_path / "killed", log_style="silent")
     figures = [(trial.params, trial.value, trial.state) for trial in resumed.trials]
     assert figures == [(trial.params, trial.value, trial.state) for trial in whole.trials]
@@ -261,6 +263,27 @@ def test_moved_and_resumed(data: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(socket, "gethostname", lambda: "another")
     resumed = thumbnet.resume_sweep(tmp_path / "moved", log_style="silent")
     assert [(trial.number, trial.state) for trial in resumed.trials] == [(0, "finished"), (1, "finished")]
+
+
+def test_a_file_for_storage_is_the_same_from_any_directory(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    swept = small_sweep(data, tmp_path / "sweep", trials=1, storage="sqlite:///trials.db")
+    monkeypatch.chdir(there)
+    resumed = thumbnet.resume_sweep(tmp_path / "sweep", trials=2, log_style="silent")
+    assert [trial.number for trial in resumed.trials] == [0, 1]
+    assert resumed.trials[:1] == swept.trials
+    assert list(there.iterdir()) == []
+    with pytest.raises(ConfigError, match="the sweep's is sqlite:////"):
+        thumbnet.resume_sweep(tmp_path / "sweep", storage="sqlite:///trials.db", log_style="silent")
+    monkeypatch.chdir(here)
+    again = thumbnet.resume_sweep(tmp_path / "sweep", storage="sqlite:///trials.db", log_style="silent")
+    assert again.trials == resumed.trials
+    assert parse_storage("sqlite:///file:trials.db?uri=true").url.database == "file:trials.db"
 
 
 def test_shared_between_paths(data: Path, tmp_path: Path) -> None:
@@ -358,6 +381,16 @@ def _interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def _killed_after(add: Any) -> Any:
+    """Like `add`, but the process ends as soon as that is done."""
+
+    def add_and_die(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        add(study, trial)
+        raise KeyboardInterrupt
+
+    return add_and_die
+
+
 @pytest.fixture
 def each_worse(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
     """Trials of which each has a lower accuracy than the one before, by their numbers."""
@@ -386,6 +419,8 @@ def test_pruned(data: Path, tmp_path: Path, each_worse: dict[int, float]) -> Non
     assert result.trials[5].value == each_worse[5]
     assert json.loads((tmp_path / "sweep" / "trial-0005" / "trial.json").read_text())["state"] == "pruned"
     assert "No trial is given up" not in (tmp_path / "sweep" / "sweep.html").read_text(encoding="utf-8")
+    whole = thumbnet.resume(tmp_path / "sweep" / "trial-0005", pictures=False, log_style="silent")
+    assert (whole.metrics["epochs"], whole.config.epochs) == (1, 4)  # it ends where it was
 
 
 @pytest.mark.usefixtures("each_worse")
@@ -522,15 +557,15 @@ def test_trials_are_claimed_once(data: Path, tmp_path: Path) -> None:
     study = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}")
     asked = study.ask()
 
-    def ask() -> optuna.Trial:
-        study.tell(asked2.number, 1.0) if (asked2 := original()) and asked2.number == 1 else None
-        return original()
+    def add(trial: optuna.trial.FrozenTrial) -> None:
+        study.tell(study.ask(), 1.0)  # another process is quicker
+        original(trial)
 
-    original = study.ask
-    study.ask = ask  # type: ignore[method-assign]  # another process is quicker
+    original = study.add_trial
+    study.add_trial = add  # type: ignore[method-assign]
     assert claims.claim(study, "here", wanted=2) is None
     assert [trial.number for trial in claims.read_trials(study)] == [0, 1]
-    study.ask = original  # type: ignore[method-assign]
+    study.add_trial = original  # type: ignore[method-assign]
     study.tell(asked.number, state=optuna.trial.TrialState.FAIL)
     again = claims.claim(study, "here", wanted=2)
     assert again is not None
@@ -538,8 +573,22 @@ def test_trials_are_claimed_once(data: Path, tmp_path: Path) -> None:
     assert claims.claim(study, "here", wanted=2) is None
 
 
+def test_a_trial_is_known_from_its_first_moment_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed as it proposes one leaves it to `--resume`, and to whoever is begun in its place."""
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}")
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "add_trial", _killed_after(optuna.Study.add_trial))
+        with pytest.raises(KeyboardInterrupt):
+            claims.claim(study, "here", wanted=2, worker="one")
+    assert claims.left_running(study, "here", is_shared=True) == [0]
+    assert claims.left_running(study, "there", is_shared=True) == []
+    assert claims.left_by(study, "one", ()) == [0]
+    assert claims.left_by(study, "two", ()) == []
+
+
 def test_left_running(tmp_path: Path) -> None:
-    """Of a shared study, one's own trials are gone on with; one that nobody claimed is given up after a while."""
+    """Of a shared study, one's own trials are gone on with; one that an earlier version proposed and nobody claimed is
+    given up after a while."""
     study = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}")
     for place in ("here", "there", None):
         trial = study.ask()

@@ -130,3 +130,16 @@ def test_values_that_name_no_run(data: Path, tmp_path: Path) -> None:
 def test_changes_without_resume(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", "--search", "lr=0.1,0.2", "--trials", "1", "--accept-changes"]) == 2
     assert "--accept-changes is given without --resume" in capsys.readouterr().err
+
+
+def test_storage_that_is_another_one(killed: Path) -> None:
+    """The folder of a trial with other values is not taken for that of this one; moved away, it is trained anew."""
+    trial = RunDir(killed / "trial-0000")
+    asked = trial.read_asked()
+    assert asked is not None
+    trial.write_checked({"asked.toml": config_to_toml(asked.replace(lr=0.123))})
+    with pytest.raises(RunError, match="trial-0000 was begun with other values than the sweep's storage has") as caught:
+        thumbnet.resume_sweep(killed, log_style="silent")
+    assert "move the folders of its trials away" in caught.value.hint
+    trial.path.rename(killed.parent / "trial-0000")
+    assert [each.state for each in thumbnet.resume_sweep(killed, log_style="silent").trials] == ["finished"]

@@ -7,15 +7,16 @@ is needed, and where a trial fails, the next one that is proposed takes its turn
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import uuid
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 import optuna
 from optuna.trial import TrialState
 
-from thumbnet.runs.sweeps.rows import COUNTED, PLACE, SURPLUS, WORKER, SweepTrial, read_trials
+from thumbnet.runs.sweeps.rows import CLAIM, COUNTED, PLACE, SURPLUS, WORKER, SweepTrial, read_trials
 
-TIME_TO_CLAIM = timedelta(seconds=60)  # of a trial that was proposed, until it is known by whom
+TIME_TO_CLAIM = timedelta(seconds=60)  # of a trial that an earlier version proposed, until it is known by whom
 
 
 def num_claimed(trials: list[SweepTrial], *, of_any_end: bool = False) -> int:
@@ -37,15 +38,23 @@ def claim(
         of_any_end: one that failed or was refused is not made up for by another.
         worker: a word for this process that no other one has had, if the command has several.
     """
+    claimant = {PLACE: place, WORKER: worker} if worker else {PLACE: place}
     while wanted is None or num_claimed(read_trials(study), of_any_end=of_any_end) < wanted:
-        trial = study.ask()
-        if worker:
-            trial.set_user_attr(WORKER, worker)
-        trial.set_user_attr(PLACE, place)
+        trial = _proposed(study, claimant)
         if wanted is None or num_claimed(trials_before(study, trial.number), of_any_end=of_any_end) < wanted:
             return trial
         give_up(study, trial.number, surplus=trial)
     return None
+
+
+def _proposed(study: optuna.Study, claimant: Mapping[str, str]) -> optuna.Trial:
+    """A new trial that has these attributes from its first moment on, as one of `study.ask` has not: whenever its
+    process is killed, it is known whose it was."""
+    word = uuid.uuid4().hex
+    study.add_trial(optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs={**claimant, CLAIM: word}))
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    (own,) = [trial for trial in running if trial.user_attrs.get(CLAIM) == word]
+    return optuna.Trial(study, own._trial_id)
 
 
 def give_up(study: optuna.Study, number: int, *, surplus: optuna.Trial) -> None:
@@ -57,7 +66,7 @@ def give_up(study: optuna.Study, number: int, *, surplus: optuna.Trial) -> None:
 def left_running(study: optuna.Study, place: str, *, is_shared: bool) -> list[int]:
     """The numbers of the trials of this place that a process was killed in: nobody else may be at work there.
 
-    Those that nobody claimed, since their process was killed as it proposed them, are given up.
+    Those that nobody claimed, as an earlier version left them where it was killed as it proposed them, are given up.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for trial in running:

@@ -16,7 +16,8 @@ from thumbnet.specs.search import Scalar
 State = Literal["running", "finished", "pruned", "failed", "refused"]
 COUNTED: tuple[State, ...] = ("finished", "pruned")  # of which as many are made as were asked for
 # What is kept with a trial in the study.
-PLACE, WORKER, REASON, REFUSED, SURPLUS = "place", "worker", "reason", "refused", "surplus"
+PLACE, WORKER, CLAIM = "place", "worker", "claim"
+REASON, REFUSED, SURPLUS = "reason", "refused", "surplus"
 NUM_PARAMS, MACS, EPOCHS, SECONDS, VAL_LOSS = "num_params", "macs", "epochs", "seconds", "val_loss"
 NUM_THREADS = "num_threads"
 

@@ -53,17 +53,24 @@ def parse_storage(text: str) -> Place:
     if url.drivername in ("postgresql", DRIVER):
         require_extra("sweep", "a storage in PostgreSQL", packages=("psycopg",))
         return Place(url.set(drivername=DRIVER))
-    if url.drivername == "sqlite" and url.database not in (None, "", ":memory:"):
-        return Place(url)
+    database = url.database
+    if url.drivername == "sqlite" and database and database != ":memory:":
+        return Place(_with_whole_path(url, database))
     raise ConfigError(f"storage is an address of {url.drivername}, which is not known here", hint=hint)
+
+
+def _with_whole_path(url: URL, database: str) -> URL:
+    """The address of the same file from any working directory; one of SQLite's own (file:...) stays as it is."""
+    return url if database.startswith("file:") else url.set(database=str(Path(database).resolve()))
 
 
 def place_again(recorded: str | None, given: str | None) -> Place | None:
     """The storage of a sweep that goes on, from an address that may be given again for its password."""
+    known = None if recorded is None else parse_storage(recorded)
     if given is None:
-        return None if recorded is None else parse_storage(recorded)
+        return known
     place = parse_storage(given)
-    if place.shown != recorded:
+    if known is None or place.shown != known.shown:
         raise ConfigError(
             f"storage is {place.shown}, but the sweep's is {recorded or 'in its folder'}",
             hint="leave it out, or give the same one",

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from torch import nn
 
-from thumbnet.config import TrainConfig
+from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
+from thumbnet.errors import RunError
 from thumbnet.evaluation.label_scoring import label_scorers
 from thumbnet.evaluation.metrics import scorers
 from thumbnet.models.trace import trace_model
@@ -85,14 +86,16 @@ def train_trial(
         accept_changes: go on although the trial would not end as it would have; trial.json then records it.
 
     Raises:
-        RunError: the folder cannot be read or written; CheckpointError: its checkpoint is damaged, or of another
-            processor, number of threads or the like, and that is not accepted.
+        RunError: the folder cannot be read or written, or is of other values; CheckpointError: its checkpoint is
+            damaged, or of another processor, number of threads or the like, and that is not accepted.
     """
     is_new = not (path / CONFIG).exists()
     with _opened(path, config, is_new=is_new) as folder:
         if is_new:
             keep_leaks(folder, leaks, dataset, say=say_nothing)
             folder.begin(config, asked=asked, source=dataset.source, note=describe_data(dataset))
+        else:
+            _check_values(folder, asked)
         config = folder.read_config()
         folder.allow_code(config.model, config.inputs.augmentation)
         checkpoint = folder.read_checkpoint()
@@ -119,6 +122,17 @@ def train_trial(
                 gives_up=gives_up,
                 log_style=log_style,
             )
+
+
+def _check_values(folder: RunDir, asked: TrainConfig) -> None:
+    """RunError where the folder is not of the trial that the study has by its number."""
+    began = folder.read_asked()
+    if began is not None and config_to_toml(began) != config_to_toml(asked):
+        raise RunError(
+            f"{folder.path} was begun with other values than the sweep's storage has for this trial",
+            hint="go on with the storage that the sweep was made in; or move the folders of its trials away, and they "
+            "are trained anew",
+        )
 
 
 @contextmanager
