@@ -20,6 +20,7 @@ import torch
 from small_runs import small_config, write_small_data
 from thumbnet.cli import main
 from thumbnet.config import TrainConfig, config_to_toml
+from thumbnet.data.sources import load_dataset
 from thumbnet.data_check.check import check_data
 from thumbnet.errors import ConfigError, JobsFailedError
 from thumbnet.runs.folds.train import train_folds
@@ -247,6 +248,19 @@ def test_folds_and_what_was_given_in_python(tmp_path: Path) -> None:
     assert [run.config.engine.threads for run in given.runs] == [share, share]
     assert given.runs[0].asked is not None
     assert given.runs[0].asked.engine.threads is None
+
+
+@pytest.mark.services
+def test_what_a_process_reads_must_be_the_data_that_the_command_was_given(tmp_path: Path) -> None:
+    """A dataset that was changed after it was read is not what the other processes read by its name."""
+    config = small_config(write_small_data(tmp_path / "data.npz"), threads=1)
+    dataset = load_dataset(config.data, val_fraction=0.2)
+    fewer = dataset.with_train(dataset.train.select(range(20)))
+    alone = train_seeds(config, num_seeds=1, run_dir=tmp_path / "alone", dataset=fewer, **QUIET)
+    assert alone.runs[0].card.num_train == 20
+    with pytest.raises(JobsFailedError, match="seeds was started on other data: the checksum of its images"):
+        train_seeds(config, num_seeds=2, run_dir=tmp_path / "seeds", dataset=fewer, jobs=2, **QUIET)
+    assert not list((tmp_path / "seeds").glob("seed-*"))  # told before anything was trained
 
 
 @pytest.mark.services

@@ -89,6 +89,11 @@ def test_a_run_is_logged_epoch_by_epoch(data: Path, tmp_path: Path) -> None:
     assert (run.path / "history.csv").is_file()
 
 
+def test_a_run_logs_its_pictures(data: Path, tmp_path: Path) -> None:
+    run = train(small_config(data), run_dir=tmp_path / "run", log_style="silent", loggers=TENSORBOARD)
+    assert logged(run.path / "tensorboard").Tags()["images"] == ["test/confusion_matrix", "test/misclassified"]
+
+
 @pytest.mark.parametrize("score_every", [1, 2])
 def test_an_interrupted_run_has_no_epoch_twice_and_none_is_missing(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score_every: int

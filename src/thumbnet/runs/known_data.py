@@ -37,7 +37,7 @@ class KnownData:
 
 @dataclass(frozen=True)
 class Sibling:
-    """A finished run, in this folder, whose data another one's must equal."""
+    """A finished run in this folder, or runs that are begun in it, whose data another one's must equal."""
 
     path: Path
     known_data: KnownData

@@ -16,7 +16,7 @@ from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.runs.files.names import CONFIG, SHARED_CONFIG
 from thumbnet.runs.jobs.job import Job, Outcome, check_all_done
 from thumbnet.runs.jobs.run_jobs import run_jobs
-from thumbnet.runs.known_data import Sibling
+from thumbnet.runs.known_data import KnownData, Sibling
 from thumbnet.runs.member import Member, MemberCall, Start, train_member
 from thumbnet.runs.resolve import speaker
 from thumbnet.runs.resume import ResumeOptions
@@ -37,6 +37,7 @@ def train_all(
     began_s: float | None = None,
     told: Collection[str] = (),
     at_once: AtOnce,
+    known_data: KnownData | None = None,
 ) -> list[Run]:
     """Load the runs that are finished, go on with those that were stopped, and train those that are missing.
 
@@ -49,6 +50,8 @@ def train_all(
         began_s: when the command began that the first run's minutes are of; None: now.
         told: what was said of the data already; what is said for a run is not said again for the next ones.
         at_once: how many at once, and where; each then has minutes from when it begins.
+        known_data: of the data that the command has read, if others read it anew: theirs must be equal before they
+            train. None: each run's must equal that of a finished one, if there is one.
 
     Raises:
         RunError: data is named, but no run is there that tells whether it is the same; or runs that must have equal
@@ -89,13 +92,14 @@ def train_all(
     rest = members[num_here:]
     if rest:
         finished = runs or [load_run(path) for path in _finished(folder, rest)[:1]]
+        read = None if known_data is None else Sibling(folder.path, known_data)
         calls = [
             MemberCall(
                 member=member,
                 options=options,
                 start_of=start_of,
                 place=runs[0].config if runs else None,
-                sibling=_sibling(finished) if have_equal_data else None,
+                sibling=(read or _sibling(finished)) if have_equal_data else None,
                 dataset=dataset,
                 told=tuple(known),
             )

@@ -16,6 +16,7 @@ from thumbnet.recipes import load_recipe
 from thumbnet.runs.files.metrics import known_metrics
 from thumbnet.runs.files.names import REPORT, SHARED_CONFIG
 from thumbnet.runs.files.seed_list import seed_folder
+from thumbnet.runs.known_data import KnownData
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
 from thumbnet.runs.load_checked import left_open, load_checked
 from thumbnet.runs.loggers import loggers_to_go_on
@@ -170,8 +171,9 @@ def _finish(
     told: Collection[str] = (),
     at_once: AtOnce,
 ) -> SeedRuns:
-    seeds = folder.read_seeds()
+    seeds, known_data = folder.read_seeds(), None
     if not at_once.is_one_after_the_other and dataset is not None and dataset.source.name != ARRAYS:
+        known_data = KnownData.of(dataset)
         dataset = None  # each process reads it by itself, which costs less than sending it there
     runs = train_all(
         folder,
@@ -183,6 +185,7 @@ def _finish(
         began_s=began_s,
         told=told,
         at_once=at_once,
+        known_data=known_data,
     )
     known = [known_metrics(run.metrics) for run in runs]
     accuracies = [each.test_accuracy for each in known]
