@@ -24,7 +24,7 @@
         cursor.setAttribute("x1", position);
         cursor.setAttribute("x2", position);
         cursor.style.visibility = "visible";
-        const at = (position / width) * svg.clientWidth;
+        const at = (position / width) * svg.clientWidth + parseFloat(getComputedStyle(svg).marginLeft);
         tooltip.style.left = `${Math.max(0, Math.min(at + 12, chart.clientWidth - tooltip.offsetWidth))}px`;
       };
       const hide = () => {
