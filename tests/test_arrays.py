@@ -234,6 +234,12 @@ def test_what_the_recipe_says_otherwise_is_refused(dataset: thumbnet.Dataset) ->
         load_data(config.replace(image_size=64), say=said.append, dataset=dataset)
     with pytest.raises(ConfigError, match="data is 'digits'"):
         load_data(config.replace(data="digits"), say=said.append, dataset=dataset)
+    others: dict[str, Any] = {"num_train": 8, "groups": "mine.csv", "folds": 2}
+    for name, value in others.items():  # which dataset_from_arrays does not take
+        fields = {name: value, **({"fold": 0} if name == "folds" else {})}
+        with pytest.raises(ConfigError, match=f"^{name} is") as refused:
+            load_data(config.replace(**fields), say=said.append, dataset=dataset)
+        assert refused.value.hint.startswith(f"leave {name} out, or write the arrays by numpy.savez")
 
 
 def test_pictures_in_memory_are_predicted_as_their_files(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -35,6 +36,7 @@ from thumbnet.export.server.limits import Limits
 from thumbnet.export.tflite.write import write as write_tflite
 from thumbnet.models.card import card_from_dict, card_to_dict
 from thumbnet.recipes import load_recipe
+from thumbnet.runs.folds.train import resume_folds, train_folds
 from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.predict import predict
 from thumbnet.runs.resolve import say_nothing
@@ -289,6 +291,33 @@ def test_a_given_dataset_must_be_fitted_as_the_config_says(tmp_path: Path) -> No
     dataset = load_dataset(f"folder:{folder}", val_fraction=0.25)
     with pytest.raises(ConfigError, match="fit is 'letterbox', but the dataset that was given has 'crop'"):
         train(config_for(folder, fit="letterbox"), dataset=dataset, run_dir=tmp_path / "run", log_style="silent")
+
+
+def test_how_a_given_dataset_was_read_is_recorded_so_that_it_is_read_so_again(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "pets")
+    (folder / "dark" / "broken.png").write_bytes(b"\x89PNG")
+    config = config_for(folder)
+    dataset = load_dataset(config.data, image_size=(12, 16), val_fraction=0.25, skip_unreadable=True)
+    run = train(config, dataset=dataset, run_dir=tmp_path / "run", log_style="silent", pictures=False)
+    assert (run.config.image_size, run.config.skip_unreadable) == ((12, 16), True)
+    assert run.load_dataset().checksum() == run.card.data_checksum
+    again = train(run.config, run_dir=tmp_path / "again", log_style="silent", pictures=False)
+    assert again.metrics["test_loss"] == run.metrics["test_loss"]
+    with pytest.raises(ConfigError, match=r"image_size is 48, but the dataset that was given has \(12, 16\)"):
+        train(config.replace(image_size=48), dataset=dataset, run_dir=tmp_path / "no", log_style="silent")
+
+
+def test_folds_of_a_given_dataset_go_on_with_its_folder(tmp_path: Path) -> None:
+    config = config_for(write_pictures(tmp_path / "pets"))
+    dataset = load_dataset(config.data, image_size=12, val_fraction=0.25)
+    done = train_folds(
+        config, num_folds=2, dataset=dataset, run_dir=tmp_path / "folds", log_style="silent", pictures=False
+    )
+    assert {run.config.image_size for run in done.runs} == {12}
+    shutil.rmtree(done.path / "fold-1")
+    (done.path / "metrics.json").unlink()
+    again = resume_folds(done.path, log_style="silent", pictures=False)
+    assert again.metrics["by_fold"] == done.metrics["by_fold"]
 
 
 def test_a_card_of_crops_is_as_before_and_one_of_letterboxes_is_of_a_later_format() -> None:

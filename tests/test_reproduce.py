@@ -68,3 +68,11 @@ def test_what_options_cannot_say_is_the_config_itself() -> None:
     assert (
         resolved(load_recipe("reference").replace(num_drops=None)) == RECIPE_FROM_CONFIG
     )  # no option takes a field back
+
+
+@pytest.mark.parametrize("read", [{"image_size": 96}, {"skip_unreadable": True}])
+def test_how_a_given_dataset_was_read_is_in_the_config_alone(read: dict[str, object]) -> None:
+    asked = load_recipe("sprint")
+    config = asked.replace(data="folder:/pets", model_options=resolved_options(asked.model, asked.model_options))
+    assert reproducing_command(config, asked, sides=(32, 32)) != RECIPE_FROM_CONFIG
+    assert reproducing_command(config.replace(**read), asked, sides=(32, 32)) == RECIPE_FROM_CONFIG

@@ -8,13 +8,16 @@ from thumbnet.config import TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.exclusion import num_listed
 from thumbnet.data.groups import are_same_groups, whole_path
-from thumbnet.data.source_registry import GIVEN, source_name
+from thumbnet.data.source_registry import GIVEN, obeys, source_name
 from thumbnet.data.source_splits import SourceSplits
 from thumbnet.data.undivided import undivided
 from thumbnet.errors import ConfigError
 from thumbnet.specs.at_once import AtOnce
 from thumbnet.specs.data import ARRAYS, IMAGE_SIZE, DataSpec
-from thumbnet.specs.sizes import as_image_size
+from thumbnet.specs.sizes import as_image_size, as_sides
+
+# What `dataset_from_arrays` does not take, and a file of the same arrays does.
+OF_FILES = ("groups", "folds", "fold", "num_train", "exclude")
 
 
 def check_given(dataset: Dataset, config: TrainConfig) -> None:
@@ -35,7 +38,7 @@ def check_given(dataset: Dataset, config: TrainConfig) -> None:
     if dataset.num_excluded != (0 if config.exclude is None else num_listed(config.exclude)):
         raise ConfigError(
             f"exclude is {config.exclude!r}, but the dataset that was given leaves {dataset.num_excluded} images out",
-            hint="leave dataset out, or read it with load_dataset as the config says",
+            hint=_hint(dataset, "exclude"),
         )
 
 
@@ -49,19 +52,44 @@ def check_given_images(dataset: Dataset, config: TrainConfig) -> None:
         wanted["labels"], given["labels"] = config.labels, dataset.labels_from
     if config.data != "auto":
         wanted["data"], given["data"] = source_name(config.data), dataset.source.name
-    if dataset.source.name == ARRAYS and config.image_size not in (IMAGE_SIZE, "auto"):
-        wanted["image_size"], given["image_size"] = config.image_size, as_image_size(dataset.image_shape[1:])
+    if not isinstance(config.image_size, str) and config.image_size != IMAGE_SIZE:
+        wanted["image_size"] = as_image_size(as_sides(config.image_size))
+        given["image_size"] = as_image_size(dataset.image_shape[1:])
     _refuse_differences(dataset, wanted, given)
 
 
+def as_it_was_read(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """The config with how a dataset that was given was read, so that whoever reads the data again by it finds the same
+    images: of which size, without the files that cannot be read, from files that are not the official ones."""
+    name, source = dataset.source.name, dataset.source
+    changes: dict[str, object] = {}
+    if obeys(name, "image_size") and config.image_size == IMAGE_SIZE:
+        changes["image_size"] = as_image_size(dataset.image_shape[1:])
+    if obeys(name, "skip_unreadable") and source.skipped:
+        changes["skip_unreadable"] = True
+    if obeys(name, "allow_unverified") and source.verified is False:
+        changes["allow_unverified"] = True
+    return config.replace(**changes) if changes else config
+
+
 def _refuse_differences(dataset: Dataset, wanted: Mapping[str, object], given: Mapping[str, object]) -> None:
-    made_by = "make it with dataset_from_arrays" if dataset.source.name == ARRAYS else "read it with load_dataset"
     for name, value in wanted.items():
         if given[name] != value:
             raise ConfigError(
-                f"{name} is {value!r}, but the dataset that was given has {given[name]!r}",
-                hint=f"leave dataset out, or {made_by} as the config says",
+                f"{name} is {value!r}, but the dataset that was given has {given[name]!r}", hint=_hint(dataset, name)
             )
+
+
+def _hint(dataset: Dataset, name: str) -> str:
+    """How to go on where the config asks for another value of this field."""
+    if dataset.source.name != ARRAYS:
+        return "leave dataset out, or read it with load_dataset as the config says"
+    if name in OF_FILES:
+        return (
+            f"leave {name} out, or write the arrays by numpy.savez('mine.npz', images=..., labels=...) and give data = "
+            "npz:mine.npz instead"
+        )
+    return "leave dataset out, or make it with dataset_from_arrays as the config says"
 
 
 def kept_source(dataset: Dataset, config: TrainConfig) -> dict[str, SourceSplits]:

@@ -38,13 +38,16 @@ def reproducing_command(config: TrainConfig, asked: TrainConfig | None, *, sides
 
     It is RECIPE_FROM_CONFIG, the run's own config.toml as the recipe, if the recipe is not one of thumbnet's, if
     options cannot express what was changed, if minutes were asked for, which other machines and moments make other
-    steps of, or if `asked` is None: an earlier version did not keep it. `sides` are the height and width of the images,
-    by which the command will choose a network's stem.
+    steps of, if a dataset was given that had been read otherwise than `asked` says, or if `asked` is None: an earlier
+    version did not keep it. `sides` are the height and width of the images, by which the command will choose a
+    network's stem.
     """
     if own_code_of(config.model, config.inputs.augmentation):
         return _command_with_code(config)
     if asked is None or asked.minutes is not None or own_code_of(asked.model, asked.inputs.augmentation):
         return RECIPE_FROM_CONFIG
+    if asked.image_size not in ("auto", config.image_size) or asked.skip_unreadable != config.skip_unreadable:
+        return RECIPE_FROM_CONFIG  # a dataset was given that had been read so
     would_be = resolved_options(asked.model, asked.model_options, sides=sides)
     if would_be != resolved_options(config.model, config.model_options):
         return RECIPE_FROM_CONFIG  # a default of the model may have changed since

@@ -17,7 +17,7 @@ from thumbnet.data.sources import load_dataset
 from thumbnet.errors import ConfigError
 from thumbnet.evaluation.metrics import standard_error
 from thumbnet.recipes import load_recipe
-from thumbnet.runs.given_data import check_given
+from thumbnet.runs.given_data import as_it_was_read, check_given
 from thumbnet.runs.init import options_to_train, with_statistics_of_weights
 from thumbnet.runs.known_images import describe_known_images
 from thumbnet.runs.side_limits import sides_for
@@ -47,7 +47,8 @@ def load_data(
 ) -> tuple[Dataset, TrainConfig]:
     """The dataset that a config asks for, and the config resolved: what was `auto` or computed is written out.
 
-    A `dataset` that was read before is taken instead; ConfigError where it is another than the config asks for.
+    A `dataset` that was read before is taken instead; ConfigError where it is another than the config asks for. The
+    resolved config says how it was read.
     `is_resolved`: the config was resolved before, so that `init` is not looked for in the working directory again.
     `advises`: of pictures that are read now, say what a larger image size would cost, unless the size is `auto`.
     """
@@ -74,6 +75,7 @@ def load_data(
         )
     else:
         check_given(dataset, config)
+        config = config if is_resolved else as_it_was_read(config, dataset)
     for sentence in (dataset.source.note, *dataset.source.remarks):
         if sentence:
             say(sentence)

@@ -59,7 +59,7 @@ def train(
         pictures: draw network, curves, confusion matrix and misclassified images, and write report.html; False: leave
             all of these out (`write_report` makes the report later).
         dataset: the data, read before by `load_dataset` with the config's data, val_fraction, split_seed and exclude;
-            None: it is read now.
+            None: it is read now. The run's config records the image size that it has, if the config names no other.
         began_s: when the command began that the config's minutes are of, by `time.perf_counter`; None: now.
         model: a network of the user's own in the place of the config's: a class or function that may take `num_classes`
             and `in_channels`, or a module, of which a copy is trained. What is in a file that is a module by itself is

@@ -30,7 +30,7 @@ from thumbnet.runs.folds.division import (
 )
 from thumbnet.runs.folds.runs import FoldRuns, checksum_of, opened_folds, read_folds
 from thumbnet.runs.folds.table import FOLDS_FORMAT, FoldList, FoldTable
-from thumbnet.runs.given_data import kept_source, refuse_arrays_at_once
+from thumbnet.runs.given_data import as_it_was_read, kept_source, refuse_arrays_at_once
 from thumbnet.runs.load_checked import left_open, load_checked
 from thumbnet.runs.loggers import loggers_to_go_on
 from thumbnet.runs.member import Member, Start
@@ -98,7 +98,9 @@ def train_folds(
     check_loggers(loggers)
     refuse_several("each of several trainings is one process's", hint=ONE_TRAINING)
     given = {} if dataset is None else kept_source(dataset, config)
-    asked, config = config, config if dataset is None else config.replace(data=dataset.source.name)
+    asked = config
+    if dataset is not None:
+        config = as_it_was_read(config.replace(data=dataset.source.name), dataset)
     check_request(config, num_folds, num_seeds)
     at_once = AtOnce(jobs, scheduler)
     refuse_arrays_at_once(dataset, at_once)
