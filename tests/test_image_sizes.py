@@ -104,6 +104,7 @@ def test_other_sizes_are_refused(size: Any, message: str, tmp_path: Path) -> Non
 def test_auto_takes_what_the_pictures_show_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     sides = ((8, 8), (28, 28), (32, 500), (42, 60), (300, 200), (2000, 3000))
     assert [auto_side(each, 1000) for each in sides] == [32, 32, 32, 48, 96, 96]
+    assert [auto_side(each, 1000, fit="letterbox") for each in sides] == [32, 32, 96, 64, 96, 96]
     monkeypatch.setattr("thumbnet.data.sizes.memory_limit_bytes", lambda: 2 * 3 * 1000 * 70**2)
     assert auto_side((300, 300), 1000) == 64
 
@@ -273,6 +274,13 @@ def test_auto_is_resolved_to_a_number(tmp_path: Path) -> None:
     assert run.asked is not None
     assert run.asked.image_size == "auto"
     assert run.card.image_shape == (3, 48, 48)
+
+
+def test_auto_takes_the_longer_side_of_what_is_framed_whole(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "pets", sides=(20, 60))
+    for fit, side in (("crop", 32), ("letterbox", 64)):
+        dataset, _ = load_checked(config_for(folder, image_size="auto", fit=fit), say=say_nothing)
+        assert dataset.image_shape == (3, side, side)
 
 
 def test_auto_obeys_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

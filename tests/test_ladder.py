@@ -245,6 +245,16 @@ def test_pictures_are_not_enlarged_and_the_memory_holds_them() -> None:
     assert sizes_of(facts_of(1000, 500), 1000, 2**40)[-1] == LARGEST_SIZE[-1][1]
 
 
+def test_pictures_that_are_framed_whole_are_not_enlarged_by_their_longer_side() -> None:
+    cut = replace(facts_of(1_000), sides=(50, 120))
+    framed = replace(cut, fit="letterbox")
+    assert sizes_of(cut, 100, 2**40) == [32, 48]
+    assert sizes_of(framed, 100, 2**40) == [32, 48, 64, 96, 128]  # of 128 pixels they fill 53 rows
+    assert against_larger(cut, 10, LADDER, 48) is None
+    assert against_larger(framed, 10, LADDER, 96) == ((128, 128), "images of this size are for 20 minutes and more")
+    assert against_larger(framed, 100, LADDER, 128) is None
+
+
 def test_a_model_that_is_given_is_kept() -> None:
     models = {rung.recipe: load_recipe(rung.recipe).model for rung in LADDER}
     assert rungs_of(None, models, OTHER) == LADDER

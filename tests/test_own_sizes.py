@@ -40,7 +40,8 @@ from thumbnet.runs.planning.reasons import reasons_of
 from thumbnet.runs.resolve import load_data
 from thumbnet.runs.results import write
 from thumbnet.runs.run import RunDir
-from thumbnet.runs.size_advice import advise_size
+from thumbnet.runs.size_advice import advise_by_shape, advise_size
+from thumbnet.specs.sizes import Fit
 from thumbnet.views.disagreements import disagreements_of
 from thumbnet.views.gallery import draw_gallery
 from thumbnet.views.report.gallery_images import tile_side
@@ -91,6 +92,19 @@ def test_what_larger_images_would_cost_is_said(
     assert f"have {shorter + 8}x{shorter} pixels (median) and are trained on at {trained}x{trained}." in sentence
     assert f"--image-size {proposed} " in sentence
     assert f"at {proposed / trained:.1f} times the cost" in sentence
+
+
+@pytest.mark.parametrize(
+    ("fit", "trained", "proposed"),
+    [("crop", (32, 32), None), ("letterbox", (32, 32), 96), ("letterbox", (32, 96), None), ("crop", (12, 96), None)],
+)
+def test_pictures_that_are_framed_whole_are_reduced_by_their_longer_side(
+    dataset: Dataset, fit: Fit, trained: tuple[int, int], proposed: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(size_advice, "_cost", lambda config, dataset, sides: float(sides[0]))
+    sides = PictureSides(9, 40, 120, 40, 40)
+    sentence = advise_by_shape(load_recipe(), (3, *trained), 2, sides, fit=fit)
+    assert (f"--image-size {proposed} " in sentence) if proposed else sentence == ""
 
 
 def test_the_cost_that_is_said_is_that_of_the_networks_for_both_sizes(dataset: Dataset) -> None:

@@ -132,7 +132,8 @@ def pack(parsed: argparse.Namespace) -> None:
     )
     sides, advice = packed.picture_sides, ""
     if sides is not None and image_size != "auto":
-        advice = advise_by_shape(load_recipe(), packed.image_shape, len(packed.counts), sides, is_packed=True)
+        shape, fit = packed.image_shape, parsed.fit
+        advice = advise_by_shape(load_recipe(), shape, len(packed.counts), sides, fit=fit, is_packed=True)
     for sentence in (*packed.remarks, *([advice] if advice else [])):
         tell(sentence)
     if parsed.json:

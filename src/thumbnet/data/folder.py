@@ -92,8 +92,8 @@ def read_folder(
     choice: list[str] = []
     if image_size == "auto":
         median = median_sides(files)
-        image_size = auto_side(median, len(files), auto_sides)
-        choice = [describe_choice(median, image_size, fit, usual=auto_side(median, len(files)))]
+        image_size = auto_side(median, len(files), auto_sides, fit=fit)
+        choice = [describe_choice(median, image_size, fit, usual=auto_side(median, len(files), fit=fit))]
     pictures = read(
         PictureRequest(
             files=tuple(files),

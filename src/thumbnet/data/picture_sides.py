@@ -16,10 +16,5 @@ class PictureSides:
     smallest: int
     largest: int
 
-    @property
-    def shorter(self) -> int:
-        """The shorter of the median sides."""
-        return min(self.height, self.width)
-
     def __str__(self) -> str:
         return f"{self.width}x{self.height} pixels (median), shorter sides from {self.smallest} to {self.largest}"

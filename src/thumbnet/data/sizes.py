@@ -1,8 +1,9 @@
 """The sizes that a folder's pictures have, and the size that they are brought to where `image_size` is "auto".
 
-The rule: square; of SIZES the largest that is at most 1.15 times the shorter side of the median picture, at most 96,
-and leaves three quarters of the memory free; at least 32. Larger images show more and take longer. Where a model takes
-none of these, it is the nearest side that the model does take.
+The rule: square; of SIZES the largest that is at most 1.15 times the shorter side of the median picture (the longer
+one of letterboxed pictures, which is what they are reduced by), at most 96, and leaves three quarters of the memory
+free; at least 32. Larger images show more and take longer. Where a model takes none of these, it is the nearest side
+that the model does take.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from thumbnet.data.images import read_header
 from thumbnet.data.memory import DATA_SHARE, memory_limit_bytes
 from thumbnet.errors import ImageError
 from thumbnet.specs.data import IMAGE_SIZE
-from thumbnet.specs.sizes import ANY_SIDE, Fit, SideLimits, Sides, written
+from thumbnet.specs.sizes import ANY_SIDE, Fit, SideLimits, Sides, filling_side, written
 
 SIZES = (32, 48, 64, 96, 128, 160, 224)  # pixels
 LARGEST = 96  # pixels: solar cells were told apart better at 96 than at 32 and at 160
@@ -40,7 +41,7 @@ def median_sides(files: Sequence[Path]) -> Sides:
     return height, width
 
 
-def auto_side(median: Sides, num_pictures: int, limits: SideLimits = ANY_SIDE) -> int:
+def auto_side(median: Sides, num_pictures: int, limits: SideLimits = ANY_SIDE, *, fit: Fit = "crop") -> int:
     """The side in pixels by the rule above, given the median height and width.
 
     Args:
@@ -48,9 +49,8 @@ def auto_side(median: Sides, num_pictures: int, limits: SideLimits = ANY_SIDE) -
     """
     least, largest = limits
     room = MEMORY_SHARE / DATA_SHARE * memory_limit_bytes()
-    fitting = [
-        side for side in SIZES if side <= min(LARGEST, ENLARGED * min(median)) and 3 * num_pictures * side**2 <= room
-    ]
+    most = min(LARGEST, ENLARGED * filling_side(median, fit))
+    fitting = [side for side in SIZES if side <= most and 3 * num_pictures * side**2 <= room]
     fitting = fitting or [SIZES[0]]
     taken = [side for side in SIZES if side >= least and (largest is None or side <= largest)]
     if both := set(fitting) & set(taken):

@@ -12,10 +12,11 @@ from thumbnet.errors import ThumbnetError
 from thumbnet.models.registry import create_with_options, resolved_options
 from thumbnet.models.trace import trace_model
 from thumbnet.specs.data import DataSpec
+from thumbnet.specs.sizes import Fit
 
 SIZES = (48, 64, 96, 128, 160, 224)  # pixels a side that are proposed
-MUCH_LARGER = 1.5  # times the trained side: smaller differences are not worth a word
-MOST_ENLARGED = 1.15  # times the pictures' own shorter side
+MUCH_LARGER = 1.5  # times the trained size: smaller differences are not worth a word
+MOST_ENLARGED = 1.15  # times the size at which the pictures keep their own pixels
 MOST_GROWTH = 3.0  # times the trained side, at once
 
 
@@ -29,7 +30,9 @@ def advise_size(config: TrainConfig, dataset: Dataset, sides: PictureSides) -> s
         sides: of the pictures' files.
     """
     is_packed = DataSpec(dataset.source.name).name == "packed"
-    advice = advise_by_shape(config, dataset.image_shape, dataset.num_classes, sides, is_packed=is_packed)
+    advice = advise_by_shape(
+        config, dataset.image_shape, dataset.num_classes, sides, fit=dataset.fit, is_packed=is_packed
+    )
     _, height, width = dataset.image_shape
     is_cut = height == width and not is_packed  # a pack's pictures were fitted when it was made
     cut_off = describe_cut((sides.height, sides.width), width, config.fit) if is_cut else ""
@@ -42,16 +45,19 @@ def advise_by_shape(
     num_classes: int,
     sides: PictureSides,
     *,
+    fit: Fit = "crop",
     is_packed: bool = False,
 ) -> str:
-    """As `advise_size`, for images of this shape: channels, height, width. `is_packed`: they are those of a pack, whose
-    size is that which it was packed at."""
+    """As `advise_size`, for images of this shape: channels, height, width, to which pictures were brought so (`fit`).
+    `is_packed`: they are those of a pack, whose size is that which it was packed at."""
     channels, height, width = image_shape
     trained = min(height, width)
-    if sides.shorter < MUCH_LARGER * trained:
+    scales = sides.height / height, sides.width / width
+    reduced = max(scales) if fit == "letterbox" else min(scales)
+    if reduced < MUCH_LARGER:
         return ""
     sentence = f"The pictures have {sides.width}x{sides.height} pixels (median) and are trained on at {width}x{height}."
-    most = min(MOST_ENLARGED * sides.shorter, MOST_GROWTH * trained)
+    most = trained * min(MOST_ENLARGED * reduced, MOST_GROWTH)
     larger = [size for size in SIZES if trained < size <= most]
     if not larger:
         return sentence

@@ -50,6 +50,11 @@ def as_sides(image_size: int | tuple[int, ...]) -> Sides:
     return image_size, image_size
 
 
+def filling_side(sides: Sides, fit: Fit) -> int:
+    """Which side of a picture a square image is filled by: the shorter one, or the longer one where all is kept."""
+    return max(sides) if fit == "letterbox" else min(sides)
+
+
 def as_image_size(sides: Sides) -> int | Sides:
     """The shortest way to write a height and a width: one side for a square."""
     height, width = sides

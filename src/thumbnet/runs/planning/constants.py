@@ -51,7 +51,7 @@ OTHER_MODELS = "quick"  # the recipe whose optimizer trains a model that no reci
 
 SIZES = (32, 48, 64, 96, 128, 160, 224)  # pixels; smaller pictures keep their own size
 LARGEST_SIZE = ((20.0, 96), (60.0, 128), (240.0, 160), (float("inf"), 224))  # below so many minutes, so many pixels
-ENLARGED_AT_MOST = 1.15  # times the shorter side of the median picture
+ENLARGED_AT_MOST = 1.15  # times the side of the median picture that fills the images (`shown_side`)
 MIN_EPOCHS_OF_A_SIZE = 25  # of the cheapest recipe: fewer, and smaller images are better
 MIN_EPOCHS_OF_FINER_MAPS = 25  # of a recipe on maps of twice the side: fewer, and the usual ones are better
 PIXELS_SHARE = 0.014  # of the training time of an image of 32 pixels: it grows with the pixels, the rest with the maps

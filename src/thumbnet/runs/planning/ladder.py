@@ -39,7 +39,7 @@ from thumbnet.runs.planning.constants import (
 )
 from thumbnet.runs.planning.maps import finer_stem, size_cost
 from thumbnet.specs.resizing import ProgressiveResizing
-from thumbnet.specs.sizes import Fit
+from thumbnet.specs.sizes import Fit, filling_side
 from thumbnet.terminal.text import counted
 
 
@@ -65,6 +65,12 @@ class DataFacts:
     @property
     def num_images(self) -> int:
         return self.num_train + self.num_val + self.num_test
+
+    @property
+    def shown_side(self) -> int:
+        """The side of the median picture that fills square images: the shorter one, or of framed pictures the longer
+        one."""
+        return filling_side(self.sides, self.fit)
 
     def keep_detail(self, sides: tuple[int, int]) -> bool:
         """Whether images of such height and width, as they are trained on in the end, have the pictures' own pixels,
@@ -163,12 +169,12 @@ def sizes_of(
     Raises:
         ConfigError: the networks take none of these.
     """
-    shorter, num_images = min(facts.sides), facts.num_images if num_read is None else num_read
+    num_images = facts.num_images if num_read is None else num_read
     largest = next(side for below, side in LARGEST_SIZE if minutes < below)
     fitting = [
         side
         for side in SIZES
-        if side <= max(SIZES[0], ENLARGED_AT_MOST * shorter)
+        if side <= max(SIZES[0], ENLARGED_AT_MOST * facts.shown_side)
         and side <= largest
         and num_images * facts.num_channels * side**2 <= MEMORY_SHARE * memory_bytes
     ]
@@ -192,7 +198,7 @@ def against_larger(
     """The sides of the next larger images than `largest`, the largest that `sizes_of` gives, and what is against these;
     None where the pictures show no more, or there are no larger ones."""
     side = next((side for side in SIZES if side > largest), None)
-    if side is None or side > ENLARGED_AT_MOST * min(facts.sides):
+    if side is None or side > ENLARGED_AT_MOST * facts.shown_side:
         return None
     if not all(rung.takes(side) for rung in rungs):
         return (side, side), "the model takes no images of this size"
