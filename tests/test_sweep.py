@@ -22,6 +22,7 @@ from PIL import Image
 import thumbnet
 from scripts import ROOT
 from small_runs import LR, rows_of, small_config, small_sweep, write_small_data
+from test_image_sizes import config_for, write_pictures
 from thumbnet.cli import main
 from thumbnet.config import TrainConfig, config_to_toml
 from thumbnet.data.dataset import Dataset
@@ -697,6 +698,15 @@ def test_resume_is_of_the_same(swept: SweepResult, data: Path, tmp_path: Path) -
         thumbnet.resume_sweep(swept.path, dataset=other, log_style="silent")
     with pytest.raises(RunError, match="not empty"):
         small_sweep(data, swept.path)
+
+
+def test_a_sweep_of_a_given_dataset_goes_on_with_its_folder(tmp_path: Path) -> None:
+    config = config_for(write_pictures(tmp_path / "pets"))
+    dataset = load_dataset(config.data, image_size=12, val_fraction=0.25)
+    options: dict[str, Any] = {"search": [LR], "trials": 1, "log_style": "silent"}
+    first = thumbnet.sweep(config, dataset=dataset, run_dir=tmp_path / "sweep", **options)
+    done = thumbnet.resume_sweep(first.path, trials=2, log_style="silent")
+    assert (len(first.trials), len(done.trials)) == (1, 2)
 
 
 def test_damaged_database(data: Path, tmp_path: Path) -> None:

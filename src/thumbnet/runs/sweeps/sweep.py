@@ -17,6 +17,7 @@ from thumbnet.runs.files.contents import copies_of_code
 from thumbnet.runs.files.folder import RunDir
 from thumbnet.runs.files.names import ASKED, SWEEP
 from thumbnet.runs.files.new_folder import create_run_dir
+from thumbnet.runs.given_data import as_it_was_read
 from thumbnet.runs.leaks import keep_leaks, look_for_leaks
 from thumbnet.runs.load_checked import load_checked
 from thumbnet.runs.parts import build_model
@@ -83,6 +84,7 @@ def sweep(
     """
     at_once = AtOnce(jobs)
     config = load_recipe() if config is None else config
+    config = config if dataset is None else as_it_was_read(config, dataset)
     began_s = time.perf_counter() if began_s is None else began_s
     dimensions = _checked(config, search, trials, minutes, grid=grid)
     num_runs = num_trials(dimensions, trials, grid=grid)
