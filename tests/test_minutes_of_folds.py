@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from thumbnet.runs.folds import report_parts
 from thumbnet.runs.folds import train as folds_train
 from thumbnet.runs.folds.runs import FoldRuns, load_folds
 from thumbnet.runs.folds.table import FoldList
-from thumbnet.runs.folds.train import train_folds
+from thumbnet.runs.folds.train import resume_folds, train_folds
 from thumbnet.runs.planning.choose import Planned
 from thumbnet.runs.planning.facts import facts_of
 from thumbnet.runs.planning.record import PlanRecord
@@ -77,6 +79,29 @@ def test_its_own_config_gives_a_folds_weights_again(folds: FoldRuns, fold: int, 
     ours, theirs = run.model.state_dict(), again.model.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert again.metrics["test_loss"] == run.metrics["test_loss"]
+
+
+def test_folds_that_go_on_have_minutes_where_they_are_begun_and_their_pace_where_they_were(
+    folds: FoldRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadlines: list[float] = []
+
+    def clock(record: PlanRecord, *, deadline_s: float) -> Clock:
+        deadlines.append(deadline_s - time.perf_counter())
+        seconds = itertools.count()
+        return Clock(SECONDS[1], 0.0, 0.0, record.max_steps, now=lambda: float(next(seconds)))
+
+    monkeypatch.setattr(PlanRecord, "clock", clock)
+    path = shutil.copytree(folds.path, tmp_path / "folds")
+    shutil.rmtree(path / "fold-1")
+    for folder in (path, path / "fold-0"):
+        (folder / "metrics.json").unlink()
+    again = resume_folds(path, **QUIET)
+    assert deadlines == [pytest.approx(60, abs=10)]  # fold 1, from when it began
+    for run, other in zip(folds.runs, again.runs, strict=True):
+        assert other.config.pace == run.config.pace
+        ours, theirs = run.model.state_dict(), other.model.state_dict()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_the_config_that_all_share_gives_other_weights(folds: FoldRuns, tmp_path: Path) -> None:
