@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from thumbnet.config import TrainConfig
+from thumbnet.data.dataset import Dataset
 from thumbnet.runs.planning.choose import Planned, plan_training
 from thumbnet.runs.planning.speed import Measures, Reference, Speed
 from thumbnet.runs.resolve import say_nothing
@@ -34,5 +35,9 @@ class FakeTime(Measures):
         steps = {evenly.sides(full, index, len(scales)): self.step_s for index in range(len(scales))}
         return Speed(steps, 1e-4)
 
-    def plan(self, config: TrainConfig, say: Callable[[str], None] = say_nothing) -> Planned:
-        return plan_training(config, began_s=self.now_s - 5, say=say, now=lambda: self.now_s, measures=self)
+    def plan(
+        self, config: TrainConfig, say: Callable[[str], None] = say_nothing, *, dataset: Dataset | None = None
+    ) -> Planned:
+        return plan_training(
+            config, began_s=self.now_s - 5, say=say, dataset=dataset, now=lambda: self.now_s, measures=self
+        )

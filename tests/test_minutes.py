@@ -727,6 +727,19 @@ def test_pictures_are_known_by_their_own_sides_also_where_a_size_is_given(tmp_pa
     assert (own.sides, own.is_resized) == ((16, 16), False)
 
 
+def test_pictures_that_are_given_in_python_have_time_for_their_report_too(tmp_path: Path) -> None:
+    """It has accuracy under corruptions; `data` is auto where a dataset is given."""
+    generator = np.random.default_rng(0)
+    for number in range(20):
+        file = tmp_path / "pictures" / str(number % 2) / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (16, 16), np.uint8)).save(file)
+    config = planned_config(tmp_path, image_size=16).replace(data=f"folder:{tmp_path / 'pictures'}")
+    dataset = load_dataset(config.data, image_size=16, val_fraction=0.2)
+    read, given = FakeTime(0.5).plan(config), FakeTime(0.5).plan(config.replace(data="auto"), dataset=dataset)
+    assert given.record.reserve_s == read.record.reserve_s
+
+
 def test_a_folder_is_looked_at_without_being_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(40):
         file = tmp_path / "pictures" / str(number % 2) / f"{number}.png"

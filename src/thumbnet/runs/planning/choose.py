@@ -120,7 +120,8 @@ def plan_training(
         dataset, reading_s = _read(config, dataset, say=say, now=now)
     threads = choose_threads(config.engine, measures)
     config = config.replace(threads=config.engine.threads if threads.chosen is None else threads.chosen)
-    are_pictures = DataSpec(config.data).name in PICTURE_SOURCES
+    source = config.data if dataset is None else dataset.source.name  # of one that is given, `data` may be auto
+    are_pictures = DataSpec(source).name in PICTURE_SOURCES
     robustness = config.report_robustness if are_pictures or config.report_robustness is True else False
     times = Times(
         began_s,
