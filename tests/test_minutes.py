@@ -57,6 +57,7 @@ from thumbnet.runs.seeds import train as seeds
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.optimizers import SGD
 from thumbnet.specs.policies import POLICIES, PolicyTraits
+from thumbnet.training.class_weights import resolve_class_weights
 from thumbnet.training.state import TrainingState
 from thumbnet.training.stopping import STOP, Stop
 from thumbnet.training.threads import computing_with
@@ -827,6 +828,19 @@ def test_the_cost_is_that_of_the_network_whatever_the_recipe_is_called() -> None
     assert cost_of(other_blocks, Rung("sprint", 1.0)) == pytest.approx(7.0)
     mine = load_recipe("sprint", options={"minutes": 5, "recipe": "mine", "image_size": "auto"})
     assert [(rung.recipe, rung.network) for rung in candidate_rungs(mine)] == [("mine", "sprint")]
+
+
+def test_the_cost_is_measured_also_where_classes_are_named() -> None:
+    """By `class_weights`: the images that it is measured on are of no such class."""
+
+    class Trains(FakeTime):
+        def speed(self, config: TrainConfig, dataset: Any, *, seconds: float) -> Speed:
+            resolve_class_weights(config.objective, config.inputs, dataset.train.labels, dataset.class_names)
+            return super().speed(config, dataset, seconds=seconds)
+
+    config = load_recipe("auto", options={"model": "resnet8"}, settings=["class_weights.cat=3"])
+    (rung,) = with_costs(config, candidate_rungs(config), FACTS, Trains(step_s=0.33e-3 * 128 * 7), image_s=0.33e-3)
+    assert rung.cost == pytest.approx(7.0)
 
 
 def test_a_network_that_takes_no_small_images_is_not_measured_on_them() -> None:

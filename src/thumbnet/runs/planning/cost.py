@@ -41,7 +41,11 @@ def _measured_cost(config: TrainConfig, rung: Rung, facts: DataFacts, measures: 
     num_classes = len(facts.class_counts)
     like = random_dataset(max(2 * BATCH, num_classes), (facts.num_channels, side, side), num_classes)
     small = with_rung(config, rung, facts, grows=False).replace(
-        augmentation=PROBE_POLICY, cutout=0, scales=(1.0,), scale_starts=(0.0,)
+        augmentation=PROBE_POLICY,
+        cutout=0,
+        scales=(1.0,),
+        scale_starts=(0.0,),
+        class_weights="none",  # these images are of no class that could be named
     )
     resolved = resolve_config(small, like)
     try:
