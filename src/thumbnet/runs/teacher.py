@@ -34,7 +34,8 @@ def load_teacher(path: str, dataset: Dataset) -> Run:
     if run.card.data_checksum != dataset.checksum():
         raise ConfigError(
             f"the teacher {path} was trained on {run.card.data} with other training, validation or test images",
-            hint="train both on the same data with the same val_fraction, split_seed, image_size and exclude",
+            hint="train both on the same data with the same val_fraction, split_seed, groups, num_train, image_size, "
+            "fit and exclude",
         )
     if run.card.refit and dataset.val is not None:
         raise ConfigError(

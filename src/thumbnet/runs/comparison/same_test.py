@@ -49,5 +49,5 @@ def check_same_test(
 def _other_test(run: Run, baseline: Run, difference: str) -> RunError:
     return RunError(
         f"{run.path} and {baseline.path} were not scored on the same test images: {difference}",
-        hint="compare runs on the same data; where it has no test split of its own, with the same split_seed",
+        hint="compare runs on the same data, with the same split_seed and groups where it has no test split of its own",
     )
