@@ -29,6 +29,13 @@ return [...document.body.querySelectorAll('*')].filter(e => e.clientWidth > 0 &&
   .map(e => `${e.outerHTML.slice(0, 100)}: ${e.scrollWidth} of ${e.clientWidth}`);
 """
 
+NEAR_AN_EDGE = """
+return [...document.querySelectorAll('.chart .tick')].filter(text => {
+  const box = text.getBoundingClientRect(), card = text.closest('section').getBoundingClientRect();
+  return box.left < card.left + 6 || box.right > card.right - 6;
+}).map(text => `${text.closest('.chart').querySelector('figcaption').textContent}: ${text.textContent}`);
+"""
+
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
@@ -58,6 +65,7 @@ def test_nothing_is_cut_on_a_phone(
     save_screenshot(browser, f"{name}-{width}-{scheme}", tmp_path)
     assert overflowing(browser, width) == []
     assert browser.execute_script(CUT) == []
+    assert browser.execute_script(NEAR_AN_EDGE) == []
     areas = "document.querySelectorAll('#confusion .scroll, #classes .scroll, #wrong .scroll')"
     scrolled = browser.execute_script(f"return [...{areas}].map(e => e.scrollWidth - e.clientWidth)")
     assert scrolled == [0] * (3 if name == "seeds" else 2)
