@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
+from unittest.mock import patch
 
 import thumbnet  # noqa: F401  # before torch is imported: it applies THUMBNET_CPU
 
@@ -19,10 +22,11 @@ from thumbnet.augment import RandomCrop
 from thumbnet.data.batches import num_batches
 from thumbnet.data.dataset import Dataset, Split
 from thumbnet.data.random_images import random_dataset
+from thumbnet.errors import DataError, RankLostError
 from thumbnet.kernels.library import can_load
 from thumbnet.models.registry import create_model
 from thumbnet.specs.fine_tuning import FineTuning
-from thumbnet.specs.launch import this_launch
+from thumbnet.specs.launch import Launch, this_launch
 from thumbnet.training.clock import Clock
 from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.progress import Silent, StepReport
@@ -151,13 +155,30 @@ def late_clock() -> Clock:
     return Clock(deadline_s, reserve_s=0.0, tolerance_s=0.5, max_steps=1000, now=count(0.0, 1.0).__next__)
 
 
+@contextmanager
+def compiled_as_it_is() -> Iterator[None]:
+    """torch.compile traces a network, but has PyTorch run it: a compiler would take a minute."""
+    with patch.object(torch, "compile", partial(torch.compile, backend="eager")):
+        yield
+
+
 def in_two(ranks: Ranks, names: tuple[str, ...]) -> dict[str, tuple[list[tuple[float, float]], dict[str, Tensor]]]:
     """What both processes do, one beside the other."""
     done = {name: train(name, ranks) for name in names}
     done["parts"] = train("mixup", ranks, sync_norm=False)
+    with compiled_as_it_is():
+        done["compiled"] = train("mixup", ranks, sync_norm=False, compiled=True)
     done["stopped"] = train("mixup", ranks, on_epoch_end=(lambda _: STOP) if ranks.is_first else None)
     done["paced"] = train("mixup", ranks, epochs=PLANNED_EPOCHS, clock=late_clock() if ranks.is_first else None)
     return done
+
+
+def fail_in_the_first(launch: Launch) -> None:
+    """A training that the first process leaves by an error while the other waits for a word of it; both live on."""
+    with suppress(DataError, RankLostError), joined(launch) as ranks:
+        if ranks.is_first:
+            raise DataError("its disk is gone", hint="look for it")
+        ranks.agree(None)
 
 
 def main() -> None:
@@ -166,7 +187,8 @@ def main() -> None:
     assert launch is not None
     with joined(launch) as ranks:
         weights = {name: state for name, (_, state) in in_two(ranks, tuple(CASES)).items()}
-    with joined(launch) as ranks:  # a second training of the same processes
+    fail_in_the_first(launch)
+    with joined(launch) as ranks:  # another training of the same processes
         weights["again"] = train("mixup", ranks)[1]
     torch.save(weights, Path(sys.argv[1]))
 

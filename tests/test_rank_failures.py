@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.distributed import DistNetworkError, HashStore, TCPStore
+from torch.distributed import DistNetworkError, HashStore, PrefixStore, TCPStore
 
 from test_ranks import environment
 from thumbnet.cli import main
@@ -105,6 +105,28 @@ def test_no_word_is_waited_for_once_a_process_has_failed(monkeypatch: pytest.Mon
     for waits in (lambda: here.agree(None), lambda: here.tell_all("here")):
         with pytest.raises(RankLostError, match="another process of this training has failed"):
             waits()
+
+
+@pytest.mark.usefixtures("slept")
+def test_a_process_that_lives_on_after_an_error_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a script that catches it; the command still shows it."""
+    store, first = HashStore(), Launch(rank=0, local_rank=0, size=2, address="127.0.0.1", port=29500)
+    monkeypatch.setattr(ranks, "open_store", lambda *_: store)
+    monkeypatch.setattr(ranks, "meet", lambda *_: "word")
+    monkeypatch.setattr(ranks, "check_network", lambda *_: None)
+    monkeypatch.setattr(ranks, "begin_group", lambda *_: None)
+    monkeypatch.setattr(ranks, "WORD_LIMIT_S", 0.5)
+    monkeypatch.setattr(_Current, "number", 0)
+    here = Ranks(SECOND_MACHINE, 1)
+    here._store = PrefixStore("word", store)
+    with pytest.raises(RankLostError, match="lost"), joined(first):
+        raise LOST
+    assert not here._store.check([FAILURES])  # it was left alone
+    with pytest.raises(ConfigError, match="own"), joined(first):
+        raise OWN
+    with pytest.raises(RankLostError, match="another process of this training has failed"):
+        here.agree(None)
+    assert not cli_ranks.keeps_silent(first, OWN)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from test_own_code import NET
 from test_ranks import environment
 from thumbnet.errors import RunError
 from thumbnet.specs import own_code
+from thumbnet.specs.trust import is_trusted
 from thumbnet.training import ranks
 from thumbnet.training.ranks import _Current
 
@@ -55,3 +56,21 @@ def test_the_file_that_the_command_names_is_trusted_again_as_long_as_it_is_the_s
     net.write_text(f"{NET}\n# edited\n")
     with pytest.raises(RunError, match="which would be executed"):
         train()
+
+
+def test_another_process_has_a_run_that_was_finished_before_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which it has executed nothing: nobody sent it the code, since nothing is trained."""
+    net = tmp_path / "net.py"
+    net.write_text(NET)
+    own = {"model": f"{net}:Net", "model_options": {}, "augmentation": "none"}
+    config = small_config(write_small_data(tmp_path / "set.npz"), epochs=1, **own)
+    finished = thumbnet.train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
+    monkeypatch.setattr(own_code, "_executed", {})
+    monkeypatch.setattr("thumbnet.runs.ranks.follow", lambda _: finished.path)
+    for name, value in environment(1, 29500).items():
+        monkeypatch.setenv(name, value)
+    run = thumbnet.train(config, run_dir=tmp_path / "run", log_style="silent", pictures=False)
+    assert type(run.model).__name__ == "Net"
+    assert not is_trusted()

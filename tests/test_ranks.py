@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch.distributed import HashStore
 
-from rank_trainings import CASES, PLANNED_EPOCHS, in_two, train
+from rank_trainings import CASES, PLANNED_EPOCHS, fail_in_the_first, in_two, train
 from thumbnet.cli import main, ranks
 from thumbnet.errors import ConfigError
 from thumbnet.kernels import sync_norm
@@ -57,6 +57,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[
         assert launch is not None
         with joined(launch) as ranks:
             done = in_two(ranks, tuple(CASES))
+        fail_in_the_first(launch)
         with joined(launch) as ranks:
             done["again"] = train("mixup", ranks)
         assert second.wait(60) == 0
@@ -74,7 +75,7 @@ def test_two_processes_give_the_losses_of_one(name: str, two: tuple[dict[str, An
             assert other_accuracy == pytest.approx(accuracy, abs=0.1 if "bfloat16" in name else 1e-6)
 
 
-@pytest.mark.parametrize("name", [*CASES, "parts", "stopped", "paced", "again"])
+@pytest.mark.parametrize("name", [*CASES, "parts", "compiled", "stopped", "paced", "again"])
 def test_both_processes_have_the_same_weights(name: str, two: tuple[dict[str, Any], dict[str, Any]]) -> None:
     _, weights = two[0][name]
     assert all(torch.equal(weights[key], other) for key, other in two[1][name].items())
@@ -96,6 +97,11 @@ def test_norms_of_parts_are_others(two: tuple[dict[str, Any], dict[str, Any]]) -
     whole, parts = two[0]["mixup"][0], two[0]["parts"][0]
     assert parts[0][0] != pytest.approx(whole[0][0], rel=1e-4)
     assert parts[-1][0] == pytest.approx(whole[-1][0], rel=0.5)
+
+
+def test_a_compiled_network_has_the_losses_of_the_same_parts(two: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    for (loss, _), (other_loss, _) in zip(two[0]["parts"][0], two[0]["compiled"][0], strict=True):
+        assert other_loss == pytest.approx(loss, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["mixup", "sprint", "sprint, our kernels", "bfloat16, our kernels"])

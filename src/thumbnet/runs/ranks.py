@@ -13,6 +13,7 @@ from thumbnet.runs.files.names import CONFIG
 from thumbnet.runs.rank_job import help_training, send_training
 from thumbnet.runs.run import Run, load_run
 from thumbnet.specs.launch import Launch, this_launch
+from thumbnet.specs.trust import trusting
 from thumbnet.terminal.text import counted
 from thumbnet.training.distillation import TeacherLogits
 from thumbnet.training.ranks import Ranks, current_ranks, joined, last_ranks
@@ -34,7 +35,9 @@ def over_ranks(alone: Callable[[], Run], *, go_on: Callable[[Path], Run]) -> Run
     if launch is None:
         return alone()
     if not launch.is_first:
-        return load_run(follow(launch))
+        folder = follow(launch)
+        with trusting(True):  # the first process was allowed to execute what it keeps, and has loaded it
+            return load_run(folder)
     with joined(launch) as ranks:
         begun = ranks.remembered_folder()
         run = alone() if begun is None else go_on(_still_there(Path(begun)))

@@ -17,7 +17,7 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
-from thumbnet.errors import ConfigError, TrainingError
+from thumbnet.errors import ConfigError, RankLostError, TrainingError
 from thumbnet.specs.engine import Engine
 from thumbnet.specs.launch import Launch
 from thumbnet.training.rank_failures import another_failed
@@ -55,6 +55,7 @@ class Ranks:
         self._num_words = 0
         self.processors: frozenset[int] | None = None  # of its own, that this process trains on
         self._failure: BaseException | None = None
+        self._is_first_to_fail: bool | None = None  # once this process has failed
 
     def join(self) -> None:
         """Meet the others.
@@ -170,11 +171,16 @@ class Ranks:
         return False
 
     def fails_first(self) -> bool:
-        """Whether no other process has failed before this one; a process whose peers are gone did not fail."""
-        try:
-            return self._store.add(FAILURES, 1) == 1
-        except RuntimeError:  # the launcher is gone, too
-            return self.is_first
+        """Say, once, that this process has failed; whether no other one did before it.
+
+        A process whose peers are gone did not fail.
+        """
+        if self._is_first_to_fail is None:
+            try:
+                self._is_first_to_fail = self._store.add(FAILURES, 1) == 1
+            except RuntimeError:  # the launcher is gone, too
+                self._is_first_to_fail = self.is_first
+        return self._is_first_to_fail
 
     def remember_folder(self, path: str) -> None:
         """Keep the run's folder for processes that are started again, as long as the launcher lives."""
@@ -222,7 +228,8 @@ def last_ranks() -> Ranks | None:
 
 @contextmanager
 def joined(launch: Launch) -> Iterator[Ranks]:
-    """This process among those that were started with it, for one training.
+    """This process among those that were started with it, for one training; if it fails, the others wait no longer for
+    a word of it, though it may live on.
 
     Raises:
         RankLostError, TrainingError: as `Ranks.join`; ConfigError: it takes part in a training already.
@@ -236,6 +243,12 @@ def joined(launch: Launch) -> Iterator[Ranks]:
         ranks.join()
         yield ranks
         ranks.part()
+    except RankLostError:  # this process did not fail
+        raise
+    except BaseException:
+        if ranks.have_met:
+            ranks.fails_first()
+        raise
     finally:
         _Current.is_training = False
         ranks.leave()
