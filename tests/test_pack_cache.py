@@ -27,6 +27,7 @@ from thumbnet.cli import main
 from thumbnet.data import leaks, memory, pictures
 from thumbnet.data.folder import read_folder
 from thumbnet.data.packs import build, cache, decoding, entries, facts, place, row_file
+from thumbnet.data.packs.maps import check_mapped
 from thumbnet.data.picture_request import PictureRequest
 from thumbnet.data.source_registry import read_source
 from thumbnet.data.streamed import is_streamed
@@ -231,6 +232,30 @@ def test_a_stopped_reading_goes_on(folder: Path, decoded: list[str], monkeypatch
     ]
 
 
+def test_a_reading_that_is_stopped_at_once_loses_nothing_of_the_one_before_it(
+    folder: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_at(first: int) -> None:
+        def stopped(task: decoding.PartTask, decode_all: Any = map) -> decoding.PartDone:
+            if task.first == first:
+                raise KeyboardInterrupt
+            return decoding.do_part(task, decode_all)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(build, "do_part", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                read(folder)
+
+    stop_at(8)
+    changed = add(folder)
+    for first in (0, 2):  # before and after its first part
+        stop_at(first)
+    decoded.clear()
+    found = read(folder)
+    assert set(decoded) == changed | {"dog/3.png", "dog/4.png"}
+    assert_same(found, in_memory(folder))
+
+
 def test_what_a_stopped_reading_takes_of_the_disk_is_not_asked_for_again(
     folder: Path, tmp_path: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +276,16 @@ def test_what_a_stopped_reading_takes_of_the_disk_is_not_asked_for_again(
     assert_same(read(folder), in_memory(folder))
     assert sorted(decoded[:2]) == ["dog/3.png", "dog/4.png"]
     assert len(decoded) == 2 + 10  # all of them in memory, to compare with
+
+
+def test_pictures_just_decoded_are_known_by_the_file_in_which_they_stay(folder: Path, tmp_path: Path) -> None:
+    """Which was made in another folder: one that gets shorter is an error, as in `test_mapped_files`."""
+    images = read(folder).train.images
+    (file,) = (tmp_path / "cache").rglob("train-images.npy")
+    check_mapped(images.data_ptr())
+    os.truncate(file, file.stat().st_size - 1)
+    with pytest.raises(DataError, match="it is shorter than it was"):
+        check_mapped(images.data_ptr())
 
 
 def test_checksums_and_leaks_are_kept_with_the_pictures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import redirect_stderr
@@ -23,6 +24,7 @@ from thumbnet.cli import main
 from thumbnet.data import memory, pictures
 from thumbnet.data.folder import read_folder
 from thumbnet.data.packs import build, decoding, manifest, row_file
+from thumbnet.data.packs.facts import new_facts
 from thumbnet.data.packs.manifest import read_manifest, write_manifest
 from thumbnet.data.packs.packed import read_packed
 from thumbnet.data.source_registry import read_source
@@ -230,6 +232,23 @@ def test_several_processes_decode_the_same(tmp_path: Path, monkeypatch: pytest.M
     make_classes(tmp_path / "pictures", num_images=4)
     thumbnet.pack_data(f"folder:{tmp_path / 'pictures'}", tmp_path / "pack", image_size=4)
     assert_same(read_packed(tmp_path / "pack"), read_folder(tmp_path / "pictures", image_size=4))
+
+
+def test_a_worker_whose_reader_was_killed_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another reader may have gone on with the folder, for other pictures."""
+    monkeypatch.setattr(decoding.signal, "signal", lambda *_: None)  # Ctrl-C stays with the tests
+    make_classes(tmp_path / "pictures", num_images=1)
+    files = tuple(sorted((tmp_path / "pictures").rglob("*.png")))
+    file = row_file.RowFile.create(tmp_path / "images.npy", (len(files), 3, 4, 4))
+    task = decoding.PartTask("train", 0, files, new_facts(files, now_ns=0), file, "crop", None)
+    before = file.path.read_bytes()
+    with pytest.raises(DataError, match="has ended"):
+        decoding.do_part_in_worker(task, -1)
+    assert file.path.read_bytes() == before
+    for waiting in (os.getpid(), os.getppid()):
+        decoding.do_part_in_worker(task, waiting)
+        assert file.path.read_bytes() != before
+        file.path.write_bytes(before)
 
 
 def flip_a_bit(path: Path) -> None:

@@ -23,6 +23,7 @@ from types import TracebackType
 
 import numpy as np
 import PIL
+import torch
 
 from thumbnet.data.dataset import Split
 from thumbnet.data.heif import PLUGINS
@@ -196,7 +197,14 @@ def with_origins(splits: SourceSplits, folder: Path, manifest: Manifest) -> Sour
     """The splits, with where their images are from; on the disk where they are more than memory takes."""
     present: dict[str, Split] = {name: getattr(splits, name) for name in manifest.splits}
     files = {name: RowFile.open(folder / images_file(name), manifest.splits[name].shape) for name in present}
-    known = {name: replace(split, origin=origin_of(folder, manifest, name)) for name, split in present.items()}
+    known = {
+        name: replace(
+            split,
+            images=torch.from_numpy(files[name].mapped()),  # at the place where they stay, by which maps.py knows them
+            origin=origin_of(folder, manifest, name),
+        )
+        for name, split in present.items()
+    }
     known = on_disk(known, files, manifest)
     return replace(splits, train=known["train"], val=known.get("val"), test=known.get("test"))
 

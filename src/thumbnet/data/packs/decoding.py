@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 
 from thumbnet.data.packs.facts import Facts, note_decoded
 from thumbnet.data.packs.row_file import RowFile
@@ -68,6 +68,15 @@ class PartDone:
 
 def do_part(task: PartTask, decode_all: Map = map) -> PartDone:
     """Decode the files that are not copied, and write all rows; those that cannot be read are black."""
+    facts, rows = _decoded(task, decode_all)
+    return _written(task, facts, rows)
+
+
+def _written(task: PartTask, facts: Facts, rows: UInt8[np.ndarray, "n c h w"]) -> PartDone:
+    return PartDone(task.split, task.first, facts, task.images.write(task.first, rows))
+
+
+def _decoded(task: PartTask, decode_all: Map) -> tuple[Facts, UInt8[np.ndarray, "n c h w"]]:
     _, _, height, width = task.images.shape
     rows = np.zeros((len(task.files), 3, height, width), np.uint8)
     facts = task.facts.copy()
@@ -79,14 +88,22 @@ def do_part(task: PartTask, decode_all: Map = map) -> PartDone:
         if isinstance(decoded, Decoded) and decoded.pixels is not None:
             rows[place] = decoded.pixels
             note_decoded(facts, place, decoded)
-    return PartDone(task.split, task.first, facts, task.images.write(task.first, rows))
+    return facts, rows
 
 
 def do_part_in_worker(task: PartTask, waiting: int) -> PartDone:
-    """`do_part` in a process of its own, which leaves Ctrl-C to the process `waiting` for it."""
-    if os.getpid() != waiting:  # which joblib may have do it, within a worker of its own
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return do_part(task)
+    """`do_part` in a process of its own, which leaves Ctrl-C to the process `waiting` for it.
+
+    DataError where that was killed meanwhile: another one may have gone on with the folder, in which the same rows can
+    be other pictures now.
+    """
+    if os.getpid() == waiting:  # which joblib may have do it, within a worker of its own
+        return do_part(task)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    facts, rows = _decoded(task, map)
+    if os.getppid() != waiting:
+        raise DataError("the process that reads the pictures has ended", hint="begin again: what was read is kept")
+    return _written(task, facts, rows)
 
 
 def do_parts(tasks: Sequence[PartTask], *, num_processes: int) -> Iterator[PartDone]:

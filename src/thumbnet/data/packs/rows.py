@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from thumbnet.data.packs.decoding import PartDone
 from thumbnet.data.packs.earlier import Earlier, begun_before
 from thumbnet.data.packs.facts import SIGNATURE, Facts, readable
-from thumbnet.data.packs.listing import Listing, done_parts, images_file, opened_rows, rows_shape, write_facts
+from thumbnet.data.packs.listing import DONE, Listing, done_parts, images_file, opened_rows, rows_shape, write_facts
 from thumbnet.data.packs.row_file import RowFile
 from thumbnet.data.picture_request import PictureRequest
 
@@ -101,7 +101,9 @@ def begin(request: PictureRequest, how: str, folder: Path, facts: Facts) -> tupl
     files = opened_rows(folder, listing, request.sides) if Listing.read(folder) == listing else None
     parts = [] if files is None else list(_still_valid(folder, listing, files, facts))
     if files is None or not parts:
-        if folder.exists():
+        if folder.exists() and _num_bytes_noted(folder, how) < _num_bytes_noted(aside, how):
+            shutil.rmtree(folder)  # begun and stopped before it was as far as the one before it
+        elif folder.exists():
             shutil.rmtree(aside, ignore_errors=True)
             folder.rename(aside)
         folder.mkdir(parents=True)
@@ -115,6 +117,17 @@ def begin(request: PictureRequest, how: str, folder: Path, facts: Facts) -> tupl
     for part in parts:
         build.take(part)
     return build, begun_before(aside, how, request.sides)
+
+
+def _num_bytes_noted(folder: Path, how: str) -> int:
+    """How much a reading has noted of parts that are done; 0 where it is of no use."""
+    listing = Listing.read(folder)
+    if listing is None or listing.how != how:
+        return 0
+    try:
+        return (folder / DONE).stat().st_size
+    except OSError:
+        return 0
 
 
 def _still_valid(folder: Path, listing: Listing, files: Mapping[str, RowFile], facts: Facts) -> Iterator[PartDone]:
