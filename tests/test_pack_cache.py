@@ -430,6 +430,10 @@ def test_a_second_process_waits_for_the_first(folder: Path, tmp_path: Path) -> N
         assert found == []
         with pytest.raises(DataError, match="is being written now"):
             thumbnet_clear(entry.name)
+        read(make_classes(tmp_path / "a"))
+        with pytest.raises(DataError, match=r"is being written now \(removed: 1 other\)"):
+            thumbnet_clear()
+        assert [path for path in entry.parent.iterdir() if path.is_dir()] == [entry]
     thread.join()
     assert_same(found[0], in_memory(folder))
 

@@ -48,13 +48,14 @@ def test_the_guides_options_for_a_certain_first_machine_train(tmp_path: Path) ->
     assert told is not None
     first = told[1].replace("first.example", "127.0.0.1").replace("29400", str(free_port()))
     both = [f"--nnodes 2 --nproc-per-node 1 {each}" for each in (first, first.replace("rank 0", "rank 1"))]
-    statuses, said = on_two_machines(
-        "-m", "thumbnet", *TRAIN, folder=tmp_path, limit_s=UNDISTURBED_S, meetings=(both[0], both[1])
-    )
+    command = ["-m", "thumbnet", *TRAIN, "--set", "refit=true"]
+    meetings = both[0], both[1]
+    statuses, said = on_two_machines(*command, folder=tmp_path, limit_s=UNDISTURBED_S, meetings=meetings)
     assert statuses == [0, 0], said
     assert said.count("results: ") == 1, said
     run = only_run(tmp_path)
     assert run.metrics["num_ranks"] == 2
+    assert run.metrics["num_refit"]  # by both, too
     assert len(run.history) == 3
 
 

@@ -70,7 +70,8 @@ def clear_cache(name: str | None = None) -> list[CacheEntry]:
     """Remove an entry of the cache, or all; those that were removed. A training that uses one goes on.
 
     Raises:
-        DataError: there is none of this name, it is being written now, or it cannot be removed.
+        DataError: there is none of this name, or it cannot be removed; or one is being written now, and all others are
+            removed.
     """
     place, entries = cache_entries()
     chosen = entries if name is None else [entry for entry in entries if entry.name == name]
@@ -80,17 +81,24 @@ def clear_cache(name: str | None = None) -> list[CacheEntry]:
             f"the cache has no entry {name!r}" if place is not None else "there is no cache",
             hint=f"{did_you_mean(name or '', names)}`thumbnet data cache --list` lists what there is",
         )
+    removed: list[CacheEntry] = []
+    busy: list[str] = []
     for entry in chosen:
         lock = lock_of(place / entry.name)
         try:
             with locked(lock, waits=None) as is_held:
                 if not is_held:
-                    raise DataError(f"{entry.name} is being written now", hint="wait until that process has finished")
+                    busy.append(entry.name)
+                    continue
                 for path in [path for path in place.iterdir() if lock_of(path) == lock]:
                     remove(path)
+                removed.append(entry)
         except OSError as error:
             raise DataError(f"{entry.name} cannot be removed: {error}", hint="check its permissions") from error
-    return chosen
+    if busy:
+        others = f" (removed: {counted(len(removed), 'other')})" if removed else ""
+        raise DataError(f"{', '.join(busy)} is being written now{others}", hint="wait until that process has finished")
+    return removed
 
 
 def summed(entries: Sequence[CacheEntry]) -> str:
