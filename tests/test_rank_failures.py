@@ -5,20 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch.distributed import DistNetworkError, HashStore, PrefixStore, TCPStore
+from torch.distributed.distributed_c10d import _get_process_group_name
 
 from test_ranks import environment
 from thumbnet.cli import main
 from thumbnet.cli import ranks as cli_ranks
 from thumbnet.errors import ConfigError, RankLostError, ThumbnetError, TrainingError
 from thumbnet.specs.launch import Launch
-from thumbnet.training import rank_failures, rank_store, ranks
+from thumbnet.training import rank_failures, rank_group, rank_store, ranks
 from thumbnet.training.rank_failures import FAILED, Failures, tell
-from thumbnet.training.rank_group import check_network
+from thumbnet.training.rank_group import begin_group, check_network
 from thumbnet.training.rank_store import lost_where_it_fails, meet
 from thumbnet.training.ranks import FAILURES, Ranks, _Current, current_ranks, joined, last_ranks
 
@@ -95,6 +98,19 @@ def test_an_interface_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "nosuch0")
     with pytest.raises(TrainingError, match=r"no network for several processes \(.*nosuch0"):
         check_network(HashStore())
+
+
+def test_a_group_that_failed_leaves_the_next_ones_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By which the others look for this process: of another name, each would wait for the other."""
+    with monkeypatch.context() as alone:
+        alone.setattr(rank_group, "STEP_LIMIT", timedelta(seconds=0.2))
+        with pytest.raises(RuntimeError):
+            begin_group(HashStore(), 0, 2)
+    begin_group(HashStore(), 0, 1)
+    try:
+        assert _get_process_group_name(dist.group.WORLD) == "0"
+    finally:
+        dist.destroy_process_group()
 
 
 def test_no_word_is_waited_for_once_a_process_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed import distributed_c10d
 from torch.distributed.distributed_c10d import Store
 
 from thumbnet.errors import TrainingError
@@ -30,6 +31,9 @@ def check_network(store: Store) -> None:
 
 def begin_group(store: Store, rank: int, size: int) -> None:
     """Connect this process with the others, which are there; RuntimeError where that fails."""
+    # PyTorch names a group by how many were begun, and does not count one back that failed: of two names, each process
+    # would wait for the other.
+    distributed_c10d._world.group_count = 0
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
         store=store,
