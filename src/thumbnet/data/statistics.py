@@ -33,8 +33,7 @@ def images_at_once(images: UInt8[Tensor, "n c h w"]) -> int:
 def channel_statistics(images: UInt8[Tensor, "n c h w"]) -> ChannelStatistics:
     """Mean and population deviation of each channel over all pixels of all images, exact to the last rounding.
 
-    Counting how often each of the 256 levels occurs is exact, in integers, and was the fastest of the ways tried:
-    0.12 s for CIFAR-10's 50,000 training images on two cores (float or integer sums in chunks 0.12 to 0.33 s).
+    Counting how often each of the 256 levels occurs is exact, in integers, and no slower than sums in chunks.
     """
     assert images.numel() > 0
     num_channels = images.shape[1]
