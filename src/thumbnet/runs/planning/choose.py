@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from thumbnet.config import AUTO_INIT, TrainConfig
 from thumbnet.data.dataset import Dataset
 from thumbnet.data.leaks import Leaks
-from thumbnet.data.memory import memory_limit_bytes
 from thumbnet.errors import ConfigError
 from thumbnet.runs.choices.augmentation import AS_CHEAP, PolicyChoice, judge_policies, with_policy
 from thumbnet.runs.choices.augmentation_probe import grows_in_probe, has_own_probe, without_open_policy
@@ -20,7 +19,6 @@ from thumbnet.runs.load_checked import check_trainable
 from thumbnet.runs.planning.apply import candidate_rungs, has_open_stem, is_planned, with_model_of_init
 from thumbnet.runs.planning.constants import (
     ENOUGH_EPOCHS,
-    EVALUATION_SHARE,
     GROWTH_COST,
     LADDER,
     MIN_TOLERANCE_S,
@@ -30,19 +28,11 @@ from thumbnet.runs.planning.constants import (
     Rung,
 )
 from thumbnet.runs.planning.cost import with_costs
-from thumbnet.runs.planning.facts import Look, facts_of, look_at_folder
-from thumbnet.runs.planning.ladder import (
-    Candidate,
-    against_larger,
-    choose_rung,
-    choose_size,
-    epochs_in,
-    epochs_needed,
-    sizes_of,
-    with_finer_maps,
-)
+from thumbnet.runs.planning.facts import facts_of, look_at_folder
+from thumbnet.runs.planning.ladder import Candidate, choose_rung, epochs_needed, with_finer_maps
 from thumbnet.runs.planning.measured import Measured, measured
 from thumbnet.runs.planning.policy import choose_affordable
+from thumbnet.runs.planning.read import Read, choose_side, read_data
 from thumbnet.runs.planning.reasons import reasons_of
 from thumbnet.runs.planning.record import PlanRecord, StepTime
 from thumbnet.runs.planning.refit import with_refit
@@ -57,7 +47,7 @@ from thumbnet.runs.planning.start import (
 )
 from thumbnet.runs.planning.threads import Threads, choose_threads
 from thumbnet.runs.planning.times import Times
-from thumbnet.runs.resolve import Say, load_data
+from thumbnet.runs.resolve import Say
 from thumbnet.specs.data import PICTURE_SOURCES, DataSpec
 from thumbnet.specs.policies import AUTO
 from thumbnet.training.threads import computing_with
@@ -117,7 +107,7 @@ def plan_training(
     if dataset is None and is_folder and is_planned(config, "image_size"):
         look = look_at_folder(config)  # a wrong folder is refused before anything is measured
     else:
-        dataset, reading_s = _read(config, dataset, say=say, now=now)
+        dataset, reading_s = read_data(config, dataset, say=say, now=now)
     threads = choose_threads(config.engine, measures)
     config = config.replace(threads=config.engine.threads if threads.chosen is None else threads.chosen)
     source = config.data if dataset is None else dataset.source.name  # of one that is given, `data` may be auto
@@ -138,7 +128,7 @@ def plan_training(
     with computing_with(threads.num):
         return _plan(
             config,
-            _Read(dataset, look, reading_s),
+            Read(dataset, look, reading_s),
             rungs,
             threads,
             times,
@@ -150,18 +140,9 @@ def plan_training(
         )
 
 
-@dataclass(frozen=True)
-class _Read:
-    """The data, and the seconds of reading it; or what a look at its folder showed, where its size is to be chosen."""
-
-    dataset: Dataset | None
-    look: Look | None
-    seconds: float
-
-
 def _plan(
     config: TrainConfig,
-    read: _Read,
+    read: Read,
     rungs: tuple[Rung, ...],
     threads: Threads,
     times: Times,
@@ -178,9 +159,9 @@ def _plan(
     not_taken = list[Candidate]()
     if look is not None:
         rungs = with_costs(config, rungs, look.facts, measures, image_s=image_s)
-        side, not_taken = _size(look, times, rungs, may_grow=may_grow)
+        side, not_taken = choose_side(look, times, rungs, may_grow=may_grow)
         config = config.replace(image_size=side)
-        dataset, reading_s = _read(config, None, say=say, now=now)
+        dataset, reading_s = read_data(config, None, say=say, now=now)
     assert dataset is not None
     leaks = look_for_leaks(dataset, say=say)
     facts = facts_of(dataset)
@@ -285,26 +266,3 @@ def _plan(
     if chooses_init and leaves_init_open:
         chosen = chosen.replace(init=AUTO_INIT)
     return Planned(chosen, dataset, record, leaks, init_choice)
-
-
-def _read(config: TrainConfig, dataset: Dataset | None, *, say: Say, now: Callable[[], float]) -> tuple[Dataset, float]:
-    """The data, as the config asks for it, and how long reading it took."""
-    begin_s = now()
-    unplanned = config.replace(minutes=None, planned=None, epochs=1)
-    dataset, _ = load_data(unplanned, say=say, dataset=dataset, advises=not is_planned(config, "image_size"))
-    return dataset, now() - begin_s
-
-
-def _size(look: Look, times: Times, rungs: tuple[Rung, ...], *, may_grow: bool) -> tuple[int, list[Candidate]]:
-    """The side that the pictures of a folder are resized to, and what is against the larger ones."""
-    budget = times.budget(look.facts, before_s=look.reading_s_at)
-    sizes = sizes_of(look.facts, times.minutes, memory_limit_bytes(), rungs, num_read=look.num_files)
-    smallest = sizes[0], sizes[0]
-    if budget.left_s(smallest) <= 0:
-        raise times.too_short(look.facts, look.reading_s_at(smallest), EVALUATION_SHARE * times.image_s, smallest)
-    side, refused = choose_size(look.facts, budget, rungs, sizes, may_grow=may_grow)
-    if (larger := against_larger(look.facts, times.minutes, rungs, sizes[-1])) is not None:
-        sides, against = larger
-        epochs = epochs_in(budget, look.facts, rungs[0], sides, may_grow=may_grow)
-        refused.insert(0, Candidate(rungs[0].recipe, sides, epochs, against))
-    return side, refused
