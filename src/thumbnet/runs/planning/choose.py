@@ -109,7 +109,8 @@ def plan_training(
     else:
         dataset, reading_s = read_data(config, dataset, say=say, now=now)
     threads = choose_threads(config.engine, measures)
-    config = config.replace(threads=config.engine.threads if threads.chosen is None else threads.chosen)
+    if threads.chosen is not None:
+        config = config.replace(threads=threads.chosen)
     source = config.data if dataset is None else dataset.source.name  # of one that is given, `data` may be auto
     are_pictures = DataSpec(source).name in PICTURE_SOURCES
     robustness = config.report_robustness if are_pictures or config.report_robustness is True else False
