@@ -97,7 +97,8 @@ def clear_cache(name: str | None = None) -> list[CacheEntry]:
             raise DataError(f"{entry.name} cannot be removed: {error}", hint="check its permissions") from error
     if busy:
         others = f" (removed: {counted(len(removed), 'other')})" if removed else ""
-        raise DataError(f"{', '.join(busy)} is being written now{others}", hint="wait until that process has finished")
+        written = f"{', '.join(busy)} {'is' if len(busy) == 1 else 'are'} being written now{others}"
+        raise DataError(written, hint="try again when that has finished")
     return removed
 
 
